@@ -1,1 +1,4 @@
 //! The encrypted, embedded store.
+
+pub mod id;
+pub mod time;
