@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn malformed_text_is_refused() {
         for text in ["", "00", "zz", &"0".repeat(33), &"g".repeat(32)] {
-            assert!(matches!(text.parse::<KeyId>(), Err(IdError::Malformed(_))), "{text}");
+            assert!(
+                matches!(text.parse::<KeyId>(), Err(IdError::Malformed(_))),
+                "{text}"
+            );
         }
     }
 }

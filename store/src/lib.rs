@@ -1,4 +1,8 @@
 //! The encrypted, embedded store.
 
+pub mod codec;
 pub mod id;
+pub mod name;
+pub mod secret;
 pub mod time;
+pub mod value;
