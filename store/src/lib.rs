@@ -1,6 +1,7 @@
 //! The encrypted, embedded store.
 
 pub mod codec;
+pub mod engine;
 pub mod id;
 pub mod name;
 pub mod secret;

@@ -1,0 +1,218 @@
+//! An engine in memory, for tests and as the plainest statement of what an engine does. Must not pretend to be durable.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::watch::Commits;
+use super::{
+    Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
+    REMEMBERED_REQUESTS, Record, Resolution, Revision, Snapshot, Table, Visitor, Watch,
+};
+use crate::id::RequestId;
+
+type Tables = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+#[derive(Default)]
+struct State {
+    tables: Arc<Tables>,
+    revision: Revision,
+    fence: u64,
+    requests: BTreeMap<RequestId, Revision>,
+    order: VecDeque<RequestId>,
+}
+
+/// Tables in memory.
+#[derive(Default)]
+pub struct MemoryEngine {
+    state: Mutex<State>,
+    commits: Arc<Commits>,
+}
+
+impl MemoryEngine {
+    /// No records, revision 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct MemorySnapshot {
+    tables: Arc<Tables>,
+    revision: Revision,
+}
+
+impl MemorySnapshot {
+    fn from<'a>(
+        &'a self,
+        table: Table,
+        start: Bound<&[u8]>,
+    ) -> impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> + use<'a> {
+        let start = match start {
+            Bound::Included(key) => Bound::Included((table, key.to_vec())),
+            Bound::Excluded(key) => Bound::Excluded((table, key.to_vec())),
+            Bound::Unbounded => Bound::Included((table, Vec::new())),
+        };
+        self.tables
+            .range((start, Bound::Unbounded))
+            .take_while(move |((of, _), _)| *of == table)
+            .map(|((_, key), value)| (key, value))
+    }
+}
+
+impl Snapshot for MemorySnapshot {
+    fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.tables.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Record>, EngineError> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        Ok(self
+            .from(table, start)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError> {
+        for (key, value) in self.from(table, Bound::Unbounded) {
+            if visitor(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            max_value_bytes: 16 << 20,
+            max_changes: 1 << 20,
+            durable: false,
+        }
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        let state = self.lock();
+        Ok(Box::new(MemorySnapshot {
+            tables: Arc::clone(&state.tables),
+            revision: state.revision,
+        }))
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+        let mut state = self.lock();
+        for (index, precondition) in batch.preconditions.iter().enumerate() {
+            let holds = match precondition {
+                Precondition::Absent(table, key) => !state.tables.contains_key(&(*table, key.clone())),
+                Precondition::Revision(revision) => state.revision == *revision,
+                Precondition::Epoch(epoch) => state.fence == *epoch,
+            };
+            if !holds {
+                return Ok(Outcome::Conflict(index));
+            }
+        }
+        if batch.raise_fence.is_some_and(|epoch| epoch < state.fence) {
+            return Ok(Outcome::Conflict(batch.preconditions.len()));
+        }
+        let mut tables = Arc::clone(&state.tables);
+        let changed = Arc::make_mut(&mut tables);
+        for change in &batch.changes {
+            match change {
+                Change::Put { table, key, value } => changed.insert((*table, key.clone()), value.clone()),
+                Change::Delete { table, key } => changed.remove(&(*table, key.clone())),
+            };
+        }
+        state.tables = tables;
+        state.revision.0 += 1;
+        state.fence = batch.raise_fence.unwrap_or(state.fence);
+        let revision = state.revision;
+        for request in &batch.requests {
+            state.requests.insert(*request, revision);
+            state.order.push_back(*request);
+        }
+        while state.order.len() as u64 > REMEMBERED_REQUESTS {
+            if let Some(oldest) = state.order.pop_front() {
+                state.requests.remove(&oldest);
+            }
+        }
+        drop(state);
+        self.commits.append(revision, keys_of(batch));
+        Ok(Outcome::Committed(revision))
+    }
+
+    fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
+        Ok(self
+            .lock()
+            .requests
+            .get(&request)
+            .map_or(Resolution::NotCommitted, |at| Resolution::Committed(*at)))
+    }
+
+    fn fence(&self) -> Result<u64, EngineError> {
+        Ok(self.lock().fence)
+    }
+
+    fn watch(&self, from: Revision) -> Watch {
+        Watch::new(Arc::clone(&self.commits), from)
+    }
+
+    fn verify(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn stats(&self) -> EngineStats {
+        let state = self.lock();
+        let bytes = state
+            .tables
+            .iter()
+            .map(|((_, key), value)| (key.len() + value.len()) as u64)
+            .sum();
+        EngineStats {
+            bytes,
+            commits: state.revision.0,
+            revision: state.revision,
+        }
+    }
+}
+
+/// Table and key of each change, for watchers.
+pub(super) fn keys_of(batch: &Batch) -> Vec<(Table, Vec<u8>)> {
+    batch
+        .changes
+        .iter()
+        .map(|change| match change {
+            Change::Put { table, key, .. } | Change::Delete { table, key } => (*table, key.clone()),
+        })
+        .collect()
+}
+
+impl fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryEngine").finish_non_exhaustive()
+    }
+}

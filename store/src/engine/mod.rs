@@ -1,0 +1,203 @@
+//! The engine: ordered tables of bytes with snapshots and atomic, durable commits.
+//!
+//! Nothing here knows what a record means, and nothing here encrypts: an engine gets bytes that are already sealed.
+//! An answer to a commit is one of four: committed, refused by a precondition, certainly not committed (an error), or
+//! *unknown*, which [`Engine::resolve`] settles by the request ids that were written in the same commit.
+
+mod disk;
+mod error;
+mod memory;
+mod overlay_disk;
+mod redb_engine;
+mod table;
+mod watch;
+
+use std::ops::ControlFlow;
+
+pub use disk::{Disk, FileDisk};
+pub use error::EngineError;
+pub use memory::MemoryEngine;
+pub use overlay_disk::OverlayDisk;
+pub use redb_engine::{RedbEngine, RedbOptions, builder as redb_builder};
+pub use table::Table;
+pub use watch::{Notice, Watch};
+
+use crate::id::RequestId;
+
+/// A key and its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// Sees the key and value of one record; says whether to go on.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Counts commits; the first one makes revision 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Revision(pub u64);
+
+/// One consistent view of all tables.
+pub trait Snapshot: Send {
+    /// The revision that this view shows.
+    fn revision(&self) -> Revision;
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails or is damaged.
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Records whose key starts with `prefix` and comes after `after`, in order of the keys, at most `limit`.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails or is damaged.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Record>, EngineError>;
+
+    /// Shows every record of a table in order of the keys until told to stop.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails or is damaged.
+    fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError>;
+}
+
+/// What must hold for a commit to happen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Precondition {
+    /// No record has this key.
+    Absent(Table, Vec<u8>),
+    /// Nothing was committed since this revision.
+    Revision(Revision),
+    /// The fence stands at this epoch.
+    Epoch(u64),
+}
+
+/// One change of a commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Writes a record, whether or not there is one.
+    Put {
+        /// Where.
+        table: Table,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// Removes a record, whether or not there is one.
+    Delete {
+        /// Where.
+        table: Table,
+        /// Its key.
+        key: Vec<u8>,
+    },
+}
+
+/// One atomic commit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Batch {
+    /// The requests that this commit answers; kept with it, for [`Engine::resolve`].
+    pub requests: Vec<RequestId>,
+    /// What must hold.
+    pub preconditions: Vec<Precondition>,
+    /// What changes, in order.
+    pub changes: Vec<Change>,
+    /// Raises the fence to this epoch in the same commit. A lower epoch than the stored one is refused.
+    pub raise_fence: Option<u64>,
+}
+
+/// How a commit ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is durable.
+    Committed(Revision),
+    /// The precondition of this index did not hold (one past the last: the fence stands higher); nothing changed.
+    Conflict(usize),
+    /// It may or may not be durable; ask [`Engine::resolve`].
+    Unknown,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resolution {
+    /// It is durable since this revision.
+    Committed(Revision),
+    /// It is not, and never will be.
+    NotCommitted,
+}
+
+/// What an engine can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// Largest value in bytes.
+    pub max_value_bytes: usize,
+    /// Most changes in one commit.
+    pub max_changes: usize,
+    /// Whether a commit outlives the process.
+    pub durable: bool,
+}
+
+/// What an engine holds and did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EngineStats {
+    /// Bytes on the medium.
+    pub bytes: u64,
+    /// Commits since it was opened.
+    pub commits: u64,
+    /// The last revision.
+    pub revision: Revision,
+}
+
+/// Requests whose outcome is remembered, at least.
+pub const REMEMBERED_REQUESTS: u64 = 10_000;
+
+/// Ordered tables of bytes with snapshots and atomic commits. One writer; any number of readers.
+pub trait Engine: Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// A consistent view of now.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError>;
+
+    /// Commits durably and atomically.
+    ///
+    /// # Errors
+    /// An error means that the batch is certainly not committed; after [`EngineError::Poisoned`] no later one will be.
+    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError>;
+
+    /// What became of a request whose commit ended unknown. The same question has the same answer from then on.
+    ///
+    /// # Errors
+    /// [`EngineError`] where that cannot be read now.
+    fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError>;
+
+    /// The epoch below which no writer may commit.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails.
+    fn fence(&self) -> Result<u64, EngineError>;
+
+    /// Tells of every revision after `from`, once and in order, or says that it no longer can.
+    fn watch(&self, from: Revision) -> Watch;
+
+    /// Reads everything and checks the engine's own checksums.
+    ///
+    /// # Errors
+    /// [`EngineError::Damaged`] where they do not hold.
+    fn verify(&self) -> Result<(), EngineError>;
+
+    /// Gives space back that deleted records held.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the medium fails.
+    fn compact(&self) -> Result<(), EngineError>;
+
+    /// What it holds and did.
+    fn stats(&self) -> EngineStats;
+}
