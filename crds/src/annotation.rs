@@ -1,0 +1,23 @@
+//! The annotations people set to ask for something once.
+//!
+//! An annotation never carries a value of a secret.
+
+/// On a ManagedSecret: restore the secret of this id (32 hex digits) from its recovery window.
+pub const RESTORE: &str = "strongroom.dev/restore";
+
+/// On a ManagedSecret: destroy the secret of this id (32 hex digits), which is in its recovery window, now.
+pub const PURGE: &str = "strongroom.dev/purge";
+
+/// On a ManagedSecret whose secret the store does not know: take the content of its native Secret as a new first
+/// version. The value is the `status.secretId` that is given up.
+pub const READOPT: &str = "strongroom.dev/readopt";
+
+/// On a ManagedSecret or a RotationSchedule: rotate once now. The value is any text that was not used before, a
+/// time for example.
+pub const ROTATE_NOW: &str = "strongroom.dev/rotate-now";
+
+/// On the ConfigMap `strongroom-deletions`: confirm the batch of absences with this id.
+pub const CONFIRM: &str = "strongroom.dev/confirm";
+
+/// On a Namespace: accept the secrets of the earlier namespace of this name. The value is the UID of the earlier one.
+pub const ACCEPT_NAMESPACE: &str = "strongroom.dev/accept-namespace";

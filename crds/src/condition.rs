@@ -1,0 +1,313 @@
+//! The vocabulary of conditions: which there are, and one reason for each cause. Nothing else may invent one.
+//!
+//! `Ready`, `Reconciling` and `Stalled` mean what kstatus defines
+//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that `kubectl wait`, Flux and Argo
+//! CD understand them.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Longest message of a condition that Kubernetes accepts, in bytes.
+const MESSAGE_BYTES: usize = 32_768;
+
+/// What a condition speaks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionType {
+    /// Whether the object is as its spec says. Always there; Unknown while the controller works.
+    Ready,
+    /// There while the controller works towards the spec (True) and gone when it has arrived.
+    Reconciling,
+    /// There (True) while a person must act: trying again alone does not help.
+    Stalled,
+    /// How the last rotation went. There once a schedule rotates the secret.
+    Rotated,
+}
+
+impl ConditionType {
+    /// The `type` of the condition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Rotated => "Rotated",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `status` of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It is not known yet.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The `status` of the condition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Who makes a condition that is not `True` heal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Healing {
+    /// Nothing is wrong.
+    Fine,
+    /// Time: the controller tries again, or waits for something that it watches.
+    Retry,
+    /// A person: the object, another object or the installation must change. Such a condition is `Stalled`.
+    Person,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $healing:ident,)+) => {
+        /// Why a condition is as it is: one reason for each cause.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The `reason` of the condition.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+
+            /// Who makes it heal.
+            #[must_use]
+            pub const fn healing(self) -> Healing {
+                match self {
+                    $(Self::$name => Healing::$healing,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // The course of things.
+    /// All is as the spec says.
+    Ready => Fine,
+    /// The controller is working on it.
+    Progressing => Fine,
+    /// `spec.suspend` is true.
+    Suspended => Fine,
+    /// The last rotation succeeded.
+    Rotated => Fine,
+    /// A rotation is due and waits for the window or its turn.
+    RotationPending => Fine,
+
+    // The object itself.
+    /// `spec.source` cannot make a value, although each field is well formed.
+    SourceInvalid => Person,
+    /// A template of `spec.secret.template` is wrong.
+    TemplateInvalid => Person,
+    /// `spec.secret` cannot be written as it stands: a missing key, or one the type requires.
+    NativeSecretInvalid => Person,
+    /// The schedule, its time zone or its window means nothing.
+    ScheduleInvalid => Person,
+    /// The value or the native Secret is over its size limit.
+    ValueTooLarge => Person,
+    /// `strongroom.dev/…` annotation with a value that means nothing here.
+    AnnotationInvalid => Person,
+
+    // Other objects.
+    /// Another ManagedSecret of the namespace has the same name in the store.
+    DuplicateStoreName => Person,
+    /// The native Secret to import does not exist.
+    ImportSourceMissing => Retry,
+    /// The native Secret to import is of a type that is not imported, is empty or is owned by another ManagedSecret.
+    ImportRefused => Person,
+    /// A native Secret of this name exists, and we did not make it.
+    TargetNotOwned => Person,
+    /// The API server refuses the native Secret: a policy, a quota, a webhook.
+    TargetRefused => Retry,
+    /// The ManagedSecret of the certificate authority does not exist or is not ready.
+    AuthorityNotReady => Retry,
+    /// The ManagedSecret of the certificate authority holds no authority under this key, or it has expired.
+    AuthorityInvalid => Person,
+    /// Two schedules claim the secret equally.
+    ScheduleConflict => Person,
+    /// The schedule names or selects no ManagedSecret.
+    NothingSelected => Retry,
+    /// The schedule's rotator has nothing to make again in this secret.
+    NothingToRotate => Person,
+    /// The schedule names ManagedSecrets that cannot rotate now; the status says which.
+    SecretsNotReady => Retry,
+
+    // Life and death.
+    /// A secret of this name is in its recovery window: restore or purge it.
+    InRecoveryWindow => Person,
+    /// The store does not know the secret of `status.secretId`.
+    StoreLost => Person,
+    /// The namespace was made again under its old name; an administrator must accept the secrets of the old one.
+    NamespaceRecreated => Person,
+    /// The namespace is terminating: nothing is written into it.
+    NamespaceTerminating => Fine,
+
+    // Making and rotating.
+    /// The value could not be made.
+    GenerateFailed => Retry,
+    /// A step of the rotation failed; the version before it stays Current.
+    RotationStepFailed => Retry,
+
+    // The store and its keys.
+    /// The store does not answer, or accepts no writes.
+    StoreUnavailable => Retry,
+    /// The disk under the store is full.
+    StoreFull => Person,
+    /// The record of the secret in the store is damaged: restore a backup.
+    StoreDamaged => Person,
+    /// No audit record can be written, so nothing is read or changed.
+    AuditUnavailable => Retry,
+    /// The encryption key is disabled or waits for its deletion.
+    KeyDisabled => Person,
+
+    // The API server and what it lets us do.
+    /// The API server does not answer.
+    ApiUnavailable => Retry,
+    /// The API server refuses what the controller's Role should allow.
+    ApiForbidden => Person,
+    /// A policy of Strongroom denies it.
+    PolicyDenied => Person,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Builds a condition as of `now`; a message that is too long for Kubernetes is cut.
+#[must_use]
+pub fn condition(
+    type_: ConditionType,
+    status: ConditionStatus,
+    reason: Reason,
+    message: impl Into<String>,
+    observed_generation: Option<i64>,
+    now: Time,
+) -> Condition {
+    let mut message = message.into();
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    Condition {
+        type_: type_.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message,
+        observed_generation,
+        last_transition_time: now,
+    }
+}
+
+/// The conditions that follow `before`: exactly `wanted`, each with its old transition time if its status did not change.
+///
+/// A condition that is not wanted any more is gone: its cause is.
+#[must_use]
+pub fn merge(before: &[Condition], wanted: Vec<Condition>) -> Vec<Condition> {
+    wanted
+        .into_iter()
+        .map(|mut new| {
+            if let Some(old) = before
+                .iter()
+                .find(|old| old.type_ == new.type_ && old.status == new.status)
+            {
+                new.last_transition_time = old.last_transition_time.clone();
+            }
+            new
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).expect("in range"))
+    }
+
+    fn ready(status: ConditionStatus, reason: Reason, second: i64) -> Condition {
+        condition(ConditionType::Ready, status, reason, "said", Some(1), at(second))
+    }
+
+    #[test]
+    fn keeps_the_transition_time_while_the_status_stays() {
+        let before = vec![ready(ConditionStatus::False, Reason::StoreFull, 10)];
+        let same = merge(
+            &before,
+            vec![ready(ConditionStatus::False, Reason::TargetNotOwned, 20)],
+        );
+        assert_eq!(same[0].last_transition_time, at(10));
+        assert_eq!(same[0].reason, "TargetNotOwned");
+        let changed = merge(&before, vec![ready(ConditionStatus::True, Reason::Ready, 20)]);
+        assert_eq!(changed[0].last_transition_time, at(20));
+    }
+
+    #[test]
+    fn drops_what_is_not_wanted_any_more() {
+        let stalled = condition(
+            ConditionType::Stalled,
+            ConditionStatus::True,
+            Reason::StoreFull,
+            "",
+            None,
+            at(1),
+        );
+        let after = merge(&[stalled], vec![ready(ConditionStatus::True, Reason::Ready, 2)]);
+        assert_eq!(
+            after.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(),
+            ["Ready"]
+        );
+    }
+
+    #[test]
+    fn cuts_a_message_between_characters() {
+        let long = "é".repeat(MESSAGE_BYTES);
+        let cut = condition(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            Reason::Ready,
+            long,
+            None,
+            at(0),
+        );
+        assert_eq!(cut.message.len(), MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn reasons_are_words_that_kubernetes_accepts() {
+        for reason in Reason::ALL {
+            let text = reason.as_str();
+            assert!(
+                text.chars().all(|c| c.is_ascii_alphanumeric())
+                    && text.starts_with(|c: char| c.is_ascii_uppercase())
+            );
+        }
+    }
+}

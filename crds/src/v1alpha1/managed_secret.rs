@@ -1,0 +1,240 @@
+//! Kind ManagedSecret: what secret exists, where its value comes from, and which native Secret shows it.
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"
+)]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::key_source::KeySource;
+use super::native_secret::NativeSecret;
+use super::text::OBJECT_NAME;
+use crate::period::Period;
+
+/// A secret of this namespace: where its value comes from, and which native Secret shows it.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "strongroom.dev",
+    version = "v1alpha1",
+    kind = "ManagedSecret",
+    doc = "A ManagedSecret is a secret of its namespace, kept encrypted in Strongroom's store with all its versions.",
+    plural = "managedsecrets",
+    shortname = "ms",
+    category = "strongroom",
+    namespaced,
+    status = "ManagedSecretStatus",
+    derive = "PartialEq",
+    validation = Rule::new("(has(self.spec.storeName) ? self.spec.storeName : self.metadata.name) == \
+        (has(oldSelf.spec.storeName) ? oldSelf.spec.storeName : oldSelf.metadata.name)")
+        .message("storeName cannot be changed: make a new ManagedSecret")
+        .field_path(".spec.storeName")
+        .reason(Reason::FieldValueForbidden),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Current", type_ = "string", json_path = ".status.stages.Current"),
+    printcolumn(name = "Next Rotation", type_ = "string", json_path = ".status.nextRotation"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedSecretSpec {
+    /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and `_/+=.@-`; a `!`
+    /// belongs to the names of products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 192))]
+    #[x_kube(validation = Rule::new("!self.contains('!')")
+        .message("a name with `!` belongs to a product; choose a name without it"))]
+    #[x_kube(validation = Rule::new("self.matches('^[-a-zA-Z0-9_/+=.@!]+$')")
+        .message("a name in the store has letters, digits and `_/+=.@-` only"))]
+    pub store_name: Option<String>,
+    /// Where the value comes from. Set exactly one.
+    #[x_kube(validation = Rule::new("!has(oldSelf.generate) || !has(self.__import__)")
+        .message("a generated secret cannot become an imported one: make a new ManagedSecret")
+        .reason(Reason::FieldValueForbidden))]
+    pub source: Source,
+    /// The native Secret of this namespace that always holds the current version. Absent: none is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<NativeSecret>,
+    /// What happens to the secret when this object is deleted. Absent: it can be restored for 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+    /// Stop working on this object: nothing is generated, imported, rotated or written, and its native Secret stays as it
+    /// is. Absent: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// Make the value.
+    Generate(GenerateSource),
+    /// Adopt a native Secret that exists: its content becomes the first version, and from then on strongroom owns it.
+    Import(ImportSource),
+}
+
+/// Make the value, each key in its own way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GenerateSource {
+    /// The keys of the value by name, and how each is made. A key that exists is never made again because its settings
+    /// changed; a key that is added comes in a new version that keeps the others. In all at most 64 KiB.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
+        .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
+    #[x_kube(validation = Rule::new(
+        "self.map(key, has(self[key].literal) ? size(self[key].literal) : 0).sum() <= 65536")
+        .message("the literals are larger than 64 KiB in all"))]
+    #[x_kube(validation = Rule::new("self.filter(key, has(self[key].x509)).size() <= 1")
+        .message("at most one x509 key: make one ManagedSecret per certificate"))]
+    #[x_kube(validation = Rule::new(
+        "self.all(key, !(has(self[key].ed25519) || has(self[key].rsa) || has(self[key].ecdsa)) || !((key + '.pub') in self))")
+        .message("a key pair `<name>` makes `<name>.pub` as well: remove that key"))]
+    #[x_kube(validation = Rule::new(
+        "self.all(key, !has(self[key].x509) || \
+         (!((key + '.key') in self) && !((key + '.crt') in self) && !('ca.crt' in self)))")
+        .message("an x509 key `<name>` makes `<name>.key`, `<name>.crt` and `ca.crt` as well: remove those keys"))]
+    #[x_kube(validation = Rule::new(
+        "!('ca' in self) || !has(self.ca.x509) || !has(self.ca.x509.ca) || !has(self.ca.x509.ca.managedSecret)")
+        .message("an x509 key named `ca` must sign itself, because `ca.crt` is the root: choose another name"))]
+    pub keys: BTreeMap<String, KeySource>,
+}
+
+/// Adopt a native Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportSource {
+    /// The native Secret, in this namespace.
+    pub secret_ref: SecretReference,
+}
+
+/// A native Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the native Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    pub name: String,
+}
+
+/// What happens to a secret when its ManagedSecret is deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.recoveryWindow) || !has(self.policy) || self.policy != 'Retain'")
+    .message("a retained secret has no recovery window: remove recoveryWindow or policy"))]
+pub struct Deletion {
+    /// How long the secret can be restored, 7d to 30d. Absent: 30d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([7-9]|[12][0-9]|30)d$')")
+        .message("recoveryWindow must be 7d to 30d, in whole days"))]
+    pub recovery_window: Option<Period>,
+    /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store and its native
+    /// Secret where it is. Absent: Delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<DeletionPolicy>,
+}
+
+/// What deletion of the object means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(
+    missing_docs,
+    reason = "a documented variant turns the schema's plain enum into oneOf"
+)]
+pub enum DeletionPolicy {
+    #[default]
+    Delete,
+    Retain,
+}
+
+/// What Strongroom last saw and did. Metadata only: never a value, nor a hash of one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedSecretStatus {
+    /// The generation of the spec that this status describes; -1 until the controller first looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, and others where they say something. The reason names the cause, the message what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Id of the secret in the store, 32 hexadecimal digits; never used for another secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub secret_id: Option<String>,
+    /// Version by stage: Current, Previous, Pending and custom ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub stages: BTreeMap<String, String>,
+    /// The newest versions, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub versions: Vec<VersionStatus>,
+    /// The native Secret that was written last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_secret: Option<NativeSecretStatus>,
+    /// Set while the secret is in its recovery window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_deletion: Option<PendingDeletion>,
+    /// When the value was last rotated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_rotation: Option<Time>,
+    /// When the value is rotated next; absent without a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_rotation: Option<Time>,
+    /// Name of the RotationSchedule that rotates this secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub rotation_schedule: Option<String>,
+    /// When the current version was last found readable in the store, and the native Secret equal to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_verified: Option<Time>,
+}
+
+/// Metadata of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionStatus {
+    /// The version's id.
+    #[schemars(length(max = 64))]
+    pub id: String,
+    /// Number of the version, counted from 1 for each secret.
+    pub seq: i64,
+    /// When it was made.
+    pub created: Time,
+    /// Its stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)))]
+    pub stages: Vec<String>,
+}
+
+/// The native Secret that was written last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeSecretStatus {
+    /// Name of the native Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID of the native Secret: what makes it ours.
+    #[schemars(length(max = 128))]
+    pub uid: String,
+    /// The version it holds.
+    #[schemars(length(max = 64))]
+    pub version_id: String,
+}
+
+/// A secret in its recovery window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingDeletion {
+    /// Id of the secret that can be restored.
+    #[schemars(length(max = 32))]
+    pub secret_id: String,
+    /// When the window ends and the secret is destroyed.
+    pub until: Time,
+}

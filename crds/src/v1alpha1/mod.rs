@@ -1,0 +1,22 @@
+//! Version v1alpha1 of every kind, one module a kind.
+
+pub mod key_source;
+pub mod managed_secret;
+pub mod native_secret;
+pub mod rotation_schedule;
+mod text;
+
+pub use key_source::{
+    Base64Source, CertificateAuthority, CertificateUsage, EcdsaCurve, EcdsaSource, Ed25519Source, HexSource,
+    KeyAlgorithm, KeySource, ManagedCertificateAuthority, PasswordClasses, PasswordSource, RsaSource,
+    SelfSigned, UuidSource, X509Source,
+};
+pub use managed_secret::{
+    Deletion, DeletionPolicy, GenerateSource, ImportSource, ManagedSecret, ManagedSecretSpec,
+    ManagedSecretStatus, NativeSecretStatus, PendingDeletion, SecretReference, Source, VersionStatus,
+};
+pub use native_secret::NativeSecret;
+pub use rotation_schedule::{
+    GenerateRotator, RotatedSecret, RotationSchedule, RotationScheduleSpec, RotationScheduleStatus, Rotator,
+    Schedule, ScheduledSecrets, Weekday, Window,
+};

@@ -1,0 +1,59 @@
+//! The native Secret that a ManagedSecret is written to.
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"
+)]
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text::{DATA_KEY, OBJECT_NAME, metadata_map, template_map};
+
+/// The native Secret of the same namespace that holds the current version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeSecret {
+    /// Name of the native Secret. It must not exist yet, unless `source.import` adopts it: a Secret that something else
+    /// made is never overwritten.
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
+    pub name: String,
+    /// Type of the native Secret, as in `kubernetes.io/tls`. Absent: Opaque. A change of type replaces the Secret, because a
+    /// type cannot be changed in place. Types that are credentials for the cluster itself are refused.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(
+        "!(self in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token'])")
+        .message("Secrets of this type are credentials for the cluster itself; strongroom does not write them")
+        .reason(Reason::FieldValueForbidden))]
+    pub type_: Option<String>,
+    /// Mark the native Secret immutable: kubelet stops watching it, and a new version replaces the Secret.
+    /// Absent: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+    /// Labels for the native Secret. Labels of strongroom.dev are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metadata_map")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('strongroom.dev/'))")
+        .message("keys that start with `strongroom.dev/` are set by strongroom alone"))]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Annotations for the native Secret. Annotations of strongroom.dev are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metadata_map")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('strongroom.dev/'))")
+        .message("keys that start with `strongroom.dev/` are set by strongroom alone"))]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// Keys of the value that are copied as they are. Absent: all of them if there is no template, none if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = DATA_KEY)), extend("x-kubernetes-list-type" = "set"))]
+    pub keys: Option<Vec<String>>,
+    /// Templates (Jinja) by the key of the native Secret they fill. The keys of the value are variables:
+    /// `{{ password }}`, or `{{ keys["tls.crt"] }}` where the name is not an identifier. Filters beside the usual ones:
+    /// b64encode, b64decode, tojson, quote, urlencode. A name that does not exist is an error, never an empty text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "template_map")]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,253}$'))")
+        .message("a key of a Secret has 1 to 253 letters, digits, `-`, `_` or `.`"))]
+    pub template: Option<BTreeMap<String, String>>,
+}

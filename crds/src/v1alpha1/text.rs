@@ -1,0 +1,31 @@
+//! Schemas of the maps and names that more than one kind uses: every one is bounded, because the API server counts
+//! the cost of a CEL rule from these bounds.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// Pattern of a key in a Secret's data:
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>.
+pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
+
+/// Pattern of an object name, a DNS subdomain (RFC 1123).
+pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// Labels or annotations to put on a native Secret.
+pub(super) fn metadata_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 4096},
+    })
+}
+
+/// Templates by the data key they fill.
+pub(super) fn template_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 65536},
+    })
+}
