@@ -1,0 +1,231 @@
+//! What is known about one `ManagedSecret` when its next step is decided. Plain data: it holds names, UIDs and judgements, never a value.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::rotation_schedule::Coverage;
+use crate::uid::Uid;
+
+/// Everything one decision sees. Whoever fills it in has done all the reading there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The object itself.
+    pub object: Object,
+    /// What its spec asks for, or why the spec cannot be understood.
+    pub wanted: Result<Wanted, InvalidSpec>,
+    /// The namespace it lives in.
+    pub namespace: Namespace,
+    /// What the store holds under the wanted name.
+    pub stored: Stored,
+    /// The native Secret that `spec.secret` names.
+    pub native: Native,
+    /// The native Secret that `spec.source.import` names.
+    pub import: Import,
+    /// The `RotationSchedule` that covers the object.
+    pub rotation: Coverage,
+}
+
+/// Identity and instructions of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// It carries a deletion timestamp: somebody's finalizer holds it, and it only waits to go.
+    pub leaving: bool,
+    /// What `status.secretId` says.
+    pub recorded: Recorded,
+    /// Annotation `strongroom.dev/restore`: the id of the secret to take out of its recovery window.
+    pub restore: Option<String>,
+    /// Annotation `strongroom.dev/purge`: the id of the secret to destroy before its recovery window ends.
+    pub purge: Option<String>,
+    /// Annotation `strongroom.dev/readopt`: the id of the lost secret whose native Secret becomes the first version of a new one.
+    pub readopt: Option<String>,
+    /// Annotation `strongroom.dev/rotate-now`, when the rotation it asks for has not been done yet.
+    pub rotate_now: Option<String>,
+}
+
+/// What the store says about the id in `status.secretId`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The status names none yet.
+    Nothing,
+    /// The store knows the id.
+    Known,
+    /// The store has never heard of this id.
+    Unknown(String),
+}
+
+/// The spec, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The name in the store.
+    pub store_name: String,
+    /// Where the value comes from.
+    pub source: Source,
+    /// The native Secret to keep, if any.
+    pub native: Option<WantedNative>,
+    /// The labels that the secret must carry in the store: among them what happens when the object goes away.
+    pub labels: BTreeMap<String, String>,
+    /// Nothing is to be changed.
+    pub suspend: bool,
+}
+
+/// Where the value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Keys made here.
+    Generate {
+        /// At least one key is not a literal, so a rotation has something to do.
+        rotatable: bool,
+    },
+    /// A native Secret whose content becomes version 1.
+    Import {
+        /// Name of that Secret.
+        secret: String,
+    },
+}
+
+/// The native Secret that `spec.secret` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedNative {
+    /// Name, in the object's namespace.
+    pub name: String,
+    /// Its `type`. Absent: whatever the Secret has; `Opaque` for a new one.
+    pub kind: Option<String>,
+}
+
+/// A spec that admission let through and that still makes no sense here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSpec {
+    /// Path of the field, such as `spec.source.generate`.
+    pub field: String,
+    /// What is wrong with it, lower case, no value in it.
+    pub problem: String,
+}
+
+/// The namespace of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// It is on its way out: the API server refuses new objects in it.
+    pub terminating: bool,
+    /// Annotation `strongroom.dev/accept-namespace`: the UID of the older namespace whose secrets this one may have.
+    pub accepts: Option<Uid>,
+    /// What the store recorded under its name.
+    pub binding: NamespaceBinding,
+}
+
+/// What the store knows about a namespace's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamespaceBinding {
+    /// Never seen.
+    Unbound,
+    /// Seen with this UID.
+    Bound,
+    /// Seen with another UID: that namespace was deleted and this one made in its place.
+    Recreated {
+        /// UID of the one that the secrets belong to.
+        recorded: Uid,
+    },
+}
+
+/// What the store holds under the wanted name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Nothing.
+    Absent,
+    /// A secret in use.
+    Live(StoredSecret),
+    /// A deleted secret whose recovery window is open.
+    InRecoveryWindow {
+        /// The secret.
+        secret: StoredSecret,
+        /// End of the window.
+        until: Timestamp,
+    },
+}
+
+/// A secret as the store describes it, judged against the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Its id, in hex.
+    pub id: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Declared keys that the current version lacks.
+    pub missing_keys: Vec<String>,
+    /// Why the native Secret cannot be made from the current version, if it cannot.
+    pub unrenderable: Option<InvalidSpec>,
+    /// The native Secret that was last written for it.
+    pub materialized: Option<Materialized>,
+}
+
+/// Whose a stored secret is, from the point of view of the object that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This object's.
+    ThisObject,
+    /// An object's that exists no more, or that has been made again with another UID.
+    GoneObject,
+    /// Another object's, which exists.
+    Rival(String),
+    /// No object's: it was made through the API.
+    Nobody,
+}
+
+/// A native Secret that the store knows to be ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Materialized {
+    /// Name.
+    pub name: String,
+    /// UID: this, and never a label, is what makes it ours.
+    pub uid: Uid,
+}
+
+/// The native Secret that `spec.secret` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Native {
+    /// Not looked at: a plain create will tell.
+    Unread,
+    /// There is none.
+    Absent,
+    /// There is one.
+    Present(NativeSecret),
+}
+
+/// A native Secret as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NativeSecret {
+    /// UID.
+    pub uid: Uid,
+    /// `type`.
+    pub kind: String,
+    /// `immutable: true`.
+    pub immutable: bool,
+    /// It holds exactly what it should.
+    pub right: bool,
+    /// It carries the annotation, naming the stored secret's id, that our create puts there.
+    pub marked: bool,
+    /// A version of the stored secret was taken from just this Secret, by import or readoption.
+    pub recorded: bool,
+}
+
+/// The native Secret that `spec.source.import` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Not looked at: the source is another one, or the content is already in the store.
+    Unread,
+    /// It does not exist.
+    Absent,
+    /// It exists.
+    Present {
+        /// Why it cannot be taken over, if it cannot: its type, its owner, its content.
+        refusal: Option<String>,
+    },
+}

@@ -1,0 +1,8 @@
+//! `ManagedSecret`: from what is known to the next step, and from how it stands to its conditions.
+
+pub mod facts;
+pub mod plan;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,430 @@
+//! From facts to the one next step. The caller takes the step, looks again and asks again, until the answer is [`Step::Nothing`]; so a crash
+//! between any two steps leaves a state from which the same steps follow. It must not read a clock, the cluster or the store.
+
+use jiff::Timestamp;
+
+use super::facts::{
+    Facts, Import, NamespaceBinding, Native, Owner, Recorded, Source, Stored, StoredSecret, Wanted,
+    WantedNative,
+};
+use super::verdict::{Block, Rotation, Verdict};
+use crate::rotation_schedule::Coverage;
+use crate::uid::Uid;
+
+/// What is to be done next, and what there is to say if that is nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The one next step.
+    pub step: Step,
+    /// How the object stands. It counts only when `step` is [`Step::Nothing`]; before, the object is being worked on.
+    pub verdict: Verdict,
+    /// How its rotation stands.
+    pub rotation: Rotation,
+    /// When to look again although nothing changed.
+    pub wake: Option<Timestamp>,
+}
+
+/// One change, small enough to be done or not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// None: what is wanted is so, or a person has to act.
+    Nothing,
+    /// Record the namespace's UID.
+    BindNamespace,
+    /// Give the secrets of the namespace that was deleted to the one of the same name.
+    AcceptNamespace,
+    /// Record the object's UID at a secret whose object is gone.
+    BindObject,
+    /// Make the secret with its first version.
+    CreateSecret(First),
+    /// Bring the secret's labels in line with the spec.
+    UpdateLabels,
+    /// Add a version, unless one with the id of this cause exists.
+    EnsureVersion(Why),
+    /// Take the secret out of its recovery window.
+    Restore,
+    /// Destroy the secret before its recovery window ends.
+    Purge,
+    /// Change the native Secret.
+    Native(NativeStep),
+}
+
+/// Where a first version comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Generators and literals of the spec.
+    Generated,
+    /// The Secret that the import names.
+    Imported,
+    /// The native Secret that outlived its lost secret.
+    Readopted,
+}
+
+/// Why a version is added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The spec declares keys that the current version lacks. The others keep their value.
+    KeysMissing,
+    /// The imported Secret holds what the store does not.
+    Imported,
+    /// A schedule says so.
+    Due {
+        /// UID of the schedule.
+        schedule: Uid,
+        /// The time that it was due.
+        at: Timestamp,
+    },
+    /// The annotation `strongroom.dev/rotate-now` says so.
+    Asked(String),
+}
+
+/// A change of the native Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NativeStep {
+    /// A plain create, which fails if the name is taken, and then its UID recorded.
+    Create,
+    /// Nothing is written: its UID is recorded, because it holds what it should or was imported.
+    Adopt {
+        /// Its UID.
+        uid: Uid,
+    },
+    /// A server-side apply carrying this UID.
+    Apply {
+        /// Its UID.
+        uid: Uid,
+    },
+    /// A delete with this UID as precondition; the create follows when it is gone.
+    Replace {
+        /// Its UID.
+        uid: Uid,
+    },
+    /// A delete of a Secret that is not wanted any more, under this precondition; then the record of it goes.
+    Remove {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: Uid,
+    },
+}
+
+/// The next step for one `ManagedSecret`.
+pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+    match decide(facts, now) {
+        Ok((secret, rotation)) => Plan {
+            step: Step::Nothing,
+            verdict: Verdict::Ready {
+                secret: secret.id.clone(),
+            },
+            wake: rotation.wake(now),
+            rotation,
+        },
+        Err(Stop::Step(step)) => Plan {
+            step,
+            verdict: Verdict::Working,
+            rotation: rotation(facts, now),
+            wake: None,
+        },
+        Err(Stop::Say(verdict)) => Plan {
+            step: Step::Nothing,
+            wake: verdict.wake(now),
+            verdict,
+            rotation: rotation(facts, now),
+        },
+    }
+}
+
+/// Why the walk through the rules ends early: something to do, or something to say.
+enum Stop {
+    Step(Step),
+    Say(Verdict),
+}
+
+impl From<Block> for Stop {
+    fn from(block: Block) -> Self {
+        Self::Say(Verdict::Blocked(block))
+    }
+}
+
+impl From<Step> for Stop {
+    fn from(step: Step) -> Self {
+        Self::Step(step)
+    }
+}
+
+/// The rules in order: each one lets pass, acts, or blocks.
+fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), Stop> {
+    if facts.object.leaving {
+        return Err(Stop::Say(Verdict::Leaving));
+    }
+    let wanted = facts
+        .wanted
+        .as_ref()
+        .map_err(|invalid| Block::SpecInvalid(invalid.clone()))?;
+    if wanted.suspend {
+        return Err(Stop::Say(Verdict::Suspended {
+            stored: matches!(facts.stored, Stored::Live(_)),
+        }));
+    }
+    namespace(facts)?;
+    lost(facts, wanted)?;
+    let secret = stored(facts, wanted)?;
+    content(facts, wanted, secret)?;
+    native(facts, wanted, secret)?;
+    let rotation = rotation(facts, now);
+    if let Rotation::Due(why) = rotation {
+        return Err(Step::EnsureVersion(why).into());
+    }
+    Ok((secret, rotation))
+}
+
+fn namespace(facts: &Facts) -> Result<(), Stop> {
+    if facts.namespace.terminating {
+        return Err(Block::NamespaceTerminating.into());
+    }
+    match &facts.namespace.binding {
+        NamespaceBinding::Unbound | NamespaceBinding::Bound => Ok(()),
+        NamespaceBinding::Recreated { recorded } if facts.namespace.accepts.as_ref() == Some(recorded) => {
+            Err(Step::AcceptNamespace.into())
+        }
+        NamespaceBinding::Recreated { recorded } => Err(Block::NamespaceRecreated {
+            recorded: recorded.clone(),
+        }
+        .into()),
+    }
+}
+
+/// INVARIANT: while `status.secretId` names a secret that the store lost, nothing is generated and the native Secret is not touched.
+fn lost(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
+    let Recorded::Unknown(id) = &facts.object.recorded else {
+        return Ok(());
+    };
+    let ours = match &facts.stored {
+        Stored::Live(secret) | Stored::InRecoveryWindow { secret, .. } => secret.owner == Owner::ThisObject,
+        Stored::Absent => false,
+    };
+    // Ours: a new secret was made by a readoption or after a purge, and the status has not caught up.
+    if ours || facts.object.purge.as_ref() == Some(id) {
+        return Ok(());
+    }
+    let asked = readopts(facts) && facts.stored == Stored::Absent;
+    let native = match (&wanted.native, &facts.native) {
+        (Some(native), Native::Present(_)) => Some(native.name.clone()),
+        _ => None,
+    };
+    match (asked, native) {
+        (true, Some(_)) if facts.namespace.binding == NamespaceBinding::Unbound => {
+            Err(Step::BindNamespace.into())
+        }
+        (true, Some(_)) => Err(Step::CreateSecret(First::Readopted).into()),
+        (_, native) => Err(Block::StoreLost {
+            secret: id.clone(),
+            native,
+        }
+        .into()),
+    }
+}
+
+fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Stop> {
+    if facts.namespace.binding == NamespaceBinding::Unbound {
+        importable(facts, wanted)?;
+        return Err(Step::BindNamespace.into());
+    }
+    match &facts.stored {
+        Stored::Absent => {
+            importable(facts, wanted)?;
+            Err(Step::CreateSecret(match wanted.source {
+                Source::Generate { .. } => First::Generated,
+                Source::Import { .. } => First::Imported,
+            })
+            .into())
+        }
+        Stored::InRecoveryWindow { secret, until } => {
+            if facts.object.restore.as_ref() == Some(&secret.id) {
+                Err(Step::Restore.into())
+            } else if facts.object.purge.as_ref() == Some(&secret.id) {
+                Err(Step::Purge.into())
+            } else {
+                Err(Block::InRecoveryWindow {
+                    secret: secret.id.clone(),
+                    until: *until,
+                }
+                .into())
+            }
+        }
+        Stored::Live(secret) => match &secret.owner {
+            Owner::ThisObject => Ok(secret),
+            Owner::GoneObject => Err(Step::BindObject.into()),
+            Owner::Rival(name) => Err(Block::StoreNameTaken {
+                name: wanted.store_name.clone(),
+                by: Some(name.clone()),
+            }
+            .into()),
+            Owner::Nobody => Err(Block::StoreNameTaken {
+                name: wanted.store_name.clone(),
+                by: None,
+            }
+            .into()),
+        },
+    }
+}
+
+/// Whether the content to import is there and may be taken.
+fn importable(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
+    let Source::Import { secret } = &wanted.source else {
+        return Ok(());
+    };
+    match &facts.import {
+        Import::Unread | Import::Absent => Err(Block::ImportMissing { name: secret.clone() }.into()),
+        Import::Present {
+            refusal: Some(why), ..
+        } => Err(Block::ImportRefused {
+            name: secret.clone(),
+            why: why.clone(),
+        }
+        .into()),
+        Import::Present { refusal: None, .. } => Ok(()),
+    }
+}
+
+/// The secret's labels and the keys of its current version.
+fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+    if secret.labels != wanted.labels {
+        return Err(Step::UpdateLabels.into());
+    }
+    if matches!(wanted.source, Source::Generate { .. }) && !secret.missing_keys.is_empty() {
+        return Err(Step::EnsureVersion(Why::KeysMissing).into());
+    }
+    // A foreign Secret of the wanted name, named by the import as well, is adopted; first the store takes what it holds.
+    if let (Some(native), Source::Import { secret: imported }) = (&wanted.native, &wanted.source)
+        && native.name == *imported
+        && secret.materialized.is_none()
+        && let Native::Present(found) = &facts.native
+        && !found.recorded
+        && !(found.right && found.marked)
+    {
+        importable(facts, wanted)?;
+        return Err(Step::EnsureVersion(Why::Imported).into());
+    }
+    if let Some(invalid) = &secret.unrenderable {
+        return Err(Block::SpecInvalid(invalid.clone()).into());
+    }
+    Ok(())
+}
+
+fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+    let Some(target) = &wanted.native else {
+        return match &secret.materialized {
+            None => Ok(()),
+            Some(old) => Err(Step::Native(NativeStep::Remove {
+                name: old.name.clone(),
+                uid: old.uid.clone(),
+            })
+            .into()),
+        };
+    };
+    let found = match &facts.native {
+        Native::Present(found) => Some(found),
+        Native::Absent | Native::Unread => None,
+    };
+    match (&secret.materialized, found) {
+        // Renamed. The old one goes first, so that no crash leaves a Secret that nobody remembers; but not while the new name is taken.
+        (Some(old), None) if old.name != target.name => Err(Step::Native(NativeStep::Remove {
+            name: old.name.clone(),
+            uid: old.uid.clone(),
+        })
+        .into()),
+        (Some(old), Some(_)) if old.name != target.name && imports(wanted, &target.name) => {
+            Err(Step::Native(NativeStep::Remove {
+                name: old.name.clone(),
+                uid: old.uid.clone(),
+            })
+            .into())
+        }
+        (_, None) => Err(Step::Native(NativeStep::Create).into()),
+        (Some(ours), Some(found)) if ours.name == target.name && ours.uid == found.uid => {
+            owned(target, found)
+        }
+        // Its content is in the store because somebody asked for that, or our create succeeded and the record of it was lost.
+        (None, Some(found)) if found.recorded || readopts(facts) => Err(Step::Native(NativeStep::Adopt {
+            uid: found.uid.clone(),
+        })
+        .into()),
+        (_, Some(found)) if found.right && found.marked => Err(Step::Native(NativeStep::Adopt {
+            uid: found.uid.clone(),
+        })
+        .into()),
+        (_, Some(_)) => Err(Block::TargetNotOwned {
+            name: target.name.clone(),
+        }
+        .into()),
+    }
+}
+
+/// What a Secret of ours still needs.
+fn owned(target: &WantedNative, found: &super::facts::NativeSecret) -> Result<(), Stop> {
+    let uid = found.uid.clone();
+    let retyped = target.kind.as_ref().is_some_and(|kind| *kind != found.kind);
+    if retyped || (found.immutable && !found.right) {
+        return Err(Step::Native(NativeStep::Replace { uid }).into());
+    }
+    if found.right {
+        Ok(())
+    } else {
+        Err(Step::Native(NativeStep::Apply { uid }).into())
+    }
+}
+
+fn imports(wanted: &Wanted, name: &str) -> bool {
+    matches!(&wanted.source, Source::Import { secret } if secret == name)
+}
+
+/// The annotation that asks for readoption still names the lost secret that the status does.
+fn readopts(facts: &Facts) -> bool {
+    matches!(&facts.object.recorded, Recorded::Unknown(id) if facts.object.readopt.as_ref() == Some(id))
+}
+
+/// How the rotation stands, whether or not anything else is wrong.
+fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
+    let rotatable = match &facts.wanted {
+        Err(_) => return Rotation::None,
+        Ok(Wanted { source: Source::Generate { rotatable: true }, .. }) => Ok(()),
+        Ok(Wanted { source: Source::Generate { rotatable: false }, .. }) => {
+            Err("every key of spec.source.generate is a literal, so there is nothing to make anew".to_owned())
+        }
+        Ok(Wanted { source: Source::Import { .. }, .. }) => {
+            Err("the value was imported and no generator says how to make a new one; move to spec.source.generate first".to_owned())
+        }
+    };
+    if let Some(asked) = &facts.object.rotate_now {
+        return match rotatable {
+            Ok(()) => Rotation::Due(Why::Asked(asked.clone())),
+            Err(why) => Rotation::Impossible(why),
+        };
+    }
+    match (&facts.rotation, rotatable) {
+        (Coverage::None, _) => Rotation::None,
+        (Coverage::Conflict(schedules), _) => Rotation::Conflict(schedules.clone()),
+        (Coverage::One(_), Err(why)) => Rotation::Impossible(why),
+        (Coverage::One(schedule), Ok(())) => match &schedule.due {
+            Err(why) => Rotation::Unscheduled {
+                schedule: schedule.name.clone(),
+                why: why.clone(),
+            },
+            Ok(_) if schedule.suspended => Rotation::Suspended {
+                schedule: schedule.name.clone(),
+            },
+            Ok(None) => Rotation::Unscheduled {
+                schedule: schedule.name.clone(),
+                why: "the schedule names no further time".to_owned(),
+            },
+            Ok(Some(at)) if *at <= now => Rotation::Due(Why::Due {
+                schedule: schedule.uid.clone(),
+                at: *at,
+            }),
+            Ok(Some(at)) => Rotation::Scheduled {
+                schedule: schedule.name.clone(),
+                at: *at,
+            },
+        },
+    }
+}

@@ -1,0 +1,284 @@
+//! What keeps an object from being ready or from rotating, and what it says.
+
+use super::*;
+
+#[test]
+fn each_cause_blocks_without_touching_anything() {
+    let invalid = InvalidSpec {
+        field: "spec.secret.template".to_owned(),
+        problem: "unknown filter `x`".to_owned(),
+    };
+    let window = |f: &mut Facts| {
+        f.stored = Stored::InRecoveryWindow {
+            secret: secret(),
+            until: at(9),
+        }
+    };
+    let foreign = |f: &mut Facts| {
+        live(f).materialized = None;
+        present(f).marked = false;
+        present(f).right = false;
+    };
+    let table = [
+        (
+            with(settled(), |f| f.wanted = Err(invalid.clone())),
+            Block::SpecInvalid(invalid.clone()),
+        ),
+        (
+            with(settled(), |f| live(f).unrenderable = Some(invalid.clone())),
+            Block::SpecInvalid(invalid.clone()),
+        ),
+        (
+            with(settled(), |f| f.namespace.terminating = true),
+            Block::NamespaceTerminating,
+        ),
+        (
+            with(settled(), |f| {
+                f.namespace.binding = NamespaceBinding::Recreated {
+                    recorded: uid("older"),
+                }
+            }),
+            Block::NamespaceRecreated {
+                recorded: uid("older"),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                f.namespace.binding = NamespaceBinding::Recreated {
+                    recorded: uid("older"),
+                };
+                f.namespace.accepts = Some(uid("oldest"));
+            }),
+            Block::NamespaceRecreated {
+                recorded: uid("older"),
+            },
+        ),
+        (
+            with(new(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned())
+            }),
+            Block::StoreLost {
+                secret: "lost".to_owned(),
+                native: None,
+            },
+        ),
+        (
+            with(new(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.namespace.binding = NamespaceBinding::Unbound;
+                f.native = Native::Present(native());
+            }),
+            Block::StoreLost {
+                secret: "lost".to_owned(),
+                native: Some("db".to_owned()),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                live(f).owner = Owner::GoneObject;
+            }),
+            Block::StoreLost {
+                secret: "lost".to_owned(),
+                native: Some("db".to_owned()),
+            },
+        ),
+        (
+            with(settled(), window),
+            Block::InRecoveryWindow {
+                secret: "abc".to_owned(),
+                until: at(9),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                window(f);
+                f.object.restore = Some("another".to_owned());
+                f.object.purge = Some("another".to_owned());
+            }),
+            Block::InRecoveryWindow {
+                secret: "abc".to_owned(),
+                until: at(9),
+            },
+        ),
+        (
+            with(settled(), |f| live(f).owner = Owner::Rival("other".to_owned())),
+            Block::StoreNameTaken {
+                name: "db".to_owned(),
+                by: Some("other".to_owned()),
+            },
+        ),
+        (
+            with(settled(), |f| live(f).owner = Owner::Nobody),
+            Block::StoreNameTaken {
+                name: "db".to_owned(),
+                by: None,
+            },
+        ),
+        (
+            with(new(), |f| {
+                import(f, "old");
+                f.import = Import::Absent;
+            }),
+            Block::ImportMissing {
+                name: "old".to_owned(),
+            },
+        ),
+        (
+            with(new(), |f| {
+                import(f, "old");
+                f.namespace.binding = NamespaceBinding::Unbound;
+                f.import = Import::Present {
+                    refusal: Some("its type".to_owned()),
+                };
+            }),
+            Block::ImportRefused {
+                name: "old".to_owned(),
+                why: "its type".to_owned(),
+            },
+        ),
+        (
+            with(settled(), foreign),
+            Block::TargetNotOwned {
+                name: "db".to_owned(),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                present(f).uid = uid("made again by somebody");
+                present(f).right = false;
+            }),
+            Block::TargetNotOwned {
+                name: "db".to_owned(),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().name = "taken".to_owned();
+                present(f).uid = uid("foreign");
+                present(f).right = false;
+            }),
+            Block::TargetNotOwned {
+                name: "taken".to_owned(),
+            },
+        ),
+    ];
+    for (facts, block) in table {
+        let plan = plan(&facts, at(0));
+        assert_eq!(plan.verdict, Verdict::Blocked(block));
+        assert_eq!(plan.step, Step::Nothing);
+    }
+}
+
+#[test]
+fn a_held_or_leaving_object_is_left_alone() {
+    let busy = |f: &mut Facts| {
+        live(f).missing_keys.push("new".to_owned());
+        f.native = Native::Absent;
+        f.rotation = scheduled(-5);
+    };
+    let held = plan(
+        &with(settled(), |f| {
+            busy(f);
+            wanted(f).suspend = true;
+        }),
+        at(0),
+    );
+    assert_eq!(
+        (held.step, held.verdict),
+        (Step::Nothing, Verdict::Suspended { stored: true })
+    );
+    let leaving = plan(
+        &with(settled(), |f| {
+            busy(f);
+            f.object.leaving = true;
+        }),
+        at(0),
+    );
+    assert_eq!((leaving.step, leaving.verdict), (Step::Nothing, Verdict::Leaving));
+}
+
+#[test]
+fn a_rotation_says_why_it_does_not_happen() {
+    let imported = |f: &mut Facts| import(f, "old");
+    let literal = |f: &mut Facts| wanted(f).source = Source::Generate { rotatable: false };
+    let suspended = |f: &mut Facts| {
+        if let Coverage::One(covering) = &mut f.rotation {
+            covering.suspended = true;
+        }
+    };
+    let due = || with(settled(), |f| f.rotation = scheduled(0));
+    for facts in [with(due(), imported), with(due(), literal)] {
+        let plan = plan(&facts, at(0));
+        assert_eq!(plan.step, Step::Nothing);
+        assert!(
+            matches!(plan.rotation, Rotation::Impossible(_)),
+            "{:?}",
+            plan.rotation
+        );
+    }
+    let plan_of = |facts: Facts| plan(&facts, at(0)).rotation;
+    assert_eq!(
+        plan_of(with(due(), suspended)),
+        Rotation::Suspended {
+            schedule: "monthly".to_owned()
+        }
+    );
+    let quarrel = Rotation::Conflict(vec!["a".to_owned(), "b".to_owned()]);
+    assert_eq!(
+        plan_of(with(due(), |f| f.rotation =
+            Coverage::Conflict(vec!["a".to_owned(), "b".to_owned()]))),
+        quarrel
+    );
+    assert_eq!(quarrel.to_string().matches('`').count(), 6);
+    let later = plan(&with(settled(), |f| f.rotation = scheduled(70)), at(0));
+    assert_eq!(later.wake, Some(at(70)));
+    assert_eq!(later.rotation.next(), Some(at(70)));
+}
+
+#[test]
+fn a_blocked_object_does_not_rotate() {
+    let facts = with(settled(), |f| {
+        present(f).uid = uid("foreign");
+        present(f).marked = false;
+        f.rotation = scheduled(-60);
+    });
+    let plan = plan(&facts, at(0));
+    assert_eq!(plan.step, Step::Nothing);
+    assert!(matches!(plan.rotation, Rotation::Due(_)));
+}
+
+#[test]
+fn messages_say_what_to_do_and_where() {
+    let window = Block::InRecoveryWindow {
+        secret: "abc".to_owned(),
+        until: at(9),
+    }
+    .to_string();
+    assert!(
+        window.contains("strongroom.dev/restore=abc") && window.contains("strongroom.dev/purge=abc"),
+        "{window}"
+    );
+    let recreated = Block::NamespaceRecreated {
+        recorded: uid("older"),
+    }
+    .to_string();
+    assert!(
+        recreated.contains("strongroom.dev/accept-namespace=older"),
+        "{recreated}"
+    );
+    let lost = Block::StoreLost {
+        secret: "abc".to_owned(),
+        native: Some("db".to_owned()),
+    }
+    .to_string();
+    assert!(lost.contains("strongroom.dev/readopt=abc"), "{lost}");
+    let target = Block::TargetNotOwned {
+        name: "db".to_owned(),
+    }
+    .to_string();
+    assert!(
+        target.contains("spec.source.import.secretRef.name: db"),
+        "{target}"
+    );
+}

@@ -1,0 +1,196 @@
+//! Each state and its one next step.
+
+use super::*;
+
+#[test]
+fn each_state_has_its_one_next_step() {
+    use NativeStep::*;
+    let remove = Step::Native(Remove {
+        name: "db".to_owned(),
+        uid: uid("native"),
+    });
+    let table = [
+        (
+            "the namespace is new",
+            with(new(), |f| f.namespace.binding = NamespaceBinding::Unbound),
+            Step::BindNamespace,
+        ),
+        ("nothing is stored", new(), Step::CreateSecret(First::Generated)),
+        (
+            "nothing is stored and the import is there",
+            with(new(), |f| {
+                import(f, "old");
+                f.import = Import::Present { refusal: None };
+            }),
+            Step::CreateSecret(First::Imported),
+        ),
+        (
+            "the object was made again",
+            with(settled(), |f| live(f).owner = Owner::GoneObject),
+            Step::BindObject,
+        ),
+        (
+            "the labels differ",
+            with(settled(), |f| {
+                drop(wanted(f).labels.insert("a".to_owned(), "b".to_owned()))
+            }),
+            Step::UpdateLabels,
+        ),
+        (
+            "a declared key is missing",
+            with(settled(), |f| live(f).missing_keys.push("new".to_owned())),
+            Step::EnsureVersion(Why::KeysMissing),
+        ),
+        (
+            "the native Secret was never written",
+            with(settled(), |f| {
+                live(f).materialized = None;
+                f.native = Native::Unread;
+            }),
+            Step::Native(Create),
+        ),
+        (
+            "the native Secret was deleted by hand",
+            with(settled(), |f| f.native = Native::Absent),
+            Step::Native(Create),
+        ),
+        (
+            "the native Secret was edited by hand",
+            with(settled(), |f| present(f).right = false),
+            Step::Native(Apply { uid: uid("native") }),
+        ),
+        (
+            "an immutable native Secret differs",
+            with(settled(), |f| {
+                present(f).right = false;
+                present(f).immutable = true;
+            }),
+            Step::Native(Replace { uid: uid("native") }),
+        ),
+        (
+            "the type changed",
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().kind = Some("kubernetes.io/tls".to_owned())
+            }),
+            Step::Native(Replace { uid: uid("native") }),
+        ),
+        (
+            "the native Secret is not wanted any more",
+            with(settled(), |f| wanted(f).native = None),
+            remove.clone(),
+        ),
+        (
+            "the native Secret is renamed",
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
+                f.native = Native::Absent;
+            }),
+            remove,
+        ),
+        (
+            "our create succeeded and the record of it was lost",
+            with(settled(), |f| live(f).materialized = None),
+            Step::Native(Adopt { uid: uid("native") }),
+        ),
+        (
+            "the foreign Secret of that name is to be imported",
+            with(settled(), |f| {
+                import(f, "db");
+                f.import = Import::Present { refusal: None };
+                live(f).materialized = None;
+                present(f).marked = false;
+            }),
+            Step::EnsureVersion(Why::Imported),
+        ),
+        (
+            "the foreign Secret of that name was imported",
+            with(settled(), |f| {
+                import(f, "db");
+                live(f).materialized = None;
+                *present(f) = NativeSecret {
+                    marked: false,
+                    right: false,
+                    recorded: true,
+                    ..native()
+                };
+            }),
+            Step::Native(Adopt { uid: uid("native") }),
+        ),
+        (
+            "restoring is asked for",
+            with(settled(), |f| {
+                f.stored = Stored::InRecoveryWindow {
+                    secret: secret(),
+                    until: at(9),
+                };
+                f.object.restore = Some("abc".to_owned());
+            }),
+            Step::Restore,
+        ),
+        (
+            "purging is asked for",
+            with(settled(), |f| {
+                f.stored = Stored::InRecoveryWindow {
+                    secret: secret(),
+                    until: at(9),
+                };
+                f.object.purge = Some("abc".to_owned());
+            }),
+            Step::Purge,
+        ),
+        (
+            "the older namespace is accepted",
+            with(settled(), |f| {
+                f.namespace.binding = NamespaceBinding::Recreated {
+                    recorded: uid("older"),
+                };
+                f.namespace.accepts = Some(uid("older"));
+            }),
+            Step::AcceptNamespace,
+        ),
+        (
+            "readoption is asked for",
+            with(new(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.readopt = Some("lost".to_owned());
+                f.native = Native::Present(native());
+            }),
+            Step::CreateSecret(First::Readopted),
+        ),
+        (
+            "the readopted native Secret is not recorded yet",
+            with(settled(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.readopt = Some("lost".to_owned());
+                live(f).materialized = None;
+                present(f).marked = false;
+            }),
+            Step::Native(Adopt { uid: uid("native") }),
+        ),
+        (
+            "a lost secret was purged by its owner",
+            with(new(), |f| {
+                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.purge = Some("lost".to_owned());
+            }),
+            Step::CreateSecret(First::Generated),
+        ),
+        (
+            "a rotation is due",
+            with(settled(), |f| f.rotation = scheduled(0)),
+            Step::EnsureVersion(Why::Due {
+                schedule: uid("schedule"),
+                at: at(0),
+            }),
+        ),
+        (
+            "a rotation is asked for",
+            with(settled(), |f| f.object.rotate_now = Some("please".to_owned())),
+            Step::EnsureVersion(Why::Asked("please".to_owned())),
+        ),
+        ("all is well", settled(), Step::Nothing),
+    ];
+    for (name, facts, expected) in table {
+        assert_eq!(plan(&facts, at(0)).step, expected, "{name}");
+    }
+}

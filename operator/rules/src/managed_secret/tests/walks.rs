@@ -1,0 +1,248 @@
+//! Properties of the whole walk: a small world in which each step is carried out.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Carries a step out in the facts, as the store and the API server would.
+fn carry_out(facts: &mut Facts, step: &Step) {
+    let imported = |facts: &Facts| {
+        matches!(
+            &facts.wanted,
+            Ok(Wanted {
+                source: Source::Import { .. },
+                ..
+            })
+        )
+    };
+    match step {
+        Step::Nothing => {}
+        Step::BindNamespace | Step::AcceptNamespace => facts.namespace.binding = NamespaceBinding::Bound,
+        Step::BindObject => live(facts).owner = Owner::ThisObject,
+        Step::CreateSecret(first) => {
+            let labels = wanted(facts).labels.clone();
+            facts.stored = Stored::Live(StoredSecret {
+                labels,
+                materialized: None,
+                ..secret()
+            });
+            let same = imported(facts)
+                && facts.wanted.as_ref().unwrap().native.as_ref().is_some_and(|native| {
+                    matches!(&facts.wanted, Ok(Wanted { source: Source::Import { secret }, .. }) if *secret == native.name)
+                });
+            if let Native::Present(native) = &mut facts.native {
+                native.recorded = *first == First::Readopted || same;
+            }
+        }
+        Step::UpdateLabels => live(facts).labels = wanted(facts).labels.clone(),
+        Step::EnsureVersion(why) => {
+            live(facts).missing_keys.clear();
+            if let Native::Present(native) = &mut facts.native {
+                native.right = false;
+                native.recorded |= *why == Why::Imported;
+            }
+            match why {
+                Why::Due { .. } => facts.rotation = scheduled(1_000),
+                Why::Asked(_) => facts.object.rotate_now = None,
+                Why::KeysMissing | Why::Imported => {}
+            }
+        }
+        Step::Restore => facts.stored = Stored::Live(live(facts).clone()),
+        Step::Purge => facts.stored = Stored::Absent,
+        Step::Native(step) => match step {
+            NativeStep::Create => {
+                // A create on a taken name fails and makes the Secret known; a free name is ours.
+                let name = facts
+                    .wanted
+                    .as_ref()
+                    .unwrap()
+                    .native
+                    .as_ref()
+                    .unwrap()
+                    .name
+                    .clone();
+                assert!(
+                    !matches!(facts.native, Native::Present(_)),
+                    "a create over a known Secret"
+                );
+                live(facts).materialized = Some(Materialized {
+                    name,
+                    uid: uid("created"),
+                });
+                facts.native = Native::Present(NativeSecret {
+                    uid: uid("created"),
+                    ..native()
+                });
+                if let Ok(Wanted {
+                    native: Some(WantedNative { kind: Some(kind), .. }),
+                    ..
+                }) = &facts.wanted
+                {
+                    let kind = kind.clone();
+                    present(facts).kind = kind;
+                }
+            }
+            NativeStep::Adopt { uid } => {
+                let name = facts
+                    .wanted
+                    .as_ref()
+                    .unwrap()
+                    .native
+                    .as_ref()
+                    .unwrap()
+                    .name
+                    .clone();
+                live(facts).materialized = Some(Materialized {
+                    name,
+                    uid: uid.clone(),
+                });
+            }
+            NativeStep::Apply { uid } => {
+                assert_eq!(
+                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
+                    Some(uid),
+                    "an apply to what is not ours"
+                );
+                present(facts).right = true;
+            }
+            NativeStep::Replace { uid } => {
+                assert_eq!(
+                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
+                    Some(uid),
+                    "a delete of what is not ours"
+                );
+                facts.native = Native::Absent;
+            }
+            NativeStep::Remove { uid, .. } => {
+                assert_eq!(
+                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
+                    Some(uid),
+                    "a delete of what is not ours"
+                );
+                live(facts).materialized = None;
+            }
+        },
+    }
+}
+
+prop_compose! {
+    fn any_native()(ours: bool, kind in 0..2, immutable: bool, right: bool, marked: bool, recorded: bool) -> NativeSecret {
+        NativeSecret {
+            uid: uid(if ours { "native" } else { "foreign" }),
+            kind: if kind == 0 { "Opaque" } else { "kubernetes.io/tls" }.to_owned(),
+            immutable, right, marked, recorded,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_stored()(
+        state in 0..4, owner in 0..4, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3,
+    ) -> Stored {
+        let secret = StoredSecret {
+            owner: match owner { 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
+            labels: if labelled { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() },
+            missing_keys: if missing { vec!["new".to_owned()] } else { vec![] },
+            unrenderable: (broken == 0).then(|| InvalidSpec { field: "spec".to_owned(), problem: "broken".to_owned() }),
+            materialized: match materialized {
+                0 => None,
+                1 => secret().materialized,
+                _ => Some(Materialized { name: "before".to_owned(), uid: uid("native") }),
+            },
+            ..secret()
+        };
+        match state { 0 => Stored::Absent, 1 => Stored::InRecoveryWindow { secret, until: at(9) }, _ => Stored::Live(secret) }
+    }
+}
+
+prop_compose! {
+    fn any_facts()(
+        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..4, wants_native: bool, retyped: bool, suspend in 0..8,
+        binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
+    ) -> Facts {
+        let mut facts = new();
+        facts.stored = stored;
+        facts.native = match looked { 0 => Native::Absent, 1 => Native::Unread, _ => Native::Present(native) };
+        let wanted = facts.wanted.as_mut().unwrap();
+        wanted.source = match source {
+            0 => Source::Import { secret: "db".to_owned() },
+            1 => Source::Import { secret: "old".to_owned() },
+            _ => Source::Generate { rotatable: source == 2 },
+        };
+        if !wants_native { wanted.native = None; }
+        if retyped && let Some(native) = &mut wanted.native { native.kind = Some("kubernetes.io/tls".to_owned()); }
+        wanted.suspend = suspend == 0;
+        facts.namespace.binding = match binding {
+            0 => NamespaceBinding::Unbound,
+            1 => NamespaceBinding::Recreated { recorded: uid("older") },
+            _ => NamespaceBinding::Bound,
+        };
+        if accepts { facts.namespace.accepts = Some(uid("older")); }
+        facts.object.recorded = match recorded { 0 => Recorded::Unknown("lost".to_owned()), 1 => Recorded::Known, _ => Recorded::Nothing };
+        match asks {
+            0 => facts.object.restore = Some("abc".to_owned()),
+            1 => facts.object.purge = Some("abc".to_owned()),
+            2 => facts.object.readopt = Some("lost".to_owned()),
+            3 => facts.object.purge = Some("lost".to_owned()),
+            4 => facts.object.rotate_now = Some("please".to_owned()),
+            _ => {}
+        }
+        facts.import = match import {
+            0 => Import::Absent,
+            1 => Import::Present { refusal: Some("its type".to_owned()) },
+            _ => Import::Present { refusal: None },
+        };
+        facts.rotation = match rotation { 0 => scheduled(-1), 1 => scheduled(60), _ => Coverage::None };
+        // A create on an unread name either succeeds or makes it known; here it succeeds, so only consistent worlds are kept.
+        if let (Stored::Absent | Stored::InRecoveryWindow { .. }, Native::Unread) = (&facts.stored, &facts.native) {
+            facts.native = Native::Absent;
+        }
+        facts
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_walk_ends_and_stays_ended(facts in any_facts()) {
+        let mut facts = facts;
+        let mut steps = Vec::new();
+        loop {
+            let next = plan(&facts, at(0));
+            if next.step == Step::Nothing {
+                prop_assert_ne!(&next.verdict, &Verdict::Working);
+                prop_assert_eq!(plan(&facts, at(0)), next);
+                break;
+            }
+            carry_out(&mut facts, &next.step);
+            steps.push(next.step);
+            prop_assert!(steps.len() <= 12, "no end: {:?}", steps);
+        }
+    }
+
+    #[test]
+    fn nothing_of_others_is_written(facts in any_facts()) {
+        let ours = match &facts.stored { Stored::Live(secret) => secret.materialized.clone(), _ => None };
+        match plan(&facts, at(0)).step {
+            Step::Native(NativeStep::Apply { uid } | NativeStep::Replace { uid } | NativeStep::Remove { uid, .. }) => {
+                prop_assert_eq!(Some(uid), ours.map(|ours| ours.uid));
+            }
+            Step::Native(NativeStep::Create) => prop_assert!(!matches!(facts.native, Native::Present(_))),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn a_lost_secret_is_never_replaced_unasked(facts in any_facts()) {
+        let mut facts = facts;
+        facts.object.recorded = Recorded::Unknown("lost".to_owned());
+        facts.object.readopt = None;
+        facts.object.purge = None;
+        facts.stored = Stored::Absent;
+        let step = plan(&facts, at(0)).step;
+        prop_assert!(matches!(step, Step::Nothing | Step::AcceptNamespace), "{:?}", step);
+    }
+}

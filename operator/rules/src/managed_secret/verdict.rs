@@ -1,0 +1,250 @@
+//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message, which says what to do about it.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::facts::InvalidSpec;
+use super::plan::Why;
+use crate::uid::Uid;
+
+/// How the object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as wanted.
+    Ready {
+        /// Id of the stored secret.
+        secret: String,
+    },
+    /// There are steps left.
+    Working,
+    /// `spec.suspend` holds everything as it is.
+    Suspended {
+        /// There is a secret to hold.
+        stored: bool,
+    },
+    /// It is being deleted: nothing is done and nothing is said.
+    Leaving,
+    /// Somebody has to act.
+    Blocked(Block),
+}
+
+impl Verdict {
+    /// When to look again although no event is expected.
+    pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
+            Self::Ready { .. } | Self::Working | Self::Suspended { .. } | Self::Leaving => None,
+        }
+    }
+}
+
+/// What keeps the object from being ready until a person, or the cluster, changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// The spec makes no sense.
+    SpecInvalid(InvalidSpec),
+    /// The namespace is on its way out.
+    NamespaceTerminating,
+    /// The namespace was deleted and made again.
+    NamespaceRecreated {
+        /// UID of the older one.
+        recorded: Uid,
+    },
+    /// The store does not know the secret that the status names.
+    StoreLost {
+        /// Id of the lost secret.
+        secret: String,
+        /// Name of the native Secret that still holds its value.
+        native: Option<String>,
+    },
+    /// The name belongs to a deleted secret that can still be restored.
+    InRecoveryWindow {
+        /// Its id.
+        secret: String,
+        /// End of the window.
+        until: Timestamp,
+    },
+    /// Another object has this name in the store.
+    StoreNameTaken {
+        /// The name.
+        name: String,
+        /// That object; absent for a secret made through the API.
+        by: Option<String>,
+    },
+    /// The Secret to import does not exist.
+    ImportMissing {
+        /// Its name.
+        name: String,
+    },
+    /// The Secret to import may not be imported.
+    ImportRefused {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// A native Secret of the wanted name exists, and it is not ours.
+    TargetNotOwned {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Block {
+    /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of others are not.
+    fn recheck(&self) -> Option<SignedDuration> {
+        match self {
+            Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
+            Self::TargetNotOwned { .. } | Self::ImportRefused { .. } => Some(SignedDuration::from_mins(1)),
+            Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
+                Some(SignedDuration::from_mins(5))
+            }
+            Self::SpecInvalid(_) | Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpecInvalid(InvalidSpec { field, problem }) => write!(f, "`{field}`: {problem}"),
+            Self::NamespaceTerminating => {
+                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+            }
+            Self::NamespaceRecreated { recorded } => write!(
+                f,
+                "the secrets under this namespace's name belong to an earlier namespace with UID `{recorded}`; if this one may have \
+                 them, a cluster administrator annotates the Namespace with `strongroom.dev/accept-namespace={recorded}`"
+            ),
+            Self::StoreLost {
+                secret,
+                native: Some(native),
+            } => write!(
+                f,
+                "the store does not know secret `{secret}`; nothing is generated and Secret `{native}` is left as it is; restore a \
+                 backup, or annotate with `strongroom.dev/readopt={secret}` to take the Secret's content as a new first version"
+            ),
+            Self::StoreLost { secret, native: None } => write!(
+                f,
+                "the store does not know secret `{secret}` and there is no native Secret to take its value from; restore a backup, or \
+                 delete this object and apply it again to start with a new value"
+            ),
+            Self::InRecoveryWindow { secret, until } => write!(
+                f,
+                "a deleted secret of this name can be restored until {until}; annotate with `strongroom.dev/restore={secret}` to have it \
+                 back, or with `strongroom.dev/purge={secret}` to destroy it for ever and start anew"
+            ),
+            Self::StoreNameTaken { name, by: Some(by) } => write!(
+                f,
+                "the name `{name}` in the store belongs to ManagedSecret `{by}`; choose another `spec.storeName` or delete that object"
+            ),
+            Self::StoreNameTaken { name, by: None } => write!(
+                f,
+                "the name `{name}` in the store belongs to a secret that was made through the API; choose another `spec.storeName`"
+            ),
+            Self::ImportMissing { name } => {
+                write!(
+                    f,
+                    "Secret `{name}`, which `spec.source.import` names, does not exist; create it or change the source"
+                )
+            }
+            Self::ImportRefused { name, why } => write!(f, "Secret `{name}` cannot be imported: {why}"),
+            Self::TargetNotOwned { name } => write!(
+                f,
+                "Secret `{name}` exists and is not ours, so it is left as it is; to adopt it set `spec.source.import.secretRef.name: \
+                 {name}`, or choose another `spec.secret.name`, or delete it"
+            ),
+        }
+    }
+}
+
+/// How the rotation of the object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// Nobody asks for one.
+    None,
+    /// It is time.
+    Due(Why),
+    /// It will be.
+    Scheduled {
+        /// The schedule.
+        schedule: String,
+        /// The time.
+        at: Timestamp,
+    },
+    /// The schedule is suspended.
+    Suspended {
+        /// The schedule.
+        schedule: String,
+    },
+    /// The schedule gives no time.
+    Unscheduled {
+        /// The schedule.
+        schedule: String,
+        /// Why.
+        why: String,
+    },
+    /// Several schedules claim the object with equal right; none rotates it.
+    Conflict(Vec<String>),
+    /// The value cannot be made anew here.
+    Impossible(String),
+}
+
+impl Rotation {
+    /// When to look again.
+    pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Scheduled { at, .. } => Some((*at).max(now)),
+            Self::None
+            | Self::Due(_)
+            | Self::Suspended { .. }
+            | Self::Unscheduled { .. }
+            | Self::Conflict(_)
+            | Self::Impossible(_) => None,
+        }
+    }
+
+    /// When the next one is due, for the status.
+    pub fn next(&self) -> Option<Timestamp> {
+        match self {
+            Self::Scheduled { at, .. } | Self::Due(Why::Due { at, .. }) => Some(*at),
+            Self::Due(Why::Asked(_) | Why::KeysMissing | Why::Imported)
+            | Self::None
+            | Self::Suspended { .. }
+            | Self::Unscheduled { .. }
+            | Self::Conflict(_)
+            | Self::Impossible(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no rotation is asked for"),
+            Self::Due(Why::Due { at, .. }) => {
+                write!(f, "due since {at}; it follows when the object is ready")
+            }
+            Self::Due(_) => f.write_str("asked for; it follows when the object is ready"),
+            Self::Scheduled { schedule, at } => {
+                write!(f, "RotationSchedule `{schedule}` rotates it next at {at}")
+            }
+            Self::Suspended { schedule } => write!(f, "RotationSchedule `{schedule}` is suspended"),
+            Self::Unscheduled { schedule, why } => {
+                write!(f, "RotationSchedule `{schedule}` gives no time: {why}")
+            }
+            Self::Conflict(schedules) => {
+                f.write_str("several RotationSchedules claim it with equal right, so none rotates it: ")?;
+                for (index, schedule) in schedules.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(", ")?;
+                    }
+                    write!(f, "`{schedule}`")?;
+                }
+                f.write_str("; leave it in one of them, or name it in `spec.secrets.names` of just one")
+            }
+            Self::Impossible(why) => write!(f, "it cannot be rotated: {why}"),
+        }
+    }
+}

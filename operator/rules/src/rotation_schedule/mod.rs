@@ -1,0 +1,106 @@
+//! `RotationSchedule`: which schedule covers which `ManagedSecret`. When a covered one is due is `schedule`'s business.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::uid::Uid;
+
+/// The schedule, or the quarrel of schedules, that covers one `ManagedSecret`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// No schedule.
+    None,
+    /// Just one counts.
+    One(Covering),
+    /// Several with equal right: their names, sorted.
+    Conflict(Vec<String>),
+}
+
+/// The one schedule that covers a `ManagedSecret`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covering {
+    /// Name of the schedule.
+    pub name: String,
+    /// UID of the schedule.
+    pub uid: Uid,
+    /// `spec.suspend` of the schedule.
+    pub suspended: bool,
+    /// When this secret is due next: the time, none any more, or why it cannot be said.
+    pub due: Result<Option<Timestamp>, String>,
+}
+
+/// How strongly a schedule claims a secret. Naming beats selecting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Its selector matches.
+    Selected,
+    /// It names the secret.
+    Named,
+}
+
+/// Who wins among the schedules that claim one secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Winner<T> {
+    /// Nobody claims it.
+    Nobody,
+    /// One claim is strongest.
+    One(T),
+    /// Several claims are equally strong: the names of their schedules.
+    Quarrel(BTreeSet<String>),
+}
+
+/// Picks the winner among `(name, claim, schedule)`.
+pub fn winner<T>(claims: impl IntoIterator<Item = (String, Claim, T)>) -> Winner<T> {
+    let mut best: Option<(Claim, Vec<(String, T)>)> = None;
+    for (name, claim, schedule) in claims {
+        match &mut best {
+            Some((strongest, _)) if *strongest > claim => {}
+            Some((strongest, holders)) if *strongest == claim => holders.push((name, schedule)),
+            _ => best = Some((claim, vec![(name, schedule)])),
+        }
+    }
+    let Some((_, mut holders)) = best else {
+        return Winner::Nobody;
+    };
+    match (holders.pop(), holders.is_empty()) {
+        (Some((_, schedule)), true) => Winner::One(schedule),
+        (last, _) => Winner::Quarrel(holders.into_iter().chain(last).map(|(name, _)| name).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(list: &[(&str, Claim)]) -> Winner<String> {
+        winner(
+            list.iter()
+                .map(|(name, claim)| ((*name).to_owned(), *claim, (*name).to_owned())),
+        )
+    }
+
+    #[test]
+    fn naming_beats_selecting_and_equals_quarrel() {
+        use Claim::{Named, Selected};
+        let quarrel = |names: &[&str]| Winner::Quarrel(names.iter().map(|name| (*name).to_owned()).collect());
+        let table = [
+            (vec![], Winner::Nobody),
+            (vec![("a", Selected)], Winner::One("a".to_owned())),
+            (vec![("a", Selected), ("b", Named)], Winner::One("b".to_owned())),
+            (vec![("b", Named), ("a", Selected)], Winner::One("b".to_owned())),
+            (vec![("a", Selected), ("b", Selected)], quarrel(&["a", "b"])),
+            (
+                vec![("b", Named), ("c", Selected), ("a", Named)],
+                quarrel(&["a", "b"]),
+            ),
+            (
+                vec![("a", Selected), ("b", Selected), ("c", Named)],
+                Winner::One("c".to_owned()),
+            ),
+        ];
+        for (input, expected) in table {
+            assert_eq!(claims(&input), expected, "{input:?}");
+        }
+    }
+}
