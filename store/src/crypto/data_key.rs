@@ -1,0 +1,183 @@
+//! The data key of one version of a secret: a seed of 32 bytes, used for exactly one value.
+//!
+//! The seed is not the cipher's key: HKDF mixes the whole context in, and gives beside the key a commitment that is compared
+//! before anything is decrypted. AES-SIV alone does not commit to its key (Menda, Len, Grubbs, Ristenpart, Eurocrypt 2023).
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::material::KeyMaterial;
+use super::{CryptoError, Siv, kdf, random};
+use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
+use crate::name::VersionId;
+use crate::secret::SecretBytes;
+use crate::value::DataType;
+
+/// Where a wrapped data key stands. A rewrap changes the key and its version, and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DataKeyContext {
+    /// The store.
+    pub store: StoreId,
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The secret.
+    pub secret: SecretId,
+    /// The version's number.
+    pub sequence: u32,
+    /// The encryption key that wraps.
+    pub key: KeyId,
+    /// The version of that key.
+    pub key_version: u32,
+}
+
+impl DataKeyContext {
+    fn headers(&self) -> [Vec<u8>; 7] {
+        [
+            b"sr/dek/1".to_vec(),
+            self.store.as_bytes().to_vec(),
+            self.namespace.as_bytes().to_vec(),
+            self.secret.as_bytes().to_vec(),
+            self.sequence.to_be_bytes().to_vec(),
+            self.key.as_bytes().to_vec(),
+            self.key_version.to_be_bytes().to_vec(),
+        ]
+    }
+}
+
+/// Where a sealed value stands. Holds no encryption key, so that a rewrap leaves values alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ValueContext<'a> {
+    /// The store.
+    pub store: StoreId,
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The secret.
+    pub secret: SecretId,
+    /// The version's number.
+    pub sequence: u32,
+    /// The version's id.
+    pub version: &'a VersionId,
+    /// Whether it is text.
+    pub data_type: DataType,
+}
+
+impl ValueContext<'_> {
+    fn headers(&self) -> [Vec<u8>; 7] {
+        [
+            b"sr/value/1".to_vec(),
+            self.store.as_bytes().to_vec(),
+            self.namespace.as_bytes().to_vec(),
+            self.secret.as_bytes().to_vec(),
+            self.sequence.to_be_bytes().to_vec(),
+            self.version.as_str().as_bytes().to_vec(),
+            vec![self.data_type.code()],
+        ]
+    }
+}
+
+/// A sealed value as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedValue {
+    /// Commits to the data key and the context.
+    pub commitment: [u8; 32],
+    /// A random nonce of 16 bytes, the synthetic IV, the ciphertext.
+    pub sealed: Vec<u8>,
+}
+
+/// The seed; wiped when dropped.
+pub struct DataKey(Zeroizing<[u8; 32]>);
+
+impl DataKey {
+    /// A new seed from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn generate() -> Result<Self, CryptoError> {
+        random().map(Self)
+    }
+
+    /// Wraps the seed under an encryption key's material. Deterministic key wrap: the seed is random.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn wrap(&self, material: &KeyMaterial, context: &DataKeyContext) -> Result<Vec<u8>, CryptoError> {
+        let headers = context.headers();
+        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        Siv::new(material.bytes()).seal(&vectors, self.0.as_slice())
+    }
+
+    /// Unwraps a seed.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where it was wrapped for another place or under other material.
+    pub fn unwrap(
+        wrapped: &[u8],
+        material: &KeyMaterial,
+        context: &DataKeyContext,
+    ) -> Result<Self, CryptoError> {
+        let headers = context.headers();
+        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        let seed = Siv::new(material.bytes()).open(&vectors, wrapped)?;
+        let array: &[u8; 32] = seed.expose().try_into().map_err(|_| CryptoError::Forged)?;
+        Ok(Self(Zeroizing::new(*array)))
+    }
+
+    /// The value key and the commitment of a context.
+    fn derive(&self, headers: &[Vec<u8>]) -> (Zeroizing<[u8; 64]>, [u8; 32]) {
+        let info: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        let derived = kdf::expand::<96>(&self.0, &info);
+        let mut key = Zeroizing::new([0; 64]);
+        let mut commitment = [0; 32];
+        let (first, rest) = derived.split_at(64);
+        key.copy_from_slice(first);
+        commitment.copy_from_slice(rest);
+        (key, commitment)
+    }
+
+    /// Seals the one value of this key.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn seal_value(
+        self,
+        context: &ValueContext<'_>,
+        plaintext: &[u8],
+    ) -> Result<SealedValue, CryptoError> {
+        let headers = context.headers();
+        let (key, commitment) = self.derive(&headers);
+        let nonce = random::<16>()?;
+        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        vectors.push(nonce.as_slice());
+        let mut sealed = nonce.to_vec();
+        sealed.extend_from_slice(&Siv::new(&key).seal(&vectors, plaintext)?);
+        Ok(SealedValue { commitment, sealed })
+    }
+
+    /// Opens a value after its commitment held.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where the commitment or the seal does not hold.
+    pub fn open_value(
+        &self,
+        context: &ValueContext<'_>,
+        value: &SealedValue,
+    ) -> Result<SecretBytes, CryptoError> {
+        let headers = context.headers();
+        let (key, commitment) = self.derive(&headers);
+        if !bool::from(commitment.ct_eq(&value.commitment)) {
+            return Err(CryptoError::Forged);
+        }
+        let (nonce, sealed) = value.sealed.split_at_checked(16).ok_or(CryptoError::Forged)?;
+        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        vectors.push(nonce);
+        Siv::new(&key).open(&vectors, sealed)
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKey").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The keys that come from the root key, and what may be done with each. Key bytes never leave this file.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::context::Context;
+use super::material::{KeyMaterial, MaterialContext};
+use super::root_key::RootKey;
+use super::signing::{PublicKey, Signer};
+use super::state_digest::{StateDigest, Term};
+use super::{CryptoError, Siv, kdf, random};
+use crate::id::StoreId;
+use crate::secret::SecretBytes;
+
+/// Bytes of the random nonce in front of a sealed record.
+const NONCE: usize = 16;
+
+/// What a blind index is an index of: equal names of different kinds must not look alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IndexDomain {
+    /// Namespaces by name.
+    Namespace,
+    /// Secrets by namespace and name.
+    Secret,
+    /// Encryption keys by namespace and name.
+    Key,
+    /// Cursors by name.
+    Cursor,
+}
+
+impl IndexDomain {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::Namespace => b"namespace",
+            Self::Secret => b"secret",
+            Self::Key => b"key",
+            Self::Cursor => b"cursor",
+        }
+    }
+}
+
+/// The keys of one open store.
+pub struct Keyring {
+    store: StoreId,
+    wrap: Zeroizing<[u8; 64]>,
+    metadata: Zeroizing<[u8; 64]>,
+    audit: Zeroizing<[u8; 64]>,
+    backup: Zeroizing<[u8; 64]>,
+    index: Zeroizing<[u8; 32]>,
+    state: Zeroizing<[u8; 32]>,
+    anchor: Zeroizing<[u8; 32]>,
+    seal_file: Zeroizing<[u8; 32]>,
+    signer: Signer,
+}
+
+impl Keyring {
+    /// Derives the keys of `store`: HKDF-Expand of the root key with the label of each key and the store's id.
+    #[must_use]
+    pub fn derive(root: &RootKey, store: StoreId) -> Self {
+        fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> Zeroizing<[u8; N]> {
+            root.with(|seed| kdf::expand(seed, &[b"sr/root/1", label, store.as_bytes()]))
+        }
+        Self {
+            store,
+            wrap: key(root, store, b"wrap"),
+            metadata: key(root, store, b"metadata"),
+            audit: key(root, store, b"audit"),
+            backup: key(root, store, b"backup"),
+            index: key(root, store, b"index"),
+            state: key(root, store, b"state"),
+            anchor: key(root, store, b"anchor"),
+            seal_file: key(root, store, b"seal-file"),
+            signer: Signer::from_seed(&key(root, store, b"audit-signing")),
+        }
+    }
+
+    /// The store whose keys these are.
+    #[must_use]
+    pub const fn store(&self) -> StoreId {
+        self.store
+    }
+
+    fn key_of(&self, context: &Context<'_>) -> &[u8; 64] {
+        match context {
+            Context::Audit { .. } => &self.audit,
+            Context::Backup { .. } => &self.backup,
+            Context::Namespace(_)
+            | Context::Head { .. }
+            | Context::Key { .. }
+            | Context::Meta(_)
+            | Context::Cursor(_) => &self.metadata,
+        }
+    }
+
+    /// Seals a record in its place: a random nonce of 16 bytes, then the synthetic IV and the ciphertext.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn seal(&self, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let nonce = random::<NONCE>()?;
+        let headers = context.headers(&self.store);
+        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        vectors.push(nonce.as_slice());
+        let sealed = Siv::new(self.key_of(context)).seal(&vectors, plaintext)?;
+        let mut out = Vec::with_capacity(NONCE + sealed.len());
+        out.extend_from_slice(nonce.as_slice());
+        out.extend_from_slice(&sealed);
+        Ok(out)
+    }
+
+    /// Opens a record that was sealed in this place.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where it was not.
+    pub fn open(&self, context: &Context<'_>, sealed: &[u8]) -> Result<SecretBytes, CryptoError> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(CryptoError::Forged)?;
+        let headers = context.headers(&self.store);
+        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        vectors.push(nonce);
+        Siv::new(self.key_of(context)).open(&vectors, sealed)
+    }
+
+    /// Wraps the material of an encryption key's version. Deterministic key wrap (RFC 5297 section 1.1): the material is random.
+    ///
+    /// # Errors
+    /// None in practice; the cipher's limit is far above 64 bytes.
+    pub fn wrap(&self, context: &MaterialContext, material: &KeyMaterial) -> Result<Vec<u8>, CryptoError> {
+        let headers = context.headers(&self.store);
+        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        Siv::new(&self.wrap).seal(&vectors, material.bytes())
+    }
+
+    /// Unwraps the material of an encryption key's version.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where it was wrapped for another place or key.
+    pub fn unwrap(&self, context: &MaterialContext, wrapped: &[u8]) -> Result<KeyMaterial, CryptoError> {
+        let headers = context.headers(&self.store);
+        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
+        KeyMaterial::from_secret(&Siv::new(&self.wrap).open(&vectors, wrapped)?)
+    }
+
+    /// A name's place in an index that does not show the name.
+    #[must_use]
+    pub fn blind_index(&self, domain: IndexDomain, parts: &[&[u8]]) -> [u8; 32] {
+        let mut all = Vec::with_capacity(parts.len() + 1);
+        all.push(domain.label());
+        all.extend_from_slice(parts);
+        kdf::mac(&self.index, &all)
+    }
+
+    /// A record's part of the state digest.
+    #[must_use]
+    pub fn record_term(&self, table: u8, key: &[u8], value: &[u8]) -> Term {
+        Term::from_bytes(kdf::mac(&self.state, &[&[table], key, value]))
+    }
+
+    /// What an anchor outside the store holds: it shows neither the digest nor the key.
+    #[must_use]
+    pub fn anchor_mac(&self, counter: u64, digest: &StateDigest) -> [u8; 32] {
+        kdf::mac(
+            &self.anchor,
+            &[self.store.as_bytes(), &counter.to_be_bytes(), &digest.to_bytes()],
+        )
+    }
+
+    /// A digest of the seal file that only the root key's holder can make.
+    #[must_use]
+    pub fn seal_file_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        kdf::mac(&self.seal_file, &[bytes])
+    }
+
+    /// Signs checkpoints of the audit chains.
+    #[must_use]
+    pub const fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// Verifies checkpoints of the audit chains; not a secret.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.signer.public_key()
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

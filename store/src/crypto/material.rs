@@ -1,0 +1,60 @@
+//! The material of one version of an encryption key: 64 random bytes that wrap data keys.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{CryptoError, random};
+use crate::id::{KeyId, NamespaceId, StoreId};
+use crate::secret::SecretBytes;
+
+/// Where wrapped material stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MaterialContext {
+    /// Where the key belongs.
+    pub namespace: NamespaceId,
+    /// The key.
+    pub key: KeyId,
+    /// Its version, from 1.
+    pub version: u32,
+}
+
+impl MaterialContext {
+    pub(super) fn headers(&self, store: &StoreId) -> [Vec<u8>; 5] {
+        [
+            b"sr/cmk/1".to_vec(),
+            store.as_bytes().to_vec(),
+            self.namespace.as_bytes().to_vec(),
+            self.key.as_bytes().to_vec(),
+            self.version.to_be_bytes().to_vec(),
+        ]
+    }
+}
+
+/// Key bytes; wiped when dropped.
+pub struct KeyMaterial(Zeroizing<[u8; 64]>);
+
+impl KeyMaterial {
+    /// New material from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn generate() -> Result<Self, CryptoError> {
+        random().map(Self)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+
+    pub(super) fn from_secret(bytes: &SecretBytes) -> Result<Self, CryptoError> {
+        let array: &[u8; 64] = bytes.expose().try_into().map_err(|_| CryptoError::Forged)?;
+        Ok(Self(Zeroizing::new(*array)))
+    }
+}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyMaterial").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! The key over all keys: 32 random bytes, in memory that is not swapped out. Must not be copied, printed or stored; seal
+//! slots hold wrapped copies.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::memory::Locked;
+use super::{CryptoError, random};
+use crate::secret::SecretBytes;
+
+/// The root key.
+pub struct RootKey(Locked<32>);
+
+impl RootKey {
+    /// A new root key from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`CryptoError::NoRandomness`].
+    pub fn generate() -> Result<Self, CryptoError> {
+        random::<32>().map(|bytes| Self(Locked::new(&bytes)))
+    }
+
+    /// The root key of these bytes.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where they are not 32.
+    pub fn from_secret(bytes: &SecretBytes) -> Result<Self, CryptoError> {
+        let array: &[u8; 32] = bytes.expose().try_into().map_err(|_| CryptoError::Forged)?;
+        Ok(Self(Locked::new(array)))
+    }
+
+    /// Whether the operating system keeps the key out of swap.
+    #[must_use]
+    pub const fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+
+    /// Lends the bytes to a derivation or a slot.
+    pub(crate) fn with<T>(&self, use_key: impl FnOnce(&[u8; 32]) -> T) -> T {
+        use_key(self.0.expose())
+    }
+
+    /// A wiping copy for a seal slot.
+    pub(crate) fn to_secret(&self) -> SecretBytes {
+        SecretBytes::from(Zeroizing::new(self.0.expose().to_vec()))
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RootKey")
+            .field("locked", &self.is_locked())
+            .finish_non_exhaustive()
+    }
+}
