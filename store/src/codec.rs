@@ -95,7 +95,11 @@ impl Writer {
     }
 
     /// A marker of presence, then the value where there is one.
-    pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) -> &mut Self {
+    pub fn option<T>(
+        &mut self,
+        value: Option<T>,
+        write: impl FnOnce(&mut Self, T) -> &mut Self,
+    ) -> &mut Self {
         self.bool(value.is_some());
         if let Some(value) = value {
             write(self, value);
@@ -107,7 +111,7 @@ impl Writer {
     pub fn list<T>(
         &mut self,
         items: impl ExactSizeIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, T),
+        mut write: impl FnMut(&mut Self, T) -> &mut Self,
     ) -> &mut Self {
         self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
         for item in items {
@@ -298,9 +302,7 @@ mod tests {
             .option(Some(9_u8), |w, v| {
                 w.u8(v);
             });
-        writer.list([1_u8, 2].into_iter(), |w, v| {
-            w.u8(v);
-        });
+        writer.list([1_u8, 2].into_iter(), |w, v| w.u8(v));
         let bytes = writer.finish();
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.u8(), Ok(7));

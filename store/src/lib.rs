@@ -1,5 +1,6 @@
 //! The encrypted, embedded store.
 
+pub mod audit;
 pub mod codec;
 pub mod crypto;
 pub mod engine;

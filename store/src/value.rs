@@ -151,7 +151,7 @@ impl Value {
         writer
             .u8(self.data_type.code())
             .list(self.keys.iter(), |w, (key, bytes)| {
-                w.text(key.as_str()).bytes(bytes.expose());
+                w.text(key.as_str()).bytes(bytes.expose())
             });
         writer.finish()
     }
@@ -222,9 +222,9 @@ mod tests {
     #[test]
     fn unordered_keys_are_not_canonical() {
         let mut writer = Writer::new();
-        writer.u8(1).list(["b", "a"].into_iter(), |w, key| {
-            w.text(key).bytes(b"x");
-        });
+        writer
+            .u8(1)
+            .list(["b", "a"].into_iter(), |w, key| w.text(key).bytes(b"x"));
         assert_eq!(
             Value::decode(&writer.finish()),
             Err(DecodeError::Invalid("order of keys"))

@@ -261,7 +261,7 @@ impl Slot {
         Ok(out)
     }
 
-    pub(super) fn encode(&self, writer: &mut Writer) {
+    pub(super) fn encode<'a>(&self, writer: &'a mut Writer) -> &'a mut Writer {
         writer
             .fixed(&self.id.0)
             .u8(self.kind.code())
@@ -270,7 +270,7 @@ impl Slot {
             .u32(self.cost.passes)
             .u32(self.cost.lanes)
             .fixed(&self.salt)
-            .bytes(&self.wrapped);
+            .bytes(&self.wrapped)
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {

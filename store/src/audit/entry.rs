@@ -1,0 +1,325 @@
+//! One entry of either chain. Must not hold a value or a hash of one; `detail` is for facts about the request, such as a count.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::id::{KeyId, RequestId, SecretId};
+use crate::name::{NamespaceName, SecretName, Stage, VersionId};
+use crate::time::Timestamp;
+
+/// Who acts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Actor {
+    /// A controller of ours, for an object.
+    Controller(String),
+    /// A person at the process itself.
+    Admin(String),
+    /// An authenticated caller.
+    Principal(String),
+    /// The store, by its own rules.
+    System,
+}
+
+impl Actor {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Controller(_) => 1,
+            Self::Admin(_) => 2,
+            Self::Principal(_) => 3,
+            Self::System => 4,
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Controller(text) | Self::Admin(text) | Self::Principal(text) => text,
+            Self::System => "",
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Controller(text) => write!(f, "controller {text}"),
+            Self::Admin(text) => write!(f, "admin {text}"),
+            Self::Principal(text) => f.write_str(text),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $code:literal)*) => {
+        /// What was done. The codes are part of the format.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Action { $($(#[$doc])* $name,)* }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable code.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The name, as policies and sinks write it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The action of a stable code.
+            ///
+            /// # Errors
+            /// [`DecodeError::Invalid`].
+            pub const fn from_code(code: u8) -> Result<Self, DecodeError> {
+                match code {
+                    $($code => Ok(Self::$name),)*
+                    _ => Err(DecodeError::Invalid("action")),
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// A secret and its first version were made.
+    CreateSecret = 1
+    /// A version was written.
+    PutSecretValue = 2
+    /// A version was made because it was due or declared.
+    RotateSecret = 3
+    /// Description, labels or key changed.
+    UpdateSecret = 4
+    /// A label was added, moved or removed.
+    UpdateSecretVersionStage = 5
+    /// The recovery window opened, or the secret was destroyed at once.
+    DeleteSecret = 6
+    /// The secret came back.
+    RestoreSecret = 7
+    /// The secret was destroyed.
+    PurgeSecret = 8
+    /// A value was read.
+    GetSecretValue = 9
+    /// Metadata were read.
+    DescribeSecret = 10
+    /// An encryption key was made.
+    CreateKey = 20
+    /// An encryption key works again.
+    EnableKey = 21
+    /// An encryption key refuses.
+    DisableKey = 22
+    /// An encryption key will be destroyed.
+    ScheduleKeyDeletion = 23
+    /// An encryption key stays.
+    CancelKeyDeletion = 24
+    /// An encryption key has a new primary version.
+    RotateKey = 25
+    /// Data keys moved to the primary version.
+    Rewrap = 26
+    /// An encryption key was destroyed.
+    DestroyKey = 27
+    /// An old version of an encryption key was destroyed.
+    DestroyKeyVersion = 28
+    /// A namespace was seen for the first time.
+    BindNamespace = 40
+    /// A namespace made again was accepted as the old one.
+    AcceptNamespace = 41
+    /// A secret was bound to the object that declares it.
+    BindObject = 42
+    /// A secret was written to, or let go of, a native object.
+    BindMaterialized = 43
+    /// The store was made.
+    CreateStore = 60
+    /// The store was opened by a new epoch.
+    OpenStore = 61
+    /// A backup was taken.
+    Backup = 62
+    /// The store came out of a backup.
+    Restore = 63
+    /// A seal slot came or went.
+    ChangeSeal = 64
+    /// An older copy of the store was accepted by a person.
+    AcceptRollback = 65
+    /// The read chain's place, while there are reads.
+    Checkpoint = 80
+}
+
+/// How it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused or failed, with this stable code.
+    Refused(String),
+}
+
+/// One entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// When, by the wall clock of the process.
+    pub time: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// In which namespace.
+    pub namespace: Option<NamespaceName>,
+    /// On which secret, by name.
+    pub secret: Option<SecretName>,
+    /// On which secret, by id.
+    pub secret_id: Option<SecretId>,
+    /// Which version.
+    pub version: Option<VersionId>,
+    /// Which label.
+    pub stage: Option<Stage>,
+    /// Under which encryption key.
+    pub key: Option<KeyId>,
+    /// For which request.
+    pub request: Option<RequestId>,
+    /// Facts about the request, at most 256 bytes; never about a value.
+    pub detail: String,
+}
+
+impl Entry {
+    /// An entry about nothing in particular yet.
+    #[must_use]
+    pub const fn new(time: Timestamp, actor: Actor, action: Action) -> Self {
+        Self {
+            time,
+            actor,
+            action,
+            outcome: Outcome::Done,
+            namespace: None,
+            secret: None,
+            secret_id: None,
+            version: None,
+            stage: None,
+            key: None,
+            request: None,
+            detail: String::new(),
+        }
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut writer = Writer::with_capacity(256);
+        writer
+            .u8(1)
+            .i64(self.time.as_millis())
+            .u8(self.actor.code())
+            .text(cut(self.actor.text()))
+            .u8(self.action.code());
+        match &self.outcome {
+            Outcome::Done => writer.u8(0),
+            Outcome::Refused(code) => writer.u8(1).text(cut(code)),
+        };
+        writer
+            .option(self.namespace.as_ref(), |w, name| w.text(name.as_str()))
+            .option(self.secret.as_ref(), |w, name| w.text(name.as_str()))
+            .option(self.secret_id, |w, id| w.fixed(id.as_bytes()))
+            .option(self.version.as_ref(), |w, id| w.text(id.as_str()))
+            .option(self.stage.as_ref(), |w, stage| w.text(stage.as_str()))
+            .option(self.key, |w, id| w.fixed(id.as_bytes()))
+            .option(self.request, |w, id| w.fixed(id.as_bytes()))
+            .text(cut(&self.detail));
+        writer.finish()
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        fn name<T: std::str::FromStr>(r: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
+            r.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
+        }
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            1 => {}
+            newer => return Err(DecodeError::UnknownFormat(newer)),
+        }
+        let time = Timestamp::from_millis(r.i64()?);
+        let actor = match (r.u8()?, r.text("actor")?.to_owned()) {
+            (1, text) => Actor::Controller(text),
+            (2, text) => Actor::Admin(text),
+            (3, text) => Actor::Principal(text),
+            (4, text) if text.is_empty() => Actor::System,
+            _ => return Err(DecodeError::Invalid("actor")),
+        };
+        let action = Action::from_code(r.u8()?)?;
+        let outcome = match r.u8()? {
+            0 => Outcome::Done,
+            1 => Outcome::Refused(r.text("outcome")?.to_owned()),
+            _ => return Err(DecodeError::Invalid("outcome")),
+        };
+        let entry = Self {
+            time,
+            actor,
+            action,
+            outcome,
+            namespace: r.option("namespace", |r| name(r, "namespace"))?,
+            secret: r.option("secret", |r| name(r, "secret"))?,
+            secret_id: r.option("secret id", |r| r.array().map(SecretId::from_bytes))?,
+            version: r.option("version", |r| name(r, "version"))?,
+            stage: r.option("stage", |r| name(r, "stage"))?,
+            key: r.option("key", |r| r.array().map(KeyId::from_bytes))?,
+            request: r.option("request", |r| r.array().map(RequestId::from_bytes))?,
+            detail: r.text("detail")?.to_owned(),
+        };
+        r.end()?;
+        Ok(entry)
+    }
+}
+
+/// At most 256 bytes, at a character's border.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(256)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn codes_are_unique_and_round_trip() {
+        for action in Action::ALL {
+            assert_eq!(Action::from_code(action.code()), Ok(*action));
+        }
+        assert!(Action::from_code(0).is_err());
+    }
+
+    #[test]
+    fn entries_round_trip() {
+        let mut entry = Entry::new(
+            Timestamp::from_millis(5),
+            Actor::Controller("shop/db".into()),
+            Action::RotateSecret,
+        );
+        entry.outcome = Outcome::Refused("KeyDisabled".into());
+        entry.namespace = Some("shop".parse().unwrap());
+        entry.secret = Some("checkout/db".parse().unwrap());
+        entry.stage = Some(Stage::Current);
+        entry.detail = "ä".repeat(200);
+        let read = Entry::decode(&entry.encode()).unwrap();
+        assert_eq!(read.detail, "ä".repeat(128));
+        entry.detail = read.detail.clone();
+        assert_eq!(read, entry);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entry::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The audit log: two linked hash chains.
+//!
+//! The *mutation chain* lies in the store, each record in the commit of its change. The *read chain* lies in segment files; a
+//! read's record is written before the value leaves. Every mutation record carries the last fsynced place of the read chain,
+//! and signed checkpoints name the head, so that order and completeness verify with a public key alone.
+//!
+//! Must not hold a value, a key, or a hash of either.
+
+mod entry;
+mod mutation;
+
+pub use entry::{Action, Actor, Entry, Outcome};
+pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, key_of, record};
+
+/// A place in the read chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadHead {
+    /// Records before and at this place; 0: none.
+    pub sequence: u64,
+    /// The chain's hash at this place.
+    pub hash: [u8; 32],
+}
+
+/// When a read's record must be on the medium.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Written now, fsynced with others within 50 ms.
+    Batched,
+    /// Fsynced before the value leaves.
+    Durable,
+}
+
+/// The record could not be written, so the value must not leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the audit record cannot be written, so nothing is returned: {0}")]
+pub struct AuditUnavailable(pub String);
+
+/// Where records of reads and refusals go.
+pub trait ReadChain: Send + Sync {
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`]: then the caller must not return what was read.
+    fn append(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable>;
+
+    /// The last fsynced place.
+    fn fsynced(&self) -> ReadHead;
+
+    /// Fsyncs and marks a clean end.
+    fn close(&self);
+}
+
+/// What a chain's records are numbered under.
+pub(crate) const MUTATIONS: u8 = 1;

@@ -1,0 +1,259 @@
+//! Records of the mutation chain.
+//!
+//! | where | bytes | field |
+//! |---|---|---|
+//! | key | 4 | epoch of the writer |
+//! | key | 8 | sequence, from 1, without a gap across epochs |
+//! | value | 1 | format 1 |
+//! | value | 32 | the chain's hash before this record |
+//! | value | 8 + 32 | the last fsynced place of the read chain: sequence, hash |
+//! | value | rest | the entry, sealed |
+//!
+//! The chain's hash after a record is SHA-256 over a label, the store's id, the chain, the key and the whole value: it covers
+//! the sealed bytes, so it verifies without any secret. Must not decide what is recorded; callers do.
+
+use sha2::{Digest, Sha256};
+
+use super::{Entry, MUTATIONS, ReadHead};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
+use crate::id::StoreId;
+use crate::time::Timestamp;
+
+const FORMAT: u8 = 1;
+
+/// The end of the mutation chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChainHead {
+    /// The last record's number; 0: there is none.
+    pub sequence: u64,
+    /// The chain's hash after it.
+    pub hash: [u8; 32],
+}
+
+/// The key of a record.
+#[must_use]
+pub fn key_of(epoch: u32, sequence: u64) -> Vec<u8> {
+    let mut key = epoch.to_be_bytes().to_vec();
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Epoch and sequence of a key.
+///
+/// # Errors
+/// [`DecodeError`] where it is no key of this table.
+pub fn decode_key(key: &[u8]) -> Result<(u32, u64), DecodeError> {
+    let mut reader = Reader::new(key);
+    let parts = (reader.u32()?, reader.u64()?);
+    reader.end()?;
+    Ok(parts)
+}
+
+/// A record as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MutationRecord {
+    /// The writer's epoch.
+    pub epoch: u32,
+    /// Its number.
+    pub sequence: u64,
+    /// The chain's hash before it.
+    pub previous: [u8; 32],
+    /// The read chain when it was written.
+    pub reads: ReadHead,
+    /// The sealed entry.
+    pub sealed: Vec<u8>,
+}
+
+impl MutationRecord {
+    /// The value of the record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(73 + self.sealed.len());
+        writer
+            .u8(FORMAT)
+            .fixed(&self.previous)
+            .u64(self.reads.sequence)
+            .fixed(&self.reads.hash)
+            .fixed(&self.sealed);
+        writer.finish().to_vec()
+    }
+
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, DecodeError> {
+        let (epoch, sequence) = decode_key(key)?;
+        let mut reader = Reader::new(value);
+        match reader.u8()? {
+            FORMAT => {}
+            newer => return Err(DecodeError::UnknownFormat(newer)),
+        }
+        let previous = reader.array()?;
+        let reads = ReadHead {
+            sequence: reader.u64()?,
+            hash: reader.array()?,
+        };
+        let sealed = value
+            .get(value.len() - reader.remaining()..)
+            .unwrap_or_default()
+            .to_vec();
+        Ok(Self {
+            epoch,
+            sequence,
+            previous,
+            reads,
+            sealed,
+        })
+    }
+
+    /// The chain's hash after this record.
+    #[must_use]
+    pub fn hash(&self, store: &StoreId) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(b"sr/chain/1")
+            .chain_update(store.as_bytes())
+            .chain_update([MUTATIONS])
+            .chain_update(key_of(self.epoch, self.sequence))
+            .chain_update(self.encode())
+            .finalize()
+            .into()
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where it was changed; also where it opens and is no entry.
+    pub fn open(&self, keyring: &Keyring) -> Result<Entry, CryptoError> {
+        let context = Context::Audit {
+            chain: MUTATIONS,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            previous: &self.previous,
+        };
+        let bytes = keyring.open(&context, &self.sealed)?;
+        Entry::decode(bytes.expose()).map_err(|_| CryptoError::Forged)
+    }
+}
+
+/// The record that follows `head`, and the head after it.
+///
+/// # Errors
+/// [`CryptoError::NoRandomness`].
+pub fn record(
+    keyring: &Keyring,
+    epoch: u32,
+    head: ChainHead,
+    reads: ReadHead,
+    entry: &Entry,
+) -> Result<(MutationRecord, ChainHead), CryptoError> {
+    let sequence = head.sequence + 1;
+    let context = Context::Audit {
+        chain: MUTATIONS,
+        epoch,
+        sequence,
+        previous: &head.hash,
+    };
+    let sealed = keyring.seal(&context, &entry.encode())?;
+    let record = MutationRecord {
+        epoch,
+        sequence,
+        previous: head.hash,
+        reads,
+        sealed,
+    };
+    let hash = record.hash(&keyring.store());
+    Ok((record, ChainHead { sequence, hash }))
+}
+
+/// A signed head of the chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// The head.
+    pub head: ChainHead,
+    /// The read chain as the head's record saw it.
+    pub reads: ReadHead,
+    /// When it was signed.
+    pub time: Timestamp,
+    /// Ed25519 over all of it and the store's id.
+    pub signature: [u8; 64],
+}
+
+impl Checkpoint {
+    fn message(store: &StoreId, head: ChainHead, reads: ReadHead, time: Timestamp) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(128);
+        writer
+            .fixed(b"sr/checkpoint/1")
+            .fixed(store.as_bytes())
+            .u8(MUTATIONS)
+            .u64(head.sequence)
+            .fixed(&head.hash)
+            .u64(reads.sequence)
+            .fixed(&reads.hash)
+            .i64(time.as_millis());
+        writer.finish().to_vec()
+    }
+
+    /// Signs a head.
+    #[must_use]
+    pub fn sign(signer: &Signer, store: &StoreId, head: ChainHead, reads: ReadHead, time: Timestamp) -> Self {
+        let signature = signer.sign(&Self::message(store, head, reads, time));
+        Self {
+            head,
+            reads,
+            time,
+            signature,
+        }
+    }
+
+    /// Whether the signature holds.
+    #[must_use]
+    pub fn verifies(&self, key: &PublicKey, store: &StoreId) -> bool {
+        key.verifies(
+            &Self::message(store, self.head, self.reads, self.time),
+            &self.signature,
+        )
+    }
+
+    /// The bytes in the store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(160);
+        writer
+            .u8(FORMAT)
+            .u64(self.head.sequence)
+            .fixed(&self.head.hash)
+            .u64(self.reads.sequence)
+            .fixed(&self.reads.hash)
+            .i64(self.time.as_millis())
+            .fixed(&self.signature);
+        writer.finish().to_vec()
+    }
+
+    /// Reads the bytes in the store.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            FORMAT => {}
+            newer => return Err(DecodeError::UnknownFormat(newer)),
+        }
+        let checkpoint = Self {
+            head: ChainHead {
+                sequence: r.u64()?,
+                hash: r.array()?,
+            },
+            reads: ReadHead {
+                sequence: r.u64()?,
+                hash: r.array()?,
+            },
+            time: Timestamp::from_millis(r.i64()?),
+            signature: r.array()?,
+        };
+        r.end()?;
+        Ok(checkpoint)
+    }
+}
