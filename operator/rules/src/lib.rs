@@ -1,7 +1,12 @@
 //! Decisions: pure functions of facts and time. No client, no async, no clock.
+//!
+//! `now` and randomness are arguments of whoever needs them.
 
 pub mod absence;
+pub mod cause;
+pub mod generate;
 pub mod managed_secret;
 pub mod retry;
 pub mod rotation_schedule;
 pub mod uid;
+pub mod value;

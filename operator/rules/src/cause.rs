@@ -1,0 +1,140 @@
+//! Why a version exists, and the version id that follows from it.
+//!
+//! The id is a function of the secret and the cause, so that a reconcile that is repeated after a crash asks the store for
+//! the version that it already made.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+/// Why a version is made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The secret is new.
+    Create,
+    /// A declared key is missing from the current version.
+    Spec {
+        /// UID of the ManagedSecret.
+        uid: String,
+        /// Its generation.
+        generation: i64,
+    },
+    /// A native Secret is adopted.
+    Import {
+        /// UID of the native Secret.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+    },
+    /// A schedule says that it is time.
+    Rotate {
+        /// UID of the RotationSchedule.
+        schedule_uid: String,
+        /// The time at which it was due, not the time at which it ran.
+        due: Timestamp,
+    },
+    /// A person asks for it, with the annotation `strongroom.dev/rotate-now`.
+    Now {
+        /// The value of the annotation.
+        annotation: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    /// The text that goes into the id. INVARIANT: it never changes between releases.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create => f.write_str("create"),
+            Self::Spec { uid, generation } => write!(f, "spec:{uid}:{generation}"),
+            Self::Import {
+                uid,
+                resource_version,
+            } => write!(f, "import:{uid}:{resource_version}"),
+            Self::Rotate { schedule_uid, due } => write!(f, "rotate:{schedule_uid}:{}", due.as_second()),
+            Self::Now { annotation } => write!(f, "now:{annotation}"),
+        }
+    }
+}
+
+impl Cause {
+    /// The version id of this cause for the secret with this id: `v-` and 16 characters of the lower-case RFC 4648 base32
+    /// alphabet, the first 80 bits of SHA-256 over the id and the cause.
+    #[must_use]
+    pub fn version_id(&self, secret_id: &[u8; 16]) -> String {
+        let digest = Sha256::new()
+            .chain_update(secret_id)
+            .chain_update(self.to_string())
+            .finalize();
+        let mut text = data_encoding::BASE32_NOPAD.encode(&digest);
+        text.truncate(16);
+        text.make_ascii_lowercase();
+        format!("v-{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn due(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    /// Computed with Python: base64.b32encode(hashlib.sha256(id + cause).digest())[:16].lower()
+    #[test]
+    fn ids_are_those_of_the_first_release() {
+        let id: [u8; 16] = std::array::from_fn(|i| u8::try_from(i).expect("small"));
+        let uid = "5f3c".to_owned();
+        for (cause, text, version) in [
+            (Cause::Create, "create", "v-n4ggyvl4yg76lwwv"),
+            (
+                Cause::Spec {
+                    uid: uid.clone(),
+                    generation: 3,
+                },
+                "spec:5f3c:3",
+                "v-oz3kbij6bhq4ktlh",
+            ),
+            (
+                Cause::Import {
+                    uid: uid.clone(),
+                    resource_version: "17".into(),
+                },
+                "import:5f3c:17",
+                "v-zj4f6ltibq5jy3o6",
+            ),
+            (
+                Cause::Rotate {
+                    schedule_uid: uid,
+                    due: due(1_700_000_000),
+                },
+                "rotate:5f3c:1700000000",
+                "v-ulk72tockeg3txbq",
+            ),
+            (
+                Cause::Now {
+                    annotation: "x".into(),
+                },
+                "now:x",
+                "v-xtfzbqmzp7zo2sbw",
+            ),
+        ] {
+            assert_eq!(cause.to_string(), text);
+            assert_eq!(cause.version_id(&id), version);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ids_have_their_form_and_differ_by_secret(a: [u8; 16], b: [u8; 16], annotation: String) {
+            let cause = Cause::Now { annotation };
+            let id = cause.version_id(&a);
+            prop_assert_eq!(id.len(), 18);
+            prop_assert!(id.strip_prefix("v-").is_some_and(|rest| rest.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))));
+            prop_assert_eq!(&id, &cause.version_id(&a));
+            prop_assert_eq!(a == b, id == cause.version_id(&b));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Key pairs: private key as PKCS #8 (RFC 5958), public key as SubjectPublicKeyInfo (RFC 5280), both in PEM (RFC 7468).
+
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};
+use rsa::Generate;
+use strongroom_crds::v1alpha1::EcdsaCurve;
+use zeroize::Zeroizing;
+
+use super::random::CryptoRng;
+use crate::value::Value;
+
+const DEFAULT_RSA_BITS: i32 = 3072;
+
+/// A key pair in PEM.
+pub(super) struct KeyPair {
+    pub(super) private: Zeroizing<String>,
+    pub(super) public: String,
+}
+
+impl KeyPair {
+    /// Stores the pair as `name` and `name.pub`.
+    pub(super) fn store(self, name: &str, value: &mut Value) {
+        value.insert(name, self.private);
+        value.insert(format!("{name}.pub"), self.public.into_bytes());
+    }
+}
+
+/// An Ed25519 pair. The private key is PKCS #8 version 1, without the public key: OpenSSL reads no other.
+pub(super) fn ed25519(random: &mut dyn CryptoRng) -> Option<KeyPair> {
+    let mut seed = Zeroizing::new([0; 32]);
+    random.fill_bytes(&mut *seed);
+    let signing = ed25519_dalek::SigningKey::from_bytes(&seed);
+    let bytes = ed25519_dalek::pkcs8::KeypairBytes {
+        secret_key: *seed,
+        public_key: None,
+    };
+    Some(KeyPair {
+        private: bytes.to_pkcs8_pem(LineEnding::LF).ok()?,
+        public: signing.verifying_key().to_public_key_pem(LineEnding::LF).ok()?,
+    })
+}
+
+/// An RSA pair with the public exponent 65537.
+pub(super) fn rsa(bits: Option<i32>, random: &mut dyn CryptoRng) -> Option<KeyPair> {
+    let bits = usize::try_from(bits.unwrap_or(DEFAULT_RSA_BITS)).ok()?;
+    let private = rsa::PrivateKey::new(random, bits).ok()?;
+    Some(KeyPair {
+        private: private.to_pkcs8_pem(LineEnding::LF).ok()?,
+        public: private.to_public_key().to_public_key_pem(LineEnding::LF).ok()?,
+    })
+}
+
+/// An ECDSA pair on the given curve.
+pub(super) fn ecdsa(curve: EcdsaCurve, random: &mut dyn CryptoRng) -> Option<KeyPair> {
+    match curve {
+        EcdsaCurve::P256 => {
+            let private = p256::SecretKey::generate_from_rng(random);
+            Some(KeyPair {
+                private: private.to_pkcs8_pem(LineEnding::LF).ok()?,
+                public: private.public_key().to_public_key_pem(LineEnding::LF).ok()?,
+            })
+        }
+        EcdsaCurve::P384 => {
+            let private = p384::SecretKey::generate_from_rng(random);
+            Some(KeyPair {
+                private: private.to_pkcs8_pem(LineEnding::LF).ok()?,
+                public: private.public_key().to_public_key_pem(LineEnding::LF).ok()?,
+            })
+        }
+    }
+}
