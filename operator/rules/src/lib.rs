@@ -8,5 +8,6 @@ pub mod generate;
 pub mod managed_secret;
 pub mod retry;
 pub mod rotation_schedule;
+pub mod schedule;
 pub mod uid;
 pub mod value;
