@@ -299,9 +299,7 @@ mod tests {
             .u64(4)
             .i64(-5)
             .text("näme")
-            .option(Some(9_u8), |w, v| {
-                w.u8(v);
-            });
+            .option(Some(9_u8), |w, v| w.u8(v));
         writer.list([1_u8, 2].into_iter(), |w, v| w.u8(v));
         let bytes = writer.finish();
         let mut reader = Reader::new(&bytes);
