@@ -1,12 +1,25 @@
 //! The encrypted, embedded store.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`vault`] | secrets, versions, keys: commands and reads |
+//! | [`audit`] | two hash chains of what happened |
+//! | [`seal`] | how the root key comes back after a restart |
+//! | [`crypto`] | keys, and sealing things in their place |
+//! | [`engine`] | ordered tables with atomic, durable commits |
+//!
+//! No Kubernetes, no async, no serde on values. Async exists at the edges of the programs that use this.
 
 pub mod audit;
 pub mod codec;
 pub mod crypto;
 pub mod engine;
+mod format;
 pub mod id;
+pub mod lock;
 pub mod name;
 pub mod seal;
 pub mod secret;
 pub mod time;
 pub mod value;
+pub mod vault;

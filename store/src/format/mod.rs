@@ -1,0 +1,35 @@
+//! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store anything.
+
+mod facts;
+mod head;
+mod key;
+mod namespace;
+mod version;
+
+pub(crate) use facts::{SealDigest, State, meta};
+pub use head::SecretState;
+pub(crate) use head::{Head, HeadVersion};
+pub use key::KeyState;
+pub(crate) use key::{KeyRecord, KeyVersionState};
+pub(crate) use namespace::Namespace;
+pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_key};
+
+use crate::codec::{DecodeError, Reader};
+
+/// The format of every record of this version.
+const FORMAT: u8 = 1;
+
+fn format(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match reader.u8()? {
+        FORMAT => Ok(()),
+        newer => Err(DecodeError::UnknownFormat(newer)),
+    }
+}
+
+/// A name inside a record.
+fn parsed<T: std::str::FromStr>(reader: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
+    reader
+        .text(field)?
+        .parse()
+        .map_err(|_| DecodeError::Invalid(field))
+}

@@ -1,0 +1,264 @@
+//! Backup and restore: one snapshot as an encrypted, ordered stream, and that stream into an empty place.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 8 | magic `SRBACK\0` and format 1 |
+//! | 16 | backup id |
+//! | 4 + n | the seal file: the key of any of its slots opens the backup |
+//! | each part | length 4, sealed bytes; the last part says so inside of what it is sealed under |
+//!
+//! A part holds records as they stand in the store, values still sealed: count 4, then table 1, key (4 + n), value (4 + n).
+//! A part that is cut, changed, left out or moved does not open. A restored store is as old as its snapshot, so its anchor
+//! demands that a person accepts it.
+
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::commands::ForgetNamespaceUids;
+use super::error::StoreError;
+use super::open::{AnchorRule, Open, OpenError, STORE_FILE};
+use super::types::Meta;
+use super::{Store, exists};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::crypto::{Context, Keyring, RootKey};
+use crate::engine::{Batch, Change, Engine, Outcome, RedbEngine, RedbOptions, Table};
+use crate::seal::{SealFile, SlotSecret};
+
+const MAGIC: [u8; 8] = *b"SRBACK\0\x01";
+
+/// A part is closed once it holds so many bytes.
+const PART: usize = 1 << 20;
+
+/// Most bytes of one part that a restore takes in.
+const MOST_PART: usize = 32 << 20;
+
+impl Store {
+    /// Writes a backup of now. Writers go on meanwhile; the stream shows one snapshot. Returns the number of records.
+    ///
+    /// # Errors
+    /// What `out` says, and [`StoreError::Damaged`].
+    pub fn backup(&self, out: &mut dyn Write) -> Result<u64, OpenError> {
+        let directory = self
+            .directory()
+            .ok_or_else(|| OpenError::Missing("the store's directory".to_owned()))?;
+        let seal = SealFile::load(directory)?.encode();
+        let snapshot = self.shared.engine.snapshot()?;
+        let backup = *crate::crypto::random::<16>()?;
+        out.write_all(&MAGIC)?;
+        out.write_all(&backup)?;
+        out.write_all(&u32::try_from(seal.len()).unwrap_or(u32::MAX).to_be_bytes())?;
+        out.write_all(&seal)?;
+        let mut parts = Parts {
+            keyring: &self.shared.keyring,
+            backup,
+            number: 0,
+            out,
+            records: Vec::new(),
+            bytes: 0,
+        };
+        let mut total = 0;
+        for table in Table::ALL {
+            let mut failed = None;
+            snapshot.visit(table, &mut |key, value| {
+                total += 1;
+                match parts.add(table, key, value) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        parts.close(true)?;
+        out.flush()?;
+        Ok(total)
+    }
+}
+
+struct Parts<'a> {
+    keyring: &'a Keyring,
+    backup: [u8; 16],
+    number: u64,
+    out: &'a mut dyn Write,
+    records: Vec<(Table, Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Parts<'_> {
+    fn add(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), OpenError> {
+        self.bytes += key.len() + value.len() + 9;
+        self.records.push((table, key.to_vec(), value.to_vec()));
+        if self.bytes >= PART {
+            self.close(false)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn close(&mut self, last: bool) -> Result<(), OpenError> {
+        let mut writer = Writer::with_capacity(self.bytes + 4);
+        writer.list(self.records.drain(..), |w, (table, key, value)| {
+            w.u8(table.code()).bytes(&key).bytes(&value)
+        });
+        let context = Context::Backup {
+            backup: &self.backup,
+            part: self.number,
+            last,
+        };
+        let sealed = self.keyring.seal(&context, &writer.finish())?;
+        self.out
+            .write_all(&u32::try_from(sealed.len()).unwrap_or(u32::MAX).to_be_bytes())?;
+        self.out.write_all(&sealed)?;
+        self.number += 1;
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+/// How a backup is restored.
+#[derive(Debug)]
+pub struct RestoreOptions<'a> {
+    /// The place; nothing may be there.
+    pub dir: &'a Path,
+    /// The key of any slot that the store had when the backup was taken.
+    pub secret: &'a SlotSecret,
+    /// Into a new cluster: namespaces are known by name alone until they are seen.
+    pub accept_namespaces: bool,
+    /// Who, and when.
+    pub meta: Meta,
+}
+
+/// Restores a backup into an empty place. Returns the number of records.
+///
+/// # Errors
+/// [`OpenError::Exists`] where something is there; [`OpenError::Tampered`] where the stream is not whole.
+pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64, OpenError> {
+    if exists(options.dir) {
+        return Err(OpenError::Exists(options.dir.display().to_string()));
+    }
+    let mut magic = [0; 8];
+    from.read_exact(&mut magic)?;
+    if magic != MAGIC {
+        return Err(DecodeError::Invalid("magic of a backup").into());
+    }
+    let mut backup = [0; 16];
+    from.read_exact(&mut backup)?;
+    let seal = SealFile::decode(&length_prefixed(from)?)?;
+    let root = seal.unlock(options.secret)?;
+    let keyring = Keyring::derive(&root, seal.store());
+    std::fs::create_dir_all(options.dir)?;
+    let engine = RedbEngine::open_file(
+        &options.dir.join(STORE_FILE),
+        RedbOptions {
+            create: true,
+            ..RedbOptions::default()
+        },
+    )?;
+    let restored = take_in(&engine, &keyring, &backup, from);
+    drop(engine);
+    let total = match restored {
+        Ok(total) => total,
+        Err(error) => {
+            // Half a store must not look like one.
+            std::fs::remove_file(options.dir.join(STORE_FILE))?;
+            return Err(error);
+        }
+    };
+    // The seal comes last: without it nothing opens, so a cut restore is no store.
+    seal.write(options.dir)?;
+    settle(options, &root)?;
+    Ok(total)
+}
+
+fn take_in(
+    engine: &RedbEngine,
+    keyring: &Keyring,
+    backup: &[u8; 16],
+    from: &mut dyn Read,
+) -> Result<u64, OpenError> {
+    let mut total = 0;
+    for number in 0.. {
+        let sealed = length_prefixed(from)?;
+        let open = |last| {
+            keyring.open(
+                &Context::Backup {
+                    backup,
+                    part: number,
+                    last,
+                },
+                &sealed,
+            )
+        };
+        let (bytes, last) = match open(false) {
+            Ok(bytes) => (bytes, false),
+            Err(_) => (open(true).map_err(|_| OpenError::Tampered)?, true),
+        };
+        let mut reader = Reader::new(bytes.expose());
+        let changes = reader.list(|r| {
+            let table = Table::from_code(r.u8()?).ok_or(DecodeError::Invalid("table"))?;
+            Ok(Change::Put {
+                table,
+                key: r.bytes()?.to_vec(),
+                value: r.bytes()?.to_vec(),
+            })
+        })?;
+        reader.end()?;
+        total += changes.len() as u64;
+        match engine.commit(&Batch {
+            changes,
+            ..Batch::default()
+        })? {
+            Outcome::Committed(_) => {}
+            Outcome::Conflict(_) | Outcome::Unknown => return Err(StoreError::NotCommitted.into()),
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(total)
+}
+
+/// Opens what was restored, which proves it, and puts the restore on record.
+fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError> {
+    let store = Store::open(Open {
+        dir: options.dir,
+        root,
+        epoch: 0,
+        anchor: AnchorRule::Accept,
+        cache_bytes: RedbOptions::default().cache_bytes,
+        strict_anchor: None,
+        now: options.meta.now,
+    })?;
+    store.run(super::commands::RecordRestore, options.meta.clone())?;
+    if options.accept_namespaces {
+        store.run(ForgetNamespaceUids, options.meta.clone())?;
+    }
+    store.close();
+    Ok(())
+}
+
+fn length_prefixed(from: &mut dyn Read) -> Result<Vec<u8>, OpenError> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).map_err(cut)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MOST_PART {
+        return Err(DecodeError::Invalid("length of a part").into());
+    }
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes).map_err(cut)?;
+    Ok(bytes)
+}
+
+/// A stream that ends too early is no whole backup.
+fn cut(error: io::Error) -> OpenError {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        OpenError::Tampered
+    } else {
+        error.into()
+    }
+}

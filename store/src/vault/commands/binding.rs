@@ -1,0 +1,76 @@
+//! Binds a secret to the outside objects that declare it and that it is written to.
+
+use super::{About, Command, Decision, Effect, StoreError, View, namespace_of, view_after, view_of};
+use crate::audit::Action;
+use crate::id::SecretId;
+use crate::time::Timestamp;
+use crate::vault::types::{Materialized, ObjectBinding, SecretView};
+
+/// Binds a secret to the object that declares it, in place of the one before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindObject {
+    /// The secret.
+    pub secret: SecretId,
+    /// The object; none lets go.
+    pub object: Option<ObjectBinding>,
+}
+
+impl Command for BindObject {
+    type Reply = SecretView;
+    const ACTION: Action = Action::BindObject;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        let mut head = view.existing(&self.secret)?;
+        if head.object == self.object {
+            return Ok(Decision::unchanged(view_of(&head)));
+        }
+        head.object = self.object;
+        head.updated = now;
+        let about = About::secret(Action::BindObject, &namespace_of(view, &head.namespace)?, &head);
+        let reply = view_after(&head);
+        Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
+    }
+}
+
+/// Remembers the outside object that a secret is written to, or that it no longer is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindMaterialized {
+    /// The secret.
+    pub secret: SecretId,
+    /// The object; none lets go.
+    pub materialized: Option<Materialized>,
+}
+
+impl Command for BindMaterialized {
+    type Reply = SecretView;
+    const ACTION: Action = Action::BindMaterialized;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        let mut head = view.existing(&self.secret)?;
+        if head.materialized == self.materialized {
+            return Ok(Decision::unchanged(view_of(&head)));
+        }
+        let detail = match &self.materialized {
+            Some(native) => format!("written to `{}`", native.name),
+            None => "let go".to_owned(),
+        };
+        head.materialized = self.materialized;
+        head.updated = now;
+        let about = About::secret(
+            Action::BindMaterialized,
+            &namespace_of(view, &head.namespace)?,
+            &head,
+        )
+        .with(|entry| entry.detail = detail);
+        let reply = view_after(&head);
+        Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
+    }
+}

@@ -1,0 +1,103 @@
+//! Makes a secret and its first version.
+
+use std::collections::BTreeMap;
+
+use super::{
+    About, Command, Decision, Effect, Head, Refusal, StoreError, View, add_version, check_metadata, key_for,
+    view_after, view_of,
+};
+use crate::audit::Action;
+use crate::format::SecretState;
+use crate::id::{NamespaceId, SecretId};
+use crate::name::{SecretName, VersionId};
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::vault::types::{KeyRef, ObjectBinding, RotationState, Written};
+
+/// Makes a secret. The caller chooses its id, so that a version id can be made from it beforehand.
+#[derive(Debug)]
+pub struct CreateSecret {
+    /// A new id.
+    pub id: SecretId,
+    /// Where.
+    pub namespace: NamespaceId,
+    /// Its name; also taken while a secret of that name waits for its destruction.
+    pub name: SecretName,
+    /// At most 2,048 bytes.
+    pub description: String,
+    /// At most 20, of at most 128 bytes each.
+    pub labels: BTreeMap<String, String>,
+    /// The key that its versions come under.
+    pub key: KeyRef,
+    /// The first version; it becomes Current.
+    pub version: VersionId,
+    /// Its value.
+    pub value: Value,
+    /// What declares it.
+    pub object: Option<ObjectBinding>,
+}
+
+impl Command for CreateSecret {
+    type Reply = Written;
+    const ACTION: Action = Action::CreateSecret;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+        check_metadata(&self.description, &self.labels)?;
+        let mut namespace = view.namespace(&self.namespace)?;
+        if let Some(taken) = view.secret_named(&self.namespace, &self.name)? {
+            // The same request again: its first answer got lost.
+            if taken.id == self.id && taken.version(&self.version).is_some() {
+                return Ok(Decision::unchanged(Written {
+                    created: false,
+                    secret: view_of(&taken),
+                }));
+            }
+            return Err(match taken.state {
+                SecretState::Live => Refusal::SecretExists,
+                SecretState::PendingDeletion { until, .. } => Refusal::InRecoveryWindow { until },
+            }
+            .into());
+        }
+        if view.head(&self.id)?.is_some() {
+            return Err(Refusal::SecretExists.into());
+        }
+        let mut effects = Vec::new();
+        let (key, customer_key) = key_for(view, &mut namespace, self.key, now, &mut effects)?;
+        let mut head = Head {
+            id: self.id,
+            namespace: self.namespace,
+            name: self.name,
+            description: self.description,
+            labels: self.labels,
+            state: SecretState::Live,
+            key: key.id,
+            customer_key,
+            next_sequence: 1,
+            versions: Vec::new(),
+            stages: BTreeMap::new(),
+            created: now,
+            updated: now,
+            revision: 0,
+            object: self.object,
+            materialized: None,
+            rotation: RotationState::default(),
+        };
+        let version = self.version.clone();
+        add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
+        let about = About::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
+            entry.version = Some(version);
+            entry.key = customer_key.then_some(key.id);
+        });
+        let reply = Written {
+            created: true,
+            secret: view_after(&head),
+        };
+        effects.push(Effect::NameSecret(
+            head.namespace,
+            head.name.as_str().into(),
+            head.id,
+        ));
+        effects.push(Effect::PutHead(Box::new(head)));
+        Ok(Decision::new(effects, about, reply))
+    }
+}

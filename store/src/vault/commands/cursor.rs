@@ -1,0 +1,74 @@
+//! Places of readers, and the read chain's place in the mutation chain. Neither is a change of a secret.
+
+use super::{About, Command, Decision, Effect, StoreError, View};
+use crate::audit::Action;
+use crate::name::CursorName;
+use crate::time::Timestamp;
+
+/// Remembers how far a reader of the mutation chain has come. Not recorded: a record would move every reader's end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetCursor {
+    /// The reader.
+    pub name: CursorName,
+    /// Its place, at most 256 bytes.
+    pub place: Vec<u8>,
+}
+
+impl Command for SetCursor {
+    type Reply = ();
+    const ACTION: Action = Action::Checkpoint;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let place = self.place.get(..256).unwrap_or(&self.place).to_vec();
+        Ok(Decision {
+            effects: vec![Effect::PutCursor(self.name, place)],
+            entries: Vec::new(),
+            reply: (),
+        })
+    }
+}
+
+/// Writes the read chain's last fsynced place into the mutation chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordCheckpoint;
+
+impl Command for RecordCheckpoint {
+    type Reply = ();
+    const ACTION: Action = Action::Checkpoint;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::new(Vec::new(), About::new(Action::Checkpoint), ()))
+    }
+}
+
+/// Puts a restore on record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RecordRestore;
+
+impl Command for RecordRestore {
+    type Reply = ();
+    const ACTION: Action = Action::Restore;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::new(Vec::new(), About::new(Action::Restore), ()))
+    }
+}
+
+/// Puts a fact about the store as a whole on record: a backup, a rollback that a person accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// What was done.
+    pub action: Action,
+    /// Facts about it, at most 256 bytes.
+    pub detail: String,
+}
+
+impl Command for Record {
+    type Reply = ();
+    const ACTION: Action = Action::Checkpoint;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let about = About::new(self.action).with(|entry| entry.detail = self.detail);
+        Ok(Decision::new(Vec::new(), about, ()))
+    }
+}

@@ -1,0 +1,86 @@
+//! Makes a version unless there is one of that id: what a controller or a rotation does when something is due.
+
+use super::{
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, namespace_of, view_after,
+    view_of,
+};
+use crate::audit::Action;
+use crate::id::SecretId;
+use crate::name::{Stage, VersionId};
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::vault::types::Written;
+
+/// That a version comes from a rotation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RotationMark {
+    /// When it was due, or asked for.
+    pub at: Timestamp,
+    /// What a person asked for, where one did; remembered, so that it is not done twice.
+    pub trigger: Option<String>,
+}
+
+/// Makes a Current version of this id and value, unless the id exists: then it is a success without change, whatever the value.
+#[derive(Debug)]
+pub struct EnsureVersion {
+    /// The secret.
+    pub secret: SecretId,
+    /// The version's id.
+    pub version: VersionId,
+    /// Its value, if it is to be made.
+    pub value: Value,
+    /// The version that the value was built on; refused where another one is Current by now.
+    pub base: Option<VersionId>,
+    /// Set where this is a rotation.
+    pub rotation: Option<RotationMark>,
+}
+
+impl Command for EnsureVersion {
+    type Reply = Written;
+    const ACTION: Action = Action::RotateSecret;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+        let mut head = view.live(&self.secret)?;
+        let key = view.usable_key(&head.namespace, &head.key)?;
+        if head.version(&self.version).is_some() {
+            return Ok(Decision::unchanged(Written {
+                created: false,
+                secret: view_of(&head),
+            }));
+        }
+        if let Some(base) = &self.base
+            && head.staged(&Stage::Current).map(|version| &version.id) != Some(base)
+        {
+            return Err(Refusal::BaseMoved.into());
+        }
+        let namespace = namespace_of(view, &head.namespace)?;
+        let version = self.version.clone();
+        let mut effects = Vec::new();
+        add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
+        let action = if self.rotation.is_some() {
+            Action::RotateSecret
+        } else {
+            Action::PutSecretValue
+        };
+        if let Some(mark) = self.rotation {
+            head.rotation.last = Some(mark.at);
+            if let Some(trigger) = mark.trigger {
+                head.rotation.last_trigger = Some(trigger.chars().take(256).collect());
+            }
+        }
+        let about = About::secret(action, &namespace, &head).with(|entry| {
+            entry.version = Some(version);
+            entry.key = head.customer_key.then_some(key.id);
+        });
+        let reply = Written {
+            created: true,
+            secret: view_after(&head),
+        };
+        effects.push(Effect::PutHead(Box::new(head)));
+        Ok(Decision::new(effects, about, reply))
+    }
+}

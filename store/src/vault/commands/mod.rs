@@ -1,0 +1,330 @@
+//! The commands: each a pure decision on a view, one file each. Must not read a clock, touch the engine, or log.
+
+mod binding;
+mod create_secret;
+mod cursor;
+mod delete_secret;
+mod ensure_version;
+mod keys;
+mod namespaces;
+mod purge;
+mod put_value;
+mod restore_secret;
+mod rewrap;
+mod seal;
+mod update_secret;
+mod update_stage;
+
+pub use binding::{BindMaterialized, BindObject};
+pub use create_secret::CreateSecret;
+pub(crate) use cursor::RecordRestore;
+pub use cursor::{Record, RecordCheckpoint, SetCursor};
+pub use delete_secret::{DeleteSecret, Deletion};
+pub use ensure_version::{EnsureVersion, RotationMark};
+pub use keys::{
+    CancelKeyDeletion, CreateKey, DestroyKeyVersion, DisableKey, EnableKey, NewKeyVersion,
+    ScheduleKeyDeletion,
+};
+pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids};
+pub use purge::{PurgeDue, PurgeSecret, Purged, STEADY};
+pub use put_value::PutValue;
+pub use restore_secret::RestoreSecret;
+pub use rewrap::{Rewrap, RewrapProgress};
+pub(crate) use seal::ChangeSeal;
+pub use update_secret::UpdateSecret;
+pub use update_stage::UpdateStage;
+
+use super::effect::Effect;
+use super::error::{Refusal, StoreError};
+use super::types::{KeyRef, KeyView, SecretView, VersionView};
+use super::view::View;
+use crate::audit::{Action, Entry};
+use crate::format::{Head, HeadVersion, KeyRecord, KeyState, KeyVersionState, Namespace};
+use crate::id::{KeyId, NamespaceId, SecretId};
+use crate::name::{Stage, VersionId};
+use crate::time::Timestamp;
+use crate::value::Value;
+
+/// Most versions of a secret; the oldest without a label makes room.
+pub const MOST_VERSIONS: usize = 10;
+/// Most labels of a secret. Fewer than versions, so that one without a label always exists when room is needed.
+pub const MOST_STAGES: usize = 8;
+
+/// What a decision says.
+#[derive(Debug)]
+pub struct Decision<T> {
+    pub(crate) effects: Vec<Effect>,
+    /// The records of what changes; none where nothing does.
+    pub(crate) entries: Vec<About>,
+    pub(crate) reply: T,
+}
+
+impl<T> Decision<T> {
+    /// Nothing changes.
+    pub(crate) const fn unchanged(reply: T) -> Self {
+        Self {
+            effects: Vec::new(),
+            entries: Vec::new(),
+            reply,
+        }
+    }
+
+    /// These effects happen, on this record.
+    pub(crate) fn new(effects: Vec<Effect>, entry: About, reply: T) -> Self {
+        Self {
+            effects,
+            entries: vec![entry],
+            reply,
+        }
+    }
+}
+
+/// What an audit entry is about; time, actor and request are the caller's.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    fill: Box<Entry>,
+}
+
+impl About {
+    pub(crate) fn new(action: Action) -> Self {
+        let fill = Entry::new(Timestamp::default(), crate::audit::Actor::System, action);
+        Self { fill: Box::new(fill) }
+    }
+
+    pub(crate) fn secret(action: Action, namespace: &Namespace, head: &Head) -> Self {
+        let mut about = Self::new(action);
+        about.fill.namespace = Some(namespace.name.clone());
+        about.fill.secret = Some(head.name.clone());
+        about.fill.secret_id = Some(head.id);
+        about
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Entry)) -> Self {
+        change(&mut self.fill);
+        self
+    }
+
+    /// The entry for this request.
+    pub(crate) fn entry(self, meta: &super::types::Meta) -> Entry {
+        Entry {
+            time: meta.now,
+            actor: meta.actor.clone(),
+            request: Some(meta.request),
+            ..*self.fill
+        }
+    }
+}
+
+/// A request that may change the store.
+pub trait Command: Send + 'static {
+    /// What the caller gets.
+    type Reply: Send + 'static;
+
+    /// What a refusal is recorded as.
+    const ACTION: Action;
+
+    /// The secret that a refusal is recorded about.
+    fn subject(&self) -> Option<SecretId> {
+        None
+    }
+
+    /// Decides on a view of the store.
+    ///
+    /// # Errors
+    /// [`Refusal`] where the rules say no.
+    #[doc(hidden)]
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Self::Reply>, StoreError>;
+}
+
+/// The encryption key that new versions of a secret come under, and what must be made for it first.
+fn key_for(
+    view: &View<'_>,
+    namespace: &mut Namespace,
+    wanted: KeyRef,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Result<(KeyRecord, bool), StoreError> {
+    if let KeyRef::Customer(id) = wanted {
+        return Ok((view.usable_key(&namespace.id, &id)?, true));
+    }
+    if let Some(id) = namespace.default_key {
+        return Ok((view.usable_key(&namespace.id, &id)?, false));
+    }
+    let id = KeyId::generate().map_err(|_| crate::crypto::CryptoError::NoRandomness)?;
+    let key = KeyRecord {
+        id,
+        namespace: namespace.id,
+        name: None,
+        state: KeyState::Enabled,
+        primary: 1,
+        versions: vec![KeyVersionState {
+            version: 1,
+            created: now,
+        }],
+        created: now,
+    };
+    namespace.default_key = Some(id);
+    effects.push(Effect::PutKey(Box::new(key.clone())));
+    effects.push(Effect::AddMaterial(namespace.id, id, 1));
+    effects.push(Effect::PutNamespace(Box::new(namespace.clone())));
+    Ok((key, false))
+}
+
+/// Adds a version to a head, moves labels to it, and makes room for it.
+fn add_version(
+    head: &mut Head,
+    key: &KeyRecord,
+    version: VersionId,
+    value: Value,
+    stages: &[Stage],
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) -> Result<(), Refusal> {
+    let sequence = head.next_sequence;
+    head.next_sequence += 1;
+    head.versions.push(HeadVersion {
+        id: version.clone(),
+        sequence,
+        created: now,
+        data_type: value.data_type(),
+    });
+    let only_current = [Stage::Current];
+    let stages = if stages.is_empty() { &only_current } else { stages };
+    if stages.contains(&Stage::Current) && stages.contains(&Stage::Previous) {
+        return Err(Refusal::StagesContradict);
+    }
+    for stage in stages {
+        move_stage(head, stage, sequence);
+    }
+    if head.stages.len() > MOST_STAGES {
+        return Err(Refusal::TooManyStages);
+    }
+    evict(head, effects);
+    head.updated = now;
+    effects.push(Effect::AddVersion {
+        namespace: head.namespace,
+        secret: head.id,
+        sequence,
+        version,
+        key: key.id,
+        key_version: key.primary,
+        value: Box::new(value),
+    });
+    Ok(())
+}
+
+/// Puts a label on a version. Current leaves Previous behind it, in the same commit.
+fn move_stage(head: &mut Head, stage: &Stage, sequence: u32) {
+    let before = head.stages.insert(stage.clone(), sequence);
+    if let (Stage::Current, Some(before)) = (stage, before)
+        && before != sequence
+    {
+        head.stages.insert(Stage::Previous, before);
+    }
+}
+
+/// INVARIANT: there are fewer labels than versions allowed, so beyond the limit there is a version without one.
+fn evict(head: &mut Head, effects: &mut Vec<Effect>) {
+    while head.versions.len() > MOST_VERSIONS {
+        let oldest = head
+            .versions
+            .iter()
+            .map(|version| version.sequence)
+            .filter(|of| !head.is_labelled(*of))
+            .min();
+        let Some(oldest) = oldest else { break };
+        head.versions.retain(|version| version.sequence != oldest);
+        effects.push(Effect::DropVersion(head.id, oldest));
+    }
+}
+
+/// What callers see of a head.
+pub(crate) fn view_of(head: &Head) -> SecretView {
+    let versions = head
+        .versions
+        .iter()
+        .map(|version| VersionView {
+            id: version.id.clone(),
+            sequence: version.sequence,
+            created: version.created,
+            data_type: version.data_type,
+            stages: head
+                .stages
+                .iter()
+                .filter(|(_, of)| **of == version.sequence)
+                .map(|(stage, _)| stage.clone())
+                .collect(),
+        })
+        .collect();
+    SecretView {
+        id: head.id,
+        namespace: head.namespace,
+        name: head.name.clone(),
+        description: head.description.clone(),
+        labels: head.labels.clone(),
+        state: head.state,
+        key: if head.customer_key {
+            KeyRef::Customer(head.key)
+        } else {
+            KeyRef::Default
+        },
+        stages: head
+            .stages
+            .keys()
+            .filter_map(|stage| Some((stage.clone(), head.staged(stage)?.id.clone())))
+            .collect(),
+        versions,
+        created: head.created,
+        updated: head.updated,
+        revision: head.revision,
+        object: head.object.clone(),
+        materialized: head.materialized.clone(),
+        rotation: head.rotation.clone(),
+    }
+}
+
+/// What callers see of a head that is about to be written.
+fn view_after(head: &Head) -> SecretView {
+    SecretView {
+        revision: head.revision + 1,
+        ..view_of(head)
+    }
+}
+
+/// What callers see of a customer's key; a default key is not shown.
+pub(crate) fn key_view(key: &KeyRecord) -> Option<KeyView> {
+    Some(KeyView {
+        id: key.id,
+        namespace: key.namespace,
+        name: key.name.clone()?,
+        state: key.state,
+        primary: key.primary,
+        versions: key.versions.iter().map(|version| version.version).collect(),
+        created: key.created,
+    })
+}
+
+/// Description and labels that a head can hold.
+fn check_metadata(
+    description: &str,
+    labels: &std::collections::BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    if description.len() > 2_048 {
+        return Err(Refusal::MetadataTooLarge("a description has at most 2,048 bytes"));
+    }
+    if labels.len() > 20
+        || labels
+            .iter()
+            .any(|(key, value)| key.is_empty() || key.len() > 128 || value.len() > 128)
+    {
+        return Err(Refusal::MetadataTooLarge(
+            "a secret has at most 20 labels of at most 128 bytes each",
+        ));
+    }
+    Ok(())
+}
+
+/// The namespace of a head.
+fn namespace_of(view: &View<'_>, id: &NamespaceId) -> Result<Namespace, StoreError> {
+    view.namespace(id)
+}

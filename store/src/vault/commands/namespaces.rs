@@ -1,0 +1,119 @@
+//! Namespaces: seen for the first time, made again, accepted.
+
+use std::ops::ControlFlow;
+
+use super::{About, Command, Decision, Effect, Namespace, Refusal, StoreError, View};
+use crate::audit::Action;
+use crate::engine::Table;
+use crate::id::NamespaceId;
+use crate::name::{ExternalId, NamespaceName};
+use crate::time::Timestamp;
+
+fn about(action: Action, namespace: &Namespace) -> About {
+    About::new(action).with(|entry| entry.namespace = Some(namespace.name.clone()))
+}
+
+/// Says which namespace bears a name now. The first time makes it known; another uid than before is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindNamespace {
+    /// Its name.
+    pub name: NamespaceName,
+    /// Its outside uid.
+    pub uid: ExternalId,
+}
+
+impl Command for BindNamespace {
+    type Reply = NamespaceId;
+    const ACTION: Action = Action::BindNamespace;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<NamespaceId>, StoreError> {
+        let namespace = match view.namespace_named(&self.name)? {
+            Some(known) => match &known.uid {
+                Some(uid) if *uid == self.uid => return Ok(Decision::unchanged(known.id)),
+                Some(uid) => {
+                    return Err(Refusal::NamespaceRecreated {
+                        former: uid.to_string(),
+                    }
+                    .into());
+                }
+                // A restored store learns the uids of its new cluster.
+                None => Namespace {
+                    uid: Some(self.uid),
+                    ..known
+                },
+            },
+            None => Namespace {
+                id: NamespaceId::generate().map_err(|_| crate::crypto::CryptoError::NoRandomness)?,
+                name: self.name,
+                uid: Some(self.uid),
+                default_key: None,
+                created: now,
+            },
+        };
+        let (id, about) = (namespace.id, about(Action::BindNamespace, &namespace));
+        Ok(Decision::new(
+            vec![Effect::PutNamespace(Box::new(namespace))],
+            about,
+            id,
+        ))
+    }
+}
+
+/// Accepts a namespace that was made again as the old one: its secrets become the new one's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AcceptNamespace {
+    /// Its name.
+    pub name: NamespaceName,
+    /// Its new outside uid.
+    pub uid: ExternalId,
+}
+
+impl Command for AcceptNamespace {
+    type Reply = NamespaceId;
+    const ACTION: Action = Action::AcceptNamespace;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<NamespaceId>, StoreError> {
+        let mut namespace = view
+            .namespace_named(&self.name)?
+            .ok_or(Refusal::NamespaceNotFound)?;
+        let id = namespace.id;
+        if namespace.uid.as_ref() == Some(&self.uid) {
+            return Ok(Decision::unchanged(id));
+        }
+        namespace.uid = Some(self.uid);
+        let about = about(Action::AcceptNamespace, &namespace);
+        Ok(Decision::new(
+            vec![Effect::PutNamespace(Box::new(namespace))],
+            about,
+            id,
+        ))
+    }
+}
+
+/// Forgets the uids of all namespaces, so that a backup can be restored into a new cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForgetNamespaceUids;
+
+impl Command for ForgetNamespaceUids {
+    /// How many.
+    type Reply = u64;
+    const ACTION: Action = Action::AcceptNamespace;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<u64>, StoreError> {
+        let mut ids = Vec::new();
+        view.snapshot.visit(Table::Namespace, &mut |key, _| {
+            ids.extend(key.try_into().ok().map(NamespaceId::from_bytes));
+            ControlFlow::Continue(())
+        })?;
+        let mut decision = Decision::unchanged(0);
+        for id in ids {
+            let mut namespace = view.namespace(&id)?;
+            if namespace.uid.take().is_some() {
+                decision.entries.push(about(Action::AcceptNamespace, &namespace));
+                decision.effects.push(Effect::PutNamespace(Box::new(namespace)));
+                decision.reply += 1;
+            }
+        }
+        Ok(decision)
+    }
+}

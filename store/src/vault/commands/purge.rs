@@ -1,0 +1,127 @@
+//! Destroys what is due, or what a person wants gone before.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::delete_secret::destroy;
+use super::{About, Command, Decision, Effect, KeyState, Refusal, StoreError, View, namespace_of};
+use crate::audit::Action;
+use crate::engine::Table;
+use crate::format::SecretState;
+use crate::id::{KeyId, SecretId};
+use crate::time::Timestamp;
+use crate::vault::effect::Due;
+
+/// How long the wall clock must have agreed with the monotonic one before anything is destroyed on its word.
+pub const STEADY: Duration = Duration::from_secs(3_600);
+
+/// Most destructions in one commit.
+const MOST: usize = 64;
+
+/// Destroys a secret that waits for its destruction, without waiting for the window's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PurgeSecret {
+    /// The secret.
+    pub secret: SecretId,
+}
+
+impl Command for PurgeSecret {
+    type Reply = ();
+    const ACTION: Action = Action::PurgeSecret;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let head = view.existing(&self.secret)?;
+        if head.state == SecretState::Live {
+            return Err(Refusal::NotInRecoveryWindow.into());
+        }
+        let namespace = namespace_of(view, &head.namespace)?;
+        let about = About::secret(Action::PurgeSecret, &namespace, &head);
+        Ok(Decision::new(destroy(head), about, ()))
+    }
+}
+
+/// What was destroyed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Purged {
+    /// Secrets.
+    pub secrets: Vec<SecretId>,
+    /// Encryption keys.
+    pub keys: Vec<KeyId>,
+    /// Whether more is due.
+    pub more: bool,
+}
+
+/// Destroys secrets and keys whose window has closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PurgeDue {
+    /// How long the wall clock has agreed with the monotonic one: a clock that jumped forward destroys nothing.
+    pub steady_for: Duration,
+}
+
+impl Command for PurgeDue {
+    type Reply = Purged;
+    const ACTION: Action = Action::PurgeSecret;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Purged>, StoreError> {
+        let mut due = Vec::new();
+        let mut more = false;
+        view.snapshot
+            .visit(Table::Due, &mut |key, value| match Due::decode(key, value) {
+                Some((at, what)) if at < now => {
+                    if due.len() == MOST {
+                        more = true;
+                        return ControlFlow::Break(());
+                    }
+                    due.push((at, what));
+                    ControlFlow::Continue(())
+                }
+                _ => ControlFlow::Break(()),
+            })?;
+        // What an earlier command of the same group took off the calendar is not due.
+        let mut decision = Decision::unchanged(Purged {
+            more,
+            ..Purged::default()
+        });
+        for (at, what) in due {
+            if view.raw(Table::Due, &what.key(at))?.is_none() {
+                continue;
+            }
+            if self.steady_for < STEADY {
+                return Err(Refusal::ClockUnsteady.into());
+            }
+            match what {
+                Due::Purge(secret) => {
+                    let head = view.existing(&secret)?;
+                    let namespace = namespace_of(view, &head.namespace)?;
+                    decision
+                        .entries
+                        .push(About::secret(Action::PurgeSecret, &namespace, &head));
+                    decision.effects.extend(destroy(head));
+                    decision.reply.secrets.push(secret);
+                }
+                Due::DestroyKey(namespace, id) => {
+                    let mut key = view.key(&namespace, &id)?;
+                    for version in key.versions.drain(..) {
+                        decision.effects.push(Effect::DropMaterial(id, version.version));
+                    }
+                    key.state = KeyState::Destroyed;
+                    let name = view.namespace(&namespace)?.name;
+                    decision
+                        .entries
+                        .push(About::new(Action::DestroyKey).with(|entry| {
+                            entry.namespace = Some(name);
+                            entry.key = Some(id);
+                        }));
+                    decision.effects.push(Effect::DropDue(at, what));
+                    decision.effects.push(Effect::PutKey(Box::new(key)));
+                    decision.reply.keys.push(id);
+                }
+            }
+        }
+        Ok(decision)
+    }
+}

@@ -1,0 +1,74 @@
+//! Writes a version.
+
+use super::{
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, namespace_of, view_after,
+    view_of,
+};
+use crate::audit::Action;
+use crate::id::SecretId;
+use crate::name::{Stage, VersionId};
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::vault::types::Written;
+
+/// Writes an immutable version. Its id is the idempotency token: the same id with the same value changes nothing, whatever
+/// happened to labels since; with another value it is refused.
+#[derive(Debug)]
+pub struct PutValue {
+    /// The secret.
+    pub secret: SecretId,
+    /// The new version's id.
+    pub version: VersionId,
+    /// Its value.
+    pub value: Value,
+    /// Its labels; none means Current, which leaves Previous on the version before. With labels given only those move.
+    pub stages: Vec<Stage>,
+}
+
+impl Command for PutValue {
+    type Reply = Written;
+    const ACTION: Action = Action::PutSecretValue;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+        let mut head = view.live(&self.secret)?;
+        let key = view.usable_key(&head.namespace, &head.key)?;
+        if let Some(version) = head.version(&self.version) {
+            // `Value` compares in constant time, and which byte differs is told to nobody.
+            return if view.value(&head, version)? == self.value {
+                Ok(Decision::unchanged(Written {
+                    created: false,
+                    secret: view_of(&head),
+                }))
+            } else {
+                Err(Refusal::VersionConflict.into())
+            };
+        }
+        let namespace = namespace_of(view, &head.namespace)?;
+        let version = self.version.clone();
+        let mut effects = Vec::new();
+        add_version(
+            &mut head,
+            &key,
+            self.version,
+            self.value,
+            &self.stages,
+            now,
+            &mut effects,
+        )?;
+        let about = About::secret(Action::PutSecretValue, &namespace, &head).with(|entry| {
+            entry.version = Some(version);
+            entry.stage = self.stages.first().cloned();
+            entry.key = head.customer_key.then_some(key.id);
+        });
+        let reply = Written {
+            created: true,
+            secret: view_after(&head),
+        };
+        effects.push(Effect::PutHead(Box::new(head)));
+        Ok(Decision::new(effects, about, reply))
+    }
+}

@@ -1,0 +1,45 @@
+//! Brings a secret back inside its recovery window, exactly as it was.
+
+use super::{About, Command, Decision, Effect, Refusal, StoreError, View, namespace_of, view_after};
+use crate::audit::Action;
+use crate::format::SecretState;
+use crate::id::SecretId;
+use crate::time::Timestamp;
+use crate::vault::effect::Due;
+use crate::vault::types::SecretView;
+
+/// Restores a secret. After its window it is as if it were not there, even before it is destroyed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestoreSecret {
+    /// The secret.
+    pub secret: SecretId,
+}
+
+impl Command for RestoreSecret {
+    type Reply = SecretView;
+    const ACTION: Action = Action::RestoreSecret;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        let mut head = view.existing(&self.secret)?;
+        let SecretState::PendingDeletion { until, .. } = head.state else {
+            return Err(Refusal::NotInRecoveryWindow.into());
+        };
+        if now > until {
+            return Err(Refusal::SecretNotFound.into());
+        }
+        head.state = SecretState::Live;
+        head.updated = now;
+        let namespace = namespace_of(view, &head.namespace)?;
+        let about = About::secret(Action::RestoreSecret, &namespace, &head);
+        let reply = view_after(&head);
+        let effects = vec![
+            Effect::DropDue(until, Due::Purge(head.id)),
+            Effect::PutHead(Box::new(head)),
+        ];
+        Ok(Decision::new(effects, about, reply))
+    }
+}

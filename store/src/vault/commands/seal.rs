@@ -1,0 +1,23 @@
+//! Remembers the seal file's digest: before a change of the file as the next one, after it as the one in force.
+
+use super::{About, Command, Decision, Effect, StoreError, View};
+use crate::audit::Action;
+use crate::format::SealDigest;
+use crate::time::Timestamp;
+
+/// Puts the digests in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ChangeSeal(pub(crate) SealDigest);
+
+impl Command for ChangeSeal {
+    type Reply = ();
+    const ACTION: Action = Action::ChangeSeal;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::new(
+            vec![Effect::PutSeal(self.0)],
+            About::new(Action::ChangeSeal),
+            (),
+        ))
+    }
+}

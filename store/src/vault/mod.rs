@@ -1,0 +1,271 @@
+//! The vault: secrets, versions and keys on an engine, under the keyring, on record.
+//!
+//! A [`Store`] is cheap to clone. Changes are [`Command`]s: decided on a view, committed in groups by one writer thread,
+//! answered once durable. Reads look at a snapshot, and are on record before a value leaves.
+//!
+//! Must not know Kubernetes, read a clock, or keep a value in memory.
+
+mod backup;
+mod commands;
+mod effect;
+mod error;
+mod open;
+mod read;
+mod types;
+mod view;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
+use std::time::{Duration, Instant};
+
+pub use backup::{RestoreOptions, restore};
+pub use commands::*;
+pub use error::{Refusal, Retry, StoreError};
+pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
+pub use read::{Count, GetValue};
+pub use types::*;
+
+use crate::audit::{ReadChain, ReadHead};
+use crate::crypto::{Keyring, PublicKey};
+use crate::engine::Engine;
+use crate::format::State;
+use crate::id::{NamespaceId, SecretId, StoreId};
+use crate::name::SecretName;
+use crate::time::Timestamp;
+use writer::Job;
+
+/// What the writer publishes after each commit.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    state: State,
+    /// The read chain as the last mutation record saw it.
+    reads: ReadHead,
+}
+
+/// Everything that the writer and the readers share.
+struct Shared {
+    engine: Box<dyn Engine>,
+    keyring: Keyring,
+    reads: Arc<dyn ReadChain>,
+    epoch: u64,
+    /// Names of secrets by namespace. The file shows none, so that a list needs this.
+    names: RwLock<BTreeMap<(NamespaceId, SecretName), SecretId>>,
+    published: Mutex<Published>,
+    changed: Condvar,
+    strict_anchor: Option<StrictAnchor>,
+    stats: writer::GroupStats,
+    /// Held for the life of the store where it lies in a directory.
+    directory: Option<open::Directory>,
+}
+
+impl Shared {
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn anchor(&self, state: &State) -> Anchor {
+        let store = self.keyring.store();
+        Anchor {
+            store,
+            counter: state.counter,
+            mac: self.keyring.anchor_mac(state.counter, &state.digest),
+        }
+    }
+}
+
+/// What the store did since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreStats {
+    /// Bytes of the store file.
+    pub bytes: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Commands in them.
+    pub commands: u64,
+    /// Commands in the last commit.
+    pub last_group: u64,
+    /// Commands that wait for the writer.
+    pub queued: u64,
+    /// Secrets, those in a recovery window included.
+    pub secrets: u64,
+}
+
+/// An open store.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+/// The way to the writer thread; the last one to go closes the store.
+struct Queue {
+    sender: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    reads: Arc<dyn ReadChain>,
+}
+
+impl Queue {
+    fn close(&self) {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A writer that panicked has nothing left to say.
+            let _ = thread.join();
+            self.reads.close();
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Store {
+    /// Queues a command; `reply` is called from the writer thread once the outcome is certain and durable. It must not block.
+    pub fn submit<C: Command>(
+        &self,
+        command: C,
+        meta: Meta,
+        reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
+    ) {
+        let job = Job::new(command, meta, reply);
+        let sender = self
+            .queue
+            .sender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match sender {
+            Some(sender) => {
+                self.shared.stats.queued();
+                if let Err(mpsc::SendError(job)) = sender.send(job) {
+                    self.shared.stats.taken(1);
+                    job.refuse(StoreError::Closed);
+                }
+            }
+            None => job.refuse(StoreError::Closed),
+        }
+    }
+
+    /// Runs a command, and waits until its outcome is certain and durable.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn run<C: Command>(&self, command: C, meta: Meta) -> Result<C::Reply, StoreError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(command, meta, move |reply| {
+            // The caller waits below for as long as this lives.
+            let _ = sender.send(reply);
+        });
+        receiver.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        self.shared.keyring.store()
+    }
+
+    /// The writer's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch
+    }
+
+    /// Verifies the audit chains; not a secret.
+    #[must_use]
+    pub fn audit_public_key(&self) -> PublicKey {
+        self.shared.keyring.public_key()
+    }
+
+    /// What an anchor outside the store should hold now.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        let state = self.shared.published().state;
+        self.shared.anchor(&state)
+    }
+
+    /// Waits until something was committed after `counter`, or for so long; what the anchor should hold then.
+    #[must_use]
+    pub fn anchor_after(&self, counter: u64, patience: Duration) -> Option<Anchor> {
+        self.wait(patience, |published| published.state.counter > counter)
+            .map(|published| self.shared.anchor(&published.state))
+    }
+
+    /// The number of the last mutation record.
+    #[must_use]
+    pub fn mutation_head(&self) -> u64 {
+        self.shared.published().state.head.sequence
+    }
+
+    /// Waits until there is a mutation record after `sequence`, or for so long; the number of the last one.
+    #[must_use]
+    pub fn mutation_after(&self, sequence: u64, patience: Duration) -> Option<u64> {
+        self.wait(patience, |published| published.state.head.sequence > sequence)
+            .map(|published| published.state.head.sequence)
+    }
+
+    fn wait(&self, patience: Duration, enough: impl Fn(&Published) -> bool) -> Option<Published> {
+        let deadline = Instant::now() + patience;
+        let mut published = self.shared.published();
+        loop {
+            if enough(&published) {
+                return Some(*published);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            published = self
+                .shared
+                .changed
+                .wait_timeout(published, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Whether reads were recorded that no mutation record has seen: then [`RecordCheckpoint`] is due, once a second.
+    #[must_use]
+    pub fn checkpoint_due(&self) -> bool {
+        self.shared.reads.fsynced().sequence > self.shared.published().reads.sequence
+    }
+
+    /// What it holds and did.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let engine = self.shared.engine.stats();
+        let names = self
+            .shared
+            .names
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        StoreStats {
+            bytes: engine.bytes,
+            secrets: names as u64,
+            ..self.shared.stats.snapshot()
+        }
+    }
+
+    /// Finishes what is queued, and closes. Later commands are refused with [`StoreError::Closed`].
+    pub fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("id", &self.id())
+            .field("epoch", &self.shared.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A time of the caller in a form that the store's records keep.
+impl From<Timestamp> for i64 {
+    fn from(time: Timestamp) -> Self {
+        time.as_millis()
+    }
+}

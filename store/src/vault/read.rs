@@ -1,0 +1,300 @@
+//! Reads. A value leaves only after its record is in the read chain; metadata leave without one.
+
+use std::ops::Bound;
+use std::sync::PoisonError;
+
+use super::Store;
+use super::commands::{About, key_view, view_of};
+use super::error::{Refusal, StoreError};
+use super::types::{KeyView, Meta, NamespaceView, SecretView, ValueRead};
+use super::view::View;
+use super::writer::refusal;
+use crate::audit::{self, Action, Durability, Entry};
+use crate::crypto::{Context, IndexDomain};
+use crate::engine::Table;
+use crate::format::{Head, SecretState};
+use crate::id::{KeyId, NamespaceId, SecretId};
+use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
+
+/// Asks for one value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GetValue {
+    /// The secret.
+    pub secret: SecretId,
+    /// By version id; with a stage beside it both must agree.
+    pub version: Option<VersionId>,
+    /// By stage; Current where neither is given.
+    pub stage: Option<Stage>,
+    /// When its record must be on the medium.
+    pub durability: Durability,
+}
+
+/// How many items, at most.
+pub type Count = usize;
+
+impl Store {
+    fn with_view<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        read(&View::new(&self.shared.keyring, snapshot.as_ref()))
+    }
+
+    /// Reads a value. Its record is written before it is returned; so is that of a refusal.
+    ///
+    /// # Errors
+    /// [`Refusal`] as the rules say; [`StoreError::Damaged`] where a record is not what was written;
+    /// [`StoreError::Audit`] where the record cannot be written.
+    pub fn value(&self, get: &GetValue, meta: &Meta) -> Result<ValueRead, StoreError> {
+        self.with_view(|view| match find(view, get) {
+            Ok((head, read)) => {
+                let namespace = view.namespace(&head.namespace)?;
+                let entry = About::secret(Action::GetSecretValue, &namespace, &head)
+                    .with(|entry| {
+                        entry.version = Some(read.version.id.clone());
+                        entry.stage.clone_from(&get.stage);
+                        entry.key = head.customer_key.then_some(head.key);
+                    })
+                    .entry(meta);
+                self.shared.reads.append(&entry, get.durability)?;
+                Ok(read)
+            }
+            Err(error) => {
+                let entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
+                self.shared.reads.append(&entry, get.durability)?;
+                Err(error)
+            }
+        })
+    }
+
+    /// Everything about a secret but its values.
+    ///
+    /// # Errors
+    /// [`Refusal::SecretNotFound`]; [`StoreError::Damaged`].
+    pub fn describe(&self, secret: SecretId) -> Result<SecretView, StoreError> {
+        self.with_view(|view| Ok(view_of(&view.existing(&secret)?)))
+    }
+
+    /// The secret of a name, also while it waits for its destruction.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn find(&self, namespace: NamespaceId, name: &SecretName) -> Result<Option<SecretView>, StoreError> {
+        self.with_view(|view| Ok(view.secret_named(&namespace, name)?.as_ref().map(view_of)))
+    }
+
+    /// Secrets in order of their names: of one namespace or of all, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn list(
+        &self,
+        namespace: Option<NamespaceId>,
+        after: Option<&(NamespaceId, SecretName)>,
+        limit: Count,
+    ) -> Result<Vec<SecretView>, StoreError> {
+        let ids: Vec<SecretId> = {
+            let names = self.shared.names.read().unwrap_or_else(PoisonError::into_inner);
+            let start = after.map_or(Bound::Unbounded, |place| Bound::Excluded(place.clone()));
+            names
+                .range((start, Bound::Unbounded))
+                .filter(|((of, _), _)| namespace.is_none_or(|wanted| *of == wanted))
+                .take(limit)
+                .map(|(_, id)| *id)
+                .collect()
+        };
+        self.with_view(|view| {
+            let heads = ids.iter().filter_map(|id| view.head(id).transpose());
+            heads.map(|head| head.map(|head| view_of(&head))).collect()
+        })
+    }
+
+    /// A namespace by its id.
+    ///
+    /// # Errors
+    /// [`Refusal::NamespaceNotFound`]; [`StoreError::Damaged`].
+    pub fn namespace(&self, id: NamespaceId) -> Result<NamespaceView, StoreError> {
+        self.with_view(|view| view.namespace(&id).map(namespace_view))
+    }
+
+    /// A namespace by its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn namespace_named(&self, name: &NamespaceName) -> Result<Option<NamespaceView>, StoreError> {
+        self.with_view(|view| Ok(view.namespace_named(name)?.map(namespace_view)))
+    }
+
+    /// All namespaces.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn namespaces(&self) -> Result<Vec<NamespaceView>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let records = snapshot.scan(Table::Namespace, &[], None, usize::MAX)?;
+        let view = View::new(&self.shared.keyring, snapshot.as_ref());
+        records
+            .iter()
+            .filter_map(|(key, _)| key.as_slice().try_into().ok().map(NamespaceId::from_bytes))
+            .map(|id| view.namespace(&id).map(namespace_view))
+            .collect()
+    }
+
+    /// A customer's encryption key.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyNotFound`], also for a default key.
+    pub fn describe_key(&self, namespace: NamespaceId, key: KeyId) -> Result<KeyView, StoreError> {
+        self.with_view(|view| {
+            key_view(&view.key(&namespace, &key)?).ok_or_else(|| Refusal::KeyNotFound.into())
+        })
+    }
+
+    /// The customer's encryption key of a name.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn find_key(&self, namespace: NamespaceId, name: &KeyName) -> Result<Option<KeyView>, StoreError> {
+        self.with_view(|view| match view.key_named(&namespace, name)? {
+            None => Ok(None),
+            Some(id) => Ok(key_view(&view.key(&namespace, &id)?)),
+        })
+    }
+
+    /// The customer's encryption keys of a namespace.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn list_keys(&self, namespace: NamespaceId) -> Result<Vec<KeyView>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let records = snapshot.scan(Table::Key, namespace.as_bytes(), None, usize::MAX)?;
+        let view = View::new(&self.shared.keyring, snapshot.as_ref());
+        let mut keys = Vec::new();
+        for (key, _) in records {
+            let id = key
+                .get(16..)
+                .and_then(|id| id.try_into().ok())
+                .map(KeyId::from_bytes);
+            if let Some(id) = id {
+                keys.extend(key_view(&view.key(&namespace, &id)?));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// How far a reader of the mutation chain has come.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn cursor(&self, name: &CursorName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with_view(|view| {
+            let index = view
+                .keyring
+                .blind_index(IndexDomain::Cursor, &[name.as_str().as_bytes()]);
+            let Some(sealed) = view.raw(Table::Cursor, &index)? else {
+                return Ok(None);
+            };
+            let bytes = view
+                .keyring
+                .open(&Context::Cursor(name.as_str()), &sealed)
+                .map_err(|_| StoreError::Damaged {
+                    record: format!("cursor `{name}`"),
+                })?;
+            Ok(Some(bytes.expose().to_vec()))
+        })
+    }
+
+    /// Entries of the mutation chain after a number, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn mutations_after(&self, sequence: u64, limit: Count) -> Result<Vec<(u64, Entry)>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut entries = Vec::new();
+        let mut from = self.epoch_of(snapshot.as_ref(), sequence)?;
+        while entries.len() < limit {
+            let batch = snapshot.scan(
+                Table::Audit,
+                &[],
+                from.as_deref(),
+                (limit - entries.len()).min(256),
+            )?;
+            let Some((last, _)) = batch.last() else { break };
+            from = Some(last.clone());
+            for (key, value) in &batch {
+                let damaged = || StoreError::Damaged {
+                    record: "a record of the mutation chain".to_owned(),
+                };
+                let record = audit::MutationRecord::decode(key, value).map_err(|_| damaged())?;
+                if record.sequence > sequence {
+                    entries.push((
+                        record.sequence,
+                        record.open(&self.shared.keyring).map_err(|_| damaged())?,
+                    ));
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// A key of the audit table at or before the record of a number. Keys begin with the epoch, and a number belongs to one
+    /// epoch: the newest one that begins at or before it.
+    fn epoch_of(
+        &self,
+        snapshot: &dyn crate::engine::Snapshot,
+        sequence: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let newest = u32::try_from(self.shared.epoch).unwrap_or(u32::MAX);
+        for epoch in (0..=newest).rev() {
+            let first = snapshot.scan(Table::Audit, &epoch.to_be_bytes(), None, 1)?;
+            if let Some((key, _)) = first.first()
+                && audit::decode_key(key).is_ok_and(|(_, first)| first <= sequence)
+            {
+                return Ok(Some(audit::key_of(epoch, sequence)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Finds and opens the value that is asked for.
+fn find(view: &View<'_>, get: &GetValue) -> Result<(Head, ValueRead), StoreError> {
+    let head = view.live(&get.secret)?;
+    view.usable_key(&head.namespace, &head.key)?;
+    let by_stage = |stage: &Stage| {
+        head.staged(stage)
+            .ok_or_else(|| Refusal::StageNotFound(stage.to_string()))
+    };
+    let version = match (&get.version, &get.stage) {
+        (None, None) => by_stage(&Stage::Current)?,
+        (None, Some(stage)) => by_stage(stage)?,
+        (Some(id), None) => head.version(id).ok_or(Refusal::VersionNotFound)?,
+        (Some(id), Some(stage)) => {
+            let version = head.version(id).ok_or(Refusal::VersionNotFound)?;
+            if by_stage(stage)?.id != version.id {
+                return Err(Refusal::StageMismatch(stage.to_string()).into());
+            }
+            version
+        }
+    };
+    debug_assert_eq!(head.state, SecretState::Live);
+    let value = view.value(&head, version)?;
+    let shown = view_of(&head)
+        .versions
+        .into_iter()
+        .find(|shown| shown.id == version.id);
+    let shown = shown.ok_or(Refusal::VersionNotFound)?;
+    Ok((
+        head,
+        ValueRead {
+            value,
+            version: shown,
+        },
+    ))
+}
+
+fn namespace_view(namespace: crate::format::Namespace) -> NamespaceView {
+    NamespaceView {
+        id: namespace.id,
+        name: namespace.name,
+        uid: namespace.uid,
+    }
+}

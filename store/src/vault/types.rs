@@ -1,0 +1,175 @@
+//! What callers give and get. Plain data; nothing here decides anything.
+
+use std::collections::BTreeMap;
+
+use crate::audit::Actor;
+pub use crate::format::{KeyState, SecretState};
+use crate::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
+use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
+use crate::time::Timestamp;
+use crate::value::{DataType, Value};
+
+/// Who asks, for which request, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// Who, for the audit.
+    pub actor: Actor,
+    /// The request, so that a lost answer can be asked for again.
+    pub request: RequestId,
+    /// The caller's clock.
+    pub now: Timestamp,
+}
+
+/// The outside object that declares a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObjectBinding {
+    /// What the outside system calls it for good.
+    pub uid: ExternalId,
+    /// Its name.
+    pub name: String,
+}
+
+/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is this one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Materialized {
+    /// What the outside system calls it for good.
+    pub uid: ExternalId,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is known of a secret's rotations.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RotationState {
+    /// When it was last rotated.
+    pub last: Option<Timestamp>,
+    /// What a person asked for last; asking the same again does nothing.
+    pub last_trigger: Option<String>,
+}
+
+/// A version without its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VersionView {
+    /// Its id.
+    pub id: VersionId,
+    /// Its number; people's order of versions.
+    pub sequence: u32,
+    /// When it was written.
+    pub created: Timestamp,
+    /// Whether it is text.
+    pub data_type: DataType,
+    /// The labels it carries.
+    pub stages: Vec<Stage>,
+}
+
+/// The encryption key of a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyRef {
+    /// The namespace's default key: made on first use, never shown.
+    Default,
+    /// A customer's key of the same namespace.
+    Customer(KeyId),
+}
+
+/// Everything about a secret but its values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecretView {
+    /// Its id.
+    pub id: SecretId,
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// Its name.
+    pub name: SecretName,
+    /// What people wrote about it.
+    pub description: String,
+    /// What people labelled it with.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it can be used.
+    pub state: SecretState,
+    /// The key that new versions come under.
+    pub key: KeyRef,
+    /// Which version carries which label.
+    pub stages: BTreeMap<Stage, VersionId>,
+    /// Its versions, oldest first.
+    pub versions: Vec<VersionView>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Counts its changes.
+    pub revision: u64,
+    /// What declares it.
+    pub object: Option<ObjectBinding>,
+    /// What it is written to.
+    pub materialized: Option<Materialized>,
+    /// Its rotations.
+    pub rotation: RotationState,
+}
+
+impl SecretView {
+    /// The version that readers get by default.
+    #[must_use]
+    pub fn current(&self) -> Option<&VersionView> {
+        let id = self.stages.get(&Stage::Current)?;
+        self.versions.iter().find(|version| version.id == *id)
+    }
+}
+
+/// A value that was read, and which version it is.
+#[derive(PartialEq, Eq, Debug)]
+pub struct ValueRead {
+    /// The value.
+    pub value: Value,
+    /// Its version.
+    pub version: VersionView,
+}
+
+/// A namespace as the store knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamespaceView {
+    /// Its id.
+    pub id: NamespaceId,
+    /// Its name.
+    pub name: NamespaceName,
+    /// Its outside uid; absent after a restore, until it is seen.
+    pub uid: Option<ExternalId>,
+}
+
+/// An encryption key, without its material.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyView {
+    /// Its id.
+    pub id: KeyId,
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// Its name.
+    pub name: KeyName,
+    /// Whether it can be used.
+    pub state: KeyState,
+    /// The version that new data keys come under.
+    pub primary: u32,
+    /// The versions whose material exists.
+    pub versions: Vec<u32>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What stands outside the store so that an older copy of it is noticed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Anchor {
+    /// The store.
+    pub store: StoreId,
+    /// Commits since it was made.
+    pub counter: u64,
+    /// MAC over both and the digest of all records.
+    pub mac: [u8; 32],
+}
+
+/// What a write came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Whether a version was made; false where it was there already.
+    pub created: bool,
+    /// The secret afterwards.
+    pub secret: SecretView,
+}

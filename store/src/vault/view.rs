@@ -1,0 +1,264 @@
+//! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to read both.
+//! Must not change anything; effects do.
+
+use std::collections::BTreeMap;
+
+use super::error::{Refusal, StoreError};
+use crate::crypto::{
+    Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, ValueContext,
+};
+use crate::engine::{Snapshot, Table};
+use crate::format::{
+    Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState, StoredDataKey, StoredVersion,
+    key_version_key, version_key,
+};
+use crate::id::{KeyId, NamespaceId, SecretId};
+use crate::name::{KeyName, NamespaceName, SecretName};
+use crate::value::Value;
+
+/// Changes that are not committed yet: a value, or none for a removal.
+pub(crate) type Pending = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+
+/// A snapshot under pending changes.
+pub struct View<'a> {
+    pub(super) keyring: &'a Keyring,
+    pub(super) snapshot: &'a dyn Snapshot,
+    pub(super) pending: Pending,
+    /// Changes of the command that is being carried out; they become pending together, or not at all.
+    pub(super) staged: Pending,
+}
+
+fn damaged(record: impl Into<String>) -> StoreError {
+    StoreError::Damaged {
+        record: record.into(),
+    }
+}
+
+impl<'a> View<'a> {
+    pub(crate) const fn new(keyring: &'a Keyring, snapshot: &'a dyn Snapshot) -> Self {
+        Self {
+            keyring,
+            snapshot,
+            pending: Pending::new(),
+            staged: Pending::new(),
+        }
+    }
+
+    pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        // A tuple key cannot be looked up by a borrowed slice; keys are at most 32 bytes.
+        let place = (table, key.to_vec());
+        match self.staged.get(&place).or_else(|| self.pending.get(&place)) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(self.snapshot.value(table, key)?),
+        }
+    }
+
+    /// The id that a blind index leads to.
+    fn indexed(&self, domain: IndexDomain, parts: &[&[u8]]) -> Result<Option<[u8; 16]>, StoreError> {
+        match self.raw(Table::Name, &self.keyring.blind_index(domain, parts))? {
+            None => Ok(None),
+            Some(id) => id
+                .as_slice()
+                .try_into()
+                .map(Some)
+                .map_err(|_| damaged("an entry of the name index")),
+        }
+    }
+
+    pub(crate) fn namespace(&self, id: &NamespaceId) -> Result<Namespace, StoreError> {
+        let sealed = self
+            .raw(Table::Namespace, id.as_bytes())?
+            .ok_or(Refusal::NamespaceNotFound)?;
+        let bytes = self
+            .keyring
+            .open(&Context::Namespace(id), &sealed)
+            .map_err(|_| damaged(format!("namespace {id}")))?;
+        Namespace::decode(*id, bytes.expose()).map_err(|_| damaged(format!("namespace {id}")))
+    }
+
+    pub(crate) fn namespace_named(&self, name: &NamespaceName) -> Result<Option<Namespace>, StoreError> {
+        match self.indexed(IndexDomain::Namespace, &[name.as_str().as_bytes()])? {
+            None => Ok(None),
+            Some(id) => match self.namespace(&NamespaceId::from_bytes(id)) {
+                Err(StoreError::Refused(_)) => {
+                    Err(damaged(format!("namespace {}", NamespaceId::from_bytes(id))))
+                }
+                other => other.map(Some),
+            },
+        }
+    }
+
+    pub(crate) fn head(&self, id: &SecretId) -> Result<Option<Head>, StoreError> {
+        self.raw(Table::Head, id.as_bytes())?
+            .map(|bytes| open_head(self.keyring, id, &bytes))
+            .transpose()
+    }
+
+    /// The head of a secret that there must be.
+    pub(crate) fn existing(&self, id: &SecretId) -> Result<Head, StoreError> {
+        self.head(id)?.ok_or_else(|| Refusal::SecretNotFound.into())
+    }
+
+    /// The head of a secret that can be used.
+    pub(crate) fn live(&self, id: &SecretId) -> Result<Head, StoreError> {
+        let head = self.existing(id)?;
+        match head.state {
+            SecretState::Live => Ok(head),
+            SecretState::PendingDeletion { until, .. } => Err(Refusal::InRecoveryWindow { until }.into()),
+        }
+    }
+
+    pub(crate) fn secret_named(
+        &self,
+        namespace: &NamespaceId,
+        name: &SecretName,
+    ) -> Result<Option<Head>, StoreError> {
+        match self.indexed(
+            IndexDomain::Secret,
+            &[namespace.as_bytes(), name.as_str().as_bytes()],
+        )? {
+            None => Ok(None),
+            Some(id) => {
+                let id = SecretId::from_bytes(id);
+                self.head(&id)?
+                    .map(Some)
+                    .ok_or_else(|| damaged(format!("secret {id}")))
+            }
+        }
+    }
+
+    pub(crate) fn key(&self, namespace: &NamespaceId, id: &KeyId) -> Result<KeyRecord, StoreError> {
+        let sealed = self
+            .raw(Table::Key, &key_key(namespace, id))?
+            .ok_or(Refusal::KeyNotFound)?;
+        let bytes = self
+            .keyring
+            .open(&Context::Key { namespace, key: id }, &sealed)
+            .map_err(|_| damaged(format!("encryption key {id}")))?;
+        KeyRecord::decode(*namespace, *id, bytes.expose())
+            .map_err(|_| damaged(format!("encryption key {id}")))
+    }
+
+    pub(crate) fn key_named(
+        &self,
+        namespace: &NamespaceId,
+        name: &KeyName,
+    ) -> Result<Option<KeyId>, StoreError> {
+        let id = self.indexed(
+            IndexDomain::Key,
+            &[namespace.as_bytes(), name.as_str().as_bytes()],
+        )?;
+        Ok(id.map(KeyId::from_bytes))
+    }
+
+    /// A key that may be used now, or the reason why not.
+    pub(crate) fn usable_key(&self, namespace: &NamespaceId, id: &KeyId) -> Result<KeyRecord, StoreError> {
+        let key = self.key(namespace, id)?;
+        match key.state {
+            KeyState::Enabled => Ok(key),
+            KeyState::Disabled => Err(Refusal::KeyDisabled.into()),
+            KeyState::PendingDeletion { until } => Err(Refusal::KeyPendingDeletion { until }.into()),
+            KeyState::Destroyed => Err(Refusal::KeyDestroyed.into()),
+        }
+    }
+
+    pub(crate) fn material(
+        &self,
+        namespace: &NamespaceId,
+        key: &KeyId,
+        version: u32,
+    ) -> Result<KeyMaterial, StoreError> {
+        let record = || damaged(format!("version {version} of encryption key {key}"));
+        let wrapped = self
+            .raw(Table::KeyVersion, &key_version_key(key, version))?
+            .ok_or_else(record)?;
+        let context = MaterialContext {
+            namespace: *namespace,
+            key: *key,
+            version,
+        };
+        self.keyring.unwrap(&context, &wrapped).map_err(|_| record())
+    }
+
+    pub(crate) fn stored_data_key(
+        &self,
+        secret: &SecretId,
+        sequence: u32,
+    ) -> Result<StoredDataKey, StoreError> {
+        let record = || damaged(format!("the data key of version {sequence} of secret {secret}"));
+        let bytes = self
+            .raw(Table::DataKey, &version_key(secret, sequence))?
+            .ok_or_else(record)?;
+        StoredDataKey::decode(&bytes).map_err(|_| record())
+    }
+
+    pub(crate) fn data_key(
+        &self,
+        head: &Head,
+        sequence: u32,
+        stored: &StoredDataKey,
+    ) -> Result<DataKey, StoreError> {
+        let material = self.material(&head.namespace, &stored.key, stored.key_version)?;
+        let context = DataKeyContext {
+            store: self.keyring.store(),
+            namespace: head.namespace,
+            secret: head.id,
+            sequence,
+            key: stored.key,
+            key_version: stored.key_version,
+        };
+        DataKey::unwrap(&stored.wrapped, &material, &context).map_err(|_| {
+            damaged(format!(
+                "the data key of version {sequence} of secret {}",
+                head.id
+            ))
+        })
+    }
+
+    /// The value of a version that the head names. A missing record is damage, never "not found".
+    pub(crate) fn value(&self, head: &Head, version: &HeadVersion) -> Result<Value, StoreError> {
+        let record = || damaged(format!("version {} of secret {}", version.sequence, head.id));
+        let stored = self.stored_data_key(&head.id, version.sequence)?;
+        // The key that wraps the data key decides, not the one that new versions come under.
+        self.usable_key(&head.namespace, &stored.key)?;
+        let data_key = self.data_key(head, version.sequence, &stored)?;
+        let bytes = self
+            .raw(Table::Version, &version_key(&head.id, version.sequence))?
+            .ok_or_else(record)?;
+        let sealed = StoredVersion::decode(&bytes).map_err(|_| record())?;
+        let context = ValueContext {
+            store: self.keyring.store(),
+            namespace: head.namespace,
+            secret: head.id,
+            sequence: version.sequence,
+            version: &version.id,
+            data_type: version.data_type,
+        };
+        let plaintext = data_key.open_value(&context, &sealed).map_err(|_| record())?;
+        Value::decode(plaintext.expose()).map_err(|_| record())
+    }
+}
+
+/// Key of an encryption key's record.
+pub(crate) fn key_key(namespace: &NamespaceId, key: &KeyId) -> Vec<u8> {
+    let mut bytes = namespace.as_bytes().to_vec();
+    bytes.extend_from_slice(key.as_bytes());
+    bytes
+}
+
+/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed under.
+pub(crate) fn open_head(keyring: &Keyring, id: &SecretId, bytes: &[u8]) -> Result<Head, StoreError> {
+    let record = || damaged(format!("the head of secret {id}"));
+    let (revision, sealed) = bytes.split_first_chunk::<8>().ok_or_else(record)?;
+    let revision = u64::from_be_bytes(*revision);
+    let opened = keyring
+        .open(&Context::Head { secret: id, revision }, sealed)
+        .map_err(|_| record())?;
+    Head::decode(*id, revision, opened.expose()).map_err(|_| record())
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! A secret's life from its creation to its purge, over restarts.
+
+mod support;
+
+use strongroom_store::audit::Action;
+use strongroom_store::vault::*;
+use support::*;
+
+#[test]
+fn a_secret_lives_through_restarts_and_comes_back() {
+    let mut f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    f.put(secret, "v2", "second", &[]).unwrap();
+    f = f.reopen();
+    assert_eq!(f.current(secret).unwrap(), "second");
+    assert_eq!(get(&f.store, secret, Some("v1"), None).unwrap(), "first");
+    let until = f
+        .store
+        .run(
+            DeleteSecret {
+                secret,
+                deletion: Deletion::default(),
+            },
+            meta(),
+        )
+        .unwrap()
+        .unwrap();
+    assert_eq!(until, at(30 * DAY));
+    assert_eq!(f.current(secret).unwrap_err().code(), "InRecoveryWindow");
+    f = f.reopen();
+    f.store.run(RestoreSecret { secret }, meta()).unwrap();
+    assert_eq!(f.current(secret).unwrap(), "second");
+    f.store
+        .run(
+            DeleteSecret {
+                secret,
+                deletion: Deletion {
+                    window_days: Some(7),
+                    force: false,
+                },
+            },
+            meta(),
+        )
+        .unwrap();
+    let due = |now, steady| f.store.run(PurgeDue { steady_for: steady }, meta_at(now));
+    assert_eq!(due(at(6 * DAY), STEADY).unwrap(), Purged::default());
+    assert_eq!(due(at(8 * DAY), STEADY / 2).unwrap_err().code(), "ClockUnsteady");
+    assert_eq!(due(at(8 * DAY), STEADY).unwrap().secrets, vec![secret]);
+    assert_eq!(f.current(secret).unwrap_err().code(), "SecretNotFound");
+    let again = f.create("checkout-db", "anew");
+    assert_ne!(again, secret);
+    f = f.reopen();
+    assert_eq!(f.current(again).unwrap(), "anew");
+}
+
+#[test]
+fn the_chain_tells_the_story_in_order() {
+    let mut f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    f.put(secret, "v2", "second", &[]).unwrap();
+    f = f.reopen();
+    f.put(secret, "v3", "third", &[]).unwrap();
+    let story: Vec<Action> = f
+        .store
+        .mutations_after(0, 100)
+        .unwrap()
+        .into_iter()
+        .map(|(_, entry)| entry.action)
+        .collect();
+    assert_eq!(
+        story,
+        [
+            Action::CreateStore,
+            Action::OpenStore,
+            Action::BindNamespace,
+            Action::CreateSecret,
+            Action::PutSecretValue,
+            Action::OpenStore,
+            Action::PutSecretValue
+        ]
+    );
+    let tail = f.store.mutations_after(5, 100).unwrap();
+    assert_eq!(
+        tail.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(),
+        [6, 7]
+    );
+}
+
+#[test]
+fn a_backup_restores_into_an_empty_place_only() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    let mut stream = Vec::new();
+    f.store.backup(&mut stream).unwrap();
+    f.put(secret, "v2", "after the backup", &[]).unwrap();
+    let place = f.keep.path().join("restored");
+    let options = RestoreOptions {
+        dir: &place,
+        secret: &slot(),
+        accept_namespaces: true,
+        meta: meta(),
+    };
+    restore(&options, &mut stream.as_slice()).unwrap();
+    for _ in 0..8 {
+        f.put(secret, "v3", "more commits than the restore makes", &[])
+            .unwrap();
+        f.put(
+            secret,
+            &format!("v{}", f.store.describe(secret).unwrap().revision + 3),
+            "x",
+            &[],
+        )
+        .unwrap();
+    }
+    let anchor = f.store.anchor();
+    assert!(matches!(
+        try_open(&place, AnchorRule::Expect(anchor)),
+        Err(OpenError::RolledBack { .. } | OpenError::Diverged(_))
+    ));
+    let restored = try_open(&place, AnchorRule::Accept).unwrap();
+    assert_eq!(get(&restored, secret, None, None).unwrap(), "first");
+    assert_eq!(bind(&restored, "shop", "uid-of-another-cluster"), f.namespace);
+    assert!(matches!(
+        restore(&options, &mut stream.as_slice()),
+        Err(OpenError::Exists(_))
+    ));
+    for cut in [stream.len() - 1, stream.len() / 2, 200] {
+        let place = f.keep.path().join(format!("cut-{cut}"));
+        let options = RestoreOptions {
+            dir: &place,
+            secret: &slot(),
+            accept_namespaces: true,
+            meta: meta(),
+        };
+        assert!(restore(&options, &mut &stream[..cut]).is_err());
+        assert!(!strongroom_store::vault::exists(&place));
+    }
+}
+
+#[test]
+fn sixty_four_writers_share_commits() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    std::thread::scope(|scope| {
+        for writer in 0..64 {
+            let store = f.store.clone();
+            scope.spawn(move || {
+                for round in 0..4 {
+                    put(&store, secret, &format!("w{writer}-{round}"), "x", &[]).unwrap();
+                }
+            });
+        }
+    });
+    let stats = f.store.stats();
+    assert!(stats.commits < stats.commands / 2, "{stats:?}");
+    assert_eq!(f.store.describe(secret).unwrap().versions.len(), 10);
+}

@@ -1,0 +1,236 @@
+//! What the store's tests share: a store in a temporary directory, and short ways to make things in it.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot set up must stop"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use strongroom_store::audit::{Actor, Durability};
+use strongroom_store::crypto::RootKey;
+use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_store::name::{Stage, VersionId};
+use strongroom_store::seal::{SealFile, SlotSecret};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::time::Timestamp;
+use strongroom_store::value::Value;
+use strongroom_store::vault::*;
+
+pub const DAY: i64 = 86_400_000;
+/// 2026-11-23T20:22:00Z.
+pub const NOW: i64 = 1_795_465_320_000;
+
+pub fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(NOW + millis)
+}
+
+pub fn meta_at(now: Timestamp) -> Meta {
+    Meta {
+        actor: Actor::Controller("test".into()),
+        request: RequestId::generate().unwrap(),
+        now,
+    }
+}
+
+pub fn meta() -> Meta {
+    meta_at(at(0))
+}
+
+pub fn value(text: &str) -> Value {
+    Value::of(BTreeMap::from([(
+        "value".parse().unwrap(),
+        SecretBytes::new(text.as_bytes().to_vec()),
+    )]))
+    .unwrap()
+}
+
+pub fn text(read: &ValueRead) -> String {
+    String::from_utf8(read.value.keys().values().next().unwrap().expose().to_vec()).unwrap()
+}
+
+pub fn version(id: &str) -> VersionId {
+    id.parse().unwrap()
+}
+
+pub fn slot() -> SlotSecret {
+    SlotSecret::KeyFile(SecretBytes::new(vec![7; 32]))
+}
+
+/// A store in a directory of its own; the directory goes with it.
+pub struct Fixture {
+    pub keep: tempfile::TempDir,
+    pub dir: PathBuf,
+    pub store: Store,
+    pub namespace: NamespaceId,
+}
+
+pub fn prepare(dir: &Path) {
+    let root = RootKey::generate().unwrap();
+    let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot(), "test").unwrap();
+    Store::prepare(&Create {
+        dir,
+        seal: &seal,
+        root: &root,
+        now: at(0),
+        actor: Actor::System,
+    })
+    .unwrap();
+    Store::publish(dir).unwrap();
+}
+
+pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
+    let root = SealFile::load(dir)?.unlock(&slot())?;
+    Store::open(Open {
+        dir,
+        root: &root,
+        epoch: 0,
+        anchor,
+        cache_bytes: 4 << 20,
+        strict_anchor: None,
+        now: at(0),
+    })
+}
+
+pub fn open(dir: &Path) -> Store {
+    try_open(dir, AnchorRule::Absent).unwrap()
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("store");
+        prepare(&dir);
+        let store = open(&dir);
+        let namespace = bind(&store, "shop", "uid-1");
+        Self {
+            keep,
+            dir,
+            store,
+            namespace,
+        }
+    }
+
+    /// Closes the store and opens it anew.
+    pub fn reopen(self) -> Self {
+        let Self {
+            keep,
+            dir,
+            store,
+            namespace,
+        } = self;
+        store.close();
+        drop(store);
+        let store = open(&dir);
+        Self {
+            keep,
+            dir,
+            store,
+            namespace,
+        }
+    }
+
+    pub fn create(&self, name: &str, first: &str) -> SecretId {
+        create(&self.store, self.namespace, name, first)
+    }
+
+    pub fn put(
+        &self,
+        secret: SecretId,
+        id: &str,
+        text: &str,
+        stages: &[&str],
+    ) -> Result<Written, StoreError> {
+        put(&self.store, secret, id, text, stages)
+    }
+
+    pub fn current(&self, secret: SecretId) -> Result<String, StoreError> {
+        get(&self.store, secret, None, None)
+    }
+
+    /// Stage to version id.
+    pub fn stages(&self, secret: SecretId) -> BTreeMap<String, String> {
+        let view = self.store.describe(secret).unwrap();
+        view.stages
+            .iter()
+            .map(|(stage, id)| (stage.to_string(), id.to_string()))
+            .collect()
+    }
+
+    pub fn refused<C: Command>(&self, command: C) -> &'static str
+    where
+        C::Reply: std::fmt::Debug,
+    {
+        self.store.run(command, meta()).unwrap_err().code()
+    }
+}
+
+pub fn bind(store: &Store, name: &str, uid: &str) -> NamespaceId {
+    store
+        .run(
+            BindNamespace {
+                name: name.parse().unwrap(),
+                uid: uid.parse().unwrap(),
+            },
+            meta(),
+        )
+        .unwrap()
+}
+
+pub fn new_secret(namespace: NamespaceId, name: &str, first: &str) -> CreateSecret {
+    CreateSecret {
+        id: SecretId::generate().unwrap(),
+        namespace,
+        name: name.parse().unwrap(),
+        description: String::new(),
+        labels: BTreeMap::new(),
+        key: KeyRef::Default,
+        version: version("v1"),
+        value: value(first),
+        object: None,
+    }
+}
+
+pub fn create(store: &Store, namespace: NamespaceId, name: &str, first: &str) -> SecretId {
+    store
+        .run(new_secret(namespace, name, first), meta())
+        .unwrap()
+        .secret
+        .id
+}
+
+pub fn put(
+    store: &Store,
+    secret: SecretId,
+    id: &str,
+    text: &str,
+    stages: &[&str],
+) -> Result<Written, StoreError> {
+    let stages = stages.iter().map(|stage| stage.parse().unwrap()).collect();
+    store.run(
+        PutValue {
+            secret,
+            version: version(id),
+            value: value(text),
+            stages,
+        },
+        meta(),
+    )
+}
+
+pub fn get(
+    store: &Store,
+    secret: SecretId,
+    version: Option<&str>,
+    stage: Option<Stage>,
+) -> Result<String, StoreError> {
+    let get = GetValue {
+        secret,
+        version: version.map(|id| id.parse().unwrap()),
+        stage,
+        durability: Durability::Batched,
+    };
+    store.value(&get, &meta()).map(|read| text(&read))
+}
