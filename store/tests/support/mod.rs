@@ -1,9 +1,9 @@
 //! What the store's tests share: a store in a temporary directory, and short ways to make things in it.
-#![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(
+    dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "a test that cannot set up must stop"
+    reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
 use std::collections::BTreeMap;
