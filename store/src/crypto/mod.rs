@@ -18,6 +18,8 @@ mod keyring;
 mod material;
 mod memory;
 mod root_key;
+#[cfg(test)]
+pub(crate) mod scan;
 mod signing;
 mod state_digest;
 
