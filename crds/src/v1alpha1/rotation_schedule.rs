@@ -49,11 +49,12 @@ pub struct RotationScheduleSpec {
     pub secrets: ScheduledSecrets,
     /// When they rotate.
     pub schedule: Schedule,
-    /// Rotate only inside this window; a rotation that is due outside waits for it. Absent: at any time.
+    /// Rotate only inside this window; a rotation that is due outside waits until it opens, also after a pause of the
+    /// controller. Absent: at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Spread the rotations: each secret waits a part of this time, always the same for the same secret and schedule.
-    /// Absent: no spread.
+    /// Spread the rotations, as in `30m`: each secret waits a part of this time after it is due, always the same part for the
+    /// same secret and schedule. Absent: no spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Period>,
     /// How the new version is made. Set exactly one.
@@ -98,8 +99,8 @@ pub struct Schedule {
         .message("every must be 1m to 3650d, in whole minutes, hours, days or weeks"))]
     pub every: Option<Period>,
     /// Times of the calendar: minute, hour, day of month, month, day of week, as in `0 3 * * MON`. A day of month and a day
-    /// of week together mean either. A time that the clock skips when summer time begins is moved to the moment after the
-    /// gap; one that comes twice when it ends happens once, at the first.
+    /// of week together mean either. A fixed time that the clock skips when summer time begins is moved to the moment after the
+    /// gap; one that comes twice when it ends happens once, at the first. A repeating one (`*/15`) follows the elapsed time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 128))]
     pub cron: Option<String>,

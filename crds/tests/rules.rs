@@ -1,0 +1,357 @@
+//! What one object can say about itself is refused by a rule of the schema, with a message that says what to do.
+
+use kube::core::cel::Validator;
+use serde_json::{Value, json};
+
+/// The errors of the CEL rules as `path: message`.
+fn errors(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let kind = object["kind"].as_str().expect("a kind");
+    let definition = strongroom_crds::all()
+        .into_iter()
+        .find(|definition| definition.spec.names.kind == kind)
+        .expect("one of our kinds");
+    let schema = definition.spec.versions[0].schema.as_ref().expect("a schema");
+    let schema = serde_json::to_value(&schema.open_api_v3_schema).expect("serializable");
+    match Validator::new().validate(&schema, object, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field_path, error.message))
+            .collect(),
+    }
+}
+
+fn managed_secret(spec: Value) -> Value {
+    json!({"apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": "db"}, "spec": spec})
+}
+
+fn generating(keys: Value) -> Value {
+    managed_secret(json!({"source": {"generate": {"keys": keys}}}))
+}
+
+fn schedule(change: impl FnOnce(&mut Value)) -> Value {
+    let mut object = json!({
+        "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule", "metadata": {"name": "monthly"},
+        "spec": {
+            "secrets": {"names": ["db"]}, "schedule": {"every": "30d"},
+            "window": {"start": "02:00", "end": "05:00"}, "rotator": {"generate": {}},
+        },
+    });
+    change(&mut object["spec"]);
+    object
+}
+
+/// Asserts that exactly one rule refuses the object, with this path and a message that starts so.
+fn refused(object: &Value, old: Option<&Value>, expected: &str) {
+    let errors = errors(object, old);
+    assert!(
+        errors.len() == 1 && errors[0].starts_with(expected),
+        "expected {expected:?}, got {errors:?} for {object}"
+    );
+}
+
+#[test]
+fn good_objects_pass() {
+    for object in [
+        generating(json!({"a": {"uuid": {}}})),
+        managed_secret(
+            json!({"source": {"import": {"secretRef": {"name": "old"}}}, "storeName": "shop/db@1"}),
+        ),
+        managed_secret(json!({
+            "source": {"generate": {"keys": {"tls": {"x509": {"dnsNames": ["a.b"], "ca": {"managedSecret": {"name": "ca"}}}}}}},
+            "secret": {"name": "db", "type": "kubernetes.io/tls", "labels": {"a": "b"}},
+            "deletion": {"recoveryWindow": "7d"},
+        })),
+        generating(
+            json!({"p": {"password": {"length": 8, "symbolSet": "!", "atLeast": {"symbols": 2}, "upper": false}}}),
+        ),
+        generating(json!({"ca": {"x509": {"commonName": "ca", "isCA": true, "ca": {"selfSigned": {}}}}})),
+        schedule(|_| {}),
+        schedule(|spec| spec["schedule"] = json!({"cron": "0 3 * * *", "timeZone": "Europe/Berlin"})),
+        schedule(|spec| spec["secrets"] = json!({"selector": {}})),
+    ] {
+        assert_eq!(errors(&object, None), Vec::<String>::new(), "{object}");
+    }
+}
+
+#[test]
+fn sources_are_exactly_one() {
+    let import = json!({"secretRef": {"name": "old"}});
+    let generate = json!({"keys": {"a": {"uuid": {}}}});
+    let both = managed_secret(json!({"source": {"generate": generate, "import": import}}));
+    refused(&both, None, "spec.source: set exactly one of: generate, import");
+    refused(
+        &managed_secret(json!({"source": {}})),
+        None,
+        "spec.source: set exactly one of: generate, import",
+    );
+    // What the API server sees of a source that does not exist yet: it prunes the unknown field.
+    refused(
+        &schedule(|spec| spec["rotator"] = json!({})),
+        None,
+        "spec.rotator: set exactly one of: generate",
+    );
+    for source in [json!({}), json!({"uuid": {}, "literal": "x"})] {
+        refused(
+            &generating(json!({"a": source})),
+            None,
+            "spec.source.generate.keys.a: set exactly one of: password, literal, hex, base64, uuid, ed25519, rsa, ecdsa, x509",
+        );
+    }
+    let both = json!({"x509": {"commonName": "a", "ca": {"selfSigned": {}, "managedSecret": {"name": "b"}}}});
+    refused(
+        &generating(json!({"a": both})),
+        None,
+        "spec.source.generate.keys.a.x509.ca: set exactly one of: selfSigned",
+    );
+}
+
+#[test]
+fn keys_have_names_that_a_secret_takes() {
+    let uuid = json!({"uuid": {}});
+    for name in ["", "a b", "a/b", "ü", "!a", &"x".repeat(129)] {
+        refused(
+            &generating(json!({name: uuid})),
+            None,
+            "spec.source.generate.keys: a key has 1 to 128 letters",
+        );
+    }
+    let template = managed_secret(json!({
+        "source": {"generate": {"keys": {"a": uuid}}}, "secret": {"name": "db", "template": {"a b": "x"}},
+    }));
+    refused(
+        &template,
+        None,
+        "spec.secret.template: a key of a Secret has 1 to 253 letters",
+    );
+}
+
+#[test]
+fn keys_do_not_hide_each_other() {
+    let uuid = json!({"uuid": {}});
+    let x509 = json!({"x509": {"commonName": "a"}});
+    for (keys, expected) in [
+        (
+            json!({"a": {"rsa": {}}, "a.pub": uuid}),
+            "a key pair `<name>` makes `<name>.pub`",
+        ),
+        (
+            json!({"tls": x509, "tls.key": uuid}),
+            "an x509 key `<name>` makes `<name>.key`",
+        ),
+        (
+            json!({"tls": x509, "ca.crt": uuid}),
+            "an x509 key `<name>` makes `<name>.key`",
+        ),
+        (json!({"tls": x509, "other": x509}), "at most one x509 key"),
+        (
+            json!({"ca": {"x509": {"commonName": "a", "ca": {"managedSecret": {"name": "b"}}}}}),
+            "an x509 key named `ca` must sign itself",
+        ),
+    ] {
+        refused(
+            &generating(keys),
+            None,
+            &format!("spec.source.generate.keys: {expected}"),
+        );
+    }
+}
+
+#[test]
+fn literals_have_a_limit_in_all() {
+    let half = json!({"literal": "x".repeat(32_769)});
+    refused(
+        &generating(json!({"a": half, "b": half})),
+        None,
+        "spec.source.generate.keys: the literals are larger than 64 KiB in all",
+    );
+    assert_eq!(
+        errors(&generating(json!({"a": half})), None),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn passwords_do_not_contradict_themselves() {
+    for (password, expected) in [
+        (
+            json!({"upper": false, "lower": false, "digits": false}),
+            ": at least one of upper, lower, digits, symbols",
+        ),
+        (
+            json!({"symbols": false, "symbolSet": "!"}),
+            ".symbolSet: symbolSet needs symbols",
+        ),
+        (
+            json!({"length": 8, "atLeast": {"upper": 5, "digits": 4}}),
+            ".atLeast: the characters that atLeast asks for",
+        ),
+        (
+            json!({"digits": false, "atLeast": {"digits": 1}}),
+            ".atLeast: atLeast asks for a class that is off",
+        ),
+        (
+            json!({"atLeast": {"symbols": 1}}),
+            ".atLeast: atLeast asks for a class that is off",
+        ),
+    ] {
+        let object = generating(json!({"p": {"password": password}}));
+        refused(
+            &object,
+            None,
+            &format!("spec.source.generate.keys.p.password{expected}"),
+        );
+    }
+}
+
+#[test]
+fn certificates_do_not_contradict_themselves() {
+    for (x509, expected) in [
+        (json!({}), ": name the subject"),
+        (json!({"dnsNames": []}), ": name the subject"),
+        (
+            json!({"dnsNames": ["a.b"], "isCA": true}),
+            ".commonName: a certificate authority needs commonName",
+        ),
+        (
+            json!({"commonName": "a", "isCA": true, "usages": ["ServerAuth"]}),
+            ".usages: a certificate authority has no usages",
+        ),
+    ] {
+        refused(
+            &generating(json!({"tls": {"x509": x509}})),
+            None,
+            &format!("spec.source.generate.keys.tls.x509{expected}"),
+        );
+    }
+}
+
+#[test]
+fn names_of_the_store_are_checked_and_stay() {
+    let named = |name: Option<&str>| {
+        let mut object = generating(json!({"a": {"uuid": {}}}));
+        if let Some(name) = name {
+            object["spec"]["storeName"] = json!(name);
+        }
+        object
+    };
+    refused(
+        &named(Some("mcp!db")),
+        None,
+        "spec.storeName: a name with `!` belongs to a product",
+    );
+    refused(
+        &named(Some("a b")),
+        None,
+        "spec.storeName: a name in the store has letters",
+    );
+    let changed = ".spec.storeName: storeName cannot be changed";
+    refused(&named(Some("other")), Some(&named(Some("first"))), changed);
+    refused(&named(None), Some(&named(Some("first"))), changed);
+    refused(&named(Some("first")), Some(&named(None)), changed);
+    // The name it has anyway.
+    assert_eq!(
+        errors(&named(Some("db")), Some(&named(None))),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_generated_secret_is_not_imported_later() {
+    let generated = generating(json!({"a": {"uuid": {}}}));
+    let imported = managed_secret(json!({"source": {"import": {"secretRef": {"name": "old"}}}}));
+    refused(
+        &imported,
+        Some(&generated),
+        "spec.source: a generated secret cannot become an imported one",
+    );
+    assert_eq!(errors(&generated, Some(&imported)), Vec::<String>::new());
+}
+
+#[test]
+fn native_secrets_are_no_cluster_credentials() {
+    let with = |secret: Value| {
+        managed_secret(json!({"source": {"generate": {"keys": {"a": {"uuid": {}}}}}, "secret": secret}))
+    };
+    for type_ in [
+        "kubernetes.io/service-account-token",
+        "bootstrap.kubernetes.io/token",
+    ] {
+        let object = with(json!({"name": "db", "type": type_}));
+        refused(
+            &object,
+            None,
+            "spec.secret.type: Secrets of this type are credentials for the cluster itself",
+        );
+    }
+    for field in ["labels", "annotations"] {
+        let object = with(json!({"name": "db", field: {"strongroom.dev/version": "x"}}));
+        refused(
+            &object,
+            None,
+            &format!("spec.secret.{field}: keys that start with `strongroom.dev/`"),
+        );
+    }
+}
+
+#[test]
+fn recovery_windows_are_7_to_30_days() {
+    let with = |deletion: Value| {
+        managed_secret(json!({"source": {"generate": {"keys": {"a": {"uuid": {}}}}}, "deletion": deletion}))
+    };
+    for window in ["31d", "6d", "1d", "300d", "168h", "2w"] {
+        let object = with(json!({"recoveryWindow": window}));
+        refused(
+            &object,
+            None,
+            "spec.deletion.recoveryWindow: recoveryWindow must be 7d to 30d",
+        );
+    }
+    for window in ["7d", "10d", "29d", "30d"] {
+        assert_eq!(
+            errors(&with(json!({"recoveryWindow": window})), None),
+            Vec::<String>::new()
+        );
+    }
+    refused(
+        &with(json!({"recoveryWindow": "7d", "policy": "Retain"})),
+        None,
+        "spec.deletion: a retained secret has no recovery window",
+    );
+}
+
+#[test]
+fn schedules_do_not_contradict_themselves() {
+    let spec = "spec.schedule: set exactly one of every, cron";
+    refused(&schedule(|spec| spec["schedule"] = json!({})), None, spec);
+    refused(
+        &schedule(|spec| spec["schedule"] = json!({"every": "1d", "cron": "0 3 * * *"})),
+        None,
+        spec,
+    );
+    refused(
+        &schedule(|spec| spec["schedule"] = json!({"every": "1d", "timeZone": "UTC"})),
+        None,
+        "spec.schedule.timeZone: timeZone belongs to cron",
+    );
+    for every in ["30s", "3651d", "9999d", "522w", "99999w", "10000h"] {
+        let object = schedule(|spec| spec["schedule"] = json!({"every": every}));
+        refused(&object, None, "spec.schedule.every: every must be 1m to 3650d");
+    }
+    for every in ["1m", "99999m", "9999h", "1d", "3650d", "3599d", "521w"] {
+        let object = schedule(|spec| spec["schedule"] = json!({"every": every}));
+        assert_eq!(errors(&object, None), Vec::<String>::new(), "{every}");
+    }
+    let choose = "spec.secrets: set exactly one of names, selector";
+    refused(&schedule(|spec| spec["secrets"] = json!({})), None, choose);
+    refused(
+        &schedule(|spec| spec["secrets"] = json!({"names": ["a"], "selector": {}})),
+        None,
+        choose,
+    );
+    refused(
+        &schedule(|spec| spec["window"] = json!({"start": "02:00", "end": "02:00"})),
+        None,
+        "spec.window: start and end are equal",
+    );
+}

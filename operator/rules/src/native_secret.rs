@@ -1,0 +1,279 @@
+//! The native Secret that a value becomes: data, type and metadata. Who owns it, and when it is written, is decided elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::NativeSecret;
+
+use crate::template::{self, Problem, TemplateError};
+use crate::value::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// Type of a Secret that names none: <https://kubernetes.io/docs/concepts/configuration/secret/#secret-types>.
+pub const OPAQUE: &str = "Opaque";
+/// Annotation of our native Secrets: the version whose value they hold.
+pub const VERSION_ANNOTATION: &str = "strongroom.dev/version";
+/// Annotation of our native Secrets: the ManagedSecret they come from. A hint for people; ownership is the stored UID.
+pub const SOURCE_ANNOTATION: &str = "strongroom.dev/managed-secret";
+/// Label of our native Secrets, so that people can list them.
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
+/// Labels and annotations with this prefix are ours.
+const OWN_PREFIX: &str = "strongroom.dev/";
+/// Largest data of a Secret, in bytes, as the API server counts it: all values, without the keys.
+const DATA_BYTES: usize = 1_048_576;
+
+/// Why a value does not become a native Secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NativeSecretError {
+    /// A type that is a credential for the cluster itself.
+    #[error(
+        "Secrets of type `{type_}` are credentials for the cluster itself; strongroom does not write them"
+    )]
+    RefusedType {
+        /// The type.
+        type_: String,
+    },
+    /// `secret.keys` names a key that the value does not have.
+    #[error("`secret.keys` names `{key}`, which the value does not have; it has {present}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The keys there are, quoted.
+        present: String,
+    },
+    /// The type requires a key.
+    #[error(
+        "a Secret of type `{type_}` needs {needed}: make it with `secret.template`, or choose another type"
+    )]
+    MissingForType {
+        /// The type.
+        type_: String,
+        /// The keys, quoted.
+        needed: &'static str,
+    },
+    /// A label or annotation that is ours.
+    #[error("`{key}` starts with `strongroom.dev/`: such labels and annotations are set by strongroom alone")]
+    ReservedMetadata {
+        /// The label or annotation.
+        key: String,
+    },
+    /// A template is wrong.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// More data than a Secret may have.
+    #[error("the native Secret would have {size} bytes of data, {DATA_BYTES} are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+impl NativeSecretError {
+    /// The reason of the condition.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::RefusedType { .. }
+            | Self::UnknownKey { .. }
+            | Self::MissingForType { .. }
+            | Self::ReservedMetadata { .. } => Reason::NativeSecretInvalid,
+            Self::Template(TemplateError {
+                problem: Problem::OutputTooLarge,
+                ..
+            })
+            | Self::TooLarge { .. } => Reason::ValueTooLarge,
+            Self::Template(_) => Reason::TemplateInvalid,
+        }
+    }
+}
+
+/// What a native Secret is to hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The type.
+    pub type_: String,
+    /// Whether it is marked immutable.
+    pub immutable: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its data.
+    pub data: Value,
+}
+
+/// Where a native Secret comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Name of the ManagedSecret.
+    pub managed_secret: &'a str,
+    /// The version.
+    pub version_id: &'a str,
+}
+
+/// A difference between a native Secret as it is and as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// Data, labels or annotations: a write repairs it.
+    Content,
+    /// The type, or the data of an immutable Secret: only a new Secret repairs it.
+    Replace,
+}
+
+/// Whether Secrets of this type are credentials for the cluster itself, which are neither written nor imported.
+#[must_use]
+pub fn refused_type(type_: &str) -> bool {
+    matches!(
+        type_,
+        "kubernetes.io/service-account-token" | "bootstrap.kubernetes.io/token"
+    )
+}
+
+/// What the native Secret of this spec is to hold.
+///
+/// # Errors
+/// A [`NativeSecretError`]; it names keys and fields, never bytes.
+pub fn content(spec: &NativeSecret, value: &Value, origin: Origin<'_>) -> Result<Content, NativeSecretError> {
+    let type_ = spec.type_.clone().unwrap_or_else(|| OPAQUE.to_owned());
+    if refused_type(&type_) {
+        return Err(NativeSecretError::RefusedType { type_ });
+    }
+    let mut data = copied(spec, value)?;
+    if let Some(templates) = &spec.template {
+        data.overlay(template::render(templates, value)?);
+    }
+    let size = data.iter().map(|(_, bytes)| bytes.expose().len()).sum();
+    if size > DATA_BYTES {
+        return Err(NativeSecretError::TooLarge { size });
+    }
+    if let Some(needed) = missing_for_type(&type_, &data) {
+        return Err(NativeSecretError::MissingForType { type_, needed });
+    }
+
+    let mut labels = own_metadata(spec.labels.as_ref())?;
+    labels
+        .entry(MANAGED_BY.0.to_owned())
+        .or_insert_with(|| MANAGED_BY.1.to_owned());
+    let mut annotations = own_metadata(spec.annotations.as_ref())?;
+    annotations.insert(SOURCE_ANNOTATION.to_owned(), origin.managed_secret.to_owned());
+    annotations.insert(VERSION_ANNOTATION.to_owned(), origin.version_id.to_owned());
+    Ok(Content {
+        type_,
+        immutable: spec.immutable == Some(true),
+        labels,
+        annotations,
+        data,
+    })
+}
+
+/// The keys of the value that are copied: those that are named; else all of them, or none beside a template.
+fn copied(spec: &NativeSecret, value: &Value) -> Result<Value, NativeSecretError> {
+    let Some(keys) = &spec.keys else {
+        let templated = spec
+            .template
+            .as_ref()
+            .is_some_and(|template| !template.is_empty());
+        return Ok(if templated {
+            Value::new()
+        } else {
+            value.duplicate()
+        });
+    };
+    keys.iter()
+        .map(|key| match value.key(key) {
+            Some(bytes) => Ok((key.clone(), bytes.duplicate())),
+            None => {
+                let present: Vec<String> = value.names().map(|name| format!("`{name}`")).collect();
+                Err(NativeSecretError::UnknownKey {
+                    key: key.clone(),
+                    present: present.join(", "),
+                })
+            }
+        })
+        .collect()
+}
+
+/// What the API server requires of a type and the data lacks.
+fn missing_for_type(type_: &str, data: &Value) -> Option<&'static str> {
+    let names: BTreeSet<&str> = data.names().collect();
+    let all = |needed: &[&str]| needed.iter().all(|key| names.contains(key));
+    let (complete, needed) = match type_ {
+        "kubernetes.io/tls" => (all(&["tls.crt", "tls.key"]), "`tls.crt` and `tls.key`"),
+        "kubernetes.io/ssh-auth" => (all(&["ssh-privatekey"]), "`ssh-privatekey`"),
+        "kubernetes.io/dockerconfigjson" => (all(&[".dockerconfigjson"]), "`.dockerconfigjson`"),
+        "kubernetes.io/dockercfg" => (all(&[".dockercfg"]), "`.dockercfg`"),
+        "kubernetes.io/basic-auth" => (
+            names.contains("username") || names.contains("password"),
+            "`username` or `password`",
+        ),
+        _ => (true, ""),
+    };
+    (!complete).then_some(needed)
+}
+
+fn own_metadata(
+    wanted: Option<&BTreeMap<String, String>>,
+) -> Result<BTreeMap<String, String>, NativeSecretError> {
+    let wanted = wanted.cloned().unwrap_or_default();
+    match wanted.keys().find(|key| key.starts_with(OWN_PREFIX)) {
+        Some(key) => Err(NativeSecretError::ReservedMetadata { key: key.clone() }),
+        None => Ok(wanted),
+    }
+}
+
+impl Content {
+    /// The native Secret as it is sent. Its bytes are not wiped any more: keep it short.
+    #[must_use]
+    pub fn to_secret(&self, namespace: &str, name: &str) -> Secret {
+        let data = self
+            .data
+            .iter()
+            .map(|(key, bytes)| (key.to_owned(), ByteString(bytes.expose().to_vec())));
+        Secret {
+            metadata: ObjectMeta {
+                namespace: Some(namespace.to_owned()),
+                name: Some(name.to_owned()),
+                labels: Some(self.labels.clone()),
+                annotations: Some(self.annotations.clone()),
+                ..ObjectMeta::default()
+            },
+            type_: Some(self.type_.clone()),
+            immutable: Some(self.immutable),
+            data: Some(data.collect()),
+            string_data: None,
+        }
+    }
+
+    /// How a native Secret differs from this content, if it does. Labels and annotations that others added are theirs.
+    #[must_use]
+    pub fn drift(&self, found: &Secret) -> Option<Drift> {
+        let immutable = found.immutable == Some(true);
+        let same_type = found.type_.as_deref().unwrap_or(OPAQUE) == self.type_;
+        let no_data = BTreeMap::new();
+        let found_data = found.data.as_ref().unwrap_or(&no_data);
+        let same_data = found_data.len() == self.data.iter().count()
+            && self
+                .data
+                .iter()
+                .all(|(key, bytes)| found_data.get(key).is_some_and(|found| found.0 == bytes.expose()));
+        let holds = |found: Option<&BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
+            wanted
+                .iter()
+                .all(|(key, value)| found.and_then(|found| found.get(key)) == Some(value))
+        };
+        let same_metadata = holds(found.metadata.labels.as_ref(), &self.labels)
+            && holds(found.metadata.annotations.as_ref(), &self.annotations);
+        if !same_type || (immutable && (!same_data || !self.immutable)) {
+            Some(Drift::Replace)
+        } else if !same_data || !same_metadata || immutable != self.immutable {
+            Some(Drift::Content)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,233 @@
+use super::*;
+
+const ORIGIN: Origin<'static> = Origin {
+    managed_secret: "checkout-db",
+    version_id: "v-1",
+};
+
+fn value() -> Value {
+    let mut value = Value::new();
+    value.insert("username", b"checkout".to_vec());
+    value.insert("password", b"pass".to_vec());
+    value
+}
+
+fn spec() -> NativeSecret {
+    NativeSecret {
+        name: "db".into(),
+        ..NativeSecret::default()
+    }
+}
+
+fn map(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+    Some(
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    )
+}
+
+fn names(spec: &NativeSecret) -> Vec<String> {
+    content(spec, &value(), ORIGIN)
+        .expect("content")
+        .data
+        .names()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn keys_are_copied_as_the_spec_says() {
+    let template = map(&[("url", "db://{{ username }}")]);
+    assert_eq!(names(&spec()), ["password", "username"]);
+    assert_eq!(
+        names(&NativeSecret {
+            template: template.clone(),
+            ..spec()
+        }),
+        ["url"]
+    );
+    assert_eq!(
+        names(&NativeSecret {
+            template: Some(BTreeMap::new()),
+            ..spec()
+        }),
+        ["password", "username"]
+    );
+    let keys = Some(vec!["password".to_owned()]);
+    assert_eq!(
+        names(&NativeSecret {
+            keys: keys.clone(),
+            ..spec()
+        }),
+        ["password"]
+    );
+    assert_eq!(
+        names(&NativeSecret {
+            keys,
+            template,
+            ..spec()
+        }),
+        ["password", "url"]
+    );
+}
+
+#[test]
+fn what_cannot_be_written_is_refused_with_its_reason() {
+    let type_ = |type_: &str| NativeSecret {
+        type_: Some(type_.into()),
+        ..spec()
+    };
+    for (spec, reason) in [
+        (
+            type_("kubernetes.io/service-account-token"),
+            Reason::NativeSecretInvalid,
+        ),
+        (
+            type_("bootstrap.kubernetes.io/token"),
+            Reason::NativeSecretInvalid,
+        ),
+        (type_("kubernetes.io/tls"), Reason::NativeSecretInvalid),
+        (
+            NativeSecret {
+                keys: Some(vec!["nothing".into()]),
+                ..spec()
+            },
+            Reason::NativeSecretInvalid,
+        ),
+        (
+            NativeSecret {
+                labels: map(&[("strongroom.dev/x", "y")]),
+                ..spec()
+            },
+            Reason::NativeSecretInvalid,
+        ),
+        (
+            NativeSecret {
+                annotations: map(&[("strongroom.dev/version", "y")]),
+                ..spec()
+            },
+            Reason::NativeSecretInvalid,
+        ),
+        (
+            NativeSecret {
+                template: map(&[("a", "{{ nothing }}")]),
+                ..spec()
+            },
+            Reason::TemplateInvalid,
+        ),
+    ] {
+        let error = content(&spec, &value(), ORIGIN).expect_err("refused");
+        assert_eq!(error.reason(), reason, "{error}");
+    }
+    assert!(content(&type_("kubernetes.io/basic-auth"), &value(), ORIGIN).is_ok());
+}
+
+#[test]
+fn errors_name_the_keys_there_are() {
+    let spec = NativeSecret {
+        keys: Some(vec!["pasword".into()]),
+        ..spec()
+    };
+    let error = content(&spec, &value(), ORIGIN).expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "`secret.keys` names `pasword`, which the value does not have; it has `password`, `username`"
+    );
+}
+
+#[test]
+fn drift_is_what_we_set_and_others_changed() {
+    let wanted = content(
+        &NativeSecret {
+            labels: map(&[("team", "shop")]),
+            ..spec()
+        },
+        &value(),
+        ORIGIN,
+    )
+    .expect("content");
+    let written = wanted.to_secret("shop", "db");
+    assert_eq!(wanted.drift(&written), None);
+    let changed = |change: fn(&mut Secret)| {
+        let mut found = written.clone();
+        change(&mut found);
+        wanted.drift(&found)
+    };
+    let data = |secret: &mut Secret| {
+        secret
+            .data
+            .as_mut()
+            .expect("data")
+            .insert("password".into(), ByteString(b"other".to_vec()));
+    };
+    assert_eq!(changed(data), Some(Drift::Content));
+    assert_eq!(changed(|s| s.data = None), Some(Drift::Content));
+    assert_eq!(
+        changed(|s| drop(
+            s.data
+                .as_mut()
+                .expect("data")
+                .insert("more".into(), ByteString(vec![]))
+        )),
+        Some(Drift::Content)
+    );
+    assert_eq!(changed(|s| s.metadata.labels = None), Some(Drift::Content));
+    assert_eq!(
+        changed(|s| drop(
+            s.metadata
+                .labels
+                .as_mut()
+                .expect("labels")
+                .insert("other".into(), "x".into())
+        )),
+        None
+    );
+    assert_eq!(changed(|s| s.type_ = Some("other".into())), Some(Drift::Replace));
+    assert_eq!(
+        changed(|s| s.immutable = Some(true)),
+        Some(Drift::Replace),
+        "it cannot become mutable again"
+    );
+
+    let immutable = content(
+        &NativeSecret {
+            immutable: Some(true),
+            ..spec()
+        },
+        &value(),
+        ORIGIN,
+    )
+    .expect("content");
+    let mut found = immutable.to_secret("shop", "db");
+    assert_eq!(immutable.drift(&found), None);
+    data(&mut found);
+    assert_eq!(immutable.drift(&found), Some(Drift::Replace));
+    assert_eq!(
+        immutable.drift(&written),
+        Some(Drift::Content),
+        "marking it needs no new Secret"
+    );
+}
+
+#[test]
+fn the_origin_is_written_for_people() {
+    let secret = content(&spec(), &value(), ORIGIN)
+        .expect("content")
+        .to_secret("shop", "db");
+    let annotations = secret.metadata.annotations.expect("annotations");
+    assert_eq!(
+        annotations.get(VERSION_ANNOTATION).map(String::as_str),
+        Some("v-1")
+    );
+    assert_eq!(
+        annotations.get(SOURCE_ANNOTATION).map(String::as_str),
+        Some("checkout-db")
+    );
+    let labels = secret.metadata.labels.expect("labels");
+    assert_eq!(
+        labels.get("app.kubernetes.io/managed-by").map(String::as_str),
+        Some("strongroom")
+    );
+}

@@ -1,0 +1,250 @@
+//! Templates of a native Secret: text with places for the keys of a value.
+//!
+//! The language is a part of Jinja: `{{ }}` with filters, `if` and `for`. Whoever may write a ManagedSecret writes templates,
+//! so nothing in them may reach a file, run for long or grow without bound: see [`guard`] and [`filters`] for how. An error names
+//! the template, the line and what to do, and never shows a value. The engine's own copies of the values are not wiped.
+
+mod filters;
+mod guard;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::io;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use zeroize::Zeroizing;
+
+use self::filters::FilterError;
+pub use self::guard::Forbidden;
+use crate::value::{KeyBytes, Value};
+
+/// Largest template, in bytes.
+pub const TEMPLATE_BYTES: usize = 65_536;
+/// Largest output of all templates of one native Secret, in bytes: what the API server takes.
+pub const OUTPUT_BYTES: usize = 1_048_576;
+/// Instructions that one template may run.
+const FUEL: u64 = 50_000;
+/// The variable that holds all keys by name.
+const KEYS: &str = "keys";
+
+/// Why a template gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("template `{key}`{}: {problem}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
+pub struct TemplateError {
+    /// The key of the native Secret that the template fills.
+    pub key: String,
+    /// The line in the template, counted from 1.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// More text than a template may have.
+    #[error("the template is larger than {TEMPLATE_BYTES} bytes")]
+    TemplateTooLarge,
+    /// Not a template.
+    #[error("{what}")]
+    Syntax {
+        /// What the parser says; it knows no value.
+        what: String,
+    },
+    /// Something that this language leaves out.
+    #[error("{0}")]
+    Forbidden(#[from] Forbidden),
+    /// Names that the value does not have.
+    #[error("the value has no key {names}; write `keys[\"a.b\"]` for a name that is not an identifier")]
+    UnknownName {
+        /// The names, quoted.
+        names: String,
+    },
+    /// Something that is not there, which no single name explains.
+    #[error("something is used that is not there: compare the names with the keys of the value")]
+    Undefined,
+    /// A filter refuses what it was given.
+    #[error("{0}")]
+    Filter(#[from] FilterError),
+    /// Values of a kind that the operation does not take.
+    #[error("an operation or filter does not take a value of this kind")]
+    WrongKind,
+    /// Too many instructions.
+    #[error("the template runs too long")]
+    TooLong,
+    /// More output than a native Secret can hold.
+    #[error("the output of all templates is larger than {OUTPUT_BYTES} bytes")]
+    OutputTooLarge,
+}
+
+/// Renders the templates, by the key of the native Secret that each fills.
+///
+/// # Errors
+/// The first [`TemplateError`]; nothing is returned then.
+pub fn render(templates: &BTreeMap<String, String>, value: &Value) -> Result<Value, TemplateError> {
+    let environment = environment();
+    let variables = variables(value);
+    let mut room = OUTPUT_BYTES;
+    let mut rendered = Value::new();
+    for (key, text) in templates {
+        let bytes = render_one(&environment, text, &variables, value, room).map_err(|(line, problem)| {
+            TemplateError {
+                key: key.clone(),
+                line,
+                problem,
+            }
+        })?;
+        room = room.saturating_sub(bytes.len());
+        rendered.insert(key.as_str(), bytes);
+    }
+    Ok(rendered)
+}
+
+/// Renders one template that nobody looked at: any text gives an answer, none a panic or a wait.
+///
+/// # Errors
+/// As [`render`]; the template is called `template`.
+pub fn render_untrusted(text: &str, value: &Value) -> Result<KeyBytes, TemplateError> {
+    render_one(&environment(), text, &variables(value), value, OUTPUT_BYTES)
+        .map(KeyBytes::from)
+        .map_err(|(line, problem)| TemplateError {
+            key: "template".to_owned(),
+            line,
+            problem,
+        })
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment.set_formatter(|out, _, value| filters::print(out, value));
+    filters::install(&mut environment);
+    environment
+}
+
+/// The names a template can use: each key that is an identifier, and all of them in `keys`.
+fn variables(value: &Value) -> minijinja::Value {
+    let keys: BTreeMap<String, minijinja::Value> = value
+        .iter()
+        .map(|(name, bytes)| {
+            let bytes = bytes.expose();
+            let variable = match std::str::from_utf8(bytes) {
+                Ok(text) => minijinja::Value::from(text),
+                Err(_) => minijinja::Value::from_bytes(bytes.to_vec()),
+            };
+            (name.to_owned(), variable)
+        })
+        .collect();
+    let mut variables: BTreeMap<String, minijinja::Value> = keys
+        .iter()
+        .filter(|(name, _)| is_identifier(name))
+        .map(|(name, key)| (name.clone(), key.clone()))
+        .collect();
+    variables.insert(KEYS.to_owned(), minijinja::Value::from(keys));
+    minijinja::Value::from(variables)
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+}
+
+type Located = (Option<usize>, Problem);
+
+fn render_one(
+    environment: &Environment<'_>,
+    text: &str,
+    variables: &minijinja::Value,
+    value: &Value,
+    room: usize,
+) -> Result<Zeroizing<Vec<u8>>, Located> {
+    if text.len() > TEMPLATE_BYTES {
+        return Err((None, Problem::TemplateTooLarge));
+    }
+    let template = environment
+        .template_from_named_str("template", text)
+        .map_err(|error| (error.line(), problem(&error, None)))?;
+    guard::check(text).map_err(|(line, forbidden)| (Some(line), forbidden.into()))?;
+
+    let mut output = Bounded {
+        bytes: Zeroizing::new(Vec::with_capacity(text.len().min(room))),
+        room,
+        full: false,
+    };
+    let result = template.render_captured_to(variables, &mut output).map(|_| ());
+    match result {
+        Ok(()) => Ok(output.bytes),
+        Err(_) if output.full => Err((None, Problem::OutputTooLarge)),
+        Err(error) => {
+            let unknown: BTreeSet<String> = template
+                .undeclared_variables(false)
+                .into_iter()
+                .filter(|name| name != KEYS && value.key(name).is_none())
+                .collect();
+            Err((error.line(), problem(&error, Some(unknown))))
+        }
+    }
+}
+
+/// What an error of the engine means. Its own words are used only where they speak of the template alone: other words may
+/// show a value.
+fn problem(error: &Error, unknown_names: Option<BTreeSet<String>>) -> Problem {
+    if let Some(filter) = error
+        .source()
+        .and_then(|source| source.downcast_ref::<FilterError>())
+    {
+        return Problem::Filter(filter.clone());
+    }
+    match error.kind() {
+        ErrorKind::OutOfFuel => Problem::TooLong,
+        ErrorKind::UndefinedError => match unknown_names {
+            Some(names) if !names.is_empty() => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                Problem::UnknownName {
+                    names: names.join(", "),
+                }
+            }
+            _ => Problem::Undefined,
+        },
+        ErrorKind::SyntaxError
+        | ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction => {
+            let what = error
+                .detail()
+                .map_or_else(|| error.kind().to_string(), str::to_owned);
+            Problem::Syntax { what }
+        }
+        _ => Problem::WrongKind,
+    }
+}
+
+/// Takes bytes while there is room.
+struct Bounded {
+    bytes: Zeroizing<Vec<u8>>,
+    room: usize,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.room {
+            self.full = true;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
