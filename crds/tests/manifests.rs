@@ -1,5 +1,7 @@
 //! Manifests: the samples are good, what is not is refused with its field, and nothing panics.
 
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
 use kube::core::cel::Validator;
 use proptest::prelude::*;
 use strongroom_crds::{Manifest, ManifestError, parse_manifest};

@@ -1,5 +1,11 @@
 //! What one object can say about itself is refused by a rule of the schema, with a message that says what to do.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests"
+)]
+
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
 
