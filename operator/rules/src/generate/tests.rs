@@ -144,8 +144,8 @@ fn passwords_refuse_settings_that_contradict_each_other() {
     }
 }
 
-/// Pearson's chi-squared statistic stays near its degrees of freedom when all characters are equally likely. With modulo
-/// bias over 256 and 62 characters it would be about 60 times as large.
+/// Pearson's chi-squared statistic stays near its 61 degrees of freedom when all characters are equally likely. Were one
+/// of them twice as likely, it would be above 4000.
 #[test]
 fn characters_are_equally_likely() {
     let source = PasswordSource {
@@ -469,6 +469,36 @@ fn only_sources_without_their_first_key_are_missing() {
     ]);
     assert_eq!(missing(&sources, &BTreeSet::new()), ["a", "b", "tls"]);
     assert_eq!(missing(&sources, &BTreeSet::from(["b", "tls.key"])), ["a"]);
+}
+
+/// Gives the listed numbers, then zeros.
+struct Listed(Vec<u32>);
+
+impl rsa::rand_core::TryRng for Listed {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(if self.0.is_empty() { 0 } else { self.0.remove(0) })
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        self.try_next_u32().map(u64::from)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+impl rsa::rand_core::TryCryptoRng for Listed {}
+
+#[test]
+fn numbers_of_the_incomplete_round_are_drawn_again() {
+    // 4294967295 = 429496729 x 10 + 5: from 4294967290 on the round of ten is not complete.
+    let mut random = Listed(vec![u32::MAX, 4_294_967_290, 4_294_967_289]);
+    assert_eq!(random::below(10, &mut random), 9);
+    assert!(random.0.is_empty(), "both numbers before it were refused");
 }
 
 proptest! {
