@@ -94,11 +94,11 @@ fn statement(tag: &str) -> &str {
     tag.get(..end).unwrap_or_default()
 }
 
-/// Reads a tag to its end and returns the text behind it.
+/// Reads a tag to its end and returns the text behind it. Inside brackets the engine looks for no end; as the template parses
+/// and braces are refused, an end cannot stand there.
 fn skip_tag<'a>(tag: &'a str, end: &str, commas_allowed: usize) -> Result<&'a str, Forbidden> {
     let mut quote = None;
     let mut escaped = false;
-    let mut open = 0_usize;
     let mut commas = 0;
     let body = tag.strip_prefix(['-', '+']).unwrap_or(tag);
     for (at, c) in body.char_indices() {
@@ -112,21 +112,15 @@ fn skip_tag<'a>(tag: &'a str, end: &str, commas_allowed: usize) -> Result<&'a st
             continue;
         }
         let rest = body.get(at..).unwrap_or_default();
-        if open == 0 {
-            if let Some(behind) = rest.strip_prefix(end) {
-                return Ok(behind);
-            }
-            if let Some(behind) = rest
-                .strip_prefix(['-', '+'])
+        let behind = rest.strip_prefix(end);
+        if let Some(behind) = behind.or_else(|| {
+            rest.strip_prefix(['-', '+'])
                 .and_then(|rest| rest.strip_prefix(end))
-            {
-                return Ok(behind);
-            }
+        }) {
+            return Ok(behind);
         }
         match c {
             '"' | '\'' => quote = Some(c),
-            '(' | '[' => open += 1,
-            ')' | ']' => open = open.saturating_sub(1),
             '{' => return Err(Forbidden::Map),
             '~' | '+' | '*' => return Err(Forbidden::Operator { operator: c }),
             ',' => {
