@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use super::context::Context;
+use super::locked::Locked;
 use super::material::{KeyMaterial, MaterialContext};
 use super::root_key::RootKey;
 use super::signing::{PublicKey, Signer};
@@ -43,14 +42,14 @@ impl IndexDomain {
 /// The keys of one open store.
 pub struct Keyring {
     store: StoreId,
-    wrap: Zeroizing<[u8; 64]>,
-    metadata: Zeroizing<[u8; 64]>,
-    audit: Zeroizing<[u8; 64]>,
-    backup: Zeroizing<[u8; 64]>,
-    index: Zeroizing<[u8; 32]>,
-    state: Zeroizing<[u8; 32]>,
-    anchor: Zeroizing<[u8; 32]>,
-    seal_file: Zeroizing<[u8; 32]>,
+    wrap: Locked<64>,
+    metadata: Locked<64>,
+    audit: Locked<64>,
+    backup: Locked<64>,
+    index: Locked<32>,
+    state: Locked<32>,
+    anchor: Locked<32>,
+    seal_file: Locked<32>,
     signer: Signer,
 }
 
@@ -58,8 +57,8 @@ impl Keyring {
     /// Derives the keys of `store`: HKDF-Expand of the root key with the label of each key and the store's id.
     #[must_use]
     pub fn derive(root: &RootKey, store: StoreId) -> Self {
-        fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> Zeroizing<[u8; N]> {
-            root.with(|seed| kdf::expand(seed, &[b"sr/root/1", label, store.as_bytes()]))
+        fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> Locked<N> {
+            root.with(|seed| Locked::new(&kdf::expand(seed, &[b"sr/root/1", label, store.as_bytes()])))
         }
         Self {
             store,
@@ -71,7 +70,7 @@ impl Keyring {
             state: key(root, store, b"state"),
             anchor: key(root, store, b"anchor"),
             seal_file: key(root, store, b"seal-file"),
-            signer: Signer::from_seed(&key(root, store, b"audit-signing")),
+            signer: Signer::from_seed(key(root, store, b"audit-signing").expose()),
         }
     }
 
@@ -83,13 +82,13 @@ impl Keyring {
 
     fn key_of(&self, context: &Context<'_>) -> &[u8; 64] {
         match context {
-            Context::Audit { .. } => &self.audit,
-            Context::Backup { .. } => &self.backup,
+            Context::Audit { .. } => self.audit.expose(),
+            Context::Backup { .. } => self.backup.expose(),
             Context::Namespace(_)
             | Context::Head { .. }
             | Context::Key { .. }
             | Context::Meta(_)
-            | Context::Cursor(_) => &self.metadata,
+            | Context::Cursor(_) => self.metadata.expose(),
         }
     }
 
@@ -128,7 +127,7 @@ impl Keyring {
     pub fn wrap(&self, context: &MaterialContext, material: &KeyMaterial) -> Result<Vec<u8>, CryptoError> {
         let headers = context.headers(&self.store);
         let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        Siv::new(&self.wrap).seal(&vectors, material.bytes())
+        Siv::new(self.wrap.expose()).seal(&vectors, material.bytes())
     }
 
     /// Unwraps the material of an encryption key's version.
@@ -138,7 +137,7 @@ impl Keyring {
     pub fn unwrap(&self, context: &MaterialContext, wrapped: &[u8]) -> Result<KeyMaterial, CryptoError> {
         let headers = context.headers(&self.store);
         let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        KeyMaterial::from_secret(&Siv::new(&self.wrap).open(&vectors, wrapped)?)
+        KeyMaterial::from_secret(&Siv::new(self.wrap.expose()).open(&vectors, wrapped)?)
     }
 
     /// A name's place in an index that does not show the name.
@@ -147,20 +146,20 @@ impl Keyring {
         let mut all = Vec::with_capacity(parts.len() + 1);
         all.push(domain.label());
         all.extend_from_slice(parts);
-        kdf::mac(&self.index, &all)
+        kdf::mac(self.index.expose(), &all)
     }
 
     /// A record's part of the state digest.
     #[must_use]
     pub fn record_term(&self, table: u8, key: &[u8], value: &[u8]) -> Term {
-        Term::from_bytes(kdf::mac(&self.state, &[&[table], key, value]))
+        Term::from_bytes(kdf::mac(self.state.expose(), &[&[table], key, value]))
     }
 
     /// What an anchor outside the store holds: it shows neither the digest nor the key.
     #[must_use]
     pub fn anchor_mac(&self, counter: u64, digest: &StateDigest) -> [u8; 32] {
         kdf::mac(
-            &self.anchor,
+            self.anchor.expose(),
             &[self.store.as_bytes(), &counter.to_be_bytes(), &digest.to_bytes()],
         )
     }
@@ -168,7 +167,7 @@ impl Keyring {
     /// A digest of the seal file that only the root key's holder can make.
     #[must_use]
     pub fn seal_file_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        kdf::mac(&self.seal_file, &[bytes])
+        kdf::mac(self.seal_file.expose(), &[bytes])
     }
 
     /// Signs checkpoints of the audit chains.

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
+use super::locked::Locked;
 use super::{CryptoError, random};
 use crate::id::{KeyId, NamespaceId, StoreId};
 use crate::secret::SecretBytes;
@@ -31,8 +30,8 @@ impl MaterialContext {
     }
 }
 
-/// Key bytes; wiped when dropped.
-pub struct KeyMaterial(Zeroizing<[u8; 64]>);
+/// Key bytes, on locked pages where there are some; wiped when dropped.
+pub struct KeyMaterial(Locked<64>);
 
 impl KeyMaterial {
     /// New material from the operating system's randomness.
@@ -40,16 +39,16 @@ impl KeyMaterial {
     /// # Errors
     /// [`CryptoError::NoRandomness`].
     pub fn generate() -> Result<Self, CryptoError> {
-        random().map(Self)
+        random().map(|bytes| Self(Locked::new(&bytes)))
     }
 
     pub(super) fn bytes(&self) -> &[u8; 64] {
-        &self.0
+        self.0.expose()
     }
 
     pub(super) fn from_secret(bytes: &SecretBytes) -> Result<Self, CryptoError> {
         let array: &[u8; 64] = bytes.expose().try_into().map_err(|_| CryptoError::Forged)?;
-        Ok(Self(Zeroizing::new(*array)))
+        Ok(Self(Locked::new(array)))
     }
 }
 

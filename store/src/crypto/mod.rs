@@ -12,11 +12,12 @@
 //! [`hazmat`], which nothing outside of this module may name.
 
 mod context;
+mod core_dumps;
 mod data_key;
 mod hazmat;
 mod keyring;
+mod locked;
 mod material;
-mod memory;
 mod root_key;
 #[cfg(test)]
 pub(crate) mod scan;
@@ -24,10 +25,10 @@ mod signing;
 mod state_digest;
 
 pub use context::Context;
+pub use core_dumps::{CoreDumps, forbid_core_dumps};
 pub use data_key::{DataKey, DataKeyContext, SealedValue, ValueContext};
 pub use keyring::{IndexDomain, Keyring};
 pub use material::{KeyMaterial, MaterialContext};
-pub use memory::{CoreDumps, forbid_core_dumps};
 pub use root_key::RootKey;
 pub use signing::{PublicKey, PublicKeyError, Signature, Signer};
 pub use state_digest::{StateDigest, Term};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::memory::Locked;
+use super::locked::Locked;
 use super::{CryptoError, random};
 use crate::secret::SecretBytes;
 
@@ -32,7 +32,7 @@ impl RootKey {
 
     /// Whether the operating system keeps the key out of swap.
     #[must_use]
-    pub const fn is_locked(&self) -> bool {
+    pub fn is_locked(&self) -> bool {
         self.0.is_locked()
     }
 
