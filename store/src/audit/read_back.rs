@@ -10,7 +10,7 @@ use crate::crypto::Keyring;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Logged {
     /// A read or a refusal.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// A signed head.
     Checkpoint,
     /// The log was opened after a clean end.
@@ -64,7 +64,7 @@ pub fn reads_after(
                 return Ok(out);
             }
             let logged = match record.kind {
-                Kind::Entry => Logged::Entry(record.open(keyring)?),
+                Kind::Entry => Logged::Entry(Box::new(record.open(keyring)?)),
                 Kind::Checkpoint => Logged::Checkpoint,
                 Kind::Open => Logged::Opened,
                 Kind::Gap => Logged::Gap(record.mark().map_or(0, |mark| mark.missing_from)),

@@ -202,7 +202,7 @@ impl Log {
     }
 
     /// The last fsynced place that mutations should take note of.
-    pub(super) fn fsynced(&self) -> ReadHead {
+    pub(super) fn shown(&self) -> ReadHead {
         self.lock().shown
     }
 

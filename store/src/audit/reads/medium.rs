@@ -198,7 +198,7 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-            const BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
+            static BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
             let mut at = file.metadata()?.len();
             while at < bytes {
                 let count = usize::try_from(bytes - at)

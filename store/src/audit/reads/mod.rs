@@ -167,7 +167,7 @@ impl ReadChain for ReadLog {
     }
 
     fn fsynced(&self) -> ReadHead {
-        self.log.fsynced()
+        self.log.shown()
     }
 
     fn close(&self) {

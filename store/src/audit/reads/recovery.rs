@@ -210,7 +210,7 @@ fn torn_bytes(segment: u64, offset: usize, bytes: &[u8]) -> Option<Torn> {
 
 /// Zeroes torn bytes durably, so that nothing of them can ever look like a record.
 pub(super) fn clear(medium: &dyn Medium, torn: &[Torn]) -> io::Result<()> {
-    const BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
+    static BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
     for part in torn {
         let mut done = 0;
         while done < part.length {
