@@ -249,7 +249,6 @@ impl Store {
             create: false,
         };
         let engine = RedbEngine::open_file(&open.dir.join(STORE_FILE), options)?;
-        let reads_keyring = Arc::new(Keyring::derive(open.root, seal.store()));
         let dir = open.dir;
         let accept_loss = matches!(open.anchor, AnchorRule::Accept);
         let directory = Directory {
@@ -268,12 +267,12 @@ impl Store {
             Some(&seal),
             rules,
             Some(directory),
-            move |epoch, seen| {
+            move |keyring, epoch, seen| {
                 let options = ReadLogOptions {
                     accept_loss,
                     ..ReadLogOptions::new(epoch, now, seen)
                 };
-                Ok(Arc::new(ReadLog::open(dir, reads_keyring, options)?))
+                Ok(Arc::new(ReadLog::open(dir, keyring, options)?))
             },
         )
     }
@@ -294,7 +293,7 @@ impl Store {
             anchor: AnchorRule::Absent,
             strict_anchor: None,
         };
-        Self::assemble(engine, keyring, None, rules, None, move |_, _| Ok(reads))
+        Self::assemble(engine, keyring, None, rules, None, move |_, _, _| Ok(reads))
     }
 
     fn assemble(
@@ -303,7 +302,7 @@ impl Store {
         seal: Option<&SealFile>,
         rules: Rules,
         directory: Option<Directory>,
-        open_reads: impl FnOnce(u32, ReadHead) -> Result<Arc<dyn ReadChain>, OpenError>,
+        open_reads: impl FnOnce(Arc<Keyring>, u32, ReadHead) -> Result<Arc<dyn ReadChain>, OpenError>,
     ) -> Result<Self, OpenError> {
         let snapshot = engine.snapshot()?;
         let state = read_state(&keyring, snapshot.as_ref())?;
@@ -323,7 +322,12 @@ impl Store {
         let newest = u64::from(audit::newest_epoch(snapshot.as_ref())?);
         drop(snapshot);
         let epoch = rules.epoch.max(engine.fence()? + 1).max(newest + 1);
-        let reads = open_reads(u32::try_from(epoch).unwrap_or(u32::MAX), checkpoint.reads)?;
+        let keyring = Arc::new(keyring);
+        let reads = open_reads(
+            Arc::clone(&keyring),
+            u32::try_from(epoch).unwrap_or(u32::MAX),
+            checkpoint.reads,
+        )?;
         let shared = Arc::new(Shared {
             engine,
             keyring,
