@@ -1,3 +1,6 @@
 //! The control plane.
 
+#[expect(dead_code, reason = "the process that runs them comes next")]
+mod controllers;
+
 fn main() {}

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use strongroom_crds::condition::Reason;
 
+use crate::native_secret::Drift;
 use crate::rotation_schedule::Coverage;
 use crate::uid::Uid;
 
@@ -93,13 +95,13 @@ pub enum Source {
 pub struct WantedNative {
     /// Name, in the object's namespace.
     pub name: String,
-    /// Its `type`. Absent: whatever the Secret has; `Opaque` for a new one.
-    pub kind: Option<String>,
 }
 
 /// A spec that admission let through and that still makes no sense here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSpec {
+    /// The cause, as conditions name it.
+    pub reason: Reason,
     /// Path of the field, such as `spec.source.generate`.
     pub field: String,
     /// What is wrong with it, lower case, no value in it.
@@ -204,12 +206,8 @@ pub enum Native {
 pub struct NativeSecret {
     /// UID.
     pub uid: Uid,
-    /// `type`.
-    pub kind: String,
-    /// `immutable: true`.
-    pub immutable: bool,
-    /// It holds exactly what it should.
-    pub right: bool,
+    /// How it differs from what it should be; absent: not at all.
+    pub drift: Option<Drift>,
     /// It carries the annotation, naming the stored secret's id, that our create puts there.
     pub marked: bool,
     /// A version of the stored secret was taken from just this Secret, by import or readoption.

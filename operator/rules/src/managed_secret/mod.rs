@@ -1,5 +1,6 @@
 //! `ManagedSecret`: from what is known to the next step, and from how it stands to its conditions.
 
+pub mod conditions;
 pub mod facts;
 pub mod plan;
 pub mod verdict;

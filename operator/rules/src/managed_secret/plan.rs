@@ -4,10 +4,11 @@
 use jiff::Timestamp;
 
 use super::facts::{
-    Facts, Import, NamespaceBinding, Native, Owner, Recorded, Source, Stored, StoredSecret, Wanted,
-    WantedNative,
+    Facts, Import, NamespaceBinding, Native, NativeSecret, Owner, Recorded, Source, Stored, StoredSecret,
+    Wanted,
 };
 use super::verdict::{Block, Rotation, Verdict};
+use crate::native_secret::Drift;
 use crate::rotation_schedule::Coverage;
 use crate::uid::Uid;
 
@@ -300,7 +301,7 @@ fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), 
         && secret.materialized.is_none()
         && let Native::Present(found) = &facts.native
         && !found.recorded
-        && !(found.right && found.marked)
+        && !(found.drift.is_none() && found.marked)
     {
         importable(facts, wanted)?;
         return Err(Step::EnsureVersion(Why::Imported).into());
@@ -341,15 +342,13 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), S
             .into())
         }
         (_, None) => Err(Step::Native(NativeStep::Create).into()),
-        (Some(ours), Some(found)) if ours.name == target.name && ours.uid == found.uid => {
-            owned(target, found)
-        }
+        (Some(ours), Some(found)) if ours.name == target.name && ours.uid == found.uid => owned(found),
         // Its content is in the store because somebody asked for that, or our create succeeded and the record of it was lost.
         (None, Some(found)) if found.recorded || readopts(facts) => Err(Step::Native(NativeStep::Adopt {
             uid: found.uid.clone(),
         })
         .into()),
-        (_, Some(found)) if found.right && found.marked => Err(Step::Native(NativeStep::Adopt {
+        (_, Some(found)) if found.drift.is_none() && found.marked => Err(Step::Native(NativeStep::Adopt {
             uid: found.uid.clone(),
         })
         .into()),
@@ -361,16 +360,12 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), S
 }
 
 /// What a Secret of ours still needs.
-fn owned(target: &WantedNative, found: &super::facts::NativeSecret) -> Result<(), Stop> {
+fn owned(found: &NativeSecret) -> Result<(), Stop> {
     let uid = found.uid.clone();
-    let retyped = target.kind.as_ref().is_some_and(|kind| *kind != found.kind);
-    if retyped || (found.immutable && !found.right) {
-        return Err(Step::Native(NativeStep::Replace { uid }).into());
-    }
-    if found.right {
-        Ok(())
-    } else {
-        Err(Step::Native(NativeStep::Apply { uid }).into())
+    match found.drift {
+        None => Ok(()),
+        Some(Drift::Content) => Err(Step::Native(NativeStep::Apply { uid }).into()),
+        Some(Drift::Replace) => Err(Step::Native(NativeStep::Replace { uid }).into()),
     }
 }
 

@@ -108,7 +108,7 @@ impl Block {
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SpecInvalid(InvalidSpec { field, problem }) => write!(f, "`{field}`: {problem}"),
+            Self::SpecInvalid(InvalidSpec { field, problem, .. }) => write!(f, "`{field}`: {problem}"),
             Self::NamespaceTerminating => {
                 f.write_str("the namespace is being deleted; nothing is changed in it any more")
             }
@@ -152,8 +152,8 @@ impl fmt::Display for Block {
             Self::ImportRefused { name, why } => write!(f, "Secret `{name}` cannot be imported: {why}"),
             Self::TargetNotOwned { name } => write!(
                 f,
-                "Secret `{name}` exists and is not ours, so it is left as it is; to adopt it set `spec.source.import.secretRef.name: \
-                 {name}`, or choose another `spec.secret.name`, or delete it"
+                "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete it; to \
+                 adopt it with its content, apply a ManagedSecret with `spec.source.import.secretRef.name: {name}` instead of this one"
             ),
         }
     }

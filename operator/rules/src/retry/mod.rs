@@ -48,99 +48,23 @@ impl ErrorClass {
     /// The row of the table.
     const fn row(self) -> Row {
         match self {
-            Self::Conflict => Row {
-                name: "conflict",
-                first: 1,
-                most: 10,
-                stalled: false,
-                stored: false,
-            },
-            Self::Throttled => Row {
-                name: "throttled",
-                first: 1,
-                most: 60,
-                stalled: false,
-                stored: false,
-            },
-            Self::ApiUnavailable => Row {
-                name: "api_unavailable",
-                first: 1,
-                most: 30,
-                stalled: false,
-                stored: false,
-            },
-            Self::Forbidden => Row {
-                name: "forbidden",
-                first: 10,
-                most: 300,
-                stalled: true,
-                stored: false,
-            },
-            Self::Rejected => Row {
-                name: "rejected",
-                first: 10,
-                most: 300,
-                stalled: true,
-                stored: false,
-            },
-            Self::Gone => Row {
-                name: "gone",
-                first: 1,
-                most: 60,
-                stalled: false,
-                stored: false,
-            },
-            Self::StoreRefused => Row {
-                name: "store_refused",
-                first: 5,
-                most: 300,
-                stalled: true,
-                stored: true,
-            },
-            Self::StoreUnavailable => Row {
-                name: "store_unavailable",
-                first: 2,
-                most: 60,
-                stalled: false,
-                stored: true,
-            },
-            Self::StoreDamaged => Row {
-                name: "store_damaged",
-                first: 30,
-                most: 600,
-                stalled: true,
-                stored: true,
-            },
-            Self::Generation => Row {
-                name: "generation",
-                first: 5,
-                most: 300,
-                stalled: true,
-                stored: false,
-            },
-            Self::NoEnd => Row {
-                name: "no_end",
-                first: 10,
-                most: 300,
-                stalled: false,
-                stored: false,
-            },
+            Self::Conflict => Row("conflict", 1, 10),
+            Self::Throttled => Row("throttled", 1, 60),
+            Self::ApiUnavailable => Row("api_unavailable", 1, 30),
+            Self::Forbidden => Row("forbidden", 10, 300),
+            Self::Rejected => Row("rejected", 10, 300),
+            Self::Gone => Row("gone", 1, 60),
+            Self::StoreRefused => Row("store_refused", 5, 300),
+            Self::StoreUnavailable => Row("store_unavailable", 2, 60),
+            Self::StoreDamaged => Row("store_damaged", 30, 600),
+            Self::Generation => Row("generation", 5, 300),
+            Self::NoEnd => Row("no_end", 10, 300),
         }
     }
 
     /// The label value of this class in metrics.
     pub const fn name(self) -> &'static str {
-        self.row().name
-    }
-
-    /// Whether waiting alone is unlikely to help, so that kstatus should show `Stalled`.
-    pub const fn stalled(self) -> bool {
-        self.row().stalled
-    }
-
-    /// Whether the store, and not the cluster, is at fault.
-    pub const fn of_store(self) -> bool {
-        self.row().stored
+        self.row().0
     }
 
     /// How long to wait before attempt number `attempts` + 1 of one object, `attempts` failed ones lying behind.
@@ -148,9 +72,9 @@ impl ErrorClass {
     /// It doubles from the first to the longest delay of the class. `spread` (any number that differs between objects) moves it by up to a
     /// fifth, so that objects that failed together do not come back together. `asked` is what the server asked for; it is never undercut.
     pub fn delay(self, attempts: u32, spread: u64, asked: Option<SignedDuration>) -> SignedDuration {
-        let row = self.row();
+        let Row(_, first, most) = self.row();
         let factor = 1_i64 << attempts.saturating_sub(1).min(16);
-        let seconds = row.first.saturating_mul(factor).min(row.most);
+        let seconds = first.saturating_mul(factor).min(most);
         let span = (seconds.saturating_mul(200)).max(1);
         let extra = i64::try_from(spread % span.unsigned_abs()).unwrap_or(0);
         let own = SignedDuration::from_millis(seconds.saturating_mul(1000).saturating_add(extra));
@@ -158,14 +82,8 @@ impl ErrorClass {
     }
 }
 
-/// What the table says about one class. Delays in seconds.
-struct Row {
-    name: &'static str,
-    first: i64,
-    most: i64,
-    stalled: bool,
-    stored: bool,
-}
+/// What the table says about one class: its name in metrics, its first and its longest delay in seconds.
+struct Row(&'static str, i64, i64);
 
 #[cfg(test)]
 mod tests {
@@ -199,10 +117,10 @@ mod tests {
         #[test]
         fn a_delay_stays_within_a_fifth_of_its_bounds(class in 0..ErrorClass::ALL.len(), attempts: u32, spread: u64) {
             let class = ErrorClass::ALL[class];
-            let row = class.row();
+            let Row(_, first, most) = class.row();
             let millis = class.delay(attempts, spread, None).as_millis();
-            prop_assert!(millis >= i128::from(row.first) * 1000);
-            prop_assert!(millis <= i128::from(row.most) * 1200);
+            prop_assert!(millis >= i128::from(first) * 1000);
+            prop_assert!(millis <= i128::from(most) * 1200);
         }
     }
 }

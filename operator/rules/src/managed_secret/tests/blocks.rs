@@ -1,10 +1,13 @@
 //! What keeps an object from being ready or from rotating, and what it says.
 
+use strongroom_crds::condition::Reason;
+
 use super::*;
 
 #[test]
 fn each_cause_blocks_without_touching_anything() {
     let invalid = InvalidSpec {
+        reason: Reason::TemplateInvalid,
         field: "spec.secret.template".to_owned(),
         problem: "unknown filter `x`".to_owned(),
     };
@@ -17,7 +20,7 @@ fn each_cause_blocks_without_touching_anything() {
     let foreign = |f: &mut Facts| {
         live(f).materialized = None;
         present(f).marked = false;
-        present(f).right = false;
+        present(f).drift = Some(Drift::Content);
     };
     let table = [
         (
@@ -146,7 +149,7 @@ fn each_cause_blocks_without_touching_anything() {
         (
             with(settled(), |f| {
                 present(f).uid = uid("made again by somebody");
-                present(f).right = false;
+                present(f).drift = Some(Drift::Content);
             }),
             Block::TargetNotOwned {
                 name: "db".to_owned(),
@@ -156,7 +159,7 @@ fn each_cause_blocks_without_touching_anything() {
             with(settled(), |f| {
                 wanted(f).native.as_mut().unwrap().name = "taken".to_owned();
                 present(f).uid = uid("foreign");
-                present(f).right = false;
+                present(f).drift = Some(Drift::Content);
             }),
             Block::TargetNotOwned {
                 name: "taken".to_owned(),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::facts::*;
 use super::plan::*;
 use super::verdict::*;
+use crate::native_secret::Drift;
 use crate::rotation_schedule::{Coverage, Covering};
 use crate::uid::Uid;
 use jiff::Timestamp;
@@ -39,7 +40,6 @@ fn new() -> Facts {
             source: Source::Generate { rotatable: true },
             native: Some(WantedNative {
                 name: "db".to_owned(),
-                kind: None,
             }),
             labels: BTreeMap::new(),
             suspend: false,
@@ -74,9 +74,7 @@ fn secret() -> StoredSecret {
 fn native() -> NativeSecret {
     NativeSecret {
         uid: uid("native"),
-        kind: "Opaque".to_owned(),
-        immutable: false,
-        right: true,
+        drift: None,
         marked: true,
         recorded: false,
     }

@@ -56,22 +56,12 @@ fn each_state_has_its_one_next_step() {
         ),
         (
             "the native Secret was edited by hand",
-            with(settled(), |f| present(f).right = false),
+            with(settled(), |f| present(f).drift = Some(Drift::Content)),
             Step::Native(Apply { uid: uid("native") }),
         ),
         (
-            "an immutable native Secret differs",
-            with(settled(), |f| {
-                present(f).right = false;
-                present(f).immutable = true;
-            }),
-            Step::Native(Replace { uid: uid("native") }),
-        ),
-        (
-            "the type changed",
-            with(settled(), |f| {
-                wanted(f).native.as_mut().unwrap().kind = Some("kubernetes.io/tls".to_owned())
-            }),
+            "the type changed, or an immutable native Secret differs",
+            with(settled(), |f| present(f).drift = Some(Drift::Replace)),
             Step::Native(Replace { uid: uid("native") }),
         ),
         (
@@ -109,7 +99,7 @@ fn each_state_has_its_one_next_step() {
                 live(f).materialized = None;
                 *present(f) = NativeSecret {
                     marked: false,
-                    right: false,
+                    drift: Some(Drift::Replace),
                     recorded: true,
                     ..native()
                 };

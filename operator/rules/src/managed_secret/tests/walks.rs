@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use strongroom_crds::condition::Reason;
+
 use super::*;
 
 /// Carries a step out in the facts, as the store and the API server would.
@@ -40,7 +42,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
         Step::EnsureVersion(why) => {
             live(facts).missing_keys.clear();
             if let Native::Present(native) = &mut facts.native {
-                native.right = false;
+                native.drift = Some(Drift::Content);
                 native.recorded |= *why == Why::Imported;
             }
             match why {
@@ -75,14 +77,6 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     uid: uid("created"),
                     ..native()
                 });
-                if let Ok(Wanted {
-                    native: Some(WantedNative { kind: Some(kind), .. }),
-                    ..
-                }) = &facts.wanted
-                {
-                    let kind = kind.clone();
-                    present(facts).kind = kind;
-                }
             }
             NativeStep::Adopt { uid } => {
                 let name = facts
@@ -105,7 +99,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     Some(uid),
                     "an apply to what is not ours"
                 );
-                present(facts).right = true;
+                present(facts).drift = None;
             }
             NativeStep::Replace { uid } => {
                 assert_eq!(
@@ -128,11 +122,11 @@ fn carry_out(facts: &mut Facts, step: &Step) {
 }
 
 prop_compose! {
-    fn any_native()(ours: bool, kind in 0..2, immutable: bool, right: bool, marked: bool, recorded: bool) -> NativeSecret {
+    fn any_native()(ours: bool, drift in 0..3, marked: bool, recorded: bool) -> NativeSecret {
         NativeSecret {
             uid: uid(if ours { "native" } else { "foreign" }),
-            kind: if kind == 0 { "Opaque" } else { "kubernetes.io/tls" }.to_owned(),
-            immutable, right, marked, recorded,
+            drift: match drift { 0 => None, 1 => Some(Drift::Content), _ => Some(Drift::Replace) },
+            marked, recorded,
         }
     }
 }
@@ -145,7 +139,7 @@ prop_compose! {
             owner: match owner { 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
             labels: if labelled { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() },
             missing_keys: if missing { vec!["new".to_owned()] } else { vec![] },
-            unrenderable: (broken == 0).then(|| InvalidSpec { field: "spec".to_owned(), problem: "broken".to_owned() }),
+            unrenderable: (broken == 0).then(|| InvalidSpec { reason: Reason::SourceInvalid, field: "spec".to_owned(), problem: "broken".to_owned() }),
             materialized: match materialized {
                 0 => None,
                 1 => secret().materialized,
@@ -159,7 +153,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_facts()(
-        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..4, wants_native: bool, retyped: bool, suspend in 0..8,
+        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..4, wants_native: bool, suspend in 0..8,
         binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
     ) -> Facts {
         let mut facts = new();
@@ -172,7 +166,6 @@ prop_compose! {
             _ => Source::Generate { rotatable: source == 2 },
         };
         if !wants_native { wanted.native = None; }
-        if retyped && let Some(native) = &mut wanted.native { native.kind = Some("kubernetes.io/tls".to_owned()); }
         wanted.suspend = suspend == 0;
         facts.namespace.binding = match binding {
             0 => NamespaceBinding::Unbound,

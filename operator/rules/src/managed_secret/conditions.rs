@@ -1,0 +1,242 @@
+//! From how a `ManagedSecret` stands to its conditions. The only place that knows which cause is which reason.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use strongroom_crds::condition::{ConditionStatus, ConditionType, Healing, Reason, condition};
+
+use super::verdict::{Block, Rotation, Verdict};
+
+/// What there is to say about the object as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The status of `Ready`.
+    pub ready: ConditionStatus,
+    /// The cause.
+    pub reason: Reason,
+    /// The cause in words, with what to do about it.
+    pub message: String,
+}
+
+impl Standing {
+    /// An attempt ended with an error, whose cause is `reason`.
+    pub fn failed(reason: Reason, message: String) -> Self {
+        let ready = match reason.healing() {
+            Healing::Fine => ConditionStatus::Unknown,
+            Healing::Retry | Healing::Person => ConditionStatus::False,
+        };
+        Self {
+            ready,
+            reason,
+            message,
+        }
+    }
+
+    /// What a verdict says. `None`: nothing is to be said any more.
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        let standing = match verdict {
+            Verdict::Leaving => return None,
+            Verdict::Ready { .. } => Self {
+                ready: ConditionStatus::True,
+                reason: Reason::Ready,
+                message:
+                    "the secret is stored, and its native Secret, if one is wanted, holds the current version"
+                        .to_owned(),
+            },
+            Verdict::Working => Self {
+                ready: ConditionStatus::Unknown,
+                reason: Reason::Progressing,
+                message: "steps are left to do".to_owned(),
+            },
+            Verdict::Suspended { stored } => Self {
+                ready: if *stored {
+                    ConditionStatus::True
+                } else {
+                    ConditionStatus::False
+                },
+                reason: Reason::Suspended,
+                message: "`spec.suspend` is true: nothing is changed until it is false".to_owned(),
+            },
+            Verdict::Blocked(block) => Self {
+                ready: ConditionStatus::False,
+                reason: reason_of(block),
+                message: block.to_string(),
+            },
+        };
+        Some(standing)
+    }
+}
+
+fn reason_of(block: &Block) -> Reason {
+    match block {
+        Block::SpecInvalid(invalid) => invalid.reason,
+        Block::NamespaceTerminating => Reason::NamespaceTerminating,
+        Block::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+        Block::StoreLost { .. } => Reason::StoreLost,
+        Block::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
+        Block::StoreNameTaken { .. } => Reason::DuplicateStoreName,
+        Block::ImportMissing { .. } => Reason::ImportSourceMissing,
+        Block::ImportRefused { .. } => Reason::ImportRefused,
+        Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
+    }
+}
+
+/// `Ready`, and `Reconciling` or `Stalled` as kstatus defines them: the first while time alone may help, the second while a person must act.
+pub fn standing_conditions(standing: &Standing, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    let make = |type_, status| {
+        condition(
+            type_,
+            status,
+            standing.reason,
+            standing.message.clone(),
+            generation,
+            Time(now),
+        )
+    };
+    let mut conditions = vec![make(ConditionType::Ready, standing.ready)];
+    match (standing.ready, standing.reason.healing()) {
+        (ConditionStatus::True, _) | (ConditionStatus::False, Healing::Fine) => {}
+        (ConditionStatus::Unknown, _) | (ConditionStatus::False, Healing::Retry) => {
+            conditions.push(make(ConditionType::Reconciling, ConditionStatus::True));
+        }
+        (ConditionStatus::False, Healing::Person) => {
+            conditions.push(make(ConditionType::Stalled, ConditionStatus::True));
+        }
+    }
+    conditions
+}
+
+/// `Rotated`, where there is something to say: a schedule covers the secret, somebody asked, or it was rotated before (at `rotated`).
+pub fn rotation_condition(
+    rotation: &Rotation,
+    rotated: Option<Timestamp>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Condition> {
+    let (status, reason) = match (rotation, rotated) {
+        (Rotation::None, None) => return None,
+        (Rotation::None | Rotation::Scheduled { .. }, Some(_)) => (ConditionStatus::True, Reason::Rotated),
+        (Rotation::Scheduled { .. }, None) | (Rotation::Due(_), _) => {
+            (ConditionStatus::Unknown, Reason::RotationPending)
+        }
+        (Rotation::Suspended { .. }, _) => (ConditionStatus::Unknown, Reason::Suspended),
+        (Rotation::Unscheduled { .. }, _) => (ConditionStatus::False, Reason::ScheduleInvalid),
+        (Rotation::Conflict(_), _) => (ConditionStatus::False, Reason::ScheduleConflict),
+        (Rotation::Impossible(_), _) => (ConditionStatus::False, Reason::NothingToRotate),
+    };
+    let message = match rotated {
+        Some(at) => format!("last rotated at {}; {rotation}", whole_second(at)),
+        None => rotation.to_string(),
+    };
+    Some(condition(
+        ConditionType::Rotated,
+        status,
+        reason,
+        message,
+        generation,
+        Time(now),
+    ))
+}
+
+/// Kubernetes keeps times in whole seconds; messages say no more than the status does.
+pub(super) fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types(standing: &Standing) -> Vec<(String, String)> {
+        standing_conditions(standing, Some(1), Timestamp::UNIX_EPOCH)
+            .into_iter()
+            .map(|condition| (condition.type_, condition.status))
+            .collect()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter()
+            .map(|(type_, status)| ((*type_).to_owned(), (*status).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn conditions_are_as_kstatus_defines_them() {
+        let table = [
+            (
+                Standing::of(&Verdict::Ready {
+                    secret: "abc".to_owned(),
+                })
+                .unwrap(),
+                pairs(&[("Ready", "True")]),
+            ),
+            (
+                Standing::of(&Verdict::Suspended { stored: true }).unwrap(),
+                pairs(&[("Ready", "True")]),
+            ),
+            (
+                Standing::of(&Verdict::Working).unwrap(),
+                pairs(&[("Ready", "Unknown"), ("Reconciling", "True")]),
+            ),
+            (
+                Standing::of(&Verdict::Blocked(Block::TargetNotOwned {
+                    name: "db".to_owned(),
+                }))
+                .unwrap(),
+                pairs(&[("Ready", "False"), ("Stalled", "True")]),
+            ),
+            (
+                Standing::of(&Verdict::Blocked(Block::ImportMissing {
+                    name: "db".to_owned(),
+                }))
+                .unwrap(),
+                pairs(&[("Ready", "False"), ("Reconciling", "True")]),
+            ),
+            (
+                Standing::of(&Verdict::Blocked(Block::NamespaceTerminating)).unwrap(),
+                pairs(&[("Ready", "False")]),
+            ),
+            (
+                Standing::failed(Reason::ApiUnavailable, "away".to_owned()),
+                pairs(&[("Ready", "False"), ("Reconciling", "True")]),
+            ),
+            (
+                Standing::failed(Reason::StoreFull, "full".to_owned()),
+                pairs(&[("Ready", "False"), ("Stalled", "True")]),
+            ),
+            (
+                Standing::failed(Reason::Progressing, "conflict".to_owned()),
+                pairs(&[("Ready", "Unknown"), ("Reconciling", "True")]),
+            ),
+        ];
+        for (standing, expected) in table {
+            assert_eq!(types(&standing), expected, "{standing:?}");
+        }
+        assert_eq!(Standing::of(&Verdict::Leaving), None);
+    }
+
+    #[test]
+    fn the_rotation_speaks_when_there_is_something_to_say() {
+        let at = Timestamp::from_second(100).unwrap();
+        let say = |rotation: &Rotation, rotated| {
+            rotation_condition(rotation, rotated, None, at)
+                .map(|condition| (condition.status, condition.reason))
+        };
+        let scheduled = Rotation::Scheduled {
+            schedule: "monthly".to_owned(),
+            at,
+        };
+        let owned = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+        assert_eq!(say(&Rotation::None, None), None);
+        assert_eq!(say(&Rotation::None, Some(at)), owned("True", "Rotated"));
+        assert_eq!(say(&scheduled, Some(at)), owned("True", "Rotated"));
+        assert_eq!(say(&scheduled, None), owned("Unknown", "RotationPending"));
+        assert_eq!(
+            say(&Rotation::Conflict(vec![]), Some(at)),
+            owned("False", "ScheduleConflict")
+        );
+        assert_eq!(
+            say(&Rotation::Impossible(String::new()), None),
+            owned("False", "NothingToRotate")
+        );
+    }
+}

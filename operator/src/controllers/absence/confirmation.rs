@@ -1,0 +1,131 @@
+//! Asking a person: the ConfigMap `strongroom-deletions` in our own namespace lists what waits, and an annotation on it confirms.
+
+use std::fmt::Write;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+use strongroom_crds::annotation::CONFIRM;
+use strongroom_rules::absence::{Batch, Facts};
+
+use super::Memory;
+use crate::controllers::Ctx;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::report::FIELD_MANAGER;
+use crate::controllers::store::SecretStore;
+
+/// The ConfigMap's name.
+pub(crate) const NAME: &str = "strongroom-deletions";
+/// So many lines fit well into the 1 MiB of a ConfigMap; the number above them counts all.
+const LINES: usize = 3000;
+
+/// The conversation with the person.
+pub(super) struct Confirmation;
+
+impl Confirmation {
+    fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
+        Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)
+    }
+
+    /// The batch id that was confirmed last.
+    pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>) -> Result<Option<String>, Failure> {
+        let found = Self::api(ctx).get_metadata_opt(NAME).await?;
+        Ok(found.and_then(|found| found.annotations().get(CONFIRM).cloned()))
+    }
+
+    /// Publishes what waits, once for each batch.
+    pub(super) async fn ask<S: SecretStore>(
+        ctx: &Ctx<S>,
+        memory: &mut Memory,
+        facts: &Facts,
+        batch: Batch,
+    ) -> Result<(), Failure> {
+        if memory.asked.as_ref() == Some(&batch) {
+            return Ok(());
+        }
+        let count = batch.secrets.len();
+        let help = format!(
+            "kubectl annotate configmap {NAME} -n {} --overwrite {CONFIRM}={}",
+            ctx.options.own_namespace, batch.id
+        );
+        let written = Self::write(ctx, &batch.id, count, &lines(facts, &batch), &help).await?;
+        ctx.metrics
+            .deletions_waiting
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        tracing::warn!(
+            batch = batch.id,
+            count,
+            "much vanished at once; deletions wait for confirmation: {help}"
+        );
+        let note = format!(
+            "{count} ManagedSecrets vanished at once. Nothing is deleted until somebody confirms batch {} by annotation; applying the \
+             objects again keeps their secrets",
+            batch.id
+        );
+        let event = Event {
+            type_: EventType::Warning,
+            reason: "DeletionsWaiting".to_owned(),
+            note: Some(note),
+            action: "Confirm".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = ctx.recorder.publish(&event, &written.object_ref(&())).await {
+            tracing::warn!(%error, "failed to publish an event");
+        }
+        memory.asked = Some(batch);
+        Ok(())
+    }
+
+    /// Says that nothing waits any more.
+    pub(super) async fn clear<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(), Failure> {
+        if memory.asked.is_none() {
+            return Ok(());
+        }
+        Self::write(ctx, "none", 0, "", "nothing waits").await?;
+        ctx.metrics.deletions_waiting.set(0);
+        memory.asked = None;
+        Ok(())
+    }
+
+    async fn write<S: SecretStore>(
+        ctx: &Ctx<S>,
+        batch: &str,
+        count: usize,
+        lines: &str,
+        help: &str,
+    ) -> Result<ConfigMap, Failure> {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": NAME},
+            "data": {"batch": batch, "count": count.to_string(), "deletions": lines, "confirm-with": help},
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        Ok(Self::api(ctx)
+            .patch(NAME, &params, &Patch::Apply(&object))
+            .await?)
+    }
+}
+
+/// One line a secret: namespace, object, secret id, since when.
+fn lines(facts: &Facts, batch: &Batch) -> String {
+    let mut text = String::new();
+    let waiting = facts
+        .missing
+        .iter()
+        .filter(|missing| batch.secrets.contains(&missing.secret));
+    for missing in waiting.take(LINES) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{}/{} secret={} missing-since={}",
+            missing.namespace,
+            missing.object,
+            missing.secret,
+            missing.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        );
+    }
+    text
+}

@@ -1,0 +1,323 @@
+//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, schedules, and the native Secrets of ours.
+//!
+//! Nothing here is a proof: a missing entry only means that the API server has to be asked. It never holds a value.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use strongroom_crds::annotation::ACCEPT_NAMESPACE;
+use strongroom_crds::v1alpha1::RotationSchedule;
+
+/// How long an object that was found right is not looked at again without cause.
+const TRUSTED: SignedDuration = SignedDuration::from_hours(6);
+
+/// What is remembered of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    namespaces: HashMap<String, SeenNamespace>,
+    /// Namespaces of a list that is not complete yet.
+    listed: Option<HashMap<String, SeenNamespace>>,
+    schedules: HashMap<String, BTreeMap<String, Arc<RotationSchedule>>>,
+    natives: HashMap<Place, SeenNative>,
+    /// Native Secrets of lists that are not complete yet, by the namespace that is watched (all: `None`).
+    listed_natives: HashMap<Option<String>, HashSet<Place>>,
+    settled: HashMap<String, Settled>,
+}
+
+/// Namespace and name.
+type Place = (Box<str>, Box<str>);
+
+/// A Namespace as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeenNamespace {
+    /// `metadata.uid`.
+    pub(crate) uid: String,
+    /// It is being deleted.
+    pub(crate) terminating: bool,
+    /// Its annotation `strongroom.dev/accept-namespace`.
+    pub(crate) accepts: Option<String>,
+}
+
+impl SeenNamespace {
+    /// What of a Namespace counts here.
+    pub(crate) fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {
+        Self {
+            uid: namespace.metadata.uid.clone().unwrap_or_default(),
+            terminating: namespace.metadata.deletion_timestamp.is_some(),
+            accepts: namespace.annotations().get(ACCEPT_NAMESPACE).cloned(),
+        }
+    }
+}
+
+/// A native Secret as last seen or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SeenNative {
+    revision: NativeRevision,
+    /// Name of the ManagedSecret that it belongs to.
+    owner: Box<str>,
+}
+
+/// One state of a native Secret: its UID and `resourceVersion`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NativeRevision {
+    /// `metadata.uid`.
+    pub(crate) uid: Box<str>,
+    /// `metadata.resourceVersion`, opaque.
+    pub(crate) version: Box<str>,
+}
+
+impl NativeRevision {
+    /// The state in which an object was read or written.
+    pub(crate) fn of(object: &impl Resource) -> Self {
+        let text = |field: &Option<String>| field.as_deref().unwrap_or_default().into();
+        Self {
+            uid: text(&object.meta().uid),
+            version: text(&object.meta().resource_version),
+        }
+    }
+}
+
+/// The state in which an object was last found as wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// `metadata.generation` of the ManagedSecret.
+    pub(crate) generation: i64,
+    /// The current version of its secret.
+    pub(crate) version: Box<str>,
+    /// Its native Secret.
+    pub(crate) native: Option<NativeRevision>,
+    /// When that was.
+    pub(crate) at: Timestamp,
+}
+
+impl Cluster {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held leaves at worst a missing entry, and those only cost a read.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The Namespace of this name, if it was seen.
+    pub(crate) fn namespace(&self, name: &str) -> Option<SeenNamespace> {
+        self.inner().namespaces.get(name).cloned()
+    }
+
+    /// Takes in what the watch of Namespaces says. Answers with the names of those whose secrets have to be looked at.
+    pub(crate) fn namespace_event(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<String> {
+        let mut inner = self.inner();
+        match event {
+            Event::Init => {
+                inner.listed = Some(HashMap::new());
+                Vec::new()
+            }
+            Event::InitApply(namespace) => {
+                let seen = SeenNamespace::of(&namespace);
+                if let Some(listed) = &mut inner.listed {
+                    listed.insert(namespace.name_any(), seen);
+                }
+                Vec::new()
+            }
+            Event::InitDone => {
+                let listed = inner.listed.take().unwrap_or_default();
+                let changed = listed
+                    .iter()
+                    .filter(|(name, seen)| inner.namespaces.get(*name) != Some(seen))
+                    .map(|(name, _)| name.clone())
+                    .chain(
+                        inner
+                            .namespaces
+                            .keys()
+                            .filter(|name| !listed.contains_key(*name))
+                            .cloned(),
+                    )
+                    .collect();
+                inner.namespaces = listed;
+                changed
+            }
+            Event::Apply(namespace) => {
+                let (name, seen) = (namespace.name_any(), SeenNamespace::of(&namespace));
+                let before = inner.namespaces.insert(name.clone(), seen.clone());
+                if before.as_ref() == Some(&seen) {
+                    Vec::new()
+                } else {
+                    vec![name]
+                }
+            }
+            Event::Delete(namespace) => {
+                inner.namespaces.remove(&namespace.name_any());
+                vec![namespace.name_any()]
+            }
+        }
+    }
+
+    /// Remembers a Namespace that was read.
+    pub(crate) fn saw_namespace(&self, name: &str, seen: SeenNamespace) {
+        self.inner().namespaces.insert(name.to_owned(), seen);
+    }
+
+    /// The schedules of a namespace.
+    pub(crate) fn schedules(&self, namespace: &str) -> Vec<Arc<RotationSchedule>> {
+        self.inner()
+            .schedules
+            .get(namespace)
+            .map(|map| map.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Remembers a schedule.
+    pub(crate) fn saw_schedule(&self, namespace: &str, name: &str, schedule: Arc<RotationSchedule>) {
+        self.inner()
+            .schedules
+            .entry(namespace.to_owned())
+            .or_default()
+            .insert(name.to_owned(), schedule);
+    }
+
+    /// Forgets a schedule.
+    pub(crate) fn lost_schedule(&self, namespace: &str, name: &str) {
+        let mut inner = self.inner();
+        if let Some(map) = inner.schedules.get_mut(namespace) {
+            map.remove(name);
+            if map.is_empty() {
+                inner.schedules.remove(namespace);
+            }
+        }
+    }
+
+    /// Keeps only these schedules, each given by namespace and name: a complete list has come.
+    pub(crate) fn keep_schedules(&self, keep: impl Fn(&str, &str) -> bool) {
+        self.inner().schedules.retain(|namespace, map| {
+            map.retain(|name, _| keep(namespace, name));
+            !map.is_empty()
+        });
+    }
+
+    /// Takes in what a watch of native Secrets says, which watches one namespace or all. Answers with the ManagedSecrets, by namespace and name,
+    /// that have to look at theirs.
+    pub(crate) fn native_event(
+        &self,
+        scope: Option<&str>,
+        event: &Event<PartialObjectMeta<Secret>>,
+    ) -> Vec<(String, String)> {
+        let mut inner = self.inner();
+        match event {
+            Event::Init => {
+                inner
+                    .listed_natives
+                    .insert(scope.map(str::to_owned), HashSet::new());
+                Vec::new()
+            }
+            Event::InitApply(secret) => {
+                if let Some(listed) = inner.listed_natives.get_mut(&scope.map(str::to_owned)) {
+                    listed.insert(place(&secret.namespace().unwrap_or_default(), &secret.name_any()));
+                }
+                inner.native_changed(secret).into_iter().collect()
+            }
+            Event::Apply(secret) => inner.native_changed(secret).into_iter().collect(),
+            Event::Delete(secret) => inner.native_gone(secret).into_iter().collect(),
+            Event::InitDone => {
+                let listed = inner
+                    .listed_natives
+                    .remove(&scope.map(str::to_owned))
+                    .unwrap_or_default();
+                let missing = inner.natives.iter_mut().filter(|(place, _)| {
+                    scope.is_none_or(|scope| *place.0 == *scope) && !listed.contains(*place)
+                });
+                missing
+                    .map(|(place, seen)| {
+                        seen.revision.version = "".into();
+                        (place.0.to_string(), seen.owner.to_string())
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Remembers a native Secret of ours that was read or written.
+    pub(crate) fn saw_native(&self, namespace: &str, name: &str, revision: NativeRevision, owner: &str) {
+        let seen = SeenNative {
+            revision,
+            owner: owner.into(),
+        };
+        self.inner().natives.insert(place(namespace, name), seen);
+    }
+
+    /// Forgets a native Secret that was removed, or is not ours.
+    pub(crate) fn lost_native(&self, namespace: &str, name: &str) {
+        self.inner().natives.remove(&place(namespace, name));
+    }
+
+    /// The object was found as wanted.
+    pub(crate) fn settle(&self, uid: &str, settled: Settled) {
+        self.inner().settled.insert(uid.to_owned(), settled);
+    }
+
+    /// The object has to be looked at anew.
+    pub(crate) fn unsettle(&self, uid: &str) {
+        self.inner().settled.remove(uid);
+    }
+
+    /// Whether the object is still as it was when it was last found right: same generation, same current version, and no word of a change
+    /// of the native Secret at `native`.
+    pub(crate) fn is_settled(
+        &self,
+        uid: &str,
+        generation: i64,
+        version: &str,
+        native: Option<(&str, &str)>,
+        now: Timestamp,
+    ) -> Option<Settled> {
+        let inner = self.inner();
+        let settled = inner.settled.get(uid)?;
+        let same_native = match (&settled.native, native) {
+            (None, None) => true,
+            (Some(was), Some((namespace, name))) => inner
+                .natives
+                .get(&place(namespace, name))
+                .is_some_and(|seen| seen.revision == *was),
+            _ => false,
+        };
+        let fresh = now.duration_since(settled.at) < TRUSTED;
+        (settled.generation == generation && *settled.version == *version && same_native && fresh)
+            .then(|| settled.clone())
+    }
+}
+
+impl Inner {
+    /// A native Secret is in this state now. `Some` when that is news.
+    fn native_changed(&mut self, secret: &PartialObjectMeta<Secret>) -> Option<(String, String)> {
+        let namespace = secret.namespace().unwrap_or_default();
+        let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
+        let revision = NativeRevision::of(secret);
+        if seen.revision == revision {
+            return None;
+        }
+        seen.revision = revision;
+        Some((namespace, seen.owner.to_string()))
+    }
+
+    /// A native Secret is gone, or lost its label. `Some` when it is the one that we know.
+    fn native_gone(&mut self, secret: &PartialObjectMeta<Secret>) -> Option<(String, String)> {
+        let namespace = secret.namespace().unwrap_or_default();
+        let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
+        // Otherwise an older Secret of this name: the one that we know was made after it.
+        if seen.revision.uid != NativeRevision::of(secret).uid {
+            return None;
+        }
+        seen.revision.version = "".into();
+        Some((namespace, seen.owner.to_string()))
+    }
+}
+
+fn place(namespace: &str, name: &str) -> Place {
+    (namespace.into(), name.into())
+}

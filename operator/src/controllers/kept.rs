@@ -1,0 +1,162 @@
+//! Watched objects of ours, as they are kept in memory: their identity, and the rest as the JSON text it came in.
+//!
+//! A parsed object with its maps takes several times the memory of its text, and ten thousand of them are kept. The text is parsed when its
+//! turn comes. That also means that an object which does not fit our types stops no watch: it becomes a condition on that one object.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+/// The annotation in which `kubectl apply` keeps a copy of the object; nobody here reads it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// An object of kind `K`, kept small.
+pub(crate) struct Kept<K> {
+    /// Identity, generation and labels; annotations are only in the text.
+    meta: ObjectMeta,
+    text: Box<[u8]>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: DeserializeOwned> Kept<K> {
+    /// The object, parsed.
+    ///
+    /// # Errors
+    /// The object does not fit the type; the error names the place.
+    pub(crate) fn parse(&self) -> Result<K, serde_json::Error> {
+        serde_json::from_slice(&self.text)
+    }
+}
+
+impl<K> Kept<K> {
+    /// Annotations and status of an object that may not fit its type.
+    pub(crate) fn parse_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.text)
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Kept<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+
+        let mut object = serde_json::Value::deserialize(deserializer)?;
+        let mut meta = ObjectMeta::default();
+        if let Some(metadata) = object
+            .get_mut("metadata")
+            .and_then(serde_json::Value::as_object_mut)
+        {
+            metadata.remove("managedFields");
+            if let Some(annotations) = metadata
+                .get_mut("annotations")
+                .and_then(serde_json::Value::as_object_mut)
+            {
+                annotations.remove(LAST_APPLIED);
+            }
+            meta = ObjectMeta::deserialize(serde_json::Value::Object(metadata.clone()))
+                .map_err(D::Error::custom)?;
+            meta.annotations = None;
+        }
+        let text = serde_json::to_vec(&object)
+            .map_err(D::Error::custom)?
+            .into_boxed_slice();
+        Ok(Self {
+            meta,
+            text,
+            kind: PhantomData,
+        })
+    }
+}
+
+impl<K> Clone for Kept<K> {
+    fn clone(&self) -> Self {
+        Self {
+            meta: self.meta.clone(),
+            text: self.text.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> fmt::Debug for Kept<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept")
+            .field("name", &self.meta.name)
+            .field("namespace", &self.meta.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Resource> Resource for Kept<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dt: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(dt)
+    }
+
+    fn group(dt: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(dt)
+    }
+
+    fn version(dt: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(dt)
+    }
+
+    fn plural(dt: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use strongroom_crds::v1alpha1::ManagedSecret;
+
+    use super::*;
+
+    fn kept(object: serde_json::Value) -> Kept<ManagedSecret> {
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn keeps_what_is_read_and_drops_what_is_not() {
+        let kept = kept(json!({
+            "metadata": {
+                "name": "db", "namespace": "shop", "uid": "u", "generation": 3,
+                "managedFields": [{"manager": "kubectl"}],
+                "annotations": {LAST_APPLIED: "long", "strongroom.dev/restore": "id"},
+            },
+            "spec": {"source": {"generate": {"keys": {"password": {"password": {}}}}}},
+        }));
+        assert!(!String::from_utf8_lossy(&kept.text).contains("kubectl"));
+        let object = kept.parse().unwrap();
+        assert_eq!(
+            object.metadata.annotations.unwrap()["strongroom.dev/restore"],
+            "id"
+        );
+        assert_eq!(
+            (kept.meta().generation, kept.meta().annotations.is_none()),
+            (Some(3), true)
+        );
+    }
+
+    #[test]
+    fn an_object_that_does_not_fit_is_still_an_object() {
+        let kept = kept(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": {"source": 7}}));
+        assert_eq!(kept.meta().name.as_deref(), Some("db"));
+        assert!(kept.parse().is_err());
+    }
+}

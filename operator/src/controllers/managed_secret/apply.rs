@@ -1,0 +1,368 @@
+//! Carrying out one step. Everything that changes the store or the cluster for a `ManagedSecret` happens here, and nothing is decided.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::json;
+use strongroom_rules::cause::Cause;
+use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why};
+use strongroom_store::id::SecretId;
+use strongroom_store::name::SecretName;
+use strongroom_store::value::Value;
+
+use super::native::{self, Desired};
+use super::observe::Observed;
+use super::{Failure, Look, import, making};
+use crate::controllers::Ctx;
+use crate::controllers::cluster::{NativeRevision, Settled};
+use crate::controllers::report::FIELD_MANAGER;
+use crate::controllers::store::{Bound, NewSecret, NewVersion, Rotation, SecretStore, View};
+
+/// Carries out `step`. Answers how closely to look next.
+pub(super) async fn apply<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Look, Failure> {
+    let identity = &observed.identity;
+    match step {
+        Step::Nothing => {}
+        Step::BindNamespace => {
+            ctx.store
+                .bind_namespace(&identity.namespace, observed.facts.namespace.uid.as_str())
+                .await?;
+        }
+        Step::AcceptNamespace => {
+            ctx.store
+                .accept_namespace(&identity.namespace, observed.facts.namespace.uid.as_str())
+                .await?;
+        }
+        Step::BindObject => {
+            ctx.store
+                .bind_object(secret(observed)?.id, object(observed))
+                .await?
+        }
+        Step::CreateSecret(first) => create(ctx, observed, *first, now).await?,
+        Step::UpdateLabels => {
+            ctx.store
+                .label(secret(observed)?.id, wanted_labels(observed))
+                .await?
+        }
+        Step::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
+        Step::Restore => ctx.store.restore(secret(observed)?.id).await?,
+        Step::Purge => ctx.store.purge(secret(observed)?.id).await?,
+        Step::Native(step) => return native_step(ctx, observed, step, now).await,
+    }
+    Ok(Look::Light)
+}
+
+/// The secret that the step speaks of. The plan never takes such a step without one.
+fn secret(observed: &Observed) -> Result<&View, Failure> {
+    observed
+        .view
+        .as_ref()
+        .ok_or(Failure::Inconsistent("a step without a secret"))
+}
+
+fn desired(observed: &Observed) -> Result<&Desired, Failure> {
+    observed
+        .desired
+        .as_ref()
+        .ok_or(Failure::Inconsistent("a native step without a value"))
+}
+
+fn object(observed: &Observed) -> Bound {
+    Bound {
+        name: observed.identity.name.clone(),
+        uid: observed.identity.uid.clone(),
+    }
+}
+
+fn wanted_labels(observed: &Observed) -> std::collections::BTreeMap<String, String> {
+    observed
+        .facts
+        .wanted
+        .as_ref()
+        .map(|wanted| wanted.labels.clone())
+        .unwrap_or_default()
+}
+
+async fn create<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    first: First,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let wanted = observed
+        .facts
+        .wanted
+        .as_ref()
+        .map_err(|_| Failure::Inconsistent("a create without a spec"))?;
+    let namespace = observed
+        .namespace
+        .ok_or(Failure::Inconsistent("a create without a namespace"))?;
+    let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
+    let (version, value) = match first {
+        First::Generated => {
+            let cause = Cause::Create;
+            (
+                cause.version_id(id.as_bytes()),
+                making::first(ctx, observed, now).await?,
+            )
+        }
+        First::Imported => {
+            let content = observed
+                .import
+                .as_ref()
+                .ok_or(Failure::Inconsistent("an import without content"))?;
+            let value = content
+                .value()
+                .ok_or(Failure::Inconsistent("an import without content"))?;
+            (content.version(id), value)
+        }
+        First::Readopted => {
+            let found = observed
+                .native
+                .as_ref()
+                .ok_or(Failure::Inconsistent("a readoption without content"))?;
+            (import::version(id, found), import::readopted(found)?)
+        }
+    };
+    let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
+    let new = NewSecret {
+        id,
+        namespace,
+        name,
+        labels: wanted.labels.clone(),
+        object: object(observed),
+        version,
+        value,
+    };
+    Ok(ctx.store.create(new).await?)
+}
+
+async fn ensure<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    why: &Why,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let view = secret(observed)?;
+    let identity = &observed.identity;
+    let opened;
+    let (base, current): (&str, &Value) = match &observed.current {
+        Some((version, value)) => (version, value),
+        // The current version was known to be right and not opened; a new one keeps some of its keys.
+        None => {
+            let version = view
+                .current()
+                .ok_or(Failure::Inconsistent("a secret without a current version"))?;
+            opened = ctx.store.open(view.id, version).await?;
+            (version, &opened)
+        }
+    };
+    let (cause, value, trigger) = match why {
+        Why::KeysMissing => {
+            let cause = Cause::Spec {
+                uid: identity.uid.clone(),
+                generation: identity.generation,
+            };
+            (
+                cause,
+                making::with_missing(ctx, observed, current, now).await?,
+                None,
+            )
+        }
+        Why::Imported => {
+            let content = observed
+                .import
+                .as_ref()
+                .ok_or(Failure::Inconsistent("an import without content"))?;
+            let value = content
+                .value()
+                .ok_or(Failure::Inconsistent("an import without content"))?;
+            (content.cause(), value, None)
+        }
+        Why::Due { schedule, at } => {
+            let cause = Cause::Rotate {
+                schedule_uid: schedule.as_str().to_owned(),
+                due: *at,
+            };
+            (
+                cause,
+                making::rotated(ctx, observed, current, now).await?,
+                Some(Rotation::Scheduled),
+            )
+        }
+        Why::Asked(asked) => {
+            let cause = Cause::Now {
+                annotation: asked.clone(),
+            };
+            (
+                cause,
+                making::rotated(ctx, observed, current, now).await?,
+                Some(Rotation::Asked(asked.clone())),
+            )
+        }
+    };
+    let new = NewVersion {
+        secret: view.id,
+        version: cause.version_id(view.id.as_bytes()),
+        value,
+        base: base.to_owned(),
+        rotation: trigger,
+    };
+    Ok(ctx.store.ensure(new).await?)
+}
+
+async fn native_step<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    step: &NativeStep,
+    now: Timestamp,
+) -> Result<Look, Failure> {
+    let namespace = &observed.identity.namespace;
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let view = secret(observed)?;
+    match step {
+        NativeStep::Create => {
+            let desired = desired(observed)?;
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            let mut object = desired.to_create();
+            let answer = api.create(&params, &object).await;
+            native::wipe(&mut object);
+            let created = match answer {
+                Ok(created) => created,
+                Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(Look::Thorough),
+                Err(error) => return Err(error.into()),
+            };
+            let uid = created.metadata.uid.clone().unwrap_or_default();
+            let ours = Bound {
+                name: desired.name.clone(),
+                uid,
+            };
+            ctx.store.bind_materialized(view.id, Some(ours)).await?;
+            wrote(ctx, observed, desired, created, now);
+        }
+        NativeStep::Adopt { uid } => {
+            let name = target(observed)?;
+            let ours = Bound {
+                name,
+                uid: uid.as_str().to_owned(),
+            };
+            ctx.store.bind_materialized(view.id, Some(ours)).await?;
+        }
+        NativeStep::Apply { .. } => {
+            let desired = desired(observed)?;
+            let over = observed
+                .native
+                .as_ref()
+                .ok_or(Failure::Inconsistent("an apply without its object"))?;
+            let written = write_over(&api, desired, over).await?;
+            wrote(ctx, observed, desired, written, now);
+        }
+        NativeStep::Replace { uid } => {
+            let name = target(observed)?;
+            ctx.cluster.unsettle(&observed.identity.uid);
+            delete_native(&api, &name, uid.as_str()).await?;
+            ctx.cluster.lost_native(namespace, &name);
+        }
+        NativeStep::Remove { name, uid } => {
+            ctx.cluster.unsettle(&observed.identity.uid);
+            delete_native(&api, name, uid.as_str()).await?;
+            ctx.cluster.lost_native(namespace, name);
+            ctx.store.bind_materialized(view.id, None).await?;
+        }
+    }
+    Ok(Look::Light)
+}
+
+fn target(observed: &Observed) -> Result<String, Failure> {
+    let native = observed
+        .facts
+        .wanted
+        .as_ref()
+        .ok()
+        .and_then(|wanted| wanted.native.as_ref());
+    native
+        .map(|native| native.name.clone())
+        .ok_or(Failure::Inconsistent("a native step without a name"))
+}
+
+/// Applies what is desired over a Secret of ours. Both writes carry its UID and the `resourceVersion` that was judged, so that a Secret that was
+/// deleted or changed in between is never written.
+async fn write_over(api: &Api<Secret>, desired: &Desired, over: &Secret) -> Result<Secret, kube::Error> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let mut object = desired.to_apply(over);
+    let answer = api.patch(&desired.name, &params, &Patch::Apply(&object)).await;
+    native::wipe(&mut object);
+    let mut written = answer?;
+    let surplus = desired.surplus(&written);
+    if surplus.is_empty() {
+        return Ok(written);
+    }
+    // Server-side apply leaves keys that another manager, or our own create, brought. They go by name.
+    let nulls: serde_json::Map<_, _> = surplus
+        .into_iter()
+        .map(|key| (key, serde_json::Value::Null))
+        .collect();
+    let patch = json!({
+        "metadata": {"uid": written.metadata.uid, "resourceVersion": written.metadata.resource_version},
+        "data": nulls,
+    });
+    native::wipe(&mut written);
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api.patch(&desired.name, &params, &Patch::Merge(&patch)).await
+}
+
+/// Remembers what was written, so that nothing has to be read to know that it is right.
+fn wrote<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    desired: &Desired,
+    mut written: Secret,
+    now: Timestamp,
+) {
+    let identity = &observed.identity;
+    let revision = NativeRevision::of(&written);
+    if desired.drift(&written).is_none() {
+        ctx.cluster.saw_native(
+            &identity.namespace,
+            &desired.name,
+            revision.clone(),
+            &identity.name,
+        );
+        let settled = Settled {
+            generation: identity.generation,
+            version: desired.version.as_str().into(),
+            native: Some(revision),
+            at: now,
+        };
+        ctx.cluster.settle(&identity.uid, settled);
+    }
+    native::wipe(&mut written);
+}
+
+/// Deletes a native Secret of ours. One that is gone, or has another UID by now, is no error: ours is not there any more.
+pub(crate) async fn delete_native(api: &Api<Secret>, name: &str, uid: &str) -> Result<(), kube::Error> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

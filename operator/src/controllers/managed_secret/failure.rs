@@ -1,0 +1,102 @@
+//! What can end an attempt, and for each its row in the table of retries and its reason in the conditions.
+
+use std::time::Duration;
+
+use strongroom_crds::condition::Reason;
+use strongroom_rules::retry::ErrorClass;
+
+use crate::controllers::retry::{self, Backoff};
+use crate::controllers::store::StoreFailure;
+
+/// An attempt ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The API server, or the way to it.
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// The name in the store is not one.
+    #[error("`spec.storeName`: {0}")]
+    Name(String),
+    /// A value could not be made.
+    #[error("{message}")]
+    Make {
+        /// The cause.
+        reason: Reason,
+        /// The cause in words.
+        message: String,
+    },
+    /// The plan took a step that its own facts do not allow: a defect here.
+    #[error("internal inconsistency: {0}; please report this")]
+    Inconsistent(&'static str),
+    /// Step followed step without an end: somebody undoes them.
+    #[error(
+        "no end after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
+    )]
+    NoEnd,
+}
+
+impl Failure {
+    /// The operating system gave no random bytes.
+    pub(super) fn randomness(error: &dyn std::error::Error) -> Self {
+        Self::Make {
+            reason: Reason::GenerateFailed,
+            message: error.to_string(),
+        }
+    }
+
+    /// Its row in the table of retries.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self {
+            Self::Api(_) if self.namespace_goes() => ErrorClass::Gone,
+            Self::Api(error) => retry::class_of(error),
+            Self::Store(failure) => failure.class(),
+            Self::Name(_) => ErrorClass::Rejected,
+            Self::Make { .. } => ErrorClass::Generation,
+            Self::Inconsistent(_) | Self::NoEnd => ErrorClass::NoEnd,
+        }
+    }
+
+    /// Whether time alone usually heals it, so that the first ones are not worth a condition.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(
+            self.class(),
+            ErrorClass::Conflict | ErrorClass::Throttled | ErrorClass::ApiUnavailable
+        )
+    }
+
+    /// The reason it gives in a condition.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Api(_) if self.namespace_goes() => Reason::NamespaceTerminating,
+            Self::Api(error) => retry::reason_of(error),
+            Self::Store(failure) => failure.reason(),
+            Self::Name(_) => Reason::SourceInvalid,
+            Self::Make { reason, .. } => *reason,
+            Self::Inconsistent(_) | Self::NoEnd => Reason::Progressing,
+        }
+    }
+
+    /// The API server refuses new objects because the namespace is on its way out. It says so as 403 with a cause.
+    fn namespace_goes(&self) -> bool {
+        let Self::Api(kube::Error::Api(status)) = self else {
+            return false;
+        };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403
+            && causes
+                .into_iter()
+                .any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
+    /// Counts the failure and says how long to wait.
+    pub(crate) fn wait(&self, backoff: &Backoff, uid: &str) -> Duration {
+        let asked = match self {
+            Self::Api(error) => retry::asked(error),
+            _ => None,
+        };
+        backoff.failed(uid, self.class(), asked)
+    }
+}

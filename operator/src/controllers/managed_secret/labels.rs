@@ -1,0 +1,131 @@
+//! The labels that a secret carries in the store for its object: what must be known when the object is gone.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec};
+
+/// What happens when the object goes away: `Retain`, or the days of the recovery window.
+const DELETION: &str = "strongroom.dev/deletion";
+const RETAIN: &str = "Retain";
+/// Days of the recovery window when the spec names none.
+const DEFAULT_DAYS: u8 = 30;
+
+/// Who asks for a rotation by the annotation `strongroom.dev/rotate-now`. The store keeps what each asked for last, as a short digest: the text
+/// can be long.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    /// The annotation of the object.
+    Object,
+    /// The annotation of its schedule.
+    Schedule,
+}
+
+impl Asker {
+    const ALL: [Self; 2] = [Self::Object, Self::Schedule];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Object => "strongroom.dev/rotated",
+            Self::Schedule => "strongroom.dev/schedule-rotated",
+        }
+    }
+}
+
+/// Records that what was asked for is done.
+pub(super) fn rotated(labels: &mut BTreeMap<String, String>, asker: Asker, asked: &str) {
+    labels.insert(asker.label().to_owned(), digest(asked));
+}
+
+/// Whether what is asked for is done.
+pub(super) fn is_rotated(labels: &BTreeMap<String, String>, asker: Asker, asked: &str) -> bool {
+    labels.get(asker.label()) == Some(&digest(asked))
+}
+
+/// Keeps what is recorded.
+pub(super) fn keep_rotated(labels: &mut BTreeMap<String, String>, recorded: &BTreeMap<String, String>) {
+    for label in Asker::ALL.map(Asker::label) {
+        if let Some(digest) = recorded.get(label) {
+            labels.insert(label.to_owned(), digest.clone());
+        }
+    }
+}
+
+/// Of an annotation, never of a value.
+fn digest(asked: &str) -> String {
+    let digest = Sha256::digest(asked.as_bytes());
+    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
+/// What happens to a secret whose object is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// The secret and its native Secret stay.
+    Retain,
+    /// The recovery window opens for so many days.
+    Window(u8),
+}
+
+/// The labels that this spec asks for.
+pub(super) fn wanted(spec: &ManagedSecretSpec) -> BTreeMap<String, String> {
+    let deletion = spec.deletion.as_ref();
+    let retain = deletion.and_then(|deletion| deletion.policy) == Some(DeletionPolicy::Retain);
+    let days = deletion
+        .and_then(|deletion| deletion.recovery_window)
+        .map(|window| window.whole_days());
+    let text = if retain {
+        RETAIN.to_owned()
+    } else {
+        days.unwrap_or_else(|| DEFAULT_DAYS.into()).to_string()
+    };
+    BTreeMap::from([(DELETION.to_owned(), text)])
+}
+
+/// What a secret's labels say. Anything that cannot be read is the longest window: nothing is lost by waiting.
+pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
+    match labels.get(DELETION).map(String::as_str) {
+        Some(RETAIN) => Deletion::Retain,
+        Some(days) => Deletion::Window(
+            days.parse()
+                .ok()
+                .filter(|days| (7..=30).contains(days))
+                .unwrap_or(DEFAULT_DAYS),
+        ),
+        None => Deletion::Window(DEFAULT_DAYS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(deletion: serde_json::Value) -> ManagedSecretSpec {
+        serde_json::from_value(json!({
+            "source": {"generate": {"keys": {"a": {"uuid": {}}}}}, "deletion": deletion,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let table = [
+            (json!(null), Deletion::Window(30)),
+            (json!({"recoveryWindow": "7d"}), Deletion::Window(7)),
+            (json!({"policy": "Retain"}), Deletion::Retain),
+            (json!({"policy": "Delete"}), Deletion::Window(30)),
+        ];
+        for (json, expected) in table {
+            assert_eq!(deletion(&wanted(&spec(json.clone()))), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_the_longest_window() {
+        for text in ["", "0", "6", "31", "retain", "-7"] {
+            let labels = BTreeMap::from([(DELETION.to_owned(), text.to_owned())]);
+            assert_eq!(deletion(&labels), Deletion::Window(30), "{text}");
+        }
+    }
+}

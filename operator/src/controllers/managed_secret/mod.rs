@@ -1,0 +1,153 @@
+//! `ManagedSecret`: observe, plan, apply, again until nothing is left to do, and then report.
+//!
+//! 1. `observe` reads, and makes the facts (I/O).
+//! 2. `strongroom_rules::managed_secret::plan` names the one next step (pure).
+//! 3. `apply` carries it out (I/O), and it starts again at 1.
+//! 4. `status` says how it ended, on success and on failure (I/O through `report`).
+
+pub(crate) mod apply;
+mod failure;
+mod import;
+pub(crate) mod labels;
+mod making;
+pub(crate) mod native;
+mod observe;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::managed_secret::plan::{self, Plan, Step};
+
+pub(crate) use self::failure::Failure;
+use self::observe::{Identity, Observed};
+use crate::controllers::Ctx;
+use crate::controllers::kept::Kept;
+use crate::controllers::store::SecretStore;
+
+/// More steps than any walk has: creating, labelling, adopting, replacing and rotating in one go are fewer.
+const MOST_STEPS: usize = 16;
+/// How long an object that is as wanted is left alone without cause.
+const RECHECK: Duration = Duration::from_secs(6 * 3600);
+
+/// So many failures in a row that time heals are not spoken of.
+const QUIET: u32 = 2;
+
+/// How closely to look at the native Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Only where a decision needs it.
+    Light,
+    /// In any case: a create found the name taken.
+    Thorough,
+}
+
+/// Brings one object to what it asks for, and says how it went.
+pub(crate) async fn reconcile<S: SecretStore>(
+    kept: Arc<Kept<ManagedSecret>>,
+    ctx: Arc<Ctx<S>>,
+) -> Result<Action, Failure> {
+    reconcile_at(&kept, &ctx, Timestamp::now()).await
+}
+
+/// [`reconcile`] at a given time.
+pub(crate) async fn reconcile_at<S: SecretStore>(
+    kept: &Kept<ManagedSecret>,
+    ctx: &Ctx<S>,
+    now: Timestamp,
+) -> Result<Action, Failure> {
+    let identity = Identity {
+        namespace: kept.namespace().unwrap_or_default(),
+        name: kept.name_any(),
+        uid: kept.uid().unwrap_or_default(),
+        generation: kept.metadata_generation(),
+    };
+    let object = match kept.parse() {
+        Ok(object) => object,
+        Err(error) => {
+            status::unreadable(ctx, kept, &identity, &error, now).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let outcome = walk(ctx, &object, &identity, now).await;
+    ctx.metrics
+        .reconciled("ManagedSecret", outcome.as_ref().err().map(Failure::class));
+    let quiet = outcome.as_ref().is_err_and(|failure| failure.passes())
+        && ctx.backoff.attempts(&identity.uid) < QUIET;
+    let reported = if quiet {
+        Ok(())
+    } else {
+        status::report(ctx, &object, &identity, &outcome, now).await
+    };
+    match (outcome, reported) {
+        (Ok((_, plan)), Ok(())) => {
+            ctx.backoff.forget(&identity.uid);
+            Ok(Action::requeue(wait(&plan, &identity, now)))
+        }
+        (Ok(_), Err(failure)) => Err(failure),
+        (Err(failure), reported) => {
+            if let Err(error) = reported {
+                tracing::warn!(namespace = identity.namespace, name = identity.name, %error, "failed to report a failure");
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Takes steps until none is left.
+async fn walk<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &ManagedSecret,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<(Observed, Plan), Failure> {
+    let mut look = Look::Light;
+    for _ in 0..MOST_STEPS {
+        let observed = observe::observe(ctx, object, identity, look, now).await?;
+        let plan = plan::plan(&observed.facts, now);
+        if plan.step == Step::Nothing {
+            return Ok((observed, plan));
+        }
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        if apply::apply(ctx, &observed, &plan.step, now).await? == Look::Thorough {
+            look = Look::Thorough;
+        }
+        if let Step::EnsureVersion(_) = plan.step {
+            ctx.metrics.versions.inc();
+        }
+    }
+    Err(Failure::NoEnd)
+}
+
+/// Until the next look: the plan's time, at most [`RECHECK`], spread so that objects made together are not looked at together.
+fn wait(plan: &Plan, identity: &Identity, now: Timestamp) -> Duration {
+    let spread = identity.uid.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    let recheck = RECHECK + Duration::from_secs(spread % 3600);
+    let due = plan.wake.map(|wake| {
+        wake.duration_since(now)
+            .max(jiff::SignedDuration::ZERO)
+            .unsigned_abs()
+    });
+    // A little late rather than a little early: an early look would find that it is not time yet.
+    due.map_or(recheck, |due| recheck.min(due + Duration::from_millis(50)))
+}
+
+/// The generation of an object, parsed or not.
+trait Generation {
+    fn metadata_generation(&self) -> i64;
+}
+
+impl<K: kube::Resource> Generation for K {
+    fn metadata_generation(&self) -> i64 {
+        self.meta().generation.unwrap_or_default()
+    }
+}

@@ -1,0 +1,489 @@
+//! All reading for one `ManagedSecret`: the cluster, the store, the native Secret. What comes out is the facts to decide on, and what a step
+//! will need beside them. It changes nothing but what is remembered of the cluster.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Secret};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
+use strongroom_crds::annotation;
+use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
+use strongroom_rules::cause::Cause;
+use strongroom_rules::managed_secret::facts::{
+    Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
+    Owner, Recorded, Source, Stored, StoredSecret, Wanted, WantedNative,
+};
+use strongroom_rules::native_secret::Drift;
+use strongroom_rules::uid::Uid;
+use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_store::name::SecretName;
+use strongroom_store::value::Value;
+
+use super::import::{self, ImportContent};
+use super::labels::{self, Asker};
+use super::native::{self, Desired};
+use super::{Failure, Look};
+use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
+use crate::controllers::store::{SecretStore, View};
+use crate::controllers::{Ctx, rotation_schedule};
+
+/// What was read of one object.
+pub(super) struct Observed {
+    /// What to decide on.
+    pub(super) facts: Facts,
+    /// Namespace, name and UID of the object.
+    pub(super) identity: Identity,
+    /// The object.
+    pub(super) object: ManagedSecret,
+    /// Its namespace in the store.
+    pub(super) namespace: Option<NamespaceId>,
+    /// Its secret in the store.
+    pub(super) view: Option<View>,
+    /// Id and value of the current version, where it had to be opened.
+    pub(super) current: Option<(String, Value)>,
+    /// What the native Secret has to be, where the current version was opened.
+    pub(super) desired: Option<Desired>,
+    /// The native Secret, where it was read.
+    pub(super) native: Option<Secret>,
+    /// The content to import or to readopt.
+    pub(super) import: Option<ImportContent>,
+    /// The keys that the rotator makes again; absent: all that are not literals.
+    pub(super) rotated_keys: Option<Vec<String>>,
+    /// When the object was last verified to be as wanted.
+    pub(super) verified: Option<Timestamp>,
+}
+
+/// Namespace, name and UID of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) generation: i64,
+}
+
+/// Reads everything.
+pub(super) async fn observe<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &ManagedSecret,
+    identity: &Identity,
+    look: Look,
+    now: Timestamp,
+) -> Result<Observed, Failure> {
+    let seen = namespace(ctx, &identity.namespace).await?;
+    let record = ctx.store.namespace(&identity.namespace).await?;
+    let binding = match &record {
+        None => NamespaceBinding::Unbound,
+        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
+        Some(record) => NamespaceBinding::Recreated {
+            recorded: Uid::new(&record.uid),
+        },
+    };
+    let annotations = object.annotations();
+    let recorded = recorded(ctx, object).await?;
+    let mut observed = Observed {
+        facts: Facts {
+            object: Object {
+                name: identity.name.clone(),
+                uid: Uid::new(&identity.uid),
+                leaving: object.meta().deletion_timestamp.is_some(),
+                recorded,
+                restore: annotations.get(annotation::RESTORE).cloned(),
+                purge: annotations.get(annotation::PURGE).cloned(),
+                readopt: annotations.get(annotation::READOPT).cloned(),
+                rotate_now: None,
+            },
+            wanted: wanted(object, identity),
+            namespace: Namespace {
+                uid: Uid::new(&seen.uid),
+                terminating: seen.terminating,
+                accepts: seen.accepts.map(Uid::new),
+                binding: binding.clone(),
+            },
+            stored: Stored::Absent,
+            native: Native::Unread,
+            import: Import::Unread,
+            rotation: strongroom_rules::rotation_schedule::Coverage::None,
+        },
+        identity: identity.clone(),
+        object: object.clone(),
+        namespace: record.as_ref().map(|record| record.id),
+        view: None,
+        current: None,
+        desired: None,
+        native: None,
+        import: None,
+        rotated_keys: None,
+        verified: None,
+    };
+    // Of a namespace that is not ours to read nothing is read.
+    if let (NamespaceBinding::Bound, Some(record), Ok(wanted)) = (&binding, &record, &observed.facts.wanted) {
+        let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
+        observed.view = ctx.store.find(record.id, &name).await?;
+    }
+    content(ctx, &mut observed, look, now).await?;
+    rotation(ctx, &mut observed, now);
+    Ok(observed)
+}
+
+/// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
+///
+/// People ask by an annotation on the object or on its schedule. What was done is recorded in labels of the stored secret, and by the version
+/// that came of it: the label follows the version. What was asked before the secret existed is done: its value is as new as can be.
+fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestamp) {
+    let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
+    observed.facts.rotation = covered.coverage;
+    observed.rotated_keys = covered.keys;
+    let Ok(wanted) = &mut observed.facts.wanted else {
+        return;
+    };
+    let view = observed.view.as_ref();
+    if let Some(view) = view {
+        labels::keep_rotated(&mut wanted.labels, &view.labels);
+    }
+    let of_object = observed.object.annotations().get(annotation::ROTATE_NOW).cloned();
+    for (asker, asked) in [(Asker::Object, of_object), (Asker::Schedule, covered.rotate_now)] {
+        let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+            continue;
+        };
+        let done = view.is_none_or(|view| {
+            let version = Cause::Now {
+                annotation: asked.clone(),
+            }
+            .version_id(view.id.as_bytes());
+            labels::is_rotated(&view.labels, asker, &asked) || view.has_version(&version)
+        });
+        if done {
+            labels::rotated(&mut wanted.labels, asker, &asked);
+        } else if observed.facts.object.rotate_now.is_none() {
+            observed.facts.object.rotate_now = Some(asked);
+        }
+    }
+}
+
+/// The Namespace as it is remembered, or as it is.
+async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
+    if let Some(seen) = ctx.cluster.namespace(name) {
+        return Ok(seen);
+    }
+    let api: Api<KubeNamespace> = Api::all(ctx.client.clone());
+    let seen = SeenNamespace::of(&api.get_metadata(name).await?);
+    ctx.cluster.saw_namespace(name, seen.clone());
+    Ok(seen)
+}
+
+/// Whether the store knows the id in the status.
+async fn recorded<S: SecretStore>(ctx: &Ctx<S>, object: &ManagedSecret) -> Result<Recorded, Failure> {
+    let Some(id) = object.status.as_ref().and_then(|status| status.secret_id.clone()) else {
+        return Ok(Recorded::Nothing);
+    };
+    let known = match id.parse::<SecretId>() {
+        Ok(id) => ctx.store.describe(id).await?.is_some(),
+        Err(_) => false,
+    };
+    Ok(if known {
+        Recorded::Known
+    } else {
+        Recorded::Unknown(id)
+    })
+}
+
+/// The spec in the terms of the rules.
+fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, InvalidSpec> {
+    let spec = &object.spec;
+    let source = match &spec.source {
+        SourceSpec::Generate(source) => Source::Generate {
+            rotatable: super::making::rotatable(source),
+        },
+        SourceSpec::Import(source) => Source::Import {
+            secret: source.secret_ref.name.clone(),
+        },
+    };
+    Ok(Wanted {
+        store_name: spec.store_name.clone().unwrap_or_else(|| identity.name.clone()),
+        source,
+        native: spec.secret.as_ref().map(|native| WantedNative {
+            name: native.name.clone(),
+        }),
+        labels: super::labels::wanted(spec),
+        suspend: spec.suspend.unwrap_or(false),
+    })
+}
+
+/// The secret, its current value, the native Secret and the one to import, each only where the decision needs it.
+async fn content<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut Observed,
+    look: Look,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let Ok(wanted) = observed.facts.wanted.clone() else {
+        return Ok(());
+    };
+    let object = &observed.facts.object;
+    let idle = wanted.suspend
+        || object.leaving
+        || observed.facts.namespace.terminating
+        || matches!(
+            observed.facts.namespace.binding,
+            NamespaceBinding::Recreated { .. }
+        );
+    let live = observed.view.clone().filter(|view| view.until.is_none());
+    let lost = matches!(object.recorded, Recorded::Unknown(_));
+
+    if let Some(view) = &live
+        && !lost
+        && let Some(settled) = settled(ctx, observed, &wanted, view, now)
+    {
+        observed.verified = Some(settled.at);
+        observed.facts.native = settled
+            .native
+            .map_or(Native::Unread, |native| Native::Present(as_wanted(&native)));
+        observed.facts.stored = Stored::Live(stored_secret(ctx, observed, view, Vec::new(), None).await?);
+        return Ok(());
+    }
+    if !idle {
+        if let Some(view) = &live {
+            open(ctx, observed, view).await?;
+        }
+        read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
+        read_import(ctx, observed, &wanted, live.as_ref()).await?;
+    }
+    let (missing, unrenderable) = judge_value(observed);
+    observed.facts.stored = match &observed.view {
+        None => Stored::Absent,
+        Some(view) => {
+            let secret = stored_secret(ctx, observed, view, missing, unrenderable).await?;
+            match view.until {
+                None => Stored::Live(secret),
+                Some(until) => Stored::InRecoveryWindow { secret, until },
+            }
+        }
+    };
+    if let (Stored::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
+        && secret.missing_keys.is_empty()
+        && secret.unrenderable.is_none()
+        && let Some(native) = as_it_should_be(observed, &wanted, secret)
+    {
+        observed.verified = Some(now);
+        let settled = Settled {
+            generation: observed.identity.generation,
+            version: version.as_str().into(),
+            native,
+            at: now,
+        };
+        ctx.cluster.settle(&observed.identity.uid, settled);
+    }
+    Ok(())
+}
+
+/// The state in which the object was last found right, if nothing speaks against it.
+fn settled<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    wanted: &Wanted,
+    view: &View,
+    now: Timestamp,
+) -> Option<Settled> {
+    let target = wanted.native.as_ref().map(|native| native.name.as_str());
+    if view.materialized.as_ref().map(|native| native.name.as_str()) != target {
+        return None;
+    }
+    let native = target.map(|name| (observed.identity.namespace.as_str(), name));
+    ctx.cluster.is_settled(
+        &observed.identity.uid,
+        observed.identity.generation,
+        view.current()?,
+        native,
+        now,
+    )
+}
+
+/// A native Secret that is known to be right without another look.
+fn as_wanted(native: &NativeRevision) -> NativeSecret {
+    NativeSecret {
+        uid: Uid::new(&*native.uid),
+        drift: None,
+        marked: true,
+        recorded: false,
+    }
+}
+
+/// `Some` when everything outside is as it should be: no native Secret is wanted and none is recorded, or ours is right.
+fn as_it_should_be(
+    observed: &Observed,
+    wanted: &Wanted,
+    secret: &StoredSecret,
+) -> Option<Option<NativeRevision>> {
+    match (
+        &wanted.native,
+        &secret.materialized,
+        &observed.facts.native,
+        &observed.native,
+    ) {
+        (None, None, _, _) => Some(None),
+        (Some(target), Some(ours), Native::Present(found), Some(native))
+            if found.drift.is_none() && ours.uid == found.uid && ours.name == target.name =>
+        {
+            Some(Some(NativeRevision::of(native)))
+        }
+        _ => None,
+    }
+}
+
+async fn open<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, view: &View) -> Result<(), Failure> {
+    let Some(version) = view.current() else {
+        return Ok(());
+    };
+    let value = ctx.store.open(view.id, version).await?;
+    observed.current = Some((version.to_owned(), value));
+    Ok(())
+}
+
+/// What the current value lacks, and what the native Secret has to be.
+fn judge_value(observed: &mut Observed) -> (Vec<String>, Option<InvalidSpec>) {
+    let (Some((version, value)), Some(view)) = (&observed.current, &observed.view) else {
+        return (Vec::new(), None);
+    };
+    let missing = match &observed.object.spec.source {
+        SourceSpec::Generate(source) => super::making::missing_keys(source, value),
+        SourceSpec::Import(_) => Vec::new(),
+    };
+    if !missing.is_empty() {
+        return (missing, None);
+    }
+    match native::desired(&observed.object, value, view.id, version) {
+        Ok(None) => (missing, None),
+        Ok(Some(mut desired)) => {
+            if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
+                if untyped_import(&observed.object) {
+                    desired.keep_type(native);
+                }
+                found.drift = desired.drift(native);
+            }
+            observed.desired = Some(desired);
+            (missing, None)
+        }
+        Err(invalid) => (missing, Some(invalid)),
+    }
+}
+
+/// What was adopted keeps its type unless another one is asked for.
+fn untyped_import(object: &ManagedSecret) -> bool {
+    let typed = object
+        .spec
+        .secret
+        .as_ref()
+        .is_some_and(|native| native.type_.is_some());
+    matches!(object.spec.source, SourceSpec::Import(_)) && !typed
+}
+
+async fn read_native<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut Observed,
+    wanted: &Wanted,
+    live: Option<&View>,
+    look: Look,
+) -> Result<(), Failure> {
+    let Some(target) = &wanted.native else {
+        return Ok(());
+    };
+    let lost = matches!(observed.facts.object.recorded, Recorded::Unknown(_));
+    let adopts = matches!(&wanted.source, Source::Import { secret } if *secret == target.name);
+    let known = live.is_some_and(|view| view.materialized.is_some());
+    // For a Secret that was never written, a plain create tells as much as a read.
+    let needed = look == Look::Thorough || lost || known || (adopts && live.is_some());
+    if !needed {
+        return Ok(());
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
+    let Some(found) = api.get_opt(&target.name).await? else {
+        observed.facts.native = Native::Absent;
+        return Ok(());
+    };
+    let marked = live.is_some_and(|view| native::mark(&found) == Some(view.id));
+    let recorded = live.is_some_and(|view| view.has_version(&import::version(view.id, &found)));
+    let uid = found.uid().unwrap_or_default();
+    if live
+        .and_then(|view| view.materialized.as_ref())
+        .is_some_and(|ours| ours.uid == uid)
+    {
+        let (namespace, owner) = (&observed.identity.namespace, &observed.identity.name);
+        ctx.cluster
+            .saw_native(namespace, &target.name, NativeRevision::of(&found), owner);
+    }
+    observed.facts.native = Native::Present(NativeSecret {
+        uid: Uid::new(uid),
+        drift: Some(Drift::Content),
+        marked,
+        recorded,
+    });
+    observed.native = Some(found);
+    Ok(())
+}
+
+async fn read_import<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut Observed,
+    wanted: &Wanted,
+    live: Option<&View>,
+) -> Result<(), Failure> {
+    let Source::Import { secret } = &wanted.source else {
+        return Ok(());
+    };
+    let adopts = wanted
+        .native
+        .as_ref()
+        .is_some_and(|native| native.name == *secret);
+    let needed = match live {
+        None => true,
+        Some(view) => adopts && view.materialized.is_none(),
+    };
+    if !needed || observed.view.as_ref().is_some_and(|view| view.until.is_some()) {
+        return Ok(());
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
+    let Some(found) = api.get_opt(secret).await? else {
+        observed.facts.import = Import::Absent;
+        return Ok(());
+    };
+    let content = import::content(ctx, &observed.identity, found).await?;
+    observed.facts.import = Import::Present {
+        refusal: content.refusal.clone(),
+    };
+    observed.import = Some(content);
+    Ok(())
+}
+
+/// The secret in the terms of the rules.
+async fn stored_secret<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    view: &View,
+    missing_keys: Vec<String>,
+    unrenderable: Option<InvalidSpec>,
+) -> Result<StoredSecret, Failure> {
+    let owner = match &view.object {
+        None => Owner::Nobody,
+        Some(object) if object.uid == observed.identity.uid => Owner::ThisObject,
+        Some(object) => {
+            let reference = ObjectRef::new(&object.name).within(&observed.identity.namespace);
+            match ctx.managed_secrets.get(&reference) {
+                Some(other) if other.uid().as_deref() == Some(&object.uid) => {
+                    Owner::Rival(object.name.clone())
+                }
+                _ => Owner::GoneObject,
+            }
+        }
+    };
+    Ok(StoredSecret {
+        id: view.id.to_string(),
+        owner,
+        labels: view.labels.clone(),
+        missing_keys,
+        unrenderable,
+        materialized: view.materialized.as_ref().map(|native| Materialized {
+            name: native.name.clone(),
+            uid: Uid::new(&native.uid),
+        }),
+    })
+}

@@ -1,0 +1,196 @@
+//! The status of a `ManagedSecret`: what is known of its secret, never a value or a hash of one.
+
+use jiff::{SignedDuration, Timestamp};
+use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::{
+    ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
+};
+use strongroom_rules::managed_secret::conditions::{Standing, rotation_condition, standing_conditions};
+use strongroom_rules::managed_secret::plan::Plan;
+use strongroom_rules::managed_secret::verdict::Rotation;
+use strongroom_rules::rotation_schedule::Coverage;
+
+use super::Failure;
+use super::observe::{Identity, Observed};
+use crate::controllers::Ctx;
+use crate::controllers::kept::Kept;
+use crate::controllers::report::{self, Subject, time};
+use crate::controllers::store::{SecretStore, View};
+
+/// A newer time of verification alone is worth a write only after so long.
+const VERIFIED_STEP: SignedDuration = SignedDuration::from_hours(1);
+/// How many versions the status lists, the newest first.
+const VERSIONS: usize = 10;
+
+/// Writes how an attempt ended.
+pub(super) async fn report<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &ManagedSecret,
+    identity: &Identity,
+    outcome: &Result<(Observed, Plan), Failure>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let before = object.status.clone().unwrap_or_default();
+    let status = match outcome {
+        Ok((observed, plan)) => match succeeded(&before, observed, plan, identity, now) {
+            Some(status) => status,
+            None => return Ok(()),
+        },
+        Err(failure) => failed(&before, failure, identity, now),
+    };
+    write(ctx, identity, &before, &status).await
+}
+
+/// Writes that the object does not fit its type: an older CRD let it in.
+pub(super) async fn unreadable<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<ManagedSecret>,
+    identity: &Identity,
+    error: &serde_json::Error,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    struct OnlyStatus {
+        #[serde(default)]
+        status: Option<ManagedSecretStatus>,
+    }
+    let before = kept
+        .parse_as::<OnlyStatus>()
+        .ok()
+        .and_then(|only| only.status)
+        .unwrap_or_default();
+    let message = format!("the object does not fit its type, apply it anew: {error}");
+    let standing = Standing::failed(Reason::SourceInvalid, message);
+    let conditions = standing_conditions(&standing, Some(identity.generation), now);
+    let status = ManagedSecretStatus {
+        observed_generation: Some(identity.generation),
+        conditions: report::conditions(&before.conditions, conditions),
+        ..before.clone()
+    };
+    write(ctx, identity, &before, &status).await
+}
+
+async fn write<S: SecretStore>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    before: &ManagedSecretStatus,
+    status: &ManagedSecretStatus,
+) -> Result<(), Failure> {
+    let subject = Subject {
+        namespace: &identity.namespace,
+        name: &identity.name,
+        uid: &identity.uid,
+    };
+    if report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await? {
+        ctx.metrics.status_writes.inc();
+    }
+    Ok(())
+}
+
+/// The status after an attempt that came to its end; `None` when nothing is to be said.
+fn succeeded(
+    before: &ManagedSecretStatus,
+    observed: &Observed,
+    plan: &Plan,
+    identity: &Identity,
+    now: Timestamp,
+) -> Option<ManagedSecretStatus> {
+    let standing = Standing::of(&plan.verdict)?;
+    let generation = Some(identity.generation);
+    let live = observed.view.as_ref().filter(|view| view.until.is_none());
+    let own = live.filter(|view| {
+        view.object
+            .as_ref()
+            .is_some_and(|object| object.uid == identity.uid)
+    });
+    let rotated = own.and_then(|view| view.rotated);
+    let mut conditions = standing_conditions(&standing, generation, now);
+    conditions.extend(rotation_condition(&plan.rotation, rotated, generation, now));
+    let mut status = ManagedSecretStatus {
+        observed_generation: generation,
+        conditions: report::conditions(&before.conditions, conditions),
+        next_rotation: plan.rotation.next().map(time),
+        rotation_schedule: match (&observed.facts.rotation, &plan.rotation) {
+            (_, Rotation::Impossible(_)) => None,
+            (Coverage::One(covering), _) => Some(covering.name.clone()),
+            (Coverage::None | Coverage::Conflict(_), _) => None,
+        },
+        pending_deletion: observed.view.as_ref().and_then(|view| {
+            let until = time(view.until?);
+            Some(PendingDeletion {
+                secret_id: view.id.to_string(),
+                until,
+            })
+        }),
+        ..ManagedSecretStatus::default()
+    };
+    match own {
+        Some(view) => describe(&mut status, view),
+        // The id that the store does not know stays: it is what a restored backup is recognised by.
+        None => status.secret_id.clone_from(&before.secret_id),
+    }
+    status.last_verified = verified(before, observed, own.is_some());
+    Some(status)
+}
+
+/// What the store says about the secret.
+fn describe(status: &mut ManagedSecretStatus, view: &View) {
+    status.secret_id = Some(view.id.to_string());
+    status.stages = view.stages.clone();
+    status.versions = view
+        .versions
+        .iter()
+        .rev()
+        .take(VERSIONS)
+        .map(|version| VersionStatus {
+            id: version.id.clone(),
+            seq: i64::try_from(version.seq).unwrap_or(i64::MAX),
+            created: time(version.created),
+            stages: version.stages.clone(),
+        })
+        .collect();
+    status.last_rotation = view.rotated.map(time);
+    status.native_secret = view.materialized.as_ref().map(|native| NativeSecretStatus {
+        name: native.name.clone(),
+        uid: native.uid.clone(),
+        version_id: view.current().unwrap_or_default().to_owned(),
+    });
+}
+
+/// The time of the last verification; an older one is kept until it is worth a write.
+fn verified(
+    before: &ManagedSecretStatus,
+    observed: &Observed,
+    own: bool,
+) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
+    let old = before.last_verified.clone();
+    match (observed.verified.filter(|_| own), &old) {
+        (Some(at), Some(old)) if at.duration_since(old.0) < VERIFIED_STEP => Some(old.clone()),
+        (Some(at), _) => Some(time(at)),
+        (None, _) => old,
+    }
+}
+
+/// The status after an attempt that failed: what was known stays, and the conditions say what is wrong.
+fn failed(
+    before: &ManagedSecretStatus,
+    failure: &Failure,
+    identity: &Identity,
+    now: Timestamp,
+) -> ManagedSecretStatus {
+    let standing = Standing::failed(failure.reason(), failure.to_string());
+    let mut conditions = standing_conditions(&standing, Some(identity.generation), now);
+    // How the last rotation went is not changed by a failure of something else.
+    conditions.extend(
+        before
+            .conditions
+            .iter()
+            .filter(|condition| condition.type_ == "Rotated")
+            .cloned(),
+    );
+    ManagedSecretStatus {
+        observed_generation: Some(identity.generation),
+        conditions: report::conditions(&before.conditions, conditions),
+        ..before.clone()
+    }
+}

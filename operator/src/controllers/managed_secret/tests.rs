@@ -1,0 +1,438 @@
+//! Named scenarios against the small API server, with the real store underneath.
+
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+
+use crate::controllers::testing::{NS, SECRETS, World, generated, now, says};
+
+fn native(name: &str) -> String {
+    format!("{SECRETS}/{name}")
+}
+
+#[tokio::test]
+async fn a_new_object_costs_one_create_and_one_status_write() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let log = world.api.log();
+    assert_eq!(
+        log,
+        [
+            format!("GET /api/v1/namespaces/{NS}"),
+            format!("POST {SECRETS}"),
+            format!("PATCH {}/status", World::path("db")),
+        ]
+    );
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(world.api.secret_key("db", "password").unwrap().len(), 32);
+    let status = world.status("db");
+    assert_eq!(status["observedGeneration"], 1);
+    assert_eq!(status["versions"].as_array().unwrap().len(), 1);
+    assert_eq!(status["versions"][0]["id"], status["stages"]["Current"]);
+    // Nothing changed, so nothing is read or written.
+    world.reconcile("db").await;
+    assert_eq!(world.api.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_status_holds_no_value() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = String::from_utf8(world.api.secret_key("db", "password").unwrap()).unwrap();
+    let object = world.api.get(&World::path("db")).unwrap().to_string();
+    assert!(!object.contains(&password));
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_left_alone() {
+    let mut world = World::new();
+    let before = world.api.put(
+        &native("db"),
+        json!({"metadata": {"name": "db"}, "data": {"a": "Yg=="}, "type": "Opaque"}),
+    );
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "TargetNotOwned"));
+    assert_eq!(
+        world.condition("db", "Stalled").unwrap(),
+        says("True", "TargetNotOwned")
+    );
+    assert_eq!(world.api.get(&native("db")).unwrap(), before);
+    // The condition heals when the cause is gone.
+    world.api.remove(&native("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(world.condition("db", "Stalled"), None);
+}
+
+#[tokio::test]
+async fn a_create_whose_record_was_lost_is_recognised() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let uid = world.api.get(&native("db")).unwrap()["metadata"]["uid"].clone();
+    // As after a crash between the create and its record.
+    let view = world.view("db").await.unwrap();
+    world.forget_native(view.id).await;
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(world.api.get(&native("db")).unwrap()["metadata"]["uid"], uid);
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+}
+
+#[tokio::test]
+async fn drift_is_repaired_and_surplus_keys_go() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    let mut edited = world.api.get(&native("db")).unwrap();
+    edited["data"] = json!({"password": "ZWRpdGVk", "mine": "bWluZQ=="});
+    edited["metadata"]["labels"]["theirs"] = json!("kept");
+    world.edited_natively(&native("db"), edited);
+    world.reconcile("db").await;
+    assert_eq!(world.api.secret_key("db", "password"), password);
+    assert_eq!(world.api.secret_key("db", "mine"), None);
+    assert_eq!(
+        world.api.get(&native("db")).unwrap()["metadata"]["labels"]["theirs"],
+        "kept"
+    );
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn a_secret_deleted_by_hand_comes_back_with_the_same_value() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    world.deleted_natively(&native("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.api.secret_key("db", "password"), password);
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_changed_type_replaces_the_secret() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let before = world.api.get(&native("db")).unwrap();
+    let password = world.api.secret_key("db", "password");
+    let mut spec = generated("db");
+    spec["secret"]["type"] = json!("example.com/password");
+    world.apply("db", spec);
+    world.api.log();
+    world.reconcile("db").await;
+    let after = world.api.get(&native("db")).unwrap();
+    assert_eq!(after["type"], "example.com/password");
+    assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(world.api.secret_key("db", "password"), password);
+}
+
+#[tokio::test]
+async fn a_renamed_secret_leaves_no_old_one_behind() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    world.apply("db", generated("db2"));
+    world.reconcile("db").await;
+    assert_eq!(world.api.get(&native("db")), None);
+    assert_eq!(world.api.secret_key("db2", "password"), password);
+    world.apply("db", json!({"source": generated("")["source"]}));
+    world.reconcile("db").await;
+    assert_eq!(world.api.get(&native("db2")), None);
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    let mut spec = generated("db");
+    // The settings of the old key changed as well: it is not made again.
+    spec["source"]["generate"]["keys"] =
+        json!({"password": {"password": {"length": 64}}, "token": {"uuid": {}}});
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    assert_eq!(world.api.secret_key("db", "password"), password);
+    assert_eq!(world.api.secret_key("db", "token").unwrap().len(), 36);
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 2);
+}
+
+#[tokio::test]
+async fn an_import_adopts_the_secret_with_its_content() {
+    let mut world = World::new();
+    let old = world.api.put(
+        &native("old"),
+        json!({"metadata": {"name": "old"}, "data": {"password": "b2xk"}, "type": "example.com/old"}),
+    );
+    world.apply(
+        "db",
+        json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    let after = world.api.get(&native("old")).unwrap();
+    assert_eq!(
+        after["metadata"]["uid"], old["metadata"]["uid"],
+        "adopted, not replaced"
+    );
+    assert_eq!(after["type"], "example.com/old");
+    assert_eq!(world.api.secret_key("old", "password").unwrap(), b"old");
+    let view = world.view("db").await.unwrap();
+    assert_eq!(
+        (view.versions.len(), view.materialized.unwrap().uid.as_str()),
+        (1, old["metadata"]["uid"].as_str().unwrap())
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+}
+
+#[tokio::test]
+async fn an_import_refuses_what_is_not_free() {
+    let owned =
+        json!([{"apiVersion": "v1", "kind": "Other", "name": "tool", "uid": "u", "controller": true}]);
+    let table = [
+        (
+            json!({"type": "kubernetes.io/service-account-token", "data": {"token": "YQ=="}}),
+            "ImportRefused",
+        ),
+        (
+            json!({"type": "bootstrap.kubernetes.io/token", "data": {"token-id": "YQ=="}}),
+            "ImportRefused",
+        ),
+        (json!({"type": "Opaque", "data": {}}), "ImportRefused"),
+        (
+            json!({"type": "Opaque", "data": {"a": "YQ=="}, "metadata": {"ownerReferences": owned}}),
+            "ImportRefused",
+        ),
+    ];
+    for (mut secret, reason) in table {
+        let mut world = World::new();
+        secret["metadata"]["name"] = json!("old");
+        let before = world.api.put(&native("old"), secret);
+        world.apply(
+            "db",
+            json!({"source": {"import": {"secretRef": {"name": "old"}}}}),
+        );
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("False", reason), "{before}");
+        assert!(world.view("db").await.is_none());
+        assert_eq!(world.api.get(&native("old")).unwrap(), before);
+    }
+    let mut world = World::new();
+    world.apply(
+        "db",
+        json!({"source": {"import": {"secretRef": {"name": "absent"}}}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "ImportSourceMissing"));
+}
+
+#[tokio::test]
+async fn faults_are_retried_and_make_no_second_version() {
+    for (part, code, class) in [
+        ("POST", 403, "forbidden"),
+        ("POST", 422, "rejected"),
+        ("POST", 429, "throttled"),
+        ("POST", 500, "api_unavailable"),
+        ("GET /api/v1/namespaces", 503, "api_unavailable"),
+        ("/status", 500, "api_unavailable"),
+    ] {
+        let mut world = World::new();
+        world.apply("db", generated("db"));
+        world.api.fail(part, code);
+        let failure = world.reconcile_at("db", now()).await.unwrap_err();
+        assert_eq!(failure.class().name(), class, "{part} {code}");
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"), "{part} {code}");
+        assert_eq!(world.view("db").await.unwrap().versions.len(), 1, "{part} {code}");
+    }
+}
+
+#[tokio::test]
+async fn a_forbidden_write_is_said_aloud() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.api.fail("POST", 403);
+    world.reconcile_at("db", now()).await.unwrap_err();
+    assert_eq!(world.ready("db"), says("False", "ApiForbidden"));
+    assert_eq!(
+        world.condition("db", "Stalled").unwrap(),
+        says("True", "ApiForbidden")
+    );
+}
+
+#[tokio::test]
+async fn a_conflicting_write_is_judged_anew() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    let mut edited = world.api.get(&native("db")).unwrap();
+    edited["data"] = json!({"password": "ZWRpdGVk"});
+    world.edited_natively(&native("db"), edited);
+    world.api.fail("PATCH /api/v1", 409);
+    let failure = world.reconcile_at("db", now()).await.unwrap_err();
+    assert_eq!(failure.class().name(), "conflict");
+    assert_eq!(
+        world.ready("db"),
+        says("True", "Ready"),
+        "one conflict is nothing to speak of"
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.api.secret_key("db", "password"), password);
+}
+
+#[tokio::test]
+async fn a_terminating_namespace_gets_nothing() {
+    let mut world = World::new();
+    world.api.put(
+        &format!("/api/v1/namespaces/{NS}"),
+        json!({"metadata": {"name": NS, "uid": "ns-1", "deletionTimestamp": "2026-11-23T20:00:00Z"}}),
+    );
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "NamespaceTerminating"));
+    assert!(world.view("db").await.is_none());
+}
+
+#[tokio::test]
+async fn a_namespace_made_again_has_to_be_accepted() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let path = format!("/api/v1/namespaces/{NS}");
+    world.namespace(json!({"metadata": {"name": NS, "uid": "ns-2"}}));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "NamespaceRecreated"));
+    let annotations = json!({"strongroom.dev/accept-namespace": "ns-1"});
+    world.namespace(json!({"metadata": {"name": NS, "uid": "ns-2", "annotations": annotations}}));
+    world.reconcile("db").await;
+    assert_eq!(
+        world.ready("db"),
+        says("True", "Ready"),
+        "{:?}",
+        world.api.get(&path)
+    );
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_secret_is_not_made_again_until_somebody_readopts() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let secret = world.api.put(
+        &native("db"),
+        json!({"metadata": {"name": "db"}, "data": {"password": "b2xk"}, "type": "Opaque"}),
+    );
+    let lost = "0123456789abcdef0123456789abcdef";
+    let mut object = world.api.get(&World::path("db")).unwrap();
+    object["status"] = json!({"observedGeneration": 1, "secretId": lost});
+    world.api.put(&World::path("db"), object);
+    world.watch("db");
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "StoreLost"));
+    assert_eq!(world.api.get(&native("db")).unwrap(), secret);
+    assert!(world.view("db").await.is_none());
+    assert_eq!(world.status("db")["secretId"], lost);
+
+    world.annotate("db", "strongroom.dev/readopt", lost);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(world.api.secret_key("db", "password").unwrap(), b"old");
+    assert_eq!(
+        world.api.get(&native("db")).unwrap()["metadata"]["uid"],
+        secret["metadata"]["uid"]
+    );
+    assert_ne!(world.status("db")["secretId"], lost);
+}
+
+#[tokio::test]
+async fn two_objects_do_not_share_a_name() {
+    let mut world = World::new();
+    world.apply(
+        "one",
+        json!({"storeName": "shared", "source": generated("")["source"]}),
+    );
+    world.apply(
+        "two",
+        json!({"storeName": "shared", "source": generated("")["source"]}),
+    );
+    world.reconcile("one").await;
+    world.reconcile("two").await;
+    assert_eq!(world.ready("one"), says("True", "Ready"));
+    assert_eq!(world.ready("two"), says("False", "DuplicateStoreName"));
+    // The other one gone, the secret is taken over, value and all.
+    let view = world.view("shared").await.unwrap();
+    world.delete("one");
+    world.reconcile("two").await;
+    assert_eq!(world.ready("two"), says("True", "Ready"));
+    assert_eq!(world.view("shared").await.unwrap().id, view.id);
+}
+
+#[tokio::test]
+async fn rotate_now_rotates_once_for_each_word() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut passwords = vec![world.api.secret_key("db", "password")];
+    for word in ["first", "second"] {
+        world.annotate("db", "strongroom.dev/rotate-now", word);
+        for _ in 0..3 {
+            world.reconcile("db").await;
+        }
+        let password = world.api.secret_key("db", "password");
+        assert!(!passwords.contains(&password), "{word}");
+        passwords.push(password);
+    }
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 3);
+    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+}
+
+#[tokio::test]
+async fn a_suspended_object_is_left_as_it_is() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut spec = generated("db2");
+    spec["suspend"] = json!(true);
+    world.apply("db", spec);
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.deleted_natively(&native("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Suspended"));
+    assert_eq!(world.api.get(&native("db2")), None);
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_does_not_fit_its_type_says_so() {
+    let mut world = World::new();
+    world.apply("db", json!({"source": {"unknown": {}}}));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "SourceInvalid"));
+    assert!(
+        world
+            .ctx
+            .managed_secrets
+            .get(&ObjectRef::new("db").within(NS))
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_filled_stops_before_writing() {
+    let mut world = World::new();
+    let mut spec = generated("db");
+    spec["secret"]["template"] = json!({"url": "postgres://{{ user }}"});
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "TemplateInvalid"));
+    assert_eq!(world.api.get(&native("db")), None);
+}

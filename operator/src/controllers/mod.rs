@@ -1,0 +1,226 @@
+//! The controllers: they bring the store and the native Secrets to what the custom resources say.
+//!
+//! One kind, one folder, and in each the same four verbs: observe, plan, apply, report. What is decided is decided in `strongroom_rules`. There
+//! are no finalizers and no owner references: a deletion is noticed as an absence (`absence`).
+
+mod absence;
+mod cluster;
+mod kept;
+mod managed_secret;
+pub(crate) mod metrics;
+mod report;
+mod retry;
+mod rotation_schedule;
+pub(crate) mod store;
+mod watches;
+
+#[cfg(test)]
+mod testing;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{FutureExt, Stream, StreamExt};
+use kube::Client;
+use kube::runtime::controller::{self, Action, Config};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+use tokio::sync::watch;
+
+use self::absence::Absences;
+use self::cluster::Cluster;
+use self::kept::Kept;
+use self::managed_secret::Failure;
+use self::metrics::Metrics;
+use self::retry::Backoff;
+use self::store::SecretStore;
+
+/// How the controllers run.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The namespace that this process lives in, where `strongroom-deletions` is.
+    pub(crate) own_namespace: String,
+    /// The namespaces whose native Secrets may be read; empty: all.
+    pub(crate) native_namespaces: Vec<String>,
+    /// How many objects of one kind are worked on at once.
+    pub(crate) concurrency: u16,
+}
+
+/// What every reconcile has at hand.
+pub(crate) struct Ctx<S> {
+    pub(crate) client: Client,
+    pub(crate) store: S,
+    pub(crate) options: Options,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) recorder: Recorder,
+    pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
+    pub(crate) cluster: Cluster,
+    pub(crate) backoff: Backoff,
+    pub(crate) absences: Absences,
+}
+
+impl<S> fmt::Debug for Ctx<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Ctx<S> {
+    fn new(
+        client: Client,
+        store: S,
+        options: Options,
+        metrics: Arc<Metrics>,
+        managed_secrets: Store<Kept<ManagedSecret>>,
+    ) -> Self {
+        let reporter = Reporter {
+            controller: "strongroom".to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            store,
+            options,
+            metrics,
+            managed_secrets,
+            cluster: Cluster::default(),
+            backoff: Backoff::default(),
+            absences: Absences::default(),
+        }
+    }
+}
+
+/// Where other events put the objects that have to be looked at.
+#[derive(Clone, Debug)]
+struct Triggers {
+    managed_secrets: UnboundedSender<ObjectRef<Kept<ManagedSecret>>>,
+    schedules: UnboundedSender<ObjectRef<Kept<RotationSchedule>>>,
+}
+
+impl Triggers {
+    /// Has a ManagedSecret looked at. A closed channel means that the process ends.
+    fn managed_secret(&self, namespace: &str, name: &str) {
+        let _ = self
+            .managed_secrets
+            .unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Has a RotationSchedule looked at.
+    fn schedule(&self, namespace: &str, name: &str) {
+        let _ = self
+            .schedules
+            .unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+}
+
+/// Runs all controllers until `stop` turns true; what is under way then is finished.
+pub(crate) async fn run<S: SecretStore>(
+    client: Client,
+    store: S,
+    metrics: Arc<Metrics>,
+    options: Options,
+    stop: watch::Receiver<bool>,
+) {
+    let (managed_secrets, managed_secrets_writer) = reflector::store();
+    let (schedules, schedules_writer) = reflector::store();
+    let (managed_secret_trigger, managed_secret_triggered) = unbounded();
+    let (schedule_trigger, schedule_triggered) = unbounded();
+    let triggers = Triggers {
+        managed_secrets: managed_secret_trigger,
+        schedules: schedule_trigger,
+    };
+    let ctx = Arc::new(Ctx::new(client, store, options, metrics, managed_secrets.clone()));
+
+    let managed_secret_queue = futures::stream::select(
+        watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
+        managed_secret_triggered,
+    );
+    let schedule_queue = futures::stream::select(
+        watches::schedules(Arc::clone(&ctx), schedules_writer, triggers.clone()),
+        schedule_triggered,
+    );
+    let managed_secret_runs = controller::applier(
+        |object, ctx| managed_secret::reconcile(object, ctx).boxed(),
+        |object: Arc<Kept<ManagedSecret>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+            retry_later(object.as_ref(), failure, &ctx)
+        },
+        Arc::clone(&ctx),
+        managed_secrets,
+        until_stopped(managed_secret_queue, stop.clone()),
+        Config::default().concurrency(ctx.options.concurrency),
+    )
+    .for_each(|outcome| async move { log("ManagedSecret", outcome) });
+    let schedule_runs = controller::applier(
+        |object, ctx| rotation_schedule::reconcile(object, ctx).boxed(),
+        |object: Arc<Kept<RotationSchedule>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+            retry_later(object.as_ref(), failure, &ctx)
+        },
+        Arc::clone(&ctx),
+        schedules,
+        until_stopped(schedule_queue, stop.clone()),
+        // Many objects that change at once change a schedule's status once.
+        Config::default()
+            .concurrency(ctx.options.concurrency)
+            .debounce(std::time::Duration::from_secs(1)),
+    )
+    .for_each(|outcome| async move { log("RotationSchedule", outcome) });
+
+    let side_watches = watches::run(Arc::clone(&ctx), triggers);
+    let absences = async {
+        if ctx.managed_secrets.wait_until_ready().await.is_ok() {
+            absence::run(Arc::clone(&ctx)).await;
+        }
+    };
+    // The queues end with `stop`; what only feeds them is dropped then.
+    tokio::select! {
+        _ = futures::future::join(managed_secret_runs, schedule_runs) => {}
+        () = side_watches => {}
+        () = absences => {}
+    }
+}
+
+/// The queue until `stop` turns true, or its sender is gone.
+fn until_stopped<T>(
+    queue: impl Stream<Item = T>,
+    mut stop: watch::Receiver<bool>,
+) -> impl Stream<Item = Result<T, Infallible>> {
+    let stopped = async move {
+        // An error means that nobody can stop us any more: the process ends.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    queue.take_until(Box::pin(stopped)).map(Ok)
+}
+
+/// After a failure: wait as its class says, longer each time.
+fn retry_later<K, S>(object: &Kept<K>, failure: &Failure, ctx: &Ctx<S>) -> Action
+where
+    Kept<K>: kube::Resource,
+{
+    let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
+    Action::requeue(failure.wait(&ctx.backoff, &uid))
+}
+
+/// Each end of an attempt that is not a success, once, with the object that it concerns.
+fn log<K: reflector::Lookup>(
+    kind: &'static str,
+    outcome: Result<(ObjectRef<K>, Action), controller::Error<Failure, Infallible>>,
+) where
+    K::DynamicType: fmt::Debug,
+{
+    match outcome {
+        Ok((object, action)) => tracing::trace!(kind, object = ?object.name, ?action, "reconciled"),
+        // Triggered and gone in the meantime: the search for absences sees to it.
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(kind, %object, "gone"),
+        Err(controller::Error::ReconcilerFailed(failure, object)) => {
+            tracing::warn!(kind, %object, class = failure.class().name(), error = %failure, "failed to reconcile; trying again");
+        }
+        Err(controller::Error::QueueError(never)) => match never {},
+        Err(controller::Error::RunnerError(error)) => tracing::error!(kind, %error, "the queue broke"),
+    }
+}

@@ -1,0 +1,65 @@
+//! `RotationSchedule`: says which `ManagedSecret`s it rotates and when. The rotation itself is a step of the `ManagedSecret`, so that one secret
+//! has one writer.
+
+mod coverage;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use strongroom_crds::v1alpha1::RotationSchedule;
+
+pub(crate) use self::coverage::cover;
+use crate::controllers::Ctx;
+use crate::controllers::kept::Kept;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::store::SecretStore;
+
+/// How long a status may be behind when nothing is due.
+const RECHECK: Duration = Duration::from_secs(3600);
+
+/// Says what the schedule does.
+pub(crate) async fn reconcile<S: SecretStore>(
+    kept: Arc<Kept<RotationSchedule>>,
+    ctx: Arc<Ctx<S>>,
+) -> Result<Action, Failure> {
+    reconcile_at(&kept, &ctx, Timestamp::now()).await
+}
+
+/// [`reconcile`] at a given time.
+pub(crate) async fn reconcile_at<S: SecretStore>(
+    kept: &Kept<RotationSchedule>,
+    ctx: &Ctx<S>,
+    now: Timestamp,
+) -> Result<Action, Failure> {
+    if kept.metadata_deletion_timestamp() {
+        return Ok(Action::await_change());
+    }
+    let outcome = status::refresh(ctx, kept, now).await;
+    ctx.metrics
+        .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));
+    let next = outcome?;
+    ctx.backoff.forget(&kept.uid().unwrap_or_default());
+    let wait = next.map_or(RECHECK, |next| {
+        // A rotation that is due happens at its secret; the status follows shortly after.
+        let until = next
+            .duration_since(now)
+            .max(jiff::SignedDuration::ZERO)
+            .unsigned_abs();
+        RECHECK.min(until + Duration::from_secs(2))
+    });
+    Ok(Action::requeue(wait))
+}
+
+trait Leaving {
+    fn metadata_deletion_timestamp(&self) -> bool;
+}
+
+impl<K: kube::Resource> Leaving for K {
+    fn metadata_deletion_timestamp(&self) -> bool {
+        self.meta().deletion_timestamp.is_some()
+    }
+}

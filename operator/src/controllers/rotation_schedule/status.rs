@@ -1,0 +1,286 @@
+//! The status of a `RotationSchedule`: its secrets, and what keeps them from rotating.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::Selector;
+use strongroom_crds::condition::{ConditionStatus, Reason};
+use strongroom_crds::v1alpha1::{
+    ManagedSecret, RotatedSecret, RotationSchedule, RotationScheduleStatus, Source,
+};
+use strongroom_rules::generate;
+use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
+use strongroom_rules::rotation_schedule::Coverage;
+use strongroom_rules::schedule::Timetable;
+use strongroom_store::name::SecretName;
+
+use super::coverage::{claim, cover};
+use crate::controllers::Ctx;
+use crate::controllers::kept::Kept;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::report::{self, Subject, time};
+use crate::controllers::store::{SecretStore, View};
+
+/// How many secrets the status lists, those that are due first.
+const LISTED: usize = 256;
+
+/// Writes the status; answers with the earliest time at which one of its secrets is due.
+pub(super) async fn refresh<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<RotationSchedule>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Failure> {
+    let generation = kube::Resource::meta(kept).generation;
+    let (before, standing, mut rows) = match kept.parse() {
+        Ok(object) => {
+            let before = object.status.clone().unwrap_or_default();
+            let rows = rows(ctx, &object, now).await?;
+            let standing = standing(&object, &rows);
+            (before, standing, rows)
+        }
+        Err(error) => {
+            let message = format!("the object does not fit its type, apply it anew: {error}");
+            (
+                RotationScheduleStatus::default(),
+                Standing::failed(Reason::ScheduleInvalid, message),
+                Vec::new(),
+            )
+        }
+    };
+    rows.sort_by(|a, b| (a.next.is_none(), a.next, &a.name).cmp(&(b.next.is_none(), b.next, &b.name)));
+    let rotating = rows.iter().filter(|row| row.problem.is_none());
+    let next = rotating.clone().filter_map(|row| row.next).min();
+    let conditions = standing_conditions(&standing, generation, now);
+    let status = RotationScheduleStatus {
+        observed_generation: generation,
+        conditions: report::conditions(&before.conditions, conditions),
+        selected: Some(i32::try_from(rotating.count()).unwrap_or(i32::MAX)),
+        next_rotation: next.map(time),
+        last_rotation: rows.iter().filter_map(|row| row.last).max().map(time),
+        secrets: rows.into_iter().take(LISTED).map(Row::into_status).collect(),
+    };
+    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    let uid = kept.uid().unwrap_or_default();
+    let subject = Subject {
+        namespace: &namespace,
+        name: &name,
+        uid: &uid,
+    };
+    report::write::<RotationSchedule, _>(&ctx.client, subject, &before, &status).await?;
+    Ok(next)
+}
+
+/// One secret that the schedule claims.
+struct Row {
+    name: String,
+    last: Option<Timestamp>,
+    next: Option<Timestamp>,
+    version: Option<String>,
+    problem: Option<(Reason, String)>,
+}
+
+impl Row {
+    fn into_status(self) -> RotatedSecret {
+        let (reason, message) = self.problem.unzip();
+        RotatedSecret {
+            name: self.name,
+            last_rotation: self.last.map(time),
+            next_rotation: self.next.map(time),
+            version_id: self.version,
+            reason: reason.map(|reason| reason.as_str().to_owned()),
+            message: message.map(|mut message| {
+                message.truncate(message.floor_char_boundary(1024));
+                message
+            }),
+        }
+    }
+}
+
+/// All secrets that the schedule claims, those that another one wins left out.
+async fn rows<S: SecretStore>(
+    ctx: &Ctx<S>,
+    schedule: &RotationSchedule,
+    now: Timestamp,
+) -> Result<Vec<Row>, Failure> {
+    let (namespace, own_name) = (schedule.namespace().unwrap_or_default(), schedule.name_any());
+    let record = ctx.store.namespace(&namespace).await?;
+    let mut rows = Vec::new();
+    let objects = ctx
+        .managed_secrets
+        .state_filter(|kept| kept.namespace().as_deref() == Some(&namespace));
+    for kept in objects {
+        if claim(schedule, &kept.name_any(), kept.labels()).is_none() {
+            continue;
+        }
+        let Ok(object) = kept.parse() else { continue };
+        let name = object
+            .spec
+            .store_name
+            .clone()
+            .unwrap_or_else(|| object.name_any());
+        let view = match (&record, SecretName::new(&name)) {
+            (Some(record), Ok(name)) => ctx.store.find(record.id, &name).await?,
+            _ => None,
+        };
+        let live = view.filter(|view| {
+            view.until.is_none()
+                && view
+                    .object
+                    .as_ref()
+                    .is_some_and(|bound| Some(&bound.uid) == object.metadata.uid.as_ref())
+        });
+        rows.extend(row(ctx, &own_name, &object, live.as_ref(), now));
+    }
+    for name in schedule.spec.secrets.names.iter().flatten() {
+        if !rows.iter().any(|row| row.name == *name) && !claimed_elsewhere(ctx, &namespace, name) {
+            let problem = (
+                Reason::NothingSelected,
+                "there is no ManagedSecret of this name".to_owned(),
+            );
+            rows.push(Row {
+                name: name.clone(),
+                last: None,
+                next: None,
+                version: None,
+                problem: Some(problem),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// The object exists, so that a missing row means that another schedule won it.
+fn claimed_elsewhere<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, name: &str) -> bool {
+    ctx.managed_secrets
+        .get(&kube::runtime::reflector::ObjectRef::new(name).within(namespace))
+        .is_some()
+}
+
+/// What there is to say about one claimed secret; `None` when another schedule has the stronger claim.
+fn row<S: SecretStore>(
+    ctx: &Ctx<S>,
+    own_name: &str,
+    object: &ManagedSecret,
+    live: Option<&View>,
+    now: Timestamp,
+) -> Option<Row> {
+    let covered = cover(&ctx.cluster, object, live, now);
+    let (next, problem) = match covered.coverage {
+        Coverage::None => return None,
+        Coverage::One(covering) if covering.name != own_name => return None,
+        Coverage::Conflict(names) if !names.iter().any(|name| name == own_name) => return None,
+        Coverage::Conflict(names) => {
+            let others: Vec<String> = names
+                .iter()
+                .filter(|name| *name != own_name)
+                .map(|name| format!("`{name}`"))
+                .collect();
+            let message = format!("{} claim it equally, so none rotates it", others.join(", "));
+            (None, Some((Reason::ScheduleConflict, message)))
+        }
+        Coverage::One(covering) => match covering.due {
+            Err(problem) => (None, Some((Reason::ScheduleInvalid, problem))),
+            Ok(next) => (next.filter(|_| !covering.suspended), cannot(object, live)),
+        },
+    };
+    Some(Row {
+        name: object.name_any(),
+        last: live.and_then(|view| view.rotated),
+        next: next.filter(|_| problem.is_none()),
+        version: live
+            .filter(|view| view.rotated.is_some())
+            .and_then(|view| view.current().map(str::to_owned)),
+        problem,
+    })
+}
+
+/// Why this secret cannot rotate now, if so.
+fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String)> {
+    match &object.spec.source {
+        Source::Import(_) => {
+            let message = "the value was imported, and nothing says how to make a new one".to_owned();
+            return Some((Reason::NothingToRotate, message));
+        }
+        Source::Generate(source) if !source.keys.values().any(generate::rotates) => {
+            return Some((Reason::NothingToRotate, "every key is a literal".to_owned()));
+        }
+        Source::Generate(_) => {}
+    }
+    if object.spec.suspend == Some(true) {
+        return Some((
+            Reason::Suspended,
+            "`spec.suspend` of the ManagedSecret is true".to_owned(),
+        ));
+    }
+    live.is_none().then(|| {
+        (
+            Reason::SecretsNotReady,
+            "it has no value yet, see its conditions".to_owned(),
+        )
+    })
+}
+
+/// How the schedule as a whole stands.
+fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
+    let spec = &schedule.spec;
+    let selector = spec.secrets.selector.clone().map(Selector::try_from);
+    if let Some(Err(error)) = selector {
+        return Standing::failed(
+            Reason::ScheduleInvalid,
+            format!("`spec.secrets.selector`: {error}"),
+        );
+    }
+    if let Err(error) = Timetable::parse(spec) {
+        return Standing::failed(Reason::ScheduleInvalid, error.to_string());
+    }
+    if spec.suspend == Some(true) {
+        let message = "`spec.suspend` is true: nothing is rotated until it is false".to_owned();
+        return Standing {
+            ready: ConditionStatus::True,
+            reason: Reason::Suspended,
+            message,
+        };
+    }
+    if rows.is_empty() {
+        let message =
+            "no ManagedSecret is named or selected, or others name those that are selected".to_owned();
+        return Standing::failed(Reason::NothingSelected, message);
+    }
+    let worst = rows
+        .iter()
+        .filter_map(|row| row.problem.as_ref().map(|(reason, _)| (*reason, row)))
+        .min_by_key(|(reason, _)| match reason {
+            Reason::ScheduleConflict => 0,
+            Reason::ScheduleInvalid => 1,
+            Reason::NothingToRotate => 2,
+            Reason::NothingSelected => 3,
+            _ => 4,
+        });
+    match worst {
+        None => Standing {
+            ready: ConditionStatus::True,
+            reason: Reason::Ready,
+            message: format!("{} ManagedSecrets rotate by this schedule", rows.len()),
+        },
+        Some((reason, row)) => {
+            let (count, name) = (rows.iter().filter(|row| row.problem.is_some()).count(), &row.name);
+            let what = row
+                .problem
+                .as_ref()
+                .map(|(_, message)| message.as_str())
+                .unwrap_or_default();
+            let message = format!(
+                "{count} of {} do not rotate; `{name}`: {what}; see status.secrets",
+                rows.len()
+            );
+            // Of several reasons, a suspended secret alone is nobody's fault.
+            match reason {
+                Reason::Suspended => Standing {
+                    ready: ConditionStatus::True,
+                    reason: Reason::Ready,
+                    message,
+                },
+                reason => Standing::failed(reason, message),
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The store as the controllers see it: what they read of a secret, what they ask of it, and what can go wrong.
+//!
+//! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this line.
+
+mod vault;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use jiff::Timestamp;
+use strongroom_crds::condition::Reason;
+use strongroom_rules::retry::ErrorClass;
+use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_store::name::SecretName;
+use strongroom_store::value::Value;
+
+/// A namespace as the store recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamespaceRecord {
+    /// Its id in the store.
+    pub(crate) id: NamespaceId,
+    /// UID of the Namespace that it is bound to.
+    pub(crate) uid: String,
+}
+
+/// A secret without its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct View {
+    /// Its id.
+    pub(crate) id: SecretId,
+    /// Its namespace.
+    pub(crate) namespace: NamespaceId,
+    /// End of its recovery window; absent while it is live.
+    pub(crate) until: Option<Timestamp>,
+    /// Its labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The ManagedSecret that it belongs to.
+    pub(crate) object: Option<Bound>,
+    /// The native Secret that is ours.
+    pub(crate) materialized: Option<Bound>,
+    /// Version id by stage.
+    pub(crate) stages: BTreeMap<String, String>,
+    /// Its versions, in the order of their making.
+    pub(crate) versions: Vec<VersionView>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// When it was last rotated.
+    pub(crate) rotated: Option<Timestamp>,
+}
+
+impl View {
+    /// Id of the current version.
+    pub(crate) fn current(&self) -> Option<&str> {
+        self.stages.get("Current").map(String::as_str)
+    }
+
+    /// Whether a version of this id is there.
+    pub(crate) fn has_version(&self, id: &str) -> bool {
+        self.versions.iter().any(|version| version.id == id)
+    }
+}
+
+/// A Kubernetes object that a record of the store points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// `metadata.name`.
+    pub(crate) name: String,
+    /// `metadata.uid`.
+    pub(crate) uid: String,
+}
+
+/// One version without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VersionView {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its number.
+    pub(crate) seq: u64,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// Its stages.
+    pub(crate) stages: Vec<String>,
+}
+
+/// A secret to make.
+#[derive(Debug)]
+pub(crate) struct NewSecret {
+    /// Its id, chosen by the caller.
+    pub(crate) id: SecretId,
+    /// Its namespace.
+    pub(crate) namespace: NamespaceId,
+    /// Its name.
+    pub(crate) name: SecretName,
+    /// Its labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The object that it belongs to.
+    pub(crate) object: Bound,
+    /// Id of the first version.
+    pub(crate) version: String,
+    /// Its value.
+    pub(crate) value: Value,
+}
+
+/// A version to have.
+#[derive(Debug)]
+pub(crate) struct NewVersion {
+    /// Its secret.
+    pub(crate) secret: SecretId,
+    /// Its id: a version of this id that exists is left as it is.
+    pub(crate) version: String,
+    /// Its value.
+    pub(crate) value: Value,
+    /// The version that must still be current, because the value was made from it.
+    pub(crate) base: String,
+    /// This is a rotation.
+    pub(crate) rotation: Option<Rotation>,
+}
+
+/// Why a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rotation {
+    /// A schedule's time had come.
+    Scheduled,
+    /// A person asked, in these words.
+    Asked(String),
+}
+
+/// A secret that belongs to a ManagedSecret, with the name of its namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Owned {
+    /// Name of the namespace.
+    pub(crate) namespace: String,
+    /// UID of the Namespace that the store recorded.
+    pub(crate) namespace_uid: String,
+    /// The secret.
+    pub(crate) view: View,
+}
+
+/// What went wrong in the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StoreFailure {
+    /// The version from which a new one was made is not current any more.
+    #[error("another version became current in between")]
+    BaseMoved,
+    /// The key of the namespace is disabled or waits for its deletion.
+    #[error("the encryption key is not enabled: {0}")]
+    KeyDisabled(String),
+    /// The rules of the store say no.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+    /// No audit record can be written, so nothing is read or changed.
+    #[error("no audit record can be written: {0}")]
+    AuditUnavailable(String),
+    /// The disk is full.
+    #[error("the store's disk is full; make room or enlarge its volume")]
+    Full,
+    /// A record cannot be read.
+    #[error("a record of the store is damaged, restore a backup: {0}")]
+    Damaged(String),
+    /// The store serves nothing now: it is closing, poisoned, fenced off, or does not know the outcome.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreFailure {
+    /// Its row in the table of retries.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self {
+            Self::BaseMoved => ErrorClass::Conflict,
+            Self::KeyDisabled(_) | Self::Refused(_) => ErrorClass::StoreRefused,
+            Self::AuditUnavailable(_) | Self::Full | Self::Unavailable(_) => ErrorClass::StoreUnavailable,
+            Self::Damaged(_) => ErrorClass::StoreDamaged,
+        }
+    }
+
+    /// The reason it gives in a condition.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::BaseMoved => Reason::Progressing,
+            Self::KeyDisabled(_) => Reason::KeyDisabled,
+            Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::AuditUnavailable(_) => Reason::AuditUnavailable,
+            Self::Full => Reason::StoreFull,
+            Self::Damaged(_) => Reason::StoreDamaged,
+        }
+    }
+}
+
+/// What the controllers ask of the store. Calls that change something are done when they return.
+pub(crate) trait SecretStore: Send + Sync + 'static {
+    /// What is recorded under the name of a namespace.
+    fn namespace(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<NamespaceRecord>, StoreFailure>> + Send;
+    /// The secret of this name.
+    fn find(
+        &self,
+        namespace: NamespaceId,
+        name: &SecretName,
+    ) -> impl Future<Output = Result<Option<View>, StoreFailure>> + Send;
+    /// The secret of this id.
+    fn describe(&self, secret: SecretId) -> impl Future<Output = Result<Option<View>, StoreFailure>> + Send;
+    /// The value of one version of a live secret.
+    fn open(
+        &self,
+        secret: SecretId,
+        version: &str,
+    ) -> impl Future<Output = Result<Value, StoreFailure>> + Send;
+    /// Every live secret with an object, in any order.
+    fn owned(&self) -> impl Future<Output = Result<Vec<Owned>, StoreFailure>> + Send;
+    /// Records the UID of a namespace under its name.
+    fn bind_namespace(&self, name: &str, uid: &str) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Gives the secrets under this name to the namespace with this UID.
+    fn accept_namespace(
+        &self,
+        name: &str,
+        uid: &str,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Makes a secret with its first version.
+    fn create(&self, new: NewSecret) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Adds a version as Current, unless its id exists.
+    fn ensure(&self, new: NewVersion) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Replaces the labels.
+    fn label(
+        &self,
+        secret: SecretId,
+        labels: BTreeMap<String, String>,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Records the object that the secret belongs to.
+    fn bind_object(
+        &self,
+        secret: SecretId,
+        object: Bound,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Records the native Secret that is ours, or that there is none.
+    fn bind_materialized(
+        &self,
+        secret: SecretId,
+        native: Option<Bound>,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Takes a secret out of its recovery window.
+    fn restore(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Destroys a secret that is in its recovery window.
+    fn purge(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Opens the recovery window of a secret: 7 to 30 days.
+    fn delete(&self, secret: SecretId, days: u8) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+}

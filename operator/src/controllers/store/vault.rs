@@ -1,0 +1,325 @@
+//! [`SecretStore`] on the real store. Reads go to the blocking pool, because they touch the disk; changes wait for the writer's answer.
+
+use jiff::Timestamp;
+use strongroom_store::audit::{Actor, Durability};
+use strongroom_store::engine::EngineError;
+use strongroom_store::id::{NamespaceId, RequestId, SecretId};
+use strongroom_store::name::{ExternalId, NameError, NamespaceName, SecretName, VersionId};
+use strongroom_store::time::Timestamp as StoreTime;
+use strongroom_store::value::Value;
+use strongroom_store::vault::{
+    AcceptNamespace, BindMaterialized, BindNamespace, BindObject, Command, CreateSecret, DeleteSecret,
+    Deletion, EnsureVersion, GetValue, KeyRef, Materialized, Meta, NamespaceView, ObjectBinding, PurgeSecret,
+    Refusal, RestoreSecret, RotationMark, SecretState, SecretView, Store, StoreError, UpdateSecret,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Bound, NamespaceRecord, NewSecret, NewVersion, Owned, Rotation, SecretStore, StoreFailure, VersionView,
+    View,
+};
+
+/// Secrets a page, when all are looked through.
+const PAGE: usize = 500;
+
+impl From<StoreError> for StoreFailure {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::Refused(Refusal::BaseMoved) => Self::BaseMoved,
+            StoreError::Refused(
+                Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed,
+            ) => Self::KeyDisabled(text),
+            StoreError::Refused(_) => Self::Refused(text),
+            StoreError::Damaged { .. } => Self::Damaged(text),
+            StoreError::Audit(_) => Self::AuditUnavailable(text),
+            StoreError::Engine(EngineError::OutOfSpace) => Self::Full,
+            StoreError::Fenced
+            | StoreError::Unknown { .. }
+            | StoreError::NotCommitted
+            | StoreError::AnchorUnavailable(_)
+            | StoreError::Closed
+            | StoreError::Engine(_)
+            | StoreError::Crypto(_) => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<NameError> for StoreFailure {
+    fn from(error: NameError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Who asks, and when.
+fn meta() -> Result<Meta, StoreFailure> {
+    let request = RequestId::generate().map_err(|error| StoreFailure::Unavailable(error.to_string()))?;
+    let now = StoreTime::from_millis(Timestamp::now().as_millisecond());
+    Ok(Meta {
+        actor: Actor::Controller("ManagedSecret".to_owned()),
+        request,
+        now,
+    })
+}
+
+/// Runs a read on the blocking pool.
+async fn read<T: Send + 'static>(
+    store: &Store,
+    read: impl FnOnce(&Store) -> Result<T, StoreFailure> + Send + 'static,
+) -> Result<T, StoreFailure> {
+    let store = store.clone();
+    let done = tokio::task::spawn_blocking(move || read(&store)).await;
+    done.map_err(|_| StoreFailure::Unavailable("the process is ending".to_owned()))?
+}
+
+/// Runs a command on the writer.
+async fn change<C: Command + Send + 'static>(store: &Store, command: C) -> Result<C::Reply, StoreFailure>
+where
+    C::Reply: Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    store.submit(command, meta()?, move |reply| {
+        // Nobody waits any more: the process is ending.
+        let _ = answer.send(reply);
+    });
+    let reply = answered
+        .await
+        .map_err(|_| StoreFailure::Unavailable("the store is closing".to_owned()))?;
+    Ok(reply?)
+}
+
+fn time(time: StoreTime) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+fn view(secret: SecretView) -> View {
+    View {
+        id: secret.id,
+        namespace: secret.namespace,
+        until: match secret.state {
+            SecretState::Live => None,
+            SecretState::PendingDeletion { until, .. } => Some(time(until)),
+        },
+        labels: secret.labels,
+        object: secret.object.map(|object| Bound {
+            name: object.name,
+            uid: object.uid.to_string(),
+        }),
+        materialized: secret.materialized.map(|native| Bound {
+            name: native.name,
+            uid: native.uid.to_string(),
+        }),
+        stages: secret
+            .stages
+            .iter()
+            .map(|(stage, id)| (stage.as_str().to_owned(), id.to_string()))
+            .collect(),
+        versions: secret
+            .versions
+            .into_iter()
+            .map(|version| VersionView {
+                id: version.id.to_string(),
+                seq: version.sequence.into(),
+                created: time(version.created),
+                stages: version
+                    .stages
+                    .iter()
+                    .map(|stage| stage.as_str().to_owned())
+                    .collect(),
+            })
+            .collect(),
+        created: time(secret.created),
+        rotated: secret.rotation.last.map(time),
+    }
+}
+
+impl SecretStore for Store {
+    async fn namespace(&self, name: &str) -> Result<Option<NamespaceRecord>, StoreFailure> {
+        let name = NamespaceName::new(name)?;
+        read(self, move |store| {
+            let found = store.namespace_named(&name)?;
+            // Without a UID it comes from a backup, and learns that of the new cluster when it is bound.
+            Ok(found.and_then(|found| {
+                Some(NamespaceRecord {
+                    id: found.id,
+                    uid: found.uid?.to_string(),
+                })
+            }))
+        })
+        .await
+    }
+
+    async fn find(&self, namespace: NamespaceId, name: &SecretName) -> Result<Option<View>, StoreFailure> {
+        let name = name.clone();
+        read(self, move |store| Ok(store.find(namespace, &name)?.map(view))).await
+    }
+
+    async fn describe(&self, secret: SecretId) -> Result<Option<View>, StoreFailure> {
+        read(self, move |store| match store.describe(secret) {
+            Ok(found) => Ok(Some(view(found))),
+            Err(StoreError::Refused(Refusal::SecretNotFound)) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    async fn open(&self, secret: SecretId, version: &str) -> Result<Value, StoreFailure> {
+        let version = Some(VersionId::new(version)?);
+        let meta = meta()?;
+        read(self, move |store| {
+            let get = GetValue {
+                secret,
+                version,
+                stage: None,
+                durability: Durability::Batched,
+            };
+            Ok(store.value(&get, &meta)?.value)
+        })
+        .await
+    }
+
+    async fn owned(&self) -> Result<Vec<Owned>, StoreFailure> {
+        read(self, |store| {
+            let namespaces = store.namespaces()?;
+            let mut found = Vec::new();
+            let mut after = None;
+            loop {
+                let page = store.list(None, after.as_ref(), PAGE)?;
+                let Some(last) = page.last() else { return Ok(found) };
+                after = Some((last.namespace, last.name.clone()));
+                found.extend(page.into_iter().filter_map(|secret| owned(secret, &namespaces)));
+            }
+        })
+        .await
+    }
+
+    async fn bind_namespace(&self, name: &str, uid: &str) -> Result<(), StoreFailure> {
+        let command = BindNamespace {
+            name: NamespaceName::new(name)?,
+            uid: ExternalId::new(uid)?,
+        };
+        change(self, command).await.map(drop)
+    }
+
+    async fn accept_namespace(&self, name: &str, uid: &str) -> Result<(), StoreFailure> {
+        let command = AcceptNamespace {
+            name: NamespaceName::new(name)?,
+            uid: ExternalId::new(uid)?,
+        };
+        change(self, command).await.map(drop)
+    }
+
+    async fn create(&self, new: NewSecret) -> Result<(), StoreFailure> {
+        let command = CreateSecret {
+            id: new.id,
+            namespace: new.namespace,
+            name: new.name,
+            description: String::new(),
+            labels: new.labels,
+            key: KeyRef::Default,
+            version: VersionId::new(&new.version)?,
+            value: new.value,
+            object: Some(binding(&new.object)?),
+        };
+        change(self, command).await.map(drop)
+    }
+
+    async fn ensure(&self, new: NewVersion) -> Result<(), StoreFailure> {
+        let now = StoreTime::from_millis(Timestamp::now().as_millisecond());
+        let command = EnsureVersion {
+            secret: new.secret,
+            version: VersionId::new(&new.version)?,
+            value: new.value,
+            base: Some(VersionId::new(&new.base)?),
+            rotation: new.rotation.map(|rotation| RotationMark {
+                at: now,
+                trigger: match rotation {
+                    Rotation::Scheduled => None,
+                    Rotation::Asked(text) => Some(text),
+                },
+            }),
+        };
+        change(self, command).await.map(drop)
+    }
+
+    async fn label(
+        &self,
+        secret: SecretId,
+        labels: std::collections::BTreeMap<String, String>,
+    ) -> Result<(), StoreFailure> {
+        change(
+            self,
+            UpdateSecret {
+                secret,
+                description: None,
+                labels: Some(labels),
+                key: None,
+            },
+        )
+        .await
+        .map(drop)
+    }
+
+    async fn bind_object(&self, secret: SecretId, object: Bound) -> Result<(), StoreFailure> {
+        change(
+            self,
+            BindObject {
+                secret,
+                object: Some(binding(&object)?),
+            },
+        )
+        .await
+        .map(drop)
+    }
+
+    async fn bind_materialized(&self, secret: SecretId, native: Option<Bound>) -> Result<(), StoreFailure> {
+        let materialized = match native {
+            Some(native) => Some(Materialized {
+                uid: ExternalId::new(&native.uid)?,
+                name: native.name,
+            }),
+            None => None,
+        };
+        change(self, BindMaterialized { secret, materialized })
+            .await
+            .map(drop)
+    }
+
+    async fn restore(&self, secret: SecretId) -> Result<(), StoreFailure> {
+        change(self, RestoreSecret { secret }).await.map(drop)
+    }
+
+    async fn purge(&self, secret: SecretId) -> Result<(), StoreFailure> {
+        change(self, PurgeSecret { secret }).await
+    }
+
+    async fn delete(&self, secret: SecretId, days: u8) -> Result<(), StoreFailure> {
+        let deletion = Deletion {
+            window_days: Some(days.into()),
+            force: false,
+        };
+        change(self, DeleteSecret { secret, deletion }).await.map(drop)
+    }
+}
+
+fn binding(object: &Bound) -> Result<ObjectBinding, StoreFailure> {
+    Ok(ObjectBinding {
+        uid: ExternalId::new(&object.uid)?,
+        name: object.name.clone(),
+    })
+}
+
+/// A live secret of an object, with its namespace.
+fn owned(secret: SecretView, namespaces: &[NamespaceView]) -> Option<Owned> {
+    if secret.state != SecretState::Live || secret.object.is_none() {
+        return None;
+    }
+    let namespace = namespaces
+        .iter()
+        .find(|namespace| namespace.id == secret.namespace)?;
+    Some(Owned {
+        namespace: namespace.name.to_string(),
+        namespace_uid: namespace.uid.as_ref().map(ToString::to_string)?,
+        view: view(secret),
+    })
+}

@@ -1,0 +1,231 @@
+//! The watches and what each event sets in motion. Watches that break off are logged and start again, with a new list where the old position has
+//! expired; nothing here decides what is done with an object.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::{self, ObjectRef, store::Writer};
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, Resource, ResourceExt};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+
+use super::kept::Kept;
+use super::managed_secret::native::MANAGED_LABEL;
+use super::store::SecretStore;
+use super::{Ctx, Triggers};
+
+/// Objects a page of the first list: what is parsed at once is what is held in memory at once.
+const PAGE: u32 = 200;
+
+/// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
+pub(super) fn managed_secrets<S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    writer: Writer<Kept<ManagedSecret>>,
+    triggers: Triggers,
+) -> impl Stream<Item = ObjectRef<Kept<ManagedSecret>>> {
+    let api: Api<Kept<ManagedSecret>> = Api::all(ctx.client.clone());
+    let events = logged(
+        Arc::clone(&ctx),
+        "ManagedSecret",
+        watcher(api, Config::default().page_size(PAGE)),
+    );
+    let seen = Arc::clone(&ctx);
+    // Before the cache takes the event in, it still holds the object as it was.
+    let events = events.inspect(move |event| seen_managed_secret(&seen, &triggers, event));
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(move |event| {
+            let reference = match event {
+                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
+                Event::InitDone | Event::Delete(_) => {
+                    ctx.absences.suspect();
+                    None
+                }
+                Event::Init => None,
+            };
+            std::future::ready(reference)
+        })
+}
+
+/// What follows from an event before it is in the cache.
+fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<ManagedSecret>>) {
+    let (object, gone) = match event {
+        Event::Apply(object) | Event::InitApply(object) => (object, false),
+        Event::Delete(object) => (object, true),
+        Event::Init | Event::InitDone => return,
+    };
+    let namespace = object.namespace().unwrap_or_default();
+    let uid = object.uid().unwrap_or_default();
+    if gone {
+        ctx.backoff.forget(&uid);
+        ctx.cluster.unsettle(&uid);
+    } else {
+        ctx.absences.saw(&uid);
+    }
+    let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));
+    let same = |before: &Kept<ManagedSecret>| {
+        before.meta().generation == object.meta().generation && before.labels() == object.labels()
+    };
+    // A status alone changes nothing for the schedules.
+    if gone || !before.is_some_and(|before| same(&before)) {
+        for schedule in ctx.cluster.schedules(&namespace) {
+            triggers.schedule(&namespace, &schedule.name_any());
+        }
+    }
+}
+
+/// The `RotationSchedule`s, kept in `writer`; the answer is what has to be looked at.
+pub(super) fn schedules<S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    writer: Writer<Kept<RotationSchedule>>,
+    triggers: Triggers,
+) -> impl Stream<Item = ObjectRef<Kept<RotationSchedule>>> {
+    let api: Api<Kept<RotationSchedule>> = Api::all(ctx.client.clone());
+    let cache = writer.as_reader();
+    let events = logged(
+        Arc::clone(&ctx),
+        "RotationSchedule",
+        watcher(api, Config::default().page_size(PAGE)),
+    );
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(move |event| {
+            let reference = match event {
+                Event::Apply(object) => {
+                    let news = seen_schedule(&ctx, &object);
+                    if news {
+                        touch_namespace(&ctx, &triggers, &object.namespace().unwrap_or_default());
+                    }
+                    Some(ObjectRef::from_obj(&object))
+                }
+                Event::InitApply(object) => {
+                    seen_schedule(&ctx, &object);
+                    Some(ObjectRef::from_obj(&object))
+                }
+                Event::Delete(object) => {
+                    let namespace = object.namespace().unwrap_or_default();
+                    ctx.cluster.lost_schedule(&namespace, &object.name_any());
+                    touch_namespace(&ctx, &triggers, &namespace);
+                    None
+                }
+                Event::Init => None,
+                Event::InitDone => {
+                    ctx.cluster.keep_schedules(|namespace, name| {
+                        cache.get(&ObjectRef::new(name).within(namespace)).is_some()
+                    });
+                    for object in ctx.managed_secrets.state() {
+                        let namespace = object.namespace().unwrap_or_default();
+                        if !ctx.cluster.schedules(&namespace).is_empty() {
+                            triggers.managed_secret(&namespace, &object.name_any());
+                        }
+                    }
+                    None
+                }
+            };
+            std::future::ready(reference)
+        })
+}
+
+/// Remembers a schedule. True when it differs from what is remembered in more than its status.
+fn seen_schedule<S>(ctx: &Ctx<S>, kept: &Kept<RotationSchedule>) -> bool {
+    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    let Ok(mut schedule) = kept.parse() else {
+        // What cannot be read rotates nothing; its own status says why.
+        ctx.cluster.lost_schedule(&namespace, &name);
+        return true;
+    };
+    schedule.status = None;
+    let known = ctx
+        .cluster
+        .schedules(&namespace)
+        .into_iter()
+        .find(|known| known.name_any() == name);
+    let same = known.is_some_and(|known| {
+        known.spec == schedule.spec
+            && known.uid() == schedule.uid()
+            && known.annotations() == schedule.annotations()
+    });
+    if !same {
+        ctx.cluster.saw_schedule(&namespace, &name, Arc::new(schedule));
+    }
+    !same
+}
+
+/// Has every `ManagedSecret` and every `RotationSchedule` of a namespace looked at.
+fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
+    for object in ctx
+        .managed_secrets
+        .state_filter(|object| object.namespace().as_deref() == Some(namespace))
+    {
+        triggers.managed_secret(namespace, &object.name_any());
+    }
+    for schedule in ctx.cluster.schedules(namespace) {
+        triggers.schedule(namespace, &schedule.name_any());
+    }
+}
+
+/// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those with our label.
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+    let namespaces = logged(
+        Arc::clone(&ctx),
+        "Namespace",
+        watcher(
+            Api::<PartialObjectMeta<Namespace>>::all(ctx.client.clone()),
+            Config::default().page_size(PAGE),
+        ),
+    )
+    .for_each(|event| {
+        if matches!(event, Event::Delete(_) | Event::InitDone) {
+            ctx.absences.suspect();
+        }
+        for name in ctx.cluster.namespace_event(event) {
+            touch_namespace(&ctx, &triggers, &name);
+        }
+        std::future::ready(())
+    });
+    let scopes: Vec<Option<String>> = if ctx.options.native_namespaces.is_empty() {
+        vec![None]
+    } else {
+        ctx.options.native_namespaces.iter().cloned().map(Some).collect()
+    };
+    let natives = futures::stream::select_all(scopes.into_iter().map(|scope| {
+        let client = ctx.client.clone();
+        let api: Api<PartialObjectMeta<Secret>> = match &scope {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let config = Config::default().labels(MANAGED_LABEL).page_size(PAGE);
+        logged(Arc::clone(&ctx), "Secret", watcher(api, config))
+            .map(move |event| (scope.clone(), event))
+            .boxed()
+    }))
+    .for_each(|(scope, event)| {
+        for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
+            triggers.managed_secret(&namespace, &name);
+        }
+        std::future::ready(())
+    });
+    futures::future::join(namespaces, natives).await;
+}
+
+/// The events of a watch, begun again after errors, each of which is logged and counted.
+fn logged<K: reflector::Lookup + Send, S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    kind: &'static str,
+    watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send,
+) -> impl Stream<Item = Event<K>> + Send {
+    watch.default_backoff().filter_map(move |event| {
+        let event = match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                ctx.metrics.watch_errors.inc();
+                tracing::warn!(kind, %error, "a watch broke off; it starts again");
+                None
+            }
+        };
+        std::future::ready(event)
+    })
+}
