@@ -9,10 +9,18 @@
 mod entry;
 mod memory;
 mod mutation;
+mod read_back;
+mod reads;
+mod verify;
 
 pub use entry::{Action, Actor, Entry, Outcome};
 pub use memory::MemoryReads;
 pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, key_of, record};
+pub use read_back::{Logged, reads_after};
+pub use reads::{DIRECTORY, Directory, Fault, Medium, ReadLog, ReadLogError, ReadLogOptions};
+pub use verify::{Bad, Chain, ChainReport, Gap, Report, VerifyError, verify, verify_on};
+
+use crate::engine::{EngineError, Snapshot, Table};
 
 /// A place in the read chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,16 +62,19 @@ pub trait ReadChain: Send + Sync {
 
 /// What a chain's records are numbered under.
 pub(crate) const MUTATIONS: u8 = 1;
+pub(crate) const READS: u8 = 2;
 
-/// Opens the read chain in `dir`, which goes on after the place that the mutation chain knows.
+/// The newest epoch that wrote mutation records; 0: none, or the one that made the store.
 ///
 /// # Errors
-/// [`AuditUnavailable`].
-pub(crate) fn open_reads(
-    _dir: &std::path::Path,
-    _keyring: &crate::crypto::Keyring,
-    _expected: ReadHead,
-    _now: crate::time::Timestamp,
-) -> Result<std::sync::Arc<dyn ReadChain>, AuditUnavailable> {
-    Ok(std::sync::Arc::new(MemoryReads::default()))
+/// [`EngineError`] where the table cannot be read.
+pub(crate) fn newest_epoch(snapshot: &dyn Snapshot) -> Result<u32, EngineError> {
+    let mut newest = 0;
+    let mut place: Option<Vec<u8>> = None;
+    while let Some((key, _)) = snapshot.scan(Table::Audit, &[], place.as_deref(), 1)?.first() {
+        let (epoch, _) = decode_key(key).map_err(|error| EngineError::Damaged(error.to_string()))?;
+        newest = epoch;
+        place = Some(key_of(epoch, u64::MAX));
+    }
+    Ok(newest)
 }

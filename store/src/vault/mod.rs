@@ -47,7 +47,7 @@ struct Published {
 /// Everything that the writer and the readers share.
 struct Shared {
     engine: Box<dyn Engine>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     reads: Arc<dyn ReadChain>,
     epoch: u64,
     /// Names of secrets by namespace. The file shows none, so that a list needs this.

@@ -18,7 +18,9 @@ use super::types::Anchor;
 use super::view::View;
 use super::writer::{Writer, each_head};
 use super::{Published, Queue, Shared, Store};
-use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, ReadChain, ReadHead};
+use crate::audit::{
+    self, Action, Actor, ChainHead, Checkpoint, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
+};
 use crate::codec::DecodeError;
 use crate::crypto::{Context, CryptoError, Keyring, RootKey, StateDigest};
 use crate::engine::{Batch, Change, Engine, EngineError, Outcome, RedbEngine, RedbOptions, Snapshot, Table};
@@ -83,8 +85,8 @@ pub enum OpenError {
     #[error("the anchor belongs to another store; remove it only if you know where it came from")]
     OtherAnchor,
     /// The audit of reads.
-    #[error("the read chain cannot be opened: {0}")]
-    Reads(String),
+    #[error(transparent)]
+    Reads(#[from] audit::ReadLogError),
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -247,7 +249,8 @@ impl Store {
             create: false,
         };
         let engine = RedbEngine::open_file(&open.dir.join(STORE_FILE), options)?;
-        let reads_dir = open.dir.join("reads");
+        let dir = open.dir;
+        let accept_loss = matches!(open.anchor, AnchorRule::Accept);
         let directory = Directory {
             path: open.dir.to_owned(),
             lock,
@@ -264,9 +267,12 @@ impl Store {
             Some(&seal),
             rules,
             Some(directory),
-            move |keyring, expected| {
-                audit::open_reads(&reads_dir, keyring, expected, now)
-                    .map_err(|error| OpenError::Reads(error.to_string()))
+            move |keyring, epoch, seen| {
+                let options = ReadLogOptions {
+                    accept_loss,
+                    ..ReadLogOptions::new(epoch, now, seen)
+                };
+                Ok(Arc::new(ReadLog::open(dir, keyring, options)?))
             },
         )
     }
@@ -287,7 +293,7 @@ impl Store {
             anchor: AnchorRule::Absent,
             strict_anchor: None,
         };
-        Self::assemble(engine, keyring, None, rules, None, move |_, _| Ok(reads))
+        Self::assemble(engine, keyring, None, rules, None, move |_, _, _| Ok(reads))
     }
 
     fn assemble(
@@ -296,7 +302,7 @@ impl Store {
         seal: Option<&SealFile>,
         rules: Rules,
         directory: Option<Directory>,
-        open_reads: impl FnOnce(&Keyring, ReadHead) -> Result<Arc<dyn ReadChain>, OpenError>,
+        open_reads: impl FnOnce(Arc<Keyring>, u32, ReadHead) -> Result<Arc<dyn ReadChain>, OpenError>,
     ) -> Result<Self, OpenError> {
         let snapshot = engine.snapshot()?;
         let state = read_state(&keyring, snapshot.as_ref())?;
@@ -312,9 +318,16 @@ impl Store {
             return Err(OpenError::Tampered);
         }
         let names = read_names(&keyring, snapshot.as_ref())?;
+        // A restored store has the records of its past, and no fence of it.
+        let newest = u64::from(audit::newest_epoch(snapshot.as_ref())?);
         drop(snapshot);
-        let reads = open_reads(&keyring, checkpoint.reads)?;
-        let epoch = rules.epoch.max(engine.fence()? + 1);
+        let epoch = rules.epoch.max(engine.fence()? + 1).max(newest + 1);
+        let keyring = Arc::new(keyring);
+        let reads = open_reads(
+            Arc::clone(&keyring),
+            u32::try_from(epoch).unwrap_or(u32::MAX),
+            checkpoint.reads,
+        )?;
         let shared = Arc::new(Shared {
             engine,
             keyring,

@@ -1,0 +1,123 @@
+//! The thread behind the log: fsyncs in batches, signs a checkpoint each second while there are entries, and keeps the
+//! reserve filled. Must not write entries.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::log::{Log, State};
+
+/// A record waits for others at most so long before it is fsynced; what is left of 50 ms is for the fsync itself.
+const BATCH: Duration = Duration::from_millis(30);
+/// Between two checkpoints, and between two attempts to fill the reserve.
+const EACH: Duration = Duration::from_secs(1);
+
+/// When the flusher did what, by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    checkpoint: Instant,
+    reserve: Option<Instant>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Task {
+    Flush,
+    Checkpoint,
+    Reserve,
+    Stop,
+    Wait(Option<Duration>),
+}
+
+/// Starts the thread.
+pub(super) fn start(log: Arc<Log>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("audit-flusher".to_owned())
+        .spawn(move || run(&log))
+}
+
+fn run(log: &Log) {
+    let mut done = Done {
+        checkpoint: Instant::now(),
+        reserve: None,
+    };
+    loop {
+        let mut state = log.lock();
+        let task = loop {
+            match next(
+                &state,
+                Log::reserve_lacks(&state, &log.options),
+                &done,
+                Instant::now(),
+            ) {
+                Task::Wait(None) => {
+                    state = log.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                Task::Wait(Some(time)) => {
+                    let (again, _) = log
+                        .work
+                        .wait_timeout(state, time)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    state = again;
+                }
+                task => break task,
+            }
+        };
+        match task {
+            Task::Flush => {
+                drop(state);
+                log.flush();
+            }
+            Task::Checkpoint => {
+                done.checkpoint = Instant::now();
+                // Where there is no room, appending says so to those who read; the next second tries again.
+                let _ = log.checkpoint(&mut state);
+            }
+            Task::Reserve => {
+                let segment = state.last_segment + 1;
+                drop(state);
+                let made = log.medium.create(segment, log.options.segment_bytes);
+                let mut state = log.lock();
+                if made.is_ok() {
+                    done.reserve = None;
+                    state.last_segment = state.last_segment.max(segment);
+                } else {
+                    done.reserve = Some(Instant::now());
+                }
+            }
+            Task::Stop | Task::Wait(_) => return,
+        }
+    }
+}
+
+/// The next task, of what is known at `now`.
+fn next(state: &State, reserve_lacks: bool, done: &Done, now: Instant) -> Task {
+    if state.stopping {
+        return Task::Stop;
+    }
+    let until = |at: Instant| at.saturating_duration_since(now);
+    let flush = state.dirty.map(|since| {
+        if state.waiting > 0 {
+            Duration::ZERO
+        } else {
+            until(since + BATCH)
+        }
+    });
+    let checkpoint = state.unsigned.then(|| until(done.checkpoint + EACH));
+    let reserve = reserve_lacks.then(|| done.reserve.map_or(Duration::ZERO, |tried| until(tried + EACH)));
+    let tasks = [
+        (flush, Task::Flush),
+        (checkpoint, Task::Checkpoint),
+        (reserve, Task::Reserve),
+    ];
+    let soonest = tasks
+        .into_iter()
+        .filter_map(|(time, task)| time.map(|time| (time, task)))
+        .min_by_key(|(time, _)| *time);
+    match soonest {
+        Some((Duration::ZERO, task)) => task,
+        Some((time, _)) => Task::Wait(Some(time)),
+        None => Task::Wait(None),
+    }
+}

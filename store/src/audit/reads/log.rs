@@ -1,0 +1,471 @@
+//! Appending to the read chain. One lock orders the records; fsync happens outside of it but for the change of segments.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
+use super::medium::Medium;
+use super::record::{Kind, Place, Record, SIGNED_MARK, SignedMark, entry_record_size, seal_entry};
+use super::recovery::{self, Found};
+use super::segment::{HEADER, Header};
+use super::{ReadLogError, ReadLogOptions, SMALLEST_SEGMENT};
+use crate::crypto::{CryptoError, Keyring};
+use crate::time::Timestamp;
+
+/// Why a record cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AppendError {
+    #[error("the disk is full and the reserve is used up; free space, then reads go on")]
+    OutOfSpace,
+    #[error("an earlier write failed, so nothing more is written until a restart: {0}")]
+    Poisoned(String),
+    #[error("the log is closed")]
+    Closed,
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl From<AppendError> for AuditUnavailable {
+    fn from(error: AppendError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What changes with each record.
+#[derive(Debug)]
+pub(super) struct State {
+    head: ReadHead,
+    fsynced: ReadHead,
+    /// The last record that mutations should take note of: a checkpoint is none, or each would be followed by a commit.
+    notable: ReadHead,
+    /// The last such record that was fsynced.
+    shown: ReadHead,
+    /// The segment in use; 0: none yet.
+    segment: u64,
+    offset: u64,
+    /// Bytes of the segment in use.
+    size: u64,
+    /// The highest number of a segment that is there.
+    pub(super) last_segment: u64,
+    /// The mark that says how the log was opened, until there is room for it: nothing else may be written before.
+    opening: Option<Opening>,
+    /// Time of the newest record.
+    time: Timestamp,
+    /// Entries since the last signed record.
+    pub(super) unsigned: bool,
+    /// Since when something is not fsynced.
+    pub(super) dirty: Option<Instant>,
+    /// Callers who wait for an fsync.
+    pub(super) waiting: usize,
+    failed: Option<String>,
+    closed: bool,
+    pub(super) stopping: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    kind: Kind,
+    /// Numbers up to this one are never used again.
+    skip_to: u64,
+}
+
+/// The log, shared with its flusher.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) medium: Arc<dyn Medium>,
+    keyring: Arc<Keyring>,
+    pub(super) options: ReadLogOptions,
+    state: Mutex<State>,
+    /// Wakes the flusher.
+    pub(super) work: Condvar,
+    /// Wakes those who wait for an fsync.
+    synced: Condvar,
+    /// Held during an fsync; the failure of one counts for all that follow, whoever asks.
+    syncing: Mutex<Option<String>>,
+}
+
+impl Log {
+    pub(super) fn open(
+        medium: Arc<dyn Medium>,
+        keyring: Arc<Keyring>,
+        mut options: ReadLogOptions,
+    ) -> Result<Self, ReadLogError> {
+        options.segment_bytes = options.segment_bytes.max(SMALLEST_SEGMENT);
+        let found = recovery::find(medium.as_ref(), &keyring, options.seen)?;
+        let seen = options.seen.sequence;
+        let lost = seen > found.head.sequence;
+        if lost && !options.accept_loss {
+            return Err(ReadLogError::Lost {
+                found: found.head.sequence,
+                seen,
+            });
+        }
+        recovery::clear(medium.as_ref(), &found.torn)?;
+        let opening = Opening {
+            kind: if found.clean && !lost {
+                Kind::Open
+            } else {
+                Kind::Gap
+            },
+            skip_to: seen,
+        };
+        let log = Self::new(medium, keyring, options, &found, opening)?;
+        log.begin()?;
+        Ok(log)
+    }
+
+    fn new(
+        medium: Arc<dyn Medium>,
+        keyring: Arc<Keyring>,
+        options: ReadLogOptions,
+        found: &Found,
+        opening: Opening,
+    ) -> Result<Self, ReadLogError> {
+        let size = found.segment.map_or(Ok(0), |segment| medium.size(segment))?;
+        let state = State {
+            head: found.head,
+            fsynced: ReadHead::default(),
+            notable: found.head,
+            shown: ReadHead::default(),
+            segment: found.segment.unwrap_or(0),
+            offset: found.offset,
+            size,
+            last_segment: found.last_segment,
+            opening: Some(opening),
+            // INVARIANT: time in the chain never goes back because a clock did.
+            time: found.time.map_or(options.now, |time| time.max(options.now)),
+            unsigned: false,
+            dirty: None,
+            waiting: 0,
+            failed: None,
+            closed: false,
+            stopping: false,
+        };
+        Ok(Self {
+            medium,
+            keyring,
+            options,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            synced: Condvar::new(),
+            syncing: Mutex::new(None),
+        })
+    }
+
+    /// Makes sure of what was found, fills the reserve as far as there is room, and writes how the log was opened.
+    fn begin(&self) -> Result<(), ReadLogError> {
+        let mut state = self.lock();
+        if state.segment > 0 {
+            // What a killed process wrote is whole in the page cache, and not yet on the medium.
+            self.medium.sync(state.segment)?;
+        }
+        state.fsynced = state.head;
+        state.shown = state.notable;
+        for number in state.segment + 1..=state.last_segment {
+            if self.medium.size(number)? < SMALLEST_SEGMENT
+                && let Err(error) = self.medium.create(number, self.options.segment_bytes)
+            {
+                if error.kind() != io::ErrorKind::StorageFull {
+                    return Err(error.into());
+                }
+                state.last_segment = number - 1;
+                break;
+            }
+        }
+        while Self::reserve_lacks(&state, &self.options) {
+            match self
+                .medium
+                .create(state.last_segment + 1, self.options.segment_bytes)
+            {
+                Ok(()) => state.last_segment += 1,
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match self.write_opening(&mut state) {
+            // The store opens on a full disk too; then reads are refused until there is room.
+            Ok(()) | Err(AppendError::OutOfSpace) => Ok(()),
+            Err(AppendError::Crypto(error)) => Err(error.into()),
+            Err(error) => Err(io::Error::other(error.to_string()).into()),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a segment should be made ahead of need.
+    pub(super) const fn reserve_lacks(state: &State, options: &ReadLogOptions) -> bool {
+        let in_use = if state.segment == 0 { 1 } else { state.segment };
+        state.last_segment + 1 < in_use + options.reserve_segments
+    }
+
+    /// The last fsynced place that mutations should take note of.
+    pub(super) fn shown(&self) -> ReadHead {
+        self.lock().shown
+    }
+
+    pub(super) fn append(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
+        let plain = entry.encode();
+        let mut state = self.lock();
+        self.write_opening(&mut state)?;
+        self.make_room(&mut state, entry_record_size(plain.len()), true)?;
+        let place = self.next_place(&state);
+        let payload = seal_entry(&self.keyring, &place, &plain).map_err(AppendError::from)?;
+        state.time = state.time.max(entry.time);
+        self.write(&mut state, Kind::Entry, place, payload)?;
+        state.unsigned = true;
+        if durability == Durability::Batched {
+            return Ok(());
+        }
+        let sequence = state.head.sequence;
+        state.waiting += 1;
+        self.work.notify_one();
+        while state.fsynced.sequence < sequence && state.failed.is_none() && !state.stopping {
+            state = self.synced.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting -= 1;
+        if state.fsynced.sequence >= sequence {
+            return Ok(());
+        }
+        let why = state.failed.clone();
+        Err(why.map_or(AppendError::Closed, AppendError::Poisoned).into())
+    }
+
+    /// Fsyncs all, then marks the clean end. Where that fails the next open finds an unclean end, which is true.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        if state.opening.is_none() && state.failed.is_none() && self.sync_all(&mut state).is_ok() {
+            let _ = self
+                .write_mark(&mut state, Kind::Close, false)
+                .and_then(|()| self.sync_all(&mut state));
+        }
+        state.closed = true;
+        self.synced.notify_all();
+    }
+
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping = true;
+        state.closed = true;
+        self.work.notify_all();
+        self.synced.notify_all();
+    }
+
+    /// A checkpoint of what was fsynced so far. Written without one more fsync: it says itself how far that went.
+    pub(super) fn checkpoint(&self, state: &mut State) -> Result<(), AppendError> {
+        self.write_mark(state, Kind::Checkpoint, true)
+    }
+
+    /// One fsync for everybody: without the lock, so that records are written meanwhile.
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        let (head, notable, segment) = (state.head, state.notable, state.segment);
+        state.dirty = None;
+        drop(state);
+        let result = self.sync(segment);
+        let mut state = self.lock();
+        match result {
+            Ok(()) if head.sequence > state.fsynced.sequence => {
+                state.fsynced = head;
+                state.shown = notable;
+            }
+            Ok(()) => {}
+            Err(error) => Self::poison(&mut state, &error),
+        }
+        self.synced.notify_all();
+    }
+
+    fn sync(&self, segment: u64) -> Result<(), AppendError> {
+        let mut failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = failed.as_ref() {
+            return Err(AppendError::Poisoned(why.clone()));
+        }
+        self.medium.sync(segment).map_err(|error| {
+            let why = error.to_string();
+            *failed = Some(why.clone());
+            AppendError::Poisoned(why)
+        })
+    }
+
+    fn sync_all(&self, state: &mut State) -> Result<(), AppendError> {
+        self.sync(state.segment)
+            .inspect_err(|error| Self::poison(state, error))?;
+        state.fsynced = state.head;
+        state.shown = state.notable;
+        state.dirty = None;
+        self.synced.notify_all();
+        Ok(())
+    }
+
+    fn poison(state: &mut State, error: &AppendError) {
+        if state.failed.is_none() {
+            state.failed = Some(match error {
+                AppendError::Poisoned(why) => why.clone(),
+                other => other.to_string(),
+            });
+        }
+    }
+
+    const fn next_place(&self, state: &State) -> Place {
+        Place {
+            epoch: self.options.epoch,
+            sequence: state.head.sequence + 1,
+            synced: state.fsynced.sequence,
+            previous: state.head.hash,
+        }
+    }
+
+    /// Writes how the log was opened, durably and before anything else.
+    fn write_opening(&self, state: &mut State) -> Result<(), AppendError> {
+        Self::usable(state)?;
+        let Some(opening) = state.opening else {
+            return Ok(());
+        };
+        self.make_room(state, SIGNED_MARK, true)?;
+        let mut place = self.next_place(state);
+        let missing_from = if opening.kind == Kind::Gap {
+            let first = place.sequence;
+            place.sequence = first.max(opening.skip_to.saturating_add(1));
+            first
+        } else {
+            0
+        };
+        self.write_signed(state, opening.kind, place, missing_from)?;
+        self.sync_all(state)?;
+        state.opening = None;
+        Ok(())
+    }
+
+    fn write_mark(&self, state: &mut State, kind: Kind, keep: bool) -> Result<(), AppendError> {
+        self.make_room(state, SIGNED_MARK, keep)?;
+        let place = self.next_place(state);
+        self.write_signed(state, kind, place, 0)
+    }
+
+    fn write_signed(
+        &self,
+        state: &mut State,
+        kind: Kind,
+        place: Place,
+        missing_from: u64,
+    ) -> Result<(), AppendError> {
+        let (signer, store) = (self.keyring.signer(), self.keyring.store());
+        let mark = SignedMark::sign(signer, &store, kind, &place, state.time, missing_from);
+        self.write(state, kind, place, mark.encode())?;
+        state.unsigned = false;
+        Ok(())
+    }
+
+    fn usable(state: &State) -> Result<(), AppendError> {
+        match &state.failed {
+            Some(why) => Err(AppendError::Poisoned(why.clone())),
+            None if state.closed => Err(AppendError::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// Room for a record; `keep` leaves room for one mark after it, so that a segment, and the log, can always be ended.
+    fn make_room(&self, state: &mut State, record: usize, keep: bool) -> Result<(), AppendError> {
+        Self::usable(state)?;
+        let needed = record + if keep { SIGNED_MARK } else { 0 };
+        if state.segment > 0 && state.offset + needed as u64 <= state.size {
+            return Ok(());
+        }
+        self.change_segment(state)
+    }
+
+    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one.
+    ///
+    /// INVARIANT: a segment is begun only when all of the one before is durable, so only the last one can be torn.
+    fn change_segment(&self, state: &mut State) -> Result<(), AppendError> {
+        let next = state.segment + 1;
+        if next > state.last_segment {
+            match self.medium.create(next, self.options.segment_bytes) {
+                Ok(()) => state.last_segment = next,
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    return Err(AppendError::OutOfSpace);
+                }
+                Err(error) => return Err(Self::broken(state, &error)),
+            }
+        }
+        if state.segment > 0 {
+            if state.unsigned && state.offset + SIGNED_MARK as u64 <= state.size {
+                let place = self.next_place(state);
+                self.write_signed(state, Kind::Checkpoint, place, 0)?;
+            }
+            self.sync_all(state)?;
+        }
+        let header = Header {
+            store: self.keyring.store(),
+            number: next,
+            before: state.head,
+        };
+        let size = match self.medium.size(next) {
+            Ok(size) => size,
+            Err(error) => return Err(Self::broken(state, &error)),
+        };
+        if let Err(error) = self.medium.write(next, 0, &header.encode()) {
+            return Err(self.failed_write(state, next, 0, HEADER, &error));
+        }
+        state.segment = next;
+        state.offset = HEADER as u64;
+        state.size = size;
+        state.dirty.get_or_insert_with(Instant::now);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        state: &mut State,
+        kind: Kind,
+        place: Place,
+        payload: Vec<u8>,
+    ) -> Result<(), AppendError> {
+        let record = Record::new(&self.keyring.store(), kind, place, payload);
+        let bytes = record.encode();
+        if let Err(error) = self.medium.write(state.segment, state.offset, &bytes) {
+            let (segment, offset) = (state.segment, state.offset);
+            return Err(self.failed_write(state, segment, offset, bytes.len(), &error));
+        }
+        state.offset += bytes.len() as u64;
+        state.head = record.head();
+        if !matches!(kind, Kind::Checkpoint | Kind::Close) {
+            state.notable = state.head;
+        }
+        if state.dirty.is_none() {
+            state.dirty = Some(Instant::now());
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A full disk may have taken a part of the bytes: they are wiped, and it goes on once there is room. After any other
+    /// failure nobody knows what is on the medium.
+    fn failed_write(
+        &self,
+        state: &mut State,
+        segment: u64,
+        offset: u64,
+        length: usize,
+        error: &io::Error,
+    ) -> AppendError {
+        if error.kind() == io::ErrorKind::StorageFull
+            && self.medium.write(segment, offset, &vec![0; length]).is_ok()
+        {
+            return AppendError::OutOfSpace;
+        }
+        Self::broken(state, error)
+    }
+
+    fn broken(state: &mut State, error: &io::Error) -> AppendError {
+        let error = AppendError::Poisoned(error.to_string());
+        Self::poison(state, &error);
+        error
+    }
+}

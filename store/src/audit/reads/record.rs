@@ -1,0 +1,406 @@
+//! One record of the read chain, as bytes.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 4 | mark `SRRD` |
+//! | 4 | length of the payload, at most 8 KiB |
+//! | 1 | kind: 1 entry, 2 checkpoint, 3 open, 4 gap, 5 close; 6 is kept for a signed truncation |
+//! | 4 | epoch of the writer |
+//! | 8 | sequence |
+//! | 8 | the last sequence that was fsynced when this was written |
+//! | 32 | the chain's hash before this record |
+//! | n | payload: a sealed entry, or the 80 bytes of a signed mark |
+//! | 32 | the chain's hash after this record: SHA-256 over a label, the store's id, the chain and all bytes above |
+//!
+//! | bytes | field of a signed mark |
+//! |---|---|
+//! | 8 | time, milliseconds since the Unix epoch |
+//! | 8 | the first sequence that may be missing; 0 but for a gap |
+//! | 64 | Ed25519 over a label, the store's id, kind, epoch, sequence, the hash before, and the two fields above |
+//!
+//! A record stands for itself: its own hash tells whether its bytes are whole, the hash before tells whether it is in its
+//! place. Must not know of files or segments.
+
+use sha2::{Digest, Sha256};
+
+use super::super::{Entry, READS, ReadHead};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
+use crate::id::StoreId;
+use crate::time::Timestamp;
+
+/// Starts every record.
+pub(in crate::audit) const MARK: [u8; 4] = *b"SRRD";
+/// Bytes before the payload.
+const BEFORE_PAYLOAD: usize = 4 + 4 + 1 + 4 + 8 + 8 + HASH;
+const HASH: usize = 32;
+/// Bytes of a record that are not its payload.
+pub(in crate::audit) const OVERHEAD: usize = BEFORE_PAYLOAD + HASH;
+const MARK_PAYLOAD: usize = 8 + 8 + 64;
+/// Bytes of a whole signed mark.
+pub(in crate::audit) const SIGNED_MARK: usize = OVERHEAD + MARK_PAYLOAD;
+/// Most bytes of a payload.
+const LARGEST_PAYLOAD: usize = 8 * 1_024;
+
+/// What a record is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) enum Kind {
+    /// A read or a refusal.
+    Entry,
+    /// A signed head.
+    Checkpoint,
+    /// The log was opened after a clean end.
+    Open,
+    /// The log was opened after an unclean end: records may be missing.
+    Gap,
+    /// A clean end.
+    Close,
+}
+
+impl Kind {
+    pub(in crate::audit) const fn code(self) -> u8 {
+        match self {
+            Self::Entry => 1,
+            Self::Checkpoint => 2,
+            Self::Open => 3,
+            Self::Gap => 4,
+            Self::Close => 5,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Entry),
+            2 => Some(Self::Checkpoint),
+            3 => Some(Self::Open),
+            4 => Some(Self::Gap),
+            5 => Some(Self::Close),
+            _ => None,
+        }
+    }
+
+    /// Whether records of this kind are signed.
+    pub(in crate::audit) const fn is_signed(self) -> bool {
+        !matches!(self, Self::Entry)
+    }
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) struct Place {
+    pub(in crate::audit) epoch: u32,
+    pub(in crate::audit) sequence: u64,
+    /// The last sequence that was fsynced when the record was written.
+    pub(in crate::audit) synced: u64,
+    pub(in crate::audit) previous: [u8; 32],
+}
+
+/// A record whose own hash holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::audit) struct Record {
+    pub(in crate::audit) kind: Kind,
+    pub(in crate::audit) place: Place,
+    pub(in crate::audit) payload: Vec<u8>,
+    pub(in crate::audit) hash: [u8; 32],
+}
+
+/// Bytes that are no whole record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) enum NoRecord {
+    /// There is no mark.
+    Absent,
+    /// There is a mark, and its record is cut off or changed.
+    Broken,
+    /// A whole record of a kind that this version does not know.
+    UnknownKind(u8),
+}
+
+impl Record {
+    /// A record with its hash.
+    pub(in crate::audit) fn new(store: &StoreId, kind: Kind, place: Place, payload: Vec<u8>) -> Self {
+        let hash = hash(store, &before_hash(kind.code(), &place, &payload));
+        Self {
+            kind,
+            place,
+            payload,
+            hash,
+        }
+    }
+
+    /// The chain's end after this record.
+    pub(in crate::audit) const fn head(&self) -> ReadHead {
+        ReadHead {
+            sequence: self.place.sequence,
+            hash: self.hash,
+        }
+    }
+
+    pub(in crate::audit) fn encode(&self) -> Vec<u8> {
+        let mut bytes = before_hash(self.kind.code(), &self.place, &self.payload);
+        bytes.extend_from_slice(&self.hash);
+        bytes
+    }
+
+    /// Reads the record at the start of `bytes`; also how many bytes it has.
+    pub(in crate::audit) fn decode(store: &StoreId, bytes: &[u8]) -> Result<(Self, usize), NoRecord> {
+        let rest = bytes.strip_prefix(&MARK).ok_or(NoRecord::Absent)?;
+        let (code, place, payload, stored, length) = fields(rest).map_err(|_| NoRecord::Broken)?;
+        let covered = bytes.get(..length - HASH).ok_or(NoRecord::Broken)?;
+        if hash(store, covered) != stored {
+            return Err(NoRecord::Broken);
+        }
+        let kind = Kind::from_code(code).ok_or(NoRecord::UnknownKind(code))?;
+        if kind.is_signed() && payload.len() != MARK_PAYLOAD {
+            return Err(NoRecord::Broken);
+        }
+        let record = Self {
+            kind,
+            place,
+            payload: payload.to_vec(),
+            hash: stored,
+        };
+        Ok((record, length))
+    }
+
+    /// What is in an entry.
+    ///
+    /// # Errors
+    /// [`CryptoError::Forged`] where no holder of the key wrote it here.
+    pub(in crate::audit) fn open(&self, keyring: &Keyring) -> Result<Entry, CryptoError> {
+        let bytes = keyring.open(&context(&self.place), &self.payload)?;
+        Entry::decode(bytes.expose()).map_err(|_| CryptoError::Forged)
+    }
+
+    /// What a signed mark says; `None` for an entry.
+    pub(in crate::audit) fn mark(&self) -> Option<SignedMark> {
+        if self.kind.is_signed() {
+            SignedMark::decode(&self.payload).ok()
+        } else {
+            None
+        }
+    }
+
+    /// Whether this is a mark, signed by the holder of the key for this place.
+    pub(in crate::audit) fn is_signed_by(&self, key: &PublicKey, store: &StoreId) -> bool {
+        self.mark().is_some_and(|mark| {
+            key.verifies(
+                &message(store, self.kind, &self.place, mark.time, mark.missing_from),
+                &mark.signature,
+            )
+        })
+    }
+}
+
+type Fields<'a> = (u8, Place, &'a [u8], [u8; 32], usize);
+
+/// The fields behind the mark, and the length of the whole record.
+fn fields(rest: &[u8]) -> Result<Fields<'_>, DecodeError> {
+    let mut r = Reader::new(rest);
+    let length = usize::try_from(r.u32()?).map_err(|_| DecodeError::Short)?;
+    if length > LARGEST_PAYLOAD {
+        return Err(DecodeError::Invalid("length"));
+    }
+    let code = r.u8()?;
+    let place = Place {
+        epoch: r.u32()?,
+        sequence: r.u64()?,
+        synced: r.u64()?,
+        previous: r.array()?,
+    };
+    let from = rest.len() - r.remaining();
+    let (payload, after) = rest
+        .get(from..)
+        .and_then(|rest| rest.split_at_checked(length))
+        .ok_or(DecodeError::Short)?;
+    let stored = Reader::new(after).array()?;
+    Ok((code, place, payload, stored, OVERHEAD + length))
+}
+
+fn before_hash(code: u8, place: &Place, payload: &[u8]) -> Vec<u8> {
+    let mut w = Writer::with_capacity(OVERHEAD + payload.len());
+    w.fixed(&MARK)
+        .u32(u32::try_from(payload.len()).unwrap_or(u32::MAX))
+        .u8(code)
+        .u32(place.epoch)
+        .u64(place.sequence)
+        .u64(place.synced)
+        .fixed(&place.previous)
+        .fixed(payload);
+    w.finish().to_vec()
+}
+
+fn hash(store: &StoreId, covered: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"sr/chain/1")
+        .chain_update(store.as_bytes())
+        .chain_update([READS])
+        .chain_update(covered)
+        .finalize()
+        .into()
+}
+
+const fn context(place: &Place) -> Context<'_> {
+    Context::Audit {
+        chain: READS,
+        epoch: place.epoch,
+        sequence: place.sequence,
+        previous: &place.previous,
+    }
+}
+
+/// The payload of an entry in its place.
+///
+/// # Errors
+/// [`CryptoError::NoRandomness`].
+pub(in crate::audit) fn seal_entry(
+    keyring: &Keyring,
+    place: &Place,
+    plain: &[u8],
+) -> Result<Vec<u8>, CryptoError> {
+    keyring.seal(&context(place), plain)
+}
+
+/// Bytes of the record of an entry whose canonical bytes are so many: a nonce and a synthetic IV come with it.
+pub(in crate::audit) const fn entry_record_size(plain: usize) -> usize {
+    OVERHEAD + 16 + 16 + plain
+}
+
+/// What a signed record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) struct SignedMark {
+    pub(in crate::audit) time: Timestamp,
+    /// The first sequence that may be missing; 0: none.
+    pub(in crate::audit) missing_from: u64,
+    signature: [u8; 64],
+}
+
+impl SignedMark {
+    pub(in crate::audit) fn sign(
+        signer: &Signer,
+        store: &StoreId,
+        kind: Kind,
+        place: &Place,
+        time: Timestamp,
+        missing_from: u64,
+    ) -> Self {
+        Self {
+            time,
+            missing_from,
+            signature: signer.sign(&message(store, kind, place, time, missing_from)),
+        }
+    }
+
+    pub(in crate::audit) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(MARK_PAYLOAD);
+        w.i64(self.time.as_millis())
+            .u64(self.missing_from)
+            .fixed(&self.signature);
+        w.finish().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let mark = Self {
+            time: Timestamp::from_millis(r.i64()?),
+            missing_from: r.u64()?,
+            signature: r.array()?,
+        };
+        r.end()?;
+        Ok(mark)
+    }
+}
+
+fn message(store: &StoreId, kind: Kind, place: &Place, time: Timestamp, missing_from: u64) -> Vec<u8> {
+    let mut w = Writer::with_capacity(128);
+    w.fixed(b"sr/read-mark/1")
+        .fixed(store.as_bytes())
+        .u8(READS)
+        .u8(kind.code())
+        .u32(place.epoch)
+        .u64(place.sequence)
+        .u64(place.synced)
+        .fixed(&place.previous)
+        .i64(time.as_millis())
+        .u64(missing_from);
+    w.finish().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STORE: StoreId = StoreId::from_bytes([7; 16]);
+
+    fn record(kind: Kind, payload: Vec<u8>) -> Record {
+        let place = Place {
+            epoch: 3,
+            sequence: 9,
+            synced: 5,
+            previous: [1; 32],
+        };
+        Record::new(&STORE, kind, place, payload)
+    }
+
+    #[test]
+    fn records_round_trip_and_leave_what_follows() {
+        let record = record(Kind::Entry, vec![8; 100]);
+        let mut bytes = record.encode();
+        assert_eq!(bytes.len(), OVERHEAD + 100);
+        bytes.extend_from_slice(b"more");
+        assert_eq!(Record::decode(&STORE, &bytes), Ok((record, OVERHEAD + 100)));
+    }
+
+    #[test]
+    fn every_changed_bit_and_every_cut_is_seen() {
+        let bytes = record(Kind::Entry, vec![8; 20]).encode();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(
+                    Record::decode(&STORE, &changed).is_err(),
+                    "bit {bit} of byte {at}"
+                );
+            }
+            assert!(Record::decode(&STORE, &bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn another_store_has_other_hashes() {
+        let bytes = record(Kind::Entry, vec![8; 20]).encode();
+        let other = StoreId::from_bytes([8; 16]);
+        assert_eq!(Record::decode(&other, &bytes), Err(NoRecord::Broken));
+    }
+
+    #[test]
+    fn a_newer_kind_is_not_mistaken_for_damage() {
+        let place = record(Kind::Entry, Vec::new()).place;
+        let mut bytes = before_hash(6, &place, b"later");
+        let hash = hash(&STORE, &bytes);
+        bytes.extend_from_slice(&hash);
+        assert_eq!(Record::decode(&STORE, &bytes), Err(NoRecord::UnknownKind(6)));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            marked: bool,
+        ) {
+            if marked {
+                bytes.splice(..0, MARK);
+            }
+            prop_assert!(Record::decode(&STORE, &bytes).is_err());
+        }
+
+        #[test]
+        fn any_payload_round_trips(payload in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            let record = record(Kind::Entry, payload);
+            let bytes = record.encode();
+            prop_assert_eq!(Record::decode(&STORE, &bytes), Ok((record, bytes.len())));
+        }
+    }
+}

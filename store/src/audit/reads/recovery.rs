@@ -1,0 +1,227 @@
+//! Where the read chain ended, and whether cleanly. Reads the medium and changes nothing on it.
+//!
+//! A power cut leaves a torn tail: bytes that were never fsynced, in any mix of old and new. Everything else is damage, and
+//! is reported with the record it stands in.
+
+use std::io;
+
+use super::super::{ReadHead, ReadLogError};
+use super::medium::{Medium, first, whole};
+use super::record::{Kind, Record};
+use super::segment::{Fault, HEADER, Header, Start, Step, Walk, was_fsynced};
+use crate::crypto::Keyring;
+use crate::time::Timestamp;
+
+/// Where the chain goes on.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// The chain's end.
+    pub(super) head: ReadHead,
+    /// The segment in use; `None`: there is none yet.
+    pub(super) segment: Option<u64>,
+    /// Where its next record goes.
+    pub(super) offset: u64,
+    /// The highest number of a segment, used or not.
+    pub(super) last_segment: u64,
+    /// Whether the last record is a clean end.
+    pub(super) clean: bool,
+    /// Torn bytes, to be zeroed before anything is written.
+    pub(super) torn: Vec<Torn>,
+    /// When the last signed record was written.
+    pub(super) time: Option<Timestamp>,
+}
+
+/// Bytes that no record owns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Torn {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// Segments in use, in order, and those that are not.
+struct Segments {
+    used: Vec<Header>,
+    /// A header that did not reach the medium whole.
+    torn: Option<u64>,
+    last: u64,
+}
+
+/// Finds the chain's end. `seen` is the place that the mutation chain knows to have been fsynced.
+pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Result<Found, ReadLogError> {
+    let segments = segments(medium, keyring)?;
+    let mut found = Found {
+        head: ReadHead::default(),
+        segment: None,
+        offset: HEADER as u64,
+        last_segment: segments.last,
+        clean: segments
+            .used
+            .first()
+            .is_none_or(|first| first.before.sequence == 0),
+        torn: Vec::new(),
+        time: None,
+    };
+    // The scan starts where what the mutation chain saw must be found; all before is for `verify`.
+    let from = segments
+        .used
+        .iter()
+        .rposition(|header| header.before.sequence < seen.sequence.max(1))
+        .unwrap_or(0);
+    let scanned = segments.used.get(from..).unwrap_or_default();
+    let mut unsigned: Vec<Record> = Vec::new();
+    let mut last_mark: Option<Record> = None;
+    let mut seen_hash = None;
+    for (index, header) in scanned.iter().enumerate() {
+        let is_last = index + 1 == scanned.len();
+        if index > 0 && header.before != found.head {
+            return Err(damaged(
+                found.head.sequence + 1,
+                Fault::Segment {
+                    segment: header.number,
+                },
+            ));
+        }
+        if index == 0 && header.before.sequence == seen.sequence {
+            seen_hash = Some(header.before.hash);
+        }
+        let bytes = whole(medium, header.number)?;
+        let mut walk = Walk::new(&bytes, header);
+        loop {
+            match walk.step() {
+                Step::Record(record) => {
+                    if record.place.sequence == seen.sequence {
+                        seen_hash = Some(record.hash);
+                    }
+                    found.clean = record.kind == Kind::Close;
+                    if record.kind.is_signed() {
+                        found.time = record.mark().map(|mark| mark.time).or(found.time);
+                        unsigned.clear();
+                        last_mark = Some(record);
+                    } else {
+                        unsigned.push(record);
+                    }
+                }
+                Step::End => break,
+                Step::Torn if is_last => {
+                    found.clean = false;
+                    found
+                        .torn
+                        .extend(torn_bytes(header.number, walk.offset(), &bytes));
+                    break;
+                }
+                Step::Torn => return Err(damaged(walk.head().sequence + 1, Fault::Changed)),
+                Step::Fault(fault) => return Err(damaged(walk.head().sequence + 1, fault)),
+            }
+        }
+        found.head = walk.head();
+        found.segment = Some(header.number);
+        found.offset = walk.offset() as u64;
+    }
+    // INVARIANT: nothing is signed that a holder of the key did not write. The last mark signs all before it.
+    if let Some(mark) = last_mark
+        && !mark.is_signed_by(&keyring.public_key(), &keyring.store())
+    {
+        return Err(damaged(mark.place.sequence, Fault::Signature));
+    }
+    for record in &unsigned {
+        record
+            .open(keyring)
+            .map_err(|_| damaged(record.place.sequence, Fault::Signature))?;
+    }
+    if let Some(number) = segments.torn {
+        let bytes = whole(medium, number)?;
+        if was_fsynced(&keyring.store(), &bytes, found.head.sequence + 1) {
+            return Err(damaged(
+                found.head.sequence + 1,
+                Fault::Segment { segment: number },
+            ));
+        }
+        found.clean = false;
+        found.torn.extend(torn_bytes(number, 0, &bytes));
+    }
+    if seen.sequence > 0 && seen_hash.is_some_and(|hash| hash != seen.hash) {
+        return Err(damaged(seen.sequence, Fault::NotAsSeen));
+    }
+    Ok(found)
+}
+
+/// Reads the header of every segment.
+fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogError> {
+    let numbers = medium.segments()?;
+    let mut found = Segments {
+        used: Vec::new(),
+        torn: None,
+        last: numbers.last().copied().unwrap_or(0),
+    };
+    let mut ended = None;
+    for number in numbers {
+        let start = Start::of(&first(medium, number, HEADER as u64)?);
+        if let (Some(segment), Start::Used(_)) = (ended, start) {
+            // An unused or broken segment stands before one in use.
+            let sequence = found
+                .used
+                .last()
+                .map_or(1, |header| header.before.sequence.saturating_add(1));
+            return Err(damaged(sequence, Fault::Segment { segment }));
+        }
+        match start {
+            Start::Used(header) => {
+                if header.store != keyring.store() {
+                    return Err(ReadLogError::OtherStore(header.store));
+                }
+                let follows = found.used.last().is_none_or(|last| last.number + 1 == number);
+                if header.number != number || !follows {
+                    return Err(damaged(
+                        header.before.sequence.saturating_add(1),
+                        Fault::Segment { segment: number },
+                    ));
+                }
+                found.used.push(header);
+            }
+            Start::Blank => ended = ended.or(Some(number)),
+            Start::Broken => {
+                // Only the segment that was about to be used can have a torn header.
+                if ended.is_some() {
+                    return Err(damaged(1, Fault::Segment { segment: number }));
+                }
+                ended = Some(number);
+                found.torn = Some(number);
+            }
+            Start::UnknownFormat(format) => return Err(ReadLogError::UnknownFormat(format)),
+        }
+    }
+    Ok(found)
+}
+
+const fn damaged(sequence: u64, fault: Fault) -> ReadLogError {
+    ReadLogError::Damaged { sequence, fault }
+}
+
+/// From `offset` to the last byte that is not zero.
+fn torn_bytes(segment: u64, offset: usize, bytes: &[u8]) -> Option<Torn> {
+    let last = bytes.get(offset..)?.iter().rposition(|byte| *byte != 0)?;
+    Some(Torn {
+        segment,
+        offset: offset as u64,
+        length: last as u64 + 1,
+    })
+}
+
+/// Zeroes torn bytes durably, so that nothing of them can ever look like a record.
+pub(super) fn clear(medium: &dyn Medium, torn: &[Torn]) -> io::Result<()> {
+    static BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
+    for part in torn {
+        let mut done = 0;
+        while done < part.length {
+            let count = (part.length - done).min(BLOCK.len() as u64);
+            let zeros = BLOCK
+                .get(..usize::try_from(count).unwrap_or(0))
+                .unwrap_or_default();
+            medium.write(part.segment, part.offset + done, zeros)?;
+            done += count;
+        }
+        medium.sync(part.segment)?;
+    }
+    Ok(())
+}

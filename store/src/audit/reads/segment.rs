@@ -1,0 +1,258 @@
+//! One segment: a header, records one after another, zeros to its end.
+//!
+//! | bytes | field of the header |
+//! |---|---|
+//! | 8 | magic `SRREADS` and format 1 |
+//! | 16 | store id |
+//! | 8 | number of the segment |
+//! | 8 + 32 | the chain's end before this segment: sequence, hash |
+//! | 8 | first bytes of the SHA-256 of all before: tells a torn header from a whole one |
+//!
+//! A segment that was preallocated and not used yet is all zeros. Pure: bytes in, findings out.
+
+use sha2::{Digest, Sha256};
+
+use super::super::ReadHead;
+use super::record::{Kind, MARK, NoRecord, Record};
+use crate::codec::{Reader, Writer};
+use crate::id::StoreId;
+
+const MAGIC: [u8; 7] = *b"SRREADS";
+const FORMAT: u8 = 1;
+const CHECKED: usize = 8 + 16 + 8 + 8 + 32;
+/// Bytes of a header.
+pub(in crate::audit) const HEADER: usize = CHECKED + 8;
+
+/// The head of a segment in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) struct Header {
+    pub(in crate::audit) store: StoreId,
+    pub(in crate::audit) number: u64,
+    /// The chain's end before this segment.
+    pub(in crate::audit) before: ReadHead,
+}
+
+/// What the first bytes of a segment are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::audit) enum Start {
+    /// In use.
+    Used(Header),
+    /// Never used.
+    Blank,
+    /// Neither: torn or damaged.
+    Broken,
+    /// Written by a newer version.
+    UnknownFormat(u8),
+}
+
+impl Header {
+    pub(in crate::audit) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(HEADER);
+        w.fixed(&MAGIC)
+            .u8(FORMAT)
+            .fixed(self.store.as_bytes())
+            .u64(self.number)
+            .u64(self.before.sequence)
+            .fixed(&self.before.hash);
+        let mut bytes = w.finish().to_vec();
+        let check = check(&bytes);
+        bytes.extend_from_slice(&check);
+        bytes
+    }
+}
+
+impl Start {
+    /// Classifies the first bytes of a segment.
+    pub(in crate::audit) fn of(bytes: &[u8]) -> Self {
+        if bytes.iter().take(HEADER).all(|byte| *byte == 0) {
+            return Self::Blank;
+        }
+        let Some((covered, rest)) = bytes.split_at_checked(CHECKED) else {
+            return Self::Broken;
+        };
+        if !rest.starts_with(&check(covered)) {
+            return Self::Broken;
+        }
+        let mut r = Reader::new(covered);
+        let mut header = || -> Result<Self, crate::codec::DecodeError> {
+            if r.array()? != MAGIC {
+                return Ok(Self::Broken);
+            }
+            match r.u8()? {
+                FORMAT => {}
+                newer => return Ok(Self::UnknownFormat(newer)),
+            }
+            Ok(Self::Used(Header {
+                store: StoreId::from_bytes(r.array()?),
+                number: r.u64()?,
+                before: ReadHead {
+                    sequence: r.u64()?,
+                    hash: r.array()?,
+                },
+            }))
+        };
+        header().unwrap_or(Self::Broken)
+    }
+}
+
+fn check(covered: &[u8]) -> [u8; 8] {
+    let hash: [u8; 32] = Sha256::digest(covered).into();
+    let mut check = [0; 8];
+    check.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    check
+}
+
+/// What is wrong with a chain at one place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The record's bytes were changed, or cut off.
+    #[error("the record was changed or cut off")]
+    Changed,
+    /// Another record stands where this one must be.
+    #[error("the record is missing; the next one there is {next}")]
+    Missing {
+        /// The sequence that was found instead.
+        next: u64,
+    },
+    /// The record is whole and does not continue the one before it.
+    #[error(
+        "the record does not follow the one before it: reordered, replaced, or the one before was changed"
+    )]
+    Displaced,
+    /// The signature does not hold.
+    #[error(
+        "the signature does not hold: this record, or one since the last checkpoint, was made without the key"
+    )]
+    Signature,
+    /// The record is of a kind or format that this version does not know.
+    #[error("the record has kind or format {0}, which this version does not know; run a newer strongroom")]
+    Unknown(u8),
+    /// The mutation chain saw another record in this place.
+    #[error("the record is not the one that the mutation chain saw in this place")]
+    NotAsSeen,
+    /// A mutation record saw less of the read chain than the one before it.
+    #[error("the record saw less of the read chain than the one before it")]
+    SawLess,
+    /// The chain ends before a record that is known to have been there.
+    #[error("the chain ends here, and it once went to {known} at least")]
+    Truncated {
+        /// The last sequence that is known.
+        known: u64,
+    },
+    /// The header of the segment was changed or does not continue the segment before it.
+    #[error("segment {segment} does not continue the one before it: changed, removed or replaced")]
+    Segment {
+        /// The number of the segment.
+        segment: u64,
+    },
+    /// There is no signed checkpoint for records that are there.
+    #[error("no signed checkpoint covers the record")]
+    Unsigned,
+}
+
+/// What comes next in a segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::audit) enum Step {
+    /// The next record, in its place.
+    Record(Record),
+    /// Nothing but zeros from here on.
+    End,
+    /// No whole record, and nothing after it shows that there ever was one that had been fsynced: a torn tail.
+    Torn,
+    /// Something that no power cut leaves behind.
+    Fault(Fault),
+}
+
+/// Goes through a segment's records in order.
+#[derive(Debug)]
+pub(in crate::audit) struct Walk<'a> {
+    store: StoreId,
+    bytes: &'a [u8],
+    offset: usize,
+    at: ReadHead,
+}
+
+impl<'a> Walk<'a> {
+    /// The records of `bytes`, a segment with this header.
+    pub(in crate::audit) const fn new(bytes: &'a [u8], header: &Header) -> Self {
+        Self {
+            store: header.store,
+            bytes,
+            offset: HEADER,
+            at: header.before,
+        }
+    }
+
+    /// Where the next record begins.
+    pub(in crate::audit) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The chain's end so far.
+    pub(in crate::audit) const fn head(&self) -> ReadHead {
+        self.at
+    }
+
+    /// The next step. After anything but a record the same answer comes again.
+    pub(in crate::audit) fn step(&mut self) -> Step {
+        let rest = self.bytes.get(self.offset..).unwrap_or_default();
+        let (record, length) = match Record::decode(&self.store, rest) {
+            Ok(found) => found,
+            Err(NoRecord::UnknownKind(kind)) => return Step::Fault(Fault::Unknown(kind)),
+            Err(NoRecord::Absent) if is_zero(rest) => return Step::End,
+            Err(NoRecord::Absent | NoRecord::Broken) => {
+                return if was_fsynced(&self.store, rest, self.at.sequence + 1) {
+                    Step::Fault(Fault::Changed)
+                } else {
+                    Step::Torn
+                };
+            }
+        };
+        let next = self.at.sequence + 1;
+        let sequence = record.place.sequence;
+        // INVARIANT: only a signed gap skips numbers, and it says from which one on.
+        let skips = record.kind == Kind::Gap
+            && sequence >= next
+            && record.mark().is_some_and(|mark| mark.missing_from == next);
+        if sequence != next && !skips {
+            return Step::Fault(if sequence > next {
+                Fault::Missing { next: sequence }
+            } else {
+                Fault::Displaced
+            });
+        }
+        if record.place.previous != self.at.hash {
+            return Step::Fault(Fault::Displaced);
+        }
+        self.offset += length;
+        self.at = record.head();
+        Step::Record(record)
+    }
+}
+
+/// Whether all bytes are zero; compares blocks, since the rest of a segment is megabytes.
+fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 4_096] = [0; 4_096];
+    bytes
+        .chunks(ZEROS.len())
+        .all(|block| ZEROS.get(..block.len()) == Some(block))
+}
+
+/// Whether any whole record in `bytes` says that `sequence` had been fsynced when it was written: then no power cut can
+/// have taken it away.
+pub(in crate::audit) fn was_fsynced(store: &StoreId, bytes: &[u8], sequence: u64) -> bool {
+    let mut from = 0;
+    while let Some(rest) = bytes.get(from..)
+        && let Some(found) = rest.windows(MARK.len()).position(|window| window == MARK)
+    {
+        from += found;
+        if let Some(candidate) = bytes.get(from..)
+            && let Ok((record, _)) = Record::decode(store, candidate)
+            && record.place.synced >= sequence
+        {
+            return true;
+        }
+        from += 1;
+    }
+    false
+}

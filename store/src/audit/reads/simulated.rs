@@ -1,0 +1,209 @@
+//! A medium for tests: it knows what is durable, can lose the rest byte by byte, fill up, fail, and hold its syncs back.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::Medium;
+
+#[derive(Clone, Default, Debug)]
+struct Segment {
+    durable: Vec<u8>,
+    pending: Vec<(usize, Vec<u8>)>,
+}
+
+impl Segment {
+    fn current(&self) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        for (offset, written) in &self.pending {
+            bytes[*offset..*offset + written.len()].copy_from_slice(written);
+        }
+        bytes
+    }
+}
+
+#[derive(Default, Debug)]
+struct Facts {
+    segments: BTreeMap<u64, Segment>,
+    /// Most segments there can be.
+    room: Option<usize>,
+    fail_sync: bool,
+    fail_write: Option<io::ErrorKind>,
+    hold_syncs: bool,
+    writes: usize,
+    syncs: usize,
+}
+
+/// The medium.
+#[derive(Default, Debug)]
+pub(in crate::audit) struct Simulated {
+    facts: Mutex<Facts>,
+    released: Condvar,
+}
+
+impl Simulated {
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::audit) fn room(&self, segments: Option<usize>) {
+        self.facts().room = segments;
+    }
+
+    pub(in crate::audit) fn fail_sync(&self, fail: bool) {
+        self.facts().fail_sync = fail;
+    }
+
+    pub(in crate::audit) fn fail_write(&self, kind: Option<io::ErrorKind>) {
+        self.facts().fail_write = kind;
+    }
+
+    /// Syncs do not return until they are no longer held.
+    pub(in crate::audit) fn hold_syncs(&self, hold: bool) {
+        self.facts().hold_syncs = hold;
+        self.released.notify_all();
+    }
+
+    pub(in crate::audit) fn writes(&self) -> usize {
+        self.facts().writes
+    }
+
+    pub(in crate::audit) fn syncs(&self) -> usize {
+        self.facts().syncs
+    }
+
+    /// Bytes that a power cut may take.
+    pub(in crate::audit) fn pending_bytes(&self) -> usize {
+        let facts = self.facts();
+        let pending = facts.segments.values().flat_map(|segment| &segment.pending);
+        pending.map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// The medium after a power cut; of the pending bytes, counted in order of their writing, those stay that `keep` says.
+    pub(in crate::audit) fn after_power_cut(&self, keep: impl Fn(usize) -> bool) -> Arc<Self> {
+        let mut count = 0;
+        let mut segments = BTreeMap::new();
+        for (number, segment) in &self.facts().segments {
+            let mut durable = segment.durable.clone();
+            for (offset, bytes) in &segment.pending {
+                for (at, byte) in bytes.iter().enumerate() {
+                    if keep(count) {
+                        durable[offset + at] = *byte;
+                    }
+                    count += 1;
+                }
+            }
+            let pending = Vec::new();
+            segments.insert(*number, Segment { durable, pending });
+        }
+        Self::of(segments)
+    }
+
+    /// The medium as the operating system shows it now.
+    pub(in crate::audit) fn copy(&self) -> Arc<Self> {
+        self.after_power_cut(|_| true)
+    }
+
+    fn of(segments: BTreeMap<u64, Segment>) -> Arc<Self> {
+        Arc::new(Self {
+            facts: Mutex::new(Facts {
+                segments,
+                ..Facts::default()
+            }),
+            released: Condvar::new(),
+        })
+    }
+
+    /// All bytes of a segment, for a test that changes them.
+    pub(in crate::audit) fn bytes(&self, segment: u64) -> Vec<u8> {
+        self.facts().segments[&segment].current()
+    }
+
+    pub(in crate::audit) fn replace(&self, segment: u64, bytes: Vec<u8>) {
+        let pending = Vec::new();
+        let durable = bytes;
+        self.facts()
+            .segments
+            .insert(segment, Segment { durable, pending });
+    }
+
+    pub(in crate::audit) fn remove(&self, segment: u64) {
+        self.facts().segments.remove(&segment);
+    }
+}
+
+impl Medium for Simulated {
+    fn segments(&self) -> io::Result<Vec<u64>> {
+        Ok(self.facts().segments.keys().copied().collect())
+    }
+
+    fn create(&self, segment: u64, bytes: u64) -> io::Result<()> {
+        let mut facts = self.facts();
+        let full = facts.room.is_some_and(|room| facts.segments.len() >= room);
+        let there = facts.segments.contains_key(&segment);
+        if full && !there {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let size = usize::try_from(bytes).unwrap();
+        let segment = facts.segments.entry(segment).or_default();
+        if segment.durable.len() < size {
+            segment.durable.resize(size, 0);
+        }
+        Ok(())
+    }
+
+    fn size(&self, segment: u64) -> io::Result<u64> {
+        let facts = self.facts();
+        let segment = facts.segments.get(&segment).ok_or(io::ErrorKind::NotFound)?;
+        Ok(segment.durable.len() as u64)
+    }
+
+    fn read(&self, segment: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        let bytes = self.bytes(segment);
+        let part = bytes
+            .get(from..from + out.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn write(&self, segment: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut facts = self.facts();
+        let from = usize::try_from(offset).unwrap();
+        facts.writes += 1;
+        let failure = facts.fail_write;
+        let to = facts.segments.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        assert!(from + bytes.len() <= to.durable.len(), "written past the reserve");
+        if let Some(kind) = failure {
+            // Half of it got there, unless it was to wipe that.
+            if bytes.iter().any(|byte| *byte != 0) {
+                to.pending.push((from, bytes[..bytes.len() / 2].to_vec()));
+                return Err(kind.into());
+            }
+        }
+        to.pending.push((from, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn sync(&self, segment: u64) -> io::Result<()> {
+        let mut facts = self.facts();
+        // What is written while the sync runs is not part of it.
+        let there = facts
+            .segments
+            .get(&segment)
+            .map_or(0, |found| found.pending.len());
+        facts.syncs += 1;
+        while facts.hold_syncs {
+            facts = self.released.wait(facts).unwrap_or_else(PoisonError::into_inner);
+        }
+        if facts.fail_sync {
+            return Err(io::Error::other("simulated failure of fsync"));
+        }
+        let found = facts.segments.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        for (offset, bytes) in found.pending.drain(..there.min(found.pending.len())) {
+            found.durable[offset..offset + bytes.len()].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+}

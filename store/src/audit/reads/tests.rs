@@ -1,0 +1,556 @@
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::record::{Kind, Place, Record};
+use super::segment::{HEADER, Header, Start, Step, Walk};
+use super::simulated::Simulated;
+use super::*;
+use crate::audit::{Action, Actor, Logged, reads_after};
+use crate::crypto::RootKey;
+use crate::secret::SecretBytes;
+
+const NONE: ReadHead = ReadHead {
+    sequence: 0,
+    hash: [0; 32],
+};
+
+fn keyring_of(store: u8) -> Arc<Keyring> {
+    let root = RootKey::from_secret(&SecretBytes::new(vec![5; 32])).unwrap();
+    Arc::new(Keyring::derive(&root, StoreId::from_bytes([store; 16])))
+}
+
+fn keyring() -> Arc<Keyring> {
+    keyring_of(1)
+}
+
+fn options(seen: ReadHead) -> ReadLogOptions {
+    ReadLogOptions {
+        segment_bytes: SMALLEST_SEGMENT,
+        reserve_segments: 3,
+        ..ReadLogOptions::new(2, Timestamp::from_millis(1_000), seen)
+    }
+}
+
+fn try_open(medium: &Arc<Simulated>, seen: ReadHead) -> Result<ReadLog, ReadLogError> {
+    ReadLog::open_on(Arc::clone(medium) as Arc<dyn Medium>, keyring(), options(seen))
+}
+
+fn open(medium: &Arc<Simulated>) -> ReadLog {
+    try_open(medium, NONE).unwrap()
+}
+
+fn entry(number: u64) -> Entry {
+    let mut entry = Entry::new(
+        Timestamp::from_millis(2_000),
+        Actor::Principal("shop/checkout".into()),
+        Action::GetSecretValue,
+    );
+    entry.detail = number.to_string();
+    entry
+}
+
+fn append(log: &ReadLog, number: u64, durability: Durability) {
+    log.append(&entry(number), durability).unwrap();
+}
+
+fn all(medium: &Simulated) -> Vec<(u64, Logged)> {
+    reads_after(medium, &keyring(), 0, usize::MAX).unwrap()
+}
+
+/// The numbers of the entries, in order.
+fn numbers(medium: &Simulated) -> Vec<u64> {
+    let entries = all(medium).into_iter().filter_map(|(_, logged)| match logged {
+        Logged::Entry(entry) => Some(entry.detail.parse().unwrap()),
+        _ => None,
+    });
+    entries.collect()
+}
+
+fn gaps(medium: &Simulated) -> Vec<(u64, u64)> {
+    let gaps = all(medium)
+        .into_iter()
+        .filter_map(|(sequence, logged)| match logged {
+            Logged::Gap(from) => Some((sequence, from)),
+            _ => None,
+        });
+    gaps.collect()
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "timed out: {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_appended_is_read_back_across_segments_and_restarts() {
+    let medium = Arc::new(Simulated::default());
+    for round in 0..3_u64 {
+        let log = open(&medium);
+        for number in 0..40 {
+            append(&log, round * 40 + number, Durability::Batched);
+        }
+        log.close();
+    }
+    assert_eq!(numbers(&medium), (0..120).collect::<Vec<_>>());
+    assert_eq!(gaps(&medium), []);
+    let records = all(&medium);
+    for (index, (sequence, _)) in records.iter().enumerate() {
+        assert_eq!(*sequence, index as u64 + 1);
+    }
+    assert!(medium.segments().unwrap().len() > 4);
+    let after = reads_after(medium.as_ref(), &keyring(), 50, 7).unwrap();
+    assert_eq!(after, records[50..57]);
+}
+
+#[test]
+fn a_killed_process_loses_nothing_and_the_next_one_signs_a_gap() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    for number in 0..5 {
+        append(&log, number, Durability::Batched);
+    }
+    drop(log);
+    let last = all(&medium).last().unwrap().0;
+    open(&medium).close();
+    assert_eq!(numbers(&medium), [0, 1, 2, 3, 4]);
+    assert_eq!(gaps(&medium), [(last + 1, last + 1)]);
+}
+
+/// A log with three durable entries and three that are not, and the place up to which all was fsynced.
+fn half_synced() -> (Arc<Simulated>, ReadHead) {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    for number in 0..3 {
+        append(&log, number, Durability::Durable);
+    }
+    let fsynced = log.fsynced();
+    medium.hold_syncs(true);
+    for number in 3..6 {
+        append(&log, number, Durability::Batched);
+    }
+    let copy = Arc::new(Simulated::default());
+    let before = medium.after_power_cut(|_| false);
+    for segment in before.segments().unwrap() {
+        copy.replace(segment, before.bytes(segment));
+    }
+    let pending = medium.bytes(1);
+    let from = before.bytes(1).iter().zip(&pending).position(|(a, b)| a != b);
+    // One pending write with all that was not fsynced.
+    let from = from.unwrap();
+    let to = pending.iter().rposition(|byte| *byte != 0).unwrap();
+    copy.write(1, from as u64, &pending[from..=to]).unwrap();
+    medium.hold_syncs(false);
+    drop(log);
+    (copy, fsynced)
+}
+
+/// Opens after a power cut; what is there must be what was, up to the first lost record, and a gap must say so.
+fn recovers(cut: &Arc<Simulated>, fsynced: ReadHead, what: &str) {
+    let log = try_open(cut, fsynced).unwrap_or_else(|error| panic!("{what}: {error}"));
+    append(&log, 100, Durability::Durable);
+    log.close();
+    let mut found = numbers(cut);
+    assert_eq!(found.pop(), Some(100), "{what}");
+    assert!(found.len() >= 3, "{what}: lost an fsynced record");
+    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>(), "{what}");
+    let first_missing = 2 + found.len() as u64;
+    assert_eq!(gaps(cut), [(first_missing, first_missing)], "{what}");
+}
+
+#[test]
+fn a_power_cut_at_every_byte_loses_only_what_was_not_fsynced() {
+    let (medium, fsynced) = half_synced();
+    let pending = medium.pending_bytes();
+    assert!(pending > 450);
+    for keep in 0..=pending {
+        let cut = medium.after_power_cut(|byte| byte < keep);
+        recovers(&cut, fsynced, &format!("{keep} bytes kept"));
+    }
+}
+
+#[test]
+fn a_cut_while_recovering_recovers_again() {
+    let (medium, fsynced) = half_synced();
+    // The first pending record is torn, those after it are whole: recovery zeroes them all.
+    let torn = medium.after_power_cut(|byte| byte != 100);
+    let pending = medium.pending_bytes();
+    let whole = torn.bytes(1);
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let start = end - pending;
+    for zeroed in (0..=pending).step_by(7) {
+        for range in [start..start + zeroed, end - zeroed..end] {
+            let mut bytes = whole.clone();
+            bytes[range.clone()].fill(0);
+            let cut = torn.copy();
+            cut.replace(1, bytes);
+            recovers(&cut, fsynced, &format!("{range:?} of {start}..{end} zeroed"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_power_cut_that_keeps_any_sectors_loses_only_what_was_not_fsynced(
+        kept in proptest::collection::vec(any::<bool>(), 64),
+        sector in 1_usize..64,
+    ) {
+        let (medium, fsynced) = half_synced();
+        let cut = medium.after_power_cut(|byte| kept[byte / sector % kept.len()]);
+        recovers(&cut, fsynced, &format!("{sector} {kept:?}"));
+    }
+}
+
+#[test]
+fn durable_records_outlive_a_power_cut() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    for number in 0..30 {
+        append(&log, number, Durability::Durable);
+        let cut = medium.after_power_cut(|_| false);
+        assert_eq!(numbers(&cut), (0..=number).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_batch_is_fsynced_and_signed_without_being_asked() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    append(&log, 1, Durability::Batched);
+    wait_until("fsync", || log.fsynced().sequence >= 2);
+    wait_until("checkpoint", || {
+        all(&medium).last().unwrap().1 == Logged::Checkpoint
+    });
+    let records = all(&medium).len();
+    append(&log, 2, Durability::Durable);
+    assert_eq!(all(&medium).len(), records + 1);
+}
+
+/// Sequence and place in the segment of each record of segment 1.
+fn records_of_first_segment(medium: &Simulated) -> Vec<(u64, usize, usize)> {
+    let bytes = medium.bytes(1);
+    let Start::Used(header) = Start::of(&bytes) else {
+        panic!("segment 1 is not in use")
+    };
+    let mut walk = Walk::new(&bytes, &header);
+    let mut found = Vec::new();
+    loop {
+        let from = walk.offset();
+        match walk.step() {
+            Step::Record(record) => found.push((record.place.sequence, from, walk.offset())),
+            _ => return found,
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_middle_refuses_and_names_the_record() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    for number in 0..8 {
+        append(&log, number, Durability::Durable);
+    }
+    log.close();
+    let records = records_of_first_segment(&medium);
+    // The last one is the clean end itself: damaged, it is a torn tail.
+    for (sequence, from, to) in &records[..records.len() - 1] {
+        for at in *from..*to {
+            let copy = medium.copy();
+            let mut bytes = copy.bytes(1);
+            bytes[at] ^= 0x40;
+            copy.replace(1, bytes);
+            let error = try_open(&copy, NONE).unwrap_err();
+            assert!(
+                matches!(error, ReadLogError::Damaged { sequence: named, .. } if named == *sequence),
+                "byte {at} of record {sequence}: {error}"
+            );
+        }
+    }
+    for at in 0..HEADER {
+        let copy = medium.copy();
+        let mut bytes = copy.bytes(1);
+        bytes[at] ^= 0x40;
+        copy.replace(1, bytes);
+        assert!(try_open(&copy, NONE).is_err(), "byte {at} of the header");
+    }
+}
+
+#[test]
+fn a_full_disk_is_served_from_the_reserve_and_goes_on_when_there_is_room() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    medium.room(Some(3));
+    let mut written = 0;
+    let refused = loop {
+        match log.append(&entry(written), Durability::Batched) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1_000, "never full");
+    };
+    assert!(
+        written > 25,
+        "the reserve of three segments was not used: {written}"
+    );
+    assert!(refused.0.contains("disk is full"), "{refused}");
+    assert!(log.append(&entry(0), Durability::Durable).is_err());
+    medium.room(None);
+    append(&log, written, Durability::Durable);
+    log.close();
+    assert_eq!(numbers(&medium), (0..=written).collect::<Vec<_>>());
+    assert_eq!(gaps(&medium), []);
+}
+
+#[test]
+fn opens_on_a_full_disk_and_refuses_reads_until_there_is_room() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    medium.room(Some(3));
+    let mut written = 0;
+    while log.append(&entry(written), Durability::Batched).is_ok() {
+        written += 1;
+    }
+    log.close();
+    let log = open(&medium);
+    assert!(log.append(&entry(0), Durability::Batched).is_err());
+    medium.room(None);
+    append(&log, written, Durability::Durable);
+    assert_eq!(numbers(&medium), (0..=written).collect::<Vec<_>>());
+    assert_eq!(gaps(&medium), []);
+}
+
+#[test]
+fn a_failed_fsync_stops_reads_until_a_restart() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    append(&log, 0, Durability::Durable);
+    medium.fail_sync(true);
+    assert!(log.append(&entry(1), Durability::Durable).is_err());
+    medium.fail_sync(false);
+    let fsynced = log.fsynced();
+    let refused = log.append(&entry(2), Durability::Batched).unwrap_err();
+    assert!(refused.0.contains("restart"), "{refused}");
+    log.close();
+    assert_eq!(log.fsynced(), fsynced, "an fsync was tried again");
+    drop(log);
+    let log = open(&medium);
+    append(&log, 3, Durability::Durable);
+    assert_eq!(gaps(&medium).len(), 1);
+}
+
+#[test]
+fn a_failed_write_is_refused_and_never_half_there() {
+    for (kind, goes_on) in [(io::ErrorKind::StorageFull, true), (io::ErrorKind::Other, false)] {
+        let medium = Arc::new(Simulated::default());
+        let log = open(&medium);
+        append(&log, 0, Durability::Batched);
+        medium.fail_write(Some(kind));
+        assert!(log.append(&entry(1), Durability::Batched).is_err());
+        medium.fail_write(None);
+        assert_eq!(
+            log.append(&entry(2), Durability::Batched).is_ok(),
+            goes_on,
+            "{kind}"
+        );
+        log.close();
+        let expected: &[u64] = if goes_on { &[0, 2] } else { &[0] };
+        assert_eq!(numbers(&medium), expected);
+        drop(log);
+        open(&medium).close();
+        assert_eq!(gaps(&medium).len(), usize::from(!goes_on));
+    }
+}
+
+#[test]
+fn waiters_share_one_fsync() {
+    let medium = Arc::new(Simulated::default());
+    let log = Arc::new(open(&medium));
+    medium.hold_syncs(true);
+    let (writes, syncs) = (medium.writes(), medium.syncs());
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let log = Arc::clone(&log);
+            thread::spawn(move || append(&log, number, Durability::Durable))
+        })
+        .collect();
+    wait_until("eight records", || medium.writes() >= writes + 8);
+    medium.hold_syncs(false);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    // One for the first of them, one for all others.
+    assert!(medium.syncs() <= syncs + 2, "{} fsyncs", medium.syncs() - syncs);
+}
+
+#[test]
+fn many_threads_write_one_chain() {
+    let medium = Arc::new(Simulated::default());
+    let log = Arc::new(open(&medium));
+    let threads: Vec<_> = (0..4_u64)
+        .map(|thread| {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                for number in 0..50 {
+                    let durability = if number % 5 == 0 {
+                        Durability::Durable
+                    } else {
+                        Durability::Batched
+                    };
+                    append(&log, thread * 50 + number, durability);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    log.close();
+    let found = numbers(&medium);
+    assert_eq!(found.len(), 200);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>().len(), 200);
+}
+
+#[test]
+fn a_truncated_chain_is_refused_unless_a_person_accepts_it() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    append(&log, 0, Durability::Durable);
+    let older = medium.copy();
+    append(&log, 1, Durability::Durable);
+    append(&log, 2, Durability::Durable);
+    let seen = log.fsynced();
+    let error = try_open(&older, seen).unwrap_err();
+    assert!(
+        matches!(error, ReadLogError::Lost { found: 2, seen: 4 }),
+        "{error}"
+    );
+    let accepted = ReadLogOptions {
+        accept_loss: true,
+        ..options(seen)
+    };
+    let log = ReadLog::open_on(Arc::clone(&older) as Arc<dyn Medium>, keyring(), accepted).unwrap();
+    append(&log, 3, Durability::Durable);
+    log.close();
+    assert_eq!(numbers(&older), [0, 3]);
+    assert_eq!(
+        gaps(&older),
+        [(5, 3)],
+        "numbers that were seen are never used again"
+    );
+    try_open(&older, log.fsynced()).unwrap();
+}
+
+#[test]
+fn another_history_of_the_same_length_is_refused() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    append(&log, 0, Durability::Durable);
+    let mut seen = log.fsynced();
+    seen.hash[0] ^= 1;
+    log.close();
+    let error = try_open(&medium, seen).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReadLogError::Damaged {
+                sequence: 2,
+                fault: Fault::NotAsSeen
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_tail_forged_without_the_key_is_never_signed() {
+    let medium = Arc::new(Simulated::default());
+    let log = open(&medium);
+    append(&log, 0, Durability::Durable);
+    let head = log.fsynced();
+    drop(log);
+    let mut bytes = medium.bytes(1);
+    let end = records_of_first_segment(&medium).last().unwrap().2;
+    let place = Place {
+        epoch: 2,
+        sequence: head.sequence + 1,
+        synced: head.sequence,
+        previous: head.hash,
+    };
+    let store = StoreId::from_bytes([1; 16]);
+    let forged = Record::new(&store, Kind::Entry, place, vec![9; 90]).encode();
+    bytes[end..end + forged.len()].copy_from_slice(&forged);
+    medium.replace(1, bytes);
+    let error = try_open(&medium, head).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ReadLogError::Damaged {
+                sequence: 3,
+                fault: Fault::Signature
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn segments_of_another_store_are_refused() {
+    let medium = Arc::new(Simulated::default());
+    open(&medium).close();
+    let medium: Arc<dyn Medium> = medium;
+    let error = ReadLog::open_on(medium, keyring_of(9), options(NONE)).unwrap_err();
+    assert!(matches!(error, ReadLogError::OtherStore(_)), "{error}");
+}
+
+#[test]
+fn headers_round_trip_and_every_changed_bit_is_seen() {
+    let header = Header {
+        store: StoreId::from_bytes([3; 16]),
+        number: 4,
+        before: ReadHead {
+            sequence: 77,
+            hash: [6; 32],
+        },
+    };
+    let bytes = header.encode();
+    assert_eq!(Start::of(&bytes), Start::Used(header));
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(Start::of(&changed), Start::Broken, "bit {bit}");
+    }
+    assert_eq!(Start::of(&[0; HEADER]), Start::Blank);
+    assert_eq!(Start::of(b"short"), Start::Broken);
+}
+
+#[test]
+fn the_reserve_is_on_the_disk_before_it_is_needed() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let log = ReadLog::open(
+        dir.path(),
+        keyring(),
+        ReadLogOptions::new(1, Timestamp::from_millis(1), NONE),
+    )
+    .unwrap();
+    append(&log, 1, Durability::Durable);
+    log.close();
+    let mut reserved = 0;
+    for file in std::fs::read_dir(dir.path().join(DIRECTORY)).unwrap() {
+        let metadata = file.unwrap().metadata().unwrap();
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+        reserved += metadata.blocks() * 512;
+    }
+    assert!(reserved >= 64 * 1_024 * 1_024, "{reserved} bytes");
+    let medium = Directory::read_only(&dir.path().join(DIRECTORY));
+    assert_eq!(reads_after(&medium, &keyring(), 0, 10).unwrap().len(), 3);
+}

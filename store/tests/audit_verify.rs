@@ -1,0 +1,270 @@
+//! The audit of a whole store: what is recorded, what is refused when nothing can be, and that it verifies with the public
+//! key alone over closing, copying, restoring and tampering.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use strongroom_store::audit::{
+    self, Action, AuditUnavailable, Bad, Chain, Directory, Durability, Entry, Logged, MemoryReads, Outcome,
+    ReadChain, ReadHead, Report, reads_after,
+};
+use strongroom_store::crypto::{Keyring, PublicKey, RootKey};
+use strongroom_store::engine::{Batch, Change, Engine, RedbEngine, RedbOptions, Table};
+use strongroom_store::id::SecretId;
+use strongroom_store::seal::SealFile;
+use strongroom_store::vault::*;
+use support::*;
+
+fn keyring(dir: &Path) -> Keyring {
+    let seal = SealFile::load(dir).unwrap();
+    let root: RootKey = seal.unlock(&slot()).unwrap();
+    Keyring::derive(&root, seal.store())
+}
+
+fn public_key(dir: &Path) -> PublicKey {
+    keyring(dir).public_key()
+}
+
+fn report(dir: &Path) -> Report {
+    audit::verify(dir, &public_key(dir)).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// A closed store with reads, refusals and changes in both chains, over two runs.
+fn used() -> (tempfile::TempDir, std::path::PathBuf) {
+    let mut f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    for run in 0..2 {
+        for number in 0..3 {
+            f.current(secret).unwrap();
+            f.put(secret, &format!("v{run}-{number}"), "next", &[]).unwrap();
+        }
+        f.store.run(RecordCheckpoint, meta()).unwrap();
+        f = f.reopen();
+    }
+    f.store.close();
+    (f.keep, f.dir)
+}
+
+#[test]
+fn a_store_and_a_copy_of_it_verify_with_the_public_key_alone() {
+    let (keep, dir) = used();
+    let found = report(&dir);
+    assert!(found.is_sound() && found.clean_end, "{found}");
+    assert_eq!(found.mutations.last, found.mutations.signed);
+    assert_eq!(found.reads.last, found.reads.signed);
+    assert_eq!(found.gaps, []);
+    let elsewhere = keep.path().join("copy");
+    copy(&dir, &elsewhere);
+    assert_eq!(report(&elsewhere), found);
+    let text = public_key(&dir).to_string();
+    assert_eq!(audit::verify(&elsewhere, &text.parse().unwrap()).unwrap(), found);
+}
+
+#[test]
+fn reads_and_refusals_are_on_record_with_who_and_what() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    f.current(secret).unwrap();
+    assert_eq!(
+        get(&f.store, secret, Some("no-such"), None).unwrap_err().code(),
+        "VersionNotFound"
+    );
+    let unknown = SecretId::generate().unwrap();
+    f.current(unknown).unwrap_err();
+    f.put(unknown, "v2", "x", &[]).unwrap_err();
+    f.store.close();
+    let reads = Directory::read_only(&f.dir.join(audit::DIRECTORY));
+    let entries: Vec<Entry> = reads_after(&reads, &keyring(&f.dir), 0, usize::MAX)
+        .unwrap()
+        .into_iter()
+        .filter_map(|(_, logged)| match logged {
+            Logged::Entry(entry) => Some(*entry),
+            _ => None,
+        })
+        .collect();
+    let told: Vec<(Action, bool, Option<SecretId>)> = entries
+        .iter()
+        .map(|entry| (entry.action, entry.outcome == Outcome::Done, entry.secret_id))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Action::GetSecretValue, true, Some(secret)),
+            (Action::GetSecretValue, false, Some(secret)),
+            (Action::GetSecretValue, false, Some(unknown)),
+            (Action::PutSecretValue, false, Some(unknown)),
+        ]
+    );
+    assert_eq!(
+        entries[0].secret.as_ref().map(|name| name.as_str()),
+        Some("checkout-db")
+    );
+    assert_eq!(
+        entries[0].namespace.as_ref().map(|name| name.as_str()),
+        Some("shop")
+    );
+    assert_eq!(entries[1].outcome, Outcome::Refused("VersionNotFound".to_owned()));
+}
+
+#[test]
+fn a_restored_store_verifies_and_goes_on() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    let mut f = f.reopen();
+    for _ in 0..3 {
+        f.current(secret).unwrap();
+    }
+    f.store.run(RecordCheckpoint, meta()).unwrap();
+    f = f.reopen();
+    f.put(secret, "v2", "second", &[]).unwrap();
+    let mut stream = Vec::new();
+    f.store.backup(&mut stream).unwrap();
+    let place = f.keep.path().join("restored");
+    let options = RestoreOptions {
+        dir: &place,
+        secret: &slot(),
+        accept_namespaces: false,
+        meta: meta(),
+    };
+    restore(&options, &mut stream.as_slice()).unwrap();
+    let found = report(&place);
+    assert!(found.is_sound(), "{found}");
+    assert_eq!(found.gaps.len(), 1, "the reads of the past are not in a backup");
+    let store = open(&place);
+    assert_eq!(get(&store, secret, None, None).unwrap(), "second");
+    put(&store, secret, "v3", "third", &[]).unwrap();
+    let told = store.mutations_after(0, 1_000).unwrap();
+    let sequences: Vec<u64> = told.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(sequences, (1..=told.len() as u64).collect::<Vec<_>>());
+    store.close();
+    drop(store);
+    let found = report(&place);
+    assert!(found.is_sound(), "{found}");
+    assert_eq!(found.mutations.last, told.len() as u64);
+}
+
+/// The named bad record after `change` was done to a record of the mutation chain in the store file.
+fn after_change(dir: &Path, change: impl FnOnce(&mut Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Change>) -> Option<Bad> {
+    let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
+    let mut records = engine
+        .snapshot()
+        .unwrap()
+        .scan(Table::Audit, &[], None, usize::MAX)
+        .unwrap();
+    let changes = change(&mut records);
+    engine
+        .commit(&Batch {
+            changes,
+            ..Batch::default()
+        })
+        .unwrap();
+    drop(engine);
+    report(dir).bad
+}
+
+#[test]
+fn a_mutation_record_changed_or_removed_in_the_store_file_is_named_and_the_store_does_not_open() {
+    let (keep, dir) = used();
+    for (number, remove) in [(2, true), (4, false), (6, true), (7, false)] {
+        let place = keep.path().join(format!("{number}-{remove}"));
+        copy(&dir, &place);
+        let bad = after_change(&place, |records| {
+            let (key, mut value) = records[number - 1].clone();
+            value[80] ^= 1;
+            let table = Table::Audit;
+            vec![if remove {
+                Change::Delete { table, key }
+            } else {
+                Change::Put { table, key, value }
+            }]
+        });
+        let named = bad.map(|bad| (bad.chain, bad.sequence));
+        assert_eq!(named, Some((Chain::Mutations, number as u64)));
+        assert!(try_open(&place, AnchorRule::Absent).is_err());
+    }
+}
+
+#[test]
+fn a_store_whose_read_log_was_taken_away_opens_only_when_a_person_accepts_it() {
+    let (_keep, dir) = used();
+    fs::remove_dir_all(dir.join(audit::DIRECTORY)).unwrap();
+    let bad = report(&dir).bad.unwrap();
+    assert_eq!((bad.chain, bad.sequence), (Chain::Reads, 1));
+    let error = try_open(&dir, AnchorRule::Absent).unwrap_err().to_string();
+    assert!(error.contains("--accept-rollback"), "{error}");
+    try_open(&dir, AnchorRule::Accept).unwrap().close();
+    let found = report(&dir);
+    assert!(found.is_sound() && found.gaps.len() == 1, "{found}");
+    open(&dir).close();
+}
+
+/// A read chain that can be told to refuse.
+#[derive(Default)]
+struct Refusing {
+    reads: MemoryReads,
+    refuses: AtomicBool,
+}
+
+impl ReadChain for Refusing {
+    fn append(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(AuditUnavailable("told to refuse".to_owned()));
+        }
+        self.reads.append(entry, durability)
+    }
+
+    fn fsynced(&self) -> ReadHead {
+        self.reads.fsynced()
+    }
+
+    fn close(&self) {
+        self.reads.close();
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_returned() {
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("store");
+    prepare(&dir);
+    let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
+    let reads = Arc::new(Refusing::default());
+    let chain: Arc<dyn ReadChain> = Arc::clone(&reads) as Arc<dyn ReadChain>;
+    let store = Store::on_engine(Box::new(engine), keyring(&dir), 1, chain).unwrap();
+    let namespace = bind(&store, "shop", "uid-1");
+    let secret = create(&store, namespace, "checkout-db", "first");
+    reads.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(
+        get(&store, secret, None, None).unwrap_err().code(),
+        "AuditUnavailable"
+    );
+    let unknown = SecretId::generate().unwrap();
+    assert_eq!(
+        get(&store, unknown, None, None).unwrap_err().code(),
+        "AuditUnavailable"
+    );
+    assert_eq!(
+        put(&store, unknown, "v2", "x", &[]).unwrap_err().code(),
+        "AuditUnavailable"
+    );
+    // A change has its record in its own commit.
+    put(&store, secret, "v2", "second", &[]).unwrap();
+    reads.refuses.store(false, Ordering::SeqCst);
+    assert_eq!(get(&store, secret, None, None).unwrap(), "second");
+}
