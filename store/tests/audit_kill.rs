@@ -2,6 +2,11 @@
 //! verify as the kill left them, and the next start says where records may be missing.
 //!
 //! `STRONGROOM_KILL_ROUNDS` sets the number of kills, 6 if unset.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot set up must stop"
+)]
 
 mod support;
 
