@@ -7,6 +7,9 @@ mod apply;
 mod confirmation;
 mod observe;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -163,7 +163,7 @@ async fn ensure<S: SecretStore>(
             (version, &opened)
         }
     };
-    let (cause, value, trigger) = match why {
+    let (cause, value, rotation) = match why {
         Why::KeysMissing => {
             let cause = Cause::Spec {
                 uid: identity.uid.clone(),
@@ -212,7 +212,7 @@ async fn ensure<S: SecretStore>(
         version: cause.version_id(view.id.as_bytes()),
         value,
         base: base.to_owned(),
-        rotation: trigger,
+        rotation: rotation.map(|rotation| (rotation, now)),
     };
     Ok(ctx.store.ensure(new).await?)
 }

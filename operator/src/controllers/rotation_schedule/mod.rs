@@ -4,6 +4,9 @@
 mod coverage;
 mod status;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -112,8 +112,8 @@ pub(crate) struct NewVersion {
     pub(crate) value: Value,
     /// The version that must still be current, because the value was made from it.
     pub(crate) base: String,
-    /// This is a rotation.
-    pub(crate) rotation: Option<Rotation>,
+    /// This is a rotation, done at this time: the next one counts from it.
+    pub(crate) rotation: Option<(Rotation, Timestamp)>,
 }
 
 /// Why a rotation.

@@ -225,14 +225,13 @@ impl SecretStore for Store {
     }
 
     async fn ensure(&self, new: NewVersion) -> Result<(), StoreFailure> {
-        let now = StoreTime::from_millis(Timestamp::now().as_millisecond());
         let command = EnsureVersion {
             secret: new.secret,
             version: VersionId::new(&new.version)?,
             value: new.value,
             base: Some(VersionId::new(&new.base)?),
-            rotation: new.rotation.map(|rotation| RotationMark {
-                at: now,
+            rotation: new.rotation.map(|(rotation, at)| RotationMark {
+                at: StoreTime::from_millis(at.as_millisecond()),
                 trigger: match rotation {
                     Rotation::Scheduled => None,
                     Rotation::Asked(text) => Some(text),

@@ -1,0 +1,262 @@
+//! Schedules as named scenarios: which secrets they rotate, when, and what they say.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use strongroom_crds::v1alpha1::RotationSchedule;
+
+use super::reconcile_at;
+use crate::controllers::kept::Kept;
+use crate::controllers::testing::{NS, World, generated, says};
+
+fn path(name: &str) -> String {
+    format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/rotationschedules/{name}")
+}
+
+/// Applies a schedule, and the watch says so.
+fn schedule(world: &World, name: &str, spec: Json) -> Kept<RotationSchedule> {
+    schedule_with(world, name, spec, json!({}))
+}
+
+fn schedule_with(world: &World, name: &str, spec: Json, annotations: Json) -> Kept<RotationSchedule> {
+    let written = world.api.put(
+        &path(name),
+        json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule", "spec": spec,
+            "metadata": {"name": name, "namespace": NS, "generation": 1, "uid": format!("uid-{name}"), "annotations": annotations},
+        }),
+    );
+    let kept: Kept<RotationSchedule> = serde_json::from_value(written).unwrap();
+    world
+        .ctx
+        .cluster
+        .saw_schedule(NS, name, Arc::new(kept.parse().unwrap()));
+    kept
+}
+
+fn every(days: u32, secrets: Json) -> Json {
+    json!({"secrets": secrets, "schedule": {"every": format!("{days}d")}, "rotator": {"generate": {}}})
+}
+
+fn named(names: &[&str]) -> Json {
+    json!({"names": names})
+}
+
+/// The real time, by which the store dates what it makes, and so many days.
+fn in_days(days: i64) -> Timestamp {
+    Timestamp::now()
+        .checked_add(SignedDuration::from_hours(24 * days))
+        .unwrap()
+}
+
+fn ready(world: &World, name: &str) -> (String, String) {
+    let status = &world.api.get(&path(name)).unwrap()["status"];
+    let conditions = status["conditions"].as_array().unwrap();
+    let found = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Ready")
+        .unwrap();
+    says(
+        found["status"].as_str().unwrap(),
+        found["reason"].as_str().unwrap(),
+    )
+}
+
+async fn versions(world: &World, name: &str) -> usize {
+    world.view(name).await.unwrap().versions.len()
+}
+
+#[tokio::test]
+async fn what_is_due_is_rotated_once() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    schedule(&world, "monthly", every(30, named(&["db"])));
+    world.reconcile("db").await;
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("Unknown", "RotationPending")
+    );
+    assert!(world.status("db")["nextRotation"].is_string());
+    assert_eq!(world.status("db")["rotationSchedule"], "monthly");
+    let before = world.api.secret_key("db", "password");
+    world.reconcile_at("db", in_days(29)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 1);
+    world.reconcile_at("db", in_days(31)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 2);
+    assert_ne!(world.api.secret_key("db", "password"), before);
+    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+    let current = world.status("db")["stages"]["Current"].clone();
+    assert_eq!(world.status("db")["nativeSecret"]["versionId"], current);
+    // The next one counts from this one.
+    world.reconcile_at("db", in_days(60)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 2);
+    world.reconcile_at("db", in_days(62)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 3);
+}
+
+#[tokio::test]
+async fn only_the_named_keys_are_made_again() {
+    let mut world = World::new();
+    let mut spec = generated("db");
+    spec["source"]["generate"]["keys"] =
+        json!({"password": {"password": {}}, "token": {"uuid": {}}, "user": {"literal": "app"}});
+    world.apply("db", spec);
+    let mut rotation = every(1, named(&["db"]));
+    rotation["rotator"]["generate"] = json!({"keys": ["token"]});
+    schedule(&world, "daily", rotation);
+    world.reconcile("db").await;
+    let (password, token) = (
+        world.api.secret_key("db", "password"),
+        world.api.secret_key("db", "token"),
+    );
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    assert_eq!(world.api.secret_key("db", "password"), password);
+    assert_ne!(world.api.secret_key("db", "token"), token);
+    assert_eq!(world.api.secret_key("db", "user").unwrap(), b"app");
+}
+
+#[tokio::test]
+async fn two_equal_claims_rotate_nothing_and_both_say_so() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let one = schedule(&world, "one", every(1, named(&["db"])));
+    let two = schedule(&world, "two", every(2, named(&["db"])));
+    world.reconcile_at("db", in_days(9)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("False", "ScheduleConflict")
+    );
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    for (name, kept) in [("one", one), ("two", two)] {
+        reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+        assert_eq!(ready(&world, name), says("False", "ScheduleConflict"));
+    }
+}
+
+#[tokio::test]
+async fn naming_beats_selecting() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let wide = schedule(&world, "wide", every(1, json!({"selector": {}})));
+    let own = schedule(&world, "own", every(30, named(&["db"])));
+    world.reconcile_at("db", in_days(9)).await.unwrap();
+    assert_eq!(world.status("db")["rotationSchedule"], "own");
+    assert_eq!(versions(&world, "db").await, 1);
+    reconcile_at(&own, &world.ctx, in_days(9)).await.unwrap();
+    assert_eq!(ready(&world, "own"), says("True", "Ready"));
+    assert_eq!(world.api.get(&path("own")).unwrap()["status"]["selected"], 1);
+    reconcile_at(&wide, &world.ctx, in_days(9)).await.unwrap();
+    assert_eq!(ready(&world, "wide"), says("False", "NothingSelected"));
+}
+
+#[tokio::test]
+async fn what_cannot_rotate_says_why() {
+    let mut world = World::new();
+    world.api.put(
+        &format!("{}/old", crate::controllers::testing::SECRETS),
+        json!({"metadata": {"name": "old"}, "data": {"a": "YQ=="}}),
+    );
+    world.apply(
+        "imported",
+        json!({"source": {"import": {"secretRef": {"name": "old"}}}}),
+    );
+    world.apply(
+        "literal",
+        json!({"source": {"generate": {"keys": {"a": {"literal": "b"}}}}}),
+    );
+    let names = ["imported", "literal"];
+    let kept = schedule(
+        &world,
+        "daily",
+        every(1, named(&["imported", "literal", "absent"])),
+    );
+    for name in names {
+        world.reconcile(name).await;
+        world.reconcile_at(name, in_days(9)).await.unwrap();
+        assert_eq!(versions(&world, name).await, 1);
+        assert_eq!(
+            world.condition(name, "Rotated").unwrap(),
+            says("False", "NothingToRotate"),
+            "{name}"
+        );
+    }
+    reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+    let status = world.api.get(&path("daily")).unwrap()["status"].clone();
+    assert_eq!(ready(&world, "daily"), says("False", "NothingToRotate"));
+    let reasons: Vec<&str> = status["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["NothingSelected", "NothingToRotate", "NothingToRotate"]);
+}
+
+#[tokio::test]
+async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut spec = every(1, named(&["db"]));
+    spec["suspend"] = json!(true);
+    let kept = schedule_with(
+        &world,
+        "daily",
+        spec,
+        json!({"strongroom.dev/rotate-now": "word"}),
+    );
+    world.reconcile_at("db", in_days(9)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("Unknown", "Suspended")
+    );
+    reconcile_at(&kept, &world.ctx, in_days(9)).await.unwrap();
+    assert_eq!(ready(&world, "daily"), says("True", "Suspended"));
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_asked_rotates_each_of_its_secrets_once() {
+    let mut world = World::new();
+    for name in ["one", "two"] {
+        world.apply(name, generated(name));
+        world.reconcile(name).await;
+    }
+    schedule_with(
+        &world,
+        "all",
+        every(30, json!({"selector": {}})),
+        json!({"strongroom.dev/rotate-now": "word"}),
+    );
+    for name in ["one", "two", "one", "two"] {
+        world.reconcile(name).await;
+    }
+    assert_eq!(
+        (versions(&world, "one").await, versions(&world, "two").await),
+        (2, 2)
+    );
+    // What is made afterwards is new enough.
+    world.apply("three", generated("three"));
+    world.reconcile("three").await;
+    world.reconcile("three").await;
+    assert_eq!(versions(&world, "three").await, 1);
+}
+
+#[tokio::test]
+async fn a_schedule_without_meaning_says_so_on_both_sides() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let mut spec = every(1, named(&["db"]));
+    spec["schedule"] = json!({"cron": "0 3 * * *", "timeZone": "Mars/Olympus"});
+    let kept = schedule(&world, "odd", spec);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("False", "ScheduleInvalid")
+    );
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "odd"), says("False", "ScheduleInvalid"));
+}
