@@ -1,0 +1,80 @@
+//! One Event to the API server, and what its answer means.
+
+use std::time::Duration;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+/// How long one request may take. The client's own retries are part of it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of an Event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// The API server has it.
+    Delivered,
+    /// It will never have it, and why.
+    Skipped(&'static str),
+    /// It answered with a failure that may be about this Event alone: some more attempts.
+    Again(&'static str),
+    /// It did not answer, or has no time: as many attempts as it takes.
+    Later(&'static str),
+}
+
+/// Brings the Event there. What is there already gets the new count; everything else of it is the same.
+pub(crate) async fn deliver(client: &Client, event: &Event) -> Fate {
+    match tokio::time::timeout(PATIENCE, write(client, event)).await {
+        Ok(Ok(())) => Fate::Delivered,
+        Ok(Err(error)) => {
+            let fate = fate_of(&error);
+            tracing::debug!(%error, ?fate, "the API server did not take an Event");
+            fate
+        }
+        Err(_) => Fate::Later("timeout"),
+    }
+}
+
+async fn write(client: &Client, event: &Event) -> Result<(), kube::Error> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+    let name = event.metadata.name.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    if let Some(series) = &event.series {
+        let patch = Patch::Merge(json!({ "series": series }));
+        match api.patch(name, &PatchParams::default(), &patch).await {
+            Ok(_) => return Ok(()),
+            // The first one has expired, or never came there.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match api.create(&PostParams::default(), event).await {
+        Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+/// What a failure means for the Event.
+pub(crate) fn fate_of(error: &kube::Error) -> Fate {
+    let kube::Error::Api(answer) = error else {
+        return Fate::Later("unreachable");
+    };
+    let terminating = answer.details.as_ref().is_some_and(|details| {
+        details
+            .causes
+            .iter()
+            .any(|cause| cause.reason == "NamespaceTerminating")
+    });
+    match answer.code {
+        _ if terminating => Fate::Skipped("namespace-terminating"),
+        404 => Fate::Skipped("namespace-gone"),
+        401 => Fate::Later("unauthorized"),
+        429 | 503 | 504 => Fate::Later("overloaded"),
+        // A missing right, a quota or a webhook of one namespace: it may heal, and must not hold up all others for good.
+        403 => Fate::Again("forbidden"),
+        408 | 409 => Fate::Again("conflict"),
+        400..=499 => Fate::Skipped("invalid"),
+        _ => Fate::Again("server-error"),
+    }
+}

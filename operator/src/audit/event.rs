@@ -1,0 +1,129 @@
+//! The Event of a series. A pure function: the same series of the same store is the same Event.
+
+use data_encoding::HEXLOWER;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::{Event, EventSeries};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Resource;
+use sha2::{Digest, Sha256};
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_store::id::StoreId;
+use strongroom_store::time::Timestamp;
+
+use super::series::Series;
+use super::telling::Reason;
+
+/// Who reports, as `kubectl get events` shows it.
+const CONTROLLER: &str = "strongroom";
+
+/// On an Event: the number of its first record in the mutation chain.
+const RECORD: &str = "strongroom.dev/audit-record";
+
+/// Where Events about objects without a namespace live.
+const CLUSTER_SCOPED: &str = "default";
+
+/// The object that an Event is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Regarding {
+    /// A ManagedSecret.
+    ManagedSecret {
+        namespace: String,
+        name: String,
+        /// Absent where the store no longer knows it.
+        uid: Option<String>,
+    },
+    /// A Namespace.
+    Namespace { name: String, uid: Option<String> },
+}
+
+impl Regarding {
+    /// The namespace that the Event lives in.
+    pub(crate) fn event_namespace(&self) -> &str {
+        match self {
+            Self::ManagedSecret { namespace, .. } => namespace,
+            Self::Namespace { .. } => CLUSTER_SCOPED,
+        }
+    }
+
+    fn reference(&self) -> ObjectReference {
+        match self {
+            Self::ManagedSecret { namespace, name, uid } => ObjectReference {
+                api_version: Some(ManagedSecret::api_version(&()).into_owned()),
+                kind: Some(ManagedSecret::kind(&()).into_owned()),
+                namespace: Some(namespace.clone()),
+                name: Some(name.clone()),
+                uid: uid.clone(),
+                ..ObjectReference::default()
+            },
+            Self::Namespace { name, uid } => ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Namespace".to_owned()),
+                name: Some(name.clone()),
+                uid: uid.clone(),
+                ..ObjectReference::default()
+            },
+        }
+    }
+}
+
+/// The Event that a series comes to.
+pub(crate) fn event(store: &StoreId, series: &Series, regarding: &Regarding, instance: &str) -> Event {
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name(store, series)),
+            namespace: Some(regarding.event_namespace().to_owned()),
+            annotations: Some([(RECORD.to_owned(), series.sequence.to_string())].into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(kind(series.telling.reason).to_owned()),
+        reason: Some(series.telling.reason.name().to_owned()),
+        action: Some(series.first.action.name().to_owned()),
+        note: Some(series.telling.note.clone()),
+        event_time: Some(micro_time(series.first.time)),
+        regarding: Some(regarding.reference()),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        series: repeated(series),
+        ..Event::default()
+    }
+}
+
+/// How often it happened; the API allows this only from two on.
+pub(crate) fn repeated(series: &Series) -> Option<EventSeries> {
+    (series.count > 1).then(|| EventSeries {
+        count: series.count,
+        last_observed_time: micro_time(series.last),
+    })
+}
+
+/// A restored store may give a number a second time, to another record; so the name covers the record, not its number alone.
+pub(crate) fn name(store: &StoreId, series: &Series) -> String {
+    let digest = Sha256::new()
+        .chain_update(b"sr/event/1")
+        .chain_update(store.as_bytes())
+        .chain_update(series.sequence.to_be_bytes())
+        .chain_update(&*series.first.encode())
+        .finalize();
+    let short = digest.get(..16).unwrap_or_default();
+    format!("strongroom-{}", HEXLOWER.encode(short))
+}
+
+const fn kind(reason: Reason) -> &'static str {
+    match reason {
+        Reason::SecretCreated
+        | Reason::VersionCreated
+        | Reason::Rotated
+        | Reason::SecretUpdated
+        | Reason::StageChanged
+        | Reason::Restored
+        | Reason::Rebound
+        | Reason::NativeSecretWritten
+        | Reason::NamespaceAccepted => "Normal",
+        // What a person may have to look at, while there is time.
+        Reason::RecoveryWindowOpened | Reason::NativeSecretReleased | Reason::Purged => "Warning",
+    }
+}
+
+fn micro_time(time: Timestamp) -> MicroTime {
+    MicroTime(jiff::Timestamp::from_millisecond(time.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+}

@@ -1,0 +1,77 @@
+//! Numbers about the Events, for Prometheus.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counters and gauges of the sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    delivered: Family<ReasonLabel, Counter>,
+    skipped: Family<CauseLabel, Counter>,
+    retries: Counter,
+    lag_records: Gauge,
+    lag_seconds: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+impl Metrics {
+    /// The metrics, known to `registry`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "audit_events",
+            "Events that the API server has, by reason",
+            metrics.delivered.clone(),
+        );
+        registry.register(
+            "audit_events_skipped",
+            "Events given up, by cause",
+            metrics.skipped.clone(),
+        );
+        registry.register(
+            "audit_event_retries",
+            "Rounds of Events that have to be sent again",
+            metrics.retries.clone(),
+        );
+        registry.register(
+            "audit_lag_records",
+            "Records of the mutation chain that are not yet told as Events",
+            metrics.lag_records.clone(),
+        );
+        registry.register(
+            "audit_lag_seconds",
+            "Age of the oldest record of the mutation chain that is not yet told as an Event",
+            metrics.lag_seconds.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn delivered(&self, reason: &'static str) {
+        self.delivered.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(super) fn skipped(&self, cause: &'static str) {
+        self.skipped.get_or_create(&CauseLabel { cause }).inc();
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    pub(super) fn lag(&self, records: u64, seconds: u64) {
+        self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.lag_seconds.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+}

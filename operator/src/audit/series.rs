@@ -1,0 +1,58 @@
+//! Records that say the same become one Event with a count.
+//!
+//! The chain is cut into blocks of [`BLOCK`] numbers, and only records of one block are put together. So a series follows from
+//! the chain alone: whoever reads a block again, after a restart or with more records in it, finds the same series with the
+//! same first record.
+
+use strongroom_store::audit::Entry;
+use strongroom_store::time::Timestamp;
+
+use super::telling::{Telling, tell};
+
+/// Numbers in one block.
+pub(crate) const BLOCK: usize = 256;
+
+/// The place before the block that the record after `place` is in.
+pub(crate) const fn block_before(place: u64) -> u64 {
+    place - place % BLOCK as u64
+}
+
+/// Records of one block that say the same.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Series {
+    pub(crate) telling: Telling,
+    /// Number of the first record.
+    pub(crate) sequence: u64,
+    /// The first record.
+    pub(crate) first: Entry,
+    /// Number of the last record.
+    pub(crate) last_sequence: u64,
+    /// When the last one was.
+    pub(crate) last: Timestamp,
+    /// How many there are.
+    pub(crate) count: i32,
+}
+
+/// The series of a block's records, in the order of their first ones.
+pub(crate) fn series(records: Vec<(u64, Entry)>) -> Vec<Series> {
+    let mut all: Vec<Series> = Vec::new();
+    for (sequence, entry) in records {
+        let Some(telling) = tell(&entry) else { continue };
+        match all.iter_mut().find(|known| known.telling == telling) {
+            Some(known) => {
+                known.count = known.count.saturating_add(1);
+                known.last_sequence = sequence;
+                known.last = entry.time;
+            }
+            None => all.push(Series {
+                telling,
+                sequence,
+                last_sequence: sequence,
+                last: entry.time,
+                first: entry,
+                count: 1,
+            }),
+        }
+    }
+    all
+}

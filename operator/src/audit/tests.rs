@@ -1,0 +1,445 @@
+//! The sink against a scripted API server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use strongroom_store::audit::{Action, Actor, Entry};
+use strongroom_store::id::{SecretId, StoreId};
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{
+    BindMaterialized, DeleteSecret, Deletion, Materialized, PurgeSecret, PutValue, RestoreSecret,
+};
+use tokio::sync::watch;
+
+use super::delivery::{Fate, fate_of};
+use super::event::{Regarding, event, name};
+use super::series::{BLOCK, block_before, series};
+use super::telling::{Reason, tell};
+use super::{EventSink, Metrics};
+use crate::fixture::{Fixture, NOW, meta, value, version};
+
+fn entry(action: Action, secret: u8) -> Entry {
+    let mut entry = Entry::new(NOW, Actor::System, action);
+    entry.namespace = Some("shop".parse().unwrap());
+    entry.secret = Some("db".parse().unwrap());
+    entry.secret_id = Some(SecretId::from_bytes([secret; 16]));
+    entry
+}
+
+#[test]
+fn every_action_has_its_reason_or_none() {
+    let told: Vec<(&str, &str)> = Action::ALL
+        .iter()
+        .filter_map(|action| Some((action.name(), tell(&entry(*action, 1))?.reason.name())))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("CreateSecret", "SecretCreated"),
+            ("PutSecretValue", "VersionCreated"),
+            ("RotateSecret", "Rotated"),
+            ("UpdateSecret", "SecretUpdated"),
+            ("UpdateSecretVersionStage", "StageChanged"),
+            ("DeleteSecret", "Purged"),
+            ("RestoreSecret", "Restored"),
+            ("PurgeSecret", "Purged"),
+            ("AcceptNamespace", "NamespaceAccepted"),
+            ("BindObject", "Rebound"),
+            ("BindMaterialized", "NativeSecretReleased"),
+        ]
+    );
+}
+
+#[test]
+fn refusals_and_records_about_nothing_are_not_told() {
+    let mut refused = entry(Action::PutSecretValue, 1);
+    refused.outcome = strongroom_store::audit::Outcome::Refused("KeyDisabled".into());
+    assert_eq!(tell(&refused), None);
+    assert_eq!(tell(&Entry::new(NOW, Actor::System, Action::CreateSecret)), None);
+}
+
+#[test]
+fn records_that_say_the_same_become_one_event() {
+    let mut other = entry(Action::UpdateSecret, 2);
+    other.time = NOW.plus(Duration::from_secs(1));
+    let mut later = entry(Action::UpdateSecret, 1);
+    later.time = NOW.plus(Duration::from_secs(2));
+    let all = series(vec![
+        (5, entry(Action::UpdateSecret, 1)),
+        (6, other),
+        (7, Entry::new(NOW, Actor::System, Action::Checkpoint)),
+        (8, later.clone()),
+    ]);
+    let seen: Vec<_> = all
+        .iter()
+        .map(|s| (s.sequence, s.last_sequence, s.count, s.last))
+        .collect();
+    assert_eq!(
+        seen,
+        [(5, 8, 2, later.time), (6, 6, 1, NOW.plus(Duration::from_secs(1)))]
+    );
+}
+
+#[test]
+fn blocks_do_not_overlap() {
+    let block = BLOCK as u64;
+    for (place, before) in [(0, 0), (1, 0), (block - 1, 0), (block, block), (block + 1, block)] {
+        assert_eq!(block_before(place), before, "{place}");
+    }
+}
+
+#[test]
+fn an_event_is_what_the_api_demands_of_one() {
+    let store = StoreId::from_bytes([9; 16]);
+    let regarding = Regarding::ManagedSecret {
+        namespace: "shop".into(),
+        name: "db".into(),
+        uid: Some("uid-db".into()),
+    };
+    let mut rotated = entry(Action::RotateSecret, 1);
+    rotated.version = Some(version("v-k3m9"));
+    let one = series(vec![(41, rotated.clone())]).remove(0);
+    let single = serde_json::to_value(event(&store, &one, &regarding, "strongroom-0")).unwrap();
+    assert_eq!(
+        single,
+        json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {
+                "name": name(&store, &one), "namespace": "shop",
+                "annotations": {"strongroom.dev/audit-record": "41"},
+            },
+            "type": "Normal", "reason": "Rotated", "action": "RotateSecret",
+            "note": "rotated; version `v-k3m9` was made",
+            "eventTime": "2026-11-23T20:22:00.000000Z",
+            "regarding": {
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+                "namespace": "shop", "name": "db", "uid": "uid-db",
+            },
+            "reportingController": "strongroom", "reportingInstance": "strongroom-0",
+        })
+    );
+    let two = series(vec![(41, rotated.clone()), (42, rotated)]).remove(0);
+    assert_eq!(name(&store, &two), name(&store, &one));
+    let repeated = serde_json::to_value(event(&store, &two, &regarding, "strongroom-0")).unwrap();
+    assert_eq!(
+        repeated["series"],
+        json!({"count": 2, "lastObservedTime": "2026-11-23T20:22:00.000000Z"})
+    );
+    assert_ne!(
+        name(&StoreId::from_bytes([8; 16]), &one),
+        name(&store, &one),
+        "another store's record of the same number is another Event"
+    );
+}
+
+#[test]
+fn answers_mean_what_they_mean() {
+    let answer = |code, reason: &str| {
+        kube::Error::Api(kube::core::Status::failure("no", reason).with_code(code).boxed())
+    };
+    for (code, reason, fate) in [
+        (404, "NotFound", Fate::Skipped("namespace-gone")),
+        (422, "Invalid", Fate::Skipped("invalid")),
+        (403, "Forbidden", Fate::Again("forbidden")),
+        (409, "Conflict", Fate::Again("conflict")),
+        (500, "InternalError", Fate::Again("server-error")),
+        (401, "Unauthorized", Fate::Later("unauthorized")),
+        (429, "TooManyRequests", Fate::Later("overloaded")),
+        (503, "ServiceUnavailable", Fate::Later("overloaded")),
+    ] {
+        assert_eq!(fate_of(&answer(code, reason)), fate, "{code}");
+    }
+    let terminating: kube::core::Status = serde_json::from_value(json!({
+        "status": "Failure", "code": 403, "reason": "Forbidden", "message": "",
+        "details": {"causes": [{"reason": "NamespaceTerminating", "message": "", "field": ""}]},
+    }))
+    .unwrap();
+    assert_eq!(
+        fate_of(&kube::Error::Api(terminating.boxed())),
+        Fate::Skipped("namespace-terminating")
+    );
+}
+
+/// How the API server answers a request.
+#[derive(Clone, Copy)]
+enum Mood {
+    Works,
+    Fails(u16, &'static str),
+}
+
+/// An API server that keeps Events.
+#[derive(Clone)]
+struct Server {
+    events: Arc<Mutex<BTreeMap<String, Value>>>,
+    mood: watch::Sender<Mood>,
+    requests: watch::Sender<u32>,
+}
+
+impl Server {
+    fn start() -> (Self, Client) {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let server = Self {
+            events: Arc::default(),
+            mood: watch::channel(Mood::Works).0,
+            requests: watch::channel(0).0,
+        };
+        let answering = server.clone();
+        tokio::spawn(async move {
+            while let Some((request, send)) = handle.next_request().await {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let (status, answer) = answering.answer(&parts.method, parts.uri.path(), body);
+                let answer = Response::builder()
+                    .status(status)
+                    .body(Body::from(serde_json::to_vec(&answer).unwrap()));
+                send.send_response(answer.unwrap());
+                answering.requests.send_modify(|count| *count += 1);
+            }
+        });
+        (server, Client::new(service, "default"))
+    }
+
+    fn answer(&self, method: &Method, path: &str, body: Value) -> (u16, Value) {
+        let failure = |code: u16, reason: &str| {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "code": code, "reason": reason, "message": "no"});
+            (code, status)
+        };
+        if let Mood::Fails(code, reason) = *self.mood.borrow() {
+            return failure(code, reason);
+        }
+        let mut events = self.events.lock().unwrap();
+        match *method {
+            Method::POST => {
+                assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/shop/events");
+                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                if events.contains_key(&name) {
+                    return failure(409, "AlreadyExists");
+                }
+                events.insert(name, body.clone());
+                (201, body)
+            }
+            Method::PATCH => match events.get_mut(path.rsplit('/').next().unwrap()) {
+                None => failure(404, "NotFound"),
+                Some(event) => {
+                    event["series"] = body["series"].clone();
+                    (200, event.clone())
+                }
+            },
+            _ => failure(405, "MethodNotAllowed"),
+        }
+    }
+
+    /// Reasons and counts, in the order of their records.
+    fn told(&self) -> Vec<(String, u64)> {
+        let events = self.events.lock().unwrap();
+        let mut told: Vec<(u64, String, u64)> = events
+            .values()
+            .map(|event| {
+                let record = event["metadata"]["annotations"]["strongroom.dev/audit-record"].as_str();
+                (
+                    record.unwrap().parse().unwrap(),
+                    event["reason"].as_str().unwrap().to_owned(),
+                    event["series"]["count"].as_u64().unwrap_or(1),
+                )
+            })
+            .collect();
+        told.sort();
+        told.into_iter()
+            .map(|(_, reason, count)| (reason, count))
+            .collect()
+    }
+}
+
+struct Running {
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(fixture: &Fixture, client: Client) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let sink = EventSink {
+            client,
+            store: fixture.store.clone(),
+            now: || NOW,
+            metrics: Metrics::default(),
+            instance: "strongroom-0".to_owned(),
+        };
+        Self {
+            stop,
+            task: tokio::spawn(sink.run(stopped)),
+        }
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(20), self.task)
+            .await
+            .expect("the sink stops")
+            .unwrap();
+    }
+}
+
+/// Waits, with a deadline, until something holds.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait)
+        .await
+        .unwrap_or_else(|_| panic!("never came: {what}"));
+}
+
+fn one(reason: Reason) -> (String, u64) {
+    (reason.name().to_owned(), 1)
+}
+
+fn put(fixture: &Fixture, secret: SecretId, id: &str) {
+    let put = PutValue {
+        secret,
+        version: version(id),
+        value: value(id),
+        stages: Vec::new(),
+    };
+    fixture.store.run(put, meta()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
+    let fixture = Fixture::new();
+    let (server, client) = Server::start();
+    let sink = Running::start(&fixture, client);
+    let secret = fixture.secret("db");
+    put(&fixture, secret, "v2");
+    let materialized = Some(Materialized {
+        uid: "uid-native".parse().unwrap(),
+        name: "db-native".into(),
+    });
+    let store = &fixture.store;
+    store
+        .run(BindMaterialized { secret, materialized }, meta())
+        .unwrap();
+    let deletion = || DeleteSecret {
+        secret,
+        deletion: Deletion {
+            window_days: Some(7),
+            force: false,
+        },
+    };
+    store.run(deletion(), meta()).unwrap();
+    store.run(RestoreSecret { secret }, meta()).unwrap();
+    until("the first five", || server.told().len() == 5).await;
+    store.run(deletion(), meta()).unwrap();
+    store.run(PurgeSecret { secret }, meta()).unwrap();
+    until("the end", || server.told().len() == 6).await;
+    let told = server.told();
+    assert_eq!(
+        told,
+        [
+            one(Reason::SecretCreated),
+            one(Reason::VersionCreated),
+            one(Reason::NativeSecretWritten),
+            // Deleted twice, with the same words.
+            ("RecoveryWindowOpened".to_owned(), 2),
+            one(Reason::Restored),
+            one(Reason::Purged),
+        ]
+    );
+    for event in server.events.lock().unwrap().values() {
+        assert_eq!(event["regarding"]["name"], "db");
+        let uid = &event["regarding"]["uid"];
+        // The store forgets the object with the secret.
+        assert!(uid == "uid-db" || event["reason"] == "Purged", "{event}");
+    }
+    sink.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_tells_nothing_twice_and_loses_nothing() {
+    let fixture = Fixture::new();
+    let (server, client) = Server::start();
+    let sink = Running::start(&fixture, client.clone());
+    let secret = fixture.secret("db");
+    until("the first", || server.told().len() == 1).await;
+    sink.stop().await;
+    let asked = *server.requests.borrow();
+
+    put(&fixture, secret, "v2");
+    let sink = Running::start(&fixture, client.clone());
+    until("the second", || server.told().len() == 2).await;
+    sink.stop().await;
+    assert_eq!(
+        *server.requests.borrow(),
+        asked + 1,
+        "what was told before the restart is behind the cursor"
+    );
+
+    // A crash before the cursor was saved: the same records again, to no effect.
+    let place = |place: u64| strongroom_store::vault::SetCursor {
+        name: "kubernetes-events".parse().unwrap(),
+        place: place.to_be_bytes().to_vec(),
+    };
+    fixture.store.run(place(0), meta()).unwrap();
+    put(&fixture, secret, "v3");
+    let sink = Running::start(&fixture, client);
+    until("the third", || server.told().len() == 3).await;
+    sink.stop().await;
+    assert_eq!(
+        server.told(),
+        [
+            one(Reason::SecretCreated),
+            one(Reason::VersionCreated),
+            one(Reason::VersionCreated)
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_an_api_server_that_is_overloaded() {
+    let fixture = Fixture::new();
+    let (server, client) = Server::start();
+    server.mood.send_replace(Mood::Fails(503, "ServiceUnavailable"));
+    let sink = Running::start(&fixture, client);
+    let secret = fixture.secret("db");
+    until("an attempt", || *server.requests.borrow() > 0).await;
+    put(&fixture, secret, "v2");
+    server.mood.send_replace(Mood::Works);
+    until("both", || server.told().len() == 2).await;
+    sink.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_gone_holds_up_nobody() {
+    let fixture = Fixture::new();
+    let (server, client) = Server::start();
+    server.mood.send_replace(Mood::Fails(404, "NotFound"));
+    let sink = Running::start(&fixture, client);
+    let secret = fixture.secret("db");
+    until("an attempt", || *server.requests.borrow() == 1).await;
+    server.mood.send_replace(Mood::Works);
+    put(&fixture, secret, "v2");
+    until("the next", || server.told() == [one(Reason::VersionCreated)]).await;
+    sink.stop().await;
+}
+
+#[test]
+fn a_time_out_of_range_is_no_panic() {
+    let mut odd = entry(Action::RotateSecret, 1);
+    odd.time = Timestamp::from_millis(i64::MAX);
+    let regarding = Regarding::Namespace {
+        name: "shop".into(),
+        uid: None,
+    };
+    let one = series(vec![(1, odd)]).remove(0);
+    let made = event(&StoreId::from_bytes([1; 16]), &one, &regarding, "x");
+    assert_eq!(made.metadata.namespace.as_deref(), Some("default"));
+}

@@ -1,0 +1,115 @@
+//! A store in a directory of its own, for tests of what works on one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use strongroom_store::audit::Actor;
+use strongroom_store::crypto::RootKey;
+use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
+use strongroom_store::name::VersionId;
+use strongroom_store::seal::{SealFile, SlotSecret};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::time::Timestamp;
+use strongroom_store::value::Value;
+use strongroom_store::vault::{
+    AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, ObjectBinding, Open, Store,
+};
+
+/// 2026-11-23T20:22:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
+
+/// A store, and the directory that goes with it.
+pub(crate) struct Fixture {
+    #[expect(dead_code, reason = "the admin socket lies there")]
+    pub(crate) dir: PathBuf,
+    pub(crate) store: Store,
+    _keep: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("store");
+        let root = RootKey::generate().unwrap();
+        let seal = SealFile::new(StoreId::generate().unwrap(), &root, &key(), "test").unwrap();
+        let create = Create {
+            dir: &dir,
+            seal: &seal,
+            root: &root,
+            now: NOW,
+            actor: Actor::System,
+        };
+        Store::prepare(&create).unwrap();
+        Store::publish(&dir).unwrap();
+        Self {
+            store: open(&dir),
+            dir,
+            _keep: keep,
+        }
+    }
+
+    /// The namespace `shop`.
+    pub(crate) fn namespace(&self) -> NamespaceId {
+        let bind = BindNamespace {
+            name: "shop".parse().unwrap(),
+            uid: "uid-shop".parse().unwrap(),
+        };
+        self.store.run(bind, meta()).unwrap()
+    }
+
+    /// A secret of that name in `shop`, declared by an object of the same name.
+    pub(crate) fn secret(&self, name: &str) -> SecretId {
+        let create = CreateSecret {
+            id: SecretId::generate().unwrap(),
+            namespace: self.namespace(),
+            name: name.parse().unwrap(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            key: KeyRef::Default,
+            version: version("v1"),
+            value: value("first"),
+            object: Some(ObjectBinding {
+                uid: format!("uid-{name}").parse().unwrap(),
+                name: name.to_owned(),
+            }),
+        };
+        self.store.run(create, meta()).unwrap().secret.id
+    }
+}
+
+/// Opens the store with its key.
+pub(crate) fn open(dir: &std::path::Path) -> Store {
+    let root = SealFile::load(dir).unwrap().unlock(&key()).unwrap();
+    Store::open(Open {
+        dir,
+        root: &root,
+        epoch: 0,
+        anchor: AnchorRule::Absent,
+        cache_bytes: 4 << 20,
+        strict_anchor: None,
+        now: NOW,
+    })
+    .unwrap()
+}
+
+/// What opens the seal.
+pub(crate) fn key() -> SlotSecret {
+    SlotSecret::KeyFile(SecretBytes::new(vec![7; 32]))
+}
+
+pub(crate) fn meta() -> Meta {
+    Meta {
+        actor: Actor::Controller("test".into()),
+        request: RequestId::generate().unwrap(),
+        now: NOW,
+    }
+}
+
+pub(crate) fn version(id: &str) -> VersionId {
+    id.parse().unwrap()
+}
+
+pub(crate) fn value(text: &str) -> Value {
+    let bytes = SecretBytes::new(text.as_bytes().to_vec());
+    Value::of(BTreeMap::from([("value".parse().unwrap(), bytes)])).unwrap()
+}
