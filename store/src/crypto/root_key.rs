@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use super::locked::Locked;
 use super::{CryptoError, random};
 use crate::secret::SecretBytes;
@@ -36,14 +34,9 @@ impl RootKey {
         self.0.is_locked()
     }
 
-    /// Lends the bytes to a derivation or a slot.
+    /// Lends the bytes to a derivation or a seal slot; they must not be copied from there.
     pub(crate) fn with<T>(&self, use_key: impl FnOnce(&[u8; 32]) -> T) -> T {
         use_key(self.0.expose())
-    }
-
-    /// A wiping copy for a seal slot.
-    pub(crate) fn to_secret(&self) -> SecretBytes {
-        SecretBytes::from(Zeroizing::new(self.0.expose().to_vec()))
     }
 }
 

@@ -6,11 +6,12 @@
 //! | 16 | store id |
 //! | 32 | key check: HKDF-Expand of the root key; proves the root key before anything else is opened with it |
 //! | 4 | number of slots, 1 to 16 |
-//! | each | id 8, kind 1, label (4 + n), cost 3 × 4, salt 32, wrapped root key (4 + 48) |
+//! | each | id 8, kind 1, label (4 + n), cost 3 × 4 (memory in KiB, passes, lanes; zeros without passphrase), salt 32, wrapped root key 48 |
 //! | 32 | SHA-256 of all before: finds rot; an attacker is found by the digest in the store |
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -29,9 +30,11 @@ pub const FILE_NAME: &str = "store.seal";
 const MAGIC: [u8; 7] = *b"SRSEAL\0";
 const FORMAT: u8 = 1;
 const MOST_SLOTS: usize = 16;
+/// More than 16 slots with the longest labels need.
+const LARGEST: u64 = 64 * 1024;
 
 /// The slots of one store.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealFile {
     store: StoreId,
     check: [u8; 32],
@@ -58,8 +61,12 @@ impl SealFile {
     /// [`SealError::Missing`], [`SealError::Damaged`], [`SealError::UnknownFormat`].
     pub fn load(dir: &Path) -> Result<Self, SealError> {
         let path = dir.join(FILE_NAME);
-        match fs::read(&path) {
-            Ok(bytes) => Self::decode(&bytes),
+        match File::open(&path) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+                Self::decode(&bytes)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(SealError::Missing(path.display().to_string()))
             }
@@ -189,6 +196,9 @@ impl SealFile {
     /// # Errors
     /// [`SealError::Damaged`], [`SealError::UnknownFormat`].
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
+        if bytes.len() as u64 > LARGEST {
+            return Err(SealError::Damaged("it is too long"));
+        }
         let split = bytes
             .len()
             .checked_sub(32)
@@ -215,6 +225,16 @@ impl SealFile {
             return Err(DecodeError::Invalid("number of slots").into());
         }
         Ok(Self { store, check, slots })
+    }
+}
+
+/// Shows no wrapped key and no key check.
+impl fmt::Debug for SealFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealFile")
+            .field("store", &self.store)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
     }
 }
 

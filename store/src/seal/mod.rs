@@ -50,9 +50,11 @@ pub enum SealError {
     /// A passphrase that is too short to be worth anything.
     #[error("a passphrase needs at least 12 characters")]
     PassphraseTooShort,
-    /// Argon2 refused the cost.
-    #[error("the passphrase cost is not usable: {0}")]
-    Cost(String),
+    /// A cost that Argon2 or this program refuses.
+    #[error(
+        "the passphrase cost is not usable: at most 1 GiB of memory, 64 passes and 64 lanes, and at least 8 KiB a lane"
+    )]
+    Cost,
     /// The cipher failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::crypto::{CryptoError, random};
 
@@ -41,7 +41,9 @@ impl RecoveryKey {
     /// The text to show once: 14 groups of four base32 characters (RFC 4648), the last of them a checksum.
     #[must_use]
     pub fn reveal(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new(self.0.to_vec());
+        // Room for all from the start: a buffer that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + CHECK));
+        bytes.extend_from_slice(self.0.as_slice());
         bytes.extend_from_slice(&checksum(&self.0));
         let text = Zeroizing::new(BASE32_NOPAD.encode(&bytes));
         let mut grouped = Zeroizing::new(String::with_capacity(text.len() + 14));
@@ -59,13 +61,13 @@ impl RecoveryKey {
     /// # Errors
     /// [`RecoveryKeyError`].
     pub fn parse(text: &str) -> Result<Self, RecoveryKeyError> {
-        let clean: Zeroizing<String> = Zeroizing::new(
-            text.chars()
-                .filter(|character| !character.is_whitespace() && *character != '-')
-                .map(|character| character.to_ascii_uppercase())
-                .collect(),
-        );
-        let mut bytes = Zeroizing::new(
+        let mut clean = Zeroizing::new(String::with_capacity(text.len()));
+        for character in text.chars() {
+            if !character.is_whitespace() && character != '-' {
+                clean.push(character.to_ascii_uppercase());
+            }
+        }
+        let bytes = Zeroizing::new(
             BASE32_NOPAD
                 .decode(clean.as_bytes())
                 .map_err(|_| RecoveryKeyError::Malformed)?,
@@ -78,7 +80,6 @@ impl RecoveryKey {
         if check != checksum(&key) {
             return Err(RecoveryKeyError::Mistyped);
         }
-        bytes.zeroize();
         Ok(Self(key))
     }
 }

@@ -107,6 +107,26 @@ pub struct PassphraseCost {
     pub lanes: u32,
 }
 
+impl PassphraseCost {
+    /// What a slot without a passphrase holds.
+    const NONE: Self = Self {
+        memory_kib: 0,
+        passes: 0,
+        lanes: 0,
+    };
+
+    /// 1 GiB, 64 passes, 64 lanes. A forged cost must not make a start eat all memory, and no slot is made that would not be
+    /// read again.
+    const fn is_allowed(self) -> bool {
+        self.lanes >= 1
+            && self.lanes <= 64
+            && self.memory_kib >= 8 * self.lanes
+            && self.memory_kib <= 1 << 20
+            && self.passes >= 1
+            && self.passes <= 64
+    }
+}
+
 /// The second recommended option of RFC 9106 section 4: 64 MiB, three passes, four lanes.
 impl Default for PassphraseCost {
     fn default() -> Self {
@@ -155,15 +175,25 @@ pub struct SlotInfo {
     pub label: String,
 }
 
+/// Bytes of a wrapped root key: the synthetic IV and the ciphertext.
+const WRAPPED: usize = 16 + 32;
+const LONGEST_LABEL: usize = 128;
+const SHORTEST_PASSPHRASE: usize = 12;
+
+/// Characters where the passphrase is text, else bytes.
+fn characters(passphrase: &SecretBytes) -> usize {
+    std::str::from_utf8(passphrase.expose()).map_or(passphrase.len(), |text| text.chars().count())
+}
+
 /// A wrapped copy of the root key.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) id: SlotId,
     pub(super) kind: SlotKind,
     pub(super) label: String,
     cost: PassphraseCost,
     salt: [u8; 32],
-    wrapped: Vec<u8>,
+    wrapped: [u8; WRAPPED],
 }
 
 impl Slot {
@@ -175,31 +205,33 @@ impl Slot {
     ) -> Result<Self, SealError> {
         let cost = match secret {
             SlotSecret::Passphrase(passphrase, cost) => {
-                if passphrase.len() < 12 {
+                if characters(passphrase) < SHORTEST_PASSPHRASE {
                     return Err(SealError::PassphraseTooShort);
+                }
+                if !cost.is_allowed() {
+                    return Err(SealError::Cost);
                 }
                 *cost
             }
             SlotSecret::KeyFile(_) | SlotSecret::KubernetesSecret(_) | SlotSecret::Recovery(_) => {
-                PassphraseCost {
-                    memory_kib: 0,
-                    passes: 0,
-                    lanes: 0,
-                }
+                PassphraseCost::NONE
             }
         };
         let mut slot = Self {
             id: SlotId(*random::<8>()?),
             kind: secret.kind(),
-            label: label.chars().take(128).collect(),
+            label: label.chars().take(LONGEST_LABEL).collect(),
             cost,
             salt: *random::<32>()?,
-            wrapped: Vec::new(),
+            wrapped: [0; WRAPPED],
         };
         let headers = slot.headers(store);
         let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
         let key = slot.key(secret, &headers)?;
-        slot.wrapped = Siv::new(&key).seal(&vectors, root.to_secret().expose())?;
+        slot.wrapped = root
+            .with(|bytes| Siv::new(&key).seal(&vectors, bytes))?
+            .try_into()
+            .map_err(|_| CryptoError::TooLarge)?;
         Ok(slot)
     }
 
@@ -215,7 +247,7 @@ impl Slot {
     }
 
     /// The slot and its parameters, so that none can be changed or moved to another store.
-    fn headers(&self, store: StoreId) -> [Vec<u8>; 6] {
+    fn headers(&self, store: StoreId) -> [Vec<u8>; 7] {
         let mut cost = Vec::with_capacity(12);
         for part in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
             cost.extend_from_slice(&part.to_be_bytes());
@@ -225,6 +257,7 @@ impl Slot {
             store.as_bytes().to_vec(),
             self.id.0.to_vec(),
             vec![self.kind.code()],
+            self.label.as_bytes().to_vec(),
             cost,
             self.salt.to_vec(),
         ]
@@ -252,12 +285,11 @@ impl Slot {
             passes,
             lanes,
         } = self.cost;
-        let params = Params::new(memory_kib, passes, lanes, Some(32))
-            .map_err(|error| SealError::Cost(error.to_string()))?;
+        let params = Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| SealError::Cost)?;
         let mut out = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into(passphrase.expose(), &self.salt, out.as_mut_slice())
-            .map_err(|error| SealError::Cost(error.to_string()))?;
+            .map_err(|_| SealError::Cost)?;
         Ok(out)
     }
 
@@ -270,7 +302,7 @@ impl Slot {
             .u32(self.cost.passes)
             .u32(self.cost.lanes)
             .fixed(&self.salt)
-            .bytes(&self.wrapped)
+            .fixed(&self.wrapped)
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -284,11 +316,19 @@ impl Slot {
                 lanes: reader.u32()?,
             },
             salt: reader.array()?,
-            wrapped: reader.bytes()?.to_vec(),
+            wrapped: reader.array()?,
         };
-        // A forged cost must not make a start eat all memory.
-        if slot.cost.memory_kib > 4 << 20 || slot.cost.passes > 64 || slot.cost.lanes > 64 {
+        let cost_fits = match slot.kind {
+            SlotKind::Passphrase => slot.cost.is_allowed(),
+            SlotKind::KeyFile | SlotKind::KubernetesSecret | SlotKind::Recovery => {
+                slot.cost == PassphraseCost::NONE
+            }
+        };
+        if !cost_fits {
             return Err(DecodeError::Invalid("cost of a slot"));
+        }
+        if slot.label.chars().count() > LONGEST_LABEL {
+            return Err(DecodeError::Invalid("label of a slot"));
         }
         Ok(slot)
     }
@@ -299,5 +339,14 @@ impl Slot {
             kind: self.kind,
             label: self.label.clone(),
         }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
