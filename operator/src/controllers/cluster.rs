@@ -32,6 +32,8 @@ struct Inner {
     /// Native Secrets of lists that are not complete yet, by the namespace that is watched (all: `None`).
     listed_natives: HashMap<Option<String>, HashSet<Place>>,
     settled: HashMap<String, Settled>,
+    /// Counts the events about native Secrets.
+    native_events: u64,
 }
 
 /// Namespace and name.
@@ -63,6 +65,8 @@ impl SeenNamespace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SeenNative {
     revision: NativeRevision,
+    /// Number of the event that brought it last.
+    event: u64,
     /// Name of the ManagedSecret that it belongs to.
     owner: Box<str>,
 }
@@ -77,6 +81,14 @@ pub(crate) struct NativeRevision {
 }
 
 impl NativeRevision {
+    /// A state that no object is in.
+    fn unknown() -> Self {
+        Self {
+            uid: "".into(),
+            version: "".into(),
+        }
+    }
+
     /// The state in which an object was read or written.
     pub(crate) fn of(object: &impl Resource) -> Self {
         let text = |field: &Option<String>| field.as_deref().unwrap_or_default().into();
@@ -229,26 +241,36 @@ impl Cluster {
                     .listed_natives
                     .remove(&scope.map(str::to_owned))
                     .unwrap_or_default();
-                let missing = inner.natives.iter_mut().filter(|(place, _)| {
-                    scope.is_none_or(|scope| *place.0 == *scope) && !listed.contains(*place)
-                });
-                missing
-                    .map(|(place, seen)| {
-                        seen.revision.version = "".into();
-                        (place.0.to_string(), seen.owner.to_string())
-                    })
-                    .collect()
+                inner.natives_missing(scope, &listed)
             }
         }
     }
 
-    /// Remembers a native Secret of ours that was read or written.
-    pub(crate) fn saw_native(&self, namespace: &str, name: &str, revision: NativeRevision, owner: &str) {
-        let seen = SeenNative {
-            revision,
+    /// Announces that a native Secret of `owner` is about to be read or written, so that events about it count from now on. The answer goes to
+    /// [`Self::saw_native`].
+    pub(crate) fn look_at_native(&self, namespace: &str, name: &str, owner: &str) -> u64 {
+        let unknown = || SeenNative {
+            revision: NativeRevision::unknown(),
+            event: 0,
             owner: owner.into(),
         };
-        self.inner().natives.insert(place(namespace, name), seen);
+        let mut inner = self.inner();
+        let seen = inner
+            .natives
+            .entry(place(namespace, name))
+            .or_insert_with(unknown);
+        seen.owner = owner.into();
+        seen.event
+    }
+
+    /// Remembers a native Secret of ours that was read or written after [`Self::look_at_native`] answered `since`. If an event about another
+    /// state has come since then, it may be the newer one: it stays, and with it the need to read again.
+    pub(crate) fn saw_native(&self, namespace: &str, name: &str, since: u64, revision: NativeRevision) {
+        if let Some(seen) = self.inner().natives.get_mut(&place(namespace, name))
+            && seen.event == since
+        {
+            seen.revision = revision;
+        }
     }
 
     /// Forgets a native Secret that was removed, or is not ours.
@@ -296,25 +318,47 @@ impl Inner {
     /// A native Secret is in this state now. `Some` when that is news.
     fn native_changed(&mut self, secret: &PartialObjectMeta<Secret>) -> Option<(String, String)> {
         let namespace = secret.namespace().unwrap_or_default();
+        self.native_events += 1;
         let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
         let revision = NativeRevision::of(secret);
         if seen.revision == revision {
             return None;
         }
         seen.revision = revision;
+        seen.event = self.native_events;
         Some((namespace, seen.owner.to_string()))
     }
 
     /// A native Secret is gone, or lost its label. `Some` when it is the one that we know.
     fn native_gone(&mut self, secret: &PartialObjectMeta<Secret>) -> Option<(String, String)> {
         let namespace = secret.namespace().unwrap_or_default();
+        self.native_events += 1;
         let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
-        // Otherwise an older Secret of this name: the one that we know was made after it.
-        if seen.revision.uid != NativeRevision::of(secret).uid {
+        // Otherwise an older Secret of this name: the one that we know was made after it. While ours is not known yet it may be ours.
+        if seen.revision.uid != NativeRevision::of(secret).uid && seen.revision != NativeRevision::unknown() {
             return None;
         }
-        seen.revision.version = "".into();
+        seen.revision = NativeRevision::unknown();
+        seen.event = self.native_events;
         Some((namespace, seen.owner.to_string()))
+    }
+
+    /// A complete list did not have them. Answers with their owners.
+    fn natives_missing(&mut self, scope: Option<&str>, listed: &HashSet<Place>) -> Vec<(String, String)> {
+        self.native_events += 1;
+        let event = self.native_events;
+        let in_scope = |place: &Place| scope.is_none_or(|scope| *place.0 == *scope);
+        let missing = self
+            .natives
+            .iter_mut()
+            .filter(|(place, _)| in_scope(place) && !listed.contains(*place));
+        missing
+            .map(|(place, seen)| {
+                seen.revision = NativeRevision::unknown();
+                seen.event = event;
+                (place.0.to_string(), seen.owner.to_string())
+            })
+            .collect()
     }
 }
 

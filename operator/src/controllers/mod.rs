@@ -16,6 +16,8 @@ mod watches;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::fmt;

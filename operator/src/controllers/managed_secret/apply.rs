@@ -233,12 +233,18 @@ async fn native_step<S: SecretStore>(
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PostParams::default()
             };
+            let since = ctx
+                .cluster
+                .look_at_native(namespace, &desired.name, &observed.identity.name);
             let mut object = desired.to_create();
             let answer = api.create(&params, &object).await;
             native::wipe(&mut object);
             let created = match answer {
                 Ok(created) => created,
-                Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(Look::Thorough),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                    ctx.cluster.lost_native(namespace, &desired.name);
+                    return Ok(Look::Thorough);
+                }
                 Err(error) => return Err(error.into()),
             };
             let uid = created.metadata.uid.clone().unwrap_or_default();
@@ -247,7 +253,7 @@ async fn native_step<S: SecretStore>(
                 uid,
             };
             ctx.store.bind_materialized(view.id, Some(ours)).await?;
-            wrote(ctx, observed, desired, created, now);
+            wrote(ctx, observed, desired, created, since, now);
         }
         NativeStep::Adopt { uid } => {
             let name = target(observed)?;
@@ -263,8 +269,11 @@ async fn native_step<S: SecretStore>(
                 .native
                 .as_ref()
                 .ok_or(Failure::Inconsistent("an apply without its object"))?;
+            let since = ctx
+                .cluster
+                .look_at_native(namespace, &desired.name, &observed.identity.name);
             let written = write_over(&api, desired, over).await?;
-            wrote(ctx, observed, desired, written, now);
+            wrote(ctx, observed, desired, written, since, now);
         }
         NativeStep::Replace { uid } => {
             let name = target(observed)?;
@@ -329,17 +338,14 @@ fn wrote<S: SecretStore>(
     observed: &Observed,
     desired: &Desired,
     mut written: Secret,
+    since: u64,
     now: Timestamp,
 ) {
     let identity = &observed.identity;
     let revision = NativeRevision::of(&written);
     if desired.drift(&written).is_none() {
-        ctx.cluster.saw_native(
-            &identity.namespace,
-            &desired.name,
-            revision.clone(),
-            &identity.name,
-        );
+        ctx.cluster
+            .saw_native(&identity.namespace, &desired.name, since, revision.clone());
         let settled = Settled {
             generation: identity.generation,
             version: desired.version.as_str().into(),

@@ -395,6 +395,9 @@ async fn read_native<S: SecretStore>(
     if !needed {
         return Ok(());
     }
+    let (namespace, owner) = (&observed.identity.namespace, &observed.identity.name);
+    let ours = live.and_then(|view| view.materialized.as_ref());
+    let since = ours.map(|_| ctx.cluster.look_at_native(namespace, &target.name, owner));
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
     let Some(found) = api.get_opt(&target.name).await? else {
         observed.facts.native = Native::Absent;
@@ -403,13 +406,13 @@ async fn read_native<S: SecretStore>(
     let marked = live.is_some_and(|view| native::mark(&found) == Some(view.id));
     let recorded = live.is_some_and(|view| view.has_version(&import::version(view.id, &found)));
     let uid = found.uid().unwrap_or_default();
-    if live
-        .and_then(|view| view.materialized.as_ref())
-        .is_some_and(|ours| ours.uid == uid)
-    {
-        let (namespace, owner) = (&observed.identity.namespace, &observed.identity.name);
-        ctx.cluster
-            .saw_native(namespace, &target.name, NativeRevision::of(&found), owner);
+    match since {
+        Some(since) if ours.is_some_and(|ours| ours.uid == uid) => {
+            ctx.cluster
+                .saw_native(namespace, &target.name, since, NativeRevision::of(&found));
+        }
+        Some(_) => ctx.cluster.lost_native(namespace, &target.name),
+        None => {}
     }
     observed.facts.native = Native::Present(NativeSecret {
         uid: Uid::new(uid),

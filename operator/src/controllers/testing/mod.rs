@@ -1,18 +1,11 @@
 //! What the controllers' tests stand on: a small API server behind a real client, a real store in a temporary directory, and short ways to
 //! make objects.
-//!
-//! The server keeps objects as JSON and knows just the rules that the controllers lean on: UIDs, `resourceVersion`s, preconditions, conflicts,
-//! types and immutability of Secrets. Each request is on record, and faults can be ordered for the next ones.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
+mod server;
 
-use http::{Method, Request, Response};
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use kube::Client;
-use kube::client::Body;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
@@ -24,6 +17,7 @@ use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::vault::{AnchorRule, Create, Open, Store};
 
+pub(crate) use self::server::Api;
 use super::cluster::Cluster;
 use super::kept::Kept;
 use super::metrics::Metrics;
@@ -34,214 +28,6 @@ use super::{Ctx, Options};
 pub(crate) const NS: &str = "shop";
 /// Where objects of a namespace's Secrets are.
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
-
-#[derive(Default)]
-struct Server {
-    objects: BTreeMap<String, Json>,
-    log: Vec<String>,
-    faults: VecDeque<(String, u16)>,
-    counter: u64,
-}
-
-/// The API server; cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct Api(Arc<Mutex<Server>>);
-
-impl Api {
-    fn server(&self) -> MutexGuard<'_, Server> {
-        self.0.lock().unwrap()
-    }
-
-    pub(crate) fn client(&self) -> Client {
-        Client::new(Service(self.clone()), NS)
-    }
-
-    /// Puts an object at its path, as somebody else would; UID and `resourceVersion` are given where absent.
-    pub(crate) fn put(&self, path: &str, object: Json) -> Json {
-        self.server().store(path, object)
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<Json> {
-        self.server().objects.get(path).cloned()
-    }
-
-    pub(crate) fn remove(&self, path: &str) {
-        self.server().objects.remove(path);
-    }
-
-    /// The next request whose line contains `part` is answered with `code`.
-    pub(crate) fn fail(&self, part: &str, code: u16) {
-        self.server().faults.push_back((part.to_owned(), code));
-    }
-
-    /// The requests so far, as `METHOD path`, which are forgotten.
-    pub(crate) fn log(&self) -> Vec<String> {
-        std::mem::take(&mut self.server().log)
-    }
-
-    /// A key of a Secret.
-    pub(crate) fn secret_key(&self, name: &str, key: &str) -> Option<Vec<u8>> {
-        let secret = self.get(&format!("{SECRETS}/{name}"))?;
-        let text = secret["data"][key].as_str()?.to_owned();
-        data_encoding::BASE64.decode(text.as_bytes()).ok()
-    }
-}
-
-impl Server {
-    fn store(&mut self, path: &str, mut object: Json) -> Json {
-        self.counter += 1;
-        let version = self.counter.to_string();
-        let meta = &mut object["metadata"];
-        if meta["uid"].is_null() {
-            meta["uid"] = json!(format!("uid-{version}"));
-        }
-        meta["resourceVersion"] = json!(version);
-        self.objects.insert(path.to_owned(), object.clone());
-        object
-    }
-
-    fn answer(&mut self, method: &Method, path: &str, merge: bool, body: &Json) -> (u16, Json) {
-        let line = format!("{method} {path}");
-        self.log.push(line.clone());
-        if let Some(at) = self.faults.iter().position(|(part, _)| line.contains(part)) {
-            let (_, code) = self.faults.remove(at).unwrap();
-            return failure(code, "Ordered", "ordered by the test");
-        }
-        match *method {
-            Method::GET => self.read(path),
-            Method::POST => {
-                let name = body["metadata"]["name"].as_str().unwrap_or("generated");
-                let path = format!("{path}/{name}");
-                if self.objects.contains_key(&path) {
-                    return failure(409, "AlreadyExists", "it exists");
-                }
-                (201, self.store(&path, body.clone()))
-            }
-            Method::PATCH => self.patch(path, merge, body),
-            Method::DELETE => {
-                let Some(found) = self.objects.get(path) else {
-                    return failure(404, "NotFound", "no such object");
-                };
-                let wanted = &body["preconditions"]["uid"];
-                if !wanted.is_null() && *wanted != found["metadata"]["uid"] {
-                    return failure(409, "Conflict", "the UID in the precondition is another one");
-                }
-                self.objects.remove(path);
-                (
-                    200,
-                    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
-                )
-            }
-            _ => failure(405, "MethodNotAllowed", "no such method"),
-        }
-    }
-
-    fn read(&self, path: &str) -> (u16, Json) {
-        if let Some(found) = self.objects.get(path) {
-            return (200, found.clone());
-        }
-        if path == "/apis/strongroom.dev/v1alpha1/managedsecrets" {
-            let items: Vec<&Json> = self
-                .objects
-                .iter()
-                .filter(|(path, _)| path.contains("/managedsecrets/"))
-                .map(|(_, o)| o)
-                .collect();
-            return (
-                200,
-                json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}),
-            );
-        }
-        failure(404, "NotFound", "no such object")
-    }
-
-    /// Server-side apply (as our own manager, so that it never removes) or merge patch.
-    fn patch(&mut self, path: &str, merge: bool, body: &Json) -> (u16, Json) {
-        let object_path = path.strip_suffix("/status").unwrap_or(path);
-        let Some(found) = self.objects.get(object_path).cloned() else {
-            if path.ends_with("/status") {
-                return failure(404, "NotFound", "no such object");
-            }
-            if !body["metadata"]["uid"].is_null() {
-                return failure(409, "Conflict", "the object with this UID is gone");
-            }
-            return (201, self.store(path, body.clone()));
-        };
-        for field in ["uid", "resourceVersion"] {
-            let wanted = &body["metadata"][field];
-            if !wanted.is_null() && *wanted != found["metadata"][field] {
-                return failure(409, "Conflict", "the object changed");
-            }
-        }
-        if path.ends_with("/status") {
-            let mut object = found;
-            object["status"] = body["status"].clone();
-            return (200, self.store(object_path, object));
-        }
-        let mut object = found.clone();
-        overlay(&mut object, body, merge);
-        if object["type"] != found["type"] {
-            return failure(422, "Invalid", "the type is immutable");
-        }
-        if found["immutable"] == json!(true) && object["data"] != found["data"] {
-            return failure(422, "Invalid", "the Secret is immutable");
-        }
-        (200, self.store(path, object))
-    }
-}
-
-fn overlay(into: &mut Json, from: &Json, nulls_remove: bool) {
-    match (into, from) {
-        (Json::Object(into), Json::Object(from)) => {
-            for (key, value) in from {
-                if value.is_null() && nulls_remove {
-                    into.remove(key);
-                } else {
-                    overlay(into.entry(key.clone()).or_insert(Json::Null), value, nulls_remove);
-                }
-            }
-        }
-        (into, from) => *into = from.clone(),
-    }
-}
-
-fn failure(code: u16, reason: &str, message: &str) -> (u16, Json) {
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code,
-    });
-    (code, status)
-}
-
-#[derive(Clone)]
-struct Service(Api);
-
-impl tower::Service<Request<Body>> for Service {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = futures::future::BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let api = self.0.clone();
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let bytes = body.collect_bytes().await.unwrap();
-            let json = serde_json::from_slice(&bytes).unwrap_or(Json::Null);
-            let merge = parts
-                .headers
-                .get(http::header::CONTENT_TYPE)
-                .is_some_and(|kind| kind.to_str().unwrap().contains("merge-patch"));
-            let (code, answer) = api.server().answer(&parts.method, parts.uri.path(), merge, &json);
-            Ok(Response::builder()
-                .status(code)
-                .body(Body::from(answer.to_string().into_bytes()))
-                .unwrap())
-        })
-    }
-}
 
 /// Everything a reconcile stands on.
 pub(crate) struct World {
@@ -257,7 +43,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_795_465_320).unwrap()
 }
 
-fn store() -> (Store, tempfile::TempDir) {
+pub(crate) fn store() -> (Store, tempfile::TempDir) {
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
     let at = strongroom_store::time::Timestamp::from_millis(now().as_millisecond());

@@ -1,0 +1,319 @@
+//! A small API server: objects as JSON by path, UIDs, `resourceVersion`s, preconditions, conflicts, types and immutability of Secrets, lists and
+//! watches. Each request is on record, and faults can be ordered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{StreamExt, stream};
+use http::{Method, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value as Json, json};
+
+use super::{NS, SECRETS};
+
+/// Each path whose objects are listed and watched, and how the path of such an object can be told.
+const COLLECTIONS: [(&str, &str); 4] = [
+    ("/apis/strongroom.dev/v1alpha1/managedsecrets", "/managedsecrets/"),
+    (
+        "/apis/strongroom.dev/v1alpha1/rotationschedules",
+        "/rotationschedules/",
+    ),
+    ("/api/v1/secrets", "/secrets/"),
+    ("/api/v1/namespaces", ""),
+];
+
+/// Whether the object at `path` belongs to the collection.
+fn belongs(path: &str, (collection, part): (&str, &str)) -> bool {
+    if part.is_empty() {
+        path.strip_prefix(collection)
+            .is_some_and(|rest| rest.matches('/').count() == 1)
+    } else {
+        path.contains(part)
+    }
+}
+
+#[derive(Default)]
+struct Server {
+    objects: BTreeMap<String, Json>,
+    log: Vec<String>,
+    faults: VecDeque<(String, u16)>,
+    counter: u64,
+    watchers: Vec<(&'static str, UnboundedSender<Json>)>,
+}
+
+/// The API server; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Api(Arc<Mutex<Server>>);
+
+impl Api {
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(Service(self.clone()), NS)
+    }
+
+    /// Puts an object at its path, as somebody else would; UID and `resourceVersion` are given where absent.
+    pub(crate) fn put(&self, path: &str, object: Json) -> Json {
+        self.server().store(path, object)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Json> {
+        self.server().objects.get(path).cloned()
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.server().erase(path);
+    }
+
+    /// Every watch of this collection ends because its position has expired; what happens meanwhile, it misses.
+    pub(crate) fn expire(&self, collection: &str, meanwhile: impl FnOnce()) {
+        let watchers: Vec<_> = {
+            let mut server = self.server();
+            let (ended, kept) = std::mem::take(&mut server.watchers)
+                .into_iter()
+                .partition(|(of, _)| *of == collection);
+            server.watchers = kept;
+            ended
+        };
+        assert!(!watchers.is_empty(), "nobody watches {collection}");
+        meanwhile();
+        for (_, watcher) in watchers {
+            let expired = failure(410, "Expired", "too old resource version").1;
+            let _ = watcher.unbounded_send(json!({"type": "ERROR", "object": expired}));
+        }
+    }
+
+    /// The next request whose line contains `part` is answered with `code`.
+    pub(crate) fn fail(&self, part: &str, code: u16) {
+        self.server().faults.push_back((part.to_owned(), code));
+    }
+
+    /// The requests so far, as `METHOD path`, which are forgotten.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.server().log)
+    }
+
+    /// A key of a Secret.
+    pub(crate) fn secret_key(&self, name: &str, key: &str) -> Option<Vec<u8>> {
+        let secret = self.get(&format!("{SECRETS}/{name}"))?;
+        let text = secret["data"][key].as_str()?.to_owned();
+        data_encoding::BASE64.decode(text.as_bytes()).ok()
+    }
+}
+
+impl Server {
+    fn store(&mut self, path: &str, mut object: Json) -> Json {
+        self.counter += 1;
+        let version = self.counter.to_string();
+        let meta = &mut object["metadata"];
+        if meta["uid"].is_null() {
+            meta["uid"] = json!(format!("uid-{version}"));
+        }
+        meta["resourceVersion"] = json!(version);
+        let before = self.objects.insert(path.to_owned(), object.clone());
+        self.tell(path, if before.is_some() { "MODIFIED" } else { "ADDED" }, &object);
+        object
+    }
+
+    fn erase(&mut self, path: &str) {
+        if let Some(object) = self.objects.remove(path) {
+            self.counter += 1;
+            self.tell(path, "DELETED", &object);
+        }
+    }
+
+    /// Tells those who watch.
+    fn tell(&mut self, path: &str, kind: &str, object: &Json) {
+        let watched = |collection: &str| {
+            COLLECTIONS
+                .into_iter()
+                .any(|known| known.0 == collection && belongs(path, known))
+        };
+        self.watchers.retain(|(collection, watcher)| {
+            let event = json!({"type": kind, "object": object});
+            !watched(collection) || watcher.unbounded_send(event).is_ok()
+        });
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, merge: bool, body: &Json) -> (u16, Json) {
+        let line = format!("{method} {path}");
+        self.log.push(line.clone());
+        if let Some(at) = self.faults.iter().position(|(part, _)| line.contains(part)) {
+            let (_, code) = self.faults.remove(at).unwrap();
+            return failure(code, "Ordered", "ordered by the test");
+        }
+        match *method {
+            Method::GET => self.read(path),
+            Method::POST => {
+                let name = body["metadata"]["name"].as_str().unwrap_or("generated");
+                let path = format!("{path}/{name}");
+                if self.objects.contains_key(&path) {
+                    return failure(409, "AlreadyExists", "it exists");
+                }
+                (201, self.store(&path, body.clone()))
+            }
+            Method::PATCH => self.patch(path, merge, body),
+            Method::DELETE => {
+                let Some(found) = self.objects.get(path) else {
+                    return failure(404, "NotFound", "no such object");
+                };
+                let wanted = &body["preconditions"]["uid"];
+                if !wanted.is_null() && *wanted != found["metadata"]["uid"] {
+                    return failure(409, "Conflict", "the UID in the precondition is another one");
+                }
+                self.objects.remove(path);
+                (
+                    200,
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+                )
+            }
+            _ => failure(405, "MethodNotAllowed", "no such method"),
+        }
+    }
+
+    fn read(&self, path: &str) -> (u16, Json) {
+        if let Some(found) = self.objects.get(path) {
+            return (200, found.clone());
+        }
+        if let Some(collection) = COLLECTIONS
+            .into_iter()
+            .find(|(collection, _)| *collection == path)
+        {
+            let items: Vec<&Json> = self
+                .objects
+                .iter()
+                .filter(|(path, _)| belongs(path, collection))
+                .map(|(_, object)| object)
+                .collect();
+            let metadata = json!({"resourceVersion": self.counter.to_string()});
+            return (
+                200,
+                json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}),
+            );
+        }
+        failure(404, "NotFound", "no such object")
+    }
+
+    /// Server-side apply (as our own manager, so that it never removes) or merge patch.
+    fn patch(&mut self, path: &str, merge: bool, body: &Json) -> (u16, Json) {
+        let object_path = path.strip_suffix("/status").unwrap_or(path);
+        let Some(found) = self.objects.get(object_path).cloned() else {
+            if path.ends_with("/status") {
+                return failure(404, "NotFound", "no such object");
+            }
+            if !body["metadata"]["uid"].is_null() {
+                return failure(409, "Conflict", "the object with this UID is gone");
+            }
+            return (201, self.store(path, body.clone()));
+        };
+        for field in ["uid", "resourceVersion"] {
+            let wanted = &body["metadata"][field];
+            if !wanted.is_null() && *wanted != found["metadata"][field] {
+                return failure(409, "Conflict", "the object changed");
+            }
+        }
+        if path.ends_with("/status") {
+            let mut object = found;
+            object["status"] = body["status"].clone();
+            return (200, self.store(object_path, object));
+        }
+        let mut object = found.clone();
+        overlay(&mut object, body, merge);
+        if object["type"] != found["type"] {
+            return failure(422, "Invalid", "the type is immutable");
+        }
+        if found["immutable"] == json!(true) && object["data"] != found["data"] {
+            return failure(422, "Invalid", "the Secret is immutable");
+        }
+        (200, self.store(path, object))
+    }
+}
+
+fn overlay(into: &mut Json, from: &Json, nulls_remove: bool) {
+    match (into, from) {
+        (Json::Object(into), Json::Object(from)) => {
+            for (key, value) in from {
+                if value.is_null() && nulls_remove {
+                    into.remove(key);
+                } else {
+                    overlay(into.entry(key.clone()).or_insert(Json::Null), value, nulls_remove);
+                }
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> (u16, Json) {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code,
+    });
+    (code, status)
+}
+
+#[derive(Clone)]
+struct Service(Api);
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+impl Service {
+    /// A stream of events from now on.
+    fn watch(&self, path: &str) -> Answer {
+        let (sender, receiver) = unbounded();
+        let collection = COLLECTIONS
+            .into_iter()
+            .map(|(collection, _)| collection)
+            .find(|known| *known == path);
+        self.0
+            .server()
+            .watchers
+            .push((collection.expect("a collection that is watched"), sender));
+        let lines = receiver.map(|event| Ok(http_body::Frame::data(Bytes::from(format!("{event}\n")))));
+        Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+}
+
+impl tower::Service<Request<Body>> for Service {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = futures::future::BoxFuture<'static, Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            if parts
+                .uri
+                .query()
+                .is_some_and(|query| query.contains("watch=true"))
+            {
+                return Ok(service.watch(parts.uri.path()));
+            }
+            let json = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Json::Null);
+            let kind = parts.headers.get(http::header::CONTENT_TYPE);
+            let merge = kind.is_some_and(|kind| kind.to_str().unwrap().contains("merge-patch"));
+            let (code, answer) = service
+                .0
+                .server()
+                .answer(&parts.method, parts.uri.path(), merge, &json);
+            let frame = stream::iter([Ok(http_body::Frame::data(Bytes::from(answer.to_string())))]);
+            Ok(Response::builder()
+                .status(code)
+                .body(StreamBody::new(frame).boxed_unsync())
+                .unwrap())
+        })
+    }
+}
