@@ -74,9 +74,25 @@ impl Simulated {
 
     /// Bytes that a power cut may take.
     pub(in crate::audit) fn pending_bytes(&self) -> usize {
+        let numbers: Vec<u64> = self.facts().segments.keys().copied().collect();
+        numbers.into_iter().map(|segment| self.pending_in(segment)).sum()
+    }
+
+    /// Bytes of one segment that a power cut may take.
+    pub(in crate::audit) fn pending_in(&self, segment: u64) -> usize {
         let facts = self.facts();
-        let pending = facts.segments.values().flat_map(|segment| &segment.pending);
+        let pending = facts.segments[&segment].pending.iter();
         pending.map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// The highest number of a segment that holds anything.
+    pub(in crate::audit) fn segments_written(&self) -> u64 {
+        let facts = self.facts();
+        let mut written = facts
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.current().iter().any(|byte| *byte != 0));
+        written.next_back().map_or(0, |(number, _)| *number)
     }
 
     /// The medium after a power cut; of the pending bytes, counted in order of their writing, those stay that `keep` says.

@@ -1,10 +1,12 @@
+//! The log on a simulated medium.
+
+mod power_cut;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use proptest::prelude::*;
 
 use super::record::{Kind, Place, Record};
 use super::segment::{HEADER, Header, Start, Step, Walk};
@@ -122,103 +124,6 @@ fn a_killed_process_loses_nothing_and_the_next_one_signs_a_gap() {
     open(&medium).close();
     assert_eq!(numbers(&medium), [0, 1, 2, 3, 4]);
     assert_eq!(gaps(&medium), [(last + 1, last + 1)]);
-}
-
-/// A log with three durable entries and three that are not, and the place up to which all was fsynced.
-fn half_synced() -> (Arc<Simulated>, ReadHead) {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
-    for number in 0..3 {
-        append(&log, number, Durability::Durable);
-    }
-    let fsynced = log.fsynced();
-    medium.hold_syncs(true);
-    for number in 3..6 {
-        append(&log, number, Durability::Batched);
-    }
-    let copy = Arc::new(Simulated::default());
-    let before = medium.after_power_cut(|_| false);
-    for segment in before.segments().unwrap() {
-        copy.replace(segment, before.bytes(segment));
-    }
-    let pending = medium.bytes(1);
-    let from = before.bytes(1).iter().zip(&pending).position(|(a, b)| a != b);
-    // One pending write with all that was not fsynced.
-    let from = from.unwrap();
-    let to = pending.iter().rposition(|byte| *byte != 0).unwrap();
-    copy.write(1, from as u64, &pending[from..=to]).unwrap();
-    medium.hold_syncs(false);
-    drop(log);
-    (copy, fsynced)
-}
-
-/// Opens after a power cut; what is there must be what was, up to the first lost record, and a gap must say so.
-fn recovers(cut: &Arc<Simulated>, fsynced: ReadHead, what: &str) {
-    let log = try_open(cut, fsynced).unwrap_or_else(|error| panic!("{what}: {error}"));
-    append(&log, 100, Durability::Durable);
-    log.close();
-    let mut found = numbers(cut);
-    assert_eq!(found.pop(), Some(100), "{what}");
-    assert!(found.len() >= 3, "{what}: lost an fsynced record");
-    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>(), "{what}");
-    let first_missing = 2 + found.len() as u64;
-    assert_eq!(gaps(cut), [(first_missing, first_missing)], "{what}");
-}
-
-#[test]
-fn a_power_cut_at_every_byte_loses_only_what_was_not_fsynced() {
-    let (medium, fsynced) = half_synced();
-    let pending = medium.pending_bytes();
-    assert!(pending > 450);
-    for keep in 0..=pending {
-        let cut = medium.after_power_cut(|byte| byte < keep);
-        recovers(&cut, fsynced, &format!("{keep} bytes kept"));
-    }
-}
-
-#[test]
-fn a_cut_while_recovering_recovers_again() {
-    let (medium, fsynced) = half_synced();
-    // The first pending record is torn, those after it are whole: recovery zeroes them all.
-    let torn = medium.after_power_cut(|byte| byte != 100);
-    let pending = medium.pending_bytes();
-    let whole = torn.bytes(1);
-    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let start = end - pending;
-    for zeroed in (0..=pending).step_by(7) {
-        for range in [start..start + zeroed, end - zeroed..end] {
-            let mut bytes = whole.clone();
-            bytes[range.clone()].fill(0);
-            let cut = torn.copy();
-            cut.replace(1, bytes);
-            recovers(&cut, fsynced, &format!("{range:?} of {start}..{end} zeroed"));
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_power_cut_that_keeps_any_sectors_loses_only_what_was_not_fsynced(
-        kept in proptest::collection::vec(any::<bool>(), 64),
-        sector in 1_usize..64,
-    ) {
-        let (medium, fsynced) = half_synced();
-        let cut = medium.after_power_cut(|byte| kept[byte / sector % kept.len()]);
-        recovers(&cut, fsynced, &format!("{sector} {kept:?}"));
-    }
-}
-
-#[test]
-fn durable_records_outlive_a_power_cut() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
-    for number in 0..30 {
-        append(&log, number, Durability::Durable);
-        let cut = medium.after_power_cut(|_| false);
-        assert_eq!(numbers(&cut), (0..=number).collect::<Vec<_>>());
-    }
 }
 
 #[test]
