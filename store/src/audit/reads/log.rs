@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub(super) enum AppendError {
     #[error("the disk is full and the reserve is used up; free space, then reads go on")]
     OutOfSpace,
+    #[error("no new segment can be made, and the reserve is used up: {0}")]
+    NoSegment(String),
     #[error("an earlier write failed, so nothing more is written until a restart: {0}")]
     Poisoned(String),
     #[error("the log is closed")]
@@ -30,6 +32,14 @@ impl From<AppendError> for AuditUnavailable {
     fn from(error: AppendError) -> Self {
         Self(error.to_string())
     }
+}
+
+/// Whether there is no room, on the disk or in the owner's quota.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// What changes with each record.
@@ -166,7 +176,7 @@ impl Log {
             if self.medium.size(number)? < SMALLEST_SEGMENT
                 && let Err(error) = self.medium.create(number, self.options.segment_bytes)
             {
-                if error.kind() != io::ErrorKind::StorageFull {
+                if !is_full(&error) {
                     return Err(error.into());
                 }
                 state.last_segment = number - 1;
@@ -179,13 +189,13 @@ impl Log {
                 .create(state.last_segment + 1, self.options.segment_bytes)
             {
                 Ok(()) => state.last_segment += 1,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                Err(error) if is_full(&error) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         match self.write_opening(&mut state) {
             // The store opens on a full disk too; then reads are refused until there is room.
-            Ok(()) | Err(AppendError::OutOfSpace) => Ok(()),
+            Ok(()) | Err(AppendError::OutOfSpace | AppendError::NoSegment(_)) => Ok(()),
             Err(AppendError::Crypto(error)) => Err(error.into()),
             Err(error) => Err(io::Error::other(error.to_string()).into()),
         }
@@ -387,12 +397,15 @@ impl Log {
         if next > state.last_segment {
             match self.medium.create(next, self.options.segment_bytes) {
                 Ok(()) => state.last_segment = next,
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    return Err(AppendError::OutOfSpace);
-                }
-                Err(error) => return Err(Self::broken(state, &error)),
+                Err(error) if is_full(&error) => return Err(AppendError::OutOfSpace),
+                // Nothing was written, so nothing is in doubt: the next record tries again.
+                Err(error) => return Err(AppendError::NoSegment(error.to_string())),
             }
         }
+        let size = self
+            .medium
+            .size(next)
+            .map_err(|error| AppendError::NoSegment(error.to_string()))?;
         if state.segment > 0 {
             if state.unsigned && state.offset + SIGNED_MARK as u64 <= state.size {
                 let place = self.next_place(state);
@@ -404,10 +417,6 @@ impl Log {
             store: self.keyring.store(),
             number: next,
             before: state.head,
-        };
-        let size = match self.medium.size(next) {
-            Ok(size) => size,
-            Err(error) => return Err(Self::broken(state, &error)),
         };
         if let Err(error) = self.medium.write(next, 0, &header.encode()) {
             return Err(self.failed_write(state, next, 0, HEADER, &error));
@@ -455,9 +464,7 @@ impl Log {
         length: usize,
         error: &io::Error,
     ) -> AppendError {
-        if error.kind() == io::ErrorKind::StorageFull
-            && self.medium.write(segment, offset, &vec![0; length]).is_ok()
-        {
+        if is_full(error) && self.medium.write(segment, offset, &vec![0; length]).is_ok() {
             return AppendError::OutOfSpace;
         }
         Self::broken(state, error)

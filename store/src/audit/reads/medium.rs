@@ -195,7 +195,8 @@ impl Medium for Directory {
 
 /// Gives the file its size and its blocks. Where the file system cannot reserve blocks, zeros are written.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+    let flags = rustix::fs::FallocateFlags::empty();
+    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, 0, bytes)) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             static BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];

@@ -88,7 +88,8 @@ pub enum ReadLogError {
     Io(#[from] io::Error),
     /// A record is not what was written.
     #[error(
-        "the read log is damaged at record {sequence}: {fault}; keep a copy and run `strongroom audit verify` on it"
+        "the read log is damaged at record {sequence}: {fault}; run `strongroom audit verify` on a copy, and put the right \
+         segments back; to go on without them, move the folder `reads` away, keep it, and start with `--accept-rollback`"
     )]
     Damaged {
         /// The record.

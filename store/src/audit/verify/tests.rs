@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::super::reads::ReadLogOptions;
 use super::super::reads::segment::{HEADER, Header, Start, Step, Walk};
 use super::super::reads::simulated::Simulated;
@@ -465,4 +467,25 @@ fn a_segment_of_another_number_or_past_is_found() {
     };
     let copy = chains.edit(2, |bytes| bytes[..HEADER].copy_from_slice(&header.encode()));
     assert!(matches!(copy.bad(), Some((Chain::Reads, _))));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_no_record_of_the_mutation_chain(
+        key in proptest::collection::vec(any::<u8>(), 0..16),
+        value in proptest::collection::vec(any::<u8>(), 0..200),
+        marked: bool,
+    ) {
+        let mut value = value;
+        if marked {
+            value.insert(0, 1);
+        }
+        if let Ok(record) = MutationRecord::decode(&key, &value) {
+            prop_assert_eq!(&record.encode(), &value);
+            prop_assert!(record.open(&keyring(5)).is_err());
+        }
+        if let Ok(checkpoint) = Checkpoint::decode(&value) {
+            prop_assert!(!checkpoint.verifies(&keyring(5).public_key(), &STORE));
+        }
+    }
 }

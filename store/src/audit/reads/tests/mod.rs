@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::record::{Kind, Place, Record};
 use super::segment::{HEADER, Header, Start, Step, Walk};
 use super::simulated::Simulated;
@@ -458,4 +460,56 @@ fn the_reserve_is_on_the_disk_before_it_is_needed() {
     assert!(reserved >= 64 * 1_024 * 1_024, "{reserved} bytes");
     let medium = Directory::read_only(&dir.path().join(DIRECTORY));
     assert_eq!(reads_after(&medium, &keyring(), 0, 10).unwrap().len(), 3);
+}
+
+fn walk_all(bytes: &[u8]) -> Vec<Record> {
+    let Start::Used(header) = Start::of(bytes) else {
+        return Vec::new();
+    };
+    let mut walk = Walk::new(bytes, &header);
+    let mut found = Vec::new();
+    while let Step::Record(record) = walk.step() {
+        found.push(record);
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn a_changed_segment_never_shows_another_record(
+        changes in proptest::collection::vec((0_usize..1_200, any::<u8>()), 1..20),
+        moved in proptest::option::of((0_usize..1_200, 0_usize..1_200, 1_usize..400)),
+    ) {
+        let medium = Arc::new(Simulated::default());
+        let log = open(&medium);
+        for number in 0..4 {
+            append(&log, number, Durability::Batched);
+        }
+        drop(log);
+        let mut bytes = medium.bytes(1);
+        let original = walk_all(&bytes);
+        prop_assert_eq!(original.len(), 5);
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        if let Some((from, to, count)) = moved {
+            bytes.copy_within(from..from + count, to);
+        }
+        let found = walk_all(&bytes);
+        prop_assert!(found.len() <= original.len());
+        prop_assert_eq!(&original[..found.len()], &found[..]);
+    }
+
+    #[test]
+    fn arbitrary_segments_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(walk_all(&bytes).is_empty());
+        let header = Header {
+            store: StoreId::from_bytes([1; 16]),
+            number: 1,
+            before: NONE,
+        };
+        let mut segment = header.encode();
+        segment.extend_from_slice(&bytes);
+        prop_assert!(walk_all(&segment).is_empty());
+    }
 }
