@@ -74,6 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_bytes_are_wiped_when_dropped() {
+        use crate::crypto::scan;
+        let mut bytes = vec![0; 256];
+        getrandom::fill(&mut bytes).unwrap();
+        let copy = bytes.clone();
+        let secret = SecretBytes::new(bytes);
+        let at = scan::address_of(secret.expose());
+        assert_eq!(scan::read(at, 256), copy);
+        drop(secret);
+        // The allocator may have written there already; no part of the secret may be left.
+        let after = scan::read(at, 256);
+        assert!(copy.chunks(8).zip(after.chunks(8)).all(|(was, is)| was != is));
+    }
+
+    #[test]
     fn debug_is_redacted_and_equality_is_by_content() {
         let secret = SecretBytes::new(b"hunter2".to_vec());
         assert_eq!(format!("{secret:?}"), "SecretBytes(7 bytes)");

@@ -78,12 +78,19 @@ impl ValueContext<'_> {
 }
 
 /// A sealed value as it is stored.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedValue {
     /// Commits to the data key and the context.
     pub commitment: [u8; 32],
     /// A random nonce of 16 bytes, the synthetic IV, the ciphertext.
     pub sealed: Vec<u8>,
+}
+
+/// Shows neither commitment nor ciphertext: what tells two values apart has no place in a log.
+impl fmt::Debug for SealedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedValue({} bytes)", self.sealed.len())
+    }
 }
 
 /// The seed; wiped when dropped.
@@ -136,6 +143,20 @@ impl DataKey {
         (key, commitment)
     }
 
+    /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted before that.
+    fn committed(
+        &self,
+        headers: &[Vec<u8>],
+        commitment: &[u8; 32],
+    ) -> Result<Zeroizing<[u8; 64]>, CryptoError> {
+        let (key, expected) = self.derive(headers);
+        if bool::from(expected.ct_eq(commitment)) {
+            Ok(key)
+        } else {
+            Err(CryptoError::Forged)
+        }
+    }
+
     /// Seals the one value of this key.
     ///
     /// # Errors
@@ -165,10 +186,7 @@ impl DataKey {
         value: &SealedValue,
     ) -> Result<SecretBytes, CryptoError> {
         let headers = context.headers();
-        let (key, commitment) = self.derive(&headers);
-        if !bool::from(commitment.ct_eq(&value.commitment)) {
-            return Err(CryptoError::Forged);
-        }
+        let key = self.committed(&headers, &value.commitment)?;
         let (nonce, sealed) = value.sealed.split_at_checked(16).ok_or(CryptoError::Forged)?;
         let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
         vectors.push(nonce);

@@ -56,3 +56,6 @@ pub(crate) fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, Cr
     getrandom::fill(bytes.as_mut_slice()).map_err(|_| CryptoError::NoRandomness)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

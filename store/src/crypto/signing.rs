@@ -82,3 +82,6 @@ impl FromStr for PublicKey {
             .ok_or_else(|| PublicKeyError(text.chars().take(64).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests;
