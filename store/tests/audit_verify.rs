@@ -124,6 +124,34 @@ fn reads_and_refusals_are_on_record_with_who_and_what() {
 }
 
 #[test]
+fn nothing_that_was_recorded_can_be_read_in_the_segments() {
+    let f = Fixture::new();
+    let secret = f.create("marker-of-a-name", "marker-of-a-value");
+    let asked = f.current(secret).unwrap();
+    assert_eq!(asked, "marker-of-a-value");
+    get(&f.store, secret, Some("marker-of-a-version"), None).unwrap_err();
+    f.store.close();
+    let mut looked = 0;
+    for file in fs::read_dir(f.dir.join(audit::DIRECTORY)).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        // A segment is megabytes of zeros after its records.
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        let used = &bytes[..used];
+        for marker in ["marker-of-a", "shop", "VersionNotFound", "test"] {
+            let found = used
+                .windows(marker.len())
+                .any(|window| window == marker.as_bytes());
+            assert!(!found, "`{marker}` is readable");
+        }
+        looked += used.len();
+    }
+    assert!(looked > 500, "{looked} bytes");
+}
+
+#[test]
 fn a_restored_store_verifies_and_goes_on() {
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
