@@ -20,10 +20,9 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 
 /// A store, and the directory that goes with it.
 pub(crate) struct Fixture {
-    #[expect(dead_code, reason = "the admin socket lies there")]
     pub(crate) dir: PathBuf,
     pub(crate) store: Store,
-    _keep: tempfile::TempDir,
+    keep: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -44,8 +43,14 @@ impl Fixture {
         Self {
             store: open(&dir),
             dir,
-            _keep: keep,
+            keep,
         }
+    }
+
+    /// Closes the store; its directory stays until the second is dropped.
+    pub(crate) fn close(self) -> (PathBuf, tempfile::TempDir) {
+        self.store.close();
+        (self.dir, self.keep)
     }
 
     /// The namespace `shop`.

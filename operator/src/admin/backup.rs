@@ -1,0 +1,88 @@
+//! A backup as a stream of frames. The writer of the stream waits for its reader, so memory stays bounded; a reader who stops
+//! reading is dropped, because the snapshot keeps old pages from being used again.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use strongroom_store::vault::{Meta, OpenError, Record, Store};
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+
+use super::AdminError;
+use super::wire::{Answer, send};
+
+/// Bytes in one frame.
+const PIECE: usize = 64 << 10;
+
+/// Frames that wait for the reader.
+const WAITING: usize = 8;
+
+/// How long a reader may take for one frame.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes a backup and sends it. It is on record before its first byte leaves.
+pub(super) async fn stream(
+    store: Store,
+    meta: Meta,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), AdminError> {
+    let (sender, mut pieces) = mpsc::channel(WAITING);
+    let backup = tokio::task::spawn_blocking(move || {
+        let record = Record {
+            action: strongroom_store::audit::Action::Backup,
+            detail: String::new(),
+        };
+        store.run(record, meta).map_err(OpenError::from)?;
+        let mut frames = Frames {
+            piece: Vec::with_capacity(PIECE),
+            sender,
+        };
+        let records = store.backup(&mut frames)?;
+        frames.flush()?;
+        Ok::<_, OpenError>(records)
+    });
+    while let Some(piece) = pieces.recv().await {
+        within(send(to, &Answer::Data(piece).encode())).await?;
+    }
+    let last = match backup.await {
+        Ok(Ok(records)) => Answer::End { records },
+        Ok(Err(error)) => Answer::Refused(error.to_string()),
+        Err(_) => Answer::Refused("the backup was broken off".to_owned()),
+    };
+    within(send(to, &last.encode())).await
+}
+
+async fn within(sending: impl Future<Output = Result<(), AdminError>>) -> Result<(), AdminError> {
+    tokio::time::timeout(PATIENCE, sending)
+        .await
+        .map_err(|_| AdminError::Broken(io::ErrorKind::TimedOut.into()))?
+}
+
+/// Cuts what is written into frames.
+struct Frames {
+    piece: Vec<u8>,
+    sender: mpsc::Sender<Vec<u8>>,
+}
+
+impl Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = PIECE.saturating_sub(self.piece.len()).min(bytes.len());
+        self.piece
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
+        if self.piece.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(room)
+    }
+
+    /// Sends what there is. Fails once nobody reads any more.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        self.sender
+            .blocking_send(piece)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}

@@ -1,0 +1,72 @@
+//! What a person at the running process can ask of it, through the socket `admin.sock` beside the store.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`wire`] | requests and answers as frames of bytes |
+//! | [`server`] | listens, and answers |
+//! | [`client`] | asks |
+//! | [`backup`] | one snapshot as a stream of frames |
+//! | [`slots`] | seal slots of an open store: also for a stopped one, which a command opens itself |
+//!
+//! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same user as the process,
+//! or root, who could read its memory anyway. Every request that changes something or takes a backup is on record with the
+//! caller's user and process id. Must not be reachable through a network, and must not give a value away.
+
+mod backup;
+mod client;
+mod server;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub(crate) use client::Client;
+pub(crate) use server::{Admin, Listener};
+
+use std::path::{Path, PathBuf};
+
+use strongroom_store::codec::DecodeError;
+
+/// The socket's name in the store's directory.
+const SOCKET: &str = "admin.sock";
+
+fn socket(dir: &Path) -> PathBuf {
+    dir.join(SOCKET)
+}
+
+/// The running process was not asked, or said no.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// The socket cannot be made.
+    #[error("the admin socket `{path}` cannot be made: {source}")]
+    Listen {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The socket cannot be opened.
+    #[error("the admin socket `{path}` cannot be opened: {source}; run this as the user of the process")]
+    Connect {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The connection broke off.
+    #[error("the process broke off in the middle of its answer: {0}")]
+    Broken(#[from] std::io::Error),
+    /// The bytes are of another version, or no message.
+    #[error(
+        "the process speaks another version of this protocol ({0}); use the binary that it was started from"
+    )]
+    Message(#[from] DecodeError),
+    /// The process refused or failed.
+    #[error("{0}")]
+    Refused(String),
+    /// A frame that is out of place.
+    #[error(
+        "the process gave another kind of answer than was asked for; use the binary that it was started from"
+    )]
+    Unexpected,
+}

@@ -1,0 +1,163 @@
+//! The Secret with the key of a seal slot, in the process's own namespace. It is made once, by a plain create, and immutable:
+//! a key that changes behind the seal file's back could open nothing any more.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use strongroom_store::id::StoreId;
+use strongroom_store::seal::SlotSecret;
+use strongroom_store::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use super::SealSourceError;
+
+/// The key inside the Secret.
+pub(crate) const DATA_KEY: &str = "seal-key";
+
+/// Which store the Secret belongs to, so that a person who finds it knows.
+const STORE: &str = "strongroom.dev/store";
+
+/// The key in the Secret; none where there is no such Secret.
+pub(crate) async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<SlotSecret>, SealSourceError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = api.get_opt(name).await.map_err(Box::new)?;
+    secret.map(|secret| key_of(secret, name)).transpose()
+}
+
+/// Makes the Secret with a new key of 32 random bytes.
+pub(crate) async fn create(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    store: StoreId,
+) -> Result<SlotSecret, SealSourceError> {
+    let mut key = Zeroizing::new([0; 32]);
+    getrandom::fill(key.as_mut_slice()).map_err(|_| SealSourceError::NoRandomness)?;
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_owned(),
+                "strongroom".to_owned(),
+            )])),
+            annotations: Some(BTreeMap::from([(STORE.to_owned(), store.to_string())])),
+            ..ObjectMeta::default()
+        },
+        immutable: Some(true),
+        type_: Some("Opaque".to_owned()),
+        data: Some(BTreeMap::from([(DATA_KEY.to_owned(), ByteString(key.to_vec()))])),
+        ..Secret::default()
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(made) => key_of(made, name),
+        Err(kube::Error::Api(answer)) if answer.is_already_exists() => {
+            Err(SealSourceError::SecretExists(name.to_owned()))
+        }
+        Err(error) => Err(Box::new(error).into()),
+    }
+}
+
+fn key_of(secret: Secret, name: &str) -> Result<SlotSecret, SealSourceError> {
+    let key = secret
+        .data
+        .and_then(|mut data| data.remove(DATA_KEY))
+        .map(|bytes| SecretBytes::new(bytes.0))
+        .filter(|key| key.len() == 32);
+    key.map(SlotSecret::KubernetesSecret)
+        .ok_or_else(|| SealSourceError::NotAKey(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    /// A client whose one request is answered by `answer`, which sees method, path and body.
+    fn client(answer: impl FnOnce(&Method, &str, Value) -> (u16, Value) + Send + 'static) -> Client {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        tokio::spawn(async move {
+            let (request, send) = handle.next_request().await.unwrap();
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await.unwrap();
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            let (status, answer) = answer(&parts.method, parts.uri.path(), body);
+            let body = Body::from(serde_json::to_vec(&answer).unwrap());
+            send.send_response(Response::builder().status(status).body(body).unwrap());
+        });
+        Client::new(service, "strongroom")
+    }
+
+    fn failure(code: u16, reason: &str) -> (u16, Value) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": reason, "message": "no"});
+        (code, status)
+    }
+
+    #[tokio::test]
+    async fn the_secret_is_made_once_immutable_and_read_back() {
+        let store = StoreId::from_bytes([3; 16]);
+        let (seen, saw) = std::sync::mpsc::channel();
+        let server = client(move |method, path, body| {
+            assert_eq!((method, path), (&Method::POST, "/api/v1/namespaces/ns/secrets"));
+            seen.send(body.clone()).unwrap();
+            (201, body)
+        });
+        let SlotSecret::KubernetesSecret(made) = create(&server, "ns", "root", store).await.unwrap() else {
+            panic!("another kind");
+        };
+        let body = saw.recv().unwrap();
+        assert_eq!(body["immutable"], true);
+        assert_eq!(
+            body["metadata"]["annotations"]["strongroom.dev/store"],
+            store.to_string()
+        );
+        let server = client(move |method, path, _| {
+            assert_eq!(
+                (method, path),
+                (&Method::GET, "/api/v1/namespaces/ns/secrets/root")
+            );
+            (200, body)
+        });
+        let Some(SlotSecret::KubernetesSecret(read)) = read(&server, "ns", "root").await.unwrap() else {
+            panic!("no key");
+        };
+        assert!(read == made && read.len() == 32);
+        assert_ne!(read, SecretBytes::new(vec![0; 32]));
+    }
+
+    #[tokio::test]
+    async fn a_secret_of_somebody_else_is_not_taken_over() {
+        let server = client(|_, _, _| failure(409, "AlreadyExists"));
+        let refused = create(&server, "ns", "root", StoreId::from_bytes([3; 16])).await;
+        assert!(matches!(refused, Err(SealSourceError::SecretExists(_))));
+    }
+
+    #[tokio::test]
+    async fn absent_is_not_unreachable_and_not_malformed() {
+        let server = client(|_, _, _| failure(404, "NotFound"));
+        assert!(read(&server, "ns", "root").await.unwrap().is_none());
+        let server = client(|_, _, _| failure(503, "ServiceUnavailable"));
+        assert!(matches!(
+            read(&server, "ns", "root").await,
+            Err(SealSourceError::Kube(_))
+        ));
+        let short = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "root"},
+            "data": {"seal-key": "c2hvcnQ="}});
+        let server = client(|_, _, _| (200, short));
+        assert!(matches!(
+            read(&server, "ns", "root").await,
+            Err(SealSourceError::NotAKey(_))
+        ));
+    }
+}

@@ -1,0 +1,115 @@
+//! Where the key of a seal slot comes from: a file, a passphrase in a file, or a Kubernetes Secret.
+//!
+//! A key never comes by argument or environment: both can be read by others of the machine. Must not know the store.
+
+pub(crate) mod file;
+pub(crate) mod kubernetes;
+
+use std::path::PathBuf;
+
+use strongroom_store::seal::SlotKind;
+
+/// The arguments that name a slot's key; at most one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[group(id = "seal", multiple = false)]
+pub(crate) struct SealArgs {
+    /// File with the 32 bytes that open the seal
+    #[arg(long, value_name = "PATH", env = "STRONGROOM_SEAL_KEY_FILE")]
+    pub(crate) seal_key_file: Option<PathBuf>,
+    /// File with the passphrase that opens the seal
+    #[arg(long, value_name = "PATH", env = "STRONGROOM_SEAL_PASSPHRASE_FILE")]
+    pub(crate) seal_passphrase_file: Option<PathBuf>,
+    /// File with the recovery key that opens the seal
+    #[arg(long, value_name = "PATH")]
+    pub(crate) seal_recovery_key_file: Option<PathBuf>,
+    /// Kubernetes Secret of the process's own namespace that opens the seal
+    #[arg(long, value_name = "NAME", env = "STRONGROOM_SEAL_KUBERNETES_SECRET")]
+    pub(crate) seal_kubernetes_secret: Option<String>,
+}
+
+impl SealArgs {
+    /// The one that was given.
+    pub(crate) fn source(&self) -> Option<SealSource> {
+        None.or_else(|| self.seal_key_file.clone().map(SealSource::KeyFile))
+            .or_else(|| self.seal_passphrase_file.clone().map(SealSource::PassphraseFile))
+            .or_else(|| {
+                self.seal_recovery_key_file
+                    .clone()
+                    .map(SealSource::RecoveryKeyFile)
+            })
+            .or_else(|| {
+                self.seal_kubernetes_secret
+                    .clone()
+                    .map(SealSource::KubernetesSecret)
+            })
+    }
+}
+
+/// Where a slot's key is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum SealSource {
+    /// A file of 32 bytes.
+    KeyFile(PathBuf),
+    /// A file with a passphrase.
+    PassphraseFile(PathBuf),
+    /// A file with a recovery key as it was shown.
+    RecoveryKeyFile(PathBuf),
+    /// A Secret of the process's own namespace.
+    KubernetesSecret(String),
+}
+
+impl SealSource {
+    /// The kind of slot that it opens.
+    pub(crate) const fn kind(&self) -> SlotKind {
+        match self {
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::PassphraseFile(_) => SlotKind::Passphrase,
+            Self::RecoveryKeyFile(_) => SlotKind::Recovery,
+            Self::KubernetesSecret(_) => SlotKind::KubernetesSecret,
+        }
+    }
+}
+
+/// A slot's key cannot be had. Never holds a byte of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SealSourceError {
+    /// None was named.
+    #[error(
+        "say what opens the seal: --seal-key-file, --seal-passphrase-file, --seal-recovery-key-file or --seal-kubernetes-secret"
+    )]
+    Unnamed,
+    /// The file cannot be read.
+    #[error("the file `{path}` cannot be read: {source}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is too large for what it should hold.
+    #[error("the file `{0}` holds more than 4 KiB; that is no key and no passphrase")]
+    TooLarge(String),
+    /// The file holds something else.
+    #[error("the file `{path}` holds no recovery key: {source}")]
+    Recovery {
+        /// Which file.
+        path: String,
+        /// Why not.
+        source: strongroom_store::seal::RecoveryKeyError,
+    },
+    /// There is no such Secret.
+    #[error("there is no Secret `{0}` with the key of the seal; put it back from your backup of the cluster")]
+    NoSecret(String),
+    /// The Secret holds something else.
+    #[error("the Secret `{0}` has no 32 bytes under `{key}`; it is not one that strongroom made", key = kubernetes::DATA_KEY)]
+    NotAKey(String),
+    /// Somebody else made one of that name.
+    #[error("there is a Secret `{0}` already; choose another name, or remove it if nothing needs it")]
+    SecretExists(String),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes; check that /dev/urandom works")]
+    NoRandomness,
+    /// The API server.
+    #[error("the API server did not help with the Secret of the seal: {0}")]
+    Kube(#[from] Box<kube::Error>),
+}
