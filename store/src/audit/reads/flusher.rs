@@ -6,12 +6,13 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::ReadLogOptions;
 use super::log::{Log, State};
 
 /// A record waits for others at most so long before it is fsynced; what is left of 50 ms is for the fsync itself.
 const BATCH: Duration = Duration::from_millis(30);
-/// Between two checkpoints, and between two attempts to fill the reserve.
-const EACH: Duration = Duration::from_secs(1);
+/// Between two attempts to fill the reserve.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// When the flusher did what, by the monotonic clock.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +46,7 @@ fn run(log: &Log) {
     loop {
         let mut state = log.lock();
         let task = loop {
-            match next(
-                &state,
-                Log::reserve_lacks(&state, &log.options),
-                &done,
-                Instant::now(),
-            ) {
+            match next(&state, &log.options, &done, Instant::now()) {
                 Task::Wait(None) => {
                     state = log.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -92,7 +88,7 @@ fn run(log: &Log) {
 }
 
 /// The next task, of what is known at `now`.
-fn next(state: &State, reserve_lacks: bool, done: &Done, now: Instant) -> Task {
+fn next(state: &State, options: &ReadLogOptions, done: &Done, now: Instant) -> Task {
     if state.stopping {
         return Task::Stop;
     }
@@ -104,8 +100,11 @@ fn next(state: &State, reserve_lacks: bool, done: &Done, now: Instant) -> Task {
             until(since + BATCH)
         }
     });
-    let checkpoint = state.unsigned.then(|| until(done.checkpoint + EACH));
-    let reserve = reserve_lacks.then(|| done.reserve.map_or(Duration::ZERO, |tried| until(tried + EACH)));
+    let checkpoint = state
+        .unsigned
+        .then(|| until(done.checkpoint + options.checkpoint_each));
+    let reserve = Log::reserve_lacks(state, options)
+        .then(|| done.reserve.map_or(Duration::ZERO, |tried| until(tried + RETRY)));
     let tasks = [
         (flush, Task::Flush),
         (checkpoint, Task::Checkpoint),

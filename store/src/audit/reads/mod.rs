@@ -32,6 +32,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use medium::{Directory, Medium};
 pub use segment::Fault;
@@ -63,10 +64,12 @@ pub struct ReadLogOptions {
     pub segment_bytes: u64,
     /// Segments that are there ahead of need, the one in use included.
     pub reserve_segments: u64,
+    /// Between two signed checkpoints, while there are entries.
+    pub checkpoint_each: Duration,
 }
 
 impl ReadLogOptions {
-    /// Segments of 8 MiB, 64 MiB in reserve.
+    /// Segments of 8 MiB, 64 MiB in reserve, a checkpoint each second.
     #[must_use]
     pub const fn new(epoch: u32, now: Timestamp, seen: ReadHead) -> Self {
         Self {
@@ -76,6 +79,7 @@ impl ReadLogOptions {
             accept_loss: false,
             segment_bytes: 8 * 1_024 * 1_024,
             reserve_segments: 8,
+            checkpoint_each: Duration::from_secs(1),
         }
     }
 }

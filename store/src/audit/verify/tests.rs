@@ -44,6 +44,7 @@ fn open_reads(medium: &Arc<Simulated>, epoch: u32, seen: ReadHead, accept_loss: 
     let options = ReadLogOptions {
         segment_bytes: 4_096,
         reserve_segments: 2,
+        checkpoint_each: std::time::Duration::from_secs(3_600),
         accept_loss,
         ..ReadLogOptions::new(epoch, Timestamp::from_millis(1_000), seen)
     };
