@@ -365,3 +365,130 @@ impl Inner {
 fn place(namespace: &str, name: &str) -> Place {
     (namespace.into(), name.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(uid: &str, version: &str) -> PartialObjectMeta<Secret> {
+        let metadata = json!({"name": "db", "namespace": "shop", "uid": uid, "resourceVersion": version});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// A cluster in which the native Secret was written as version 5, and the object found right.
+    fn settled() -> Cluster {
+        let cluster = Cluster::default();
+        write(&cluster, |_| {});
+        cluster
+    }
+
+    /// Writes version 5, with `meanwhile` between the write and its bookkeeping.
+    fn write(cluster: &Cluster, meanwhile: impl FnOnce(&Cluster)) {
+        let since = cluster.look_at_native("shop", "db", "owner");
+        meanwhile(cluster);
+        let written = NativeRevision::of(&secret("u", "5"));
+        cluster.saw_native("shop", "db", since, written.clone());
+        let settled = Settled {
+            generation: 1,
+            version: "v".into(),
+            native: Some(written),
+            at: at(0),
+        };
+        cluster.settle("object", settled);
+    }
+
+    fn is_settled(cluster: &Cluster) -> bool {
+        cluster
+            .is_settled("object", 1, "v", Some(("shop", "db")), at(1))
+            .is_some()
+    }
+
+    fn told(cluster: &Cluster, event: &Event<PartialObjectMeta<Secret>>) -> usize {
+        cluster.native_event(None, event).len()
+    }
+
+    #[test]
+    fn our_own_write_is_no_news() {
+        let cluster = settled();
+        assert_eq!(told(&cluster, &Event::Apply(secret("u", "5"))), 0);
+        assert!(is_settled(&cluster));
+    }
+
+    #[test]
+    fn a_change_is_news_and_unsettles() {
+        for event in [
+            Event::Apply(secret("u", "6")),
+            Event::InitApply(secret("u", "6")),
+            Event::Delete(secret("u", "6")),
+        ] {
+            let cluster = settled();
+            assert_eq!(told(&cluster, &event), 1, "{event}");
+            assert!(!is_settled(&cluster), "{event}");
+        }
+    }
+
+    #[test]
+    fn an_older_secret_of_the_name_may_go() {
+        let cluster = settled();
+        assert_eq!(told(&cluster, &Event::Delete(secret("older", "4"))), 0);
+        assert!(is_settled(&cluster));
+    }
+
+    #[test]
+    fn a_change_between_a_write_and_its_bookkeeping_is_not_overtaken() {
+        for event in [Event::Apply(secret("u", "6")), Event::Delete(secret("u", "6"))] {
+            let cluster = Cluster::default();
+            write(&cluster, |cluster| assert_eq!(told(cluster, &event), 1));
+            assert!(!is_settled(&cluster), "{event}");
+        }
+        // Our own event in between is what we wrote.
+        let cluster = Cluster::default();
+        write(&cluster, |cluster| {
+            assert_eq!(told(cluster, &Event::Apply(secret("u", "5"))), 1)
+        });
+        assert!(is_settled(&cluster));
+    }
+
+    #[test]
+    fn what_a_complete_list_lacks_is_gone() {
+        let cluster = settled();
+        assert_eq!(told(&cluster, &Event::Init), 0);
+        assert_eq!(told(&cluster, &Event::InitApply(secret("u", "5"))), 0);
+        assert_eq!(told(&cluster, &Event::InitDone), 0);
+        assert!(is_settled(&cluster));
+        told(&cluster, &Event::Init);
+        assert_eq!(
+            cluster.native_event(None, &Event::InitDone),
+            [("shop".to_owned(), "owner".to_owned())]
+        );
+        assert!(!is_settled(&cluster));
+    }
+
+    #[test]
+    fn trust_ends() {
+        let cluster = settled();
+        let late = at(TRUSTED.as_secs());
+        assert!(
+            cluster
+                .is_settled("object", 1, "v", Some(("shop", "db")), late)
+                .is_none()
+        );
+        assert!(
+            cluster
+                .is_settled("object", 2, "v", Some(("shop", "db")), at(1))
+                .is_none()
+        );
+        assert!(
+            cluster
+                .is_settled("object", 1, "w", Some(("shop", "db")), at(1))
+                .is_none()
+        );
+        assert!(cluster.is_settled("object", 1, "v", None, at(1)).is_none());
+    }
+}

@@ -35,8 +35,8 @@ fn class_of_status(status: &Status) -> ErrorClass {
 /// The reason that an error of the API server gives in a condition.
 pub(crate) fn reason_of(error: &kube::Error) -> Reason {
     match class_of(error) {
-        ErrorClass::Forbidden => Reason::ApiForbidden,
-        ErrorClass::Rejected => Reason::TargetRefused,
+        ErrorClass::Forbidden if lacks_right(error) => Reason::ApiForbidden,
+        ErrorClass::Forbidden | ErrorClass::Rejected => Reason::TargetRefused,
         ErrorClass::Conflict | ErrorClass::Gone => Reason::Progressing,
         ErrorClass::Throttled
         | ErrorClass::ApiUnavailable
@@ -46,6 +46,15 @@ pub(crate) fn reason_of(error: &kube::Error) -> Reason {
         | ErrorClass::Generation
         | ErrorClass::NoEnd => Reason::ApiUnavailable,
     }
+}
+
+/// Whether a 403 speaks of our rights, and not of a quota, a policy or a webhook, which answer with the same code. RBAC's sentence is the only
+/// difference: `User "…" cannot create resource "secrets" …`. A 401 is always ours.
+fn lacks_right(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    status.code == 401 || (status.message.contains(" cannot ") && status.message.contains(" resource "))
 }
 
 /// How long the API server asks to be left alone.
@@ -123,6 +132,23 @@ mod tests {
         for (code, class) in table {
             assert_eq!(class_of(&api(code)), class, "{code}");
         }
+    }
+
+    #[test]
+    fn a_quota_is_not_a_missing_right() {
+        let says = |code, message: &str| {
+            let mut status = Status::failure(message, "Forbidden");
+            status.code = code;
+            reason_of(&kube::Error::Api(Box::new(status)))
+        };
+        let rbac = "secrets is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"secrets\" in API group \"\"";
+        assert_eq!(says(403, rbac), Reason::ApiForbidden);
+        assert_eq!(says(401, "Unauthorized"), Reason::ApiForbidden);
+        assert_eq!(
+            says(403, "secrets \"db\" is forbidden: exceeded quota: small"),
+            Reason::TargetRefused
+        );
+        assert_eq!(says(422, "invalid"), Reason::TargetRefused);
     }
 
     #[test]

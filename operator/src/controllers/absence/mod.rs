@@ -27,6 +27,8 @@ use crate::controllers::store::SecretStore;
 const IDLE: Duration = Duration::from_secs(3600);
 /// How often to look whether a person confirmed.
 const CONFIRM_POLL: Duration = Duration::from_secs(5);
+/// How long to wait for more of the same before a look: it goes through the whole store.
+const GATHER: Duration = Duration::from_secs(1);
 /// How long to wait after a failed look.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -90,6 +92,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
             // A timeout is as good a reason to look as any.
             let _ = tokio::time::timeout(pause, ctx.absences.wake.notified()).await;
         }
+        tokio::time::sleep(GATHER).await;
     }
 }
 

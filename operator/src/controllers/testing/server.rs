@@ -149,7 +149,11 @@ impl Server {
         self.log.push(line.clone());
         if let Some(at) = self.faults.iter().position(|(part, _)| line.contains(part)) {
             let (_, code) = self.faults.remove(at).unwrap();
-            return failure(code, "Ordered", "ordered by the test");
+            return failure(
+                code,
+                "Ordered",
+                "User \"test\" cannot use resource \"this\": ordered by the test",
+            );
         }
         match *method {
             Method::GET => self.read(path),
