@@ -39,11 +39,8 @@ impl Store {
     /// # Errors
     /// What `out` says, and [`StoreError::Damaged`].
     pub fn backup(&self, out: &mut dyn Write) -> Result<u64, OpenError> {
-        let directory = self
-            .directory()
-            .ok_or_else(|| OpenError::Missing("the store's directory".to_owned()))?;
-        let seal = SealFile::load(directory)?.encode();
-        let snapshot = self.shared.engine.snapshot()?;
+        let (seal, snapshot) = self.sealed_snapshot()?;
+        let seal = seal.encode();
         let backup = *crate::crypto::random::<16>()?;
         out.write_all(&MAGIC)?;
         out.write_all(&backup)?;

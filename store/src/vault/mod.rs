@@ -11,6 +11,7 @@ mod effect;
 mod error;
 mod open;
 mod read;
+mod seal;
 mod types;
 mod view;
 mod writer;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 use subtle::ConstantTimeEq;
 
 use super::error::StoreError;
+use super::seal::check_seal;
 use super::types::Anchor;
 use super::view::View;
 use super::writer::{Writer, each_head};
@@ -159,7 +160,9 @@ impl std::fmt::Debug for Open<'_> {
 
 /// A store's directory under lock.
 pub(super) struct Directory {
-    path: PathBuf,
+    pub(super) path: PathBuf,
+    /// Held while the seal file and what the store knows of it change together, or are read together.
+    pub(super) sealing: Mutex<()>,
     #[expect(dead_code, reason = "held for as long as the store is open")]
     lock: StoreLock,
 }
@@ -253,6 +256,7 @@ impl Store {
         let accept_loss = matches!(open.anchor, AnchorRule::Accept);
         let directory = Directory {
             path: open.dir.to_owned(),
+            sealing: Mutex::new(()),
             lock,
         };
         let now = open.now;
@@ -359,47 +363,6 @@ impl Store {
         })
     }
 
-    /// Changes the seal file of the open store: the store knows the new file before it is there, and until it is, the old one
-    /// still counts.
-    ///
-    /// # Errors
-    /// [`OpenError::Seal`] as `change` says; [`OpenError::Store`].
-    pub fn change_seal<T>(
-        &self,
-        meta: super::Meta,
-        change: impl FnOnce(&mut SealFile) -> Result<T, SealError>,
-    ) -> Result<T, OpenError> {
-        let Some(directory) = &self.shared.directory else {
-            return Err(OpenError::Missing("the store's directory".to_owned()));
-        };
-        let mut file = SealFile::load(&directory.path)?;
-        let current = self.shared.keyring.seal_file_mac(&file.encode());
-        let out = change(&mut file)?;
-        let next = self.shared.keyring.seal_file_mac(&file.encode());
-        let request = || crate::id::RequestId::generate().map_err(|_| CryptoError::NoRandomness);
-        let step = |digest| super::commands::ChangeSeal(digest);
-        self.run(
-            step(SealDigest {
-                current,
-                next: Some(next),
-            }),
-            meta.clone(),
-        )?;
-        file.write(&directory.path)?;
-        let meta = super::Meta {
-            request: request()?,
-            ..meta
-        };
-        self.run(
-            step(SealDigest {
-                current: next,
-                next: None,
-            }),
-            meta,
-        )?;
-        Ok(out)
-    }
-
     /// Where the store lies.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
@@ -495,20 +458,6 @@ pub(super) fn read_checkpoint(snapshot: &dyn Snapshot) -> Result<Checkpoint, Ope
         .value(Table::Meta, meta::CHECKPOINT)?
         .ok_or(OpenError::Tampered)?;
     Ok(Checkpoint::decode(&bytes)?)
-}
-
-fn check_seal(keyring: &Keyring, snapshot: &dyn Snapshot, seal: &SealFile) -> Result<(), OpenError> {
-    let bytes = snapshot
-        .value(Table::Meta, meta::SEAL)?
-        .ok_or(OpenError::Tampered)?;
-    let known = SealDigest::decode(&bytes)?;
-    let mac = keyring.seal_file_mac(&seal.encode());
-    let is = |digest: [u8; 32]| bool::from(digest.ct_eq(&mac));
-    if is(known.current) || known.next.is_some_and(is) {
-        Ok(())
-    } else {
-        Err(OpenError::SealReplaced)
-    }
 }
 
 /// The digest of all records but the state row.

@@ -1,0 +1,89 @@
+//! The open store and its seal file: they change together, and neither is trusted alone.
+
+use std::sync::PoisonError;
+
+use subtle::ConstantTimeEq;
+
+use super::Store;
+use super::commands::ChangeSeal;
+use super::open::OpenError;
+use super::types::Meta;
+use crate::crypto::{CryptoError, Keyring};
+use crate::engine::{Snapshot, Table};
+use crate::format::{SealDigest, meta};
+use crate::id::RequestId;
+use crate::seal::{SealError, SealFile};
+
+/// Whether the store knows this seal file: the one in force, or the one that a change was about to put in place.
+pub(super) fn check_seal(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    seal: &SealFile,
+) -> Result<(), OpenError> {
+    let bytes = snapshot
+        .value(Table::Meta, meta::SEAL)?
+        .ok_or(OpenError::Tampered)?;
+    let known = SealDigest::decode(&bytes)?;
+    let mac = keyring.seal_file_mac(&seal.encode());
+    let is = |digest: [u8; 32]| bool::from(digest.ct_eq(&mac));
+    if is(known.current) || known.next.is_some_and(is) {
+        Ok(())
+    } else {
+        Err(OpenError::SealReplaced)
+    }
+}
+
+impl Store {
+    /// Changes the seal file of the open store: the store knows the new file before it is there, and until it is, the old one
+    /// still counts. A file that somebody put in its place meanwhile is not built upon.
+    ///
+    /// # Errors
+    /// [`OpenError::Seal`] as `change` says; [`OpenError::SealReplaced`]; [`OpenError::Store`].
+    pub fn change_seal<T>(
+        &self,
+        meta: Meta,
+        change: impl FnOnce(&mut SealFile) -> Result<T, SealError>,
+    ) -> Result<T, OpenError> {
+        let Some(directory) = &self.shared.directory else {
+            return Err(OpenError::Missing("the store's directory".to_owned()));
+        };
+        let _alone = directory.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = SealFile::load(&directory.path)?;
+        check_seal(
+            &self.shared.keyring,
+            self.shared.engine.snapshot()?.as_ref(),
+            &file,
+        )?;
+        let current = self.shared.keyring.seal_file_mac(&file.encode());
+        let out = change(&mut file)?;
+        let next = self.shared.keyring.seal_file_mac(&file.encode());
+        let announced = SealDigest {
+            current,
+            next: Some(next),
+        };
+        self.run(ChangeSeal(announced), meta.clone())?;
+        file.write(&directory.path)?;
+        let meta = Meta {
+            request: RequestId::generate().map_err(|_| CryptoError::NoRandomness)?,
+            ..meta
+        };
+        let settled = SealDigest {
+            current: next,
+            next: None,
+        };
+        self.run(ChangeSeal(settled), meta)?;
+        Ok(out)
+    }
+
+    /// A snapshot, and the seal file that belongs to it.
+    pub(super) fn sealed_snapshot(&self) -> Result<(SealFile, Box<dyn Snapshot>), OpenError> {
+        let Some(directory) = &self.shared.directory else {
+            return Err(OpenError::Missing("the store's directory".to_owned()));
+        };
+        let _still = directory.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = SealFile::load(&directory.path)?;
+        let snapshot = self.shared.engine.snapshot()?;
+        check_seal(&self.shared.keyring, snapshot.as_ref(), &file)?;
+        Ok((file, snapshot))
+    }
+}
