@@ -8,6 +8,7 @@ mod cluster;
 mod kept;
 mod managed_secret;
 pub(crate) mod metrics;
+mod purge;
 mod report;
 mod retry;
 mod rotation_schedule;
@@ -184,6 +185,7 @@ pub(crate) async fn run<S: SecretStore>(
         _ = futures::future::join(managed_secret_runs, schedule_runs) => {}
         () = side_watches => {}
         () = absences => {}
+        () = purge::run(Arc::clone(&ctx)) => {}
     }
 }
 

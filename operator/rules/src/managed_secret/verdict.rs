@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::conditions::whole_second;
 use super::facts::InvalidSpec;
 use super::plan::Why;
 use crate::uid::Uid;
@@ -132,8 +133,9 @@ impl fmt::Display for Block {
             ),
             Self::InRecoveryWindow { secret, until } => write!(
                 f,
-                "a deleted secret of this name can be restored until {until}; annotate with `strongroom.dev/restore={secret}` to have it \
-                 back, or with `strongroom.dev/purge={secret}` to destroy it for ever and start anew"
+                "a deleted secret of this name can be restored until {}; annotate with `strongroom.dev/restore={secret}` to have it \
+                 back, or with `strongroom.dev/purge={secret}` to destroy it for ever and start anew",
+                whole_second(*until)
             ),
             Self::StoreNameTaken { name, by: Some(by) } => write!(
                 f,
@@ -224,11 +226,19 @@ impl fmt::Display for Rotation {
         match self {
             Self::None => f.write_str("no rotation is asked for"),
             Self::Due(Why::Due { at, .. }) => {
-                write!(f, "due since {at}; it follows when the object is ready")
+                write!(
+                    f,
+                    "due since {}; it follows when the object is ready",
+                    whole_second(*at)
+                )
             }
             Self::Due(_) => f.write_str("asked for; it follows when the object is ready"),
             Self::Scheduled { schedule, at } => {
-                write!(f, "RotationSchedule `{schedule}` rotates it next at {at}")
+                write!(
+                    f,
+                    "RotationSchedule `{schedule}` rotates it next at {}",
+                    whole_second(*at)
+                )
             }
             Self::Suspended { schedule } => write!(f, "RotationSchedule `{schedule}` is suspended"),
             Self::Unscheduled { schedule, why } => {

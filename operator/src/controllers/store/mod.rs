@@ -6,6 +6,7 @@ mod vault;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
@@ -245,4 +246,10 @@ pub(crate) trait SecretStore: Send + Sync + 'static {
     fn purge(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Opens the recovery window of a secret: 7 to 30 days.
     fn delete(&self, secret: SecretId, days: u8) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Destroys some of what is due; the clock has been steady for so long. Answers with the secrets, and whether there is more. Nothing is
+    /// destroyed, without an error, while the clock has not been steady for long enough.
+    fn purge_due(
+        &self,
+        steady_for: Duration,
+    ) -> impl Future<Output = Result<(Vec<SecretId>, bool), StoreFailure>> + Send;
 }

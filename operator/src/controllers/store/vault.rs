@@ -1,5 +1,7 @@
 //! [`SecretStore`] on the real store. Reads go to the blocking pool, because they touch the disk; changes wait for the writer's answer.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use strongroom_store::audit::{Actor, Durability};
 use strongroom_store::engine::EngineError;
@@ -9,8 +11,9 @@ use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AcceptNamespace, BindMaterialized, BindNamespace, BindObject, Command, CreateSecret, DeleteSecret,
-    Deletion, EnsureVersion, GetValue, KeyRef, Materialized, Meta, NamespaceView, ObjectBinding, PurgeSecret,
-    Refusal, RestoreSecret, RotationMark, SecretState, SecretView, Store, StoreError, UpdateSecret,
+    Deletion, EnsureVersion, GetValue, KeyRef, Materialized, Meta, NamespaceView, ObjectBinding, PurgeDue,
+    PurgeSecret, Refusal, RestoreSecret, RotationMark, STEADY, SecretState, SecretView, Store, StoreError,
+    UpdateSecret,
 };
 use tokio::sync::oneshot;
 
@@ -298,6 +301,14 @@ impl SecretStore for Store {
             force: false,
         };
         change(self, DeleteSecret { secret, deletion }).await.map(drop)
+    }
+
+    async fn purge_due(&self, steady_for: Duration) -> Result<(Vec<SecretId>, bool), StoreFailure> {
+        if steady_for < STEADY {
+            return Ok((Vec::new(), false));
+        }
+        let purged = change(self, PurgeDue { steady_for }).await?;
+        Ok((purged.secrets, purged.more))
     }
 }
 
