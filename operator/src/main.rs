@@ -11,6 +11,7 @@ mod admin;
     expect(unused_imports, reason = "the process that runs it comes next")
 )]
 mod audit;
+mod cmd;
 #[expect(dead_code, reason = "the process that runs them comes next")]
 mod controllers;
 #[cfg(test)]
@@ -18,4 +19,10 @@ mod fixture;
 #[expect(dead_code, reason = "the process that runs it comes next")]
 mod seal;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A client without a provider panics. Only a second call fails.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cmd::run()
+}

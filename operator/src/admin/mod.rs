@@ -22,6 +22,8 @@ mod wire;
 
 pub(crate) use client::Client;
 pub(crate) use server::{Admin, Listener};
+pub(crate) use slots::{SlotError, add_slot, new_recovery_key, remove_slot};
+pub(crate) use wire::SlotLine;
 
 use std::path::{Path, PathBuf};
 

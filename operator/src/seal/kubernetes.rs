@@ -32,6 +32,22 @@ pub(crate) async fn read(
     secret.map(|secret| key_of(secret, name)).transpose()
 }
 
+/// A client as this process's own account, and the namespace that it lives in.
+pub(crate) async fn own_namespace() -> Result<(Client, String), SealSourceError> {
+    let client = Client::try_default().await.map_err(Box::new)?;
+    let namespace = client.default_namespace().to_owned();
+    Ok((client, namespace))
+}
+
+/// The key in the Secret of that name in the own namespace; where there is none, one is made.
+pub(crate) async fn read_or_create(name: &str, store: StoreId) -> Result<SlotSecret, SealSourceError> {
+    let (client, namespace) = own_namespace().await?;
+    match read(&client, &namespace, name).await? {
+        Some(secret) => Ok(secret),
+        None => create(&client, &namespace, name, store).await,
+    }
+}
+
 /// Makes the Secret with a new key of 32 random bytes.
 pub(crate) async fn create(
     client: &Client,

@@ -7,7 +7,7 @@ pub(crate) mod kubernetes;
 
 use std::path::PathBuf;
 
-use strongroom_store::seal::SlotKind;
+use strongroom_store::seal::{SlotKind, SlotSecret};
 
 /// The arguments that name a slot's key; at most one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -66,6 +66,21 @@ impl SealSource {
             Self::PassphraseFile(_) => SlotKind::Passphrase,
             Self::RecoveryKeyFile(_) => SlotKind::Recovery,
             Self::KubernetesSecret(_) => SlotKind::KubernetesSecret,
+        }
+    }
+
+    /// The key, from where it is. A Secret is looked for in the namespace that this process lives in.
+    pub(crate) async fn read(&self) -> Result<SlotSecret, SealSourceError> {
+        match self {
+            Self::KeyFile(path) => file::key(path),
+            Self::PassphraseFile(path) => file::passphrase(path),
+            Self::RecoveryKeyFile(path) => file::recovery_key(path),
+            Self::KubernetesSecret(name) => {
+                let (client, namespace) = kubernetes::own_namespace().await?;
+                kubernetes::read(&client, &namespace, name)
+                    .await?
+                    .ok_or_else(|| SealSourceError::NoSecret(name.clone()))
+            }
         }
     }
 }

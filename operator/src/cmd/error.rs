@@ -1,0 +1,53 @@
+//! Why a command was not carried out.
+
+use strongroom_store::id::IdError;
+use strongroom_store::seal::SealError;
+use strongroom_store::vault::OpenError;
+
+use crate::admin::{AdminError, SlotError};
+use crate::seal::SealSourceError;
+
+/// A command was not carried out. Never holds a key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// There is nobody to ask.
+    #[error(
+        "no strongroom process has the store at `{0}` open; a backup comes from the running process, so start it first"
+    )]
+    NotRunning(String),
+    /// What would be written over.
+    #[error("`{0}` exists already; choose another name")]
+    Exists(String),
+    /// A backup on a screen.
+    #[error("a backup is no text; send it to a file with `--to FILE`, or to another program")]
+    Terminal,
+    /// A file cannot be written.
+    #[error("`{path}` cannot be written: {source}")]
+    Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The output is closed.
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+    /// The running process.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The key of the seal.
+    #[error(transparent)]
+    Source(#[from] SealSourceError),
+    /// A slot of the seal.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// The seal file.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The stopped store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No randomness.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}

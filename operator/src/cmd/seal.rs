@@ -1,0 +1,216 @@
+//! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped store is opened
+//! here, under its lock.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use strongroom_store::audit::Actor;
+use strongroom_store::crypto::RootKey;
+use strongroom_store::id::RequestId;
+use strongroom_store::seal::{SealFile, SlotId, SlotSecret};
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{AnchorRule, Meta, Open, OpenError, Store};
+use zeroize::Zeroizing;
+
+use super::CommandError;
+use super::data_dir::DataDir;
+use crate::admin::{Client, SlotError, SlotLine, add_slot, new_recovery_key, remove_slot};
+use crate::seal::{SealArgs, SealSource, SealSourceError};
+
+/// Page cache for a store that is opened for one change, bytes.
+const CACHE: usize = 4 << 20;
+
+/// Lists and changes what can open the store
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Arguments {
+    /// Lists the slots: each is one way to open the store
+    Slots {
+        #[command(flatten)]
+        data_dir: DataDir,
+    },
+    /// Adds a way to open the store
+    Add {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        new: NewSlot,
+        /// What people call the new slot
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// Removes a way to open the store
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        /// The slot, as `strongroom seal slots` shows it
+        slot: SlotId,
+        /// Also remove the last slot of the kind that the running process starts with
+        #[arg(long)]
+        force: bool,
+    },
+    /// Makes a recovery key and shows it, this once
+    RecoveryKey {
+        #[command(flatten)]
+        place: Place,
+        /// What people call its slot
+        #[arg(long, default_value = "recovery key")]
+        label: String,
+    },
+}
+
+/// The store, and what opens it where no process has it open.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    opens: SealArgs,
+}
+
+/// The key of a new slot.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct NewSlot {
+    /// A file of 32 random bytes
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
+    /// A file with a passphrase of at least 12 characters
+    #[arg(long, value_name = "PATH")]
+    passphrase_file: Option<PathBuf>,
+    /// A Secret of the process's own namespace; made, with a new key, where there is none
+    #[arg(long, value_name = "NAME")]
+    kubernetes_secret: Option<String>,
+}
+
+/// Carries the command out; lists, ids and the recovery key go to `out`.
+pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<(), CommandError> {
+    match arguments {
+        Arguments::Slots { data_dir } => {
+            // The file alone says it, whether a process runs or not.
+            let file = SealFile::load(&data_dir.store())?;
+            list(file.slots().into_iter().map(SlotLine::from), out)?;
+        }
+        Arguments::Add { place, new, label } => {
+            let secret = new.read(&place.data_dir.store()).await?;
+            let id = match place.reach().await? {
+                Reached::Running(client) => client.add_slot(secret, label).await?,
+                Reached::Stopped(open) => open
+                    .change(move |store, root, meta| add_slot(store, root, &secret, &label, meta))
+                    .await?
+                    .to_string(),
+            };
+            writeln!(out, "{id}")?;
+        }
+        Arguments::Remove { place, slot, force } => match place.reach().await? {
+            Reached::Running(client) => client.remove_slot(slot, force).await?,
+            Reached::Stopped(open) => {
+                open.change(move |store, _, meta| remove_slot(store, slot, None, meta))
+                    .await?;
+            }
+        },
+        Arguments::RecoveryKey { place, label } => {
+            let key: Zeroizing<String> = match place.reach().await? {
+                Reached::Running(client) => client.new_recovery_key(label).await?,
+                Reached::Stopped(open) => {
+                    open.change(move |store, root, meta| new_recovery_key(store, root, &label, meta))
+                        .await?
+                }
+            };
+            writeln!(out, "{}", key.as_str())?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+fn list(slots: impl Iterator<Item = SlotLine>, out: &mut dyn Write) -> Result<(), std::io::Error> {
+    writeln!(out, "{:<16}  {:<17}  LABEL", "ID", "KIND")?;
+    for slot in slots {
+        writeln!(out, "{:<16}  {:<17}  {}", slot.id, slot.kind, slot.label)?;
+    }
+    Ok(())
+}
+
+impl NewSlot {
+    async fn read(&self, dir: &Path) -> Result<SlotSecret, CommandError> {
+        if let Some(name) = &self.kubernetes_secret {
+            let store = SealFile::load(dir)?.store();
+            return Ok(crate::seal::kubernetes::read_or_create(name, store).await?);
+        }
+        let source = None
+            .or_else(|| self.key_file.clone().map(SealSource::KeyFile))
+            .or_else(|| self.passphrase_file.clone().map(SealSource::PassphraseFile));
+        Ok(source.ok_or(SealSourceError::Unnamed)?.read().await?)
+    }
+}
+
+/// How the store is reached.
+enum Reached {
+    Running(Client),
+    Stopped(Stopped),
+}
+
+/// A store that no process had open, open here.
+struct Stopped {
+    store: Store,
+    root: RootKey,
+}
+
+impl Place {
+    async fn reach(&self) -> Result<Reached, CommandError> {
+        let dir = self.data_dir.store();
+        if let Some(client) = Client::connect(&dir).await? {
+            return Ok(Reached::Running(client));
+        }
+        let seal = SealFile::load(&dir)?;
+        let source = self.opens.source().ok_or(SealSourceError::Unnamed)?;
+        let secret = source.read().await?;
+        let opened = blocking(move || {
+            let root = seal.unlock(&secret)?;
+            // The anchor stands in the cluster, out of reach here.
+            let store = Store::open(Open {
+                dir: &dir,
+                root: &root,
+                epoch: 0,
+                anchor: AnchorRule::Absent,
+                cache_bytes: CACHE,
+                strict_anchor: None,
+                now: now(),
+            })?;
+            Ok(Stopped { store, root })
+        });
+        Ok(Reached::Stopped(opened.await?))
+    }
+}
+
+impl Stopped {
+    async fn change<T: Send + 'static>(
+        self,
+        change: impl FnOnce(&Store, &RootKey, Meta) -> Result<T, SlotError> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let meta = Meta {
+            actor: Actor::Admin("command line, stopped store".to_owned()),
+            request: RequestId::generate()?,
+            now: now(),
+        };
+        blocking(move || {
+            let done = change(&self.store, &self.root, meta);
+            self.store.close();
+            Ok(done?)
+        })
+        .await
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Runs what waits for the medium, or stretches a passphrase, on a thread for that.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(OpenError::Io(std::io::Error::other(error)).into()))
+}

@@ -1,0 +1,176 @@
+//! The commands on a stopped store, and beside a process that answers at the socket.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser};
+use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
+use strongroom_store::vault::{RestoreOptions, restore};
+use tokio::sync::watch;
+
+use super::{Arguments, Command, CommandError, backup, seal};
+use crate::admin::{Admin, Listener};
+use crate::fixture::{Fixture, NOW, key, meta};
+
+/// Runs a command line; what it prints.
+async fn strongroom(data: &Path, line: &[&str]) -> Result<String, CommandError> {
+    let dir = format!("--data-dir={}", data.display());
+    let arguments = ["strongroom"].iter().chain(line).copied().chain([dir.as_str()]);
+    let mut out = Vec::new();
+    match Arguments::try_parse_from(arguments).unwrap().command {
+        Command::Backup(arguments) => backup::run(arguments).await?,
+        Command::Seal(arguments) => seal::run(arguments, &mut out).await?,
+    }
+    Ok(String::from_utf8(out).unwrap())
+}
+
+struct Keys {
+    dir: tempfile::TempDir,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("first"), [7; 32]).unwrap();
+        std::fs::write(dir.path().join("second"), [8; 32]).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+fn running(fixture: &Fixture) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let (stop, stopped) = watch::channel(false);
+    let admin = Admin {
+        store: fixture.store.clone(),
+        root: Arc::new(SealFile::load(&fixture.dir).unwrap().unlock(&key()).unwrap()),
+        opened_by: SlotKind::KeyFile,
+        now: || NOW,
+    };
+    let listener = Listener::bind(&fixture.dir).unwrap();
+    (stop, tokio::spawn(admin.serve(listener, stopped)))
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn two_keys_at_once_are_refused() {
+    let line = ["strongroom", "seal", "add", "--key-file=a", "--passphrase-file=b"];
+    assert!(Arguments::try_parse_from(line).is_err());
+    let line = [
+        "strongroom",
+        "seal",
+        "recovery-key",
+        "--seal-key-file=a",
+        "--seal-passphrase-file=b",
+    ];
+    assert!(Arguments::try_parse_from(line).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
+    let (dir, keep) = Fixture::new().close();
+    let (data, keys) = (keep.path(), Keys::new());
+    let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
+    assert!(listed.contains("key-file") && listed.contains("test"), "{listed}");
+
+    let second = format!("--key-file={}", keys.path("second"));
+    let opens = format!("--seal-key-file={}", keys.path("first"));
+    let unnamed = strongroom(data, &["seal", "add", &second]).await.unwrap_err();
+    assert!(unnamed.to_string().contains("--seal-key-file"), "{unnamed}");
+    let wrong = format!("--seal-key-file={}", keys.path("second"));
+    let before = std::fs::read(dir.join("store.redb")).unwrap();
+    let wrong = strongroom(data, &["seal", "add", &second, &wrong])
+        .await
+        .unwrap_err();
+    assert!(wrong.to_string().contains("nothing was changed"), "{wrong}");
+    assert!(std::fs::read(dir.join("store.redb")).unwrap() == before);
+
+    let id = strongroom(data, &["seal", "add", &second, &opens, "--label=two"])
+        .await
+        .unwrap();
+    let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
+    assert!(listed.contains(id.trim()) && listed.contains("two"), "{listed}");
+    let shown = strongroom(data, &["seal", "recovery-key", &opens]).await.unwrap();
+    let recovery = RecoveryKey::parse(&shown).unwrap();
+    let file = SealFile::load(&dir).unwrap();
+    file.unlock(&SlotSecret::Recovery(recovery)).unwrap();
+    strongroom(data, &["seal", "remove", id.trim(), &opens])
+        .await
+        .unwrap();
+    let listed = strongroom(data, &["seal", "slots"]).await.unwrap();
+    assert!(!listed.contains("two"), "{listed}");
+    // The store agrees with the file that it has now.
+    crate::fixture::open(&dir).close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_open_elsewhere_and_does_not_answer_is_left_alone() {
+    let fixture = Fixture::new();
+    let keys = Keys::new();
+    let data = fixture.dir.parent().unwrap();
+    let second = format!("--key-file={}", keys.path("second"));
+    let opens = format!("--seal-key-file={}", keys.path("first"));
+    let held = strongroom(data, &["seal", "add", &second, &opens])
+        .await
+        .unwrap_err();
+    assert!(held.to_string().contains("another process"), "{held}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_running_process_it_is_asked_and_needs_no_key() {
+    let fixture = Fixture::new();
+    let keys = Keys::new();
+    let data = fixture.dir.parent().unwrap();
+    let (stop, task) = running(&fixture);
+    let second = format!("--key-file={}", keys.path("second"));
+    let id = strongroom(data, &["seal", "add", &second]).await.unwrap();
+    strongroom(data, &["seal", "remove", id.trim()]).await.unwrap();
+    let shown = strongroom(data, &["seal", "recovery-key"]).await.unwrap();
+    assert!(RecoveryKey::parse(&shown).is_ok());
+    stop.send_replace(true);
+    task.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_has_its_name_only_when_it_is_whole() {
+    let fixture = Fixture::new();
+    fixture.secret("db");
+    let keys = Keys::new();
+    let data = fixture.dir.parent().unwrap();
+    let to = format!("--to={}", keys.path("backup"));
+    let nobody = strongroom(data, &["backup", &to]).await.unwrap_err();
+    assert!(nobody.to_string().contains("start it first"), "{nobody}");
+
+    // A process that breaks off in the middle.
+    let socket = fixture.dir.join("admin.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let broken = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+    assert!(strongroom(data, &["backup", &to]).await.is_err());
+    broken.await.unwrap();
+    let left: Vec<_> = std::fs::read_dir(keys.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left.len(), 2, "only the keys: {left:?}");
+
+    let (stop, task) = running(&fixture);
+    strongroom(data, &["backup", &to]).await.unwrap();
+    let again = strongroom(data, &["backup", &to]).await.unwrap_err();
+    assert!(matches!(again, CommandError::Exists(_)));
+    stop.send_replace(true);
+    task.await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let options = RestoreOptions {
+        dir: &place.path().join("store"),
+        secret: &key(),
+        accept_namespaces: true,
+        meta: meta(),
+    };
+    restore(&options, &mut std::fs::File::open(keys.path("backup")).unwrap()).unwrap();
+}
