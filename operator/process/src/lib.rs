@@ -1,1 +1,11 @@
-//! What every process needs: logs, metrics, health, signals.
+//! What every Strongroom process needs: logs, metrics, health, signals. Must not know what the process does.
+
+mod health;
+mod logging;
+mod server;
+mod signals;
+
+pub use health::{Check, Health};
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use server::{ServerError, serve};
+pub use signals::{Shutdown, shutdown_on_signal};
