@@ -13,8 +13,8 @@ use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::ACCEPT_NAMESPACE;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
-/// How long an object that was found right is not looked at again without cause.
-const TRUSTED: SignedDuration = SignedDuration::from_hours(6);
+/// How long an object that was found right is not read again without cause: a little less than a round of the sweep, so that each one reads.
+const TRUSTED: SignedDuration = SignedDuration::from_secs(super::sweep::ROUND.as_secs().cast_signed() - 600);
 
 /// What is remembered of the cluster.
 #[derive(Debug, Default)]

@@ -23,13 +23,20 @@ pub(crate) struct Kept<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K: DeserializeOwned> Kept<K> {
+impl<K: DeserializeOwned + Resource> Kept<K> {
     /// The object, parsed.
     ///
     /// # Errors
     /// The object does not fit the type; the error names the place.
     pub(crate) fn parse(&self) -> Result<K, serde_json::Error> {
-        serde_json::from_slice(&self.text)
+        let mut object: K = serde_json::from_slice(&self.text)?;
+        // The text has only those annotations.
+        let annotations = object.meta_mut().annotations.take();
+        *object.meta_mut() = ObjectMeta {
+            annotations,
+            ..self.meta.clone()
+        };
+        Ok(object)
     }
 }
 
@@ -60,6 +67,8 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
             meta = ObjectMeta::deserialize(serde_json::Value::Object(metadata.clone()))
                 .map_err(D::Error::custom)?;
             meta.annotations = None;
+            // Everything else of it is in `meta`.
+            metadata.retain(|field, _| field == "annotations");
         }
         let text = serde_json::to_vec(&object)
             .map_err(D::Error::custom)?

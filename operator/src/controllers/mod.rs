@@ -13,6 +13,7 @@ mod report;
 mod retry;
 mod rotation_schedule;
 pub(crate) mod store;
+mod sweep;
 mod watches;
 
 #[cfg(test)]
@@ -174,6 +175,7 @@ pub(crate) async fn run<S: SecretStore>(
     )
     .for_each(|outcome| async move { log("RotationSchedule", outcome) });
 
+    let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
     let absences = async {
         if ctx.managed_secrets.wait_until_ready().await.is_ok() {
@@ -185,6 +187,7 @@ pub(crate) async fn run<S: SecretStore>(
         _ = futures::future::join(managed_secret_runs, schedule_runs) => {}
         () = side_watches => {}
         () = absences => {}
+        () = sweep => {}
         () = purge::run(Arc::clone(&ctx)) => {}
     }
 }

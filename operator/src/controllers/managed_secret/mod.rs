@@ -34,9 +34,6 @@ use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has: creating, labelling, adopting, replacing and rotating in one go are fewer.
 const MOST_STEPS: usize = 16;
-/// How long an object that is as wanted is left alone without cause.
-const RECHECK: Duration = Duration::from_secs(6 * 3600);
-
 /// So many failures in a row that time heals are not spoken of.
 const QUIET: u32 = 2;
 
@@ -89,7 +86,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     match (outcome, reported) {
         (Ok((_, plan)), Ok(())) => {
             ctx.backoff.forget(&identity.uid);
-            Ok(Action::requeue(wait(&plan, &identity, now)))
+            Ok(again(&plan, now))
         }
         (Ok(_), Err(failure)) => Err(failure),
         (Err(failure), reported) => {
@@ -126,19 +123,19 @@ async fn walk<S: SecretStore>(
     Err(Failure::NoEnd)
 }
 
-/// Until the next look: the plan's time, at most [`RECHECK`], spread so that objects made together are not looked at together.
-fn wait(plan: &Plan, identity: &Identity, now: Timestamp) -> Duration {
-    let spread = identity.uid.bytes().fold(0_u64, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-    });
-    let recheck = RECHECK + Duration::from_secs(spread % 3600);
-    let due = plan.wake.map(|wake| {
-        wake.duration_since(now)
-            .max(jiff::SignedDuration::ZERO)
-            .unsigned_abs()
-    });
+/// The next look at a time of the plan. Without one there is none: what changes is watched, and `sweep` comes by now and then. A timer for each
+/// of many objects would be memory for nothing.
+fn again(plan: &Plan, now: Timestamp) -> Action {
     // A little late rather than a little early: an early look would find that it is not time yet.
-    due.map_or(recheck, |due| recheck.min(due + Duration::from_millis(50)))
+    const LATE: Duration = Duration::from_millis(50);
+    plan.wake.map_or_else(Action::await_change, |wake| {
+        Action::requeue(
+            wake.duration_since(now)
+                .max(jiff::SignedDuration::ZERO)
+                .unsigned_abs()
+                + LATE,
+        )
+    })
 }
 
 /// The generation of an object, parsed or not.
