@@ -6,9 +6,11 @@
 
 mod disk;
 mod error;
+mod held_disk;
 mod memory;
 mod overlay_disk;
 mod redb_engine;
+mod redb_snapshot;
 mod table;
 mod watch;
 

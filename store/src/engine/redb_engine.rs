@@ -8,7 +8,6 @@
 //! keep, and asking again would answer for others. Reads then go on over a copy-on-write view of the file.
 
 use std::fmt;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,12 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::disk::{Backend, Disk, FileDisk};
+use super::held_disk::HeldDisk;
 use super::memory::keys_of;
 use super::overlay_disk::OverlayDisk;
+use super::redb_snapshot::RedbSnapshot;
 use super::watch::Commits;
 use super::{
     Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
-    REMEMBERED_REQUESTS, Record, Resolution, Revision, Snapshot, Table, Visitor, Watch,
+    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Watch,
 };
 use crate::id::RequestId;
 
@@ -40,7 +41,7 @@ const COUNTERS: &[u8] = b"counters";
 /// Room that must be free before a commit is tried: what the largest commit can need beyond its own bytes.
 const ROOM: u64 = 1 << 20;
 
-const fn definition(table: Table) -> Definition {
+pub(super) const fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
 }
 
@@ -111,6 +112,8 @@ impl Counters {
 /// Tables in one file.
 pub struct RedbEngine {
     disk: Arc<dyn Disk>,
+    /// The same disk where an existing file was opened: released by the first write that somebody asked for.
+    held: Option<Arc<HeldDisk>>,
     options: RedbOptions,
     /// None only while it is reopened, or when that failed.
     database: RwLock<Option<Database>>,
@@ -124,7 +127,7 @@ pub struct RedbEngine {
 }
 
 impl RedbEngine {
-    /// Opens the store file at `path` after verifying all of it.
+    /// Opens the store file at `path` after verifying all of it. A file that was there is not changed before the first commit.
     ///
     /// # Errors
     /// [`EngineError::Missing`] where there is none and none may be made; [`EngineError::Damaged`] where a checksum fails.
@@ -169,10 +172,19 @@ impl RedbEngine {
             return Err(EngineError::Damaged("the file is empty".to_owned()));
         }
         let failed = Arc::new(AtomicBool::new(false));
+        let held = match options.create {
+            true => None,
+            false => Some(Arc::new(HeldDisk::new(Arc::clone(&disk))?)),
+        };
+        let disk: Arc<dyn Disk> = match &held {
+            Some(held) => Arc::clone(held) as _,
+            None => disk,
+        };
         let database = open_database(&disk, &failed, options.cache_bytes)?;
         let counters = counters(&database.begin_read()?)?;
         Ok(Self {
             disk,
+            held,
             options,
             database: RwLock::new(Some(database)),
             writer: Mutex::new(()),
@@ -223,6 +235,19 @@ impl RedbEngine {
             Err(EngineError::OutOfSpace)
         } else {
             Err(EngineError::Poisoned)
+        }
+    }
+
+    /// Lets what opening did reach the file. Until then it stands there as it was found.
+    fn release(&self) -> Result<(), EngineError> {
+        let Some(held) = &self.held else { return Ok(()) };
+        match held.release() {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(EngineError::OutOfSpace),
+            Err(_) => {
+                self.failed.store(true, Ordering::Release);
+                self.recover()
+            }
         }
     }
 
@@ -400,10 +425,7 @@ impl Engine for RedbEngine {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         let transaction = self.read()?;
         let revision = Revision(counters(&transaction)?.revision);
-        Ok(Box::new(RedbSnapshot {
-            transaction,
-            revision,
-        }))
+        Ok(Box::new(RedbSnapshot::new(transaction, revision)))
     }
 
     fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
@@ -412,6 +434,7 @@ impl Engine for RedbEngine {
             return Err(EngineError::Poisoned);
         }
         self.check_room(batch)?;
+        self.release()?;
         if self.view.load(Ordering::Acquire) {
             self.recover()?;
         }
@@ -478,6 +501,7 @@ impl Engine for RedbEngine {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(EngineError::Poisoned);
         }
+        self.release()?;
         let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let database = guard.as_mut().ok_or(EngineError::Poisoned)?;
         match database.compact() {
@@ -520,56 +544,6 @@ fn commit(database: &Database, batch: &Batch) -> Result<Outcome, (EngineError, b
             let _ = transaction.abort();
             Err(before(error))
         }
-    }
-}
-
-struct RedbSnapshot {
-    transaction: ReadTransaction,
-    revision: Revision,
-}
-
-impl Snapshot for RedbSnapshot {
-    fn revision(&self) -> Revision {
-        self.revision
-    }
-
-    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
-        Ok(open.get(key)?.map(|value| value.value().to_vec()))
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Record>, EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
-        let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        let mut records = Vec::new();
-        for record in open.range::<&[u8]>((start, Bound::Unbounded))? {
-            let (key, value) = record?;
-            if records.len() == limit || !key.value().starts_with(prefix) {
-                break;
-            }
-            records.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        Ok(records)
-    }
-
-    fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
-        for record in open.iter()? {
-            let (key, value) = record?;
-            if visitor(key.value(), value.value()).is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

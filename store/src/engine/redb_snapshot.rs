@@ -1,0 +1,68 @@
+//! One consistent view of a redb file. Must not outlive what it was made for: redb keeps all pages that it can see.
+
+use std::ops::Bound;
+
+use redb::{ReadTransaction, ReadableTable};
+
+use super::redb_engine::definition;
+use super::{EngineError, Record, Revision, Snapshot, Table, Visitor};
+
+/// What one read transaction sees.
+pub(super) struct RedbSnapshot {
+    transaction: ReadTransaction,
+    revision: Revision,
+}
+
+impl RedbSnapshot {
+    pub(super) const fn new(transaction: ReadTransaction, revision: Revision) -> Self {
+        Self {
+            transaction,
+            revision,
+        }
+    }
+}
+
+impl Snapshot for RedbSnapshot {
+    fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let open = self.transaction.open_table(definition(table))?;
+        Ok(open.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Record>, EngineError> {
+        let open = self.transaction.open_table(definition(table))?;
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut records = Vec::new();
+        for record in open.range::<&[u8]>((start, Bound::Unbounded))? {
+            let (key, value) = record?;
+            if records.len() == limit || !key.value().starts_with(prefix) {
+                break;
+            }
+            records.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(records)
+    }
+
+    fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError> {
+        let open = self.transaction.open_table(definition(table))?;
+        for record in open.iter()? {
+            let (key, value) = record?;
+            if visitor(key.value(), value.value()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

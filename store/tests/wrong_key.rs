@@ -1,0 +1,167 @@
+//! A wrong root key leaves every file as it was, after a clean stop and after kill -9 (invariant 40).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot set up must stop"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use strongroom_store::crypto::RootKey;
+use strongroom_store::id::{SecretId, StoreId};
+use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::vault::*;
+use support::*;
+
+const DIR: &str = "STRONGROOM_KILL_DIR";
+const SECRET: &str = "STRONGROOM_KILL_SECRET";
+
+/// Not a test of its own: what the killed process runs. Without its variables it does nothing.
+#[test]
+fn child() {
+    let (Ok(dir), Ok(secret)) = (env::var(DIR), env::var(SECRET)) else {
+        return;
+    };
+    let secret: SecretId = secret.parse().unwrap();
+    let store = open(Path::new(&dir));
+    for round in 0_u64.. {
+        put(&store, secret, &format!("w{round}"), "written", &[]).unwrap();
+        println!("put {round}");
+    }
+}
+
+/// Writes in another process, which is killed while it does.
+fn kill_a_writer(dir: &Path, secret: SecretId) {
+    let mut child = Process::new(env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(DIR, dir)
+        .env(SECRET, secret.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.contains("put 5"))
+        .expect("the child ended by itself");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Every file below with its bytes; the lock is no part of the store.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.file_name().unwrap() != "store.lock" {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
+    Store::open(Open {
+        dir,
+        root,
+        epoch: 0,
+        anchor: AnchorRule::Absent,
+        cache_bytes: 4 << 20,
+        strict_anchor: None,
+        now: at(0),
+    })
+}
+
+/// Each way to come with a wrong key, and the files after it.
+fn try_wrong_keys(dir: &Path) {
+    let before = files(dir);
+    assert!(
+        before.contains_key(&dir.join("store.redb")),
+        "{:?}",
+        before.keys()
+    );
+    let same = |what: &str| {
+        let after = files(dir);
+        let changed: Vec<_> = before
+            .keys()
+            .filter(|path| before.get(*path) != after.get(*path))
+            .collect();
+        assert!(
+            changed.is_empty() && before.len() == after.len(),
+            "{what}: {changed:?}"
+        );
+    };
+
+    let wrong = SlotSecret::KeyFile(SecretBytes::new(vec![9; 32]));
+    let unlocked = SealFile::load(dir).unwrap().unlock(&wrong);
+    assert!(matches!(unlocked, Err(SealError::WrongKey(_))));
+    same("another key file");
+
+    assert!(open_with(dir, &RootKey::generate().unwrap()).is_err());
+    same("another root key");
+
+    // Another store's seal file, whole and with its right key; then one that claims to be this store's.
+    let good = fs::read(dir.join(FILE_NAME)).unwrap();
+    let store = SealFile::decode(&good).unwrap().store();
+    for (what, store) in [
+        ("another store's seal", StoreId::generate().unwrap()),
+        ("a forged seal", store),
+    ] {
+        let root = RootKey::generate().unwrap();
+        let foreign = SealFile::new(store, &root, &slot(), "foreign").unwrap();
+        fs::write(dir.join(FILE_NAME), foreign.encode()).unwrap();
+        assert!(open_with(dir, &root).is_err(), "{what}");
+        fs::write(dir.join(FILE_NAME), &good).unwrap();
+        same(what);
+    }
+}
+
+#[test]
+fn after_a_clean_stop() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    let f = f.reopen();
+    f.store.close();
+    let Fixture {
+        keep: _keep,
+        dir,
+        store,
+        ..
+    } = f;
+    drop(store);
+    try_wrong_keys(&dir);
+    let store = open(&dir);
+    assert_eq!(get(&store, secret, None, None).unwrap(), "first");
+    store.close();
+}
+
+#[test]
+fn after_kill_9() {
+    let f = Fixture::new();
+    let secret = f.create("checkout-db", "first");
+    f.store.close();
+    let Fixture {
+        keep: _keep,
+        dir,
+        store,
+        ..
+    } = f;
+    drop(store);
+    kill_a_writer(&dir, secret);
+    try_wrong_keys(&dir);
+    let store = open(&dir);
+    assert_eq!(get(&store, secret, None, None).unwrap(), "written");
+    store.close();
+}
