@@ -84,8 +84,8 @@ fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
     })
 }
 
-/// Each way to come with a wrong key, and the files after it.
-fn try_wrong_keys(dir: &Path) {
+/// Each way to come with a wrong key, or with an anchor that demands a newer store, and the files after it.
+fn try_wrong_keys(dir: &Path, anchor: Anchor) {
     let before = files(dir);
     assert!(
         before.contains_key(&dir.join("store.redb")),
@@ -112,6 +112,14 @@ fn try_wrong_keys(dir: &Path) {
     assert!(open_with(dir, &RootKey::generate().unwrap()).is_err());
     same("another root key");
 
+    let newer = Anchor {
+        counter: anchor.counter + 1_000,
+        ..anchor
+    };
+    let opened = try_open(dir, AnchorRule::Expect(newer));
+    assert!(matches!(opened, Err(OpenError::RolledBack { .. })));
+    same("an older copy");
+
     // Another store's seal file, whole and with its right key; then one that claims to be this store's.
     let good = fs::read(dir.join(FILE_NAME)).unwrap();
     let store = SealFile::decode(&good).unwrap().store();
@@ -133,6 +141,7 @@ fn after_a_clean_stop() {
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
     let f = f.reopen();
+    let anchor = f.store.anchor();
     f.store.close();
     let Fixture {
         keep: _keep,
@@ -141,7 +150,7 @@ fn after_a_clean_stop() {
         ..
     } = f;
     drop(store);
-    try_wrong_keys(&dir);
+    try_wrong_keys(&dir, anchor);
     let store = open(&dir);
     assert_eq!(get(&store, secret, None, None).unwrap(), "first");
     store.close();
@@ -151,6 +160,7 @@ fn after_a_clean_stop() {
 fn after_kill_9() {
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
+    let anchor = f.store.anchor();
     f.store.close();
     let Fixture {
         keep: _keep,
@@ -160,7 +170,7 @@ fn after_kill_9() {
     } = f;
     drop(store);
     kill_a_writer(&dir, secret);
-    try_wrong_keys(&dir);
+    try_wrong_keys(&dir, anchor);
     let store = open(&dir);
     assert_eq!(get(&store, secret, None, None).unwrap(), "written");
     store.close();
