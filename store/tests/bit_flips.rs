@@ -1,0 +1,94 @@
+//! One bit of the store file is flipped, anywhere: the store refuses to open, or answers every question as before. Never a wrong value,
+//! never one that is missing.
+//!
+//! `STRONGROOM_FLIPS` sets the number of flips, 200 if unset.
+
+mod support;
+
+use std::fs;
+use std::sync::Arc;
+
+use strongroom_store::audit::MemoryReads;
+use strongroom_store::crypto::Keyring;
+use strongroom_store::engine::RedbEngine;
+use strongroom_store::id::SecretId;
+use strongroom_store::seal::SealFile;
+use strongroom_store::vault::*;
+use support::*;
+
+/// Everything that the store answers, as text; or which question it does not answer.
+fn answers(store: &Store, secrets: &[SecretId]) -> Result<String, StoreError> {
+    let mut answers = String::new();
+    for secret in secrets {
+        let view = store.describe(*secret)?;
+        for version in &view.versions {
+            let value = get(store, *secret, Some(version.id.as_str()), None)?;
+            answers += &format!("{secret} {} {value}\n", version.id);
+        }
+        answers += &format!("{view:?}\n");
+    }
+    answers += &format!("{:?}\n", store.list(None, None, 1_000)?);
+    answers += &format!("{:?}\n", store.namespaces()?);
+    // Opening adds records of its own at the end.
+    for (sequence, entry) in store.mutations_after(0, 20)? {
+        answers += &format!("{sequence} {entry:?}\n");
+    }
+    Ok(answers)
+}
+
+#[test]
+fn a_flipped_bit_never_gives_a_wrong_or_missing_answer() {
+    let flips: usize = std::env::var("STRONGROOM_FLIPS").map_or(200, |flips| flips.parse().unwrap());
+    let f = Fixture::new();
+    let secrets: Vec<SecretId> = (0..12)
+        .map(|index| f.create(&format!("secret-{index}"), &format!("value {index}")))
+        .collect();
+    for secret in &secrets {
+        f.put(*secret, "v2", &"long value ".repeat(90), &[]).unwrap();
+    }
+    f.store.close();
+    let (keep, dir) = (f.keep, f.dir);
+    drop(f.store);
+    let seal = SealFile::load(&dir).unwrap();
+    let root = seal.unlock(&slot()).unwrap();
+    let good = fs::read(dir.join("store.redb")).unwrap();
+    let copy = keep.path().join("flipped.redb");
+    let open = |bytes: &[u8]| {
+        fs::write(&copy, bytes).unwrap();
+        let engine = RedbEngine::open_copy_on_write(&copy, 4 << 20)?;
+        let keyring = Keyring::derive(&root, seal.store());
+        Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default()))
+    };
+    let right = answers(&open(&good).unwrap(), &secrets).unwrap();
+    assert!(right.contains("value 7") && right.contains("secret-11"));
+
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).unwrap();
+    let seed = u64::from_be_bytes(seed);
+    let (mut state, mut refused, mut unseen) = (seed | 1, 0, 0);
+    while refused + unseen < flips {
+        // xorshift64 (Marsaglia 2003); the seed is in every message.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let bit = usize::try_from(state % (good.len() as u64 * 8)).unwrap();
+        // Most of a small file is free pages; half of the flips shall hit what holds something.
+        if good[bit / 8] == 0 && unseen > refused {
+            continue;
+        }
+        let mut flipped = good.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match open(&flipped).map(|store| answers(&store, &secrets)) {
+            Err(_) => refused += 1,
+            Ok(Err(error)) => panic!("seed {seed}, bit {bit}: it opened, and then {error}"),
+            Ok(Ok(found)) => {
+                assert_eq!(found, right, "seed {seed}, bit {bit}");
+                unseen += 1;
+            }
+        }
+    }
+    assert!(
+        refused >= flips / 8,
+        "seed {seed}: only {refused} of {flips} were refused"
+    );
+}
