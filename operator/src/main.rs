@@ -1,23 +1,16 @@
 //! The control plane.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the process that runs it comes next")
-)]
 mod admin;
-#[expect(dead_code, reason = "the process that runs it comes next")]
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the process that runs it comes next")
-)]
+mod anchor;
 mod audit;
+mod bootstrap;
 mod cmd;
-#[expect(dead_code, reason = "the process that runs them comes next")]
 mod controllers;
 #[cfg(test)]
 mod fixture;
-#[expect(dead_code, reason = "the process that runs it comes next")]
+mod lease;
 mod seal;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -57,6 +57,13 @@ impl Client {
     }
 
     /// The slots of the seal.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "the seal file itself says it, also where no process runs"
+        )
+    )]
     pub(crate) async fn slots(self) -> Result<Vec<SlotLine>, AdminError> {
         match self.ask(&Request::Slots).await? {
             Answer::Slots(slots) => Ok(slots),

@@ -50,4 +50,30 @@ pub(crate) enum CommandError {
     /// No randomness.
     #[error(transparent)]
     Id(#[from] IdError),
+    /// The process.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::ServeError),
+    /// Logging.
+    #[error(transparent)]
+    Logging(#[from] strongroom_process::LoggingError),
+    /// The definitions cannot be printed.
+    #[error("the definitions cannot be printed: {0}")]
+    Crds(String),
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The chains cannot be looked at.
+    #[error(transparent)]
+    Verify(#[from] strongroom_store::audit::VerifyError),
+    /// The chains are not sound.
+    #[error("the audit chains are not sound")]
+    Unsound,
+    /// The store is not sound.
+    #[error("the store is damaged; restore a backup")]
+    Damaged,
 }

@@ -2,10 +2,15 @@
 //!
 //! Exit codes: 0 done, 1 not done (why is on standard error), 2 wrong arguments.
 
+mod audit;
 mod backup;
+mod crds;
 mod data_dir;
 mod error;
+mod restore;
 mod seal;
+mod serve;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +31,16 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Serve(Box<serve::Arguments>),
+    Crds(crds::Arguments),
+    #[command(subcommand)]
+    Audit(audit::Arguments),
     Backup(backup::Arguments),
+    Restore(restore::Arguments),
     #[command(subcommand)]
     Seal(seal::Arguments),
+    #[command(subcommand)]
+    Store(store::Arguments),
 }
 
 /// Carries out what the command line says.
@@ -45,16 +57,22 @@ pub(crate) fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let done = runtime.block_on(async {
-        let out = &mut std::io::stdout();
-        match arguments.command {
-            Command::Backup(arguments) => backup::run(arguments).await,
-            Command::Seal(arguments) => seal::run(arguments, out).await,
-        }
-    });
+    let done = runtime.block_on(carry_out(arguments.command, &mut std::io::stdout()));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
+    }
+}
+
+async fn carry_out(command: Command, out: &mut (impl Write + Send)) -> Result<(), CommandError> {
+    match command {
+        Command::Serve(arguments) => serve::run(*arguments).await,
+        Command::Crds(_) => crds::run(out),
+        Command::Audit(arguments) => audit::run(arguments, out).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments, out).await,
+        Command::Seal(arguments) => seal::run(arguments, out).await,
+        Command::Store(arguments) => store::run(arguments, out).await,
     }
 }
 

@@ -8,7 +8,7 @@ use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
 use strongroom_store::vault::{RestoreOptions, restore};
 use tokio::sync::watch;
 
-use super::{Arguments, Command, CommandError, backup, seal};
+use super::{Arguments, CommandError, carry_out};
 use crate::admin::{Admin, Listener};
 use crate::fixture::{Fixture, NOW, key, meta};
 
@@ -17,10 +17,7 @@ async fn strongroom(data: &Path, line: &[&str]) -> Result<String, CommandError> 
     let dir = format!("--data-dir={}", data.display());
     let arguments = ["strongroom"].iter().chain(line).copied().chain([dir.as_str()]);
     let mut out = Vec::new();
-    match Arguments::try_parse_from(arguments).unwrap().command {
-        Command::Backup(arguments) => backup::run(arguments).await?,
-        Command::Seal(arguments) => seal::run(arguments, &mut out).await?,
-    }
+    carry_out(Arguments::try_parse_from(arguments).unwrap().command, &mut out).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 

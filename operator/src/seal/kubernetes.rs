@@ -48,15 +48,32 @@ pub(crate) async fn read_or_create(name: &str, store: StoreId) -> Result<SlotSec
     }
 }
 
-/// Makes the Secret with a new key of 32 random bytes.
+/// 32 random bytes.
+pub(crate) fn new_key() -> Result<Zeroizing<[u8; 32]>, SealSourceError> {
+    let mut key = Zeroizing::new([0; 32]);
+    getrandom::fill(key.as_mut_slice()).map_err(|_| SealSourceError::NoRandomness)?;
+    Ok(key)
+}
+
+/// Makes the Secret with a new key.
 pub(crate) async fn create(
     client: &Client,
     namespace: &str,
     name: &str,
     store: StoreId,
 ) -> Result<SlotSecret, SealSourceError> {
-    let mut key = Zeroizing::new([0; 32]);
-    getrandom::fill(key.as_mut_slice()).map_err(|_| SealSourceError::NoRandomness)?;
+    let key = new_key()?;
+    create_with(client, namespace, name, store, &key).await
+}
+
+/// Makes the Secret with this key.
+pub(crate) async fn create_with(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    store: StoreId,
+    key: &[u8; 32],
+) -> Result<SlotSecret, SealSourceError> {
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),

@@ -6,6 +6,7 @@
 //! Must not know Kubernetes, read a clock, or keep a value in memory.
 
 mod backup;
+mod check;
 mod commands;
 mod effect;
 mod error;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 pub use backup::{RestoreOptions, restore};
+pub use check::{CheckReport, check};
 pub use commands::*;
 pub use error::{Refusal, Retry, StoreError};
 pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};

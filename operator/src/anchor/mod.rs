@@ -1,0 +1,174 @@
+//! The anchor: how many commits the store has, kept outside of it in a ConfigMap, so that an older copy of the file is noticed.
+//!
+//! Written at most once a second after a commit, or, in strict mode, before a commit is acknowledged. Must not hold anything
+//! that tells of a secret: a counter and a MAC.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use strongroom_store::vault::{Anchor, Store, StrictAnchor};
+use tokio::sync::{Mutex, watch};
+
+use text::{parse, print};
+
+/// Its name in the process's own namespace.
+pub(crate) const NAME: &str = "strongroom-anchor";
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// At most one write in so long.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The anchor cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnchorError {
+    /// Something else is in it.
+    #[error("the ConfigMap `{NAME}` holds no anchor ({0}); put it back, or start with --accept-rollback")]
+    Malformed(&'static str),
+    /// Somebody else writes it.
+    #[error("the ConfigMap `{NAME}` was written by somebody else meanwhile")]
+    Conflict,
+    /// The API server refused.
+    #[error(transparent)]
+    Kube(#[from] Box<kube::Error>),
+    /// The API server did not answer.
+    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+}
+
+/// Reads and writes the ConfigMap; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AnchorKeeper {
+    api: Api<ConfigMap>,
+    /// What was last read or written, for the next write.
+    known: Arc<Mutex<Option<ConfigMap>>>,
+}
+
+impl std::fmt::Debug for AnchorKeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnchorKeeper").finish_non_exhaustive()
+    }
+}
+
+impl AnchorKeeper {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            known: Arc::default(),
+        }
+    }
+
+    /// The anchor; none where there is no ConfigMap.
+    pub(crate) async fn read(&self) -> Result<Option<Anchor>, AnchorError> {
+        let object = in_time(self.api.get_opt(NAME)).await?;
+        let anchor = object
+            .as_ref()
+            .map(|object| parse(object.data.as_ref()))
+            .transpose()?;
+        *self.known.lock().await = object;
+        Ok(anchor)
+    }
+
+    /// Writes the anchor. The resource version that was last seen goes with it: only one process writes here.
+    pub(crate) async fn write(&self, anchor: &Anchor) -> Result<(), AnchorError> {
+        let mut known = self.known.lock().await;
+        let metadata = known.as_ref().map_or_else(
+            || ObjectMeta {
+                name: Some(NAME.to_owned()),
+                labels: Some(BTreeMap::from([(
+                    "app.kubernetes.io/managed-by".to_owned(),
+                    "strongroom".to_owned(),
+                )])),
+                ..ObjectMeta::default()
+            },
+            |object| ObjectMeta {
+                name: object.metadata.name.clone(),
+                labels: object.metadata.labels.clone(),
+                resource_version: object.metadata.resource_version.clone(),
+                ..ObjectMeta::default()
+            },
+        );
+        let object = ConfigMap {
+            metadata,
+            data: Some(print(anchor)),
+            ..ConfigMap::default()
+        };
+        let written = if known.is_some() {
+            in_time(self.api.replace(NAME, &PostParams::default(), &object)).await
+        } else {
+            in_time(self.api.create(&PostParams::default(), &object)).await
+        };
+        if matches!(written, Err(AnchorError::Conflict)) {
+            // Look before the next try; an anchor that is ahead of ours is never set back.
+            *known = in_time(self.api.get_opt(NAME)).await?;
+            if let Some(object) = known.as_ref()
+                && parse(object.data.as_ref()).is_ok_and(|there| there.counter > anchor.counter)
+            {
+                return Ok(());
+            }
+        }
+        *known = Some(written?);
+        Ok(())
+    }
+
+    /// Follows the store until `stop` turns true, and writes once more at the end.
+    pub(crate) async fn follow(self, store: Store, written: impl Fn(u64), mut stop: watch::Receiver<bool>) {
+        let mut counter = 0;
+        loop {
+            let begun = Instant::now();
+            let stopping = *stop.borrow();
+            let asked = store.clone();
+            let moved = tokio::task::spawn_blocking(move || asked.anchor_after(counter, EVERY / 2)).await;
+            if let Ok(Some(anchor)) = moved {
+                match self.write(&anchor).await {
+                    Ok(()) => {
+                        counter = anchor.counter;
+                        written(counter);
+                    }
+                    Err(error) => tracing::warn!(%error, "the anchor could not be written; trying again"),
+                }
+            }
+            if stopping {
+                return;
+            }
+            let rest = EVERY.saturating_sub(begun.elapsed());
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                // A sender that is gone means that the process ends.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    /// For strict mode: called by the store's writer thread, which waits.
+    pub(crate) fn strict(&self) -> StrictAnchor {
+        let (keeper, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        Box::new(move |anchor| {
+            let again = async {
+                match keeper.write(anchor).await {
+                    Err(AnchorError::Conflict) => keeper.write(anchor).await,
+                    other => other,
+                }
+            };
+            runtime.block_on(again).map_err(|error| error.to_string())
+        })
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, AnchorError> {
+    match tokio::time::timeout(PATIENCE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
+            Err(AnchorError::Conflict)
+        }
+        Ok(Err(error)) => Err(Box::new(error).into()),
+        Err(_) => Err(AnchorError::Timeout),
+    }
+}

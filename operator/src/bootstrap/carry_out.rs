@@ -1,0 +1,290 @@
+//! Looks at what is there, and carries the decision out: the store comes back open, or a person reads why not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kube::Client;
+use kube::api::{Api, ListParams};
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_store::audit::{Action, Actor};
+use strongroom_store::crypto::{CryptoError, RootKey};
+use strongroom_store::id::{IdError, RequestId, StoreId};
+use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{
+    Anchor, AnchorRule, Create, Meta, Open, OpenError, Record, Store, StoreError, StrictAnchor,
+};
+
+use super::decide::{Accept, BootstrapError, Facts, SlotFact, Start, decide};
+use crate::anchor::{AnchorError, AnchorKeeper};
+use crate::seal::{SealSource, SealSourceError, kubernetes};
+
+/// What a start needs to know and reach.
+pub(crate) struct Bootstrap<'a> {
+    /// To the API server.
+    pub(crate) client: Client,
+    /// The process's own namespace.
+    pub(crate) namespace: &'a str,
+    /// The store's place.
+    pub(crate) dir: &'a Path,
+    /// What opens the seal.
+    pub(crate) source: &'a SealSource,
+    /// The anchor.
+    pub(crate) anchor: &'a AnchorKeeper,
+    /// What a person accepts.
+    pub(crate) accept: Accept,
+    /// The least epoch.
+    pub(crate) epoch: u64,
+    /// The engine's page cache in bytes.
+    pub(crate) cache_bytes: usize,
+    /// Strict mode.
+    pub(crate) strict_anchor: Option<StrictAnchor>,
+    /// Now.
+    pub(crate) now: Timestamp,
+}
+
+impl std::fmt::Debug for Bootstrap<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bootstrap")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The start did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// A person has to decide.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The API server.
+    #[error("the API server cannot be asked what is there: {0}")]
+    Kube(#[from] Box<kube::Error>),
+    /// The anchor.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+    /// The key.
+    #[error(transparent)]
+    Source(#[from] SealSourceError),
+    /// The seal file.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A record of the start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// No randomness.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}
+
+impl StartError {
+    /// Whether waiting may help: the API server is away. Everything else is for a person.
+    pub(crate) const fn passes(&self) -> bool {
+        match self {
+            Self::Kube(_)
+            | Self::Anchor(AnchorError::Kube(_) | AnchorError::Timeout | AnchorError::Conflict) => true,
+            Self::Source(error) => matches!(error, SealSourceError::Kube(_)),
+            Self::Anchor(AnchorError::Malformed(_))
+            | Self::Bootstrap(_)
+            | Self::Seal(_)
+            | Self::Open(_)
+            | Self::Store(_)
+            | Self::Crypto(_)
+            | Self::Id(_) => false,
+        }
+    }
+}
+
+/// An open store, and its root key for new slots.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) store: Store,
+    pub(crate) root: Arc<RootKey>,
+}
+
+impl Bootstrap<'_> {
+    /// Opens the store, after making it where nothing ever was.
+    pub(crate) async fn start(self) -> Result<Started, StartError> {
+        let key = self.key().await?;
+        let anchor = match self.anchor.read().await {
+            // A person who accepts what the volume holds also accepts that the anchor is lost.
+            Err(AnchorError::Malformed(why)) if self.accept.rollback => {
+                tracing::warn!(why, "the anchor cannot be read; a person accepted that");
+                None
+            }
+            other => other?,
+        };
+        let facts = self.facts(key.as_ref(), anchor).await?;
+        let start = decide(&facts, self.accept)?;
+        tracing::info!(?start, "the store's pieces were looked at");
+        let (key, rule) = match start {
+            Start::Open(anchor) => (self.held(key)?, AnchorRule::Expect(anchor)),
+            Start::OpenAccepted => (self.held(key)?, AnchorRule::Accept),
+            Start::Finish(store) => {
+                self.publish(store, facts.anchor.is_none()).await?;
+                (self.held(key)?, AnchorRule::Absent)
+            }
+            Start::Create { reuse } => (
+                self.create(if reuse { key } else { None }).await?,
+                AnchorRule::Absent,
+            ),
+        };
+        let accepted = rule == AnchorRule::Accept;
+        let now = self.now;
+        let started = self.open(&key, rule)?;
+        if accepted {
+            let detail = "--accept-rollback".to_owned();
+            let record = Record {
+                action: Action::AcceptRollback,
+                detail,
+            };
+            let meta = Meta {
+                actor: Actor::Admin("serve".to_owned()),
+                request: RequestId::generate()?,
+                now,
+            };
+            let store = started.store.clone();
+            let ran = tokio::task::spawn_blocking(move || store.run(record, meta)).await;
+            ran.unwrap_or(Err(StoreError::Closed))?;
+        }
+        Ok(started)
+    }
+
+    /// The key, where it is there.
+    async fn key(&self) -> Result<Option<SlotSecret>, StartError> {
+        match self.source {
+            SealSource::KubernetesSecret(name) => {
+                Ok(kubernetes::read(&self.client, self.namespace, name).await?)
+            }
+            provided => Ok(Some(provided.read().await?)),
+        }
+    }
+
+    fn held(&self, key: Option<SlotSecret>) -> Result<SlotSecret, StartError> {
+        key.ok_or_else(|| BootstrapError::KeyMissing.into())
+    }
+
+    async fn facts(&self, key: Option<&SlotSecret>, anchor: Option<Anchor>) -> Result<Facts, StartError> {
+        let slot = match (self.source, key) {
+            (SealSource::KubernetesSecret(_), Some(_)) => SlotFact::There,
+            (SealSource::KubernetesSecret(_), None) => SlotFact::Missing,
+            _ => SlotFact::Provided,
+        };
+        let prepared = Store::prepared(self.dir)
+            .map(|seal| (seal.store(), key.is_some_and(|key| seal.unlock(key).is_ok())));
+        Ok(Facts {
+            store: self.dir.join("store.redb").exists(),
+            seal: self.dir.join(FILE_NAME).exists(),
+            prepared,
+            slot,
+            anchor,
+            in_use: in_use(&self.client).await?,
+        })
+    }
+
+    /// Makes a new store: whole beside its place, then its key, then its anchor, then into place. Killed between any two, the
+    /// next start finishes it or begins anew.
+    async fn create(&self, key: Option<SlotSecret>) -> Result<SlotSecret, StartError> {
+        let store = StoreId::generate()?;
+        let root = RootKey::generate()?;
+        let prepare = |key: &SlotSecret| -> Result<(), StartError> {
+            let seal = SealFile::new(store, &root, key, &key.kind().to_string())?;
+            let actor = Actor::Admin("serve".to_owned());
+            Store::prepare(&Create {
+                dir: self.dir,
+                seal: &seal,
+                root: &root,
+                now: self.now,
+                actor,
+            })?;
+            Ok(())
+        };
+        let key = match (key, self.source) {
+            (Some(key), _) => {
+                prepare(&key)?;
+                key
+            }
+            (None, SealSource::KubernetesSecret(name)) => {
+                let bytes = kubernetes::new_key()?;
+                let key = SlotSecret::KubernetesSecret(SecretBytes::new(bytes.to_vec()));
+                prepare(&key)?;
+                kubernetes::create_with(&self.client, self.namespace, name, store, &bytes).await?;
+                key
+            }
+            (None, _) => return Err(BootstrapError::KeyMissing.into()),
+        };
+        self.publish(store, true).await?;
+        tracing::info!(%store, "made a new store");
+        Ok(key)
+    }
+
+    /// Anchors the prepared store and puts it in place. An anchor before its first commit is behind every state of it.
+    async fn publish(&self, store: StoreId, anchor: bool) -> Result<(), StartError> {
+        if anchor {
+            self.anchor
+                .write(&Anchor {
+                    store,
+                    counter: 0,
+                    mac: [0; 32],
+                })
+                .await?;
+        }
+        Store::publish(self.dir)?;
+        Ok(())
+    }
+
+    fn open(self, key: &SlotSecret, anchor: AnchorRule) -> Result<Started, StartError> {
+        let root = SealFile::load(self.dir)?.unlock(key)?;
+        if !root.is_locked() {
+            tracing::warn!(
+                "the root key's memory cannot be locked; raise the memlock limit to keep it out of swap"
+            );
+        }
+        let store = Store::open(Open {
+            dir: self.dir,
+            root: &root,
+            epoch: self.epoch,
+            anchor,
+            cache_bytes: self.cache_bytes,
+            strict_anchor: self.strict_anchor,
+            now: self.now,
+        })?;
+        Ok(Started {
+            store,
+            root: Arc::new(root),
+        })
+    }
+}
+
+/// Whether any ManagedSecret says that it is in a store. Without the kind there is none.
+async fn in_use(client: &Client) -> Result<bool, StartError> {
+    let api: Api<ManagedSecret> = Api::all(client.clone());
+    let mut page = ListParams::default().limit(500);
+    loop {
+        let list = match api.list(&page).await {
+            Ok(list) => list,
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+            Err(error) => return Err(Box::new(error).into()),
+        };
+        let has_id = |object: &ManagedSecret| {
+            object
+                .status
+                .as_ref()
+                .is_some_and(|status| status.secret_id.is_some())
+        };
+        if list.items.iter().any(has_id) {
+            return Ok(true);
+        }
+        match list.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => page = ListParams::default().limit(500).continue_token(&next),
+            None => return Ok(false),
+        }
+    }
+}

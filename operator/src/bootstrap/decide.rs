@@ -1,0 +1,156 @@
+//! The decision, pure.
+
+use strongroom_store::id::StoreId;
+use strongroom_store::vault::Anchor;
+
+/// What is known of the key that opens the seal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SlotFact {
+    /// It is a Kubernetes Secret that the process makes itself, and it is there.
+    There,
+    /// It is a Kubernetes Secret that the process makes itself, and it is missing.
+    Missing,
+    /// A person provides it, and it is there; it says nothing about whether there was a store.
+    Provided,
+}
+
+/// What a person accepts by flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Accept {
+    /// `--accept-rollback`.
+    pub(crate) rollback: bool,
+    /// `--accept-new-store`.
+    pub(crate) new_store: bool,
+}
+
+/// What is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Facts {
+    /// The store file in its place.
+    pub(crate) store: bool,
+    /// The seal file in its place.
+    pub(crate) seal: bool,
+    /// A new store that a former start made whole but did not put in place: its id, and whether the key opens it.
+    pub(crate) prepared: Option<(StoreId, bool)>,
+    /// The key.
+    pub(crate) slot: SlotFact,
+    /// The anchor.
+    pub(crate) anchor: Option<Anchor>,
+    /// Whether a ManagedSecret says that it is in a store.
+    pub(crate) in_use: bool,
+}
+
+/// How to start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Start {
+    /// Open what is there; it must not be older than the anchor.
+    Open(Anchor),
+    /// Open whatever is there: a person accepted it.
+    OpenAccepted,
+    /// Put the prepared store in place, then open it.
+    Finish(StoreId),
+    /// Make a new store, then open it. Where `reuse` is set the key is there already.
+    Create {
+        /// The key is there.
+        reuse: bool,
+    },
+}
+
+/// A start that a person has to decide about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum BootstrapError {
+    /// There was a store.
+    #[error(
+        "the store file is missing, but {0} says that there was a store: put the volume back, restore a backup with `strongroom restore`, \
+         or, where everything in it may be lost, start with --accept-new-store"
+    )]
+    StoreMissing(&'static str),
+    /// Half a store.
+    #[error(
+        "the seal file `store.seal` is missing beside the store file: put it back, or restore a backup with `strongroom restore`"
+    )]
+    SealMissing,
+    /// The other half.
+    #[error(
+        "the store file `store.redb` is missing beside its seal file: put it back, or restore a backup with `strongroom restore`"
+    )]
+    FileMissing,
+    /// The key is gone.
+    #[error(
+        "the Secret with the key of the seal is missing: put it back from your backup of the cluster, or open the store with another slot \
+         (--seal-recovery-key-file) and add a new one with `strongroom seal add`"
+    )]
+    KeyMissing,
+    /// The anchor is gone.
+    #[error(
+        "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be told from the last one: put it back, \
+         or, where you know that the volume is the last one, start once with --accept-rollback"
+    )]
+    AnchorMissing,
+    /// A new store beside an old one.
+    #[error("--accept-new-store was given, but there is a store: move it away first")]
+    NotNew,
+}
+
+/// Decides by what is there and what a person accepts.
+pub(crate) fn decide(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+    match (facts.store, facts.seal) {
+        (true, true) => open(facts, accept),
+        (true, false) => Err(BootstrapError::SealMissing),
+        (false, true) => Err(BootstrapError::FileMissing),
+        (false, false) => make(facts, accept),
+    }
+}
+
+fn open(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+    if facts.slot == SlotFact::Missing {
+        return Err(BootstrapError::KeyMissing);
+    }
+    match facts.anchor {
+        _ if accept.rollback => Ok(Start::OpenAccepted),
+        // The flag of the first start may still stand in a manifest: it makes nothing new beside a store.
+        Some(anchor) => Ok(Start::Open(anchor)),
+        None if accept.new_store => Err(BootstrapError::NotNew),
+        None => Err(BootstrapError::AnchorMissing),
+    }
+}
+
+fn make(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+    let ours = |store: StoreId| facts.anchor.is_none_or(|anchor| anchor.store == store);
+    if let Some((store, true)) = facts.prepared
+        && facts.slot == SlotFact::There
+        && ours(store)
+        && !facts.in_use
+    {
+        return Ok(Start::Finish(store));
+    }
+    if !accept.new_store {
+        if facts.in_use {
+            return Err(BootstrapError::StoreMissing(
+                "a ManagedSecret's `status.secretId`",
+            ));
+        }
+        // With a provided key, a first start that was killed leaves its own anchor and its prepared store.
+        let unfinished = facts
+            .prepared
+            .is_some_and(|(store, opens)| opens && facts.anchor.is_some() && ours(store));
+        if facts.slot == SlotFact::Provided && unfinished {
+            return facts
+                .prepared
+                .map_or(Err(BootstrapError::FileMissing), |(store, _)| {
+                    Ok(Start::Finish(store))
+                });
+        }
+        if facts.anchor.is_some() {
+            return Err(BootstrapError::StoreMissing("the ConfigMap `strongroom-anchor`"));
+        }
+        if facts.slot == SlotFact::There {
+            return Err(BootstrapError::StoreMissing(
+                "the Secret with the key of the seal",
+            ));
+        }
+    }
+    Ok(Start::Create {
+        reuse: facts.slot != SlotFact::Missing,
+    })
+}

@@ -1,0 +1,64 @@
+//! `strongroom audit`: the chains proven, and the key that proves them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use strongroom_store::crypto::{Keyring, PublicKey};
+use strongroom_store::seal::SealFile;
+
+use super::CommandError;
+use super::data_dir::DataDir;
+use crate::seal::{SealArgs, SealSourceError};
+
+/// Proves the audit chains
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Arguments {
+    Verify(Verify),
+    PublicKey(Public),
+}
+
+/// Proves order and completeness of both chains with the public key alone
+///
+/// Works on a stopped store and on a copy; changes no byte of it. Exits with 1 and names the first bad record where the chains
+/// are not sound.
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Directory of the store or of its copy: the one with `store.redb`
+    #[arg(long, value_name = "PATH")]
+    dir: PathBuf,
+    /// The key, as `strongroom audit public-key` prints it
+    #[arg(long, value_name = "KEY")]
+    public_key: PublicKey,
+}
+
+/// Prints the public key that proves the audit chains
+///
+/// Keep it outside of the cluster: it is no secret, but it must be the right one.
+#[derive(Debug, clap::Args)]
+pub(super) struct Public {
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    seal: SealArgs,
+}
+
+pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<(), CommandError> {
+    match arguments {
+        Arguments::Verify(Verify { dir, public_key }) => {
+            let report = strongroom_store::audit::verify(&dir, &public_key)?;
+            writeln!(out, "{report}")?;
+            if report.is_sound() {
+                Ok(())
+            } else {
+                Err(CommandError::Unsound)
+            }
+        }
+        Arguments::PublicKey(Public { data_dir, seal }) => {
+            let key = seal.source().ok_or(SealSourceError::Unnamed)?.read().await?;
+            let file = SealFile::load(&data_dir.store())?;
+            let root = file.unlock(&key)?;
+            writeln!(out, "{}", Keyring::derive(&root, file.store()).public_key())?;
+            Ok(())
+        }
+    }
+}

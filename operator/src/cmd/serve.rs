@@ -1,0 +1,100 @@
+//! `strongroom serve`: the process that owns the store.
+
+use std::net::SocketAddr;
+
+use strongroom_process::{LogFormat, init_logging};
+
+use super::CommandError;
+use super::data_dir::DataDir;
+use crate::bootstrap::Accept;
+use crate::seal::{SealArgs, SealSourceError};
+use crate::serve::{self, Settings};
+
+/// When the anchor is written
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum AnchorMode {
+    /// Within a second after a commit
+    Batched,
+    /// Before a commit is acknowledged
+    Strict,
+}
+
+/// How log lines look
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Runs the controllers on the store
+///
+/// A store is made at the first start, where nothing says that there was one before. Later starts open it again without anybody's
+/// help, or say what is missing.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(flatten)]
+    seal: SealArgs,
+    /// Namespace of the process: its lease, its key and its anchor are there
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    namespace: Option<String>,
+    /// Name of the process in the lease
+    #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = "strongroom")]
+    name: String,
+    /// When the anchor outside of the store is written
+    #[arg(long, value_enum, default_value = "batched")]
+    anchor: AnchorMode,
+    /// Objects of one kind reconciled at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrency: u16,
+    /// Namespaces whose native Secrets may be read and written, separated by commas; all where absent
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    native_secret_namespaces: Vec<String>,
+    /// Address of health and metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    http_listen: SocketAddr,
+    /// MiB of the store's page cache
+    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    store_cache: u16,
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: Format,
+    /// A level, or targets with levels separated by commas
+    #[arg(long, value_name = "FILTER", env = "STRONGROOM_LOG", default_value = "info")]
+    log_filter: String,
+    /// Opens the store although it is older than its anchor, or the anchor is lost
+    #[arg(long)]
+    accept_rollback: bool,
+    /// Makes a new store although something says that there was one: everything in that one is lost
+    #[arg(long)]
+    accept_new_store: bool,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
+    let format = match arguments.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    init_logging(format, &arguments.log_filter)?;
+    let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
+    std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
+    let settings = Settings {
+        dir: arguments.data_dir.store(),
+        namespace: arguments.namespace,
+        name: arguments.name,
+        source,
+        strict_anchor: arguments.anchor == AnchorMode::Strict,
+        accept: Accept {
+            rollback: arguments.accept_rollback,
+            new_store: arguments.accept_new_store,
+        },
+        cache_bytes: usize::from(arguments.store_cache) << 20,
+        concurrency: arguments.concurrency,
+        native_namespaces: arguments.native_secret_namespaces,
+        http_listen: arguments.http_listen,
+    };
+    Ok(serve::run(settings).await?)
+}

@@ -1,0 +1,268 @@
+//! The process: starts its parts under the lease, and ends them in order.
+//!
+//! Up: health port, lease, store, then controllers, Events, anchor, admin socket, upkeep. Down: controllers finish what is under
+//! way, Events save their place, the anchor is written once more, the store closes, the lease goes back.
+//! Must not decide anything about a secret.
+
+mod metrics;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Client, Config};
+use prometheus_client::registry::Registry;
+use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
+use strongroom_store::time::Timestamp;
+
+use crate::admin::{Admin, AdminError, Listener};
+use crate::anchor::AnchorKeeper;
+use crate::audit::{self, EventSink};
+use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
+use crate::controllers;
+use crate::lease::{Lease, LeaseError};
+use crate::seal::SealSource;
+
+/// How the process runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The store's place.
+    pub(crate) dir: PathBuf,
+    /// The process's own namespace; that of its account where absent.
+    pub(crate) namespace: Option<String>,
+    /// Its name among its likes.
+    pub(crate) name: String,
+    /// What opens the seal.
+    pub(crate) source: SealSource,
+    /// Whether each commit is anchored before it is acknowledged.
+    pub(crate) strict_anchor: bool,
+    /// What a person accepts.
+    pub(crate) accept: Accept,
+    /// The engine's page cache in bytes.
+    pub(crate) cache_bytes: usize,
+    /// Objects of one kind reconciled at once.
+    pub(crate) concurrency: u16,
+    /// Namespaces of native Secrets; empty: all.
+    pub(crate) native_namespaces: Vec<String>,
+    /// The health and metrics port.
+    pub(crate) http_listen: SocketAddr,
+}
+
+/// The process ended other than by being asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// No way to the API server is configured.
+    #[error("no cluster is configured: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// No client.
+    #[error("no client of the API server can be made: {0}")]
+    Client(#[from] Box<kube::Error>),
+    /// Signals cannot be watched.
+    #[error("signals cannot be watched: {0}")]
+    Signals(#[from] std::io::Error),
+    /// The health port.
+    #[error(transparent)]
+    Health(#[from] strongroom_process::ServerError),
+    /// The lease.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The admin socket.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// The wall clock of the process: the one place that reads it for the store.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Serves until asked to stop, or until it must.
+pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
+    let shutdown = shutdown_on_signal()?;
+    let mut registry = Registry::with_prefix("strongroom");
+    let controller_metrics = Arc::new(controllers::metrics::Metrics::register(&mut registry));
+    let audit_metrics = audit::Metrics::register(&mut registry);
+    let numbers = metrics::Metrics::register(&mut registry);
+    let health = Health::default();
+    health.set("lease", Check::Waiting("not taken yet".to_owned()));
+    health.set("store", Check::Waiting("not open yet".to_owned()));
+    let port = tokio::spawn(strongroom_process::serve(
+        settings.http_listen,
+        health.clone(),
+        Arc::new(registry),
+        shutdown.clone(),
+        |address| tracing::info!(%address, "serving health and metrics"),
+    ));
+
+    let config = Config::infer().await?;
+    let namespace = settings
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    // A refused request is ours to repeat, with our own patience: kube's retries would hold it for minutes.
+    let mut config = config;
+    config.default_retry = false;
+    let client = Client::try_from(config).map_err(Box::new)?;
+
+    let waiting = |why| health.set("lease", Check::Waiting(why));
+    let lease = tokio::select! {
+        lease = Lease::take(client.clone(), &namespace, &settings.name, waiting) => lease,
+        () = shutdown.wait() => return Ok(()),
+    };
+    health.set("lease", Check::Ready);
+    numbers.lease_held(true);
+    tracing::info!(transitions = lease.transitions(), "took the lease");
+
+    let anchor = AnchorKeeper::new(client.clone(), &namespace);
+    let started = tokio::select! {
+        started = start(&settings, &client, &namespace, &anchor, lease.transitions(), &health) => started?,
+        lost = lease.keep() => return Err(lost.into()),
+        () = shutdown.wait() => {
+            lease.release().await;
+            return Ok(());
+        }
+    };
+    health.set("store", Check::Ready);
+    tracing::info!(store = %started.store.id(), epoch = started.store.epoch(), public_key = %started.store.audit_public_key(), "the store is open");
+
+    let parts = Parts {
+        settings,
+        client,
+        namespace,
+        anchor,
+        controller_metrics,
+        audit_metrics,
+        numbers,
+    };
+    let ended = tokio::select! {
+        ended = parts.run(started, shutdown.clone()) => ended,
+        lost = lease.keep() => {
+            // Another process may be writing by now: the fence keeps ours out, and nothing is worth finishing.
+            tracing::error!(error = %lost, "ending at once");
+            return Err(lost.into());
+        }
+    };
+    lease.release().await;
+    shutdown.begin();
+    if let Ok(served) = port.await {
+        served?;
+    }
+    ended
+}
+
+/// Opens the store; while the API server is away, waits for it.
+async fn start(
+    settings: &Settings,
+    client: &Client,
+    namespace: &str,
+    anchor: &AnchorKeeper,
+    epoch: u64,
+    health: &Health,
+) -> Result<Started, StartError> {
+    loop {
+        let bootstrap = Bootstrap {
+            client: client.clone(),
+            namespace,
+            dir: &settings.dir,
+            source: &settings.source,
+            anchor,
+            accept: settings.accept,
+            epoch,
+            cache_bytes: settings.cache_bytes,
+            strict_anchor: settings.strict_anchor.then(|| anchor.strict()),
+            now: now(),
+        };
+        match bootstrap.start().await {
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "cannot start yet; trying again");
+                health.set("store", Check::Waiting(error.to_string()));
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What runs on the open store.
+struct Parts {
+    settings: Settings,
+    client: Client,
+    namespace: String,
+    anchor: AnchorKeeper,
+    controller_metrics: Arc<controllers::metrics::Metrics>,
+    audit_metrics: audit::Metrics,
+    numbers: metrics::Metrics,
+}
+
+impl Parts {
+    async fn run(self, started: Started, shutdown: Shutdown) -> Result<(), ServeError> {
+        let store = started.store;
+        let listener = Listener::bind(&self.settings.dir)?;
+        let admin = Admin {
+            store: store.clone(),
+            root: started.root,
+            opened_by: self.settings.source.kind(),
+            now,
+        };
+        let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
+        let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
+        let options = controllers::Options {
+            own_namespace: self.namespace,
+            native_namespaces: self.settings.native_namespaces,
+            concurrency: self.settings.concurrency,
+        };
+        let controllers = tokio::spawn(controllers::run(
+            self.client.clone(),
+            store.clone(),
+            self.controller_metrics,
+            options,
+            shutdown.subscribe(),
+        ));
+        // Events and anchor go on until the controllers have finished.
+        let after = Shutdown::default();
+        let events = EventSink {
+            client: self.client,
+            store: store.clone(),
+            now,
+            metrics: self.audit_metrics,
+            instance: self.settings.name,
+        };
+        let events = tokio::spawn(events.run(after.subscribe()));
+        let numbers = self.numbers;
+        let anchored = move |counter| numbers.anchored(counter);
+        let anchor = tokio::spawn(self.anchor.follow(store.clone(), anchored, after.subscribe()));
+
+        let mut controllers = controllers;
+        tokio::select! {
+            () = shutdown.wait() => {
+                // What is under way is finished within this time, or the next start does it.
+                if tokio::time::timeout(Duration::from_secs(10), &mut controllers).await.is_err() {
+                    tracing::warn!("controllers did not finish in time");
+                    controllers.abort();
+                }
+            }
+            ended = &mut controllers => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the controllers broke; ending");
+                }
+            }
+        }
+        shutdown.begin();
+        after.begin();
+        for task in [events, anchor, admin, upkeep] {
+            if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
+                tracing::warn!("a part did not finish in time");
+            }
+        }
+        let closing = store.clone();
+        // The writer thread finishes what is queued.
+        let _ = tokio::task::spawn_blocking(move || closing.close()).await;
+        tracing::info!("the store is closed");
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! What the store needs every second: the read chain's place on record while there are reads, and its numbers told.
+
+use std::time::Duration;
+
+use strongroom_process::Shutdown;
+use strongroom_store::audit::Actor;
+use strongroom_store::id::RequestId;
+use strongroom_store::vault::{Meta, RecordCheckpoint, Store};
+
+use super::metrics::Metrics;
+
+/// Works until the shutdown begins.
+pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.wait() => return,
+        }
+        let asked = store.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            checkpoint(&asked);
+            // A look at the namespaces opens records with the store's keys: it fails where the store no longer reads.
+            (asked.stats(), asked.namespaces().is_ok())
+        });
+        if let Ok((stats, reads)) = looked.await {
+            metrics.store(&stats);
+            if reads {
+                metrics.verified(jiff::Timestamp::now().as_duration().as_secs_f64());
+            }
+        }
+    }
+}
+
+fn checkpoint(store: &Store) {
+    if !store.checkpoint_due() {
+        return;
+    }
+    let Ok(request) = RequestId::generate() else {
+        return;
+    };
+    let meta = Meta {
+        actor: Actor::System,
+        request,
+        now: super::now(),
+    };
+    if let Err(error) = store.run(RecordCheckpoint, meta) {
+        // A full disk: reads go on while their reserve lasts, and the next second tries again.
+        tracing::debug!(%error, "the read chain's place could not be recorded");
+    }
+}

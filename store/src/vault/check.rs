@@ -1,0 +1,119 @@
+//! Looks at a stopped store, or at a copy, without changing a byte of it.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::open::{OpenError, STORE_FILE, digest_of, read_state};
+use super::view::View;
+use super::writer::each_head;
+use crate::crypto::{Keyring, RootKey};
+use crate::engine::{Engine, EngineError, RedbEngine, RedbOptions, Table};
+use crate::lock::StoreLock;
+use crate::seal::SealFile;
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CheckReport {
+    /// Records, those of the audit included.
+    pub records: u64,
+    /// Secrets whose head was opened; none without the key.
+    pub secrets: u64,
+    /// Values that were opened; none without the key.
+    pub values: u64,
+    /// Values under an encryption key that refuses.
+    pub refused: u64,
+    /// Whether the key was there.
+    pub keyed: bool,
+    /// What is wrong.
+    pub damage: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "records: {}", self.records)?;
+        if self.keyed {
+            writeln!(f, "secrets: {}", self.secrets)?;
+            writeln!(
+                f,
+                "values opened: {}, under a key that refuses: {}",
+                self.values, self.refused
+            )?;
+        } else {
+            writeln!(f, "secrets and values: not looked at, no key was given")?;
+        }
+        for damage in &self.damage {
+            writeln!(f, "damaged: {damage}")?;
+        }
+        f.write_str(if self.is_sound() { "sound" } else { "NOT sound" })
+    }
+}
+
+/// Checks the store in `dir`; with its root key, every record.
+///
+/// # Errors
+/// [`OpenError`] where it is open in a process, or cannot be looked at.
+pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenError> {
+    let path = dir.join(STORE_FILE);
+    if !path.exists() {
+        return Err(OpenError::Missing(path.display().to_string()));
+    }
+    // Only where there is a lock file can somebody hold it; a copy must not get one.
+    let _lock = dir
+        .join("store.lock")
+        .exists()
+        .then(|| StoreLock::take(dir))
+        .transpose()?;
+    let mut report = CheckReport {
+        keyed: root.is_some(),
+        ..CheckReport::default()
+    };
+    let engine = match RedbEngine::open_copy_on_write(&path, RedbOptions::default().cache_bytes) {
+        Ok(engine) => engine,
+        Err(EngineError::Damaged(what)) => {
+            report.damage.push(what);
+            return Ok(report);
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let snapshot = engine.snapshot()?;
+    for table in Table::ALL {
+        snapshot.visit(table, &mut |_, _| {
+            report.records += 1;
+            ControlFlow::Continue(())
+        })?;
+    }
+    let Some(root) = root else { return Ok(report) };
+    let keyring = Keyring::derive(root, SealFile::load(dir)?.store());
+    match read_state(&keyring, snapshot.as_ref()) {
+        Ok(state) if digest_of(&keyring, snapshot.as_ref())? == state.digest => {}
+        Ok(_) => report
+            .damage
+            .push("records were removed, added or changed".to_owned()),
+        Err(error) => report.damage.push(error.to_string()),
+    }
+    let view = View::new(&keyring, snapshot.as_ref());
+    let walked = each_head(&keyring, snapshot.as_ref(), |head| {
+        report.secrets += 1;
+        for version in &head.versions {
+            match view.value(&head, version) {
+                Ok(_) => report.values += 1,
+                Err(super::StoreError::Refused(_)) => report.refused += 1,
+                Err(error) => report.damage.push(error.to_string()),
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    if let Err(error) = walked {
+        report.damage.push(error.to_string());
+    }
+    Ok(report)
+}
