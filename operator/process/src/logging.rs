@@ -3,6 +3,7 @@
 //! Secret values cannot come here: the types that hold them have no text form.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -61,6 +62,7 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError>
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(true);
     match format {
         LogFormat::Text => builder.try_init(),

@@ -1,0 +1,323 @@
+//! The cluster: up, down, and what tests ask of it.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::certificates::{Authority, token_keys};
+use crate::error::{ClusterError, trying};
+use crate::process::{is_running, log_of, start, stop};
+use crate::programs::{Program, Programs};
+
+/// What runs, in the order of its start.
+const PROCESSES: [Program; 3] = [Program::Etcd, Program::ApiServer, Program::ControllerManager];
+
+/// How long a program may take to become ready.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A cluster of an API server and what it needs, on loopback.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    state: PathBuf,
+    programs: Programs,
+}
+
+impl Cluster {
+    /// The cluster whose state is in `state`, up or not.
+    ///
+    /// # Errors
+    /// [`ClusterError`] where Kubernetes' programs cannot be built.
+    pub fn at(state: impl Into<PathBuf>) -> Result<Self, ClusterError> {
+        Ok(Self {
+            state: state.into(),
+            programs: Programs::ready()?,
+        })
+    }
+
+    /// The folder of `make up`: `STRONGROOM_CLUSTER_DIR`, or one in the state folder of the machine.
+    #[must_use]
+    pub fn default_dir() -> PathBuf {
+        std::env::var_os("STRONGROOM_CLUSTER_DIR")
+            .map_or_else(|| PathBuf::from("/var/lib/strongroom-cluster"), PathBuf::from)
+    }
+
+    /// The one cluster that all tests share: started by the first that asks.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn shared() -> Result<Self, ClusterError> {
+        let cluster = Self::at(Self::default_dir())?;
+        cluster.up()?;
+        Ok(cluster)
+    }
+
+    /// Where the kubeconfig of an administrator is.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// The cluster's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.state
+    }
+
+    /// Starts what does not run, and returns once the API server is ready.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotReady`] names the log to read.
+    pub fn up(&self) -> Result<(), ClusterError> {
+        for dir in ["", "pki", "log", "pid"] {
+            let dir = self.state.join(dir);
+            fs::create_dir_all(&dir).map_err(trying(format!("making {}", dir.display())))?;
+        }
+        let lock = File::create(self.state.join("lock")).map_err(trying("opening the cluster's lock"))?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|error| trying("taking the cluster's lock")(error.into()))?;
+        if PROCESSES
+            .iter()
+            .all(|program| is_running(program.name(), &self.state))
+            && self.is_ready()
+        {
+            return Ok(());
+        }
+        // Half a cluster is what a crash left: begin anew.
+        self.end_processes()?;
+        let _ = fs::remove_dir_all(self.state.join("etcd"));
+        let ports = Ports::free()?;
+        self.write_identity(&ports)?;
+        self.start_etcd(&ports)?;
+        self.start_api_server(&ports)?;
+        self.wait_ready(Program::ApiServer, || self.is_ready())?;
+        // The controller manager ends at once where this is missing.
+        let authentication = [
+            "-n",
+            "kube-system",
+            "get",
+            "configmap",
+            "extension-apiserver-authentication",
+        ];
+        self.wait_ready(Program::ApiServer, || {
+            self.kubectl(&authentication)
+                .is_ok_and(|output| output.status.success())
+        })?;
+        self.start_controller_manager()?;
+        let account = ["-n", "default", "get", "serviceaccount", "default"];
+        self.wait_ready(Program::ControllerManager, || {
+            self.kubectl(&account).is_ok_and(|output| output.status.success())
+        })
+    }
+
+    /// Ends every process and removes the folder. Works also after the starter was killed, and where nothing is up.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stuck`].
+    pub fn down(&self) -> Result<(), ClusterError> {
+        self.end_processes()?;
+        match fs::remove_dir_all(&self.state) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(trying("removing the cluster's folder")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end_processes(&self) -> Result<(), ClusterError> {
+        PROCESSES
+            .iter()
+            .rev()
+            .try_for_each(|program| stop(program.name(), &self.state))
+    }
+
+    /// Runs kubectl as an administrator.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<std::process::Output, ClusterError> {
+        self.kubectl_command()
+            .args(arguments)
+            .output()
+            .map_err(trying("starting kubectl"))
+    }
+
+    /// kubectl as an administrator, to be given more.
+    #[must_use]
+    pub fn kubectl_command(&self) -> Command {
+        let mut command = self.programs.command(Program::Kubectl);
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    /// A client as an administrator.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`] where no cluster is up.
+    pub async fn client(&self) -> Result<kube::Client, ClusterError> {
+        // Only a second call fails.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if !self.kubeconfig().exists() {
+            return Err(ClusterError::Down(self.state.clone()));
+        }
+        let file = kube::config::Kubeconfig::read_from(self.kubeconfig())?;
+        let config =
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?;
+        Ok(kube::Client::try_from(config).map_err(Box::new)?)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])
+            .is_ok_and(|output| output.status.success())
+    }
+
+    fn wait_ready(&self, program: Program, ready: impl Fn() -> bool) -> Result<(), ClusterError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || !is_running(program.name(), &self.state) {
+                let log = log_of(program.name(), &self.state);
+                return Err(ClusterError::NotReady {
+                    program: program.name().to_owned(),
+                    seconds: PATIENCE.as_secs(),
+                    log,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn write_identity(&self, ports: &Ports) -> Result<(), ClusterError> {
+        let pki = self.state.join("pki");
+        let authority = Authority::new(&pki)?;
+        authority.server(&pki, "apiserver")?;
+        token_keys(&pki)?;
+        for (file, name, group) in [
+            ("kubeconfig", "admin", Some("system:masters")),
+            (
+                "controller-manager.kubeconfig",
+                "system:kube-controller-manager",
+                None,
+            ),
+        ] {
+            let (certificate, key) = authority.client(name, group)?;
+            let text = format!(
+                "apiVersion: v1\nkind: Config\nclusters:\n- name: local\n  cluster:\n    server: https://127.0.0.1:{}\n    \
+                 certificate-authority-data: {}\nusers:\n- name: {name}\n  user:\n    client-certificate-data: {}\n    \
+                 client-key-data: {}\ncontexts:\n- name: local\n  context: {{cluster: local, user: {name}}}\ncurrent-context: local\n",
+                ports.api,
+                BASE64.encode(authority.pem().as_bytes()),
+                BASE64.encode(certificate.as_bytes()),
+                BASE64.encode(key.as_bytes()),
+            );
+            fs::write(self.state.join(file), text).map_err(trying(format!("writing {file}")))?;
+        }
+        Ok(())
+    }
+
+    fn start_etcd(&self, ports: &Ports) -> Result<(), ClusterError> {
+        let mut etcd = self.programs.command(Program::Etcd);
+        let (client, peer) = (
+            format!("http://127.0.0.1:{}", ports.etcd),
+            format!("http://127.0.0.1:{}", ports.peer),
+        );
+        etcd.arg("--data-dir").arg(self.state.join("etcd"));
+        etcd.args([
+            "--listen-client-urls",
+            &client,
+            "--advertise-client-urls",
+            &client,
+        ]);
+        etcd.args([
+            "--listen-peer-urls",
+            &peer,
+            "--initial-advertise-peer-urls",
+            &peer,
+        ]);
+        etcd.args([
+            "--initial-cluster",
+            &format!("default={peer}"),
+            "--unsafe-no-fsync",
+            "--log-level",
+            "warn",
+        ]);
+        start(etcd, Program::Etcd.name(), &self.state)
+    }
+
+    fn start_api_server(&self, ports: &Ports) -> Result<(), ClusterError> {
+        let pki = |name: &str| self.state.join("pki").join(name).display().to_string();
+        let mut api = self.programs.command(Program::ApiServer);
+        api.args([
+            format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
+            format!("--secure-port={}", ports.api),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--tls-cert-file={}", pki("apiserver.crt")),
+            format!("--tls-private-key-file={}", pki("apiserver.key")),
+            format!("--client-ca-file={}", pki("ca.crt")),
+            format!("--service-account-key-file={}", pki("sa.pub")),
+            format!("--service-account-signing-key-file={}", pki("sa.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--profiling=false".to_owned(),
+            format!("--cert-dir={}", self.state.join("pki").display()),
+        ]);
+        start(api, Program::ApiServer.name(), &self.state)
+    }
+
+    fn start_controller_manager(&self) -> Result<(), ClusterError> {
+        let kubeconfig = self
+            .state
+            .join("controller-manager.kubeconfig")
+            .display()
+            .to_string();
+        let pki = |name: &str| self.state.join("pki").join(name).display().to_string();
+        let mut manager = self.programs.command(Program::ControllerManager);
+        manager.args([
+            format!("--kubeconfig={kubeconfig}"),
+            format!("--authentication-kubeconfig={kubeconfig}"),
+            format!("--authorization-kubeconfig={kubeconfig}"),
+            format!("--service-account-private-key-file={}", pki("sa.key")),
+            format!("--root-ca-file={}", pki("ca.crt")),
+            "--use-service-account-credentials=true".to_owned(),
+            "--leader-elect=false".to_owned(),
+            format!("--secure-port={}", free_port()?),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--cert-dir={}", self.state.join("pki").display()),
+        ]);
+        start(manager, Program::ControllerManager.name(), &self.state)
+    }
+}
+
+/// Ports of this cluster on loopback.
+struct Ports {
+    etcd: u16,
+    peer: u16,
+    api: u16,
+}
+
+impl Ports {
+    fn free() -> Result<Self, ClusterError> {
+        Ok(Self {
+            etcd: free_port()?,
+            peer: free_port()?,
+            api: free_port()?,
+        })
+    }
+}
+
+/// A port that was free just now.
+fn free_port() -> Result<u16, ClusterError> {
+    let bound = TcpListener::bind("127.0.0.1:0").map_err(trying("looking for a free port"))?;
+    bound
+        .local_addr()
+        .map(|address| address.port())
+        .map_err(trying("looking for a free port"))
+}

@@ -1,0 +1,55 @@
+//! Why the cluster does not come up or go down.
+
+use std::path::PathBuf;
+
+/// The cluster cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A program of the machine is missing.
+    #[error("`{0}` is missing; install it: {1}")]
+    Missing(&'static str, &'static str),
+    /// The build of Kubernetes' programs failed.
+    #[error("building Kubernetes' programs failed; read `{0}`")]
+    Build(PathBuf),
+    /// A program ended or did not become ready.
+    #[error("{program} did not become ready within {seconds} s; read `{log}`")]
+    NotReady {
+        /// Which.
+        program: String,
+        /// For how long it was waited.
+        seconds: u64,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// A certificate cannot be made.
+    #[error("a certificate cannot be made: {0}")]
+    Certificate(String),
+    /// There is no cluster.
+    #[error("no cluster is up in `{0}`; `make up` starts one")]
+    Down(PathBuf),
+    /// A process cannot be ended.
+    #[error("process {0} cannot be ended")]
+    Stuck(i32),
+    /// The client.
+    #[error(transparent)]
+    Kube(#[from] Box<kube::Error>),
+    /// The kubeconfig.
+    #[error(transparent)]
+    Config(#[from] kube::config::KubeconfigError),
+    /// The operating system.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Says what was tried.
+pub(crate) fn trying(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ClusterError {
+    move |source| ClusterError::Io {
+        what: what.into(),
+        source,
+    }
+}

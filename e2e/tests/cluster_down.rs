@@ -1,0 +1,30 @@
+//! The local cluster leaves nothing behind, also after its starter is gone.
+
+mod support;
+
+use strongroom_e2e::Cluster;
+use support::Fixture;
+
+/// Processes whose arguments name this folder.
+fn of(folder: &str) -> Vec<String> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(folder) && line.contains("strongroom-cluster"))
+        .collect()
+}
+
+#[test]
+fn up_twice_is_one_cluster_and_down_leaves_nothing() {
+    let f = Fixture::new();
+    let dir = f.cluster.dir().to_owned();
+    let folder = dir.display().to_string();
+    assert_eq!(of(&folder).len(), 3, "{:?}", of(&folder));
+    f.cluster.up().unwrap();
+    assert_eq!(of(&folder).len(), 3);
+    // Another starter, which knows nothing but the folder: as after a crash of the first.
+    Cluster::at(&dir).unwrap().down().unwrap();
+    assert_eq!(of(&folder), Vec::<String>::new());
+    assert!(!dir.exists());
+}

@@ -1,0 +1,165 @@
+//! What the tests share: a cluster of their own with the kinds in it, and short ways to ask it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test binary uses its own part, and a test that cannot set up must stop"
+)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use strongroom_e2e::{Cluster, Strongroom};
+
+/// A cluster in a folder of its own; both go with it.
+pub struct Fixture {
+    pub cluster: Cluster,
+    pub keep: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let cluster = Cluster::at(keep.path().join("c")).unwrap();
+        cluster.up().unwrap();
+        let it = Self { cluster, keep };
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/generated");
+        it.kubectl(&["apply", "-f", crds]);
+        it.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=30s",
+        ]);
+        for namespace in ["strongroom", "shop"] {
+            it.kubectl(&["create", "namespace", namespace]);
+        }
+        it
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.keep.path().join("sr")
+    }
+
+    pub fn start(&self) -> Strongroom {
+        Strongroom::start(&self.cluster, &self.data()).unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(self.data().join("serve.log")).unwrap_or_default();
+            panic!("{error}\n{log}")
+        })
+    }
+
+    /// kubectl that must succeed; what it printed.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.cluster.kubectl(arguments).unwrap();
+        assert!(
+            output.status.success(),
+            "kubectl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// kubectl that must be refused; why.
+    pub fn refused(&self, arguments: &[&str], stdin: &str) -> String {
+        let (success, _, stderr) = self.piped(arguments, stdin);
+        assert!(!success, "kubectl {arguments:?} was not refused");
+        stderr
+    }
+
+    pub fn apply(&self, yaml: &str) {
+        let (success, _, stderr) = self.piped(&["apply", "-f", "-"], yaml);
+        assert!(success, "{stderr}");
+    }
+
+    pub fn piped(&self, arguments: &[&str], stdin: &str) -> (bool, String, String) {
+        let mut command = self.cluster.kubectl_command();
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["-o", "json"]);
+        serde_json::from_str(&self.kubectl(&arguments)).unwrap()
+    }
+
+    pub fn managed(&self, name: &str) -> Value {
+        self.json(&["-n", "shop", "get", "managedsecret", name])
+    }
+
+    /// The data of the native Secret, base64 as it stands there; none where there is none.
+    pub fn native(&self, name: &str) -> Option<Value> {
+        let output = self
+            .cluster
+            .kubectl(&["-n", "shop", "get", "secret", name, "-o", "json"])
+            .unwrap();
+        let secret: Value = output
+            .status
+            .success()
+            .then(|| serde_json::from_slice(&output.stdout).unwrap())?;
+        Some(secret["data"].clone())
+    }
+
+    /// Waits until a ManagedSecret is Ready with this status and reason, for the generation that stands there now.
+    pub fn wait_ready(&self, name: &str, status: &str, reason: &str) -> Value {
+        eventually(&format!("{name} to be Ready={status}, {reason}"), || {
+            let object = self.managed(name);
+            let ready = condition(&object, "Ready")?;
+            let current = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            (current && ready["status"] == status && ready["reason"] == reason).then_some(object)
+        })
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Err(error) = self.cluster.down()
+            && !std::thread::panicking()
+        {
+            panic!("{error}");
+        }
+    }
+}
+
+/// A condition of an object.
+pub fn condition(object: &Value, kind: &str) -> Option<Value> {
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == kind)
+        .cloned()
+}
+
+/// Waits for an answer, for at most two minutes.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A ManagedSecret with a generated password and a native Secret of the same name.
+pub fn generated(name: &str) -> String {
+    format!(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  source:\n    \
+         generate:\n      keys:\n        username: {{literal: checkout}}\n        password: {{password: {{length: 32, symbols: true}}}}\n  \
+         secret: {{name: {name}}}\n---\n"
+    )
+}
