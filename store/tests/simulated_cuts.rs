@@ -1,0 +1,278 @@
+//! The power is cut at random I/O calls, while opening and repairing too: every acknowledged commit is there afterwards, and none is
+//! there in part.
+//!
+//! `STRONGROOM_CUTS` sets the number of cuts, 1,600 if unset; `STRONGROOM_SEED` repeats a run.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
+)]
+
+mod simulated_disk;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use simulated_disk::{Call, Random, SimulatedDisk, seed};
+use strongroom_store::engine::*;
+use strongroom_store::id::RequestId;
+
+type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+/// A batch of several records in several tables, some of them removed.
+fn batch(random: &mut Random, number: u64) -> Batch {
+    let mut changes = Vec::new();
+    for _ in 0..=random.below(6) {
+        let table = Table::ALL[random.below(Table::ALL.len() as u64) as usize];
+        let key = random.below(24).to_be_bytes().to_vec();
+        changes.push(if random.below(5) == 0 {
+            Change::Delete { table, key }
+        } else {
+            let longest = if random.below(8) == 0 { 20_000 } else { 600 };
+            let len = random.below(longest);
+            let mut value = number.to_be_bytes().to_vec();
+            value.resize(8 + len as usize, number as u8);
+            Change::Put { table, key, value }
+        });
+    }
+    Batch {
+        requests: vec![RequestId::generate().unwrap()],
+        changes,
+        ..Batch::default()
+    }
+}
+
+fn apply(model: &mut Model, batch: &Batch) {
+    for change in &batch.changes {
+        match change.clone() {
+            Change::Put { table, key, value } => model.insert((table, key), value),
+            Change::Delete { table, key } => model.remove(&(table, key)),
+        };
+    }
+}
+
+fn contents(engine: &RedbEngine) -> (u64, Model) {
+    let snapshot = engine.snapshot().unwrap();
+    let mut found = Model::new();
+    for table in Table::ALL {
+        snapshot
+            .visit(table, &mut |key, value| {
+                found.insert((table, key.to_vec()), value.to_vec());
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+    (snapshot.revision().0, found)
+}
+
+fn open(disk: &SimulatedDisk, at_once: bool) -> Result<RedbEngine, EngineError> {
+    // With `create`, opening writes its repairs at once; without, they reach the disk with the first commit.
+    RedbEngine::open(
+        Arc::new(disk.clone()),
+        RedbOptions {
+            cache_bytes: 1 << 20,
+            create: at_once,
+        },
+    )
+}
+
+/// A disk with an empty store on it.
+fn made(seed: u64) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(seed);
+    drop(open(&disk, true).unwrap());
+    disk.restart()
+}
+
+/// What must be found after a restart: this, or this and the undecided batch.
+struct Expected {
+    revision: u64,
+    model: Model,
+    undecided: Option<Batch>,
+}
+
+impl Expected {
+    fn check(&mut self, engine: &RedbEngine, context: &str) {
+        let (revision, found) = contents(engine);
+        let pending = self.undecided.take();
+        if let Some(batch) = pending {
+            let resolution = engine.resolve(batch.requests[0]).unwrap();
+            if revision == self.revision + 1 {
+                assert_eq!(resolution, Resolution::Committed(Revision(revision)), "{context}");
+                apply(&mut self.model, &batch);
+                self.revision = revision;
+            } else {
+                assert_eq!(resolution, Resolution::NotCommitted, "{context}");
+            }
+        }
+        assert_eq!(revision, self.revision, "{context}: a commit is lost or invented");
+        assert!(found == self.model, "{context}: a commit is torn");
+    }
+
+    fn commit(&mut self, engine: &RedbEngine, batch: Batch) -> bool {
+        match engine.commit(&batch) {
+            Ok(Outcome::Committed(revision)) => {
+                assert_eq!(revision.0, self.revision + 1);
+                apply(&mut self.model, &batch);
+                self.revision = revision.0;
+                true
+            }
+            Ok(Outcome::Unknown) => {
+                self.undecided = Some(batch);
+                false
+            }
+            // An error is certainly not committed.
+            Err(_) => false,
+            Ok(Outcome::Conflict(_)) => panic!("there was no precondition"),
+        }
+    }
+}
+
+#[test]
+fn no_cut_loses_or_tears_a_commit() {
+    let cuts: u32 = std::env::var("STRONGROOM_CUTS").map_or(1_600, |cuts| cuts.parse().unwrap());
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let mut disk = made(seed);
+    let mut expected = Expected {
+        revision: 0,
+        model: Model::new(),
+        undecided: None,
+    };
+    let (mut done, mut opening, mut repairing, mut undecided, mut kept) = (0, 0, 0, 0, 0);
+    while done < cuts {
+        let context = format!("seed {seed}, cut {done}");
+        let bound = if random.below(2) == 0 { 8 } else { 120 };
+        disk.cut_after(random.below(bound), random.below(4) == 0);
+        let at_once = random.below(2) == 0;
+        match open(&disk, at_once) {
+            Err(_) => {
+                opening += 1;
+                if matches!(disk.cut_in(), Some(Call::Write | Call::Sync | Call::SetLen)) {
+                    repairing += 1;
+                }
+            }
+            Ok(engine) => {
+                while expected.commit(&engine, batch(&mut random, u64::from(done))) {
+                    kept += 1;
+                }
+                undecided += u32::from(expected.undecided.is_some());
+            }
+        }
+        assert!(disk.cut_in().is_some(), "{context}: it failed with the power on");
+        done += 1;
+        disk = disk.restart();
+        // Looking must not change the disk, so that the next cut meets the same repair.
+        let view = OverlayDisk::new(Arc::new(disk.clone())).unwrap();
+        let options = RedbOptions {
+            cache_bytes: 1 << 20,
+            create: false,
+        };
+        let engine =
+            RedbEngine::open(Arc::new(view), options).unwrap_or_else(|error| panic!("{context}: {error}"));
+        expected.check(&engine, &context);
+    }
+    println!(
+        "{done} cuts: {opening} while opening, {repairing} of them in a write or sync of the repair; {undecided} commits undecided, {kept} acknowledged"
+    );
+    assert!(
+        repairing >= cuts / 50,
+        "seed {seed}: {repairing} cuts hit a repair"
+    );
+    assert!(undecided >= cuts / 50, "seed {seed}: {undecided} undecided");
+    assert!(
+        kept >= u64::from(cuts) / 2,
+        "seed {seed}: {kept} commits acknowledged"
+    );
+}
+
+#[test]
+fn after_a_failed_sync_nothing_more_is_written_and_reads_go_on() {
+    let seed = seed();
+    let mut random = Random::new(seed);
+    for round in 0..60 {
+        let context = format!("seed {seed}, round {round}");
+        let disk = made(random.below(u64::MAX));
+        let mut expected = Expected {
+            revision: 0,
+            model: Model::new(),
+            undecided: None,
+        };
+        let engine = open(&disk, true).unwrap();
+        for number in 0..=random.below(5) {
+            assert!(expected.commit(&engine, batch(&mut random, number)));
+        }
+        disk.fail_next_sync();
+        assert!(!expected.commit(&engine, batch(&mut random, 90)), "{context}");
+        assert!(
+            matches!(engine.commit(&batch(&mut random, 91)), Err(EngineError::Poisoned)),
+            "{context}"
+        );
+        contents(&engine);
+        drop(engine);
+        let disk = disk.restart();
+        expected.check(&open(&disk, false).unwrap(), &context);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_keeps_all_and_goes_on() {
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let disk = made(seed);
+    let mut expected = Expected {
+        revision: 0,
+        model: Model::new(),
+        undecided: None,
+    };
+    let engine = open(&disk, true).unwrap();
+    assert!(expected.commit(&engine, batch(&mut random, 0)));
+    for round in 1..=4_u64 {
+        let context = format!("seed {seed}, round {round}");
+        disk.limit(Some(disk.len().unwrap()));
+        let big = |number: u64| Batch {
+            requests: vec![RequestId::generate().unwrap()],
+            changes: vec![Change::Put {
+                table: Table::Version,
+                key: number.to_be_bytes().to_vec(),
+                value: vec![number as u8; 300_000],
+            }],
+            ..Batch::default()
+        };
+        let full = (0..)
+            .map(|step| engine_commit(&engine, big(round * 1_000 + step), &mut expected))
+            .find(Option::is_some)
+            .unwrap();
+        assert!(
+            matches!(full, Some(EngineError::OutOfSpace)),
+            "{context}: {full:?}"
+        );
+        expected.check(&engine, &context);
+        disk.limit(None);
+        assert!(
+            expected.commit(&engine, batch(&mut random, round)),
+            "{context}: it must go on"
+        );
+        expected.check(&engine, &context);
+    }
+    drop(engine);
+    expected.check(&open(&disk.restart(), false).unwrap(), "at the end");
+}
+
+/// Commits; none where it went well or is settled by the engine itself.
+fn engine_commit(engine: &RedbEngine, batch: Batch, expected: &mut Expected) -> Option<EngineError> {
+    match engine.commit(&batch) {
+        Ok(Outcome::Committed(revision)) => {
+            apply(&mut expected.model, &batch);
+            expected.revision = revision.0;
+            None
+        }
+        Ok(_) => {
+            expected.undecided = Some(batch);
+            expected.check(engine, "after an unknown outcome on a full disk");
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
