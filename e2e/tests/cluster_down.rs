@@ -1,5 +1,11 @@
 //! The local cluster leaves nothing behind, also after its starter is gone.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
 mod support;
 
 use strongroom_e2e::Cluster;

@@ -1,5 +1,11 @@
 //! The promise: kill -9 at any instant loses and doubles nothing, and the next start needs no person.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,204 @@
+//! The promise: the chart installs what the process needs and no more, and writing a custom resource gives nobody more than RBAC gave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
+mod support;
+
+use std::process::Command;
+
+use strongroom_e2e::Programs;
+use support::{Fixture, generated};
+
+/// The chart, rendered with these values.
+fn render(values: &[&str]) -> Result<String, String> {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    let mut helm = Command::new(Programs::helm().unwrap());
+    helm.args(["template", "strongroom", chart, "--namespace", "strongroom"]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let output = helm.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr))
+    }
+}
+
+fn kinds(rendered: &str, kind: &str) -> usize {
+    rendered
+        .lines()
+        .filter(|line| *line == format!("kind: {kind}"))
+        .count()
+}
+
+#[test]
+fn values_switch_what_they_say_and_wrong_ones_are_refused() {
+    let plain = render(&[]).unwrap();
+    assert_eq!(kinds(&plain, "CustomResourceDefinition"), 2);
+    assert_eq!(plain.matches("helm.sh/resource-policy: keep").count(), 2);
+    assert_eq!(kinds(&plain, "PersistentVolume"), 0);
+    assert_eq!(kinds(&plain, "ServiceMonitor"), 0);
+    assert!(plain.contains("runAsNonRoot: true") && plain.contains("readOnlyRootFilesystem: true"));
+    assert!(!plain.contains("privileged: true"));
+    assert_eq!(
+        kinds(
+            &render(&["crds.install=false"]).unwrap(),
+            "CustomResourceDefinition"
+        ),
+        0
+    );
+    let narrow = render(&["nativeSecrets.namespaces={shop,pay}"]).unwrap();
+    assert!(narrow.contains("--native-secret-namespaces=shop,pay"));
+    let wide = |rendered: &str| kinds(rendered, "ClusterRoleBinding");
+    assert_eq!(
+        wide(&narrow) + 1,
+        wide(&plain),
+        "the rights on Secrets are no longer the whole cluster's"
+    );
+    assert_eq!(
+        kinds(
+            &render(&["persistence.hostPath=/var/lib/x"]).unwrap(),
+            "PersistentVolume"
+        ),
+        1
+    );
+    assert_eq!(
+        kinds(
+            &render(&["metrics.serviceMonitor.enabled=true"]).unwrap(),
+            "ServiceMonitor"
+        ),
+        1
+    );
+    for wrong in [
+        "serve.anchor.mode=loose",
+        "serve.concurrency=0",
+        "nativeSecrets.namespaces={Shop}",
+        "unknown=1",
+        "persistence.size=2",
+    ] {
+        assert!(render(&[wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
+    let f = Fixture::new();
+    f.apply(&render(&[]).unwrap());
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: writer, namespace: shop}\nrules:\n\
+         - {apiGroups: [strongroom.dev], resources: [managedsecrets], verbs: [get, list, create, update, patch]}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: writer, namespace: shop}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: writer}\n\
+         subjects: [{kind: User, name: eve, apiGroup: rbac.authorization.k8s.io}]\n",
+    );
+    let as_eve = ["--as=eve", "apply", "-f", "-"];
+    let plain = "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: eves, namespace: shop}\n\
+                 spec:\n  source: {generate: {keys: {a: {uuid: {}}}}}\n";
+    // The policies take a moment to be in force.
+    let import = "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: stolen, namespace: shop}\n\
+                  spec:\n  source: {import: {secretRef: {name: others}}}\n";
+    let said = support::eventually("the policies to be in force", || {
+        let (success, _, stderr) = f.piped(&as_eve, import);
+        if success {
+            f.kubectl(&["-n", "shop", "delete", "managedsecret", "stolen"]);
+        }
+        (!success).then_some(stderr)
+    });
+    assert!(
+        said.contains("reads the Secret `others`, which you may not get"),
+        "{said}"
+    );
+    let (success, _, stderr) = f.piped(&as_eve, plain);
+    assert!(
+        success,
+        "a secret that touches no native Secret is hers to make: {stderr}"
+    );
+    let said = f.refused(&as_eve, &generated("eves"));
+    assert!(
+        said.contains("writes the Secret `eves`, which you may not write"),
+        "{said}"
+    );
+    for (annotation, needs) in [
+        ("restore", "verb grant"),
+        ("purge", "verb grant"),
+        ("readopt", "verb grant"),
+    ] {
+        let set = format!("strongroom.dev/{annotation}=00000000000000000000000000000000");
+        let said = f.refused(
+            &[
+                "--as=eve",
+                "-n",
+                "shop",
+                "annotate",
+                "managedsecret",
+                "eves",
+                &set,
+            ],
+            "",
+        );
+        assert!(said.contains(needs), "{annotation}: {said}");
+    }
+    // Whoever has the rights is let through.
+    f.apply(&generated("eves"));
+    f.apply(import);
+    f.kubectl(&[
+        "-n",
+        "shop",
+        "annotate",
+        "managedsecret",
+        "eves",
+        "strongroom.dev/purge=00000000000000000000000000000000",
+    ]);
+    // The aggregated roles reach the built-in ones.
+    let may = |verb: &str, role: &str| {
+        let rules = f.json(&["get", "clusterrole", role]);
+        let rules = rules["rules"].as_array().cloned().unwrap_or_default();
+        rules.iter().any(|rule| {
+            let has = |field: &str, item: &str| {
+                rule[field]
+                    .as_array()
+                    .is_some_and(|list| list.iter().any(|there| there == item))
+            };
+            has("apiGroups", "strongroom.dev") && has("resources", "managedsecrets") && has("verbs", verb)
+        })
+    };
+    support::eventually("the roles to be aggregated", || {
+        (may("get", "view") && may("create", "edit") && may("grant", "admin")).then_some(())
+    });
+    assert!(!may("create", "view") && !may("grant", "edit"));
+}
+
+#[test]
+fn wrong_objects_are_refused_with_field_and_reason() {
+    let f = Fixture::new();
+    let head = "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: wrong, namespace: shop}\nspec:\n";
+    let big = "x".repeat(70_000);
+    for (what, spec, said) in [
+        ("two sources", "  source: {generate: {keys: {a: {uuid: {}}}}, import: {secretRef: {name: x}}}\n".to_owned(), "source"),
+        ("no source", "  source: {}\n".to_owned(), "source"),
+        ("an empty key", "  source: {generate: {keys: {\"\": {uuid: {}}}}}\n".to_owned(), "keys"),
+        ("an illegal key", "  source: {generate: {keys: {\"a b\": {uuid: {}}}}}\n".to_owned(), "keys"),
+        ("a literal over 64 KiB", format!("  source: {{generate: {{keys: {{a: {{literal: {big}}}}}}}}}\n"), "literal"),
+        ("a window of 31 days", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  deletion: {recoveryWindow: 31d}\n".to_owned(), "recoveryWindow"),
+        ("a name with `!`", "  storeName: a!b\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
+        ("an unknown field", "  sauce: {}\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "sauce"),
+        ("a token Secret", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  secret: {name: x, type: kubernetes.io/service-account-token}\n".to_owned(), "type"),
+    ] {
+        let answer = f.refused(&["apply", "-f", "-"], &format!("{head}{spec}"));
+        assert!(answer.contains(said), "{what}: {answer}");
+        assert!(!answer.contains(&big), "{what}");
+    }
+    f.apply(&format!(
+        "{head}  storeName: first\n  source: {{generate: {{keys: {{a: {{uuid: {{}}}}}}}}}}\n"
+    ));
+    let moved =
+        format!("{head}  storeName: second\n  source: {{generate: {{keys: {{a: {{uuid: {{}}}}}}}}}}\n");
+    let answer = f.refused(&["apply", "-f", "-"], &moved);
+    assert!(answer.contains("storeName"), "{answer}");
+}
