@@ -122,6 +122,8 @@ pub struct RedbEngine {
     poisoned: AtomicBool,
     /// The open database is a view over a full disk: it must be opened anew before anything is written.
     view: AtomicBool,
+    /// The last revision that is known to be durable. A view may show a later one, which a failed sync left in the page cache alone.
+    durable: AtomicU64,
     committed: AtomicU64,
     commits: Arc<Commits>,
 }
@@ -191,6 +193,7 @@ impl RedbEngine {
             failed,
             poisoned: AtomicBool::new(false),
             view: AtomicBool::new(false),
+            durable: AtomicU64::new(counters.revision),
             committed: AtomicU64::new(0),
             commits: Commits::starting_at(Revision(counters.revision)),
         })
@@ -214,6 +217,8 @@ impl RedbEngine {
         if !self.failed.load(Ordering::Acquire) {
             match open_database(&self.disk, &self.failed, self.options.cache_bytes) {
                 Ok(database) => {
+                    let counters = counters(&database.begin_read()?)?;
+                    self.durable.store(counters.revision, Ordering::Release);
                     *guard = Some(database);
                     self.view.store(false, Ordering::Release);
                     return Ok(());
@@ -446,6 +451,7 @@ impl Engine for RedbEngine {
         match committed {
             Ok(Outcome::Committed(revision)) => {
                 self.committed.fetch_add(1, Ordering::Relaxed);
+                self.durable.store(revision.0, Ordering::Release);
                 self.commits.append(revision, keys_of(batch));
                 Ok(Outcome::Committed(revision))
             }
@@ -467,12 +473,16 @@ impl Engine for RedbEngine {
         let transaction = self.read()?;
         let requests = transaction.open_table(REQUESTS)?;
         let row = requests.get(request.as_bytes().as_slice())?;
-        Ok(
-            match row.and_then(|row| row.value().try_into().ok().map(u64::from_be_bytes)) {
-                Some(revision) => Resolution::Committed(Revision(revision)),
-                None => Resolution::NotCommitted,
-            },
-        )
+        match row.and_then(|row| row.value().try_into().ok().map(u64::from_be_bytes)) {
+            // INVARIANT: nothing is called committed that a power cut could still take: only a restart knows what was kept.
+            Some(revision)
+                if self.view.load(Ordering::Acquire) && revision > self.durable.load(Ordering::Acquire) =>
+            {
+                Err(EngineError::Poisoned)
+            }
+            Some(revision) => Ok(Resolution::Committed(Revision(revision))),
+            None => Ok(Resolution::NotCommitted),
+        }
     }
 
     fn fence(&self) -> Result<u64, EngineError> {

@@ -68,7 +68,7 @@ struct State {
     calls_left: Option<u64>,
     reads_count: bool,
     cut_in: Option<Call>,
-    fail_syncs: u32,
+    fail_sync_after: Option<u32>,
     capacity: Option<u64>,
     random: Random,
 }
@@ -170,7 +170,7 @@ impl SimulatedDisk {
             calls_left: None,
             reads_count: true,
             cut_in: None,
-            fail_syncs: 0,
+            fail_sync_after: None,
             capacity: None,
             random: Random::new(seed),
         })))
@@ -192,8 +192,9 @@ impl SimulatedDisk {
         self.lock().cut_in
     }
 
-    pub fn fail_next_sync(&self) {
-        self.lock().fail_syncs = 1;
+    /// One sync fails after so many more.
+    pub fn fail_sync_after(&self, syncs: u32) {
+        self.lock().fail_sync_after = Some(syncs);
     }
 
     /// Bytes that the disk holds from now on, if it has an end.
@@ -252,8 +253,9 @@ impl Disk for SimulatedDisk {
         if !state.call(Call::Sync)? {
             return Err(off());
         }
-        if state.fail_syncs > 0 {
-            state.fail_syncs -= 1;
+        let due = state.fail_sync_after;
+        state.fail_sync_after = due.and_then(|left| left.checked_sub(1));
+        if due == Some(0) {
             // As Linux does it: the pages count as clean from now on, whatever became of them.
             state.settle();
             return Err(io::Error::other("the sync failed"));
