@@ -1,0 +1,232 @@
+//! What every engine owes its callers, asked of each of them: in memory, redb on a file, redb on the simulated disk.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
+)]
+
+mod simulated_disk;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use simulated_disk::SimulatedDisk;
+use strongroom_store::engine::*;
+use strongroom_store::id::RequestId;
+
+fn put(table: Table, key: &[u8], value: &[u8]) -> Change {
+    Change::Put {
+        table,
+        key: key.to_vec(),
+        value: value.to_vec(),
+    }
+}
+
+fn delete(table: Table, key: &[u8]) -> Change {
+    Change::Delete {
+        table,
+        key: key.to_vec(),
+    }
+}
+
+fn changes(changes: Vec<Change>) -> Batch {
+    Batch {
+        changes,
+        ..Batch::default()
+    }
+}
+
+fn commit(engine: &dyn Engine, batch: &Batch) -> Revision {
+    match engine.commit(batch).unwrap() {
+        Outcome::Committed(revision) => revision,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks `question` of a new engine of each kind.
+fn each(question: fn(&dyn Engine)) {
+    let options = RedbOptions {
+        cache_bytes: 1 << 20,
+        create: true,
+    };
+    question(&MemoryEngine::new());
+    let dir = tempfile::tempdir().unwrap();
+    question(&RedbEngine::open_file(&dir.path().join("store.redb"), options).unwrap());
+    question(&RedbEngine::open(Arc::new(SimulatedDisk::new(1)), options).unwrap());
+}
+
+#[test]
+fn revisions_count_commits_and_snapshots_stand_still() {
+    each(|engine| {
+        assert_eq!(engine.snapshot().unwrap().revision(), Revision(0));
+        assert_eq!(
+            commit(engine, &changes(vec![put(Table::Head, b"a", b"1")])),
+            Revision(1)
+        );
+        let old = engine.snapshot().unwrap();
+        let second = changes(vec![
+            put(Table::Head, b"a", b"2"),
+            put(Table::Head, b"b", b"3"),
+            delete(Table::Head, b"b"),
+        ]);
+        assert_eq!(commit(engine, &second), Revision(2));
+        assert_eq!(old.revision(), Revision(1));
+        assert_eq!(old.value(Table::Head, b"a").unwrap().unwrap(), b"1");
+        let new = engine.snapshot().unwrap();
+        assert_eq!(new.revision(), Revision(2));
+        assert_eq!(new.value(Table::Head, b"a").unwrap().unwrap(), b"2");
+        assert_eq!(
+            new.value(Table::Head, b"b").unwrap(),
+            None,
+            "changes are in order"
+        );
+        assert_eq!(
+            new.value(Table::Key, b"a").unwrap(),
+            None,
+            "tables are apart from each other"
+        );
+        assert_eq!(engine.stats().revision, Revision(2));
+        drop((old, new));
+        engine.verify().unwrap();
+        engine.compact().unwrap();
+        assert_eq!(
+            engine
+                .snapshot()
+                .unwrap()
+                .value(Table::Head, b"a")
+                .unwrap()
+                .unwrap(),
+            b"2"
+        );
+    });
+}
+
+#[test]
+fn scans_are_ordered_and_keep_to_prefix_place_and_limit() {
+    each(|engine| {
+        let keys: [&[u8]; 6] = [b"a", b"b", b"ba", b"bb", b"b\xff", b"c"];
+        commit(
+            engine,
+            &changes(keys.iter().rev().map(|key| put(Table::Name, key, key)).collect()),
+        );
+        let snapshot = engine.snapshot().unwrap();
+        let scan = |prefix: &[u8], after: Option<&[u8]>, limit| -> Vec<Vec<u8>> {
+            let records = snapshot.scan(Table::Name, prefix, after, limit).unwrap();
+            records.into_iter().map(|(key, _)| key).collect()
+        };
+        assert_eq!(scan(b"", None, 99), keys);
+        assert_eq!(scan(b"b", None, 99), keys[1..5]);
+        assert_eq!(scan(b"b", Some(b"ba"), 1), keys[3..4]);
+        assert_eq!(scan(b"b", Some(b"a"), 2), keys[1..3], "a place before the prefix");
+        assert_eq!(scan(b"b", Some(b"c"), 9), [b""; 0], "a place past the prefix");
+        assert_eq!(scan(b"b", None, 0), [b""; 0]);
+        let mut seen = Vec::new();
+        let mut visitor = |key: &[u8], _: &[u8]| {
+            seen.push(key.to_vec());
+            match seen.len() {
+                3 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        snapshot.visit(Table::Name, &mut visitor).unwrap();
+        assert_eq!(seen, keys[..3]);
+    });
+}
+
+#[test]
+fn a_precondition_that_fails_is_named_and_nothing_changes() {
+    each(|engine| {
+        let first = Batch {
+            changes: vec![put(Table::Head, b"a", b"1")],
+            raise_fence: Some(5),
+            ..Batch::default()
+        };
+        commit(engine, &first);
+        let cases = [
+            (Precondition::Absent(Table::Head, b"a".to_vec()), None, 1),
+            (Precondition::Revision(Revision(0)), None, 1),
+            (Precondition::Epoch(4), None, 1),
+            (Precondition::Epoch(5), Some(4), 2),
+        ];
+        for (precondition, raise_fence, at) in cases {
+            let request = RequestId::generate().unwrap();
+            let batch = Batch {
+                requests: vec![request],
+                preconditions: vec![
+                    Precondition::Absent(Table::Key, b"a".to_vec()),
+                    precondition.clone(),
+                ],
+                changes: vec![put(Table::Head, b"a", b"2")],
+                raise_fence,
+            };
+            assert_eq!(
+                engine.commit(&batch).unwrap(),
+                Outcome::Conflict(at),
+                "{precondition:?}"
+            );
+            assert_eq!(engine.resolve(request).unwrap(), Resolution::NotCommitted);
+            let snapshot = engine.snapshot().unwrap();
+            assert_eq!(snapshot.revision(), Revision(1));
+            assert_eq!(snapshot.value(Table::Head, b"a").unwrap().unwrap(), b"1");
+            assert_eq!(engine.fence().unwrap(), 5);
+        }
+        let all_hold = Batch {
+            preconditions: vec![
+                Precondition::Revision(Revision(1)),
+                Precondition::Epoch(5),
+                Precondition::Absent(Table::Head, b"b".to_vec()),
+            ],
+            raise_fence: Some(6),
+            ..Batch::default()
+        };
+        assert_eq!(commit(engine, &all_hold), Revision(2));
+        assert_eq!(engine.fence().unwrap(), 6);
+    });
+}
+
+#[test]
+fn requests_are_remembered_and_watchers_told_in_order() {
+    each(|engine| {
+        let mut watch = engine.watch(Revision(0));
+        let requests: Vec<RequestId> = (0..3).map(|_| RequestId::generate().unwrap()).collect();
+        for (number, request) in (1_u64..).zip(&requests) {
+            let batch = Batch {
+                requests: vec![*request],
+                changes: vec![put(Table::Due, &number.to_be_bytes(), b"")],
+                ..Batch::default()
+            };
+            commit(engine, &batch);
+        }
+        for (number, request) in (1_u64..).zip(&requests) {
+            assert_eq!(
+                engine.resolve(*request).unwrap(),
+                Resolution::Committed(Revision(number))
+            );
+            let Some(Notice::Committed { revision, keys }) = watch.next(Duration::ZERO) else {
+                panic!("revision {number} was not told");
+            };
+            assert_eq!(revision, Revision(number));
+            assert_eq!(*keys, [(Table::Due, number.to_be_bytes().to_vec())]);
+        }
+        assert_eq!(watch.next(Duration::ZERO), None);
+        // The oldest go once there are too many, and only those.
+        let many: Vec<RequestId> = (0..REMEMBERED_REQUESTS - 1)
+            .map(|_| RequestId::generate().unwrap())
+            .collect();
+        let batch = Batch {
+            requests: many.clone(),
+            ..Batch::default()
+        };
+        commit(engine, &batch);
+        let found: Vec<bool> = requests
+            .iter()
+            .map(|request| engine.resolve(*request).unwrap() != Resolution::NotCommitted)
+            .collect();
+        assert_eq!(found, [false, false, true]);
+        assert_eq!(
+            engine.resolve(many[0]).unwrap(),
+            Resolution::Committed(Revision(4))
+        );
+    });
+}
