@@ -15,11 +15,11 @@ use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::Store;
 use super::commands::ForgetNamespaceUids;
 use super::error::StoreError;
-use super::open::{AnchorRule, Open, OpenError, STORE_FILE};
+use super::open::{AnchorRule, Open, OpenError, STORE_FILE, private_dir};
 use super::types::Meta;
-use super::{Store, exists};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
 use crate::engine::{Batch, Change, Engine, Outcome, RedbEngine, RedbOptions, Table};
@@ -135,7 +135,7 @@ pub struct RestoreOptions<'a> {
 /// # Errors
 /// [`OpenError::Exists`] where something is there; [`OpenError::Tampered`] where the stream is not whole.
 pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64, OpenError> {
-    if exists(options.dir) {
+    if !is_empty(options.dir)? {
         return Err(OpenError::Exists(options.dir.display().to_string()));
     }
     let mut magic = [0; 8];
@@ -148,7 +148,7 @@ pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64,
     let seal = SealFile::decode(&length_prefixed(from)?)?;
     let root = seal.unlock(options.secret)?;
     let keyring = Keyring::derive(&root, seal.store());
-    std::fs::create_dir_all(options.dir)?;
+    private_dir(options.dir)?;
     let engine = RedbEngine::open_file(
         &options.dir.join(STORE_FILE),
         RedbOptions {
@@ -170,6 +170,15 @@ pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64,
     seal.write(options.dir)?;
     settle(options, &root)?;
     Ok(total)
+}
+
+/// Whether nothing is at `dir`: also segments of another store's read chain would be in the way.
+fn is_empty(dir: &Path) -> io::Result<bool> {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn take_in(

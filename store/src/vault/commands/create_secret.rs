@@ -45,18 +45,23 @@ impl Command for CreateSecret {
         check_metadata(&self.description, &self.labels)?;
         let mut namespace = view.namespace(&self.namespace)?;
         if let Some(taken) = view.secret_named(&self.namespace, &self.name)? {
-            // The same request again: its first answer got lost.
-            if taken.id == self.id && taken.version(&self.version).is_some() {
-                return Ok(Decision::unchanged(Written {
-                    created: false,
-                    secret: view_of(&taken),
-                }));
+            if let SecretState::PendingDeletion { until, .. } = taken.state {
+                return Err(Refusal::InRecoveryWindow { until }.into());
             }
-            return Err(match taken.state {
-                SecretState::Live => Refusal::SecretExists,
-                SecretState::PendingDeletion { until, .. } => Refusal::InRecoveryWindow { until },
-            }
-            .into());
+            // The same request again: its first answer got lost. Another value under the same version id is a conflict.
+            return match taken.version(&self.version) {
+                Some(version) if taken.id == self.id => {
+                    if view.value(&taken, version)? == self.value {
+                        Ok(Decision::unchanged(Written {
+                            created: false,
+                            secret: view_of(&taken),
+                        }))
+                    } else {
+                        Err(Refusal::VersionConflict.into())
+                    }
+                }
+                _ => Err(Refusal::SecretExists.into()),
+            };
         }
         if view.head(&self.id)?.is_some() {
             return Err(Refusal::SecretExists.into());

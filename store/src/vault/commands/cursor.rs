@@ -1,6 +1,6 @@
 //! Places of readers, and the read chain's place in the mutation chain. Neither is a change of a secret.
 
-use super::{About, Command, Decision, Effect, StoreError, View};
+use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::name::CursorName;
 use crate::time::Timestamp;
@@ -19,9 +19,11 @@ impl Command for SetCursor {
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        let place = self.place.get(..256).unwrap_or(&self.place).to_vec();
+        if self.place.len() > 256 {
+            return Err(Refusal::MetadataTooLarge("a cursor's place has at most 256 bytes").into());
+        }
         Ok(Decision {
-            effects: vec![Effect::PutCursor(self.name, place)],
+            effects: vec![Effect::PutCursor(self.name, self.place)],
             entries: Vec::new(),
             reply: (),
         })

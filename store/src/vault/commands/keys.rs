@@ -140,7 +140,9 @@ key_commands! {
         _ => key.state = KeyState::Disabled,
     };
     /// Keeps a key that was to be destroyed; it is enabled afterwards.
-    CancelKeyDeletion CancelKeyDeletion |_view, key, self, _now, effects| match key.state {
+    CancelKeyDeletion CancelKeyDeletion |_view, key, self, now, effects| match key.state {
+        // After its window a key is as good as gone, whether or not the purge came by.
+        KeyState::PendingDeletion { until } if now > until => return Err(Refusal::KeyDestroyed.into()),
         KeyState::PendingDeletion { until } => {
             effects.push(Effect::DropDue(until, Due::DestroyKey(key.namespace, key.id)));
             key.state = KeyState::Enabled;

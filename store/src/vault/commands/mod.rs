@@ -145,7 +145,13 @@ fn key_for(
     effects: &mut Vec<Effect>,
 ) -> Result<(KeyRecord, bool), StoreError> {
     if let KeyRef::Customer(id) = wanted {
-        return Ok((view.usable_key(&namespace.id, &id)?, true));
+        let key = view.usable_key(&namespace.id, &id)?;
+        // A default key is nobody's to name.
+        return if key.name.is_some() {
+            Ok((key, true))
+        } else {
+            Err(Refusal::KeyNotFound.into())
+        };
     }
     if let Some(id) = namespace.default_key {
         return Ok((view.usable_key(&namespace.id, &id)?, false));
