@@ -75,6 +75,12 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         ),
         1
     );
+    let rules = render(&["metrics.prometheusRule.enabled=true"]).unwrap();
+    assert_eq!(kinds(&rules, "PrometheusRule"), 1);
+    assert!(
+        rules.contains("{{ $labels.kind }}"),
+        "Prometheus' own template stays as it is"
+    );
     for wrong in [
         "serve.anchor.mode=loose",
         "serve.concurrency=0",
