@@ -1,7 +1,8 @@
 //! The cluster: up, down, and what tests ask of it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use crate::programs::{Program, Programs};
 
 /// What runs, in the order of its start.
 const PROCESSES: [Program; 3] = [Program::Etcd, Program::ApiServer, Program::ControllerManager];
+
+/// Says that a folder is a cluster's.
+const MARKER: &str = ".strongroom-cluster";
 
 /// How long a program may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -46,16 +50,6 @@ impl Cluster {
             .map_or_else(|| PathBuf::from("/var/lib/strongroom-cluster"), PathBuf::from)
     }
 
-    /// The one cluster that all tests share: started by the first that asks.
-    ///
-    /// # Errors
-    /// [`ClusterError`].
-    pub fn shared() -> Result<Self, ClusterError> {
-        let cluster = Self::at(Self::default_dir())?;
-        cluster.up()?;
-        Ok(cluster)
-    }
-
     /// Where the kubeconfig of an administrator is.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -68,12 +62,13 @@ impl Cluster {
         &self.state
     }
 
-    /// Starts what does not run, and returns once the API server is ready.
+    /// Starts what does not run, and returns once the API server is ready. What was started is ended again where that fails.
     ///
     /// # Errors
-    /// [`ClusterError::NotReady`] names the log to read.
+    /// [`ClusterError::NotReady`] names the log to read; [`ClusterError::NotOurs`] where the folder holds something else.
     pub fn up(&self) -> Result<(), ClusterError> {
-        for dir in ["", "pki", "log", "pid"] {
+        claim(&self.state)?;
+        for dir in ["pki", "log", "pid"] {
             let dir = self.state.join(dir);
             fs::create_dir_all(&dir).map_err(trying(format!("making {}", dir.display())))?;
         }
@@ -88,8 +83,16 @@ impl Cluster {
             return Ok(());
         }
         // Half a cluster is what a crash left: begin anew.
-        self.end_processes()?;
+        end_processes(&self.state)?;
         let _ = fs::remove_dir_all(self.state.join("etcd"));
+        let started = self.start();
+        if started.is_err() {
+            end_processes(&self.state)?;
+        }
+        started
+    }
+
+    fn start(&self) -> Result<(), ClusterError> {
         let ports = Ports::free()?;
         self.write_identity(&ports)?;
         self.start_etcd(&ports)?;
@@ -114,25 +117,28 @@ impl Cluster {
         })
     }
 
-    /// Ends every process and removes the folder. Works also after the starter was killed, and where nothing is up.
+    /// As [`Cluster::down_at`], for this cluster.
     ///
     /// # Errors
-    /// [`ClusterError::Stuck`].
+    /// As there.
     pub fn down(&self) -> Result<(), ClusterError> {
-        self.end_processes()?;
-        match fs::remove_dir_all(&self.state) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(trying("removing the cluster's folder")(error))
-            }
-            _ => Ok(()),
-        }
+        Self::down_at(&self.state)
     }
 
-    fn end_processes(&self) -> Result<(), ClusterError> {
-        PROCESSES
-            .iter()
-            .rev()
-            .try_for_each(|program| stop(program.name(), &self.state))
+    /// Ends every process of the cluster in `state` and removes the folder. Works also after the starter was killed, where
+    /// nothing is up, and without Kubernetes' programs.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stuck`]; [`ClusterError::NotOurs`] where the folder is no cluster's: then nothing is removed.
+    pub fn down_at(state: &Path) -> Result<(), ClusterError> {
+        if !state.exists() {
+            return Ok(());
+        }
+        if !state.join(MARKER).exists() {
+            return Err(ClusterError::NotOurs(state.to_owned()));
+        }
+        end_processes(state)?;
+        fs::remove_dir_all(state).map_err(trying("removing the cluster's folder"))
     }
 
     /// Runs kubectl as an administrator.
@@ -152,22 +158,6 @@ impl Cluster {
         let mut command = self.programs.command(Program::Kubectl);
         command.env("KUBECONFIG", self.kubeconfig());
         command
-    }
-
-    /// A client as an administrator.
-    ///
-    /// # Errors
-    /// [`ClusterError::Down`] where no cluster is up.
-    pub async fn client(&self) -> Result<kube::Client, ClusterError> {
-        // Only a second call fails.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        if !self.kubeconfig().exists() {
-            return Err(ClusterError::Down(self.state.clone()));
-        }
-        let file = kube::config::Kubeconfig::read_from(self.kubeconfig())?;
-        let config =
-            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?;
-        Ok(kube::Client::try_from(config).map_err(Box::new)?)
     }
 
     fn is_ready(&self) -> bool {
@@ -294,6 +284,35 @@ impl Cluster {
         ]);
         start(manager, Program::ControllerManager.name(), &self.state)
     }
+}
+
+/// Makes the folder for its owner alone, and marks it: what bears no mark of ours is never written to or removed.
+fn claim(state: &Path) -> Result<(), ClusterError> {
+    let making = || format!("making {}", state.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state)
+        .map_err(trying(making()))?;
+    let marker = state.join(MARKER);
+    if marker.exists() {
+        return Ok(());
+    }
+    if fs::read_dir(state).map_err(trying(making()))?.next().is_some() {
+        return Err(ClusterError::NotOurs(state.to_owned()));
+    }
+    fs::write(
+        marker,
+        "a local cluster of strongroom; `make down` removes this folder\n",
+    )
+    .map_err(trying(making()))
+}
+
+fn end_processes(state: &Path) -> Result<(), ClusterError> {
+    PROCESSES
+        .iter()
+        .rev()
+        .try_for_each(|program| stop(program.name(), state))
 }
 
 /// Ports of this cluster on loopback.

@@ -30,12 +30,11 @@ pub enum ClusterError {
     /// A process cannot be ended.
     #[error("process {0} cannot be ended")]
     Stuck(i32),
-    /// The client.
-    #[error(transparent)]
-    Kube(#[from] Box<kube::Error>),
-    /// The kubeconfig.
-    #[error(transparent)]
-    Config(#[from] kube::config::KubeconfigError),
+    /// The folder holds something else.
+    #[error(
+        "`{0}` is not a folder of the local cluster; nothing in it was touched: name another one by STRONGROOM_CLUSTER_DIR"
+    )]
+    NotOurs(PathBuf),
     /// The operating system.
     #[error("{what}: {source}")]
     Io {

@@ -10,10 +10,8 @@ mod error;
 mod process;
 mod programs;
 mod strongroom;
-mod wait;
 
 pub use cluster::Cluster;
 pub use error::ClusterError;
 pub use programs::{Program, Programs};
 pub use strongroom::Strongroom;
-pub use wait::eventually;

@@ -14,7 +14,7 @@ use crate::error::{ClusterError, trying};
 /// How long a process may take to end when asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts `command` in a session of its own, with its output in a log, and writes its pid file.
+/// Starts `command` in a process group of its own, with its output in a log, and writes its pid file.
 pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<(), ClusterError> {
     let log = File::create(log_of(name, state)).map_err(trying(format!("opening the log of {name}")))?;
     let err = log
@@ -25,10 +25,14 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
         .stdout(log)
         .stderr(err)
         .process_group(0);
-    let child = command.spawn().map_err(trying(format!("starting {name}")))?;
+    let mut child = command.spawn().map_err(trying(format!("starting {name}")))?;
     let pid = i32::try_from(child.id()).unwrap_or(0);
     let line = format!("{pid} {}\n", started(pid).unwrap_or_default());
-    fs::write(pid_file(name, state), line).map_err(trying(format!("writing the pid of {name}")))
+    fs::write(pid_file(name, state), line).map_err(|error| {
+        // Without its pid file nobody would ever end it.
+        let _ = child.kill();
+        trying(format!("writing the pid of {name}"))(error)
+    })
 }
 
 /// Where the output of a process goes.

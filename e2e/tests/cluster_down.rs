@@ -34,3 +34,21 @@ fn up_twice_is_one_cluster_and_down_leaves_nothing() {
     assert_eq!(of(&folder), Vec::<String>::new());
     assert!(!dir.exists());
 }
+
+#[test]
+fn a_folder_of_somebody_else_is_neither_used_nor_removed() {
+    let keep = tempfile::tempdir().unwrap();
+    let file = keep.path().join("mine");
+    std::fs::write(&file, "mine").unwrap();
+    let cluster = Cluster::at(keep.path()).unwrap();
+    assert!(matches!(
+        cluster.up(),
+        Err(strongroom_e2e::ClusterError::NotOurs(_))
+    ));
+    assert!(matches!(
+        cluster.down(),
+        Err(strongroom_e2e::ClusterError::NotOurs(_))
+    ));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    Cluster::down_at(&keep.path().join("nothing")).unwrap();
+}

@@ -34,14 +34,16 @@ fn run(arguments: Arguments) -> Result<(), ClusterError> {
         what: "printing".to_owned(),
         source,
     };
-    let cluster = Cluster::at(Cluster::default_dir())?;
+    let dir = Cluster::default_dir();
     match arguments {
         Arguments::Up => {
+            let cluster = Cluster::at(dir)?;
             cluster.up()?;
             writeln!(out, "export KUBECONFIG={}", cluster.kubeconfig().display()).map_err(say)
         }
-        Arguments::Down => cluster.down(),
+        Arguments::Down => Cluster::down_at(&dir),
         Arguments::Status => {
+            let cluster = Cluster::at(dir)?;
             let ready = cluster.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])?;
             if ready.status.success() {
                 writeln!(out, "up: {}", cluster.dir().display()).map_err(say)
