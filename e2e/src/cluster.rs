@@ -1,8 +1,8 @@
 //! The cluster: up, down, and what tests ask of it.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -301,6 +301,8 @@ fn claim(state: &Path) -> Result<(), ClusterError> {
     if fs::read_dir(state).map_err(trying(making()))?.next().is_some() {
         return Err(ClusterError::NotOurs(state.to_owned()));
     }
+    // A folder that was there before had a mode of its own; keys come to lie in it.
+    fs::set_permissions(state, Permissions::from_mode(0o700)).map_err(trying(making()))?;
     fs::write(
         marker,
         "a local cluster of strongroom; `make down` removes this folder\n",

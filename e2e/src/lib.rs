@@ -2,7 +2,7 @@
 //!
 //! Kubernetes' own programs run on this machine: etcd, kube-apiserver and kube-controller-manager, built once from Go modules.
 //! Everything they make is in one folder, and [`Cluster::down`] leaves nothing behind, also after the starter was killed.
-//! Tests share one cluster and use one namespace each.
+//! Each test file starts a cluster of its own in a folder of its own.
 
 mod certificates;
 mod cluster;

@@ -29,7 +29,7 @@ fn up_twice_is_one_cluster_and_down_leaves_nothing() {
     assert_eq!(of(&folder).len(), 3, "{:?}", of(&folder));
     f.cluster.up().unwrap();
     assert_eq!(of(&folder).len(), 3);
-    // Another starter, which knows nothing but the folder: as after a crash of the first.
+    // Another handle, which knows nothing but the folder.
     Cluster::at(&dir).unwrap().down().unwrap();
     assert_eq!(of(&folder), Vec::<String>::new());
     assert!(!dir.exists());
@@ -51,4 +51,48 @@ fn a_folder_of_somebody_else_is_neither_used_nor_removed() {
     ));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     Cluster::down_at(&keep.path().join("nothing")).unwrap();
+}
+
+#[test]
+fn a_starter_that_is_killed_leaves_nothing_that_down_does_not_end() {
+    for pidfile in ["etcd", "kube-apiserver", "kube-controller-manager"] {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("c");
+        let mut starter = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .arg("up")
+            .env("STRONGROOM_CLUSTER_DIR", &dir)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        support::eventually("the starter to come this far", || {
+            dir.join("pid").join(pidfile).exists().then_some(())
+        });
+        starter.kill().unwrap();
+        starter.wait().unwrap();
+        assert!(
+            !of(&dir.display().to_string()).is_empty(),
+            "{pidfile} was started"
+        );
+        Cluster::down_at(&dir).unwrap();
+        assert_eq!(
+            of(&dir.display().to_string()),
+            Vec::<String>::new(),
+            "killed after {pidfile}"
+        );
+        assert!(!dir.exists());
+    }
+}
+
+#[test]
+fn keys_lie_in_a_folder_of_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("c");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let cluster = Cluster::at(&dir).unwrap();
+    cluster.up().unwrap();
+    let mode = std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777;
+    cluster.down().unwrap();
+    assert_eq!(mode, 0o700);
 }

@@ -433,11 +433,28 @@ fn a_default_key_is_nobodys_to_name() {
         [],
         "it is shown to nobody"
     );
-    let foreign = CreateSecret {
-        key: KeyRef::Customer(KeyId::generate().unwrap()),
-        ..new_secret(f.namespace, "x", "x")
-    };
-    assert_eq!(f.refused(foreign), "KeyNotFound");
+    // Its id stands in clear before each data key that it wraps: after the format byte.
+    let engine = RedbEngine::open_copy_on_write(&f.dir.join("store.redb"), 1 << 20).unwrap();
+    let records = engine
+        .snapshot()
+        .unwrap()
+        .scan(Table::DataKey, &[], None, 1)
+        .unwrap();
+    let default = KeyId::from_bytes(records[0].1[1..17].try_into().unwrap());
+    for key in [default, KeyId::generate().unwrap()] {
+        let foreign = CreateSecret {
+            key: KeyRef::Customer(key),
+            ..new_secret(f.namespace, "x", "x")
+        };
+        assert_eq!(f.refused(foreign), "KeyNotFound");
+        assert_eq!(
+            f.refused(DisableKey {
+                namespace: f.namespace,
+                key
+            }),
+            "KeyNotFound"
+        );
+    }
 }
 
 #[test]

@@ -21,8 +21,12 @@ pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
         let asked = store.clone();
         let looked = tokio::task::spawn_blocking(move || {
             checkpoint(&asked);
-            // A look at the namespaces opens records with the store's keys: it fails where the store no longer reads.
-            (asked.stats(), asked.namespaces().is_ok())
+            // Opening the chain's last record takes the engine and the keys: it fails where the store no longer reads.
+            let last = asked.mutation_head().saturating_sub(1);
+            let reads = asked
+                .mutations_after(last, 1)
+                .is_ok_and(|records| !records.is_empty());
+            (asked.stats(), reads)
         });
         if let Ok((stats, reads)) = looked.await {
             metrics.store(&stats);

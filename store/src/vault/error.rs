@@ -153,8 +153,10 @@ pub enum StoreError {
     /// Another writer holds the fence.
     #[error("another writer took the store over; this process must end")]
     Fenced,
-    /// Whether it is durable is not known yet; ask by the request id.
-    #[error("the outcome of request `{request}` is not known yet; ask again with the same request id")]
+    /// Whether it is durable is not known yet.
+    #[error(
+        "the outcome of request `{request}` is not known yet; look at what is there before sending it again"
+    )]
     Unknown {
         /// The request.
         request: RequestId,

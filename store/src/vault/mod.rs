@@ -27,7 +27,7 @@ pub use check::{CheckReport, check};
 pub use commands::*;
 pub use error::{Refusal, Retry, StoreError};
 pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
-pub use read::{Count, GetValue};
+pub use read::GetValue;
 pub use types::*;
 
 use crate::audit::{ReadChain, ReadHead};
@@ -36,7 +36,6 @@ use crate::engine::Engine;
 use crate::format::State;
 use crate::id::{NamespaceId, SecretId, StoreId};
 use crate::name::SecretName;
-use crate::time::Timestamp;
 use writer::Job;
 
 /// What the writer publishes after each commit.
@@ -263,12 +262,5 @@ impl fmt::Debug for Store {
             .field("id", &self.id())
             .field("epoch", &self.shared.epoch)
             .finish_non_exhaustive()
-    }
-}
-
-/// A time of the caller in a form that the store's records keep.
-impl From<Timestamp> for i64 {
-    fn from(time: Timestamp) -> Self {
-        time.as_millis()
     }
 }

@@ -29,9 +29,6 @@ pub struct GetValue {
     pub durability: Durability,
 }
 
-/// How many items, at most.
-pub type Count = usize;
-
 impl Store {
     fn with_view<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
@@ -89,7 +86,7 @@ impl Store {
         &self,
         namespace: Option<NamespaceId>,
         after: Option<&(NamespaceId, SecretName)>,
-        limit: Count,
+        limit: usize,
     ) -> Result<Vec<SecretView>, StoreError> {
         let ids: Vec<SecretId> = {
             let names = self.shared.names.read().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +203,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
-    pub fn mutations_after(&self, sequence: u64, limit: Count) -> Result<Vec<(u64, Entry)>, StoreError> {
+    pub fn mutations_after(&self, sequence: u64, limit: usize) -> Result<Vec<(u64, Entry)>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut entries = Vec::new();
         let mut from = self.epoch_of(snapshot.as_ref(), sequence)?;
