@@ -75,8 +75,16 @@ impl Strongroom {
     /// # Errors
     /// [`ClusterError::NotReady`] names its log.
     pub fn start(cluster: &Cluster, data: &Path) -> Result<Self, ClusterError> {
+        Self::start_with(cluster, data, &[])
+    }
+
+    /// As [`Strongroom::start`], with more arguments.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(cluster: &Cluster, data: &Path, arguments: &[&str]) -> Result<Self, ClusterError> {
         let before = opened(&data.join("serve.log"));
-        let mut it = Self::spawn(cluster, data, &[])?;
+        let mut it = Self::spawn(cluster, data, arguments)?;
         let deadline = Instant::now() + PATIENCE;
         while opened(&it.log) == before {
             if Instant::now() >= deadline || it.ended().is_some() {

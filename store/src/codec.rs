@@ -3,6 +3,8 @@
 //! One value has one encoding, and decoding refuses everything else: unknown tags, short input, bytes left over. Must not know
 //! what a record means, and must not be used on a text format.
 
+use std::collections::BTreeMap;
+
 use zeroize::Zeroizing;
 
 /// Bytes that are not the record they should be.
@@ -270,6 +272,27 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
+    /// A counted map: its keys rise strictly, as a sorted map is written by [`Writer::list`].
+    ///
+    /// # Errors
+    /// Those of `read`, and [`DecodeError::Invalid`] where a key comes twice or out of order.
+    pub fn map<K: Ord, V>(
+        &mut self,
+        field: &'static str,
+        read: impl FnMut(&mut Self) -> Result<(K, V), DecodeError>,
+    ) -> Result<BTreeMap<K, V>, DecodeError> {
+        let items = self.list(read)?;
+        let rise = items
+            .iter()
+            .zip(items.iter().skip(1))
+            .all(|((one, _), (next, _))| one < next);
+        if rise {
+            Ok(items.into_iter().collect())
+        } else {
+            Err(DecodeError::Invalid(field))
+        }
+    }
+
     /// Ends the record.
     ///
     /// # Errors
@@ -313,6 +336,18 @@ mod tests {
         assert_eq!(reader.option("o", Reader::u8), Ok(Some(9)));
         assert_eq!(reader.list(Reader::u8), Ok(vec![1, 2]));
         assert_eq!(reader.end(), Ok(()));
+    }
+
+    #[test]
+    fn a_map_is_read_in_its_order_only() {
+        let read = |keys: &[u8]| {
+            let mut writer = Writer::new();
+            writer.list(keys.iter(), |w, key| w.u8(*key));
+            Reader::new(&writer.finish()).map("keys", |r| Ok((r.u8()?, ())))
+        };
+        assert_eq!(read(&[1, 2, 3]).map(|map| map.len()), Ok(3));
+        assert_eq!(read(&[2, 1]), Err(DecodeError::Invalid("keys")));
+        assert_eq!(read(&[1, 1]), Err(DecodeError::Invalid("keys")));
     }
 
     proptest! {

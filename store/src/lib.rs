@@ -15,6 +15,8 @@ pub mod codec;
 pub mod crypto;
 pub mod engine;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod lock;
 pub mod name;

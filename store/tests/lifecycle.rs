@@ -124,15 +124,16 @@ fn a_backup_restores_into_an_empty_place_only() {
         restore(&options, &mut stream.as_slice()),
         Err(OpenError::Exists(_))
     ));
-    for cut in [stream.len() - 1, stream.len() / 2, 200] {
-        let place = f.keep.path().join(format!("cut-{cut}"));
+    let longer = [&stream[..], b"x"].concat();
+    for length in [longer.len(), stream.len() - 1, stream.len() / 2, 200] {
+        let place = f.keep.path().join(format!("length-{length}"));
         let options = RestoreOptions {
             dir: &place,
             secret: &slot(),
             accept_namespaces: true,
             meta: meta(),
         };
-        assert!(restore(&options, &mut &stream[..cut]).is_err());
+        assert!(restore(&options, &mut &longer[..length]).is_err());
         assert!(!strongroom_store::vault::exists(&place));
     }
 }

@@ -239,6 +239,13 @@ impl Entry {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a str, DecodeError> {
+            let text = r.text(field)?;
+            if text.len() > LONGEST_TEXT {
+                return Err(DecodeError::Invalid(field));
+            }
+            Ok(text)
+        }
         fn name<T: std::str::FromStr>(r: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
             r.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
         }
@@ -248,7 +255,7 @@ impl Entry {
             newer => return Err(DecodeError::UnknownFormat(newer)),
         }
         let time = Timestamp::from_millis(r.i64()?);
-        let actor = match (r.u8()?, r.text("actor")?.to_owned()) {
+        let actor = match (r.u8()?, short(&mut r, "actor")?.to_owned()) {
             (1, text) => Actor::Controller(text),
             (2, text) => Actor::Admin(text),
             (3, text) => Actor::Principal(text),
@@ -258,7 +265,7 @@ impl Entry {
         let action = Action::from_code(r.u8()?)?;
         let outcome = match r.u8()? {
             0 => Outcome::Done,
-            1 => Outcome::Refused(r.text("outcome")?.to_owned()),
+            1 => Outcome::Refused(short(&mut r, "outcome")?.to_owned()),
             _ => return Err(DecodeError::Invalid("outcome")),
         };
         let entry = Self {
@@ -273,16 +280,19 @@ impl Entry {
             stage: r.option("stage", |r| name(r, "stage"))?,
             key: r.option("key", |r| r.array().map(KeyId::from_bytes))?,
             request: r.option("request", |r| r.array().map(RequestId::from_bytes))?,
-            detail: r.text("detail")?.to_owned(),
+            detail: short(&mut r, "detail")?.to_owned(),
         };
         r.end()?;
         Ok(entry)
     }
 }
 
-/// At most 256 bytes, at a character's border.
+/// Longest free text of an entry, in bytes.
+const LONGEST_TEXT: usize = 256;
+
+/// At most [`LONGEST_TEXT`], at a character's border.
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(256)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -314,6 +324,18 @@ mod tests {
         assert_eq!(read.detail, "ä".repeat(128));
         entry.detail = read.detail.clone();
         assert_eq!(read, entry);
+    }
+
+    #[test]
+    fn a_text_that_is_never_written_is_not_read() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::Backup);
+        entry.detail = "a".repeat(256);
+        let mut bytes = entry.encode().to_vec();
+        assert_eq!(Entry::decode(&bytes), Ok(entry));
+        let length = bytes.len() - 256 - 4;
+        bytes[length..length + 4].copy_from_slice(&257_u32.to_be_bytes());
+        bytes.push(b'a');
+        assert_eq!(Entry::decode(&bytes), Err(DecodeError::Invalid("detail")));
     }
 
     proptest! {

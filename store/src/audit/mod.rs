@@ -7,6 +7,7 @@
 //! Must not hold a value, a key, or a hash of either.
 
 mod entry;
+mod fuzzing;
 mod memory;
 mod mutation;
 mod read_back;
@@ -14,6 +15,11 @@ mod reads;
 mod verify;
 
 pub use entry::{Action, Actor, Entry, Outcome};
+#[doc(hidden)]
+pub use fuzzing::forge;
+#[cfg(test)]
+pub(crate) use fuzzing::read_samples;
+pub(crate) use fuzzing::{read_record_again, segment_header_again};
 pub use memory::MemoryReads;
 pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, key_of, record};
 pub use read_back::{Logged, reads_after};
@@ -29,6 +35,13 @@ pub struct ReadHead {
     pub sequence: u64,
     /// The chain's hash at this place.
     pub hash: [u8; 32],
+}
+
+impl ReadHead {
+    /// The sequence after this place. A forged place may be the last there is; then nothing comes after it.
+    pub(crate) const fn next(&self) -> u64 {
+        self.sequence.saturating_add(1)
+    }
 }
 
 /// When a read's record must be on the medium.

@@ -53,7 +53,7 @@ pub fn reads_after(
                 Step::Record(record) => record,
                 Step::End | Step::Torn => break,
                 Step::Fault(fault) => {
-                    let sequence = walk.head().sequence + 1;
+                    let sequence = walk.head().next();
                     return Err(ReadLogError::Damaged { sequence, fault });
                 }
             };

@@ -125,10 +125,9 @@ impl Head {
             namespace: NamespaceId::from_bytes(r.array()?),
             name: parsed(&mut r, "name")?,
             description: r.text("description")?.to_owned(),
-            labels: r
-                .list(|r| Ok((r.text("label")?.to_owned(), r.text("label")?.to_owned())))?
-                .into_iter()
-                .collect(),
+            labels: r.map("labels", |r| {
+                Ok((r.text("label")?.to_owned(), r.text("label")?.to_owned()))
+            })?,
             state: match r.u8()? {
                 0 => SecretState::Live,
                 1 => SecretState::PendingDeletion {
@@ -148,10 +147,7 @@ impl Head {
                     data_type: DataType::from_code(r.u8()?)?,
                 })
             })?,
-            stages: r
-                .list(|r| Ok((parsed(r, "stage")?, r.u32()?)))?
-                .into_iter()
-                .collect(),
+            stages: r.map("stages", |r| Ok((parsed(r, "stage")?, r.u32()?)))?,
             created: Timestamp::from_millis(r.i64()?),
             updated: Timestamp::from_millis(r.i64()?),
             object: r.option("object", |r| {

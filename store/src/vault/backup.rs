@@ -15,6 +15,8 @@ use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::Store;
 use super::commands::ForgetNamespaceUids;
 use super::error::StoreError;
@@ -82,8 +84,35 @@ struct Parts<'a> {
     backup: [u8; 16],
     number: u64,
     out: &'a mut dyn Write,
-    records: Vec<(Table, Vec<u8>, Vec<u8>)>,
+    records: Vec<Item>,
     bytes: usize,
+}
+
+/// A record as it stands in the store: table, key, value.
+type Item = (Table, Vec<u8>, Vec<u8>);
+
+/// The bytes of a part before it is sealed.
+pub(crate) fn encode_part(items: &[Item]) -> Zeroizing<Vec<u8>> {
+    let size: usize = items
+        .iter()
+        .map(|(_, key, value)| 9 + key.len() + value.len())
+        .sum();
+    let mut writer = Writer::with_capacity(4 + size);
+    writer.list(items.iter(), |w, (table, key, value)| {
+        w.u8(table.code()).bytes(key).bytes(value)
+    });
+    writer.finish()
+}
+
+/// The records of an opened part.
+pub(crate) fn decode_part(bytes: &[u8]) -> Result<Vec<Item>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let items = reader.list(|r| {
+        let table = Table::from_code(r.u8()?).ok_or(DecodeError::Invalid("table"))?;
+        Ok((table, r.bytes()?.to_vec(), r.bytes()?.to_vec()))
+    })?;
+    reader.end()?;
+    Ok(items)
 }
 
 impl Parts<'_> {
@@ -98,16 +127,14 @@ impl Parts<'_> {
     }
 
     fn close(&mut self, last: bool) -> Result<(), OpenError> {
-        let mut writer = Writer::with_capacity(self.bytes + 4);
-        writer.list(self.records.drain(..), |w, (table, key, value)| {
-            w.u8(table.code()).bytes(&key).bytes(&value)
-        });
+        let plain = encode_part(&self.records);
+        self.records.clear();
         let context = Context::Backup {
             backup: &self.backup,
             part: self.number,
             last,
         };
-        let sealed = self.keyring.seal(&context, &writer.finish())?;
+        let sealed = self.keyring.seal(&context, &plain)?;
         self.out
             .write_all(&u32::try_from(sealed.len()).unwrap_or(u32::MAX).to_be_bytes())?;
         self.out.write_all(&sealed)?;
@@ -204,16 +231,10 @@ fn take_in(
             Ok(bytes) => (bytes, false),
             Err(_) => (open(true).map_err(|_| OpenError::Tampered)?, true),
         };
-        let mut reader = Reader::new(bytes.expose());
-        let changes = reader.list(|r| {
-            let table = Table::from_code(r.u8()?).ok_or(DecodeError::Invalid("table"))?;
-            Ok(Change::Put {
-                table,
-                key: r.bytes()?.to_vec(),
-                value: r.bytes()?.to_vec(),
-            })
-        })?;
-        reader.end()?;
+        let changes: Vec<Change> = decode_part(bytes.expose())?
+            .into_iter()
+            .map(|(table, key, value)| Change::Put { table, key, value })
+            .collect();
         total += changes.len() as u64;
         match engine.commit(&Batch {
             changes,
@@ -225,6 +246,9 @@ fn take_in(
         if last {
             break;
         }
+    }
+    if from.read(&mut [0])? > 0 {
+        return Err(OpenError::Tampered);
     }
     Ok(total)
 }

@@ -23,6 +23,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 pub use backup::{RestoreOptions, restore};
+pub(crate) use backup::{decode_part, encode_part};
 pub use check::{CheckReport, check};
 pub use commands::*;
 pub use error::{Refusal, Retry, StoreError};

@@ -216,6 +216,16 @@ fn fields(rest: &[u8]) -> Result<Fields<'_>, DecodeError> {
     Ok((code, place, payload, stored, OVERHEAD + length))
 }
 
+/// Where the hash before a record stands in it.
+pub(in crate::audit) const PREVIOUS: std::ops::Range<usize> = BEFORE_PAYLOAD - HASH..BEFORE_PAYLOAD;
+
+/// The bytes of what may be a record, by its mark and its length alone, and those behind it.
+pub(in crate::audit) fn split(bytes: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
+    let mut r = Reader::new(bytes.strip_prefix(&MARK)?);
+    let length = usize::try_from(r.u32().ok()?).ok()?;
+    bytes.split_at_mut_checked(length.checked_add(OVERHEAD)?)
+}
+
 fn before_hash(code: u8, place: &Place, payload: &[u8]) -> Vec<u8> {
     let mut w = Writer::with_capacity(OVERHEAD + payload.len());
     w.fixed(&MARK)
@@ -229,7 +239,8 @@ fn before_hash(code: u8, place: &Place, payload: &[u8]) -> Vec<u8> {
     w.finish().to_vec()
 }
 
-fn hash(store: &StoreId, covered: &[u8]) -> [u8; 32] {
+/// The chain's hash after a record of these bytes.
+pub(in crate::audit) fn hash(store: &StoreId, covered: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update(b"sr/chain/1")
         .chain_update(store.as_bytes())

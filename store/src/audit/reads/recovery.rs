@@ -12,6 +12,10 @@ use super::segment::{Fault, HEADER, Header, Start, Step, Walk, was_fsynced};
 use crate::crypto::Keyring;
 use crate::time::Timestamp;
 
+/// No chain has so many records or segments: it takes centuries at a billion a second. What says so was forged, and counting on
+/// from there would overflow.
+const UNREACHED: u64 = 1 << 63;
+
 /// Where the chain goes on.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -76,7 +80,7 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
         let is_last = index + 1 == scanned.len();
         if index > 0 && header.before != found.head {
             return Err(damaged(
-                found.head.sequence + 1,
+                found.head.next(),
                 Fault::Segment {
                     segment: header.number,
                 },
@@ -110,8 +114,8 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
                         .extend(torn_bytes(header.number, walk.offset(), &bytes));
                     break;
                 }
-                Step::Torn => return Err(damaged(walk.head().sequence + 1, Fault::Changed)),
-                Step::Fault(fault) => return Err(damaged(walk.head().sequence + 1, fault)),
+                Step::Torn => return Err(damaged(walk.head().next(), Fault::Changed)),
+                Step::Fault(fault) => return Err(damaged(walk.head().next(), fault)),
             }
         }
         found.head = walk.head();
@@ -131,11 +135,8 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
     }
     if let Some(number) = segments.torn {
         let bytes = whole(medium, number)?;
-        if was_fsynced(&keyring.store(), &bytes, found.head.sequence + 1) {
-            return Err(damaged(
-                found.head.sequence + 1,
-                Fault::Segment { segment: number },
-            ));
+        if was_fsynced(&keyring.store(), &bytes, found.head.next()) {
+            return Err(damaged(found.head.next(), Fault::Segment { segment: number }));
         }
         found.clean = false;
         found.torn.extend(torn_bytes(number, 0, &bytes));
@@ -156,13 +157,13 @@ fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogE
     };
     let mut ended = None;
     for number in numbers {
+        if number >= UNREACHED {
+            return Err(damaged(1, Fault::Segment { segment: number }));
+        }
         let start = Start::of(&first(medium, number, HEADER as u64)?);
         if let (Some(segment), Start::Used(_)) = (ended, start) {
             // An unused or broken segment stands before one in use.
-            let sequence = found
-                .used
-                .last()
-                .map_or(1, |header| header.before.sequence.saturating_add(1));
+            let sequence = found.used.last().map_or(1, |header| header.before.next());
             return Err(damaged(sequence, Fault::Segment { segment }));
         }
         match start {
@@ -170,12 +171,12 @@ fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogE
                 if header.store != keyring.store() {
                     return Err(ReadLogError::OtherStore(header.store));
                 }
-                let follows = found.used.last().is_none_or(|last| last.number + 1 == number);
-                if header.number != number || !follows {
-                    return Err(damaged(
-                        header.before.sequence.saturating_add(1),
-                        Fault::Segment { segment: number },
-                    ));
+                let follows = found
+                    .used
+                    .last()
+                    .is_none_or(|last| last.number.checked_add(1) == Some(number));
+                if header.number != number || !follows || header.before.sequence >= UNREACHED {
+                    return Err(damaged(header.before.next(), Fault::Segment { segment: number }));
                 }
                 found.used.push(header);
             }

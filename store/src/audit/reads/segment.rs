@@ -20,8 +20,10 @@ use crate::id::StoreId;
 const MAGIC: [u8; 7] = *b"SRREADS";
 const FORMAT: u8 = 1;
 const CHECKED: usize = 8 + 16 + 8 + 8 + 32;
+/// Bytes of the check at a header's end.
+pub(in crate::audit) const CHECK: usize = 8;
 /// Bytes of a header.
-pub(in crate::audit) const HEADER: usize = CHECKED + 8;
+pub(in crate::audit) const HEADER: usize = CHECKED + CHECK;
 
 /// The head of a segment in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,9 +97,9 @@ impl Start {
     }
 }
 
-fn check(covered: &[u8]) -> [u8; 8] {
+pub(in crate::audit) fn check(covered: &[u8]) -> [u8; CHECK] {
     let hash: [u8; 32] = Sha256::digest(covered).into();
-    let mut check = [0; 8];
+    let mut check = [0; CHECK];
     check.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     check
 }
@@ -201,14 +203,14 @@ impl<'a> Walk<'a> {
             Err(NoRecord::UnknownKind(kind)) => return Step::Fault(Fault::Unknown(kind)),
             Err(NoRecord::Absent) if is_zero(rest) => return Step::End,
             Err(NoRecord::Absent | NoRecord::Broken) => {
-                return if was_fsynced(&self.store, rest, self.at.sequence + 1) {
+                return if was_fsynced(&self.store, rest, self.at.next()) {
                     Step::Fault(Fault::Changed)
                 } else {
                     Step::Torn
                 };
             }
         };
-        let next = self.at.sequence + 1;
+        let next = self.at.next();
         let sequence = record.place.sequence;
         // INVARIANT: only a signed gap skips numbers, and it says from which one on.
         let skips = record.kind == Kind::Gap

@@ -44,7 +44,7 @@ pub(super) fn walk(
     let mut ended = false;
     for number in segments.segments().map_err(ReadLogError::from)? {
         let start = Start::of(&first(segments, number, HEADER as u64)?);
-        let next = walker.head.sequence + 1;
+        let next = walker.head.next();
         let fault = match start {
             Start::Blank => {
                 ended = true;
@@ -64,7 +64,7 @@ pub(super) fn walk(
             // A torn tail is one only where no other segment follows.
             Start::Used(_) | Start::Broken if walker.found.torn.take().is_some() => Fault::Changed,
             Start::Used(header) if header.before.sequence > walker.head.sequence => Fault::Missing {
-                next: header.before.sequence + 1,
+                next: header.before.next(),
             },
             Start::Broken if !ended && !was_fsynced(store, &whole(segments, number)?, next) => {
                 ended = true;
@@ -94,14 +94,14 @@ impl Walker<'_> {
         header.store == *self.store
             && header.number == number
             && header.before == self.head
-            && number == last_number.map_or(number, |last| last + 1)
+            && last_number.is_none_or(|last: u64| last.checked_add(1) == Some(number))
             && self.found.torn.is_none()
     }
 
     fn segment(&mut self, header: &Header, bytes: &[u8]) -> Result<(), (u64, Fault)> {
         let mut walk = Walk::new(bytes, header);
         loop {
-            let next = walk.head().sequence + 1;
+            let next = walk.head().next();
             match walk.step() {
                 Step::Record(record) => self.record(&record, next)?,
                 Step::End => return Ok(()),
@@ -116,12 +116,8 @@ impl Walker<'_> {
 
     fn record(&mut self, record: &Record, next: u64) -> Result<(), (u64, Fault)> {
         let sequence = record.place.sequence;
-        if record.kind.is_signed() {
-            if !record.is_signed_by(self.key, self.store) {
-                return Err((sequence, Fault::Signature));
-            }
-            self.found.report.checkpoints += 1;
-            self.found.report.signed = sequence;
+        if record.kind.is_signed() && !record.is_signed_by(self.key, self.store) {
+            return Err((sequence, Fault::Signature));
         }
         if record.kind == Kind::Gap
             && let Some(mark) = record.mark()
@@ -135,6 +131,10 @@ impl Walker<'_> {
         }
         if !self.links.agree(record.head()) {
             return Err((sequence, Fault::NotAsSeen));
+        }
+        if record.kind.is_signed() {
+            self.found.report.checkpoints += 1;
+            self.found.report.signed = sequence;
         }
         self.found.clean_end = record.kind == Kind::Close;
         self.found.report.records += 1;
@@ -153,7 +153,7 @@ impl Walker<'_> {
             } else {
                 Fault::Truncated { known }
             };
-            self.found.bad = Some((self.head.sequence + 1, fault));
+            self.found.bad = Some((self.head.next(), fault));
         }
         if self.found.torn.is_some() {
             self.found.clean_end = false;

@@ -418,6 +418,29 @@ fn a_tail_forged_without_the_key_is_never_signed() {
 }
 
 #[test]
+fn a_header_that_leaves_no_number_for_the_next_record_is_refused() {
+    for (segment, sequence) in [(1, u64::MAX), (1, 1 << 63), (u64::MAX, 0)] {
+        let medium = Arc::new(Simulated::default());
+        let header = Header {
+            store: keyring().store(),
+            number: segment,
+            before: ReadHead {
+                sequence,
+                hash: [0; 32],
+            },
+        };
+        let mut bytes = header.encode();
+        bytes.resize(4_096, 0);
+        medium.replace(segment, bytes);
+        let error = try_open(&medium, NONE).unwrap_err();
+        assert!(
+            matches!(error, ReadLogError::Damaged { fault: Fault::Segment { segment: named }, .. } if named == segment),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn segments_of_another_store_are_refused() {
     let medium = Arc::new(Simulated::default());
     open(&medium).close();

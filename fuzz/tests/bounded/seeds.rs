@@ -1,0 +1,248 @@
+//! Where inputs begin: `fuzz/seeds`, and the samples of the custom resources.
+//!
+//! Seeds are what this code wrote. `UPDATE_GENERATED=1 cargo test -p strongroom-fuzz seeds` writes those of the seal file, the audit log
+//! and the backup anew after their format changed; those of the records are written, and compared, by a test of the store.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_crds::parse_manifest;
+use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
+use strongroom_fuzz::store::{STORE, keyring, root, slot};
+use strongroom_store::audit::{
+    Action, Actor, ChainHead, Checkpoint, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
+    record,
+};
+use strongroom_store::codec::Writer;
+use strongroom_store::fuzzing::RECORDS;
+use strongroom_store::id::{RequestId, SecretId};
+use strongroom_store::seal::{PassphraseCost, RecoveryKey, SealFile, SlotSecret};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::time::Timestamp;
+use strongroom_store::value::Value;
+use strongroom_store::vault::{
+    AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, Open, RestoreOptions, Store, restore,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
+
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target)
+}
+
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// The seeds of a target.
+pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
+    let mut seeds = files(&folder(target));
+    if target == "manifest" {
+        seeds.extend(files(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/samples"),
+        ));
+    }
+    seeds
+}
+
+fn meta() -> Meta {
+    Meta {
+        actor: Actor::System,
+        request: RequestId::generate().unwrap(),
+        now: NOW,
+    }
+}
+
+/// A seal file with a slot of each kind, without its checksum.
+fn seal_file() -> Vec<u8> {
+    let root = root().unwrap();
+    let mut file = SealFile::new(STORE, &root, &slot(), "file").unwrap();
+    let key = || SecretBytes::new(vec![8; 32]);
+    let passphrase = SecretBytes::new(b"correct horse battery".to_vec());
+    for (secret, label) in [
+        (SlotSecret::KubernetesSecret(key()), "cluster"),
+        (
+            SlotSecret::Passphrase(passphrase, PassphraseCost::default()),
+            "für Notfälle",
+        ),
+        (SlotSecret::Recovery(RecoveryKey::generate().unwrap()), "paper"),
+    ] {
+        file.add_slot(&root, &secret, label).unwrap();
+    }
+    let mut bytes = file.encode();
+    bytes.truncate(bytes.len() - 32);
+    bytes
+}
+
+fn read_log(segments: &Arc<Segments>) -> ReadLog {
+    let options = ReadLogOptions {
+        segment_bytes: SEGMENT,
+        reserve_segments: 1,
+        checkpoint_each: Duration::from_secs(3_600),
+        ..ReadLogOptions::new(EPOCH, NOW, ReadHead::default())
+    };
+    ReadLog::open_on(Arc::clone(segments) as _, keyring().unwrap(), options).unwrap()
+}
+
+/// The segments as items of an input, without the zeros at their ends and at most so many bytes of each.
+fn put(segments: &Segments, most: usize, items: &mut Writer) {
+    for (number, bytes) in segments.lock().iter() {
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        items.u8(0).u64(*number).bytes(&bytes[..used.min(most)]);
+    }
+}
+
+/// Both chains with a few records each, over two segments.
+fn both_chains(forged: u8) -> Vec<u8> {
+    let keyring = keyring().unwrap();
+    let segments = Arc::new(Segments::default());
+    let log = read_log(&segments);
+    let mut head = ChainHead::default();
+    let mut items = Writer::new();
+    items.u8(forged);
+    for round in 0..4 {
+        let mut entry = Entry::new(
+            NOW,
+            Actor::Principal("shop/checkout".to_owned()),
+            Action::GetSecretValue,
+        );
+        entry.secret = Some("checkout/db".parse().unwrap());
+        for _ in 0..5 {
+            log.append(&entry, Durability::Durable).unwrap();
+        }
+        let reads = log.fsynced();
+        let (record, after) = record(&keyring, EPOCH, head, reads, &entry).unwrap();
+        items.u8(1).u64(record.sequence).bytes(&record.encode());
+        head = after;
+        if round == 3 {
+            let checkpoint = Checkpoint::sign(keyring.signer(), &STORE, head, reads, NOW);
+            items.u8(255).u64(0).bytes(&checkpoint.encode());
+        }
+    }
+    log.close();
+    put(&segments, usize::MAX, &mut items);
+    items.finish().to_vec()
+}
+
+/// A read chain without a read, at most so many bytes of its segment.
+fn no_reads(most: usize) -> Vec<u8> {
+    let segments = Arc::new(Segments::default());
+    read_log(&segments).close();
+    let mut items = Writer::new();
+    items.u8(1);
+    put(&segments, most, &mut items);
+    items.finish().to_vec()
+}
+
+fn backup() -> Vec<u8> {
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("store");
+    let root = root().unwrap();
+    let seal = SealFile::new(STORE, &root, &slot(), "file").unwrap();
+    let create = Create {
+        dir: &dir,
+        seal: &seal,
+        root: &root,
+        now: NOW,
+        actor: Actor::System,
+    };
+    Store::prepare(&create).unwrap();
+    Store::publish(&dir).unwrap();
+    let open = Open {
+        dir: &dir,
+        root: &root,
+        epoch: 0,
+        anchor: AnchorRule::Absent,
+        cache_bytes: 1 << 20,
+        strict_anchor: None,
+        now: NOW,
+    };
+    let store = Store::open(open).unwrap();
+    let bind = BindNamespace {
+        name: "shop".parse().unwrap(),
+        uid: "uid-1".parse().unwrap(),
+    };
+    let namespace = store.run(bind, meta()).unwrap();
+    let keys = BTreeMap::from([(
+        "password".parse().unwrap(),
+        SecretBytes::new(b"correct horse".to_vec()),
+    )]);
+    let secret = CreateSecret {
+        id: SecretId::generate().unwrap(),
+        namespace,
+        name: "checkout/db".parse().unwrap(),
+        description: String::new(),
+        labels: BTreeMap::new(),
+        key: KeyRef::Default,
+        version: "v-1".parse().unwrap(),
+        value: Value::of(keys).unwrap(),
+        object: None,
+    };
+    store.run(secret, meta()).unwrap();
+    let mut stream = Vec::new();
+    store.backup(&mut stream).unwrap();
+    store.close();
+    stream
+}
+
+#[test]
+fn seeds_are_what_is_accepted() {
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        for (target, name, bytes) in [
+            ("seal_file", "four-slots", seal_file()),
+            ("audit_log", "both-chains", both_chains(0)),
+            // Changes of these are made to look right, as far as that is possible without the key.
+            ("audit_log", "forged", both_chains(1)),
+            ("audit_log", "forged-no-reads", no_reads(usize::MAX)),
+            ("audit_log", "forged-header", no_reads(80)),
+            ("backup", "one-secret", backup()),
+        ] {
+            fs::create_dir_all(folder(target)).unwrap();
+            fs::write(folder(target).join(name), bytes).unwrap();
+        }
+    }
+    for seed in of("record") {
+        let (kind, again) = RECORDS[usize::from(seed[0])];
+        assert_eq!(again(&seed[1..]).as_deref(), Ok(&seed[1..]), "{kind}");
+    }
+    assert!(of("record").len() >= RECORDS.len());
+
+    let sealed = fs::read(folder("seal_file").join("four-slots")).unwrap();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&sealed);
+    let file = SealFile::decode(&[sealed.as_slice(), &digest].concat()).unwrap();
+    assert!(file.slots().len() == 4 && file.unlock(&slot()).is_ok());
+
+    let report = audit_log::verify(&fs::read(folder("audit_log").join("both-chains")).unwrap()).unwrap();
+    assert!(report.is_sound(), "{report}");
+    assert!(
+        report.mutations.records == 4 && report.reads.records > 20 && report.clean_end,
+        "{report}"
+    );
+
+    let keep = tempfile::tempdir().unwrap();
+    let options = RestoreOptions {
+        dir: &keep.path().join("store"),
+        secret: &slot(),
+        accept_namespaces: true,
+        meta: meta(),
+    };
+    let stream = fs::read(folder("backup").join("one-secret")).unwrap();
+    assert!(restore(&options, &mut stream.as_slice()).unwrap() > 5);
+
+    let manifests = of("manifest");
+    let good = manifests
+        .iter()
+        .filter(|seed| parse_manifest(std::str::from_utf8(seed).unwrap()).is_ok());
+    assert!(good.count() >= 9);
+}

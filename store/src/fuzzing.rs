@@ -1,0 +1,54 @@
+//! Ways in for the fuzz targets: each decoder of bytes that come from a disk or a stream. Must not be used by anything else.
+
+#[cfg(test)]
+mod tests;
+
+use crate::audit;
+pub use crate::audit::forge;
+use crate::codec::DecodeError;
+use crate::format::{Head, KeyRecord, Namespace, SealDigest, State, StoredDataKey, StoredVersion};
+use crate::id::{KeyId, NamespaceId, SecretId};
+use crate::value::Value;
+use crate::vault::{decode_part, encode_part};
+
+/// Decodes a record and encodes it again.
+pub type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
+
+/// Each kind of record by name. One value has one encoding: what is decoded gives the same bytes again.
+pub const RECORDS: &[(&str, Again)] = &[
+    ("state", |bytes| Ok(State::decode(bytes)?.encode().to_vec())),
+    ("seal-digest", |bytes| Ok(SealDigest::decode(bytes)?.encode())),
+    ("head", |bytes| {
+        Ok(Head::decode(SecretId::from_bytes([0; 16]), 0, bytes)?
+            .encode()
+            .to_vec())
+    }),
+    ("namespace", |bytes| {
+        Ok(Namespace::decode(NamespaceId::from_bytes([0; 16]), bytes)?
+            .encode()
+            .to_vec())
+    }),
+    ("key", |bytes| {
+        let (namespace, key) = (NamespaceId::from_bytes([0; 16]), KeyId::from_bytes([0; 16]));
+        Ok(KeyRecord::decode(namespace, key, bytes)?.encode().to_vec())
+    }),
+    ("version", |bytes| {
+        Ok(StoredVersion::encode(&StoredVersion::decode(bytes)?))
+    }),
+    ("data-key", |bytes| Ok(StoredDataKey::decode(bytes)?.encode())),
+    ("value", |bytes| Ok(Value::decode(bytes)?.encode().to_vec())),
+    ("entry", |bytes| {
+        Ok(audit::Entry::decode(bytes)?.encode().to_vec())
+    }),
+    ("mutation", |bytes| {
+        Ok(audit::MutationRecord::decode(&[0; 12], bytes)?.encode())
+    }),
+    ("checkpoint", |bytes| {
+        Ok(audit::Checkpoint::decode(bytes)?.encode())
+    }),
+    ("read-record", audit::read_record_again),
+    ("segment-header", audit::segment_header_again),
+    ("backup-part", |bytes| {
+        Ok(encode_part(&decode_part(bytes)?).to_vec())
+    }),
+];

@@ -1,0 +1,237 @@
+//! Each record that the fuzz targets begin with is one that this code writes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::audit::{Action, Actor, ChainHead, Checkpoint, Entry, MutationRecord, Outcome, ReadHead};
+use crate::crypto::{SealedValue, StateDigest};
+use crate::engine::Table;
+use crate::format::{HeadVersion, KeyState, KeyVersionState, SecretState};
+use crate::id::RequestId;
+use crate::name::Stage;
+use crate::secret::SecretBytes;
+use crate::time::Timestamp;
+use crate::value::DataType;
+use crate::vault::{Materialized, ObjectBinding, RotationState};
+
+const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
+const READS: ReadHead = ReadHead {
+    sequence: 9,
+    hash: [9; 32],
+};
+const CHAIN: ChainHead = ChainHead {
+    sequence: 7,
+    hash: [7; 32],
+};
+
+fn head() -> Head {
+    let version = |sequence, id: &str, data_type| HeadVersion {
+        id: id.parse().unwrap(),
+        sequence,
+        created: TIME,
+        data_type,
+    };
+    let text = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    Head {
+        id: SecretId::from_bytes([0; 16]),
+        namespace: NamespaceId::from_bytes([1; 16]),
+        name: "checkout/db".parse().unwrap(),
+        description: "what it is for".to_owned(),
+        labels: text(&[("app", "checkout"), ("ops", "shop")]),
+        state: SecretState::PendingDeletion {
+            since: TIME,
+            until: TIME,
+        },
+        key: KeyId::from_bytes([2; 16]),
+        customer_key: true,
+        next_sequence: 3,
+        versions: vec![
+            version(1, "v-1", DataType::Binary),
+            version(2, "v-2", DataType::Text),
+        ],
+        stages: BTreeMap::from([
+            (Stage::Current, 2),
+            (Stage::Previous, 1),
+            ("blue".parse().unwrap(), 1),
+            ("cyan".parse().unwrap(), 2),
+        ]),
+        created: TIME,
+        updated: TIME,
+        revision: 0,
+        object: Some(ObjectBinding {
+            uid: "uid-1".parse().unwrap(),
+            name: "checkout".to_owned(),
+        }),
+        materialized: Some(Materialized {
+            uid: "uid-2".parse().unwrap(),
+            name: "checkout".to_owned(),
+        }),
+        rotation: RotationState {
+            last: Some(TIME),
+            last_trigger: Some("once".to_owned()),
+        },
+    }
+}
+
+fn entry() -> Entry {
+    let mut entry = Entry::new(
+        TIME,
+        Actor::Controller("shop/checkout".to_owned()),
+        Action::RotateSecret,
+    );
+    entry.outcome = Outcome::Refused("KeyDisabled".to_owned());
+    entry.namespace = Some("shop".parse().unwrap());
+    entry.secret = Some("checkout/db".parse().unwrap());
+    entry.secret_id = Some(SecretId::from_bytes([3; 16]));
+    entry.version = Some("v-1".parse().unwrap());
+    entry.stage = Some(Stage::Current);
+    entry.key = Some(KeyId::from_bytes([2; 16]));
+    entry.request = Some(RequestId::from_bytes([4; 16]));
+    entry.detail = "2 keys".to_owned();
+    entry
+}
+
+/// One record of each kind, as it is written.
+fn samples() -> BTreeMap<&'static str, Vec<u8>> {
+    let value = Value::of(BTreeMap::from([
+        (
+            "password".parse().unwrap(),
+            SecretBytes::new(b"correct horse".to_vec()),
+        ),
+        (
+            "username".parse().unwrap(),
+            SecretBytes::new(b"checkout".to_vec()),
+        ),
+    ]));
+    let key = KeyRecord {
+        id: KeyId::from_bytes([0; 16]),
+        namespace: NamespaceId::from_bytes([0; 16]),
+        name: Some("payments".parse().unwrap()),
+        state: KeyState::PendingDeletion { until: TIME },
+        primary: 2,
+        versions: vec![
+            KeyVersionState {
+                version: 1,
+                created: TIME,
+            },
+            KeyVersionState {
+                version: 2,
+                created: TIME,
+            },
+        ],
+        created: TIME,
+    };
+    let namespace = Namespace {
+        id: NamespaceId::from_bytes([0; 16]),
+        name: "shop".parse().unwrap(),
+        uid: Some("uid-1".parse().unwrap()),
+        default_key: Some(KeyId::from_bytes([2; 16])),
+        created: TIME,
+    };
+    let state = State {
+        counter: 5,
+        digest: StateDigest::from_bytes(&[6; 32]),
+        head: CHAIN,
+    };
+    let sealed = SealedValue {
+        commitment: [8; 32],
+        sealed: vec![5; 48],
+    };
+    let data_key = StoredDataKey {
+        key: KeyId::from_bytes([2; 16]),
+        key_version: 2,
+        wrapped: vec![5; 48],
+    };
+    let mutation = MutationRecord {
+        epoch: 0,
+        sequence: 0,
+        previous: [7; 32],
+        reads: READS,
+        sealed: vec![5; 64],
+    };
+    let checkpoint = Checkpoint {
+        head: CHAIN,
+        reads: READS,
+        time: TIME,
+        signature: [4; 64],
+    };
+    let items = [
+        (Table::Meta, b"identity".to_vec(), vec![1; 17]),
+        (Table::Head, vec![3; 16], vec![5; 90]),
+    ];
+    let (read_record, segment_header) = audit::read_samples();
+    BTreeMap::from([
+        ("state", state.encode().to_vec()),
+        (
+            "seal-digest",
+            SealDigest {
+                current: [1; 32],
+                next: Some([2; 32]),
+            }
+            .encode(),
+        ),
+        ("head", head().encode().to_vec()),
+        ("namespace", namespace.encode().to_vec()),
+        ("key", key.encode().to_vec()),
+        ("version", StoredVersion::encode(&sealed)),
+        ("data-key", data_key.encode()),
+        ("value", value.unwrap().encode().to_vec()),
+        ("entry", entry().encode().to_vec()),
+        ("mutation", mutation.encode()),
+        ("checkpoint", checkpoint.encode()),
+        ("read-record", read_record),
+        ("segment-header", segment_header),
+        ("backup-part", encode_part(&items).to_vec()),
+    ])
+}
+
+#[test]
+fn a_head_with_its_maps_out_of_order_is_refused() {
+    let bytes = head().encode();
+    let swapped = |one: &[u8], other: &[u8]| {
+        let place = |part: &[u8]| {
+            bytes
+                .windows(part.len())
+                .position(|window| window == part)
+                .unwrap()
+        };
+        let (from, to) = (place(one), place(other));
+        let mut bytes = bytes.to_vec();
+        bytes[from..from + one.len()].copy_from_slice(other);
+        bytes[to..to + other.len()].copy_from_slice(one);
+        Head::decode(SecretId::from_bytes([0; 16]), 0, &bytes).unwrap_err()
+    };
+    assert_eq!(swapped(b"\x03app", b"\x03ops"), DecodeError::Invalid("labels"));
+    assert_eq!(swapped(b"\x04blue", b"\x04cyan"), DecodeError::Invalid("stages"));
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_are_what_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/record");
+    let samples = samples();
+    assert_eq!(samples.len(), RECORDS.len());
+    for (index, (kind, again)) in RECORDS.iter().enumerate() {
+        let sample = &samples[kind];
+        assert_eq!(again(sample).as_ref(), Ok(sample), "{kind}");
+        // The target takes the kind from the first byte.
+        let seed = [&[u8::try_from(index).unwrap()], sample.as_slice()].concat();
+        let path = folder.join(kind);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, seed).unwrap();
+        } else {
+            let stands = fs::read(&path).unwrap_or_default();
+            assert_eq!(
+                stands, seed,
+                "fuzz/seeds/record/{kind}: run with UPDATE_GENERATED=1 and review"
+            );
+        }
+    }
+}
