@@ -1,7 +1,9 @@
 # What the README names, a line each; what they do is in the scripts and tests that they call.
-.PHONY: demo test check up down
+# SIZE=api|one|two and CLUSTER=kind are of `up`; PROFILE=release|dev is of `image`.
+.PHONY: demo test check up down image
 demo: ; @e2e/demo
 test: ; @.ci/test
 check: ; @.ci/check
-up: ; @cargo run --quiet --locked -p strongroom-e2e --bin cluster -- up
-down: ; @cargo run --quiet --locked -p strongroom-e2e --bin cluster -- down
+up: ; @e2e/local-cluster up $(SIZE)
+down: ; @e2e/local-cluster down
+image: ; @e2e/local-cluster image $(PROFILE)

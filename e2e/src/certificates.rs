@@ -1,7 +1,7 @@
 //! The cluster's own authority, the certificates that it signs, and the key of service account tokens.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use rcgen::{
@@ -33,6 +33,8 @@ impl Authority {
         ];
         let signed = params.self_signed(&key).map_err(certificate)?;
         write(dir, "ca.crt", signed.pem().as_bytes())?;
+        // The controller manager signs what is asked of it by CertificateSigningRequest.
+        write(dir, "ca.key", key.serialize_pem().as_bytes())?;
         Ok(Self {
             issuer: Issuer::new(params, key),
             certificate: signed,
@@ -51,25 +53,36 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A server on this machine, as a file pair.
-    pub(crate) fn server(&self, dir: &Path, file: &str) -> Result<(), ClusterError> {
+    /// A client, as a file pair.
+    pub(crate) fn client_files(
+        &self,
+        dir: &Path,
+        file: &str,
+        group: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let (signed, key) = self.client(file, group)?;
+        write(dir, &format!("{file}.crt"), signed.as_bytes())?;
+        write(dir, &format!("{file}.key"), key.as_bytes())
+    }
+
+    /// A server at these names and addresses, as a file pair.
+    pub(crate) fn server(
+        &self,
+        dir: &Path,
+        file: &str,
+        names: &[&str],
+        addresses: &[IpAddr],
+    ) -> Result<(), ClusterError> {
         let mut params = named(file, None)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        for name in [
-            "localhost",
-            "kubernetes",
-            "kubernetes.default",
-            "kubernetes.default.svc",
-        ] {
+        for name in names {
             params
                 .subject_alt_names
-                .push(SanType::DnsName(name.try_into().map_err(certificate)?));
+                .push(SanType::DnsName((*name).try_into().map_err(certificate)?));
         }
-        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 96, 0, 1)] {
-            params
-                .subject_alt_names
-                .push(SanType::IpAddress(IpAddr::V4(address)));
-        }
+        params
+            .subject_alt_names
+            .extend(addresses.iter().copied().map(SanType::IpAddress));
         let (signed, key) = self.sign(&params)?;
         write(dir, &format!("{file}.crt"), signed.as_bytes())?;
         write(dir, &format!("{file}.key"), key.as_bytes())

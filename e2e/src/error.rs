@@ -35,6 +35,28 @@ pub enum ClusterError {
         "`{0}` is not a folder of the local cluster; nothing in it was touched: name another one by STRONGROOM_CLUSTER_DIR"
     )]
     NotOurs(PathBuf),
+    /// Nodes need namespaces, mounts and control groups.
+    #[error("nodes need root; run it as root, or use the cluster without nodes: SIZE=api")]
+    NeedsRoot,
+    /// Every network that we may use is somebody's.
+    #[error("no free network in 198.18.0.0/16; `ip -4 address` lists what uses it")]
+    NoNetwork,
+    /// A cluster of another size is up.
+    #[error("a cluster of size `{is}` is up, and `{wanted}` was asked for; run `make down` first")]
+    OtherSize {
+        /// What is up.
+        is: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// A program of the machine failed.
+    #[error("`{command}` failed: {says}")]
+    Command {
+        /// The whole command.
+        command: String,
+        /// What it wrote.
+        says: String,
+    },
     /// The operating system.
     #[error("{what}: {source}")]
     Io {

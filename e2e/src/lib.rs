@@ -11,7 +11,7 @@ mod process;
 mod programs;
 mod strongroom;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Size};
 pub use error::ClusterError;
 pub use programs::{Program, Programs};
 pub use strongroom::Strongroom;

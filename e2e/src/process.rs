@@ -1,5 +1,5 @@
-//! A process of the cluster: known by its pid and the time it started, so that after a crash of the starter exactly ours are
-//! ended and never one that got the same pid later.
+//! A process of the cluster: known by a mark in its environment, which it has from the instant at which it runs, so that after a
+//! crash of the starter exactly ours are ended, and never one that got the same pid later.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -7,32 +7,35 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::{ClusterError, trying};
 
 /// How long a process may take to end when asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts `command` in a process group of its own, with its output in a log, and writes its pid file.
+/// The cluster's folder, in the environment of each of its processes.
+const STATE: &str = "STRONGROOM_CLUSTER_STATE";
+
+/// What the process is, in its environment.
+const NAME: &str = "STRONGROOM_CLUSTER_PROCESS";
+
+/// Starts `command` in a process group of its own, with its output in a log.
 pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<(), ClusterError> {
     let log = File::create(log_of(name, state)).map_err(trying(format!("opening the log of {name}")))?;
     let err = log
         .try_clone()
         .map_err(trying(format!("opening the log of {name}")))?;
     command
+        .env(STATE, state)
+        .env(NAME, name)
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(err)
-        .process_group(0);
-    let mut child = command.spawn().map_err(trying(format!("starting {name}")))?;
-    let pid = i32::try_from(child.id()).unwrap_or(0);
-    let line = format!("{pid} {}\n", started(pid).unwrap_or_default());
-    fs::write(pid_file(name, state), line).map_err(|error| {
-        // Without its pid file nobody would ever end it.
-        let _ = child.kill();
-        trying(format!("writing the pid of {name}"))(error)
-    })
+        .process_group(0)
+        .spawn()
+        .map(drop)
+        .map_err(trying(format!("starting {name}")))
 }
 
 /// Where the output of a process goes.
@@ -40,50 +43,105 @@ pub(crate) fn log_of(name: &str, state: &Path) -> PathBuf {
     state.join("log").join(format!("{name}.log"))
 }
 
-fn pid_file(name: &str, state: &Path) -> PathBuf {
-    state.join("pid").join(name)
+/// Whose processes are meant.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// Every one of the cluster.
+    Any,
+    /// Those of this name.
+    Of(&'a str),
 }
 
-/// The time a process started, in clock ticks since boot: field 22 of its stat (proc(5)).
-fn started(pid: i32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold blanks and parentheses; fields are counted from behind the last one.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let state = fields.next()?;
-    // A zombie has ended; somebody only has to read its status.
-    (state != "Z").then(|| fields.nth(18).map(str::to_owned))?
+/// Whether a process bears the mark. One that has ended, or that we may not look at, does not.
+fn bears(pid: i32, whose: Whose<'_>, state: &Path) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    let has = |name: &str, value: &[u8]| {
+        environment
+            .split(|byte| *byte == 0)
+            .filter_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .any(|found| found == value)
+    };
+    has(STATE, state.as_os_str().as_encoded_bytes())
+        && match whose {
+            Whose::Any => true,
+            Whose::Of(name) => has(NAME, name.as_bytes()),
+        }
 }
 
-/// The process of a pid file, if it still is the one that was started.
-fn running(name: &str, state: &Path) -> Option<Pid> {
-    let line = fs::read_to_string(pid_file(name, state)).ok()?;
-    let (pid, since) = line.trim().split_once(' ')?;
-    let pid = pid.parse().ok()?;
-    (started(pid)? == since).then(|| Pid::from_raw(pid))?
+/// The processes that bear the mark now. A zombie has no environment any more, and is none.
+fn marked(whose: Whose<'_>, state: &Path) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| bears(*pid, whose, state))
+        .collect()
 }
 
 /// Whether a process runs.
 pub(crate) fn is_running(name: &str, state: &Path) -> bool {
-    running(name, state).is_some_and(|pid| test_kill_process(pid).is_ok())
+    !marked(Whose::Of(name), state).is_empty()
 }
 
-/// Ends a process: asks, and after a while kills. One that runs no more is no error.
+/// The processes of a name: in a sandbox also those that it started.
+pub(crate) fn all(name: &str, state: &Path) -> Vec<i32> {
+    marked(Whose::Of(name), state)
+}
+
+/// Ends the processes of a name: asks, and after a while kills. None that runs is no error.
 pub(crate) fn stop(name: &str, state: &Path) -> Result<(), ClusterError> {
-    for signal in [Signal::TERM, Signal::KILL] {
-        let Some(pid) = running(name, state) else { break };
-        // It may end between the look and the signal.
-        let _ = kill_process(pid, signal);
+    end(Whose::Of(name), &[Signal::TERM, Signal::KILL], state)
+}
+
+/// Kills the processes of a name.
+pub(crate) fn kill(name: &str, state: &Path) -> Result<(), ClusterError> {
+    end(Whose::Of(name), &[Signal::KILL], state)
+}
+
+/// Ends every process of the cluster, whatever started it.
+pub(crate) fn stop_all(state: &Path) -> Result<(), ClusterError> {
+    end(Whose::Any, &[Signal::TERM, Signal::KILL], state)
+}
+
+fn end(whose: Whose<'_>, signals: &[Signal], state: &Path) -> Result<(), ClusterError> {
+    for signal in signals {
         let deadline = Instant::now() + PATIENCE;
-        while running(name, state).is_some() && Instant::now() < deadline {
+        let mut told = Vec::new();
+        loop {
+            let left = marked(whose, state);
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            // Also those that one of them started meanwhile.
+            for pid in left {
+                if !told.contains(&pid) {
+                    told.push(pid);
+                    send(pid, *signal, whose, state);
+                }
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    match running(name, state) {
-        Some(pid) => Err(ClusterError::Stuck(pid.as_raw_nonzero().get())),
-        None => {
-            let _ = fs::remove_file(pid_file(name, state));
-            Ok(())
-        }
+    match marked(whose, state).first() {
+        Some(pid) => Err(ClusterError::Stuck(*pid)),
+        None => Ok(()),
+    }
+}
+
+/// Signals a process by a handle of it, which is looked at once more: the pid may have become another's.
+fn send(pid: i32, signal: Signal, whose: Whose<'_>, state: &Path) {
+    let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return;
+    };
+    if bears(pid, whose, state) {
+        // It may end between the look and the signal.
+        let _ = pidfd_send_signal(&handle, signal);
     }
 }

@@ -18,6 +18,12 @@ pub enum Program {
     ApiServer,
     /// Namespaces, garbage, aggregated roles.
     ControllerManager,
+    /// Gives pods their nodes.
+    Scheduler,
+    /// Leads Services to pods.
+    Proxy,
+    /// Runs the pods of a node.
+    Kubelet,
     /// The command line.
     Kubectl,
 }
@@ -30,6 +36,9 @@ impl Program {
             Self::Etcd => "etcd",
             Self::ApiServer => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Proxy => "kube-proxy",
+            Self::Kubelet => "kubelet",
             Self::Kubectl => "kubectl",
         }
     }
@@ -77,6 +86,12 @@ impl Programs {
             build(&module, &cache, &helm, "helm.sh/helm/v4/cmd/helm", "-s -w")?;
         }
         Ok(helm)
+    }
+
+    /// The one binary: its first argument selects the program.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.cluster
     }
 
     /// A command that runs a program.

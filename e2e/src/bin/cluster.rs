@@ -1,20 +1,52 @@
-//! `cluster up|down|status`: the local cluster for people.
+//! `cluster up|down|status|load`: the local cluster for people.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use strongroom_e2e::{Cluster, ClusterError};
+use clap::{Parser, ValueEnum};
+use strongroom_e2e::{Cluster, ClusterError, Programs, Size};
 
-/// The local cluster: Kubernetes' API server and what it needs, on this machine
+/// Kubernetes on this machine
 #[derive(Debug, Parser)]
 enum Arguments {
     /// Starts it, and prints how to reach it
-    Up,
+    Up {
+        /// `api` (no pods), `one` node or `two`
+        #[arg(long, default_value = "api")]
+        size: Size,
+    },
     /// Ends it, and leaves nothing behind
     Down,
     /// Says whether it is up
     Status,
+    /// Puts an image archive onto its nodes
+    Load {
+        /// What `make image` or `docker save` wrote
+        archive: PathBuf,
+    },
+    /// Prints the path of a program of the cluster: `kubernetes` (`… kubectl` is in it) or `helm`
+    Program {
+        /// Which
+        name: Tool,
+    },
+    /// Makes a folder for a volume of pods, and prints its path
+    Volume {
+        /// Its name
+        name: String,
+        /// The user that the pods run as
+        #[arg(long, default_value_t = 65532)]
+        user: u32,
+    },
+}
+
+/// A program that people run themselves.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tool {
+    /// Kubernetes' own, in one
+    Kubernetes,
+    /// helm
+    Helm,
 }
 
 fn main() -> ExitCode {
@@ -36,20 +68,27 @@ fn run(arguments: Arguments) -> Result<(), ClusterError> {
     };
     let dir = Cluster::default_dir();
     match arguments {
-        Arguments::Up => {
-            let cluster = Cluster::at(dir)?;
+        Arguments::Up { size } => {
+            let cluster = Cluster::sized(dir, size)?;
             cluster.up()?;
             writeln!(out, "export KUBECONFIG={}", cluster.kubeconfig().display()).map_err(say)
         }
         Arguments::Down => Cluster::down_at(&dir),
         Arguments::Status => {
-            let cluster = Cluster::at(dir)?;
-            let ready = cluster.kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"])?;
-            if ready.status.success() {
-                writeln!(out, "up: {}", cluster.dir().display()).map_err(say)
-            } else {
-                Err(ClusterError::Down(cluster.dir().to_owned()))
-            }
+            let cluster = Cluster::that_is_up(dir)?;
+            writeln!(out, "up: {}, size {}", cluster.dir().display(), cluster.size()).map_err(say)
+        }
+        Arguments::Load { archive } => Cluster::that_is_up(dir)?.load(&archive),
+        Arguments::Program { name } => {
+            let path = match name {
+                Tool::Kubernetes => Programs::ready()?.path().to_owned(),
+                Tool::Helm => Programs::helm()?,
+            };
+            writeln!(out, "{}", path.display()).map_err(say)
+        }
+        Arguments::Volume { name, user } => {
+            let volume = Cluster::that_is_up(dir)?.volume(&name, user)?;
+            writeln!(out, "{}", volume.display()).map_err(say)
         }
     }
 }

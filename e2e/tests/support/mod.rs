@@ -10,11 +10,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use strongroom_e2e::{Cluster, Strongroom};
+use strongroom_e2e::{Cluster, Programs, Size, Strongroom};
 
 /// A cluster in a folder of its own; both go with it.
 pub struct Fixture {
@@ -23,11 +23,17 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    pub fn new() -> Self {
+    /// A cluster of a size with nothing in it.
+    pub fn bare(size: Size) -> Self {
         let keep = tempfile::tempdir().unwrap();
-        let cluster = Cluster::at(keep.path().join("c")).unwrap();
+        let cluster = Cluster::sized(keep.path().join("c"), size).unwrap();
         cluster.up().unwrap();
-        let it = Self { cluster, keep };
+        Self { cluster, keep }
+    }
+
+    /// A cluster without nodes, with the kinds and the namespaces.
+    pub fn new() -> Self {
+        let it = Self::bare(Size::Api);
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/generated");
         it.kubectl(&["apply", "-f", crds]);
         it.kubectl(&[
@@ -52,6 +58,65 @@ impl Fixture {
             let log = std::fs::read_to_string(self.data().join("serve.log")).unwrap_or_default();
             panic!("{error}\n{log}")
         })
+    }
+
+    /// helm that must succeed, in the namespace of strongroom.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let output = Command::new(Programs::helm().unwrap())
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .args(arguments)
+            .args(["--namespace", "strongroom"])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "helm {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Installs the chart, with its data in a folder of the cluster, and waits until it serves.
+    pub fn install(&self, values: &[&str]) {
+        let volume = self.cluster.volume("strongroom", 65532).unwrap();
+        let volume = format!("persistence.hostPath={}", volume.display());
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+        let mut arguments = vec!["install", "strongroom", chart, "--set", &volume];
+        for value in values {
+            arguments.extend(["--set", value]);
+        }
+        self.helm(&arguments);
+        self.kubectl(&[
+            "-n",
+            "strongroom",
+            "rollout",
+            "status",
+            "statefulset/strongroom",
+            "--timeout=120s",
+        ]);
+    }
+
+    /// Runs a pod with the native Secret `name` mounted at `/secret`, and waits until it is ready.
+    pub fn run_pod_with(&self, pod: &str, name: &str) {
+        self.apply(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {pod}, namespace: shop}}\nspec:\n  automountServiceAccountToken: false\n  \
+             terminationGracePeriodSeconds: 0\n  containers:\n  - name: app\n    image: strongroom.test/busybox:1\n    imagePullPolicy: Never\n    \
+             volumeMounts: [{{name: secret, mountPath: /secret}}]\n  volumes:\n  - {{name: secret, secret: {{secretName: {name}}}}}\n"
+        ));
+        let target = format!("pod/{pod}");
+        self.kubectl(&[
+            "-n",
+            "shop",
+            "wait",
+            "--for=condition=Ready",
+            &target,
+            "--timeout=120s",
+        ]);
+    }
+
+    /// What a file in a pod of `shop` holds.
+    pub fn file_in(&self, pod: &str, path: &str) -> String {
+        self.kubectl(&["-n", "shop", "exec", pod, "--", "cat", path])
     }
 
     /// kubectl that must succeed; what it printed.

@@ -1,0 +1,171 @@
+//! etcd, the API server, the controller manager, the scheduler: who they are, and the flags they run with.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use data_encoding::BASE64;
+
+use super::folder::write;
+use super::place::Place;
+use crate::certificates::{Authority, token_keys};
+use crate::error::ClusterError;
+use crate::programs::{Program, Programs};
+
+/// Where Services live.
+const SERVICES: &str = "10.96.0.0/16";
+
+/// The API server's own Service: the first address of [`SERVICES`].
+const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+
+/// Makes the cluster's authority, the certificates of its servers, and a kubeconfig for each client.
+pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> Result<(), ClusterError> {
+    let pki = place.state().join("pki");
+    let authority = Authority::new(&pki)?;
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
+    let addresses = [Ipv4Addr::LOCALHOST, API_SERVICE, place.api_address()];
+    authority.server(&pki, "apiserver", &names, &addresses.map(IpAddr::V4))?;
+    authority.client_files(&pki, "apiserver-kubelet", Some("system:masters"))?;
+    token_keys(&pki)?;
+    let mut clients = vec![
+        (
+            "kubeconfig".to_owned(),
+            "admin".to_owned(),
+            Some("system:masters"),
+        ),
+        kubeconfig_of("controller-manager", "system:kube-controller-manager", None),
+        kubeconfig_of("scheduler", "system:kube-scheduler", None),
+        kubeconfig_of("kube-proxy", "system:kube-proxy", None),
+    ];
+    for (node, address) in nodes {
+        authority.server(&pki, node, &[node], &[IpAddr::V4(*address)])?;
+        clients.push(kubeconfig_of(
+            node,
+            &format!("system:node:{node}"),
+            Some("system:nodes"),
+        ));
+    }
+    for (file, name, group) in clients {
+        let (certificate, key) = authority.client(&name, group)?;
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters:\n- name: local\n  cluster:\n    server: https://{}:{}\n    \
+             certificate-authority-data: {}\nusers:\n- name: {name}\n  user:\n    client-certificate-data: {}\n    \
+             client-key-data: {}\ncontexts:\n- name: local\n  context: {{cluster: local, user: \"{name}\"}}\ncurrent-context: local\n",
+            place.api_address(),
+            place.ports.api,
+            BASE64.encode(authority.pem().as_bytes()),
+            BASE64.encode(certificate.as_bytes()),
+            BASE64.encode(key.as_bytes()),
+        );
+        write(place.state(), &file, &text)?;
+    }
+    Ok(())
+}
+
+fn kubeconfig_of<'a>(file: &str, name: &str, group: Option<&'a str>) -> (String, String, Option<&'a str>) {
+    (format!("{file}.kubeconfig"), name.to_owned(), group)
+}
+
+pub(super) fn start_etcd(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+    let client = format!("http://127.0.0.1:{}", place.ports.etcd);
+    let peer = format!("http://127.0.0.1:{}", place.ports.etcd_peer);
+    let mut etcd = programs.command(Program::Etcd);
+    etcd.arg("--data-dir").arg(place.state().join("etcd"));
+    etcd.args([
+        "--listen-client-urls",
+        &client,
+        "--advertise-client-urls",
+        &client,
+    ]);
+    etcd.args([
+        "--listen-peer-urls",
+        &peer,
+        "--initial-advertise-peer-urls",
+        &peer,
+    ]);
+    etcd.args(["--initial-cluster", &format!("default={peer}")]);
+    etcd.args(["--unsafe-no-fsync", "--log-level", "warn"]);
+    place.start(etcd, Program::Etcd.name())
+}
+
+pub(super) fn start_api_server(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+    let mut api = programs.command(Program::ApiServer);
+    api.args([
+        format!("--etcd-servers=http://127.0.0.1:{}", place.ports.etcd),
+        format!("--secure-port={}", place.ports.api),
+        format!("--tls-cert-file={}", place.pki("apiserver.crt")),
+        format!("--tls-private-key-file={}", place.pki("apiserver.key")),
+        format!("--client-ca-file={}", place.pki("ca.crt")),
+        format!("--service-account-key-file={}", place.pki("sa.pub")),
+        format!("--service-account-signing-key-file={}", place.pki("sa.key")),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--profiling=false".to_owned(),
+        format!("--cert-dir={}", place.state().join("pki").display()),
+    ]);
+    if place.sandbox().is_some() {
+        api.args([
+            "--bind-address=0.0.0.0".to_owned(),
+            format!("--advertise-address={}", place.api_address()),
+            "--allow-privileged=true".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            "--enable-aggregator-routing=true".to_owned(),
+            format!(
+                "--kubelet-client-certificate={}",
+                place.pki("apiserver-kubelet.crt")
+            ),
+            format!("--kubelet-client-key={}", place.pki("apiserver-kubelet.key")),
+            format!("--kubelet-certificate-authority={}", place.pki("ca.crt")),
+            // Nobody resolves the names of the nodes.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        ]);
+    } else {
+        // Loopback is no address that a Service may lead to.
+        api.args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
+    }
+    place.start(api, Program::ApiServer.name())
+}
+
+pub(super) fn start_controller_manager(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+    let mut manager = programs.command(Program::ControllerManager);
+    manager.args(kubeconfigs(place, "controller-manager"));
+    manager.args([
+        format!("--service-account-private-key-file={}", place.pki("sa.key")),
+        format!("--root-ca-file={}", place.pki("ca.crt")),
+        format!("--cluster-signing-cert-file={}", place.pki("ca.crt")),
+        format!("--cluster-signing-key-file={}", place.pki("ca.key")),
+        "--use-service-account-credentials=true".to_owned(),
+        "--leader-elect=false".to_owned(),
+        format!("--secure-port={}", place.ports.controller_manager),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--cert-dir={}", place.state().join("pki").display()),
+    ]);
+    place.start(manager, Program::ControllerManager.name())
+}
+
+pub(super) fn start_scheduler(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+    let mut scheduler = programs.command(Program::Scheduler);
+    scheduler.args(kubeconfigs(place, "scheduler"));
+    scheduler.args([
+        "--leader-elect=false".to_owned(),
+        format!("--secure-port={}", place.ports.scheduler),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--cert-dir={}", place.state().join("pki").display()),
+    ]);
+    place.start(scheduler, Program::Scheduler.name())
+}
+
+/// A program asks the API server also who its own callers are.
+fn kubeconfigs(place: &Place, name: &str) -> [String; 3] {
+    let kubeconfig = place.kubeconfig(name);
+    [
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+    ]
+}

@@ -1,0 +1,338 @@
+//! The cluster: up, down, and what tests ask of it.
+
+mod cgroups;
+mod control_plane;
+mod folder;
+mod images;
+mod node;
+mod place;
+mod sandbox;
+mod size;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+pub use size::Size;
+
+use self::node::Node;
+use self::place::Place;
+use self::sandbox::Sandbox;
+use crate::error::{ClusterError, trying};
+use crate::process::{is_running, log_of, stop, stop_all};
+use crate::programs::{Program, Programs};
+
+/// What ends when asked, in the order of its start. Nodes end with their sandbox.
+const CONTROL_PLANE: [Program; 3] = [Program::Etcd, Program::ApiServer, Program::ControllerManager];
+
+/// How long a program may take to become ready.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A cluster on this machine.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    state: PathBuf,
+    size: Size,
+    programs: Programs,
+}
+
+impl Cluster {
+    /// The cluster without nodes whose state is in `state`, up or not.
+    ///
+    /// # Errors
+    /// [`ClusterError`] where Kubernetes' programs cannot be built.
+    pub fn at(state: impl Into<PathBuf>) -> Result<Self, ClusterError> {
+        Self::sized(state, Size::Api)
+    }
+
+    /// The cluster of a size whose state is in `state`, up or not. Nodes need root.
+    ///
+    /// # Errors
+    /// As [`Cluster::at`].
+    pub fn sized(state: impl Into<PathBuf>, size: Size) -> Result<Self, ClusterError> {
+        Ok(Self {
+            state: state.into(),
+            size,
+            programs: Programs::ready()?,
+        })
+    }
+
+    /// The cluster that is up in `state`, of whatever size.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`] where none is.
+    pub fn that_is_up(state: impl Into<PathBuf>) -> Result<Self, ClusterError> {
+        let state = state.into();
+        let size = fs::read_to_string(state.join("size"))
+            .ok()
+            .and_then(|size| size.trim().parse().ok())
+            .filter(|_| is_running(Program::ApiServer.name(), &state))
+            .ok_or_else(|| ClusterError::Down(state.clone()))?;
+        let cluster = Self::sized(state, size)?;
+        if cluster.is_up()? {
+            Ok(cluster)
+        } else {
+            Err(ClusterError::Down(cluster.state))
+        }
+    }
+
+    /// Its size.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
+    /// The folder of `make up`: `STRONGROOM_CLUSTER_DIR`, or one in the state folder of the machine.
+    #[must_use]
+    pub fn default_dir() -> PathBuf {
+        std::env::var_os("STRONGROOM_CLUSTER_DIR")
+            .map_or_else(|| PathBuf::from("/var/lib/strongroom-cluster"), PathBuf::from)
+    }
+
+    /// Where the kubeconfig of an administrator is.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// The cluster's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.state
+    }
+
+    /// Starts what does not run, and returns once the API server, and each node, is ready. What was started is ended again where
+    /// that fails.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotReady`] names the log to read; [`ClusterError::NotOurs`] where the folder holds something else.
+    pub fn up(&self) -> Result<(), ClusterError> {
+        folder::claim(&self.state)?;
+        for dir in ["pki", "log"] {
+            folder::room(&self.state, dir)?;
+        }
+        let _lock = lock(&self.state)?;
+        if self.is_up()? {
+            return Ok(());
+        }
+        // Half a cluster is what a crash left: begin anew.
+        end(&self.state)?;
+        let _ = fs::remove_dir_all(self.state.join("etcd"));
+        let started = self.start();
+        if started.is_err() {
+            end(&self.state)?;
+        }
+        started
+    }
+
+    /// Whether all of it runs.
+    fn is_up(&self) -> Result<bool, ClusterError> {
+        let runs = CONTROL_PLANE
+            .iter()
+            .all(|program| is_running(program.name(), &self.state));
+        if !runs || !self.is_ready() {
+            return Ok(false);
+        }
+        let is = fs::read_to_string(self.state.join("size")).unwrap_or_default();
+        if is.trim() != self.size.to_string() {
+            return Err(ClusterError::OtherSize {
+                is: is.trim().to_owned(),
+                wanted: self.size.to_string(),
+            });
+        }
+        Ok(self.size.nodes() == 0 || Sandbox::of(&self.state).is_some())
+    }
+
+    fn start(&self) -> Result<(), ClusterError> {
+        folder::write(&self.state, "size", &format!("{}\n", self.size))?;
+        let place = if self.size.nodes() == 0 {
+            Place::machine(&self.state)?
+        } else {
+            Place::inside(&self.state, Sandbox::make(&self.state)?)
+        };
+        let nodes = place.sandbox().map_or_else(Vec::new, |sandbox| {
+            Node::all(self.size.nodes(), sandbox.network())
+        });
+        let names: Vec<_> = nodes
+            .iter()
+            .map(|node| (node.name.clone(), node.address))
+            .collect();
+        control_plane::write_identities(&place, &names)?;
+        control_plane::start_etcd(&self.programs, &place)?;
+        control_plane::start_api_server(&self.programs, &place)?;
+        for node in &nodes {
+            node.start_containerd(&place)?;
+        }
+        self.wait_ready(Program::ApiServer.name(), || self.is_ready())?;
+        // The controller manager and the scheduler end at once where this is missing.
+        let authentication = [
+            "-n",
+            "kube-system",
+            "get",
+            "configmap",
+            "extension-apiserver-authentication",
+        ];
+        self.wait_ready(Program::ApiServer.name(), || self.succeeds(&authentication))?;
+        control_plane::start_controller_manager(&self.programs, &place)?;
+        if let Some(sandbox) = place.sandbox() {
+            self.start_nodes(&place, sandbox, &nodes)?;
+        }
+        let account = ["-n", "default", "get", "serviceaccount", "default"];
+        self.wait_ready(Program::ControllerManager.name(), || self.succeeds(&account))
+    }
+
+    fn start_nodes(&self, place: &Place, sandbox: &Sandbox, nodes: &[Node]) -> Result<(), ClusterError> {
+        control_plane::start_scheduler(&self.programs, place)?;
+        let tools = images::tools()?;
+        for node in nodes {
+            self.wait_ready(&node.containerd_process(), || node.answers(sandbox))?;
+            node.load(sandbox, &tools)?;
+            node.start_kubelet(&self.programs, place)?;
+        }
+        if let Some(first) = nodes.first() {
+            // It writes rules as the user that pods' service accounts have nothing to do with.
+            self.kubectl_must(&[
+                "create",
+                "clusterrolebinding",
+                "strongroom-cluster:kube-proxy",
+                "--clusterrole=system:node-proxier",
+                "--user=system:kube-proxy",
+            ])?;
+            node::start_proxy(&self.programs, place, first)?;
+        }
+        for node in nodes {
+            let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+            let look = ["get", "node", &node.name, "-o", ready];
+            self.wait_ready(&node.kubelet_name(), || {
+                self.kubectl(&look).is_ok_and(|output| output.stdout == b"True")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Builds the image of `strongroom` from this tree and puts it onto each node; its name, as a chart value has it.
+    ///
+    /// # Errors
+    /// [`ClusterError::Command`] with what the builder said; [`ClusterError::Down`].
+    pub fn load_strongroom(&self) -> Result<(), ClusterError> {
+        self.load(&images::strongroom()?)
+    }
+
+    /// Puts the images of an archive (docker's or OCI's) onto each node.
+    ///
+    /// # Errors
+    /// [`ClusterError::Command`] with what containerd said; [`ClusterError::Down`].
+    pub fn load(&self, archive: &Path) -> Result<(), ClusterError> {
+        let sandbox = Sandbox::of(&self.state).ok_or_else(|| ClusterError::Down(self.state.clone()))?;
+        Node::all(self.size.nodes(), sandbox.network())
+            .iter()
+            .try_for_each(|node| node.load(&sandbox, archive))
+    }
+
+    /// A folder on the machine for a volume of pods that run as `user`; it goes with the cluster.
+    ///
+    /// # Errors
+    /// Where it cannot be made or given away.
+    pub fn volume(&self, name: &str, user: u32) -> Result<PathBuf, ClusterError> {
+        node::volume(&self.state, name, user)
+    }
+
+    /// As [`Cluster::down_at`], for this cluster.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn down(&self) -> Result<(), ClusterError> {
+        Self::down_at(&self.state)
+    }
+
+    /// Ends every process of the cluster in `state` and removes the folder. Works also after the starter was killed, where
+    /// nothing is up, and without Kubernetes' programs.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stuck`]; [`ClusterError::NotOurs`] where the folder is no cluster's: then nothing is removed.
+    pub fn down_at(state: &Path) -> Result<(), ClusterError> {
+        if !state.exists() {
+            return Ok(());
+        }
+        if !folder::is_ours(state) {
+            return Err(ClusterError::NotOurs(state.to_owned()));
+        }
+        // A starter that still runs has it until it is done.
+        let _lock = lock(state)?;
+        end(state)?;
+        fs::remove_dir_all(state).map_err(trying("removing the cluster's folder"))
+    }
+
+    /// Runs kubectl as an administrator.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<std::process::Output, ClusterError> {
+        self.kubectl_command()
+            .args(arguments)
+            .output()
+            .map_err(trying("starting kubectl"))
+    }
+
+    /// kubectl as an administrator, to be given more.
+    #[must_use]
+    pub fn kubectl_command(&self) -> Command {
+        let mut command = self.programs.command(Program::Kubectl);
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    fn kubectl_must(&self, arguments: &[&str]) -> Result<(), ClusterError> {
+        sandbox::finish(self.kubectl_command().args(arguments)).map(drop)
+    }
+
+    fn succeeds(&self, arguments: &[&str]) -> bool {
+        self.kubectl(arguments)
+            .is_ok_and(|output| output.status.success())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.succeeds(&["get", "--raw", "/readyz", "--request-timeout=2s"])
+    }
+
+    fn wait_ready(&self, name: &str, ready: impl Fn() -> bool) -> Result<(), ClusterError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || !is_running(name, &self.state) {
+                return Err(ClusterError::NotReady {
+                    program: name.to_owned(),
+                    seconds: PATIENCE.as_secs(),
+                    log: log_of(name, &self.state),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// One starts or ends a cluster at a time. The lock goes with the file that is returned.
+fn lock(state: &Path) -> Result<File, ClusterError> {
+    let lock = File::create(state.join("lock")).map_err(trying("opening the cluster's lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)
+        .map_err(|error| trying("taking the cluster's lock")(error.into()))?;
+    Ok(lock)
+}
+
+/// Ends what runs of a cluster, whatever its size and however far it came.
+fn end(state: &Path) -> Result<(), ClusterError> {
+    if !state.join("network").exists() && sandbox::is_absent(state) {
+        for program in CONTROL_PLANE.iter().rev() {
+            stop(program.name(), state)?;
+        }
+        return stop_all(state);
+    }
+    // Nothing of a sandbox's state outlives it: there is nobody to ask.
+    sandbox::end(state)?;
+    cgroups::remove(state)
+}

@@ -1,0 +1,239 @@
+//! A node: containerd, kubelet, the plugins that give pods their network, and kube-proxy, which all nodes share.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::cgroups;
+use super::folder::{room, write};
+use super::place::Place;
+use super::sandbox::{Network, Sandbox, finish};
+use crate::error::{ClusterError, trying};
+use crate::programs::{Program, Programs};
+
+/// The image of a pod's first process.
+const PAUSE: &str = "strongroom.test/busybox:1";
+
+/// Where Debian's package of the CNI plugins puts them.
+const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    index: u8,
+    pub(super) name: String,
+    pub(super) address: Ipv4Addr,
+}
+
+impl Node {
+    /// The nodes of a cluster, by number.
+    pub(super) fn all(count: u8, network: Network) -> Vec<Self> {
+        (0..count)
+            .map(|index| Self {
+                index,
+                name: format!("node-{}", char::from(b'a'.wrapping_add(index))),
+                address: network.node(index),
+            })
+            .collect()
+    }
+
+    fn dir(&self, state: &Path) -> PathBuf {
+        state.join(&self.name)
+    }
+
+    /// Where containerd listens. In the sandbox's own `/run`: a socket's path holds 107 bytes at most.
+    fn socket(&self) -> String {
+        format!("/run/{}.sock", self.name)
+    }
+
+    fn containerd_name(&self) -> String {
+        format!("containerd-{}", self.name)
+    }
+
+    /// What its logs and its processes are called.
+    pub(super) fn kubelet_name(&self) -> String {
+        format!("kubelet-{}", self.name)
+    }
+
+    /// Starts containerd.
+    pub(super) fn start_containerd(&self, place: &Place) -> Result<(), ClusterError> {
+        let dir = room(place.state(), &self.name)?;
+        let plugins = PLUGINS
+            .into_iter()
+            .find(|dir| Path::new(dir).join("ptp").exists())
+            .ok_or(ClusterError::Missing(
+                "ptp",
+                "the package containernetworking-plugins",
+            ))?;
+        let cni = room(&dir, "cni")?;
+        // Each pod hangs on a line of its own and everything is routed, so that kube-proxy sees every packet.
+        let third = self.index.wrapping_add(1);
+        write(
+            &cni,
+            "10-pods.conflist",
+            &format!(
+                r#"{{"cniVersion": "0.4.0", "name": "pods", "plugins": [
+  {{"type": "ptp", "ipam": {{"type": "host-local", "dataDir": "/run/{name}-addresses",
+    "ranges": [[{{"subnet": "10.244.{third}.0/24"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}},
+  {{"type": "portmap", "capabilities": {{"portMappings": true}}}}
+]}}
+"#,
+                name = self.name
+            ),
+        )?;
+        let config = write(
+            &dir,
+            "containerd.toml",
+            &format!(
+                r#"version = 2
+root = "{dir}/containerd"
+state = "/run/{name}-containerd"
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  # A machine may forbid to lower the score of a process again.
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{cni}"
+"#,
+                dir = dir.display(),
+                name = self.name,
+                socket = self.socket(),
+                cni = cni.display(),
+            ),
+        )?;
+        let mut containerd = Command::new("containerd");
+        containerd
+            .arg("--config")
+            .arg(config)
+            .args(["--log-level", "warn"]);
+        place.start(containerd, &self.containerd_name())
+    }
+
+    /// Whether containerd answers.
+    pub(super) fn answers(&self, sandbox: &Sandbox) -> bool {
+        finish(&mut sandbox.enter(&self.ctr(&["version"]))).is_ok()
+    }
+
+    /// The process to look at where it does not.
+    pub(super) fn containerd_process(&self) -> String {
+        self.containerd_name()
+    }
+
+    /// Puts the images of an archive into its containerd.
+    pub(super) fn load(&self, sandbox: &Sandbox, archive: &Path) -> Result<(), ClusterError> {
+        // Inside, another folder is the current one.
+        let archive = fs::canonicalize(archive)
+            .map_err(trying(format!("opening the image archive {}", archive.display())))?
+            .display()
+            .to_string();
+        let import = self.ctr(&["--namespace", "k8s.io", "images", "import", &archive]);
+        finish(&mut sandbox.enter(&import)).map(drop)
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Command {
+        let mut ctr = Command::new("ctr");
+        ctr.args(["--address", &self.socket()]).args(arguments);
+        ctr
+    }
+
+    /// Starts kubelet.
+    pub(super) fn start_kubelet(&self, programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+        let dir = self.dir(place.state());
+        let cgroup = cgroups::make(place.state(), &self.name)?;
+        // The first node's is where everybody expects it; the sandbox has a folder of its own there.
+        let root = if self.index == 0 {
+            PathBuf::from("/var/lib/kubelet")
+        } else {
+            PathBuf::from(format!("/var/lib/kubelet-{}", self.name))
+        };
+        write(&dir, "resolv.conf", "")?;
+        let config = write(
+            &dir,
+            "kubelet.yaml",
+            &format!(
+                r#"apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: {address}
+healthzBindAddress: {address}
+readOnlyPort: 0
+tlsCertFile: {certificate}
+tlsPrivateKeyFile: {key}
+authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {ca}}}}}
+authorization: {{mode: Webhook}}
+containerRuntimeEndpoint: unix://{socket}
+cgroupDriver: cgroupfs
+cgroupRoot: {cgroup}
+failCgroupV1: false
+failSwapOn: false
+enforceNodeAllocatable: []
+evictionHard: {{memory.available: 10Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}}
+imageGCHighThresholdPercent: 100
+makeIPTablesUtilChains: false
+localStorageCapacityIsolation: false
+podLogsDir: {dir}/pods
+# Nobody answers there, and kube-proxy says so at once.
+clusterDNS: [10.96.0.10]
+resolvConf: {dir}/resolv.conf
+# A changed Secret reaches the files of a pod at its next sync: 1 m elsewhere, too long to watch.
+syncFrequency: 5s
+nodeStatusUpdateFrequency: 5s
+shutdownGracePeriod: 0s
+"#,
+                address = self.address,
+                certificate = place.pki(&format!("{}.crt", self.name)),
+                key = place.pki(&format!("{}.key", self.name)),
+                ca = place.pki("ca.crt"),
+                socket = self.socket(),
+                dir = dir.display(),
+            ),
+        )?;
+        let mut kubelet = programs.command(Program::Kubelet);
+        kubelet.arg(format!("--config={}", config.display())).args([
+            format!("--kubeconfig={}", place.kubeconfig(&self.name)),
+            format!("--hostname-override={}", self.name),
+            format!("--node-ip={}", self.address),
+            format!("--root-dir={}", root.display()),
+            format!("--cert-dir={}", dir.join("pki").display()),
+        ]);
+        place.start(kubelet, &self.kubelet_name())
+    }
+}
+
+/// Starts kube-proxy: the nodes share a network namespace, so one serves both.
+pub(super) fn start_proxy(programs: &Programs, place: &Place, node: &Node) -> Result<(), ClusterError> {
+    let mut proxy = programs.command(Program::Proxy);
+    proxy.args([
+        format!("--kubeconfig={}", place.kubeconfig("kube-proxy")),
+        "--proxy-mode=nftables".to_owned(),
+        "--bind-address=0.0.0.0".to_owned(),
+        format!("--hostname-override={}", node.name),
+        "--cluster-cidr=10.244.0.0/16".to_owned(),
+        // These limits are the whole machine's; they are none of ours.
+        "--conntrack-max-per-core=0".to_owned(),
+        "--conntrack-min=0".to_owned(),
+        "--conntrack-tcp-timeout-established=0".to_owned(),
+        "--conntrack-tcp-timeout-close-wait=0".to_owned(),
+        format!("--healthz-bind-address={}:10256", node.address),
+        "--metrics-bind-address=127.0.0.1:10249".to_owned(),
+    ]);
+    place.start(proxy, Program::Proxy.name())
+}
+
+/// Gives a folder to a user, as a volume of that user's pods.
+pub(super) fn volume(state: &Path, name: &str, user: u32) -> Result<PathBuf, ClusterError> {
+    let dir = room(state, "volumes").and_then(|dir| room(&dir, name))?;
+    std::os::unix::fs::chown(&dir, Some(user), Some(user))
+        .map_err(trying(format!("giving {} away", dir.display())))?;
+    fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .map_err(trying(format!("closing {}", dir.display())))?;
+    Ok(dir)
+}
