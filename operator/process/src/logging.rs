@@ -2,11 +2,18 @@
 //!
 //! Secret values cannot come here: the types that hold them have no text form.
 
-use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::{EnvFilter, Registry};
+
+/// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold the values of Secrets, so
+/// nothing from there is logged; the error itself comes back to the caller, who tells it.
+const SHOWS_BODIES: &str = "kube_client::client";
 
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,8 +37,8 @@ impl FromStr for LogFormat {
     }
 }
 
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Text => "text",
             Self::Json => "json",
@@ -59,24 +66,33 @@ pub enum LoggingError {
 /// [`LoggingError`].
 pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LoggingError::Filter(filter.to_owned()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(true);
-    match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
-    }
-    .map_err(|_| LoggingError::Twice)
+    let ansi = std::io::stderr().is_terminal();
+    tracing::subscriber::set_global_default(subscriber(format, filter, ansi, std::io::stderr))
+        .map_err(|_| LoggingError::Twice)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    ansi: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer).with_ansi(ansi).with_target(true);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let harmless = filter_fn(|metadata| metadata.target() != SHOWS_BODIES);
+    Box::new(Registry::default().with(lines.with_filter(filter.and(harmless))))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -87,6 +103,45 @@ mod tests {
             Err(LoggingError::Format("yaml".into()))
         );
         assert_eq!(LogFormat::Text.to_string(), "text");
+    }
+
+    /// Lines in memory.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bodies_are_not_logged_whatever_the_filter_asks_for() {
+        for (format, filter) in [
+            (LogFormat::Text, "trace"),
+            (LogFormat::Json, "kube_client::client=trace,info"),
+        ] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let filter = EnvFilter::try_new(filter).unwrap();
+            let subscriber = subscriber(format, filter, false, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::warn!(target: "kube_client::client", "a body");
+                tracing::info!(target: "kube_client::client::builder", "a request");
+                tracing::info!("ours");
+            });
+            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(!written.contains("a body"), "{written}");
+            assert!(
+                written.contains("a request") && written.contains("ours"),
+                "{written}"
+            );
+        }
     }
 
     #[test]

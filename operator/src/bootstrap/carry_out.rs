@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kube::Client;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::crypto::{CryptoError, RootKey};
@@ -265,7 +265,9 @@ impl Bootstrap<'_> {
 
 /// Whether any ManagedSecret says that it is in a store. Without the kind there is none.
 async fn in_use(client: &Client) -> Result<bool, StartError> {
-    let api: Api<ManagedSecret> = Api::all(client.clone());
+    // Only the status counts here: an object that does not fit its type must not keep the process from starting.
+    let kind = ApiResource::erase::<ManagedSecret>(&());
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
     let mut page = ListParams::default().limit(500);
     loop {
         let list = match api.list(&page).await {
@@ -273,11 +275,11 @@ async fn in_use(client: &Client) -> Result<bool, StartError> {
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
             Err(error) => return Err(Box::new(error).into()),
         };
-        let has_id = |object: &ManagedSecret| {
+        let has_id = |object: &DynamicObject| {
             object
-                .status
-                .as_ref()
-                .is_some_and(|status| status.secret_id.is_some())
+                .data
+                .pointer("/status/secretId")
+                .is_some_and(|id| !id.is_null())
         };
         if list.items.iter().any(has_id) {
             return Ok(true);

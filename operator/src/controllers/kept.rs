@@ -23,13 +23,22 @@ pub(crate) struct Kept<K> {
     kind: PhantomData<fn() -> K>,
 }
 
+/// An object does not fit its type at this path: an older definition let it in. What stands there is not told, since it may be a value in
+/// the wrong place, or a number where text belongs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` does not fit its type; apply the object anew")]
+pub(crate) struct Misfit(String);
+
 impl<K: DeserializeOwned + Resource> Kept<K> {
     /// The object, parsed.
     ///
     /// # Errors
-    /// The object does not fit the type; the error names the place.
-    pub(crate) fn parse(&self) -> Result<K, serde_json::Error> {
-        let mut object: K = serde_json::from_slice(&self.text)?;
+    /// The object does not fit the type.
+    pub(crate) fn parse(&self) -> Result<K, Misfit> {
+        let text = &mut serde_json::Deserializer::from_slice(&self.text);
+        let mut object: K = serde_path_to_error::deserialize(text).map_err(
+            |error: serde_path_to_error::Error<serde_json::Error>| Misfit(error.path().to_string()),
+        )?;
         // The text has only those annotations.
         let annotations = object.meta_mut().annotations.take();
         *object.meta_mut() = ObjectMeta {
@@ -167,5 +176,29 @@ mod tests {
         let kept = kept(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": {"source": 7}}));
         assert_eq!(kept.meta().name.as_deref(), Some("db"));
         assert!(kept.parse().is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_and_not_shown() {
+        for (keys, path) in [
+            (
+                json!({"a": {"password": "hunter2"}}),
+                "spec.source.generate.keys.a.password",
+            ),
+            (
+                json!({"a": {"literal": 7_272}}),
+                "spec.source.generate.keys.a.literal",
+            ),
+            (json!({"a": {"hunter2": {}}}), "spec.source.generate.keys.a"),
+            (json!(["hunter2"]), "spec.source.generate.keys"),
+        ] {
+            let kept =
+                kept(json!({"metadata": {"name": "db"}, "spec": {"source": {"generate": {"keys": keys}}}}));
+            let said = kept.parse().unwrap_err().to_string();
+            assert_eq!(
+                said,
+                format!("`{path}` does not fit its type; apply the object anew")
+            );
+        }
     }
 }

@@ -13,7 +13,7 @@ use strongroom_rules::rotation_schedule::Coverage;
 use super::Failure;
 use super::observe::{Identity, Observed};
 use crate::controllers::Ctx;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Kept, Misfit};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};
 
@@ -46,7 +46,7 @@ pub(super) async fn unreadable<S: SecretStore>(
     ctx: &Ctx<S>,
     kept: &Kept<ManagedSecret>,
     identity: &Identity,
-    error: &serde_json::Error,
+    misfit: &Misfit,
     now: Timestamp,
 ) -> Result<(), Failure> {
     #[derive(serde::Deserialize)]
@@ -59,8 +59,7 @@ pub(super) async fn unreadable<S: SecretStore>(
         .ok()
         .and_then(|only| only.status)
         .unwrap_or_default();
-    let message = format!("the object does not fit its type, apply it anew: {error}");
-    let standing = Standing::failed(Reason::SourceInvalid, message);
+    let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
     let conditions = standing_conditions(&standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
         observed_generation: Some(identity.generation),

@@ -37,14 +37,11 @@ pub(super) async fn refresh<S: SecretStore>(
             let standing = standing(&object, &rows);
             (before, standing, rows)
         }
-        Err(error) => {
-            let message = format!("the object does not fit its type, apply it anew: {error}");
-            (
-                RotationScheduleStatus::default(),
-                Standing::failed(Reason::ScheduleInvalid, message),
-                Vec::new(),
-            )
-        }
+        Err(misfit) => (
+            RotationScheduleStatus::default(),
+            Standing::failed(Reason::ScheduleInvalid, misfit.to_string()),
+            Vec::new(),
+        ),
     };
     rows.sort_by(|a, b| (a.next.is_none(), a.next, &a.name).cmp(&(b.next.is_none(), b.next, &b.name)));
     let rotating = rows.iter().filter(|row| row.problem.is_none());
