@@ -355,7 +355,7 @@ fn no_value_shows_anywhere() {
             let line = String::from_utf8_lossy(bytes);
             let line = line
                 .lines()
-                .find(|line| !for_what.within(line.as_bytes()).is_empty());
+                .find(|line| for_what.within(line.as_bytes()).contains(what));
             shown.push(format!("{place}: {what}: {}", line.unwrap_or_default()));
         }
     };
