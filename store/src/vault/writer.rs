@@ -4,11 +4,12 @@
 //! INVARIANT: nobody is answered before the commit that their answer rests on is durable, refusals included: a refusal may
 //! rest on a change of the same group.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 
-use super::commands::{About, Command};
+use super::commands::{About, Command, Decision};
 use super::error::StoreError;
 use super::types::Meta;
 use super::view::{Pending, View};
@@ -68,6 +69,13 @@ struct Step {
     answer: Answer,
 }
 
+impl Step {
+    /// Whether it changed something that is put on record.
+    fn changes(&self) -> bool {
+        !self.entries.is_empty()
+    }
+}
+
 /// A queued command, whatever its type.
 pub(super) struct Job {
     request: RequestId,
@@ -77,6 +85,8 @@ pub(super) struct Job {
 /// A job is either carried out, or turned away.
 enum JobInput<'v, 'a> {
     Run(&'v mut View<'a>),
+    /// The request was carried out before.
+    Repeat(&'v mut View<'a>),
     Refuse(StoreError),
 }
 
@@ -92,7 +102,8 @@ impl Job {
                 reply(Err(error));
                 None
             }
-            JobInput::Run(view) => Some(carry_out(command, &meta, view, reply)),
+            JobInput::Run(view) => Some(carry_out(command, C::decide, &meta, view, reply)),
+            JobInput::Repeat(view) => Some(carry_out(command, C::repeated, &meta, view, reply)),
         });
         Self { request, run }
     }
@@ -104,12 +115,13 @@ impl Job {
 
 fn carry_out<C: Command>(
     command: C,
+    decide: fn(C, &View<'_>, Timestamp) -> Result<Decision<C::Reply>, StoreError>,
     meta: &Meta,
     view: &mut View<'_>,
     reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
 ) -> Step {
     let subject = command.subject();
-    let decided = command.decide(view, meta.now).and_then(|decision| {
+    let decided = decide(command, view, meta.now).and_then(|decision| {
         view.apply(decision.effects)?;
         Ok((decision.entries, decision.reply))
     });
@@ -213,9 +225,25 @@ impl Writer {
         };
         let mut view = View::new(&shared.keyring, snapshot.as_ref());
         let mut steps = Vec::with_capacity(group.len());
+        let mut carried_out = BTreeSet::new();
         for job in group {
             let request = job.request;
-            if let Some(step) = (job.run)(JobInput::Run(&mut view)) {
+            let before = match shared.engine.resolve(request) {
+                Ok(resolution) => matches!(resolution, Resolution::Committed(_)),
+                Err(error) => {
+                    job.refuse(Failure::from(error).for_request(request));
+                    continue;
+                }
+            };
+            let input = if before || carried_out.contains(&request) {
+                JobInput::Repeat(&mut view)
+            } else {
+                JobInput::Run(&mut view)
+            };
+            if let Some(step) = (job.run)(input) {
+                if step.changes() {
+                    carried_out.insert(request);
+                }
                 steps.push((request, step));
             }
         }
@@ -271,6 +299,12 @@ impl Writer {
 
     /// Commits what the group changed; nothing, where it changed nothing.
     fn commit(&mut self, view: &mut View<'_>, steps: &mut [(RequestId, Step)]) -> Result<(), Failure> {
+        // A refusal changed nothing: the same request may be tried again.
+        let mut requests: Vec<RequestId> = steps
+            .iter()
+            .filter(|(_, step)| step.changes())
+            .map(|(request, _)| *request)
+            .collect();
         let entries: Vec<Entry> = steps
             .iter_mut()
             .flat_map(|(_, step)| std::mem::take(&mut step.entries))
@@ -283,7 +317,6 @@ impl Writer {
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
         let head = self.record(view, entries, reads, time).map_err(Failure::from)?;
         let state = self.next_state(view, head).map_err(Failure::from)?;
-        let mut requests: Vec<RequestId> = steps.iter().map(|(request, _)| *request).collect();
         let group = RequestId::generate().map_err(|_| Failure::from(CryptoError::NoRandomness))?;
         requests.push(group);
         let sealed = shared

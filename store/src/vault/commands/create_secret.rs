@@ -105,4 +105,11 @@ impl Command for CreateSecret {
         effects.push(Effect::PutHead(Box::new(head)));
         Ok(Decision::new(effects, about, reply))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
+        Ok(Decision::unchanged(Written {
+            created: false,
+            secret: view_of(&view.existing(&self.id)?),
+        }))
+    }
 }

@@ -69,6 +69,15 @@ impl Command for DeleteSecret {
         ];
         Ok(Decision::new(effects, about, Some(until)))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Option<Timestamp>>, StoreError> {
+        match view.head(&self.secret)?.map(|head| head.state) {
+            None => Ok(Decision::unchanged(None)),
+            Some(SecretState::PendingDeletion { until, .. }) => Ok(Decision::unchanged(Some(until))),
+            // Somebody restored it since: it is not deleted again.
+            Some(SecretState::Live) => Err(Refusal::NotInRecoveryWindow.into()),
+        }
+    }
 }
 
 /// What destroys a secret, and takes it off the calendar.

@@ -72,6 +72,10 @@ impl Command for CreateKey {
         }
         create(view, self, now)
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
+        Ok(Decision::unchanged(shown(&view.key(&self.namespace, &self.id)?)?))
+    }
 }
 
 fn create(view: &View<'_>, wanted: CreateKey, now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
@@ -123,6 +127,10 @@ macro_rules! key_commands {
                 let about = about($view, Action::$action, &$key)?;
                 $effects.push(Effect::PutKey(Box::new($key)));
                 Ok(Decision::new($effects, about, reply))
+            }
+
+            fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
+                Ok(Decision::unchanged(shown(&view.key(&self.namespace, &self.key)?)?))
             }
         }
     )*};
@@ -193,6 +201,12 @@ impl Command for ScheduleKeyDeletion {
             reply,
         ))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
+        Ok(Decision::unchanged(shown(
+            &view.key(&self.namespace, &self.key)?,
+        )?))
+    }
 }
 
 /// Destroys the material of an old version that wraps nothing any more.
@@ -246,5 +260,11 @@ impl Command for DestroyKeyVersion {
             Effect::PutKey(Box::new(key)),
         ];
         Ok(Decision::new(effects, about, reply))
+    }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
+        Ok(Decision::unchanged(shown(
+            &view.key(&self.namespace, &self.key)?,
+        )?))
     }
 }

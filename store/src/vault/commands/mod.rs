@@ -134,6 +134,19 @@ pub trait Command: Send + 'static {
     /// [`Refusal`] where the rules say no.
     #[doc(hidden)]
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Self::Reply>, StoreError>;
+
+    /// Answers a request that was carried out before: its answer got lost on the way. Nothing changes; the answer is as things
+    /// stand now. Only a command that does nothing the second time may leave this to `decide`.
+    ///
+    /// # Errors
+    /// [`Refusal`] where what the request made is not there any more.
+    #[doc(hidden)]
+    fn repeated(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Self::Reply>, StoreError>
+    where
+        Self: Sized,
+    {
+        self.decide(view, now)
+    }
 }
 
 /// The encryption key that new versions of a secret come under, and what must be made for it first.

@@ -42,6 +42,10 @@ impl Command for PurgeSecret {
         let about = About::secret(Action::PurgeSecret, &namespace, &head);
         Ok(Decision::new(destroy(head), about, ()))
     }
+
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::unchanged(()))
+    }
 }
 
 /// What was destroyed.

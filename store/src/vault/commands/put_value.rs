@@ -71,4 +71,12 @@ impl Command for PutValue {
         effects.push(Effect::PutHead(Box::new(head)));
         Ok(Decision::new(effects, about, reply))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
+        // The version may have made room for others since: it is not made again.
+        Ok(Decision::unchanged(Written {
+            created: false,
+            secret: view_of(&view.existing(&self.secret)?),
+        }))
+    }
 }

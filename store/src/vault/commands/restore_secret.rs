@@ -1,6 +1,6 @@
 //! Brings a secret back inside its recovery window, exactly as it was.
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View, namespace_of, view_after};
+use super::{About, Command, Decision, Effect, Refusal, StoreError, View, namespace_of, view_after, view_of};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::SecretId;
@@ -41,5 +41,9 @@ impl Command for RestoreSecret {
             Effect::PutHead(Box::new(head)),
         ];
         Ok(Decision::new(effects, about, reply))
+    }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
     }
 }

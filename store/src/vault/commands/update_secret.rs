@@ -59,4 +59,8 @@ impl Command for UpdateSecret {
         effects.push(Effect::PutHead(Box::new(head)));
         Ok(Decision::new(effects, about, reply))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
+    }
 }

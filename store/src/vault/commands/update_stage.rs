@@ -71,4 +71,8 @@ impl Command for UpdateStage {
         let reply = view_after(&head);
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
     }
+
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
+        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
+    }
 }
