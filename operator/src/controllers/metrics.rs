@@ -1,5 +1,10 @@
 //! Numbers about the controllers, for Prometheus.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -22,7 +27,15 @@ pub(crate) struct Metrics {
     pub(crate) deletions: Counter,
     /// Watches that broke off with an error.
     pub(crate) watch_errors: Counter,
+    queue: Family<Kind, Gauge>,
+    /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
+    waiting: Mutex<HashSet<Place>>,
+    next_rotation: Gauge<f64, AtomicU64>,
+    rotations: Mutex<HashMap<(String, String), Timestamp>>,
 }
+
+/// An object: its kind, namespace and name.
+type Place = (&'static str, String, String);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
@@ -70,7 +83,69 @@ impl Metrics {
             "Watches that broke off",
             metrics.watch_errors.clone(),
         );
+        registry.register(
+            "queue",
+            "Objects that wait for a reconcile; those that wait for a time are not among them",
+            metrics.queue.clone(),
+        );
+        registry.register(
+            "next_rotation_timestamp_seconds",
+            "When the soonest rotation of all schedules is due, seconds since the epoch; 0 where none is",
+            metrics.next_rotation.clone(),
+        );
         metrics
+    }
+
+    /// An object is put into the queue of its kind.
+    pub(crate) fn waits(&self, kind: &'static str, namespace: &str, name: &str) {
+        let place = (kind, namespace.to_owned(), name.to_owned());
+        if self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(place)
+        {
+            self.queue.get_or_create(&Kind { kind }).inc();
+        }
+    }
+
+    /// An object is taken out of the queue, to be looked at or because it is gone.
+    pub(crate) fn taken(&self, kind: &'static str, namespace: &str, name: &str) {
+        let place = (kind, namespace.to_owned(), name.to_owned());
+        if self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&place)
+        {
+            self.queue.get_or_create(&Kind { kind }).dec();
+        }
+    }
+
+    /// A schedule has its next rotation then; none where it is suspended, covers nothing, or is gone.
+    pub(crate) fn rotates(&self, namespace: &str, schedule: &str, next: Option<Timestamp>) {
+        let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), schedule.to_owned());
+        match next {
+            Some(next) => drop(rotations.insert(key, next)),
+            None => drop(rotations.remove(&key)),
+        }
+        self.show_soonest(&rotations);
+    }
+
+    /// Forgets the schedules that are not there any more: what went while no watch ran.
+    pub(crate) fn keep_rotations(&self, is_there: impl Fn(&str, &str) -> bool) {
+        let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        rotations.retain(|(namespace, name), _| is_there(namespace, name));
+        self.show_soonest(&rotations);
+    }
+
+    fn show_soonest(&self, rotations: &HashMap<(String, String), Timestamp>) {
+        let soonest = rotations
+            .values()
+            .min()
+            .map(|next| next.as_duration().as_secs_f64());
+        self.next_rotation.set(soonest.unwrap_or(0.0));
     }
 
     /// Counts an attempt and its error.
@@ -84,5 +159,50 @@ impl Metrics {
                 })
                 .inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of a metric in the text that Prometheus gets.
+    fn shown(registry: &Registry, name: &str) -> Option<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn an_object_waits_once_and_the_soonest_rotation_counts() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let queue = r#"queue{kind="ManagedSecret"}"#;
+        for name in ["a", "a", "b"] {
+            metrics.waits("ManagedSecret", "shop", name);
+        }
+        assert_eq!(shown(&registry, queue).as_deref(), Some("2"));
+        for name in ["a", "a", "never"] {
+            metrics.taken("ManagedSecret", "shop", name);
+        }
+        assert_eq!(shown(&registry, queue).as_deref(), Some("1"));
+
+        let next = "next_rotation_timestamp_seconds";
+        let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
+        for (schedule, due, soonest) in [
+            ("late", at(2000), "2000.0"),
+            ("soon", at(1000), "1000.0"),
+            ("soon", at(3000), "2000.0"),
+            ("late", None, "3000.0"),
+            ("soon", None, "0.0"),
+        ] {
+            metrics.rotates("shop", schedule, due);
+            assert_eq!(shown(&registry, next).as_deref(), Some(soonest));
+        }
+        metrics.rotates("shop", "gone", at(500));
+        metrics.rotates("shop", "late", at(2000));
+        metrics.keep_rotations(|_, name| name != "gone");
+        assert_eq!(shown(&registry, next).as_deref(), Some("2000.0"));
     }
 }

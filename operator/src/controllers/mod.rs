@@ -144,13 +144,22 @@ pub(crate) async fn run<S: SecretStore>(
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         managed_secret_triggered,
-    );
+    )
+    .inspect(|object| waits(&ctx.metrics, MANAGED_SECRET, object));
     let schedule_queue = futures::stream::select(
         watches::schedules(Arc::clone(&ctx), schedules_writer, triggers.clone()),
         schedule_triggered,
-    );
+    )
+    .inspect(|object| waits(&ctx.metrics, ROTATION_SCHEDULE, object));
     let managed_secret_runs = controller::applier(
-        |object, ctx| managed_secret::reconcile(object, ctx).boxed(),
+        |object, ctx: Arc<Ctx<S>>| {
+            taken(
+                &ctx.metrics,
+                MANAGED_SECRET,
+                &ObjectRef::from_obj(object.as_ref()),
+            );
+            managed_secret::reconcile(object, ctx).boxed()
+        },
         |object: Arc<Kept<ManagedSecret>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
             retry_later(object.as_ref(), failure, &ctx)
         },
@@ -159,9 +168,19 @@ pub(crate) async fn run<S: SecretStore>(
         until_stopped(managed_secret_queue, stop.clone()),
         Config::default().concurrency(ctx.options.concurrency),
     )
-    .for_each(|outcome| async move { log("ManagedSecret", outcome) });
+    .for_each(|outcome| {
+        ended(&ctx.metrics, MANAGED_SECRET, outcome);
+        std::future::ready(())
+    });
     let schedule_runs = controller::applier(
-        |object, ctx| rotation_schedule::reconcile(object, ctx).boxed(),
+        |object, ctx: Arc<Ctx<S>>| {
+            taken(
+                &ctx.metrics,
+                ROTATION_SCHEDULE,
+                &ObjectRef::from_obj(object.as_ref()),
+            );
+            rotation_schedule::reconcile(object, ctx).boxed()
+        },
         |object: Arc<Kept<RotationSchedule>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
             retry_later(object.as_ref(), failure, &ctx)
         },
@@ -173,7 +192,10 @@ pub(crate) async fn run<S: SecretStore>(
             .concurrency(ctx.options.concurrency)
             .debounce(std::time::Duration::from_secs(1)),
     )
-    .for_each(|outcome| async move { log("RotationSchedule", outcome) });
+    .for_each(|outcome| {
+        ended(&ctx.metrics, ROTATION_SCHEDULE, outcome);
+        std::future::ready(())
+    });
 
     let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
@@ -213,8 +235,28 @@ where
     Action::requeue(failure.wait(&ctx.backoff, &uid))
 }
 
+const MANAGED_SECRET: &str = "ManagedSecret";
+const ROTATION_SCHEDULE: &str = "RotationSchedule";
+
+fn waits<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &ObjectRef<K>) {
+    metrics.waits(
+        kind,
+        object.namespace.as_deref().unwrap_or_default(),
+        &object.name,
+    );
+}
+
+fn taken<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &ObjectRef<K>) {
+    metrics.taken(
+        kind,
+        object.namespace.as_deref().unwrap_or_default(),
+        &object.name,
+    );
+}
+
 /// Each end of an attempt that is not a success, once, with the object that it concerns.
-fn log<K: reflector::Lookup>(
+fn ended<K: reflector::Lookup>(
+    metrics: &Metrics,
     kind: &'static str,
     outcome: Result<(ObjectRef<K>, Action), controller::Error<Failure, Infallible>>,
 ) where
@@ -223,7 +265,11 @@ fn log<K: reflector::Lookup>(
     match outcome {
         Ok((object, action)) => tracing::trace!(kind, object = ?object.name, ?action, "reconciled"),
         // Triggered and gone in the meantime: the search for absences sees to it.
-        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(kind, %object, "gone"),
+        Err(controller::Error::ObjectNotFound(object)) => {
+            let namespace = object.namespace.as_deref().unwrap_or_default();
+            metrics.taken(kind, namespace, &object.name);
+            tracing::debug!(kind, %object, "gone");
+        }
         Err(controller::Error::ReconcilerFailed(failure, object)) => {
             tracing::warn!(kind, %object, class = failure.class().name(), error = %failure, "failed to reconcile; trying again");
         }

@@ -108,14 +108,17 @@ pub(super) fn schedules<S: SecretStore>(
                 Event::Delete(object) => {
                     let namespace = object.namespace().unwrap_or_default();
                     ctx.cluster.lost_schedule(&namespace, &object.name_any());
+                    ctx.metrics.rotates(&namespace, &object.name_any(), None);
                     touch_namespace(&ctx, &triggers, &namespace);
                     None
                 }
                 Event::Init => None,
                 Event::InitDone => {
-                    ctx.cluster.keep_schedules(|namespace, name| {
+                    let is_there = |namespace: &str, name: &str| {
                         cache.get(&ObjectRef::new(name).within(namespace)).is_some()
-                    });
+                    };
+                    ctx.cluster.keep_schedules(is_there);
+                    ctx.metrics.keep_rotations(is_there);
                     for object in ctx.managed_secrets.state() {
                         let namespace = object.namespace().unwrap_or_default();
                         if !ctx.cluster.schedules(&namespace).is_empty() {

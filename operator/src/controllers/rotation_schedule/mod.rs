@@ -45,6 +45,8 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     ctx.metrics
         .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));
     let next = outcome?;
+    ctx.metrics
+        .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), next);
     ctx.backoff.forget(&kept.uid().unwrap_or_default());
     let wait = next.map_or(RECHECK, |next| {
         // A rotation that is due happens at its secret; the status follows shortly after.
