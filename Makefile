@@ -1,9 +1,10 @@
 # What the README names, a line each; what they do is in the scripts and tests that they call.
-# SIZE=api|one|two and CLUSTER=kind are of `up`; PROFILE=release|dev is of `image`.
-.PHONY: demo test check up down image
+# SIZE=api|one|two and CLUSTER=kind are of `up`; PROFILE=release|dev is of `image`; ROWS='store.*' is of `bench`.
+.PHONY: demo test bench check up down image
 demo: ; @e2e/demo
 test: ; @.ci/test
 check: ; @.ci/check
 up: ; @e2e/local-cluster up $(SIZE)
 down: ; @e2e/local-cluster down
 image: ; @e2e/local-cluster image $(PROFILE)
+bench: ; @bench/run

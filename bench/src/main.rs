@@ -1,0 +1,105 @@
+//! `make bench`: what the project promises in numbers, each measured beside a baseline in the same run.
+//!
+//! A row's value is the median of its repetitions, and the spread stands beside it. A ratio is the value by the baseline's: where the
+//! unit is a rate more is better, where it is a time less is.
+
+mod bare;
+mod cluster;
+mod row;
+mod store;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use clap::Parser;
+use regex::Regex;
+
+use crate::row::Row;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Measures, prints a table, and writes target/bench/results.jsonl
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only rows whose whole name this regular expression matches
+    #[arg(long, env = "ROWS", default_value = ".*")]
+    rows: String,
+    /// Where the stores lie that are measured, and the results: on a real disk
+    #[arg(long, default_value = "target/bench")]
+    dir: std::path::PathBuf,
+    /// How many ManagedSecrets the cluster rows use
+    #[arg(long, env = "OBJECTS", default_value_t = 10_000)]
+    objects: usize,
+}
+
+/// What is measured together, because it shares a set-up: its rows, and how.
+struct Group {
+    rows: &'static [&'static str],
+    measure: fn(&Arguments) -> Outcome<Vec<Row>>,
+}
+
+const GROUPS: [Group; 4] = [
+    Group {
+        rows: &["store.put.single", "store.put.group64"],
+        measure: |arguments| store::put(&arguments.dir),
+    },
+    Group {
+        rows: &["store.get.1k", "store.get.1k.crypto"],
+        measure: |arguments| store::read(&arguments.dir),
+    },
+    Group {
+        rows: &["store.open"],
+        measure: |arguments| store::open(&arguments.dir),
+    },
+    Group {
+        rows: &[
+            "reconcile.10k.seconds",
+            "reconcile.10k.rss_mb",
+            "reconcile.10k.idle_cpu_percent",
+            "native.update.p50_ms",
+            "native.update.p99_ms",
+        ],
+        measure: |arguments| cluster::measure(&arguments.dir, arguments.objects),
+    },
+];
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    let wanted = Regex::new(&format!("^(?:{})$", arguments.rows))?;
+    fs::create_dir_all(&arguments.dir)?;
+    let path = arguments.dir.join("results.jsonl");
+    let mut results = File::create(&path)?;
+    let mut out = std::io::stdout();
+    let mut found = false;
+    for group in GROUPS {
+        if !group.rows.iter().any(|name| wanted.is_match(name)) {
+            continue;
+        }
+        for row in (group.measure)(&arguments)? {
+            if wanted.is_match(row.name) {
+                found = true;
+                writeln!(out, "{}", row.line())?;
+                out.flush()?;
+                writeln!(results, "{}", serde_json::to_string(&row)?)?;
+            }
+        }
+    }
+    if !found {
+        let names: Vec<_> = GROUPS.iter().flat_map(|group| group.rows).copied().collect();
+        return Err(format!(
+            "no row matches `{}`; there are {}",
+            arguments.rows,
+            names.join(", ")
+        )
+        .into());
+    }
+    writeln!(out, "written to {}", path.display())?;
+    Ok(())
+}
+
+/// An empty folder for one measurement.
+fn fresh(dir: &Path, name: &str) -> Outcome<tempfile::TempDir> {
+    Ok(tempfile::Builder::new().prefix(name).tempdir_in(dir)?)
+}
