@@ -1,0 +1,142 @@
+//! An engine that answers as a lost connection or a busy rival makes one answer: by order, once each.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part, and a test that cannot set up must stop"
+)]
+
+use std::sync::{Arc, Mutex};
+
+use strongroom_store::engine::*;
+use strongroom_store::id::RequestId;
+
+/// What the next commit comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It is durable, and nobody hears of it.
+    UnknownButCommitted,
+    /// It never happened, and nobody hears of it.
+    UnknownAndLost,
+    /// Somebody else was first.
+    Conflict,
+    /// There is no room for it.
+    OutOfSpace,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    next: Option<Fault>,
+    /// How often nobody can say what became of a commit.
+    deaf: u32,
+    hits: u64,
+}
+
+/// Gives the orders.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<Orders>>);
+
+impl Faults {
+    /// The next commit fails so; where its outcome is unknown, it stays so for as many questions.
+    pub fn order(&self, fault: Fault, deaf: u32) {
+        let mut orders = self.0.lock().unwrap();
+        orders.next = Some(fault);
+        orders.deaf = deaf;
+    }
+
+    /// Everything works again.
+    pub fn clear(&self) {
+        let mut orders = self.0.lock().unwrap();
+        orders.next = None;
+        orders.deaf = 0;
+    }
+
+    /// How many commits met their fault.
+    pub fn hits(&self) -> u64 {
+        self.0.lock().unwrap().hits
+    }
+}
+
+/// An engine under orders.
+pub struct FaultyEngine {
+    inner: Box<dyn Engine>,
+    faults: Faults,
+    /// Set once an outcome is unknown: from then on questions may go unanswered.
+    unknown: Mutex<bool>,
+}
+
+impl FaultyEngine {
+    pub fn new(inner: Box<dyn Engine>, faults: Faults) -> Self {
+        Self {
+            inner,
+            faults,
+            unknown: Mutex::new(false),
+        }
+    }
+}
+
+impl Engine for FaultyEngine {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
+        self.inner.snapshot()
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+        let fault = {
+            let mut orders = self.faults.0.lock().unwrap();
+            let fault = orders.next.take();
+            orders.hits += u64::from(fault.is_some());
+            fault
+        };
+        match fault {
+            None => self.inner.commit(batch),
+            Some(Fault::UnknownButCommitted) => {
+                let outcome = self.inner.commit(batch)?;
+                *self.unknown.lock().unwrap() = true;
+                Ok(match outcome {
+                    Outcome::Committed(_) => Outcome::Unknown,
+                    other => other,
+                })
+            }
+            Some(Fault::UnknownAndLost) => {
+                *self.unknown.lock().unwrap() = true;
+                Ok(Outcome::Unknown)
+            }
+            Some(Fault::Conflict) => Ok(Outcome::Conflict(0)),
+            Some(Fault::OutOfSpace) => Err(EngineError::OutOfSpace),
+        }
+    }
+
+    fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
+        let mut orders = self.faults.0.lock().unwrap();
+        if *self.unknown.lock().unwrap() && orders.deaf > 0 {
+            orders.deaf -= 1;
+            return Err(EngineError::Io(std::io::Error::other("nobody answers")));
+        }
+        drop(orders);
+        self.inner.resolve(request)
+    }
+
+    fn fence(&self) -> Result<u64, EngineError> {
+        self.inner.fence()
+    }
+
+    fn watch(&self, from: Revision) -> Watch {
+        self.inner.watch(from)
+    }
+
+    fn verify(&self) -> Result<(), EngineError> {
+        self.inner.verify()
+    }
+
+    fn compact(&self) -> Result<(), EngineError> {
+        self.inner.compact()
+    }
+
+    fn stats(&self) -> EngineStats {
+        self.inner.stats()
+    }
+}

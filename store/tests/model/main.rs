@@ -1,0 +1,433 @@
+//! Random commands against the real store, on a disk whose power goes and an engine that answers "unknown", held after each step
+//! against the rules said once more and plainly. A request whose answer was lost is sent again, and counts once.
+//!
+//! `STRONGROOM_MODEL_STEPS` sets the number of steps, 3,000 if unset; `STRONGROOM_SEED` repeats a run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot set up must stop, and helpers of tests fail as tests do"
+)]
+
+#[path = "../faulty/mod.rs"]
+mod faulty;
+mod naive;
+#[path = "../simulated_disk/mod.rs"]
+mod simulated_disk;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use faulty::{Fault, Faults, FaultyEngine};
+use naive::{Key, Model, Op, SLOTS};
+use simulated_disk::{Random, SimulatedDisk, seed};
+use strongroom_store::audit::MemoryReads;
+use strongroom_store::crypto::{Keyring, RootKey};
+use strongroom_store::engine::{Disk, EngineError, RedbEngine, RedbOptions};
+use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId};
+use strongroom_store::seal::SealFile;
+use strongroom_store::vault::*;
+use support::*;
+
+/// The real store, and what the test knows of it.
+struct Real {
+    seal: SealFile,
+    root: RootKey,
+    disk: SimulatedDisk,
+    faults: Faults,
+    store: Store,
+    namespace: NamespaceId,
+    key: KeyId,
+    /// The secret of each slot, past ones too, so that what is gone can be asked for.
+    ids: [SecretId; SLOTS],
+}
+
+fn open(seal: &SealFile, root: &RootKey, disk: &SimulatedDisk, faults: &Faults) -> Result<Store, OpenError> {
+    let options = RedbOptions {
+        cache_bytes: 1 << 20,
+        create: false,
+    };
+    let engine = RedbEngine::open(Arc::new(disk.clone()), options)?;
+    let engine = FaultyEngine::new(Box::new(engine), faults.clone());
+    let keyring = Keyring::derive(root, seal.store());
+    Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default()))
+}
+
+impl Real {
+    fn new(seed: u64) -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("store");
+        prepare(&dir);
+        let seal = SealFile::load(&dir).unwrap();
+        let root = seal.unlock(&slot()).unwrap();
+        let bytes = std::fs::read(dir.join("store.redb")).unwrap();
+        let disk = SimulatedDisk::new(seed);
+        disk.set_len(bytes.len() as u64).unwrap();
+        disk.write(0, &bytes).unwrap();
+        disk.sync().unwrap();
+        let faults = Faults::default();
+        let store = open(&seal, &root, &disk, &faults).unwrap();
+        let namespace = bind(&store, "shop", "uid-1");
+        let key = KeyId::generate().unwrap();
+        let create = CreateKey {
+            id: key,
+            namespace,
+            name: "customer".parse().unwrap(),
+        };
+        store.run(create, meta()).unwrap();
+        let ids = [(); SLOTS].map(|()| SecretId::generate().unwrap());
+        Self {
+            seal,
+            root,
+            disk,
+            faults,
+            store,
+            namespace,
+            key,
+            ids,
+        }
+    }
+
+    /// The power goes, and comes back.
+    fn restart(&mut self) {
+        self.disk = self.disk.restart();
+        self.store = open(&self.seal, &self.root, &self.disk, &self.faults).unwrap();
+    }
+
+    fn run(&self, op: &Op, meta: Meta) -> Result<(), StoreError> {
+        let (namespace, key, store) = (self.namespace, self.key, &self.store);
+        let id = |number: u64| version(&format!("v{number}"));
+        match op.clone() {
+            Op::Create { slot, value: number } => store
+                .run(
+                    CreateSecret {
+                        id: self.ids[slot],
+                        namespace,
+                        name: format!("secret-{slot}").parse().unwrap(),
+                        description: String::new(),
+                        labels: BTreeMap::new(),
+                        key: if slot % 2 == 0 {
+                            KeyRef::Default
+                        } else {
+                            KeyRef::Customer(key)
+                        },
+                        version: id(0),
+                        value: value(&number.to_string()),
+                        object: None,
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Put {
+                slot,
+                version,
+                value: number,
+                stage,
+            } => store
+                .run(
+                    PutValue {
+                        secret: self.ids[slot],
+                        version: id(version),
+                        value: value(&number.to_string()),
+                        stages: stage.iter().map(|stage| stage.parse().unwrap()).collect(),
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Ensure {
+                slot,
+                version,
+                value: number,
+                base,
+            } => store
+                .run(
+                    EnsureVersion {
+                        secret: self.ids[slot],
+                        version: id(version),
+                        value: value(&number.to_string()),
+                        base: base.map(id),
+                        rotation: None,
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Move {
+                slot,
+                stage,
+                to,
+                from,
+            } => store
+                .run(
+                    UpdateStage {
+                        secret: self.ids[slot],
+                        stage: stage.parse().unwrap(),
+                        move_to: to.map(id),
+                        remove_from: from.map(id),
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Describe { slot, text } => {
+                let description = Some(format!("text {text}"));
+                store
+                    .run(
+                        UpdateSecret {
+                            secret: self.ids[slot],
+                            description,
+                            labels: None,
+                            key: None,
+                        },
+                        meta,
+                    )
+                    .map(drop)
+            }
+            Op::Delete { slot, days, force } => {
+                let deletion = Deletion {
+                    window_days: days,
+                    force,
+                };
+                store
+                    .run(
+                        DeleteSecret {
+                            secret: self.ids[slot],
+                            deletion,
+                        },
+                        meta,
+                    )
+                    .map(drop)
+            }
+            Op::Restore { slot } => store
+                .run(
+                    RestoreSecret {
+                        secret: self.ids[slot],
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Purge { slot } => store.run(
+                PurgeSecret {
+                    secret: self.ids[slot],
+                },
+                meta,
+            ),
+            Op::PurgeDue => store.run(PurgeDue { steady_for: STEADY }, meta).map(drop),
+            Op::Disable => store.run(DisableKey { namespace, key }, meta).map(drop),
+            Op::Enable => store.run(EnableKey { namespace, key }, meta).map(drop),
+            Op::NewKeyVersion => store.run(NewKeyVersion { namespace, key }, meta).map(drop),
+            Op::ScheduleKeyDeletion => store
+                .run(
+                    ScheduleKeyDeletion {
+                        namespace,
+                        key,
+                        window_days: 7,
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::CancelKeyDeletion => store.run(CancelKeyDeletion { namespace, key }, meta).map(drop),
+            Op::Rewrap => store
+                .run(
+                    Rewrap {
+                        key: None,
+                        after: None,
+                        limit: 100,
+                    },
+                    meta,
+                )
+                .map(drop),
+            Op::Wait { .. } => Ok(()),
+        }
+    }
+
+    /// Everything that can be seen equals what the model says.
+    fn holds(&self, model: &Model, said: &str) {
+        for (slot, expected) in model.secrets.iter().enumerate() {
+            let described = self.store.describe(self.ids[slot]);
+            let Some(expected) = expected else {
+                assert_eq!(described.unwrap_err().code(), "SecretNotFound", "{said}");
+                continue;
+            };
+            let view = described.unwrap_or_else(|error| panic!("{said}: {error}"));
+            assert_eq!(view.description, expected.description, "{said}");
+            let stages: BTreeMap<String, u64> = view
+                .stages
+                .iter()
+                .map(|(stage, id)| (stage.to_string(), id.as_str()[1..].parse().unwrap()))
+                .collect();
+            assert_eq!(stages, expected.stages, "{said}");
+            let ids: Vec<String> = view
+                .versions
+                .iter()
+                .map(|version| version.id.to_string())
+                .collect();
+            let wanted: Vec<String> = expected.versions.iter().map(|(id, _)| format!("v{id}")).collect();
+            assert_eq!(ids.len(), wanted.len(), "{said}: {ids:?} for {wanted:?}");
+            assert!(
+                wanted.iter().all(|id| ids.contains(id)),
+                "{said}: {ids:?} for {wanted:?}"
+            );
+            for (id, value) in &expected.versions {
+                let read = get(&self.store, self.ids[slot], Some(&format!("v{id}")), None);
+                match (expected.pending, model.key_of(slot)) {
+                    (Some(_), _) => assert_eq!(read.unwrap_err().code(), "InRecoveryWindow", "{said}"),
+                    (None, Err(code)) => assert_eq!(read.unwrap_err().code(), code, "{said}"),
+                    (None, Ok(())) => assert_eq!(read.unwrap(), value.to_string(), "{said}"),
+                }
+            }
+        }
+        let key = self.store.describe_key(self.namespace, self.key);
+        match (model.key, key) {
+            (Key::Destroyed, _) => {}
+            (_, key) => {
+                let primary = key.unwrap_or_else(|error| panic!("{said}: {error}")).primary;
+                assert_eq!(primary, model.key_versions, "{said}");
+            }
+        }
+    }
+}
+
+fn any(random: &mut Random) -> Op {
+    let slot = random.below(SLOTS as u64) as usize;
+    let version = random.below(16);
+    let value = random.below(3);
+    let stage = ["Current", "Previous", "Pending", "blue"][random.below(4) as usize];
+    let some = |random: &mut Random| (random.below(3) > 0).then(|| random.below(16));
+    match random.below(40) {
+        0..=5 => Op::Create { slot, value },
+        6..=15 => {
+            let stage =
+                [None, None, Some("blue"), Some("Pending"), Some("Current")][random.below(5) as usize];
+            Op::Put {
+                slot,
+                version,
+                value,
+                stage,
+            }
+        }
+        16..=19 => Op::Ensure {
+            slot,
+            version,
+            value,
+            base: some(random).filter(|base| *base < 8),
+        },
+        20..=25 => Op::Move {
+            slot,
+            stage,
+            to: some(random),
+            from: some(random).filter(|from| *from < 8),
+        },
+        26 => Op::Describe { slot, text: value },
+        27 | 28 => {
+            let days = [None, None, Some(7), Some(30), Some(31)][random.below(5) as usize];
+            Op::Delete {
+                slot,
+                days,
+                force: random.below(4) == 0,
+            }
+        }
+        29 | 30 => Op::Restore { slot },
+        31 => Op::Purge { slot },
+        32 => Op::PurgeDue,
+        33 => Op::Disable,
+        34 | 35 => Op::Enable,
+        36 => Op::NewKeyVersion,
+        37 => [
+            Op::ScheduleKeyDeletion,
+            Op::CancelKeyDeletion,
+            Op::CancelKeyDeletion,
+        ][random.below(3) as usize]
+            .clone(),
+        38 => Op::Rewrap,
+        _ => Op::Wait {
+            days: 1 + random.below(9) as i64,
+        },
+    }
+}
+
+/// What stands between a request and its answer, and nothing else: such a request is sent again.
+fn is_lost(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unknown { .. }
+            | StoreError::NotCommitted
+            | StoreError::Fenced
+            | StoreError::Closed
+            | StoreError::Engine(
+                EngineError::OutOfSpace
+                    | EngineError::Poisoned
+                    | EngineError::Io(_)
+                    | EngineError::Damaged(_)
+            )
+    )
+}
+
+#[test]
+fn the_store_does_what_the_rules_say_whatever_is_lost_on_the_way() {
+    let steps: u64 = std::env::var("STRONGROOM_MODEL_STEPS").map_or(3_000, |steps| steps.parse().unwrap());
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let (mut real, mut model) = (Real::new(seed), Model::new());
+    let (mut cuts, mut resent, mut refused) = (0, 0, 0);
+    for step in 0..steps {
+        let op = any(&mut random);
+        let said = format!("STRONGROOM_SEED={seed} step {step} {op:?}");
+        if let Op::Create { slot, .. } = op
+            && model.secrets[slot].is_none()
+        {
+            real.ids[slot] = SecretId::generate().unwrap();
+        }
+        let meta = Meta {
+            request: RequestId::generate().unwrap(),
+            ..meta_at(at(model.now))
+        };
+        let cut = random.below(25) == 0;
+        if cut {
+            real.disk.cut_after(random.below(40), false);
+        } else if random.below(5) == 0 {
+            let faults = [
+                Fault::UnknownButCommitted,
+                Fault::UnknownAndLost,
+                Fault::Conflict,
+                Fault::OutOfSpace,
+            ];
+            real.faults
+                .order(faults[random.below(4) as usize], random.below(4) as u32);
+        }
+        let mut answer = real.run(&op, meta.clone());
+        if cut {
+            cuts += 1;
+            real.faults.clear();
+            real.restart();
+        }
+        for _ in 0..8 {
+            match &answer {
+                Err(error) if is_lost(error) => {
+                    resent += 1;
+                    answer = real.run(&op, meta.clone());
+                }
+                _ => break,
+            }
+        }
+        real.faults.clear();
+        match (answer, model.apply(&op)) {
+            (Ok(()), Ok(())) => {}
+            (Err(error), Err(code)) => {
+                refused += 1;
+                assert_eq!(error.code(), code, "{said}: {error}");
+            }
+            (answer, expected) => panic!("{said}: {answer:?}, and the rules say {expected:?}"),
+        }
+        real.holds(&model, &said);
+    }
+    assert!(
+        real.faults.hits() > steps / 50,
+        "{} commits met a fault",
+        real.faults.hits()
+    );
+    assert!(
+        cuts > steps / 50 && resent > steps / 50 && refused > steps / 20,
+        "{cuts} {resent} {refused}"
+    );
+}
