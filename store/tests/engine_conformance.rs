@@ -148,6 +148,7 @@ fn a_precondition_that_fails_is_named_and_nothing_changes() {
             (Precondition::Revision(Revision(0)), None, 1),
             (Precondition::Epoch(4), None, 1),
             (Precondition::Epoch(5), Some(4), 2),
+            (Precondition::Epoch(5), Some(5), 2),
         ];
         for (precondition, raise_fence, at) in cases {
             let request = RequestId::generate().unwrap();

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::error::is_full;
+
 /// A random-access medium; tests put a simulated one here.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Length in bytes.
@@ -124,10 +126,7 @@ impl Backend {
     /// A full disk refuses a write and keeps what it has. After any other failure, and after every failed sync, nobody
     /// knows what is on the medium.
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        if result
-            .as_ref()
-            .is_err_and(|error| error.kind() != io::ErrorKind::StorageFull)
-        {
+        if result.as_ref().is_err_and(|error| !is_full(error)) {
             self.failed.store(true, Ordering::Release);
         }
         result

@@ -27,9 +27,7 @@ pub enum EngineError {
 impl From<redb::StorageError> for EngineError {
     fn from(error: redb::StorageError) -> Self {
         match error {
-            redb::StorageError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Self::OutOfSpace
-            }
+            redb::StorageError::Io(error) if is_full(&error) => Self::OutOfSpace,
             redb::StorageError::Io(error) => Self::Io(error),
             redb::StorageError::PreviousIo => Self::Poisoned,
             redb::StorageError::DatabaseClosed => Self::Io(std::io::Error::other(
@@ -63,6 +61,31 @@ impl From<redb::TableError> for EngineError {
         match error {
             redb::TableError::Storage(error) => error.into(),
             other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// Whether there is no room: on the disk, or in what the user may have of it. Nothing that was written is lost then.
+pub(super) fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_spent_quota_are_one_thing_and_a_failed_write_another() {
+        for (kind, full) in [
+            (std::io::ErrorKind::StorageFull, true),
+            (std::io::ErrorKind::QuotaExceeded, true),
+            (std::io::ErrorKind::Other, false),
+        ] {
+            let error = EngineError::from(redb::StorageError::Io(kind.into()));
+            assert_eq!(matches!(error, EngineError::OutOfSpace), full, "{kind:?}");
         }
     }
 }

@@ -132,7 +132,7 @@ impl Engine for MemoryEngine {
                 return Ok(Outcome::Conflict(index));
             }
         }
-        if batch.raise_fence.is_some_and(|epoch| epoch < state.fence) {
+        if batch.raise_fence.is_some_and(|epoch| epoch <= state.fence) {
             return Ok(Outcome::Conflict(batch.preconditions.len()));
         }
         let mut tables = Arc::clone(&state.tables);

@@ -107,7 +107,8 @@ pub struct Batch {
     pub preconditions: Vec<Precondition>,
     /// What changes, in order.
     pub changes: Vec<Change>,
-    /// Raises the fence to this epoch in the same commit. A lower epoch than the stored one is refused.
+    /// Raises the fence to this epoch in the same commit. Only a higher epoch than the stored
+    /// one: of two writers that were given the same epoch, one raises it.
     pub raise_fence: Option<u64>,
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::disk::{Backend, Disk, FileDisk};
+use super::error::is_full;
 use super::held_disk::HeldDisk;
 use super::memory::keys_of;
 use super::overlay_disk::OverlayDisk;
@@ -248,7 +249,7 @@ impl RedbEngine {
         let Some(held) = &self.held else { return Ok(()) };
         match held.release() {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(EngineError::OutOfSpace),
+            Err(error) if is_full(&error) => Err(EngineError::OutOfSpace),
             Err(_) => {
                 self.failed.store(true, Ordering::Release);
                 self.recover()
@@ -313,9 +314,7 @@ fn durable(transaction: &mut redb::WriteTransaction) -> Result<(), EngineError> 
 
 fn commit_error(error: &redb::CommitError) -> EngineError {
     match error {
-        redb::CommitError::Storage(redb::StorageError::Io(error))
-            if error.kind() == std::io::ErrorKind::StorageFull =>
-        {
+        redb::CommitError::Storage(redb::StorageError::Io(error)) if is_full(error) => {
             EngineError::OutOfSpace
         }
         other => EngineError::Damaged(other.to_string()),
@@ -359,7 +358,7 @@ fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, 
         }
     }
     if let Some(epoch) = batch.raise_fence {
-        if epoch < counters.fence {
+        if epoch <= counters.fence {
             return Ok(Staged::Conflict(batch.preconditions.len()));
         }
         counters.fence = epoch;

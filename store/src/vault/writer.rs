@@ -113,9 +113,12 @@ impl Job {
     }
 }
 
+/// What a command comes to, the first time or again.
+type Decide<C> = fn(C, &View<'_>, Timestamp) -> Result<Decision<<C as Command>::Reply>, StoreError>;
+
 fn carry_out<C: Command>(
     command: C,
-    decide: fn(C, &View<'_>, Timestamp) -> Result<Decision<C::Reply>, StoreError>,
+    decide: Decide<C>,
     meta: &Meta,
     view: &mut View<'_>,
     reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
@@ -269,11 +272,14 @@ impl Writer {
         let Some(request) = self.undecided else {
             return Ok(());
         };
-        self.shared
+        let resolution = self
+            .shared
             .engine
             .resolve(request)
             .map_err(|_| Failure::Unknown)?;
         self.reload()?;
+        // Every commit of ours has the epoch in it.
+        self.fence_raised |= matches!(resolution, Resolution::Committed(_));
         self.undecided = None;
         Ok(())
     }

@@ -59,14 +59,14 @@ impl Faults {
 
 /// An engine under orders.
 pub struct FaultyEngine {
-    inner: Box<dyn Engine>,
+    inner: Arc<dyn Engine>,
     faults: Faults,
     /// Set once an outcome is unknown: from then on questions may go unanswered.
     unknown: Mutex<bool>,
 }
 
 impl FaultyEngine {
-    pub fn new(inner: Box<dyn Engine>, faults: Faults) -> Self {
+    pub fn new(inner: Arc<dyn Engine>, faults: Faults) -> Self {
         Self {
             inner,
             faults,

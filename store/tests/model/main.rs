@@ -50,7 +50,7 @@ fn open(seal: &SealFile, root: &RootKey, disk: &SimulatedDisk, faults: &Faults) 
         create: false,
     };
     let engine = RedbEngine::open(Arc::new(disk.clone()), options)?;
-    let engine = FaultyEngine::new(Box::new(engine), faults.clone());
+    let engine = FaultyEngine::new(Arc::new(engine), faults.clone());
     let keyring = Keyring::derive(root, seal.store());
     Store::on_engine(Box::new(engine), keyring, 0, Arc::new(MemoryReads::default()))
 }
@@ -108,7 +108,7 @@ impl Real {
                         name: format!("secret-{slot}").parse().unwrap(),
                         description: String::new(),
                         labels: BTreeMap::new(),
-                        key: if slot % 2 == 0 {
+                        key: if slot.is_multiple_of(2) {
                             KeyRef::Default
                         } else {
                             KeyRef::Customer(key)

@@ -106,7 +106,7 @@ impl Model {
     /// Whether values of a slot can be written and read now.
     pub const fn key_of(&self, slot: usize) -> Answer {
         match self.key {
-            _ if slot % 2 == 0 => Ok(()),
+            _ if slot.is_multiple_of(2) => Ok(()),
             Key::Enabled => Ok(()),
             Key::Disabled => Err("KeyDisabled"),
             Key::Pending(_) => Err("KeyPendingDeletion"),
