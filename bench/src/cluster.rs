@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
     PostParams,
@@ -59,10 +59,12 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     bench.all_ready(objects).await?;
     let seconds = start.elapsed().as_secs_f64();
     let pid = process.pid();
+    let memory = resident(pid)?;
+    bench.events_delivered().await?;
     let mut rows = vec![
         Row::of("reconcile.10k.seconds", "s", &[seconds])
             .against("as many Secrets and status writes by one client", &[baseline]),
-        Row::of("reconcile.10k.rss_mb", "MB", &[resident(pid)?]),
+        Row::of("reconcile.10k.rss_mb", "MB", &[memory]),
         Row::of("reconcile.10k.idle_cpu_percent", "%", &idle(pid).await?),
     ];
     let delays = bench.update(objects).await?;
@@ -108,8 +110,6 @@ fn resident(pid: u32) -> Outcome<f64> {
 
 /// Percent of one processor over windows of ten seconds, once there is nothing to do.
 async fn idle(pid: u32) -> Outcome<Vec<f64>> {
-    // Events, the anchor and checkpoints follow a little later.
-    tokio::time::sleep(Duration::from_secs(40)).await;
     let mut samples = Vec::new();
     for _ in 0..3 {
         let before = busy(pid)?;
@@ -258,6 +258,27 @@ impl Bench {
         timeout(PATIENCE, wait)
             .await
             .map_err(|_| "the objects did not become Ready in time")??;
+        Ok(())
+    }
+
+    /// Waits until no more Events come: they follow the changes at their own pace.
+    async fn events_delivered(&self) -> Outcome<()> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), "bench");
+        let mut before = None;
+        let wait = async {
+            loop {
+                let page = events.list_metadata(&ListParams::default().limit(1)).await?;
+                let count = page.metadata.remaining_item_count;
+                if count == before && count.is_some() {
+                    return Ok::<_, kube::Error>(());
+                }
+                before = count;
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        };
+        timeout(PATIENCE, wait)
+            .await
+            .map_err(|_| "Events did not come to an end in time")??;
         Ok(())
     }
 

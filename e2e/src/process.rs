@@ -26,7 +26,7 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
     let err = log
         .try_clone()
         .map_err(trying(format!("opening the log of {name}")))?;
-    command
+    let mut child = command
         .env(STATE, state)
         .env(NAME, name)
         .stdin(Stdio::null())
@@ -34,8 +34,19 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
         .stderr(err)
         .process_group(0)
         .spawn()
-        .map(drop)
-        .map_err(trying(format!("starting {name}")))
+        .map_err(trying(format!("starting {name}")))?;
+    // The new program runs a moment before its environment can be read. From here on, one without the mark has ended.
+    let pid = i32::try_from(child.id()).unwrap_or(0);
+    while !bears(pid, Whose::Of(name), state) {
+        let ended = child
+            .try_wait()
+            .map_err(trying(format!("looking after {name}")))?;
+        if ended.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Where the output of a process goes.

@@ -31,8 +31,9 @@ const CONCURRENCY: usize = 4;
 /// Shortest time between two rounds: what happens meanwhile goes together.
 const ROUND: Duration = Duration::from_millis(250);
 
-/// Each Event makes the next round wait so much longer: in the long run at most 100 a second.
-const PER_EVENT: Duration = Duration::from_millis(10);
+/// Each Event makes the next round wait so much longer: in the long run at most 50 a second, so that the story of a burst leaves the API
+/// server to the burst itself.
+const PER_EVENT: Duration = Duration::from_millis(20);
 
 /// Shortest time between two saves of the cursor.
 const SAVE: Duration = Duration::from_secs(1);
