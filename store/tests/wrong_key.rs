@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
@@ -24,6 +25,13 @@ use support::*;
 
 const DIR: &str = "STRONGROOM_KILL_DIR";
 const SECRET: &str = "STRONGROOM_KILL_SECRET";
+
+/// A process that is being started holds the locks of its parent for an instant: nothing is opened meanwhile.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Not a test of its own: what the killed process runs. Without its variables it does nothing.
 #[test]
@@ -138,6 +146,7 @@ fn try_wrong_keys(dir: &Path, anchor: Anchor) {
 
 #[test]
 fn after_a_clean_stop() {
+    let _alone = alone();
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
     let f = f.reopen();
@@ -158,6 +167,7 @@ fn after_a_clean_stop() {
 
 #[test]
 fn after_kill_9() {
+    let _alone = alone();
     let f = Fixture::new();
     let secret = f.create("checkout-db", "first");
     let anchor = f.store.anchor();
