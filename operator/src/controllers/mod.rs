@@ -15,6 +15,7 @@ mod rotation_schedule;
 pub(crate) mod store;
 mod sweep;
 mod watches;
+mod written;
 
 #[cfg(test)]
 mod testing;
@@ -31,7 +32,7 @@ use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
 use tokio::sync::watch;
 
 use self::absence::Absences;
@@ -41,6 +42,7 @@ use self::managed_secret::Failure;
 use self::metrics::Metrics;
 use self::retry::Backoff;
 use self::store::SecretStore;
+use self::written::Written;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -63,6 +65,8 @@ pub(crate) struct Ctx<S> {
     pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
     pub(crate) cluster: Cluster,
     pub(crate) backoff: Backoff,
+    /// Statuses of ManagedSecrets that the cache does not hold yet.
+    pub(crate) written: Written<ManagedSecretStatus>,
     pub(crate) absences: Absences,
 }
 
@@ -95,6 +99,7 @@ impl<S> Ctx<S> {
             managed_secrets,
             cluster: Cluster::default(),
             backoff: Backoff::default(),
+            written: Written::default(),
             absences: Absences::default(),
         }
     }

@@ -62,7 +62,10 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     if gone {
         ctx.backoff.forget(&uid);
         ctx.cluster.unsettle(&uid);
+        ctx.written.forget(&uid);
     } else {
+        ctx.written
+            .saw(&uid, &object.resource_version().unwrap_or_default());
         ctx.absences.saw(&uid);
     }
     let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));

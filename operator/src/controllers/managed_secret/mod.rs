@@ -64,6 +64,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
         namespace: kept.namespace().unwrap_or_default(),
         name: kept.name_any(),
         uid: kept.uid().unwrap_or_default(),
+        resource_version: kept.resource_version().unwrap_or_default(),
         generation: kept.metadata_generation(),
     };
     let object = match kept.parse() {

@@ -58,6 +58,8 @@ pub(super) struct Identity {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
+    /// `metadata.resourceVersion` of the cached object, opaque.
+    pub(super) resource_version: String,
     pub(super) generation: i64,
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn report<S: SecretStore>(
     outcome: &Result<(Observed, Plan), Failure>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let before = object.status.clone().unwrap_or_default();
+    let before = before(ctx, identity, || object.status.clone());
     let status = match outcome {
         Ok((observed, plan)) => match succeeded(&before, observed, plan, identity, now) {
             Some(status) => status,
@@ -54,11 +54,7 @@ pub(super) async fn unreadable<S: SecretStore>(
         #[serde(default)]
         status: Option<ManagedSecretStatus>,
     }
-    let before = kept
-        .parse_as::<OnlyStatus>()
-        .ok()
-        .and_then(|only| only.status)
-        .unwrap_or_default();
+    let before = before(ctx, identity, || kept.parse_as::<OnlyStatus>().ok()?.status);
     let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
     let conditions = standing_conditions(&standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
@@ -67,6 +63,18 @@ pub(super) async fn unreadable<S: SecretStore>(
         ..before.clone()
     };
     write(ctx, identity, &before, &status).await
+}
+
+/// The status that the object has: what was last written to it, or else what the cache says.
+fn before<S>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    cached: impl FnOnce() -> Option<ManagedSecretStatus>,
+) -> ManagedSecretStatus {
+    ctx.written
+        .over(&identity.uid, &identity.resource_version)
+        .or_else(cached)
+        .unwrap_or_default()
 }
 
 async fn write<S: SecretStore>(
@@ -82,6 +90,8 @@ async fn write<S: SecretStore>(
     };
     if report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await? {
         ctx.metrics.status_writes.inc();
+        ctx.written
+            .wrote(&identity.uid, &identity.resource_version, status.clone());
     }
     Ok(())
 }

@@ -35,6 +35,27 @@ async fn a_new_object_costs_one_create_and_one_status_write() {
 }
 
 #[tokio::test]
+async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let kept = world.kept("db");
+    let status = format!("PATCH {}/status", World::path("db"));
+    for writes in [1, 0, 0] {
+        crate::controllers::managed_secret::reconcile_at(&kept, &world.ctx, now())
+            .await
+            .unwrap();
+        let written = world.api.log().into_iter().filter(|line| *line == status);
+        assert_eq!(written.count(), writes);
+    }
+    // A status that somebody else took away is written again.
+    let mut emptied = world.api.get(&World::path("db")).unwrap();
+    emptied["status"] = json!({});
+    world.api.put(&World::path("db"), emptied);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+}
+
+#[tokio::test]
 async fn the_status_holds_no_value() {
     let mut world = World::new();
     world.apply("db", generated("db"));
