@@ -130,6 +130,8 @@ reasons! {
     NativeSecretInvalid => Person,
     /// The schedule, its time zone or its window means nothing.
     ScheduleInvalid => Person,
+    /// A statement of the policy cannot be compiled; what was in force before stays in force.
+    PolicyInvalid => Person,
     /// The value or the native Secret is over its size limit.
     ValueTooLarge => Person,
     /// `strongroom.dev/…` annotation with a value that means nothing here.

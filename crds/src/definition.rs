@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::v1alpha1::{ManagedSecret, RotationSchedule};
+use crate::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
 
 /// A definition could not be printed.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl std::error::Error for YamlError {}
 /// The definition of every kind.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [ManagedSecret::crd(), RotationSchedule::crd()]
+    [ManagedSecret::crd(), RotationSchedule::crd(), SecretPolicy::crd()]
         .into_iter()
         .map(complete)
         .collect()

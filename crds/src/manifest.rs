@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::v1alpha1::{ManagedSecret, RotationSchedule};
+use crate::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
 
 /// Largest manifest that is read, in bytes; etcd takes no larger object.
 const MANIFEST_BYTES: usize = 1_572_864;
@@ -17,6 +17,8 @@ pub enum Manifest {
     ManagedSecret(Box<ManagedSecret>),
     /// A RotationSchedule.
     RotationSchedule(Box<RotationSchedule>),
+    /// A SecretPolicy.
+    SecretPolicy(Box<SecretPolicy>),
 }
 
 /// Why a manifest was refused.
@@ -102,6 +104,7 @@ pub fn parse_manifest(text: &str) -> Result<Manifest, ManifestError> {
     match meta.kind.as_str() {
         "ManagedSecret" => Ok(Manifest::ManagedSecret(Box::new(strict(&object)?))),
         "RotationSchedule" => Ok(Manifest::RotationSchedule(Box::new(strict(&object)?))),
+        "SecretPolicy" => Ok(Manifest::SecretPolicy(Box::new(strict(&object)?))),
         _ => Err(ManifestError::UnknownKind {
             api_version: meta.api_version,
             kind: meta.kind,

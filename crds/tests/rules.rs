@@ -361,3 +361,57 @@ fn schedules_do_not_contradict_themselves() {
         "spec.window: start and end are equal",
     );
 }
+
+fn policy(spec: Value) -> Value {
+    json!({"apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretPolicy", "metadata": {"name": "p"}, "spec": spec})
+}
+
+#[test]
+fn a_policy_is_about_identities_or_about_secrets() {
+    let of_identities = json!({"effect": "Allow", "actions": ["*"], "resources": ["secret/db"]});
+    let of_secrets = json!({"effect": "Allow", "actions": ["*"], "principals": [{"serviceAccount": "app"}]});
+    let identities = json!({"serviceAccounts": ["app"]});
+    assert!(
+        errors(
+            &policy(json!({"identities": identities, "statements": [of_identities]})),
+            None
+        )
+        .is_empty()
+    );
+    assert!(
+        errors(
+            &policy(json!({"secrets": ["db"], "statements": [of_secrets]})),
+            None
+        )
+        .is_empty()
+    );
+    refused(
+        &policy(json!({"statements": []})),
+        None,
+        "spec: set exactly one of identities, secrets",
+    );
+    refused(
+        &policy(json!({"identities": identities, "statements": [of_secrets]})),
+        None,
+        "spec: a statement for identities has resources and no principals",
+    );
+    refused(
+        &policy(json!({"secrets": ["db"], "statements": [of_identities]})),
+        None,
+        "spec: a statement for secrets has principals and no resources",
+    );
+    refused(
+        &policy(json!({"secrets": ["db"], "statements": [
+            {"effect": "Deny", "actions": ["*"], "principals": [{"user": "a", "group": "b"}]}]})),
+        None,
+        "spec.statements[0].principals[0]: set exactly one of: serviceAccount, user, group",
+    );
+    refused(
+        &policy(
+            json!({"secrets": ["db"], "statements": [{"effect": "Deny", "actions": ["*"], "principals": [{"user": "a"}],
+            "conditions": {"notBefore": "2026-02-01T00:00:00Z", "notAfter": "2026-01-01T00:00:00Z"}}]}),
+        ),
+        None,
+        "spec.statements[0].conditions: notBefore must be earlier than notAfter",
+    );
+}

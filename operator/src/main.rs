@@ -9,6 +9,7 @@ mod controllers;
 #[cfg(test)]
 mod fixture;
 mod lease;
+mod policies;
 mod seal;
 mod serve;
 

@@ -56,6 +56,15 @@ pub struct ManagedSecretSpec {
         .message("a generated secret cannot become an imported one: make a new ManagedSecret")
         .reason(Reason::FieldValueForbidden))]
     pub source: Source,
+    /// Names of ServiceAccounts of this namespace that may read the secret over the API: the short form of a SecretPolicy.
+    /// `*` stands for any characters, as in `batch-*`. Setting it needs the verb grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 1, max = 253), regex(pattern = "^[-a-z0-9.*]+$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub readers: Option<Vec<String>>,
     /// The native Secret of this namespace that always holds the current version. Absent: none is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<NativeSecret>,

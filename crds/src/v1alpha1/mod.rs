@@ -4,6 +4,7 @@ pub mod key_source;
 pub mod managed_secret;
 pub mod native_secret;
 pub mod rotation_schedule;
+pub mod secret_policy;
 mod text;
 
 pub use key_source::{
@@ -19,4 +20,8 @@ pub use native_secret::NativeSecret;
 pub use rotation_schedule::{
     GenerateRotator, RotatedSecret, RotationSchedule, RotationScheduleSpec, RotationScheduleStatus, Rotator,
     Schedule, ScheduledSecrets, Weekday, Window,
+};
+pub use secret_policy::{
+    PolicyConditions, PolicyEffect, PolicyIdentities, PolicyPrincipal, PolicyStatement, SecretPolicy,
+    SecretPolicySpec, SecretPolicyStatus,
 };

@@ -7,6 +7,7 @@ pub mod cause;
 pub mod generate;
 pub mod managed_secret;
 pub mod native_secret;
+pub mod policy;
 pub mod retry;
 pub mod rotation_schedule;
 pub mod schedule;

@@ -12,6 +12,7 @@ mod purge;
 mod report;
 mod retry;
 mod rotation_schedule;
+mod secret_policy;
 pub(crate) mod store;
 mod sweep;
 mod watches;
@@ -32,7 +33,7 @@ use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule, SecretPolicy};
 use tokio::sync::watch;
 
 use self::absence::Absences;
@@ -43,6 +44,7 @@ use self::metrics::Metrics;
 use self::retry::Backoff;
 use self::store::SecretStore;
 use self::written::Written;
+use crate::policies::Policies;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ pub(crate) struct Ctx<S> {
     /// Statuses of ManagedSecrets that the cache does not hold yet.
     pub(crate) written: Written<ManagedSecretStatus>,
     pub(crate) absences: Absences,
+    pub(crate) policies: Policies,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -85,6 +88,7 @@ impl<S> Ctx<S> {
         options: Options,
         metrics: Arc<Metrics>,
         managed_secrets: Store<Kept<ManagedSecret>>,
+        policies: Policies,
     ) -> Self {
         let reporter = Reporter {
             controller: "strongroom".to_owned(),
@@ -101,6 +105,7 @@ impl<S> Ctx<S> {
             backoff: Backoff::default(),
             written: Written::default(),
             absences: Absences::default(),
+            policies,
         }
     }
 }
@@ -133,6 +138,7 @@ pub(crate) async fn run<S: SecretStore>(
     client: Client,
     store: S,
     metrics: Arc<Metrics>,
+    policies: Policies,
     options: Options,
     stop: watch::Receiver<bool>,
 ) {
@@ -144,7 +150,15 @@ pub(crate) async fn run<S: SecretStore>(
         managed_secrets: managed_secret_trigger,
         schedules: schedule_trigger,
     };
-    let ctx = Arc::new(Ctx::new(client, store, options, metrics, managed_secrets.clone()));
+    let (secret_policies, secret_policies_writer) = reflector::store();
+    let ctx = Arc::new(Ctx::new(
+        client,
+        store,
+        options,
+        metrics,
+        managed_secrets.clone(),
+        policies,
+    ));
 
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
@@ -202,6 +216,28 @@ pub(crate) async fn run<S: SecretStore>(
         std::future::ready(())
     });
 
+    let policy_queue = watches::secret_policies(Arc::clone(&ctx), secret_policies_writer)
+        .inspect(|object| waits(&ctx.metrics, SECRET_POLICY, object));
+    let policy_runs = controller::applier(
+        |object, ctx: Arc<Ctx<S>>| {
+            taken(&ctx.metrics, SECRET_POLICY, &ObjectRef::from_obj(object.as_ref()));
+            secret_policy::reconcile(object, ctx).boxed()
+        },
+        |object: Arc<Kept<SecretPolicy>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+            retry_later(object.as_ref(), failure, &ctx)
+        },
+        Arc::clone(&ctx),
+        secret_policies,
+        until_stopped(policy_queue, stop.clone()),
+        Config::default().concurrency(ctx.options.concurrency),
+    )
+    .for_each(|outcome| {
+        ended(&ctx.metrics, SECRET_POLICY, outcome);
+        std::future::ready(())
+    });
+    // It only reports, so nothing of it has to be finished; and without its kind in the cluster it would never end.
+    let policy_runs = futures::future::select(Box::pin(policy_runs), Box::pin(stopped(stop.clone())));
+
     let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
     let absences = async {
@@ -211,7 +247,7 @@ pub(crate) async fn run<S: SecretStore>(
     };
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {
-        _ = futures::future::join(managed_secret_runs, schedule_runs) => {}
+        _ = futures::future::join3(managed_secret_runs, schedule_runs, policy_runs) => {}
         () = side_watches => {}
         () = absences => {}
         () = sweep => {}
@@ -219,16 +255,17 @@ pub(crate) async fn run<S: SecretStore>(
     }
 }
 
-/// The queue until `stop` turns true, or its sender is gone.
+/// Ends when `stop` turns true, or its sender is gone: then nobody can stop us any more, because the process ends.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The queue until [`stopped`].
 fn until_stopped<T>(
     queue: impl Stream<Item = T>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<T, Infallible>> {
-    let stopped = async move {
-        // An error means that nobody can stop us any more: the process ends.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    queue.take_until(Box::pin(stopped)).map(Ok)
+    queue.take_until(Box::pin(stopped(stop))).map(Ok)
 }
 
 /// After a failure: wait as its class says, longer each time.
@@ -242,6 +279,7 @@ where
 
 const MANAGED_SECRET: &str = "ManagedSecret";
 const ROTATION_SCHEDULE: &str = "RotationSchedule";
+const SECRET_POLICY: &str = "SecretPolicy";
 
 fn waits<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &ObjectRef<K>) {
     metrics.waits(

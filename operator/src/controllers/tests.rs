@@ -36,7 +36,14 @@ fn start(api: &Api) -> Running {
         concurrency: 4,
     };
     let metrics = Arc::new(Metrics::default());
-    let task = tokio::spawn(run(api.client(), store, metrics, options, stopped));
+    let task = tokio::spawn(run(
+        api.client(),
+        store,
+        metrics,
+        crate::policies::Policies::default(),
+        options,
+        stopped,
+    ));
     Running {
         api: api.clone(),
         stop,

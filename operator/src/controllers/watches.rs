@@ -1,6 +1,7 @@
 //! The watches and what each event sets in motion. Watches that break off are logged and start again, with a new list where the old position has
 //! expired; nothing here decides what is done with an object.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -10,12 +11,13 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
 
 use super::kept::Kept;
 use super::managed_secret::native::MANAGED_LABEL;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
+use crate::policies::Seen;
 
 /// Objects a page of the first list: what is parsed at once is what is held in memory at once.
 const PAGE: u32 = 200;
@@ -40,7 +42,15 @@ pub(super) fn managed_secrets<S: SecretStore>(
         .filter_map(move |event| {
             let reference = match event {
                 Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::InitDone | Event::Delete(_) => {
+                Event::InitDone => {
+                    ctx.absences.suspect();
+                    let cache = &ctx.managed_secrets;
+                    ctx.policies.readers_listed(|namespace, name| {
+                        cache.get(&ObjectRef::new(name).within(namespace)).is_some()
+                    });
+                    None
+                }
+                Event::Delete(_) => {
                     ctx.absences.suspect();
                     None
                 }
@@ -48,6 +58,93 @@ pub(super) fn managed_secrets<S: SecretStore>(
             };
             std::future::ready(reference)
         })
+}
+
+/// `spec.readers` of a ManagedSecret takes effect.
+fn seen_readers<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec {
+        #[serde(default)]
+        store_name: Option<String>,
+        #[serde(default)]
+        readers: Option<Vec<String>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Only {
+        #[serde(default)]
+        spec: Spec,
+    }
+    // An object that does not fit gives nobody anything.
+    let spec = object
+        .parse_as::<Only>()
+        .map(|only| only.spec)
+        .unwrap_or_default();
+    let readers = spec.readers.filter(|_| !gone).unwrap_or_default();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let store_name = spec.store_name.as_deref().unwrap_or(&name);
+    ctx.policies.readers(&namespace, &name, store_name, &readers);
+}
+
+/// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be reported on.
+pub(super) fn secret_policies<S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    writer: Writer<Kept<SecretPolicy>>,
+) -> impl Stream<Item = ObjectRef<Kept<SecretPolicy>>> {
+    let api: Api<Kept<SecretPolicy>> = Api::all(ctx.client.clone());
+    let events = logged(
+        Arc::clone(&ctx),
+        "SecretPolicy",
+        watcher(api, Config::default().page_size(PAGE)),
+    );
+    let mut listed = HashSet::new();
+    let events = events.inspect(move |event| match event {
+        Event::Init => listed.clear(),
+        Event::InitApply(policy) => {
+            listed.insert((policy.namespace().unwrap_or_default(), policy.name_any()));
+            seen_policy(&ctx, policy);
+        }
+        Event::InitDone => ctx.policies.policies_listed(&listed),
+        Event::Apply(policy) => seen_policy(&ctx, policy),
+        Event::Delete(policy) => ctx
+            .policies
+            .no_policy(&policy.namespace().unwrap_or_default(), &policy.name_any()),
+    });
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(|event| {
+            let reference = match event {
+                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
+                Event::Delete(_) | Event::Init | Event::InitDone => None,
+            };
+            std::future::ready(reference)
+        })
+}
+
+/// The statements of a policy take effect.
+pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
+    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    let seen = Seen {
+        uid: kept.uid().unwrap_or_default(),
+        generation: kept.meta().generation.unwrap_or_default(),
+    };
+    if ctx
+        .policies
+        .outcome(&namespace, &name)
+        .is_some_and(|outcome| outcome.seen == seen && outcome.error.is_none())
+    {
+        // Only its status or its labels changed.
+        return;
+    }
+    match kept.parse() {
+        Ok(policy) => {
+            let before = policy.status.and_then(|status| status.generation_in_force);
+            ctx.policies.policy(&namespace, &name, seen, before, &policy.spec);
+        }
+        Err(error) => {
+            tracing::warn!(namespace, name, %error, "a policy does not fit its type; what was in force stays");
+        }
+    }
 }
 
 /// What follows from an event before it is in the cache.
@@ -59,6 +156,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     };
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
+    seen_readers(ctx, object, gone);
     if gone {
         ctx.backoff.forget(&uid);
         ctx.cluster.unsettle(&uid);

@@ -23,6 +23,7 @@ use crate::audit::{self, EventSink};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::controllers;
 use crate::lease::{Lease, LeaseError};
+use crate::policies::Policies;
 use crate::seal::SealSource;
 
 /// How the process runs.
@@ -216,10 +217,12 @@ impl Parts {
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
         };
+        let policies = Policies::default();
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),
             store.clone(),
             self.controller_metrics,
+            policies,
             options,
             shutdown.subscribe(),
         ));

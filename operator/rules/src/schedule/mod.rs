@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::RotationScheduleSpec;
 
 use self::recurrence::Recurrence;
-use self::window::DailyWindow;
+pub(crate) use self::window::DailyWindow;
 
 /// Why a schedule means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,8 +10,8 @@ use super::{ScheduleError, time_zone};
 /// Days that are looked at for the next opening: a week, the day before it and the day after.
 const DAYS_AHEAD: i64 = 9;
 
-#[derive(Debug)]
-pub(super) struct DailyWindow {
+#[derive(Clone, Debug)]
+pub(crate) struct DailyWindow {
     /// Empty: every day.
     days: Vec<CivilWeekday>,
     start: Time,
@@ -20,7 +20,7 @@ pub(super) struct DailyWindow {
 }
 
 impl DailyWindow {
-    pub(super) fn parse(window: &Window) -> Result<Self, ScheduleError> {
+    pub(crate) fn parse(window: &Window) -> Result<Self, ScheduleError> {
         let (start, end) = (time_of_day(&window.start)?, time_of_day(&window.end)?);
         if start == end {
             return Err(ScheduleError::EmptyWindow);
@@ -35,7 +35,7 @@ impl DailyWindow {
     }
 
     /// Whether the window is open.
-    pub(super) fn contains(&self, at: Timestamp) -> Result<bool, ScheduleError> {
+    pub(crate) fn contains(&self, at: Timestamp) -> Result<bool, ScheduleError> {
         for date in self.dates_from_the_day_before(at).take(2) {
             let date = date?;
             let (opens, closes) = self.on(date)?;

@@ -91,7 +91,14 @@ impl World {
             native_namespaces: Vec::new(),
             concurrency: 8,
         };
-        let ctx = Ctx::new(api.client(), store, options, Arc::new(Metrics::default()), reader);
+        let ctx = Ctx::new(
+            api.client(),
+            store,
+            options,
+            Arc::new(Metrics::default()),
+            reader,
+            crate::policies::Policies::default(),
+        );
         Self {
             api,
             ctx,

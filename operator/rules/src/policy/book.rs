@@ -1,0 +1,309 @@
+//! All statements in force, by namespace.
+//!
+//! The statements of a policy take the place of those before them in one step. A policy that does not compile changes nothing: what was in
+//! force of it stays in force, and where nothing is known of it, everything that it is attached to is denied.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use strongroom_crds::v1alpha1::{PolicyEffect, PolicyPrincipal, PolicyStatement, SecretPolicySpec};
+
+use super::Action;
+use super::compile::{Attachment, CompileError, Compiled, compile};
+use super::pattern::Pattern;
+use super::request::Request;
+use super::shard::{Says, Shard, Target, Unanswerable};
+use super::source::Source;
+
+/// Every statement in force.
+#[derive(Debug, Default)]
+pub struct PolicyBook {
+    namespaces: HashMap<String, Namespace>,
+}
+
+/// Statements of one namespace.
+#[derive(Debug, Default)]
+struct Namespace {
+    sources: BTreeMap<Source, InForce>,
+    /// Attached to ServiceAccounts.
+    identities: Side,
+    /// Attached to secrets.
+    secrets: Side,
+}
+
+/// What is in force of one source.
+#[derive(Debug)]
+struct InForce {
+    attachment: Attachment,
+    sids: Vec<Option<String>>,
+}
+
+/// Statements by the names that they are attached to. Whoever asks looks at two shards, however many statements there are.
+#[derive(Debug, Default)]
+struct Side {
+    exact: HashMap<String, Shard>,
+    wild: Shard,
+}
+
+/// A statement, for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatementRef {
+    /// Namespace of the policy.
+    pub namespace: String,
+    /// Where it stands.
+    pub source: Source,
+    /// Its number there, from 1.
+    pub number: usize,
+    /// Its name, where it has one.
+    pub sid: Option<String>,
+}
+
+impl std::fmt::Display for StatementRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "statement {}", self.number)?;
+        if let Some(sid) = &self.sid {
+            write!(f, " (`{sid}`)")?;
+        }
+        write!(f, " of {} in namespace `{}`", self.source, self.namespace)
+    }
+}
+
+impl Side {
+    /// Changes every shard that statements attached to these names belong in.
+    fn each<E>(
+        &mut self,
+        names: &[Pattern],
+        mut change: impl FnMut(&mut Shard) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // A name with a wildcard puts the statement where everybody looks; it tests the names itself.
+        if names.iter().any(|name| name.exact().is_none()) {
+            return change(&mut self.wild);
+        }
+        let names: BTreeSet<&str> = names.iter().filter_map(Pattern::exact).collect();
+        for name in names {
+            let shard = self.exact.entry(name.to_owned()).or_default();
+            change(shard)?;
+            if shard.is_empty() {
+                self.exact.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        name: &str,
+        request: &Request<'_>,
+        action: Action,
+        target: Target,
+    ) -> Result<(Says, Vec<String>), Unanswerable> {
+        let (mut says, mut deciding) = self.wild.ask(request, action, target)?;
+        if let Some(shard) = self.exact.get(name) {
+            let (also, by) = shard.ask(request, action, target)?;
+            match (says, also) {
+                (Says::Deny, Says::Deny) | (Says::Allow, Says::Allow) => deciding.extend(by),
+                (Says::Deny, _) | (_, Says::Nothing) => {}
+                (_, also) => (says, deciding) = (also, by),
+            }
+        }
+        Ok((says, deciding))
+    }
+}
+
+impl Namespace {
+    fn side(&mut self, attachment: &Attachment) -> (&mut Side, Vec<Pattern>) {
+        match attachment {
+            Attachment::Identities(names) => (&mut self.identities, names.clone()),
+            Attachment::Secrets(names) => (&mut self.secrets, names.clone()),
+        }
+    }
+
+    fn take_out(&mut self, source: &Source) {
+        let Some(before) = self.sources.remove(source) else {
+            return;
+        };
+        let (side, names) = self.side(&before.attachment);
+        let Ok(()) = side.each(&names, |shard| {
+            for index in 0..before.sids.len() {
+                shard.remove(&source.statement_id(index));
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+
+    fn put_in(
+        &mut self,
+        source: Source,
+        attachment: Attachment,
+        statements: &[Compiled],
+        spec: &SecretPolicySpec,
+    ) -> Result<(), String> {
+        let (side, names) = self.side(&attachment);
+        side.each(&names, |shard| {
+            statements.iter().try_for_each(|statement| shard.add(statement))
+        })?;
+        let in_force = InForce {
+            attachment,
+            sids: spec
+                .statements
+                .iter()
+                .map(|statement| statement.sid.clone())
+                .collect(),
+        };
+        self.sources.insert(source, in_force);
+        Ok(())
+    }
+}
+
+impl PolicyBook {
+    /// Puts the statements of a source in force, in the place of those before.
+    ///
+    /// # Errors
+    /// [`CompileError`]: nothing has changed.
+    pub fn put(
+        &mut self,
+        namespace: &str,
+        source: &Source,
+        spec: &SecretPolicySpec,
+    ) -> Result<(), CompileError> {
+        let (attachment, statements) = compile(namespace, source, spec)?;
+        let book = self.namespaces.entry(namespace.to_owned()).or_default();
+        book.take_out(source);
+        book.put_in(source.clone(), attachment, &statements, spec)
+            .map_err(|why| CompileError {
+                statement: 0,
+                field: "statements".to_owned(),
+                column: 1,
+                reason: super::CompileReason::Cedar(why),
+            })
+    }
+
+    /// Denies everything that a policy is attached to, because what was in force of it is not known any more.
+    ///
+    /// # Errors
+    /// [`CompileError`]: the attachment itself cannot be compiled.
+    pub fn deny(
+        &mut self,
+        namespace: &str,
+        source: &Source,
+        spec: &SecretPolicySpec,
+    ) -> Result<(), CompileError> {
+        let identities = spec.identities.is_some();
+        let every = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let everybody = || {
+            vec![
+                PolicyPrincipal::ServiceAccount("*/*".to_owned()),
+                PolicyPrincipal::User("*".to_owned()),
+            ]
+        };
+        let statement = PolicyStatement {
+            sid: Some("unknown until this policy compiles".to_owned()),
+            effect: PolicyEffect::Deny,
+            principals: (!identities).then(everybody),
+            actions: every(&["*"]),
+            resources: identities.then(|| every(&["*:secret/*", "*:key/*"])),
+            conditions: None,
+        };
+        let spec = SecretPolicySpec {
+            statements: vec![statement],
+            ..spec.clone()
+        };
+        self.put(namespace, source, &spec)
+    }
+
+    /// Takes the statements of a source out of force.
+    pub fn remove(&mut self, namespace: &str, source: &Source) {
+        if let Some(book) = self.namespaces.get_mut(namespace) {
+            book.take_out(source);
+            if book.sources.is_empty() {
+                self.namespaces.remove(namespace);
+            }
+        }
+    }
+
+    /// Whether anything of the source is in force.
+    #[must_use]
+    pub fn holds(&self, namespace: &str, source: &Source) -> bool {
+        self.namespaces
+            .get(namespace)
+            .is_some_and(|book| book.sources.contains_key(source))
+    }
+
+    /// The namespaces that have statements in force.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        self.namespaces.keys().cloned().collect()
+    }
+
+    /// The sources of a namespace that have statements in force.
+    #[must_use]
+    pub fn sources(&self, namespace: &str) -> Vec<Source> {
+        self.namespaces
+            .get(namespace)
+            .map(|book| book.sources.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Number of statements in force.
+    #[must_use]
+    pub fn statements(&self) -> usize {
+        self.namespaces
+            .values()
+            .flat_map(|book| book.sources.values())
+            .map(|in_force| in_force.sids.len())
+            .sum()
+    }
+
+    pub(super) fn ask_identities(
+        &self,
+        namespace: &str,
+        account: &str,
+        request: &Request<'_>,
+        action: Action,
+        target: Target,
+    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+        self.ask(namespace, |book| {
+            book.identities.ask(account, request, action, target)
+        })
+    }
+
+    pub(super) fn ask_secrets(
+        &self,
+        request: &Request<'_>,
+        action: Action,
+    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+        self.ask(request.secret.namespace, |book| {
+            book.secrets
+                .ask(request.secret.name, request, action, Target::Secret)
+        })
+    }
+
+    fn ask(
+        &self,
+        namespace: &str,
+        ask: impl FnOnce(&Namespace) -> Result<(Says, Vec<String>), Unanswerable>,
+    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+        let Some(book) = self.namespaces.get(namespace) else {
+            return Ok((Says::Nothing, Vec::new()));
+        };
+        let (says, deciding) = ask(book)?;
+        let mut statements: Vec<StatementRef> = deciding
+            .iter()
+            .filter_map(|id| {
+                let (source, index) = Source::of_statement(id)?;
+                let sid = book
+                    .sources
+                    .get(&source)
+                    .and_then(|source| source.sids.get(index)?.clone());
+                Some(StatementRef {
+                    namespace: namespace.to_owned(),
+                    source,
+                    number: index + 1,
+                    sid,
+                })
+            })
+            .collect();
+        statements.sort();
+        statements.dedup();
+        Ok((says, statements))
+    }
+}

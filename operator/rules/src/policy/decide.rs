@@ -1,0 +1,122 @@
+//! The decision: who may.
+//!
+//! In the same namespace an identity policy *or* a secret policy must allow, from another one *both*. Users have no namespace: for them the
+//! secret policy is enough. A Deny wins. A secret under a customer's key takes the same for the key's use.
+
+use super::Action;
+use super::book::{PolicyBook, StatementRef};
+use super::request::{Identity, Request};
+use super::shard::{Says, Target, Unanswerable};
+
+/// Whether a request is allowed, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it is.
+    pub allowed: bool,
+    /// The statements that decided: those that deny, or else those that allow.
+    pub statements: Vec<StatementRef>,
+    /// What would have to be allowed yet. Empty where a statement denies.
+    pub missing: Vec<Missing>,
+}
+
+/// A permission that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    /// What is not allowed.
+    pub action: Action,
+    /// Which kind of policy has to allow it.
+    pub policy: PolicyKind,
+}
+
+/// The two kinds of policies, by what they are attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyKind {
+    /// Attached to ServiceAccounts.
+    Identity,
+    /// Attached to secrets.
+    Secret,
+    /// Either will do.
+    Either,
+}
+
+/// How the caller stands to the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// Of the same namespace: one policy is enough.
+    Same,
+    /// Of another namespace: both must allow.
+    Other,
+    /// Of no namespace.
+    User,
+}
+
+/// Decides a request.
+///
+/// # Errors
+/// [`Unanswerable`]: then it is denied.
+pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unanswerable> {
+    let mut allowing = Vec::new();
+    let mut denying = Vec::new();
+    let mut missing = Vec::new();
+    let uses = request.key.map(|(action, _)| (action, Target::Key));
+    for (action, target) in [(request.action, Target::Secret)].into_iter().chain(uses) {
+        let (identity, by_identity) = match &request.principal.identity {
+            Identity::ServiceAccount { namespace, name } => {
+                book.ask_identities(namespace, name, request, action, target)?
+            }
+            Identity::User(_) => (Says::Nothing, Vec::new()),
+        };
+        let (secret, by_secret) = book.ask_secrets(request, action)?;
+        let mut statements: Vec<StatementRef> = Vec::new();
+        for (says, by) in [(identity, by_identity), (secret, by_secret)] {
+            match says {
+                Says::Deny => denying.push(by),
+                Says::Allow => statements.extend(by),
+                Says::Nothing => {}
+            }
+        }
+        allowing.push(statements);
+        missing.extend(lacking(relation(request), identity, secret).map(|policy| Missing { action, policy }));
+    }
+    if !denying.is_empty() {
+        return Ok(Decision {
+            allowed: false,
+            statements: in_order(denying),
+            missing: Vec::new(),
+        });
+    }
+    Ok(Decision {
+        allowed: missing.is_empty(),
+        statements: in_order(allowing),
+        missing,
+    })
+}
+
+fn in_order(statements: Vec<Vec<StatementRef>>) -> Vec<StatementRef> {
+    let mut statements: Vec<StatementRef> = statements.into_iter().flatten().collect();
+    statements.sort();
+    statements.dedup();
+    statements
+}
+
+fn relation(request: &Request<'_>) -> Relation {
+    match request.principal.identity.namespace() {
+        None => Relation::User,
+        Some(namespace) if namespace == request.secret.namespace => Relation::Same,
+        Some(_) => Relation::Other,
+    }
+}
+
+/// Which policies would have to allow as well.
+fn lacking(relation: Relation, identity: Says, secret: Says) -> impl Iterator<Item = PolicyKind> {
+    let (identity, secret) = (identity == Says::Allow, secret == Says::Allow);
+    let kinds = match relation {
+        Relation::Same => [(!identity && !secret).then_some(PolicyKind::Either), None],
+        Relation::Other => [
+            (!identity).then_some(PolicyKind::Identity),
+            (!secret).then_some(PolicyKind::Secret),
+        ],
+        Relation::User => [(!secret).then_some(PolicyKind::Secret), None],
+    };
+    kinds.into_iter().flatten()
+}

@@ -1,0 +1,109 @@
+//! Who asks for what, and what is known about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::Action;
+
+/// An authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Who it is.
+    pub identity: Identity,
+    /// The groups that the API server counts the caller among.
+    pub groups: Vec<String>,
+}
+
+/// Who a caller is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Identity {
+    /// A ServiceAccount.
+    ServiceAccount {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A user, who has no namespace.
+    User(String),
+}
+
+impl Identity {
+    /// The identity behind a user name of the API server
+    /// (<https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>).
+    #[must_use]
+    pub fn of(username: &str) -> Self {
+        username
+            .strip_prefix("system:serviceaccount:")
+            .and_then(|account| account.split_once(':'))
+            .map_or_else(
+                || Self::User(username.to_owned()),
+                |(namespace, name)| Self::ServiceAccount {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                },
+            )
+    }
+
+    /// The namespace of a ServiceAccount.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::ServiceAccount { namespace, .. } => Some(namespace),
+            Self::User(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServiceAccount { namespace, name } => write!(f, "serviceaccount {namespace}/{name}"),
+            Self::User(name) => write!(f, "user {name}"),
+        }
+    }
+}
+
+/// A secret by the names that people use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretRef<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name in the store.
+    pub name: &'a str,
+}
+
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// For what.
+    pub action: Action,
+    /// Of which secret.
+    pub secret: SecretRef<'a>,
+    /// The customer's key that the secret lies under and that the action uses, with the use; always of the secret's namespace.
+    pub key: Option<(Action, &'a str)>,
+    /// What is known about the request.
+    pub facts: &'a Facts,
+}
+
+/// What is known about a request. `None` means unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// When it is made.
+    pub now: Timestamp,
+    /// Stages of the version that is asked for; empty where none is.
+    pub stages: BTreeSet<String>,
+    /// Id of the version that is asked for.
+    pub version: Option<String>,
+    /// Labels of the pod that the token is bound to.
+    pub pod_labels: Option<BTreeMap<String, String>>,
+    /// Labels of the node that the pod runs on.
+    pub node_labels: Option<BTreeMap<String, String>>,
+    /// Where it comes from.
+    pub source: Option<IpAddr>,
+}

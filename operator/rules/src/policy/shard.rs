@@ -1,0 +1,191 @@
+//! Statements that are asked together, and the question.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{
+    Authorizer, Context, Decision as Answer, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
+};
+
+use super::compile::{Compiled, label, met_word};
+use super::pattern::Pattern;
+use super::request::{Identity, Request};
+use crate::schedule::DailyWindow;
+
+/// What the statements say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Says {
+    /// None allows and none denies.
+    #[default]
+    Nothing,
+    /// At least one allows and none denies.
+    Allow,
+    /// One denies, or could not be evaluated.
+    Deny,
+}
+
+/// What is asked about: a secret, or the customer's key that it lies under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Secret,
+    Key,
+}
+
+/// A set of statements in force.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    policies: PolicySet,
+    windows: BTreeMap<String, DailyWindow>,
+    groups: BTreeMap<String, Vec<Pattern>>,
+}
+
+/// Why the statements could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request cannot be put to the policies: {0}")]
+pub struct Unanswerable(String);
+
+impl Shard {
+    /// Adds a statement; one of the same id must not be there.
+    pub(super) fn add(&mut self, statement: &Compiled) -> Result<(), String> {
+        let id = statement.policy.id().to_string();
+        self.policies
+            .add(statement.policy.clone())
+            .map_err(|error| error.to_string())?;
+        if let Some(window) = &statement.window {
+            self.windows.insert(id.clone(), window.clone());
+        }
+        if !statement.groups.is_empty() {
+            self.groups.insert(id, statement.groups.clone());
+        }
+        Ok(())
+    }
+
+    /// Removes a statement, if it is there.
+    pub(super) fn remove(&mut self, id: &str) {
+        // An error says that it is not there.
+        let _ = self.policies.remove_static(PolicyId::new(id));
+        self.windows.remove(id);
+        self.groups.remove(id);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// Puts the question. Ids of the statements that decided come with the answer.
+    pub(super) fn ask(
+        &self,
+        request: &Request<'_>,
+        action: super::Action,
+        target: Target,
+    ) -> Result<(Says, Vec<String>), Unanswerable> {
+        if self.is_empty() {
+            return Ok((Says::Nothing, Vec::new()));
+        }
+        let unanswerable = |error: &dyn std::fmt::Display| Unanswerable(error.to_string());
+        let context = Context::from_pairs(self.context(request, action, target))
+            .map_err(|error| unanswerable(&error))?;
+        // Everything that is known stands in the context: the three names are not looked at.
+        let one = entity("Strongroom", "request").map_err(|error| unanswerable(&error))?;
+        let question = cedar_policy::Request::new(one.clone(), one.clone(), one, context, None)
+            .map_err(|error| unanswerable(&error))?;
+        let response = Authorizer::new().is_authorized(&question, &self.policies, &Entities::empty());
+        let diagnostics = response.diagnostics();
+        let deciding: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
+        // INVARIANT: a statement that cannot be evaluated denies. Cedar leaves it out, which would weaken a Deny.
+        let says = match response.decision() {
+            _ if diagnostics.errors().next().is_some() => Says::Deny,
+            Answer::Allow => Says::Allow,
+            Answer::Deny if deciding.is_empty() => Says::Nothing,
+            Answer::Deny => Says::Deny,
+        };
+        Ok((says, deciding))
+    }
+
+    fn context(
+        &self,
+        request: &Request<'_>,
+        action: super::Action,
+        target: Target,
+    ) -> Vec<(String, RestrictedExpression)> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let flag = RestrictedExpression::new_bool;
+        let facts = request.facts;
+        let (account_namespace, account, user) = match &request.principal.identity {
+            Identity::ServiceAccount { namespace, name } => (namespace.as_str(), name.as_str(), ""),
+            Identity::User(name) => ("", "", name.as_str()),
+        };
+        let is_user = matches!(request.principal.identity, Identity::User(_));
+        let labels = |labels: &Option<BTreeMap<String, String>>| {
+            texts(labels.iter().flatten().map(|(key, value)| label(key, value)))
+        };
+        let source = facts.source.map_or_else(
+            || "0.0.0.0".to_owned(),
+            |address| address.to_canonical().to_string(),
+        );
+        let pairs = [
+            ("action", text(action.as_str())),
+            (
+                "kind",
+                text(match target {
+                    Target::Secret => "secret",
+                    Target::Key => "key",
+                }),
+            ),
+            ("namespace", text(request.secret.namespace)),
+            ("secret", text(request.secret.name)),
+            ("key", text(request.key.map_or("", |(_, key)| key))),
+            ("isUser", flag(is_user)),
+            ("isAccount", flag(!is_user)),
+            ("accountNamespace", text(account_namespace)),
+            ("account", text(account)),
+            ("user", text(user)),
+            ("groups", texts(request.principal.groups.iter().cloned())),
+            ("stages", texts(facts.stages.iter().cloned())),
+            ("version", text(facts.version.as_deref().unwrap_or_default())),
+            ("now", RestrictedExpression::new_long(facts.now.as_millisecond())),
+            ("podKnown", flag(facts.pod_labels.is_some())),
+            ("podLabels", labels(&facts.pod_labels)),
+            ("nodeKnown", flag(facts.node_labels.is_some())),
+            ("nodeLabels", labels(&facts.node_labels)),
+            ("sourceKnown", flag(facts.source.is_some())),
+            ("source", RestrictedExpression::new_ip(source)),
+            ("met", texts(self.met(request).into_iter())),
+        ];
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// What Cedar cannot work out itself, and holds.
+    fn met(&self, request: &Request<'_>) -> Vec<String> {
+        let windows = self.windows.iter().filter_map(|(id, window)| {
+            // Beyond the calendar no window is open.
+            window
+                .contains(request.facts.now)
+                .unwrap_or(false)
+                .then(|| met_word(id, "window"))
+        });
+        let groups = self.groups.iter().filter_map(|(id, patterns)| {
+            let mut groups = request.principal.groups.iter();
+            groups
+                .any(|group| patterns.iter().any(|pattern| pattern.matches(group)))
+                .then(|| met_word(id, "groups"))
+        });
+        windows.chain(groups).collect()
+    }
+}
+
+fn texts(texts: impl Iterator<Item = String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.map(RestrictedExpression::new_string))
+}
+
+fn entity(kind: &str, name: &str) -> Result<EntityUid, String> {
+    let kind = kind
+        .parse()
+        .map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(
+        kind,
+        cedar_policy::EntityId::new(name),
+    ))
+}

@@ -1,0 +1,69 @@
+//! What does not compile says where and why.
+
+use serde_json::{Value as Json, json};
+
+use super::policy;
+use crate::policy::{PolicyBook, Source};
+
+fn refusal(spec: Json) -> String {
+    let mut book = PolicyBook::default();
+    book.put("shop", &Source::Policy("p".to_owned()), &policy(spec))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn says_statement_field_column_and_reason() {
+    let identity = |resource: &str, action: &str| {
+        json!({"identities": {"serviceAccounts": ["app"]}, "statements": [
+            {"effect": "Allow", "actions": ["*"], "resources": ["secret/*"]},
+            {"effect": "Allow", "actions": ["*", action], "resources": [resource]}]})
+    };
+    let secret = |principal: Json, conditions: Json| {
+        json!({"secrets": ["*"], "statements": [
+            {"effect": "Deny", "actions": ["*"], "principals": [principal], "conditions": conditions}]})
+    };
+    for (spec, expected) in [
+        (
+            identity("secret/a", "secrets:GetSecretValues"),
+            "statement 2, actions[1], column 23: `secrets:GetSecretValues` is no action",
+        ),
+        (
+            identity("secret/a", "secrets:Foo*"),
+            "statement 2, actions[1], column 9: `secrets:Foo*` is no action",
+        ),
+        (
+            identity("b:thing/a", "*"),
+            "statement 2, resources[0], column 3: `b:thing/a` is no resource",
+        ),
+        (identity(":secret/a", "*"), "statement 2, resources[0], column 1:"),
+        (identity("secret/", "*"), "statement 2, resources[0], column 8:"),
+        (identity("secret", "*"), "statement 2, resources[0], column 7:"),
+        (
+            secret(json!({"serviceAccount": "a/b/c"}), json!({})),
+            "statement 1, principals[0].serviceAccount, column 4: `a/b/c` is no ServiceAccount",
+        ),
+        (
+            secret(json!({"user": "a"}), json!({"sourceRanges": ["10.0.0.0/33"]})),
+            "statement 1, conditions.sourceRanges[0], column 9: `10.0.0.0/33` is no range",
+        ),
+        (
+            secret(
+                json!({"user": "a"}),
+                json!({"window": {"start": "02:00", "end": "05:00", "timeZone": "Mars/Base"}}),
+            ),
+            "statement 1, conditions.window, column 1: the window means nothing",
+        ),
+        (
+            json!({"secrets": ["*"], "statements": [{"effect": "Deny", "actions": ["*"]}]}),
+            "statement 1, principals, column 1: it is missing",
+        ),
+        (
+            json!({"statements": []}),
+            "statement 0, spec, column 1: set exactly one",
+        ),
+    ] {
+        let refusal = refusal(spec);
+        assert!(refusal.starts_with(expected), "{refusal}");
+    }
+}

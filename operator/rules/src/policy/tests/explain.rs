@@ -1,0 +1,90 @@
+//! What is missing can be pasted, and then it is not missing any more.
+
+use strongroom_crds::{Manifest, parse_manifest};
+
+use super::{account, user};
+use crate::policy::{Action, Facts, PolicyBook, Request, SecretRef, Source, decide, explain};
+
+#[test]
+fn what_is_missing_allows_it_once_it_is_applied() {
+    let facts = Facts::default();
+    for principal in [
+        account("shop", "app"),
+        account("team-b", "batch.1"),
+        user("Jane \"J\" O'Neil: x"),
+    ] {
+        for key in [None, Some((Action::Decrypt, "payments"))] {
+            let request = Request {
+                principal: &principal,
+                action: Action::GetSecretValue,
+                secret: SecretRef {
+                    namespace: "shop",
+                    name: "Db_main/1",
+                },
+                key,
+                facts: &facts,
+            };
+            let mut book = PolicyBook::default();
+            let denied = decide(&book, &request).unwrap();
+            let explanation = explain(&request, &denied);
+            assert!(
+                explanation
+                    .text
+                    .starts_with("denied: secrets:GetSecretValue on secret `Db_main/1`"),
+                "{}",
+                explanation.text
+            );
+            let sides = if principal.identity.namespace() == Some("team-b") {
+                2
+            } else {
+                1
+            };
+            assert_eq!(explanation.yaml.len(), sides);
+            for yaml in &explanation.yaml {
+                let Ok(Manifest::SecretPolicy(policy)) = parse_manifest(yaml) else {
+                    panic!("{yaml}: {:?}", parse_manifest(yaml));
+                };
+                let namespace = policy.metadata.namespace.clone().unwrap();
+                let source = Source::Policy(policy.metadata.name.clone().unwrap());
+                book.put(&namespace, &source, &policy.spec).unwrap();
+            }
+            let allowed = decide(&book, &request).unwrap();
+            assert!(allowed.allowed, "{:?} of {:?}", allowed.missing, explanation.yaml);
+            let explanation = explain(&request, &allowed);
+            assert!(
+                explanation.text.contains("allows it") && explanation.yaml.is_empty(),
+                "{}",
+                explanation.text
+            );
+        }
+    }
+}
+
+#[test]
+fn a_deny_names_its_statement_and_offers_nothing() {
+    let facts = Facts::default();
+    let principal = account("shop", "app");
+    let mut book = PolicyBook::default();
+    let spec = super::policy(serde_json::json!({"secrets": ["db-*"], "statements": [
+        {"sid": "never", "effect": "Deny", "principals": [{"serviceAccount": "*"}], "actions": ["*"]}]}));
+    book.put("shop", &Source::Policy("lock".to_owned()), &spec)
+        .unwrap();
+    let request = Request {
+        principal: &principal,
+        action: Action::DescribeSecret,
+        secret: SecretRef {
+            namespace: "shop",
+            name: "db-main",
+        },
+        key: None,
+        facts: &facts,
+    };
+    let decision = decide(&book, &request).unwrap();
+    let explanation = explain(&request, &decision);
+    assert_eq!(
+        explanation.text,
+        "denied: secrets:DescribeSecret on secret `db-main` of namespace `shop` for serviceaccount shop/app\n\
+         statement 1 (`never`) of SecretPolicy `lock` in namespace `shop` denies it\n"
+    );
+    assert!(explanation.yaml.is_empty());
+}
