@@ -219,6 +219,7 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
                     version: None,
                     stage: None,
                     durability: Durability::Batched,
+                    detail: String::new(),
                 };
                 black_box(store.value(&get, &meta()?)?);
                 Ok(())

@@ -56,6 +56,7 @@ impl Strongroom {
                 "serve",
                 "--seal-kubernetes-secret=strongroom-root-key",
                 "--http-listen=127.0.0.1:0",
+                "--gateway-listen=127.0.0.1:0",
             ])
             .args(["--namespace", NAMESPACE, "--name", "strongroom-0"])
             .arg("--data-dir")

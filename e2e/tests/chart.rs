@@ -40,8 +40,8 @@ fn kinds(rendered: &str, kind: &str) -> usize {
 #[test]
 fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let plain = render(&[]).unwrap();
-    assert_eq!(kinds(&plain, "CustomResourceDefinition"), 2);
-    assert_eq!(plain.matches("helm.sh/resource-policy: keep").count(), 2);
+    assert_eq!(kinds(&plain, "CustomResourceDefinition"), 3);
+    assert_eq!(plain.matches("helm.sh/resource-policy: keep").count(), 3);
     assert_eq!(kinds(&plain, "PersistentVolume"), 0);
     assert_eq!(kinds(&plain, "ServiceMonitor"), 0);
     assert!(plain.contains("runAsNonRoot: true") && plain.contains("readOnlyRootFilesystem: true"));

@@ -2,10 +2,15 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use strongroom_crds::v1alpha1::{KeySource, ManagedSecretSpec, RotationScheduleSpec, Source};
+use strongroom_crds::v1alpha1::{
+    KeySource, ManagedSecretSpec, RotationScheduleSpec, SecretPolicySpec, Source as ValueSource,
+};
 use strongroom_crds::{Manifest, parse_manifest};
 use strongroom_rules::generate::{Environment, generate, outputs, random};
 use strongroom_rules::native_secret::{Origin, content};
+use strongroom_rules::policy::{
+    Action, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide,
+};
 use strongroom_rules::schedule::{Timetable, Waiting};
 use strongroom_rules::value::VALUE_BYTES;
 
@@ -32,7 +37,38 @@ pub fn run(input: &[u8]) {
                 round_trip(&manifest, object);
                 rotation_schedule(&object.spec);
             }
+            Manifest::SecretPolicy(object) => {
+                round_trip(&manifest, object);
+                secret_policy(&object.spec);
+            }
         },
+        Err(error) => assert!(!error.to_string().is_empty(), "an error says nothing"),
+    }
+}
+
+/// A policy either compiles and can be asked, or says where it does not.
+fn secret_policy(spec: &SecretPolicySpec) {
+    let mut book = PolicyBook::default();
+    let source = Source::Policy("p".to_owned());
+    match book.put("shop", &source, spec) {
+        Ok(()) => {
+            let principal = Principal {
+                identity: Identity::of("system:serviceaccount:shop:app"),
+                groups: Vec::new(),
+            };
+            let request = Request {
+                principal: &principal,
+                action: Action::GetSecretValue,
+                secret: SecretRef {
+                    namespace: "shop",
+                    name: "db",
+                },
+                key: None,
+                facts: &Facts::default(),
+            };
+            let decision = decide(&book, &request);
+            assert!(decision.is_ok(), "{decision:?}");
+        }
         Err(error) => assert!(!error.to_string().is_empty(), "an error says nothing"),
     }
 }
@@ -47,7 +83,7 @@ fn round_trip(manifest: &Manifest, object: &impl Serialize) {
 }
 
 fn managed_secret(spec: &ManagedSecretSpec) {
-    let Source::Generate(source) = &spec.source else {
+    let ValueSource::Generate(source) = &spec.source else {
         return;
     };
     // Key pairs take too long here, and nothing in a manifest reaches their making but an enum.

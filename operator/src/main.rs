@@ -8,6 +8,7 @@ mod cmd;
 mod controllers;
 #[cfg(test)]
 mod fixture;
+mod gateway;
 mod lease;
 mod policies;
 mod seal;

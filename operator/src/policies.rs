@@ -19,6 +19,7 @@ pub(crate) struct Policies {
 struct Inner {
     book: RwLock<PolicyBook>,
     outcomes: Mutex<HashMap<(String, String), Outcome>>,
+    asks_labels: AtomicBool,
     policies_listed: AtomicBool,
     readers_listed: AtomicBool,
 }
@@ -59,7 +60,8 @@ pub(crate) enum AskError {
 impl Policies {
     fn change<T>(&self, change: impl FnOnce(&mut PolicyBook) -> T) -> T {
         // A panic inside would leave a shard half changed; there is none, since this crate and the rules have no panicking calls.
-        change(&mut self.inner.book.write().unwrap_or_else(PoisonError::into_inner))
+        let mut book = self.inner.book.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut book)
     }
 
     fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), Outcome>) -> T) -> T {
@@ -77,29 +79,35 @@ impl Policies {
     ) {
         let source = Source::Policy(name.to_owned());
         let known = self.outcome(namespace, name).filter(|known| !known.denies);
-        let outcome = self.change(|book| match book.put(namespace, &source, spec) {
-            Ok(()) => Outcome {
-                in_force: Some(seen.generation),
-                seen,
-                error: None,
-                denies: false,
-            },
-            Err(error) => {
-                let in_force = known.and_then(|known| known.in_force);
-                // Something was in force that this process never saw: a Deny of it must not be lost.
-                let denies = in_force.is_none() && before.is_some();
-                if denies && book.deny(namespace, &source, spec).is_err() {
-                    tracing::error!(
-                        namespace,
-                        name,
-                        "a policy without attachment was in force; nothing of it is"
-                    );
-                }
-                Outcome {
+        let outcome = self.change(|book| {
+            let put = book.put(namespace, &source, spec);
+            self.inner
+                .asks_labels
+                .store(book.asks_labels(), Ordering::Release);
+            match put {
+                Ok(()) => Outcome {
+                    in_force: Some(seen.generation),
                     seen,
-                    in_force,
-                    error: Some(error),
-                    denies,
+                    error: None,
+                    denies: false,
+                },
+                Err(error) => {
+                    let in_force = known.and_then(|known| known.in_force);
+                    // Something was in force that this process never saw: a Deny of it must not be lost.
+                    let denies = in_force.is_none() && before.is_some();
+                    if denies && book.deny(namespace, &source, spec).is_err() {
+                        tracing::error!(
+                            namespace,
+                            name,
+                            "a policy without attachment was in force; nothing of it is"
+                        );
+                    }
+                    Outcome {
+                        seen,
+                        in_force,
+                        error: Some(error),
+                        denies,
+                    }
                 }
             }
         });
@@ -158,6 +166,11 @@ impl Policies {
             }
         });
         self.inner.readers_listed.store(true, Ordering::Release);
+    }
+
+    /// Whether any statement asks for labels of a pod or a node.
+    pub(crate) fn asks_labels(&self) -> bool {
+        self.inner.asks_labels.load(Ordering::Acquire)
     }
 
     /// What became of a SecretPolicy.

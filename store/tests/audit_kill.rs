@@ -47,6 +47,7 @@ fn child() {
             } else {
                 Durability::Batched
             },
+            detail: String::new(),
         };
         store.value(&get, &meta).unwrap();
         writeln!(out, "read {}", meta.request).unwrap();

@@ -153,6 +153,7 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
         version: Some(version(&marked("v1"))),
         stage: None,
         durability: Durability::Durable,
+        detail: String::new(),
     };
     let read = f.store.value(&get, &meta()).unwrap();
     printed += &format!("{:?} {:?}", read.value, read.value.keys().values());

@@ -122,6 +122,7 @@ fn no_value_stays_behind() {
         version: None,
         stage: None,
         durability: Durability::Batched,
+        detail: String::new(),
     };
     for _ in 0..3 {
         assert_eq!(f.store.value(&read, &meta()).unwrap().value.keys().len(), 1);

@@ -180,6 +180,7 @@ impl Victim {
                 version: Some(version.clone()),
                 stage: None,
                 durability: Durability::Batched,
+                detail: String::new(),
             };
             match store.value(&get, &meta()) {
                 Ok(read) => assert_eq!(text(&read), *right, "{what}: version {version} of {secret}"),

@@ -1,4 +1,5 @@
 //! Kind SecretPolicy: who may do what with which secrets.
+#![expect(clippy::duplicated_attributes, reason = "print columns repeat their type")]
 #![expect(
     unreachable_pub,
     reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"

@@ -108,6 +108,10 @@ fn reason(entry: &Entry) -> Option<Reason> {
         // Keys have no objects yet, a namespace that is seen is no news, and the rest is about the store as a whole.
         Action::GetSecretValue
         | Action::DescribeSecret
+        | Action::ListSecrets
+        | Action::ListSecretVersionIds
+        | Action::ExplainAccess
+        | Action::Authenticate
         | Action::CreateKey
         | Action::EnableKey
         | Action::DisableKey

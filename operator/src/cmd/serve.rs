@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use strongroom_process::{LogFormat, init_logging};
+use strongroom_store::audit::Durability;
 
 use super::CommandError;
 use super::data_dir::DataDir;
 use crate::bootstrap::Accept;
+use crate::gateway;
 use crate::seal::{SealArgs, SealSourceError};
 use crate::serve::{self, Settings};
 
@@ -17,6 +19,15 @@ enum AnchorMode {
     Batched,
     /// Before a commit is acknowledged
     Strict,
+}
+
+/// When the record of a read is on the medium
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum AuditReads {
+    /// Within 50 ms
+    Batched,
+    /// Before the value leaves
+    Durable,
 }
 
 /// How log lines look
@@ -56,6 +67,35 @@ pub(super) struct Arguments {
     /// Address of health and metrics
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     http_listen: SocketAddr,
+    /// Address of the API
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    gateway_listen: SocketAddr,
+    /// Service in the process's own namespace that the API is called by; its names and addresses go into the certificate
+    #[arg(long, value_name = "NAME")]
+    gateway_service: Option<String>,
+    /// More DNS names and addresses for the certificate, separated by commas
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "localhost,127.0.0.1"
+    )]
+    gateway_names: Vec<String>,
+    /// A certificate chain in place of one of our own authority, read again when it changes
+    #[arg(long, value_name = "PATH", requires = "tls_key_file")]
+    tls_cert_file: Option<std::path::PathBuf>,
+    /// The private key of that certificate
+    #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
+    tls_key_file: Option<std::path::PathBuf>,
+    /// Audience that tokens of the API must be made for
+    #[arg(long, value_name = "NAME", default_value = "strongroom.dev")]
+    token_audience: String,
+    /// Reads a second of one principal and of all on one namespace; 0 is without bound
+    #[arg(long, value_name = "COUNT", default_value_t = 450)]
+    read_rate: u32,
+    /// When the record of a read is on the medium
+    #[arg(long, value_enum, default_value = "batched")]
+    audit_reads: AuditReads,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -95,6 +135,23 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         concurrency: arguments.concurrency,
         native_namespaces: arguments.native_secret_namespaces,
         http_listen: arguments.http_listen,
+        gateway: gateway::Settings {
+            listen: arguments.gateway_listen,
+            names: arguments.gateway_names,
+            certificate: arguments
+                .tls_cert_file
+                .zip(arguments.tls_key_file)
+                .map(|(chain, key)| gateway::Certificate { chain, key }),
+            audience: arguments.token_audience,
+            rates: gateway::Rates {
+                reads: arguments.read_rate,
+            },
+            durability: match arguments.audit_reads {
+                AuditReads::Batched => Durability::Batched,
+                AuditReads::Durable => Durability::Durable,
+            },
+        },
+        service: arguments.gateway_service,
     };
     Ok(serve::run(settings).await?)
 }

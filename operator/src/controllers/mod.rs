@@ -4,6 +4,7 @@
 //! are no finalizers and no owner references: a deletion is noticed as an absence (`absence`).
 
 mod absence;
+mod ca_bundle;
 mod cluster;
 mod kept;
 mod managed_secret;
@@ -19,7 +20,7 @@ mod watches;
 mod written;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSche
 use tokio::sync::watch;
 
 use self::absence::Absences;
+use self::ca_bundle::Bundles;
 use self::cluster::Cluster;
 use self::kept::Kept;
 use self::managed_secret::Failure;
@@ -71,6 +73,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) written: Written<ManagedSecretStatus>,
     pub(crate) absences: Absences,
     pub(crate) policies: Policies,
+    pub(crate) bundles: Bundles,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -106,6 +109,7 @@ impl<S> Ctx<S> {
             written: Written::default(),
             absences: Absences::default(),
             policies,
+            bundles: Bundles::default(),
         }
     }
 }
@@ -139,6 +143,7 @@ pub(crate) async fn run<S: SecretStore>(
     store: S,
     metrics: Arc<Metrics>,
     policies: Policies,
+    bundle: watch::Receiver<String>,
     options: Options,
     stop: watch::Receiver<bool>,
 ) {
@@ -245,12 +250,14 @@ pub(crate) async fn run<S: SecretStore>(
             absence::run(Arc::clone(&ctx)).await;
         }
     };
+    let bundles = ca_bundle::run(Arc::clone(&ctx), bundle);
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {
         _ = futures::future::join3(managed_secret_runs, schedule_runs, policy_runs) => {}
         () = side_watches => {}
         () = absences => {}
         () = sweep => {}
+        () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
     }
 }

@@ -41,6 +41,7 @@ fn start(api: &Api) -> Running {
         store,
         metrics,
         crate::policies::Policies::default(),
+        watch::channel(String::new()).1,
         options,
         stopped,
     ));

@@ -124,6 +124,7 @@ pub(super) fn secret_policies<S: SecretStore>(
 /// The statements of a policy take effect.
 pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    ctx.bundles.want(&namespace);
     let seen = Seen {
         uid: kept.uid().unwrap_or_default(),
         generation: kept.meta().generation.unwrap_or_default(),
@@ -157,6 +158,9 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
     seen_readers(ctx, object, gone);
+    if !gone {
+        ctx.bundles.want(&namespace);
+    }
     if gone {
         ctx.backoff.forget(&uid);
         ctx.cluster.unsettle(&uid);
@@ -284,6 +288,19 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     .for_each(|event| {
         if matches!(event, Event::Delete(_) | Event::InitDone) {
             ctx.absences.suspect();
+        }
+        match &event {
+            Event::Delete(namespace) => ctx.bundles.lost(&namespace.name_any()),
+            Event::Apply(namespace) | Event::InitApply(namespace) => {
+                if namespace
+                    .labels()
+                    .get(super::ca_bundle::LABEL)
+                    .is_some_and(|value| value == "true")
+                {
+                    ctx.bundles.want(&namespace.name_any());
+                }
+            }
+            Event::Init | Event::InitDone => {}
         }
         for name in ctx.cluster.namespace_event(event) {
             touch_namespace(&ctx, &triggers, &name);

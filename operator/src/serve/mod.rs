@@ -5,6 +5,7 @@
 //! Must not decide anything about a secret.
 
 mod metrics;
+mod place;
 mod upkeep;
 
 use std::net::SocketAddr;
@@ -16,12 +17,14 @@ use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
 use strongroom_store::time::Timestamp;
+use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
 use crate::audit::{self, EventSink};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::controllers;
+use crate::gateway::{self, GatewayError};
 use crate::lease::{Lease, LeaseError};
 use crate::policies::Policies;
 use crate::seal::SealSource;
@@ -49,6 +52,10 @@ pub(crate) struct Settings {
     pub(crate) native_namespaces: Vec<String>,
     /// The health and metrics port.
     pub(crate) http_listen: SocketAddr,
+    /// The API.
+    pub(crate) gateway: gateway::Settings,
+    /// The Service that it is called by, in the process's own namespace.
+    pub(crate) service: Option<String>,
 }
 
 /// The process ended other than by being asked.
@@ -75,6 +82,9 @@ pub(crate) enum ServeError {
     /// The admin socket.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The API.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
 }
 
 /// The wall clock of the process: the one place that reads it for the store.
@@ -212,17 +222,35 @@ impl Parts {
         };
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
+        let policies = Policies::default();
+        let (bundle_sender, bundle) = watch::channel(String::new());
+        let mut gateway_settings = self.settings.gateway;
+        let own = place::own_namespace(&self.client, &self.namespace).await?;
+        if let Some(service) = &self.settings.service {
+            gateway_settings
+                .names
+                .extend(place::names(&self.client, &self.namespace, service).await);
+        }
+        let mut gateway = tokio::spawn(gateway::run(
+            gateway_settings,
+            self.client.clone(),
+            store.clone(),
+            policies.clone(),
+            (self.namespace.clone(), own),
+            bundle_sender,
+            shutdown.clone(),
+        ));
         let options = controllers::Options {
             own_namespace: self.namespace,
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
         };
-        let policies = Policies::default();
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),
             store.clone(),
             self.controller_metrics,
             policies,
+            bundle,
             options,
             shutdown.subscribe(),
         ));
@@ -241,6 +269,7 @@ impl Parts {
         let anchor = tokio::spawn(self.anchor.follow(store.clone(), anchored, after.subscribe()));
 
         let mut controllers = controllers;
+        let mut ended = Ok(());
         tokio::select! {
             () = shutdown.wait() => {
                 // What is under way is finished within this time, or the next start does it.
@@ -249,14 +278,28 @@ impl Parts {
                     controllers.abort();
                 }
             }
-            ended = &mut controllers => {
-                if let Err(error) = ended {
+            served = &mut gateway => {
+                match served {
+                    Ok(served) => ended = served.map_err(ServeError::from),
+                    Err(error) => tracing::error!(%error, "the API broke; ending"),
+                }
+                controllers.abort();
+            }
+            broke = &mut controllers => {
+                if let Err(error) = broke {
                     tracing::error!(%error, "the controllers broke; ending");
                 }
             }
         }
         shutdown.begin();
         after.begin();
+        if !gateway.is_finished()
+            && tokio::time::timeout(Duration::from_secs(6), &mut gateway)
+                .await
+                .is_err()
+        {
+            tracing::warn!("the API did not finish in time");
+        }
         for task in [events, anchor, admin, upkeep] {
             if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
                 tracing::warn!("a part did not finish in time");
@@ -266,6 +309,6 @@ impl Parts {
         // The writer thread finishes what is queued.
         let _ = tokio::task::spawn_blocking(move || closing.close()).await;
         tracing::info!("the store is closed");
-        Ok(())
+        ended
     }
 }

@@ -108,6 +108,14 @@ actions! {
     GetSecretValue = 9
     /// Metadata were read.
     DescribeSecret = 10
+    /// Secrets were listed.
+    ListSecrets = 11
+    /// Versions were listed.
+    ListSecretVersionIds = 12
+    /// A decision was explained.
+    ExplainAccess = 13
+    /// A caller could not prove who it is.
+    Authenticate = 14
     /// An encryption key was made.
     CreateKey = 20
     /// An encryption key works again.

@@ -28,7 +28,7 @@ pub use check::{CheckReport, check};
 pub use commands::*;
 pub use error::{Refusal, Retry, StoreError};
 pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
-pub use read::GetValue;
+pub use read::{GetValue, Note};
 pub use types::*;
 
 use crate::audit::{ReadChain, ReadHead};

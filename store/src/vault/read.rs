@@ -16,6 +16,44 @@ use crate::format::{Head, SecretState};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
 
+/// What is put on record of a request that the store itself does not see: one that was denied before it came here, or one about metadata.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// What was asked for.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: audit::Outcome,
+    /// In which namespace.
+    pub namespace: Option<NamespaceName>,
+    /// On which secret, by name.
+    pub secret: Option<SecretName>,
+    /// On which secret, by id.
+    pub secret_id: Option<SecretId>,
+    /// Which version.
+    pub version: Option<VersionId>,
+    /// Which stage.
+    pub stage: Option<Stage>,
+    /// Facts about the request, at most 256 bytes; never about a value.
+    pub detail: String,
+}
+
+impl Note {
+    /// A note about nothing in particular yet, of something that was done.
+    #[must_use]
+    pub const fn new(action: Action) -> Self {
+        Self {
+            action,
+            outcome: audit::Outcome::Done,
+            namespace: None,
+            secret: None,
+            secret_id: None,
+            version: None,
+            stage: None,
+            detail: String::new(),
+        }
+    }
+}
+
 /// Asks for one value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GetValue {
@@ -27,6 +65,8 @@ pub struct GetValue {
     pub stage: Option<Stage>,
     /// When its record must be on the medium.
     pub durability: Durability,
+    /// Facts about the request for its record, at most 256 bytes.
+    pub detail: String,
 }
 
 impl Store {
@@ -49,17 +89,50 @@ impl Store {
                         entry.version = Some(read.version.id.clone());
                         entry.stage.clone_from(&get.stage);
                         entry.key = head.customer_key.then_some(head.key);
+                        entry.detail.clone_from(&get.detail);
                     })
                     .entry(meta);
                 self.shared.reads.append(&entry, get.durability)?;
                 Ok(read)
             }
             Err(error) => {
-                let entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
+                let mut entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
+                entry.detail.clone_from(&get.detail);
                 self.shared.reads.append(&entry, get.durability)?;
                 Err(error)
             }
         })
+    }
+
+    /// Puts a request on record, in the read chain. The answer to it must wait for this.
+    ///
+    /// # Errors
+    /// [`StoreError::Audit`] where the record cannot be written: then nothing may be answered but that.
+    pub fn note(&self, note: Note, meta: &Meta, durability: Durability) -> Result<(), StoreError> {
+        let mut entry = Entry::new(meta.now, meta.actor.clone(), note.action);
+        entry.outcome = note.outcome;
+        entry.namespace = note.namespace;
+        entry.secret = note.secret;
+        entry.secret_id = note.secret_id;
+        entry.version = note.version;
+        entry.stage = note.stage;
+        entry.request = Some(meta.request);
+        entry.detail = note.detail;
+        self.shared.reads.append(&entry, durability)?;
+        Ok(())
+    }
+
+    /// Records of the read chain on `medium` after a number, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// [`audit::ReadLogError`] names a record that does not open or does not follow.
+    pub fn reads_after(
+        &self,
+        medium: &dyn audit::Medium,
+        sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, audit::Logged)>, audit::ReadLogError> {
+        audit::reads_after(medium, &self.shared.keyring, sequence, limit)
     }
 
     /// Everything about a secret but its values.

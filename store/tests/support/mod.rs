@@ -231,6 +231,7 @@ pub fn get(
         version: version.map(|id| id.parse().unwrap()),
         stage,
         durability: Durability::Batched,
+        detail: String::new(),
     };
     store.value(&get, &meta()).map(|read| text(&read))
 }

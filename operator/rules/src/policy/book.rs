@@ -35,6 +35,8 @@ struct Namespace {
 struct InForce {
     attachment: Attachment,
     sids: Vec<Option<String>>,
+    /// Whether a statement asks for labels of a pod or a node.
+    asks_labels: bool,
 }
 
 /// Statements by the names that they are attached to. Whoever asks looks at two shards, however many statements there are.
@@ -142,6 +144,11 @@ impl Namespace {
             statements.iter().try_for_each(|statement| shard.add(statement))
         })?;
         let in_force = InForce {
+            asks_labels: spec
+                .statements
+                .iter()
+                .filter_map(|statement| statement.conditions.as_ref())
+                .any(|conditions| conditions.pod_labels.is_some() || conditions.node_labels.is_some()),
             attachment,
             sids: spec
                 .statements
@@ -241,6 +248,15 @@ impl PolicyBook {
             .get(namespace)
             .map(|book| book.sources.keys().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// Whether any statement asks for labels of a pod or a node: where none does, nobody has to look them up.
+    #[must_use]
+    pub fn asks_labels(&self) -> bool {
+        self.namespaces
+            .values()
+            .flat_map(|book| book.sources.values())
+            .any(|in_force| in_force.asks_labels)
     }
 
     /// Number of statements in force.

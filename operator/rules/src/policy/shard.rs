@@ -159,19 +159,22 @@ impl Shard {
 
     /// What Cedar cannot work out itself, and holds.
     fn met(&self, request: &Request<'_>) -> Vec<String> {
-        let windows = self.windows.iter().filter_map(|(id, window)| {
-            // Beyond the calendar no window is open.
-            window
-                .contains(request.facts.now)
-                .unwrap_or(false)
-                .then(|| met_word(id, "window"))
-        });
-        let groups = self.groups.iter().filter_map(|(id, patterns)| {
+        // Beyond the calendar no window is open.
+        let open = |window: &DailyWindow| window.contains(request.facts.now).unwrap_or(false);
+        let windows = self
+            .windows
+            .iter()
+            .filter(|(_, window)| open(window))
+            .map(|(id, _)| met_word(id, "window"));
+        let member = |patterns: &[Pattern]| {
             let mut groups = request.principal.groups.iter();
-            groups
-                .any(|group| patterns.iter().any(|pattern| pattern.matches(group)))
-                .then(|| met_word(id, "groups"))
-        });
+            groups.any(|group| patterns.iter().any(|pattern| pattern.matches(group)))
+        };
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(_, patterns)| member(patterns))
+            .map(|(id, _)| met_word(id, "groups"));
         windows.chain(groups).collect()
     }
 }

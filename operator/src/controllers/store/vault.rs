@@ -175,6 +175,7 @@ impl SecretStore for Store {
                 version,
                 stage: None,
                 durability: Durability::Batched,
+                detail: String::new(),
             };
             Ok(store.value(&get, &meta)?.value)
         })

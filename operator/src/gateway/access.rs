@@ -1,0 +1,166 @@
+//! May the caller? One place where every request is decided and put on record.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use strongroom_rules::policy::{
+    Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, explain,
+};
+use strongroom_store::audit::{self, Actor, Durability, Outcome};
+use strongroom_store::id::RequestId;
+use strongroom_store::vault::{Meta, Note, SecretView, Store};
+
+use super::authenticate::Caller;
+use super::problem::{Code, Problem};
+use crate::policies::{AskError, Policies};
+
+/// One request of one caller.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    pub(super) caller: Caller,
+    pub(super) source: IpAddr,
+    pub(super) request: RequestId,
+    pub(super) now: Timestamp,
+    pub(super) pod_labels: Option<std::collections::BTreeMap<String, String>>,
+    pub(super) node_labels: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Asking {
+    /// Who asks, for the store and its record.
+    pub(super) fn meta(&self) -> Meta {
+        Meta {
+            actor: Actor::Principal(self.caller.name()),
+            request: self.request,
+            now: strongroom_store::time::Timestamp::from_millis(self.now.as_millisecond()),
+        }
+    }
+
+    /// What is known about the request.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            now: self.now,
+            pod_labels: self.pod_labels.clone(),
+            node_labels: self.node_labels.clone(),
+            source: Some(self.source),
+            ..Facts::default()
+        }
+    }
+
+    /// Where it comes from and what allowed or denied it, for the record.
+    pub(super) fn detail(&self, statements: &[StatementRef]) -> String {
+        let mut detail = format!("from {}", self.source);
+        if self.caller.offline {
+            detail.push_str(", offline");
+        }
+        for statement in statements {
+            detail.push_str(", by ");
+            detail.push_str(&statement.to_string());
+        }
+        detail
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) action: Action,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    /// The secret, where there is one.
+    pub(super) secret: Option<&'a SecretView>,
+    pub(super) facts: &'a Facts,
+}
+
+/// Decides, and puts a denial on record. The answer of an allowed request is recorded by whoever gives it.
+pub(super) fn authorise<'a>(
+    policies: &Policies,
+    store: &Store,
+    durability: Durability,
+    asking: &Asking,
+    wanted: &Wanted<'a>,
+) -> Result<(Decision, &'a SecretView), Problem> {
+    let decision = decide(policies, asking, wanted.action, wanted)?;
+    let problem = match wanted.secret {
+        Some(secret) if decision.allowed => return Ok((decision, secret)),
+        Some(_) if may_know(policies, asking, wanted)? => denied(asking, wanted, &decision),
+        Some(_) | None => Problem::no_secret(wanted.namespace, wanted.name),
+    };
+    let code = match wanted.secret {
+        // The caller is not told, the record is.
+        Some(_) => Code::PolicyDenied,
+        None => problem.code(),
+    };
+    let note = Note {
+        outcome: Outcome::Refused(code.as_str().to_owned()),
+        namespace: wanted.namespace.parse().ok(),
+        secret: wanted.name.parse().ok(),
+        secret_id: wanted.secret.map(|secret| secret.id),
+        detail: asking.detail(&decision.statements),
+        ..Note::new(recorded(wanted.action))
+    };
+    store.note(note, &asking.meta(), durability)?;
+    Err(problem)
+}
+
+/// Decides alone.
+pub(super) fn decide(
+    policies: &Policies,
+    asking: &Asking,
+    action: Action,
+    wanted: &Wanted<'_>,
+) -> Result<Decision, Problem> {
+    let request = request(asking, action, wanted);
+    policies.decide(&request).map_err(|error| match error {
+        AskError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
+        AskError::Unanswerable(_) => Problem::new(Code::PolicyDenied, error.to_string()),
+    })
+}
+
+fn request<'a>(asking: &'a Asking, action: Action, wanted: &Wanted<'a>) -> Request<'a> {
+    Request {
+        principal: &asking.caller.principal,
+        action,
+        secret: SecretRef {
+            namespace: wanted.namespace,
+            name: wanted.name,
+        },
+        // No secret lies under a customer's key yet.
+        key: None,
+        facts: wanted.facts,
+    }
+}
+
+/// Whether the caller may know that the secret exists.
+pub(super) fn may_know(policies: &Policies, asking: &Asking, wanted: &Wanted<'_>) -> Result<bool, Problem> {
+    Ok(decide(policies, asking, Action::DescribeSecret, wanted)?.allowed)
+}
+
+/// The decision in words.
+pub(super) fn explained(asking: &Asking, wanted: &Wanted<'_>, decision: &Decision) -> Explanation {
+    explain(&request(asking, wanted.action, wanted), decision)
+}
+
+fn denied(asking: &Asking, wanted: &Wanted<'_>, decision: &Decision) -> Problem {
+    let explanation = explained(asking, wanted, decision);
+    let detail = explanation.text.trim_end().replace('\n', "; ");
+    Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml)
+}
+
+/// The action of the record.
+pub(super) fn recorded(action: Action) -> audit::Action {
+    match action {
+        Action::CreateSecret => audit::Action::CreateSecret,
+        Action::ListSecrets => audit::Action::ListSecrets,
+        Action::UpdateSecret | Action::UpdateSecretRotationPolicy | Action::SetSecretPolicy => {
+            audit::Action::UpdateSecret
+        }
+        Action::PutSecretValue => audit::Action::PutSecretValue,
+        Action::UpdateSecretVersionStage => audit::Action::UpdateSecretVersionStage,
+        Action::DeleteSecret => audit::Action::DeleteSecret,
+        Action::RestoreSecret => audit::Action::RestoreSecret,
+        Action::ListSecretVersionIds => audit::Action::ListSecretVersionIds,
+        Action::RotateSecret => audit::Action::RotateSecret,
+        Action::DescribeSecret | Action::GetSecretPolicy => audit::Action::DescribeSecret,
+        Action::GetSecretValue | Action::Decrypt | Action::GenerateDataKey => audit::Action::GetSecretValue,
+    }
+}

@@ -1,0 +1,277 @@
+//! Who asks: tokens of the API server, made for our audience, checked by TokenReview
+//! (<https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>).
+//!
+//! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. While the API server is away, a token that it
+//! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use sha2::{Digest, Sha256};
+use strongroom_rules::policy::{Identity, Principal};
+
+use super::problem::{Code, Problem};
+
+/// How long an answer of the API server counts.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long an accepted token stays so while the API server is away.
+const GRACE: Duration = Duration::from_secs(15 * 60);
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES: usize = 16 * 1024;
+/// Answers that are remembered at the same time.
+const REMEMBERED: usize = 65_536;
+
+/// An authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    /// The pod that the token is bound to: name and UID.
+    pub(super) pod: Option<(String, String)>,
+    /// The node that the pod runs on.
+    pub(super) node: Option<String>,
+    /// The API server was away, and the token was accepted before.
+    pub(super) offline: bool,
+}
+
+impl Caller {
+    /// The caller in a record.
+    pub(super) fn name(&self) -> String {
+        let mut name = self.principal.identity.to_string();
+        if let Some((pod, _)) = &self.pod {
+            name.push_str(" pod ");
+            name.push_str(pod);
+        }
+        if let Some(node) = &self.node {
+            name.push_str(" node ");
+            name.push_str(node);
+        }
+        name
+    }
+}
+
+/// Checks tokens.
+pub(super) struct Authenticator {
+    client: Client,
+    audience: String,
+    answers: Mutex<HashMap<[u8; 32], Answer>>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    at: Instant,
+    /// None: refused.
+    caller: Option<Caller>,
+    /// When the token ends, in seconds since the Unix epoch.
+    ends: Option<i64>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    pub(super) fn new(client: Client, audience: String) -> Self {
+        Self {
+            client,
+            audience,
+            answers: Mutex::default(),
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<[u8; 32], Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The caller of a token.
+    pub(super) async fn caller(&self, token: &str) -> Result<Caller, Problem> {
+        if token.is_empty() || token.len() > TOKEN_BYTES {
+            return Err(unknown());
+        }
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.answers().get(&hash).cloned();
+        if let Some(answer) = &known
+            && answer.at.elapsed() < FRESH
+        {
+            return answer.caller.clone().ok_or_else(unknown);
+        }
+        match self.review(token).await {
+            Ok(caller) => {
+                let answer = Answer {
+                    at: Instant::now(),
+                    caller: caller.clone(),
+                    ends: end_of(token),
+                };
+                self.remember(hash, answer);
+                caller.ok_or_else(unknown)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a token cannot be checked");
+                known
+                    .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
+                    .and_then(|answer| answer.caller)
+                    .map(|caller| Caller {
+                        offline: true,
+                        ..caller
+                    })
+                    .ok_or_else(|| {
+                        Problem::new(
+                            Code::AuthenticationUnavailable,
+                            "the API server does not answer, so the token cannot be checked; try again",
+                        )
+                        .retry_after(2)
+                    })
+            }
+        }
+    }
+
+    async fn review(&self, token: &str) -> Result<Option<Caller>, kube::Error> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                audiences: Some(vec![self.audience.clone()]),
+                token: Some(token.to_owned()),
+            },
+            ..TokenReview::default()
+        };
+        let answer = Api::<TokenReview>::all(self.client.clone())
+            .create(&PostParams::default(), &review)
+            .await?;
+        Ok(answer.status.and_then(|status| accepted(status, &self.audience)))
+    }
+
+    fn remember(&self, hash: [u8; 32], answer: Answer) {
+        let mut answers = self.answers();
+        if answers.len() >= REMEMBERED {
+            // Refusals go first: anybody can make as many of them as he likes.
+            answers.retain(|_, answer| answer.caller.is_some() && answer.at.elapsed() < GRACE);
+            if answers.len() >= REMEMBERED {
+                answers.clear();
+            }
+        }
+        answers.insert(hash, answer);
+    }
+
+    /// Forgets what does not count any more.
+    pub(super) fn forget(&self) {
+        self.answers().retain(|_, answer| {
+            let counts = if answer.caller.is_some() { GRACE } else { FRESH };
+            answer.at.elapsed() < counts
+        });
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::new(
+        Code::Unauthenticated,
+        "send `Authorization: Bearer <token>` with a valid token of this cluster that is made for the audience `strongroom.dev`, such as a projected ServiceAccount token",
+    )
+}
+
+fn in_grace(answer: &Answer, now: i64) -> bool {
+    answer.caller.is_some() && answer.at.elapsed() < GRACE && answer.ends.is_none_or(|ends| now < ends)
+}
+
+/// The caller that the API server names, if it accepts the token for our audience.
+fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
+    let for_us = status.audiences.iter().flatten().any(|name| name == audience);
+    if status.authenticated != Some(true) || !for_us {
+        return None;
+    }
+    let user = status.user?;
+    let username = user.username.filter(|name| !name.is_empty())?;
+    // A token that was made by another one is of the pod, node and so on that stand in its claims.
+    let extra = user.extra.unwrap_or_default();
+    let one = |key: &str| {
+        extra
+            .get(&format!("authentication.kubernetes.io/{key}"))
+            .and_then(|values| values.first())
+            .cloned()
+    };
+    Some(Caller {
+        principal: Principal {
+            identity: Identity::of(&username),
+            groups: user.groups.unwrap_or_default(),
+        },
+        pod: one("pod-name").zip(one("pod-uid")),
+        node: one("node-name"),
+        offline: false,
+    })
+}
+
+/// The end of a token (`exp` of RFC 7519 section 4.1.4) that the API server has accepted: its signature is not ours to check.
+fn end_of(token: &str) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let claims = token.split('.').nth(1)?;
+    let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
+    serde_json::from_slice::<Claims>(&claims)
+        .ok()
+        .map(|claims| claims.exp)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(value: serde_json::Value) -> TokenReviewStatus {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_accepted_for_our_audience_is_a_caller() {
+        let user = json!({"username": "system:serviceaccount:shop:app", "groups": ["g"], "extra": {
+            "authentication.kubernetes.io/pod-name": ["app-1"], "authentication.kubernetes.io/pod-uid": ["u-1"],
+            "authentication.kubernetes.io/node-name": ["n-1"]}});
+        let good = json!({"authenticated": true, "audiences": ["strongroom.dev"], "user": user});
+        let caller = accepted(status(good.clone()), "strongroom.dev").unwrap();
+        assert_eq!(caller.name(), "serviceaccount shop/app pod app-1 node n-1");
+        assert_eq!(caller.principal.groups, ["g"]);
+        for (key, value) in [
+            ("authenticated", json!(false)),
+            ("audiences", json!(["https://kubernetes.default.svc"])),
+            ("audiences", json!(null)),
+            ("user", json!(null)),
+            ("user", json!({"username": ""})),
+        ] {
+            let mut bad = good.clone();
+            bad[key] = value;
+            assert_eq!(accepted(status(bad.clone()), "strongroom.dev"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn grace_ends_with_the_token() {
+        let payload = data_encoding::BASE64URL_NOPAD.encode(br#"{"exp":1000,"iss":"x"}"#);
+        let ends = end_of(&format!("h.{payload}.s"));
+        assert_eq!(ends, Some(1000));
+        assert_eq!(end_of("opaque"), None);
+        assert_eq!(end_of("a.!.c"), None);
+        let caller = accepted(
+            status(json!({"authenticated": true, "audiences": ["a"], "user": {"username": "jane"}})),
+            "a",
+        );
+        let answer = Answer {
+            at: Instant::now(),
+            caller,
+            ends,
+        };
+        assert!(in_grace(&answer, 999));
+        assert!(!in_grace(&answer, 1000));
+        let refused = Answer {
+            caller: None,
+            ..answer
+        };
+        assert!(!in_grace(&refused, 0));
+    }
+}

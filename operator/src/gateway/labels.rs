@@ -1,0 +1,97 @@
+//! Labels of pods and nodes, looked up only where a statement asks for them. What cannot be looked up is unknown, and that is decided with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{Api, Client};
+
+use super::authenticate::Caller;
+
+/// How long an answer of the API server counts.
+const FRESH: Duration = Duration::from_secs(10);
+/// Pods and nodes that are remembered at the same time.
+const REMEMBERED: usize = 65_536;
+
+/// Labels of one object; `None` where they are not known.
+pub(super) type Labels = Option<BTreeMap<String, String>>;
+
+/// Labels by object.
+pub(super) struct LabelBook {
+    client: Client,
+    seen: Mutex<HashMap<String, (Instant, Labels)>>,
+}
+
+impl std::fmt::Debug for LabelBook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LabelBook").finish_non_exhaustive()
+    }
+}
+
+impl LabelBook {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Labels of the caller's pod and of the node that it runs on.
+    pub(super) async fn of(&self, caller: &Caller) -> (Labels, Labels) {
+        let pod = match (&caller.pod, caller.principal.identity.namespace()) {
+            (Some((name, uid)), Some(namespace)) => {
+                let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+                let look = async {
+                    let pod = api.get_metadata_opt(name).await?;
+                    // Another pod of the same name is another pod.
+                    Ok(pod
+                        .filter(|pod| pod.metadata.uid.as_ref() == Some(uid))
+                        .map(|pod| pod.metadata))
+                };
+                self.look(format!("pod {uid}"), look).await
+            }
+            _ => None,
+        };
+        let node = match &caller.node {
+            Some(name) => {
+                let api: Api<Node> = Api::all(self.client.clone());
+                let look = async { Ok(api.get_metadata_opt(name).await?.map(|node| node.metadata)) };
+                self.look(format!("node {name}"), look).await
+            }
+            None => None,
+        };
+        (pod, node)
+    }
+
+    async fn look(
+        &self,
+        key: String,
+        look: impl Future<Output = Result<Option<kube::core::ObjectMeta>, kube::Error>>,
+    ) -> Labels {
+        let known = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        if let Some((at, labels)) = known
+            && at.elapsed() < FRESH
+        {
+            return labels;
+        }
+        let labels = match look.await {
+            Ok(meta) => meta.map(|meta| meta.labels.unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(key, %error, "labels cannot be looked up; they count as unknown");
+                return None;
+            }
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        seen.insert(key, (Instant::now(), labels.clone()));
+        labels
+    }
+}

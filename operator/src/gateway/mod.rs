@@ -1,0 +1,346 @@
+//! The API: secrets over HTTPS, under policies, each request on record.
+//!
+//! A request is authenticated, decided and recorded before anything of a secret leaves. Must not decide by itself: `rules` does, and the store.
+
+mod access;
+mod authenticate;
+mod labels;
+mod limits;
+mod listen;
+mod namespaces;
+mod operations;
+mod problem;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use kube::Client;
+use strongroom_process::Shutdown;
+use strongroom_store::audit::{Action, Durability, Outcome};
+use strongroom_store::id::RequestId;
+use strongroom_store::vault::{Meta, Note, SecretView, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use self::access::Asking;
+use self::authenticate::Authenticator;
+use self::labels::LabelBook;
+use self::limits::Limits;
+pub(crate) use self::limits::Rates;
+use self::listen::Peer;
+use self::namespaces::Namespaces;
+use self::problem::{Code, Problem};
+pub(crate) use self::tls::TlsError;
+use self::tls::{Keeper, Served};
+use crate::policies::Policies;
+
+/// How the API is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Its port.
+    pub(crate) listen: SocketAddr,
+    /// DNS names and addresses that it is called by.
+    pub(crate) names: Vec<String>,
+    /// A certificate that is given, in place of our own.
+    pub(crate) certificate: Option<Certificate>,
+    /// The audience that tokens must be made for.
+    pub(crate) audience: String,
+    /// Requests a second.
+    pub(crate) rates: Rates,
+    /// When the record of a read must be on the medium.
+    pub(crate) durability: Durability,
+}
+
+/// Files of a certificate.
+pub(crate) type Certificate = tls::Given;
+
+/// The API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GatewayError {
+    /// The port.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What every request has at hand.
+#[derive(Debug)]
+struct Gateway {
+    store: Store,
+    policies: Policies,
+    authenticator: Authenticator,
+    namespaces: Namespaces,
+    labels: LabelBook,
+    limits: Limits,
+    durability: Durability,
+    /// Requests at the same time.
+    room: Semaphore,
+}
+
+/// Serves the API until the shutdown begins. What clients must trust goes to `bundle`.
+///
+/// # Errors
+/// [`GatewayError`] where it cannot begin.
+pub(crate) async fn run(
+    settings: Settings,
+    client: Client,
+    store: Store,
+    policies: Policies,
+    namespace: (String, String),
+    bundle: watch::Sender<String>,
+    shutdown: Shutdown,
+) -> Result<(), GatewayError> {
+    let address = settings.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| GatewayError::Bind { address, source })?;
+    let served = Arc::new(Served::default());
+    match settings.certificate {
+        Some(given) => given.serve(Arc::clone(&served), shutdown.clone())?,
+        None => {
+            let keeper = Keeper {
+                store: store.clone(),
+                namespace,
+                names: settings.names,
+                served: Arc::clone(&served),
+                bundle,
+                now: Timestamp::now,
+            };
+            keeper.serve(shutdown.clone()).await?;
+        }
+    }
+    let gateway = Arc::new(Gateway {
+        store,
+        policies,
+        authenticator: Authenticator::new(client.clone(), settings.audience),
+        namespaces: Namespaces::new(client.clone()),
+        labels: LabelBook::new(client),
+        limits: Limits::new(settings.rates),
+        durability: settings.durability,
+        room: Semaphore::new(limits::REQUESTS),
+    });
+    let forgetting = tokio::spawn(forget(Arc::clone(&gateway), shutdown.clone()));
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving the API");
+    }
+    listen::serve(listener, Arc::new(served.config()), router(gateway), shutdown).await;
+    // It ends with the same shutdown.
+    let _ = forgetting.await;
+    Ok(())
+}
+
+/// Every minute, forgets who has not asked for anything lately.
+async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
+            () = shutdown.wait() => return,
+        }
+        gateway.limits.forget();
+        gateway.authenticator.forget();
+    }
+}
+
+fn router(gateway: Arc<Gateway>) -> Router {
+    use operations::{
+        batch_get_secret_value, describe_secret, explain_access, get_secret_value, list_secret_version_ids,
+        list_secrets,
+    };
+
+    let secret = "/v1/namespaces/{namespace}/secrets/{name}";
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/v1/namespaces/{namespace}/secrets", get(list_secrets::serve))
+        .route(
+            "/v1/namespaces/{namespace}/secrets:batchGet",
+            post(batch_get_secret_value::serve),
+        )
+        .route(secret, get(describe_secret::serve))
+        .route(&format!("{secret}/value"), get(get_secret_value::serve))
+        .route(&format!("{secret}/versions"), get(list_secret_version_ids::serve))
+        .route(&format!("{secret}/access"), get(explain_access::serve))
+        .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                Code::MethodNotAllowed,
+                "see docs/api.md for the method of this path",
+            )
+        })
+        .layer(axum::extract::DefaultBodyLimit::max(limits::BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&gateway), around))
+        .with_state(gateway)
+}
+
+/// The header under which the request's id is told.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Around every request: its id, its bounds, and the document of what went wrong.
+async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response<Body> {
+    let Ok(id) = RequestId::generate() else {
+        return StatusResponse(StatusCode::INTERNAL_SERVER_ERROR).into();
+    };
+    request.extensions_mut().insert(id);
+    let mut response = match gateway.room.try_acquire() {
+        Err(_) => problem::respond(
+            Problem::new(Code::Overloaded, "too many requests at the same time; wait").retry_after(1),
+        ),
+        Ok(_permit) => tokio::time::timeout(limits::REQUEST_TIME, next.run(request))
+            .await
+            .unwrap_or_else(|_| problem::respond(Problem::new(Code::Timeout, "try again").retry_after(1))),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.document(&id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    // Nothing of a secret is for a cache on the way.
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+struct StatusResponse(StatusCode);
+
+impl From<StatusResponse> for Response<Body> {
+    fn from(status: StatusResponse) -> Self {
+        let mut response = Self::new(Body::empty());
+        *response.status_mut() = status.0;
+        response
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
+        let request = *parts
+            .extensions
+            .get::<RequestId>()
+            .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no id"))?;
+        let source = parts
+            .extensions
+            .get::<Peer>()
+            .map(|peer| peer.0.ip().to_canonical())
+            .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no source"))?;
+        let token = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token.trim());
+        let now = Timestamp::now();
+        let caller = match gateway.authenticator.caller(token).await {
+            Ok(caller) => caller,
+            Err(problem) => {
+                gateway.limits.stranger(source)?;
+                let note = Note {
+                    outcome: Outcome::Refused(problem.code().as_str().to_owned()),
+                    detail: format!("from {source}"),
+                    ..Note::new(Action::Authenticate)
+                };
+                let meta = Meta {
+                    actor: strongroom_store::audit::Actor::Principal("unknown".to_owned()),
+                    request,
+                    now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+                };
+                let gateway = Arc::clone(gateway);
+                blocking(move || Ok(gateway.store.note(note, &meta, gateway.durability)?)).await?;
+                return Err(problem);
+            }
+        };
+        let (pod_labels, node_labels) = if gateway.policies.asks_labels() {
+            gateway.labels.of(&caller).await
+        } else {
+            (None, None)
+        };
+        Ok(Self {
+            caller,
+            source,
+            request,
+            now,
+            pod_labels,
+            node_labels,
+        })
+    }
+}
+
+/// Runs what touches the disk where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Problem::new(Code::StoreUnavailable, "the process is ending").retry_after(2))?
+}
+
+impl Gateway {
+    /// Takes one read of the caller on the namespace, and makes sure that the namespace is the one that the store knows.
+    async fn admit(&self, asking: &Asking, namespace: &str) -> Result<(), Problem> {
+        self.limits
+            .read(&asking.caller.principal.identity.to_string(), namespace)?;
+        let store = self.store.clone();
+        let Ok(name) = namespace.parse() else {
+            // No namespace has such a name: the lookup finds nothing.
+            return Ok(());
+        };
+        let known = blocking(move || Ok(store.namespace_named(&name)?)).await?;
+        let Some(known) = known else {
+            return Ok(());
+        };
+        let uid = self.namespaces.uid(namespace).await.map_err(|error| {
+            tracing::warn!(namespace, %error, "a namespace cannot be looked up");
+            Problem::new(
+                Code::StoreUnavailable,
+                "the API server does not answer; try again",
+            )
+            .retry_after(2)
+        })?;
+        match (known.uid, uid) {
+            (Some(known), Some(uid)) if known.as_str() == uid => Ok(()),
+            // Gone: its secrets go into their recovery window as soon as the controller sees it.
+            (_, None) => Ok(()),
+            _ => Err(Problem::new(
+                Code::NamespaceRecreated,
+                format!(
+                    "namespace `{namespace}` was deleted and made again; a cluster administrator accepts the old secrets with the annotation strongroom.dev/accept-namespace"
+                ),
+            )),
+        }
+    }
+
+    /// The secret of this name, if there is one that is shown.
+    fn find(&self, namespace: &str, name: &str) -> Result<Option<SecretView>, Problem> {
+        // Ours: what the gateway itself stands on is shown to nobody.
+        if name.starts_with("strongroom!") {
+            return Ok(None);
+        }
+        let (Ok(namespace), Ok(name)) = (namespace.parse(), name.parse()) else {
+            return Ok(None);
+        };
+        let Some(namespace) = self.store.namespace_named(&namespace)? else {
+            return Ok(None);
+        };
+        Ok(self.store.find(namespace.id, &name)?)
+    }
+}

@@ -1,0 +1,104 @@
+//! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer. Each is decided and recorded by
+//! itself; what fails stands beside what does not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, Response, header};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::get_secret_value::{Read, Which, invalid, read};
+use super::shape;
+use crate::gateway::access::Asking;
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, blocking};
+
+/// Most secrets of a batch.
+const MOST: usize = 20;
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct Batch {
+    secrets: Vec<One>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct One {
+    name: String,
+    #[serde(default)]
+    stage: Option<String>,
+    #[serde(default)]
+    version_id: Option<String>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<String>, PathRejection>,
+    batch: Result<Json<Batch>, JsonRejection>,
+) -> Result<Response<Body>, Problem> {
+    let Path(namespace) = path.map_err(invalid)?;
+    let Json(batch) = batch.map_err(|error| match error.status() {
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge, error.body_text()),
+        _ => invalid(error.body_text()),
+    })?;
+    let different: BTreeSet<(&str, Option<&str>, Option<&str>)> = batch
+        .secrets
+        .iter()
+        .map(|one| (one.name.as_str(), one.stage.as_deref(), one.version_id.as_deref()))
+        .collect();
+    if batch.secrets.is_empty() || batch.secrets.len() > MOST || different.len() != batch.secrets.len() {
+        return Err(invalid(format!("name 1 to {MOST} different secrets")));
+    }
+    for _ in &batch.secrets {
+        gateway.admit(&asking, &namespace).await?;
+    }
+    blocking(move || {
+        let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        let mut problems = Vec::new();
+        for one in batch.secrets {
+            let which = Which {
+                stage: one.stage,
+                version_id: one.version_id,
+                ..Which::default()
+            };
+            match read(&gateway, &asking, &namespace, &one.name, &which, &[]) {
+                Ok(Read::Value(read)) => values.push(shape::value(&namespace, &one.name, &read)?),
+                // Nothing is held, so nothing is unchanged.
+                Ok(Read::Unchanged(_)) => {}
+                Err(problem) => {
+                    let mut problem = problem.to_json(&asking.request);
+                    if let Some(fields) = problem.as_object_mut() {
+                        fields.insert("name".to_owned(), one.name.into());
+                    }
+                    problems.push(problem);
+                }
+            }
+        }
+        let room = values.iter().map(|value| value.len() + 1).sum::<usize>() + 64;
+        let mut body = Zeroizing::new(Vec::with_capacity(room));
+        body.extend_from_slice(b"{\"values\":[");
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(value);
+        }
+        body.extend_from_slice(b"],\"errors\":");
+        body.extend_from_slice(serde_json::Value::from(problems).to_string().as_bytes());
+        body.push(b'}');
+        let mut response = Response::new(Body::from(Bytes::from_owner(body)));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    })
+    .await
+}

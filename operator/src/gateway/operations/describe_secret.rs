@@ -1,0 +1,71 @@
+//! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the secret is in its recovery window.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::Note;
+
+use super::get_secret_value::invalid;
+use super::shape::{self, SecretAnswer};
+use crate::gateway::access::{Asking, Wanted, authorise, recorded};
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<SecretAnswer>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    gateway.admit(&asking, &namespace).await?;
+    blocking(move || {
+        metadata(
+            &gateway,
+            &asking,
+            &namespace,
+            &name,
+            Action::DescribeSecret,
+            |view| Json(shape::secret(&namespace, view)),
+        )
+    })
+    .await
+}
+
+/// Answers from a secret's metadata, once the action is allowed and on record.
+pub(super) fn metadata<T>(
+    gateway: &Gateway,
+    asking: &Asking,
+    namespace: &str,
+    name: &str,
+    action: Action,
+    answer: impl FnOnce(&strongroom_store::vault::SecretView) -> T,
+) -> Result<T, Problem> {
+    let secret = gateway.find(namespace, name)?;
+    let facts = asking.facts();
+    let wanted = Wanted {
+        action,
+        namespace,
+        name,
+        secret: secret.as_ref(),
+        facts: &facts,
+    };
+    let (decision, secret) = authorise(
+        &gateway.policies,
+        &gateway.store,
+        gateway.durability,
+        asking,
+        &wanted,
+    )?;
+    let note = Note {
+        namespace: namespace.parse().ok(),
+        secret: Some(secret.name.clone()),
+        secret_id: Some(secret.id),
+        detail: asking.detail(&decision.statements),
+        ..Note::new(recorded(action))
+    };
+    gateway.store.note(note, &asking.meta(), gateway.durability)?;
+    Ok(answer(secret))
+}

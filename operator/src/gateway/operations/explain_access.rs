@@ -1,0 +1,177 @@
+//! ExplainAccess: `GET /v1/namespaces/{namespace}/secrets/{name}/access`: why a principal gets what it gets, and what is missing.
+//!
+//! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of pods and the address of another
+//! principal are not known here, and count so.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use strongroom_rules::policy::{Action, Facts, Identity, Principal};
+use strongroom_store::audit::{self, Outcome};
+use strongroom_store::vault::{Note, SecretState};
+
+use super::get_secret_value::invalid;
+use super::shape::time;
+use crate::gateway::access::{Asking, Wanted, authorise, decide, explained};
+use crate::gateway::authenticate::Caller;
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+/// What is to be explained.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct Question {
+    #[serde(default)]
+    action: Option<String>,
+    /// `namespace/serviceaccount`, or a user as the API server knows him.
+    #[serde(default)]
+    principal: Option<String>,
+    /// Stage of the version that would be read.
+    #[serde(default)]
+    stage: Option<String>,
+}
+
+/// The answer to "why?".
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway) struct Explained {
+    allowed: bool,
+    principal: String,
+    action: &'static str,
+    /// In words, one sentence a line.
+    explanation: String,
+    /// Statements that decided.
+    statements: Vec<String>,
+    /// SecretPolicies that would allow it, as YAML.
+    missing_policies: Vec<String>,
+    /// What the secret itself says to such a request.
+    secret: String,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    question: Result<Query<Question>, QueryRejection>,
+) -> Result<Json<Explained>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let Query(question) = question.map_err(invalid)?;
+    let action = match &question.action {
+        None => Action::GetSecretValue,
+        Some(text) => Action::named(text)
+            .or_else(|| Action::named(&format!("secrets:{text}")))
+            .filter(|action| !action.uses_key())
+            .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
+    };
+    gateway.admit(&asking, &namespace).await?;
+    blocking(move || answer(&gateway, &asking, &namespace, &name, action, &question).map(Json)).await
+}
+
+fn answer(
+    gateway: &Gateway,
+    asking: &Asking,
+    namespace: &str,
+    name: &str,
+    action: Action,
+    question: &Question,
+) -> Result<Explained, Problem> {
+    let secret = gateway.find(namespace, name)?;
+    let facts = asking.facts();
+    let sees = Wanted {
+        action: Action::DescribeSecret,
+        namespace,
+        name,
+        secret: secret.as_ref(),
+        facts: &facts,
+    };
+    let (_, view) = authorise(
+        &gateway.policies,
+        &gateway.store,
+        gateway.durability,
+        asking,
+        &sees,
+    )?;
+    let subject = match &question.principal {
+        None => asking.clone(),
+        Some(text) => about(asking, text),
+    };
+    let stage = question.stage.as_deref().unwrap_or("Current");
+    let facts = Facts {
+        stages: [stage.to_owned()].into(),
+        version: stage
+            .parse()
+            .ok()
+            .and_then(|stage| view.stages.get(&stage))
+            .map(ToString::to_string),
+        source: question.principal.is_none().then_some(asking.source),
+        ..subject.facts()
+    };
+    let wanted = Wanted {
+        action,
+        facts: &facts,
+        ..sees
+    };
+    let decision = decide(&gateway.policies, &subject, action, &wanted)?;
+    let explanation = explained(&subject, &wanted, &decision);
+    let note = Note {
+        outcome: Outcome::Done,
+        namespace: namespace.parse().ok(),
+        secret: Some(view.name.clone()),
+        secret_id: Some(view.id),
+        detail: format!(
+            "{}, {action} for {}",
+            asking.detail(&[]),
+            subject.caller.principal.identity
+        ),
+        ..Note::new(audit::Action::ExplainAccess)
+    };
+    gateway.store.note(note, &asking.meta(), gateway.durability)?;
+    Ok(Explained {
+        allowed: decision.allowed,
+        principal: subject.caller.principal.identity.to_string(),
+        action: action.as_str(),
+        explanation: explanation.text,
+        statements: decision.statements.iter().map(ToString::to_string).collect(),
+        missing_policies: explanation.yaml,
+        secret: match view.state {
+            SecretState::Live => "it is live".to_owned(),
+            SecretState::PendingDeletion { until, .. } => format!(
+                "it is in its recovery window until {} and answers no value; restore it",
+                time(until)
+            ),
+        },
+    })
+}
+
+/// Somebody else, of whom only the name is known.
+fn about(asking: &Asking, principal: &str) -> Asking {
+    let identity = match principal.split_once('/') {
+        Some((namespace, name)) if !principal.contains(':') => Identity::ServiceAccount {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        _ => Identity::of(principal),
+    };
+    let groups = match &identity {
+        Identity::ServiceAccount { namespace, .. } => vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+            "system:authenticated".to_owned(),
+        ],
+        Identity::User(_) => vec!["system:authenticated".to_owned()],
+    };
+    Asking {
+        caller: Caller {
+            principal: Principal { identity, groups },
+            pod: None,
+            node: None,
+            offline: false,
+        },
+        pod_labels: None,
+        node_labels: None,
+        ..asking.clone()
+    }
+}

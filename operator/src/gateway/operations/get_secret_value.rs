@@ -1,0 +1,186 @@
+//! GetSecretValue: `GET /v1/namespaces/{namespace}/secrets/{name}/value`.
+//!
+//! By default the version that is Current; by `stage`, by `versionId`, or by both, which must agree. With `key` the bytes of one key, as they
+//! are. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the newest gets 304, and no value was opened.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use strongroom_rules::policy::{Action, Facts};
+use strongroom_store::name::{DataKeyName, Stage, VersionId};
+use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
+
+use super::shape;
+use crate::gateway::access::{Asking, Wanted, authorise};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, blocking};
+
+/// Which version, and what of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct Which {
+    #[serde(default)]
+    pub(super) stage: Option<String>,
+    #[serde(default)]
+    pub(super) version_id: Option<String>,
+    #[serde(default)]
+    pub(super) key: Option<String>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    which: Result<Query<Which>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let Query(which) = which.map_err(invalid)?;
+    let key = which
+        .key
+        .as_deref()
+        .map(str::parse::<DataKeyName>)
+        .transpose()
+        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+    let held = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned())
+        .collect::<Vec<_>>();
+    gateway.admit(&asking, &namespace).await?;
+    blocking(move || {
+        let read = read(&gateway, &asking, &namespace, &name, &which, &held)?;
+        let (tag, read) = match read {
+            Read::Unchanged(id) => (id, None),
+            Read::Value(read) => (read.version.id.clone(), Some(read)),
+        };
+        let mut response = match (read, key) {
+            (None, _) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response
+            }
+            (Some(read), None) => {
+                let body = shape::value(&namespace, &name, &read)?;
+                let mut response = Response::new(Body::from(Bytes::from_owner(body)));
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            (Some(read), Some(key)) => {
+                let bytes = read.value.into_keys().remove(&key).ok_or_else(|| {
+                    Problem::new(Code::DataKeyNotFound, format!("the value has no key `{key}`"))
+                })?;
+                let bytes = zeroize::Zeroizing::new(bytes.expose().to_vec());
+                let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
+                let headers = response.headers_mut();
+                headers.insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/octet-stream"),
+                );
+                response
+            }
+        };
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        Ok(response)
+    })
+    .await
+}
+
+pub(super) fn invalid(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::InvalidRequest, error.to_string())
+}
+
+/// What a read comes to.
+pub(super) enum Read {
+    /// The caller has this version already.
+    Unchanged(VersionId),
+    /// The value.
+    Value(ValueRead),
+}
+
+/// Reads one value for the caller.
+pub(super) fn read(
+    gateway: &Gateway,
+    asking: &Asking,
+    namespace: &str,
+    name: &str,
+    which: &Which,
+    held: &[String],
+) -> Result<Read, Problem> {
+    let parse = |error: strongroom_store::name::NameError| invalid(error);
+    let stage = which
+        .stage
+        .as_deref()
+        .map(str::parse::<Stage>)
+        .transpose()
+        .map_err(parse)?;
+    let version = which
+        .version_id
+        .as_deref()
+        .map(str::parse::<VersionId>)
+        .transpose()
+        .map_err(parse)?;
+    let secret = gateway.find(namespace, name)?;
+    let found = secret
+        .as_ref()
+        .and_then(|secret| resolve(secret, stage.as_ref(), version.as_ref()));
+    let facts = Facts {
+        stages: found
+            .iter()
+            .flat_map(|version| &version.stages)
+            .map(ToString::to_string)
+            .collect(),
+        version: found.map(|version| version.id.to_string()),
+        ..asking.facts()
+    };
+    let wanted = Wanted {
+        action: Action::GetSecretValue,
+        namespace,
+        name,
+        secret: secret.as_ref(),
+        facts: &facts,
+    };
+    let (decision, secret) = authorise(
+        &gateway.policies,
+        &gateway.store,
+        gateway.durability,
+        asking,
+        &wanted,
+    )?;
+    if let Some(version) = found
+        && secret.state == strongroom_store::vault::SecretState::Live
+        && held.iter().any(|id| id == version.id.as_str())
+    {
+        return Ok(Read::Unchanged(version.id.clone()));
+    }
+    let get = GetValue {
+        secret: secret.id,
+        version,
+        stage,
+        durability: gateway.durability,
+        detail: asking.detail(&decision.statements),
+    };
+    Ok(Read::Value(gateway.store.value(&get, &asking.meta())?))
+}
+
+/// The version that is asked for, where it is unambiguous and there. The store decides again; this only tells the policies which one it is.
+fn resolve<'a>(
+    secret: &'a SecretView,
+    stage: Option<&Stage>,
+    version: Option<&VersionId>,
+) -> Option<&'a VersionView> {
+    let id = match (version, stage) {
+        (Some(id), _) => id,
+        (None, stage) => secret.stages.get(stage.unwrap_or(&Stage::Current))?,
+    };
+    secret.versions.iter().find(|version| version.id == *id)
+}

@@ -1,0 +1,63 @@
+//! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without `includeDeprecated=true` only those
+//! that have a stage. There are at most ten, so there are no pages.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use strongroom_rules::policy::Action;
+
+use super::describe_secret::metadata;
+use super::get_secret_value::invalid;
+use super::shape::{self, VersionAnswer};
+use crate::gateway::access::Asking;
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+/// Which versions.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct Which {
+    #[serde(default)]
+    include_deprecated: bool,
+}
+
+/// Versions without their values.
+#[derive(Debug, Serialize)]
+pub(in crate::gateway) struct Versions {
+    versions: Vec<VersionAnswer>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Json<Versions>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let Query(which) = which.map_err(invalid)?;
+    gateway.admit(&asking, &namespace).await?;
+    blocking(move || {
+        metadata(
+            &gateway,
+            &asking,
+            &namespace,
+            &name,
+            Action::ListSecretVersionIds,
+            |view| {
+                let shown =
+                    |stages: &[strongroom_store::name::Stage]| which.include_deprecated || !stages.is_empty();
+                let versions = view.versions.iter().rev();
+                Json(Versions {
+                    versions: versions
+                        .filter(|version| shown(&version.stages))
+                        .map(shape::version)
+                        .collect(),
+                })
+            },
+        )
+    })
+    .await
+}

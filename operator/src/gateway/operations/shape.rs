@@ -1,0 +1,121 @@
+//! What secrets look like in answers. Values only in `ValueAnswer`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use strongroom_store::value::{DataType, Value};
+use strongroom_store::vault::{SecretState, SecretView, ValueRead, VersionView};
+use zeroize::Zeroizing;
+
+use crate::gateway::problem::{Code, Problem};
+
+/// A secret without its value.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway) struct SecretAnswer {
+    namespace: String,
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    created: Timestamp,
+    updated: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_rotation: Option<Timestamp>,
+    /// While the secret is in its recovery window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<Timestamp>,
+    stages: BTreeMap<String, String>,
+}
+
+/// A version without its value.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway) struct VersionAnswer {
+    version_id: String,
+    sequence: u32,
+    created: Timestamp,
+    data_type: &'static str,
+    stages: Vec<String>,
+}
+
+pub(super) fn time(time: strongroom_store::time::Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+pub(super) fn secret(namespace: &str, view: &SecretView) -> SecretAnswer {
+    SecretAnswer {
+        namespace: namespace.to_owned(),
+        name: view.name.to_string(),
+        description: view.description.clone(),
+        labels: view.labels.clone(),
+        created: time(view.created),
+        updated: time(view.updated),
+        last_rotation: view.rotation.last.map(time),
+        deletion: match view.state {
+            SecretState::Live => None,
+            SecretState::PendingDeletion { until, .. } => Some(time(until)),
+        },
+        stages: view
+            .stages
+            .iter()
+            .map(|(stage, id)| (stage.to_string(), id.to_string()))
+            .collect(),
+    }
+}
+
+pub(super) fn version(view: &VersionView) -> VersionAnswer {
+    VersionAnswer {
+        version_id: view.id.to_string(),
+        sequence: view.sequence,
+        created: time(view.created),
+        data_type: data_type(view.data_type),
+        stages: view.stages.iter().map(ToString::to_string).collect(),
+    }
+}
+
+const fn data_type(data_type: DataType) -> &'static str {
+    match data_type {
+        DataType::Text => "text",
+        DataType::Binary => "binary",
+    }
+}
+
+/// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is wiped when it has been sent.
+pub(super) fn value(namespace: &str, name: &str, read: &ValueRead) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let about = serde_json::to_vec(&version(&read.version))
+        .map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))?;
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    // Written by hand, so that no copy of a value stays behind in a tree of strings.
+    let mut body = Zeroizing::new(Vec::with_capacity(256 + about.len() + base64_length(&read.value)));
+    body.extend_from_slice(b"{\"namespace\":");
+    body.extend_from_slice(text(namespace).as_bytes());
+    body.extend_from_slice(b",\"name\":");
+    body.extend_from_slice(text(name).as_bytes());
+    body.push(b',');
+    body.extend_from_slice(about.get(1..about.len().saturating_sub(1)).unwrap_or_default());
+    body.extend_from_slice(b",\"data\":{");
+    for (index, (key, bytes)) in read.value.keys().iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(text(key.as_str()).as_bytes());
+        body.extend_from_slice(b":\"");
+        let mut encoded = Zeroizing::new(vec![0; data_encoding::BASE64.encode_len(bytes.len())]);
+        data_encoding::BASE64.encode_mut(bytes.expose(), &mut encoded);
+        body.extend_from_slice(&encoded);
+        body.push(b'"');
+    }
+    body.extend_from_slice(b"}}");
+    Ok(body)
+}
+
+fn base64_length(value: &Value) -> usize {
+    value
+        .keys()
+        .iter()
+        .map(|(key, bytes)| key.as_str().len() + 8 + data_encoding::BASE64.encode_len(bytes.len()))
+        .sum()
+}
