@@ -1,0 +1,204 @@
+//! The promise: a script in a pod reads a secret over HTTPS with a projected token and the ConfigMap `strongroom-ca` alone; whoever no policy allows
+//! is told what is missing, or nothing; and every attempt is in the chain.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use data_encoding::BASE64;
+use serde_json::Value;
+use strongroom_e2e::{Size, Strongroom};
+use support::{Fixture, eventually};
+
+/// The address of the API's Service: this cluster has no DNS.
+const ADDRESS: &str = "10.96.0.77";
+
+/// What a person would write: nothing but Python's own library.
+const SCRIPT: &str = r#"
+import json, ssl, sys, urllib.error, urllib.request
+trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
+token = open("/strongroom/token").read()
+request = urllib.request.Request(
+    "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], headers={"Authorization": "Bearer " + token})
+try:
+    answer = urllib.request.urlopen(request, context=trust, timeout=20)
+except urllib.error.HTTPError as refused:
+    answer = refused
+print(json.dumps({"status": answer.getcode(), "body": json.load(answer)}))
+"#;
+
+/// A pod of a ServiceAccount of its own, with the machine's Python, a token for the API and what it has to trust.
+fn pod(f: &Fixture, name: &str) {
+    // Where the linker is not below /usr/lib, as on x86-64.
+    let more = Path::new("/usr/lib64").exists();
+    let mounts = if more {
+        ", {name: lib64, mountPath: /lib64, readOnly: true}"
+    } else {
+        ""
+    };
+    let volumes = if more {
+        "  - {name: lib64, hostPath: {path: /usr/lib64}}\n"
+    } else {
+        ""
+    };
+    f.apply(&format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: shop}}\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  serviceAccountName: {name}\n  \
+         automountServiceAccountToken: false\n  terminationGracePeriodSeconds: 0\n  containers:\n  - name: app\n    \
+         image: strongroom.test/busybox:1\n    imagePullPolicy: Never\n    volumeMounts:\n    \
+         - {{name: strongroom, mountPath: /strongroom, readOnly: true}}\n    \
+         - {{name: lib, mountPath: /lib, readOnly: true}}\n    \
+         - {{name: usr, mountPath: /usr, readOnly: true}}\n    - {{name: tmp, mountPath: /tmp}}\n    {}\n  volumes:\n  \
+         - {{name: lib, hostPath: {{path: /usr/lib}}}}\n  - {{name: usr, hostPath: {{path: /usr}}}}\n{volumes}  - {{name: tmp, emptyDir: {{}}}}\n  \
+         - name: strongroom\n    projected:\n      sources:\n      \
+         - serviceAccountToken: {{audience: strongroom.dev, path: token, expirationSeconds: 600}}\n      \
+         - configMap: {{name: strongroom-ca}}\n",
+        mounts.trim_start_matches(", ").replacen('{', "- {", usize::from(more)),
+    ));
+    let target = format!("pod/{name}");
+    f.kubectl(&[
+        "-n",
+        "shop",
+        "wait",
+        "--for=condition=Ready",
+        &target,
+        "--timeout=120s",
+    ]);
+}
+
+/// What the script in the pod gets.
+fn read(f: &Fixture, pod: &str, path: &str) -> (u64, Value) {
+    let said = f.kubectl(&[
+        "-n",
+        "shop",
+        "exec",
+        pod,
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        SCRIPT,
+        path,
+    ]);
+    let answer: Value = serde_json::from_str(said.trim()).unwrap();
+    (answer["status"].as_u64().unwrap(), answer["body"].clone())
+}
+
+#[test]
+fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
+    let f = Fixture::bare(Size::OneNode);
+    f.cluster.load_strongroom().unwrap();
+    for namespace in ["strongroom", "shop"] {
+        f.kubectl(&["create", "namespace", namespace]);
+    }
+    f.install(&[&format!("gateway.clusterIP={ADDRESS}")]);
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: db-main, namespace: shop}\nspec:\n  \
+         source: {generate: {keys: {password: {password: {length: 40}}}}}\n  readers: [app]\n  secret: {name: db-main}\n---\n\
+         apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: neighbours, namespace: shop}\nspec:\n  \
+         secrets: [\"db-*\"]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: neighbour}], actions: [\"secrets:DescribeSecret\"]}\n",
+    );
+    f.wait_ready("db-main", "True", "Ready");
+    for name in ["app", "neighbour", "stranger"] {
+        pod(&f, name);
+    }
+
+    // Allowed: the same value as everywhere.
+    let (status, body) = read(&f, "app", "db-main/value");
+    assert_eq!(status, 200, "{body}");
+    let native = f.native("db-main").unwrap();
+    assert_eq!(body["data"]["password"], native["password"]);
+    assert_eq!(
+        BASE64
+            .decode(body["data"]["password"].as_str().unwrap().as_bytes())
+            .unwrap()
+            .len(),
+        40
+    );
+
+    // Not allowed, but may know: what is missing. May not know: as if it were not there.
+    let (status, denied) = read(&f, "neighbour", "db-main/value");
+    assert_eq!(
+        (status, &denied["code"]),
+        (403, &Value::from("PolicyDenied")),
+        "{denied}"
+    );
+    let (status, hidden) = read(&f, "stranger", "db-main/value");
+    assert_eq!((status, &hidden["code"]), (404, &Value::from("SecretNotFound")));
+    let (_, explained) = read(&f, "app", "db-main/access?principal=shop/neighbour");
+    assert_eq!(explained["missingPolicies"], denied["missingPolicies"]);
+
+    // What the denial offers allows it, without a restart of anything.
+    f.apply(denied["missingPolicies"][0].as_str().unwrap());
+    eventually("the neighbour to be allowed", || {
+        (read(&f, "neighbour", "db-main/value").0 == 200).then_some(())
+    });
+    // And a policy that goes takes the right with it, and says so in its status while it is there.
+    let policy = f.json(&["-n", "shop", "get", "secretpolicy", "neighbours"]);
+    assert_eq!(policy["status"]["statements"], 1);
+    f.kubectl(&["-n", "shop", "delete", "secretpolicy", "--all"]);
+    eventually("the neighbour to see nothing", || {
+        (read(&f, "neighbour", "db-main/value").0 == 404).then_some(())
+    });
+
+    // A token for the API server is none for us.
+    let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);
+    let other = SCRIPT.replace(
+        "open(\"/strongroom/token\").read()",
+        &format!("\"{}\"", token.trim()),
+    );
+    let said = f.kubectl(&[
+        "-n",
+        "shop",
+        "exec",
+        "app",
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        &other,
+        "db-main/value",
+    ]);
+    let said: Value = serde_json::from_str(said.trim()).unwrap();
+    assert_eq!(said["body"]["code"], "Unauthenticated");
+
+    // The chain proves itself with the public key alone.
+    let key = f.kubectl(&[
+        "-n",
+        "strongroom",
+        "exec",
+        "strongroom-0",
+        "--",
+        "strongroom",
+        "audit",
+        "public-key",
+    ]);
+    f.kubectl(&[
+        "-n",
+        "strongroom",
+        "scale",
+        "statefulset/strongroom",
+        "--replicas=0",
+    ]);
+    eventually("the process to be gone", || {
+        let pods = f.json(&["-n", "strongroom", "get", "pods"]);
+        pods["items"].as_array()?.is_empty().then_some(())
+    });
+    let store = f.cluster.volume("strongroom", 65532).unwrap().join("store");
+    let verified = Command::new(Strongroom::binary())
+        .args(["audit", "verify", "--public-key", key.trim(), "--dir"])
+        .arg(&store)
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(
+        verified.status.success(),
+        "{report}{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
+}
