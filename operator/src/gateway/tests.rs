@@ -81,10 +81,10 @@ impl Api {
     }
 }
 
-struct World {
+pub(super) struct World {
     api: Api,
-    gateway: Arc<Gateway>,
-    router: Router,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) router: Router,
     keep: tempfile::TempDir,
 }
 
@@ -120,7 +120,7 @@ fn one(key: &str, bytes: &[u8]) -> Value {
 }
 
 impl World {
-    fn new(reads: u32) -> Self {
+    pub(super) fn new(reads: u32) -> Self {
         let (store, keep) = store();
         let api = Api::default();
         let gateway = Arc::new(Gateway {
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// A policy by which an account may do this with secrets of the namespace `shop`.
-    fn allow(&self, policy: &str, account: &str, action: &str, secrets: &str) {
+    pub(super) fn allow(&self, policy: &str, account: &str, action: &str, secrets: &str) {
         let spec = serde_json::from_value(json!({"secrets": [secrets], "statements": [
             {"effect": "Allow", "principals": [{"serviceAccount": account}], "actions": [action]}]}));
         let seen = Seen {

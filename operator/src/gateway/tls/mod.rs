@@ -45,8 +45,20 @@ pub(super) struct Served {
 
 impl Served {
     /// Serves another certificate from now on.
-    fn swap(&self, key: CertifiedKey) {
+    pub(super) fn swap(&self, key: CertifiedKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+    }
+
+    /// What is served now.
+    #[cfg(test)]
+    pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.key.read().unwrap().clone()
+    }
+
+    /// [`Self::swap`], of one that is shared.
+    #[cfg(test)]
+    pub(super) fn put(&self, key: Arc<CertifiedKey>) {
+        *self.key.write().unwrap() = Some(key);
     }
 
     /// The configuration of a port that serves it.
@@ -75,4 +87,12 @@ fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| malformed(&error))?;
     CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
         .map_err(|error| malformed(&error))
+}
+
+/// A certificate for `localhost` of an authority made for a test, and that authority.
+#[cfg(test)]
+pub(super) fn test_certificate(now: jiff::Timestamp) -> (CertifiedKey, String) {
+    let authorities = authority::Authorities::default().advance(now).unwrap().unwrap();
+    let leaf = authorities.leaf(&["localhost".to_owned()], now).unwrap();
+    (certified(&leaf.chain, &leaf.key).unwrap(), authorities.bundle())
 }

@@ -1,5 +1,8 @@
 //! The port: connections, TLS and HTTP, with a bound on everything that a stranger can make large or slow.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +19,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::limits;
+use crate::gateway::limits;
 
 /// How long what is under way may take once the process ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(in crate::gateway) struct Peer(pub(in crate::gateway) SocketAddr);
 
 /// Serves until the shutdown begins.
-pub(super) async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, router: Router, shutdown: Shutdown) {
+pub(in crate::gateway) async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    router: Router,
+    shutdown: Shutdown,
+) {
     let acceptor = TlsAcceptor::from(tls);
     let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let graceful = GracefulShutdown::new();
