@@ -53,7 +53,7 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     // The first start makes the store; what is measured is a controller that meets the objects.
     let mut process = Strongroom::start(cluster, data)?;
     process.stop()?;
-    bench.apply("bench", objects).await?;
+    bench.apply("bench", objects, true).await?;
     let start = Instant::now();
     let mut process = Strongroom::start(cluster, data)?;
     bench.all_ready(objects).await?;
@@ -82,7 +82,7 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     Ok(rows)
 }
 
-async fn connect(cluster: &Cluster) -> Outcome<Client> {
+pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Client> {
     let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
@@ -133,13 +133,13 @@ fn busy(pid: u32) -> Outcome<f64> {
     Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
-struct Bench {
-    client: Client,
+pub(crate) struct Bench {
+    pub(crate) client: Client,
 }
 
 impl Bench {
     /// The kinds, and the namespaces.
-    async fn prepare(&self, cluster: &Cluster) -> Outcome<()> {
+    pub(crate) async fn prepare(&self, cluster: &Cluster) -> Outcome<()> {
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/generated");
         for arguments in [
             vec!["apply", "-f", crds],
@@ -176,18 +176,26 @@ impl Bench {
         Api::namespaced_with(self.client.clone(), namespace, &managed())
     }
 
-    /// Creates the ManagedSecrets.
-    async fn apply(&self, namespace: &str, objects: usize) -> Outcome<()> {
+    /// Creates the ManagedSecrets, each with a native Secret or with readers.
+    pub(crate) async fn apply(&self, namespace: &str, objects: usize, secret: bool) -> Outcome<()> {
         let api = self.managed_in(namespace);
         stream::iter((0..objects).map(Ok))
             .try_for_each_concurrent(CONCURRENCY, |number| {
                 let api = api.clone();
                 async move {
                     let name = format!("secret-{number}");
-                    let object = DynamicObject::new(&name, &managed()).data(json!({"spec": {
+                    let mut spec = json!({
                         "source": {"generate": {"keys": {"password": {"password": {"length": 32}}}}},
-                        "secret": {"name": name},
-                    }}));
+                    });
+                    if let Some(spec) = spec.as_object_mut() {
+                        let (field, value) = if secret {
+                            ("secret", json!({"name": name}))
+                        } else {
+                            ("readers", json!(["reader-*"]))
+                        };
+                        spec.insert(field.to_owned(), value);
+                    }
+                    let object = DynamicObject::new(&name, &managed()).data(json!({"spec": spec}));
                     api.create(&PostParams::default(), &object).await.map(drop)
                 }
             })
@@ -197,7 +205,7 @@ impl Bench {
 
     /// Seconds in which the API server takes as many Secrets and status writes from this client.
     async fn baseline(&self, objects: usize) -> Outcome<f64> {
-        self.apply("baseline", objects).await?;
+        self.apply("baseline", objects, true).await?;
         let api = self.managed_in("baseline");
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "baseline");
         let start = Instant::now();
@@ -232,7 +240,7 @@ impl Bench {
     }
 
     /// Waits until so many ManagedSecrets are Ready.
-    async fn all_ready(&self, objects: usize) -> Outcome<()> {
+    pub(crate) async fn all_ready(&self, objects: usize) -> Outcome<()> {
         let mut ready = std::collections::HashSet::new();
         let events = watcher(self.managed_in("bench"), watcher::Config::default()).default_backoff();
         let mut touched = std::pin::pin!(events.touched_objects());

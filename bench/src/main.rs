@@ -5,6 +5,7 @@
 
 mod bare;
 mod cluster;
+mod read;
 mod row;
 mod store;
 
@@ -40,7 +41,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -62,6 +63,18 @@ const GROUPS: [Group; 4] = [
             "native.update.p99_ms",
         ],
         measure: |arguments| cluster::measure(&arguments.dir, arguments.objects),
+    },
+    Group {
+        rows: &[
+            "read.saturation",
+            "read.1k.p50_ms",
+            "read.1k.p99_ms",
+            "read.10k.p50_ms",
+            "read.10k.p99_ms",
+            "read.10k.p999_ms",
+            "read.cold_connection_ms",
+        ],
+        measure: |arguments| read::measure(&arguments.dir, arguments.objects),
     },
 ];
 

@@ -51,16 +51,20 @@ impl Strongroom {
             .open(&log)
             .map_err(trying("opening the log of strongroom"))?;
         let binary = Self::binary();
+        let names_port = arguments
+            .iter()
+            .any(|argument| argument.starts_with("--gateway-listen"));
         let child = Command::new(&binary)
             .args([
                 "serve",
                 "--seal-kubernetes-secret=strongroom-root-key",
                 "--http-listen=127.0.0.1:0",
-                "--gateway-listen=127.0.0.1:0",
             ])
             .args(["--namespace", NAMESPACE, "--name", "strongroom-0"])
             .arg("--data-dir")
             .arg(data.join("data"))
+            // Any port, so that many run beside one another.
+            .args((!names_port).then_some("--gateway-listen=127.0.0.1:0"))
             .args(arguments)
             .env("KUBECONFIG", cluster.kubeconfig())
             .stdin(Stdio::null())

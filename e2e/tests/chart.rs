@@ -150,6 +150,18 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
         );
         assert!(said.contains(needs), "{annotation}: {said}");
     }
+    // Readers give the value away, and only the verb grant lets her do that; taking one away is hers.
+    let readers = |list: &str| plain.replace("spec:\n", &format!("spec:\n  readers: [{list}]\n"));
+    let said = f.refused(&as_eve, &readers("app"));
+    assert!(
+        said.contains("spec.readers") && said.contains("verb grant"),
+        "{said}"
+    );
+    f.apply(&readers("app, web"));
+    let said = f.refused(&as_eve, &readers("app, spy"));
+    assert!(said.contains("verb grant"), "{said}");
+    let (success, _, stderr) = f.piped(&as_eve, &readers("app"));
+    assert!(success, "{stderr}");
     // Whoever has the rights is let through.
     f.apply(&generated("eves"));
     f.apply(import);
@@ -162,7 +174,7 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
         "strongroom.dev/purge=00000000000000000000000000000000",
     ]);
     // The aggregated roles reach the built-in ones.
-    let may = |verb: &str, role: &str| {
+    let on = |resource: &str, verb: &str, role: &str| {
         let rules = f.json(&["get", "clusterrole", role]);
         let rules = rules["rules"].as_array().cloned().unwrap_or_default();
         rules.iter().any(|rule| {
@@ -171,13 +183,17 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
                     .as_array()
                     .is_some_and(|list| list.iter().any(|there| there == item))
             };
-            has("apiGroups", "strongroom.dev") && has("resources", "managedsecrets") && has("verbs", verb)
+            has("apiGroups", "strongroom.dev") && has("resources", resource) && has("verbs", verb)
         })
     };
+    let may = |verb: &str, role: &str| on("managedsecrets", verb, role);
     support::eventually("the roles to be aggregated", || {
         (may("get", "view") && may("create", "edit") && may("grant", "admin")).then_some(())
     });
     assert!(!may("create", "view") && !may("grant", "edit"));
+    // A SecretPolicy gives rights away, as a RoleBinding does.
+    assert!(on("secretpolicies", "get", "view") && on("secretpolicies", "create", "admin"));
+    assert!(!on("secretpolicies", "create", "edit") && !on("secretpolicies", "update", "edit"));
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! Rows of the API: GetSecretValue over HTTPS, each read authenticated, decided and on record, against the same server's health.
+//!
+//! Client and server share the machine. A request of an open loop is measured from the moment at which it was due, so that a server that
+//! falls behind does not hide it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use strongroom_e2e::{Cluster, Strongroom};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::cluster::{Bench, connect};
+use crate::row::{Row, quantile, sorted};
+use crate::{Outcome, fresh};
+
+/// ServiceAccounts that read.
+const PRINCIPALS: usize = 1_000;
+/// Connections that are kept open.
+const CONNECTIONS: usize = 32;
+/// How long each row is measured.
+const TIME: Duration = Duration::from_secs(15);
+/// Connections that are made anew for their row.
+const COLD: usize = 200;
+
+/// All rows: they share the secrets and the tokens.
+pub(crate) fn measure(dir: &Path, objects: usize) -> Outcome<Vec<Row>> {
+    // A second call finds one installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let keep = fresh(dir, "read")?;
+    let cluster = Cluster::at(std::env::temp_dir().join(format!("strongroom-bench-{}", std::process::id())))?;
+    cluster.up()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let rows = runtime.block_on(rows(&cluster, keep.path(), objects));
+    cluster.down()?;
+    rows
+}
+
+async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row>> {
+    let client = connect(cluster).await?;
+    let bench = Bench { client };
+    bench.prepare(cluster).await?;
+    // A port that is free now, and hardly taken in the next second.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let listen = format!("--gateway-listen=127.0.0.1:{port}");
+    let mut process = Strongroom::start_with(cluster, data, &[&listen, "--read-rate=0"])?;
+    bench.apply("bench", objects, false).await?;
+    bench.all_ready(objects).await?;
+    let tokens = tokens(&bench).await?;
+    let server = Arc::new(Server {
+        port,
+        config: Arc::new(trust(&bench).await?),
+        tokens,
+        secrets: objects,
+    });
+
+    // Once round: every token is known then, as in a cluster that has been up for longer than ten seconds.
+    server.closed(Ask::Secret, TIME).await?;
+    let health = server.closed(Ask::Health, TIME).await?;
+    let reads = server.closed(Ask::Secret, TIME).await?;
+    let rate = |latencies: &[f64]| {
+        f64::from(u32::try_from(latencies.len()).unwrap_or(u32::MAX)) / TIME.as_secs_f64()
+    };
+    let mut rows = vec![
+        Row::of("read.saturation", "/s", &[rate(&reads)])
+            .against("the same server's health over TLS", &[rate(&health)]),
+    ];
+    for (rate, names) in [
+        (1_000, [Some("read.1k.p50_ms"), Some("read.1k.p99_ms"), None]),
+        (
+            10_000,
+            [
+                Some("read.10k.p50_ms"),
+                Some("read.10k.p99_ms"),
+                Some("read.10k.p999_ms"),
+            ],
+        ),
+    ] {
+        let latencies = server.open(rate, Ask::Secret).await?;
+        let health = server.open(rate, Ask::Health).await?;
+        for (name, part) in names.into_iter().zip([0.5, 0.99, 0.999]) {
+            let Some(name) = name else { continue };
+            let mut row = Row {
+                value: quantile(&latencies, part),
+                ..Row::of(name, "ms", &latencies)
+            };
+            row = row.against(
+                "the same server's health at the same rate",
+                &[quantile(&health, part)],
+            );
+            rows.push(row);
+        }
+    }
+    let mut cold = Vec::new();
+    for _ in 0..COLD {
+        let start = Instant::now();
+        let mut sender = server.connect().await?;
+        server.ask(&mut sender, Ask::Secret).await?;
+        cold.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    rows.push(Row::of("read.cold_connection_ms", "ms", &cold));
+    process.stop()?;
+    Ok(rows)
+}
+
+/// Tokens of as many ServiceAccounts.
+async fn tokens(bench: &Bench) -> Outcome<Vec<String>> {
+    let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), "bench");
+    let made = stream::iter(0..PRINCIPALS).map(|number| {
+        let api = api.clone();
+        async move {
+            let name = format!("reader-{number}");
+            let mut account = ServiceAccount::default();
+            account.metadata.name = Some(name.clone());
+            api.create(&PostParams::default(), &account).await?;
+            let request = TokenRequest {
+                spec: TokenRequestSpec {
+                    audiences: vec!["strongroom.dev".to_owned()],
+                    expiration_seconds: Some(3600),
+                    bound_object_ref: None,
+                },
+                ..TokenRequest::default()
+            };
+            let made = api
+                .create_token_request(&name, &PostParams::default(), &request)
+                .await?;
+            Ok::<_, kube::Error>(made.status.map(|status| status.token).unwrap_or_default())
+        }
+    });
+    Ok(made.buffer_unordered(16).try_collect().await?)
+}
+
+async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
+    let maps: Api<ConfigMap> = Api::namespaced(bench.client.clone(), "bench");
+    let map = maps.get("strongroom-ca").await?;
+    let pem = map
+        .data
+        .and_then(|mut data| data.remove("ca.crt"))
+        .ok_or("no ca.crt")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    Ok(ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Health,
+    Secret,
+}
+
+struct Server {
+    port: u16,
+    config: Arc<ClientConfig>,
+    tokens: Vec<String>,
+    secrets: usize,
+}
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+impl Server {
+    async fn connect(&self) -> Outcome<Sender> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(name, stream)
+            .await?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// One request for a secret by a principal, both by chance, or for the health.
+    async fn ask(&self, sender: &mut Sender, ask: Ask) -> Outcome<()> {
+        let request = Request::builder().header("host", "localhost");
+        let request = match ask {
+            Ask::Health => request.uri("/healthz"),
+            Ask::Secret => {
+                let token = self
+                    .tokens
+                    .get(fastrand::usize(..self.tokens.len()))
+                    .ok_or("no token")?;
+                let secret = fastrand::usize(..self.secrets);
+                request
+                    .uri(format!("/v1/namespaces/bench/secrets/secret-{secret}/value"))
+                    .header("authorization", format!("Bearer {token}"))
+            }
+        };
+        sender.ready().await?;
+        let answer = sender.send_request(request.body(Empty::new())?).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+        }
+        Ok(())
+    }
+
+    /// As fast as they are answered, on all connections. Milliseconds of each, sorted.
+    async fn closed(self: &Arc<Self>, ask: Ask, time: Duration) -> Outcome<Vec<f64>> {
+        let end = Instant::now() + time;
+        self.on_all(move |server, _| async move {
+            let mut sender = server.connect().await?;
+            let mut latencies = Vec::new();
+            while Instant::now() < end {
+                let start = Instant::now();
+                server.ask(&mut sender, ask).await?;
+                latencies.push(start.elapsed().as_secs_f64() * 1000.0);
+            }
+            Ok(latencies)
+        })
+        .await
+    }
+
+    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted.
+    async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
+        let connections = u32::try_from(CONNECTIONS)?;
+        let step = Duration::from_secs(1) * connections / rate;
+        let begin = Instant::now() + Duration::from_millis(200);
+        self.on_all(move |server, number| async move {
+            let mut sender = server.connect().await?;
+            let mut latencies = Vec::new();
+            let mut due = begin + step * u32::try_from(number)? / connections;
+            while due < begin + TIME {
+                tokio::time::sleep_until(due.into()).await;
+                server.ask(&mut sender, ask).await?;
+                latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+                due += step;
+            }
+            Ok(latencies)
+        })
+        .await
+    }
+
+    async fn on_all<F: Future<Output = Outcome<Vec<f64>>> + Send + 'static>(
+        self: &Arc<Self>,
+        run: impl Fn(Arc<Self>, usize) -> F,
+    ) -> Outcome<Vec<f64>> {
+        let tasks: Vec<_> = (0..CONNECTIONS)
+            .map(|number| tokio::spawn(run(Arc::clone(self), number)))
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await??);
+        }
+        Ok(sorted(&all))
+    }
+}
