@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use strongroom_rules::policy::Identity;
 
 use super::problem::{Code, Problem};
 
@@ -30,7 +31,7 @@ const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 /// Requests a second; 0 is without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rates {
-    /// Reads of one principal, and of all principals in one namespace.
+    /// Reads of one principal, and of all principals of one namespace.
     pub(crate) reads: u32,
 }
 
@@ -57,12 +58,15 @@ impl Buckets {
         })
     }
 
-    fn take(&self, principal: &str, namespace: &str) -> Result<(), Problem> {
-        for (whose, buckets, key) in [
-            ("you", &self.principals, principal),
-            ("this namespace", &self.namespaces, namespace),
-        ] {
-            if let Err(until) = buckets.check_key(&key.to_owned()) {
+    fn take(&self, principal: &Identity) -> Result<(), Problem> {
+        let namespace = principal
+            .namespace()
+            .map(|namespace| ("your namespace", &self.namespaces, namespace.to_owned()));
+        for (whose, buckets, key) in [("you", &self.principals, principal.to_string())]
+            .into_iter()
+            .chain(namespace)
+        {
+            if let Err(until) = buckets.check_key(&key) {
                 let wait = until.wait_time_from(DefaultClock::default().now());
                 let detail =
                     format!("too many requests of {whose}; wait, and ask again with a conditional request");
@@ -89,11 +93,12 @@ impl Limits {
         }
     }
 
-    /// Takes one read of a principal on a namespace.
-    pub(super) fn read(&self, principal: &str, namespace: &str) -> Result<(), Problem> {
+    /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the one that it reads from: nobody
+    /// uses up what belongs to others.
+    pub(super) fn read(&self, principal: &Identity) -> Result<(), Problem> {
         self.reads
             .as_ref()
-            .map_or(Ok(()), |buckets| buckets.take(principal, namespace))
+            .map_or(Ok(()), |buckets| buckets.take(principal))
     }
 
     /// Takes one failure to authenticate from an address.
@@ -119,20 +124,26 @@ impl Limits {
 mod tests {
     use super::*;
 
+    fn account(namespace: &str, name: &str) -> Identity {
+        Identity::of(&format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
     #[test]
-    fn a_principal_and_a_namespace_each_have_a_bucket() {
+    fn a_principal_and_its_namespace_each_have_a_bucket() {
         let limits = Limits::new(Rates { reads: 3 });
         for _ in 0..3 {
-            assert_eq!(limits.read("a", "shop"), Ok(()));
+            assert_eq!(limits.read(&account("shop", "a")), Ok(()));
         }
-        let refused = limits.read("a", "other").unwrap_err();
+        let refused = limits.read(&account("shop", "a")).unwrap_err();
         assert_eq!(refused.code(), Code::TooManyRequests);
-        // Of another principal the namespace has had enough.
-        assert!(limits.read("b", "shop").is_err());
-        assert_eq!(limits.read("c", "third"), Ok(()));
+        // The namespace has had enough, another one has not.
+        assert!(limits.read(&account("shop", "b")).is_err());
+        assert_eq!(limits.read(&account("pay", "a")), Ok(()));
+        // Users have none.
+        assert_eq!(limits.read(&Identity::User("jane".to_owned())), Ok(()));
         limits.forget();
         assert!(
-            limits.read("a", "shop").is_err(),
+            limits.read(&account("shop", "a")).is_err(),
             "what was asked lately is not forgotten"
         );
     }
@@ -140,6 +151,6 @@ mod tests {
     #[test]
     fn zero_is_without_bound() {
         let limits = Limits::new(Rates { reads: 0 });
-        assert!((0..10_000).all(|_| limits.read("a", "shop").is_ok()));
+        assert!((0..10_000).all(|_| limits.read(&account("shop", "a")).is_ok()));
     }
 }

@@ -26,9 +26,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use kube::Client;
-use strongroom_process::Shutdown;
+use strongroom_process::{Check, Health, Shutdown};
 use strongroom_store::audit::{Action, Durability, Outcome};
-use strongroom_store::id::RequestId;
+use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::vault::{Meta, Note, SecretView, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -95,7 +95,18 @@ struct Gateway {
     room: Semaphore,
 }
 
-/// Serves the API until the shutdown begins. What clients must trust goes to `bundle`.
+/// What the gateway has of the process that it runs in.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// The namespace: name and UID.
+    pub(crate) namespace: (String, String),
+    /// Where it says what clients must trust.
+    pub(crate) bundle: watch::Sender<String>,
+    /// Where it says that it serves.
+    pub(crate) health: Health,
+}
+
+/// Serves the API until the shutdown begins.
 ///
 /// # Errors
 /// [`GatewayError`] where it cannot begin.
@@ -104,8 +115,7 @@ pub(crate) async fn run(
     client: Client,
     store: Store,
     policies: Policies,
-    namespace: (String, String),
-    bundle: watch::Sender<String>,
+    own: Own,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
     let address = settings.listen;
@@ -118,20 +128,20 @@ pub(crate) async fn run(
         None => {
             let keeper = Keeper {
                 store: store.clone(),
-                namespace,
+                namespace: own.namespace,
                 names: settings.names,
                 served: Arc::clone(&served),
-                bundle,
+                bundle: own.bundle,
                 now: Timestamp::now,
             };
             keeper.serve(shutdown.clone()).await?;
         }
     }
     let gateway = Arc::new(Gateway {
-        store,
         policies,
         authenticator: Authenticator::new(client.clone(), settings.audience),
-        namespaces: Namespaces::new(client.clone()),
+        namespaces: Namespaces::new(client.clone(), store.clone()),
+        store,
         labels: LabelBook::new(client),
         limits: Limits::new(settings.rates),
         durability: settings.durability,
@@ -141,6 +151,7 @@ pub(crate) async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the API");
     }
+    own.health.set("gateway", Check::Ready);
     listen::serve(listener, Arc::new(served.config()), router(gateway), shutdown).await;
     // It ends with the same shutdown.
     let _ = forgetting.await;
@@ -294,53 +305,31 @@ async fn blocking<T: Send + 'static>(
         .map_err(|_| Problem::new(Code::StoreUnavailable, "the process is ending").retry_after(2))?
 }
 
+/// A namespace that a request is about.
+#[derive(Clone, Debug)]
+struct Place {
+    name: String,
+    /// Its id in the store, where it has one.
+    id: Option<NamespaceId>,
+}
+
 impl Gateway {
-    /// Takes one read of the caller on the namespace, and makes sure that the namespace is the one that the store knows.
-    async fn admit(&self, asking: &Asking, namespace: &str) -> Result<(), Problem> {
-        self.limits
-            .read(&asking.caller.principal.identity.to_string(), namespace)?;
-        let store = self.store.clone();
-        let Ok(name) = namespace.parse() else {
-            // No namespace has such a name: the lookup finds nothing.
-            return Ok(());
-        };
-        let known = blocking(move || Ok(store.namespace_named(&name)?)).await?;
-        let Some(known) = known else {
-            return Ok(());
-        };
-        let uid = self.namespaces.uid(namespace).await.map_err(|error| {
-            tracing::warn!(namespace, %error, "a namespace cannot be looked up");
-            Problem::new(
-                Code::StoreUnavailable,
-                "the API server does not answer; try again",
-            )
-            .retry_after(2)
-        })?;
-        match (known.uid, uid) {
-            (Some(known), Some(uid)) if known.as_str() == uid => Ok(()),
-            // Gone: its secrets go into their recovery window as soon as the controller sees it.
-            (_, None) => Ok(()),
-            _ => Err(Problem::new(
-                Code::NamespaceRecreated,
-                format!(
-                    "namespace `{namespace}` was deleted and made again; a cluster administrator accepts the old secrets with the annotation strongroom.dev/accept-namespace"
-                ),
-            )),
-        }
+    /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.
+    async fn admit(&self, asking: &Asking, namespace: String) -> Result<Place, Problem> {
+        self.limits.read(&asking.caller.principal.identity)?;
+        let id = self.namespaces.named(&namespace).await?;
+        Ok(Place { name: namespace, id })
     }
 
     /// The secret of this name, if there is one that is shown.
-    fn find(&self, namespace: &str, name: &str) -> Result<Option<SecretView>, Problem> {
+    fn find(&self, place: &Place, name: &str) -> Result<Option<SecretView>, Problem> {
         // Ours: what the gateway itself stands on is shown to nobody.
         if name.starts_with("strongroom!") {
             return Ok(None);
         }
-        let (Ok(namespace), Ok(name)) = (namespace.parse(), name.parse()) else {
+        let (Some(namespace), Ok(name)) = (place.id, name.parse()) else {
             return Ok(None);
         };
-        let Some(namespace) = self.store.namespace_named(&namespace)? else {
-            return Ok(None);
-        };
-        Ok(self.store.find(namespace.id, &name)?)
+        Ok(self.store.find(namespace, &name)?)
     }
 }

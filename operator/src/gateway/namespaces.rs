@@ -6,6 +6,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use strongroom_store::id::NamespaceId;
+use strongroom_store::vault::Store;
+
+use super::blocking;
+use super::problem::{Code, Problem};
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(5);
@@ -14,10 +19,20 @@ const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Namespaces that are remembered at the same time.
 const REMEMBERED: usize = 65_536;
 
-/// UIDs of namespaces.
+/// Namespaces by name.
 pub(super) struct Namespaces {
     client: Client,
-    seen: Mutex<HashMap<String, (Instant, Option<String>)>>,
+    store: Store,
+    seen: Mutex<HashMap<String, (Instant, Seen)>>,
+}
+
+/// A namespace as the store knows it, beside the one that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Its id and UID in the store.
+    known: Option<(NamespaceId, Option<String>)>,
+    /// The UID of the one that is there.
+    live: Option<String>,
 }
 
 impl std::fmt::Debug for Namespaces {
@@ -27,39 +42,81 @@ impl std::fmt::Debug for Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, store: Store) -> Self {
         Self {
             client,
+            store,
             seen: Mutex::default(),
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, (Instant, Option<String>)>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, (Instant, Seen)>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The UID of the namespace of this name; `None` where there is none.
-    pub(super) async fn uid(&self, name: &str) -> Result<Option<String>, kube::Error> {
-        let known = self.seen().get(name).cloned();
-        if let Some((at, uid)) = &known
-            && at.elapsed() < FRESH
-        {
-            return Ok(uid.clone());
+    /// The store's namespace of this name; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`Code::NamespaceRecreated`] where the one that is there is another one; the store's and the API server's.
+    pub(super) async fn named(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
+        let before = self.seen().get(name).cloned();
+        let seen = match before {
+            Some((at, seen)) if at.elapsed() < FRESH => seen,
+            before => self.look(name, before).await?,
+        };
+        match (seen.known, seen.live) {
+            (None, _) => Ok(None),
+            (Some((id, Some(known))), Some(live)) if known == live => Ok(Some(id)),
+            // Gone: its secrets go into their recovery window as soon as the controller sees it.
+            (Some((id, _)), None) => Ok(Some(id)),
+            (Some(_), Some(_)) => Err(Problem::new(
+                Code::NamespaceRecreated,
+                format!(
+                    "namespace `{name}` was deleted and made again; a cluster administrator accepts the old secrets with the annotation strongroom.dev/accept-namespace"
+                ),
+            )),
         }
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        match api.get_metadata_opt(name).await {
-            Ok(namespace) => {
-                let uid = namespace.and_then(|namespace| namespace.metadata.uid);
-                let mut seen = self.seen();
-                if seen.len() >= REMEMBERED {
-                    seen.retain(|_, (at, _)| at.elapsed() < FRESH);
+    }
+
+    async fn look(&self, name: &str, before: Option<(Instant, Seen)>) -> Result<Seen, Problem> {
+        let Ok(parsed) = name.parse() else {
+            // No namespace has such a name.
+            return Ok(Seen {
+                known: None,
+                live: None,
+            });
+        };
+        let store = self.store.clone();
+        let known = blocking(move || Ok(store.namespace_named(&parsed)?)).await?;
+        let known = known.map(|known| (known.id, known.uid.map(|uid| uid.to_string())));
+        let live = if known.is_none() {
+            // Nothing of it is in the store: it does not matter who it is.
+            None
+        } else {
+            let api: Api<Namespace> = Api::all(self.client.clone());
+            match api.get_metadata_opt(name).await {
+                Ok(namespace) => namespace.and_then(|namespace| namespace.metadata.uid),
+                Err(error) => {
+                    tracing::warn!(name, %error, "a namespace cannot be looked up");
+                    return before
+                        .filter(|(at, _)| at.elapsed() < GRACE)
+                        .map(|(_, seen)| seen)
+                        .ok_or_else(|| {
+                            Problem::new(
+                                Code::StoreUnavailable,
+                                "the API server does not answer; try again",
+                            )
+                            .retry_after(2)
+                        });
                 }
-                seen.insert(name.to_owned(), (Instant::now(), uid.clone()));
-                Ok(uid)
             }
-            Err(error) => known
-                .filter(|(at, _)| at.elapsed() < GRACE)
-                .map_or(Err(error), |(_, uid)| Ok(uid)),
+        };
+        let found = Seen { known, live };
+        let mut seen = self.seen();
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, (at, _)| at.elapsed() < FRESH);
         }
+        seen.insert(name.to_owned(), (Instant::now(), found.clone()));
+        Ok(found)
     }
 }

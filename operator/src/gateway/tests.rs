@@ -124,10 +124,10 @@ impl World {
         let (store, keep) = store();
         let api = Api::default();
         let gateway = Arc::new(Gateway {
-            store,
             policies: Policies::default(),
             authenticator: Authenticator::new(api.client(), "strongroom.dev".to_owned()),
-            namespaces: Namespaces::new(api.client()),
+            namespaces: Namespaces::new(api.client(), store.clone()),
+            store,
             labels: LabelBook::new(api.client()),
             limits: Limits::new(Rates { reads }),
             durability: Durability::Batched,

@@ -102,6 +102,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
     let health = Health::default();
     health.set("lease", Check::Waiting("not taken yet".to_owned()));
     health.set("store", Check::Waiting("not open yet".to_owned()));
+    health.set("gateway", Check::Waiting("not serving yet".to_owned()));
     let port = tokio::spawn(strongroom_process::serve(
         settings.http_listen,
         health.clone(),
@@ -149,6 +150,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
         controller_metrics,
         audit_metrics,
         numbers,
+        health: health.clone(),
     };
     let ended = tokio::select! {
         ended = parts.run(started, shutdown.clone()) => ended,
@@ -208,6 +210,7 @@ struct Parts {
     controller_metrics: Arc<controllers::metrics::Metrics>,
     audit_metrics: audit::Metrics,
     numbers: metrics::Metrics,
+    health: Health,
 }
 
 impl Parts {
@@ -236,8 +239,11 @@ impl Parts {
             self.client.clone(),
             store.clone(),
             policies.clone(),
-            (self.namespace.clone(), own),
-            bundle_sender,
+            gateway::Own {
+                namespace: (self.namespace.clone(), own),
+                bundle: bundle_sender,
+                health: self.health.clone(),
+            },
             shutdown.clone(),
         ));
         let options = controllers::Options {

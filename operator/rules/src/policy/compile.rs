@@ -3,6 +3,7 @@
 //! What Cedar's language cannot say (a window of the day, a wildcard over groups) is worked out for each request beforehand, and the policy
 //! asks whether it is `met`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::{Value as Json, json};
@@ -76,6 +77,8 @@ pub(super) struct Compiled {
     pub(super) window: Option<DailyWindow>,
     /// Groups with wildcards.
     pub(super) groups: Vec<Pattern>,
+    /// What it asks of the context.
+    pub(super) asks: BTreeSet<&'static str>,
 }
 
 /// What the policy is attached to, and its statements in their order.
@@ -181,10 +184,13 @@ impl Compiler<'_> {
             .transpose()
             .map_err(|why| self.error("conditions.window", 1, CompileReason::Window(why)))?;
         self.conditions(&conditions, &mut all_of)?;
+        let body = all(all_of);
+        let mut asks = BTreeSet::new();
+        asked(&body, &mut asks);
         let policy = json!({
             "effect": if self.deny { "forbid" } else { "permit" },
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
-            "conditions": [{"kind": "when", "body": all(all_of)}],
+            "conditions": [{"kind": "when", "body": body}],
         });
         let id = cedar_policy::PolicyId::new(&self.met);
         let policy = cedar_policy::Policy::from_json(Some(id), policy)
@@ -193,6 +199,7 @@ impl Compiler<'_> {
             policy,
             window,
             groups,
+            asks,
         })
     }
 
@@ -363,6 +370,44 @@ pub(super) fn met_word(statement: &str, what: &str) -> String {
 
 fn met(statement: &str, what: &str) -> Json {
     json!({"contains": {"left": context("met"), "right": {"Value": met_word(statement, what)}}})
+}
+
+/// What can be asked of the context.
+const ATTRIBUTES: [&str; 21] = [
+    "account",
+    "accountNamespace",
+    "action",
+    "groups",
+    "isAccount",
+    "isUser",
+    "key",
+    "kind",
+    "met",
+    "namespace",
+    "nodeKnown",
+    "nodeLabels",
+    "now",
+    "podKnown",
+    "podLabels",
+    "secret",
+    "source",
+    "sourceKnown",
+    "stages",
+    "user",
+    "version",
+];
+
+/// Collects what an expression asks of the context.
+fn asked(body: &Json, asks: &mut BTreeSet<&'static str>) {
+    match body {
+        Json::Object(fields) => {
+            let attribute = fields.get(".").and_then(|access| access.get("attr")?.as_str());
+            asks.extend(attribute.and_then(|name| ATTRIBUTES.into_iter().find(|known| *known == name)));
+            fields.values().for_each(|field| asked(field, asks));
+        }
+        Json::Array(items) => items.iter().for_each(|item| asked(item, asks)),
+        _ => {}
+    }
 }
 
 fn context(attribute: &str) -> Json {

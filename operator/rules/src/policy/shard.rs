@@ -1,6 +1,6 @@
 //! Statements that are asked together, and the question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     Authorizer, Context, Decision as Answer, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
@@ -36,6 +36,9 @@ pub(super) struct Shard {
     policies: PolicySet,
     windows: BTreeMap<String, DailyWindow>,
     groups: BTreeMap<String, Vec<Pattern>>,
+    /// What its statements ask about, each with the number of statements: nothing else is told to Cedar.
+    asked: BTreeMap<&'static str, usize>,
+    asks: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
 /// Why the statements could not be asked.
@@ -50,6 +53,10 @@ impl Shard {
         self.policies
             .add(statement.policy.clone())
             .map_err(|error| error.to_string())?;
+        for attribute in &statement.asks {
+            *self.asked.entry(attribute).or_default() += 1;
+        }
+        self.asks.insert(id.clone(), statement.asks.clone());
         if let Some(window) = &statement.window {
             self.windows.insert(id.clone(), window.clone());
         }
@@ -65,6 +72,14 @@ impl Shard {
         let _ = self.policies.remove_static(PolicyId::new(id));
         self.windows.remove(id);
         self.groups.remove(id);
+        for attribute in self.asks.remove(id).unwrap_or_default() {
+            if let Some(count) = self.asked.get_mut(attribute) {
+                *count -= 1;
+                if *count == 0 {
+                    self.asked.remove(attribute);
+                }
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,54 +122,67 @@ impl Shard {
         action: super::Action,
         target: Target,
     ) -> Vec<(String, RestrictedExpression)> {
+        self.asked
+            .keys()
+            .map(|attribute| {
+                (
+                    (*attribute).to_owned(),
+                    self.attribute(attribute, request, action, target),
+                )
+            })
+            .collect()
+    }
+
+    fn attribute(
+        &self,
+        attribute: &str,
+        request: &Request<'_>,
+        action: super::Action,
+        target: Target,
+    ) -> RestrictedExpression {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let flag = RestrictedExpression::new_bool;
-        let facts = request.facts;
-        let (account_namespace, account, user) = match &request.principal.identity {
-            Identity::ServiceAccount { namespace, name } => (namespace.as_str(), name.as_str(), ""),
-            Identity::User(name) => ("", "", name.as_str()),
-        };
-        let is_user = matches!(request.principal.identity, Identity::User(_));
+        let (facts, identity) = (request.facts, &request.principal.identity);
         let labels = |labels: &Option<BTreeMap<String, String>>| {
             texts(labels.iter().flatten().map(|(key, value)| label(key, value)))
         };
-        let source = facts.source.map_or_else(
-            || "0.0.0.0".to_owned(),
-            |address| address.to_canonical().to_string(),
-        );
-        let pairs = [
-            ("action", text(action.as_str())),
-            (
-                "kind",
-                text(match target {
-                    Target::Secret => "secret",
-                    Target::Key => "key",
-                }),
-            ),
-            ("namespace", text(request.secret.namespace)),
-            ("secret", text(request.secret.name)),
-            ("key", text(request.key.map_or("", |(_, key)| key))),
-            ("isUser", flag(is_user)),
-            ("isAccount", flag(!is_user)),
-            ("accountNamespace", text(account_namespace)),
-            ("account", text(account)),
-            ("user", text(user)),
-            ("groups", texts(request.principal.groups.iter().cloned())),
-            ("stages", texts(facts.stages.iter().cloned())),
-            ("version", text(facts.version.as_deref().unwrap_or_default())),
-            ("now", RestrictedExpression::new_long(facts.now.as_millisecond())),
-            ("podKnown", flag(facts.pod_labels.is_some())),
-            ("podLabels", labels(&facts.pod_labels)),
-            ("nodeKnown", flag(facts.node_labels.is_some())),
-            ("nodeLabels", labels(&facts.node_labels)),
-            ("sourceKnown", flag(facts.source.is_some())),
-            ("source", RestrictedExpression::new_ip(source)),
-            ("met", texts(self.met(request).into_iter())),
-        ];
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        match attribute {
+            "action" => text(action.as_str()),
+            "kind" => text(match target {
+                Target::Secret => "secret",
+                Target::Key => "key",
+            }),
+            "namespace" => text(request.secret.namespace),
+            "secret" => text(request.secret.name),
+            "key" => text(request.key.map_or("", |(_, key)| key)),
+            "isUser" => flag(matches!(identity, Identity::User(_))),
+            "isAccount" => flag(matches!(identity, Identity::ServiceAccount { .. })),
+            "accountNamespace" => text(identity.namespace().unwrap_or_default()),
+            "account" => text(match identity {
+                Identity::ServiceAccount { name, .. } => name,
+                Identity::User(_) => "",
+            }),
+            "user" => text(match identity {
+                Identity::User(name) => name,
+                Identity::ServiceAccount { .. } => "",
+            }),
+            "groups" => texts(request.principal.groups.iter().cloned()),
+            "stages" => texts(facts.stages.iter().cloned()),
+            "version" => text(facts.version.as_deref().unwrap_or_default()),
+            "now" => RestrictedExpression::new_long(facts.now.as_millisecond()),
+            "podKnown" => flag(facts.pod_labels.is_some()),
+            "podLabels" => labels(&facts.pod_labels),
+            "nodeKnown" => flag(facts.node_labels.is_some()),
+            "nodeLabels" => labels(&facts.node_labels),
+            "sourceKnown" => flag(facts.source.is_some()),
+            "source" => RestrictedExpression::new_ip(facts.source.map_or_else(
+                || "0.0.0.0".to_owned(),
+                |address| address.to_canonical().to_string(),
+            )),
+            "met" => texts(self.met(request).into_iter()),
+            // Nothing asks for anything else; what did would find nothing, and deny.
+            _ => flag(false),
+        }
     }
 
     /// What Cedar cannot work out itself, and holds.

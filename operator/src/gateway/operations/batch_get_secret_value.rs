@@ -57,9 +57,11 @@ pub(in crate::gateway) async fn serve(
     if batch.secrets.is_empty() || batch.secrets.len() > MOST || different.len() != batch.secrets.len() {
         return Err(invalid(format!("name 1 to {MOST} different secrets")));
     }
-    for _ in &batch.secrets {
-        gateway.admit(&asking, &namespace).await?;
+    // Each of them is a read.
+    for _ in batch.secrets.iter().skip(1) {
+        gateway.limits.read(&asking.caller.principal.identity)?;
     }
+    let place = gateway.admit(&asking, namespace).await?;
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         let mut problems = Vec::new();
@@ -69,8 +71,8 @@ pub(in crate::gateway) async fn serve(
                 version_id: one.version_id,
                 ..Which::default()
             };
-            match read(&gateway, &asking, &namespace, &one.name, &which, &[]) {
-                Ok(Read::Value(read)) => values.push(shape::value(&namespace, &one.name, &read)?),
+            match read(&gateway, &asking, &place, &one.name, &which, &[]) {
+                Ok(Read::Value(read)) => values.push(shape::value(&place.name, &one.name, &read)?),
                 // Nothing is held, so nothing is unchanged.
                 Ok(Read::Unchanged(_)) => {}
                 Err(problem) => {

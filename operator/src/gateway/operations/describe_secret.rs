@@ -12,7 +12,7 @@ use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{Asking, Wanted, authorise, recorded};
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, Place, blocking};
 
 pub(in crate::gateway) async fn serve(
     State(gateway): State<Arc<Gateway>>,
@@ -20,16 +20,11 @@ pub(in crate::gateway) async fn serve(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<SecretAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
-    gateway.admit(&asking, &namespace).await?;
+    let place = gateway.admit(&asking, namespace).await?;
     blocking(move || {
-        metadata(
-            &gateway,
-            &asking,
-            &namespace,
-            &name,
-            Action::DescribeSecret,
-            |view| Json(shape::secret(&namespace, view)),
-        )
+        metadata(&gateway, &asking, &place, &name, Action::DescribeSecret, |view| {
+            Json(shape::secret(&place.name, view))
+        })
     })
     .await
 }
@@ -38,16 +33,16 @@ pub(in crate::gateway) async fn serve(
 pub(super) fn metadata<T>(
     gateway: &Gateway,
     asking: &Asking,
-    namespace: &str,
+    place: &Place,
     name: &str,
     action: Action,
     answer: impl FnOnce(&strongroom_store::vault::SecretView) -> T,
 ) -> Result<T, Problem> {
-    let secret = gateway.find(namespace, name)?;
+    let secret = gateway.find(place, name)?;
     let facts = asking.facts();
     let wanted = Wanted {
         action,
-        namespace,
+        namespace: &place.name,
         name,
         secret: secret.as_ref(),
         facts: &facts,
@@ -60,7 +55,7 @@ pub(super) fn metadata<T>(
         &wanted,
     )?;
     let note = Note {
-        namespace: namespace.parse().ok(),
+        namespace: place.name.parse().ok(),
         secret: Some(secret.name.clone()),
         secret_id: Some(secret.id),
         detail: asking.detail(&decision.statements),

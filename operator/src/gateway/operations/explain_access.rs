@@ -18,7 +18,7 @@ use super::shape::time;
 use crate::gateway::access::{Asking, Wanted, authorise, decide, explained};
 use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, Place, blocking};
 
 /// What is to be explained.
 #[derive(Debug, Deserialize)]
@@ -66,23 +66,23 @@ pub(in crate::gateway) async fn serve(
             .filter(|action| !action.uses_key())
             .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
     };
-    gateway.admit(&asking, &namespace).await?;
-    blocking(move || answer(&gateway, &asking, &namespace, &name, action, &question).map(Json)).await
+    let place = gateway.admit(&asking, namespace).await?;
+    blocking(move || answer(&gateway, &asking, &place, &name, action, &question).map(Json)).await
 }
 
 fn answer(
     gateway: &Gateway,
     asking: &Asking,
-    namespace: &str,
+    place: &Place,
     name: &str,
     action: Action,
     question: &Question,
 ) -> Result<Explained, Problem> {
-    let secret = gateway.find(namespace, name)?;
+    let secret = gateway.find(place, name)?;
     let facts = asking.facts();
     let sees = Wanted {
         action: Action::DescribeSecret,
-        namespace,
+        namespace: &place.name,
         name,
         secret: secret.as_ref(),
         facts: &facts,
@@ -118,7 +118,7 @@ fn answer(
     let explanation = explained(&subject, &wanted, &decision);
     let note = Note {
         outcome: Outcome::Done,
-        namespace: namespace.parse().ok(),
+        namespace: place.name.parse().ok(),
         secret: Some(view.name.clone()),
         secret_id: Some(view.id),
         detail: format!(

@@ -17,7 +17,7 @@ use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
 use super::shape;
 use crate::gateway::access::{Asking, Wanted, authorise};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, Place, blocking};
 
 /// Which version, and what of it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,9 +53,9 @@ pub(in crate::gateway) async fn serve(
         .flat_map(|value| value.split(','))
         .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned())
         .collect::<Vec<_>>();
-    gateway.admit(&asking, &namespace).await?;
+    let place = gateway.admit(&asking, namespace).await?;
     blocking(move || {
-        let read = read(&gateway, &asking, &namespace, &name, &which, &held)?;
+        let read = read(&gateway, &asking, &place, &name, &which, &held)?;
         let (tag, read) = match read {
             Read::Unchanged(id) => (id, None),
             Read::Value(read) => (read.version.id.clone(), Some(read)),
@@ -67,7 +67,7 @@ pub(in crate::gateway) async fn serve(
                 response
             }
             (Some(read), None) => {
-                let body = shape::value(&namespace, &name, &read)?;
+                let body = shape::value(&place.name, &name, &read)?;
                 let mut response = Response::new(Body::from(Bytes::from_owner(body)));
                 let headers = response.headers_mut();
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -111,7 +111,7 @@ pub(super) enum Read {
 pub(super) fn read(
     gateway: &Gateway,
     asking: &Asking,
-    namespace: &str,
+    place: &Place,
     name: &str,
     which: &Which,
     held: &[String],
@@ -129,7 +129,7 @@ pub(super) fn read(
         .map(str::parse::<VersionId>)
         .transpose()
         .map_err(parse)?;
-    let secret = gateway.find(namespace, name)?;
+    let secret = gateway.find(place, name)?;
     let found = secret
         .as_ref()
         .and_then(|secret| resolve(secret, stage.as_ref(), version.as_ref()));
@@ -144,7 +144,7 @@ pub(super) fn read(
     };
     let wanted = Wanted {
         action: Action::GetSecretValue,
-        namespace,
+        namespace: &place.name,
         name,
         secret: secret.as_ref(),
         facts: &facts,
@@ -164,8 +164,9 @@ pub(super) fn read(
     }
     let get = GetValue {
         secret: secret.id,
-        version,
-        stage,
+        // INVARIANT: the version that is opened is the one that was decided about, also where its stage moves in between.
+        version: found.map(|version| version.id.clone()).or(version),
+        stage: stage.filter(|_| which.version_id.is_some() || found.is_none()),
         durability: gateway.durability,
         detail: asking.detail(&decision.statements),
     };

@@ -38,12 +38,12 @@ pub(in crate::gateway) async fn serve(
 ) -> Result<Json<Versions>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(which) = which.map_err(invalid)?;
-    gateway.admit(&asking, &namespace).await?;
+    let place = gateway.admit(&asking, namespace).await?;
     blocking(move || {
         metadata(
             &gateway,
             &asking,
-            &namespace,
+            &place,
             &name,
             Action::ListSecretVersionIds,
             |view| {

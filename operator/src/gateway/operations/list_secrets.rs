@@ -18,7 +18,7 @@ use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{Asking, Wanted, decide};
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, Place, blocking};
 
 /// Secrets a page where nothing is said.
 const PAGE: usize = 50;
@@ -99,12 +99,12 @@ pub(in crate::gateway) async fn serve(
 ) -> Result<Json<Page>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     let filter = Filter::parse(query.as_deref().unwrap_or_default())?;
-    gateway.admit(&asking, &namespace).await?;
+    let place = gateway.admit(&asking, namespace).await?;
     blocking(move || {
-        let page = page(&gateway, &asking, &namespace, &filter)?;
+        let page = page(&gateway, &asking, &place, &filter)?;
         let note = Note {
             outcome: Outcome::Done,
-            namespace: namespace.parse().ok(),
+            namespace: place.name.parse().ok(),
             detail: format!("{}, {} secrets", asking.detail(&[]), page.secrets.len()),
             ..Note::new(strongroom_store::audit::Action::ListSecrets)
         };
@@ -114,23 +114,17 @@ pub(in crate::gateway) async fn serve(
     .await
 }
 
-fn page(gateway: &Gateway, asking: &Asking, namespace: &str, filter: &Filter) -> Result<Page, Problem> {
+fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> Result<Page, Problem> {
     let mut page = Page {
         secrets: Vec::new(),
         next: None,
     };
-    let Some(known) = namespace
-        .parse()
-        .ok()
-        .map(|name| gateway.store.namespace_named(&name))
-        .transpose()?
-        .flatten()
-    else {
+    let Some(id) = place.id else {
         return Ok(page);
     };
     let limit = filter.limit.unwrap_or(PAGE);
-    let after = filter.after.clone().map(|name| (known.id, name));
-    let found = gateway.store.list(Some(known.id), after.as_ref(), LOOKED_AT)?;
+    let after = filter.after.clone().map(|name| (id, name));
+    let found = gateway.store.list(Some(id), after.as_ref(), LOOKED_AT)?;
     let all = found.len() < LOOKED_AT;
     let facts = asking.facts();
     let mut last = None;
@@ -146,13 +140,13 @@ fn page(gateway: &Gateway, asking: &Asking, namespace: &str, filter: &Filter) ->
         }
         let wanted = Wanted {
             action: Action::ListSecrets,
-            namespace,
+            namespace: &place.name,
             name,
             secret: Some(secret),
             facts: &facts,
         };
         if decide(&gateway.policies, asking, Action::ListSecrets, &wanted)?.allowed {
-            page.secrets.push(shape::secret(namespace, secret));
+            page.secrets.push(shape::secret(&place.name, secret));
         }
     }
     page.next = last.filter(|_| !all);
