@@ -90,7 +90,7 @@ pub(super) struct Arguments {
     /// Audience that tokens of the API must be made for
     #[arg(long, value_name = "NAME", default_value = "strongroom.dev")]
     token_audience: String,
-    /// Reads a second of one principal and of all on one namespace; 0 is without bound
+    /// Reads a second of one principal, and of all principals of one namespace; 0 is without bound
     #[arg(long, value_name = "COUNT", default_value_t = 450)]
     read_rate: u32,
     /// When the record of a read is on the medium
