@@ -197,8 +197,10 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
 }
 
 #[test]
-fn wrong_objects_are_refused_with_field_and_reason() {
+fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
     let f = Fixture::new();
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/samples");
+    f.kubectl(&["-n", "shop", "apply", "--dry-run=server", "-f", samples]);
     let head = "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: wrong, namespace: shop}\nspec:\n";
     let big = "x".repeat(70_000);
     for (what, spec, said) in [

@@ -175,11 +175,11 @@ pub struct PolicyConditions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
     /// Labels of the pod that the token is bound to; it must have them all.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_map")]
     pub pod_labels: Option<BTreeMap<String, String>>,
     /// Labels of the node that the pod runs on; it must have them all.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_map")]
     pub node_labels: Option<BTreeMap<String, String>>,
     /// The caller's address is in one of these ranges, as in `10.0.0.0/8`.
