@@ -157,7 +157,13 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     };
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
-    seen_readers(ctx, object, gone);
+    let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));
+    let same_spec = |before: &Kept<ManagedSecret>| {
+        before.meta().generation == object.meta().generation && before.uid() == object.uid()
+    };
+    if gone || !before.as_deref().is_some_and(same_spec) {
+        seen_readers(ctx, object, gone);
+    }
     if !gone {
         ctx.bundles.want(&namespace);
     }
@@ -170,12 +176,9 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
             .saw(&uid, &object.resource_version().unwrap_or_default());
         ctx.absences.saw(&uid);
     }
-    let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));
-    let same = |before: &Kept<ManagedSecret>| {
-        before.meta().generation == object.meta().generation && before.labels() == object.labels()
-    };
+    let same = |before: &Kept<ManagedSecret>| same_spec(before) && before.labels() == object.labels();
     // A status alone changes nothing for the schedules.
-    if gone || !before.is_some_and(|before| same(&before)) {
+    if gone || !before.as_deref().is_some_and(same) {
         for schedule in ctx.cluster.schedules(&namespace) {
             triggers.schedule(&namespace, &schedule.name_any());
         }

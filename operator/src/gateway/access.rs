@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use strongroom_rules::policy::{
     Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, explain,
 };
-use strongroom_store::audit::{self, Actor, Durability, Outcome};
+use strongroom_store::audit::{self, Actor, Outcome};
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{Meta, Note, SecretView, Store};
+use strongroom_store::vault::{Meta, Note, SecretView};
 
+use super::Gateway;
 use super::authenticate::Caller;
 use super::problem::{Code, Problem};
 use crate::policies::{AskError, Policies};
@@ -71,34 +72,40 @@ pub(super) struct Wanted<'a> {
     pub(super) facts: &'a Facts,
 }
 
-/// Decides, and puts a denial on record. The answer of an allowed request is recorded by whoever gives it.
+/// Decides, and puts a refusal on record. The answer of an allowed request is recorded by whoever gives it.
 pub(super) fn authorise<'a>(
-    policies: &Policies,
-    store: &Store,
-    durability: Durability,
+    gateway: &Gateway,
     asking: &Asking,
     wanted: &Wanted<'a>,
 ) -> Result<(Decision, &'a SecretView), Problem> {
-    let decision = decide(policies, asking, wanted.action, wanted)?;
-    let problem = match wanted.secret {
-        Some(secret) if decision.allowed => return Ok((decision, secret)),
-        Some(_) if may_know(policies, asking, wanted)? => denied(asking, wanted, &decision),
-        Some(_) | None => Problem::no_secret(wanted.namespace, wanted.name),
-    };
-    let code = match wanted.secret {
-        // The caller is not told, the record is.
-        Some(_) => Code::PolicyDenied,
-        None => problem.code(),
+    let (code, statements, problem) = match decide(&gateway.policies, asking, wanted.action, wanted) {
+        Err(problem) => (problem.code(), Vec::new(), problem),
+        Ok(decision) => match wanted.secret {
+            Some(secret) if decision.allowed => return Ok((decision, secret)),
+            // A caller that may not know of the secret is not told, the record is.
+            Some(_) => {
+                let problem = if may_know(&gateway.policies, asking, wanted)? {
+                    denied(asking, wanted, &decision)
+                } else {
+                    Problem::no_secret(wanted.namespace, wanted.name)
+                };
+                (Code::PolicyDenied, decision.statements, problem)
+            }
+            None => {
+                let problem = Problem::no_secret(wanted.namespace, wanted.name);
+                (problem.code(), decision.statements, problem)
+            }
+        },
     };
     let note = Note {
         outcome: Outcome::Refused(code.as_str().to_owned()),
         namespace: wanted.namespace.parse().ok(),
         secret: wanted.name.parse().ok(),
         secret_id: wanted.secret.map(|secret| secret.id),
-        detail: asking.detail(&decision.statements),
+        detail: asking.detail(&statements),
         ..Note::new(recorded(wanted.action))
     };
-    store.note(note, &asking.meta(), durability)?;
+    gateway.store.note(note, &asking.meta(), gateway.durability)?;
     Err(problem)
 }
 

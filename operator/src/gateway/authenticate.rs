@@ -4,9 +4,7 @@
 //! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. While the API server is away, a token that it
 //! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::PostParams;
@@ -15,6 +13,7 @@ use sha2::{Digest, Sha256};
 use strongroom_rules::policy::{Identity, Principal};
 
 use super::problem::{Code, Problem};
+use super::remembered::Remembered;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(10);
@@ -22,8 +21,6 @@ const FRESH: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 16 * 1024;
-/// Answers that are remembered at the same time.
-const REMEMBERED: usize = 65_536;
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +54,11 @@ impl Caller {
 pub(super) struct Authenticator {
     client: Client,
     audience: String,
-    answers: Mutex<HashMap<[u8; 32], Answer>>,
+    answers: Remembered<[u8; 32], Answer>,
 }
 
 #[derive(Clone, Debug)]
 struct Answer {
-    at: Instant,
     /// None: refused.
     caller: Option<Caller>,
     /// When the token ends, in seconds since the Unix epoch.
@@ -82,12 +78,8 @@ impl Authenticator {
         Self {
             client,
             audience,
-            answers: Mutex::default(),
+            answers: Remembered::default(),
         }
-    }
-
-    fn answers(&self) -> MutexGuard<'_, HashMap<[u8; 32], Answer>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The caller of a token.
@@ -96,25 +88,24 @@ impl Authenticator {
             return Err(unknown());
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.answers().get(&hash).cloned();
-        if let Some(answer) = &known
-            && answer.at.elapsed() < FRESH
-        {
-            return answer.caller.clone().ok_or_else(unknown);
+        if let Some(answer) = self.answers.within(&hash, FRESH) {
+            return answer.caller.ok_or_else(unknown);
         }
         match self.review(token).await {
             Ok(caller) => {
                 let answer = Answer {
-                    at: Instant::now(),
                     caller: caller.clone(),
                     ends: end_of(token),
                 };
-                self.remember(hash, answer);
+                // Refusals go first: anybody can make as many of them as he likes.
+                self.answers
+                    .put(hash, answer, |age, answer| answer.caller.is_some() && age < GRACE);
                 caller.ok_or_else(unknown)
             }
             Err(error) => {
                 tracing::warn!(%error, "a token cannot be checked");
-                known
+                self.answers
+                    .within(&hash, GRACE)
                     .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
                     .and_then(|answer| answer.caller)
                     .map(|caller| Caller {
@@ -146,24 +137,10 @@ impl Authenticator {
         Ok(answer.status.and_then(|status| accepted(status, &self.audience)))
     }
 
-    fn remember(&self, hash: [u8; 32], answer: Answer) {
-        let mut answers = self.answers();
-        if answers.len() >= REMEMBERED {
-            // Refusals go first: anybody can make as many of them as he likes.
-            answers.retain(|_, answer| answer.caller.is_some() && answer.at.elapsed() < GRACE);
-            if answers.len() >= REMEMBERED {
-                answers.clear();
-            }
-        }
-        answers.insert(hash, answer);
-    }
-
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
-        self.answers().retain(|_, answer| {
-            let counts = if answer.caller.is_some() { GRACE } else { FRESH };
-            answer.at.elapsed() < counts
-        });
+        self.answers
+            .forget(|age, answer| age < if answer.caller.is_some() { GRACE } else { FRESH });
     }
 }
 
@@ -174,8 +151,9 @@ fn unknown() -> Problem {
     )
 }
 
+/// Whether an answer of the time of grace still counts.
 fn in_grace(answer: &Answer, now: i64) -> bool {
-    answer.caller.is_some() && answer.at.elapsed() < GRACE && answer.ends.is_none_or(|ends| now < ends)
+    answer.caller.is_some() && answer.ends.is_none_or(|ends| now < ends)
 }
 
 /// The caller that the API server names, if it accepts the token for our audience.
@@ -261,11 +239,7 @@ mod tests {
             status(json!({"authenticated": true, "audiences": ["a"], "user": {"username": "jane"}})),
             "a",
         );
-        let answer = Answer {
-            at: Instant::now(),
-            caller,
-            ends,
-        };
+        let answer = Answer { caller, ends };
         assert!(in_grace(&answer, 999));
         assert!(!in_grace(&answer, 1000));
         let refused = Answer {

@@ -1,18 +1,16 @@
 //! Labels of pods and nodes, looked up only where a statement asks for them. What cannot be looked up is unknown, and that is decided with.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
 
 use super::authenticate::Caller;
+use super::remembered::Remembered;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(10);
-/// Pods and nodes that are remembered at the same time.
-const REMEMBERED: usize = 65_536;
 
 /// Labels of one object; `None` where they are not known.
 pub(super) type Labels = Option<BTreeMap<String, String>>;
@@ -20,7 +18,7 @@ pub(super) type Labels = Option<BTreeMap<String, String>>;
 /// Labels by object.
 pub(super) struct LabelBook {
     client: Client,
-    seen: Mutex<HashMap<String, (Instant, Labels)>>,
+    seen: Remembered<String, Labels>,
 }
 
 impl std::fmt::Debug for LabelBook {
@@ -33,8 +31,13 @@ impl LabelBook {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            seen: Mutex::default(),
+            seen: Remembered::default(),
         }
+    }
+
+    /// Forgets what does not count any more.
+    pub(super) fn forget(&self) {
+        self.seen.forget(|age, _| age < FRESH);
     }
 
     /// Labels of the caller's pod and of the node that it runs on.
@@ -69,15 +72,7 @@ impl LabelBook {
         key: String,
         look: impl Future<Output = Result<Option<kube::core::ObjectMeta>, kube::Error>>,
     ) -> Labels {
-        let known = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
-        if let Some((at, labels)) = known
-            && at.elapsed() < FRESH
-        {
+        if let Some(labels) = self.seen.within(&key, FRESH) {
             return labels;
         }
         let labels = match look.await {
@@ -87,11 +82,7 @@ impl LabelBook {
                 return None;
             }
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= REMEMBERED {
-            seen.retain(|_, (at, _)| at.elapsed() < FRESH);
-        }
-        seen.insert(key, (Instant::now(), labels.clone()));
+        self.seen.put(key, labels.clone(), |age, _| age < FRESH);
         labels
     }
 }

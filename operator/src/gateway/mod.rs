@@ -1,6 +1,6 @@
-//! The API: secrets over HTTPS, under policies, each request on record.
+//! The API: secrets over HTTPS, under policies, on record.
 //!
-//! A request is authenticated, decided and recorded before anything of a secret leaves. Must not decide by itself: `rules` does, and the store.
+//! A request is authenticated, decided and recorded before anything of a secret leaves; only an answer that nothing changed leaves no record. Must not decide by itself: `rules` does, and the store.
 
 mod access;
 mod authenticate;
@@ -10,6 +10,7 @@ mod listen;
 mod namespaces;
 mod operations;
 mod problem;
+mod remembered;
 mod tls;
 
 #[cfg(test)]
@@ -23,11 +24,13 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
-use strongroom_store::audit::{Action, Durability, Outcome};
+use strongroom_rules::policy::Action;
+use strongroom_store::audit::{self, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::vault::{Meta, Note, SecretView, Store};
 use tokio::net::TcpListener;
@@ -167,6 +170,8 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         }
         gateway.limits.forget();
         gateway.authenticator.forget();
+        gateway.namespaces.forget();
+        gateway.labels.forget();
     }
 }
 
@@ -206,16 +211,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Around every request: its id, its bounds, and the document of what went wrong.
 async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response<Body> {
     let Ok(id) = RequestId::generate() else {
-        return StatusResponse(StatusCode::INTERNAL_SERVER_ERROR).into();
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     request.extensions_mut().insert(id);
     let mut response = match gateway.room.try_acquire() {
-        Err(_) => problem::respond(
-            Problem::new(Code::Overloaded, "too many requests at the same time; wait").retry_after(1),
-        ),
+        Err(_) => Problem::new(Code::Overloaded, "too many requests at the same time; wait")
+            .retry_after(1)
+            .into_response(),
         Ok(_permit) => tokio::time::timeout(limits::REQUEST_TIME, next.run(request))
             .await
-            .unwrap_or_else(|_| problem::respond(Problem::new(Code::Timeout, "try again").retry_after(1))),
+            .unwrap_or_else(|_| {
+                Problem::new(Code::Timeout, "try again")
+                    .retry_after(1)
+                    .into_response()
+            }),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.document(&id);
@@ -228,16 +237,6 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-struct StatusResponse(StatusCode);
-
-impl From<StatusResponse> for Response<Body> {
-    fn from(status: StatusResponse) -> Self {
-        let mut response = Self::new(Body::empty());
-        *response.status_mut() = status.0;
-        response
-    }
 }
 
 impl FromRequestParts<Arc<Gateway>> for Asking {
@@ -268,15 +267,14 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                 let note = Note {
                     outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                     detail: format!("from {source}"),
-                    ..Note::new(Action::Authenticate)
+                    ..Note::new(audit::Action::Authenticate)
                 };
                 let meta = Meta {
                     actor: strongroom_store::audit::Actor::Principal("unknown".to_owned()),
                     request,
                     now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
                 };
-                let gateway = Arc::clone(gateway);
-                blocking(move || Ok(gateway.store.note(note, &meta, gateway.durability)?)).await?;
+                gateway.note(note, meta).await?;
                 return Err(problem);
             }
         };
@@ -315,10 +313,27 @@ struct Place {
 
 impl Gateway {
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.
-    async fn admit(&self, asking: &Asking, namespace: String) -> Result<Place, Problem> {
+    async fn admit(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
         self.limits.read(&asking.caller.principal.identity)?;
-        let id = self.namespaces.named(&namespace).await?;
-        Ok(Place { name: namespace, id })
+        match self.namespaces.named(&namespace).await {
+            Ok(id) => Ok(Place { name: namespace, id }),
+            Err(problem) => {
+                let note = Note {
+                    outcome: Outcome::Refused(problem.code().as_str().to_owned()),
+                    namespace: namespace.parse().ok(),
+                    detail: asking.detail(&[]),
+                    ..Note::new(access::recorded(action))
+                };
+                self.note(note, asking.meta()).await?;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Puts a request on record that is refused before anything of it touched the store.
+    async fn note(&self, note: Note, meta: Meta) -> Result<(), Problem> {
+        let (store, durability) = (self.store.clone(), self.durability);
+        blocking(move || Ok(store.note(note, &meta, durability)?)).await
     }
 
     /// The secret of this name, if there is one that is shown.

@@ -1,8 +1,6 @@
 //! Which namespace is behind a name: one that was made again is another one, and must not see the secrets of the first.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -11,19 +9,18 @@ use strongroom_store::vault::Store;
 
 use super::blocking;
 use super::problem::{Code, Problem};
+use super::remembered::Remembered;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long it counts while the API server is away.
 const GRACE: Duration = Duration::from_secs(15 * 60);
-/// Namespaces that are remembered at the same time.
-const REMEMBERED: usize = 65_536;
 
 /// Namespaces by name.
 pub(super) struct Namespaces {
     client: Client,
     store: Store,
-    seen: Mutex<HashMap<String, (Instant, Seen)>>,
+    seen: Remembered<String, Seen>,
 }
 
 /// A namespace as the store knows it, beside the one that is there.
@@ -46,12 +43,13 @@ impl Namespaces {
         Self {
             client,
             store,
-            seen: Mutex::default(),
+            seen: Remembered::default(),
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, (Instant, Seen)>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Forgets what does not count any more.
+    pub(super) fn forget(&self) {
+        self.seen.forget(|age, _| age < GRACE);
     }
 
     /// The store's namespace of this name; `None` where it has none.
@@ -59,10 +57,9 @@ impl Namespaces {
     /// # Errors
     /// [`Code::NamespaceRecreated`] where the one that is there is another one; the store's and the API server's.
     pub(super) async fn named(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
-        let before = self.seen().get(name).cloned();
-        let seen = match before {
-            Some((at, seen)) if at.elapsed() < FRESH => seen,
-            before => self.look(name, before).await?,
+        let seen = match self.seen.within(name, FRESH) {
+            Some(seen) => seen,
+            None => self.look(name).await?,
         };
         match (seen.known, seen.live) {
             (None, _) => Ok(None),
@@ -78,7 +75,7 @@ impl Namespaces {
         }
     }
 
-    async fn look(&self, name: &str, before: Option<(Instant, Seen)>) -> Result<Seen, Problem> {
+    async fn look(&self, name: &str) -> Result<Seen, Problem> {
         let Ok(parsed) = name.parse() else {
             // No namespace has such a name.
             return Ok(Seen {
@@ -98,25 +95,19 @@ impl Namespaces {
                 Ok(namespace) => namespace.and_then(|namespace| namespace.metadata.uid),
                 Err(error) => {
                     tracing::warn!(name, %error, "a namespace cannot be looked up");
-                    return before
-                        .filter(|(at, _)| at.elapsed() < GRACE)
-                        .map(|(_, seen)| seen)
-                        .ok_or_else(|| {
-                            Problem::new(
-                                Code::StoreUnavailable,
-                                "the API server does not answer; try again",
-                            )
-                            .retry_after(2)
-                        });
+                    return self.seen.within(name, GRACE).ok_or_else(|| {
+                        Problem::new(
+                            Code::StoreUnavailable,
+                            "the API server does not answer; try again",
+                        )
+                        .retry_after(2)
+                    });
                 }
             }
         };
         let found = Seen { known, live };
-        let mut seen = self.seen();
-        if seen.len() >= REMEMBERED {
-            seen.retain(|_, (at, _)| at.elapsed() < FRESH);
-        }
-        seen.insert(name.to_owned(), (Instant::now(), found.clone()));
+        self.seen
+            .put(name.to_owned(), found.clone(), |age, _| age < FRESH);
         Ok(found)
     }
 }

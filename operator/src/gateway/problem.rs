@@ -179,11 +179,6 @@ impl IntoResponse for Problem {
     }
 }
 
-/// [`Problem`] as a response, where no handler is.
-pub(super) fn respond(problem: Problem) -> Response<Body> {
-    IntoResponse::into_response(problem)
-}
-
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();

@@ -1,6 +1,7 @@
 //! Statements that are asked together, and the question.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Authorizer, Context, Decision as Answer, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
@@ -36,9 +37,10 @@ pub(super) struct Shard {
     policies: PolicySet,
     windows: BTreeMap<String, DailyWindow>,
     groups: BTreeMap<String, Vec<Pattern>>,
-    /// What its statements ask about, each with the number of statements: nothing else is told to Cedar.
-    asked: BTreeMap<&'static str, usize>,
+    /// What each statement asks of the context.
     asks: BTreeMap<String, BTreeSet<&'static str>>,
+    /// All of that: nothing else is told to Cedar.
+    asked: BTreeSet<&'static str>,
 }
 
 /// Why the statements could not be asked.
@@ -53,9 +55,7 @@ impl Shard {
         self.policies
             .add(statement.policy.clone())
             .map_err(|error| error.to_string())?;
-        for attribute in &statement.asks {
-            *self.asked.entry(attribute).or_default() += 1;
-        }
+        self.asked.extend(&statement.asks);
         self.asks.insert(id.clone(), statement.asks.clone());
         if let Some(window) = &statement.window {
             self.windows.insert(id.clone(), window.clone());
@@ -72,13 +72,8 @@ impl Shard {
         let _ = self.policies.remove_static(PolicyId::new(id));
         self.windows.remove(id);
         self.groups.remove(id);
-        for attribute in self.asks.remove(id).unwrap_or_default() {
-            if let Some(count) = self.asked.get_mut(attribute) {
-                *count -= 1;
-                if *count == 0 {
-                    self.asked.remove(attribute);
-                }
-            }
+        if self.asks.remove(id).is_some() {
+            self.asked = self.asks.values().flatten().copied().collect();
         }
     }
 
@@ -99,8 +94,7 @@ impl Shard {
         let unanswerable = |error: &dyn std::fmt::Display| Unanswerable(error.to_string());
         let context = Context::from_pairs(self.context(request, action, target))
             .map_err(|error| unanswerable(&error))?;
-        // Everything that is known stands in the context: the three names are not looked at.
-        let one = entity("Strongroom", "request").map_err(|error| unanswerable(&error))?;
+        let one = nobody().ok_or_else(|| unanswerable(&"its name is not one"))?;
         let question = cedar_policy::Request::new(one.clone(), one.clone(), one, context, None)
             .map_err(|error| unanswerable(&error))?;
         let response = Authorizer::new().is_authorized(&question, &self.policies, &Entities::empty());
@@ -123,7 +117,7 @@ impl Shard {
         target: Target,
     ) -> Vec<(String, RestrictedExpression)> {
         self.asked
-            .keys()
+            .iter()
             .map(|attribute| {
                 (
                     (*attribute).to_owned(),
@@ -211,12 +205,8 @@ fn texts(texts: impl Iterator<Item = String>) -> RestrictedExpression {
     RestrictedExpression::new_set(texts.map(RestrictedExpression::new_string))
 }
 
-fn entity(kind: &str, name: &str) -> Result<EntityUid, String> {
-    let kind = kind
-        .parse()
-        .map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(
-        kind,
-        cedar_policy::EntityId::new(name),
-    ))
+/// Principal, action and resource of every question: everything that is known stands in the context, and these are not looked at.
+fn nobody() -> Option<EntityUid> {
+    static NOBODY: LazyLock<Option<EntityUid>> = LazyLock::new(|| "Strongroom::\"request\"".parse().ok());
+    NOBODY.clone()
 }

@@ -64,6 +64,8 @@ pub(in crate::gateway) async fn serve(
             }
         });
     }
+    // Whoever comes now is refused at once rather than kept waiting.
+    drop(listener);
     if tokio::time::timeout(LAST_ANSWERS, graceful.shutdown())
         .await
         .is_err()

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use strongroom_process::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -37,6 +38,11 @@ impl Port {
     async fn open() -> Self {
         let world = World::new(0);
         world.allow("p", "app", "*", "*");
+        let router = world.router.clone();
+        Self::of(world, router).await
+    }
+
+    async fn of(world: World, router: axum::Router) -> Self {
         let served = Arc::new(Served::default());
         let mut trust = RootCertStore::empty();
         let (key, bundle) = test_certificate(Timestamp::now());
@@ -48,12 +54,7 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
         let config = Arc::new(served.config());
-        let task = tokio::spawn(super::serve(
-            listener,
-            config,
-            world.router.clone(),
-            shutdown.clone(),
-        ));
+        let task = tokio::spawn(super::serve(listener, config, router, shutdown.clone()));
         Self {
             world,
             served,
@@ -255,24 +256,34 @@ async fn idle_strangers_and_resets_hold_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_is_answered_before_the_end() {
-    let port = Port::open().await;
+    let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let router = {
+        let (arrived, release) = (Arc::clone(&arrived), Arc::clone(&release));
+        axum::Router::new().fallback(async move || {
+            arrived.notify_one();
+            release.notified().await;
+            "finished"
+        })
+    };
+    let port = Port::of(World::new(0), router).await;
     let stream = port.connect(b"http/1.1").await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request()).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    answer.into_body().collect().await.unwrap();
-    sender.ready().await.unwrap();
-    let sent = sender.send_request(request());
+    tokio::spawn(connection);
+    let sent = tokio::spawn(async move { sender.send_request(request()).await });
+    arrived.notified().await;
     port.shutdown.begin();
-    // Either it was there in time and is answered, or the connection was closed before it was read: never half an answer.
-    if let Ok(answer) = sent.await {
-        assert_eq!(answer.status(), 200);
-        answer.into_body().collect().await.unwrap();
-    }
-    drop(sender);
-    let _ = connection.await;
+    // Nobody gets in any more, and who is in is waited for.
+    let refused = async {
+        while TcpStream::connect(port.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, refused).await.unwrap();
+    assert!(!port.task.is_finished());
+    release.notify_one();
+    let answer = sent.await.unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "finished");
     port.close().await;
 }

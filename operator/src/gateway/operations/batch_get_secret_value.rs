@@ -10,6 +10,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Response, header};
 use serde::Deserialize;
+use strongroom_rules::policy::Action;
 use zeroize::Zeroizing;
 
 use super::get_secret_value::{Read, Which, invalid, read};
@@ -61,7 +62,7 @@ pub(in crate::gateway) async fn serve(
     for _ in batch.secrets.iter().skip(1) {
         gateway.limits.read(&asking.caller.principal.identity)?;
     }
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway.admit(&asking, Action::GetSecretValue, namespace).await?;
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         let mut problems = Vec::new();

@@ -20,7 +20,7 @@ pub(in crate::gateway) async fn serve(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<SecretAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || {
         metadata(&gateway, &asking, &place, &name, Action::DescribeSecret, |view| {
             Json(shape::secret(&place.name, view))
@@ -47,13 +47,7 @@ pub(super) fn metadata<T>(
         secret: secret.as_ref(),
         facts: &facts,
     };
-    let (decision, secret) = authorise(
-        &gateway.policies,
-        &gateway.store,
-        gateway.durability,
-        asking,
-        &wanted,
-    )?;
+    let (decision, secret) = authorise(gateway, asking, &wanted)?;
     let note = Note {
         namespace: place.name.parse().ok(),
         secret: Some(secret.name.clone()),

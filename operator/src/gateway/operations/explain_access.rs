@@ -66,7 +66,7 @@ pub(in crate::gateway) async fn serve(
             .filter(|action| !action.uses_key())
             .ok_or_else(|| invalid("`action` is like `GetSecretValue`"))?,
     };
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || answer(&gateway, &asking, &place, &name, action, &question).map(Json)).await
 }
 
@@ -87,13 +87,7 @@ fn answer(
         secret: secret.as_ref(),
         facts: &facts,
     };
-    let (_, view) = authorise(
-        &gateway.policies,
-        &gateway.store,
-        gateway.durability,
-        asking,
-        &sees,
-    )?;
+    let (_, view) = authorise(gateway, asking, &sees)?;
     let subject = match &question.principal {
         None => asking.clone(),
         Some(text) => about(asking, text),

@@ -53,7 +53,7 @@ pub(in crate::gateway) async fn serve(
         .flat_map(|value| value.split(','))
         .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned())
         .collect::<Vec<_>>();
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway.admit(&asking, Action::GetSecretValue, namespace).await?;
     blocking(move || {
         let read = read(&gateway, &asking, &place, &name, &which, &held)?;
         let (tag, read) = match read {
@@ -149,13 +149,7 @@ pub(super) fn read(
         secret: secret.as_ref(),
         facts: &facts,
     };
-    let (decision, secret) = authorise(
-        &gateway.policies,
-        &gateway.store,
-        gateway.durability,
-        asking,
-        &wanted,
-    )?;
+    let (decision, secret) = authorise(gateway, asking, &wanted)?;
     if let Some(version) = found
         && secret.state == strongroom_store::vault::SecretState::Live
         && held.iter().any(|id| id == version.id.as_str())

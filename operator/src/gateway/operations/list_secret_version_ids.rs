@@ -38,7 +38,9 @@ pub(in crate::gateway) async fn serve(
 ) -> Result<Json<Versions>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(which) = which.map_err(invalid)?;
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway
+        .admit(&asking, Action::ListSecretVersionIds, namespace)
+        .await?;
     blocking(move || {
         metadata(
             &gateway,

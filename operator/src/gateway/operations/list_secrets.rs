@@ -99,7 +99,7 @@ pub(in crate::gateway) async fn serve(
 ) -> Result<Json<Page>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     let filter = Filter::parse(query.as_deref().unwrap_or_default())?;
-    let place = gateway.admit(&asking, namespace).await?;
+    let place = gateway.admit(&asking, Action::ListSecrets, namespace).await?;
     blocking(move || {
         let page = page(&gateway, &asking, &place, &filter)?;
         let note = Note {

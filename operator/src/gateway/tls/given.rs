@@ -51,33 +51,74 @@ impl Given {
     /// # Errors
     /// [`TlsError`] where the first one cannot be served.
     pub(in crate::gateway) fn serve(self, served: Arc<Served>, shutdown: Shutdown) -> Result<(), TlsError> {
-        let mut last = self.read()?;
-        served.swap(certified(&last.chain, &last.key)?);
+        let mut last = None;
+        self.look(&mut last, &served)?;
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}
                     () = shutdown.wait() => return,
                 }
-                let next = match self.read() {
-                    Ok(next) if next == last => continue,
-                    Ok(next) => next,
-                    Err(error) => {
-                        tracing::warn!(%error, "the certificate stays as it is");
-                        continue;
-                    }
-                };
-                match certified(&next.chain, &next.key) {
-                    Ok(key) => {
-                        served.swap(key);
-                        tracing::info!("serving another certificate");
-                    }
-                    // Half of a change, perhaps: the other half comes with the next look.
+                match self.look(&mut last, &served) {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!("serving another certificate"),
+                    // Half of a change, perhaps: the other half comes with a later look.
                     Err(error) => tracing::warn!(%error, "the certificate stays as it is"),
                 }
-                last = next;
             }
         });
         Ok(())
+    }
+
+    /// Serves what the files hold, unless it is what they held `last`. Answers whether it is another certificate.
+    fn look(&self, last: &mut Option<Content>, served: &Served) -> Result<bool, TlsError> {
+        let content = self.read()?;
+        if last.as_ref() == Some(&content) {
+            return Ok(false);
+        }
+        let key = certified(&content.chain, &content.key);
+        *last = Some(content);
+        served.swap(key?);
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::gateway::tls::authority::Authorities;
+
+    #[test]
+    fn another_pair_is_served_and_half_of_one_is_not() {
+        let now = Timestamp::now();
+        let authorities = Authorities::default().advance(now).unwrap().unwrap();
+        let pair = || authorities.leaf(&["localhost".to_owned()], now).unwrap();
+        let keep = tempfile::tempdir().unwrap();
+        let given = Given {
+            chain: keep.path().join("tls.crt"),
+            key: keep.path().join("tls.key"),
+        };
+        let (served, mut last) = (Served::default(), None);
+        assert!(matches!(
+            given.look(&mut last, &served),
+            Err(TlsError::Read { .. })
+        ));
+        let first = pair();
+        std::fs::write(&given.chain, &first.chain).unwrap();
+        std::fs::write(&given.key, &*first.key).unwrap();
+        assert!(given.look(&mut last, &served).unwrap());
+        let serving = served.current().unwrap();
+        assert!(!given.look(&mut last, &served).unwrap());
+        assert!(Arc::ptr_eq(&serving, &served.current().unwrap()));
+        // The certificate of another key: nothing changes until the key follows.
+        let second = pair();
+        std::fs::write(&given.chain, &second.chain).unwrap();
+        assert!(given.look(&mut last, &served).is_err());
+        assert!(Arc::ptr_eq(&serving, &served.current().unwrap()));
+        std::fs::write(&given.key, &*second.key).unwrap();
+        assert!(given.look(&mut last, &served).unwrap());
+        assert_ne!(serving.cert, served.current().unwrap().cert);
     }
 }

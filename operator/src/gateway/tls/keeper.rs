@@ -27,7 +27,8 @@ pub(in crate::gateway) const SECRET: &str = "strongroom!ca";
 /// How often the dates are looked at.
 const LOOK: Duration = Duration::from_secs(3600);
 
-/// Keeps the gateway's own certificate.
+/// Keeps the gateway's own certificate; cheap to clone.
+#[derive(Clone)]
 pub(in crate::gateway) struct Keeper {
     pub(in crate::gateway) store: Store,
     /// The process's own namespace, and its UID.
@@ -46,40 +47,24 @@ impl Keeper {
     /// # Errors
     /// [`TlsError`] where the first one cannot be made.
     pub(in crate::gateway) async fn serve(self, shutdown: Shutdown) -> Result<(), TlsError> {
-        let (mut renew, keeper) = self.look(None).await?;
+        let mut renew = self.clone().look(None).await?;
         tokio::spawn(async move {
-            let mut keeper = keeper;
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}
                     () = shutdown.wait() => return,
                 }
-                let again = keeper.again();
-                match keeper.look(Some(renew)).await {
-                    Ok((next, same)) => (renew, keeper) = (next, same),
-                    Err(error) => {
-                        tracing::warn!(%error, "the certificate stays as it is");
-                        keeper = again;
-                    }
+                match self.clone().look(Some(renew)).await {
+                    Ok(next) => renew = next,
+                    Err(error) => tracing::warn!(%error, "the certificate stays as it is"),
                 }
             }
         });
         Ok(())
     }
 
-    fn again(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            namespace: self.namespace.clone(),
-            names: self.names.clone(),
-            served: Arc::clone(&self.served),
-            bundle: self.bundle.clone(),
-            now: self.now,
-        }
-    }
-
     /// Brings everything up to date; answers with the time at which the certificate has to be made again.
-    async fn look(self, renew: Option<Timestamp>) -> Result<(Timestamp, Self), TlsError> {
+    async fn look(self, renew: Option<Timestamp>) -> Result<Timestamp, TlsError> {
         let looked = tokio::task::spawn_blocking(move || {
             let now = (self.now)();
             let (authorities, changed) = self.authorities(now)?;
@@ -90,12 +75,12 @@ impl Keeper {
                 differs
             });
             match renew {
-                Some(renew) if !changed && now < renew => Ok((renew, self)),
+                Some(renew) if !changed && now < renew => Ok(renew),
                 _ => {
                     let leaf = authorities.leaf(&self.names, now)?;
                     self.served.swap(certified(&leaf.chain, &leaf.key)?);
                     tracing::info!(renew = %leaf.renew, "serving a new certificate");
-                    Ok((leaf.renew, self))
+                    Ok(leaf.renew)
                 }
             }
         });
@@ -214,7 +199,7 @@ mod tests {
             bundle,
             now,
         };
-        let (renew, keeper) = keeper.look(None).await.unwrap();
+        let renew = keeper.clone().look(None).await.unwrap();
         let first = bundles.borrow().clone();
         assert!(first.contains("BEGIN CERTIFICATE") && renew > now());
         let served = Arc::clone(&keeper.served);
@@ -224,12 +209,12 @@ mod tests {
             served: Arc::default(),
             ..keeper
         };
-        let (_, keeper) = keeper.look(None).await.unwrap();
+        keeper.clone().look(None).await.unwrap();
         assert_eq!(*bundles.borrow(), first);
         // Nothing to do, and then something.
         let serving = Arc::clone(&keeper.served);
         let held = serving.key.read().unwrap().clone().unwrap();
-        let (_, keeper) = keeper.look(Some(renew)).await.unwrap();
+        keeper.clone().look(Some(renew)).await.unwrap();
         assert!(Arc::ptr_eq(&held, &serving.key.read().unwrap().clone().unwrap()));
         let keeper = Keeper {
             now: || now() + jiff::SignedDuration::from_hours(25 * 24),

@@ -1,0 +1,145 @@
+//! Who gets in, who is told what, and who is on record.
+
+use super::*;
+
+#[tokio::test]
+async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:DescribeSecret", "db-*");
+    let denied = world.get("shop/app", "/db-main/value").await;
+    assert_eq!(denied.code(), (403, "PolicyDenied".into()));
+    let missing = denied.json()["missingPolicies"][0].as_str().unwrap().to_owned();
+    assert!(
+        missing.contains("secrets:GetSecretValue") && missing.contains("shop/app"),
+        "{missing}"
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "GetSecretValue", "PolicyDenied")
+    );
+
+    let strip = |answer: Answer, name: &str| {
+        let mut body = answer.json();
+        body["requestId"] = json!("");
+        body["detail"] = json!(body["detail"].as_str().unwrap().replace(name, "NAME"));
+        (answer.status, body)
+    };
+    for path in ["", "/value", "/versions", "/access"] {
+        let hidden = strip(world.get("shop/spy", &format!("/db-main{path}")).await, "db-main");
+        assert_eq!(world.last().2, "PolicyDenied");
+        let absent = strip(world.get("shop/spy", &format!("/nothing{path}")).await, "nothing");
+        assert_eq!(world.last().2, "SecretNotFound");
+        assert_eq!(hidden, absent);
+        assert_eq!(hidden.0, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_counts_from_the_next_request_on() {
+    let world = World::new(0);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);
+    world
+        .gateway
+        .policies
+        .readers("shop", "db-main", "db-main", &["app".to_owned()]);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+    world.gateway.policies.readers("shop", "db-main", "db-main", &[]);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);
+}
+
+#[tokio::test]
+async fn nobody_is_anybody_without_a_token() {
+    let world = World::new(0);
+    world.allow("p", "*", "*", "*");
+    for token in ["", "nobody", &"x".repeat(20_000)] {
+        assert_eq!(
+            world.get(token, "/db-main/value").await.code(),
+            (401, "Unauthenticated".into())
+        );
+        assert_eq!(world.last(), record("unknown", "Authenticate", "Unauthenticated"));
+    }
+    let basic = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main/value")
+        .header("authorization", "Basic shop/app");
+    assert_eq!(world.send(basic, Body::empty()).await.status, 401);
+    let health = world
+        .send(Request::builder().uri("/healthz"), Body::empty())
+        .await;
+    assert_eq!(health.status, 200);
+    // Who fails without end is turned away, and leaves no more records.
+    for _ in 0..100 {
+        world.get("nobody", "/db-main/value").await;
+    }
+    assert_eq!(
+        world.get("nobody", "/db-main/value").await.code(),
+        (429, "TooManyRequests".into())
+    );
+    assert!(world.records().len() < 70, "{}", world.records().len());
+}
+
+#[tokio::test]
+async fn while_the_api_server_is_away_only_who_was_accepted_before_gets_in() {
+    let world = World::new(0);
+    world.allow("p", "*", "*", "*");
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+    world.api.away.store(true, Ordering::SeqCst);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+    let refused = world.get("shop/new", "/db-main/value").await;
+    assert_eq!(refused.code(), (503, "AuthenticationUnavailable".into()));
+    assert_eq!(refused.headers["retry-after"], "2");
+}
+
+#[tokio::test]
+async fn a_namespace_that_was_made_again_sees_nothing_of_the_first() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world
+        .api
+        .uids
+        .lock()
+        .unwrap()
+        .insert("shop".to_owned(), "another".to_owned());
+    assert_eq!(
+        world.get("shop/app", "/db-main/value").await.code(),
+        (409, "NamespaceRecreated".into())
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "GetSecretValue", "NamespaceRecreated")
+    );
+}
+
+#[tokio::test]
+async fn rates_and_room_are_bounded() {
+    let world = World::new(5);
+    world.allow("p", "*", "*", "*");
+    for _ in 0..5 {
+        assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+    }
+    let refused = world.get("shop/app", "/db-main/value").await;
+    assert_eq!(refused.code(), (429, "TooManyRequests".into()));
+    assert_eq!(refused.headers["retry-after"], "1");
+
+    let world = World::new(0);
+    let _all = world
+        .gateway
+        .room
+        .acquire_many(u32::try_from(limits::REQUESTS).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        world.get("shop/app", "/db-main/value").await.code(),
+        (503, "Overloaded".into())
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_yet_is_refused_and_on_record() {
+    let world = World::unloaded();
+    let answer = world.get("shop/app", "/db-main/value").await;
+    assert_eq!(answer.code(), (503, "PoliciesUnavailable".into()));
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "GetSecretValue", "PoliciesUnavailable")
+    );
+}

@@ -1,0 +1,125 @@
+//! Lists, explanations, and names that are none.
+
+use super::*;
+
+#[tokio::test]
+async fn names_from_hell_are_no_secrets_and_no_faults() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.secret("shop", "a/b", "x");
+    assert_eq!(world.get("shop/app", "/a%2Fb/value").await.status, 200);
+    for name in [
+        "..",
+        "%2e%2e",
+        "%2f",
+        "%00",
+        "%ff",
+        "a%2Fb%2F",
+        "!",
+        "strongroom!ca",
+        &"x".repeat(10_000),
+    ] {
+        for path in ["", "/value", "/versions", "/access"] {
+            let answer = world.get("shop/app", &format!("/{name}{path}")).await;
+            assert!(
+                matches!(answer.status.as_u16(), 400 | 404),
+                "{name}: {}",
+                answer.status
+            );
+            assert_eq!(
+                answer.headers["content-type"], "application/problem+json",
+                "{name}"
+            );
+        }
+    }
+    let elsewhere = world.send(Request::builder().uri("/v2"), Body::empty()).await;
+    assert_eq!(elsewhere.code(), (404, "NoSuchPath".into()));
+    let request = Request::builder()
+        .method(Method::DELETE)
+        .uri("/v1/namespaces/shop/secrets/db-main/value");
+    assert_eq!(
+        world.send(request, Body::empty()).await.code(),
+        (405, "MethodNotAllowed".into())
+    );
+}
+
+#[tokio::test]
+async fn a_list_shows_what_the_caller_may_list_in_pages() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:ListSecrets", "app-*");
+    for number in 0..5 {
+        world.secret("shop", &format!("app-{number}"), "x");
+    }
+    let names = |body: &Json| -> Vec<String> {
+        body["secrets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|secret| secret["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = world.get("shop/app", "?limit=2").await.json();
+    assert_eq!(names(&first), ["app-0", "app-1"]);
+    let next = first["next"].as_str().unwrap();
+    let second = world
+        .get("shop/app", &format!("?limit=3&after={next}"))
+        .await
+        .json();
+    assert_eq!(names(&second), ["app-2", "app-3", "app-4"]);
+    assert_eq!(
+        names(&world.get("shop/app", "?name=-3&label=tier=gold").await.json()),
+        ["app-3"]
+    );
+    assert!(names(&world.get("shop/app", "?label=tier=lead").await.json()).is_empty());
+    assert!(names(&world.get("shop/spy", "").await.json()).is_empty());
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/spy", "ListSecrets", "Done")
+    );
+}
+
+#[tokio::test]
+async fn an_explanation_is_for_whoever_may_see_the_secret() {
+    let world = World::new(0);
+    world.allow("p", "owner", "secrets:DescribeSecret", "*");
+    world
+        .gateway
+        .policies
+        .readers("shop", "db-main", "db-main", &["app".to_owned()]);
+    let explained = world
+        .get("shop/owner", "/db-main/access?principal=shop/app")
+        .await
+        .json();
+    assert_eq!(explained["allowed"], true);
+    assert_eq!(
+        explained["statements"][0],
+        "statement 1 of spec.readers of ManagedSecret `db-main` in namespace `shop`"
+    );
+    let explained = world
+        .get(
+            "shop/owner",
+            "/db-main/access?principal=team-b/app&action=GetSecretValue",
+        )
+        .await
+        .json();
+    assert_eq!(explained["allowed"], false);
+    assert_eq!(explained["missingPolicies"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/owner", "ExplainAccess", "Done")
+    );
+    assert_eq!(
+        world
+            .get("shop/spy", "/db-main/access?principal=shop/app")
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        world
+            .get("shop/owner", "/db-main/access?action=Steal")
+            .await
+            .status,
+        400
+    );
+}

@@ -1,0 +1,257 @@
+//! Requests against the router, with the real store and the real policies; the API server is a table of tokens.
+
+mod callers;
+mod metadata;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::{Value as Json, json};
+use strongroom_store::audit::{Actor, DIRECTORY, Directory, Durability, Entry, Logged, Outcome};
+use strongroom_store::id::{RequestId, SecretId};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::value::Value;
+use strongroom_store::vault::{BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue};
+use tower::ServiceExt;
+
+use super::limits::{Limits, Rates};
+use super::listen::Peer;
+use super::*;
+use crate::controllers::testing::store;
+use crate::policies::Seen;
+
+/// The API server as far as the gateway asks it.
+#[derive(Clone, Default)]
+struct Api {
+    away: Arc<AtomicBool>,
+    uids: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Api {
+    fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let api = api.clone();
+            async move { api.answer(request).await }
+        });
+        Client::new(service, "default")
+    }
+
+    async fn answer(&self, request: Request<kube::client::Body>) -> Result<Response<Body>, std::io::Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        }
+        let path = request.uri().path().to_owned();
+        let body = http_body_util::BodyExt::collect(request.into_body())
+            .await
+            .map_err(std::io::Error::other)?
+            .to_bytes();
+        let (status, answer) = if path.ends_with("/tokenreviews") {
+            let review: Json = serde_json::from_slice(&body).unwrap();
+            // A token is the name of its ServiceAccount, as `namespace/name`.
+            let token = review["spec"]["token"].as_str().unwrap();
+            let status = match token.split_once('/') {
+                Some((namespace, name)) => json!({
+                    "authenticated": true, "audiences": ["strongroom.dev"],
+                    "user": {"username": format!("system:serviceaccount:{namespace}:{name}")}}),
+                None => json!({"authenticated": false}),
+            };
+            (
+                201,
+                json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}),
+            )
+        } else {
+            let name = path.rsplit('/').next().unwrap();
+            match self.uids.lock().unwrap().get(name) {
+                Some(uid) => (
+                    200,
+                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": uid}}),
+                ),
+                None => (
+                    404,
+                    json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
+                ),
+            }
+        };
+        Ok(Response::builder()
+            .status(status)
+            .body(Body::from(answer.to_string()))
+            .unwrap())
+    }
+}
+
+pub(super) struct World {
+    api: Api,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) router: Router,
+    keep: tempfile::TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn code(&self) -> (u16, String) {
+        (
+            self.status.as_u16(),
+            self.json()["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+}
+
+fn meta() -> Meta {
+    Meta {
+        actor: Actor::System,
+        request: RequestId::generate().unwrap(),
+        now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
+    }
+}
+
+fn one(key: &str, bytes: &[u8]) -> Value {
+    Value::of([(key.parse().unwrap(), SecretBytes::new(bytes.to_vec()))].into()).unwrap()
+}
+
+impl World {
+    /// With its policies loaded, and none of them.
+    pub(super) fn new(reads: u32) -> Self {
+        let world = Self::with(reads);
+        let policies = &world.gateway.policies;
+        policies.policies_listed(&std::collections::HashSet::new());
+        policies.readers_listed(|_, _| false);
+        world
+    }
+
+    /// As at a start, before the lists of policies have come.
+    fn unloaded() -> Self {
+        Self::with(0)
+    }
+
+    fn with(reads: u32) -> Self {
+        let (store, keep) = store();
+        let api = Api::default();
+        let gateway = Arc::new(Gateway {
+            policies: Policies::default(),
+            authenticator: Authenticator::new(api.client(), "strongroom.dev".to_owned()),
+            namespaces: Namespaces::new(api.client(), store.clone()),
+            store,
+            labels: LabelBook::new(api.client()),
+            limits: Limits::new(Rates { reads }),
+            durability: Durability::Batched,
+            room: Semaphore::new(limits::REQUESTS),
+        });
+        let world = Self {
+            api,
+            router: router(Arc::clone(&gateway)),
+            gateway,
+            keep,
+        };
+        world.namespace("shop");
+        world.secret("shop", "db-main", "s3cr3t");
+        world
+    }
+
+    fn namespace(&self, name: &str) {
+        let uid = format!("uid-{name}");
+        let bind = BindNamespace {
+            name: name.parse().unwrap(),
+            uid: uid.parse().unwrap(),
+        };
+        self.gateway.store.run(bind, meta()).unwrap();
+        self.api.uids.lock().unwrap().insert(name.to_owned(), uid);
+    }
+
+    fn secret(&self, namespace: &str, name: &str, password: &str) -> SecretId {
+        let id = SecretId::generate().unwrap();
+        let namespace = self
+            .gateway
+            .store
+            .namespace_named(&namespace.parse().unwrap())
+            .unwrap()
+            .unwrap();
+        let create = CreateSecret {
+            id,
+            namespace: namespace.id,
+            name: name.parse().unwrap(),
+            description: format!("about {name}"),
+            labels: [("tier".to_owned(), "gold".to_owned())].into(),
+            key: KeyRef::Default,
+            version: "v-1".parse().unwrap(),
+            value: one("password", password.as_bytes()),
+            object: None,
+        };
+        self.gateway.store.run(create, meta()).unwrap();
+        id
+    }
+
+    /// A policy by which an account may do this with secrets of the namespace `shop`.
+    pub(super) fn allow(&self, policy: &str, account: &str, action: &str, secrets: &str) {
+        let spec = serde_json::from_value(json!({"secrets": [secrets], "statements": [
+            {"effect": "Allow", "principals": [{"serviceAccount": account}], "actions": [action]}]}));
+        let seen = Seen {
+            uid: policy.to_owned(),
+            generation: 1,
+        };
+        self.gateway
+            .policies
+            .policy("shop", policy, seen, None, &spec.unwrap());
+    }
+
+    async fn send(&self, request: axum::http::request::Builder, body: Body) -> Answer {
+        let mut request = request.body(body).unwrap();
+        let peer: SocketAddr = "10.1.2.3:4567".parse().unwrap();
+        request.extensions_mut().insert(Peer(peer));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec(),
+        }
+    }
+
+    async fn get(&self, account: &str, path: &str) -> Answer {
+        let request = Request::builder()
+            .uri(format!("/v1/namespaces/shop/secrets{path}"))
+            .header("authorization", format!("Bearer {account}"));
+        self.send(request, Body::empty()).await
+    }
+
+    /// The read chain.
+    fn records(&self) -> Vec<Entry> {
+        let medium = Directory::read_only(&self.keep.path().join("store").join(DIRECTORY));
+        let records = self.gateway.store.reads_after(&medium, 0, usize::MAX).unwrap();
+        records
+            .into_iter()
+            .filter_map(|(_, record)| match record {
+                Logged::Entry(entry) => Some(*entry),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn last(&self) -> (String, String, String) {
+        let records = self.records();
+        let entry = records.last().unwrap();
+        let outcome = match &entry.outcome {
+            Outcome::Done => "Done".to_owned(),
+            Outcome::Refused(code) => code.clone(),
+        };
+        (entry.actor.to_string(), entry.action.name().to_owned(), outcome)
+    }
+}
+
+fn record(actor: &str, action: &str, outcome: &str) -> (String, String, String) {
+    (actor.to_owned(), action.to_owned(), outcome.to_owned())
+}

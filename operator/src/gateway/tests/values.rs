@@ -1,0 +1,150 @@
+//! Values: by version, by stage, in a batch, and not at all.
+
+use super::*;
+
+#[tokio::test]
+async fn a_reader_gets_the_value_and_every_attempt_is_on_record() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:GetSecretValue", "db-*");
+    let answer = world.get("shop/app", "/db-main/value").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["etag"], "\"v-1\"");
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let body = answer.json();
+    assert_eq!(body["data"]["password"], data_encoding::BASE64.encode(b"s3cr3t"));
+    assert_eq!(
+        (&body["versionId"], &body["stages"], &body["dataType"]),
+        (&json!("v-1"), &json!(["Current"]), &json!("text"))
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "GetSecretValue", "Done")
+    );
+    let entry = world.records().pop().unwrap();
+    assert_eq!(
+        entry.detail,
+        "from 10.1.2.3, by statement 1 of SecretPolicy `p` in namespace `shop`"
+    );
+    assert_eq!(answer.headers["x-request-id"], entry.request.unwrap().to_string());
+
+    let raw = world.get("shop/app", "/db-main/value?key=password").await;
+    assert_eq!(raw.body, b"s3cr3t");
+    assert_eq!(
+        world.get("shop/app", "/db-main/value?key=other").await.code(),
+        (404, "DataKeyNotFound".into())
+    );
+
+    // Nothing changed: nothing is opened.
+    let before = world.records().len();
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main/value")
+        .header("authorization", "Bearer shop/app")
+        .header("if-none-match", "\"v-0\", \"v-1\"");
+    let answer = world.send(request, Body::empty()).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0));
+    assert_eq!(world.records().len(), before);
+}
+
+#[tokio::test]
+async fn versions_and_stages_are_asked_for_as_they_are() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let id = world.secret("shop", "two", "first");
+    let put = PutValue {
+        secret: id,
+        version: "v-2".parse().unwrap(),
+        value: one("password", b"second"),
+        stages: Vec::new(),
+    };
+    world.gateway.store.run(put, meta()).unwrap();
+    for (query, expected) in [
+        ("", (200, "v-2")),
+        ("?stage=Previous", (200, "v-1")),
+        ("?versionId=v-1", (200, "v-1")),
+        ("?versionId=v-1&stage=Previous", (200, "v-1")),
+        ("?versionId=v-1&stage=Current", (409, "StageMismatch")),
+        ("?versionId=v-9", (404, "VersionNotFound")),
+        ("?stage=mine", (404, "StageNotFound")),
+        ("?stage=", (400, "InvalidRequest")),
+        ("?colour=red", (400, "InvalidRequest")),
+    ] {
+        let answer = world.get("shop/app", &format!("/two/value{query}")).await;
+        let body = answer.json();
+        let what = body["versionId"]
+            .as_str()
+            .or(body["code"].as_str())
+            .unwrap()
+            .to_owned();
+        assert_eq!((answer.status.as_u16(), what.as_str()), expected, "{query}");
+    }
+    let versions = world.get("shop/app", "/two/versions").await.json();
+    let ids: Vec<&str> = versions["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v["versionId"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["v-2", "v-1"]);
+    assert_eq!(world.last().1, "ListSecretVersionIds");
+
+    let delete = DeleteSecret {
+        secret: id,
+        deletion: Deletion {
+            window_days: Some(7),
+            force: false,
+        },
+    };
+    world.gateway.store.run(delete, meta()).unwrap();
+    assert_eq!(
+        world.get("shop/app", "/two/value").await.code(),
+        (409, "InRecoveryWindow".into())
+    );
+    let held = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/two/value")
+        .header("authorization", "Bearer shop/app")
+        .header("if-none-match", "\"v-2\"");
+    assert_eq!(world.send(held, Body::empty()).await.status, 409);
+    assert!(world.get("shop/app", "/two").await.json()["deletion"].is_string());
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_by_itself() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "db-*");
+    world.secret("shop", "db-two", "second");
+    world.secret("shop", "hidden", "h");
+    let post = |body: Json| {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/namespaces/shop/secrets:batchGet")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer shop/app");
+        world.send(request, Body::from(body.to_string()))
+    };
+    let answer = post(
+        json!({"secrets": [{"name": "db-main"}, {"name": "hidden"}, {"name": "db-two", "stage": "Current"}]}),
+    )
+    .await;
+    let body = answer.json();
+    assert_eq!(body["values"][0]["name"], "db-main");
+    assert_eq!(
+        body["values"][1]["data"]["password"],
+        data_encoding::BASE64.encode(b"second")
+    );
+    assert_eq!(
+        (&body["errors"][0]["name"], &body["errors"][0]["code"]),
+        (&json!("hidden"), &json!("SecretNotFound"))
+    );
+    assert_eq!(world.records().len(), 3);
+    for bad in [
+        json!({"secrets": []}),
+        json!({"secrets": [{"name": "a"}, {"name": "a"}]}),
+        json!({"secrets": (0..21).map(|n| json!({"name": format!("s{n}")})).collect::<Vec<_>>()}),
+        json!({"secret": "a"}),
+        json!([]),
+    ] {
+        assert_eq!(post(bad).await.code(), (400, "InvalidRequest".into()));
+    }
+    let large = post(json!({"secrets": [{"name": "x".repeat(limits::BODY_BYTES)}]})).await;
+    assert_eq!(large.code(), (413, "TooLarge".into()));
+}
