@@ -33,13 +33,20 @@ const SECONDS: u32 = 20;
 
 /// All rows: they share the objects.
 pub(crate) fn measure(dir: &Path, objects: usize) -> Outcome<Vec<Row>> {
+    on_cluster(dir, async |cluster, data| rows(cluster, data, objects).await)
+}
+
+/// Measures on a cluster without nodes and a folder on the disk that is measured; both go afterwards.
+pub(crate) fn on_cluster(
+    dir: &Path,
+    measure: impl AsyncFnOnce(&Cluster, &Path) -> Outcome<Vec<Row>>,
+) -> Outcome<Vec<Row>> {
     // A second call finds one installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let keep = fresh(dir, "cluster")?;
     let cluster = Cluster::at(std::env::temp_dir().join(format!("strongroom-bench-{}", std::process::id())))?;
     cluster.up()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let rows = runtime.block_on(rows(&cluster, keep.path(), objects));
+    let rows = tokio::runtime::Runtime::new()?.block_on(measure(&cluster, keep.path()));
     cluster.down()?;
     rows
 }

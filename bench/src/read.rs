@@ -24,9 +24,9 @@ use strongroom_e2e::{Cluster, Strongroom};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::cluster::{Bench, connect};
+use crate::Outcome;
+use crate::cluster::{Bench, connect, on_cluster};
 use crate::row::{Row, quantile, sorted};
-use crate::{Outcome, fresh};
 
 /// ServiceAccounts that read.
 const PRINCIPALS: usize = 1_000;
@@ -39,15 +39,7 @@ const COLD: usize = 200;
 
 /// All rows: they share the secrets and the tokens.
 pub(crate) fn measure(dir: &Path, objects: usize) -> Outcome<Vec<Row>> {
-    // A second call finds one installed, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let keep = fresh(dir, "read")?;
-    let cluster = Cluster::at(std::env::temp_dir().join(format!("strongroom-bench-{}", std::process::id())))?;
-    cluster.up()?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let rows = runtime.block_on(rows(&cluster, keep.path(), objects));
-    cluster.down()?;
-    rows
+    on_cluster(dir, async |cluster, data| rows(cluster, data, objects).await)
 }
 
 async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row>> {

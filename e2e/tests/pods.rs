@@ -75,10 +75,7 @@ fn a_pod_sees_the_rotated_value_and_a_new_install_serves_the_same() {
 
     // Uninstalled, everything that people made stays, and so does what pods read.
     f.helm(&["uninstall", "strongroom", "--wait"]);
-    eventually("the process to be gone", || {
-        let pods = f.json(&["-n", "strongroom", "get", "pods"]);
-        pods["items"].as_array()?.is_empty().then_some(())
-    });
+    f.wait_gone();
     assert_eq!(Some(&second), password(&f).as_ref());
     assert_eq!(f.managed("checkout-db")["status"]["secretId"], secret_id);
     f.kubectl(&["-n", "shop", "delete", "secret", "checkout-db"]);

@@ -103,6 +103,11 @@ impl Fixture {
              terminationGracePeriodSeconds: 0\n  containers:\n  - name: app\n    image: strongroom.test/busybox:1\n    imagePullPolicy: Never\n    \
              volumeMounts: [{{name: secret, mountPath: /secret}}]\n  volumes:\n  - {{name: secret, secret: {{secretName: {name}}}}}\n"
         ));
+        self.wait_pod(pod);
+    }
+
+    /// Waits until a pod of `shop` is ready.
+    pub fn wait_pod(&self, pod: &str) {
         let target = format!("pod/{pod}");
         self.kubectl(&[
             "-n",
@@ -112,6 +117,14 @@ impl Fixture {
             &target,
             "--timeout=120s",
         ]);
+    }
+
+    /// Waits until no pod of strongroom is there any more.
+    pub fn wait_gone(&self) {
+        eventually("the process to be gone", || {
+            let pods = self.json(&["-n", "strongroom", "get", "pods"]);
+            pods["items"].as_array()?.is_empty().then_some(())
+        });
     }
 
     /// What a file in a pod of `shop` holds.
