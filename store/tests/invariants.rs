@@ -309,7 +309,8 @@ fn invariants_24_and_25_a_key_that_refuses_refuses_everything_and_comes_back() {
             f.refused(ScheduleKeyDeletion {
                 namespace,
                 key,
-                window_days: days
+                window_days: days,
+                lose_dependents: true,
             }),
             "WindowOutOfBounds"
         );
@@ -320,6 +321,7 @@ fn invariants_24_and_25_a_key_that_refuses_refuses_everything_and_comes_back() {
                 namespace,
                 key,
                 window_days: 7,
+                lose_dependents: true,
             },
             meta(),
         )
@@ -334,6 +336,7 @@ fn invariants_24_and_25_a_key_that_refuses_refuses_everything_and_comes_back() {
                 namespace,
                 key,
                 window_days: 7,
+                lose_dependents: true,
             },
             meta(),
         )

@@ -112,6 +112,8 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::ListSecretVersionIds
         | Action::ExplainAccess
         | Action::Authenticate
+        | Action::Decrypt
+        | Action::GenerateDataKey
         | Action::CreateKey
         | Action::EnableKey
         | Action::DisableKey

@@ -224,6 +224,7 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         | Refusal::KeyExists
         | Refusal::KeyNotPendingDeletion
         | Refusal::KeyVersionInUse
+        | Refusal::KeyInUse
         | Refusal::ClockUnsteady
         | Refusal::Value(_) => Code::InvalidRequest,
     };

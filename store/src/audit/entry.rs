@@ -116,6 +116,10 @@ actions! {
     ExplainAccess = 13
     /// A caller could not prove who it is.
     Authenticate = 14
+    /// A customer's key opened a data key.
+    Decrypt = 15
+    /// A customer's key wrapped a new data key.
+    GenerateDataKey = 16
     /// An encryption key was made.
     CreateKey = 20
     /// An encryption key works again.

@@ -2,11 +2,15 @@
 
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format, parsed};
+use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, NamespaceId};
 use crate::name::KeyName;
 use crate::time::Timestamp;
+use crate::vault::{KeyDeclaration, ObjectBinding};
+
+/// Format 2 has a declaration at its end.
+const FORMAT: u8 = 2;
 
 /// Whether an encryption key can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct KeyRecord {
     pub(crate) primary: u32,
     pub(crate) versions: Vec<KeyVersionState>,
     pub(crate) created: Timestamp,
+    /// What declares it; none for a default key.
+    pub(crate) declaration: Option<KeyDeclaration>,
 }
 
 impl KeyRecord {
@@ -59,14 +65,20 @@ impl KeyRecord {
             .i64(self.created.as_millis())
             .list(self.versions.iter(), |w, version| {
                 w.u32(version.version).i64(version.created.as_millis())
+            })
+            .option(self.declaration.as_ref(), |w, declaration| {
+                w.text(declaration.object.uid.as_str())
+                    .text(&declaration.object.name)
+                    .u32(declaration.window_days)
+                    .u8(declaration.loss_accepted.into())
             });
         w.finish()
     }
 
     pub(crate) fn decode(namespace: NamespaceId, id: KeyId, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
-        let key = Self {
+        let written = format_up_to(&mut r, FORMAT)?;
+        let mut key = Self {
             id,
             namespace,
             name: r.option("key name", |r| parsed(r, "key name"))?,
@@ -87,8 +99,27 @@ impl KeyRecord {
                     created: Timestamp::from_millis(r.i64()?),
                 })
             })?,
+            declaration: None,
         };
+        if written >= 2 {
+            key.declaration = r.option("key declaration", declaration)?;
+        }
         r.end()?;
         Ok(key)
     }
+}
+
+fn declaration(r: &mut Reader<'_>) -> Result<KeyDeclaration, DecodeError> {
+    Ok(KeyDeclaration {
+        object: ObjectBinding {
+            uid: parsed(r, "key object uid")?,
+            name: r.text("key object name")?.to_owned(),
+        },
+        window_days: r.u32()?,
+        loss_accepted: match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(DecodeError::Invalid("key declaration")),
+        },
+    })
 }

@@ -16,12 +16,17 @@ pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_
 
 use crate::codec::{DecodeError, Reader};
 
-/// The format of every record of this version.
+/// The format of every record but those that say another.
 const FORMAT: u8 = 1;
 
 fn format(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    format_up_to(reader, FORMAT).map(drop)
+}
+
+/// The format of a record, of which there are several.
+fn format_up_to(reader: &mut Reader<'_>, newest: u8) -> Result<u8, DecodeError> {
     match reader.u8()? {
-        FORMAT => Ok(()),
+        known if (1..=newest).contains(&known) => Ok(known),
         newer => Err(DecodeError::UnknownFormat(newer)),
     }
 }

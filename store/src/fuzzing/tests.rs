@@ -14,7 +14,7 @@ use crate::name::Stage;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{Materialized, ObjectBinding, RotationState};
+use crate::vault::{KeyDeclaration, Materialized, ObjectBinding, RotationState};
 
 const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 const READS: ReadHead = ReadHead {
@@ -127,6 +127,14 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
             },
         ],
         created: TIME,
+        declaration: Some(KeyDeclaration {
+            object: ObjectBinding {
+                uid: "uid-2".parse().unwrap(),
+                name: "payments".to_owned(),
+            },
+            window_days: 30,
+            loss_accepted: false,
+        }),
     };
     let namespace = Namespace {
         id: NamespaceId::from_bytes([0; 16]),

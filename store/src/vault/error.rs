@@ -82,6 +82,9 @@ pub enum Refusal {
     /// The key is not waiting for its destruction.
     #[error("the encryption key's deletion is not scheduled")]
     KeyNotPendingDeletion,
+    /// Secrets depend on the key.
+    #[error("secrets depend on the encryption key; move them to another key first")]
+    KeyInUse,
     /// The version of the key still wraps data keys, or new ones come under it.
     #[error("the version of the encryption key is still in use; rewrap first")]
     KeyVersionInUse,
@@ -129,6 +132,7 @@ impl Refusal {
             Self::KeyPendingDeletion { .. } => "KeyPendingDeletion",
             Self::KeyDestroyed => "KeyDestroyed",
             Self::KeyNotPendingDeletion => "KeyNotPendingDeletion",
+            Self::KeyInUse => "KeyInUse",
             Self::KeyVersionInUse => "KeyVersionInUse",
             Self::NamespaceNotFound => "NamespaceNotFound",
             Self::NamespaceRecreated { .. } => "NamespaceRecreated",

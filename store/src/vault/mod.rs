@@ -35,8 +35,9 @@ use crate::audit::{ReadChain, ReadHead};
 use crate::crypto::{Keyring, PublicKey};
 use crate::engine::Engine;
 use crate::format::State;
-use crate::id::{NamespaceId, SecretId, StoreId};
+use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
 use crate::name::SecretName;
+use crate::time::Timestamp;
 use writer::Job;
 
 /// What the writer publishes after each commit.
@@ -58,6 +59,8 @@ struct Shared {
     published: Mutex<Published>,
     changed: Condvar,
     strict_anchor: Option<StrictAnchor>,
+    /// When each customer's key was last used, by this process.
+    uses: Mutex<BTreeMap<KeyId, Timestamp>>,
     stats: writer::GroupStats,
     /// Held for the life of the store where it lies in a directory.
     directory: Option<open::Directory>,
@@ -66,6 +69,17 @@ struct Shared {
 impl Shared {
     fn published(&self) -> MutexGuard<'_, Published> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn uses(&self) -> MutexGuard<'_, BTreeMap<KeyId, Timestamp>> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A customer's key was used.
+    fn used(&self, key: KeyId, now: Timestamp) {
+        let mut uses = self.uses();
+        let last = uses.entry(key).or_insert(now);
+        *last = now.max(*last);
     }
 
     fn anchor(&self, state: &State) -> Anchor {

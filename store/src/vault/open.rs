@@ -344,6 +344,7 @@ impl Store {
             }),
             changed: Condvar::new(),
             strict_anchor: rules.strict_anchor,
+            uses: Mutex::default(),
             stats: super::writer::GroupStats::default(),
             directory,
         });

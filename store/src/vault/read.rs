@@ -1,12 +1,13 @@
 //! Reads. A value leaves only after its record is in the read chain; metadata leave without one.
 
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 use std::ops::Bound;
 use std::sync::PoisonError;
 
 use super::Store;
 use super::commands::{About, key_view, view_of};
 use super::error::{Refusal, StoreError};
-use super::types::{KeyView, Meta, NamespaceView, SecretView, ValueRead};
+use super::types::{KeyUsage, KeyView, Meta, NamespaceView, SecretView, ValueRead};
 use super::view::View;
 use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry};
@@ -15,6 +16,7 @@ use crate::engine::Table;
 use crate::format::{Head, SecretState};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
+use crate::time::Timestamp;
 
 /// What is put on record of a request that the store itself does not see: one that was denied before it came here, or one about metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,6 +94,15 @@ impl Store {
                         entry.detail.clone_from(&get.detail);
                     })
                     .entry(meta);
+                if let Some(key) = entry.key {
+                    // Before the record of the read, which waits for both where it waits.
+                    let entry = Entry {
+                        action: Action::Decrypt,
+                        ..entry.clone()
+                    };
+                    self.shared.reads.append(&entry, Durability::Batched)?;
+                    self.shared.used(key, meta.now);
+                }
                 self.shared.reads.append(&entry, get.durability)?;
                 Ok(read)
             }
@@ -161,20 +172,29 @@ impl Store {
         after: Option<&(NamespaceId, SecretName)>,
         limit: usize,
     ) -> Result<Vec<SecretView>, StoreError> {
-        let ids: Vec<SecretId> = {
-            let names = self.shared.names.read().unwrap_or_else(PoisonError::into_inner);
-            let start = after.map_or(Bound::Unbounded, |place| Bound::Excluded(place.clone()));
-            names
-                .range((start, Bound::Unbounded))
-                .filter(|((of, _), _)| namespace.is_none_or(|wanted| *of == wanted))
-                .take(limit)
-                .map(|(_, id)| *id)
-                .collect()
-        };
+        let ids = self.ids(namespace, after, limit);
         self.with_view(|view| {
             let heads = ids.iter().filter_map(|id| view.head(id).transpose());
             heads.map(|head| head.map(|head| view_of(&head))).collect()
         })
+    }
+
+    /// Ids of secrets in order of their names: of one namespace or of all, after `after`, at most `limit`.
+    fn ids(
+        &self,
+        namespace: Option<NamespaceId>,
+        after: Option<&(NamespaceId, SecretName)>,
+        limit: usize,
+    ) -> Vec<SecretId> {
+        let names = self.shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        let start = after.map_or(Bound::Unbounded, |place| Bound::Excluded(place.clone()));
+        names
+            .range((start, Bound::Unbounded))
+            .skip_while(|((of, _), _)| namespace.is_some_and(|wanted| *of < wanted))
+            .take_while(|((of, _), _)| namespace.is_none_or(|wanted| *of == wanted))
+            .take(limit)
+            .map(|(_, id)| *id)
+            .collect()
     }
 
     /// A namespace by its id.
@@ -248,6 +268,44 @@ impl Store {
             }
         }
         Ok(keys)
+    }
+
+    /// What depends on each encryption key of a namespace. It looks at every secret of the namespace.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn key_usage(&self, namespace: NamespaceId) -> Result<BTreeMap<KeyId, KeyUsage>, StoreError> {
+        let ids = self.ids(Some(namespace), None, usize::MAX);
+        self.with_view(|view| {
+            let mut primaries: BTreeMap<KeyId, u32> = BTreeMap::new();
+            let mut usage: BTreeMap<KeyId, KeyUsage> = BTreeMap::new();
+            for id in ids {
+                let Some(head) = view.head(&id)? else { continue };
+                if let Slot::Vacant(entry) = primaries.entry(head.key) {
+                    entry.insert(view.key(&namespace, &head.key)?.primary);
+                }
+                let primary = primaries.get(&head.key).copied();
+                let mut keys = BTreeSet::from([head.key]);
+                for version in &head.versions {
+                    let stored = view.stored_data_key(&head.id, version.sequence)?;
+                    keys.insert(stored.key);
+                    usage.entry(stored.key).or_default().versions += 1;
+                    if (stored.key, Some(stored.key_version)) != (head.key, primary) {
+                        usage.entry(head.key).or_default().waiting += 1;
+                    }
+                }
+                for key in keys {
+                    usage.entry(key).or_default().secrets += 1;
+                }
+            }
+            Ok(usage)
+        })
+    }
+
+    /// When a customer's key was last used, by this process.
+    #[must_use]
+    pub fn key_last_used(&self, key: KeyId) -> Option<Timestamp> {
+        self.shared.uses().get(&key).copied()
     }
 
     /// How far a reader of the mutation chain has come.

@@ -135,6 +135,28 @@ pub struct NamespaceView {
     pub uid: Option<ExternalId>,
 }
 
+/// What an outside object says about the encryption key that it declares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyDeclaration {
+    /// The object.
+    pub object: ObjectBinding,
+    /// Days between the deletion of the object and the destruction of the key, 7 to 30.
+    pub window_days: u32,
+    /// A person accepted that the key goes although something depends on it.
+    pub loss_accepted: bool,
+}
+
+/// What depends on an encryption key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KeyUsage {
+    /// Secrets that come under it, or that have a version under it; those in a recovery window included.
+    pub secrets: u64,
+    /// Versions of secrets whose data key it wraps.
+    pub versions: u64,
+    /// Versions of secrets under it whose data key another key, or an older version of it, wraps yet.
+    pub waiting: u64,
+}
+
 /// An encryption key, without its material.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyView {
@@ -148,10 +170,14 @@ pub struct KeyView {
     pub state: KeyState,
     /// The version that new data keys come under.
     pub primary: u32,
+    /// When that version was made.
+    pub primary_created: Timestamp,
     /// The versions whose material exists.
     pub versions: Vec<u32>,
     /// When it was made.
     pub created: Timestamp,
+    /// What declares it.
+    pub declaration: Option<KeyDeclaration>,
 }
 
 /// What stands outside the store so that an older copy of it is noticed.

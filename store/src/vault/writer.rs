@@ -402,6 +402,9 @@ impl Writer {
                 Some(record.encode()),
             );
             head = next;
+            if let (Action::GenerateDataKey, Some(key)) = (entry.action, entry.key) {
+                self.shared.used(key, entry.time);
+            }
         }
         if head.sequence > self.state.head.sequence {
             let keyring = &self.shared.keyring;

@@ -222,6 +222,7 @@ impl Real {
                         namespace,
                         key,
                         window_days: 7,
+                        lose_dependents: true,
                     },
                     meta,
                 )

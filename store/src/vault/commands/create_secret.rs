@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     About, Command, Decision, Effect, Head, Refusal, StoreError, View, add_version, check_metadata, key_for,
-    view_after, view_of,
+    key_used, view_after, view_of,
 };
 use crate::audit::Action;
 use crate::format::SecretState;
@@ -89,6 +89,7 @@ impl Command for CreateSecret {
         };
         let version = self.version.clone();
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
+        let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.key = customer_key.then_some(key.id);
@@ -103,7 +104,9 @@ impl Command for CreateSecret {
             head.id,
         ));
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply))
+        let mut decision = Decision::new(effects, about, reply);
+        decision.entries.extend(used);
+        Ok(decision)
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {

@@ -1,8 +1,8 @@
 //! Makes a version unless there is one of that id: what a controller or a rotation does when something is due.
 
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, namespace_of, view_after,
-    view_of,
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of,
+    view_after, view_of,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -72,6 +72,7 @@ impl Command for EnsureVersion {
                 head.rotation.last_trigger = Some(trigger.chars().take(256).collect());
             }
         }
+        let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(action, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.key = head.customer_key.then_some(key.id);
@@ -81,7 +82,9 @@ impl Command for EnsureVersion {
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply))
+        let mut decision = Decision::new(effects, about, reply);
+        decision.entries.extend(used);
+        Ok(decision)
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {

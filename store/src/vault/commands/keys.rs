@@ -10,11 +10,11 @@ use super::{
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::StoredDataKey;
-use crate::id::{KeyId, NamespaceId};
+use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::KeyName;
 use crate::time::Timestamp;
 use crate::vault::effect::Due;
-use crate::vault::types::KeyView;
+use crate::vault::types::{KeyDeclaration, KeyView};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -90,6 +90,7 @@ fn create(view: &View<'_>, wanted: CreateKey, now: Timestamp) -> Result<Decision
             created: now,
         }],
         created: now,
+        declaration: None,
     };
     let reply = shown(&key)?;
     let about = about(view, Action::CreateKey, &key)?;
@@ -166,6 +167,79 @@ key_commands! {
     };
 }
 
+/// Whether some data key is wrapped like this.
+fn wraps(view: &View<'_>, like: impl Fn(&StoredDataKey) -> bool) -> Result<bool, StoreError> {
+    let uses = |bytes: &[u8]| StoredDataKey::decode(bytes).is_ok_and(|stored| like(&stored));
+    let mut used = view.pending.iter().any(|((table, _), value)| {
+        *table == Table::DataKey && value.as_ref().is_some_and(|bytes| uses(bytes))
+    });
+    view.snapshot.visit(Table::DataKey, &mut |record, bytes| {
+        let replaced = view.pending.contains_key(&(Table::DataKey, record.to_vec()));
+        used |= !replaced && uses(bytes);
+        if used {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(used)
+}
+
+/// Whether a secret comes under the key, or has a version under it.
+fn is_used(view: &View<'_>, key: &KeyId) -> Result<bool, StoreError> {
+    if wraps(view, |stored| stored.key == *key)? {
+        return Ok(true);
+    }
+    let mut secrets = Vec::new();
+    let mut note = |record: &[u8]| secrets.extend(record.try_into().ok().map(SecretId::from_bytes));
+    for (table, record) in view.pending.keys() {
+        if *table == Table::Head {
+            note(record);
+        }
+    }
+    view.snapshot.visit(Table::Head, &mut |record, _| {
+        note(record);
+        ControlFlow::Continue(())
+    })?;
+    for secret in secrets {
+        if view.head(&secret)?.is_some_and(|head| head.key == *key) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Records what declares a key, in place of what did before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclareKey {
+    /// Where.
+    pub namespace: NamespaceId,
+    /// The key.
+    pub key: KeyId,
+    /// What declares it.
+    pub declaration: KeyDeclaration,
+}
+
+impl Command for DeclareKey {
+    type Reply = KeyView;
+    const ACTION: Action = Action::BindObject;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<KeyView>, StoreError> {
+        if !(7..=30).contains(&self.declaration.window_days) {
+            return Err(Refusal::WindowOutOfBounds(self.declaration.window_days).into());
+        }
+        let mut key = customer_key(view, &self.namespace, &self.key)?;
+        if key.declaration.as_ref() == Some(&self.declaration) {
+            return Ok(Decision::unchanged(shown(&key)?));
+        }
+        let detail = format!("EncryptionKey `{}`", self.declaration.object.name);
+        key.declaration = Some(self.declaration);
+        let about = about(view, Action::BindObject, &key)?.with(|entry| entry.detail = detail);
+        let reply = shown(&key)?;
+        Ok(Decision::new(vec![Effect::PutKey(Box::new(key))], about, reply))
+    }
+}
+
 /// Schedules a key's destruction. Until then it refuses like a disabled one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScheduleKeyDeletion {
@@ -175,6 +249,8 @@ pub struct ScheduleKeyDeletion {
     pub key: KeyId,
     /// 7 to 30.
     pub window_days: u32,
+    /// Also where secrets depend on it, which are lost with it.
+    pub lose_dependents: bool,
 }
 
 impl Command for ScheduleKeyDeletion {
@@ -188,6 +264,9 @@ impl Command for ScheduleKeyDeletion {
         let mut key = customer_key(view, &self.namespace, &self.key)?;
         if let KeyState::PendingDeletion { until } = key.state {
             return Err(Refusal::KeyPendingDeletion { until }.into());
+        }
+        if !self.lose_dependents && is_used(view, &self.key)? {
+            return Err(Refusal::KeyInUse.into());
         }
         let until = now.plus(DAY * self.window_days);
         key.state = KeyState::PendingDeletion { until };
@@ -232,23 +311,9 @@ impl Command for DestroyKeyVersion {
         if !key.versions.iter().any(|version| version.version == self.version) {
             return Ok(Decision::unchanged(shown(&key)?));
         }
-        let uses = |bytes: &[u8]| {
-            StoredDataKey::decode(bytes)
-                .is_ok_and(|stored| stored.key == self.key && stored.key_version == self.version)
-        };
-        let mut used = view.pending.iter().any(|((table, _), value)| {
-            *table == Table::DataKey && value.as_ref().is_some_and(|bytes| uses(bytes))
-        });
-        view.snapshot.visit(Table::DataKey, &mut |record, bytes| {
-            let replaced = view.pending.contains_key(&(Table::DataKey, record.to_vec()));
-            used |= !replaced && uses(bytes);
-            if used {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
-        if used {
+        if wraps(view, |stored| {
+            stored.key == self.key && stored.key_version == self.version
+        })? {
             return Err(Refusal::KeyVersionInUse.into());
         }
         key.versions.retain(|version| version.version != self.version);

@@ -22,7 +22,7 @@ pub use cursor::{Record, RecordCheckpoint, SetCursor};
 pub use delete_secret::{DeleteSecret, Deletion};
 pub use ensure_version::{EnsureVersion, RotationMark};
 pub use keys::{
-    CancelKeyDeletion, CreateKey, DestroyKeyVersion, DisableKey, EnableKey, NewKeyVersion,
+    CancelKeyDeletion, CreateKey, DeclareKey, DestroyKeyVersion, DisableKey, EnableKey, NewKeyVersion,
     ScheduleKeyDeletion,
 };
 pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids};
@@ -181,12 +181,23 @@ fn key_for(
             created: now,
         }],
         created: now,
+        declaration: None,
     };
     namespace.default_key = Some(id);
     effects.push(Effect::PutKey(Box::new(key.clone())));
     effects.push(Effect::AddMaterial(namespace.id, id, 1));
     effects.push(Effect::PutNamespace(Box::new(namespace.clone())));
     Ok((key, false))
+}
+
+/// The record of a customer's key that wraps the data key of a new version: each use of such a key is a record of its own.
+fn key_used(namespace: &Namespace, head: &Head, key: &KeyRecord, version: &VersionId) -> Option<About> {
+    head.customer_key.then(|| {
+        About::secret(Action::GenerateDataKey, namespace, head).with(|entry| {
+            entry.version = Some(version.clone());
+            entry.key = Some(key.id);
+        })
+    })
 }
 
 /// Adds a version to a head, moves labels to it, and makes room for it.
@@ -318,8 +329,14 @@ pub(crate) fn key_view(key: &KeyRecord) -> Option<KeyView> {
         name: key.name.clone()?,
         state: key.state,
         primary: key.primary,
+        primary_created: key
+            .versions
+            .iter()
+            .find(|version| version.version == key.primary)
+            .map_or(key.created, |version| version.created),
         versions: key.versions.iter().map(|version| version.version).collect(),
         created: key.created,
+        declaration: key.declaration.clone(),
     })
 }
 

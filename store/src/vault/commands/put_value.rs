@@ -1,8 +1,8 @@
 //! Writes a version.
 
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, namespace_of, view_after,
-    view_of,
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of,
+    view_after, view_of,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -59,6 +59,7 @@ impl Command for PutValue {
             now,
             &mut effects,
         )?;
+        let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(Action::PutSecretValue, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.stage = self.stages.first().cloned();
@@ -69,7 +70,9 @@ impl Command for PutValue {
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply))
+        let mut decision = Decision::new(effects, about, reply);
+        decision.entries.extend(used);
+        Ok(decision)
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
