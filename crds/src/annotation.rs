@@ -16,6 +16,10 @@ pub const READOPT: &str = "strongroom.dev/readopt";
 /// time for example.
 pub const ROTATE_NOW: &str = "strongroom.dev/rotate-now";
 
+/// On an EncryptionKey: when the object is deleted, its key goes although secrets depend on it, and they are lost with it.
+/// The value is `true`.
+pub const CONFIRM_DATA_LOSS: &str = "strongroom.dev/confirm-data-loss";
+
 /// On the ConfigMap `strongroom-deletions`: confirm the batch of absences with this id.
 pub const CONFIRM: &str = "strongroom.dev/confirm";
 

@@ -188,6 +188,10 @@ reasons! {
     AuditUnavailable => Retry,
     /// The encryption key is disabled or waits for its deletion.
     KeyDisabled => Person,
+    /// There is no encryption key of this name yet.
+    KeyNotReady => Retry,
+    /// The object of the encryption key is gone while secrets depend on the key; the key works on until somebody decides.
+    KeyObjectMissing => Person,
 
     // The API server and what it lets us do.
     /// The API server does not answer.

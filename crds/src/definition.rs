@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
+use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy};
 
 /// A definition could not be printed.
 #[derive(Debug)]
@@ -23,10 +23,15 @@ impl std::error::Error for YamlError {}
 /// The definition of every kind.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [ManagedSecret::crd(), RotationSchedule::crd(), SecretPolicy::crd()]
-        .into_iter()
-        .map(complete)
-        .collect()
+    [
+        EncryptionKey::crd(),
+        ManagedSecret::crd(),
+        RotationSchedule::crd(),
+        SecretPolicy::crd(),
+    ]
+    .into_iter()
+    .map(complete)
+    .collect()
 }
 
 /// The definition of every kind as one YAML stream, ready for `kubectl apply -f -`.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
+use crate::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule, SecretPolicy};
 
 /// Largest manifest that is read, in bytes; etcd takes no larger object.
 const MANIFEST_BYTES: usize = 1_572_864;
@@ -13,6 +13,8 @@ const MANIFEST_BYTES: usize = 1_572_864;
 /// An object of one of our kinds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manifest {
+    /// An EncryptionKey.
+    EncryptionKey(Box<EncryptionKey>),
     /// A ManagedSecret.
     ManagedSecret(Box<ManagedSecret>),
     /// A RotationSchedule.
@@ -102,6 +104,7 @@ pub fn parse_manifest(text: &str) -> Result<Manifest, ManifestError> {
         });
     }
     match meta.kind.as_str() {
+        "EncryptionKey" => Ok(Manifest::EncryptionKey(Box::new(strict(&object)?))),
         "ManagedSecret" => Ok(Manifest::ManagedSecret(Box::new(strict(&object)?))),
         "RotationSchedule" => Ok(Manifest::RotationSchedule(Box::new(strict(&object)?))),
         "SecretPolicy" => Ok(Manifest::SecretPolicy(Box::new(strict(&object)?))),

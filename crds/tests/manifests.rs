@@ -28,6 +28,7 @@ fn samples_are_good_and_survive_a_round_trip() {
     for (name, text) in samples() {
         let manifest = parse_manifest(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let (kind, object) = match &manifest {
+            Manifest::EncryptionKey(object) => ("EncryptionKey", serde_json::to_value(object)),
             Manifest::ManagedSecret(object) => ("ManagedSecret", serde_json::to_value(object)),
             Manifest::RotationSchedule(object) => ("RotationSchedule", serde_json::to_value(object)),
             Manifest::SecretPolicy(object) => ("SecretPolicy", serde_json::to_value(object)),

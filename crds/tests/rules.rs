@@ -415,3 +415,36 @@ fn a_policy_is_about_identities_or_about_secrets() {
         "spec.statements[0].conditions: notBefore must be earlier than notAfter",
     );
 }
+
+#[test]
+fn a_key_rotates_and_goes_within_bounds() {
+    let key = |name: &str, spec: Value| json!({"apiVersion": "strongroom.dev/v1alpha1", "kind": "EncryptionKey", "metadata": {"name": name}, "spec": spec});
+    for spec in [
+        json!({}),
+        json!({"enabled": false, "rotation": {"every": "7d"}, "deletion": {"window": "7d"}}),
+        json!({"rotation": {"every": "365d"}, "deletion": {"window": "30d"}}),
+    ] {
+        assert_eq!(errors(&key("payments", spec), None), Vec::<String>::new());
+    }
+    for every in ["6d", "366d", "1w", "90m"] {
+        refused(
+            &key("payments", json!({"rotation": {"every": every}})),
+            None,
+            "spec.rotation.every: every must be 7d to 365d",
+        );
+    }
+    for window in ["6d", "31d", "1w"] {
+        refused(
+            &key("payments", json!({"deletion": {"window": window}})),
+            None,
+            "spec.deletion.window: window must be 7d to 30d",
+        );
+    }
+    for name in ["a.b", &"a".repeat(64)] {
+        refused(
+            &key(name, json!({})),
+            None,
+            ".metadata.name: the name of an EncryptionKey has up to 63",
+        );
+    }
+}

@@ -29,6 +29,7 @@ pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     match parse_manifest(&text) {
         Ok(manifest) => match &manifest {
+            Manifest::EncryptionKey(object) => round_trip(&manifest, object),
             Manifest::ManagedSecret(object) => {
                 round_trip(&manifest, object);
                 managed_secret(&object.spec);

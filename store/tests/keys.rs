@@ -43,9 +43,9 @@ fn come_under(f: &Fixture, secret: SecretId, key: KeyRef) {
 
 fn usage(f: &Fixture, key: KeyId) -> (u64, u64, u64) {
     let usage = f.store.key_usage(f.namespace).unwrap();
-    usage.get(&key).map_or((0, 0, 0), |usage| {
-        (usage.secrets, usage.versions, usage.waiting)
-    })
+    usage
+        .get(&key)
+        .map_or((0, 0, 0), |usage| (usage.secrets, usage.versions, usage.waiting))
 }
 
 fn rewrap(f: &Fixture) -> RewrapProgress {
@@ -79,7 +79,11 @@ fn usage_counts_secrets_versions_and_what_waits() {
         deletion: Deletion::default(),
     };
     f.store.run(delete, meta()).unwrap();
-    assert_eq!(usage(&f, new), (1, 3, 3), "what can be restored still depends on it");
+    assert_eq!(
+        usage(&f, new),
+        (1, 3, 3),
+        "what can be restored still depends on it"
+    );
 }
 
 #[test]

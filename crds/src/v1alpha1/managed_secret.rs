@@ -65,6 +65,14 @@ pub struct ManagedSecretSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub readers: Option<Vec<String>>,
+    /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the versions move, their
+    /// values do not. Absent: a key that Strongroom keeps for the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    )]
+    pub encryption_key: Option<String>,
     /// The native Secret of this namespace that always holds the current version. Absent: none is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<NativeSecret>,

@@ -1,5 +1,6 @@
 //! Version v1alpha1 of every kind, one module a kind.
 
+pub mod encryption_key;
 pub mod key_source;
 pub mod managed_secret;
 pub mod native_secret;
@@ -7,6 +8,9 @@ pub mod rotation_schedule;
 pub mod secret_policy;
 mod text;
 
+pub use encryption_key::{
+    EncryptionKey, EncryptionKeySpec, EncryptionKeyState, EncryptionKeyStatus, KeyDeletion, KeyRotation,
+};
 pub use key_source::{
     Base64Source, CertificateAuthority, CertificateUsage, EcdsaCurve, EcdsaSource, Ed25519Source, HexSource,
     KeyAlgorithm, KeySource, ManagedCertificateAuthority, PasswordClasses, PasswordSource, RsaSource,
