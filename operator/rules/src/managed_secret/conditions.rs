@@ -74,6 +74,9 @@ fn reason_of(block: &Block) -> Reason {
         Block::StoreLost { .. } => Reason::StoreLost,
         Block::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
         Block::StoreNameTaken { .. } => Reason::DuplicateStoreName,
+        Block::KeyNotReady { .. } => Reason::KeyNotReady,
+        Block::KeyDisabled { .. } => Reason::KeyDisabled,
+        Block::KeyObjectMissing { .. } => Reason::KeyObjectMissing,
         Block::ImportMissing { .. } => Reason::ImportSourceMissing,
         Block::ImportRefused { .. } => Reason::ImportRefused,
         Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
@@ -138,7 +141,7 @@ pub fn rotation_condition(
 }
 
 /// Kubernetes keeps times in whole seconds; messages say no more than the status does.
-pub(super) fn whole_second(time: Timestamp) -> Timestamp {
+pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

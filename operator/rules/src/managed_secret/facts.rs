@@ -67,6 +67,8 @@ pub struct Wanted {
     pub store_name: String,
     /// Where the value comes from.
     pub source: Source,
+    /// The customer's key that it is to lie under; absent: the namespace's own.
+    pub key: Option<WantedKey>,
     /// The native Secret to keep, if any.
     pub native: Option<WantedNative>,
     /// The labels that the secret must carry in the store: among them what happens when the object goes away.
@@ -88,6 +90,30 @@ pub enum Source {
         /// Name of that Secret.
         secret: String,
     },
+}
+
+/// The customer's key that `spec.encryptionKey` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedKey {
+    /// Name, in the object's namespace.
+    pub name: String,
+    /// How it stands.
+    pub state: KeyState,
+}
+
+/// How a customer's key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// There is none of this name yet.
+    Absent,
+    /// It works.
+    Enabled,
+    /// It works, and its object is gone.
+    ObjectMissing,
+    /// Somebody disabled it.
+    Disabled,
+    /// It is destroyed at this time.
+    PendingDeletion(Timestamp),
 }
 
 /// The native Secret that `spec.secret` asks for.
@@ -160,6 +186,8 @@ pub struct StoredSecret {
     pub owner: Owner,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// It comes under another encryption key than the wanted one.
+    pub other_key: bool,
     /// Declared keys that the current version lacks.
     pub missing_keys: Vec<String>,
     /// Why the native Secret cannot be made from the current version, if it cannot.
@@ -212,6 +240,8 @@ pub struct NativeSecret {
     pub marked: bool,
     /// A version of the stored secret was taken from just this Secret, by import or readoption.
     pub recorded: bool,
+    /// It says of itself that it is held as it is.
+    pub held: bool,
 }
 
 /// The native Secret that `spec.source.import` names.

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::facts::{
-    Facts, Import, NamespaceBinding, Native, NativeSecret, Owner, Recorded, Source, Stored, StoredSecret,
-    Wanted,
+    Facts, Import, KeyState, NamespaceBinding, Native, NativeSecret, Owner, Recorded, Source, Stored,
+    StoredSecret, Wanted, WantedKey,
 };
 use super::verdict::{Block, Rotation, Verdict};
 use crate::native_secret::Drift;
@@ -40,6 +40,8 @@ pub enum Step {
     CreateSecret(First),
     /// Bring the secret's labels in line with the spec.
     UpdateLabels,
+    /// Have new versions come under the wanted encryption key.
+    UpdateKey,
     /// Add a version, unless one with the id of this cause exists.
     EnsureVersion(Why),
     /// Take the secret out of its recovery window.
@@ -99,6 +101,11 @@ pub enum NativeStep {
         /// Its UID.
         uid: Uid,
     },
+    /// An annotation on the Secret with this UID, which says that it stays as it is and why. Its data are not touched.
+    Hold {
+        /// Its UID.
+        uid: Uid,
+    },
     /// A delete of a Secret that is not wanted any more, under this precondition; then the record of it goes.
     Remove {
         /// Its name.
@@ -113,8 +120,11 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     match decide(facts, now) {
         Ok((secret, rotation)) => Plan {
             step: Step::Nothing,
-            verdict: Verdict::Ready {
-                secret: secret.id.clone(),
+            verdict: match orphaned_key(facts) {
+                None => Verdict::Ready {
+                    secret: secret.id.clone(),
+                },
+                Some(key) => Verdict::Blocked(Block::KeyObjectMissing { name: key.to_owned() }),
             },
             wake: rotation.wake(now),
             rotation,
@@ -169,6 +179,7 @@ fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), St
     namespace(facts)?;
     lost(facts, wanted)?;
     let secret = stored(facts, wanted)?;
+    key(facts, wanted, secret)?;
     content(facts, wanted, secret)?;
     native(facts, wanted, secret)?;
     let rotation = rotation(facts, now);
@@ -232,6 +243,7 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
     }
     match &facts.stored {
         Stored::Absent => {
+            usable(wanted.key.as_ref())?;
             importable(facts, wanted)?;
             Err(Step::CreateSecret(match wanted.source {
                 Source::Generate { .. } => First::Generated,
@@ -266,6 +278,49 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
             }
             .into()),
         },
+    }
+}
+
+/// Whether the wanted key may be used.
+fn usable(key: Option<&WantedKey>) -> Result<(), Block> {
+    let Some(WantedKey { name, state }) = key else {
+        return Ok(());
+    };
+    let name = name.clone();
+    match state {
+        KeyState::Enabled | KeyState::ObjectMissing => Ok(()),
+        KeyState::Absent => Err(Block::KeyNotReady { name }),
+        KeyState::Disabled => Err(Block::KeyDisabled { name, until: None }),
+        KeyState::PendingDeletion(until) => Err(Block::KeyDisabled {
+            name,
+            until: Some(*until),
+        }),
+    }
+}
+
+/// The key whose object is gone, if that is so.
+fn orphaned_key(facts: &Facts) -> Option<&str> {
+    let key = facts.wanted.as_ref().ok()?.key.as_ref()?;
+    (key.state == KeyState::ObjectMissing).then_some(key.name.as_str())
+}
+
+/// The encryption key of a secret. While it does not work, the native Secret stays as it is and says so.
+fn key(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+    match usable(wanted.key.as_ref()) {
+        Ok(()) if secret.other_key => Err(Step::UpdateKey.into()),
+        Ok(()) => Ok(()),
+        Err(block) => {
+            if let (Some(ours), Native::Present(found)) = (&secret.materialized, &facts.native)
+                && ours.uid == found.uid
+                && !found.held
+            {
+                return Err(Step::Native(NativeStep::Hold {
+                    uid: found.uid.clone(),
+                })
+                .into());
+            }
+            Err(block.into())
+        }
     }
 }
 

@@ -73,6 +73,23 @@ pub enum Block {
         /// That object; absent for a secret made through the API.
         by: Option<String>,
     },
+    /// There is no encryption key of the wanted name.
+    KeyNotReady {
+        /// The name.
+        name: String,
+    },
+    /// The encryption key is disabled, or waits for its destruction.
+    KeyDisabled {
+        /// Its name.
+        name: String,
+        /// When it is destroyed, if that is planned.
+        until: Option<Timestamp>,
+    },
+    /// The object of the encryption key is gone; the key itself works.
+    KeyObjectMissing {
+        /// Its name.
+        name: String,
+    },
     /// The Secret to import does not exist.
     ImportMissing {
         /// Its name.
@@ -99,6 +116,10 @@ impl Block {
             Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
             Self::TargetNotOwned { .. } | Self::ImportRefused { .. } => Some(SignedDuration::from_mins(1)),
             Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
+                Some(SignedDuration::from_mins(5))
+            }
+            // Keys and their objects are watched.
+            Self::KeyNotReady { .. } | Self::KeyDisabled { .. } | Self::KeyObjectMissing { .. } => {
                 Some(SignedDuration::from_mins(5))
             }
             Self::SpecInvalid(_) | Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
@@ -144,6 +165,29 @@ impl fmt::Display for Block {
             Self::StoreNameTaken { name, by: None } => write!(
                 f,
                 "the name `{name}` in the store belongs to a secret that was made through the API; choose another `spec.storeName`"
+            ),
+            Self::KeyNotReady { name } => write!(
+                f,
+                "EncryptionKey `{name}`, which `spec.encryptionKey` names, does not exist or is not ready; apply it or change the name"
+            ),
+            Self::KeyDisabled { name, until: None } => write!(
+                f,
+                "EncryptionKey `{name}` is disabled, so the value can be neither read nor written nor rotated; the native Secret stays as \
+                 it is; set `spec.enabled: true` of the key to have everything back"
+            ),
+            Self::KeyDisabled {
+                name,
+                until: Some(until),
+            } => write!(
+                f,
+                "the key `{name}` is destroyed at {}, and until then the value can be neither read nor written nor rotated; apply \
+                 EncryptionKey `{name}` again to have everything back",
+                whole_second(*until)
+            ),
+            Self::KeyObjectMissing { name } => write!(
+                f,
+                "EncryptionKey `{name}` was deleted while secrets depend on its key; the key works on and nothing is lost; apply the \
+                 EncryptionKey again to adopt it, or move the secrets to another key"
             ),
             Self::ImportMissing { name } => {
                 write!(

@@ -22,7 +22,36 @@ fn each_cause_blocks_without_touching_anything() {
         present(f).marked = false;
         present(f).drift = Some(Drift::Content);
     };
+    let disabled = |until| Block::KeyDisabled {
+        name: "pay".to_owned(),
+        until,
+    };
+    let held = |f: &mut Facts, state| {
+        under(f, state);
+        present(f).held = true;
+    };
     let table = [
+        (
+            with(new(), |f| under(f, KeyState::Absent)),
+            Block::KeyNotReady {
+                name: "pay".to_owned(),
+            },
+        ),
+        (with(new(), |f| under(f, KeyState::Disabled)), disabled(None)),
+        (with(settled(), |f| held(f, KeyState::Disabled)), disabled(None)),
+        (
+            with(settled(), |f| {
+                held(f, KeyState::PendingDeletion(at(9)));
+                f.rotation = scheduled(-1);
+            }),
+            disabled(Some(at(9))),
+        ),
+        (
+            with(settled(), |f| under(f, KeyState::ObjectMissing)),
+            Block::KeyObjectMissing {
+                name: "pay".to_owned(),
+            },
+        ),
         (
             with(settled(), |f| f.wanted = Err(invalid.clone())),
             Block::SpecInvalid(invalid.clone()),

@@ -38,6 +38,7 @@ fn new() -> Facts {
         wanted: Ok(Wanted {
             store_name: "db".to_owned(),
             source: Source::Generate { rotatable: true },
+            key: None,
             native: Some(WantedNative {
                 name: "db".to_owned(),
             }),
@@ -62,6 +63,7 @@ fn secret() -> StoredSecret {
         id: "abc".to_owned(),
         owner: Owner::ThisObject,
         labels: BTreeMap::new(),
+        other_key: false,
         missing_keys: vec![],
         unrenderable: None,
         materialized: Some(Materialized {
@@ -77,6 +79,7 @@ fn native() -> NativeSecret {
         drift: None,
         marked: true,
         recorded: false,
+        held: false,
     }
 }
 
@@ -111,6 +114,13 @@ fn present(facts: &mut Facts) -> &mut NativeSecret {
         Native::Present(native) => native,
         Native::Absent | Native::Unread => panic!("no native Secret"),
     }
+}
+
+fn under(facts: &mut Facts, state: KeyState) {
+    wanted(facts).key = Some(WantedKey {
+        name: "pay".to_owned(),
+        state,
+    });
 }
 
 fn import(facts: &mut Facts, name: &str) {

@@ -107,6 +107,24 @@ fn each_state_has_its_one_next_step() {
             Step::Native(Adopt { uid: uid("native") }),
         ),
         (
+            "another key is wanted",
+            with(settled(), |f| {
+                under(f, KeyState::Enabled);
+                live(f).other_key = true;
+            }),
+            Step::UpdateKey,
+        ),
+        (
+            "a key whose object is gone works",
+            with(new(), |f| under(f, KeyState::ObjectMissing)),
+            Step::CreateSecret(First::Generated),
+        ),
+        (
+            "the key is disabled",
+            with(settled(), |f| under(f, KeyState::Disabled)),
+            Step::Native(Hold { uid: uid("native") }),
+        ),
+        (
             "restoring is asked for",
             with(settled(), |f| {
                 f.stored = Stored::InRecoveryWindow {

@@ -38,6 +38,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                 native.recorded = *first == First::Readopted || same;
             }
         }
+        Step::UpdateKey => live(facts).other_key = false,
         Step::UpdateLabels => live(facts).labels = wanted(facts).labels.clone(),
         Step::EnsureVersion(why) => {
             live(facts).missing_keys.clear();
@@ -109,6 +110,14 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                 );
                 facts.native = Native::Absent;
             }
+            NativeStep::Hold { uid } => {
+                assert_eq!(
+                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
+                    Some(uid),
+                    "a mark on what is not ours"
+                );
+                present(facts).held = true;
+            }
             NativeStep::Remove { uid, .. } => {
                 assert_eq!(
                     live(facts).materialized.as_ref().map(|ours| &ours.uid),
@@ -126,7 +135,7 @@ prop_compose! {
         NativeSecret {
             uid: uid(if ours { "native" } else { "foreign" }),
             drift: match drift { 0 => None, 1 => Some(Drift::Content), _ => Some(Drift::Replace) },
-            marked, recorded,
+            marked, recorded, held: false,
         }
     }
 }
@@ -152,7 +161,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_facts()(
+    fn any_plain()(
         stored in any_stored(), native in any_native(), looked in 0..3, source in 0..4, wants_native: bool, suspend in 0..8,
         binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
     ) -> Facts {
@@ -196,6 +205,24 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_facts()(facts in any_plain(), state in 0..8, other_key: bool, held: bool) -> Facts {
+        let mut facts = facts;
+        let state = match state {
+            0 => Some(KeyState::Absent),
+            1 => Some(KeyState::Enabled),
+            2 => Some(KeyState::ObjectMissing),
+            3 => Some(KeyState::Disabled),
+            4 => Some(KeyState::PendingDeletion(at(9))),
+            _ => None,
+        };
+        wanted(&mut facts).key = state.map(|state| WantedKey { name: "pay".to_owned(), state });
+        if let Stored::Live(secret) = &mut facts.stored { secret.other_key = other_key; }
+        if let Native::Present(native) = &mut facts.native { native.held = held; }
+        facts
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -226,6 +253,23 @@ proptest! {
             Step::Native(NativeStep::Create) => prop_assert!(!matches!(facts.native, Native::Present(_))),
             _ => {}
         }
+    }
+
+    #[test]
+    fn under_a_key_that_refuses_nothing_is_made_read_or_written(facts in any_facts()) {
+        let refuses = matches!(
+            facts.wanted.as_ref().unwrap().key,
+            Some(WantedKey { state: KeyState::Absent | KeyState::Disabled | KeyState::PendingDeletion(_), .. })
+        );
+        let plan = plan(&facts, at(0));
+        let changes = matches!(
+            plan.step,
+            Step::CreateSecret(First::Generated | First::Imported) | Step::EnsureVersion(_) | Step::UpdateKey
+                | Step::Native(NativeStep::Create | NativeStep::Apply { .. } | NativeStep::Replace { .. } | NativeStep::Adopt { .. })
+        );
+        prop_assert!(!(refuses && changes), "{:?}", plan);
+        prop_assert!(!(refuses && matches!(plan.verdict, Verdict::Ready { .. })), "{:?}", plan);
+        prop_assert!(refuses || !matches!(plan.step, Step::Native(NativeStep::Hold { .. })), "{:?}", plan);
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! From what is known about one `EncryptionKey` to its one next step, and to what there is to say. It must not read a clock, the cluster or
+//! the store.
+
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::verdict::{Block, Verdict};
+use crate::managed_secret::facts::{Namespace, NamespaceBinding};
+use crate::uid::Uid;
+
+/// Everything one decision sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The object carries a deletion timestamp: somebody's finalizer holds it.
+    pub leaving: bool,
+    /// What the object asks for.
+    pub wanted: Wanted,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// The key of this name in the store.
+    pub stored: Option<Stored>,
+}
+
+/// The spec, and what else the object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether the key works.
+    pub enabled: bool,
+    /// Time from one version to the next.
+    pub rotate_every: Option<SignedDuration>,
+    /// What the store has to know of the object, so that it can tell later what its absence means.
+    pub declaration: Declaration,
+}
+
+/// What an object says about its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// Days between the deletion of the object and the destruction of the key.
+    pub window_days: u32,
+    /// Annotation `strongroom.dev/confirm-data-loss`: the key goes although secrets depend on it.
+    pub loss_accepted: bool,
+}
+
+/// A key as the store describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Whether it can be used.
+    pub state: State,
+    /// When its primary version was made.
+    pub rotated: Timestamp,
+    /// What declared it last.
+    pub declaration: Option<Declaration>,
+}
+
+/// Whether a key can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can.
+    Enabled,
+    /// It refuses.
+    Disabled,
+    /// It refuses, and is destroyed at this time.
+    PendingDeletion(Timestamp),
+    /// It is gone for good.
+    Destroyed,
+}
+
+/// What is to be done next, and what there is to say if that is nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The one next step.
+    pub step: Step,
+    /// How the object stands.
+    pub verdict: Verdict,
+    /// When the key gets its next version.
+    pub next_rotation: Option<Timestamp>,
+    /// When to look again although nothing changed.
+    pub wake: Option<Timestamp>,
+}
+
+/// One change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// None.
+    Nothing,
+    /// Record the namespace's UID.
+    BindNamespace,
+    /// Give what is stored under the namespace's name to the new one.
+    AcceptNamespace,
+    /// Make the key.
+    Create,
+    /// Record what the object says.
+    Declare,
+    /// Keep a key that was to be destroyed.
+    CancelDeletion,
+    /// Let the key work.
+    Enable,
+    /// Let the key refuse.
+    Disable,
+    /// Give the key a new version.
+    Rotate,
+}
+
+/// The next step for one `EncryptionKey`.
+#[must_use]
+pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+    let next_rotation = next_rotation(facts);
+    let (step, verdict) = match decide(facts, next_rotation, now) {
+        Ok(step) => (step, Verdict::Working),
+        Err(verdict) => (Step::Nothing, verdict),
+    };
+    let wake = match &verdict {
+        Verdict::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
+        Verdict::Ready { enabled: true } => next_rotation,
+        Verdict::Ready { enabled: false } | Verdict::Working | Verdict::Leaving => None,
+    };
+    Plan {
+        step,
+        verdict,
+        next_rotation,
+        wake,
+    }
+}
+
+/// A key counts from its last version; one that is not there yet has none.
+fn next_rotation(facts: &Facts) -> Option<Timestamp> {
+    let every = facts.wanted.rotate_every.filter(|_| facts.wanted.enabled)?;
+    facts.stored.as_ref()?.rotated.checked_add(every).ok()
+}
+
+/// A step to take, or else how things stand.
+fn decide(facts: &Facts, next_rotation: Option<Timestamp>, now: Timestamp) -> Result<Step, Verdict> {
+    if facts.leaving {
+        return Err(Verdict::Leaving);
+    }
+    if facts.namespace.terminating {
+        return Err(Verdict::Blocked(Block::NamespaceTerminating));
+    }
+    match &facts.namespace.binding {
+        NamespaceBinding::Bound => {}
+        NamespaceBinding::Unbound => return Ok(Step::BindNamespace),
+        NamespaceBinding::Recreated { recorded } if facts.namespace.accepts.as_ref() == Some(recorded) => {
+            return Ok(Step::AcceptNamespace);
+        }
+        NamespaceBinding::Recreated { recorded } => {
+            return Err(Verdict::Blocked(Block::NamespaceRecreated {
+                recorded: recorded.clone(),
+            }));
+        }
+    }
+    let Some(stored) = &facts.stored else {
+        return Ok(Step::Create);
+    };
+    match stored.state {
+        State::Destroyed => return Ok(Step::Create),
+        // The window is over, and the key as good as gone; the name is free when it is.
+        State::PendingDeletion(until) if now > until => {
+            return Err(Verdict::Blocked(Block::Ending { until }));
+        }
+        // The object is there, so nobody wants the key destroyed.
+        State::PendingDeletion(_) => return Ok(Step::CancelDeletion),
+        State::Enabled | State::Disabled => {}
+    }
+    if stored.declaration.as_ref() != Some(&facts.wanted.declaration) {
+        return Ok(Step::Declare);
+    }
+    match (stored.state, facts.wanted.enabled) {
+        (State::Enabled, false) => return Ok(Step::Disable),
+        (State::Disabled, true) => return Ok(Step::Enable),
+        _ => {}
+    }
+    if next_rotation.is_some_and(|at| at <= now) {
+        return Ok(Step::Rotate);
+    }
+    Err(Verdict::Ready {
+        enabled: facts.wanted.enabled,
+    })
+}
+
+/// Whether the absence of a key's object, long enough and proven, means that its destruction is scheduled: only where nothing is lost by it, or a
+/// person accepted that while the object was last seen.
+#[must_use]
+pub const fn goes_with_its_object(dependents: u64, loss_accepted: bool) -> bool {
+    dependents == 0 || loss_accepted
+}

@@ -1,0 +1,114 @@
+//! How an `EncryptionKey` stands when nothing is left to do, and in which words.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use strongroom_crds::condition::{ConditionStatus, Reason};
+
+use crate::managed_secret::conditions::{Standing, whole_second};
+use crate::uid::Uid;
+
+/// How the object stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as wanted.
+    Ready {
+        /// Whether the key works.
+        enabled: bool,
+    },
+    /// There are steps left.
+    Working,
+    /// It is being deleted: nothing is done and nothing is said.
+    Leaving,
+    /// Somebody has to act, or time has to pass.
+    Blocked(Block),
+}
+
+/// What keeps the object from being ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// The namespace is on its way out.
+    NamespaceTerminating,
+    /// The namespace was deleted and made again.
+    NamespaceRecreated {
+        /// UID of the older one.
+        recorded: Uid,
+    },
+    /// An older key of this name is about to be destroyed.
+    Ending {
+        /// When its window ended.
+        until: Timestamp,
+    },
+}
+
+impl Block {
+    pub(super) const fn recheck(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Ending { .. } => Some(SignedDuration::from_mins(1)),
+            Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NamespaceTerminating => {
+                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+            }
+            Self::NamespaceRecreated { recorded } => write!(
+                f,
+                "the keys under this namespace's name belong to an earlier namespace with UID `{recorded}`; if this one may have them, \
+                 a cluster administrator annotates the Namespace with `strongroom.dev/accept-namespace={recorded}`"
+            ),
+            Self::Ending { until } => write!(
+                f,
+                "the window of the key that had this name ended at {}; it is destroyed within the hour, and then a new key is made",
+                whole_second(*until)
+            ),
+        }
+    }
+}
+
+impl Verdict {
+    /// What it says as a condition. `None`: nothing is to be said any more.
+    #[must_use]
+    pub fn standing(&self, dependents: u64) -> Option<Standing> {
+        let said = |ready, reason, message: String| {
+            Some(Standing {
+                ready,
+                reason,
+                message,
+            })
+        };
+        match self {
+            Self::Leaving => None,
+            Self::Ready { enabled: true } => said(
+                ConditionStatus::True,
+                Reason::Ready,
+                format!("the key works; {dependents} secrets depend on it"),
+            ),
+            Self::Ready { enabled: false } => said(
+                ConditionStatus::True,
+                Reason::KeyDisabled,
+                format!(
+                    "the key is disabled, as the spec says; the {dependents} secrets that depend on it can be neither read nor written"
+                ),
+            ),
+            Self::Working => said(
+                ConditionStatus::Unknown,
+                Reason::Progressing,
+                "steps are left to do".to_owned(),
+            ),
+            Self::Blocked(block) => said(
+                ConditionStatus::False,
+                match block {
+                    Block::NamespaceTerminating => Reason::NamespaceTerminating,
+                    Block::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+                    Block::Ending { .. } => Reason::KeyNotReady,
+                },
+                block.to_string(),
+            ),
+        }
+    }
+}
