@@ -20,6 +20,8 @@ pub const OPAQUE: &str = "Opaque";
 pub const VERSION_ANNOTATION: &str = "strongroom.dev/version";
 /// Annotation of our native Secrets: the ManagedSecret they come from. A hint for people; ownership is the stored UID.
 pub const SOURCE_ANNOTATION: &str = "strongroom.dev/managed-secret";
+/// Annotation of our native Secrets that stay as they are for now: why, in the word of the condition.
+pub const HELD_ANNOTATION: &str = "strongroom.dev/held";
 /// Label of our native Secrets, so that people can list them.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
 /// Labels and annotations with this prefix are ours.

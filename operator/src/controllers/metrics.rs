@@ -22,9 +22,13 @@ pub(crate) struct Metrics {
     /// Statuses written.
     pub(crate) status_writes: Counter,
     /// Deletions that wait for a person to confirm them.
-    pub(crate) deletions_waiting: Gauge,
-    /// Secrets whose recovery window was opened because their object was gone.
+    deletions_waiting: Family<Kind, Gauge>,
+    /// Recovery windows opened, and destructions of keys scheduled, because an object was gone.
     pub(crate) deletions: Counter,
+    /// Data keys that were wrapped anew.
+    pub(crate) rewrapped: Counter,
+    /// Data keys that could not be at the last look, because a key refuses.
+    pub(crate) rewrap_refused: Gauge,
     /// Watches that broke off with an error.
     pub(crate) watch_errors: Counter,
     queue: Family<Kind, Gauge>,
@@ -49,6 +53,19 @@ struct KindAndClass {
 }
 
 impl Metrics {
+    /// So many deletions of a kind wait for a person.
+    pub(crate) fn deletions_wait(&self, kind: &'static str, count: usize) {
+        self.deletions_waiting
+            .get_or_create(&Kind { kind })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Deletions of a kind that wait for a person.
+    #[cfg(test)]
+    pub(crate) fn deletions_waiting(&self, kind: &'static str) -> i64 {
+        self.deletions_waiting.get_or_create(&Kind { kind }).get()
+    }
+
     /// The metrics, known to `registry`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
@@ -70,13 +87,23 @@ impl Metrics {
         registry.register("status_writes", "Statuses written", metrics.status_writes.clone());
         registry.register(
             "deletions_waiting",
-            "Deletions that wait for confirmation in the ConfigMap strongroom-deletions",
+            "Deletions that wait for confirmation in the ConfigMap strongroom-deletions or strongroom-key-deletions",
             metrics.deletions_waiting.clone(),
         );
         registry.register(
             "deletions",
-            "Recovery windows opened because an object was gone",
+            "Recovery windows opened, and destructions of keys scheduled, because an object was gone",
             metrics.deletions.clone(),
+        );
+        registry.register(
+            "rewrapped",
+            "Data keys wrapped anew under another key or version of it",
+            metrics.rewrapped.clone(),
+        );
+        registry.register(
+            "rewrap_refused",
+            "Data keys that have to be wrapped anew and cannot, because a key is disabled or goes",
+            metrics.rewrap_refused.clone(),
         );
         registry.register(
             "watch_errors",

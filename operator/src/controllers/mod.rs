@@ -6,12 +6,14 @@
 mod absence;
 mod ca_bundle;
 mod cluster;
+mod encryption_key;
 mod kept;
 mod managed_secret;
 pub(crate) mod metrics;
 mod purge;
 mod report;
 mod retry;
+mod rewrap;
 mod rotation_schedule;
 mod secret_policy;
 pub(crate) mod store;
@@ -34,12 +36,13 @@ use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule, SecretPolicy};
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
 use tokio::sync::watch;
 
 use self::absence::Absences;
 use self::ca_bundle::Bundles;
 use self::cluster::Cluster;
+use self::encryption_key::Keys;
 use self::kept::Kept;
 use self::managed_secret::Failure;
 use self::metrics::Metrics;
@@ -72,6 +75,9 @@ pub(crate) struct Ctx<S> {
     /// Statuses of ManagedSecrets that the cache does not hold yet.
     pub(crate) written: Written<ManagedSecretStatus>,
     pub(crate) absences: Absences,
+    /// Absences of EncryptionKeys.
+    pub(crate) key_absences: Absences,
+    pub(crate) keys: Keys,
     pub(crate) policies: Policies,
     pub(crate) bundles: Bundles,
 }
@@ -108,6 +114,8 @@ impl<S> Ctx<S> {
             backoff: Backoff::default(),
             written: Written::default(),
             absences: Absences::default(),
+            key_absences: Absences::default(),
+            keys: Keys::default(),
             policies,
             bundles: Bundles::default(),
         }
@@ -156,6 +164,7 @@ pub(crate) async fn run<S: SecretStore>(
         schedules: schedule_trigger,
     };
     let (secret_policies, secret_policies_writer) = reflector::store();
+    let (encryption_keys, encryption_keys_writer) = reflector::store();
     let ctx = Arc::new(Ctx::new(
         client,
         store,
@@ -168,94 +177,71 @@ pub(crate) async fn run<S: SecretStore>(
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         managed_secret_triggered,
-    )
-    .inspect(|object| waits(&ctx.metrics, MANAGED_SECRET, object));
+    );
     let schedule_queue = futures::stream::select(
         watches::schedules(Arc::clone(&ctx), schedules_writer, triggers.clone()),
         schedule_triggered,
-    )
-    .inspect(|object| waits(&ctx.metrics, ROTATION_SCHEDULE, object));
-    let managed_secret_runs = controller::applier(
-        |object, ctx: Arc<Ctx<S>>| {
-            taken(
-                &ctx.metrics,
-                MANAGED_SECRET,
-                &ObjectRef::from_obj(object.as_ref()),
-            );
-            managed_secret::reconcile(object, ctx).boxed()
-        },
-        |object: Arc<Kept<ManagedSecret>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
-            retry_later(object.as_ref(), failure, &ctx)
-        },
-        Arc::clone(&ctx),
-        managed_secrets,
-        until_stopped(managed_secret_queue, stop.clone()),
-        Config::default().concurrency(ctx.options.concurrency),
-    )
-    .for_each(|outcome| {
-        ended(&ctx.metrics, MANAGED_SECRET, outcome);
-        std::future::ready(())
-    });
-    let schedule_runs = controller::applier(
-        |object, ctx: Arc<Ctx<S>>| {
-            taken(
-                &ctx.metrics,
-                ROTATION_SCHEDULE,
-                &ObjectRef::from_obj(object.as_ref()),
-            );
-            rotation_schedule::reconcile(object, ctx).boxed()
-        },
-        |object: Arc<Kept<RotationSchedule>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
-            retry_later(object.as_ref(), failure, &ctx)
-        },
-        Arc::clone(&ctx),
-        schedules,
-        until_stopped(schedule_queue, stop.clone()),
-        // Many objects that change at once change a schedule's status once.
-        Config::default()
-            .concurrency(ctx.options.concurrency)
-            .debounce(std::time::Duration::from_secs(1)),
-    )
-    .for_each(|outcome| {
-        ended(&ctx.metrics, ROTATION_SCHEDULE, outcome);
-        std::future::ready(())
-    });
-
-    let policy_queue = watches::secret_policies(Arc::clone(&ctx), secret_policies_writer)
-        .inspect(|object| waits(&ctx.metrics, SECRET_POLICY, object));
-    let policy_runs = controller::applier(
-        |object, ctx: Arc<Ctx<S>>| {
-            taken(&ctx.metrics, SECRET_POLICY, &ObjectRef::from_obj(object.as_ref()));
-            secret_policy::reconcile(object, ctx).boxed()
-        },
-        |object: Arc<Kept<SecretPolicy>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
-            retry_later(object.as_ref(), failure, &ctx)
-        },
-        Arc::clone(&ctx),
-        secret_policies,
-        until_stopped(policy_queue, stop.clone()),
-        Config::default().concurrency(ctx.options.concurrency),
-    )
-    .for_each(|outcome| {
-        ended(&ctx.metrics, SECRET_POLICY, outcome);
-        std::future::ready(())
-    });
-    // It only reports, so nothing of it has to be finished; and without its kind in the cluster it would never end.
+    );
+    let policy_queue = watches::secret_policies(Arc::clone(&ctx), secret_policies_writer);
+    let encryption_keys_listed = encryption_keys.clone();
+    let key_queue = futures::stream::select(
+        encryption_key::watch::encryption_keys(Arc::clone(&ctx), encryption_keys_writer, triggers.clone()),
+        futures::stream::iter(ctx.keys.queue()).flatten(),
+    );
+    let config = Config::default().concurrency(ctx.options.concurrency);
+    // Many objects that change at once change the status of a schedule or a key once.
+    let gathering = config.clone().debounce(std::time::Duration::from_secs(1));
+    let managed_secret_runs = Runs {
+        ctx: Arc::clone(&ctx),
+        kind: "ManagedSecret",
+        cache: managed_secrets,
+        config: config.clone(),
+    }
+    .over(managed_secret_queue, stop.clone(), managed_secret::reconcile);
+    let schedule_runs = Runs {
+        ctx: Arc::clone(&ctx),
+        kind: "RotationSchedule",
+        cache: schedules,
+        config: gathering.clone(),
+    }
+    .over(schedule_queue, stop.clone(), rotation_schedule::reconcile);
+    let policy_runs = Runs {
+        ctx: Arc::clone(&ctx),
+        kind: "SecretPolicy",
+        cache: secret_policies,
+        config,
+    }
+    .over(policy_queue, stop.clone(), secret_policy::reconcile);
+    let key_runs = Runs {
+        ctx: Arc::clone(&ctx),
+        kind: "EncryptionKey",
+        cache: encryption_keys,
+        config: gathering,
+    }
+    .over(key_queue, stop.clone(), encryption_key::reconcile);
+    // These can be repeated whole, so nothing of them has to be finished; and without their kind in the cluster they would never end.
     let policy_runs = futures::future::select(Box::pin(policy_runs), Box::pin(stopped(stop.clone())));
+    let key_runs = futures::future::select(Box::pin(key_runs), Box::pin(stopped(stop.clone())));
 
     let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
     let absences = async {
         if ctx.managed_secrets.wait_until_ready().await.is_ok() {
-            absence::run(Arc::clone(&ctx)).await;
+            absence::run(Arc::clone(&ctx), absence::Kind::ManagedSecret).await;
+        }
+    };
+    let key_absences = async {
+        if encryption_keys_listed.wait_until_ready().await.is_ok() {
+            absence::run(Arc::clone(&ctx), absence::Kind::EncryptionKey).await;
         }
     };
     let bundles = ca_bundle::run(Arc::clone(&ctx), bundle);
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {
-        _ = futures::future::join3(managed_secret_runs, schedule_runs, policy_runs) => {}
+        _ = futures::future::join4(managed_secret_runs, schedule_runs, policy_runs, key_runs) => {}
         () = side_watches => {}
-        () = absences => {}
+        () = futures::future::join(absences, key_absences).map(drop) => {}
+        () = rewrap::run(Arc::clone(&ctx)) => {}
         () = sweep => {}
         () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
@@ -275,18 +261,57 @@ fn until_stopped<T>(
     queue.take_until(Box::pin(stopped(stop))).map(Ok)
 }
 
-/// After a failure: wait as its class says, longer each time.
-fn retry_later<K, S>(object: &Kept<K>, failure: &Failure, ctx: &Ctx<S>) -> Action
-where
-    Kept<K>: kube::Resource,
-{
-    let uid = kube::Resource::meta(object).uid.clone().unwrap_or_default();
-    Action::requeue(failure.wait(&ctx.backoff, &uid))
+/// The reconciles of one kind.
+struct Runs<K: kube::Resource<DynamicType = ()> + 'static, S> {
+    ctx: Arc<Ctx<S>>,
+    kind: &'static str,
+    cache: Store<Kept<K>>,
+    config: Config,
 }
 
-const MANAGED_SECRET: &str = "ManagedSecret";
-const ROTATION_SCHEDULE: &str = "RotationSchedule";
-const SECRET_POLICY: &str = "SecretPolicy";
+impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
+    /// Reconciles what the queue names until [`stopped`]; what is under way then is finished.
+    async fn over<F>(
+        self,
+        queue: impl Stream<Item = ObjectRef<Kept<K>>> + Send + 'static,
+        stop: watch::Receiver<bool>,
+        reconcile: fn(Arc<Kept<K>>, Arc<Ctx<S>>) -> F,
+    ) where
+        F: Future<Output = Result<Action, Failure>> + Send + 'static,
+    {
+        let Self {
+            ctx,
+            kind,
+            cache,
+            config,
+        } = self;
+        let waiting = Arc::clone(&ctx);
+        let queue = queue.inspect(move |object| waits(&waiting.metrics, kind, object));
+        controller::applier(
+            move |object: Arc<Kept<K>>, ctx: Arc<Ctx<S>>| {
+                taken(&ctx.metrics, kind, &ObjectRef::from_obj(object.as_ref()));
+                reconcile(object, ctx).boxed()
+            },
+            // After a failure: wait as its class says, longer each time.
+            |object: Arc<Kept<K>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+                let uid = kube::Resource::meta(object.as_ref())
+                    .uid
+                    .clone()
+                    .unwrap_or_default();
+                Action::requeue(failure.wait(&ctx.backoff, &uid))
+            },
+            Arc::clone(&ctx),
+            cache,
+            until_stopped(queue, stop),
+            config,
+        )
+        .for_each(|outcome| {
+            ended(&ctx.metrics, kind, outcome);
+            std::future::ready(())
+        })
+        .await;
+    }
+}
 
 fn waits<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &ObjectRef<K>) {
     metrics.waits(

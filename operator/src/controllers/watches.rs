@@ -20,7 +20,7 @@ use super::{Ctx, Triggers};
 use crate::policies::Seen;
 
 /// Objects a page of the first list: what is parsed at once is what is held in memory at once.
-const PAGE: u32 = 200;
+pub(super) const PAGE: u32 = 200;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn managed_secrets<S: SecretStore>(
@@ -291,6 +291,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     .for_each(|event| {
         if matches!(event, Event::Delete(_) | Event::InitDone) {
             ctx.absences.suspect();
+            ctx.key_absences.suspect();
         }
         match &event {
             Event::Delete(namespace) => ctx.bundles.lost(&namespace.name_any()),
@@ -307,6 +308,9 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         }
         for name in ctx.cluster.namespace_event(event) {
             touch_namespace(&ctx, &triggers, &name);
+            for (_, key) in ctx.keys.all_objects().iter().filter(|(home, _)| *home == name) {
+                ctx.keys.used(&name, Some(key));
+            }
         }
         std::future::ready(())
     });
@@ -336,7 +340,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
 }
 
 /// The events of a watch, begun again after errors, each of which is logged and counted.
-fn logged<K: reflector::Lookup + Send, S: SecretStore>(
+pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
     ctx: Arc<Ctx<S>>,
     kind: &'static str,
     watch: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send,

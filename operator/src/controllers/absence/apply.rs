@@ -1,23 +1,66 @@
-//! Carrying out a deletion: the native Secret goes, then the recovery window opens.
+//! Carrying out a deletion: of a secret the native Secret goes, then the recovery window opens; of a key the destruction is scheduled.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
+use strongroom_store::id::SecretId;
+use strongroom_store::name::KeyName;
+
+use super::kind::{Owned, Thing};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::apply::delete_native;
 use crate::controllers::managed_secret::labels::{Deletion, deletion};
-use crate::controllers::store::{Owned, SecretStore};
+use crate::controllers::store::{KeyChange, KeyView, SecretStore, StoreFailure};
 
 /// Deletes what belonged to an object that is gone. Each step can be repeated: a crash between two leaves a live secret without an object, and so
 /// the next look begins here again.
 pub(super) async fn delete<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned) -> Result<(), Failure> {
-    let id = owned.view.id;
+    match &owned.thing {
+        Thing::Secret(id) => delete_secret(ctx, owned, *id).await,
+        Thing::Key(key) => schedule_key(ctx, owned, key).await,
+    }
+}
+
+/// The key refuses from now on, and is destroyed when its window ends.
+async fn schedule_key<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, seen: &KeyView) -> Result<(), Failure> {
+    let name = KeyName::new(&seen.name).map_err(|error| Failure::Name(error.to_string()))?;
+    // The object may have been made again since the look.
+    let now = ctx.store.key(seen.namespace, &name).await?;
+    let Some(declared) = now
+        .filter(|key| key.id == seen.id && key.declaration == seen.declaration)
+        .and_then(|key| key.declaration)
+    else {
+        return Ok(());
+    };
+    let change = KeyChange::ScheduleDeletion {
+        days: declared.window_days,
+        lose_dependents: declared.loss_accepted,
+    };
+    let (namespace, name, days) = (&owned.namespace, &seen.name, declared.window_days);
+    match ctx.store.change_key(seen.namespace, seen.id, change).await {
+        Ok(()) => {
+            ctx.metrics.deletions.inc();
+            tracing::warn!(
+                namespace,
+                name,
+                days,
+                "the object of the key is gone: its destruction is scheduled"
+            );
+            Ok(())
+        }
+        // Something came under it since the look: it stays.
+        Err(StoreFailure::KeyInUse(_)) => Ok(()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn delete_secret<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, id: SecretId) -> Result<(), Failure> {
     // The object may have been made again, or the secret taken over, since the look.
     let Some(view) = ctx.store.describe(id).await? else {
         return Ok(());
     };
-    if view.until.is_some() || view.object != owned.view.object {
+    if view.until.is_some() || view.object.as_ref() != Some(&owned.object) {
         return Ok(());
     }
     let Deletion::Window(days) = deletion(&view.labels) else {

@@ -1,4 +1,4 @@
-//! Asking a person: the ConfigMap `strongroom-deletions` in our own namespace lists what waits, and an annotation on it confirms.
+//! Asking a person: the ConfigMap `strongroom-deletions`, of keys `strongroom-key-deletions`, in our own namespace lists what waits, and an annotation on it confirms.
 
 use std::fmt::Write;
 
@@ -11,13 +11,12 @@ use strongroom_crds::annotation::CONFIRM;
 use strongroom_rules::absence::{Batch, Facts};
 
 use super::Memory;
+use super::kind::Kind;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::SecretStore;
 
-/// The ConfigMap's name.
-pub(crate) const NAME: &str = "strongroom-deletions";
 /// So many lines fit well into the 1 MiB of a ConfigMap; the number above them counts all.
 const LINES: usize = 3000;
 
@@ -30,8 +29,8 @@ impl Confirmation {
     }
 
     /// The batch id that was confirmed last.
-    pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>) -> Result<Option<String>, Failure> {
-        let found = Self::api(ctx).get_metadata_opt(NAME).await?;
+    pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<Option<String>, Failure> {
+        let found = Self::api(ctx).get_metadata_opt(kind.config_map()).await?;
         Ok(found.and_then(|found| found.annotations().get(CONFIRM).cloned()))
     }
 
@@ -47,21 +46,22 @@ impl Confirmation {
         }
         let count = batch.secrets.len();
         let help = format!(
-            "kubectl annotate configmap {NAME} -n {} --overwrite {CONFIRM}={}",
-            ctx.options.own_namespace, batch.id
+            "kubectl annotate configmap {} -n {} --overwrite {CONFIRM}={}",
+            memory.kind.config_map(),
+            ctx.options.own_namespace,
+            batch.id
         );
-        let written = Self::write(ctx, &batch.id, count, &lines(facts, &batch), &help).await?;
-        ctx.metrics
-            .deletions_waiting
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        let written = Self::write(ctx, memory.kind, &batch.id, count, &lines(facts, &batch), &help).await?;
+        ctx.metrics.deletions_wait(memory.kind.name(), count);
         tracing::warn!(
             batch = batch.id,
             count,
             "much vanished at once; deletions wait for confirmation: {help}"
         );
         let note = format!(
-            "{count} ManagedSecrets vanished at once. Nothing is deleted until somebody confirms batch {} by annotation; applying the \
-             objects again keeps their secrets",
+            "{count} {}s vanished at once. Nothing is deleted until somebody confirms batch {} by annotation; applying the objects \
+             again keeps what belongs to them",
+            memory.kind.name(),
             batch.id
         );
         let event = Event {
@@ -83,14 +83,15 @@ impl Confirmation {
         if memory.asked.is_none() {
             return Ok(());
         }
-        Self::write(ctx, "none", 0, "", "nothing waits").await?;
-        ctx.metrics.deletions_waiting.set(0);
+        Self::write(ctx, memory.kind, "none", 0, "", "nothing waits").await?;
+        ctx.metrics.deletions_wait(memory.kind.name(), 0);
         memory.asked = None;
         Ok(())
     }
 
     async fn write<S: SecretStore>(
         ctx: &Ctx<S>,
+        kind: Kind,
         batch: &str,
         count: usize,
         lines: &str,
@@ -99,12 +100,12 @@ impl Confirmation {
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": NAME},
+            "metadata": {"name": kind.config_map()},
             "data": {"batch": batch, "count": count.to_string(), "deletions": lines, "confirm-with": help},
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         Ok(Self::api(ctx)
-            .patch(NAME, &params, &Patch::Apply(&object))
+            .patch(kind.config_map(), &params, &Patch::Apply(&object))
             .await?)
     }
 }

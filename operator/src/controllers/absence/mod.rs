@@ -5,6 +5,7 @@
 
 mod apply;
 mod confirmation;
+mod kind;
 mod observe;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use strongroom_rules::absence::{self, COLLECT, Plan};
 use tokio::sync::Notify;
 
 use self::confirmation::Confirmation;
+pub(crate) use self::kind::Kind;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
@@ -67,7 +69,9 @@ impl Absences {
 /// What is remembered from one look to the next. Losing it means only to wait longer, or to ask a person once more.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// When each secret, by id, was first seen without its object.
+    /// What it is about.
+    kind: Kind,
+    /// When each secret or key, by id, was first seen without its object.
     since: HashMap<String, Timestamp>,
     /// UID of the CRD at the last look.
     crd: Option<String>,
@@ -75,9 +79,19 @@ pub(crate) struct Memory {
     asked: Option<absence::Batch>,
 }
 
+impl Memory {
+    /// The memory of a kind, empty.
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            ..Self::default()
+        }
+    }
+}
+
 /// Looks for absences until it is dropped.
-pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
-    let mut memory = Memory::default();
+pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, kind: Kind) {
+    let mut memory = Memory::of(kind);
     loop {
         let pause = match pass(&ctx, &mut memory, Timestamp::now()).await {
             Ok(wake) => wake.map_or(IDLE, |at| until(at, Timestamp::now())),
@@ -90,7 +104,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
             wait_for_confirmation(&ctx, &memory, pause).await;
         } else {
             // A timeout is as good a reason to look as any.
-            let _ = tokio::time::timeout(pause, ctx.absences.wake.notified()).await;
+            let _ = tokio::time::timeout(pause, kind.absences(&ctx).wake.notified()).await;
         }
         tokio::time::sleep(GATHER).await;
     }
@@ -107,7 +121,7 @@ async fn wait_for_confirmation<S: SecretStore>(ctx: &Ctx<S>, memory: &Memory, pa
     let confirmed = async {
         loop {
             tokio::time::sleep(CONFIRM_POLL).await;
-            let found = Confirmation::read(ctx).await.ok().flatten();
+            let found = Confirmation::read(ctx, memory.kind).await.ok().flatten();
             if found.is_some() && found == memory.asked.as_ref().map(|batch| batch.id.clone()) {
                 return;
             }
@@ -115,7 +129,7 @@ async fn wait_for_confirmation<S: SecretStore>(ctx: &Ctx<S>, memory: &Memory, pa
     };
     tokio::select! {
         () = confirmed => {}
-        () = ctx.absences.wake.notified() => {}
+        () = memory.kind.absences(ctx).wake.notified() => {}
         () = tokio::time::sleep(pause) => {}
     }
 }
@@ -126,12 +140,8 @@ pub(crate) async fn pass<S: SecretStore>(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
-    let suspects = observe::suspects(ctx).await?;
-    let ids: BTreeSet<String> = suspects
-        .owned
-        .iter()
-        .map(|owned| owned.view.id.to_string())
-        .collect();
+    let suspects = observe::suspects(ctx, memory.kind).await?;
+    let ids: BTreeSet<String> = suspects.owned.iter().map(|owned| owned.id.clone()).collect();
     memory.since.retain(|id, _| ids.contains(id));
     for id in ids {
         memory.since.entry(id).or_insert(now);
@@ -152,11 +162,7 @@ pub(crate) async fn pass<S: SecretStore>(
         None => Confirmation::clear(ctx, memory).await?,
     }
     for id in &delete {
-        let Some(owned) = suspects
-            .owned
-            .iter()
-            .find(|owned| owned.view.id.to_string() == *id)
-        else {
+        let Some(owned) = suspects.owned.iter().find(|owned| owned.id == *id) else {
             continue;
         };
         match apply::delete(ctx, owned).await {

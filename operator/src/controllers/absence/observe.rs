@@ -1,62 +1,34 @@
 //! What there is to know about absences: first from the caches, then, before anything is done, from the API server itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::ListParams;
-use kube::runtime::reflector::ObjectRef;
-use kube::{Api, CustomResourceExt, Resource, ResourceExt};
-use strongroom_crds::v1alpha1::ManagedSecret;
+use kube::{Api, ResourceExt};
 use strongroom_rules::absence::{Crd, Facts, Home, Missing};
 use strongroom_rules::uid::Uid;
 
 use super::Memory;
 use super::confirmation::Confirmation;
+use super::kind::{Census, Kind, Owned};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::managed_secret::labels::{Deletion, deletion};
-use crate::controllers::store::{Owned, SecretStore};
+use crate::controllers::store::SecretStore;
 
-/// Objects a page of a list.
-const PAGE: u32 = 500;
-
-/// Live secrets whose object is not in our cache.
+/// What lost its object, as our cache has it.
 pub(super) struct Suspects {
-    /// The secrets.
     pub(super) owned: Vec<Owned>,
-    /// How many live secrets with an object each namespace has.
+    /// How much with an object each namespace has.
     population: BTreeMap<String, usize>,
 }
 
-/// Compares the store with our cache. Secrets that are to be retained are no business of this.
-pub(super) async fn suspects<S: SecretStore>(ctx: &Ctx<S>) -> Result<Suspects, Failure> {
-    let all = ctx.store.owned().await?;
-    let objects = ctx.managed_secrets.state();
-    let present: HashSet<&str> = objects
-        .iter()
-        .filter_map(|kept| kept.meta().uid.as_deref())
-        .collect();
-    let mut population: BTreeMap<String, usize> = BTreeMap::new();
-    for owned in &all {
-        *population.entry(owned.namespace.clone()).or_default() += 1;
-    }
-    let owned = all
+/// Compares the store with our cache.
+pub(super) async fn suspects<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<Suspects, Failure> {
+    let Census { population, mortal } = kind.census(ctx).await?;
+    let owned = mortal
         .into_iter()
-        .filter(|owned| {
-            let Some(object) = &owned.view.object else {
-                return false;
-            };
-            // An object of that name that was made anew takes its secret over in its own turn.
-            let replaced = || {
-                let reference = ObjectRef::new(&object.name).within(&owned.namespace);
-                ctx.managed_secrets.get(&reference).is_some()
-            };
-            !present.contains(object.uid.as_str())
-                && deletion(&owned.view.labels) != Deletion::Retain
-                && !replaced()
-        })
+        .filter(|owned| !kind.is_there(ctx, &owned.namespace, &owned.object.name))
         .collect();
     Ok(Suspects { owned, population })
 }
@@ -76,13 +48,11 @@ pub(super) async fn facts<S: SecretStore>(
             confirmed: None,
         });
     }
-    let listed = listed(ctx).await?;
+    let listed = memory.kind.list(ctx).await?;
     let mut homes: HashMap<&str, Option<(String, bool)>> = HashMap::new();
     let mut missing = Vec::new();
     for owned in &suspects.owned {
-        let Some(object) = &owned.view.object else {
-            continue;
-        };
+        let object = &owned.object;
         let here = listed.contains(&(owned.namespace.clone(), object.name.clone()));
         if here {
             continue;
@@ -95,19 +65,18 @@ pub(super) async fn facts<S: SecretStore>(
             Some((uid, false)) if *uid == owned.namespace_uid => Home::Standing,
             _ => Home::Gone,
         };
-        let id = owned.view.id.to_string();
         missing.push(Missing {
-            since: memory.since.get(&id).copied().unwrap_or(Timestamp::MAX),
-            secret: id,
+            since: memory.since.get(&owned.id).copied().unwrap_or(Timestamp::MAX),
+            secret: owned.id.clone(),
             namespace: owned.namespace.clone(),
             object: object.name.clone(),
             uid: Uid::new(&object.uid),
             home,
-            crd_replaced: made.is_some_and(|made| made > owned.view.created)
-                && !ctx.absences.has_seen(&object.uid),
+            crd_replaced: made.is_some_and(|made| made > owned.created)
+                && !memory.kind.absences(ctx).has_seen(&object.uid),
         });
     }
-    let confirmed = Confirmation::read(ctx).await?;
+    let confirmed = Confirmation::read(ctx, memory.kind).await?;
     Ok(Facts {
         crd,
         missing,
@@ -119,7 +88,7 @@ pub(super) async fn facts<S: SecretStore>(
 /// The CRD, and when it was made.
 async fn crd<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(Crd, Option<Timestamp>), Failure> {
     let api: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
-    let Some(crd) = api.get_metadata_opt(ManagedSecret::crd_name()).await? else {
+    let Some(crd) = api.get_metadata_opt(memory.kind.crd_name()).await? else {
         return Ok((Crd::Missing, None));
     };
     if crd.metadata.deletion_timestamp.is_some() {
@@ -128,33 +97,14 @@ async fn crd<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(Crd, 
     let uid = crd.metadata.uid.clone().unwrap_or_default();
     if memory.crd.as_ref().is_some_and(|before| *before != uid) {
         // What was seen went with the CRD before this one.
-        ctx.absences.forget();
-        for kept in ctx.managed_secrets.state() {
-            ctx.absences.saw(&kept.uid().unwrap_or_default());
+        let absences = memory.kind.absences(ctx);
+        absences.forget();
+        for uid in memory.kind.uids(ctx) {
+            absences.saw(&uid);
         }
     }
     memory.crd = Some(uid);
     Ok((Crd::Present, crd.metadata.creation_timestamp.map(|time| time.0)))
-}
-
-/// Namespace and name of every object there is: a consistent list, because it names no `resourceVersion`
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
-async fn listed<S: SecretStore>(ctx: &Ctx<S>) -> Result<HashSet<(String, String)>, Failure> {
-    let api: Api<ManagedSecret> = Api::all(ctx.client.clone());
-    let mut params = ListParams::default().limit(PAGE);
-    let mut found = HashSet::new();
-    loop {
-        let page = api.list_metadata(&params).await?;
-        found.extend(
-            page.items
-                .iter()
-                .map(|object| (object.namespace().unwrap_or_default(), object.name_any())),
-        );
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
-    }
 }
 
 /// UID of a Namespace, and whether it is being deleted; `None` when there is none.

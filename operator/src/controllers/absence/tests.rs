@@ -175,7 +175,7 @@ async fn much_at_once_waits_for_a_person() {
             .contains("shop/db-1 secret=")
     );
     assert!(view(&world, "db-0").await.until.is_none());
-    assert_eq!(world.ctx.metrics.deletions_waiting.get(), 3);
+    assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 3);
     let events = world
         .api
         .log()
@@ -201,7 +201,7 @@ async fn much_at_once_waits_for_a_person() {
     }
     assert!(view(&world, "db-3").await.until.is_none());
     pass(&world.ctx, &mut memory, at(120)).await.unwrap();
-    assert_eq!(world.ctx.metrics.deletions_waiting.get(), 0);
+    assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 0);
     assert_eq!(world.api.get(DELETIONS).unwrap()["data"]["count"], "0");
 }
 

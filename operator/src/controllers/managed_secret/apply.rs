@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt};
 use serde_json::json;
+use strongroom_crds::condition::Reason;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why};
+use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
@@ -49,6 +51,11 @@ pub(super) async fn apply<S: SecretStore>(
             ctx.store
                 .label(secret(observed)?.id, wanted_labels(observed))
                 .await?
+        }
+        Step::UpdateKey => {
+            ctx.store.come_under(secret(observed)?.id, observed.key).await?;
+            used(ctx, observed);
+            ctx.keys.rewrap();
         }
         Step::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
         Step::Restore => ctx.store.restore(secret(observed)?.id).await?,
@@ -136,11 +143,22 @@ async fn create<S: SecretStore>(
         namespace,
         name,
         labels: wanted.labels.clone(),
+        key: observed.key,
         object: object(observed),
         version,
         value,
     };
-    Ok(ctx.store.create(new).await?)
+    ctx.store.create(new).await?;
+    used(ctx, observed);
+    Ok(())
+}
+
+/// Tells the controller of keys that another version lies under the object's key.
+fn used<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) {
+    ctx.keys.used(
+        &observed.identity.namespace,
+        observed.object.spec.encryption_key.as_deref(),
+    );
 }
 
 async fn ensure<S: SecretStore>(
@@ -214,7 +232,9 @@ async fn ensure<S: SecretStore>(
         base: base.to_owned(),
         rotation: rotation.map(|rotation| (rotation, now)),
     };
-    Ok(ctx.store.ensure(new).await?)
+    ctx.store.ensure(new).await?;
+    used(ctx, observed);
+    Ok(())
 }
 
 async fn native_step<S: SecretStore>(
@@ -281,6 +301,16 @@ async fn native_step<S: SecretStore>(
             delete_native(&api, &name, uid.as_str()).await?;
             ctx.cluster.lost_native(namespace, &name);
         }
+        NativeStep::Hold { uid } => {
+            let name = target(observed)?;
+            ctx.cluster.unsettle(&observed.identity.uid);
+            let patch = json!({"metadata": {
+                "uid": uid.as_str(),
+                "annotations": {HELD_ANNOTATION: Reason::KeyDisabled.as_str()},
+            }});
+            api.patch_metadata(&name, &merging(), &Patch::Merge(&patch))
+                .await?;
+        }
         NativeStep::Remove { name, uid } => {
             ctx.cluster.unsettle(&observed.identity.uid);
             delete_native(&api, name, uid.as_str()).await?;
@@ -312,24 +342,35 @@ async fn write_over(api: &Api<Secret>, desired: &Desired, over: &Secret) -> Resu
     native::wipe(&mut object);
     let mut written = answer?;
     let surplus = desired.surplus(&written);
-    if surplus.is_empty() {
+    let held = written.annotations().contains_key(HELD_ANNOTATION);
+    if surplus.is_empty() && !held {
         return Ok(written);
     }
-    // Server-side apply leaves keys that another manager, or our own create, brought. They go by name.
+    // Server-side apply leaves what another manager, our own create, or a hold brought. It goes by name.
     let nulls: serde_json::Map<_, _> = surplus
         .into_iter()
         .map(|key| (key, serde_json::Value::Null))
         .collect();
-    let patch = json!({
-        "metadata": {"uid": written.metadata.uid, "resourceVersion": written.metadata.resource_version},
-        "data": nulls,
+    let mut patch = json!({
+        "metadata": {
+            "uid": written.metadata.uid,
+            "resourceVersion": written.metadata.resource_version,
+            "annotations": {HELD_ANNOTATION: null},
+        },
     });
+    if let (false, Some(object)) = (nulls.is_empty(), patch.as_object_mut()) {
+        object.insert("data".to_owned(), nulls.into());
+    }
     native::wipe(&mut written);
-    let params = PatchParams {
+    api.patch(&desired.name, &merging(), &Patch::Merge(&patch)).await
+}
+
+/// A merge in our name.
+fn merging() -> PatchParams {
+    PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
-    };
-    api.patch(&desired.name, &params, &Patch::Merge(&patch)).await
+    }
 }
 
 /// Remembers what was written, so that nothing has to be read to know that it is right.

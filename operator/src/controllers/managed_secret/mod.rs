@@ -13,6 +13,7 @@ mod making;
 pub(crate) mod native;
 mod observe;
 mod status;
+mod under_key;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::plan::{self, Plan, Step};
 
 pub(crate) use self::failure::Failure;
+pub(crate) use self::observe::namespace;
 use self::observe::{Identity, Observed};
 use crate::controllers::Ctx;
 use crate::controllers::kept::Kept;

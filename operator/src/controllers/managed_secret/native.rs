@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::facts::InvalidSpec;
-use strongroom_rules::native_secret::{self, Content, Drift, Origin};
+use strongroom_rules::native_secret::{self, Content, Drift, HELD_ANNOTATION, Origin};
 use strongroom_store::id::SecretId;
 use strongroom_store::value::Value;
 use zeroize::Zeroize;
@@ -61,7 +61,10 @@ pub(super) fn desired(
 impl Desired {
     /// How this Secret differs from what it has to be.
     pub(super) fn drift(&self, found: &Secret) -> Option<Drift> {
-        self.content.drift(found)
+        let held = || found.annotations().contains_key(HELD_ANNOTATION);
+        self.content
+            .drift(found)
+            .or_else(|| held().then_some(Drift::Content))
     }
 
     /// Takes on the type of a Secret that was adopted, where the spec asks for none.

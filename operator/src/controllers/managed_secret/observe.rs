@@ -12,16 +12,16 @@ use strongroom_rules::managed_secret::facts::{
     Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
     Owner, Recorded, Source, Stored, StoredSecret, Wanted, WantedNative,
 };
-use strongroom_rules::native_secret::Drift;
+use strongroom_rules::native_secret::{Drift, HELD_ANNOTATION};
 use strongroom_rules::uid::Uid;
-use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
 use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
 use super::native::{self, Desired};
-use super::{Failure, Look};
+use super::{Failure, Look, under_key};
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::store::{SecretStore, View};
 use crate::controllers::{Ctx, rotation_schedule};
@@ -36,6 +36,8 @@ pub(super) struct Observed {
     pub(super) object: ManagedSecret,
     /// Its namespace in the store.
     pub(super) namespace: Option<NamespaceId>,
+    /// The customer's key that it is to come under, where there is one of the wanted name.
+    pub(super) key: Option<KeyId>,
     /// Its secret in the store.
     pub(super) view: Option<View>,
     /// Id and value of the current version, where it had to be opened.
@@ -109,6 +111,7 @@ pub(super) async fn observe<S: SecretStore>(
         identity: identity.clone(),
         object: object.clone(),
         namespace: record.as_ref().map(|record| record.id),
+        key: None,
         view: None,
         current: None,
         desired: None,
@@ -121,6 +124,7 @@ pub(super) async fn observe<S: SecretStore>(
     if let (NamespaceBinding::Bound, Some(record), Ok(wanted)) = (&binding, &record, &observed.facts.wanted) {
         let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
         observed.view = ctx.store.find(record.id, &name).await?;
+        under_key::key(ctx, &mut observed, record.id).await?;
     }
     content(ctx, &mut observed, look, now).await?;
     rotation(ctx, &mut observed, now);
@@ -163,7 +167,7 @@ fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestam
 }
 
 /// The Namespace as it is remembered, or as it is.
-async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
+pub(crate) async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
     if let Some(seen) = ctx.cluster.namespace(name) {
         return Ok(seen);
     }
@@ -203,6 +207,8 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
     Ok(Wanted {
         store_name: spec.store_name.clone().unwrap_or_else(|| identity.name.clone()),
         source,
+        // Read when the namespace is known.
+        key: None,
         native: spec.secret.as_ref().map(|native| WantedNative {
             name: native.name.clone(),
         }),
@@ -232,6 +238,17 @@ async fn content<S: SecretStore>(
     let live = observed.view.clone().filter(|view| view.until.is_none());
     let lost = matches!(object.recorded, Recorded::Unknown(_));
 
+    if wanted
+        .key
+        .as_ref()
+        .is_some_and(|key| under_key::refuses(key.state))
+    {
+        if let Some(view) = live.as_ref().filter(|_| !idle) {
+            under_key::read_held(ctx, observed, &wanted, view).await?;
+        }
+        observed.facts.stored = judged(ctx, observed, Vec::new(), None).await?;
+        return Ok(());
+    }
     if let Some(view) = &live
         && !lost
         && let Some(settled) = settled(ctx, observed, &wanted, view, now)
@@ -251,16 +268,7 @@ async fn content<S: SecretStore>(
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
     }
     let (missing, unrenderable) = judge_value(observed);
-    observed.facts.stored = match &observed.view {
-        None => Stored::Absent,
-        Some(view) => {
-            let secret = stored_secret(ctx, observed, view, missing, unrenderable).await?;
-            match view.until {
-                None => Stored::Live(secret),
-                Some(until) => Stored::InRecoveryWindow { secret, until },
-            }
-        }
-    };
+    observed.facts.stored = judged(ctx, observed, missing, unrenderable).await?;
     if let (Stored::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
         && secret.missing_keys.is_empty()
         && secret.unrenderable.is_none()
@@ -276,6 +284,23 @@ async fn content<S: SecretStore>(
         ctx.cluster.settle(&observed.identity.uid, settled);
     }
     Ok(())
+}
+
+/// What the store holds, in the terms of the rules.
+async fn judged<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    missing: Vec<String>,
+    unrenderable: Option<InvalidSpec>,
+) -> Result<Stored, Failure> {
+    let Some(view) = &observed.view else {
+        return Ok(Stored::Absent);
+    };
+    let secret = stored_secret(ctx, observed, view, missing, unrenderable).await?;
+    Ok(match view.until {
+        None => Stored::Live(secret),
+        Some(until) => Stored::InRecoveryWindow { secret, until },
+    })
 }
 
 /// The state in which the object was last found right, if nothing speaks against it.
@@ -307,6 +332,7 @@ fn as_wanted(native: &NativeRevision) -> NativeSecret {
         drift: None,
         marked: true,
         recorded: false,
+        held: false,
     }
 }
 
@@ -421,6 +447,7 @@ async fn read_native<S: SecretStore>(
         drift: Some(Drift::Content),
         marked,
         recorded,
+        held: found.annotations().contains_key(HELD_ANNOTATION),
     });
     observed.native = Some(found);
     Ok(())
@@ -484,6 +511,7 @@ async fn stored_secret<S: SecretStore>(
         id: view.id.to_string(),
         owner,
         labels: view.labels.clone(),
+        other_key: view.key != observed.key,
         missing_keys,
         unrenderable,
         materialized: view.materialized.as_ref().map(|native| Materialized {

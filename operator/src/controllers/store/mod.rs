@@ -2,6 +2,7 @@
 //!
 //! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this line.
 
+mod keys;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 use strongroom_rules::retry::ErrorClass;
-use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
+
+pub(crate) use self::keys::{Declared, KeyChange, KeyStore, KeyView, OwnedKey};
 
 /// A namespace as the store recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct View {
     pub(crate) namespace: NamespaceId,
     /// End of its recovery window; absent while it is live.
     pub(crate) until: Option<Timestamp>,
+    /// The customer's key that it comes under; absent: the namespace's own.
+    pub(crate) key: Option<KeyId>,
     /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// The ManagedSecret that it belongs to.
@@ -94,6 +99,8 @@ pub(crate) struct NewSecret {
     pub(crate) name: SecretName,
     /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The customer's key that it comes under; absent: the namespace's own.
+    pub(crate) key: Option<KeyId>,
     /// The object that it belongs to.
     pub(crate) object: Bound,
     /// Id of the first version.
@@ -146,6 +153,9 @@ pub(crate) enum StoreFailure {
     /// The key of the namespace is disabled or waits for its deletion.
     #[error("the encryption key is not enabled: {0}")]
     KeyDisabled(String),
+    /// The old version of a key still wraps something, or something depends on the key.
+    #[error("the encryption key is in use: {0}")]
+    KeyInUse(String),
     /// The rules of the store say no.
     #[error("the store refuses: {0}")]
     Refused(String),
@@ -168,7 +178,7 @@ impl StoreFailure {
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
             Self::BaseMoved => ErrorClass::Conflict,
-            Self::KeyDisabled(_) | Self::Refused(_) => ErrorClass::StoreRefused,
+            Self::KeyDisabled(_) | Self::KeyInUse(_) | Self::Refused(_) => ErrorClass::StoreRefused,
             Self::AuditUnavailable(_) | Self::Full | Self::Unavailable(_) => ErrorClass::StoreUnavailable,
             Self::Damaged(_) => ErrorClass::StoreDamaged,
         }
@@ -179,7 +189,7 @@ impl StoreFailure {
         match self {
             Self::BaseMoved => Reason::Progressing,
             Self::KeyDisabled(_) => Reason::KeyDisabled,
-            Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
+            Self::KeyInUse(_) | Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
             Self::AuditUnavailable(_) => Reason::AuditUnavailable,
             Self::Full => Reason::StoreFull,
             Self::Damaged(_) => Reason::StoreDamaged,
@@ -188,7 +198,7 @@ impl StoreFailure {
 }
 
 /// What the controllers ask of the store. Calls that change something are done when they return.
-pub(crate) trait SecretStore: Send + Sync + 'static {
+pub(crate) trait SecretStore: KeyStore {
     /// What is recorded under the name of a namespace.
     fn namespace(
         &self,

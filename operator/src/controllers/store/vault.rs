@@ -33,6 +33,7 @@ impl From<StoreError> for StoreFailure {
             StoreError::Refused(
                 Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed,
             ) => Self::KeyDisabled(text),
+            StoreError::Refused(Refusal::KeyInUse | Refusal::KeyVersionInUse) => Self::KeyInUse(text),
             StoreError::Refused(_) => Self::Refused(text),
             StoreError::Damaged { .. } => Self::Damaged(text),
             StoreError::Audit(_) => Self::AuditUnavailable(text),
@@ -54,19 +55,22 @@ impl From<NameError> for StoreFailure {
     }
 }
 
+/// Who the records of most changes name.
+const ACTOR: &str = "ManagedSecret";
+
 /// Who asks, and when.
-fn meta() -> Result<Meta, StoreFailure> {
+fn meta(controller: &str) -> Result<Meta, StoreFailure> {
     let request = RequestId::generate().map_err(|error| StoreFailure::Unavailable(error.to_string()))?;
     let now = StoreTime::from_millis(Timestamp::now().as_millisecond());
     Ok(Meta {
-        actor: Actor::Controller("ManagedSecret".to_owned()),
+        actor: Actor::Controller(controller.to_owned()),
         request,
         now,
     })
 }
 
 /// Runs a read on the blocking pool.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     store: &Store,
     read: impl FnOnce(&Store) -> Result<T, StoreFailure> + Send + 'static,
 ) -> Result<T, StoreFailure> {
@@ -75,13 +79,19 @@ async fn read<T: Send + 'static>(
     done.map_err(|_| StoreFailure::Unavailable("the process is ending".to_owned()))?
 }
 
-/// Runs a command on the writer.
-async fn change<C: Command + Send + 'static>(store: &Store, command: C) -> Result<C::Reply, StoreFailure>
-where
-    C::Reply: Send + 'static,
-{
+/// Runs a command on the writer, on behalf of a ManagedSecret.
+pub(super) async fn change<C: Command>(store: &Store, command: C) -> Result<C::Reply, StoreFailure> {
+    change_as(store, ACTOR, command).await
+}
+
+/// Runs a command on the writer, on behalf of an object of this kind.
+pub(super) async fn change_as<C: Command>(
+    store: &Store,
+    controller: &str,
+    command: C,
+) -> Result<C::Reply, StoreFailure> {
     let (answer, answered) = oneshot::channel();
-    store.submit(command, meta()?, move |reply| {
+    store.submit(command, meta(controller)?, move |reply| {
         // Nobody waits any more: the process is ending.
         let _ = answer.send(reply);
     });
@@ -91,7 +101,7 @@ where
     Ok(reply?)
 }
 
-fn time(time: StoreTime) -> Timestamp {
+pub(super) fn time(time: StoreTime) -> Timestamp {
     Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
@@ -102,6 +112,10 @@ fn view(secret: SecretView) -> View {
         until: match secret.state {
             SecretState::Live => None,
             SecretState::PendingDeletion { until, .. } => Some(time(until)),
+        },
+        key: match secret.key {
+            KeyRef::Customer(key) => Some(key),
+            KeyRef::Default => None,
         },
         labels: secret.labels,
         object: secret.object.map(|object| Bound {
@@ -168,7 +182,7 @@ impl SecretStore for Store {
 
     async fn open(&self, secret: SecretId, version: &str) -> Result<Value, StoreFailure> {
         let version = Some(VersionId::new(version)?);
-        let meta = meta()?;
+        let meta = meta(ACTOR)?;
         read(self, move |store| {
             let get = GetValue {
                 secret,
@@ -220,7 +234,7 @@ impl SecretStore for Store {
             name: new.name,
             description: String::new(),
             labels: new.labels,
-            key: KeyRef::Default,
+            key: new.key.map_or(KeyRef::Default, KeyRef::Customer),
             version: VersionId::new(&new.version)?,
             value: new.value,
             object: Some(binding(&new.object)?),

@@ -83,6 +83,10 @@ impl World {
             "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/managedsecrets.strongroom.dev",
             json!({"metadata": {"name": "managedsecrets.strongroom.dev", "creationTimestamp": "2026-01-01T00:00:00Z"}}),
         );
+        api.put(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/encryptionkeys.strongroom.dev",
+            json!({"metadata": {"name": "encryptionkeys.strongroom.dev", "creationTimestamp": "2026-01-01T00:00:00Z"}}),
+        );
         let (reader, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
@@ -99,6 +103,7 @@ impl World {
             reader,
             crate::policies::Policies::default(),
         );
+        ctx.keys.listed(std::collections::HashMap::new());
         Self {
             api,
             ctx,
@@ -248,5 +253,49 @@ impl World {
         self.ctx
             .cluster
             .namespace_event(Event::Apply(serde_json::from_value(written).unwrap()));
+    }
+}
+
+impl World {
+    /// The path of an EncryptionKey.
+    pub(crate) fn key_path(name: &str) -> String {
+        format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/encryptionkeys/{name}")
+    }
+
+    /// Applies an EncryptionKey with these annotations, and reconciles it with the clock at `at`.
+    pub(crate) async fn key_at(&mut self, name: &str, spec: Json, annotations: Json, at: Timestamp) {
+        let path = Self::key_path(name);
+        let mut object = self.api.get(&path).unwrap_or_else(|| {
+            json!({
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "EncryptionKey",
+                "metadata": {"name": name, "namespace": NS, "generation": 1},
+                "status": {"observedGeneration": -1},
+            })
+        });
+        object["spec"] = spec;
+        object["metadata"]["annotations"] = annotations;
+        let object = self.api.put(&path, object);
+        let uid = object["metadata"]["uid"].as_str().unwrap();
+        self.ctx.keys.saw_object(NS, name, uid);
+        self.ctx.key_absences.saw(uid);
+        let kept = serde_json::from_value(object).unwrap();
+        super::encryption_key::reconcile_at(&kept, &self.ctx, at)
+            .await
+            .unwrap();
+    }
+
+    /// Applies an EncryptionKey now.
+    pub(crate) async fn key(&mut self, name: &str, spec: Json) {
+        self.key_at(name, spec, json!({}), now()).await;
+    }
+
+    /// Deletes an EncryptionKey, and the watch says so.
+    pub(crate) fn delete_key(&mut self, name: &str) {
+        self.api.remove(&Self::key_path(name));
+        self.ctx.keys.lost_object(NS, name);
+    }
+
+    pub(crate) fn key_status(&self, name: &str) -> Json {
+        self.api.get(&Self::key_path(name)).unwrap()["status"].clone()
     }
 }

@@ -1,0 +1,214 @@
+//! The kinds whose objects stand for something in the store, and what differs between them when an object is gone.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, CustomResourceExt, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
+use strongroom_rules::encryption_key::goes_with_its_object;
+use strongroom_store::id::SecretId;
+
+use super::Absences;
+use crate::controllers::Ctx;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::managed_secret::labels::{Deletion, deletion};
+use crate::controllers::store::{Bound, KeyView, OwnedKey, SecretStore};
+
+/// Objects a page of a list.
+const PAGE: u32 = 500;
+
+/// A kind whose absent objects mean something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The secret's recovery window opens.
+    #[default]
+    ManagedSecret,
+    /// The key's destruction is scheduled.
+    EncryptionKey,
+}
+
+/// Something of the store that belongs to an object.
+#[derive(Clone, Debug)]
+pub(super) struct Owned {
+    /// Its id, in hex.
+    pub(super) id: String,
+    /// Name of its namespace.
+    pub(super) namespace: String,
+    /// UID of the Namespace that the store recorded.
+    pub(super) namespace_uid: String,
+    /// The object.
+    pub(super) object: Bound,
+    /// When it was made.
+    pub(super) created: Timestamp,
+    /// What it is.
+    pub(super) thing: Thing,
+}
+
+/// What belongs to an object.
+#[derive(Clone, Debug)]
+pub(super) enum Thing {
+    /// A live secret.
+    Secret(SecretId),
+    /// A key that works or is disabled.
+    Key(Box<KeyView>),
+}
+
+/// What of the store belongs to objects.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    /// How much of it each namespace has.
+    pub(super) population: BTreeMap<String, usize>,
+    /// What goes when its object is gone.
+    pub(super) mortal: Vec<Owned>,
+}
+
+impl Kind {
+    /// The ConfigMap that lists what waits for a person.
+    pub(super) const fn config_map(self) -> &'static str {
+        match self {
+            Self::ManagedSecret => "strongroom-deletions",
+            Self::EncryptionKey => "strongroom-key-deletions",
+        }
+    }
+
+    /// The kind's name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ManagedSecret => "ManagedSecret",
+            Self::EncryptionKey => "EncryptionKey",
+        }
+    }
+
+    /// Name of its CustomResourceDefinition.
+    pub(super) fn crd_name(self) -> &'static str {
+        match self {
+            Self::ManagedSecret => ManagedSecret::crd_name(),
+            Self::EncryptionKey => EncryptionKey::crd_name(),
+        }
+    }
+
+    /// What the watches tell about it.
+    pub(super) const fn absences<S>(self, ctx: &Ctx<S>) -> &Absences {
+        match self {
+            Self::ManagedSecret => &ctx.absences,
+            Self::EncryptionKey => &ctx.key_absences,
+        }
+    }
+
+    /// Whether our cache has an object of this name. One that was made anew takes over in its own turn.
+    pub(super) fn is_there<S>(self, ctx: &Ctx<S>, namespace: &str, name: &str) -> bool {
+        match self {
+            Self::ManagedSecret => ctx
+                .managed_secrets
+                .get(&ObjectRef::new(name).within(namespace))
+                .is_some(),
+            Self::EncryptionKey => ctx.keys.has_object(namespace, name),
+        }
+    }
+
+    /// UIDs of the objects in our cache.
+    pub(super) fn uids<S>(self, ctx: &Ctx<S>) -> Vec<String> {
+        match self {
+            Self::ManagedSecret => ctx
+                .managed_secrets
+                .state()
+                .iter()
+                .filter_map(|kept| kept.uid())
+                .collect(),
+            Self::EncryptionKey => ctx.keys.uids(),
+        }
+    }
+
+    /// What of the store belongs to objects of this kind.
+    pub(super) async fn census<S: SecretStore>(self, ctx: &Ctx<S>) -> Result<Census, Failure> {
+        let mut census = Census::default();
+        match self {
+            Self::ManagedSecret => {
+                for owned in ctx.store.owned().await? {
+                    *census.population.entry(owned.namespace.clone()).or_default() += 1;
+                    let retained = deletion(&owned.view.labels) == Deletion::Retain;
+                    if let (Some(object), false) = (owned.view.object, retained) {
+                        census.mortal.push(Owned {
+                            id: owned.view.id.to_string(),
+                            namespace: owned.namespace,
+                            namespace_uid: owned.namespace_uid,
+                            object,
+                            created: owned.view.created,
+                            thing: Thing::Secret(owned.view.id),
+                        });
+                    }
+                }
+            }
+            Self::EncryptionKey => {
+                for owned in ctx.store.owned_keys().await? {
+                    *census.population.entry(owned.namespace.clone()).or_default() += 1;
+                    census.mortal.extend(mortal(ctx, owned).await?);
+                }
+            }
+        }
+        Ok(census)
+    }
+
+    /// Namespace and name of every object there is.
+    pub(super) async fn list<S: SecretStore>(
+        self,
+        ctx: &Ctx<S>,
+    ) -> Result<HashSet<(String, String)>, Failure> {
+        match self {
+            Self::ManagedSecret => list::<ManagedSecret, S>(ctx).await,
+            Self::EncryptionKey => list::<EncryptionKey, S>(ctx).await,
+        }
+    }
+}
+
+/// A key, if it goes when its object is gone. Only of one whose object is not in our cache its dependents are counted.
+async fn mortal<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Option<Owned>, Failure> {
+    let Some(declared) = owned.key.declaration.clone() else {
+        return Ok(None);
+    };
+    if !ctx.keys.has_object(&owned.namespace, &declared.object.name) {
+        let usage = ctx.store.key_usage(owned.key.namespace).await?;
+        let dependents = usage.get(&owned.key.id).map_or(0, |usage| usage.secrets);
+        if !goes_with_its_object(dependents, declared.loss_accepted) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Owned {
+        id: owned.key.id.to_string(),
+        namespace: owned.namespace,
+        namespace_uid: owned.namespace_uid,
+        object: declared.object,
+        created: owned.key.created,
+        thing: Thing::Key(Box::new(owned.key)),
+    }))
+}
+
+/// A consistent list, because it names no `resourceVersion`
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
+async fn list<K, S>(ctx: &Ctx<S>) -> Result<HashSet<(String, String)>, Failure>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(ctx.client.clone());
+    let mut params = ListParams::default().limit(PAGE);
+    let mut found = HashSet::new();
+    loop {
+        let page = api.list_metadata(&params).await?;
+        found.extend(
+            page.items
+                .iter()
+                .map(|object| (object.namespace().unwrap_or_default(), object.name_any())),
+        );
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}

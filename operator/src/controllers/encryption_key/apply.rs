@@ -1,0 +1,71 @@
+//! Carrying out one step for an `EncryptionKey`. Nothing is decided here.
+
+use strongroom_rules::encryption_key::Step;
+
+use super::Identity;
+use super::observe::Observed;
+use crate::controllers::Ctx;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::store::{Bound, Declared, KeyChange, SecretStore};
+
+pub(super) async fn apply<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    identity: &Identity,
+    step: Step,
+) -> Result<(), Failure> {
+    let uid = observed.facts.namespace.uid.as_str();
+    match step {
+        Step::Nothing => {}
+        Step::BindNamespace => ctx.store.bind_namespace(&identity.namespace, uid).await?,
+        Step::AcceptNamespace => ctx.store.accept_namespace(&identity.namespace, uid).await?,
+        Step::Create => {
+            let namespace = observed
+                .namespace
+                .ok_or(Failure::Inconsistent("a key without a namespace"))?;
+            ctx.store.create_key(namespace, &observed.name).await?;
+        }
+        Step::Declare => declare(ctx, observed, identity).await?,
+        Step::CancelDeletion => change(ctx, observed, KeyChange::CancelDeletion).await?,
+        Step::Enable => {
+            change(ctx, observed, KeyChange::Enable).await?;
+            // What could not move while the key refused.
+            ctx.keys.rewrap();
+        }
+        Step::Disable => change(ctx, observed, KeyChange::Disable).await?,
+        Step::Rotate => {
+            change(ctx, observed, KeyChange::NewVersion).await?;
+            ctx.keys.rewrap();
+        }
+    }
+    Ok(())
+}
+
+async fn declare<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    identity: &Identity,
+) -> Result<(), Failure> {
+    let key = observed
+        .key
+        .as_ref()
+        .ok_or(Failure::Inconsistent("a step without a key"))?;
+    let wanted = &observed.facts.wanted.declaration;
+    let declared = Declared {
+        object: Bound {
+            name: identity.name.clone(),
+            uid: identity.uid.clone(),
+        },
+        window_days: wanted.window_days,
+        loss_accepted: wanted.loss_accepted,
+    };
+    Ok(ctx.store.declare_key(key.namespace, key.id, declared).await?)
+}
+
+async fn change<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, change: KeyChange) -> Result<(), Failure> {
+    let key = observed
+        .key
+        .as_ref()
+        .ok_or(Failure::Inconsistent("a step without a key"))?;
+    Ok(ctx.store.change_key(key.namespace, key.id, change).await?)
+}

@@ -1,0 +1,100 @@
+//! `EncryptionKey`: observe, plan, apply, again until nothing is left to do, and then report.
+//!
+//! What is decided is decided in `strongroom_rules::encryption_key`. That an object is gone is the business of `absence`, and that the data keys
+//! follow their key is the business of `rewrap`.
+
+mod apply;
+mod observe;
+mod queue;
+mod status;
+pub(super) mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use strongroom_crds::v1alpha1::EncryptionKey;
+use strongroom_rules::encryption_key::{Plan, Step, plan};
+
+use self::observe::Observed;
+pub(crate) use self::queue::Keys;
+use crate::controllers::Ctx;
+use crate::controllers::kept::Kept;
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::store::SecretStore;
+
+/// More steps than any walk has.
+const MOST_STEPS: usize = 8;
+
+/// Namespace, name and UID of an object.
+#[derive(Clone, Debug)]
+struct Identity {
+    namespace: String,
+    name: String,
+    uid: String,
+    generation: Option<i64>,
+}
+
+/// Brings one object to what it asks for, and says how it went.
+pub(crate) async fn reconcile<S: SecretStore>(
+    kept: Arc<Kept<EncryptionKey>>,
+    ctx: Arc<Ctx<S>>,
+) -> Result<Action, Failure> {
+    reconcile_at(&kept, &ctx, Timestamp::now()).await
+}
+
+/// [`reconcile`] at a given time.
+pub(crate) async fn reconcile_at<S: SecretStore>(
+    kept: &Kept<EncryptionKey>,
+    ctx: &Ctx<S>,
+    now: Timestamp,
+) -> Result<Action, Failure> {
+    let identity = Identity {
+        namespace: kept.namespace().unwrap_or_default(),
+        name: kept.name_any(),
+        uid: kept.uid().unwrap_or_default(),
+        generation: kept.meta().generation,
+    };
+    let object = match kept.parse() {
+        Ok(object) => object,
+        Err(misfit) => {
+            status::unreadable(ctx, kept, &identity, &misfit, now).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let outcome = walk(ctx, &object, &identity, now).await;
+    ctx.metrics
+        .reconciled("EncryptionKey", outcome.as_ref().err().map(Failure::class));
+    let reported = status::report(ctx, &object, &identity, &outcome, now).await;
+    let (_, plan) = outcome?;
+    reported?;
+    ctx.backoff.forget(&identity.uid);
+    Ok(plan.wake.map_or_else(Action::await_change, |wake| {
+        let left = wake.duration_since(now).max(SignedDuration::ZERO);
+        // A little late rather than a little early: an early look would find that it is not time yet.
+        Action::requeue(left.unsigned_abs() + std::time::Duration::from_millis(50))
+    }))
+}
+
+/// Takes steps until none is left.
+async fn walk<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &EncryptionKey,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<(Observed, Plan), Failure> {
+    for _ in 0..MOST_STEPS {
+        let observed = observe::observe(ctx, object, identity).await?;
+        let plan = plan(&observed.facts, now);
+        if plan.step == Step::Nothing {
+            return Ok((observed, plan));
+        }
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        apply::apply(ctx, &observed, identity, plan.step).await?;
+    }
+    Err(Failure::NoEnd)
+}

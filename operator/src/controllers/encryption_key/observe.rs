@@ -1,0 +1,114 @@
+//! All reading for one `EncryptionKey`: the namespace, the key in the store, and what depends on it. It changes nothing.
+
+use jiff::SignedDuration;
+use kube::{Resource, ResourceExt};
+use strongroom_crds::annotation::CONFIRM_DATA_LOSS;
+use strongroom_crds::v1alpha1::EncryptionKey;
+use strongroom_rules::encryption_key::{Declaration, Facts, Stored, Wanted};
+use strongroom_rules::managed_secret::facts::{Namespace, NamespaceBinding};
+use strongroom_rules::uid::Uid;
+use strongroom_store::id::NamespaceId;
+use strongroom_store::name::KeyName;
+use strongroom_store::vault::KeyUsage;
+
+use super::Identity;
+use crate::controllers::Ctx;
+use crate::controllers::managed_secret::{Failure, namespace};
+use crate::controllers::store::{KeyView, SecretStore};
+
+/// Days between the deletion of the object and the destruction of its key, where the spec says nothing.
+const WINDOW_DAYS: u32 = 30;
+
+/// What was read of one object.
+pub(super) struct Observed {
+    /// What to decide on.
+    pub(super) facts: Facts,
+    /// Its name, in the terms of the store.
+    pub(super) name: KeyName,
+    /// Its namespace in the store.
+    pub(super) namespace: Option<NamespaceId>,
+    /// The key.
+    pub(super) key: Option<KeyView>,
+    /// What depends on it.
+    pub(super) usage: KeyUsage,
+}
+
+/// Reads everything.
+pub(super) async fn observe<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &EncryptionKey,
+    identity: &Identity,
+) -> Result<Observed, Failure> {
+    let name = KeyName::new(&identity.name).map_err(|error| Failure::Name(error.to_string()))?;
+    let seen = namespace(ctx, &identity.namespace).await?;
+    let record = ctx.store.namespace(&identity.namespace).await?;
+    let binding = match &record {
+        None => NamespaceBinding::Unbound,
+        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
+        Some(record) => NamespaceBinding::Recreated {
+            recorded: Uid::new(&record.uid),
+        },
+    };
+    let mut key = None;
+    let mut usage = KeyUsage::default();
+    // Of a namespace that is not ours to read nothing is read.
+    if let (NamespaceBinding::Bound, Some(record)) = (&binding, &record) {
+        key = ctx.store.key(record.id, &name).await?;
+        if let Some(key) = &key {
+            let all = ctx.store.key_usage(record.id).await?;
+            usage = all.get(&key.id).copied().unwrap_or_default();
+        }
+    }
+    Ok(Observed {
+        facts: Facts {
+            leaving: object.meta().deletion_timestamp.is_some(),
+            wanted: wanted(object, identity),
+            namespace: Namespace {
+                uid: Uid::new(&seen.uid),
+                terminating: seen.terminating,
+                accepts: seen.accepts.map(Uid::new),
+                binding,
+            },
+            stored: key.as_ref().map(stored),
+        },
+        name,
+        namespace: record.map(|record| record.id),
+        key,
+        usage,
+    })
+}
+
+fn wanted(object: &EncryptionKey, identity: &Identity) -> Wanted {
+    let spec = &object.spec;
+    let window = spec.deletion.as_ref().and_then(|deletion| deletion.window);
+    Wanted {
+        enabled: spec.enabled.unwrap_or(true),
+        rotate_every: spec
+            .rotation
+            .as_ref()
+            .map(|rotation| SignedDuration::from_secs(rotation.every.seconds())),
+        declaration: Declaration {
+            uid: Uid::new(&identity.uid),
+            // The schema has 7 to 30.
+            window_days: window.map_or(WINDOW_DAYS, |window| {
+                u32::try_from(window.seconds() / 86_400).map_or(WINDOW_DAYS, |days| days.clamp(7, 30))
+            }),
+            loss_accepted: object
+                .annotations()
+                .get(CONFIRM_DATA_LOSS)
+                .is_some_and(|value| value == "true"),
+        },
+    }
+}
+
+fn stored(key: &KeyView) -> Stored {
+    Stored {
+        state: key.state,
+        rotated: key.rotated,
+        declaration: key.declaration.as_ref().map(|declared| Declaration {
+            uid: Uid::new(&declared.object.uid),
+            window_days: declared.window_days,
+            loss_accepted: declared.loss_accepted,
+        }),
+    }
+}

@@ -1,0 +1,129 @@
+//! The status of an `EncryptionKey`.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
+use strongroom_rules::encryption_key::{Plan, State};
+use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
+
+use super::Identity;
+use super::observe::Observed;
+use crate::controllers::Ctx;
+use crate::controllers::kept::{Kept, Misfit};
+use crate::controllers::managed_secret::Failure;
+use crate::controllers::report::{self, Subject, time};
+use crate::controllers::store::SecretStore;
+
+/// Seconds to which the last use is told: each read would be a write otherwise.
+const USED_STEP: i64 = 3_600;
+
+/// Writes how an attempt ended.
+pub(super) async fn report<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &EncryptionKey,
+    identity: &Identity,
+    outcome: &Result<(Observed, Plan), Failure>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let before = object.status.clone().unwrap_or_default();
+    let (standing, known) = match outcome {
+        Ok((observed, plan)) => match plan.verdict.standing(observed.usage.secrets) {
+            Some(standing) => (standing, described(ctx, &before, observed, plan)),
+            None => return Ok(()),
+        },
+        Err(failure) => (
+            Standing::failed(failure.reason(), failure.to_string()),
+            before.clone(),
+        ),
+    };
+    write(ctx, identity, &before, &standing, known, now).await
+}
+
+/// Writes that the object does not fit its type: an older CRD let it in.
+pub(super) async fn unreadable<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<EncryptionKey>,
+    identity: &Identity,
+    misfit: &Misfit,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    struct OnlyStatus {
+        #[serde(default)]
+        status: Option<EncryptionKeyStatus>,
+    }
+    let before = kept
+        .parse_as::<OnlyStatus>()
+        .ok()
+        .and_then(|only| only.status)
+        .unwrap_or_default();
+    let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
+    write(ctx, identity, &before, &standing, before.clone(), now).await
+}
+
+async fn write<S: SecretStore>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    before: &EncryptionKeyStatus,
+    standing: &Standing,
+    known: EncryptionKeyStatus,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let conditions = standing_conditions(standing, identity.generation, now);
+    let status = EncryptionKeyStatus {
+        observed_generation: identity.generation,
+        conditions: report::conditions(&before.conditions, conditions),
+        ..known
+    };
+    let subject = Subject {
+        namespace: &identity.namespace,
+        name: &identity.name,
+        uid: &identity.uid,
+    };
+    report::write::<EncryptionKey, _>(&ctx.client, subject, before, &status).await?;
+    Ok(())
+}
+
+/// What the store says about the key.
+fn described<S: SecretStore>(
+    ctx: &Ctx<S>,
+    before: &EncryptionKeyStatus,
+    observed: &Observed,
+    plan: &Plan,
+) -> EncryptionKeyStatus {
+    let Some(key) = &observed.key else {
+        return EncryptionKeyStatus {
+            conditions: before.conditions.clone(),
+            ..EncryptionKeyStatus::default()
+        };
+    };
+    let count = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
+    let used = ctx.store.key_last_used(key.id).map(hour);
+    // A use that an earlier process saw is known from the status alone.
+    let same = before.key_id.as_deref() == Some(key.id.to_string().as_str());
+    let used_before = before.last_used.as_ref().filter(|_| same).map(|time| time.0);
+    EncryptionKeyStatus {
+        key_id: Some(key.id.to_string()),
+        state: match key.state {
+            State::Enabled => Some(EncryptionKeyState::Enabled),
+            State::Disabled => Some(EncryptionKeyState::Disabled),
+            State::PendingDeletion(_) => Some(EncryptionKeyState::PendingDeletion),
+            State::Destroyed => None,
+        },
+        primary_version: Some(key.primary.into()),
+        secrets: count(observed.usage.secrets),
+        secret_versions: count(observed.usage.versions),
+        rewrap_pending: count(observed.usage.waiting),
+        last_rotation: (key.primary > 1).then(|| time(key.rotated)),
+        next_rotation: plan.next_rotation.map(time),
+        last_used: used.max(used_before).map(Time),
+        ..EncryptionKeyStatus::default()
+    }
+}
+
+/// The hour that a time lies in.
+fn hour(at: Timestamp) -> Timestamp {
+    let second = at.as_second();
+    Timestamp::from_second(second - second.rem_euclid(USED_STEP)).unwrap_or(at)
+}

@@ -1,0 +1,112 @@
+//! The watch of `EncryptionKey`s and what each event sets in motion; nothing is decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, ResourceExt};
+use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
+
+use crate::controllers::kept::Kept;
+use crate::controllers::store::SecretStore;
+use crate::controllers::watches::{PAGE, logged};
+use crate::controllers::{Ctx, Triggers};
+
+/// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
+pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    writer: Writer<Kept<EncryptionKey>>,
+    triggers: Triggers,
+) -> impl Stream<Item = ObjectRef<Kept<EncryptionKey>>> {
+    let api: Api<Kept<EncryptionKey>> = Api::all(ctx.client.clone());
+    let events = logged(
+        Arc::clone(&ctx),
+        "EncryptionKey",
+        watcher(api, Config::default().page_size(PAGE)),
+    );
+    let cache = writer.as_reader();
+    let mut listed = HashMap::new();
+    // Before the cache takes the event in, it still holds the object as it was.
+    let events = events.inspect(move |event| {
+        let (key, gone) = match event {
+            Event::Init => return listed.clear(),
+            Event::InitDone => {
+                ctx.keys.listed(std::mem::take(&mut listed));
+                ctx.key_absences.suspect();
+                // A secret whose key's object is gone could not be told from others until now.
+                return touch_users(&ctx, &triggers, None, None);
+            }
+            Event::InitApply(key) => {
+                let place = (key.namespace().unwrap_or_default(), key.name_any());
+                listed.insert(place, key.uid().unwrap_or_default());
+                (key, false)
+            }
+            Event::Apply(key) => (key, false),
+            Event::Delete(key) => (key, true),
+        };
+        let (namespace, name) = (key.namespace().unwrap_or_default(), key.name_any());
+        let before = cache.get(&ObjectRef::from_obj(key));
+        if gone {
+            ctx.keys.lost_object(&namespace, &name);
+            ctx.backoff.forget(&key.uid().unwrap_or_default());
+            ctx.key_absences.suspect();
+        } else {
+            ctx.keys
+                .saw_object(&namespace, &name, &key.uid().unwrap_or_default());
+            ctx.key_absences.saw(&key.uid().unwrap_or_default());
+        }
+        let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
+        if gone || before.as_deref().map(state) != Some(state(key)) {
+            touch_users(&ctx, &triggers, Some(&namespace), Some(&name));
+        }
+    });
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(|event| {
+            let reference = match event {
+                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
+                Event::Delete(_) | Event::Init | Event::InitDone => None,
+            };
+            std::future::ready(reference)
+        })
+}
+
+/// The state of a key as its status tells it.
+fn key_state(key: &Kept<EncryptionKey>) -> Option<String> {
+    #[derive(Default, serde::Deserialize)]
+    struct Status {
+        #[serde(default)]
+        state: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Only {
+        #[serde(default)]
+        status: Status,
+    }
+    key.parse_as::<Only>().ok()?.status.state
+}
+
+/// Has every `ManagedSecret` looked at that names this key, or any key.
+fn touch_users<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: Option<&str>, name: Option<&str>) {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec {
+        #[serde(default)]
+        encryption_key: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Only {
+        #[serde(default)]
+        spec: Spec,
+    }
+    let uses = |object: &Kept<ManagedSecret>| {
+        let key = || object.parse_as::<Only>().ok()?.spec.encryption_key;
+        namespace.is_none_or(|namespace| object.namespace().as_deref() == Some(namespace))
+            && key().is_some_and(|key| name.is_none_or(|name| key == name))
+    };
+    for object in ctx.managed_secrets.state_filter(uses) {
+        triggers.managed_secret(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+}

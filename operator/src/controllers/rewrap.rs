@@ -1,0 +1,92 @@
+//! Data keys follow their key: after a secret came under another key, and after a key got a new version, their data keys are wrapped anew, in the
+//! background and in small groups. Values are not touched. What was interrupted begins anew and passes over what is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Ctx;
+use super::managed_secret::Failure;
+use super::store::{KeyStore, SecretStore, StoreFailure};
+
+/// Data keys in a group: so long the writer is held up.
+const GROUP: usize = 64;
+/// Groups after which the statuses of the keys follow.
+const REPORT: usize = 16;
+/// How often to look without cause.
+const IDLE: Duration = Duration::from_secs(3_600);
+/// How long to wait after a failure.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Wraps anew until it is dropped.
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+    loop {
+        let pause = match pass(&ctx).await {
+            Ok(()) => IDLE,
+            Err(failure) => {
+                tracing::warn!(error = %failure, "failed to wrap data keys anew; trying again");
+                RETRY
+            }
+        };
+        // A timeout is as good a reason to look as any.
+        let _ = tokio::time::timeout(pause, ctx.keys.rewrap_wanted()).await;
+    }
+}
+
+/// Wraps everything anew that has to be, and destroys old versions of keys that wrap nothing any more.
+pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
+    let keys = ctx.store.owned_keys().await?;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let (mut moved, mut refused, mut after) = (0, 0, None);
+    for group in 1_usize.. {
+        let progress = ctx.store.rewrap(after, GROUP).await?;
+        moved += progress.moved;
+        refused += progress.refused;
+        ctx.metrics.rewrapped.inc_by(progress.moved);
+        after = progress.next;
+        if after.is_none() {
+            break;
+        }
+        if moved > 0 && group % REPORT == 0 {
+            report(ctx);
+        }
+    }
+    ctx.metrics
+        .rewrap_refused
+        .set(i64::try_from(refused).unwrap_or(i64::MAX));
+    for owned in keys {
+        for version in owned.key.versions.iter().filter(|of| **of != owned.key.primary) {
+            retire(&ctx.store, &owned.key, *version).await?;
+        }
+    }
+    if moved > 0 {
+        tracing::info!(moved, refused, "data keys are wrapped anew");
+        report(ctx);
+    }
+    Ok(())
+}
+
+async fn retire<S: SecretStore>(
+    store: &S,
+    key: &super::store::KeyView,
+    version: u32,
+) -> Result<(), StoreFailure> {
+    match KeyStore::retire_key_version(store, key.namespace, key.id, version).await {
+        Ok(true) => {
+            tracing::info!(key = %key.name, version, "an old version of a key wraps nothing any more: it is destroyed");
+            Ok(())
+        }
+        Ok(false) => Ok(()),
+        // Somebody scheduled its destruction in between.
+        Err(StoreFailure::KeyDisabled(_)) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Has the status of every key written anew.
+fn report<S>(ctx: &Ctx<S>) {
+    for (namespace, name) in ctx.keys.all_objects() {
+        ctx.keys.used(&namespace, Some(&name));
+    }
+}
