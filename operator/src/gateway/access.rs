@@ -8,12 +8,12 @@ use strongroom_rules::policy::{
 };
 use strongroom_store::audit::{self, Actor, Outcome};
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{Meta, Note, SecretView};
+use strongroom_store::vault::{KeyView, Meta, Note, SecretView};
 
 use super::Gateway;
 use super::authenticate::Caller;
 use super::problem::{Code, Problem};
-use crate::policies::{AskError, Policies};
+use crate::policies::AskError;
 
 /// One request of one caller.
 #[derive(Clone, Debug)]
@@ -78,14 +78,14 @@ pub(super) fn authorise<'a>(
     asking: &Asking,
     wanted: &Wanted<'a>,
 ) -> Result<(Decision, &'a SecretView), Problem> {
-    let (code, statements, problem) = match decide(&gateway.policies, asking, wanted.action, wanted) {
+    let (code, statements, problem) = match decide(gateway, asking, wanted.action, wanted) {
         Err(problem) => (problem.code(), Vec::new(), problem),
         Ok(decision) => match wanted.secret {
             Some(secret) if decision.allowed => return Ok((decision, secret)),
             // A caller that may not know of the secret is not told, the record is.
             Some(_) => {
-                let problem = if may_know(&gateway.policies, asking, wanted)? {
-                    denied(asking, wanted, &decision)
+                let problem = if may_know(gateway, asking, wanted)? {
+                    denied(gateway, asking, wanted, &decision)?
                 } else {
                     Problem::no_secret(wanted.namespace, wanted.name)
                 };
@@ -111,19 +111,57 @@ pub(super) fn authorise<'a>(
 
 /// Decides alone.
 pub(super) fn decide(
-    policies: &Policies,
+    gateway: &Gateway,
     asking: &Asking,
     action: Action,
     wanted: &Wanted<'_>,
 ) -> Result<Decision, Problem> {
-    let request = request(asking, action, wanted);
-    policies.decide(&request).map_err(|error| match error {
+    let key = used_key(gateway, action, wanted)?;
+    let request = request(asking, action, wanted, key.as_ref());
+    gateway.policies.decide(&request).map_err(|error| match error {
         AskError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
         AskError::Unanswerable(_) => Problem::new(Code::PolicyDenied, error.to_string()),
     })
 }
 
-fn request<'a>(asking: &'a Asking, action: Action, wanted: &Wanted<'a>) -> Request<'a> {
+/// The use that an action makes of the key that the secret lies under.
+const fn use_of_key(action: Action) -> Option<Action> {
+    match action {
+        Action::GetSecretValue => Some(Action::Decrypt),
+        Action::CreateSecret | Action::PutSecretValue | Action::RotateSecret => Some(Action::GenerateDataKey),
+        Action::ListSecrets
+        | Action::DescribeSecret
+        | Action::UpdateSecret
+        | Action::UpdateSecretVersionStage
+        | Action::DeleteSecret
+        | Action::RestoreSecret
+        | Action::ListSecretVersionIds
+        | Action::UpdateSecretRotationPolicy
+        | Action::SetSecretPolicy
+        | Action::GetSecretPolicy
+        | Action::Decrypt
+        | Action::GenerateDataKey => None,
+    }
+}
+
+/// The customer's key that the action uses, with the use.
+fn used_key(
+    gateway: &Gateway,
+    action: Action,
+    wanted: &Wanted<'_>,
+) -> Result<Option<(Action, KeyView)>, Problem> {
+    let (Some(use_of_key), Some(secret)) = (use_of_key(action), wanted.secret) else {
+        return Ok(None);
+    };
+    Ok(gateway.key(secret)?.map(|key| (use_of_key, key)))
+}
+
+fn request<'a>(
+    asking: &'a Asking,
+    action: Action,
+    wanted: &Wanted<'a>,
+    key: Option<&'a (Action, KeyView)>,
+) -> Request<'a> {
     Request {
         principal: &asking.caller.principal,
         action,
@@ -131,26 +169,39 @@ fn request<'a>(asking: &'a Asking, action: Action, wanted: &Wanted<'a>) -> Reque
             namespace: wanted.namespace,
             name: wanted.name,
         },
-        // No secret lies under a customer's key yet.
-        key: None,
+        key: key.map(|(use_of_key, key)| (*use_of_key, key.name.as_str())),
         facts: wanted.facts,
     }
 }
 
 /// Whether the caller may know that the secret exists.
-pub(super) fn may_know(policies: &Policies, asking: &Asking, wanted: &Wanted<'_>) -> Result<bool, Problem> {
-    Ok(decide(policies, asking, Action::DescribeSecret, wanted)?.allowed)
+pub(super) fn may_know(gateway: &Gateway, asking: &Asking, wanted: &Wanted<'_>) -> Result<bool, Problem> {
+    Ok(decide(gateway, asking, Action::DescribeSecret, wanted)?.allowed)
 }
 
 /// The decision in words.
-pub(super) fn explained(asking: &Asking, wanted: &Wanted<'_>, decision: &Decision) -> Explanation {
-    explain(&request(asking, wanted.action, wanted), decision)
+pub(super) fn explained(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    decision: &Decision,
+) -> Result<Explanation, Problem> {
+    let key = used_key(gateway, wanted.action, wanted)?;
+    Ok(explain(
+        &request(asking, wanted.action, wanted, key.as_ref()),
+        decision,
+    ))
 }
 
-fn denied(asking: &Asking, wanted: &Wanted<'_>, decision: &Decision) -> Problem {
-    let explanation = explained(asking, wanted, decision);
+fn denied(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    decision: &Decision,
+) -> Result<Problem, Problem> {
+    let explanation = explained(gateway, asking, wanted, decision)?;
     let detail = explanation.text.trim_end().replace('\n', "; ");
-    Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml)
+    Ok(Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml))
 }
 
 /// The action of the record.

@@ -32,7 +32,7 @@ use strongroom_process::{Check, Health, Shutdown};
 use strongroom_rules::policy::Action;
 use strongroom_store::audit::{self, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
-use strongroom_store::vault::{Meta, Note, SecretView, Store};
+use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -334,6 +334,14 @@ impl Gateway {
     async fn note(&self, note: Note, meta: Meta) -> Result<(), Problem> {
         let (store, durability) = (self.store.clone(), self.durability);
         blocking(move || Ok(store.note(note, &meta, durability)?)).await
+    }
+
+    /// The customer's key that a secret comes under, if it does.
+    fn key(&self, secret: &SecretView) -> Result<Option<KeyView>, Problem> {
+        match secret.key {
+            KeyRef::Default => Ok(None),
+            KeyRef::Customer(key) => Ok(Some(self.store.describe_key(secret.namespace, key)?)),
+        }
     }
 
     /// The secret of this name, if there is one that is shown.

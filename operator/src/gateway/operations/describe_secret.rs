@@ -23,8 +23,12 @@ pub(in crate::gateway) async fn serve(
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || {
         metadata(&gateway, &asking, &place, &name, Action::DescribeSecret, |view| {
-            Json(shape::secret(&place.name, view))
-        })
+            Ok(Json(shape::secret(
+                &place.name,
+                view,
+                gateway.key(view)?.as_ref(),
+            )))
+        })?
     })
     .await
 }

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 use strongroom_rules::policy::{Action, Facts, Identity, Principal};
 use strongroom_store::audit::{self, Outcome};
-use strongroom_store::vault::{Note, SecretState};
+use strongroom_store::vault::{KeyState, Note, SecretState};
 
 use super::get_secret_value::invalid;
 use super::shape::time;
@@ -49,6 +49,9 @@ pub(in crate::gateway) struct Explained {
     missing_policies: Vec<String>,
     /// What the secret itself says to such a request.
     secret: String,
+    /// What the customer's key that it lies under says to it; absent where it lies under none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 pub(in crate::gateway) async fn serve(
@@ -108,8 +111,8 @@ fn answer(
         facts: &facts,
         ..sees
     };
-    let decision = decide(&gateway.policies, &subject, action, &wanted)?;
-    let explanation = explained(&subject, &wanted, &decision);
+    let decision = decide(gateway, &subject, action, &wanted)?;
+    let explanation = explained(gateway, &subject, &wanted, &decision)?;
     let note = Note {
         outcome: Outcome::Done,
         namespace: place.name.parse().ok(),
@@ -130,6 +133,20 @@ fn answer(
         explanation: explanation.text,
         statements: decision.statements.iter().map(ToString::to_string).collect(),
         missing_policies: explanation.yaml,
+        key: gateway.key(view)?.map(|key| {
+            let name = key.name;
+            match key.state {
+                KeyState::Enabled => format!("EncryptionKey `{name}` is enabled"),
+                KeyState::Disabled => format!(
+                    "EncryptionKey `{name}` is disabled, so no value under it is read or written; set `spec.enabled: true`"
+                ),
+                KeyState::PendingDeletion { until } => format!(
+                    "the key `{name}` is destroyed at {}, and no value under it is read or written; apply the EncryptionKey again",
+                    time(until)
+                ),
+                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it what lay under it"),
+            }
+        }),
         secret: match view.state {
             SecretState::Live => "it is live".to_owned(),
             SecretState::PendingDeletion { until, .. } => format!(

@@ -145,8 +145,10 @@ fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> R
             secret: Some(secret),
             facts: &facts,
         };
-        if decide(&gateway.policies, asking, Action::ListSecrets, &wanted)?.allowed {
-            page.secrets.push(shape::secret(&place.name, secret));
+        if decide(gateway, asking, Action::ListSecrets, &wanted)?.allowed {
+            let key = gateway.key(secret)?;
+            page.secrets
+                .push(shape::secret(&place.name, secret, key.as_ref()));
         }
     }
     page.next = last.filter(|_| !all);

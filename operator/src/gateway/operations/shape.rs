@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use strongroom_store::value::{DataType, Value};
-use strongroom_store::vault::{SecretState, SecretView, ValueRead, VersionView};
+use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
 use zeroize::Zeroizing;
 
 use crate::gateway::problem::{Code, Problem};
@@ -16,6 +16,9 @@ use crate::gateway::problem::{Code, Problem};
 pub(in crate::gateway) struct SecretAnswer {
     namespace: String,
     name: String,
+    /// The customer's key that it comes under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_key: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     description: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -45,10 +48,11 @@ pub(super) fn time(time: strongroom_store::time::Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
-pub(super) fn secret(namespace: &str, view: &SecretView) -> SecretAnswer {
+pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) -> SecretAnswer {
     SecretAnswer {
         namespace: namespace.to_owned(),
         name: view.name.to_string(),
+        encryption_key: key.map(|key| key.name.to_string()),
         description: view.description.clone(),
         labels: view.labels.clone(),
         created: time(view.created),

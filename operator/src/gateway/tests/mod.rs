@@ -1,6 +1,7 @@
 //! Requests against the router, with the real store and the real policies; the API server is a table of tokens.
 
 mod callers;
+mod keys;
 mod metadata;
 mod values;
 
