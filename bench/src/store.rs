@@ -41,6 +41,7 @@ fn meta() -> Outcome<Meta> {
         actor: Actor::Controller("bench".into()),
         request: RequestId::generate()?,
         now: now(),
+        asked: None,
     })
 }
 

@@ -444,7 +444,7 @@ fn a_key_rotates_and_goes_within_bounds() {
         refused(
             &key(name, json!({})),
             None,
-            ".metadata.name: the name of an EncryptionKey has up to 63",
+            ": the name of an EncryptionKey has up to 63",
         );
     }
 }

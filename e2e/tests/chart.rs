@@ -40,8 +40,8 @@ fn kinds(rendered: &str, kind: &str) -> usize {
 #[test]
 fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let plain = render(&[]).unwrap();
-    assert_eq!(kinds(&plain, "CustomResourceDefinition"), 3);
-    assert_eq!(plain.matches("helm.sh/resource-policy: keep").count(), 3);
+    assert_eq!(kinds(&plain, "CustomResourceDefinition"), 4);
+    assert_eq!(plain.matches("helm.sh/resource-policy: keep").count(), 4);
     assert_eq!(kinds(&plain, "PersistentVolume"), 0);
     assert_eq!(kinds(&plain, "ServiceMonitor"), 0);
     assert!(plain.contains("runAsNonRoot: true") && plain.contains("readOnlyRootFilesystem: true"));
@@ -194,6 +194,8 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
     // A SecretPolicy gives rights away, as a RoleBinding does.
     assert!(on("secretpolicies", "get", "view") && on("secretpolicies", "create", "admin"));
     assert!(!on("secretpolicies", "create", "edit") && !on("secretpolicies", "update", "edit"));
+    assert!(on("encryptionkeys", "get", "view") && on("encryptionkeys", "delete", "admin"));
+    assert!(!on("encryptionkeys", "create", "edit") && !on("encryptionkeys", "delete", "edit"));
 }
 
 #[test]

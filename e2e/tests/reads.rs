@@ -87,6 +87,77 @@ fn read(f: &Fixture, pod: &str, path: &str) -> (u64, Value) {
     (answer["status"].as_u64().unwrap(), answer["body"].clone())
 }
 
+/// Under a customer's key: disabling it stops both readers at once, and enabling it brings the same answers back.
+fn keys(f: &Fixture) {
+    let key = |enabled: bool| {
+        f.apply(&format!(
+            "apiVersion: strongroom.dev/v1alpha1\nkind: EncryptionKey\nmetadata: {{name: payments, namespace: shop}}\n\
+             spec: {{enabled: {enabled}}}\n"
+        ));
+    };
+    let status =
+        |field: &str| f.json(&["-n", "shop", "get", "encryptionkey", "payments"])["status"][field].clone();
+    key(true);
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: card, namespace: shop}\nspec:\n  \
+         encryptionKey: payments\n  source: {generate: {keys: {token: {password: {length: 40}}}}}\n  \
+         readers: [app, neighbour]\n  secret: {name: card}\n",
+    );
+    f.wait_ready("card", "True", "Ready");
+    let both = || ["app", "neighbour"].map(|pod| read(f, pod, "card/value"));
+    let before = both();
+    assert_eq!((before[0].0, before[1].0), (200, 200), "{before:?}");
+    eventually("the key to count its secret", || {
+        (status("secrets") == 1).then_some(())
+    });
+
+    key(false);
+    eventually("the key to be disabled", || {
+        (status("state") == "Disabled").then_some(())
+    });
+    for (code, body) in both() {
+        assert_eq!(
+            (code, &body["code"]),
+            (409, &Value::from("KeyDisabled")),
+            "{body}"
+        );
+    }
+    let (code, described) = read(f, "app", "card");
+    assert_eq!(
+        (code, &described["encryptionKey"]),
+        (200, &Value::from("payments"))
+    );
+    let (_, explained) = read(f, "app", "card/access");
+    assert_eq!(explained["allowed"], true);
+    assert!(
+        explained["key"].as_str().unwrap().contains("is disabled"),
+        "{explained}"
+    );
+    f.wait_ready("card", "False", "KeyDisabled");
+    let native = f.json(&["-n", "shop", "get", "secret", "card"]);
+    assert_eq!(
+        native["metadata"]["annotations"]["strongroom.dev/held"],
+        "KeyDisabled"
+    );
+    assert_eq!(native["data"]["token"], before[0].1["data"]["token"]);
+
+    key(true);
+    eventually("the key to be enabled", || {
+        (status("state") == "Enabled").then_some(())
+    });
+    assert_eq!(both(), before);
+    f.wait_ready("card", "True", "Ready");
+
+    // Its object goes: the key works on, and the secret says so; applied again, it is the same key.
+    let id = status("keyId");
+    f.kubectl(&["-n", "shop", "delete", "encryptionkey", "payments"]);
+    f.wait_ready("card", "False", "KeyObjectMissing");
+    assert_eq!(both(), before);
+    key(true);
+    f.wait_ready("card", "True", "Ready");
+    assert_eq!(status("keyId"), id);
+}
+
 #[test]
 fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     let f = Fixture::bare(Size::OneNode);
@@ -143,6 +214,8 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     eventually("the neighbour to see nothing", || {
         (read(&f, "neighbour", "db-main/value").0 == 404).then_some(())
     });
+
+    keys(&f);
 
     // A token for the API server is none for us.
     let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);

@@ -19,6 +19,7 @@ pub fn run(input: &[u8]) {
             actor: Actor::System,
             request: RequestId::from_bytes([1; 16]),
             now: Timestamp::from_millis(1_795_465_320_000),
+            asked: None,
         },
     };
     let mut stream = input;

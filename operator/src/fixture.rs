@@ -107,6 +107,7 @@ pub(crate) fn meta() -> Meta {
         actor: Actor::Controller("test".into()),
         request: RequestId::generate().unwrap(),
         now: NOW,
+        asked: None,
     }
 }
 

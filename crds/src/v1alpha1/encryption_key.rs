@@ -26,8 +26,7 @@ use crate::period::Period;
     status = "EncryptionKeyStatus",
     derive = "PartialEq",
     validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')")
-        .message("the name of an EncryptionKey has up to 63 lower-case letters, digits and `-`")
-        .field_path(".metadata.name"),
+        .message("the name of an EncryptionKey has up to 63 lower-case letters, digits and `-`"),
     printcolumn(
         name = "Ready",
         type_ = "string",

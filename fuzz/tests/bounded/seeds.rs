@@ -58,6 +58,7 @@ fn meta() -> Meta {
         actor: Actor::System,
         request: RequestId::generate().unwrap(),
         now: NOW,
+        asked: None,
     }
 }
 

@@ -178,6 +178,7 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Door<N> {
             actor: Actor::Admin(format!("user {}{}", caller.uid(), process.unwrap_or_default())),
             request: RequestId::generate().map_err(io::Error::other)?,
             now: (self.admin.now)(),
+            asked: None,
         })
     }
 }

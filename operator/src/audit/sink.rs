@@ -211,6 +211,7 @@ impl<N: Fn() -> Timestamp> EventSink<N> {
             actor: Actor::System,
             request,
             now: (self.now)(),
+            asked: None,
         };
         let command = SetCursor {
             name: name(),

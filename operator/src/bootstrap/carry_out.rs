@@ -149,6 +149,7 @@ impl Bootstrap<'_> {
                 actor: Actor::Admin("serve".to_owned()),
                 request: RequestId::generate()?,
                 now,
+                asked: None,
             };
             let store = started.store.clone();
             let ran = tokio::task::spawn_blocking(move || store.run(record, meta)).await;

@@ -53,6 +53,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
         actor: Actor::Admin("restore".to_owned()),
         request: RequestId::generate()?,
         now: crate::serve::now(),
+        asked: None,
     };
     let options = RestoreOptions {
         dir: &dir,

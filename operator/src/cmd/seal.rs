@@ -192,6 +192,7 @@ impl Stopped {
             actor: Actor::Admin("command line, stopped store".to_owned()),
             request: RequestId::generate()?,
             now: now(),
+            asked: None,
         };
         blocking(move || {
             let done = change(&self.store, &self.root, meta);

@@ -1,14 +1,15 @@
 //! May the caller? One place where every request is decided and put on record.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_rules::policy::{
     Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, explain,
 };
-use strongroom_store::audit::{self, Actor, Outcome};
+use strongroom_store::audit::{self, Actor, Circumstances, MOST_STATEMENTS, Outcome};
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{KeyView, Meta, Note, SecretView};
+use strongroom_store::vault::{Asked, KeyView, Meta, Note, SecretView};
 
 use super::Gateway;
 use super::authenticate::Caller;
@@ -22,17 +23,40 @@ pub(super) struct Asking {
     pub(super) source: IpAddr,
     pub(super) request: RequestId,
     pub(super) now: Timestamp,
+    /// When it arrived, by the monotonic clock.
+    pub(super) arrived: Instant,
     pub(super) pod_labels: Option<std::collections::BTreeMap<String, String>>,
     pub(super) node_labels: Option<std::collections::BTreeMap<String, String>>,
 }
 
 impl Asking {
-    /// Who asks, for the store and its record.
-    pub(super) fn meta(&self) -> Meta {
+    /// Who asks, and what allowed or denied it, for the store and its record.
+    pub(super) fn meta(&self, statements: &[StatementRef]) -> Meta {
+        let Caller {
+            principal,
+            pod,
+            node,
+            offline,
+        } = &self.caller;
         Meta {
-            actor: Actor::Principal(self.caller.name()),
+            actor: Actor::Principal(principal.identity.to_string()),
             request: self.request,
             now: strongroom_store::time::Timestamp::from_millis(self.now.as_millisecond()),
+            asked: Some(Box::new(Asked {
+                arrived: self.arrived,
+                circumstances: Circumstances {
+                    source: Some(self.source),
+                    pod: pod.as_ref().map(|(name, _)| name.clone()),
+                    node: node.clone(),
+                    offline: *offline,
+                    statements: statements
+                        .iter()
+                        .take(MOST_STATEMENTS)
+                        .map(ToString::to_string)
+                        .collect(),
+                    latency_micros: None,
+                },
+            })),
         }
     }
 
@@ -45,19 +69,6 @@ impl Asking {
             source: Some(self.source),
             ..Facts::default()
         }
-    }
-
-    /// Where it comes from and what allowed or denied it, for the record.
-    pub(super) fn detail(&self, statements: &[StatementRef]) -> String {
-        let mut detail = format!("from {}", self.source);
-        if self.caller.offline {
-            detail.push_str(", offline");
-        }
-        for statement in statements {
-            detail.push_str(", by ");
-            detail.push_str(&statement.to_string());
-        }
-        detail
     }
 }
 
@@ -102,10 +113,11 @@ pub(super) fn authorise<'a>(
         namespace: wanted.namespace.parse().ok(),
         secret: wanted.name.parse().ok(),
         secret_id: wanted.secret.map(|secret| secret.id),
-        detail: asking.detail(&statements),
         ..Note::new(recorded(wanted.action))
     };
-    gateway.store.note(note, &asking.meta(), gateway.durability)?;
+    gateway
+        .store
+        .note(note, &asking.meta(&statements), gateway.durability)?;
     Err(problem)
 }
 

@@ -34,22 +34,6 @@ pub(super) struct Caller {
     pub(super) offline: bool,
 }
 
-impl Caller {
-    /// The caller in a record.
-    pub(super) fn name(&self) -> String {
-        let mut name = self.principal.identity.to_string();
-        if let Some((pod, _)) = &self.pod {
-            name.push_str(" pod ");
-            name.push_str(pod);
-        }
-        if let Some(node) = &self.node {
-            name.push_str(" node ");
-            name.push_str(node);
-        }
-        name
-    }
-}
-
 /// Checks tokens.
 pub(super) struct Authenticator {
     client: Client,
@@ -213,7 +197,9 @@ mod tests {
             "authentication.kubernetes.io/node-name": ["n-1"]}});
         let good = json!({"authenticated": true, "audiences": ["strongroom.dev"], "user": user});
         let caller = accepted(status(good.clone()), "strongroom.dev").unwrap();
-        assert_eq!(caller.name(), "serviceaccount shop/app pod app-1 node n-1");
+        assert_eq!(caller.principal.identity.to_string(), "serviceaccount shop/app");
+        assert_eq!(caller.pod, Some(("app-1".to_owned(), "u-1".to_owned())));
+        assert_eq!(caller.node.as_deref(), Some("n-1"));
         assert_eq!(caller.principal.groups, ["g"]);
         for (key, value) in [
             ("authenticated", json!(false)),

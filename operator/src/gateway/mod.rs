@@ -18,6 +18,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,9 +31,9 @@ use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
 use strongroom_rules::policy::Action;
-use strongroom_store::audit::{self, Durability, Outcome};
+use strongroom_store::audit::{self, Circumstances, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
-use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
+use strongroom_store::vault::{Asked, KeyRef, KeyView, Meta, Note, SecretView, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -208,12 +209,22 @@ fn router(gateway: Arc<Gateway>) -> Router {
 /// The header under which the request's id is told.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request as it arrived.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    request: RequestId,
+    at: Instant,
+}
+
 /// Around every request: its id, its bounds, and the document of what went wrong.
 async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response<Body> {
     let Ok(id) = RequestId::generate() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    request.extensions_mut().insert(id);
+    request.extensions_mut().insert(Arrival {
+        request: id,
+        at: Instant::now(),
+    });
     let mut response = match gateway.room.try_acquire() {
         Err(_) => Problem::new(Code::Overloaded, "too many requests at the same time; wait")
             .retry_after(1)
@@ -243,9 +254,9 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
-        let request = *parts
+        let Arrival { request, at: arrived } = *parts
             .extensions
-            .get::<RequestId>()
+            .get::<Arrival>()
             .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no id"))?;
         let source = parts
             .extensions
@@ -266,13 +277,19 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                 gateway.limits.stranger(source)?;
                 let note = Note {
                     outcome: Outcome::Refused(problem.code().as_str().to_owned()),
-                    detail: format!("from {source}"),
                     ..Note::new(audit::Action::Authenticate)
                 };
                 let meta = Meta {
                     actor: strongroom_store::audit::Actor::Principal("unknown".to_owned()),
                     request,
                     now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+                    asked: Some(Box::new(Asked {
+                        arrived,
+                        circumstances: Circumstances {
+                            source: Some(source),
+                            ..Circumstances::default()
+                        },
+                    })),
                 };
                 gateway.note(note, meta).await?;
                 return Err(problem);
@@ -288,6 +305,7 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
             source,
             request,
             now,
+            arrived,
             pod_labels,
             node_labels,
         })
@@ -321,10 +339,9 @@ impl Gateway {
                 let note = Note {
                     outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                     namespace: namespace.parse().ok(),
-                    detail: asking.detail(&[]),
                     ..Note::new(access::recorded(action))
                 };
-                self.note(note, asking.meta()).await?;
+                self.note(note, asking.meta(&[])).await?;
                 Err(problem)
             }
         }

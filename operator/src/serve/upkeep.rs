@@ -48,6 +48,7 @@ fn checkpoint(store: &Store) {
         actor: Actor::System,
         request,
         now: super::now(),
+        asked: None,
     };
     if let Err(error) = store.run(RecordCheckpoint, meta) {
         // A full disk: reads go on while their reserve lasts, and the next second tries again.

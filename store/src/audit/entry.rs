@@ -4,6 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::Circumstances;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, RequestId, SecretId};
 use crate::name::{NamespaceName, SecretName, Stage, VersionId};
@@ -198,6 +199,8 @@ pub struct Entry {
     pub request: Option<RequestId>,
     /// Facts about the request, at most 256 bytes; never about a value.
     pub detail: String,
+    /// Of a request from outside: where it came from, and what decided.
+    pub circumstances: Option<Box<Circumstances>>,
 }
 
 impl Entry {
@@ -217,15 +220,16 @@ impl Entry {
             key: None,
             request: None,
             detail: String::new(),
+            circumstances: None,
         }
     }
 
-    /// The canonical bytes.
+    /// The canonical bytes: format 1, or 2 where the circumstances follow.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut writer = Writer::with_capacity(256);
         writer
-            .u8(1)
+            .u8(if self.circumstances.is_some() { 2 } else { 1 })
             .i64(self.time.as_millis())
             .u8(self.actor.code())
             .text(cut(self.actor.text()))
@@ -243,6 +247,9 @@ impl Entry {
             .option(self.key, |w, id| w.fixed(id.as_bytes()))
             .option(self.request, |w, id| w.fixed(id.as_bytes()))
             .text(cut(&self.detail));
+        if let Some(circumstances) = &self.circumstances {
+            circumstances.encode(&mut writer);
+        }
         writer.finish()
     }
 
@@ -251,21 +258,15 @@ impl Entry {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a str, DecodeError> {
-            let text = r.text(field)?;
-            if text.len() > LONGEST_TEXT {
-                return Err(DecodeError::Invalid(field));
-            }
-            Ok(text)
-        }
         fn name<T: std::str::FromStr>(r: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
             r.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
         }
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            1 => {}
+        let circumstanced = match r.u8()? {
+            1 => false,
+            2 => true,
             newer => return Err(DecodeError::UnknownFormat(newer)),
-        }
+        };
         let time = Timestamp::from_millis(r.i64()?);
         let actor = match (r.u8()?, short(&mut r, "actor")?.to_owned()) {
             (1, text) => Actor::Controller(text),
@@ -280,7 +281,7 @@ impl Entry {
             1 => Outcome::Refused(short(&mut r, "outcome")?.to_owned()),
             _ => return Err(DecodeError::Invalid("outcome")),
         };
-        let entry = Self {
+        let mut entry = Self {
             time,
             actor,
             action,
@@ -293,18 +294,31 @@ impl Entry {
             key: r.option("key", |r| r.array().map(KeyId::from_bytes))?,
             request: r.option("request", |r| r.array().map(RequestId::from_bytes))?,
             detail: short(&mut r, "detail")?.to_owned(),
+            circumstances: None,
         };
+        if circumstanced {
+            entry.circumstances = Some(Box::new(Circumstances::decode(&mut r)?));
+        }
         r.end()?;
         Ok(entry)
     }
 }
 
 /// Longest free text of an entry, in bytes.
-const LONGEST_TEXT: usize = 256;
+pub(super) const LONGEST_TEXT: usize = 256;
 
 /// At most [`LONGEST_TEXT`], at a character's border.
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or(text)
+}
+
+/// A text that [`cut`] may have made.
+pub(super) fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a str, DecodeError> {
+    let text = r.text(field)?;
+    if text.len() > LONGEST_TEXT {
+        return Err(DecodeError::Invalid(field));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -336,6 +350,51 @@ mod tests {
         assert_eq!(read.detail, "ä".repeat(128));
         entry.detail = read.detail.clone();
         assert_eq!(read, entry);
+    }
+
+    #[test]
+    fn circumstances_follow_in_a_format_of_their_own() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::Backup);
+        let before = entry.encode();
+        for source in ["10.1.2.3", "fd00::1"] {
+            entry.circumstances = Some(Box::new(Circumstances {
+                source: Some(source.parse().unwrap()),
+                pod: Some("checkout-7d".into()),
+                node: Some("n".repeat(256)),
+                offline: true,
+                statements: vec![
+                    "statement 1 of SecretPolicy `shop/p`".into();
+                    super::super::MOST_STATEMENTS
+                ],
+                latency_micros: Some(417),
+            }));
+            let bytes = entry.encode();
+            assert_eq!(bytes[0], 2);
+            assert_eq!(bytes[1..before.len()], before[1..]);
+            assert_eq!(Entry::decode(&bytes).unwrap(), entry);
+        }
+        entry.circumstances = Some(Box::new(Circumstances {
+            statements: vec![String::new(); 100],
+            ..Circumstances::default()
+        }));
+        let read = Entry::decode(&entry.encode()).unwrap();
+        assert_eq!(
+            read.circumstances.unwrap().statements.len(),
+            8,
+            "the rest is left out"
+        );
+    }
+
+    /// As a store of the first release holds it.
+    #[test]
+    fn an_entry_of_format_1_is_read() {
+        let mut bytes = vec![1, 0, 0, 0, 0, 0, 0, 0, 5, 4, 0, 0, 0, 0, 62, 0];
+        bytes.extend_from_slice(&[0; 7]);
+        bytes.extend_from_slice(&[0, 0, 0, 1, b'a']);
+        let entry = Entry::decode(&bytes).unwrap();
+        assert_eq!((entry.action, entry.detail.as_str()), (Action::Backup, "a"));
+        assert_eq!(entry.circumstances, None);
+        assert_eq!(*entry.encode(), bytes);
     }
 
     #[test]

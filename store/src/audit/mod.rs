@@ -6,6 +6,7 @@
 //!
 //! Must not hold a value, a key, or a hash of either.
 
+mod circumstances;
 mod entry;
 mod fuzzing;
 mod memory;
@@ -14,6 +15,7 @@ mod read_back;
 mod reads;
 mod verify;
 
+pub use circumstances::{Circumstances, MOST_STATEMENTS};
 pub use entry::{Action, Actor, Entry, Outcome};
 #[doc(hidden)]
 pub use fuzzing::forge;

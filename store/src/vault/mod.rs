@@ -3,7 +3,7 @@
 //! A [`Store`] is cheap to clone. Changes are [`Command`]s: decided on a view, committed in groups by one writer thread,
 //! answered once durable. Reads look at a snapshot, and are on record before a value leaves.
 //!
-//! Must not know Kubernetes, read a clock, or keep a value in memory.
+//! Must not know Kubernetes, read the wall clock, or keep a value in memory.
 
 mod backup;
 mod check;

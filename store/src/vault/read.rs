@@ -129,6 +129,7 @@ impl Store {
         entry.stage = note.stage;
         entry.request = Some(meta.request);
         entry.detail = note.detail;
+        entry.circumstances = meta.circumstances();
         self.shared.reads.append(&entry, durability)?;
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! What callers give and get. Plain data; nothing here decides anything.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use crate::audit::Actor;
+use crate::audit::{Actor, Circumstances};
 pub use crate::format::{KeyState, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
@@ -18,6 +19,29 @@ pub struct Meta {
     pub request: RequestId,
     /// The caller's clock.
     pub now: Timestamp,
+    /// Of a request from outside: where it came from.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// A request from outside, as it arrived.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// When, by the monotonic clock: its records say how long it took until they were made.
+    pub arrived: Instant,
+    /// The rest.
+    pub circumstances: Circumstances,
+}
+
+impl Meta {
+    /// The circumstances as a record that is made now has them.
+    pub(crate) fn circumstances(&self) -> Option<Box<Circumstances>> {
+        let asked = self.asked.as_ref()?;
+        let micros = asked.arrived.elapsed().as_micros();
+        Some(Box::new(Circumstances {
+            latency_micros: Some(u32::try_from(micros).unwrap_or(u32::MAX)),
+            ..asked.circumstances.clone()
+        }))
+    }
 }
 
 /// The outside object that declares a secret.

@@ -32,6 +32,7 @@ pub fn meta_at(now: Timestamp) -> Meta {
         actor: Actor::Controller("test".into()),
         request: RequestId::generate().unwrap(),
         now,
+        asked: None,
     }
 }
 

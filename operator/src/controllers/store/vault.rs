@@ -66,6 +66,7 @@ fn meta(controller: &str) -> Result<Meta, StoreFailure> {
         actor: Actor::Controller(controller.to_owned()),
         request,
         now,
+        asked: None,
     })
 }
 

@@ -56,9 +56,10 @@ pub(super) fn metadata<T>(
         namespace: place.name.parse().ok(),
         secret: Some(secret.name.clone()),
         secret_id: Some(secret.id),
-        detail: asking.detail(&decision.statements),
         ..Note::new(recorded(action))
     };
-    gateway.store.note(note, &asking.meta(), gateway.durability)?;
+    gateway
+        .store
+        .note(note, &asking.meta(&decision.statements), gateway.durability)?;
     Ok(answer(secret))
 }

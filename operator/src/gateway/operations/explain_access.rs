@@ -118,14 +118,10 @@ fn answer(
         namespace: place.name.parse().ok(),
         secret: Some(view.name.clone()),
         secret_id: Some(view.id),
-        detail: format!(
-            "{}, {action} for {}",
-            asking.detail(&[]),
-            subject.caller.principal.identity
-        ),
+        detail: format!("{action} for {}", subject.caller.principal.identity),
         ..Note::new(audit::Action::ExplainAccess)
     };
-    gateway.store.note(note, &asking.meta(), gateway.durability)?;
+    gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
     Ok(Explained {
         allowed: decision.allowed,
         principal: subject.caller.principal.identity.to_string(),

@@ -162,9 +162,11 @@ pub(super) fn read(
         version: found.map(|version| version.id.clone()).or(version),
         stage: stage.filter(|_| which.version_id.is_some() || found.is_none()),
         durability: gateway.durability,
-        detail: asking.detail(&decision.statements),
+        detail: String::new(),
     };
-    Ok(Read::Value(gateway.store.value(&get, &asking.meta())?))
+    Ok(Read::Value(
+        gateway.store.value(&get, &asking.meta(&decision.statements))?,
+    ))
 }
 
 /// The version that is asked for, where it is unambiguous and there. The store decides again; this only tells the policies which one it is.

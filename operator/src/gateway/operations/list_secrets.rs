@@ -105,10 +105,10 @@ pub(in crate::gateway) async fn serve(
         let note = Note {
             outcome: Outcome::Done,
             namespace: place.name.parse().ok(),
-            detail: format!("{}, {} secrets", asking.detail(&[]), page.secrets.len()),
+            detail: format!("{} secrets", page.secrets.len()),
             ..Note::new(strongroom_store::audit::Action::ListSecrets)
         };
-        gateway.store.note(note, &asking.meta(), gateway.durability)?;
+        gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
         Ok(Json(page))
     })
     .await

@@ -117,6 +117,7 @@ fn meta() -> Meta {
         actor: Actor::System,
         request: RequestId::generate().unwrap(),
         now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
+        asked: None,
     }
 }
 

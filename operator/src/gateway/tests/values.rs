@@ -21,10 +21,13 @@ async fn a_reader_gets_the_value_and_every_attempt_is_on_record() {
         record("serviceaccount shop/app", "GetSecretValue", "Done")
     );
     let entry = world.records().pop().unwrap();
+    let circumstances = entry.circumstances.unwrap();
+    assert_eq!(circumstances.source, Some("10.1.2.3".parse().unwrap()));
     assert_eq!(
-        entry.detail,
-        "from 10.1.2.3, by statement 1 of SecretPolicy `p` in namespace `shop`"
+        circumstances.statements,
+        ["statement 1 of SecretPolicy `p` in namespace `shop`"]
     );
+    assert!(circumstances.latency_micros.is_some_and(|micros| micros > 0));
     assert_eq!(answer.headers["x-request-id"], entry.request.unwrap().to_string());
 
     let raw = world.get("shop/app", "/db-main/value?key=password").await;

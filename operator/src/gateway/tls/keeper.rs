@@ -179,6 +179,7 @@ fn meta(now: Timestamp) -> Result<Meta, TlsError> {
         actor: Actor::Controller("gateway".to_owned()),
         request: RequestId::generate().map_err(|error| TlsError::Store(error.to_string()))?,
         now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+        asked: None,
     })
 }
 

@@ -110,6 +110,7 @@ impl About {
             time: meta.now,
             actor: meta.actor.clone(),
             request: Some(meta.request),
+            circumstances: meta.circumstances(),
             ..*self.fill
         }
     }

@@ -1,0 +1,68 @@
+//! Where a request came from, and what allowed or denied it. Must not hold a value, a token, or a hash of one.
+
+use std::net::IpAddr;
+
+use super::entry::{LONGEST_TEXT, cut, short};
+use crate::codec::{DecodeError, Reader, Writer};
+
+/// Most statements of a record.
+pub const MOST_STATEMENTS: usize = 8;
+
+/// What is known of a request from outside beside what it asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Circumstances {
+    /// The address that it came from.
+    pub source: Option<IpAddr>,
+    /// The pod that the caller's token is bound to.
+    pub pod: Option<String>,
+    /// The node that the pod runs on.
+    pub node: Option<String>,
+    /// The API server was away, and the token was accepted before.
+    pub offline: bool,
+    /// The statements that decided, by the names that people use; at most [`MOST_STATEMENTS`] are kept, of at most 256 bytes each.
+    pub statements: Vec<String>,
+    /// From the arrival of the request until its record was made, in microseconds.
+    pub latency_micros: Option<u32>,
+}
+
+impl Circumstances {
+    pub(super) fn encode(&self, writer: &mut Writer) {
+        writer
+            .option(self.source, |w, source| match source {
+                IpAddr::V4(address) => w.u8(4).fixed(&address.octets()),
+                IpAddr::V6(address) => w.u8(6).fixed(&address.octets()),
+            })
+            .option(self.pod.as_ref(), |w, pod| w.text(cut(pod)))
+            .option(self.node.as_ref(), |w, node| w.text(cut(node)))
+            .u8(self.offline.into())
+            .list(self.statements.iter().take(MOST_STATEMENTS), |w, statement| {
+                w.text(cut(statement))
+            })
+            .option(self.latency_micros, |w, micros| w.u32(micros));
+    }
+
+    pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let circumstances = Self {
+            source: r.option("source", |r| match r.u8()? {
+                4 => Ok(IpAddr::from(r.array::<4>()?)),
+                6 => Ok(IpAddr::from(r.array::<16>()?)),
+                _ => Err(DecodeError::Invalid("source")),
+            })?,
+            pod: r.option("pod", |r| Ok(short(r, "pod")?.to_owned()))?,
+            node: r.option("node", |r| Ok(short(r, "node")?.to_owned()))?,
+            offline: match r.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(DecodeError::Invalid("offline")),
+            },
+            statements: r.list(|r| Ok(short(r, "statement")?.to_owned()))?,
+            latency_micros: r.option("latency", Reader::u32)?,
+        };
+        if circumstances.statements.len() > MOST_STATEMENTS {
+            return Err(DecodeError::Invalid("statements"));
+        }
+        Ok(circumstances)
+    }
+}
+
+const _: () = assert!(LONGEST_TEXT == 256, "the docstring says so");
