@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::wire::{Answer, Request, SlotLine, receive, send};
 use super::{AdminError, socket};
+use crate::audit::Place;
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -91,6 +92,14 @@ impl Client {
     pub(crate) async fn new_recovery_key(self, label: String) -> Result<Zeroizing<String>, AdminError> {
         match self.ask(&Request::NewRecoveryKey { label }).await? {
             Answer::RecoveryKey(text) => Ok(text),
+            _ => Err(AdminError::Unexpected),
+        }
+    }
+
+    /// Records of the audit after a place, one JSON object a line, and the place after them.
+    pub(crate) async fn audit(self, after: Option<Place>) -> Result<(Vec<u8>, Place), AdminError> {
+        match self.ask(&Request::Audit { after }).await? {
+            Answer::Records(lines, place) => Ok((lines, place)),
             _ => Err(AdminError::Unexpected),
         }
     }

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_store::audit::Actor;
+use strongroom_store::audit::{Action, Actor};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotKind};
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{Meta, Store};
+use strongroom_store::vault::{Meta, Record, Store};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::wire::{Answer, Request, receive, send};
 use super::{AdminError, backup, slots, socket};
+use crate::audit::{Place, page};
 
 /// Most callers at once.
 const CALLERS: usize = 4;
@@ -204,9 +205,23 @@ fn handle(store: &Store, root: &RootKey, opened_by: SlotKind, request: Request, 
                 .map(|()| Answer::Removed)
                 .map_err(|error| error.to_string())
         }
+        Request::Audit { after } => records(store, after, meta),
         Request::NewRecoveryKey { label } => slots::new_recovery_key(store, root, &label, meta)
             .map(Answer::RecoveryKey)
             .map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(Answer::Refused)
+}
+
+/// A page of the audit. That somebody began to list it is on record; the pages after the first are not, or following it would never end.
+fn records(store: &Store, after: Option<Place>, meta: Meta) -> Result<Answer, String> {
+    if after.is_none() {
+        let record = Record {
+            action: Action::ReadAudit,
+            detail: String::new(),
+        };
+        store.run(record, meta).map_err(|error| error.to_string())?;
+    }
+    let (lines, place) = page(store, after.unwrap_or_default())?;
+    Ok(Answer::Records(lines, place))
 }

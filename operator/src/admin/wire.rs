@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
 use super::AdminError;
+use crate::audit::Place;
 
 /// Most bytes of one frame.
 pub(super) const MOST_FRAME: usize = 1 << 20;
@@ -42,6 +43,11 @@ pub(super) enum Request {
         id: SlotId,
         /// Also where the process itself starts with it.
         force: bool,
+    },
+    /// Records of the audit after a place; from the beginning where there is none, which is on record.
+    Audit {
+        /// The place.
+        after: Option<Place>,
     },
     /// A recovery key, to be shown once.
     NewRecoveryKey {
@@ -84,6 +90,8 @@ pub(super) enum Answer {
     Removed,
     /// The recovery key, this once.
     RecoveryKey(Zeroizing<String>),
+    /// Records of the audit, one JSON object a line, and the place after them.
+    Records(Vec<u8>, Place),
     /// A piece of a backup.
     Data(Vec<u8>),
     /// The backup is whole.
@@ -102,6 +110,7 @@ impl std::fmt::Debug for Answer {
             Self::Added(_) => "Added",
             Self::Removed => "Removed",
             Self::RecoveryKey(_) => "RecoveryKey",
+            Self::Records(..) => "Records",
             Self::Data(_) => "Data",
             Self::End { .. } => "End",
         })
@@ -131,6 +140,9 @@ impl Request {
             }
             Self::RemoveSlot { id, force } => w.u8(4).text(&id.to_string()).bool(*force),
             Self::NewRecoveryKey { label } => w.u8(5).text(label),
+            Self::Audit { after } => w
+                .u8(6)
+                .option(*after, |w, place| w.u64(place.changes).u64(place.reads)),
         };
         w.finish()
     }
@@ -155,11 +167,21 @@ impl Request {
             5 => Self::NewRecoveryKey {
                 label: r.text("label")?.to_owned(),
             },
+            6 => Self::Audit {
+                after: r.option("place", place)?,
+            },
             _ => return Err(DecodeError::Invalid("kind of a request")),
         };
         r.end()?;
         Ok(request)
     }
+}
+
+fn place(r: &mut Reader<'_>) -> Result<Place, DecodeError> {
+    Ok(Place {
+        changes: r.u64()?,
+        reads: r.u64()?,
+    })
 }
 
 fn secret(r: &mut Reader<'_>) -> Result<SlotSecret, DecodeError> {
@@ -188,7 +210,7 @@ impl Answer {
     /// The bytes.
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(match self {
-            Self::Data(data) => data.len() + 8,
+            Self::Data(data) | Self::Records(data, _) => data.len() + 32,
             _ => 256,
         });
         match self {
@@ -201,6 +223,7 @@ impl Answer {
             Self::RecoveryKey(text) => w.u8(4).text(text),
             Self::Data(data) => w.u8(5).bytes(data),
             Self::End { records } => w.u8(6).u64(*records),
+            Self::Records(lines, place) => w.u8(7).bytes(lines).u64(place.changes).u64(place.reads),
         };
         w.finish()
     }
@@ -222,6 +245,7 @@ impl Answer {
             4 => Self::RecoveryKey(Zeroizing::new(r.text("recovery key")?.to_owned())),
             5 => Self::Data(r.bytes()?.to_vec()),
             6 => Self::End { records: r.u64()? },
+            7 => Self::Records(r.bytes()?.to_vec(), place(&mut r)?),
             _ => return Err(DecodeError::Invalid("kind of an answer")),
         };
         r.end()?;

@@ -113,6 +113,7 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::ExplainAccess
         | Action::Authenticate
         | Action::Decrypt
+        | Action::ReadAudit
         | Action::GenerateDataKey
         | Action::CreateKey
         | Action::EnableKey

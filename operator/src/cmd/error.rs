@@ -12,7 +12,7 @@ use crate::seal::SealSourceError;
 pub(crate) enum CommandError {
     /// There is nobody to ask.
     #[error(
-        "no strongroom process has the store at `{0}` open; a backup comes from the running process, so start it first"
+        "no strongroom process has the store at `{0}` open; this comes from the running process, so start it first"
     )]
     NotRunning(String),
     /// What would be written over.

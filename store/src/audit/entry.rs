@@ -159,6 +159,8 @@ actions! {
     ChangeSeal = 64
     /// An older copy of the store was accepted by a person.
     AcceptRollback = 65
+    /// Somebody began to list the audit.
+    ReadAudit = 66
     /// The read chain's place, while there are reads.
     Checkpoint = 80
 }

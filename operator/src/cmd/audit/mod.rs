@@ -1,4 +1,6 @@
-//! `strongroom audit`: the chains proven, and the key that proves them.
+//! `strongroom audit`: the records listed, the chains proven, and the key that proves them.
+
+mod list;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,9 +12,10 @@ use super::CommandError;
 use super::data_dir::DataDir;
 use crate::seal::{SealArgs, SealSourceError};
 
-/// Proves the audit chains
+/// Lists and proves the audit
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
+    List(list::List),
     Verify(Verify),
     PublicKey(Public),
 }
@@ -44,6 +47,7 @@ pub(super) struct Public {
 
 pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<(), CommandError> {
     match arguments {
+        Arguments::List(list) => list::run(list, out).await,
         Arguments::Verify(Verify { dir, public_key }) => {
             let report = strongroom_store::audit::verify(&dir, &public_key)?;
             writeln!(out, "{report}")?;

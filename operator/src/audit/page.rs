@@ -1,0 +1,90 @@
+//! Both chains as one, in order of time, page by page: never more than a page is held.
+
+use jiff::Timestamp;
+use strongroom_store::audit::{DIRECTORY, Directory, Logged};
+use strongroom_store::vault::Store;
+
+use super::line::{Chain, Line};
+
+/// Records that are looked at for one page, of each chain.
+const RECORDS: usize = 1_000;
+/// Bytes of a page, a little more or less.
+const BYTES: usize = 512 << 10;
+
+/// A place in both chains: the last record that was told, of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In the mutation chain.
+    pub(crate) changes: u64,
+    /// In the read chain.
+    pub(crate) reads: u64,
+}
+
+/// The records after a place, as JSON, one a line; and the place after them.
+///
+/// # Errors
+/// What the store says, in words.
+pub(crate) fn page(store: &Store, place: Place) -> Result<(Vec<u8>, Place), String> {
+    let changes: Vec<Line> = store
+        .mutations_after(place.changes, RECORDS)
+        .map_err(|error| error.to_string())?
+        .iter()
+        .map(|(sequence, entry)| Line::of(Chain::Changes, *sequence, entry))
+        .collect();
+    let logged = match store.directory() {
+        None => Vec::new(),
+        Some(dir) => {
+            let medium = Directory::read_only(&dir.join(DIRECTORY));
+            store
+                .reads_after(&medium, place.reads, RECORDS)
+                .map_err(|error| error.to_string())?
+        }
+    };
+    let reads_full = logged.len() == RECORDS;
+    let last_read = logged.last().map_or(place.reads, |(sequence, _)| *sequence);
+    let reads = lines(&logged);
+    let changes_full = changes.len() == RECORDS;
+
+    let (mut next, mut text) = (place, Vec::new());
+    let (mut changes, mut reads) = (changes.into_iter().peekable(), reads.into_iter().peekable());
+    while text.len() < BYTES {
+        // Beyond a chain's page the other one must wait: something older may come.
+        let line = match (changes.peek(), reads.peek()) {
+            (None, _) if changes_full => break,
+            (_, None) if reads_full => break,
+            (Some(change), Some(read)) if change.time <= read.time => changes.next(),
+            (_, Some(_)) => reads.next(),
+            (Some(_), None) => changes.next(),
+            (None, None) => None,
+        };
+        let Some(line) = line else { break };
+        match line.chain {
+            Chain::Changes => next.changes = line.sequence,
+            Chain::Reads => next.reads = line.sequence,
+        }
+        serde_json::to_writer(&mut text, &line).map_err(|error| error.to_string())?;
+        text.push(b'\n');
+    }
+    if reads.peek().is_none() {
+        // Checkpoints at the end are not told, and not looked at again.
+        next.reads = last_read;
+    }
+    Ok((text, next))
+}
+
+/// What of the read chain is worth a line. Marks have no time of their own: they take that of the record before them.
+fn lines(logged: &[(u64, Logged)]) -> Vec<Line> {
+    let mut near = Timestamp::UNIX_EPOCH;
+    logged
+        .iter()
+        .filter_map(|(sequence, record)| match record {
+            Logged::Entry(entry) => {
+                let line = Line::of(Chain::Reads, *sequence, entry);
+                near = line.time;
+                Some(line)
+            }
+            Logged::Gap(missing_from) => Some(Line::gap(*sequence, *missing_from, near)),
+            Logged::Checkpoint | Logged::Opened | Logged::Closed => None,
+        })
+        .collect()
+}
