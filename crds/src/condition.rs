@@ -140,6 +140,8 @@ reasons! {
     // Other objects.
     /// Another ManagedSecret of the namespace has the same name in the store.
     DuplicateStoreName => Person,
+    /// The source is external, and no value has arrived yet.
+    AwaitingValue => Retry,
     /// The native Secret to import does not exist.
     ImportSourceMissing => Retry,
     /// The native Secret to import is of a type that is not imported, is empty or is owned by another ManagedSecret.

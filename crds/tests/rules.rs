@@ -269,7 +269,7 @@ fn a_generated_secret_is_not_imported_later() {
     refused(
         &imported,
         Some(&generated),
-        "spec.source: a generated secret cannot become an imported one",
+        "spec.source: a secret of another source cannot become an imported one",
     );
     assert_eq!(errors(&generated, Some(&imported)), Vec::<String>::new());
 }

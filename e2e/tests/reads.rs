@@ -35,6 +35,20 @@ except urllib.error.HTTPError as refused:
 print(json.dumps({"status": answer.getcode(), "body": json.load(answer)}))
 "#;
 
+/// The same for a value that is sent: it comes by standard input.
+const PUT: &str = r#"
+import json, ssl, sys, urllib.error, urllib.request
+trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
+request = urllib.request.Request(
+    "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], data=sys.stdin.buffer.read(), method="PUT",
+    headers={"Authorization": "Bearer " + open("/strongroom/token").read(), "Content-Type": "application/json"})
+try:
+    answer = urllib.request.urlopen(request, context=trust, timeout=20)
+except urllib.error.HTTPError as refused:
+    answer = refused
+print(json.dumps({"status": answer.getcode(), "body": json.load(answer)}))
+"#;
+
 /// Attempts so far, each of which leaves a record.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
@@ -85,6 +99,52 @@ fn read(f: &Fixture, pod: &str, path: &str) -> (u64, Value) {
     ]);
     let answer: Value = serde_json::from_str(said.trim()).unwrap();
     (answer["status"].as_u64().unwrap(), answer["body"].clone())
+}
+
+/// A secret whose values arrive over the API: it waits for the first one, and its native Secret follows each.
+fn writes(f: &Fixture) {
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: partner, namespace: shop}\nspec:\n  \
+         source: {external: {}}\n  secret: {name: partner}\n---\n\
+         apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: partner, namespace: shop}\nspec:\n  \
+         secrets: [partner]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:PutSecretValue\"]}\n",
+    );
+    f.wait_ready("partner", "False", "AwaitingValue");
+    let put = |pod: &str, version: &str, text: &str| {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        let body = serde_json::json!({"data": {"token": BASE64.encode(text.as_bytes())}}).to_string();
+        let path = format!("partner/versions/{version}");
+        let exec = [
+            "-n",
+            "shop",
+            "exec",
+            "-i",
+            pod,
+            "--",
+            "/usr/bin/python3",
+            "-c",
+            PUT,
+            &path,
+        ];
+        let (success, said, stderr) = f.piped(&exec, &body);
+        assert!(success, "{stderr}");
+        let answer: Value = serde_json::from_str(said.trim()).unwrap();
+        (answer["status"].as_u64().unwrap(), answer["body"]["code"].clone())
+    };
+    eventually("the policy to be in force", || {
+        (put("app", "v-1", "first").0 == 201).then_some(())
+    });
+    assert_eq!(put("app", "v-1", "first"), (200, Value::Null));
+    assert_eq!(put("app", "v-1", "other"), (409, Value::from("VersionConflict")));
+    assert_eq!(put("neighbour", "v-2", "mine").0, 404);
+    f.wait_ready("partner", "True", "Ready");
+    let holds = |text: &str| {
+        let native = f.native("partner")?;
+        (native["token"] == BASE64.encode(text.as_bytes()).as_str()).then_some(())
+    };
+    eventually("the native Secret to hold the first value", || holds("first"));
+    assert_eq!(put("app", "v-2", "second").0, 201);
+    eventually("the native Secret to follow", || holds("second"));
 }
 
 /// Under a customer's key: disabling it stops both readers at once, and enabling it brings the same answers back.
@@ -216,6 +276,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     });
 
     keys(&f);
+    writes(&f);
 
     // A token for the API server is none for us.
     let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);

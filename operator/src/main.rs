@@ -6,6 +6,7 @@ mod audit;
 mod bootstrap;
 mod cmd;
 mod controllers;
+mod declared;
 #[cfg(test)]
 mod fixture;
 mod gateway;

@@ -1,5 +1,4 @@
 //! Kind EncryptionKey: a customer's key, under which secrets of its namespace lie.
-#![expect(clippy::duplicated_attributes, reason = "print columns repeat their type")]
 #![expect(
     unreachable_pub,
     reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"

@@ -52,8 +52,8 @@ pub struct ManagedSecretSpec {
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]
     pub store_name: Option<String>,
     /// Where the value comes from. Set exactly one.
-    #[x_kube(validation = Rule::new("!has(oldSelf.generate) || !has(self.__import__)")
-        .message("a generated secret cannot become an imported one: make a new ManagedSecret")
+    #[x_kube(validation = Rule::new("has(oldSelf.__import__) || !has(self.__import__)")
+        .message("a secret of another source cannot become an imported one: make a new ManagedSecret")
         .reason(Reason::FieldValueForbidden))]
     pub source: Source,
     /// Names of ServiceAccounts of this namespace that may read the secret over the API: the short form of a SecretPolicy.
@@ -93,7 +93,13 @@ pub enum Source {
     Generate(GenerateSource),
     /// Adopt a native Secret that exists: its content becomes the first version, and from then on strongroom owns it.
     Import(ImportSource),
+    /// Values arrive over the API.
+    External(ExternalSource),
 }
+
+/// Values arrive over the API; there is nothing to set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExternalSource {}
 
 /// Make the value, each key in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

@@ -17,7 +17,7 @@ pub use key_source::{
     SelfSigned, UuidSource, X509Source,
 };
 pub use managed_secret::{
-    Deletion, DeletionPolicy, GenerateSource, ImportSource, ManagedSecret, ManagedSecretSpec,
+    Deletion, DeletionPolicy, ExternalSource, GenerateSource, ImportSource, ManagedSecret, ManagedSecretSpec,
     ManagedSecretStatus, NativeSecretStatus, PendingDeletion, SecretReference, Source, VersionStatus,
 };
 pub use native_secret::NativeSecret;

@@ -93,6 +93,9 @@ pub(super) struct Arguments {
     /// Reads a second of one principal, and of all principals of one namespace; 0 is without bound
     #[arg(long, value_name = "COUNT", default_value_t = 450)]
     read_rate: u32,
+    /// Writes a second of one principal, and of all principals of one namespace; 0 is without bound
+    #[arg(long, value_name = "COUNT", default_value_t = 40)]
+    write_rate: u32,
     /// When the record of a read is on the medium
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
@@ -145,6 +148,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
             audience: arguments.token_audience,
             rates: gateway::Rates {
                 reads: arguments.read_rate,
+                writes: arguments.write_rate,
             },
             durability: match arguments.audit_reads {
                 AuditReads::Batched => Durability::Batched,

@@ -49,6 +49,7 @@ use self::metrics::Metrics;
 use self::retry::Backoff;
 use self::store::SecretStore;
 use self::written::Written;
+use crate::declared::Declared;
 use crate::policies::Policies;
 
 /// How the controllers run.
@@ -60,6 +61,17 @@ pub(crate) struct Options {
     pub(crate) native_namespaces: Vec<String>,
     /// How many objects of one kind are worked on at once.
     pub(crate) concurrency: u16,
+}
+
+/// What the controllers share with the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    /// The statements in force, which the watches bring.
+    pub(crate) policies: Policies,
+    /// Who takes values over the API, which the watches tell; and what was changed there.
+    pub(crate) declared: Declared,
+    /// What clients must trust, which the API says.
+    pub(crate) bundle: watch::Receiver<String>,
 }
 
 /// What every reconcile has at hand.
@@ -79,6 +91,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) key_absences: Absences,
     pub(crate) keys: Keys,
     pub(crate) policies: Policies,
+    pub(crate) declared: Declared,
     pub(crate) bundles: Bundles,
 }
 
@@ -97,7 +110,7 @@ impl<S> Ctx<S> {
         options: Options,
         metrics: Arc<Metrics>,
         managed_secrets: Store<Kept<ManagedSecret>>,
-        policies: Policies,
+        (policies, declared): (Policies, Declared),
     ) -> Self {
         let reporter = Reporter {
             controller: "strongroom".to_owned(),
@@ -117,6 +130,7 @@ impl<S> Ctx<S> {
             key_absences: Absences::default(),
             keys: Keys::default(),
             policies,
+            declared,
             bundles: Bundles::default(),
         }
     }
@@ -150,8 +164,7 @@ pub(crate) async fn run<S: SecretStore>(
     client: Client,
     store: S,
     metrics: Arc<Metrics>,
-    policies: Policies,
-    bundle: watch::Receiver<String>,
+    api: Api,
     options: Options,
     stop: watch::Receiver<bool>,
 ) {
@@ -171,12 +184,17 @@ pub(crate) async fn run<S: SecretStore>(
         options,
         metrics,
         managed_secrets.clone(),
-        policies,
+        (api.policies, api.declared.clone()),
     ));
 
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
-        managed_secret_triggered,
+        futures::stream::select(
+            managed_secret_triggered,
+            futures::stream::iter(api.declared.queue())
+                .flatten()
+                .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)),
+        ),
     );
     let schedule_queue = futures::stream::select(
         watches::schedules(Arc::clone(&ctx), schedules_writer, triggers.clone()),
@@ -235,7 +253,7 @@ pub(crate) async fn run<S: SecretStore>(
             absence::run(Arc::clone(&ctx), absence::Kind::EncryptionKey).await;
         }
     };
-    let bundles = ca_bundle::run(Arc::clone(&ctx), bundle);
+    let bundles = ca_bundle::run(Arc::clone(&ctx), api.bundle);
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {
         _ = futures::future::join4(managed_secret_runs, schedule_runs, policy_runs, key_runs) => {}

@@ -40,8 +40,11 @@ fn start(api: &Api) -> Running {
         api.client(),
         store,
         metrics,
-        crate::policies::Policies::default(),
-        watch::channel(String::new()).1,
+        super::Api {
+            policies: <_>::default(),
+            declared: <_>::default(),
+            bundle: watch::channel(String::new()).1,
+        },
         options,
         stopped,
     ));

@@ -1,7 +1,7 @@
 //! The watches and what each event sets in motion. Watches that break off are logged and start again, with a new list where the old position has
 //! expired; nothing here decides what is done with an object.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -17,6 +17,7 @@ use super::kept::Kept;
 use super::managed_secret::native::MANAGED_LABEL;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
+use crate::declared::Declaration;
 use crate::policies::Seen;
 
 /// Objects a page of the first list: what is parsed at once is what is held in memory at once.
@@ -45,9 +46,11 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 Event::InitDone => {
                     ctx.absences.suspect();
                     let cache = &ctx.managed_secrets;
-                    ctx.policies.readers_listed(|namespace, name| {
+                    let is_there = |namespace: &str, name: &str| {
                         cache.get(&ObjectRef::new(name).within(namespace)).is_some()
-                    });
+                    };
+                    ctx.policies.readers_listed(is_there);
+                    ctx.declared.listed(is_there);
                     None
                 }
                 Event::Delete(_) => {
@@ -60,8 +63,8 @@ pub(super) fn managed_secrets<S: SecretStore>(
         })
 }
 
-/// `spec.readers` of a ManagedSecret takes effect.
-fn seen_readers<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
+/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it.
+fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Spec {
@@ -69,6 +72,10 @@ fn seen_readers<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
         store_name: Option<String>,
         #[serde(default)]
         readers: Option<Vec<String>>,
+        #[serde(default)]
+        encryption_key: Option<String>,
+        #[serde(default)]
+        source: BTreeMap<String, serde::de::IgnoredAny>,
     }
     #[derive(serde::Deserialize)]
     struct Only {
@@ -84,6 +91,13 @@ fn seen_readers<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
     ctx.policies.readers(&namespace, &name, store_name, &readers);
+    let external = !gone && spec.source.contains_key("external");
+    let declaration = external.then(|| Declaration {
+        object: name.clone(),
+        uid: object.uid().unwrap_or_default(),
+        key: spec.encryption_key.clone(),
+    });
+    ctx.declared.saw(&namespace, &name, store_name, declaration);
 }
 
 /// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be reported on.
@@ -162,7 +176,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
         before.meta().generation == object.meta().generation && before.uid() == object.uid()
     };
     if gone || !before.as_deref().is_some_and(same_spec) {
-        seen_readers(ctx, object, gone);
+        seen_spec(ctx, object, gone);
     }
     if !gone {
         ctx.bundles.want(&namespace);

@@ -80,6 +80,8 @@ pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     /// The secret, where there is one.
     pub(super) secret: Option<&'a SecretView>,
+    /// The customer's key that a secret will come under which is not there yet.
+    pub(super) new_under: Option<&'a KeyView>,
     pub(super) facts: &'a Facts,
 }
 
@@ -89,12 +91,26 @@ pub(super) fn authorise<'a>(
     asking: &Asking,
     wanted: &Wanted<'a>,
 ) -> Result<(Decision, &'a SecretView), Problem> {
+    let decision = permit(gateway, asking, wanted, wanted.secret.is_some())?;
+    match wanted.secret {
+        Some(secret) => Ok((decision, secret)),
+        None => Err(Problem::no_secret(wanted.namespace, wanted.name)),
+    }
+}
+
+/// Decides about what is there, or is declared and may be made; a refusal is put on record.
+pub(super) fn permit(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    exists: bool,
+) -> Result<Decision, Problem> {
     let (code, statements, problem) = match decide(gateway, asking, wanted.action, wanted) {
         Err(problem) => (problem.code(), Vec::new(), problem),
-        Ok(decision) => match wanted.secret {
-            Some(secret) if decision.allowed => return Ok((decision, secret)),
+        Ok(decision) => match exists {
+            true if decision.allowed => return Ok(decision),
             // A caller that may not know of the secret is not told, the record is.
-            Some(_) => {
+            true => {
                 let problem = if may_know(gateway, asking, wanted)? {
                     denied(gateway, asking, wanted, &decision)?
                 } else {
@@ -102,12 +118,35 @@ pub(super) fn authorise<'a>(
                 };
                 (Code::PolicyDenied, decision.statements, problem)
             }
-            None => {
+            false => {
                 let problem = Problem::no_secret(wanted.namespace, wanted.name);
                 (problem.code(), decision.statements, problem)
             }
         },
     };
+    put_on_record(gateway, asking, wanted, &statements, code)?;
+    Err(problem)
+}
+
+/// Puts on record that a request which policies allow is refused for another reason.
+pub(super) fn refuse(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    statements: &[StatementRef],
+    problem: Problem,
+) -> Result<Problem, Problem> {
+    put_on_record(gateway, asking, wanted, statements, problem.code())?;
+    Ok(problem)
+}
+
+fn put_on_record(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    statements: &[StatementRef],
+    code: Code,
+) -> Result<(), Problem> {
     let note = Note {
         outcome: Outcome::Refused(code.as_str().to_owned()),
         namespace: wanted.namespace.parse().ok(),
@@ -117,8 +156,8 @@ pub(super) fn authorise<'a>(
     };
     gateway
         .store
-        .note(note, &asking.meta(&statements), gateway.durability)?;
-    Err(problem)
+        .note(note, &asking.meta(statements), gateway.durability)?;
+    Ok(())
 }
 
 /// Decides alone.
@@ -162,10 +201,14 @@ fn used_key(
     action: Action,
     wanted: &Wanted<'_>,
 ) -> Result<Option<(Action, KeyView)>, Problem> {
-    let (Some(use_of_key), Some(secret)) = (use_of_key(action), wanted.secret) else {
+    let Some(use_of_key) = use_of_key(action) else {
         return Ok(None);
     };
-    Ok(gateway.key(secret)?.map(|key| (use_of_key, key)))
+    let key = match wanted.secret {
+        Some(secret) => gateway.key(secret)?,
+        None => wanted.new_under.cloned(),
+    };
+    Ok(key.map(|key| (use_of_key, key)))
 }
 
 fn request<'a>(

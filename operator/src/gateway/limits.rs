@@ -33,12 +33,15 @@ const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 pub(crate) struct Rates {
     /// Reads of one principal, and of all principals of one namespace.
     pub(crate) reads: u32,
+    /// Writes of one principal, and of all principals of one namespace.
+    pub(crate) writes: u32,
 }
 
 /// Token buckets by principal and by namespace.
 #[derive(Debug)]
 pub(super) struct Limits {
     reads: Option<Buckets>,
+    writes: Option<Buckets>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
     strangers: DefaultKeyedRateLimiter<IpAddr>,
 }
@@ -89,6 +92,7 @@ impl Limits {
     pub(super) fn new(rates: Rates) -> Self {
         Self {
             reads: Buckets::new(rates.reads),
+            writes: Buckets::new(rates.writes),
             strangers: RateLimiter::keyed(Quota::per_second(STRANGERS)),
         }
     }
@@ -97,6 +101,13 @@ impl Limits {
     /// uses up what belongs to others.
     pub(super) fn read(&self, principal: &Identity) -> Result<(), Problem> {
         self.reads
+            .as_ref()
+            .map_or(Ok(()), |buckets| buckets.take(principal))
+    }
+
+    /// Takes one write of a principal, in the same way.
+    pub(super) fn write(&self, principal: &Identity) -> Result<(), Problem> {
+        self.writes
             .as_ref()
             .map_or(Ok(()), |buckets| buckets.take(principal))
     }
@@ -114,7 +125,7 @@ impl Limits {
 
     pub(super) fn forget(&self) {
         self.strangers.retain_recent();
-        if let Some(buckets) = &self.reads {
+        for buckets in [&self.reads, &self.writes].into_iter().flatten() {
             buckets.forget();
         }
     }
@@ -130,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_principal_and_its_namespace_each_have_a_bucket() {
-        let limits = Limits::new(Rates { reads: 3 });
+        let limits = Limits::new(Rates { reads: 3, writes: 1 });
         for _ in 0..3 {
             assert_eq!(limits.read(&account("shop", "a")), Ok(()));
         }
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn zero_is_without_bound() {
-        let limits = Limits::new(Rates { reads: 0 });
+        let limits = Limits::new(Rates { reads: 0, writes: 0 });
         assert!((0..10_000).all(|_| limits.read(&account("shop", "a")).is_ok()));
     }
 }

@@ -26,7 +26,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
@@ -47,6 +47,7 @@ use self::namespaces::Namespaces;
 use self::problem::{Code, Problem};
 pub(crate) use self::tls::TlsError;
 use self::tls::{Keeper, Served};
+use crate::declared::Declared;
 use crate::policies::Policies;
 
 /// How the API is served.
@@ -90,6 +91,7 @@ pub(crate) enum GatewayError {
 struct Gateway {
     store: Store,
     policies: Policies,
+    declared: Declared,
     authenticator: Authenticator,
     namespaces: Namespaces,
     labels: LabelBook,
@@ -97,6 +99,15 @@ struct Gateway {
     durability: Durability,
     /// Requests at the same time.
     room: Semaphore,
+}
+
+/// What the API shares with the controllers.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// The statements in force.
+    pub(crate) policies: Policies,
+    /// Who takes values over the API.
+    pub(crate) declared: Declared,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -118,7 +129,7 @@ pub(crate) async fn run(
     settings: Settings,
     client: Client,
     store: Store,
-    policies: Policies,
+    shared: Shared,
     own: Own,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
@@ -142,7 +153,8 @@ pub(crate) async fn run(
         }
     }
     let gateway = Arc::new(Gateway {
-        policies,
+        policies: shared.policies,
+        declared: shared.declared,
         authenticator: Authenticator::new(client.clone(), settings.audience),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
@@ -179,7 +191,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 fn router(gateway: Arc<Gateway>) -> Router {
     use operations::{
         batch_get_secret_value, describe_secret, explain_access, get_secret_value, list_secret_version_ids,
-        list_secrets,
+        list_secrets, put_secret_value, update_secret_version_stage,
     };
 
     let secret = "/v1/namespaces/{namespace}/secrets/{name}";
@@ -193,6 +205,14 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route(secret, get(describe_secret::serve))
         .route(&format!("{secret}/value"), get(get_secret_value::serve))
         .route(&format!("{secret}/versions"), get(list_secret_version_ids::serve))
+        .route(
+            &format!("{secret}/versions/{{version}}"),
+            put(put_secret_value::serve),
+        )
+        .route(
+            &format!("{secret}/stages/{{stage}}"),
+            post(update_secret_version_stage::serve),
+        )
         .route(&format!("{secret}/access"), get(explain_access::serve))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {
@@ -333,6 +353,21 @@ impl Gateway {
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.
     async fn admit(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
         self.limits.read(&asking.caller.principal.identity)?;
+        self.place(asking, action, namespace).await
+    }
+
+    /// The same for a write.
+    async fn admit_write(
+        &self,
+        asking: &Asking,
+        action: Action,
+        namespace: String,
+    ) -> Result<Place, Problem> {
+        self.limits.write(&asking.caller.principal.identity)?;
+        self.place(asking, action, namespace).await
+    }
+
+    async fn place(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
         match self.namespaces.named(&namespace).await {
             Ok(id) => Ok(Place { name: namespace, id }),
             Err(problem) => {

@@ -68,6 +68,16 @@ codes! {
     NoSuchPath = NOT_FOUND, "no such path";
     /// The path has another method.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "the path has another method";
+    /// The version's id is taken by another value.
+    VersionConflict = CONFLICT, "the version id is taken by another value";
+    /// The secret takes no values over the API.
+    SourceNotExternal = CONFLICT, "the secret takes no values over the API";
+    /// There is no encryption key of the name that the object says.
+    KeyNotFound = CONFLICT, "there is no such encryption key";
+    /// The stage can be moved and not removed.
+    StageReserved = CONFLICT, "the stage can only be moved";
+    /// The secret has as many stages as it can have.
+    TooManyStages = CONFLICT, "the secret has too many stages";
     /// Version and stage contradict each other.
     StageMismatch = CONFLICT, "version and stage do not agree";
     /// The secret is in its recovery window.
@@ -208,25 +218,23 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         Refusal::KeyDisabled => Code::KeyDisabled,
         Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed => Code::KeyPendingDeletion,
         Refusal::NamespaceRecreated { .. } => Code::NamespaceRecreated,
-        // Refusals of changes: nothing here changes anything yet that could be refused so.
+        Refusal::VersionConflict => Code::VersionConflict,
+        Refusal::StageReserved(_) => Code::StageReserved,
+        Refusal::TooManyStages => Code::TooManyStages,
+        Refusal::KeyNotFound => Code::KeyNotFound,
+        Refusal::StageUnchanged | Refusal::StagesContradict | Refusal::Value(_) => Code::InvalidRequest,
+        // Refusals of changes that nothing here makes.
         Refusal::SecretExists
         | Refusal::NotInRecoveryWindow
-        | Refusal::VersionConflict
         | Refusal::BaseMoved
-        | Refusal::StageReserved(_)
-        | Refusal::StageUnchanged
-        | Refusal::StagesContradict
-        | Refusal::TooManyStages
         | Refusal::WindowAndForce
         | Refusal::WindowOutOfBounds(_)
         | Refusal::MetadataTooLarge(_)
-        | Refusal::KeyNotFound
         | Refusal::KeyExists
         | Refusal::KeyNotPendingDeletion
         | Refusal::KeyVersionInUse
         | Refusal::KeyInUse
-        | Refusal::ClockUnsteady
-        | Refusal::Value(_) => Code::InvalidRequest,
+        | Refusal::ClockUnsteady => Code::InvalidRequest,
     };
     Problem::new(code, detail)
 }

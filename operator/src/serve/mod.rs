@@ -24,6 +24,7 @@ use crate::anchor::AnchorKeeper;
 use crate::audit::{self, EventSink};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::controllers;
+use crate::declared::Declared;
 use crate::gateway::{self, GatewayError};
 use crate::lease::{Lease, LeaseError};
 use crate::policies::Policies;
@@ -225,7 +226,7 @@ impl Parts {
         };
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
-        let policies = Policies::default();
+        let (policies, declared) = (Policies::default(), Declared::default());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
         let own = place::own_namespace(&self.client, &self.namespace).await?;
@@ -238,7 +239,10 @@ impl Parts {
             gateway_settings,
             self.client.clone(),
             store.clone(),
-            policies.clone(),
+            gateway::Shared {
+                policies: policies.clone(),
+                declared: declared.clone(),
+            },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
                 bundle: bundle_sender,
@@ -255,8 +259,11 @@ impl Parts {
             self.client.clone(),
             store.clone(),
             self.controller_metrics,
-            policies,
-            bundle,
+            controllers::Api {
+                policies,
+                declared,
+                bundle,
+            },
             options,
             shutdown.subscribe(),
         ));

@@ -74,6 +74,7 @@ fn reason_of(block: &Block) -> Reason {
         Block::StoreLost { .. } => Reason::StoreLost,
         Block::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
         Block::StoreNameTaken { .. } => Reason::DuplicateStoreName,
+        Block::AwaitingValue { .. } => Reason::AwaitingValue,
         Block::KeyNotReady { .. } => Reason::KeyNotReady,
         Block::KeyDisabled { .. } => Reason::KeyDisabled,
         Block::KeyObjectMissing { .. } => Reason::KeyObjectMissing,

@@ -90,6 +90,8 @@ pub enum Source {
         /// Name of that Secret.
         secret: String,
     },
+    /// Values arrive over the API.
+    External,
 }
 
 /// The customer's key that `spec.encryptionKey` asks for.

@@ -245,11 +245,14 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
         Stored::Absent => {
             usable(wanted.key.as_ref())?;
             importable(facts, wanted)?;
-            Err(Step::CreateSecret(match wanted.source {
-                Source::Generate { .. } => First::Generated,
-                Source::Import { .. } => First::Imported,
+            Err(match wanted.source {
+                Source::Generate { .. } => Step::CreateSecret(First::Generated).into(),
+                Source::Import { .. } => Step::CreateSecret(First::Imported).into(),
+                Source::External => Block::AwaitingValue {
+                    name: wanted.store_name.clone(),
+                }
+                .into(),
             })
-            .into())
         }
         Stored::InRecoveryWindow { secret, until } => {
             if facts.object.restore.as_ref() == Some(&secret.id) {
@@ -272,6 +275,8 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
                 by: Some(name.clone()),
             }
             .into()),
+            // Made over the API for whoever declares it.
+            Owner::Nobody if wanted.source == Source::External => Err(Step::BindObject.into()),
             Owner::Nobody => Err(Block::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: None,
@@ -440,6 +445,9 @@ fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
         Ok(Wanted { source: Source::Generate { rotatable: true }, .. }) => Ok(()),
         Ok(Wanted { source: Source::Generate { rotatable: false }, .. }) => {
             Err("every key of spec.source.generate is a literal, so there is nothing to make anew".to_owned())
+        }
+        Ok(Wanted { source: Source::External, .. }) => {
+            Err("its values arrive over the API, which is also where a new one comes from".to_owned())
         }
         Ok(Wanted { source: Source::Import { .. }, .. }) => {
             Err("the value was imported and no generator says how to make a new one; move to spec.source.generate first".to_owned())

@@ -73,6 +73,11 @@ pub enum Block {
         /// That object; absent for a secret made through the API.
         by: Option<String>,
     },
+    /// The source is external, and no value has arrived yet.
+    AwaitingValue {
+        /// The name in the store.
+        name: String,
+    },
     /// There is no encryption key of the wanted name.
     KeyNotReady {
         /// The name.
@@ -118,10 +123,11 @@ impl Block {
             Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
                 Some(SignedDuration::from_mins(5))
             }
-            // Keys and their objects are watched.
-            Self::KeyNotReady { .. } | Self::KeyDisabled { .. } | Self::KeyObjectMissing { .. } => {
-                Some(SignedDuration::from_mins(5))
-            }
+            // Values that arrive, keys and their objects are told of.
+            Self::AwaitingValue { .. }
+            | Self::KeyNotReady { .. }
+            | Self::KeyDisabled { .. }
+            | Self::KeyObjectMissing { .. } => Some(SignedDuration::from_mins(5)),
             Self::SpecInvalid(_) | Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
         }
     }
@@ -165,6 +171,10 @@ impl fmt::Display for Block {
             Self::StoreNameTaken { name, by: None } => write!(
                 f,
                 "the name `{name}` in the store belongs to a secret that was made through the API; choose another `spec.storeName`"
+            ),
+            Self::AwaitingValue { name } => write!(
+                f,
+                "no value has arrived yet; send the first one with PutSecretValue to secret `{name}` of this namespace"
             ),
             Self::KeyNotReady { name } => write!(
                 f,

@@ -73,7 +73,9 @@ pub(super) async fn rotated<S: SecretStore>(
 fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
     match &observed.object.spec.source {
         Source::Generate(source) => Ok(source),
-        Source::Import(_) => Err(Failure::Inconsistent("a generated value for an imported secret")),
+        Source::Import(_) | Source::External(_) => Err(Failure::Inconsistent(
+            "a generated value for a secret that has another source",
+        )),
     }
 }
 

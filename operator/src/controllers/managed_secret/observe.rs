@@ -203,6 +203,7 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
         SourceSpec::Import(source) => Source::Import {
             secret: source.secret_ref.name.clone(),
         },
+        SourceSpec::External(_) => Source::External,
     };
     Ok(Wanted {
         store_name: spec.store_name.clone().unwrap_or_else(|| identity.name.clone()),
@@ -374,7 +375,7 @@ fn judge_value(observed: &mut Observed) -> (Vec<String>, Option<InvalidSpec>) {
     };
     let missing = match &observed.object.spec.source {
         SourceSpec::Generate(source) => super::making::missing_keys(source, value),
-        SourceSpec::Import(_) => Vec::new(),
+        SourceSpec::Import(_) | SourceSpec::External(_) => Vec::new(),
     };
     if !missing.is_empty() {
         return (missing, None);

@@ -457,3 +457,64 @@ async fn a_template_that_cannot_be_filled_stops_before_writing() {
     assert_eq!(world.ready("db"), says("False", "TemplateInvalid"));
     assert_eq!(world.api.get(&native("db")), None);
 }
+
+#[tokio::test]
+async fn an_external_object_waits_for_its_first_value_and_follows_what_is_current() {
+    use strongroom_store::secret::SecretBytes;
+    use strongroom_store::value::Value;
+    use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue, Store};
+
+    let mut world = World::new();
+    let spec = json!({"source": {"external": {}}, "secret": {"name": "partner"}});
+    world.apply("partner", spec);
+    world.reconcile("partner").await;
+    assert_eq!(world.ready("partner"), says("False", "AwaitingValue"));
+    assert_eq!(world.view("partner").await, None);
+
+    let meta = || Meta {
+        actor: strongroom_store::audit::Actor::System,
+        request: strongroom_store::id::RequestId::generate().unwrap(),
+        now: strongroom_store::time::Timestamp::from_millis(now().as_millisecond()),
+        asked: None,
+    };
+    let value = |text: &str| {
+        let bytes = SecretBytes::new(text.as_bytes().to_vec());
+        Value::of([("token".parse().unwrap(), bytes)].into()).unwrap()
+    };
+    let store: Store = world.ctx.store.clone();
+    let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
+    // Made for nobody yet, as by a restore: whoever declares it takes it over.
+    let create = CreateSecret {
+        id: strongroom_store::id::SecretId::generate().unwrap(),
+        namespace,
+        name: "partner".parse().unwrap(),
+        description: String::new(),
+        labels: std::collections::BTreeMap::new(),
+        key: KeyRef::Default,
+        version: "v-1".parse().unwrap(),
+        value: value("first"),
+        object: None,
+    };
+    let secret = store.run(create, meta()).unwrap().secret.id;
+    world.reconcile("partner").await;
+    assert_eq!(world.ready("partner"), says("True", "Ready"));
+    assert_eq!(world.api.secret_key("partner", "token").unwrap(), b"first");
+
+    let put = PutValue {
+        secret,
+        version: "v-2".parse().unwrap(),
+        value: value("second"),
+        stages: Vec::new(),
+    };
+    store.run(put, meta()).unwrap();
+    world.reconcile("partner").await;
+    assert_eq!(world.api.secret_key("partner", "token").unwrap(), b"second");
+    assert_eq!(world.status("partner")["stages"]["Previous"], "v-1");
+    // A rotation has nothing to do here, and says so.
+    world.annotate("partner", "strongroom.dev/rotate-now", "please");
+    world.reconcile("partner").await;
+    assert_eq!(
+        world.condition("partner", "Rotated").unwrap(),
+        says("False", "NothingToRotate")
+    );
+}

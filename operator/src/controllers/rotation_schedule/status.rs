@@ -193,6 +193,12 @@ fn row<S: SecretStore>(
 /// Why this secret cannot rotate now, if so.
 fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String)> {
     match &object.spec.source {
+        Source::External(_) => {
+            return Some((
+                Reason::NothingToRotate,
+                "its values arrive over the API, which is also where a new one comes from".to_owned(),
+            ));
+        }
         Source::Import(_) => {
             let message = "the value was imported, and nothing says how to make a new one".to_owned();
             return Some((Reason::NothingToRotate, message));

@@ -101,7 +101,7 @@ impl World {
             options,
             Arc::new(Metrics::default()),
             reader,
-            crate::policies::Policies::default(),
+            <_>::default(),
         );
         ctx.keys.listed(std::collections::HashMap::new());
         Self {

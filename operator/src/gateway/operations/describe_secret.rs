@@ -49,6 +49,7 @@ pub(super) fn metadata<T>(
         namespace: &place.name,
         name,
         secret: secret.as_ref(),
+        new_under: None,
         facts: &facts,
     };
     let (decision, secret) = authorise(gateway, asking, &wanted)?;

@@ -88,6 +88,7 @@ fn answer(
         namespace: &place.name,
         name,
         secret: secret.as_ref(),
+        new_under: None,
         facts: &facts,
     };
     let (_, view) = authorise(gateway, asking, &sees)?;

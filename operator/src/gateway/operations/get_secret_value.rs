@@ -147,6 +147,7 @@ pub(super) fn read(
         namespace: &place.name,
         name,
         secret: secret.as_ref(),
+        new_under: None,
         facts: &facts,
     };
     let (decision, secret) = authorise(gateway, asking, &wanted)?;

@@ -143,6 +143,7 @@ fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> R
             namespace: &place.name,
             name,
             secret: Some(secret),
+            new_under: None,
             facts: &facts,
         };
         if decide(gateway, asking, Action::ListSecrets, &wanted)?.allowed {

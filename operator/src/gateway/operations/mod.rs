@@ -6,4 +6,6 @@ pub(super) mod explain_access;
 pub(super) mod get_secret_value;
 pub(super) mod list_secret_version_ids;
 pub(super) mod list_secrets;
+pub(super) mod put_secret_value;
 mod shape;
+pub(super) mod update_secret_version_stage;

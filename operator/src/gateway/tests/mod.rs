@@ -4,6 +4,7 @@ mod callers;
 mod keys;
 mod metadata;
 mod values;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -145,11 +146,12 @@ impl World {
         let api = Api::default();
         let gateway = Arc::new(Gateway {
             policies: Policies::default(),
+            declared: Declared::default(),
             authenticator: Authenticator::new(api.client(), "strongroom.dev".to_owned()),
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
             labels: LabelBook::new(api.client()),
-            limits: Limits::new(Rates { reads }),
+            limits: Limits::new(Rates { reads, writes: 0 }),
             durability: Durability::Batched,
             room: Semaphore::new(limits::REQUESTS),
         });

@@ -32,6 +32,19 @@ fn each_cause_blocks_without_touching_anything() {
     };
     let table = [
         (
+            with(new(), |f| wanted(f).source = Source::External),
+            Block::AwaitingValue {
+                name: "db".to_owned(),
+            },
+        ),
+        (
+            with(settled(), |f| live(f).owner = Owner::Nobody),
+            Block::StoreNameTaken {
+                name: "db".to_owned(),
+                by: None,
+            },
+        ),
+        (
             with(new(), |f| under(f, KeyState::Absent)),
             Block::KeyNotReady {
                 name: "pay".to_owned(),

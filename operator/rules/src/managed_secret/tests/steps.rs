@@ -107,6 +107,14 @@ fn each_state_has_its_one_next_step() {
             Step::Native(Adopt { uid: uid("native") }),
         ),
         (
+            "a value arrived before the object was bound",
+            with(settled(), |f| {
+                wanted(f).source = Source::External;
+                live(f).owner = Owner::Nobody;
+            }),
+            Step::BindObject,
+        ),
+        (
             "another key is wanted",
             with(settled(), |f| {
                 under(f, KeyState::Enabled);

@@ -142,10 +142,10 @@ prop_compose! {
 
 prop_compose! {
     fn any_stored()(
-        state in 0..4, owner in 0..4, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3,
+        state in 0..4, owner in 0..5, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3,
     ) -> Stored {
         let secret = StoredSecret {
-            owner: match owner { 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
+            owner: match owner { 4 => Owner::Nobody, 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
             labels: if labelled { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() },
             missing_keys: if missing { vec!["new".to_owned()] } else { vec![] },
             unrenderable: (broken == 0).then(|| InvalidSpec { reason: Reason::SourceInvalid, field: "spec".to_owned(), problem: "broken".to_owned() }),
@@ -162,7 +162,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_plain()(
-        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..4, wants_native: bool, suspend in 0..8,
+        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..5, wants_native: bool, suspend in 0..8,
         binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
     ) -> Facts {
         let mut facts = new();
@@ -172,6 +172,7 @@ prop_compose! {
         wanted.source = match source {
             0 => Source::Import { secret: "db".to_owned() },
             1 => Source::Import { secret: "old".to_owned() },
+            4 => Source::External,
             _ => Source::Generate { rotatable: source == 2 },
         };
         if !wants_native { wanted.native = None; }

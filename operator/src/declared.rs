@@ -1,0 +1,151 @@
+//! Which ManagedSecrets take their values over the API: told by the watch that sees them, asked by the requests that bring values. And the way back:
+//! what a request changed is looked at at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+
+/// The declarations; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared {
+    inner: Arc<Inner>,
+}
+
+/// Objects by the name of their secret in the store, and by their own.
+type Objects = HashMap<(String, String), BTreeMap<String, Declaration>>;
+
+#[derive(Debug)]
+struct Inner {
+    objects: RwLock<Objects>,
+    changed: UnboundedSender<(String, String)>,
+    queue: Mutex<Option<UnboundedReceiver<(String, String)>>>,
+}
+
+/// A ManagedSecret whose source is `external`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Declaration {
+    /// `metadata.name`.
+    pub(crate) object: String,
+    /// `metadata.uid`.
+    pub(crate) uid: String,
+    /// `spec.encryptionKey`.
+    pub(crate) key: Option<String>,
+}
+
+impl Default for Declared {
+    fn default() -> Self {
+        let (changed, queue) = unbounded();
+        Self {
+            inner: Arc::new(Inner {
+                objects: RwLock::default(),
+                changed,
+                queue: Mutex::new(Some(queue)),
+            }),
+        }
+    }
+}
+
+impl Declared {
+    fn change(&self, change: impl FnOnce(&mut Objects)) {
+        change(&mut self.inner.objects.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// An object is like this now; none: it takes no values, or is gone.
+    pub(crate) fn saw(
+        &self,
+        namespace: &str,
+        object: &str,
+        store_name: &str,
+        declaration: Option<Declaration>,
+    ) {
+        let place = (namespace.to_owned(), store_name.to_owned());
+        self.change(|objects| match declaration {
+            Some(declaration) => {
+                objects
+                    .entry(place)
+                    .or_default()
+                    .insert(object.to_owned(), declaration);
+            }
+            None => {
+                if let Some(of_name) = objects.get_mut(&place) {
+                    of_name.remove(object);
+                    if of_name.is_empty() {
+                        objects.remove(&place);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A complete list has come; what `is_there` does not know is gone.
+    pub(crate) fn listed(&self, is_there: impl Fn(&str, &str) -> bool) {
+        self.change(|objects| {
+            for ((namespace, _), of_name) in objects.iter_mut() {
+                of_name.retain(|object, _| is_there(namespace, object));
+            }
+            objects.retain(|_, of_name| !of_name.is_empty());
+        });
+    }
+
+    /// The object that takes values for the secret of this name: the one with this UID, where the secret belongs to an object.
+    pub(crate) fn of(&self, namespace: &str, store_name: &str, owner: Option<&str>) -> Option<Declaration> {
+        let objects = self.inner.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects
+            .get(&(namespace.to_owned(), store_name.to_owned()))?
+            .values()
+            .find(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
+            .cloned()
+    }
+
+    /// A request changed the secret of this object.
+    pub(crate) fn changed(&self, namespace: &str, object: &str) {
+        // A closed channel means that the process ends.
+        let _ = self
+            .inner
+            .changed
+            .unbounded_send((namespace.to_owned(), object.to_owned()));
+    }
+
+    /// Namespace and name of each object that was changed. It can be taken once.
+    pub(crate) fn queue(&self) -> Option<UnboundedReceiver<(String, String)>> {
+        self.inner
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration(object: &str, uid: &str) -> Declaration {
+        Declaration {
+            object: object.to_owned(),
+            uid: uid.to_owned(),
+            key: None,
+        }
+    }
+
+    #[test]
+    fn the_owner_is_asked_where_two_claim_a_name() {
+        let declared = Declared::default();
+        declared.saw("shop", "a", "db", Some(declaration("a", "uid-a")));
+        declared.saw("shop", "b", "db", Some(declaration("b", "uid-b")));
+        let of = |owner| {
+            declared
+                .of("shop", "db", owner)
+                .map(|declaration| declaration.object)
+        };
+        assert_eq!(of(Some("uid-b")), Some("b".to_owned()));
+        assert_eq!(of(Some("uid-c")), None);
+        assert_eq!(of(None), Some("a".to_owned()));
+        assert_eq!(declared.of("other", "db", None), None);
+        declared.saw("shop", "a", "db", None);
+        assert_eq!(of(None), Some("b".to_owned()));
+        declared.listed(|_, _| false);
+        assert_eq!(of(None), None);
+    }
+}

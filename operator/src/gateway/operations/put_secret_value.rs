@@ -1,0 +1,327 @@
+//! PutSecretValue: `PUT /v1/namespaces/{namespace}/secrets/{name}/versions/{versionId}`.
+//!
+//! The version's id is the caller's choice and the idempotency token: the same id with the same value is a success that changes nothing, with another
+//! value a conflict. Only a ManagedSecret with the source `external` takes values; its first one makes the secret in the store.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, de::DeserializeOwned};
+use strongroom_rules::policy::{Action, Facts};
+use strongroom_store::id::SecretId;
+use strongroom_store::name::{DataKeyName, ExternalId, Stage, VersionId};
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::value::{Value, ValueError};
+use strongroom_store::vault::{
+    CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Refusal, SecretView, StoreError, Written,
+};
+use zeroize::Zeroize;
+
+use super::get_secret_value::invalid;
+use super::shape::{self, VersionAnswer};
+use crate::declared::Declaration;
+use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, Place, blocking};
+
+/// What is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    data: BTreeMap<String, Encoded>,
+    #[serde(default)]
+    stages: Vec<String>,
+}
+
+/// Bytes that come in base64. They are never text of their own.
+struct Encoded(SecretBytes);
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64;
+
+        impl Visitor<'_> for Base64 {
+            type Value = Encoded;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Encoded, E> {
+                data_encoding::BASE64
+                    .decode(text.as_bytes())
+                    .map(|bytes| Encoded(SecretBytes::new(bytes)))
+                    .map_err(|_| E::custom("not base64"))
+            }
+        }
+        deserializer.deserialize_str(Base64)
+    }
+}
+
+/// A version to write.
+struct Put {
+    version: VersionId,
+    value: Value,
+    stages: Vec<Stage>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let Path((namespace, name, version)) = path.map_err(invalid)?;
+    let body = received(body)?;
+    let place = gateway
+        .admit_write(&asking, Action::PutSecretValue, namespace)
+        .await?;
+    let put = parsed::<Body>(body, &["data", "stages"]).and_then(|body| body.put(&version))?;
+    blocking(move || write(&gateway, &asking, &place, &name, put)).await
+}
+
+/// The body, if it came whole and is not too large.
+pub(super) fn received(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge, "the body is larger than 192 KiB"),
+        _ => invalid("the body did not come whole"),
+    })
+}
+
+/// The body as what it should be; then its bytes are wiped. What is wrong is told by its place alone, and that only below one of these `fields`: a
+/// value may stand anywhere else, a name included.
+pub(super) fn parsed<T: DeserializeOwned>(body: Bytes, fields: &[&str]) -> Result<T, Problem> {
+    let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body));
+    let parsed = read.map_err(|error| {
+        let path = error.path().to_string();
+        let known = path
+            .split(['.', '['])
+            .next()
+            .is_some_and(|root| fields.contains(&root));
+        let place = if known { path.as_str() } else { "." };
+        invalid(format!(
+            "the body does not fit at `{place}`; docs/api.md has its form"
+        ))
+    });
+    if let Ok(mut bytes) = body.try_into_mut() {
+        bytes.as_mut().zeroize();
+    }
+    parsed
+}
+
+impl Body {
+    fn put(self, version: &str) -> Result<Put, Problem> {
+        let mut keys = BTreeMap::new();
+        for (name, Encoded(bytes)) in self.data {
+            keys.insert(name.parse::<DataKeyName>().map_err(invalid)?, bytes);
+        }
+        let value = Value::of(keys).map_err(|error| match error {
+            ValueError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
+            _ => invalid(error),
+        })?;
+        let stages: Result<Vec<Stage>, _> = self.stages.iter().map(|stage| stage.parse()).collect();
+        Ok(Put {
+            version: version.parse().map_err(invalid)?,
+            value,
+            stages: stages.map_err(invalid)?,
+        })
+    }
+}
+
+fn write(
+    gateway: &Gateway,
+    asking: &Asking,
+    place: &Place,
+    name: &str,
+    put: Put,
+) -> Result<(StatusCode, Json<VersionAnswer>), Problem> {
+    let secret = gateway.find(place, name)?;
+    let owner = secret.as_ref().and_then(|secret| secret.object.as_ref());
+    let declaration = gateway
+        .declared
+        .of(&place.name, name, owner.map(|object| object.uid.as_str()));
+    let under = new_key(gateway, place, secret.as_ref(), declaration.as_ref())?;
+    let current = [Stage::Current];
+    let stages = if put.stages.is_empty() {
+        &current[..]
+    } else {
+        &put.stages
+    };
+    let facts = Facts {
+        stages: stages.iter().map(ToString::to_string).collect(),
+        version: Some(put.version.to_string()),
+        ..asking.facts()
+    };
+    let wanted = Wanted {
+        action: Action::PutSecretValue,
+        namespace: &place.name,
+        name,
+        secret: secret.as_ref(),
+        new_under: match &under {
+            NewKey::Customers(key) => Some(key),
+            NewKey::Default | NewKey::Missing(_) => None,
+        },
+        facts: &facts,
+    };
+    let decision = permit(
+        gateway,
+        asking,
+        &wanted,
+        secret.is_some() || declaration.is_some(),
+    )?;
+    let refused = |problem| refuse(gateway, asking, &wanted, &decision.statements, problem);
+    let Some(declaration) = declaration else {
+        return Err(refused(not_external(name))?);
+    };
+    if let NewKey::Missing(key) = &under {
+        return Err(refused(no_key(key))?);
+    }
+    if secret.is_none() && stages != current {
+        let why = "the first version of a secret is Current; add other stages afterwards";
+        return Err(refused(invalid(why))?);
+    }
+    let id = put.version.clone();
+    let meta = asking.meta(&decision.statements);
+    let written = match &secret {
+        Some(secret) => add(gateway, secret.id, put, meta.clone())?,
+        None => {
+            let again = Put {
+                version: put.version.clone(),
+                value: put.value.duplicate(),
+                stages: put.stages.clone(),
+            };
+            match create(gateway, place, name, &declaration, under, put, meta.clone()) {
+                // Another request made it in between.
+                Err(StoreError::Refused(Refusal::SecretExists)) => match gateway.find(place, name)? {
+                    Some(secret) => add(gateway, secret.id, again, meta.clone())?,
+                    None => return Err(StoreError::NotCommitted.into()),
+                },
+                done => done?,
+            }
+        }
+    };
+    if written.created {
+        gateway.declared.changed(&place.name, &declaration.object);
+    } else {
+        // Nothing changed, so that no change is on record; the attempt is.
+        let note = Note {
+            namespace: place.name.parse().ok(),
+            secret: Some(written.secret.name.clone()),
+            secret_id: Some(written.secret.id),
+            version: Some(id.clone()),
+            detail: "the version was there".to_owned(),
+            ..Note::new(recorded(Action::PutSecretValue))
+        };
+        gateway.store.note(note, &meta, gateway.durability)?;
+    }
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let version = written.secret.versions.iter().find(|version| version.id == id);
+    let version = version.ok_or(StoreError::Refused(Refusal::VersionNotFound))?;
+    Ok((status, Json(shape::version(version))))
+}
+
+/// The key that a secret which is not there yet comes under.
+enum NewKey {
+    Default,
+    Customers(Box<KeyView>),
+    /// There is none of this name.
+    Missing(String),
+}
+
+fn new_key(
+    gateway: &Gateway,
+    place: &Place,
+    secret: Option<&SecretView>,
+    declaration: Option<&Declaration>,
+) -> Result<NewKey, Problem> {
+    let (None, Some(namespace), Some(name)) = (
+        secret,
+        place.id,
+        declaration.and_then(|declaration| declaration.key.as_ref()),
+    ) else {
+        return Ok(NewKey::Default);
+    };
+    let found = match name.parse() {
+        Ok(name) => gateway.store.find_key(namespace, &name)?,
+        // The schema lets no such name through; there is no key of it.
+        Err(_) => None,
+    };
+    Ok(found.map_or_else(
+        || NewKey::Missing(name.clone()),
+        |key| NewKey::Customers(Box::new(key)),
+    ))
+}
+
+fn add(
+    gateway: &Gateway,
+    secret: SecretId,
+    put: Put,
+    meta: strongroom_store::vault::Meta,
+) -> Result<Written, StoreError> {
+    let command = PutValue {
+        secret,
+        version: put.version,
+        value: put.value,
+        stages: put.stages,
+    };
+    gateway.store.run(command, meta)
+}
+
+fn create(
+    gateway: &Gateway,
+    place: &Place,
+    name: &str,
+    declaration: &Declaration,
+    under: NewKey,
+    put: Put,
+    meta: strongroom_store::vault::Meta,
+) -> Result<Written, StoreError> {
+    let not_there = || StoreError::Refused(Refusal::NamespaceNotFound);
+    let command = CreateSecret {
+        id: SecretId::generate().map_err(|_| StoreError::NotCommitted)?,
+        namespace: place.id.ok_or_else(not_there)?,
+        name: name.parse().map_err(|_| not_there())?,
+        description: String::new(),
+        // The controller writes them, from the object.
+        labels: BTreeMap::new(),
+        key: match under {
+            NewKey::Customers(key) => KeyRef::Customer(key.id),
+            NewKey::Default | NewKey::Missing(_) => KeyRef::Default,
+        },
+        version: put.version,
+        value: put.value,
+        object: Some(ObjectBinding {
+            uid: ExternalId::new(&declaration.uid).map_err(|_| not_there())?,
+            name: declaration.object.clone(),
+        }),
+    };
+    gateway.store.run(command, meta)
+}
+
+fn not_external(name: &str) -> Problem {
+    Problem::new(
+        Code::SourceNotExternal,
+        format!(
+            "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to take them from here"
+        ),
+    )
+}
+
+fn no_key(name: &str) -> Problem {
+    Problem::new(
+        Code::KeyNotFound,
+        format!("the ManagedSecret names EncryptionKey `{name}`, which does not exist yet; apply it"),
+    )
+}

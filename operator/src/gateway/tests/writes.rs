@@ -1,0 +1,294 @@
+//! Values and stages written over the API: who may, what repeats, what is refused, and that each attempt is on record.
+
+use strongroom_store::id::KeyId;
+use strongroom_store::vault::CreateKey;
+
+use super::*;
+use crate::declared::Declaration;
+
+impl World {
+    /// A ManagedSecret that takes values over the API.
+    fn declare(&self, name: &str, key: Option<&str>) {
+        let declaration = Declaration {
+            object: name.to_owned(),
+            uid: format!("uid-{name}"),
+            key: key.map(str::to_owned),
+        };
+        self.gateway.declared.saw("shop", name, name, Some(declaration));
+    }
+
+    async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/v1/namespaces/shop/secrets{path}"))
+            .header("authorization", format!("Bearer {account}"));
+        self.send(request, Body::from(body.to_owned())).await
+    }
+
+    async fn put(&self, account: &str, path: &str, password: &str) -> (u16, String) {
+        let body = json!({"data": {"password": data_encoding::BASE64.encode(password.as_bytes())}});
+        let answer = self.write(Method::PUT, account, path, &body.to_string()).await;
+        answer.code()
+    }
+
+    async fn password(&self, path: &str) -> String {
+        let answer = self.get("shop/app", &format!("{path}?key=password")).await;
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    fn mutations(&self) -> Vec<Entry> {
+        let all = self.gateway.store.mutations_after(0, usize::MAX).unwrap();
+        all.into_iter().map(|(_, entry)| entry).collect()
+    }
+}
+
+fn says(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn the_first_value_makes_the_secret_and_the_same_again_changes_nothing() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.declare("partner", None);
+    assert_eq!(world.get("shop/app", "/partner/value").await.status, 404);
+    let path = "/partner/versions/v-1";
+    assert_eq!(world.put("shop/app", path, "first").await, says(201, ""));
+    assert_eq!(world.password("/partner/value").await, "first");
+    let made = world.mutations().pop().unwrap();
+    assert_eq!(
+        (made.action.name(), made.actor.to_string().as_str()),
+        ("CreateSecret", "serviceaccount shop/app")
+    );
+    let circumstances = made.circumstances.unwrap();
+    assert_eq!(circumstances.source, Some("10.1.2.3".parse().unwrap()));
+    assert_eq!(circumstances.statements.len(), 1);
+
+    let before = world.mutations().len();
+    assert_eq!(world.put("shop/app", path, "first").await, says(200, ""));
+    assert_eq!(world.mutations().len(), before);
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "PutSecretValue", "Done"),
+        "the attempt is on record"
+    );
+    assert_eq!(
+        world.put("shop/app", path, "other").await,
+        says(409, "VersionConflict")
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "PutSecretValue", "VersionConflict")
+    );
+    assert_eq!(
+        world.put("shop/app", "/partner/versions/v-2", "second").await,
+        says(201, "")
+    );
+    assert_eq!(world.password("/partner/value").await, "second");
+    // The controller is told of each change, and of nothing else.
+    let mut changed = world.gateway.declared.queue().unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            changed.try_recv().unwrap(),
+            ("shop".to_owned(), "partner".to_owned())
+        );
+    }
+    assert!(changed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn nobody_writes_unasked_and_whoever_may_not_know_is_told_nothing() {
+    let world = World::new(0);
+    world.declare("partner", None);
+    world.declare("db-main", None);
+    world.allow("sees", "sees", "secrets:DescribeSecret", "*");
+    for secret in ["partner", "db-main"] {
+        let path = format!("/{secret}/versions/v-9");
+        assert_eq!(
+            world.put("shop/stranger", &path, "x").await,
+            says(404, "SecretNotFound"),
+            "{secret}"
+        );
+        assert_eq!(
+            world.last(),
+            record("serviceaccount shop/stranger", "PutSecretValue", "PolicyDenied")
+        );
+        assert_eq!(
+            world.put("shop/sees", &path, "x").await,
+            says(403, "PolicyDenied"),
+            "{secret}"
+        );
+    }
+    assert_eq!(
+        world.put("shop/sees", "/nothing/versions/v-9", "x").await,
+        says(404, "SecretNotFound")
+    );
+    assert_eq!(
+        world
+            .write(
+                Method::POST,
+                "shop/sees",
+                "/db-main/stages/blue",
+                r#"{"moveTo": "v-1"}"#
+            )
+            .await
+            .code(),
+        says(403, "PolicyDenied")
+    );
+}
+
+#[tokio::test]
+async fn a_secret_whose_value_comes_from_elsewhere_takes_none() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    assert_eq!(
+        world.put("shop/app", "/db-main/versions/v-2", "x").await,
+        says(409, "SourceNotExternal")
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "PutSecretValue", "SourceNotExternal")
+    );
+    assert_eq!(world.password("/db-main/value").await, "s3cr3t");
+}
+
+#[tokio::test]
+async fn what_means_nothing_is_refused_and_never_repeated() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.declare("partner", None);
+    for (body, field) in [
+        (r#"hunter2"#, "."),
+        (r#"{"data": "hunter2"}"#, "data"),
+        (r#"{"data": {"a": 7272}}"#, "data.a"),
+        (r#"{"data": {"a": "hunter2!"}}"#, "data.a"),
+        (r#"{"data": {"a": "aGk="}, "hunter2": 1}"#, "."),
+        (r#"{"data": {"a": "aGk="}, "stages": "hunter2"}"#, "stages"),
+        (r#"{"data": {}}"#, ""),
+        (r#"{"data": {"a/b": "aGk="}}"#, ""),
+        (
+            r#"{"data": {"a": "aGk="}, "stages": ["Current", "Previous"]}"#,
+            "",
+        ),
+        (r#"{"data": {"a": "aGk="}, "stages": ["blue"]}"#, ""),
+    ] {
+        let answer = world
+            .write(Method::PUT, "shop/app", "/partner/versions/v-1", body)
+            .await;
+        assert_eq!(answer.code(), says(400, "InvalidRequest"), "{body}");
+        let said = String::from_utf8(answer.body).unwrap();
+        assert!(!said.contains("hunter2") && !said.contains("7272"), "{said}");
+        assert!(field.is_empty() || said.contains(&format!("`{field}`")), "{said}");
+    }
+    let large = "A".repeat(96 << 10);
+    let body = format!(r#"{{"data": {{"a": "{large}"}}}}"#);
+    let answer = world
+        .write(Method::PUT, "shop/app", "/partner/versions/v-1", &body)
+        .await;
+    assert_eq!(answer.code(), says(413, "TooLarge"));
+    let answer = world
+        .write(Method::PUT, "shop/app", "/partner/versions/v-1", &large.repeat(3))
+        .await;
+    assert_eq!(answer.code(), says(413, "TooLarge"));
+    for path in [
+        "/partner/versions/..%2fv",
+        "/partner/versions/%00",
+        "/..%2Fpartner/versions/v-1",
+    ] {
+        let (status, _) = world.put("shop/app", path, "x").await;
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+    assert_eq!(
+        world.get("shop/app", "/partner").await.status,
+        404,
+        "nothing was made"
+    );
+}
+
+#[tokio::test]
+async fn under_a_customers_key_the_right_to_use_it_is_asked_for() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:*", "*");
+    world.declare("partner", Some("pay"));
+    let path = "/partner/versions/v-1";
+    assert_eq!(world.put("shop/app", path, "x").await, says(409, "KeyNotFound"));
+    let shop = "shop".parse().unwrap();
+    let key = CreateKey {
+        id: KeyId::generate().unwrap(),
+        namespace: world.gateway.store.namespace_named(&shop).unwrap().unwrap().id,
+        name: "pay".parse().unwrap(),
+    };
+    world.gateway.store.run(key.clone(), meta()).unwrap();
+    assert_eq!(world.put("shop/app", path, "x").await, says(403, "PolicyDenied"));
+    world.allow("k", "app", "keys:GenerateDataKey", "*");
+    assert_eq!(world.put("shop/app", path, "x").await, says(201, ""));
+    let used = world
+        .mutations()
+        .into_iter()
+        .rev()
+        .find(|entry| entry.key.is_some());
+    assert_eq!(used.unwrap().action.name(), "GenerateDataKey");
+    assert_eq!(
+        world.put("shop/app", "/partner/versions/v-2", "y").await,
+        says(201, "")
+    );
+    let disable = strongroom_store::vault::DisableKey {
+        namespace: key.namespace,
+        key: key.id,
+    };
+    world.gateway.store.run(disable, meta()).unwrap();
+    assert_eq!(
+        world.put("shop/app", "/partner/versions/v-3", "z").await,
+        says(409, "KeyDisabled")
+    );
+}
+
+#[tokio::test]
+async fn stages_are_added_moved_and_removed() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.declare("partner", None);
+    for version in ["v-1", "v-2"] {
+        world
+            .put("shop/app", &format!("/partner/versions/{version}"), version)
+            .await;
+    }
+    let update = async |stage: &str, body: Json| {
+        let path = format!("/partner/stages/{stage}");
+        world
+            .write(Method::POST, "shop/app", &path, &body.to_string())
+            .await
+    };
+    let stages = |answer: Answer| answer.json()["stages"].clone();
+    let added = stages(update("blue", json!({"moveTo": "v-1"})).await);
+    assert_eq!(added, json!({"Current": "v-2", "Previous": "v-1", "blue": "v-1"}));
+    let moved = stages(update("Current", json!({"moveTo": "v-1", "removeFrom": "v-2"})).await);
+    assert_eq!(moved, json!({"Current": "v-1", "Previous": "v-2", "blue": "v-1"}));
+    let removed = stages(update("blue", json!({"removeFrom": "v-1"})).await);
+    assert_eq!(removed, json!({"Current": "v-1", "Previous": "v-2"}));
+    for (stage, body, expected) in [
+        (
+            "Current",
+            json!({"moveTo": "v-2", "removeFrom": "v-2"}),
+            says(404, "StageNotFound"),
+        ),
+        (
+            "Current",
+            json!({"removeFrom": "v-1"}),
+            says(409, "StageReserved"),
+        ),
+        ("blue", json!({"moveTo": "v-9"}), says(404, "VersionNotFound")),
+        ("blue", json!({}), says(400, "InvalidRequest")),
+        (
+            "bl ue".replace(' ', "%20").as_str(),
+            json!({"moveTo": "v-1"}),
+            says(400, "InvalidRequest"),
+        ),
+    ] {
+        assert_eq!(
+            update(stage, body.clone()).await.code(),
+            expected,
+            "{stage} {body}"
+        );
+    }
+}
