@@ -46,6 +46,14 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     assert_eq!(kinds(&plain, "ServiceMonitor"), 0);
     assert!(plain.contains("runAsNonRoot: true") && plain.contains("readOnlyRootFilesystem: true"));
     assert!(!plain.contains("privileged: true"));
+    let sink = "syslog+tls://siem.example.com:6514?ca=/etc/siem/ca.crt";
+    let told = render(&[&format!("audit.sinks={{{sink}}}"), "networkPolicy.enabled=true"]).unwrap();
+    assert!(
+        told.contains(&format!("--audit-sink={sink}")) && told.contains("port: 6514"),
+        "{told}"
+    );
+    assert!(!plain.contains("--audit-sink") && !plain.contains("6514"));
+    assert!(render(&["audit.sinks={syslog://siem:514}"]).is_err());
     assert_eq!(
         kinds(
             &render(&["crds.install=false"]).unwrap(),

@@ -222,6 +222,6 @@ fn records(store: &Store, after: Option<Place>, meta: Meta) -> Result<Answer, St
         };
         store.run(record, meta).map_err(|error| error.to_string())?;
     }
-    let (lines, place) = page(store, after.unwrap_or_default())?;
-    Ok(Answer::Records(lines, place))
+    let page = page(store, after.unwrap_or_default(), true)?;
+    Ok(Answer::Records(page.lines, page.next))
 }

@@ -14,6 +14,42 @@ pub(crate) struct Metrics {
     retries: Counter,
     lag_records: Gauge,
     lag_seconds: Gauge,
+    sinks: Sinks,
+}
+
+/// What is counted of each sink.
+#[derive(Clone, Debug, Default)]
+struct Sinks {
+    delivered: Family<SinkLabel, Counter>,
+    failures: Family<SinkLabel, Counter>,
+    lag_seconds: Family<SinkLabel, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabel {
+    sink: String,
+}
+
+/// The numbers of one sink.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkMetrics {
+    sinks: Sinks,
+    label: SinkLabel,
+}
+
+impl SinkMetrics {
+    pub(super) fn delivered(&self, records: u64) {
+        self.sinks.delivered.get_or_create(&self.label).inc_by(records);
+    }
+
+    pub(super) fn failed(&self) {
+        self.sinks.failures.get_or_create(&self.label).inc();
+    }
+
+    pub(super) fn lag(&self, seconds: u64) {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.sinks.lag_seconds.get_or_create(&self.label).set(seconds);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,7 +91,32 @@ impl Metrics {
             "Age of the oldest record of the mutation chain that is not yet told as an Event",
             metrics.lag_seconds.clone(),
         );
+        registry.register(
+            "audit_sink_records",
+            "Audit records that a sink has taken",
+            metrics.sinks.delivered.clone(),
+        );
+        registry.register(
+            "audit_sink_failures",
+            "Attempts in which a sink took no audit records",
+            metrics.sinks.failures.clone(),
+        );
+        registry.register(
+            "audit_sink_lag_seconds",
+            "Age of the oldest audit record that a sink has not taken",
+            metrics.sinks.lag_seconds.clone(),
+        );
         metrics
+    }
+
+    /// The numbers of one sink.
+    pub(crate) fn sink(&self, name: &str) -> SinkMetrics {
+        SinkMetrics {
+            sinks: self.sinks.clone(),
+            label: SinkLabel {
+                sink: name.to_owned(),
+            },
+        }
     }
 
     pub(super) fn delivered(&self, reason: &'static str) {

@@ -1,4 +1,5 @@
-//! The audit records of changes as Kubernetes Events on the objects that they concern.
+//! The audit records outside of the store: those of changes as Kubernetes Events on the objects that they concern, all of them in the systems that
+//! take them, and for whoever lists them.
 //!
 //! | module | idea |
 //! |---|---|
@@ -8,6 +9,10 @@
 //! | [`delivery`] | one Event to the API server, and what its answer means |
 //! | [`line`] | a record as people and other systems read it |
 //! | [`page`] | both chains as one, in order of time |
+//! | [`cursor`] | how far a reader has come |
+//! | [`destination`] | where else records go |
+//! | [`pump`] | both chains to one destination |
+//! | [`stdout`], [`file`], [`syslog`] | the destinations |
 //! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
@@ -15,18 +20,38 @@
 //!
 //! Must not decide what is recorded, and must not tell reads as Events: they are too many.
 
+mod cursor;
 mod delivery;
+mod destination;
 mod event;
+mod file;
 mod line;
 mod metrics;
 mod page;
+mod pump;
 mod series;
 mod sink;
+mod stdout;
+mod syslog;
 mod telling;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use destination::Destination;
 pub(crate) use line::{Decision, Line};
 pub(crate) use metrics::Metrics;
 pub(crate) use page::{Place, page};
+pub(crate) use pump::Pump;
 pub(crate) use sink::EventSink;
+
+use strongroom_store::vault::StoreError;
+
+/// Runs what waits for the medium, or for a record, on a thread for that.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    // A thread that panicked, or a runtime that ends: there is nothing to go on with.
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Closed)?
+}

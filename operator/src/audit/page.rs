@@ -20,11 +20,22 @@ pub(crate) struct Place {
     pub(crate) reads: u64,
 }
 
-/// The records after a place, as JSON, one a line; and the place after them.
+/// Some records, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// The records as JSON, one a line.
+    pub(crate) lines: Vec<u8>,
+    /// When the first of them was made.
+    pub(crate) oldest: Option<Timestamp>,
+    /// The place after them.
+    pub(crate) next: Place,
+}
+
+/// The records after a place, with or without the checkpoints of the mutation chain.
 ///
 /// # Errors
 /// What the store says, in words.
-pub(crate) fn page(store: &Store, place: Place) -> Result<(Vec<u8>, Place), String> {
+pub(crate) fn page(store: &Store, place: Place, checkpoints: bool) -> Result<Page, String> {
     let changes: Vec<Line> = store
         .mutations_after(place.changes, RECORDS)
         .map_err(|error| error.to_string())?
@@ -45,7 +56,7 @@ pub(crate) fn page(store: &Store, place: Place) -> Result<(Vec<u8>, Place), Stri
     let reads = lines(&logged);
     let changes_full = changes.len() == RECORDS;
 
-    let (mut next, mut text) = (place, Vec::new());
+    let (mut next, mut text, mut oldest) = (place, Vec::new(), None);
     let (mut changes, mut reads) = (changes.into_iter().peekable(), reads.into_iter().peekable());
     while text.len() < BYTES {
         // Beyond a chain's page the other one must wait: something older may come.
@@ -62,6 +73,10 @@ pub(crate) fn page(store: &Store, place: Place) -> Result<(Vec<u8>, Place), Stri
             Chain::Changes => next.changes = line.sequence,
             Chain::Reads => next.reads = line.sequence,
         }
+        if line.action == "Checkpoint" && !checkpoints {
+            continue;
+        }
+        oldest.get_or_insert(line.time);
         serde_json::to_writer(&mut text, &line).map_err(|error| error.to_string())?;
         text.push(b'\n');
     }
@@ -69,7 +84,11 @@ pub(crate) fn page(store: &Store, place: Place) -> Result<(Vec<u8>, Place), Stri
         // Checkpoints at the end are not told, and not looked at again.
         next.reads = last_read;
     }
-    Ok((text, next))
+    Ok(Page {
+        lines: text,
+        oldest,
+        next,
+    })
 }
 
 /// What of the read chain is worth a line. Marks have no time of their own: they take that of the record before them.

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use kube::Client;
-use strongroom_store::audit::Actor;
-use strongroom_store::id::RequestId;
 use strongroom_store::name::CursorName;
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{Meta, Retry, SetCursor, Store, StoreError};
-use tokio::sync::{oneshot, watch};
+use strongroom_store::vault::{Retry, Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::blocking;
+use super::cursor::Cursor;
 use super::delivery::{Fate, deliver};
 use super::event::{Regarding, event};
 use super::metrics::Metrics;
@@ -34,9 +34,6 @@ const ROUND: Duration = Duration::from_millis(250);
 /// Each Event makes the next round wait so much longer: in the long run at most 50 a second, so that the story of a burst leaves the API
 /// server to the burst itself.
 const PER_EVENT: Duration = Duration::from_millis(20);
-
-/// Shortest time between two saves of the cursor.
-const SAVE: Duration = Duration::from_secs(1);
 
 /// How long one wait for a new record lasts, and so how late a stop is noticed by the thread that waits.
 const WATCH: Duration = Duration::from_millis(500);
@@ -82,18 +79,18 @@ struct Round {
 impl<N: Fn() -> Timestamp> EventSink<N> {
     /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the store is closed.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut cursor = Cursor::default();
+        let mut cursor = Cursor::new(name());
         tokio::select! {
             // An error means that nobody can stop us any more: the process ends.
             _ = stop.wait_for(|stop| *stop) => {}
             () = self.tell_all(&mut cursor) => {}
         }
-        if let Err(error) = self.save(&mut cursor).await {
+        if let Err(error) = cursor.save(&self.store, (self.now)()).await {
             tracing::warn!(%error, "the place of the Events was not saved; some are told again at the next start");
         }
     }
 
-    async fn tell_all(&self, cursor: &mut Cursor) {
+    async fn tell_all(&self, cursor: &mut Cursor<u64>) {
         let mut failures = 0;
         loop {
             let next = match self.round(cursor, failures).await {
@@ -118,15 +115,12 @@ impl<N: Fn() -> Timestamp> EventSink<N> {
     }
 
     /// One block, as far as it goes. Waits for a record where there is none.
-    async fn round(&self, cursor: &mut Cursor, failures: u32) -> Result<Progress, StoreError> {
-        let place = match cursor.place {
-            Some(place) => place,
-            None => self.load(cursor).await?,
-        };
+    async fn round(&self, cursor: &mut Cursor<u64>, failures: u32) -> Result<Progress, StoreError> {
+        let place = cursor.place(&self.store).await?;
         let head = self.store.mutation_head();
         if head <= place {
             self.metrics.lag(0, 0);
-            self.save_when_due(cursor).await?;
+            cursor.save_when_due(&self.store, (self.now)()).await?;
             let store = self.store.clone();
             blocking(move || Ok(store.mutation_after(place, WATCH))).await?;
             return Ok(Progress::default());
@@ -139,7 +133,7 @@ impl<N: Fn() -> Timestamp> EventSink<N> {
         if !progress.failed {
             cursor.moved(round.until);
         }
-        self.save_when_due(cursor).await?;
+        cursor.save_when_due(&self.store, (self.now)()).await?;
         Ok(progress)
     }
 
@@ -181,66 +175,6 @@ impl<N: Fn() -> Timestamp> EventSink<N> {
             }
         }
         progress
-    }
-
-    async fn load(&self, cursor: &mut Cursor) -> Result<u64, StoreError> {
-        let store = self.store.clone();
-        let saved = blocking(move || store.cursor(&name())).await?;
-        let place = saved
-            .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
-            .map_or(0, u64::from_be_bytes);
-        cursor.place = Some(place);
-        cursor.saved = place;
-        Ok(place)
-    }
-
-    async fn save_when_due(&self, cursor: &mut Cursor) -> Result<(), StoreError> {
-        if cursor.saved_at.is_none_or(|at| at.elapsed() >= SAVE) {
-            self.save(cursor).await
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn save(&self, cursor: &mut Cursor) -> Result<(), StoreError> {
-        let Some(place) = cursor.place.filter(|place| *place != cursor.saved) else {
-            return Ok(());
-        };
-        let request = RequestId::generate().map_err(|_| StoreError::NotCommitted)?;
-        let meta = Meta {
-            actor: Actor::System,
-            request,
-            now: (self.now)(),
-            asked: None,
-        };
-        let command = SetCursor {
-            name: name(),
-            place: place.to_be_bytes().to_vec(),
-        };
-        let (reply, answer) = oneshot::channel();
-        self.store.submit(command, meta, move |outcome| {
-            // Nobody waits where the process is ending.
-            let _ = reply.send(outcome);
-        });
-        answer.await.map_err(|_| StoreError::Closed)??;
-        cursor.saved = place;
-        cursor.saved_at = Some(Instant::now());
-        Ok(())
-    }
-}
-
-/// How far the records are told.
-#[derive(Debug, Default)]
-struct Cursor {
-    /// The last record that is told; unknown until the store was asked.
-    place: Option<u64>,
-    saved: u64,
-    saved_at: Option<Instant>,
-}
-
-impl Cursor {
-    const fn moved(&mut self, place: u64) {
-        self.place = Some(place);
     }
 }
 
@@ -321,14 +255,4 @@ fn name() -> CursorName {
 /// One second, doubled with each failure up to a minute.
 fn backoff(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60))
-}
-
-/// Runs what waits for the medium, or for a record, on a thread for that.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    // A thread that panicked, or a runtime that ends: there is nothing to go on with.
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| StoreError::Closed)?
 }

@@ -7,6 +7,7 @@ use strongroom_store::audit::Durability;
 
 use super::CommandError;
 use super::data_dir::DataDir;
+use crate::audit::Destination;
 use crate::bootstrap::Accept;
 use crate::gateway;
 use crate::seal::{SealArgs, SealSourceError};
@@ -99,6 +100,10 @@ pub(super) struct Arguments {
     /// When the record of a read is on the medium
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
+    /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`, `file:/PATH`,
+    /// `syslog+tls://HOST:PORT?ca=/PATH`, `syslog+tcp://127.0.0.1:PORT`
+    #[arg(long, value_name = "SINK")]
+    audit_sink: Vec<Destination>,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -156,6 +161,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
             },
         },
         service: arguments.gateway_service,
+        sinks: arguments.audit_sink,
     };
     Ok(serve::run(settings).await?)
 }

@@ -46,6 +46,8 @@ use self::listen::Peer;
 use self::namespaces::Namespaces;
 use self::problem::{Code, Problem};
 pub(crate) use self::tls::TlsError;
+#[cfg(test)]
+pub(crate) use self::tls::test_pem;
 use self::tls::{Keeper, Served};
 use crate::declared::Declared;
 use crate::policies::Policies;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
-use crate::audit::{self, EventSink};
+use crate::audit::{self, Destination, EventSink, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::controllers;
 use crate::declared::Declared;
@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) gateway: gateway::Settings,
     /// The Service that it is called by, in the process's own namespace.
     pub(crate) service: Option<String>,
+    /// Where audit records go besides Kubernetes Events.
+    pub(crate) sinks: Vec<Destination>,
 }
 
 /// The process ended other than by being asked.
@@ -267,8 +269,18 @@ impl Parts {
             options,
             shutdown.subscribe(),
         ));
-        // Events and anchor go on until the controllers have finished.
+        // Events, sinks and anchor go on until the controllers have finished.
         let after = Shutdown::default();
+        let mut last = vec![admin, upkeep];
+        for destination in self.settings.sinks {
+            let pump = Pump {
+                store: store.clone(),
+                metrics: self.audit_metrics.sink(&destination.to_string()),
+                destination,
+                now,
+            };
+            last.push(tokio::spawn(pump.run(after.subscribe())));
+        }
         let events = EventSink {
             client: self.client,
             store: store.clone(),
@@ -276,10 +288,14 @@ impl Parts {
             metrics: self.audit_metrics,
             instance: self.settings.name,
         };
-        let events = tokio::spawn(events.run(after.subscribe()));
+        last.push(tokio::spawn(events.run(after.subscribe())));
         let numbers = self.numbers;
         let anchored = move |counter| numbers.anchored(counter);
-        let anchor = tokio::spawn(self.anchor.follow(store.clone(), anchored, after.subscribe()));
+        last.push(tokio::spawn(self.anchor.follow(
+            store.clone(),
+            anchored,
+            after.subscribe(),
+        )));
 
         let mut controllers = controllers;
         let mut ended = Ok(());
@@ -313,7 +329,7 @@ impl Parts {
         {
             tracing::warn!("the API did not finish in time");
         }
-        for task in [events, anchor, admin, upkeep] {
+        for task in last {
             if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
                 tracing::warn!("a part did not finish in time");
             }

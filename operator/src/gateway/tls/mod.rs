@@ -96,3 +96,12 @@ pub(super) fn test_certificate(now: jiff::Timestamp) -> (CertifiedKey, String) {
     let leaf = authorities.leaf(&["localhost".to_owned()], now).unwrap();
     (certified(&leaf.chain, &leaf.key).unwrap(), authorities.bundle())
 }
+
+/// A certificate for `localhost` and its key in PEM, and what a client has to trust.
+#[cfg(test)]
+pub(crate) fn test_pem(now: jiff::Timestamp) -> (String, String, String) {
+    let authorities = authority::Authorities::default().advance(now).unwrap().unwrap();
+    let leaf = authorities.leaf(&["localhost".to_owned()], now).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&leaf.chain), text(&leaf.key), authorities.bundle())
+}

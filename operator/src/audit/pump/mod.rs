@@ -1,0 +1,130 @@
+//! Both chains, in order, to a system outside: a page after the cursor, delivered whole or again. A system that is away holds up nobody: the chains
+//! keep what it has not got.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use strongroom_store::name::CursorName;
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{Retry, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::audit::cursor::Cursor;
+use crate::audit::destination::{Destination, Sink};
+use crate::audit::metrics::SinkMetrics;
+use crate::audit::page::{Page, Place, page};
+
+/// How often to look for new records.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long one page may take to deliver.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait after failures.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Brings the records to one destination.
+pub(crate) struct Pump<N> {
+    /// Whose chains.
+    pub(crate) store: Store,
+    /// Where to.
+    pub(crate) destination: Destination,
+    /// The wall clock.
+    pub(crate) now: N,
+    /// Where it counts.
+    pub(crate) metrics: SinkMetrics,
+}
+
+impl<N> fmt::Debug for Pump<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pump")
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Fn() -> Timestamp> Pump<N> {
+    /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the store is closed.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut cursor = Cursor::new(self.name());
+        tokio::select! {
+            // An error means that nobody can stop us any more: the process ends.
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.deliver_all(&mut cursor) => {}
+        }
+        if let Err(error) = cursor.save(&self.store, (self.now)()).await {
+            tracing::warn!(%error, sink = %self.destination, "the place of a sink was not saved; some records are sent again at the next start");
+        }
+    }
+
+    /// One cursor for each destination, whatever else there is.
+    fn name(&self) -> CursorName {
+        self.destination.cursor()
+    }
+
+    async fn deliver_all(&self, cursor: &mut Cursor<Place>) {
+        let mut sink = self.destination.sink();
+        let mut failures = 0_u32;
+        loop {
+            match self.round(cursor, &mut sink).await {
+                Ok(told) => {
+                    if failures > 0 {
+                        tracing::info!(sink = %self.destination, "a sink takes audit records again");
+                    }
+                    failures = 0;
+                    if !told {
+                        sleep(LOOK).await;
+                    }
+                }
+                Err(Failed::Store(error)) if error.retry() == Retry::Exit => return,
+                Err(failed) => {
+                    if failures == 0 {
+                        tracing::warn!(sink = %self.destination, error = %failed, "a sink does not take audit records; they wait");
+                    }
+                    self.metrics.failed();
+                    failures = failures.saturating_add(1);
+                    sleep(Duration::from_secs(1 << failures.min(6)).min(LONGEST)).await;
+                }
+            }
+        }
+    }
+
+    /// One page. Answers whether there was one.
+    async fn round(&self, cursor: &mut Cursor<Place>, sink: &mut Sink) -> Result<bool, Failed> {
+        let place = cursor.place(&self.store).await?;
+        let store = self.store.clone();
+        let read = crate::audit::blocking(move || Ok(page(&store, place, false))).await?;
+        let Page { lines, oldest, next } = read.map_err(Failed::Page)?;
+        let age = oldest.map_or(0, |oldest| {
+            let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
+            u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
+        });
+        self.metrics.lag(age);
+        if !lines.is_empty() {
+            tokio::time::timeout(PATIENCE, sink.deliver(&lines))
+                .await
+                .map_err(|_| Failed::Sink(std::io::ErrorKind::TimedOut.into()))??;
+            let count = lines.iter().filter(|byte| **byte == b'\n').count();
+            self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        cursor.moved(next);
+        cursor.save_when_due(&self.store, (self.now)()).await?;
+        Ok(next != place)
+    }
+}
+
+/// A page was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// The cursor.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The records.
+    #[error("the records cannot be read: {0}")]
+    Page(String),
+    /// The other side.
+    #[error(transparent)]
+    Sink(#[from] std::io::Error),
+}

@@ -1,0 +1,150 @@
+//! Audit records to a syslog server: RFC 5424 messages with the JSON object as text, octet-counted on a stream (RFC 6587 section 3.4.1), over TLS
+//! (RFC 5425) or, on this host, TCP.
+//!
+//! Syslog acknowledges nothing. A page counts as delivered when it is written and the server has not closed the connection by then; what was on the
+//! way when a server died may be lost to it, and is still in the chains.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::line::{Decision, Line};
+
+/// How the bytes go there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// In clear, on this host alone.
+    Tcp,
+    /// Over TLS.
+    Tls,
+}
+
+/// Facility 13, log audit (RFC 5424 section 6.2.1), times 8.
+const FACILITY: u8 = 13 * 8;
+/// Severity notice: normal, and worth a look.
+const NOTICE: u8 = 5;
+/// Severity warning.
+const WARNING: u8 = 4;
+
+/// Either stream.
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// The way to a server, open while it takes what is sent.
+pub(super) struct Syslog {
+    transport: Transport,
+    host: String,
+    port: u16,
+    authority: Option<PathBuf>,
+    hostname: String,
+    stream: Option<Box<dyn Stream>>,
+}
+
+impl Syslog {
+    pub(super) fn new(transport: Transport, host: String, port: u16, authority: Option<PathBuf>) -> Self {
+        let hostname = own_name();
+        Self {
+            transport,
+            host,
+            port,
+            authority,
+            hostname,
+            stream: None,
+        }
+    }
+
+    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut messages = Vec::with_capacity(lines.len() + lines.len() / 4);
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let message = message(line, &self.hostname)?;
+            messages.extend_from_slice(format!("{} ", message.len()).as_bytes());
+            messages.extend_from_slice(&message);
+        }
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect().await?,
+        };
+        open_yet(&mut stream).await?;
+        stream.write_all(&messages).await?;
+        stream.flush().await?;
+        open_yet(&mut stream).await?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        tcp.set_nodelay(true)?;
+        match self.transport {
+            Transport::Tcp => Ok(Box::new(tcp)),
+            Transport::Tls => {
+                let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+                let tls = self.connector().await?.connect(name, tcp).await?;
+                Ok(Box::new(tls))
+            }
+        }
+    }
+
+    /// The authority is read anew for each connection: it may have been renewed.
+    async fn connector(&self) -> io::Result<TlsConnector> {
+        let path = self.authority.as_ref().ok_or(ErrorKind::NotFound)?;
+        let pem = tokio::fs::read(path).await?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(io::Error::other)?;
+            roots.add(certificate).map_err(io::Error::other)?;
+        }
+        if roots.is_empty() {
+            return Err(io::Error::other("the file of the authority holds no certificate"));
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+/// A server says nothing; one that closed its end is gone, and what is written then is lost without an error.
+async fn open_yet(stream: &mut Box<dyn Stream>) -> io::Result<()> {
+    let mut byte = [0];
+    let read = futures::poll!(std::pin::pin!(stream.read(&mut byte)));
+    match read {
+        std::task::Poll::Pending => Ok(()),
+        std::task::Poll::Ready(Ok(0)) => Err(ErrorKind::ConnectionAborted.into()),
+        std::task::Poll::Ready(done) => done.map(drop),
+    }
+}
+
+/// One message of RFC 5424: refusals are warnings, everything else a notice.
+fn message(json: &[u8], hostname: &str) -> io::Result<Vec<u8>> {
+    let line: Line = serde_json::from_slice(json)?;
+    let severity = match line.decision {
+        Decision::Done => NOTICE,
+        Decision::Refused => WARNING,
+    };
+    let priority = FACILITY + severity;
+    let time = line.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let action: String = line
+        .action
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(32)
+        .collect();
+    let mut message = format!("<{priority}>1 {time} {hostname} strongroom - {action} - ").into_bytes();
+    message.extend_from_slice(json);
+    Ok(message)
+}
+
+/// The name of this machine, or of this pod: printable ASCII, as the format demands.
+fn own_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.chars().filter(char::is_ascii_graphic).take(255).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
+}
