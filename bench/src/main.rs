@@ -73,6 +73,8 @@ const GROUPS: [Group; 5] = [
             "read.10k.p99_ms",
             "read.10k.p999_ms",
             "read.cold_connection_ms",
+            "policy.change.p50_ms",
+            "policy.change.p99_ms",
         ],
         measure: |arguments| read::measure(&arguments.dir, arguments.objects),
     },

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -36,6 +36,8 @@ const CONNECTIONS: usize = 32;
 const TIME: Duration = Duration::from_secs(15);
 /// Connections that are made anew for their row.
 const COLD: usize = 200;
+/// Policies that come and go, each two changes.
+const POLICIES: usize = 100;
 
 /// All rows: they share the secrets and the tokens.
 pub(crate) fn measure(dir: &Path, objects: usize) -> Outcome<Vec<Row>> {
@@ -105,8 +107,23 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
         cold.push(start.elapsed().as_secs_f64() * 1000.0);
     }
     rows.push(Row::of("read.cold_connection_ms", "ms", &cold));
+    let changes = sorted(&server.policy_changes(&bench).await?);
+    for (name, part) in [("policy.change.p50_ms", 0.5), ("policy.change.p99_ms", 0.99)] {
+        rows.push(Row {
+            value: quantile(&changes, part),
+            ..Row::of(name, "ms", &changes)
+        });
+    }
     process.stop()?;
     Ok(rows)
+}
+
+/// Sends a request; its answer.
+async fn sent(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Outcome<(StatusCode, Bytes)> {
+    sender.ready().await?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    Ok((status, answer.into_body().collect().await?.to_bytes()))
 }
 
 /// Tokens of as many ServiceAccounts.
@@ -182,28 +199,71 @@ impl Server {
 
     /// One request for a secret by a principal, both by chance, or for the health.
     async fn ask(&self, sender: &mut Sender, ask: Ask) -> Outcome<()> {
-        let request = Request::builder().header("host", "localhost");
-        let request = match ask {
-            Ask::Health => request.uri("/healthz"),
+        let (status, body) = match ask {
+            Ask::Health => {
+                let request = Request::builder().header("host", "localhost").uri("/healthz");
+                sent(sender, request.body(Empty::new())?).await?
+            }
             Ask::Secret => {
-                let token = self
-                    .tokens
-                    .get(fastrand::usize(..self.tokens.len()))
-                    .ok_or("no token")?;
-                let secret = fastrand::usize(..self.secrets);
-                request
-                    .uri(format!("/v1/namespaces/bench/secrets/secret-{secret}/value"))
-                    .header("authorization", format!("Bearer {token}"))
+                let principal = fastrand::usize(..self.tokens.len());
+                self.read(sender, principal, fastrand::usize(..self.secrets))
+                    .await?
             }
         };
-        sender.ready().await?;
-        let answer = sender.send_request(request.body(Empty::new())?).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
         }
         Ok(())
+    }
+
+    /// What a principal gets that asks for a secret, both by number.
+    async fn read(
+        &self,
+        sender: &mut Sender,
+        principal: usize,
+        secret: usize,
+    ) -> Outcome<(StatusCode, Bytes)> {
+        let token = self.tokens.get(principal).ok_or("no token")?;
+        let request = Request::builder()
+            .header("host", "localhost")
+            .uri(format!("/v1/namespaces/bench/secrets/secret-{secret}/value"))
+            .header("authorization", format!("Bearer {token}"));
+        sent(sender, request.body(Empty::new())?).await
+    }
+
+    /// From the moment at which a SecretPolicy is sent to the API server, or its deletion, until a request is decided by it. Milliseconds of each.
+    async fn policy_changes(&self, bench: &Bench) -> Outcome<Vec<f64>> {
+        let kind = GroupVersionKind::gvk("strongroom.dev", "v1alpha1", "SecretPolicy");
+        let mut resource = ApiResource::from_gvk(&kind);
+        resource.plural = "secretpolicies".to_owned();
+        let api: Api<DynamicObject> = Api::namespaced_with(bench.client.clone(), "bench", &resource);
+        let mut sender = self.connect().await?;
+        let mut changes = Vec::new();
+        for number in 0..POLICIES {
+            let name = format!("deny-{number}");
+            let secret = number % self.secrets;
+            let policy = serde_json::json!({
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretPolicy", "metadata": {"name": name},
+                "spec": {"secrets": [format!("secret-{secret}")], "statements": [{
+                    "effect": "Deny", "principals": [{"serviceAccount": "reader-0"}], "actions": ["secrets:*"]}]},
+            });
+            let policy: DynamicObject = serde_json::from_value(policy)?;
+            for denied in [true, false] {
+                let start = Instant::now();
+                if denied {
+                    api.create(&PostParams::default(), &policy).await?;
+                } else {
+                    api.delete(&name, &DeleteParams::default()).await?;
+                }
+                while (self.read(&mut sender, 0, secret).await?.0 == StatusCode::OK) == denied {
+                    if start.elapsed() > TIME {
+                        return Err("a change of a policy did not count in time".into());
+                    }
+                }
+                changes.push(start.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
+        Ok(changes)
     }
 
     /// As fast as they are answered, on all connections. Milliseconds of each, sorted.

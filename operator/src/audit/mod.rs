@@ -7,12 +7,12 @@
 //! | [`series`] | records that say the same become one Event; pure |
 //! | [`event`] | the Event of a series; pure |
 //! | [`delivery`] | one Event to the API server, and what its answer means |
-//! | [`line`] | a record as people and other systems read it |
-//! | [`page`] | both chains as one, in order of time |
+//! | [`mod@line`] | a record as people and other systems read it |
+//! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
 //! | [`destination`] | where else records go |
 //! | [`pump`] | both chains to one destination |
-//! | [`stdout`], [`file`], [`syslog`] | the destinations |
+//! | [`stdout`], [`mod@file`], [`syslog`] | the destinations |
 //! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
