@@ -25,23 +25,12 @@ const ADDRESS: &str = "10.96.0.77";
 const SCRIPT: &str = r#"
 import json, ssl, sys, urllib.error, urllib.request
 trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
-token = sys.stdin.read().strip() if len(sys.argv) > 2 else open("/strongroom/token").read()
+how = sys.argv[2] if len(sys.argv) > 2 else "get"
+token = sys.stdin.read().strip() if how == "token" else open("/strongroom/token").read()
 request = urllib.request.Request(
     "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], headers={"Authorization": "Bearer " + token})
-try:
-    answer = urllib.request.urlopen(request, context=trust, timeout=20)
-except urllib.error.HTTPError as refused:
-    answer = refused
-print(json.dumps({"status": answer.getcode(), "body": json.load(answer)}))
-"#;
-
-/// The same for a value that is sent: it comes by standard input.
-const PUT: &str = r#"
-import json, ssl, sys, urllib.error, urllib.request
-trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
-request = urllib.request.Request(
-    "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], data=sys.stdin.buffer.read(), method="PUT",
-    headers={"Authorization": "Bearer " + open("/strongroom/token").read(), "Content-Type": "application/json"})
+if how == "put":
+    request.data, request.method = sys.stdin.buffer.read(), "PUT"
 try:
     answer = urllib.request.urlopen(request, context=trust, timeout=20)
 except urllib.error.HTTPError as refused:
@@ -123,8 +112,9 @@ fn writes(f: &Fixture) {
             "--",
             "/usr/bin/python3",
             "-c",
-            PUT,
+            SCRIPT,
             &path,
+            "put",
         ];
         let (success, said, stderr) = f.piped(&exec, &body);
         assert!(success, "{stderr}");
@@ -281,7 +271,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     // A token for the API server is none for us.
     let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);
     // By standard input: command lines can be seen.
-    let script = ["/usr/bin/python3", "-c", SCRIPT, "db-main/value", "stdin"];
+    let script = ["/usr/bin/python3", "-c", SCRIPT, "db-main/value", "token"];
     let exec = ["-n", "shop", "exec", "-i", "app", "--"];
     let (success, said, stderr) = f.piped(&[&exec[..], &script[..]].concat(), &token);
     assert!(success, "{stderr}");

@@ -222,6 +222,9 @@ fn records(store: &Store, after: Option<Place>, meta: Meta) -> Result<Answer, St
         };
         store.run(record, meta).map_err(|error| error.to_string())?;
     }
+    if let Some(end) = after.filter(|after| after.is_end(store)) {
+        return Ok(Answer::Records(Vec::new(), end));
+    }
     let page = page(store, after.unwrap_or_default(), true)?;
     Ok(Answer::Records(page.lines, page.next))
 }

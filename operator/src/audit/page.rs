@@ -20,6 +20,13 @@ pub(crate) struct Place {
     pub(crate) reads: u64,
 }
 
+impl Place {
+    /// Whether there is nothing after it. To be asked first: a page reads a whole segment.
+    pub(crate) fn is_end(self, store: &Store) -> bool {
+        store.mutation_head() <= self.changes && store.read_head() <= self.reads
+    }
+}
+
 /// Some records, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {

@@ -7,6 +7,7 @@ mod absence;
 mod ca_bundle;
 mod cluster;
 mod encryption_key;
+mod identity;
 mod kept;
 mod managed_secret;
 pub(crate) mod metrics;

@@ -242,6 +242,12 @@ impl Store {
         }
     }
 
+    /// The number of the last record of the read chain that is on the medium.
+    #[must_use]
+    pub fn read_head(&self) -> u64 {
+        self.shared.reads.fsynced().sequence
+    }
+
     /// Whether reads were recorded that no mutation record has seen: then [`RecordCheckpoint`] is due, once a second.
     #[must_use]
     pub fn checkpoint_due(&self) -> bool {

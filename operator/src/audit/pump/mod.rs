@@ -94,6 +94,11 @@ impl<N: Fn() -> Timestamp> Pump<N> {
     /// One page. Answers whether there was one.
     async fn round(&self, cursor: &mut Cursor<Place>, sink: &mut Sink) -> Result<bool, Failed> {
         let place = cursor.place(&self.store).await?;
+        if place.is_end(&self.store) {
+            self.metrics.lag(0);
+            cursor.save_when_due(&self.store, (self.now)()).await?;
+            return Ok(false);
+        }
         let store = self.store.clone();
         let read = crate::audit::blocking(move || Ok(page(&store, place, false))).await?;
         let Page { lines, oldest, next } = read.map_err(Failed::Page)?;

@@ -2,9 +2,9 @@
 
 use strongroom_rules::encryption_key::Step;
 
-use super::Identity;
 use super::observe::Observed;
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::{Bound, Declared, KeyChange, SecretStore};
 

@@ -16,28 +16,19 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
-use kube::{Resource, ResourceExt};
 use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_rules::encryption_key::{Plan, Step, plan};
 
 use self::observe::Observed;
 pub(crate) use self::queue::Keys;
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::kept::Kept;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has.
 const MOST_STEPS: usize = 8;
-
-/// Namespace, name and UID of an object.
-#[derive(Clone, Debug)]
-struct Identity {
-    namespace: String,
-    name: String,
-    uid: String,
-    generation: Option<i64>,
-}
 
 /// Brings one object to what it asks for, and says how it went.
 pub(crate) async fn reconcile<S: SecretStore>(
@@ -53,12 +44,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
-    let identity = Identity {
-        namespace: kept.namespace().unwrap_or_default(),
-        name: kept.name_any(),
-        uid: kept.uid().unwrap_or_default(),
-        generation: kept.meta().generation,
-    };
+    let identity = Identity::of(kept);
     let object = match kept.parse() {
         Ok(object) => object,
         Err(misfit) => {

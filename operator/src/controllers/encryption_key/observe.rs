@@ -5,15 +5,15 @@ use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::CONFIRM_DATA_LOSS;
 use strongroom_crds::v1alpha1::EncryptionKey;
 use strongroom_rules::encryption_key::{Declaration, Facts, Stored, Wanted};
-use strongroom_rules::managed_secret::facts::{Namespace, NamespaceBinding};
+use strongroom_rules::managed_secret::facts::NamespaceBinding;
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::NamespaceId;
 use strongroom_store::name::KeyName;
 use strongroom_store::vault::KeyUsage;
 
-use super::Identity;
 use crate::controllers::Ctx;
-use crate::controllers::managed_secret::{Failure, namespace};
+use crate::controllers::identity::Identity;
+use crate::controllers::managed_secret::{Failure, home};
 use crate::controllers::store::{KeyView, SecretStore};
 
 /// Days between the deletion of the object and the destruction of its key, where the spec says nothing.
@@ -40,19 +40,11 @@ pub(super) async fn observe<S: SecretStore>(
     identity: &Identity,
 ) -> Result<Observed, Failure> {
     let name = KeyName::new(&identity.name).map_err(|error| Failure::Name(error.to_string()))?;
-    let seen = namespace(ctx, &identity.namespace).await?;
-    let record = ctx.store.namespace(&identity.namespace).await?;
-    let binding = match &record {
-        None => NamespaceBinding::Unbound,
-        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
-        Some(record) => NamespaceBinding::Recreated {
-            recorded: Uid::new(&record.uid),
-        },
-    };
+    let (namespace, record) = home(ctx, &identity.namespace).await?;
     let mut key = None;
     let mut usage = KeyUsage::default();
     // Of a namespace that is not ours to read nothing is read.
-    if let (NamespaceBinding::Bound, Some(record)) = (&binding, &record) {
+    if let (NamespaceBinding::Bound, Some(record)) = (&namespace.binding, &record) {
         key = ctx.store.key(record.id, &name).await?;
         if let Some(key) = &key {
             let all = ctx.store.key_usage(record.id).await?;
@@ -63,12 +55,7 @@ pub(super) async fn observe<S: SecretStore>(
         facts: Facts {
             leaving: object.meta().deletion_timestamp.is_some(),
             wanted: wanted(object, identity),
-            namespace: Namespace {
-                uid: Uid::new(&seen.uid),
-                terminating: seen.terminating,
-                accepts: seen.accepts.map(Uid::new),
-                binding,
-            },
+            namespace,
             stored: key.as_ref().map(stored),
         },
         name,

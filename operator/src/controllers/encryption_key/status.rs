@@ -7,9 +7,9 @@ use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKey
 use strongroom_rules::encryption_key::{Plan, State};
 use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
 
-use super::Identity;
 use super::observe::Observed;
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject, time};
@@ -70,9 +70,9 @@ async fn write<S: SecretStore>(
     known: EncryptionKeyStatus,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let conditions = standing_conditions(standing, identity.generation, now);
+    let conditions = standing_conditions(standing, Some(identity.generation), now);
     let status = EncryptionKeyStatus {
-        observed_generation: identity.generation,
+        observed_generation: Some(identity.generation),
         conditions: report::conditions(&before.conditions, conditions),
         ..known
     };

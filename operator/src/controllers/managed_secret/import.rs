@@ -11,9 +11,9 @@ use strongroom_store::name::DataKeyName;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
-use super::observe::Identity;
 use super::{Failure, native};
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::store::SecretStore;
 
 /// Types that are credentials for the cluster itself

@@ -22,15 +22,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::plan::{self, Plan, Step};
 
 pub(crate) use self::failure::Failure;
-pub(crate) use self::observe::namespace;
-use self::observe::{Identity, Observed};
+use self::observe::Observed;
+pub(crate) use self::observe::home;
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::kept::Kept;
 use crate::controllers::store::SecretStore;
 
@@ -62,13 +62,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
-    let identity = Identity {
-        namespace: kept.namespace().unwrap_or_default(),
-        name: kept.name_any(),
-        uid: kept.uid().unwrap_or_default(),
-        resource_version: kept.resource_version().unwrap_or_default(),
-        generation: kept.metadata_generation(),
-    };
+    let identity = Identity::of(kept);
     let object = match kept.parse() {
         Ok(object) => object,
         Err(error) => {
@@ -139,15 +133,4 @@ fn again(plan: &Plan, now: Timestamp) -> Action {
                 + LATE,
         )
     })
-}
-
-/// The generation of an object, parsed or not.
-trait Generation {
-    fn metadata_generation(&self) -> i64;
-}
-
-impl<K: kube::Resource> Generation for K {
-    fn metadata_generation(&self) -> i64 {
-        self.meta().generation.unwrap_or_default()
-    }
 }

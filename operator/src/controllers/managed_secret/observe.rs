@@ -23,7 +23,8 @@ use super::labels::{self, Asker};
 use super::native::{self, Desired};
 use super::{Failure, Look, under_key};
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
-use crate::controllers::store::{SecretStore, View};
+use crate::controllers::identity::Identity;
+use crate::controllers::store::{NamespaceRecord, SecretStore, View};
 use crate::controllers::{Ctx, rotation_schedule};
 
 /// What was read of one object.
@@ -54,17 +55,6 @@ pub(super) struct Observed {
     pub(super) verified: Option<Timestamp>,
 }
 
-/// Namespace, name and UID of an object.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
-    /// `metadata.resourceVersion` of the cached object, opaque.
-    pub(super) resource_version: String,
-    pub(super) generation: i64,
-}
-
 /// Reads everything.
 pub(super) async fn observe<S: SecretStore>(
     ctx: &Ctx<S>,
@@ -73,15 +63,8 @@ pub(super) async fn observe<S: SecretStore>(
     look: Look,
     now: Timestamp,
 ) -> Result<Observed, Failure> {
-    let seen = namespace(ctx, &identity.namespace).await?;
-    let record = ctx.store.namespace(&identity.namespace).await?;
-    let binding = match &record {
-        None => NamespaceBinding::Unbound,
-        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
-        Some(record) => NamespaceBinding::Recreated {
-            recorded: Uid::new(&record.uid),
-        },
-    };
+    let (namespace, record) = home(ctx, &identity.namespace).await?;
+    let binding = namespace.binding.clone();
     let annotations = object.annotations();
     let recorded = recorded(ctx, object).await?;
     let mut observed = Observed {
@@ -97,12 +80,7 @@ pub(super) async fn observe<S: SecretStore>(
                 rotate_now: None,
             },
             wanted: wanted(object, identity),
-            namespace: Namespace {
-                uid: Uid::new(&seen.uid),
-                terminating: seen.terminating,
-                accepts: seen.accepts.map(Uid::new),
-                binding: binding.clone(),
-            },
+            namespace,
             stored: Stored::Absent,
             native: Native::Unread,
             import: Import::Unread,
@@ -166,8 +144,31 @@ fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestam
     }
 }
 
+/// The Namespace of an object, and what the store recorded of it.
+pub(crate) async fn home<S: SecretStore>(
+    ctx: &Ctx<S>,
+    name: &str,
+) -> Result<(Namespace, Option<NamespaceRecord>), Failure> {
+    let seen = namespace(ctx, name).await?;
+    let record = ctx.store.namespace(name).await?;
+    let binding = match &record {
+        None => NamespaceBinding::Unbound,
+        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
+        Some(record) => NamespaceBinding::Recreated {
+            recorded: Uid::new(&record.uid),
+        },
+    };
+    let namespace = Namespace {
+        uid: Uid::new(&seen.uid),
+        terminating: seen.terminating,
+        accepts: seen.accepts.map(Uid::new),
+        binding,
+    };
+    Ok((namespace, record))
+}
+
 /// The Namespace as it is remembered, or as it is.
-pub(crate) async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
+async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
     if let Some(seen) = ctx.cluster.namespace(name) {
         return Ok(seen);
     }

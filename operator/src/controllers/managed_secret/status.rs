@@ -11,8 +11,9 @@ use strongroom_rules::managed_secret::verdict::Rotation;
 use strongroom_rules::rotation_schedule::Coverage;
 
 use super::Failure;
-use super::observe::{Identity, Observed};
+use super::observe::Observed;
 use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};

@@ -150,6 +150,13 @@ async fn readers_may_use_the_key_and_others_are_told_what_is_missing() {
     assert_eq!(world.get("shop/app", "/card/value").await.status, 200);
     let described = world.get("shop/app", "/card").await.json();
     assert_eq!(described["encryptionKey"], "pay");
+    // The namespace's own key is shown nowhere.
+    world.allow("sees", "app", "secrets:*", "db-main");
+    let own = world.get("shop/app", "/db-main").await.json();
+    assert_eq!(
+        (&own["name"], own.get("encryptionKey")),
+        (&json!("db-main"), None)
+    );
     assert_eq!(
         world.records().iter().rev().find_map(|entry| entry.key),
         Some(key)
