@@ -89,8 +89,8 @@ pub(crate) enum GatewayError {
 }
 
 /// What every request has at hand.
-#[derive(Debug)]
 struct Gateway {
+    client: Client,
     store: Store,
     policies: Policies,
     declared: Declared,
@@ -101,6 +101,14 @@ struct Gateway {
     durability: Durability,
     /// Requests at the same time.
     room: Semaphore,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the API shares with the controllers.
@@ -160,7 +168,8 @@ pub(crate) async fn run(
         authenticator: Authenticator::new(client.clone(), settings.audience),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
-        labels: LabelBook::new(client),
+        labels: LabelBook::new(client.clone()),
+        client,
         limits: Limits::new(settings.rates),
         durability: settings.durability,
         room: Semaphore::new(limits::REQUESTS),
@@ -193,7 +202,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 fn router(gateway: Arc<Gateway>) -> Router {
     use operations::{
         batch_get_secret_value, describe_secret, explain_access, get_secret_value, list_secret_version_ids,
-        list_secrets, put_secret_value, update_secret_version_stage,
+        list_secrets, put_secret_value, rotate_secret, update_secret_version_stage,
     };
 
     let secret = "/v1/namespaces/{namespace}/secrets/{name}";
@@ -215,6 +224,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
             &format!("{secret}/stages/{{stage}}"),
             post(update_secret_version_stage::serve),
         )
+        .route(&format!("{secret}/rotation"), post(rotate_secret::serve))
         .route(&format!("{secret}/access"), get(explain_access::serve))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {

@@ -74,6 +74,8 @@ codes! {
     SourceNotExternal = CONFLICT, "the secret takes no values over the API";
     /// There is no encryption key of the name that the object says.
     KeyNotFound = CONFLICT, "there is no such encryption key";
+    /// Nobody makes a new value for the secret.
+    NotRotatable = CONFLICT, "nobody makes a new value for the secret";
     /// The stage can be moved and not removed.
     StageReserved = CONFLICT, "the stage can only be moved";
     /// The secret has as many stages as it can have.
@@ -100,6 +102,8 @@ codes! {
     AuthenticationUnavailable = SERVICE_UNAVAILABLE, "tokens cannot be checked now";
     /// The policies are not loaded.
     PoliciesUnavailable = SERVICE_UNAVAILABLE, "policies are not loaded";
+    /// The API server does not take what the request comes to.
+    ClusterUnavailable = SERVICE_UNAVAILABLE, "the cluster's API server does not answer";
     /// No record can be written, so nothing is answered.
     AuditUnavailable = SERVICE_UNAVAILABLE, "no audit record can be written";
     /// The store does not answer.

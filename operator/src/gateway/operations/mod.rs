@@ -7,5 +7,6 @@ pub(super) mod get_secret_value;
 pub(super) mod list_secret_version_ids;
 pub(super) mod list_secrets;
 pub(super) mod put_secret_value;
+pub(super) mod rotate_secret;
 mod shape;
 pub(super) mod update_secret_version_stage;

@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use futures::StreamExt;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, de::DeserializeOwned};
 use strongroom_rules::policy::{Action, Facts};
@@ -23,14 +23,14 @@ use strongroom_store::value::{Value, ValueError};
 use strongroom_store::vault::{
     CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Refusal, SecretView, StoreError, Written,
 };
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::get_secret_value::invalid;
 use super::shape::{self, VersionAnswer};
 use crate::declared::Declaration;
 use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, Place, blocking, limits};
 
 /// What is sent.
 #[derive(Deserialize)]
@@ -56,10 +56,15 @@ impl<'de> Deserialize<'de> for Encoded {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Encoded, E> {
-                data_encoding::BASE64
-                    .decode(text.as_bytes())
-                    .map(|bytes| Encoded(SecretBytes::new(bytes)))
-                    .map_err(|_| E::custom("not base64"))
+                let wrong = |_| E::custom("not base64");
+                let longest = data_encoding::BASE64.decode_len(text.len()).map_err(wrong)?;
+                // What is decoded before an error shows is wiped as well.
+                let mut bytes = Zeroizing::new(vec![0; longest]);
+                let length = data_encoding::BASE64
+                    .decode_mut(text.as_bytes(), &mut bytes)
+                    .map_err(|partial| wrong(partial.error))?;
+                let bytes = bytes.get(..length).unwrap_or_default();
+                Ok(Encoded(SecretBytes::new(bytes.to_vec())))
             }
         }
         deserializer.deserialize_str(Base64)
@@ -77,30 +82,36 @@ pub(in crate::gateway) async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String, String)>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    body: axum::body::Body,
 ) -> Result<impl IntoResponse, Problem> {
     let Path((namespace, name, version)) = path.map_err(invalid)?;
-    let body = received(body)?;
     let place = gateway
         .admit_write(&asking, Action::PutSecretValue, namespace)
         .await?;
-    let put = parsed::<Body>(body, &["data", "stages"]).and_then(|body| body.put(&version))?;
+    let body = received(body).await?;
+    let put = parsed::<Body>(&body, &["data", "stages"]).and_then(|body| body.put(&version))?;
     blocking(move || write(&gateway, &asking, &place, &name, put)).await
 }
 
-/// The body, if it came whole and is not too large.
-pub(super) fn received(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge, "the body is larger than 192 KiB"),
-        _ => invalid("the body did not come whole"),
-    })
+/// The body, if it comes whole and is not too large, in a buffer that never grows and is wiped. What the connection itself buffers is out of reach.
+pub(super) async fn received(body: axum::body::Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut whole = Zeroizing::new(Vec::with_capacity(limits::BODY_BYTES));
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| invalid("the body did not come whole"))?;
+        if whole.len() + piece.len() > limits::BODY_BYTES {
+            return Err(Problem::new(Code::TooLarge, "the body is larger than 192 KiB"));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
 }
 
-/// The body as what it should be; then its bytes are wiped. What is wrong is told by its place alone, and that only below one of these `fields`: a
+/// The body as what it should be. What is wrong is told by its place alone, and that only below one of these `fields`: a
 /// value may stand anywhere else, a name included.
-pub(super) fn parsed<T: DeserializeOwned>(body: Bytes, fields: &[&str]) -> Result<T, Problem> {
-    let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body));
-    let parsed = read.map_err(|error| {
+pub(super) fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Result<T, Problem> {
+    let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
+    read.map_err(|error| {
         let path = error.path().to_string();
         let known = path
             .split(['.', '['])
@@ -110,11 +121,7 @@ pub(super) fn parsed<T: DeserializeOwned>(body: Bytes, fields: &[&str]) -> Resul
         invalid(format!(
             "the body does not fit at `{place}`; docs/api.md has its form"
         ))
-    });
-    if let Ok(mut bytes) = body.try_into_mut() {
-        bytes.as_mut().zeroize();
-    }
-    parsed
+    })
 }
 
 impl Body {

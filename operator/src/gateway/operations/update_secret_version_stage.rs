@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use strongroom_rules::policy::{Action, Facts};
@@ -33,14 +32,14 @@ pub(in crate::gateway) async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String, String)>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    body: axum::body::Body,
 ) -> Result<Json<SecretAnswer>, Problem> {
     let Path((namespace, name, stage)) = path.map_err(invalid)?;
-    let body = received(body)?;
     let place = gateway
         .admit_write(&asking, Action::UpdateSecretVersionStage, namespace)
         .await?;
-    let body: Body = parsed(body, &["moveTo", "removeFrom"])?;
+    let body = received(body).await?;
+    let body: Body = parsed(&body, &["moveTo", "removeFrom"])?;
     let version = |text: Option<String>| {
         text.map(|text| text.parse::<VersionId>())
             .transpose()

@@ -32,6 +32,8 @@ use crate::policies::Seen;
 struct Api {
     away: Arc<AtomicBool>,
     uids: Arc<Mutex<BTreeMap<String, String>>>,
+    /// ManagedSecrets by name.
+    objects: Arc<Mutex<BTreeMap<String, Json>>>,
 }
 
 impl Api {
@@ -48,7 +50,7 @@ impl Api {
         if self.away.load(Ordering::SeqCst) {
             return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         }
-        let path = request.uri().path().to_owned();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let body = http_body_util::BodyExt::collect(request.into_body())
             .await
             .map_err(std::io::Error::other)?
@@ -67,6 +69,22 @@ impl Api {
                 201,
                 json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}),
             )
+        } else if path.contains("/managedsecrets/") {
+            let name = path.rsplit('/').next().unwrap();
+            match self.objects.lock().unwrap().get_mut(name) {
+                Some(object) => {
+                    if method == Method::PATCH {
+                        let patch: Json = serde_json::from_slice(&body).unwrap();
+                        assert_eq!(patch["metadata"]["uid"], object["metadata"]["uid"]);
+                        object["metadata"]["annotations"] = patch["metadata"]["annotations"].clone();
+                    }
+                    (200, object.clone())
+                }
+                None => (
+                    404,
+                    json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
+                ),
+            }
         } else {
             let name = path.rsplit('/').next().unwrap();
             match self.uids.lock().unwrap().get(name) {
@@ -145,6 +163,7 @@ impl World {
         let (store, keep) = store();
         let api = Api::default();
         let gateway = Arc::new(Gateway {
+            client: api.client(),
             policies: Policies::default(),
             declared: Declared::default(),
             authenticator: Authenticator::new(api.client(), "strongroom.dev".to_owned()),

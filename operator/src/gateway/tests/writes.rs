@@ -292,3 +292,133 @@ async fn stages_are_added_moved_and_removed() {
         );
     }
 }
+
+impl World {
+    /// A ManagedSecret with this source, to which the secret of its name belongs.
+    fn object(&self, name: &str, source: Json) {
+        let object = json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+            "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}")},
+            "spec": {"source": source},
+        });
+        self.api.objects.lock().unwrap().insert(name.to_owned(), object);
+        let shop = self
+            .gateway
+            .store
+            .namespace_named(&"shop".parse().unwrap())
+            .unwrap()
+            .unwrap();
+        let secret = self
+            .gateway
+            .store
+            .find(shop.id, &name.parse().unwrap())
+            .unwrap()
+            .unwrap();
+        let bind = strongroom_store::vault::BindObject {
+            secret: secret.id,
+            object: Some(strongroom_store::vault::ObjectBinding {
+                uid: format!("uid-{name}").parse().unwrap(),
+                name: name.to_owned(),
+            }),
+        };
+        self.gateway.store.run(bind, meta()).unwrap();
+    }
+
+    async fn rotate(&self, name: &str, token: &str) -> Answer {
+        let body = json!({"token": token}).to_string();
+        self.write(Method::POST, "shop/app", &format!("/{name}/rotation"), &body)
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let generate = json!({"generate": {"keys": {"password": {"password": {}}}}});
+    world.object("db-main", generate);
+    let answer = world.rotate("db-main", "deploy-17").await;
+    assert_eq!(answer.status, 202);
+    let version = answer.json()["versionId"].as_str().unwrap().to_owned();
+    assert_eq!(answer.json()["done"], false);
+    let asked = || world.api.objects.lock().unwrap()["db-main"]["metadata"]["annotations"].clone();
+    assert_eq!(asked(), json!({"strongroom.dev/rotate-now": "deploy-17"}));
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "RotateSecret", "Done")
+    );
+    // The controller makes the version that was told; then the same token finds it there.
+    let shop = world
+        .gateway
+        .store
+        .namespace_named(&"shop".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    let secret = world
+        .gateway
+        .store
+        .find(shop.id, &"db-main".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    let put = PutValue {
+        secret: secret.id,
+        version: version.parse().unwrap(),
+        value: one("password", b"rotated"),
+        stages: Vec::new(),
+    };
+    world.gateway.store.run(put, meta()).unwrap();
+    world.rotate("db-main", "another").await;
+    let again = world.rotate("db-main", "deploy-17").await;
+    assert_eq!(
+        (again.status.as_u16(), &again.json()["done"]),
+        (200, &json!(true))
+    );
+    assert_eq!(again.json()["versionId"], version);
+    assert_eq!(
+        asked(),
+        json!({"strongroom.dev/rotate-now": "another"}),
+        "nothing is asked for again"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_rotate_says_why() {
+    let world = World::new(0);
+    assert_eq!(
+        world.rotate("db-main", "t").await.code(),
+        says(404, "SecretNotFound")
+    );
+    world.allow("p", "app", "*", "*");
+    assert_eq!(
+        world.rotate("db-main", "t").await.code(),
+        says(409, "NotRotatable")
+    );
+    world.object("db-main", json!({"external": {}}));
+    assert_eq!(
+        world.rotate("db-main", "t").await.code(),
+        says(409, "NotRotatable")
+    );
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "RotateSecret", "NotRotatable")
+    );
+    world.api.objects.lock().unwrap().clear();
+    assert_eq!(
+        world.rotate("db-main", "t").await.code(),
+        says(409, "NotRotatable")
+    );
+    world.object("db-main", json!({"generate": {"keys": {"a": {"uuid": {}}}}}));
+    for token in ["", "two words", &"a".repeat(65)] {
+        assert_eq!(
+            world.rotate("db-main", token).await.code(),
+            says(400, "InvalidRequest"),
+            "{token}"
+        );
+    }
+    world.rotate("db-main", "known").await;
+    world.api.away.store(true, Ordering::SeqCst);
+    assert_eq!(
+        world.rotate("db-main", "t").await.code(),
+        says(503, "ClusterUnavailable")
+    );
+}

@@ -1,0 +1,193 @@
+//! RotateSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/rotation` with an idempotency token: asks, by the annotation that a person would
+//! use, for one rotation. Its version's id follows from the token, so it is told at once, and asking again changes nothing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use strongroom_crds::annotation::ROTATE_NOW;
+use strongroom_crds::v1alpha1::{ManagedSecret, Source};
+use strongroom_rules::cause::Cause;
+use strongroom_rules::policy::{Action, StatementRef};
+use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, StoreError};
+
+use super::get_secret_value::invalid;
+use super::put_secret_value::{parsed, received};
+use crate::gateway::access::{Asking, Wanted, authorise, recorded, refuse};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, Place, blocking};
+
+/// The name under which the annotation is recorded in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "strongroom-api";
+/// Longest token, in bytes.
+const TOKEN_BYTES: usize = 64;
+
+/// What is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    token: String,
+}
+
+/// What comes of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway) struct Rotation {
+    /// Id of the version that the rotation makes.
+    version_id: String,
+    /// Whether it is there already.
+    done: bool,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<impl IntoResponse, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let place = gateway
+        .admit_write(&asking, Action::RotateSecret, namespace)
+        .await?;
+    let body = received(body).await?;
+    let Body { token } = parsed(&body, &["token"])?;
+    if token.is_empty() || token.len() > TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid(
+            "`token` has 1 to 64 printable ASCII characters and no spaces",
+        ));
+    }
+    let (decided, asked, at, of) = (Arc::clone(&gateway), asking.clone(), place.clone(), name.clone());
+    let (view, statements) = blocking(move || permitted(&decided, &asked, &at, &of)).await?;
+    let version_id = Cause::Now {
+        annotation: token.clone(),
+    }
+    .version_id(view.id.as_bytes());
+    let done = view
+        .versions
+        .iter()
+        .any(|version| version.id.as_str() == version_id);
+    let outcome = if done {
+        Ok(())
+    } else {
+        annotate(&gateway, &place, &view, &token).await
+    };
+    let status = if done {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    blocking(move || {
+        if let Err(problem) = outcome {
+            let facts = asking.facts();
+            let wanted = wanted(&place, &name, Some(&view), &facts);
+            return Err(refuse(&gateway, &asking, &wanted, &statements, problem)?);
+        }
+        let note = Note {
+            namespace: place.name.parse().ok(),
+            secret: Some(view.name.clone()),
+            secret_id: Some(view.id),
+            version: version_id.parse().ok(),
+            detail: if done {
+                "the version was there"
+            } else {
+                "asked for"
+            }
+            .to_owned(),
+            ..Note::new(recorded(Action::RotateSecret))
+        };
+        gateway
+            .store
+            .note(note, &asking.meta(&statements), gateway.durability)?;
+        Ok((status, Json(Rotation { version_id, done })))
+    })
+    .await
+}
+
+fn wanted<'a>(
+    place: &'a Place,
+    name: &'a str,
+    secret: Option<&'a SecretView>,
+    facts: &'a strongroom_rules::policy::Facts,
+) -> Wanted<'a> {
+    Wanted {
+        action: Action::RotateSecret,
+        namespace: &place.name,
+        name,
+        secret,
+        new_under: None,
+        facts,
+    }
+}
+
+/// The secret, if the caller may have it rotated and neither its state nor its key's forbids it.
+fn permitted(
+    gateway: &Gateway,
+    asking: &Asking,
+    place: &Place,
+    name: &str,
+) -> Result<(SecretView, Vec<StatementRef>), Problem> {
+    let secret = gateway.find(place, name)?;
+    let facts = asking.facts();
+    let wanted = wanted(place, name, secret.as_ref(), &facts);
+    let (decision, view) = authorise(gateway, asking, &wanted)?;
+    let refusal = match (view.state, gateway.key(view)?.map(|key| key.state)) {
+        (SecretState::PendingDeletion { until, .. }, _) => Some(Refusal::InRecoveryWindow { until }),
+        (SecretState::Live, None | Some(KeyState::Enabled)) => None,
+        (SecretState::Live, Some(KeyState::Disabled)) => Some(Refusal::KeyDisabled),
+        (SecretState::Live, Some(KeyState::PendingDeletion { until })) => {
+            Some(Refusal::KeyPendingDeletion { until })
+        }
+        (SecretState::Live, Some(KeyState::Destroyed)) => Some(Refusal::KeyDestroyed),
+    };
+    if let Some(refusal) = refusal {
+        let problem = StoreError::Refused(refusal).into();
+        return Err(refuse(gateway, asking, &wanted, &decision.statements, problem)?);
+    }
+    Ok((view.clone(), decision.statements))
+}
+
+/// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made again in between is not touched.
+async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &str) -> Result<(), Problem> {
+    let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
+    let away = |error: kube::Error| {
+        tracing::warn!(%error, "a rotation cannot be asked for");
+        Problem::new(
+            Code::ClusterUnavailable,
+            "the API server did not take the request; try again",
+        )
+        .retry_after(2)
+    };
+    let Some(object) = &view.object else {
+        return Err(not_rotatable(
+            "no ManagedSecret declares the secret, so nobody makes its value",
+        ));
+    };
+    let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);
+    let found = api.get_opt(&object.name).await.map_err(away)?;
+    let Some(found) = found.filter(|found| found.uid().as_deref() == Some(object.uid.as_str())) else {
+        return Err(not_rotatable(
+            "the ManagedSecret of the secret is gone; apply it again",
+        ));
+    };
+    if !matches!(found.spec.source, Source::Generate(_)) {
+        return Err(not_rotatable(
+            "the ManagedSecret does not say how to make a new value; its source would have to be `generate`",
+        ));
+    }
+    let patch = json!({"metadata": {"uid": object.uid.as_str(), "annotations": {ROTATE_NOW: token}}});
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api.patch_metadata(&object.name, &params, &Patch::Merge(&patch))
+        .await
+        .map_err(away)?;
+    Ok(())
+}
