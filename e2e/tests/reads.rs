@@ -29,8 +29,8 @@ how = sys.argv[2] if len(sys.argv) > 2 else "get"
 token = sys.stdin.read().strip() if how == "token" else open("/strongroom/token").read()
 request = urllib.request.Request(
     "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], headers={"Authorization": "Bearer " + token})
-if how == "put":
-    request.data, request.method = sys.stdin.buffer.read(), "PUT"
+if how in ("put", "post"):
+    request.data, request.method = sys.stdin.buffer.read(), how.upper()
 try:
     answer = urllib.request.urlopen(request, context=trust, timeout=20)
 except urllib.error.HTTPError as refused:
@@ -90,6 +90,41 @@ fn read(f: &Fixture, pod: &str, path: &str) -> (u64, Value) {
     (answer["status"].as_u64().unwrap(), answer["body"].clone())
 }
 
+/// What the script gets that writes; the body comes by standard input.
+fn write(f: &Fixture, pod: &str, how: &str, path: &str, body: &str) -> (u64, Value) {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    let python = ["/usr/bin/python3", "-c", SCRIPT, path, how];
+    let exec = ["-n", "shop", "exec", "-i", pod, "--"];
+    let (success, said, stderr) = f.piped(&[&exec[..], &python[..]].concat(), body);
+    assert!(success, "{stderr}");
+    let answer: Value = serde_json::from_str(said.trim()).unwrap();
+    (answer["status"].as_u64().unwrap(), answer["body"].clone())
+}
+
+/// A rotation that is asked for over the API: once for each token.
+fn rotates(f: &Fixture) {
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: rotates, namespace: shop}\nspec:\n  \
+         secrets: [db-main]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:RotateSecret\"]}\n",
+    );
+    let before = f.native("db-main").unwrap()["password"].clone();
+    let rotate = || write(f, "app", "post", "db-main/rotation", "{\"token\": \"deploy-17\"}");
+    let version = eventually("the policy to be in force", || {
+        let (status, answer) = rotate();
+        (status == 202).then(|| answer["versionId"].clone())
+    });
+    eventually("the native Secret to hold another password", || {
+        (f.native("db-main")?["password"] != before).then_some(())
+    });
+    let again = eventually("the rotation to be done", || {
+        let (status, answer) = rotate();
+        (status == 200).then_some(answer)
+    });
+    assert_eq!(again["versionId"], version);
+    let (_, other) = write(f, "app", "post", "card/rotation", "{\"token\": \"x\"}");
+    assert_eq!(other["code"], "PolicyDenied");
+}
+
 /// A secret whose values arrive over the API: it waits for the first one, and its native Secret follows each.
 fn writes(f: &Fixture) {
     f.apply(
@@ -100,26 +135,9 @@ fn writes(f: &Fixture) {
     );
     f.wait_ready("partner", "False", "AwaitingValue");
     let put = |pod: &str, version: &str, text: &str| {
-        ASKED.fetch_add(1, Ordering::Relaxed);
         let body = serde_json::json!({"data": {"token": BASE64.encode(text.as_bytes())}}).to_string();
-        let path = format!("partner/versions/{version}");
-        let exec = [
-            "-n",
-            "shop",
-            "exec",
-            "-i",
-            pod,
-            "--",
-            "/usr/bin/python3",
-            "-c",
-            SCRIPT,
-            &path,
-            "put",
-        ];
-        let (success, said, stderr) = f.piped(&exec, &body);
-        assert!(success, "{stderr}");
-        let answer: Value = serde_json::from_str(said.trim()).unwrap();
-        (answer["status"].as_u64().unwrap(), answer["body"]["code"].clone())
+        let (status, answer) = write(f, pod, "put", &format!("partner/versions/{version}"), &body);
+        (status, answer["code"].clone())
     };
     eventually("the policy to be in force", || {
         (put("app", "v-1", "first").0 == 201).then_some(())
@@ -267,6 +285,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
 
     keys(&f);
     writes(&f);
+    rotates(&f);
 
     // A token for the API server is none for us.
     let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);
