@@ -245,7 +245,7 @@ impl Server {
             let policy = serde_json::json!({
                 "apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretPolicy", "metadata": {"name": name},
                 "spec": {"secrets": [format!("secret-{secret}")], "statements": [{
-                    "effect": "Deny", "principals": [{"serviceAccount": "reader-0"}], "actions": ["secrets:*"]}]},
+                    "effect": "Deny", "principals": [{"serviceAccount": "reader-*"}], "actions": ["secrets:*"]}]},
             });
             let policy: DynamicObject = serde_json::from_value(policy)?;
             for denied in [true, false] {

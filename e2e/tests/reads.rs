@@ -297,6 +297,47 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     let said: Value = serde_json::from_str(said.trim()).unwrap();
     assert_eq!(said["body"]["code"], "Unauthenticated");
 
+    // The audit says who was refused what, from which pod, and why.
+    let list = [
+        "audit",
+        "list",
+        "--namespace=shop",
+        "--decision=refused",
+        "--limit=0",
+        "--output=json",
+    ];
+    let listed = f.kubectl(
+        &[
+            &["-n", "strongroom", "exec", "strongroom-0", "--", "strongroom"][..],
+            &list,
+        ]
+        .concat(),
+    );
+    let refused: Vec<Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |pod: &str, code: &str| {
+        let found = refused
+            .iter()
+            .find(|line| line["pod"] == pod && line["code"] == code);
+        found.unwrap_or_else(|| panic!("no {code} of {pod} in {listed}"))
+    };
+    let denied = of("neighbour", "PolicyDenied");
+    assert_eq!(
+        (&denied["action"], &denied["secret"], &denied["principal"]),
+        (
+            &Value::from("GetSecretValue"),
+            &Value::from("db-main"),
+            &Value::from("serviceaccount shop/neighbour")
+        )
+    );
+    assert!(
+        denied["source"].is_string() && denied["node"].is_string(),
+        "{denied}"
+    );
+    of("app", "KeyDisabled");
+
     // The chain proves itself with the public key alone.
     let key = f.kubectl(&[
         "-n",
