@@ -28,8 +28,8 @@ trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
 how = sys.argv[2] if len(sys.argv) > 2 else "get"
 token = sys.stdin.read().strip() if how == "token" else open("/strongroom/token").read()
 request = urllib.request.Request(
-    "https://10.96.0.77/v1/namespaces/shop/secrets/" + sys.argv[1], headers={"Authorization": "Bearer " + token})
-if how in ("put", "post"):
+    "https://10.96.0.77/v1/namespaces/shop/secrets" + (sys.argv[1] and "/" + sys.argv[1]), headers={"Authorization": "Bearer " + token})
+if how in ("put", "post", "patch", "delete"):
     request.data, request.method = sys.stdin.buffer.read(), how.upper()
 try:
     answer = urllib.request.urlopen(request, context=trust, timeout=20)
@@ -153,6 +153,70 @@ fn writes(f: &Fixture) {
     eventually("the native Secret to hold the first value", || holds("first"));
     assert_eq!(put("app", "v-2", "second").0, 201);
     eventually("the native Secret to follow", || holds("second"));
+}
+
+/// A secret whose object is made, changed, deleted and made again over the API; what a GitOps tool keeps is left alone.
+fn makes(f: &Fixture) {
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: makes, namespace: shop}\nspec:\n  \
+         secrets: [\"acs/*\", db-main]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
+    );
+    let data = serde_json::json!({"token": BASE64.encode(b"first")});
+    let new = serde_json::json!({"name": "acs/Partner", "versionId": "v-1", "data": data, "labels": {"team": "shop"}});
+    let made = eventually("the policy to be in force", || {
+        let (status, answer) = write(f, "app", "post", "", &new.to_string());
+        (status == 201).then_some(answer)
+    });
+    assert_eq!(made["labels"], serde_json::json!({"team": "shop"}));
+    let objects = f.json(&["-n", "shop", "get", "managedsecrets", "-l", "team=shop"]);
+    let object = objects["items"][0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(object.starts_with("acs-partner-"), "{object}");
+    let ready = f.wait_ready(&object, "True", "Ready");
+    assert_eq!(ready["spec"]["storeName"], "acs/Partner");
+
+    let path = "acs%2FPartner";
+    let (status, changed) = write(f, "app", "patch", path, r#"{"description": "of the partner"}"#);
+    assert_eq!(
+        (status, &changed["description"]),
+        (200, &Value::from("of the partner"))
+    );
+    assert_eq!(f.managed(&object)["spec"]["description"], "of the partner");
+    let policy = r#"{"statements": [{"effect": "Allow", "principals": [{"serviceAccount": "neighbour"}], "actions": ["secrets:GetSecretValue"]}]}"#;
+    assert_eq!(write(f, "app", "put", &format!("{path}/policy"), policy).0, 200);
+    eventually("the neighbour to read it", || {
+        (read(f, "neighbour", &format!("{path}/value")).0 == 200).then_some(())
+    });
+
+    let (status, gone) = write(f, "app", "delete", &format!("{path}?recoveryWindowDays=7"), "");
+    assert_eq!(status, 200, "{gone}");
+    assert!(gone["deletion"].is_string());
+    f.refused(&["-n", "shop", "get", "managedsecret", &object], "");
+    assert_eq!(
+        read(f, "app", &format!("{path}/value")).1["code"],
+        "InRecoveryWindow"
+    );
+    assert_eq!(write(f, "app", "post", &format!("{path}/restore"), "").0, 200);
+    f.wait_ready(&object, "True", "Ready");
+    let (status, back) = read(f, "app", &format!("{path}/value"));
+    assert_eq!((status, &back["data"]), (200, &data));
+
+    // What `kubectl apply` keeps is changed there.
+    let (status, kept) = write(f, "app", "delete", "db-main", "");
+    assert_eq!(
+        (status, &kept["code"]),
+        (409, &Value::from("ManagedElsewhere")),
+        "{kept}"
+    );
+    let rotation = r#"{"enabled": true, "every": "30d"}"#;
+    assert_eq!(write(f, "app", "put", "db-main/rotation", rotation).0, 200);
+    eventually("the schedule to cover the secret", || {
+        f.managed("db-main")["status"]["nextRotation"]
+            .is_string()
+            .then_some(())
+    });
 }
 
 /// Under a customer's key: disabling it stops both readers at once, and enabling it brings the same answers back.
@@ -286,6 +350,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     keys(&f);
     writes(&f);
     rotates(&f);
+    makes(&f);
 
     // A token for the API server is none for us.
     let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);

@@ -51,6 +51,10 @@ pub struct ManagedSecretSpec {
     #[x_kube(validation = Rule::new("self.matches('^[-a-zA-Z0-9_/+=.@!]+$')")
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]
     pub store_name: Option<String>,
+    /// What people should know about the secret. It is shown to whoever may describe it. At most 500 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub description: Option<String>,
     /// Where the value comes from. Set exactly one.
     #[x_kube(validation = Rule::new("has(oldSelf.__import__) || !has(self.__import__)")
         .message("a secret of another source cannot become an imported one: make a new ManagedSecret")

@@ -9,7 +9,7 @@ mod cluster;
 mod encryption_key;
 mod identity;
 mod kept;
-mod managed_secret;
+pub(crate) mod managed_secret;
 pub(crate) mod metrics;
 mod purge;
 mod report;

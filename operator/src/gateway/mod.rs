@@ -8,6 +8,7 @@ mod labels;
 mod limits;
 mod listen;
 mod namespaces;
+mod objects;
 mod operations;
 mod problem;
 mod remembered;
@@ -201,19 +202,34 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 
 fn router(gateway: Arc<Gateway>) -> Router {
     use operations::{
-        batch_get_secret_value, describe_secret, explain_access, get_secret_value, list_secret_version_ids,
-        list_secrets, put_secret_value, rotate_secret, update_secret_version_stage,
+        batch_get_secret_value, create_secret, delete_secret, describe_secret, explain_access,
+        get_secret_policy, get_secret_value, list_secret_version_ids, list_secrets, put_secret_value,
+        restore_secret, rotate_secret, set_secret_policy, update_secret, update_secret_rotation_policy,
+        update_secret_version_stage,
     };
 
     let secret = "/v1/namespaces/{namespace}/secrets/{name}";
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/v1/namespaces/{namespace}/secrets", get(list_secrets::serve))
+        .route(
+            "/v1/namespaces/{namespace}/secrets",
+            get(list_secrets::serve).post(create_secret::serve),
+        )
         .route(
             "/v1/namespaces/{namespace}/secrets:batchGet",
             post(batch_get_secret_value::serve),
         )
-        .route(secret, get(describe_secret::serve))
+        .route(
+            secret,
+            get(describe_secret::serve)
+                .patch(update_secret::serve)
+                .delete(delete_secret::serve),
+        )
+        .route(&format!("{secret}/restore"), post(restore_secret::serve))
+        .route(
+            &format!("{secret}/policy"),
+            get(get_secret_policy::serve).put(set_secret_policy::serve),
+        )
         .route(&format!("{secret}/value"), get(get_secret_value::serve))
         .route(&format!("{secret}/versions"), get(list_secret_version_ids::serve))
         .route(
@@ -224,7 +240,10 @@ fn router(gateway: Arc<Gateway>) -> Router {
             &format!("{secret}/stages/{{stage}}"),
             post(update_secret_version_stage::serve),
         )
-        .route(&format!("{secret}/rotation"), post(rotate_secret::serve))
+        .route(
+            &format!("{secret}/rotation"),
+            post(rotate_secret::serve).put(update_secret_rotation_policy::serve),
+        )
         .route(&format!("{secret}/access"), get(explain_access::serve))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {

@@ -52,6 +52,11 @@ impl Namespaces {
         self.seen.forget(|age, _| age < GRACE);
     }
 
+    /// The store knows another namespace of this name now.
+    pub(super) fn changed(&self, name: &str) {
+        self.seen.drop(name);
+    }
+
     /// The store's namespace of this name; `None` where it has none.
     ///
     /// # Errors

@@ -64,10 +64,16 @@ codes! {
     StageNotFound = NOT_FOUND, "no version has this stage";
     /// The value has no such key.
     DataKeyNotFound = NOT_FOUND, "no such key in the value";
+    /// The secret has no policy of its own.
+    PolicyNotFound = NOT_FOUND, "the secret has no policy of its own";
     /// There is no such path.
     NoSuchPath = NOT_FOUND, "no such path";
     /// The path has another method.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "the path has another method";
+    /// A secret of this name exists.
+    SecretExists = CONFLICT, "the secret exists";
+    /// Somebody else keeps what would have to change.
+    ManagedElsewhere = CONFLICT, "it is kept somewhere else";
     /// The version's id is taken by another value.
     VersionConflict = CONFLICT, "the version id is taken by another value";
     /// The secret takes no values over the API.
@@ -84,6 +90,8 @@ codes! {
     StageMismatch = CONFLICT, "version and stage do not agree";
     /// The secret is in its recovery window.
     InRecoveryWindow = CONFLICT, "the secret was deleted and can be restored";
+    /// The secret is not in a recovery window.
+    NotInRecoveryWindow = CONFLICT, "the secret was not deleted";
     /// The encryption key is disabled.
     KeyDisabled = CONFLICT, "the encryption key is disabled";
     /// The encryption key waits for its deletion.
@@ -226,11 +234,11 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         Refusal::StageReserved(_) => Code::StageReserved,
         Refusal::TooManyStages => Code::TooManyStages,
         Refusal::KeyNotFound => Code::KeyNotFound,
+        Refusal::SecretExists => Code::SecretExists,
+        Refusal::NotInRecoveryWindow => Code::NotInRecoveryWindow,
         Refusal::StageUnchanged | Refusal::StagesContradict | Refusal::Value(_) => Code::InvalidRequest,
         // Refusals of changes that nothing here makes.
-        Refusal::SecretExists
-        | Refusal::NotInRecoveryWindow
-        | Refusal::BaseMoved
+        Refusal::BaseMoved
         | Refusal::WindowAndForce
         | Refusal::WindowOutOfBounds(_)
         | Refusal::MetadataTooLarge(_)

@@ -49,6 +49,14 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
         answers.insert(key, (Instant::now(), value));
     }
 
+    /// Forgets one.
+    pub(super) fn drop<Q: Eq + Hash + ?Sized>(&self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.answers().remove(key);
+    }
+
     /// Forgets those for which `keep` does not hold, given their age.
     pub(super) fn forget(&self, keep: impl Fn(Duration, &V) -> bool) {
         self.answers().retain(|_, (at, value)| keep(at.elapsed(), value));

@@ -73,6 +73,8 @@ pub struct Wanted {
     pub native: Option<WantedNative>,
     /// The labels that the secret must carry in the store: among them what happens when the object goes away.
     pub labels: BTreeMap<String, String>,
+    /// What people should know about it.
+    pub description: String,
     /// Nothing is to be changed.
     pub suspend: bool,
 }
@@ -188,6 +190,8 @@ pub struct StoredSecret {
     pub owner: Owner,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its description.
+    pub description: String,
     /// It comes under another encryption key than the wanted one.
     pub other_key: bool,
     /// Declared keys that the current version lacks.

@@ -38,8 +38,8 @@ pub enum Step {
     BindObject,
     /// Make the secret with its first version.
     CreateSecret(First),
-    /// Bring the secret's labels in line with the spec.
-    UpdateLabels,
+    /// Bring the secret's labels and its description in line with the object.
+    UpdateMetadata,
     /// Have new versions come under the wanted encryption key.
     UpdateKey,
     /// Add a version, unless one with the id of this cause exists.
@@ -349,8 +349,8 @@ fn importable(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
 
 /// The secret's labels and the keys of its current version.
 fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
-    if secret.labels != wanted.labels {
-        return Err(Step::UpdateLabels.into());
+    if secret.labels != wanted.labels || secret.description != wanted.description {
+        return Err(Step::UpdateMetadata.into());
     }
     if matches!(wanted.source, Source::Generate { .. }) && !secret.missing_keys.is_empty() {
         return Err(Step::EnsureVersion(Why::KeysMissing).into());

@@ -109,6 +109,14 @@ pub(super) fn compile(
     Ok((attachment, statements))
 }
 
+/// Whether a policy compiles.
+///
+/// # Errors
+/// [`CompileError`] where it does not, and then it would change nothing.
+pub fn check(namespace: &str, spec: &SecretPolicySpec) -> Result<(), CompileError> {
+    compile(namespace, &Source::Policy("policy".to_owned()), spec).map(drop)
+}
+
 fn patterns(texts: &[String]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::new(text)).collect()
 }

@@ -18,7 +18,7 @@ mod tests;
 
 pub use action::Action;
 pub use book::{PolicyBook, StatementRef};
-pub use compile::{CompileError, CompileReason};
+pub use compile::{CompileError, CompileReason, check};
 pub use decide::{Decision, Missing, PolicyKind, decide};
 pub use explain::{Explanation, explain};
 pub use readers::of_readers;

@@ -47,9 +47,15 @@ pub(super) async fn apply<S: SecretStore>(
                 .await?
         }
         Step::CreateSecret(first) => create(ctx, observed, *first, now).await?,
-        Step::UpdateLabels => {
+        Step::UpdateMetadata => {
+            let wanted = observed
+                .facts
+                .wanted
+                .as_ref()
+                .map_err(|_| Failure::Inconsistent("metadata without a spec"))?;
+            let (labels, description) = (wanted.labels.clone(), wanted.description.clone());
             ctx.store
-                .label(secret(observed)?.id, wanted_labels(observed))
+                .update(secret(observed)?.id, labels, description)
                 .await?
         }
         Step::UpdateKey => {
@@ -85,15 +91,6 @@ fn object(observed: &Observed) -> Bound {
         name: observed.identity.name.clone(),
         uid: observed.identity.uid.clone(),
     }
-}
-
-fn wanted_labels(observed: &Observed) -> std::collections::BTreeMap<String, String> {
-    observed
-        .facts
-        .wanted
-        .as_ref()
-        .map(|wanted| wanted.labels.clone())
-        .unwrap_or_default()
 }
 
 async fn create<S: SecretStore>(
@@ -143,6 +140,7 @@ async fn create<S: SecretStore>(
         namespace,
         name,
         labels: wanted.labels.clone(),
+        description: wanted.description.clone(),
         key: observed.key,
         object: object(observed),
         version,

@@ -1,4 +1,5 @@
-//! The labels that a secret carries in the store for its object: what must be known when the object is gone.
+//! The labels that a secret carries in the store: those of its object, by which people find it, and ours: what must be known when the object is
+//! gone.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,10 @@ use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec};
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
 const RETAIN: &str = "Retain";
+/// What our own labels begin with; nobody else's count.
+const OURS: &str = "strongroom.dev/";
+/// How many labels of an object are taken over, the first by name: some tools put dozens there.
+const MOST: usize = 48;
 /// Days of the recovery window when the spec names none.
 const DEFAULT_DAYS: u8 = 30;
 
@@ -66,8 +71,32 @@ pub(crate) enum Deletion {
     Window(u8),
 }
 
-/// The labels that this spec asks for.
-pub(super) fn wanted(spec: &ManagedSecretSpec) -> BTreeMap<String, String> {
+/// The labels that are people's.
+pub(crate) fn theirs(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels
+        .iter()
+        .filter(|(label, _)| !label.starts_with(OURS))
+        .take(MOST)
+        .map(|(label, value)| (label.clone(), value.clone()))
+        .collect()
+}
+
+/// The labels that the store keeps beside people's: with theirs in place of those that are there.
+pub(crate) fn replaced(
+    kept: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let ours = kept.iter().filter(|(label, _)| label.starts_with(OURS));
+    let mut all = theirs(labels);
+    all.extend(ours.map(|(label, value)| (label.clone(), value.clone())));
+    all
+}
+
+/// The labels that this spec, with the labels of its object, asks for.
+pub(crate) fn wanted(
+    spec: &ManagedSecretSpec,
+    labels: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let deletion = spec.deletion.as_ref();
     let retain = deletion.and_then(|deletion| deletion.policy) == Some(DeletionPolicy::Retain);
     let days = deletion
@@ -78,7 +107,9 @@ pub(super) fn wanted(spec: &ManagedSecretSpec) -> BTreeMap<String, String> {
     } else {
         days.unwrap_or_else(|| DEFAULT_DAYS.into()).to_string()
     };
-    BTreeMap::from([(DELETION.to_owned(), text)])
+    let mut all = theirs(labels);
+    all.insert(DELETION.to_owned(), text);
+    all
 }
 
 /// What a secret's labels say. Anything that cannot be read is the longest window: nothing is lost by waiting.
@@ -117,8 +148,30 @@ mod tests {
             (json!({"policy": "Delete"}), Deletion::Window(30)),
         ];
         for (json, expected) in table {
-            assert_eq!(deletion(&wanted(&spec(json.clone()))), expected, "{json}");
+            let labels = wanted(&spec(json.clone()), &BTreeMap::new());
+            assert_eq!(deletion(&labels), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn nobody_elses_label_counts_as_ours() {
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let given = BTreeMap::from([label(DELETION, RETAIN), label("team", "shop")]);
+        let kept = wanted(&spec(json!(null)), &given);
+        assert_eq!(
+            kept,
+            BTreeMap::from([label(DELETION, "30"), label("team", "shop")])
+        );
+        assert_eq!(theirs(&kept), BTreeMap::from([label("team", "shop")]));
+        let other = BTreeMap::from([label("tier", "gold")]);
+        assert_eq!(
+            replaced(&kept, &other),
+            BTreeMap::from([label(DELETION, "30"), label("tier", "gold")])
+        );
+        let many = (0..100)
+            .map(|number| label(&format!("l{number:02}"), "x"))
+            .collect();
+        assert_eq!(wanted(&spec(json!(null)), &many).len(), MOST + 1);
     }
 
     #[test]

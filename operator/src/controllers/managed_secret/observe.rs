@@ -214,7 +214,8 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
         native: spec.secret.as_ref().map(|native| WantedNative {
             name: native.name.clone(),
         }),
-        labels: super::labels::wanted(spec),
+        labels: super::labels::wanted(spec, object.labels()),
+        description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
     })
 }
@@ -513,6 +514,7 @@ async fn stored_secret<S: SecretStore>(
         id: view.id.to_string(),
         owner,
         labels: view.labels.clone(),
+        description: view.description.clone(),
         other_key: view.key != observed.key,
         missing_keys,
         unrenderable,

@@ -40,6 +40,8 @@ pub(crate) struct View {
     pub(crate) key: Option<KeyId>,
     /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// What people should know about it.
+    pub(crate) description: String,
     /// The ManagedSecret that it belongs to.
     pub(crate) object: Option<Bound>,
     /// The native Secret that is ours.
@@ -99,6 +101,8 @@ pub(crate) struct NewSecret {
     pub(crate) name: SecretName,
     /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// What people should know about it.
+    pub(crate) description: String,
     /// The customer's key that it comes under; absent: the namespace's own.
     pub(crate) key: Option<KeyId>,
     /// The object that it belongs to.
@@ -232,11 +236,12 @@ pub(crate) trait SecretStore: KeyStore {
     fn create(&self, new: NewSecret) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Adds a version as Current, unless its id exists.
     fn ensure(&self, new: NewVersion) -> impl Future<Output = Result<(), StoreFailure>> + Send;
-    /// Replaces the labels.
-    fn label(
+    /// Replaces the labels and the description.
+    fn update(
         &self,
         secret: SecretId,
         labels: BTreeMap<String, String>,
+        description: String,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Records the object that the secret belongs to.
     fn bind_object(

@@ -119,6 +119,7 @@ fn view(secret: SecretView) -> View {
             KeyRef::Default => None,
         },
         labels: secret.labels,
+        description: secret.description,
         object: secret.object.map(|object| Bound {
             name: object.name,
             uid: object.uid.to_string(),
@@ -233,7 +234,7 @@ impl SecretStore for Store {
             id: new.id,
             namespace: new.namespace,
             name: new.name,
-            description: String::new(),
+            description: new.description,
             labels: new.labels,
             key: new.key.map_or(KeyRef::Default, KeyRef::Customer),
             version: VersionId::new(&new.version)?,
@@ -260,16 +261,17 @@ impl SecretStore for Store {
         change(self, command).await.map(drop)
     }
 
-    async fn label(
+    async fn update(
         &self,
         secret: SecretId,
         labels: std::collections::BTreeMap<String, String>,
+        description: String,
     ) -> Result<(), StoreFailure> {
         change(
             self,
             UpdateSecret {
                 secret,
-                description: None,
+                description: Some(description),
                 labels: Some(labels),
                 key: None,
             },

@@ -42,7 +42,7 @@ struct Body {
 }
 
 /// Bytes that come in base64. They are never text of their own.
-struct Encoded(SecretBytes);
+pub(super) struct Encoded(SecretBytes);
 
 impl<'de> Deserialize<'de> for Encoded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -124,16 +124,21 @@ pub(super) fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Resul
     })
 }
 
+/// The value that was sent.
+pub(super) fn value(data: BTreeMap<String, Encoded>) -> Result<Value, Problem> {
+    let mut keys = BTreeMap::new();
+    for (name, Encoded(bytes)) in data {
+        keys.insert(name.parse::<DataKeyName>().map_err(invalid)?, bytes);
+    }
+    Value::of(keys).map_err(|error| match error {
+        ValueError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
+        _ => invalid(error),
+    })
+}
+
 impl Body {
     fn put(self, version: &str) -> Result<Put, Problem> {
-        let mut keys = BTreeMap::new();
-        for (name, Encoded(bytes)) in self.data {
-            keys.insert(name.parse::<DataKeyName>().map_err(invalid)?, bytes);
-        }
-        let value = Value::of(keys).map_err(|error| match error {
-            ValueError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
-            _ => invalid(error),
-        })?;
+        let value = value(self.data)?;
         let stages: Result<Vec<Stage>, _> = self.stages.iter().map(|stage| stage.parse()).collect();
         Ok(Put {
             version: version.parse().map_err(invalid)?,
@@ -326,7 +331,7 @@ fn not_external(name: &str) -> Problem {
     )
 }
 
-fn no_key(name: &str) -> Problem {
+pub(super) fn no_key(name: &str) -> Problem {
     Problem::new(
         Code::KeyNotFound,
         format!("the ManagedSecret names EncryptionKey `{name}`, which does not exist yet; apply it"),

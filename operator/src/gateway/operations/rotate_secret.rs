@@ -21,11 +21,10 @@ use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, 
 use super::get_secret_value::invalid;
 use super::put_secret_value::{parsed, received};
 use crate::gateway::access::{Asking, Wanted, authorise, recorded, refuse};
+use crate::gateway::objects::FIELD_MANAGER;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
-/// The name under which the annotation is recorded in `metadata.managedFields`.
-const FIELD_MANAGER: &str = "strongroom-api";
 /// Longest token, in bytes.
 const TOKEN_BYTES: usize = 64;
 

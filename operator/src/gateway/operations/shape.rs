@@ -8,6 +8,7 @@ use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
 use zeroize::Zeroizing;
 
+use crate::controllers::managed_secret::labels::theirs;
 use crate::gateway::problem::{Code, Problem};
 
 /// A secret without its value.
@@ -54,7 +55,7 @@ pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) 
         name: view.name.to_string(),
         encryption_key: key.map(|key| key.name.to_string()),
         description: view.description.clone(),
-        labels: view.labels.clone(),
+        labels: theirs(&view.labels),
         created: time(view.created),
         updated: time(view.updated),
         last_rotation: view.rotation.last.map(time),

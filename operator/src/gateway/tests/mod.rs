@@ -3,6 +3,7 @@
 mod callers;
 mod keys;
 mod metadata;
+mod objects;
 mod values;
 mod writes;
 
@@ -32,8 +33,8 @@ use crate::policies::Seen;
 struct Api {
     away: Arc<AtomicBool>,
     uids: Arc<Mutex<BTreeMap<String, String>>>,
-    /// ManagedSecrets by name.
-    objects: Arc<Mutex<BTreeMap<String, Json>>>,
+    /// Custom resources by kind, as in `managedsecrets`, and name.
+    objects: Arc<Mutex<BTreeMap<(String, String), Json>>>,
 }
 
 impl Api {
@@ -51,6 +52,7 @@ impl Api {
             return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let body = http_body_util::BodyExt::collect(request.into_body())
             .await
             .map_err(std::io::Error::other)?
@@ -69,22 +71,11 @@ impl Api {
                 201,
                 json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status}),
             )
-        } else if path.contains("/managedsecrets/") {
-            let name = path.rsplit('/').next().unwrap();
-            match self.objects.lock().unwrap().get_mut(name) {
-                Some(object) => {
-                    if method == Method::PATCH {
-                        let patch: Json = serde_json::from_slice(&body).unwrap();
-                        assert_eq!(patch["metadata"]["uid"], object["metadata"]["uid"]);
-                        object["metadata"]["annotations"] = patch["metadata"]["annotations"].clone();
-                    }
-                    (200, object.clone())
-                }
-                None => (
-                    404,
-                    json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
-                ),
-            }
+        } else if let Some((_, resource)) = path
+            .split_once("/namespaces/")
+            .and_then(|(_, rest)| rest.split_once('/'))
+        {
+            self.resource(&method, resource, &query, &body)
         } else {
             let name = path.rsplit('/').next().unwrap();
             match self.uids.lock().unwrap().get(name) {
@@ -102,6 +93,91 @@ impl Api {
             .status(status)
             .body(Body::from(answer.to_string()))
             .unwrap())
+    }
+}
+
+fn failure(code: u16, reason: &str) -> (u16, Json) {
+    let status =
+        json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": "no"});
+    (code, status)
+}
+
+/// A JSON merge patch (RFC 7396).
+fn merged(target: &mut Json, patch: &Json) {
+    let Some(patch) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (field, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(field);
+        } else {
+            merged(&mut target[field], value);
+        }
+    }
+}
+
+impl Api {
+    /// A custom resource, or a native Secret, made, read, changed or deleted.
+    fn resource(&self, method: &Method, resource: &str, query: &str, body: &[u8]) -> (u16, Json) {
+        let mut objects = self.objects.lock().unwrap();
+        let body: Json = serde_json::from_slice(body).unwrap_or_default();
+        let (kind, name) = resource.split_once('/').unwrap_or((resource, ""));
+        let place = |name: &str| (kind.to_owned(), name.to_owned());
+        let made = |mut object: Json| {
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            object["metadata"]["uid"] = json!(format!("uid-{name}"));
+            object["metadata"]["resourceVersion"] = json!("1");
+            object
+        };
+        match *method {
+            Method::POST => {
+                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                if objects.contains_key(&place(&name)) {
+                    return failure(409, "AlreadyExists");
+                }
+                objects.insert(place(&name), made(body.clone()));
+                (201, objects[&place(&name)].clone())
+            }
+            Method::GET if name.is_empty() => {
+                let items = objects.iter().filter(|((of, _), _)| of == kind);
+                let items: Vec<Json> = items.map(|(_, object)| object.clone()).collect();
+                (
+                    200,
+                    json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items}),
+                )
+            }
+            // Server-side apply makes what is not there.
+            Method::PATCH if !query.contains("force=true") && body.get("kind").is_some() => {
+                let object = objects.entry(place(name)).or_insert_with(|| made(body.clone()));
+                merged(object, &body);
+                (200, object.clone())
+            }
+            Method::PATCH => match objects.get_mut(&place(name)) {
+                Some(object) => {
+                    assert_eq!(body["metadata"]["uid"], object["metadata"]["uid"]);
+                    merged(object, &body);
+                    (200, object.clone())
+                }
+                None => failure(404, "NotFound"),
+            },
+            Method::DELETE => match objects.remove(&place(name)) {
+                Some(object) => {
+                    assert_eq!(body["preconditions"]["uid"], object["metadata"]["uid"]);
+                    (
+                        200,
+                        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}),
+                    )
+                }
+                None => failure(404, "NotFound"),
+            },
+            _ => objects
+                .get(&place(name))
+                .map_or_else(|| failure(404, "NotFound"), |object| (200, object.clone())),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ impl World {
         self.gateway.declared.saw("shop", name, name, Some(declaration));
     }
 
-    async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> Answer {
+    pub(super) async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1/namespaces/shop/secrets{path}"))
@@ -36,13 +36,13 @@ impl World {
         String::from_utf8(answer.body).unwrap()
     }
 
-    fn mutations(&self) -> Vec<Entry> {
+    pub(super) fn mutations(&self) -> Vec<Entry> {
         let all = self.gateway.store.mutations_after(0, usize::MAX).unwrap();
         all.into_iter().map(|(_, entry)| entry).collect()
     }
 }
 
-fn says(status: u16, code: &str) -> (u16, String) {
+pub(super) fn says(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
@@ -295,13 +295,14 @@ async fn stages_are_added_moved_and_removed() {
 
 impl World {
     /// A ManagedSecret with this source, to which the secret of its name belongs.
-    fn object(&self, name: &str, source: Json) {
+    pub(super) fn object(&self, name: &str, source: Json) {
         let object = json!({
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
             "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}")},
             "spec": {"source": source},
         });
-        self.api.objects.lock().unwrap().insert(name.to_owned(), object);
+        let place = ("managedsecrets".to_owned(), name.to_owned());
+        self.api.objects.lock().unwrap().insert(place, object);
         let shop = self
             .gateway
             .store
@@ -341,7 +342,8 @@ async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
     assert_eq!(answer.status, 202);
     let version = answer.json()["versionId"].as_str().unwrap().to_owned();
     assert_eq!(answer.json()["done"], false);
-    let asked = || world.api.objects.lock().unwrap()["db-main"]["metadata"]["annotations"].clone();
+    let place = ("managedsecrets".to_owned(), "db-main".to_owned());
+    let asked = || world.api.objects.lock().unwrap()[&place]["metadata"]["annotations"].clone();
     assert_eq!(asked(), json!({"strongroom.dev/rotate-now": "deploy-17"}));
     assert_eq!(
         world.last(),

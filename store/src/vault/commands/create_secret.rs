@@ -25,7 +25,7 @@ pub struct CreateSecret {
     pub name: SecretName,
     /// At most 2,048 bytes.
     pub description: String,
-    /// At most 20, of at most 128 bytes each.
+    /// At most 64, with names of at most 320 bytes and values of at most 128.
     pub labels: BTreeMap<String, String>,
     /// The key that its versions come under.
     pub key: KeyRef,

@@ -349,13 +349,13 @@ fn check_metadata(
     if description.len() > 2_048 {
         return Err(Refusal::MetadataTooLarge("a description has at most 2,048 bytes"));
     }
-    if labels.len() > 20
+    if labels.len() > 64
         || labels
             .iter()
-            .any(|(key, value)| key.is_empty() || key.len() > 128 || value.len() > 128)
+            .any(|(key, value)| key.is_empty() || key.len() > 320 || value.len() > 128)
     {
         return Err(Refusal::MetadataTooLarge(
-            "a secret has at most 20 labels of at most 128 bytes each",
+            "a secret has at most 64 labels, with names of at most 320 bytes and values of at most 128",
         ));
     }
     Ok(())

@@ -18,7 +18,7 @@ pub struct UpdateSecret {
     pub secret: SecretId,
     /// At most 2,048 bytes.
     pub description: Option<String>,
-    /// At most 20, of at most 128 bytes each.
+    /// At most 64, with names of at most 320 bytes and values of at most 128.
     pub labels: Option<BTreeMap<String, String>>,
     /// The key that versions come under.
     pub key: Option<KeyRef>,

@@ -43,6 +43,7 @@ fn new() -> Facts {
                 name: "db".to_owned(),
             }),
             labels: BTreeMap::new(),
+            description: String::new(),
             suspend: false,
         }),
         namespace: Namespace {
@@ -63,6 +64,7 @@ fn secret() -> StoredSecret {
         id: "abc".to_owned(),
         owner: Owner::ThisObject,
         labels: BTreeMap::new(),
+        description: String::new(),
         other_key: false,
         missing_keys: vec![],
         unrenderable: None,

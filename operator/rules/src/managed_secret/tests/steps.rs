@@ -34,7 +34,7 @@ fn each_state_has_its_one_next_step() {
             with(settled(), |f| {
                 drop(wanted(f).labels.insert("a".to_owned(), "b".to_owned()))
             }),
-            Step::UpdateLabels,
+            Step::UpdateMetadata,
         ),
         (
             "a declared key is missing",

@@ -25,8 +25,10 @@ fn carry_out(facts: &mut Facts, step: &Step) {
         Step::BindObject => live(facts).owner = Owner::ThisObject,
         Step::CreateSecret(first) => {
             let labels = wanted(facts).labels.clone();
+            let description = wanted(facts).description.clone();
             facts.stored = Stored::Live(StoredSecret {
                 labels,
+                description,
                 materialized: None,
                 ..secret()
             });
@@ -39,7 +41,10 @@ fn carry_out(facts: &mut Facts, step: &Step) {
             }
         }
         Step::UpdateKey => live(facts).other_key = false,
-        Step::UpdateLabels => live(facts).labels = wanted(facts).labels.clone(),
+        Step::UpdateMetadata => {
+            live(facts).labels = wanted(facts).labels.clone();
+            live(facts).description = wanted(facts).description.clone();
+        }
         Step::EnsureVersion(why) => {
             live(facts).missing_keys.clear();
             if let Native::Present(native) = &mut facts.native {
@@ -146,6 +151,7 @@ prop_compose! {
     ) -> Stored {
         let secret = StoredSecret {
             owner: match owner { 4 => Owner::Nobody, 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
+            description: if labelled { "for the shop".to_owned() } else { String::new() },
             labels: if labelled { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() },
             missing_keys: if missing { vec!["new".to_owned()] } else { vec![] },
             unrenderable: (broken == 0).then(|| InvalidSpec { reason: Reason::SourceInvalid, field: "spec".to_owned(), problem: "broken".to_owned() }),

@@ -1,0 +1,297 @@
+//! The custom resources behind secrets: a change over the API is a change of the object first, so that the two stay one truth.
+//!
+//! Must not overwrite what somebody else keeps: a field that another field manager owns is theirs, and so is an object that they made
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use strongroom_crds::v1alpha1::ManagedSecret;
+
+use super::problem::{Code, Problem};
+
+/// The name under which our writes are recorded in `metadata.managedFields`.
+pub(super) const FIELD_MANAGER: &str = "strongroom-api";
+/// Longest DNS label (RFC 1123 section 2.1, RFC 1035 section 2.3.4).
+const LABEL_BYTES: usize = 63;
+/// What a name that is made up ends with: a dash, and so many characters of a digest.
+const DIGEST: usize = 8;
+
+/// The name of the object of a secret: the secret's own, where that is a DNS label; otherwise what is left of it, and a digest that tells such
+/// names apart.
+pub(super) fn object_name(secret: &str) -> String {
+    let is_label = secret.len() <= LABEL_BYTES
+        && secret.bytes().all(|byte| is_plain(byte) || byte == b'-')
+        && !secret.starts_with('-')
+        && !secret.ends_with('-')
+        && !secret.is_empty();
+    if is_label {
+        return secret.to_owned();
+    }
+    let mut slug = String::new();
+    for byte in secret.to_ascii_lowercase().bytes() {
+        match is_plain(byte) {
+            true => slug.push(char::from(byte)),
+            false if slug.ends_with('-') || slug.is_empty() => {}
+            false => slug.push('-'),
+        }
+    }
+    slug.truncate(LABEL_BYTES - DIGEST - 1);
+    let slug = slug.trim_end_matches('-');
+    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(secret.as_bytes()));
+    let digest = digest.get(..DIGEST).unwrap_or_default();
+    if slug.is_empty() {
+        format!("s-{digest}")
+    } else {
+        format!("{slug}-{digest}")
+    }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+/// Who else owns the field at this path, as in `["spec", "description"]`.
+pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str]) -> Option<&'a str> {
+    let owns = |entry: &&ManagedFieldsEntry| {
+        let mut at = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        for name in path {
+            at = at.and_then(|fields| fields.get(format!("f:{name}")));
+        }
+        at.is_some()
+    };
+    fields
+        .iter()
+        .filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+        // Status and such are the controller's.
+        .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
+        .find(owns)
+        .map(|entry| entry.manager.as_deref().unwrap_or("somebody"))
+}
+
+/// Refuses where the field belongs to somebody else.
+pub(super) fn ours<K: Resource<DynamicType = ()>>(object: &K, path: &[&str]) -> Result<(), Problem> {
+    let fields = object.meta().managed_fields.as_deref().unwrap_or_default();
+    owner_elsewhere(fields, path).map_or(Ok(()), |manager| {
+        Err(elsewhere(
+            K::kind(&()).as_ref(),
+            &object.name_any(),
+            &format!(
+                "its field `{}` is kept by field manager `{manager}`",
+                path.join(".")
+            ),
+        ))
+    })
+}
+
+/// The object is kept by somebody else.
+pub(super) fn elsewhere(kind: &str, name: &str, why: &str) -> Problem {
+    Problem::new(
+        Code::ManagedElsewhere,
+        format!("{kind} `{name}`: {why}; make the change where that is kept, as in the Git repository"),
+    )
+}
+
+/// The objects of one kind in one namespace.
+#[derive(Debug)]
+pub(super) struct Objects<K> {
+    api: Api<K>,
+}
+
+impl<K> Objects<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    pub(super) fn of(client: &Client, namespace: &str) -> Self {
+        Self {
+            api: Api::namespaced(client.clone(), namespace),
+        }
+    }
+
+    pub(super) async fn find(&self, name: &str) -> Result<Option<K>, Problem> {
+        self.api.get_opt(name).await.map_err(away)
+    }
+
+    pub(super) async fn all(&self) -> Result<Vec<K>, Problem> {
+        let list = self.api.list(&<_>::default()).await.map_err(away)?;
+        Ok(list.items)
+    }
+
+    /// Makes the object; none where its name is taken.
+    pub(super) async fn create(&self, object: &K) -> Result<Option<K>, Problem> {
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api.create(&params, object).await {
+            Ok(made) => Ok(Some(made)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+            Err(error) => Err(away(error)),
+        }
+    }
+
+    /// Changes the object, if it is still as it was read.
+    pub(super) async fn merge(&self, read: &K, mut patch: Json) -> Result<K, Problem> {
+        if let Some(patch) = patch.as_object_mut() {
+            let metadata = patch
+                .entry("metadata")
+                .or_insert_with(|| Json::Object(<_>::default()));
+            if let Some(metadata) = metadata.as_object_mut() {
+                metadata.insert("uid".to_owned(), Json::from(read.uid()));
+                metadata.insert("resourceVersion".to_owned(), Json::from(read.resource_version()));
+            }
+        }
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        self.api
+            .patch(&read.name_any(), &params, &Patch::Merge(&patch))
+            .await
+            .map_err(away)
+    }
+
+    /// Writes our fields of the object by server-side apply; those of others are not taken from them.
+    pub(super) async fn apply(&self, object: &K) -> Result<K, Problem> {
+        let name = object.name_any();
+        let params = PatchParams::apply(FIELD_MANAGER);
+        match self.api.patch(&name, &params, &Patch::Apply(object)).await {
+            Ok(applied) => Ok(applied),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Err(elsewhere(
+                K::kind(&()).as_ref(),
+                &name,
+                "it is kept by another field manager",
+            )),
+            Err(error) => Err(away(error)),
+        }
+    }
+
+    /// Deletes just this object. One that is gone already is no error.
+    pub(super) async fn delete(&self, object: &K) -> Result<(), Problem> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match self.api.delete(&object.name_any(), &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(away(error)),
+        }
+    }
+}
+
+impl Objects<ManagedSecret> {
+    /// The object that declares a secret, if it is there and still the same.
+    pub(super) async fn declaring(
+        &self,
+        secret: &strongroom_store::vault::SecretView,
+    ) -> Result<Option<ManagedSecret>, Problem> {
+        let Some(bound) = &secret.object else {
+            return Ok(None);
+        };
+        let found = self.find(&bound.name).await?;
+        Ok(found.filter(|found| found.uid().as_deref() == Some(bound.uid.as_str())))
+    }
+}
+
+/// What the API server says to a change that it does not take.
+pub(super) fn away(error: kube::Error) -> Problem {
+    match error {
+        kube::Error::Api(status) if status.is_invalid() || status.code == 400 => Problem::new(
+            Code::InvalidRequest,
+            "the API server does not take the object; see the limits of its fields with `kubectl explain`",
+        ),
+        kube::Error::Api(status) if status.is_conflict() => Problem::new(
+            Code::ClusterUnavailable,
+            "somebody else changed the object at the same time; try again",
+        )
+        .retry_after(1),
+        kube::Error::Api(status) if status.is_not_found() => Problem::new(
+            Code::ClusterUnavailable,
+            "the namespace is on its way out, or the object went at the same time; look again",
+        )
+        .retry_after(1),
+        kube::Error::Api(status) if status.is_forbidden() => {
+            tracing::warn!(reason = status.reason, "the API server refuses a change of ours");
+            Problem::new(
+                Code::ClusterUnavailable,
+                "the API server does not let strongroom make the change; its log says why, and the namespace may be on its way out",
+            )
+            .retry_after(2)
+        }
+        error => {
+            tracing::warn!(%error, "the API server did not take a change");
+            Problem::new(
+                Code::ClusterUnavailable,
+                "the API server did not take the request; try again",
+            )
+            .retry_after(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_no_label_gets_one_of_its_own() {
+        for label in ["db", "db-main", "0", &"a".repeat(63)] {
+            assert_eq!(object_name(label), label);
+        }
+        let mut made = std::collections::BTreeSet::new();
+        let long = "a".repeat(64);
+        let odd = [
+            "acs/db", "acs.db", "DB", "db-", "-db", "a@b", "a//b", "a/b", "@", "+", &long, "aa_",
+        ];
+        for odd in odd {
+            let name = object_name(odd);
+            assert!(name.len() <= LABEL_BYTES, "{name}");
+            assert_eq!(object_name(&name), name, "it is a label: {name}");
+            assert!(made.insert(name), "{odd}");
+        }
+        assert!(object_name("acs/db").starts_with("acs-db-"));
+    }
+
+    #[test]
+    fn the_fields_of_others_are_told() {
+        let entry = |manager: &str, subresource: Option<&str>, fields: Json| {
+            serde_json::from_value::<ManagedFieldsEntry>(
+                json!({"manager": manager, "subresource": subresource, "fieldsV1": fields}),
+            )
+            .unwrap()
+        };
+        let fields = [
+            entry(FIELD_MANAGER, None, json!({"f:spec": {"f:description": {}}})),
+            entry(
+                "argocd",
+                None,
+                json!({"f:spec": {"f:source": {"f:external": {}}}}),
+            ),
+            entry(
+                "strongroom",
+                Some("status"),
+                json!({"f:status": {"f:secretId": {}}}),
+            ),
+        ];
+        let owner = |path: &[&str]| owner_elsewhere(&fields, path);
+        assert_eq!(owner(&["spec", "source"]), Some("argocd"));
+        assert_eq!(owner(&["spec"]), Some("argocd"));
+        assert_eq!(owner(&["spec", "description"]), None);
+        assert_eq!(owner(&["status", "secretId"]), None);
+    }
+}

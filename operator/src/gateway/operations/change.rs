@@ -1,0 +1,183 @@
+//! A change that goes through the custom resources: decided first, then made there and in the store, and put on record whatever comes of it.
+
+use std::sync::Arc;
+
+use strongroom_rules::policy::{Action, Facts, StatementRef};
+use strongroom_store::id::RequestId;
+use strongroom_store::vault::{Command, KeyView, Meta, Note, SecretView, StoreError};
+
+use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, Place, blocking};
+
+/// A change that policies allow.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) asking: Asking,
+    pub(super) place: Place,
+    pub(super) name: String,
+    /// The secret, where there is one.
+    pub(super) secret: Option<SecretView>,
+    action: Action,
+    new_under: Option<KeyView>,
+    statements: Vec<StatementRef>,
+}
+
+/// A change that did not come about.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It is not on record yet.
+    Now(Problem),
+    /// The store has it on record.
+    Recorded(Problem),
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self::Now(problem)
+    }
+}
+
+impl Change {
+    /// The change of a secret that is there.
+    pub(super) async fn of_secret(
+        gateway: Arc<Gateway>,
+        asking: Asking,
+        place: Place,
+        name: String,
+        action: Action,
+    ) -> Result<(Self, SecretView), Problem> {
+        blocking(move || {
+            let secret = gateway.find(&place, &name)?;
+            let change = Self::decided(gateway, asking, place, name, (action, secret, None), false)?;
+            match change.secret.clone() {
+                Some(secret) => Ok((change, secret)),
+                None => Err(Problem::no_secret(&change.place.name, &change.name)),
+            }
+        })
+        .await
+    }
+
+    /// The making of one, under this key, whether or not there is one already.
+    pub(super) async fn of_new(
+        gateway: Arc<Gateway>,
+        asking: Asking,
+        place: Place,
+        name: String,
+        key: Option<KeyView>,
+    ) -> Result<Self, Problem> {
+        blocking(move || {
+            let secret = gateway.find(&place, &name)?;
+            let what = (Action::CreateSecret, secret, key);
+            Self::decided(gateway, asking, place, name, what, true)
+        })
+        .await
+    }
+
+    fn decided(
+        gateway: Arc<Gateway>,
+        asking: Asking,
+        place: Place,
+        name: String,
+        (action, secret, new_under): (Action, Option<SecretView>, Option<KeyView>),
+        exists: bool,
+    ) -> Result<Self, Problem> {
+        let mut change = Self {
+            gateway,
+            asking,
+            place,
+            name,
+            secret,
+            action,
+            new_under,
+            statements: Vec::new(),
+        };
+        let facts = change.asking.facts();
+        let exists = exists || change.secret.is_some();
+        let decision = permit(&change.gateway, &change.asking, &change.wanted(&facts), exists)?;
+        change.statements = decision.statements;
+        Ok(change)
+    }
+
+    fn wanted<'a>(&'a self, facts: &'a Facts) -> Wanted<'a> {
+        Wanted {
+            action: self.action,
+            namespace: &self.place.name,
+            name: &self.name,
+            secret: self.secret.as_ref(),
+            new_under: match self.secret {
+                Some(_) => None,
+                None => self.new_under.as_ref(),
+            },
+            facts,
+        }
+    }
+
+    /// Changes the store, in the caller's name: once for a request, by whose id the store knows a repetition.
+    pub(super) async fn run<C: Command + Send + 'static>(&self, command: C) -> Result<C::Reply, Failed>
+    where
+        C::Reply: Send,
+    {
+        self.run_as(command, self.asking.request).await
+    }
+
+    /// A change of the store beside the one that was asked for, under an id of its own.
+    pub(super) async fn run_beside<C: Command + Send + 'static>(&self, command: C) -> Result<C::Reply, Failed>
+    where
+        C::Reply: Send,
+    {
+        let request = RequestId::generate().map_err(|_| Problem::from(StoreError::NotCommitted))?;
+        self.run_as(command, request).await
+    }
+
+    async fn run_as<C: Command + Send + 'static>(
+        &self,
+        command: C,
+        request: RequestId,
+    ) -> Result<C::Reply, Failed>
+    where
+        C::Reply: Send,
+    {
+        let store = self.gateway.store.clone();
+        let meta = Meta {
+            request,
+            ..self.asking.meta(&self.statements)
+        };
+        blocking(move || Ok(store.run(command, meta).map_err(Problem::from)))
+            .await?
+            .map_err(Failed::Recorded)
+    }
+
+    /// Puts a change on record of which the store sees nothing.
+    pub(super) async fn note(&self, detail: &str) -> Result<(), Failed> {
+        let note = Note {
+            namespace: self.place.name.parse().ok(),
+            secret: self.name.parse().ok(),
+            secret_id: self.secret.as_ref().map(|secret| secret.id),
+            detail: detail.to_owned(),
+            ..Note::new(recorded(self.action))
+        };
+        let meta = self.asking.meta(&self.statements);
+        self.gateway.note(note, meta).await.map_err(Failed::Recorded)
+    }
+
+    /// What came of it; what went wrong is put on record.
+    pub(super) async fn settle<T>(self, outcome: Result<T, Failed>) -> Result<T, Problem> {
+        match outcome {
+            Ok(done) => Ok(done),
+            Err(Failed::Recorded(problem)) => Err(problem),
+            Err(Failed::Now(problem)) => Err(blocking(move || {
+                let facts = self.asking.facts();
+                refuse(
+                    &self.gateway,
+                    &self.asking,
+                    &self.wanted(&facts),
+                    &self.statements,
+                    problem,
+                )
+            })
+            .await?),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! CreateSecret: `POST /v1/namespaces/{namespace}/secrets`: a ManagedSecret whose values arrive over the API, then the secret with its first version.
+//!
+//! The object comes first: a crash in between leaves one that waits for its value, and the same request goes on from there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ObjectMeta;
+use kube::{Api, ResourceExt};
+use serde::Deserialize;
+use strongroom_crds::v1alpha1::{ExternalSource, ManagedSecret, ManagedSecretSpec, Source};
+use strongroom_rules::policy::Action;
+use strongroom_store::id::{NamespaceId, SecretId};
+use strongroom_store::name::{ExternalId, SecretName, VersionId};
+use strongroom_store::value::Value;
+use strongroom_store::vault::{
+    BindNamespace, CreateSecret, KeyRef, KeyView, ObjectBinding, Refusal, SecretState, StoreError,
+};
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::put_secret_value::{Encoded, no_key, parsed, received, value};
+use super::shape::{self, SecretAnswer};
+use super::update_secret::metadata_fits;
+use crate::controllers::managed_secret::labels;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, away, elsewhere, object_name};
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, Place, blocking};
+
+/// What is sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    name: String,
+    version_id: String,
+    data: BTreeMap<String, Encoded>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    encryption_key: Option<String>,
+}
+
+/// A secret to make.
+struct New {
+    name: SecretName,
+    version: VersionId,
+    value: Value,
+    description: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
+/// What a ManagedSecret says that is made here.
+#[derive(Debug)]
+pub(super) struct Declared<'a> {
+    pub(super) secret: &'a str,
+    pub(super) description: Option<&'a str>,
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) key: Option<&'a str>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<String>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<(StatusCode, Json<SecretAnswer>), Problem> {
+    let Path(namespace) = path.map_err(invalid)?;
+    let place = gateway
+        .admit_write(&asking, Action::CreateSecret, namespace)
+        .await?;
+    let body = received(body).await?;
+    let fields = [
+        "name",
+        "versionId",
+        "data",
+        "description",
+        "labels",
+        "encryptionKey",
+    ];
+    let body: Body = parsed(&body, &fields)?;
+    metadata_fits(body.description.as_deref(), body.labels.iter())?;
+    let new = New {
+        name: body.name.parse().map_err(invalid)?,
+        version: body.version_id.parse().map_err(invalid)?,
+        value: value(body.data)?,
+        description: body.description,
+        labels: body.labels,
+    };
+    if new.name.as_str().contains('!') {
+        return Err(invalid(
+            "a name with `!` belongs to a product; choose a name without it",
+        ));
+    }
+    let wanted_key = body.encryption_key;
+    let key = key(&gateway, &place, wanted_key.clone()).await?;
+    let name = new.name.to_string();
+    let change = Change::of_new(gateway, asking, place, name, key.clone()).await?;
+    let outcome = create(&change, new, wanted_key.as_deref(), key).await;
+    change.settle(outcome).await
+}
+
+/// The key of this name, if there is one.
+async fn key(
+    gateway: &Arc<Gateway>,
+    place: &Place,
+    name: Option<String>,
+) -> Result<Option<KeyView>, Problem> {
+    let (Some(namespace), Some(name)) = (place.id, name) else {
+        return Ok(None);
+    };
+    let name = name.parse().map_err(invalid)?;
+    let gateway = Arc::clone(gateway);
+    blocking(move || Ok(gateway.store.find_key(namespace, &name)?)).await
+}
+
+async fn create(
+    change: &Change,
+    new: New,
+    wanted_key: Option<&str>,
+    key: Option<KeyView>,
+) -> Result<(StatusCode, Json<SecretAnswer>), Failed> {
+    if let Some(secret) = &change.secret {
+        let refusal = match secret.state {
+            SecretState::Live => Refusal::SecretExists,
+            SecretState::PendingDeletion { until, .. } => Refusal::InRecoveryWindow { until },
+        };
+        return Err(Problem::from(StoreError::Refused(refusal)).into());
+    }
+    if let (Some(name), None) = (wanted_key, &key) {
+        return Err(no_key(name).into());
+    }
+    let namespace = namespace(change).await?;
+    let object = object(change, &new, wanted_key).await?;
+    let command = CreateSecret {
+        id: SecretId::generate()
+            .map_err(|_| StoreError::NotCommitted)
+            .map_err(Problem::from)?,
+        namespace,
+        name: new.name,
+        description: object.spec.description.clone().unwrap_or_default(),
+        labels: labels::wanted(&object.spec, object.labels()),
+        key: key
+            .as_ref()
+            .map_or(KeyRef::Default, |key| KeyRef::Customer(key.id)),
+        version: new.version,
+        value: new.value,
+        object: binding(&object),
+    };
+    let written = change.run(command).await?;
+    change
+        .gateway
+        .declared
+        .changed(&change.place.name, &object.name_any());
+    let answer = shape::secret(&change.place.name, &written.secret, key.as_ref());
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// The namespace in the store, made known where it is not.
+async fn namespace(change: &Change) -> Result<NamespaceId, Failed> {
+    if let Some(id) = change.place.id {
+        return Ok(id);
+    }
+    let name = &change.place.name;
+    let no_namespace = || Problem::new(Code::SecretNotFound, format!("there is no namespace `{name}`"));
+    let api: Api<Namespace> = Api::all(change.gateway.client.clone());
+    let found = api.get_metadata_opt(name).await.map_err(away)?;
+    let uid = found
+        .and_then(|found| found.metadata.uid)
+        .ok_or_else(no_namespace)?;
+    let command = BindNamespace {
+        name: name.parse().map_err(|_| no_namespace())?,
+        uid: ExternalId::new(&uid).map_err(|_| no_namespace())?,
+    };
+    let id = change.run_beside(command).await?;
+    change.gateway.namespaces.changed(name);
+    Ok(id)
+}
+
+/// The object that declares the secret: made now, or left by a try that did not get further.
+async fn object(change: &Change, new: &New, key: Option<&str>) -> Result<ManagedSecret, Failed> {
+    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
+    let name = object_name(new.name.as_str());
+    let declared = Declared {
+        secret: new.name.as_str(),
+        description: new.description.as_deref(),
+        labels: &new.labels,
+        key,
+    };
+    let wanted = declaration(&name, &declared);
+    if let Some(made) = objects.create(&wanted).await? {
+        return Ok(made);
+    }
+    let found = objects.find(&name).await?;
+    // What the request leaves open is the object's to say.
+    let fits = |found: &ManagedSecret| {
+        found.spec.store_name.as_deref().unwrap_or(&name) == new.name.as_str()
+            && matches!(found.spec.source, Source::External(_))
+            && found.spec.encryption_key.as_deref() == key
+            && (new.description.is_none() || found.spec.description == new.description)
+            && new
+                .labels
+                .iter()
+                .all(|(label, value)| found.labels().get(label) == Some(value))
+    };
+    found.filter(fits).ok_or_else(|| {
+        Failed::Now(elsewhere(
+            "ManagedSecret",
+            &name,
+            "it is there and says otherwise",
+        ))
+    })
+}
+
+/// A ManagedSecret whose values arrive over the API.
+pub(super) fn declaration(name: &str, declared: &Declared<'_>) -> ManagedSecret {
+    let spec = ManagedSecretSpec {
+        store_name: Some(declared.secret.to_owned()).filter(|secret| secret != name),
+        description: declared.description.map(str::to_owned),
+        source: Source::External(ExternalSource::default()),
+        readers: None,
+        encryption_key: declared.key.map(str::to_owned),
+        secret: None,
+        deletion: None,
+        suspend: None,
+    };
+    let mut object = ManagedSecret::new(name, spec);
+    object.metadata = ObjectMeta {
+        labels: Some(declared.labels.clone()).filter(|labels| !labels.is_empty()),
+        ..object.metadata
+    };
+    object
+}
+
+/// The object as the store knows it.
+pub(super) fn binding(object: &ManagedSecret) -> Option<ObjectBinding> {
+    Some(ObjectBinding {
+        uid: ExternalId::new(&object.uid()?).ok()?,
+        name: object.name_any(),
+    })
+}

@@ -1,0 +1,119 @@
+//! DeleteSecret: `DELETE /v1/namespaces/{namespace}/secrets/{name}`: the ManagedSecret goes, then the native Secret, then the recovery window opens, of
+//! `recoveryWindowDays` or as the object said; with `force=true` the secret is destroyed at once.
+//!
+//! A crash in between leaves a secret without an object, which the controller deletes as it does all of those.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use serde::{Deserialize, Serialize};
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::{
+    BindMaterialized, DeleteSecret, Deletion, Refusal, SecretState, SecretView, StoreError,
+};
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::shape::time;
+use crate::controllers::managed_secret::apply::delete_native;
+use crate::controllers::managed_secret::labels;
+use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, away, ours};
+use crate::gateway::problem::Problem;
+
+/// How.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::gateway) struct How {
+    /// 7 to 30.
+    #[serde(default)]
+    recovery_window_days: Option<u32>,
+    #[serde(default)]
+    force: bool,
+}
+
+/// What comes of it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::gateway) struct Deleted {
+    /// When the secret is destroyed; absent: it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<Timestamp>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Json<Deleted>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let Query(how) = how.map_err(invalid)?;
+    if how.force && how.recovery_window_days.is_some() {
+        return Err(invalid("`force` leaves no recovery window; give one of the two"));
+    }
+    if how
+        .recovery_window_days
+        .is_some_and(|days| !(7..=30).contains(&days))
+    {
+        return Err(invalid("`recoveryWindowDays` is 7 to 30"));
+    }
+    let place = gateway
+        .admit_write(&asking, Action::DeleteSecret, namespace)
+        .await?;
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::DeleteSecret).await?;
+    let outcome = delete(&change, &secret, how).await;
+    change.settle(outcome).await
+}
+
+async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<Deleted>, Failed> {
+    if let (SecretState::PendingDeletion { until, .. }, false) = (secret.state, how.force) {
+        let refusal = StoreError::Refused(Refusal::InRecoveryWindow { until });
+        return Err(Problem::from(refusal).into());
+    }
+    let client = &change.gateway.client;
+    let objects = Objects::<ManagedSecret>::of(client, &change.place.name);
+    if let Some(object) = objects.declaring(secret).await? {
+        // Whoever keeps the source would make the object again.
+        ours(&object, &["spec", "source"])?;
+        objects.delete(&object).await?;
+    }
+    if let Some(native) = &secret.materialized {
+        let api: Api<Secret> = Api::namespaced(client.clone(), &change.place.name);
+        delete_native(&api, &native.name, native.uid.as_str())
+            .await
+            .map_err(away)?;
+        let command = BindMaterialized {
+            secret: secret.id,
+            materialized: None,
+        };
+        // Its own record names the caller as well.
+        change.run_beside(command).await?;
+    }
+    let window_days = match (
+        how.force,
+        how.recovery_window_days,
+        labels::deletion(&secret.labels),
+    ) {
+        (true, ..) => None,
+        (false, Some(days), _) => Some(days),
+        (false, None, labels::Deletion::Window(days)) => Some(days.into()),
+        // It stays when its object goes; here somebody deletes the secret itself.
+        (false, None, labels::Deletion::Retain) => None,
+    };
+    let command = DeleteSecret {
+        secret: secret.id,
+        deletion: Deletion {
+            window_days,
+            force: how.force,
+        },
+    };
+    let deletion = change.run(command).await?.map(time);
+    Ok(Json(Deleted { deletion }))
+}

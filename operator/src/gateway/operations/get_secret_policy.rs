@@ -1,0 +1,53 @@
+//! GetSecretPolicy: `GET /v1/namespaces/{namespace}/secrets/{name}/policy`: the policy that SetSecretPolicy sets.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use strongroom_crds::v1alpha1::SecretPolicy;
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::SecretView;
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::set_secret_policy::{OwnPolicy, policy_name};
+use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::Objects;
+use crate::gateway::problem::{Code, Problem};
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<OwnPolicy>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let action = Action::GetSecretPolicy;
+    let place = gateway.admit(&asking, action, namespace).await?;
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, action).await?;
+    let outcome = policy(&change, &secret).await;
+    change.settle(outcome).await
+}
+
+async fn policy(change: &Change, secret: &SecretView) -> Result<Json<OwnPolicy>, Failed> {
+    let name = policy_name(secret);
+    let objects = Objects::<SecretPolicy>::of(&change.gateway.client, &change.place.name);
+    let of_secret = |policy: &SecretPolicy| {
+        policy
+            .spec
+            .secrets
+            .as_deref()
+            .is_some_and(|secrets| matches!(secrets, [only] if only == secret.name.as_str()))
+    };
+    let found = objects.find(&name).await?.filter(of_secret).ok_or_else(|| {
+        Problem::new(
+            Code::PolicyNotFound,
+            "the secret has no policy of its own; SetSecretPolicy makes one, and others may count for it by pattern",
+        )
+    })?;
+    change.note(&format!("SecretPolicy `{name}`")).await?;
+    Ok(Json(OwnPolicy {
+        statements: found.spec.statements,
+    }))
+}

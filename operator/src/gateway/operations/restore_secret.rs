@@ -1,0 +1,79 @@
+//! RestoreSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/restore`: inside its recovery window a secret comes back exactly as it was, and with it a
+//! ManagedSecret, where none declares it: one whose values arrive over the API.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView, StoreError};
+
+use super::change::{Change, Failed};
+use super::create_secret::{Declared, declaration};
+use super::get_secret_value::invalid;
+use super::shape::{self, SecretAnswer};
+use crate::controllers::managed_secret::labels;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, elsewhere, object_name};
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<SecretAnswer>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let place = gateway
+        .admit_write(&asking, Action::RestoreSecret, namespace)
+        .await?;
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::RestoreSecret).await?;
+    let outcome = restore(&change, &secret).await;
+    change.settle(outcome).await
+}
+
+async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnswer>, Failed> {
+    if secret.state == SecretState::Live {
+        return Err(Problem::from(StoreError::Refused(Refusal::NotInRecoveryWindow)).into());
+    }
+    let gateway = Arc::clone(&change.gateway);
+    let (of, under) = (secret.clone(), Arc::clone(&gateway));
+    let key = blocking(move || under.key(&of)).await?;
+    let objects = Objects::<ManagedSecret>::of(&gateway.client, &change.place.name);
+    let name = match &secret.object {
+        Some(object) => object.name.clone(),
+        None => object_name(secret.name.as_str()),
+    };
+    let object = match objects.find(&name).await? {
+        Some(found) => found,
+        None => {
+            let labels = labels::theirs(&secret.labels);
+            let made = declaration(
+                &name,
+                &Declared {
+                    secret: secret.name.as_str(),
+                    description: Some(secret.description.as_str()).filter(|text| !text.is_empty()),
+                    labels: &labels,
+                    key: key.as_ref().map(|key| key.name.as_str()),
+                },
+            );
+            let taken = || elsewhere("ManagedSecret", &name, "it was made at the same time");
+            objects.create(&made).await?.ok_or_else(taken)?
+        }
+    };
+    let declares = object.spec.store_name.as_deref().unwrap_or(&name);
+    if declares != secret.name.as_str() {
+        return Err(elsewhere("ManagedSecret", &name, "it declares another secret").into());
+    }
+    change.run(RestoreSecret { secret: secret.id }).await?;
+    let bind = BindObject {
+        secret: secret.id,
+        object: super::create_secret::binding(&object),
+    };
+    let view = change.run_beside(bind).await?;
+    gateway.declared.changed(&change.place.name, &name);
+    let answer = shape::secret(&change.place.name, &view, key.as_ref());
+    Ok(Json(answer))
+}

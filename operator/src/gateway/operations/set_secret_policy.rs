@@ -1,0 +1,75 @@
+//! SetSecretPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/policy`: a SecretPolicy attached to this secret alone, named as its ManagedSecret is.
+//!
+//! What does not compile is refused here, and nothing changes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use strongroom_crds::v1alpha1::{PolicyStatement, SecretPolicy, SecretPolicySpec};
+use strongroom_rules::policy::{Action, check};
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::put_secret_value::{parsed, received};
+use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, object_name, ours};
+use crate::gateway::problem::Problem;
+
+/// Most statements of one policy, as in the SecretPolicy.
+const STATEMENTS: usize = 64;
+
+/// What is sent, and what holds then: statements as in a SecretPolicy for secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gateway) struct OwnPolicy {
+    pub(super) statements: Vec<PolicyStatement>,
+}
+
+/// Name of the policy of a secret's own.
+pub(super) fn policy_name(secret: &strongroom_store::vault::SecretView) -> String {
+    secret
+        .object
+        .as_ref()
+        .map_or_else(|| object_name(secret.name.as_str()), |object| object.name.clone())
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<Json<OwnPolicy>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let action = Action::SetSecretPolicy;
+    let place = gateway.admit_write(&asking, action, namespace).await?;
+    let body = received(body).await?;
+    let body: OwnPolicy = parsed(&body, &["statements"])?;
+    if body.statements.is_empty() || body.statements.len() > STATEMENTS {
+        return Err(invalid("a policy has 1 to 64 statements"));
+    }
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, action).await?;
+    let spec = SecretPolicySpec {
+        identities: None,
+        secrets: Some(vec![secret.name.to_string()]),
+        statements: body.statements,
+    };
+    let outcome = set(&change, &policy_name(&secret), spec).await;
+    change.settle(outcome).await
+}
+
+async fn set(change: &Change, name: &str, spec: SecretPolicySpec) -> Result<Json<OwnPolicy>, Failed> {
+    check(&change.place.name, &spec).map_err(invalid)?;
+    let objects = Objects::<SecretPolicy>::of(&change.gateway.client, &change.place.name);
+    if let Some(found) = objects.find(name).await? {
+        ours(&found, &["spec", "statements"])?;
+    }
+    let applied = objects.apply(&SecretPolicy::new(name, spec)).await?;
+    change.note(&format!("SecretPolicy `{name}`")).await?;
+    Ok(Json(OwnPolicy {
+        statements: applied.spec.statements,
+    }))
+}

@@ -1,0 +1,146 @@
+//! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge patch (RFC 7396). They stand in the
+//! ManagedSecret; what somebody else keeps there is not overwritten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use kube::ResourceExt;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::{SecretState, SecretView, UpdateSecret};
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::put_secret_value::{parsed, received};
+use super::shape::{self, SecretAnswer};
+use crate::controllers::managed_secret::labels;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, elsewhere, ours};
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+/// Longest description, in characters: as in the ManagedSecret.
+pub(super) const DESCRIPTION: usize = 500;
+
+/// What is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    /// Null removes it.
+    #[serde(default, deserialize_with = "some")]
+    description: Option<Option<String>>,
+    /// Null removes a label.
+    #[serde(default)]
+    labels: BTreeMap<String, Option<String>>,
+}
+
+/// Tells `null` from a field that is not there.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<Json<SecretAnswer>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let place = gateway
+        .admit_write(&asking, Action::UpdateSecret, namespace)
+        .await?;
+    let body = received(body).await?;
+    let body: Body = parsed(&body, &["description", "labels"])?;
+    let labels = body
+        .labels
+        .iter()
+        .filter_map(|(label, value)| Some((label, value.as_ref()?)));
+    metadata_fits(body.description.as_ref().and_then(Option::as_deref), labels)?;
+    body.labels.keys().try_for_each(|label| label_fits(label))?;
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::UpdateSecret).await?;
+    let outcome = update(&change, &secret, body).await;
+    change.settle(outcome).await
+}
+
+/// Whether the ManagedSecret can say this.
+pub(super) fn metadata_fits<'a>(
+    description: Option<&str>,
+    labels: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<(), Problem> {
+    if description.is_some_and(|text| text.is_empty() || text.chars().count() > DESCRIPTION) {
+        return Err(invalid("`description` has 1 to 500 characters; null removes it"));
+    }
+    for (label, value) in labels {
+        label_fits(label)?;
+        // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let ends = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+        let bytes = value.as_bytes();
+        if bytes.len() > 63
+            || !bytes.iter().copied().all(plain)
+            || !ends(bytes.first())
+            || !ends(bytes.last())
+        {
+            return Err(invalid(format!(
+                "the value of label `{label}` is no value of a Kubernetes label: at most 63 letters, digits, `-`, `_`, `.`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn label_fits(label: &str) -> Result<(), Problem> {
+    let (prefix, name) = label.rsplit_once('/').unwrap_or(("", label));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = !name.is_empty() && name.len() <= 63 && name.bytes().all(plain) && prefix.len() <= 253;
+    if !fits || label.starts_with("strongroom.dev/") {
+        return Err(invalid(
+            "a label is named as a Kubernetes label is, and not `strongroom.dev/…`",
+        ));
+    }
+    Ok(())
+}
+
+async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json<SecretAnswer>, Failed> {
+    if let SecretState::PendingDeletion { until, .. } = secret.state {
+        let refusal = strongroom_store::vault::Refusal::InRecoveryWindow { until };
+        return Err(Problem::from(strongroom_store::vault::StoreError::Refused(refusal)).into());
+    }
+    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
+    let object = objects.declaring(secret).await?.ok_or_else(|| {
+        elsewhere(
+            "ManagedSecret",
+            secret.name.as_str(),
+            "no object declares the secret",
+        )
+    })?;
+    if body.description.is_some() {
+        ours(&object, &["spec", "description"])?;
+    }
+    for label in body.labels.keys() {
+        ours(&object, &["metadata", "labels", label])?;
+    }
+    let mut patch = json!({"metadata": {"labels": body.labels}});
+    if let (Some(description), Some(patch)) = (&body.description, patch.as_object_mut()) {
+        patch.insert("spec".to_owned(), json!({"description": description}));
+    }
+    let changed = objects.merge(&object, patch).await?;
+    let command = UpdateSecret {
+        secret: secret.id,
+        description: Some(changed.spec.description.clone().unwrap_or_default()),
+        labels: Some(labels::replaced(&secret.labels, changed.labels())),
+        key: None,
+    };
+    let view = change.run(command).await?;
+    let (gateway, namespace) = (Arc::clone(&change.gateway), change.place.name.clone());
+    Ok(blocking(move || {
+        let key = gateway.key(&view)?;
+        Ok(Json(shape::secret(&namespace, &view, key.as_ref())))
+    })
+    .await?)
+}

@@ -1,0 +1,118 @@
+//! UpdateSecretRotationPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/rotation`: a RotationSchedule of the secret's own, named as its ManagedSecret
+//! is. A schedule of somebody else's that names the secret is left alone.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use strongroom_crds::period::Period;
+use strongroom_crds::v1alpha1::{
+    GenerateRotator, ManagedSecret, RotationSchedule, RotationScheduleSpec, Rotator, Schedule,
+    ScheduledSecrets, Source,
+};
+use strongroom_rules::policy::Action;
+use strongroom_store::vault::SecretView;
+
+use super::change::{Change, Failed};
+use super::get_secret_value::invalid;
+use super::put_secret_value::{parsed, received};
+use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
+use crate::gateway::objects::{Objects, elsewhere, ours};
+use crate::gateway::problem::{Code, Problem};
+
+/// What is sent, and what holds then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gateway) struct RotationPolicy {
+    enabled: bool,
+    /// Needed the first time; afterwards it stays where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    every: Option<Period>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<Json<RotationPolicy>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let action = Action::UpdateSecretRotationPolicy;
+    let place = gateway.admit_write(&asking, action, namespace).await?;
+    let body = received(body).await?;
+    let body: RotationPolicy = parsed(&body, &["enabled", "every"])?;
+    let (change, secret) = Change::of_secret(gateway, asking, place, name, action).await?;
+    let outcome = update(&change, &secret, body).await;
+    change.settle(outcome).await
+}
+
+async fn update(
+    change: &Change,
+    secret: &SecretView,
+    policy: RotationPolicy,
+) -> Result<Json<RotationPolicy>, Failed> {
+    let (client, namespace) = (&change.gateway.client, change.place.name.as_str());
+    let object = Objects::<ManagedSecret>::of(client, namespace)
+        .declaring(secret)
+        .await?;
+    let generated = |object: &ManagedSecret| matches!(object.spec.source, Source::Generate(_));
+    let object = object.filter(generated).ok_or_else(|| {
+        Problem::new(
+            Code::NotRotatable,
+            "no ManagedSecret says how to make a new value; its source would have to be `generate`",
+        )
+    })?;
+    let name = object.name_any();
+    let schedules = Objects::<RotationSchedule>::of(client, namespace);
+    let all = schedules.all().await?;
+    let names = |schedule: &&RotationSchedule| {
+        schedule.name_any() != name
+            && schedule
+                .spec
+                .secrets
+                .names
+                .as_ref()
+                .is_some_and(|names| names.contains(&name))
+    };
+    if let Some(other) = all.iter().find(names) {
+        let why = "it names the secret, and two that do so rotate nothing";
+        return Err(elsewhere("RotationSchedule", &other.name_any(), why).into());
+    }
+    let before = all.iter().find(|schedule| schedule.name_any() == name);
+    if let Some(before) = before {
+        ours(before, &["spec", "schedule"])?;
+    }
+    let every = policy
+        .every
+        .or_else(|| before.and_then(|schedule| schedule.spec.schedule.every))
+        .ok_or_else(|| invalid("`every` is needed: no schedule of the secret says it yet"))?;
+    let spec = RotationScheduleSpec {
+        secrets: ScheduledSecrets {
+            names: Some(vec![name.clone()]),
+            selector: None,
+        },
+        schedule: Schedule {
+            every: Some(every),
+            ..Schedule::default()
+        },
+        window: None,
+        jitter: None,
+        rotator: Rotator::Generate(GenerateRotator::default()),
+        suspend: Some(!policy.enabled),
+    };
+    schedules.apply(&RotationSchedule::new(&name, spec)).await?;
+    let detail = if policy.enabled {
+        format!("rotation every {every}")
+    } else {
+        "rotation suspended".to_owned()
+    };
+    change.note(&detail).await?;
+    Ok(Json(RotationPolicy {
+        every: Some(every),
+        ..policy
+    }))
+}

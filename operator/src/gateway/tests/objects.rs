@@ -1,0 +1,400 @@
+//! Changes that go through the custom resources: made, changed, deleted, restored; and what somebody else keeps is left alone.
+
+use super::writes::says;
+use super::*;
+
+fn body(name: &str) -> Json {
+    json!({
+        "name": name, "versionId": "v-1", "data": {"password": data_encoding::BASE64.encode(b"first")},
+        "description": "of the partner", "labels": {"team": "shop"},
+    })
+}
+
+impl World {
+    async fn create(&self, account: &str, body: &Json) -> Answer {
+        self.write(Method::POST, account, "", &body.to_string()).await
+    }
+
+    fn kept(&self, kind: &str, name: &str) -> Option<Json> {
+        let place = (kind.to_owned(), name.to_owned());
+        self.api.objects.lock().unwrap().get(&place).cloned()
+    }
+
+    /// Says of an object's field that somebody else keeps it.
+    fn kept_by(&self, kind: &str, name: &str, manager: &str, fields: Json) {
+        let place = (kind.to_owned(), name.to_owned());
+        let mut objects = self.api.objects.lock().unwrap();
+        objects.get_mut(&place).unwrap()["metadata"]["managedFields"] =
+            json!([{"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
+    }
+
+    fn drop_object(&self, name: &str) {
+        let place = ("managedsecrets".to_owned(), name.to_owned());
+        self.api.objects.lock().unwrap().remove(&place);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_made_with_its_object_and_an_unfinished_try_goes_on() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let made = world.create("shop/app", &body("partner")).await;
+    assert_eq!(made.status, 201);
+    let made = made.json();
+    assert_eq!(
+        (&made["description"], &made["labels"]),
+        (&json!("of the partner"), &json!({"team": "shop"})),
+        "our own labels are shown to nobody"
+    );
+    let object = world.kept("managedsecrets", "partner").unwrap();
+    assert_eq!(
+        object["spec"],
+        json!({"source": {"external": {}}, "description": "of the partner"})
+    );
+    assert_eq!(object["metadata"]["labels"], json!({"team": "shop"}));
+    let record = world.mutations().pop().unwrap();
+    assert_eq!(
+        (record.action.name(), record.actor.to_string().as_str()),
+        ("CreateSecret", "serviceaccount shop/app")
+    );
+    let read = world.get("shop/app", "/partner/value?key=password").await;
+    assert_eq!(read.body, b"first");
+    assert_eq!(
+        world.create("shop/app", &body("partner")).await.code(),
+        says(409, "SecretExists")
+    );
+    assert_eq!(
+        world.last(),
+        record_of("CreateSecret", "SecretExists"),
+        "refusals are on record"
+    );
+
+    // A try that ended between the object and the store.
+    let unfinished = json!({"metadata": {"name": "half"}, "spec": {"source": {"external": {}}}});
+    let created = world.api.resource(
+        &Method::POST,
+        "managedsecrets",
+        "",
+        unfinished.to_string().as_bytes(),
+    );
+    assert_eq!(created.0, 201);
+    let mut open = body("half");
+    open["labels"] = json!({});
+    open["description"] = Json::Null;
+    assert_eq!(world.create("shop/app", &open).await.status, 201);
+    // An object that says otherwise is somebody's.
+    let other = json!({"metadata": {"name": "other"}, "spec": {"source": {"generate": {"keys": {"a": {"uuid": {}}}}}}});
+    world
+        .api
+        .resource(&Method::POST, "managedsecrets", "", other.to_string().as_bytes());
+    assert_eq!(
+        world.create("shop/app", &body("other")).await.code(),
+        says(409, "ManagedElsewhere")
+    );
+}
+
+fn record_of(action: &str, outcome: &str) -> (String, String, String) {
+    record("serviceaccount shop/app", action, outcome)
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_label_has_an_object_of_another_name() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    assert_eq!(world.create("shop/app", &body("acs/DB.1")).await.status, 201);
+    let name = super::super::objects::object_name("acs/DB.1");
+    let object = world.kept("managedsecrets", &name).unwrap();
+    assert_eq!(object["spec"]["storeName"], "acs/DB.1");
+    let read = world.get("shop/app", "/acs%2FDB.1/value?key=password").await;
+    assert_eq!(read.body, b"first");
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_store_never_saw_becomes_known() {
+    let world = World::new(0);
+    let spec = serde_json::from_value(json!({"secrets": ["*"], "statements": [
+        {"effect": "Allow", "principals": [{"serviceAccount": "new/app"}], "actions": ["*"]}]}));
+    let seen = Seen {
+        uid: "p".to_owned(),
+        generation: 1,
+    };
+    let policies = &world.gateway.policies;
+    policies.policy("new", "p", seen, None, &spec.unwrap());
+    let create = || async {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/namespaces/new/secrets")
+            .header("authorization", "Bearer new/app");
+        world.send(request, Body::from(body("partner").to_string())).await
+    };
+    assert_eq!(create().await.code(), says(404, "SecretNotFound"));
+    world
+        .api
+        .uids
+        .lock()
+        .unwrap()
+        .insert("new".to_owned(), "uid-new".to_owned());
+    assert_eq!(create().await.status, 201);
+    assert_eq!(create().await.code(), says(409, "SecretExists"));
+}
+
+#[tokio::test]
+async fn nobody_makes_or_changes_anything_unasked() {
+    let world = World::new(0);
+    world.allow("sees", "sees", "secrets:DescribeSecret", "*");
+    world.object("db-main", json!({"external": {}}));
+    let policy = json!({"statements": [{"effect": "Allow", "principals": [{"serviceAccount": "sees"}], "actions": ["*"]}]});
+    let rotation = json!({"enabled": true, "every": "30d"});
+    let requests = [
+        (Method::POST, "", body("db-main"), "CreateSecret"),
+        (
+            Method::PATCH,
+            "/db-main",
+            json!({"description": "mine"}),
+            "UpdateSecret",
+        ),
+        (Method::DELETE, "/db-main?force=true", json!({}), "DeleteSecret"),
+        (Method::POST, "/db-main/restore", json!({}), "RestoreSecret"),
+        (Method::PUT, "/db-main/policy", policy, "UpdateSecret"),
+        (Method::GET, "/db-main/policy", json!({}), "DescribeSecret"),
+        (Method::PUT, "/db-main/rotation", rotation, "UpdateSecret"),
+    ];
+    let before = (world.mutations().len(), world.api.objects.lock().unwrap().clone());
+    for (method, path, body, action) in requests {
+        let body = body.to_string();
+        let send = |account| world.write(method.clone(), account, path, &body);
+        let stranger = send("shop/stranger").await;
+        assert_eq!(stranger.code(), says(404, "SecretNotFound"), "{method} {path}");
+        let recorded = record("serviceaccount shop/stranger", action, "PolicyDenied");
+        assert_eq!(world.last(), recorded);
+        let sees = send("shop/sees").await;
+        assert_eq!(sees.code(), says(403, "PolicyDenied"), "{method} {path}");
+    }
+    let after = (world.mutations().len(), world.api.objects.lock().unwrap().clone());
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn metadata_is_merged_and_what_others_keep_is_not_touched() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.create("shop/app", &body("partner")).await;
+    let patch = |body: Json| {
+        let world = &world;
+        async move {
+            world
+                .write(Method::PATCH, "shop/app", "/partner", &body.to_string())
+                .await
+        }
+    };
+    let answer = patch(json!({"labels": {"team": null, "tier": "gold"}}))
+        .await
+        .json();
+    assert_eq!(
+        (&answer["labels"], &answer["description"]),
+        (&json!({"tier": "gold"}), &json!("of the partner"))
+    );
+    let answer = patch(json!({"description": null})).await.json();
+    assert_eq!(
+        (&answer["labels"], answer.get("description")),
+        (&json!({"tier": "gold"}), None)
+    );
+    for bad in [
+        json!({"description": ""}),
+        json!({"description": "x".repeat(501)}),
+        json!({"labels": {"strongroom.dev/deletion": "Retain"}}),
+        json!({"labels": {"a b": "c"}}),
+        json!({"labels": {"a": "c d"}}),
+        json!({"colour": "red"}),
+    ] {
+        assert_eq!(
+            patch(bad.clone()).await.code(),
+            says(400, "InvalidRequest"),
+            "{bad}"
+        );
+    }
+    let fields =
+        json!({"f:spec": {"f:description": {}, "f:source": {}}, "f:metadata": {"f:labels": {"f:team": {}}}});
+    world.kept_by("managedsecrets", "partner", "argocd", fields);
+    for theirs in [
+        json!({"description": "mine"}),
+        json!({"labels": {"team": "mine"}}),
+    ] {
+        let answer = patch(theirs).await;
+        assert_eq!(answer.code(), says(409, "ManagedElsewhere"));
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("`argocd`"), "{detail}");
+    }
+    assert_eq!(patch(json!({"labels": {"tier": "silver"}})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_deleted_secret_comes_back_with_an_object() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.create("shop/app", &body("partner")).await;
+    let send = |method: Method, path: &'static str| world.write(method, "shop/app", path, "");
+    let restore = || send(Method::POST, "/partner/restore");
+    assert_eq!(restore().await.code(), says(409, "NotInRecoveryWindow"));
+    for bad in [
+        "/partner?recoveryWindowDays=6",
+        "/partner?recoveryWindowDays=31",
+        "/partner?force=true&recoveryWindowDays=7",
+    ] {
+        assert_eq!(
+            send(Method::DELETE, bad).await.code(),
+            says(400, "InvalidRequest")
+        );
+    }
+    let fields = json!({"f:spec": {"f:source": {}}});
+    world.kept_by("managedsecrets", "partner", "argocd", fields);
+    let delete = || send(Method::DELETE, "/partner?recoveryWindowDays=7");
+    assert_eq!(delete().await.code(), says(409, "ManagedElsewhere"));
+    world.kept_by("managedsecrets", "partner", "strongroom-api", json!({}));
+    let gone = delete().await;
+    assert_eq!(gone.status, 200);
+    let until: Timestamp = gone.json()["deletion"].as_str().unwrap().parse().unwrap();
+    let days = until.duration_since(Timestamp::now()).as_hours();
+    assert!((7 * 24 - 1..=7 * 24).contains(&days), "{days}");
+    assert_eq!(world.kept("managedsecrets", "partner"), None);
+    assert_eq!(delete().await.code(), says(409, "InRecoveryWindow"));
+    assert_eq!(
+        world.create("shop/app", &body("partner")).await.code(),
+        says(409, "InRecoveryWindow")
+    );
+
+    let back = restore().await;
+    assert_eq!(back.status, 200);
+    let object = world.kept("managedsecrets", "partner").unwrap();
+    assert_eq!(object["spec"]["description"], "of the partner");
+    assert_eq!(object["metadata"]["labels"], json!({"team": "shop"}));
+    let read = world.get("shop/app", "/partner/value?key=password").await;
+    assert_eq!(read.body, b"first");
+    // Its object is bound again: the next deletion finds it.
+    assert_eq!(send(Method::DELETE, "/partner").await.status, 200);
+    assert_eq!(world.kept("managedsecrets", "partner"), None);
+    let destroyed = send(Method::DELETE, "/partner?force=true").await;
+    assert_eq!(destroyed.json(), json!({}));
+    assert_eq!(
+        send(Method::DELETE, "/partner").await.code(),
+        says(404, "SecretNotFound")
+    );
+}
+
+#[tokio::test]
+async fn the_native_secret_goes_with_a_deletion() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.create("shop/app", &body("partner")).await;
+    let native = json!({"metadata": {"name": "partner"}});
+    world
+        .api
+        .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
+    let shop = world
+        .gateway
+        .store
+        .namespace_named(&"shop".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    let secret = world
+        .gateway
+        .store
+        .find(shop.id, &"partner".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    let bind = strongroom_store::vault::BindMaterialized {
+        secret: secret.id,
+        materialized: Some(strongroom_store::vault::Materialized {
+            uid: "uid-partner".parse().unwrap(),
+            name: "partner".to_owned(),
+        }),
+    };
+    world.gateway.store.run(bind, meta()).unwrap();
+    let gone = world.write(Method::DELETE, "shop/app", "/partner", "").await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(world.kept("secrets", "partner"), None);
+    let secret = world.gateway.store.describe(secret.id).unwrap();
+    assert_eq!(secret.materialized, None);
+}
+
+#[tokio::test]
+async fn a_policy_of_its_own_is_set_and_read_back() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.create("shop/app", &body("partner")).await;
+    let put = |body: Json| {
+        let world = &world;
+        async move {
+            world
+                .write(Method::PUT, "shop/app", "/partner/policy", &body.to_string())
+                .await
+        }
+    };
+    assert_eq!(
+        world.get("shop/app", "/partner/policy").await.code(),
+        says(404, "PolicyNotFound")
+    );
+    let statements = json!({"statements": [
+        {"effect": "Allow", "principals": [{"serviceAccount": "reader"}], "actions": ["secrets:GetSecretValue"]}]});
+    assert_eq!(put(statements.clone()).await.json(), statements);
+    assert_eq!(world.get("shop/app", "/partner/policy").await.json(), statements);
+    let object = world.kept("secretpolicies", "partner").unwrap();
+    assert_eq!(object["spec"]["secrets"], json!(["partner"]));
+    let mut wrong = statements.clone();
+    wrong["statements"][0]["actions"] = json!(["secrets:Nothing"]);
+    let answer = put(wrong).await;
+    assert_eq!(answer.code(), says(400, "InvalidRequest"));
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("statement 1") && detail.contains("secrets:Nothing"),
+        "{detail}"
+    );
+    assert_eq!(
+        put(json!({"statements": []})).await.code(),
+        says(400, "InvalidRequest")
+    );
+    let theirs = json!({"f:spec": {"f:statements": {}}});
+    world.kept_by("secretpolicies", "partner", "argocd", theirs);
+    assert_eq!(put(statements).await.code(), says(409, "ManagedElsewhere"));
+}
+
+#[tokio::test]
+async fn a_rotation_policy_is_a_schedule_of_its_own() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.object(
+        "db-main",
+        json!({"generate": {"keys": {"password": {"password": {}}}}}),
+    );
+    let put = |body: Json| {
+        let world = &world;
+        async move {
+            world
+                .write(Method::PUT, "shop/app", "/db-main/rotation", &body.to_string())
+                .await
+        }
+    };
+    assert_eq!(
+        put(json!({"enabled": true})).await.code(),
+        says(400, "InvalidRequest")
+    );
+    let on = json!({"enabled": true, "every": "30d"});
+    assert_eq!(put(on.clone()).await.json(), on);
+    let spec = || world.kept("rotationschedules", "db-main").unwrap()["spec"].clone();
+    assert_eq!(
+        spec(),
+        json!({"secrets": {"names": ["db-main"]}, "schedule": {"every": "30d"}, "rotator": {"generate": {}}, "suspend": false})
+    );
+    assert_eq!(
+        put(json!({"enabled": false})).await.json(),
+        json!({"enabled": false, "every": "30d"})
+    );
+    assert_eq!(spec()["suspend"], true);
+    let mut other = world.kept("rotationschedules", "db-main").unwrap();
+    other["metadata"]["name"] = json!("nightly");
+    let place = ("rotationschedules".to_owned(), "nightly".to_owned());
+    world.api.objects.lock().unwrap().insert(place, other);
+    assert_eq!(put(on.clone()).await.code(), says(409, "ManagedElsewhere"));
+    world.drop_object("db-main");
+    assert_eq!(put(on).await.code(), says(409, "NotRotatable"));
+}
