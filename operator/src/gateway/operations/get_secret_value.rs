@@ -1,7 +1,7 @@
 //! GetSecretValue: `GET /v1/namespaces/{namespace}/secrets/{name}/value`.
 //!
 //! By default the version that is Current; by `stage`, by `versionId`, or by both, which must agree. With `key` the bytes of one key, as they
-//! are. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the newest gets 304, and no value was opened.
+//! are. With `recipient`, an X-Wing public key, either comes sealed for its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the newest gets 304, and no value was opened.
 
 use std::sync::Arc;
 
@@ -9,10 +9,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
 use strongroom_rules::policy::{Action, Facts};
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
+
+use zeroize::Zeroizing;
 
 use super::shape;
 use crate::gateway::access::{Asking, Wanted, authorise};
@@ -29,6 +32,20 @@ pub(in crate::gateway) struct Which {
     pub(super) version_id: Option<String>,
     #[serde(default)]
     pub(super) key: Option<String>,
+    /// Whom the answer is sealed for.
+    #[serde(default)]
+    pub(super) recipient: Option<String>,
+}
+
+/// A value that only its recipient can read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SealedAnswer<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    version_id: &'a str,
+    suite: &'static str,
+    sealed: Sealed,
 }
 
 pub(in crate::gateway) async fn serve(
@@ -46,6 +63,8 @@ pub(in crate::gateway) async fn serve(
         .map(str::parse::<DataKeyName>)
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+    let recipient = which.recipient.as_deref().map(str::parse::<SealingKey>);
+    let recipient = recipient.transpose().map_err(invalid)?;
     let held = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -60,30 +79,24 @@ pub(in crate::gateway) async fn serve(
             Read::Unchanged(id) => (id, None),
             Read::Value(read) => (read.version.id.clone(), Some(read)),
         };
-        let mut response = match (read, key) {
-            (None, _) => {
+        let mut response = match read {
+            None => {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 response
             }
-            (Some(read), None) => {
-                let body = shape::value(&place.name, &name, &read)?;
-                let mut response = Response::new(Body::from(Bytes::from_owner(body)));
+            Some(read) => {
+                let (body, kind) = plain(&place.name, &name, read, key.as_ref())?;
+                let (body, kind) = match &recipient {
+                    None => (Bytes::from_owner(body), kind),
+                    Some(recipient) => {
+                        let sealed = sealed(recipient, &place.name, &name, tag.as_str(), &body)?;
+                        (Bytes::from(sealed), "application/json")
+                    }
+                };
+                let mut response = Response::new(Body::from(body));
                 let headers = response.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
-            (Some(read), Some(key)) => {
-                let bytes = read.value.into_keys().remove(&key).ok_or_else(|| {
-                    Problem::new(Code::DataKeyNotFound, format!("the value has no key `{key}`"))
-                })?;
-                let bytes = zeroize::Zeroizing::new(bytes.expose().to_vec());
-                let mut response = Response::new(Body::from(Bytes::from_owner(bytes)));
-                let headers = response.headers_mut();
-                headers.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/octet-stream"),
-                );
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
                 response
             }
         };
@@ -93,6 +106,51 @@ pub(in crate::gateway) async fn serve(
         Ok(response)
     })
     .await
+}
+
+/// The answer as whoever asked for it will read it, with its type.
+fn plain(
+    namespace: &str,
+    name: &str,
+    read: ValueRead,
+    key: Option<&DataKeyName>,
+) -> Result<(Zeroizing<Vec<u8>>, &'static str), Problem> {
+    let Some(key) = key else {
+        return Ok((shape::value(namespace, name, &read)?, "application/json"));
+    };
+    let bytes = read
+        .value
+        .into_keys()
+        .remove(key)
+        .ok_or_else(|| Problem::new(Code::DataKeyNotFound, format!("the value has no key `{key}`")))?;
+    Ok((
+        Zeroizing::new(bytes.expose().to_vec()),
+        "application/octet-stream",
+    ))
+}
+
+/// The same, closed for everybody but the recipient.
+fn sealed(
+    recipient: &SealingKey,
+    namespace: &str,
+    name: &str,
+    version: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Problem> {
+    let about = About {
+        purpose: Purpose::Answer,
+        namespace,
+        secret: name,
+        version,
+    };
+    let answer = SealedAnswer {
+        namespace,
+        name,
+        version_id: version,
+        suite: SUITE,
+        sealed: recipient.seal(body, &about).map_err(invalid)?,
+    };
+    serde_json::to_vec(&answer).map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))
 }
 
 pub(super) fn invalid(error: impl std::fmt::Display) -> Problem {

@@ -3,6 +3,48 @@
 use super::*;
 
 #[tokio::test]
+async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
+    use strongroom_api::sealed::{About, OpeningKey, Purpose, SealError, Sealed};
+
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:GetSecretValue", "*");
+    let (private, public) = OpeningKey::generate();
+    let about = About {
+        purpose: Purpose::Answer,
+        namespace: "shop",
+        secret: "db-main",
+        version: "v-1",
+    };
+    let plain = world.get("shop/app", "/db-main/value").await;
+    for (query, expected) in [("", plain.body.as_slice()), ("key=password&", b"s3cr3t")] {
+        let path = format!("/db-main/value?{query}recipient={public}");
+        let answer = world.get("shop/app", &path).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["content-type"], "application/json");
+        assert_eq!(answer.headers["etag"], plain.headers["etag"]);
+        let body = String::from_utf8(answer.body.clone()).unwrap();
+        assert!(!body.contains("s3cr3t") && !body.contains("czNjcjN0"), "{body}");
+        let body = answer.json();
+        assert_eq!(body["versionId"], "v-1");
+        let sealed: Sealed = serde_json::from_value(body["sealed"].clone()).unwrap();
+        assert_eq!(private.open(&sealed, &about).unwrap().as_slice(), expected);
+        let other = OpeningKey::generate().0;
+        assert_eq!(other.open(&sealed, &about), Err(SealError::Opening));
+    }
+    for bad in ["AA", "!", ""] {
+        let answer = world
+            .get("shop/app", &format!("/db-main/value?recipient={bad}"))
+            .await;
+        assert_eq!(answer.code(), (400, "InvalidRequest".to_owned()), "{bad}");
+    }
+    // Whoever may not read is not told more by it.
+    let stranger = world
+        .get("shop/other", &format!("/db-main/value?recipient={public}"))
+        .await;
+    assert_eq!(stranger.code(), (404, "SecretNotFound".to_owned()));
+}
+
+#[tokio::test]
 async fn a_reader_gets_the_value_and_every_attempt_is_on_record() {
     let world = World::new(0);
     world.allow("p", "app", "secrets:GetSecretValue", "db-*");
