@@ -220,6 +220,7 @@ fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
         ("an illegal key", "  source: {generate: {keys: {\"a b\": {uuid: {}}}}}\n".to_owned(), "keys"),
         ("a literal over 64 KiB", format!("  source: {{generate: {{keys: {{a: {{literal: {big}}}}}}}}}\n"), "literal"),
         ("a window of 31 days", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  deletion: {recoveryWindow: 31d}\n".to_owned(), "recoveryWindow"),
+        ("a name with `..`", "  storeName: a/../b\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
         ("a name with `!`", "  storeName: a!b\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "storeName"),
         ("an unknown field", "  sauce: {}\n  source: {generate: {keys: {a: {uuid: {}}}}}\n".to_owned(), "sauce"),
         ("a token Secret", "  source: {generate: {keys: {a: {uuid: {}}}}}\n  secret: {name: x, type: kubernetes.io/service-account-token}\n".to_owned(), "type"),

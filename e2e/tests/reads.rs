@@ -290,6 +290,63 @@ fn keys(f: &Fixture) {
     eventually("the key to be adopted", || (status("keyId") == id).then_some(()));
 }
 
+/// What the script in the pod `stranger` gets with this token, which comes by standard input: command lines can be seen.
+fn with_token(f: &Fixture, token: &str) -> Value {
+    let script = ["/usr/bin/python3", "-c", SCRIPT, "db-main/value", "token"];
+    let exec = ["-n", "shop", "exec", "-i", "stranger", "--"];
+    let (success, said, stderr) = f.piped(&[&exec[..], &script[..]].concat(), token);
+    assert!(success, "{stderr}");
+    let said: Value = serde_json::from_str(said.trim()).unwrap();
+    said["body"].clone()
+}
+
+/// Tokens that prove nothing, and one that was stolen from a pod and outlives it for some seconds only.
+fn tokens(f: &Fixture) {
+    let encode = |value: Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    pod(f, "shortlived");
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: shortlived, namespace: shop}\nspec:\n  \
+         secrets: [db-main]\n  statements:\n  - {effect: Allow, principals: [{serviceAccount: shortlived}], actions: [\"secrets:GetSecretValue\"]}\n",
+    );
+    let stolen = f.file_in("shortlived", "/strongroom/token");
+    eventually("the token to be good", || {
+        with_token(f, &stolen)["data"].is_object().then_some(())
+    });
+    let parts: Vec<&str> = stolen.trim().split('.').collect();
+    assert_eq!(parts.len(), 3, "a token has three parts");
+    let (header, claims, signature) = (parts[0], parts[1], parts[2]);
+    // The first byte of the signature is another one.
+    let forged = if signature.starts_with('A') { "B" } else { "A" };
+    let bad = [
+        (
+            "for the API server",
+            f.kubectl(&["-n", "shop", "create", "token", "app"]),
+        ),
+        ("without a signature", format!("{header}.{claims}.")),
+        (
+            "that says it needs none",
+            format!(
+                "{}.{claims}.",
+                encode(serde_json::json!({"alg": "none", "typ": "JWT"}))
+            ),
+        ),
+        ("cut short", stolen.trim()[..stolen.trim().len() - 8].to_owned()),
+        (
+            "of another key",
+            format!("{header}.{claims}.{forged}{}", &signature[1..]),
+        ),
+        ("that is text", "let-me-in".to_owned()),
+    ];
+    for (what, token) in bad {
+        let answer = with_token(f, &token);
+        assert_eq!(answer["code"], "Unauthenticated", "a token {what}: {answer}");
+    }
+    f.kubectl(&["-n", "shop", "delete", "pod", "shortlived", "--wait=true"]);
+    eventually("the token of a pod that is gone to be refused", || {
+        (with_token(f, &stolen)["code"] == "Unauthenticated").then_some(())
+    });
+}
+
 #[test]
 fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     let f = Fixture::bare(Size::OneNode);
@@ -352,15 +409,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     rotates(&f);
     makes(&f);
 
-    // A token for the API server is none for us.
-    let token = f.kubectl(&["-n", "shop", "create", "token", "app"]);
-    // By standard input: command lines can be seen.
-    let script = ["/usr/bin/python3", "-c", SCRIPT, "db-main/value", "token"];
-    let exec = ["-n", "shop", "exec", "-i", "app", "--"];
-    let (success, said, stderr) = f.piped(&[&exec[..], &script[..]].concat(), &token);
-    assert!(success, "{stderr}");
-    let said: Value = serde_json::from_str(said.trim()).unwrap();
-    assert_eq!(said["body"]["code"], "Unauthenticated");
+    tokens(&f);
 
     // The audit says who was refused what, from which pod, and why.
     let list = [

@@ -48,6 +48,8 @@ pub struct ManagedSecretSpec {
     #[schemars(length(min = 1, max = 192))]
     #[x_kube(validation = Rule::new("!self.contains('!')")
         .message("a name with `!` belongs to a product; choose a name without it"))]
+    #[x_kube(validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')")
+        .message("a part of a name in the store is not `.` or `..`"))]
     #[x_kube(validation = Rule::new("self.matches('^[-a-zA-Z0-9_/+=.@!]+$')")
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]
     pub store_name: Option<String>,

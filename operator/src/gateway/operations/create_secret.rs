@@ -99,6 +99,16 @@ pub(in crate::gateway) async fn serve(
             "a name with `!` belongs to a product; choose a name without it",
         ));
     }
+    if new
+        .name
+        .as_str()
+        .split('/')
+        .any(|part| matches!(part, "." | ".."))
+    {
+        return Err(invalid(
+            "a part of a name is not `.` or `..`: clients take those out of a path",
+        ));
+    }
     let wanted_key = body.encryption_key;
     let key = key(&gateway, &place, wanted_key.clone()).await?;
     let name = new.name.to_string();

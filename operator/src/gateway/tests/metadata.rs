@@ -3,6 +3,57 @@
 use super::*;
 
 #[tokio::test]
+async fn a_name_that_is_none_is_refused_and_breaks_nothing() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let long = "a".repeat(10_000);
+    let names = [
+        "..",
+        "%2e%2e",
+        "..%2f..%2fetc%2fpasswd",
+        "a%00b",
+        "%00",
+        "%ff%fe",
+        "a%0d%0ab",
+        "a b",
+        "%20",
+        "*",
+        &long,
+        "strongroom!ca",
+        "strongroom%21ca",
+    ];
+    for name in names {
+        let name = name.replace(' ', "%20");
+        for rest in ["", "/value", "/versions", "/access", "/policy"] {
+            let answer = world.get("shop/app", &format!("/{name}{rest}")).await;
+            let (status, code) = answer.code();
+            assert!(matches!(status, 400 | 404), "{name}{rest}: {status} {code}");
+        }
+        for (method, rest, body) in [
+            (Method::PUT, "/versions/v-1", r#"{"data": {"a": ""}}"#),
+            (Method::POST, "/stages/blue", r#"{"moveTo": "v-1"}"#),
+            (Method::POST, "/rotation", r#"{"token": "t"}"#),
+            (Method::POST, "/restore", ""),
+            (Method::PATCH, "", r#"{"description": "d"}"#),
+            (Method::DELETE, "?force=true", ""),
+        ] {
+            let answer = world
+                .write(method.clone(), "shop/app", &format!("/{name}{rest}"), body)
+                .await;
+            let (status, code) = answer.code();
+            assert!(
+                matches!(status, 400 | 404),
+                "{method} {name}{rest}: {status} {code}"
+            );
+        }
+        let create = json!({"name": name, "versionId": "v-1", "data": {"a": ""}}).to_string();
+        let answer = world.write(Method::POST, "shop/app", "", &create).await;
+        assert_eq!(answer.status, 400, "{name}");
+    }
+    assert!(world.api.objects.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn names_from_hell_are_no_secrets_and_no_faults() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
