@@ -10,32 +10,18 @@ use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, single_shot_open, single_shot_seal};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The name of the suite, as answers tell it.
 pub const SUITE: &str = "X-Wing,HKDF-SHA256,ChaCha20-Poly1305";
 
-/// What a sealed text is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A value on its way to whoever asked for it.
-    Answer,
-}
-
-impl Purpose {
-    const fn info(self) -> &'static [u8] {
-        match self {
-            Self::Answer => b"strongroom.dev/v1 answer",
-        }
-    }
-}
+/// What a sealed text is for: `info` of RFC 9180.
+const INFO: &[u8] = b"strongroom.dev/v1 answer";
 
 /// What a sealed text is about: namespace, secret, version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About<'a> {
-    /// Why it travels.
-    pub purpose: Purpose,
     /// The namespace.
     pub namespace: &'a str,
     /// The secret's name in the store.
@@ -84,7 +70,7 @@ impl SealingKey {
         let (encapsulated, ciphertext) = single_shot_seal::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
             &self.0,
-            about.purpose.info(),
+            INFO,
             text,
             &about.associated_data(),
         )
@@ -112,19 +98,6 @@ impl std::str::FromStr for SealingKey {
 impl fmt::Display for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64URL_NOPAD.encode(&self.0.to_bytes()))
-    }
-}
-
-impl Serialize for SealingKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SealingKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
     }
 }
 
@@ -161,7 +134,7 @@ impl OpeningKey {
             &OpModeR::Base,
             &self.0,
             &encapsulated,
-            about.purpose.info(),
+            INFO,
             &bytes(&sealed.ciphertext)?,
             &about.associated_data(),
         )
@@ -185,7 +158,6 @@ mod tests {
     use super::*;
 
     const ABOUT: About<'static> = About {
-        purpose: Purpose::Answer,
         namespace: "shop",
         secret: "db",
         version: "v-1",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_rules::policy::{Action, Facts, StatementRef};
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{Command, KeyView, Meta, Note, SecretView, StoreError};
+use strongroom_store::vault::{Command, KeyView, Meta, Note, Refusal, SecretView, StoreError};
 
 use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
 use crate::gateway::problem::Problem;
@@ -36,6 +36,12 @@ pub(super) enum Failed {
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self::Now(problem)
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Now(StoreError::Refused(refusal).into())
     }
 }
 

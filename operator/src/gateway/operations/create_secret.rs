@@ -138,11 +138,11 @@ async fn create(
     key: Option<KeyView>,
 ) -> Result<(StatusCode, Json<SecretAnswer>), Failed> {
     if let Some(secret) = &change.secret {
-        let refusal = match secret.state {
+        return Err(match secret.state {
             SecretState::Live => Refusal::SecretExists,
             SecretState::PendingDeletion { until, .. } => Refusal::InRecoveryWindow { until },
-        };
-        return Err(Problem::from(StoreError::Refused(refusal)).into());
+        }
+        .into());
     }
     if let (Some(name), None) = (wanted_key, &key) {
         return Err(no_key(name).into());

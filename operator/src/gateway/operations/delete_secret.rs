@@ -14,9 +14,7 @@ use kube::Api;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
-use strongroom_store::vault::{
-    BindMaterialized, DeleteSecret, Deletion, Refusal, SecretState, SecretView, StoreError,
-};
+use strongroom_store::vault::{BindMaterialized, DeleteSecret, Deletion, Refusal, SecretState, SecretView};
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
@@ -74,8 +72,7 @@ pub(in crate::gateway) async fn serve(
 
 async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<Deleted>, Failed> {
     if let (SecretState::PendingDeletion { until, .. }, false) = (secret.state, how.force) {
-        let refusal = StoreError::Refused(Refusal::InRecoveryWindow { until });
-        return Err(Problem::from(refusal).into());
+        return Err(Refusal::InRecoveryWindow { until }.into());
     }
     let client = &change.gateway.client;
     let objects = Objects::<ManagedSecret>::of(client, &change.place.name);

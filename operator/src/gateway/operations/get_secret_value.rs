@@ -10,7 +10,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
+use strongroom_api::sealed::{About, SUITE, Sealed, SealingKey};
 use strongroom_rules::policy::{Action, Facts};
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
@@ -138,7 +138,6 @@ fn sealed(
     body: &[u8],
 ) -> Result<Vec<u8>, Problem> {
     let about = About {
-        purpose: Purpose::Answer,
         namespace,
         secret: name,
         version,

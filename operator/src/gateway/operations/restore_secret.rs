@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
-use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView, StoreError};
+use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView};
 
 use super::change::{Change, Failed};
 use super::create_secret::{Declared, declaration};
@@ -36,7 +36,7 @@ pub(in crate::gateway) async fn serve(
 
 async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnswer>, Failed> {
     if secret.state == SecretState::Live {
-        return Err(Problem::from(StoreError::Refused(Refusal::NotInRecoveryWindow)).into());
+        return Err(Refusal::NotInRecoveryWindow.into());
     }
     let gateway = Arc::clone(&change.gateway);
     let (of, under) = (secret.clone(), Arc::clone(&gateway));

@@ -8,8 +8,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crds::annotation::ROTATE_NOW;
@@ -21,7 +21,7 @@ use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, 
 use super::get_secret_value::invalid;
 use super::put_secret_value::{parsed, received};
 use crate::gateway::access::{Asking, Wanted, authorise, recorded, refuse};
-use crate::gateway::objects::FIELD_MANAGER;
+use crate::gateway::objects::{FIELD_MANAGER, Objects, away};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
@@ -155,22 +155,13 @@ fn permitted(
 /// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made again in between is not touched.
 async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &str) -> Result<(), Problem> {
     let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
-    let away = |error: kube::Error| {
-        tracing::warn!(%error, "a rotation cannot be asked for");
-        Problem::new(
-            Code::ClusterUnavailable,
-            "the API server did not take the request; try again",
-        )
-        .retry_after(2)
-    };
     let Some(object) = &view.object else {
         return Err(not_rotatable(
             "no ManagedSecret declares the secret, so nobody makes its value",
         ));
     };
-    let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);
-    let found = api.get_opt(&object.name).await.map_err(away)?;
-    let Some(found) = found.filter(|found| found.uid().as_deref() == Some(object.uid.as_str())) else {
+    let objects = Objects::<ManagedSecret>::of(&gateway.client, &place.name);
+    let Some(found) = objects.declaring(view).await? else {
         return Err(not_rotatable(
             "the ManagedSecret of the secret is gone; apply it again",
         ));
@@ -185,6 +176,7 @@ async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &s
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
+    let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);
     api.patch_metadata(&object.name, &params, &Patch::Merge(&patch))
         .await
         .map_err(away)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
-use strongroom_store::vault::{SecretState, SecretView, UpdateSecret};
+use strongroom_store::vault::{Refusal, SecretState, SecretView, UpdateSecret};
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
@@ -25,7 +25,7 @@ use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
 /// Longest description, in characters: as in the ManagedSecret.
-pub(super) const DESCRIPTION: usize = 500;
+const DESCRIPTION: usize = 500;
 
 /// What is sent.
 #[derive(Debug, Deserialize)]
@@ -108,8 +108,7 @@ fn label_fits(label: &str) -> Result<(), Problem> {
 
 async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json<SecretAnswer>, Failed> {
     if let SecretState::PendingDeletion { until, .. } = secret.state {
-        let refusal = strongroom_store::vault::Refusal::InRecoveryWindow { until };
-        return Err(Problem::from(strongroom_store::vault::StoreError::Refused(refusal)).into());
+        return Err(Refusal::InRecoveryWindow { until }.into());
     }
     let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
     let object = objects.declaring(secret).await?.ok_or_else(|| {

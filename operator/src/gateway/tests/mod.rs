@@ -294,6 +294,13 @@ impl World {
         id
     }
 
+    /// A secret of the namespace `shop`, as the store has it.
+    fn stored(&self, name: &str) -> SecretView {
+        let store = &self.gateway.store;
+        let shop = store.namespace_named(&"shop".parse().unwrap()).unwrap().unwrap();
+        store.find(shop.id, &name.parse().unwrap()).unwrap().unwrap()
+    }
+
     /// A policy by which an account may do this with secrets of the namespace `shop`.
     pub(super) fn allow(&self, policy: &str, account: &str, action: &str, secrets: &str) {
         let spec = serde_json::from_value(json!({"secrets": [secrets], "statements": [

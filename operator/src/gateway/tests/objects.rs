@@ -290,18 +290,7 @@ async fn the_native_secret_goes_with_a_deletion() {
     world
         .api
         .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
-    let shop = world
-        .gateway
-        .store
-        .namespace_named(&"shop".parse().unwrap())
-        .unwrap()
-        .unwrap();
-    let secret = world
-        .gateway
-        .store
-        .find(shop.id, &"partner".parse().unwrap())
-        .unwrap()
-        .unwrap();
+    let secret = world.stored("partner");
     let bind = strongroom_store::vault::BindMaterialized {
         secret: secret.id,
         materialized: Some(strongroom_store::vault::Materialized {

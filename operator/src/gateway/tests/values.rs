@@ -4,13 +4,12 @@ use super::*;
 
 #[tokio::test]
 async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
-    use strongroom_api::sealed::{About, OpeningKey, Purpose, SealError, Sealed};
+    use strongroom_api::sealed::{About, OpeningKey, SealError, Sealed};
 
     let world = World::new(0);
     world.allow("p", "app", "secrets:GetSecretValue", "*");
     let (private, public) = OpeningKey::generate();
     let about = About {
-        purpose: Purpose::Answer,
         namespace: "shop",
         secret: "db-main",
         version: "v-1",

@@ -303,18 +303,7 @@ impl World {
         });
         let place = ("managedsecrets".to_owned(), name.to_owned());
         self.api.objects.lock().unwrap().insert(place, object);
-        let shop = self
-            .gateway
-            .store
-            .namespace_named(&"shop".parse().unwrap())
-            .unwrap()
-            .unwrap();
-        let secret = self
-            .gateway
-            .store
-            .find(shop.id, &name.parse().unwrap())
-            .unwrap()
-            .unwrap();
+        let secret = self.stored(name);
         let bind = strongroom_store::vault::BindObject {
             secret: secret.id,
             object: Some(strongroom_store::vault::ObjectBinding {
@@ -350,18 +339,7 @@ async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
         record("serviceaccount shop/app", "RotateSecret", "Done")
     );
     // The controller makes the version that was told; then the same token finds it there.
-    let shop = world
-        .gateway
-        .store
-        .namespace_named(&"shop".parse().unwrap())
-        .unwrap()
-        .unwrap();
-    let secret = world
-        .gateway
-        .store
-        .find(shop.id, &"db-main".parse().unwrap())
-        .unwrap()
-        .unwrap();
+    let secret = world.stored("db-main");
     let put = PutValue {
         secret: secret.id,
         version: version.parse().unwrap(),
