@@ -16,8 +16,23 @@ use zeroize::Zeroizing;
 /// The name of the suite, as answers tell it.
 pub const SUITE: &str = "X-Wing,HKDF-SHA256,ChaCha20-Poly1305";
 
-/// What a sealed text is for: `info` of RFC 9180.
-const INFO: &[u8] = b"strongroom.dev/v1 answer";
+/// What a sealed text is for: `info` of RFC 9180. One that is sealed for one purpose opens for no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A value that the API answers with.
+    Answer,
+    /// A value that is sent to it.
+    Request,
+}
+
+impl Purpose {
+    const fn info(self) -> &'static [u8] {
+        match self {
+            Self::Answer => b"strongroom.dev/v1 answer",
+            Self::Request => b"strongroom.dev/v1 request",
+        }
+    }
+}
 
 /// What a sealed text is about: namespace, secret, version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +81,11 @@ impl SealingKey {
     ///
     /// # Errors
     /// [`SealError::Sealing`].
-    pub fn seal(&self, text: &[u8], about: &About<'_>) -> Result<Sealed, SealError> {
+    pub fn seal(&self, text: &[u8], purpose: Purpose, about: &About<'_>) -> Result<Sealed, SealError> {
         let (encapsulated, ciphertext) = single_shot_seal::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
             &self.0,
-            INFO,
+            purpose.info(),
             text,
             &about.associated_data(),
         )
@@ -122,7 +137,12 @@ impl OpeningKey {
     ///
     /// # Errors
     /// [`SealError::Opening`].
-    pub fn open(&self, sealed: &Sealed, about: &About<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        sealed: &Sealed,
+        purpose: Purpose,
+        about: &About<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let bytes = |text: &str| {
             BASE64URL_NOPAD
                 .decode(text.as_bytes())
@@ -134,7 +154,7 @@ impl OpeningKey {
             &OpModeR::Base,
             &self.0,
             &encapsulated,
-            INFO,
+            purpose.info(),
             &bytes(&sealed.ciphertext)?,
             &about.associated_data(),
         )
@@ -167,10 +187,13 @@ mod tests {
     fn only_its_holder_opens_it_and_only_as_what_it_is() {
         let (private, public) = OpeningKey::generate();
         let public: SealingKey = public.to_string().parse().unwrap();
-        let sealed = public.seal(b"s3cr3t", &ABOUT).unwrap();
+        let sealed = public.seal(b"s3cr3t", Purpose::Answer, &ABOUT).unwrap();
         let text = serde_json::to_string(&sealed).unwrap();
         let sealed: Sealed = serde_json::from_str(&text).unwrap();
-        assert_eq!(*private.open(&sealed, &ABOUT).unwrap(), b"s3cr3t");
+        assert_eq!(
+            *private.open(&sealed, Purpose::Answer, &ABOUT).unwrap(),
+            b"s3cr3t"
+        );
         let elsewhere = [
             About {
                 namespace: "shopd",
@@ -184,19 +207,24 @@ mod tests {
         ];
         for about in elsewhere {
             assert_eq!(
-                private.open(&sealed, &about),
+                private.open(&sealed, Purpose::Answer, &about),
                 Err(SealError::Opening),
                 "{about:?}"
             );
         }
+        let otherwise = private.open(&sealed, Purpose::Request, &ABOUT);
+        assert_eq!(otherwise, Err(SealError::Opening));
         let (other, _) = OpeningKey::generate();
-        assert_eq!(other.open(&sealed, &ABOUT), Err(SealError::Opening));
+        assert_eq!(
+            other.open(&sealed, Purpose::Answer, &ABOUT),
+            Err(SealError::Opening)
+        );
     }
 
     #[test]
     fn what_is_damaged_is_refused() {
         let (private, public) = OpeningKey::generate();
-        let sealed = public.seal(b"s3cr3t", &ABOUT).unwrap();
+        let sealed = public.seal(b"s3cr3t", Purpose::Answer, &ABOUT).unwrap();
         for broken in [
             Sealed {
                 ciphertext: sealed.encapsulated.clone(),
@@ -211,7 +239,10 @@ mod tests {
                 ..sealed.clone()
             },
         ] {
-            assert_eq!(private.open(&broken, &ABOUT), Err(SealError::Opening));
+            assert_eq!(
+                private.open(&broken, Purpose::Answer, &ABOUT),
+                Err(SealError::Opening)
+            );
         }
         for text in ["", "AA", "!", &"A".repeat(1620)] {
             assert_eq!(text.parse::<SealingKey>(), Err(SealError::Key), "{text}");

@@ -225,6 +225,6 @@ fn records(store: &Store, after: Option<Place>, meta: Meta) -> Result<Answer, St
     if let Some(end) = after.filter(|after| after.is_end(store)) {
         return Ok(Answer::Records(Vec::new(), end));
     }
-    let page = page(store, after.unwrap_or_default(), true)?;
+    let page = page(store, after.unwrap_or_default(), |_| true)?;
     Ok(Answer::Records(page.lines, page.next))
 }

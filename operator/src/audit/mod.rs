@@ -38,7 +38,6 @@ mod telling;
 mod tests;
 
 pub(crate) use destination::Destination;
-pub(crate) use line::{Decision, Line};
 pub(crate) use metrics::Metrics;
 pub(crate) use page::{Place, page};
 pub(crate) use pump::Pump;

@@ -1,10 +1,11 @@
 //! Both chains as one, in order of time, page by page: never more than a page is held.
 
 use jiff::Timestamp;
+use strongroom_api::audit::{Chain, Line};
 use strongroom_store::audit::{DIRECTORY, Directory, Logged};
 use strongroom_store::vault::Store;
 
-use super::line::{Chain, Line};
+use super::line::{gap, line};
 
 /// Records that are looked at for one page, of each chain.
 const RECORDS: usize = 1_000;
@@ -38,16 +39,16 @@ pub(crate) struct Page {
     pub(crate) next: Place,
 }
 
-/// The records after a place, with or without the checkpoints of the mutation chain.
+/// Those of the records after a place that are wanted.
 ///
 /// # Errors
 /// What the store says, in words.
-pub(crate) fn page(store: &Store, place: Place, checkpoints: bool) -> Result<Page, String> {
+pub(crate) fn page(store: &Store, place: Place, wanted: impl Fn(&Line) -> bool) -> Result<Page, String> {
     let changes: Vec<Line> = store
         .mutations_after(place.changes, RECORDS)
         .map_err(|error| error.to_string())?
         .iter()
-        .map(|(sequence, entry)| Line::of(Chain::Changes, *sequence, entry))
+        .map(|(sequence, entry)| line(Chain::Changes, *sequence, entry))
         .collect();
     let logged = match store.directory() {
         None => Vec::new(),
@@ -80,7 +81,7 @@ pub(crate) fn page(store: &Store, place: Place, checkpoints: bool) -> Result<Pag
             Chain::Changes => next.changes = line.sequence,
             Chain::Reads => next.reads = line.sequence,
         }
-        if line.action == "Checkpoint" && !checkpoints {
+        if !wanted(&line) {
             continue;
         }
         oldest.get_or_insert(line.time);
@@ -88,7 +89,7 @@ pub(crate) fn page(store: &Store, place: Place, checkpoints: bool) -> Result<Pag
         text.push(b'\n');
     }
     if reads.peek().is_none() {
-        // Checkpoints at the end are not told, and not looked at again.
+        // What is not wanted at the end is not told, and not looked at again.
         next.reads = last_read;
     }
     Ok(Page {
@@ -105,11 +106,11 @@ fn lines(logged: &[(u64, Logged)]) -> Vec<Line> {
         .iter()
         .filter_map(|(sequence, record)| match record {
             Logged::Entry(entry) => {
-                let line = Line::of(Chain::Reads, *sequence, entry);
+                let line = line(Chain::Reads, *sequence, entry);
                 near = line.time;
                 Some(line)
             }
-            Logged::Gap(missing_from) => Some(Line::gap(*sequence, *missing_from, near)),
+            Logged::Gap(missing_from) => Some(gap(*sequence, *missing_from, near)),
             Logged::Checkpoint | Logged::Opened | Logged::Closed => None,
         })
         .collect()

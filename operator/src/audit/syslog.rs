@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::line::{Decision, Line};
+use strongroom_api::audit::{Decision, Line};
 
 /// How the bytes go there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::CommandError;
 use super::data_dir::DataDir;
 use crate::audit::Destination;
 use crate::bootstrap::Accept;
-use crate::gateway;
+use crate::gateway::{self, front};
 use crate::seal::{SealArgs, SealSourceError};
 use crate::serve::{self, Settings};
 
@@ -31,6 +31,15 @@ enum AuditReads {
     Durable,
 }
 
+/// What the process is
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Everything that stands on the store: controllers, the API, the audit
+    Store,
+    /// The people's front, by which kubectl strongroom reaches the API; has no store
+    Front,
+}
+
 /// How log lines look
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
@@ -46,6 +55,9 @@ enum Format {
 /// help, or say what is missing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// What the process is
+    #[arg(long, value_enum, value_name = "ROLE", default_value = "store")]
+    roles: Role,
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -88,6 +100,15 @@ pub(super) struct Arguments {
     /// The private key of that certificate
     #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
     tls_key_file: Option<std::path::PathBuf>,
+    /// Service of the people's front in the process's own namespace: it gets a certificate, and the APIService the authority
+    #[arg(long, value_name = "NAME")]
+    people_front: Option<String>,
+    /// Address of the people's front
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
+    front_listen: SocketAddr,
+    /// Host and port at which the front reaches the API
+    #[arg(long, value_name = "HOST:PORT", default_value = "strongroom-gateway:443")]
+    gateway_address: axum::http::uri::Authority,
     /// Audience that tokens of the API must be made for
     #[arg(long, value_name = "NAME", default_value = "strongroom.dev")]
     token_audience: String,
@@ -127,6 +148,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Format::Json => LogFormat::Json,
     };
     init_logging(format, &arguments.log_filter)?;
+    if arguments.roles == Role::Front {
+        let settings = |namespace| front::Settings {
+            listen: arguments.front_listen,
+            namespace,
+            service: arguments
+                .people_front
+                .unwrap_or_else(|| "strongroom-front".to_owned()),
+            gateway: arguments.gateway_address,
+        };
+        return Ok(serve::front::run(settings, arguments.namespace, arguments.http_listen).await?);
+    }
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
     let settings = Settings {
@@ -150,6 +182,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
                 .tls_cert_file
                 .zip(arguments.tls_key_file)
                 .map(|(chain, key)| gateway::Certificate { chain, key }),
+            front: arguments.people_front,
             audience: arguments.token_audience,
             rates: gateway::Rates {
                 reads: arguments.read_rate,

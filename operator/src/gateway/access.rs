@@ -37,6 +37,7 @@ impl Asking {
             pod,
             node,
             offline,
+            through_front: _,
         } = &self.caller;
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),

@@ -32,6 +32,8 @@ pub(super) struct Caller {
     pub(super) node: Option<String>,
     /// The API server was away, and the token was accepted before.
     pub(super) offline: bool,
+    /// A person of whom the people's front says that the API server verified who it is.
+    pub(super) through_front: bool,
 }
 
 /// Checks tokens.
@@ -164,6 +166,7 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
         pod: one("pod-name").zip(one("pod-uid")),
         node: one("node-name"),
         offline: false,
+        through_front: false,
     })
 }
 

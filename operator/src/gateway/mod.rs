@@ -4,6 +4,8 @@
 
 mod access;
 mod authenticate;
+mod forwarded;
+pub(crate) mod front;
 mod labels;
 mod limits;
 mod listen;
@@ -12,19 +14,20 @@ mod objects;
 mod operations;
 mod problem;
 mod remembered;
+mod sealing_keys;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
@@ -39,17 +42,19 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use self::access::Asking;
-use self::authenticate::Authenticator;
+use self::authenticate::{Authenticator, Caller};
+use self::forwarded::Forwarded;
 use self::labels::LabelBook;
 use self::limits::Limits;
 pub(crate) use self::limits::Rates;
 use self::listen::Peer;
 use self::namespaces::Namespaces;
 use self::problem::{Code, Problem};
+use self::sealing_keys::SealingKeys;
 pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
-use self::tls::{Keeper, Served};
+use self::tls::{Door, Doors, FrontKeeper, Keeper, Kept, Served};
 use crate::declared::Declared;
 use crate::policies::Policies;
 
@@ -62,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) names: Vec<String>,
     /// A certificate that is given, in place of our own.
     pub(crate) certificate: Option<Certificate>,
+    /// The Service of the people's front in the process's own namespace, where there is one.
+    pub(crate) front: Option<String>,
     /// The audience that tokens must be made for.
     pub(crate) audience: String,
     /// Requests a second.
@@ -99,6 +106,7 @@ struct Gateway {
     namespaces: Namespaces,
     labels: LabelBook,
     limits: Limits,
+    sealing_keys: SealingKeys,
     durability: Durability,
     /// Requests at the same time.
     room: Semaphore,
@@ -149,12 +157,12 @@ pub(crate) async fn run(
         .await
         .map_err(|source| GatewayError::Bind { address, source })?;
     let served = Arc::new(Served::default());
+    let kept = Kept::new(store.clone(), own.namespace.clone());
     match settings.certificate {
         Some(given) => given.serve(Arc::clone(&served), shutdown.clone())?,
         None => {
             let keeper = Keeper {
-                store: store.clone(),
-                namespace: own.namespace,
+                kept: kept.clone(),
                 names: settings.names,
                 served: Arc::clone(&served),
                 bundle: own.bundle,
@@ -163,6 +171,18 @@ pub(crate) async fn run(
             keeper.serve(shutdown.clone()).await?;
         }
     }
+    let door = Arc::new(Door::default());
+    let front = settings.front.map(|service| {
+        let keeper = FrontKeeper {
+            kept,
+            client: client.clone(),
+            namespace: own.namespace.0,
+            service,
+            door: Arc::clone(&door),
+            now: Timestamp::now,
+        };
+        tokio::spawn(keeper.keep(shutdown.clone()))
+    });
     let gateway = Arc::new(Gateway {
         policies: shared.policies,
         declared: shared.declared,
@@ -172,6 +192,7 @@ pub(crate) async fn run(
         labels: LabelBook::new(client.clone()),
         client,
         limits: Limits::new(settings.rates),
+        sealing_keys: SealingKeys::default(),
         durability: settings.durability,
         room: Semaphore::new(limits::REQUESTS),
     });
@@ -180,9 +201,16 @@ pub(crate) async fn run(
         tracing::info!(%address, "serving the API");
     }
     own.health.set("gateway", Check::Ready);
-    listen::serve(listener, Arc::new(served.config()), router(gateway), shutdown).await;
-    // It ends with the same shutdown.
+    let doors = Doors {
+        everybody: Arc::new(served.config()),
+        front: door,
+    };
+    listen::serve(listener, Arc::new(doors), router(gateway), shutdown).await;
+    // They end with the same shutdown.
     let _ = forgetting.await;
+    if let Some(front) = front {
+        let _ = front.await;
+    }
     Ok(())
 }
 
@@ -194,6 +222,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = shutdown.wait() => return,
         }
         gateway.limits.forget();
+        gateway.sealing_keys.forget();
         gateway.authenticator.forget();
         gateway.namespaces.forget();
         gateway.labels.forget();
@@ -202,10 +231,10 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 
 fn router(gateway: Arc<Gateway>) -> Router {
     use operations::{
-        batch_get_secret_value, create_secret, delete_secret, describe_secret, explain_access,
-        get_secret_policy, get_secret_value, list_secret_version_ids, list_secrets, put_secret_value,
-        restore_secret, rotate_secret, set_secret_policy, update_secret, update_secret_rotation_policy,
-        update_secret_version_stage,
+        batch_get_secret_value, create_sealing_key, create_secret, delete_secret, describe_secret,
+        explain_access, get_secret_policy, get_secret_value, list_audit_records, list_secret_version_ids,
+        list_secrets, put_secret_value, restore_secret, rotate_secret, set_secret_policy, update_secret,
+        update_secret_rotation_policy, update_secret_version_stage,
     };
 
     let secret = "/v1/namespaces/{namespace}/secrets/{name}";
@@ -245,6 +274,15 @@ fn router(gateway: Arc<Gateway>) -> Router {
             post(rotate_secret::serve).put(update_secret_rotation_policy::serve),
         )
         .route(&format!("{secret}/access"), get(explain_access::serve))
+        .route(
+            "/v1/namespaces/{namespace}/sealingkeys",
+            post(create_sealing_key::serve),
+        )
+        .route(
+            "/v1/namespaces/{namespace}/auditrecords",
+            get(list_audit_records::serve),
+        )
+        .route("/v1/auditrecords", get(list_audit_records::serve))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -309,21 +347,14 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
             .extensions
             .get::<Arrival>()
             .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no id"))?;
-        let source = parts
+        let peer = *parts
             .extensions
             .get::<Peer>()
-            .map(|peer| peer.0.ip().to_canonical())
             .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no source"))?;
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
+        let source = peer.address.ip().to_canonical();
         let now = Timestamp::now();
-        let caller = match gateway.authenticator.caller(token).await {
-            Ok(caller) => caller,
+        let (caller, source) = match gateway.caller(peer, &parts.headers).await {
+            Ok((caller, from)) => (caller, from.unwrap_or(source)),
             Err(problem) => {
                 gateway.limits.stranger(source)?;
                 let note = Note {
@@ -381,6 +412,22 @@ struct Place {
 }
 
 impl Gateway {
+    /// Who asks, and where from, if that is not the other end of the connection.
+    async fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<(Caller, Option<IpAddr>), Problem> {
+        if peer.proven {
+            return Forwarded::read(headers)
+                .map(Forwarded::caller)
+                .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"));
+        }
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token.trim());
+        Ok((self.authenticator.caller(token).await?, None))
+    }
+
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.
     async fn admit(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
         self.limits.read(&asking.caller.principal.identity)?;

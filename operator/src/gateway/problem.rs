@@ -86,6 +86,8 @@ codes! {
     StageReserved = CONFLICT, "the stage can only be moved";
     /// The secret has as many stages as it can have.
     TooManyStages = CONFLICT, "the secret has too many stages";
+    /// The key that a value is sealed for is not there.
+    SealingKeyNotFound = CONFLICT, "the value is sealed for a key that is gone";
     /// Version and stage contradict each other.
     StageMismatch = CONFLICT, "version and stage do not agree";
     /// The secret is in its recovery window.

@@ -100,7 +100,9 @@ impl<N: Fn() -> Timestamp> Pump<N> {
             return Ok(false);
         }
         let store = self.store.clone();
-        let read = crate::audit::blocking(move || Ok(page(&store, place, false))).await?;
+        let read =
+            crate::audit::blocking(move || Ok(page(&store, place, |line| line.action != "Checkpoint")))
+                .await?;
         let Page { lines, oldest, next } = read.map_err(Failed::Page)?;
         let age = oldest.map_or(0, |oldest| {
             let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);

@@ -14,10 +14,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::server::Acceptor;
 use strongroom_process::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::gateway::limits;
 
@@ -26,16 +29,29 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::gateway) struct Peer(pub(in crate::gateway) SocketAddr);
+pub(in crate::gateway) struct Peer {
+    /// The other end of the connection.
+    pub(in crate::gateway) address: SocketAddr,
+    /// It proved by a certificate that it is whom the entrance is for.
+    pub(in crate::gateway) proven: bool,
+}
+
+/// Who gets in, and how.
+pub(in crate::gateway) trait Entrance: Send + Sync + 'static {
+    /// How a client is served that calls the server by this name; `None`: it is turned away.
+    fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>>;
+
+    /// Whether a client with this certificate, which it proved to hold, gets in.
+    fn admits(&self, client: &CertificateDer<'_>) -> bool;
+}
 
 /// Serves until the shutdown begins.
 pub(in crate::gateway) async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    entrance: Arc<dyn Entrance>,
     router: Router,
     shutdown: Shutdown,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -57,9 +73,9 @@ pub(in crate::gateway) async fn serve(
             continue;
         };
         let watcher = graceful.watcher();
-        let (acceptor, router) = (acceptor.clone(), router.clone());
+        let (entrance, router) = (Arc::clone(&entrance), router.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, peer, acceptor, router, watcher, permit).await {
+            if let Err(error) = connection(stream, peer, entrance, router, watcher, permit).await {
                 tracing::debug!(%peer, error, "a connection ended");
             }
         });
@@ -77,18 +93,25 @@ pub(in crate::gateway) async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    acceptor: TlsAcceptor,
+    entrance: Arc<dyn Entrance>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
     permit: OwnedSemaphorePermit,
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     stream.set_nodelay(true).map_err(|error| text(&error))?;
-    let stream = tokio::time::timeout(limits::HANDSHAKE_TIME, acceptor.accept(stream))
+    let stream = tokio::time::timeout(limits::HANDSHAKE_TIME, handshake(stream, &*entrance))
         .await
-        .map_err(|_| "the handshake took too long".to_owned())?
-        .map_err(|error| text(&error))?;
-    let service = TowerToHyperService::new(router.layer(Extension(Peer(peer))));
+        .map_err(|_| "the handshake took too long".to_owned())??;
+    let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    if client.is_some_and(|client| !entrance.admits(client)) {
+        return Err("the client's certificate is somebody else's".to_owned());
+    }
+    let peer = Peer {
+        address: peer,
+        proven: client.is_some(),
+    };
+    let service = TowerToHyperService::new(router.layer(Extension(peer)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -108,4 +131,15 @@ async fn connection(
     let ended = watcher.watch(connection).await;
     drop(permit);
     ended.map_err(|error| error.to_string())
+}
+
+async fn handshake(stream: TcpStream, entrance: &dyn Entrance) -> Result<TlsStream<TcpStream>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream)
+        .await
+        .map_err(text)?;
+    let config = entrance
+        .config(start.client_hello().server_name())
+        .ok_or_else(|| "nobody serves this name yet".to_owned())?;
+    start.into_stream(config).await.map_err(text)
 }

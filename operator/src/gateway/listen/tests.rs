@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::gateway::limits;
 use crate::gateway::tests::World;
-use crate::gateway::tls::{Served, test_certificate};
+use crate::gateway::tls::{Doors, Served, test_certificate};
 
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -53,8 +53,11 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
-        let config = Arc::new(served.config());
-        let task = tokio::spawn(super::serve(listener, config, router, shutdown.clone()));
+        let doors = Doors {
+            everybody: Arc::new(served.config()),
+            front: Arc::default(),
+        };
+        let task = tokio::spawn(super::serve(listener, Arc::new(doors), router, shutdown.clone()));
         Self {
             world,
             served,

@@ -14,6 +14,7 @@ use strongroom_rules::policy::Action;
 use zeroize::Zeroizing;
 
 use super::get_secret_value::{Read, Which, invalid, read};
+use super::incoming::only_sealed;
 use super::shape;
 use crate::gateway::access::Asking;
 use crate::gateway::problem::{Code, Problem};
@@ -50,6 +51,9 @@ pub(in crate::gateway) async fn serve(
         axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge, error.body_text()),
         _ => invalid(error.body_text()),
     })?;
+    if asking.caller.through_front {
+        return Err(only_sealed("read one at a time"));
+    }
     let different: BTreeSet<(&str, Option<&str>, Option<&str>)> = batch
         .secrets
         .iter()

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt};
 use serde::Deserialize;
+use strongroom_api::sealed::About;
 use strongroom_crds::v1alpha1::{ExternalSource, ManagedSecret, ManagedSecretSpec, Source};
 use strongroom_rules::policy::Action;
 use strongroom_store::id::{NamespaceId, SecretId};
@@ -24,7 +25,8 @@ use strongroom_store::vault::{
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
-use super::put_secret_value::{Encoded, no_key, parsed, received, value};
+use super::incoming::{Data, SealedData, given, parsed, received};
+use super::put_secret_value::no_key;
 use super::shape::{self, SecretAnswer};
 use super::update_secret::metadata_fits;
 use crate::controllers::managed_secret::labels;
@@ -39,7 +41,10 @@ use crate::gateway::{Gateway, Place, blocking};
 struct Body {
     name: String,
     version_id: String,
-    data: BTreeMap<String, Encoded>,
+    #[serde(default)]
+    data: Option<Data>,
+    #[serde(default)]
+    sealed: Option<SealedData>,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
@@ -81,6 +86,7 @@ pub(in crate::gateway) async fn serve(
         "name",
         "versionId",
         "data",
+        "sealed",
         "description",
         "labels",
         "encryptionKey",
@@ -90,7 +96,14 @@ pub(in crate::gateway) async fn serve(
     let new = New {
         name: body.name.parse().map_err(invalid)?,
         version: body.version_id.parse().map_err(invalid)?,
-        value: value(body.data)?,
+        value: {
+            let about = About {
+                namespace: &place.name,
+                secret: &body.name,
+                version: &body.version_id,
+            };
+            given(&gateway, &asking, body.data, body.sealed, &about)?
+        },
         description: body.description,
         labels: body.labels,
     };

@@ -177,6 +177,7 @@ fn about(asking: &Asking, principal: &str) -> Asking {
             pod: None,
             node: None,
             offline: false,
+            through_front: false,
         },
         pod_labels: None,
         node_labels: None,

@@ -10,13 +10,14 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use strongroom_api::sealed::{About, SUITE, Sealed, SealingKey};
+use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
 use strongroom_rules::policy::{Action, Facts};
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
 
 use zeroize::Zeroizing;
 
+use super::incoming::only_sealed;
 use super::shape;
 use crate::gateway::access::{Asking, Wanted, authorise};
 use crate::gateway::problem::{Code, Problem};
@@ -65,6 +66,9 @@ pub(in crate::gateway) async fn serve(
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
     let recipient = which.recipient.as_deref().map(str::parse::<SealingKey>);
     let recipient = recipient.transpose().map_err(invalid)?;
+    if recipient.is_none() && asking.caller.through_front {
+        return Err(only_sealed("name a `recipient`, as kubectl strongroom does"));
+    }
     let held = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -147,7 +151,7 @@ fn sealed(
         name,
         version_id: version,
         suite: SUITE,
-        sealed: recipient.seal(body, &about).map_err(invalid)?,
+        sealed: recipient.seal(body, Purpose::Answer, &about).map_err(invalid)?,
     };
     serde_json::to_vec(&answer).map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))
 }

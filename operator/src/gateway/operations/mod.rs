@@ -2,12 +2,15 @@
 
 pub(super) mod batch_get_secret_value;
 mod change;
+pub(super) mod create_sealing_key;
 pub(super) mod create_secret;
 pub(super) mod delete_secret;
 pub(super) mod describe_secret;
 pub(super) mod explain_access;
 pub(super) mod get_secret_policy;
 pub(super) mod get_secret_value;
+mod incoming;
+pub(super) mod list_audit_records;
 pub(super) mod list_secret_version_ids;
 pub(super) mod list_secrets;
 pub(super) mod put_secret_value;

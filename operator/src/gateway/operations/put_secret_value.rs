@@ -4,7 +4,6 @@
 //! value a conflict. Only a ManagedSecret with the source `external` takes values; its first one makes the secret in the store.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,63 +11,34 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use futures::StreamExt;
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use strongroom_api::sealed::About;
 use strongroom_rules::policy::{Action, Facts};
 use strongroom_store::id::SecretId;
-use strongroom_store::name::{DataKeyName, ExternalId, Stage, VersionId};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::value::{Value, ValueError};
+use strongroom_store::name::{ExternalId, Stage, VersionId};
+use strongroom_store::value::Value;
 use strongroom_store::vault::{
     CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Refusal, SecretView, StoreError, Written,
 };
-use zeroize::Zeroizing;
 
 use super::get_secret_value::invalid;
+use super::incoming::{Data, SealedData, given, parsed, received};
 use super::shape::{self, VersionAnswer};
 use crate::declared::Declaration;
 use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking, limits};
+use crate::gateway::{Gateway, Place, blocking};
 
 /// What is sent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    data: BTreeMap<String, Encoded>,
+    #[serde(default)]
+    data: Option<Data>,
+    #[serde(default)]
+    sealed: Option<SealedData>,
     #[serde(default)]
     stages: Vec<String>,
-}
-
-/// Bytes that come in base64. They are never text of their own.
-pub(super) struct Encoded(SecretBytes);
-
-impl<'de> Deserialize<'de> for Encoded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Base64;
-
-        impl Visitor<'_> for Base64 {
-            type Value = Encoded;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Encoded, E> {
-                let wrong = |_| E::custom("not base64");
-                let longest = data_encoding::BASE64.decode_len(text.len()).map_err(wrong)?;
-                // What is decoded before an error shows is wiped as well.
-                let mut bytes = Zeroizing::new(vec![0; longest]);
-                let length = data_encoding::BASE64
-                    .decode_mut(text.as_bytes(), &mut bytes)
-                    .map_err(|partial| wrong(partial.error))?;
-                let bytes = bytes.get(..length).unwrap_or_default();
-                Ok(Encoded(SecretBytes::new(bytes.to_vec())))
-            }
-        }
-        deserializer.deserialize_str(Base64)
-    }
 }
 
 /// A version to write.
@@ -89,63 +59,23 @@ pub(in crate::gateway) async fn serve(
         .admit_write(&asking, Action::PutSecretValue, namespace)
         .await?;
     let body = received(body).await?;
-    let put = parsed::<Body>(&body, &["data", "stages"]).and_then(|body| body.put(&version))?;
-    blocking(move || write(&gateway, &asking, &place, &name, put)).await
-}
-
-/// The body, if it comes whole and is not too large, in a buffer that never grows and is wiped. What the connection itself buffers is out of reach.
-pub(super) async fn received(body: axum::body::Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(limits::BODY_BYTES));
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| invalid("the body did not come whole"))?;
-        if whole.len() + piece.len() > limits::BODY_BYTES {
-            return Err(Problem::new(Code::TooLarge, "the body is larger than 192 KiB"));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole)
-}
-
-/// The body as what it should be. What is wrong is told by its place alone, and that only below one of these `fields`: a
-/// value may stand anywhere else, a name included.
-pub(super) fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Result<T, Problem> {
-    let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
-    read.map_err(|error| {
-        let path = error.path().to_string();
-        let known = path
-            .split(['.', '['])
-            .next()
-            .is_some_and(|root| fields.contains(&root));
-        let place = if known { path.as_str() } else { "." };
-        invalid(format!(
-            "the body does not fit at `{place}`; docs/api.md has its form"
-        ))
-    })
-}
-
-/// The value that was sent.
-pub(super) fn value(data: BTreeMap<String, Encoded>) -> Result<Value, Problem> {
-    let mut keys = BTreeMap::new();
-    for (name, Encoded(bytes)) in data {
-        keys.insert(name.parse::<DataKeyName>().map_err(invalid)?, bytes);
-    }
-    Value::of(keys).map_err(|error| match error {
-        ValueError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
-        _ => invalid(error),
-    })
-}
-
-impl Body {
-    fn put(self, version: &str) -> Result<Put, Problem> {
-        let value = value(self.data)?;
-        let stages: Result<Vec<Stage>, _> = self.stages.iter().map(|stage| stage.parse()).collect();
-        Ok(Put {
+    let body = parsed::<Body>(&body, &["data", "sealed", "stages"])?;
+    blocking(move || {
+        let about = About {
+            namespace: &place.name,
+            secret: &name,
+            version: &version,
+        };
+        let value = given(&gateway, &asking, body.data, body.sealed, &about)?;
+        let stages: Result<Vec<Stage>, _> = body.stages.iter().map(|stage| stage.parse()).collect();
+        let put = Put {
             version: version.parse().map_err(invalid)?,
             value,
             stages: stages.map_err(invalid)?,
-        })
-    }
+        };
+        write(&gateway, &asking, &place, &name, put)
+    })
+    .await
 }
 
 fn write(

@@ -19,7 +19,7 @@ use strongroom_rules::policy::{Action, StatementRef};
 use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, StoreError};
 
 use super::get_secret_value::invalid;
-use super::put_secret_value::{parsed, received};
+use super::incoming::{parsed, received};
 use crate::gateway::access::{Asking, Wanted, authorise, recorded, refuse};
 use crate::gateway::objects::{FIELD_MANAGER, Objects, away};
 use crate::gateway::problem::{Code, Problem};

@@ -13,7 +13,7 @@ use strongroom_rules::policy::{Action, check};
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
-use super::put_secret_value::{parsed, received};
+use super::incoming::{parsed, received};
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
 use crate::gateway::objects::{Objects, object_name, ours};

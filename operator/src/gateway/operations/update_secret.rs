@@ -16,7 +16,7 @@ use strongroom_store::vault::{Refusal, SecretState, SecretView, UpdateSecret};
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
-use super::put_secret_value::{parsed, received};
+use super::incoming::{parsed, received};
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
 use crate::gateway::access::Asking;

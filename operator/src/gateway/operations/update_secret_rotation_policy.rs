@@ -18,7 +18,7 @@ use strongroom_store::vault::SecretView;
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
-use super::put_secret_value::{parsed, received};
+use super::incoming::{parsed, received};
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
 use crate::gateway::objects::{Objects, elsewhere, ours};

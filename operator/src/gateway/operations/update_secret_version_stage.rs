@@ -12,7 +12,7 @@ use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::vault::UpdateStage;
 
 use super::get_secret_value::invalid;
-use super::put_secret_value::{parsed, received};
+use super::incoming::{parsed, received};
 use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{Asking, Wanted, authorise};
 use crate::gateway::problem::Problem;

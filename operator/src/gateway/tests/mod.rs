@@ -4,11 +4,11 @@ mod callers;
 mod keys;
 mod metadata;
 mod objects;
+mod people;
 mod values;
 mod writes;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -247,6 +247,7 @@ impl World {
             store,
             labels: LabelBook::new(api.client()),
             limits: Limits::new(Rates { reads, writes: 0 }),
+            sealing_keys: SealingKeys::default(),
             durability: Durability::Batched,
             room: Semaphore::new(limits::REQUESTS),
         });
@@ -315,9 +316,16 @@ impl World {
     }
 
     async fn send(&self, request: axum::http::request::Builder, body: Body) -> Answer {
+        self.arriving(request, body, false).await
+    }
+
+    /// A request over a connection whose client proved to be the front, or did not.
+    async fn arriving(&self, request: axum::http::request::Builder, body: Body, proven: bool) -> Answer {
         let mut request = request.body(body).unwrap();
-        let peer: SocketAddr = "10.1.2.3:4567".parse().unwrap();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer {
+            address: "10.1.2.3:4567".parse().unwrap(),
+            proven,
+        });
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
-    use strongroom_api::sealed::{About, OpeningKey, SealError, Sealed};
+    use strongroom_api::sealed::{About, OpeningKey, Purpose, SealError, Sealed};
 
     let world = World::new(0);
     world.allow("p", "app", "secrets:GetSecretValue", "*");
@@ -26,9 +26,15 @@ async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
         let body = answer.json();
         assert_eq!(body["versionId"], "v-1");
         let sealed: Sealed = serde_json::from_value(body["sealed"].clone()).unwrap();
-        assert_eq!(private.open(&sealed, &about).unwrap().as_slice(), expected);
+        assert_eq!(
+            private.open(&sealed, Purpose::Answer, &about).unwrap().as_slice(),
+            expected
+        );
         let other = OpeningKey::generate().0;
-        assert_eq!(other.open(&sealed, &about), Err(SealError::Opening));
+        assert_eq!(
+            other.open(&sealed, Purpose::Answer, &about),
+            Err(SealError::Opening)
+        );
     }
     for bad in ["AA", "!", ""] {
         let answer = world

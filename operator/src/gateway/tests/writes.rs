@@ -8,7 +8,7 @@ use crate::declared::Declaration;
 
 impl World {
     /// A ManagedSecret that takes values over the API.
-    fn declare(&self, name: &str, key: Option<&str>) {
+    pub(super) fn declare(&self, name: &str, key: Option<&str>) {
         let declaration = Declaration {
             object: name.to_owned(),
             uid: format!("uid-{name}"),

@@ -23,7 +23,7 @@ const SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days that the gateway's certificate is valid.
 const LEAF_DAYS: u16 = 30;
 /// How long before its end it is made again.
-const LEAF_RENEWAL: SignedDuration = SignedDuration::from_hours(10 * 24);
+pub(super) const LEAF_RENEWAL: SignedDuration = SignedDuration::from_hours(10 * 24);
 
 /// Keys of the value in which the authorities are kept.
 const CURRENT: &str = "ca";
@@ -185,7 +185,7 @@ fn make(
 }
 
 /// From when to when the first certificate of a PEM text is valid.
-fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let pem = Pem::iter_from_buffer(pem).next()?.ok()?;
     let validity = pem.parse_x509().ok()?.validity().clone();
     let time = |seconds: i64| Timestamp::from_second(seconds).ok();

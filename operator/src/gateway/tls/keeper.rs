@@ -1,38 +1,22 @@
-//! Keeps the authority in the store, the certificate fresh, and the bundle known.
-//!
-//! The authority is a secret of the process's own namespace with a name of a product, `strongroom!ca`: no ManagedSecret can claim it, and the
-//! gateway shows it to nobody.
+//! Keeps the gateway's certificate fresh, and the bundle known.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use strongroom_process::Shutdown;
-use strongroom_store::audit::{Actor, Durability};
-use strongroom_store::id::{NamespaceId, RequestId, SecretId};
-use strongroom_store::name::{DataKeyName, SecretName, VersionId};
-use strongroom_store::secret::SecretBytes;
-use strongroom_store::value::Value;
-use strongroom_store::vault::{
-    BindNamespace, CreateSecret, GetValue, KeyRef, Meta, PutValue, Store, StoreError,
-};
 use tokio::sync::watch;
 
-use super::authority::Authorities;
+use super::kept::Kept;
 use super::{Served, TlsError, certified};
 
-/// Name of the secret in the store.
-pub(in crate::gateway) const SECRET: &str = "strongroom!ca";
 /// How often the dates are looked at.
 const LOOK: Duration = Duration::from_secs(3600);
 
 /// Keeps the gateway's own certificate; cheap to clone.
 #[derive(Clone)]
 pub(in crate::gateway) struct Keeper {
-    pub(in crate::gateway) store: Store,
-    /// The process's own namespace, and its UID.
-    pub(in crate::gateway) namespace: (String, String),
+    pub(in crate::gateway) kept: Kept,
     /// DNS names and addresses that the gateway is called by.
     pub(in crate::gateway) names: Vec<String>,
     pub(in crate::gateway) served: Arc<Served>,
@@ -67,7 +51,7 @@ impl Keeper {
     async fn look(self, renew: Option<Timestamp>) -> Result<Timestamp, TlsError> {
         let looked = tokio::task::spawn_blocking(move || {
             let now = (self.now)();
-            let (authorities, changed) = self.authorities(now)?;
+            let (authorities, changed) = self.kept.authorities(now)?;
             self.bundle.send_if_modified(|bundle| {
                 let newest = authorities.bundle();
                 let differs = *bundle != newest;
@@ -86,101 +70,6 @@ impl Keeper {
         });
         looked.await.map_err(|error| TlsError::Make(error.to_string()))?
     }
-
-    /// The authorities as they should be now, kept in the store.
-    fn authorities(&self, now: Timestamp) -> Result<(Authorities, bool), TlsError> {
-        let stored = |error: StoreError| TlsError::Store(error.to_string());
-        let bind = BindNamespace {
-            name: self.namespace.0.parse().map_err(|error| name(&error))?,
-            uid: self.namespace.1.parse().map_err(|error| name(&error))?,
-        };
-        let namespace = self.store.run(bind, meta(now)?).map_err(stored)?;
-        let secret_name: SecretName = SECRET.parse().map_err(|error| name(&error))?;
-        let known = self.store.find(namespace, &secret_name).map_err(stored)?;
-        let before = match &known {
-            None => Authorities::default(),
-            Some(secret) => {
-                let get = GetValue {
-                    secret: secret.id,
-                    version: None,
-                    stage: None,
-                    durability: Durability::Batched,
-                    detail: "to serve the API".to_owned(),
-                };
-                let read = self.store.value(&get, &meta(now)?).map_err(stored)?;
-                Authorities(
-                    read.value
-                        .keys()
-                        .iter()
-                        .map(|(key, bytes)| (key.to_string(), bytes.expose().to_vec().into()))
-                        .collect(),
-                )
-            }
-        };
-        let Some(after) = before.advance(now)? else {
-            return Ok((before, false));
-        };
-        self.keep(namespace, secret_name, known.map(|secret| secret.id), &after, now)?;
-        Ok((after, true))
-    }
-
-    fn keep(
-        &self,
-        namespace: NamespaceId,
-        secret_name: SecretName,
-        known: Option<SecretId>,
-        authorities: &Authorities,
-        now: Timestamp,
-    ) -> Result<(), TlsError> {
-        let mut keys: BTreeMap<DataKeyName, SecretBytes> = BTreeMap::new();
-        for (key, pem) in &authorities.0 {
-            let key = key.parse().map_err(|error| name(&error))?;
-            keys.insert(key, SecretBytes::new(pem.to_vec()));
-        }
-        let value = Value::of(keys).map_err(|error| TlsError::Store(error.to_string()))?;
-        let version: VersionId = format!("v-{}", now.as_second())
-            .parse()
-            .map_err(|error| name(&error))?;
-        let kept = match known {
-            Some(secret) => {
-                let put = PutValue {
-                    secret,
-                    version,
-                    value,
-                    stages: Vec::new(),
-                };
-                self.store.run(put, meta(now)?)
-            }
-            None => {
-                let create = CreateSecret {
-                    id: SecretId::generate().map_err(|error| TlsError::Store(error.to_string()))?,
-                    namespace,
-                    name: secret_name,
-                    description: "the authority of the API's certificates".to_owned(),
-                    labels: BTreeMap::new(),
-                    key: KeyRef::Default,
-                    version,
-                    value,
-                    object: None,
-                };
-                self.store.run(create, meta(now)?)
-            }
-        };
-        kept.map(drop).map_err(|error| TlsError::Store(error.to_string()))
-    }
-}
-
-fn name(error: &dyn std::fmt::Display) -> TlsError {
-    TlsError::Store(error.to_string())
-}
-
-fn meta(now: Timestamp) -> Result<Meta, TlsError> {
-    Ok(Meta {
-        actor: Actor::Controller("gateway".to_owned()),
-        request: RequestId::generate().map_err(|error| TlsError::Store(error.to_string()))?,
-        now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
-        asked: None,
-    })
 }
 
 #[cfg(test)]
@@ -193,8 +82,7 @@ mod tests {
         let (store, _keep) = store();
         let (bundle, bundles) = watch::channel(String::new());
         let keeper = Keeper {
-            store: store.clone(),
-            namespace: ("strongroom".to_owned(), "ns-9".to_owned()),
+            kept: Kept::new(store, ("strongroom".to_owned(), "ns-9".to_owned())),
             names: vec!["strongroom.example".to_owned(), "10.9.8.7".to_owned()],
             served: Arc::default(),
             bundle,

@@ -1,8 +1,12 @@
 //! The gateway's certificate: of an authority of our own, whose key is a secret of the store, or one that is given as files.
 
 mod authority;
+mod door;
+mod front;
 mod given;
 mod keeper;
+mod kept;
+pub(super) mod proof;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,8 +16,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+pub(super) use self::door::{Door, Doors, GATEWAY};
+pub(super) use self::front::{FrontKeeper, secret_of};
 pub(super) use self::given::Given;
 pub(super) use self::keeper::Keeper;
+pub(super) use self::kept::Kept;
+
+/// What is spoken (ALPN, RFC 7301).
+pub(super) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +77,7 @@ impl Served {
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
             .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config
     }
 }
@@ -79,7 +89,7 @@ impl ResolvesServerCert for Served {
 }
 
 /// A chain and its key, from PEM.
-fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+pub(super) fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let malformed = |error: &dyn std::fmt::Display| TlsError::Malformed(error.to_string());
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -92,16 +102,40 @@ fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
 /// A certificate for `localhost` of an authority made for a test, and that authority.
 #[cfg(test)]
 pub(super) fn test_certificate(now: jiff::Timestamp) -> (CertifiedKey, String) {
-    let authorities = authority::Authorities::default().advance(now).unwrap().unwrap();
-    let leaf = authorities.leaf(&["localhost".to_owned()], now).unwrap();
-    (certified(&leaf.chain, &leaf.key).unwrap(), authorities.bundle())
+    let issuer = Issuer::new(now);
+    let (chain, key) = issuer.leaf("localhost");
+    (certified(&chain, &key).unwrap(), issuer.bundle())
 }
 
 /// A certificate for `localhost` and its key in PEM, and what a client has to trust.
 #[cfg(test)]
 pub(crate) fn test_pem(now: jiff::Timestamp) -> (String, String, String) {
-    let authorities = authority::Authorities::default().advance(now).unwrap().unwrap();
-    let leaf = authorities.leaf(&["localhost".to_owned()], now).unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&leaf.chain), text(&leaf.key), authorities.bundle())
+    let issuer = Issuer::new(now);
+    let (chain, key) = issuer.leaf("localhost");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(chain), text(key), issuer.bundle())
+}
+
+/// An authority made for a test, and what it signs.
+#[cfg(test)]
+pub(super) struct Issuer(authority::Authorities, jiff::Timestamp);
+
+#[cfg(test)]
+impl Issuer {
+    pub(super) fn new(now: jiff::Timestamp) -> Self {
+        Self(
+            authority::Authorities::default().advance(now).unwrap().unwrap(),
+            now,
+        )
+    }
+
+    pub(super) fn bundle(&self) -> String {
+        self.0.bundle()
+    }
+
+    /// A certificate for this name with the common name `strongroom`, and its key; both PEM.
+    pub(super) fn leaf(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
+        let leaf = self.0.leaf(&[name.to_owned()], self.1).unwrap();
+        (leaf.chain, leaf.key.to_vec())
+    }
 }

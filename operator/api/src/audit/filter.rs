@@ -1,0 +1,103 @@
+//! Which records somebody wants to see, by the arguments of a command line, and the newest of them.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+use strongroom_crds::period::Period;
+
+use super::{Decision, Line};
+
+/// Which records; all that is set must hold.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Filter {
+    /// On this secret, by its name in the store
+    #[arg(long, value_name = "NAME")]
+    pub secret: Option<String>,
+    /// By somebody whose name holds this text, such as `shop/checkout`
+    #[arg(long, value_name = "TEXT")]
+    pub principal: Option<String>,
+    /// Of this action; several with commas
+    #[arg(long, value_name = "ACTION", value_delimiter = ',')]
+    pub action: Vec<String>,
+    /// That ended so
+    #[arg(long, value_enum)]
+    pub decision: Option<Decision>,
+    /// From this time on: `2026-11-23T20:00:00Z`, or so long ago: `90m`, `24h`
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Timestamp>,
+    /// Before this time, in the same form
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub until: Option<Timestamp>,
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let wrong =
+        || format!("`{text}` is neither a time like 2026-11-23T20:00:00Z nor a length like 90m, 24h or 7d");
+    let ago = text.parse::<Period>().map_err(|_| wrong())?;
+    Timestamp::now()
+        .checked_sub(SignedDuration::from_secs(ago.seconds()))
+        .map_err(|_| wrong())
+}
+
+impl Filter {
+    /// Whether the record is wanted. Checkpoints are, only where they are asked for.
+    #[must_use]
+    pub fn admits(&self, line: &Line) -> bool {
+        let action = if self.action.is_empty() {
+            line.action != "Checkpoint"
+        } else {
+            self.action.contains(&line.action)
+        };
+        action
+            && (self.secret.is_none() || self.secret == line.secret)
+            && self
+                .principal
+                .as_ref()
+                .is_none_or(|text| line.principal.contains(text.as_str()))
+            && self.decision.is_none_or(|decision| line.decision == decision)
+            && self.since.is_none_or(|since| line.time >= since)
+            && self.until.is_none_or(|until| line.time < until)
+    }
+}
+
+/// The newest records of what is there, and then each that comes.
+#[derive(Debug)]
+pub struct Window {
+    newest: VecDeque<Line>,
+    /// How many; 0: all.
+    limit: usize,
+    open: bool,
+}
+
+impl Window {
+    /// Of so many records; 0: of all.
+    #[must_use]
+    pub const fn of(limit: usize) -> Self {
+        Self {
+            newest: VecDeque::new(),
+            limit,
+            open: limit == 0,
+        }
+    }
+
+    /// Takes a record; gives it back where it is to be shown now.
+    pub fn take(&mut self, line: Line) -> Option<Line> {
+        if self.open {
+            return Some(line);
+        }
+        if self.newest.len() == self.limit {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(line);
+        None
+    }
+
+    /// There is no more for now: the newest are to be shown, and from now on each.
+    pub fn open(&mut self) -> impl Iterator<Item = Line> {
+        self.open = true;
+        std::mem::take(&mut self.newest).into_iter()
+    }
+}

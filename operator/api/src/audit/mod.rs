@@ -1,0 +1,96 @@
+//! Audit records as people and other systems read them: one JSON object each. The names of its fields are in `docs/audit.md`, and stay. A value
+//! cannot be in it, because none is in a record.
+
+mod filter;
+mod table;
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use self::filter::{Filter, Window};
+pub use self::table::{HEADER, row};
+
+/// Which chain a record is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chain {
+    /// Changes.
+    Changes,
+    /// Reads and refusals.
+    Reads,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// It was done.
+    Done,
+    /// It was refused or failed.
+    Refused,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// Its chain.
+    pub chain: Chain,
+    /// Its number in the chain.
+    pub sequence: u64,
+    /// When, by the clock of the process.
+    pub time: Timestamp,
+    /// Who, such as `serviceaccount shop/checkout`.
+    pub principal: String,
+    /// The operation.
+    pub action: String,
+    /// How it ended.
+    pub decision: Decision,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The secret's name in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// The secret's id in the store: it outlives the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+    /// The id of the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Id of the customer's key that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The caller's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// The caller's pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The caller's node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The API server was away, and the token had been accepted before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
+    /// The statements that decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
+    /// How long the answer took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_micros: Option<u32>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}

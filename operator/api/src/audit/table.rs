@@ -1,0 +1,36 @@
+//! A record as a row of a table.
+
+use super::{Decision, Line};
+
+/// The names of the columns.
+pub const HEADER: &str = "TIME                      DECISION  ACTION                    SECRET                            PRINCIPAL                         NOTE";
+
+/// One record; the note is open-ended.
+#[must_use]
+pub fn row(line: &Line) -> String {
+    let secret = match (&line.namespace, &line.secret) {
+        (Some(namespace), Some(secret)) => format!("{namespace}/{secret}"),
+        (Some(namespace), None) => namespace.clone(),
+        (None, Some(secret)) => secret.clone(),
+        (None, None) => String::new(),
+    };
+    let decision = match line.decision {
+        Decision::Done => "done",
+        Decision::Refused => "refused",
+    };
+    let mut note: Vec<String> = Vec::new();
+    note.extend(line.code.clone());
+    note.extend(line.version.clone());
+    note.extend(line.source.map(|source| format!("from {source}")));
+    note.extend(line.statements.iter().map(|statement| format!("by {statement}")));
+    if !line.detail.is_empty() {
+        note.push(line.detail.clone());
+    }
+    format!(
+        "{:<24}  {decision:<8}  {:<24}  {secret:<32}  {:<32}  {}",
+        line.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        line.action,
+        line.principal,
+        note.join(", ")
+    )
+}

@@ -1,0 +1,205 @@
+//! The people's front: the aggregated API `people.strongroom.dev`, by which whoever has a kubeconfig reaches the gateway.
+//!
+//! The API server verifies who somebody is and asks RBAC whether he may knock; the front checks that it is the API server that calls, and forwards the
+//! verified identity to the gateway, which decides. It has no store and no lease, keeps nothing, and sees no value: those travel sealed through it.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`trust`] | its certificate, and whom it believes: followed in the cluster |
+//! | [`requestheader`] | the identity that the API server wrote into a request |
+//! | [`path`] | which paths are forwarded, and where to; pure |
+//! | [`discovery`] | what the API server and kubectl ask an API about itself; pure |
+//!
+//! Must not decide who gets what, and must answer discovery also while the gateway is away: an API that does not would keep every namespace of the
+//! cluster from being deleted.
+
+mod discovery;
+mod path;
+mod requestheader;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use kube::Client;
+use strongroom_process::{Health, Shutdown};
+use strongroom_store::id::RequestId;
+use tokio::net::TcpListener;
+
+use self::trust::{Trust, Trusted};
+use super::listen::{self, Peer};
+use super::problem::{Code, Problem};
+use super::{GatewayError, REQUEST_ID};
+
+/// How long the gateway may take: longer than it gives itself.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// Headers of a request that the gateway gets.
+const SENT: [HeaderName; 3] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::IF_NONE_MATCH,
+];
+/// Headers of its answer that the caller gets.
+const RETURNED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::RETRY_AFTER,
+    header::CACHE_CONTROL,
+    REQUEST_ID,
+];
+
+/// How the front is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Its port.
+    pub(crate) listen: SocketAddr,
+    /// Its own namespace.
+    pub(crate) namespace: String,
+    /// The Service that leads to it.
+    pub(crate) service: String,
+    /// Host and port of the gateway.
+    pub(crate) gateway: Authority,
+}
+
+struct Front {
+    trust: Trust,
+    gateway: Authority,
+}
+
+/// Serves until the shutdown begins.
+///
+/// # Errors
+/// [`GatewayError::Bind`].
+pub(crate) async fn run(
+    settings: Settings,
+    client: Client,
+    health: Health,
+    shutdown: Shutdown,
+) -> Result<(), GatewayError> {
+    let address = settings.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| GatewayError::Bind { address, source })?;
+    let trust = Trust::default();
+    let following = trust
+        .clone()
+        .follow(client, settings.namespace, settings.service, health);
+    let following = tokio::spawn(following);
+    let router = router(trust.clone(), settings.gateway);
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving the people's front");
+    }
+    listen::serve(listener, Arc::new(trust), router, shutdown).await;
+    following.abort();
+    Ok(())
+}
+
+fn router(trust: Trust, gateway: Authority) -> Router {
+    Router::new()
+        .route(
+            &format!("/apis/{}", discovery::GROUP),
+            get(async || discovery::group()),
+        )
+        .route(
+            &format!("/apis/{}/{}", discovery::GROUP, discovery::VERSION),
+            get(async || discovery::resources()),
+        )
+        .route("/openapi/v2", get(async || discovery::openapi_v2()))
+        .route("/openapi/v3", get(async || discovery::openapi_v3_index()))
+        .route(
+            &format!("/openapi/v3/apis/{}/{}", discovery::GROUP, discovery::VERSION),
+            get(async || discovery::openapi_v3()),
+        )
+        .fallback(forward)
+        .with_state(Arc::new(Front { trust, gateway }))
+}
+
+async fn forward(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
+    match forwarded(&front, request).await {
+        Ok(response) => response,
+        // The gateway did not see it, so it has no id of the gateway's.
+        Err(problem) => match RequestId::generate() {
+            Ok(id) => problem.document(&id),
+            Err(_) => problem.into_response(),
+        },
+    }
+}
+
+async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Problem> {
+    let proven = request.extensions().get::<Peer>().is_some_and(|peer| peer.proven);
+    let trusted = front
+        .trust
+        .current()
+        .filter(|_| proven)
+        .ok_or_else(|| Problem::new(Code::Unauthenticated, "only the API server is listened to"))?;
+    let path = path::gateways(request.uri().path())
+        .ok_or_else(|| Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))?;
+    let person = trusted
+        .headers
+        .read(request.headers())
+        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"))?;
+    let mut headers = person.headers().ok_or_else(|| {
+        Problem::new(
+            Code::Unauthenticated,
+            "the name of the user or of a group cannot be forwarded",
+        )
+    })?;
+    pass(request.headers(), &mut headers, &SENT);
+    let uri = uri(&front.gateway, &path, request.uri().query())
+        .ok_or_else(|| Problem::new(Code::InvalidRequest, "the path cannot be forwarded"))?;
+    let (parts, body) = request.into_parts();
+    let mut asked = Request::new(body);
+    *asked.method_mut() = parts.method;
+    *asked.uri_mut() = uri;
+    *asked.version_mut() = Version::HTTP_2;
+    *asked.headers_mut() = headers;
+    let response = ask(&trusted, asked).await?;
+    let (parts, body) = response.into_parts();
+    let body = axum::body::Body::new(body);
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    pass(&parts.headers, response.headers_mut(), &RETURNED);
+    Ok(response)
+}
+
+async fn ask(trusted: &Trusted, asked: Request) -> Result<Response<hyper::body::Incoming>, Problem> {
+    match tokio::time::timeout(PATIENCE, trusted.client.request(asked)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the gateway does not answer");
+            Err(Problem::new(Code::StoreUnavailable, "strongroom does not answer; try again").retry_after(2))
+        }
+        Err(_) => Err(Problem::new(Code::Timeout, "try again").retry_after(1)),
+    }
+}
+
+fn pass(from: &HeaderMap<HeaderValue>, to: &mut HeaderMap<HeaderValue>, names: &[HeaderName]) {
+    for name in names {
+        if let Some(value) = from.get(name) {
+            to.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn uri(gateway: &Authority, path: &str, query: Option<&str>) -> Option<Uri> {
+    let path = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = axum::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = Some(gateway.clone());
+    parts.path_and_query = Some(path.parse::<PathAndQuery>().ok()?);
+    Uri::from_parts(parts).ok()
+}

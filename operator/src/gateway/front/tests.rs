@@ -1,0 +1,325 @@
+//! The front between an API server and a gateway that are played, over real connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value as Json;
+use strongroom_process::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::trust::{Missing, Trust, trusted};
+use super::{listen, router};
+use crate::gateway::tests::World;
+use crate::gateway::tls::proof::roots;
+use crate::gateway::tls::{Doors, Issuer, Served};
+
+/// A certificate and its key, and whom it is of; all PEM.
+#[derive(Clone)]
+struct Pair {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+}
+
+struct Scene {
+    ours: Issuer,
+    front: SocketAddr,
+    gateway: SocketAddr,
+    shutdowns: [Shutdown; 2],
+    _world: World,
+}
+
+/// The API server's certificates for its calls.
+fn proxies() -> (Issuer, Pair) {
+    let issuer = Issuer::new(Timestamp::now());
+    let pair = pair(&issuer, "strongroom");
+    (issuer, pair)
+}
+
+fn pair(issuer: &Issuer, name: &str) -> Pair {
+    let (chain, key) = issuer.leaf(name);
+    Pair { chain, key }
+}
+
+fn secret(ours: &Issuer) -> Secret {
+    let front = pair(ours, "front.people.strongroom.dev");
+    let part = |key: &str, bytes: Vec<u8>| (key.to_owned(), ByteString(bytes));
+    Secret {
+        data: Some(
+            [
+                part("tls.crt", front.chain),
+                part("tls.key", front.key),
+                part("ca.crt", ours.bundle().into_bytes()),
+            ]
+            .into(),
+        ),
+        ..Secret::default()
+    }
+}
+
+fn authentication(proxies: &Issuer, allowed: &str) -> ConfigMap {
+    let data = [
+        ("requestheader-client-ca-file", proxies.bundle()),
+        ("requestheader-allowed-names", allowed.to_owned()),
+        (
+            "requestheader-username-headers",
+            r#"["X-Remote-User"]"#.to_owned(),
+        ),
+        ("requestheader-group-headers", r#"["X-Remote-Group"]"#.to_owned()),
+        (
+            "requestheader-extra-headers-prefix",
+            r#"["X-Remote-Extra-"]"#.to_owned(),
+        ),
+    ];
+    ConfigMap {
+        data: Some(data.map(|(key, text)| (key.to_owned(), text)).into()),
+        ..ConfigMap::default()
+    }
+}
+
+async fn bound() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+impl Scene {
+    async fn new(proxies: &Issuer, allowed: &str) -> Self {
+        let world = World::new(0);
+        let ours = Issuer::new(Timestamp::now());
+        let doors = Doors {
+            everybody: Arc::new(Arc::new(Served::default()).config()),
+            front: Arc::default(),
+        };
+        let door = pair(&ours, "gateway.people.strongroom.dev");
+        doors.front.open(&door.chain, &door.key, &ours.bundle()).unwrap();
+        let shutdowns = [Shutdown::default(), Shutdown::default()];
+        let (listener, gateway) = bound().await;
+        let (router_, shutdown) = (world.router.clone(), shutdowns[0].clone());
+        tokio::spawn(listen::serve(listener, Arc::new(doors), router_, shutdown));
+
+        let trust = Trust::default();
+        trust.put(trusted("s", Some(&secret(&ours)), Some(&authentication(proxies, allowed))).unwrap());
+        let (listener, front) = bound().await;
+        let entrance = Arc::new(trust.clone());
+        let at = gateway.to_string().parse().unwrap();
+        tokio::spawn(listen::serve(
+            listener,
+            entrance,
+            router(trust, at),
+            shutdowns[1].clone(),
+        ));
+        Self {
+            ours,
+            front,
+            gateway,
+            shutdowns,
+            _world: world,
+        }
+    }
+
+    /// A request of an API server that has this certificate.
+    async fn ask(
+        &self,
+        client: Option<&Pair>,
+        path: &str,
+        user: &str,
+    ) -> std::io::Result<(StatusCode, Json)> {
+        let trust = roots(self.ours.bundle().as_bytes()).unwrap();
+        let host = "front.people.strongroom.dev";
+        request(self.front, trust, client, host, path, ("x-remote-user", user)).await
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.shutdowns.iter().for_each(Shutdown::begin);
+    }
+}
+
+async fn request(
+    address: SocketAddr,
+    trust: RootCertStore,
+    client: Option<&Pair>,
+    host: &str,
+    path: &str,
+    header: (&str, &str),
+) -> std::io::Result<(StatusCode, Json)> {
+    let builder = ClientConfig::builder().with_root_certificates(trust);
+    let mut config = match client {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let chain = CertificateDer::pem_slice_iter(&pair.chain)
+                .map(Result::unwrap)
+                .collect();
+            let key = PrivateKeyDer::from_pem_slice(&pair.key).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let other = |error: hyper::Error| std::io::Error::other(error);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(other)?;
+    let driving = tokio::spawn(connection);
+    let request = Request::builder()
+        .uri(format!("https://{host}{path}"))
+        .header(header.0, header.1)
+        .body(Body::empty())
+        .unwrap();
+    let response = sender.send_request(request).await.map_err(other)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(other)?.to_bytes();
+    driving.abort();
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+const SECRETS: &str = "/apis/people.strongroom.dev/v1/namespaces/shop/secrets";
+
+#[tokio::test]
+async fn whom_the_api_server_names_the_gateway_decides_about() {
+    let (issuer, proxy) = proxies();
+    let scene = Scene::new(&issuer, r#"["strongroom"]"#).await;
+    let (status, answer) = scene.ask(Some(&proxy), SECRETS, "jane").await.unwrap();
+    assert_eq!(
+        (status, answer),
+        (StatusCode::OK, serde_json::json!({"secrets": []}))
+    );
+    let path = format!("{SECRETS}/db-main");
+    let (status, answer) = scene.ask(Some(&proxy), &path, "jane").await.unwrap();
+    assert_eq!(
+        (status.as_u16(), &answer["code"]),
+        (404, &"SecretNotFound".into())
+    );
+    let (status, answer) = scene.ask(Some(&proxy), SECRETS, "").await.unwrap();
+    assert_eq!(
+        (status.as_u16(), &answer["code"]),
+        (401, &"Unauthenticated".into())
+    );
+    let (status, answer) = scene
+        .ask(Some(&proxy), &format!("{SECRETS}:batchGet"), "jane")
+        .await
+        .unwrap();
+    assert_eq!((status.as_u16(), &answer["code"]), (404, &"NoSuchPath".into()));
+}
+
+#[tokio::test]
+async fn only_the_api_server_is_let_in() {
+    let (issuer, proxy) = proxies();
+    let scene = Scene::new(&issuer, r#"["front-proxy-client"]"#).await;
+    // Of the right authority, by another name.
+    assert!(scene.ask(Some(&proxy), SECRETS, "jane").await.is_err());
+    let scene = Scene::new(&issuer, r#"["strongroom"]"#).await;
+    assert!(scene.ask(None, SECRETS, "jane").await.is_err());
+    let (_, stranger) = proxies();
+    assert!(scene.ask(Some(&stranger), SECRETS, "jane").await.is_err());
+    // Our own authority is not the API server's.
+    let ours = pair(&scene.ours, "strongroom");
+    assert!(scene.ask(Some(&ours), SECRETS, "jane").await.is_err());
+    assert!(scene.ask(Some(&proxy), SECRETS, "jane").await.is_ok());
+}
+
+#[tokio::test]
+async fn only_the_front_comes_through_its_door() {
+    let (issuer, _) = proxies();
+    let scene = Scene::new(&issuer, "[]").await;
+    let knock = async |client: Option<Pair>, host: &str| {
+        let trust = roots(scene.ours.bundle().as_bytes()).unwrap();
+        let header = ("x-strongroom-user", "jane");
+        request(
+            scene.gateway,
+            trust,
+            client.as_ref(),
+            host,
+            "/v1/namespaces/shop/secrets",
+            header,
+        )
+        .await
+    };
+    let door = "gateway.people.strongroom.dev";
+    let front = pair(&scene.ours, "front.people.strongroom.dev");
+    assert_eq!(knock(Some(front), door).await.unwrap().0, StatusCode::OK);
+    // The gateway's own certificate is of the same authority.
+    let gateway = pair(&scene.ours, "strongroom-gateway.strongroom.svc");
+    assert!(knock(Some(gateway), door).await.is_err());
+    assert!(
+        knock(Some(pair(&issuer, "front.people.strongroom.dev")), door)
+            .await
+            .is_err()
+    );
+    assert!(knock(None, door).await.is_err());
+}
+
+#[tokio::test]
+async fn discovery_is_answered_also_while_the_gateway_is_away() {
+    let (issuer, proxy) = proxies();
+    let scene = Scene::new(&issuer, "[]").await;
+    scene.shutdowns[0].begin();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let (status, answer) = scene.ask(Some(&proxy), SECRETS, "jane").await.unwrap();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            assert_eq!(answer["code"], "StoreUnavailable");
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+    }
+    for (path, kind) in [
+        ("/apis/people.strongroom.dev", "APIGroup"),
+        ("/apis/people.strongroom.dev/v1", "APIResourceList"),
+    ] {
+        let (status, answer) = scene
+            .ask(Some(&proxy), path, "system:kube-aggregator")
+            .await
+            .unwrap();
+        assert_eq!(
+            (status, &answer["kind"]),
+            (StatusCode::OK, &kind.into()),
+            "{path}"
+        );
+    }
+    for path in [
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/apis/people.strongroom.dev/v1",
+    ] {
+        let (status, answer) = scene.ask(Some(&proxy), path, "system:aggregator").await.unwrap();
+        assert!(status == StatusCode::OK && answer["paths"].is_object(), "{path}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let (issuer, _) = proxies();
+    let ours = Issuer::new(Timestamp::now());
+    let missing = trusted("front-tls", None, None).err().unwrap();
+    assert_eq!(missing, Missing::Secret("front-tls".to_owned()));
+    let missing = trusted("s", Some(&secret(&ours)), Some(&ConfigMap::default()))
+        .err()
+        .unwrap();
+    assert_eq!(missing, Missing::Authentication("requestheader-client-ca-file"));
+    let mut broken = secret(&ours);
+    broken
+        .data
+        .as_mut()
+        .unwrap()
+        .insert("tls.key".to_owned(), ByteString(b"x".to_vec()));
+    let missing = trusted("s", Some(&broken), Some(&authentication(&issuer, "[]")))
+        .err()
+        .unwrap();
+    assert!(matches!(missing, Missing::Malformed(_)));
+}

@@ -1,0 +1,47 @@
+//! CreateSealingKey: `POST /v1/namespaces/{namespace}/sealingkeys`: a key that the caller's next value is sealed for.
+//!
+//! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided, and the use of it is what is recorded.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use strongroom_api::sealed::SUITE;
+
+use crate::gateway::access::Asking;
+use crate::gateway::problem::Problem;
+use crate::gateway::sealing_keys::LIFE;
+use crate::gateway::{Gateway, blocking};
+
+/// A key to seal for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway) struct Made {
+    /// What to send with the sealed value.
+    id: String,
+    /// 1,216 bytes in base64url without padding.
+    key: String,
+    suite: &'static str,
+    /// Seconds that it waits.
+    valid_seconds: u64,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+) -> Result<(StatusCode, Json<Made>), Problem> {
+    gateway.limits.write(&asking.caller.principal.identity)?;
+    blocking(move || {
+        let (id, key) = gateway.sealing_keys.make(&asking.caller.principal.identity)?;
+        let made = Made {
+            id,
+            key: key.to_string(),
+            suite: SUITE,
+            valid_seconds: LIFE.as_secs(),
+        };
+        Ok((StatusCode::CREATED, Json(made)))
+    })
+    .await
+}

@@ -1,0 +1,101 @@
+//! ListAuditRecords: `GET /v1/namespaces/{namespace}/auditrecords`, and `GET /v1/auditrecords` for all of them: the records of both chains, page by page.
+//!
+//! Only for people: over the front the API server has already decided, by RBAC on `auditrecords`, who audits which namespace. No policy of a
+//! secret gives the audit of its readers away.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, Response, header};
+use serde::Deserialize;
+use strongroom_store::audit::{self, Outcome};
+use strongroom_store::vault::Note;
+
+use super::get_secret_value::invalid;
+use crate::audit::{Place, page};
+use crate::gateway::access::Asking;
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, blocking};
+
+/// From where on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gateway) struct Since {
+    /// `next` of the page before; absent at the beginning.
+    #[serde(default)]
+    after: Option<String>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    namespace: Option<Path<String>>,
+    since: Result<Query<Since>, QueryRejection>,
+) -> Result<Response<Body>, Problem> {
+    let namespace = namespace.map(|Path(namespace)| namespace);
+    if !asking.caller.through_front {
+        let why = "audit records are for people: use kubectl strongroom audit";
+        return Err(Problem::new(Code::NoSuchPath, why));
+    }
+    let Query(since) = since.map_err(invalid)?;
+    let after = since.after.as_deref().map(place).transpose()?;
+    gateway.limits.read(&asking.caller.principal.identity)?;
+    blocking(move || answer(&gateway, &asking, namespace.as_deref(), after)).await
+}
+
+/// A place as `next` says it.
+fn place(text: &str) -> Result<Place, Problem> {
+    text.split_once('.')
+        .and_then(|(changes, reads)| {
+            Some(Place {
+                changes: changes.parse().ok()?,
+                reads: reads.parse().ok()?,
+            })
+        })
+        .ok_or_else(|| invalid("`after` is the `next` of a page"))
+}
+
+fn answer(
+    gateway: &Gateway,
+    asking: &Asking,
+    namespace: Option<&str>,
+    after: Option<Place>,
+) -> Result<Response<Body>, Problem> {
+    if after.is_none() {
+        // The pages after the first are not on record, or following it would never end.
+        let note = Note {
+            outcome: Outcome::Done,
+            namespace: namespace.and_then(|name| name.parse().ok()),
+            ..Note::new(audit::Action::ReadAudit)
+        };
+        gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
+    }
+    let from = after.unwrap_or_default();
+    let (lines, next) = if from.is_end(&gateway.store) {
+        (Vec::new(), from)
+    } else {
+        let wanted = |line: &strongroom_api::audit::Line| {
+            line.action != "Checkpoint" && (namespace.is_none() || line.namespace.as_deref() == namespace)
+        };
+        let page =
+            page(&gateway.store, from, wanted).map_err(|why| Problem::new(Code::StoreUnavailable, why))?;
+        (page.lines, page.next)
+    };
+    let mut body = b"{\"records\":[".to_vec();
+    let mut lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    if let Some(first) = lines.next() {
+        body.extend_from_slice(first);
+    }
+    for line in lines {
+        body.push(b',');
+        body.extend_from_slice(line);
+    }
+    body.extend_from_slice(format!("],\"next\":\"{}.{}\"}}", next.changes, next.reads).as_bytes());
+    let mut response = Response::new(Body::from(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

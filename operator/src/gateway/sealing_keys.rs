@@ -1,0 +1,125 @@
+//! Keys that new values come sealed for: each made for one call of one caller, held in memory alone, and gone once it was used.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64URL_NOPAD;
+use strongroom_api::sealed::{OpeningKey, SealingKey};
+use strongroom_rules::policy::Identity;
+
+use super::problem::{Code, Problem};
+
+/// How long a key waits for what is sealed for it.
+pub(super) const LIFE: Duration = Duration::from_secs(60);
+/// Keys that wait at the same time.
+const MOST: usize = 4_096;
+/// Of them, those of one caller.
+const MOST_OF_ONE: usize = 64;
+
+/// The keys that wait.
+#[derive(Default)]
+pub(super) struct SealingKeys(Mutex<HashMap<String, Waiting>>);
+
+struct Waiting {
+    whose: Identity,
+    since: Instant,
+    key: OpeningKey,
+}
+
+impl std::fmt::Debug for SealingKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealingKeys(..)")
+    }
+}
+
+impl SealingKeys {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+        // A panic while the lock was held leaves at worst a missing key.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a key for the next call of a caller: its id, and what to seal for.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(super) fn make(&self, whose: &Identity) -> Result<(String, SealingKey), Problem> {
+        let (opening, sealing) = OpeningKey::generate();
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)
+            .map_err(|_| Problem::new(Code::StoreUnavailable, "there is no randomness now; try again"))?;
+        let id = BASE64URL_NOPAD.encode(&id);
+        let mut waiting = self.waiting();
+        waiting.retain(|_, waiting| waiting.since.elapsed() < LIFE);
+        if waiting.values().filter(|one| one.whose == *whose).count() >= MOST_OF_ONE {
+            let why =
+                format!("{MOST_OF_ONE} sealing keys of yours wait to be used; use them, or wait a minute");
+            return Err(Problem::new(Code::TooManyRequests, why).retry_after(LIFE.as_secs()));
+        }
+        if waiting.len() >= MOST {
+            return Err(
+                Problem::new(Code::Overloaded, "too many sealing keys wait to be used").retry_after(5),
+            );
+        }
+        let made = Waiting {
+            whose: whose.clone(),
+            since: Instant::now(),
+            key: opening,
+        };
+        waiting.insert(id.clone(), made);
+        Ok((id, sealing))
+    }
+
+    /// The key of this id, for the caller that it was made for. It is not there any more then.
+    ///
+    /// # Errors
+    /// [`Code::SealingKeyNotFound`].
+    pub(super) fn take(&self, id: &str, whose: &Identity) -> Result<OpeningKey, Problem> {
+        let mut waiting = self.waiting();
+        let usable = waiting
+            .get(id)
+            .is_some_and(|one| one.whose == *whose && one.since.elapsed() < LIFE);
+        usable
+            .then(|| waiting.remove(id))
+            .flatten()
+            .map(|one| one.key)
+            .ok_or_else(|| {
+                let why = "the sealing key was used, is older than a minute, or was made before a restart; ask for another one and send again";
+                Problem::new(Code::SealingKeyNotFound, why)
+            })
+    }
+
+    /// Forgets those that nobody used.
+    pub(super) fn forget(&self) {
+        self.waiting().retain(|_, waiting| waiting.since.elapsed() < LIFE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_serves_its_caller_once() {
+        let keys = SealingKeys::default();
+        let (jane, joe) = (Identity::of("jane"), Identity::of("joe"));
+        let (id, _) = keys.make(&jane).unwrap();
+        assert!(keys.take(&id, &jane).is_ok());
+        let used = keys.take(&id, &jane).err().unwrap();
+        assert_eq!(used.code(), Code::SealingKeyNotFound);
+        let (id, _) = keys.make(&jane).unwrap();
+        assert!(keys.take(&id, &joe).is_err());
+        assert!(keys.take(&id, &jane).is_ok());
+    }
+
+    #[test]
+    fn nobody_keeps_the_others_from_having_one() {
+        let keys = SealingKeys::default();
+        for _ in 0..MOST_OF_ONE {
+            keys.make(&Identity::of("jane")).unwrap();
+        }
+        let refused = keys.make(&Identity::of("jane")).err().unwrap();
+        assert_eq!(refused.code(), Code::TooManyRequests);
+        assert!(keys.make(&Identity::of("joe")).is_ok());
+    }
+}

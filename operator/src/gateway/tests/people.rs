@@ -1,0 +1,203 @@
+//! People, of whom the front says who they are: values only sealed, and the audit by RBAC.
+
+use strongroom_api::sealed::{About, OpeningKey, Purpose, Sealed, SealingKey};
+
+use super::*;
+
+/// A request that comes over the front in somebody's name.
+async fn person(world: &World, user: &str, method: &str, path: &str, body: Json) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/v1/namespaces/shop/{path}"))
+        .header("x-strongroom-user", user)
+        .header("x-strongroom-group", "ops")
+        .header("x-strongroom-source", "10.9.9.9");
+    world.arriving(request, Body::from(body.to_string()), true).await
+}
+
+fn jane_may(world: &World, action: &str) {
+    let spec = json!({"secrets": ["*"], "statements": [
+        {"effect": "Allow", "principals": [{"user": "jane"}], "actions": [action]}]});
+    let seen = Seen {
+        uid: format!("jane-{action}"),
+        generation: 1,
+    };
+    world.gateway.policies.policy(
+        "shop",
+        &format!("jane-{action}"),
+        seen,
+        None,
+        &serde_json::from_value(spec).unwrap(),
+    );
+}
+
+/// A value that is sealed for a key of the gateway's.
+async fn sealed(world: &World, user: &str, about: &About<'_>, data: &Json) -> Json {
+    let key = person(world, user, "POST", "sealingkeys", json!({})).await;
+    assert_eq!(key.status, StatusCode::CREATED);
+    let key = key.json();
+    let public: SealingKey = key["key"].as_str().unwrap().parse().unwrap();
+    let sealed = public
+        .seal(data.to_string().as_bytes(), Purpose::Request, about)
+        .unwrap();
+    json!({"sealed": {"key": key["id"], "encapsulated": sealed.encapsulated, "ciphertext": sealed.ciphertext}})
+}
+
+#[tokio::test]
+async fn the_identity_counts_from_the_front_alone() {
+    let world = World::new(0);
+    jane_may(&world, "secrets:DescribeSecret");
+    let described = person(&world, "jane", "GET", "secrets/db-main", json!({})).await;
+    assert_eq!(described.status, StatusCode::OK);
+    let (actor, ..) = world.last();
+    assert_eq!(actor, "user jane");
+    let source = world
+        .records()
+        .last()
+        .unwrap()
+        .circumstances
+        .as_ref()
+        .unwrap()
+        .source;
+    assert_eq!(source, "10.9.9.9".parse().ok());
+    let denied = person(&world, "joe", "GET", "secrets/db-main", json!({})).await;
+    assert_eq!(denied.code(), (404, "SecretNotFound".to_owned()));
+    for user in ["", "system:anonymous"] {
+        let nobody = person(&world, user, "GET", "secrets/db-main", json!({})).await;
+        assert_eq!(nobody.code(), (401, "Unauthenticated".to_owned()), "{user}");
+    }
+    // The same headers from anybody else are only headers.
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main")
+        .header("x-strongroom-user", "jane");
+    let forged = world.send(request, Body::empty()).await;
+    assert_eq!(forged.code(), (401, "Unauthenticated".to_owned()));
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main")
+        .header("authorization", "Bearer shop/other")
+        .header("x-strongroom-user", "jane");
+    let forged = world.send(request, Body::empty()).await;
+    assert_eq!(forged.code(), (404, "SecretNotFound".to_owned()));
+    // And a token says nothing over the front.
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main")
+        .header("authorization", "Bearer shop/app");
+    let nobody = world.arriving(request, Body::empty(), true).await;
+    assert_eq!(nobody.code(), (401, "Unauthenticated".to_owned()));
+}
+
+#[tokio::test]
+async fn a_person_gets_a_value_only_sealed() {
+    let world = World::new(0);
+    jane_may(&world, "secrets:GetSecretValue");
+    let plain = person(&world, "jane", "GET", "secrets/db-main/value", json!({})).await;
+    assert_eq!(plain.code(), (400, "InvalidRequest".to_owned()));
+    let batch = json!({"secrets": [{"name": "db-main"}]});
+    let plain = person(&world, "jane", "POST", "secrets:batchGet", batch).await;
+    assert_eq!(plain.code().0, 400);
+    let (private, public) = OpeningKey::generate();
+    let path = format!("secrets/db-main/value?key=password&recipient={public}");
+    let answer = person(&world, "jane", "GET", &path, json!({})).await.json();
+    let about = About {
+        namespace: "shop",
+        secret: "db-main",
+        version: "v-1",
+    };
+    let sealed: Sealed = serde_json::from_value(answer["sealed"].clone()).unwrap();
+    assert_eq!(
+        *private.open(&sealed, Purpose::Answer, &about).unwrap(),
+        b"s3cr3t"
+    );
+}
+
+#[tokio::test]
+async fn a_person_sends_a_value_only_sealed_and_each_key_serves_once() {
+    let world = World::new(0);
+    for action in ["secrets:PutSecretValue", "secrets:CreateSecret"] {
+        jane_may(&world, action);
+    }
+    let data = json!({"token": data_encoding::BASE64.encode(b"t0ken")});
+    let mut plain = json!({"name": "partner", "versionId": "v-1", "data": data});
+    let refused = person(&world, "jane", "POST", "secrets", plain.clone()).await;
+    assert_eq!(refused.code(), (400, "InvalidRequest".to_owned()));
+    let about = About {
+        namespace: "shop",
+        secret: "partner",
+        version: "v-1",
+    };
+    let body = sealed(&world, "jane", &about, &data).await;
+    plain.as_object_mut().unwrap().remove("data");
+    plain["sealed"] = body["sealed"].clone();
+    let created = person(&world, "jane", "POST", "secrets", plain.clone()).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    assert_eq!(world.stored("partner").versions.len(), 1);
+    // The key is gone.
+    let again = person(&world, "jane", "POST", "secrets", plain).await;
+    assert_eq!(again.code(), (409, "SealingKeyNotFound".to_owned()));
+    // Somebody else's key, a value about another version, both ways at once, and neither.
+    let second = About {
+        version: "v-2",
+        ..about
+    };
+    let of_jane = sealed(&world, "jane", &second, &data).await;
+    let path = "secrets/partner/versions/v-2";
+    let refused = person(&world, "joe", "PUT", path, of_jane.clone()).await;
+    assert_eq!(refused.code(), (409, "SealingKeyNotFound".to_owned()));
+    let elsewhere = sealed(&world, "jane", &about, &data).await;
+    let refused = person(&world, "jane", "PUT", path, elsewhere).await;
+    assert_eq!(refused.code(), (400, "InvalidRequest".to_owned()));
+    let mut both = of_jane.clone();
+    both["data"] = data.clone();
+    for body in [both, json!({})] {
+        let refused = person(&world, "jane", "PUT", path, body).await;
+        assert_eq!(refused.code(), (400, "InvalidRequest".to_owned()));
+    }
+    // None of that spoilt the key.
+    world.declare("partner", None);
+    let put = person(&world, "jane", "PUT", path, of_jane).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{:?}", put.json());
+}
+
+#[tokio::test]
+async fn the_audit_of_a_namespace_is_for_people() {
+    let world = World::new(0);
+    world.namespace("other");
+    world.secret("other", "db-main", "s3cr3t");
+    world.allow("p", "app", "*", "*");
+    world.get("shop/app", "/db-main/value").await;
+    let request = |path: &str| Request::builder().uri(format!("/v1/{path}"));
+    let token = request("namespaces/shop/auditrecords").header("authorization", "Bearer shop/app");
+    let refused = world.send(token, Body::empty()).await;
+    assert_eq!(refused.code(), (404, "NoSuchPath".to_owned()));
+    let ask = async |path: &str| {
+        let request = request(path).header("x-strongroom-user", "jane");
+        world.arriving(request, Body::empty(), true).await
+    };
+    let answer = ask("namespaces/shop/auditrecords").await.json();
+    let records = answer["records"].as_array().unwrap();
+    assert!(records.iter().all(|record| record["namespace"] == "shop"));
+    let read = |record: &&Json| {
+        record["action"] == "GetSecretValue" && record["principal"] == "serviceaccount shop/app"
+    };
+    assert_eq!(records.iter().filter(read).count(), 1);
+    // To have asked is on record, and what comes after is told by `next`.
+    let next = answer["next"].as_str().unwrap();
+    let more = ask(&format!("namespaces/shop/auditrecords?after={next}"))
+        .await
+        .json();
+    let actions: Vec<&str> = more["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["action"].as_str().unwrap())
+        .collect();
+    assert!(actions.is_empty() || actions == ["ReadAudit"], "{actions:?}");
+    let all = ask("auditrecords").await.json();
+    let namespaces = all["records"].as_array().unwrap().iter();
+    assert!(
+        namespaces
+            .map(|record| &record["namespace"])
+            .any(|name| name == "other")
+    );
+    assert_eq!(ask("auditrecords?after=x").await.code().0, 400);
+}

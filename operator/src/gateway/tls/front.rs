@@ -1,0 +1,206 @@
+//! What the people's front needs to be believed, made here and renewed in time: its certificate, in a Secret of the own namespace, and what the API
+//! server has to trust, in the APIService. And the door through which it comes in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use strongroom_process::Shutdown;
+
+use super::TlsError;
+use super::authority::{self, LEAF_RENEWAL, Leaf};
+use super::door::{Door, FRONT, GATEWAY};
+use super::kept::Kept;
+
+/// How often everything is looked at.
+const LOOK: Duration = Duration::from_secs(60);
+/// The same, while it is not as it should be.
+const AGAIN: Duration = Duration::from_secs(3);
+/// Who writes.
+const MANAGER: &str = "strongroom-gateway";
+/// The aggregated API of people.
+pub(in crate::gateway) const API_SERVICE: &str = "v1.people.strongroom.dev";
+
+/// The Secret with the certificate of the front that this Service leads to.
+pub(in crate::gateway) fn secret_of(service: &str) -> String {
+    format!("{service}-tls")
+}
+
+/// Keeps the front believed.
+pub(in crate::gateway) struct FrontKeeper {
+    pub(in crate::gateway) kept: Kept,
+    pub(in crate::gateway) client: Client,
+    /// The own namespace.
+    pub(in crate::gateway) namespace: String,
+    /// The Service that leads to the front.
+    pub(in crate::gateway) service: String,
+    pub(in crate::gateway) door: Arc<Door>,
+    pub(in crate::gateway) now: fn() -> Timestamp,
+}
+
+/// What is served at the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Serving {
+    bundle: String,
+    renew: Timestamp,
+}
+
+/// Why the front is not believed yet.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the API server refuses: {0}")]
+    Cluster(#[from] kube::Error),
+}
+
+impl FrontKeeper {
+    /// Keeps it until the shutdown begins.
+    pub(in crate::gateway) async fn keep(self, shutdown: Shutdown) {
+        let keeper = Arc::new(self);
+        let mut serving = None;
+        loop {
+            let wait = match Arc::clone(&keeper).look(&mut serving).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(%error, "the people's front is not believed yet; trying again");
+                    AGAIN
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.wait() => return,
+            }
+        }
+    }
+
+    async fn look(self: Arc<Self>, serving: &mut Option<Serving>) -> Result<Duration, Failure> {
+        let before = serving.clone();
+        let keeper = Arc::clone(&self);
+        let now = keeper.blocking(move |keeper| keeper.serve(before)).await?;
+        let bundle = now.bundle.clone();
+        *serving = Some(now);
+        self.secret(&bundle).await?;
+        self.api_service(&bundle).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, TlsError> + Send + 'static,
+    ) -> Result<T, TlsError> {
+        tokio::task::spawn_blocking(move || work(&self))
+            .await
+            .map_err(|error| TlsError::Make(error.to_string()))?
+    }
+
+    /// Opens the door, where it is not open with what counts now.
+    fn serve(&self, before: Option<Serving>) -> Result<Serving, TlsError> {
+        let now = (self.now)();
+        let (authorities, _) = self.kept.authorities(now)?;
+        let bundle = authorities.bundle();
+        if let Some(before) = before
+            && before.bundle == bundle
+            && now < before.renew
+        {
+            return Ok(before);
+        }
+        let leaf = authorities.leaf(&[GATEWAY.to_owned()], now)?;
+        self.door.open(&leaf.chain, &leaf.key, &bundle)?;
+        Ok(Serving {
+            bundle,
+            renew: leaf.renew,
+        })
+    }
+
+    /// The names that the front is called by: as our client, and as the server of the API server.
+    fn names(&self) -> Vec<String> {
+        let Self {
+            service, namespace, ..
+        } = self;
+        vec![
+            FRONT.to_owned(),
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+        ]
+    }
+
+    fn leaf(&self) -> Result<Leaf, TlsError> {
+        let now = (self.now)();
+        let (authorities, _) = self.kept.authorities(now)?;
+        authorities.leaf(&self.names(), now)
+    }
+
+    /// Writes the Secret of the front's certificate, where what is there will not do.
+    async fn secret(self: &Arc<Self>, bundle: &str) -> Result<(), Failure> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let name = secret_of(&self.service);
+        let found = api.get_opt(&name).await?;
+        if found.is_some_and(|found| will_do(&found, bundle, (self.now)())) {
+            return Ok(());
+        }
+        let leaf = Arc::clone(self).blocking(Self::leaf).await?;
+        let data = [
+            ("tls.crt", leaf.chain.clone()),
+            ("tls.key", leaf.key.to_vec()),
+            ("ca.crt", bundle.as_bytes().to_vec()),
+        ];
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some([("app.kubernetes.io/managed-by".to_owned(), "strongroom".to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/tls".to_owned()),
+            data: Some(BTreeMap::from(
+                data.map(|(key, bytes)| (key.to_owned(), ByteString(bytes))),
+            )),
+            ..Secret::default()
+        };
+        api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Apply(&secret))
+            .await?;
+        tracing::info!(secret = name, renew = %leaf.renew, "made a certificate for the people's front");
+        Ok(())
+    }
+
+    /// Tells the API server whom to trust; answers how long that holds.
+    async fn api_service(&self, bundle: &str) -> Result<Duration, Failure> {
+        let api: Api<APIService> = Api::all(self.client.clone());
+        // At an installation it comes last.
+        let Some(found) = api.get_opt(API_SERVICE).await? else {
+            return Ok(AGAIN);
+        };
+        let trusted = found.spec.and_then(|spec| spec.ca_bundle);
+        if trusted.is_some_and(|trusted| trusted.0 == bundle.as_bytes()) {
+            return Ok(LOOK);
+        }
+        let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch(API_SERVICE, &params, &Patch::Merge(&patch)).await?;
+        tracing::info!(
+            api_service = API_SERVICE,
+            "told the API server which authority to trust"
+        );
+        Ok(LOOK)
+    }
+}
+
+/// Whether the front can go on with this Secret.
+fn will_do(secret: &Secret, bundle: &str, now: Timestamp) -> bool {
+    let part = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
+    let fresh = part("tls.crt")
+        .and_then(|chain| authority::validity(&chain.0))
+        .and_then(|(_, end)| end.checked_sub(LEAF_RENEWAL).ok())
+        .is_some_and(|renew| now < renew);
+    fresh && part("tls.key").is_some() && part("ca.crt").is_some_and(|trusted| trusted.0 == bundle.as_bytes())
+}
