@@ -22,9 +22,10 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(dir: &Path) -> Result<Self, ClusterError> {
+    /// A new one, whose certificate and key lie in files of this name.
+    pub(crate) fn new(dir: &Path, file: &str) -> Result<Self, ClusterError> {
         let key = KeyPair::generate().map_err(certificate)?;
-        let mut params = named("strongroom-cluster", None)?;
+        let mut params = named(&format!("strongroom-cluster {file}"), None)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,
@@ -32,9 +33,9 @@ impl Authority {
             KeyUsagePurpose::DigitalSignature,
         ];
         let signed = params.self_signed(&key).map_err(certificate)?;
-        write(dir, "ca.crt", signed.pem().as_bytes())?;
+        write(dir, &format!("{file}.crt"), signed.pem().as_bytes())?;
         // The controller manager signs what is asked of it by CertificateSigningRequest.
-        write(dir, "ca.key", key.serialize_pem().as_bytes())?;
+        write(dir, &format!("{file}.key"), key.serialize_pem().as_bytes())?;
         Ok(Self {
             issuer: Issuer::new(params, key),
             certificate: signed,

@@ -15,3 +15,9 @@ app.kubernetes.io/name: strongroom
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: serve
 {{- end -}}
+
+{{- define "strongroom.front.selector" -}}
+app.kubernetes.io/name: strongroom
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: front
+{{- end -}}

@@ -13,13 +13,19 @@ use crate::programs::{Program, Programs};
 /// Where Services live.
 const SERVICES: &str = "10.96.0.0/16";
 
+/// What the API server keeps of what it is asked, and where.
+const AUDIT_POLICY: &str = "audit-policy.yaml";
+pub(super) const AUDIT_LOG: &str = "audit.log";
+
 /// The API server's own Service: the first address of [`SERVICES`].
 const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
 /// Makes the cluster's authority, the certificates of its servers, and a kubeconfig for each client.
 pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> Result<(), ClusterError> {
     let pki = place.state().join("pki");
-    let authority = Authority::new(&pki)?;
+    let authority = Authority::new(&pki, "ca")?;
+    // Of an authority of its own: whom aggregated APIs take for the API server.
+    Authority::new(&pki, "front-proxy-ca")?.client_files(&pki, "front-proxy-client", None)?;
     let names = [
         "localhost",
         "kubernetes",
@@ -31,6 +37,11 @@ pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> R
     authority.server(&pki, "apiserver", &names, &addresses.map(IpAddr::V4))?;
     authority.client_files(&pki, "apiserver-kubelet", Some("system:masters"))?;
     token_keys(&pki)?;
+    write(
+        place.state(),
+        AUDIT_POLICY,
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse, resources: [{group: people.strongroom.dev}]}\n- {level: None}\n",
+    )?;
     let mut clients = vec![
         (
             "kubeconfig".to_owned(),
@@ -107,6 +118,23 @@ pub(super) fn start_api_server(programs: &Programs, place: &Place) -> Result<(),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--profiling=false".to_owned(),
         format!("--cert-dir={}", place.state().join("pki").display()),
+        // The aggregation layer, with the header names that kubeadm gives it.
+        format!(
+            "--requestheader-client-ca-file={}",
+            place.pki("front-proxy-ca.crt")
+        ),
+        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+        format!("--proxy-client-cert-file={}", place.pki("front-proxy-client.crt")),
+        format!("--proxy-client-key-file={}", place.pki("front-proxy-client.key")),
+        // Everything that is said to people's API, with its bodies where the API server sees any.
+        format!(
+            "--audit-policy-file={}",
+            place.state().join(AUDIT_POLICY).display()
+        ),
+        format!("--audit-log-path={}", place.state().join(AUDIT_LOG).display()),
     ]);
     if place.sandbox().is_some() {
         api.args([

@@ -98,6 +98,12 @@ impl Cluster {
         self.state.join("kubeconfig")
     }
 
+    /// What the API server wrote down of everything that it was asked for in group `people.strongroom.dev`, at level RequestResponse.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.state.join(control_plane::AUDIT_LOG)
+    }
+
     /// The cluster's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -122,7 +122,14 @@ impl Fixture {
     /// Waits until no pod of strongroom is there any more.
     pub fn wait_gone(&self) {
         eventually("the process to be gone", || {
-            let pods = self.json(&["-n", "strongroom", "get", "pods"]);
+            let pods = self.json(&[
+                "-n",
+                "strongroom",
+                "get",
+                "pods",
+                "-l",
+                "app.kubernetes.io/component=serve",
+            ]);
             pods["items"].as_array()?.is_empty().then_some(())
         });
     }
