@@ -204,3 +204,62 @@ fn will_do(secret: &Secret, bundle: &str, now: Timestamp) -> bool {
         .is_some_and(|renew| now < renew);
     fresh && part("tls.key").is_some() && part("ca.crt").is_some_and(|trusted| trusted.0 == bundle.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::testing::{now, store};
+    use crate::gateway::listen::Entrance;
+    use crate::gateway::tests::World;
+    use crate::gateway::tls::door::Doors;
+    use crate::gateway::tls::{Served, proof};
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    #[tokio::test]
+    async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
+        let (world, (store, _keep)) = (World::new(0), store());
+        let doors = Doors {
+            everybody: Arc::new(Arc::new(Served::default()).config()),
+            front: Arc::default(),
+        };
+        let keeper = |now| FrontKeeper {
+            kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
+            client: world.gateway.client.clone(),
+            namespace: "strongroom".to_owned(),
+            service: "strongroom-front".to_owned(),
+            door: Arc::clone(&doors.front),
+            now,
+        };
+        let api: Api<Secret> = Api::namespaced(world.gateway.client.clone(), "strongroom");
+        let chain = async || {
+            let secret = api.get("strongroom-front-tls").await.unwrap();
+            secret.data.unwrap()["tls.crt"].0.clone()
+        };
+        assert!(
+            doors.config(Some(GATEWAY)).is_none(),
+            "nobody comes in before there is a certificate"
+        );
+        let mut serving = None;
+        // There is no APIService yet, so it looks again soon.
+        assert_eq!(Arc::new(keeper(now)).look(&mut serving).await.unwrap(), AGAIN);
+        let first = chain().await;
+        let names = proof::names(&CertificateDer::from_pem_slice(&first).unwrap());
+        assert_eq!(
+            names,
+            [
+                FRONT,
+                "strongroom-front.strongroom.svc",
+                "strongroom-front.strongroom.svc.cluster.local"
+            ]
+        );
+        let door = doors.config(Some(GATEWAY)).unwrap();
+        Arc::new(keeper(now)).look(&mut serving).await.unwrap();
+        assert_eq!(chain().await, first);
+        assert!(Arc::ptr_eq(&door, &doors.config(Some(GATEWAY)).unwrap()));
+        let later = || now() + jiff::SignedDuration::from_hours(25 * 24);
+        Arc::new(keeper(later)).look(&mut serving).await.unwrap();
+        assert_ne!(chain().await, first);
+        assert!(!Arc::ptr_eq(&door, &doors.config(Some(GATEWAY)).unwrap()));
+    }
+}

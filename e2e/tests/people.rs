@@ -1,0 +1,374 @@
+//! The promise: whoever has a kubeconfig reaches secrets by `kubectl strongroom`, gets there what policies allow, and no value passes the API server in
+//! the clear; and a Strongroom that is away keeps no namespace from being deleted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up must stop"
+)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use data_encoding::BASE64;
+use serde_json::Value;
+use strongroom_e2e::{Size, Strongroom};
+use support::{Fixture, eventually};
+
+/// What must not be seen on the way.
+const MARKER: &str = "MARKER-7f3a91-of-a-partner";
+
+/// What a command said.
+struct Said {
+    success: bool,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    fn well(self) -> String {
+        assert!(self.success, "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    fn refused(self, why: &str) -> Self {
+        assert!(
+            !self.success && self.stderr.contains(why),
+            "not `{why}`: {}{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+/// `kubectl strongroom` in namespace `shop`; everything that it says is kept.
+struct People<'a> {
+    f: &'a Fixture,
+    heard: std::cell::RefCell<String>,
+}
+
+impl People<'_> {
+    fn with(&self, user: &str, arguments: &[&str], stdin: &str) -> Said {
+        let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
+        command
+            .env("KUBECONFIG", self.f.cluster.kubeconfig())
+            .args(["--namespace", "shop"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if user != "admin" {
+            command.args(["--as", user, "--as-group", "system:authenticated"]);
+        }
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let said = Said {
+            success: output.status.success(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
+        if arguments.first() != Some(&"get") {
+            self.heard
+                .borrow_mut()
+                .push_str(&format!("{}{}", said.stdout, said.stderr));
+        }
+        said
+    }
+
+    fn jane(&self, arguments: &[&str]) -> Said {
+        self.with("jane", arguments, "")
+    }
+
+    fn json(&self, user: &str, arguments: &[&str]) -> Value {
+        let said = self
+            .with(user, &[arguments, &["--output=json"]].concat(), "")
+            .well();
+        serde_json::from_str(&said).unwrap()
+    }
+}
+
+/// RBAC says who may knock, policies say who gets what.
+fn knocks(f: &Fixture, people: &People<'_>) {
+    people.jane(&["list"]).refused("strongroom-user");
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: people, namespace: shop}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-user}\n\
+         subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n",
+    );
+    // She may knock; no policy lets her see anything.
+    let listed = eventually("jane to be let in", || {
+        let said = people.jane(&["list", "--output=json"]);
+        said.success.then_some(said.stdout)
+    });
+    assert_eq!(
+        serde_json::from_str::<Value>(&listed).unwrap()["secrets"],
+        serde_json::json!([])
+    );
+    people.jane(&["get", "db-main"]).refused("SecretNotFound");
+    let policy = |actions: &str| {
+        f.apply(&format!(
+            "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {{name: jane, namespace: shop}}\nspec:\n  \
+             secrets: [\"*\"]\n  statements:\n  - {{effect: Allow, principals: [{{user: jane}}], actions: [{actions}]}}\n"
+        ));
+    };
+    policy("\"secrets:DescribeSecret\"");
+    let denied = eventually("jane to be told what is missing", || {
+        let said = people.jane(&["get", "db-main"]);
+        said.stderr.contains("PolicyDenied").then_some(said.stderr)
+    });
+    assert!(denied.contains("kind: SecretPolicy"), "{denied}");
+    let explained = people
+        .jane(&["explain", "me", "GetSecretValue", "db-main"])
+        .well();
+    assert!(
+        explained.starts_with("denied") && explained.contains("principals: [{user: \"jane\"}]"),
+        "{explained}"
+    );
+    policy("\"secrets:*\"");
+    eventually("jane to be allowed", || {
+        people.jane(&["get", "db-main"]).success.then_some(())
+    });
+    let explained = people
+        .jane(&["explain", "me", "GetSecretValue", "db-main"])
+        .well();
+    assert!(explained.starts_with("allowed"), "{explained}");
+    // A right to knock is none to read the audit, and somebody else has neither.
+    people.jane(&["audit"]).refused("strongroom-auditor");
+    people
+        .with("joe", &["describe", "db-main"], "")
+        .refused("cannot get resource");
+}
+
+/// A secret's life, from the command line.
+fn lives(f: &Fixture, people: &People<'_>) {
+    let native = || {
+        f.native("db-main").unwrap()["password"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let password = || people.jane(&["get", "db-main", "--key=password"]).well();
+    let first = password();
+    assert_eq!(BASE64.encode(first.as_bytes()), native());
+    assert_eq!(
+        people.json("jane", &["get", "db-main"])["data"]["password"],
+        native().as_str()
+    );
+    people.jane(&["rotate", "db-main", "--wait=60s"]).well();
+    assert_ne!(password(), first);
+    assert_eq!(BASE64.encode(password().as_bytes()), native());
+    let versions = people.json("jane", &["versions", "db-main"])["versions"].clone();
+    assert_eq!(versions.as_array().unwrap().len(), 2);
+    let before = versions[1]["versionId"].as_str().unwrap();
+    let old = people
+        .jane(&["get", "db-main", "--key=password", "--stage=Previous"])
+        .well();
+    assert_eq!(old, first);
+    // Back, and there it stays.
+    people
+        .jane(&["stage", "db-main", "Current", "--to", before])
+        .well();
+    assert_eq!(password(), first);
+
+    let create = ["create", "team/partner", "--key=token", "--label=team=shop"];
+    people.with("jane", &create, MARKER).well();
+    assert_eq!(
+        people.jane(&["get", "team/partner", "--key=token"]).well(),
+        MARKER
+    );
+    let second = format!("{MARKER}-2\n");
+    let put = [
+        "put",
+        "team/partner",
+        "--key=token",
+        "--trim",
+        "--version-id=v-2",
+        "--wait=60s",
+    ];
+    people.with("jane", &put, &second).well();
+    people.with("jane", &put, &second).well();
+    people.with("jane", &put, "another").refused("VersionConflict");
+    assert_eq!(
+        people.jane(&["get", "team/partner", "--key=token"]).well(),
+        second.trim()
+    );
+    let listed = people.json("jane", &["list", "--label=team=shop"]);
+    assert_eq!(listed["secrets"][0]["stages"]["Current"], "v-2");
+    // A value is nothing for the command line, nor for somebody who sees it there.
+    people
+        .with("jane", &["put", "team/partner"], "")
+        .refused("standard input");
+    people.jane(&["delete", "team/partner"]).well();
+    people.jane(&["get", "team/partner"]).refused("InRecoveryWindow");
+    people.jane(&["restore", "team/partner"]).well();
+    assert_eq!(
+        people.jane(&["get", "team/partner", "--key=token"]).well(),
+        second.trim()
+    );
+    people.jane(&["purge", "team/partner"]).refused("--yes");
+    people.jane(&["purge", "team/partner", "--yes"]).well();
+    people
+        .jane(&["describe", "team/partner"])
+        .refused("SecretNotFound");
+
+    people
+        .with(
+            "jane",
+            &["policy", "set", "db-main", "--file=-"],
+            "- {effect: Allow, principals: [{group: ops}], actions: [\"secrets:DescribeSecret\"]}",
+        )
+        .well();
+    let policy = people.json("jane", &["policy", "get", "db-main"]);
+    assert_eq!(policy["statements"][0]["principals"][0]["group"], "ops");
+    let status = people.json("admin", &["status"]);
+    assert_eq!(status["api"], "people.strongroom.dev answers");
+    assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
+}
+
+/// Who did what is told, to whom it may be, and nothing of a value stands anywhere on the way.
+fn tells(f: &Fixture, people: &People<'_>) {
+    let records = people
+        .with(
+            "admin",
+            &["audit", "--limit=0", "--principal=jane", "--output=json"],
+            "",
+        )
+        .well();
+    let records: Vec<Value> = records
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |action: &str, decision: &str| {
+        records.iter().any(|record| {
+            record["action"] == action
+                && record["decision"] == decision
+                && record["namespace"] == "shop"
+                && record["source"].is_string()
+        })
+    };
+    for (action, decision) in [
+        ("GetSecretValue", "done"),
+        ("GetSecretValue", "refused"),
+        ("CreateSecret", "done"),
+        ("DeleteSecret", "done"),
+    ] {
+        assert!(of(action, decision), "no {action} {decision}");
+    }
+    let heard = people.heard.borrow();
+    let log = std::fs::read_to_string(f.cluster.audit_log()).unwrap();
+    // The log is there, and of these requests.
+    for request in [
+        "/secrets/team:partner/versions/v-2",
+        "/secrets/db-main/value?",
+        "/sealingkeys",
+    ] {
+        assert!(log.contains(request), "{request}");
+    }
+    let generated = f.native("db-main").unwrap()["password"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let plain = String::from_utf8(BASE64.decode(generated.as_bytes()).unwrap()).unwrap();
+    for (what, value) in [
+        ("the marker", MARKER.to_owned()),
+        (
+            "the marker in base64",
+            BASE64.encode(MARKER.as_bytes()).trim_end_matches('=')[..20].to_owned(),
+        ),
+        ("the password in base64", generated),
+        ("the password", plain),
+    ] {
+        assert!(!log.contains(&value), "{what} is in the API server's audit log");
+        assert!(!heard.contains(&value), "{what} was printed");
+    }
+}
+
+/// Without the store the front still says what it is, so that namespaces can go.
+fn goes(f: &Fixture, people: &People<'_>) {
+    f.kubectl(&[
+        "-n",
+        "strongroom",
+        "scale",
+        "statefulset/strongroom",
+        "--replicas=0",
+    ]);
+    f.wait_gone();
+    people.jane(&["describe", "db-main"]).refused("does not answer");
+    f.kubectl(&["create", "namespace", "passing"]);
+    f.kubectl(&["delete", "namespace", "passing", "--timeout=30s"]);
+    f.kubectl(&[
+        "-n",
+        "strongroom",
+        "scale",
+        "statefulset/strongroom",
+        "--replicas=1",
+    ]);
+    eventually("strongroom to be back", || {
+        people.jane(&["describe", "db-main"]).success.then_some(())
+    });
+}
+
+#[test]
+fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_it() {
+    let f = Fixture::bare(Size::OneNode);
+    f.cluster.load_strongroom().unwrap();
+    for namespace in ["strongroom", "shop"] {
+        f.kubectl(&["create", "namespace", namespace]);
+    }
+    f.install(&["gateway.clusterIP=10.96.0.77"]);
+    f.kubectl(&[
+        "-n",
+        "strongroom",
+        "rollout",
+        "status",
+        "deployment/strongroom-front",
+        "--timeout=120s",
+    ]);
+    f.kubectl(&[
+        "wait",
+        "--for=condition=Available",
+        "apiservice/v1.people.strongroom.dev",
+        "--timeout=120s",
+    ]);
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: db-main, namespace: shop}\nspec:\n  \
+         source: {generate: {keys: {password: {password: {length: 40}}}}}\n  secret: {name: db-main}\n",
+    );
+    f.wait_ready("db-main", "True", "Ready");
+    // `kubectl get secrets` is what it was.
+    assert!(f.native("db-main").is_some());
+    let people = People {
+        f: &f,
+        heard: std::cell::RefCell::default(),
+    };
+    knocks(&f, &people);
+    lives(&f, &people);
+    tells(&f, &people);
+    // Either of the two will do.
+    let pods = f.json(&[
+        "-n",
+        "strongroom",
+        "get",
+        "pods",
+        "-l",
+        "app.kubernetes.io/component=front",
+    ]);
+    let pod = pods["items"][0]["metadata"]["name"].as_str().unwrap();
+    f.kubectl(&["-n", "strongroom", "delete", "pod", pod, "--wait=false"]);
+    eventually("the other one to serve", || {
+        people.jane(&["describe", "db-main"]).success.then_some(())
+    });
+    goes(&f, &people);
+    // And with the release goes the API.
+    f.helm(&["uninstall", "strongroom"]);
+    people
+        .with("admin", &["describe", "db-main"], "")
+        .refused("does not serve people.strongroom.dev");
+    f.kubectl(&["create", "namespace", "passing"]);
+    f.kubectl(&["delete", "namespace", "passing", "--timeout=30s"]);
+}

@@ -1,0 +1,85 @@
+//! The command line.
+
+use crate::commands::{
+    audit, completion, create, delete, describe, explain, get, key, list, policy, purge, put, restore,
+    rotate, stage, status, versions,
+};
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  kubectl strongroom list -n shop
+  kubectl strongroom get db-main --key password --show
+  kubectl strongroom put partner --key token < token.txt
+  kubectl strongroom explain shop/checkout GetSecretValue db-main
+  kubectl strongroom audit --secret db-main --decision refused --since 24h
+
+Every command takes --help.";
+
+/// Secrets of Strongroom, with the rights of your kubeconfig
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "kubectl-strongroom",
+    bin_name = "kubectl strongroom",
+    version,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
+    /// How to print
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which cluster, and as whom.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct ClusterArguments {
+    /// The namespace; that of the context where absent
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig, in place of KUBECONFIG and ~/.kube/config
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<std::path::PathBuf>,
+    /// Another user in whose name to ask, as with kubectl
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub(crate) impersonate: Option<String>,
+    /// A group of that user; several times for several
+    #[arg(
+        long = "as-group",
+        global = true,
+        value_name = "GROUP",
+        requires = "impersonate"
+    )]
+    pub(crate) impersonate_groups: Vec<String>,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    List(list::Arguments),
+    Describe(describe::Arguments),
+    Get(get::Arguments),
+    Put(put::Arguments),
+    Create(create::Arguments),
+    Versions(versions::Arguments),
+    Stage(stage::Arguments),
+    Rotate(rotate::Arguments),
+    Delete(delete::Arguments),
+    Restore(restore::Arguments),
+    Purge(purge::Arguments),
+    #[command(subcommand)]
+    Policy(policy::Arguments),
+    #[command(subcommand)]
+    Key(key::Arguments),
+    Explain(explain::Arguments),
+    Audit(audit::Arguments),
+    Status(status::Arguments),
+    Completion(completion::Arguments),
+}

@@ -1,0 +1,75 @@
+//! `audit`.
+
+use std::time::Duration;
+
+use strongroom_api::audit::{Filter, HEADER, Line, Window, row};
+
+use crate::failure::Failure;
+use crate::output::{Format, Output};
+use crate::people::People;
+
+/// How often to look for more, when following.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Lists who did what with secrets, and who was refused
+///
+/// For whoever has ClusterRole `strongroom-auditor` in the namespace. Examples:
+///
+///   kubectl strongroom audit --secret db-main --decision refused --since 24h
+///
+///   kubectl strongroom audit --all-namespaces --follow
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// The newest so many; 0: all
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: usize,
+    /// Goes on with what comes
+    #[arg(short, long)]
+    follow: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    if out.format == Format::Table {
+        out.line(HEADER)?;
+    }
+    let (mut window, mut after) = (Window::of(arguments.limit), None::<String>);
+    loop {
+        let page = people.records(arguments.all_namespaces, after.as_deref()).await?;
+        for line in page.records {
+            if arguments.filter.admits(&line)
+                && let Some(line) = window.take(line)
+            {
+                print(&line, out)?;
+            }
+        }
+        let end = after.as_ref() == Some(&page.next);
+        after = Some(page.next);
+        if end {
+            for line in window.open() {
+                print(&line, out)?;
+            }
+            if !arguments.follow {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Records are printed one by one, in JSON and YAML as well: there may be no last one.
+fn print(line: &Line, out: &Output) -> Result<(), Failure> {
+    match out.format {
+        Format::Table => out.line(&row(line)),
+        Format::Json => out.line(&serde_json::to_string(line).map_err(std::io::Error::from)?),
+        Format::Yaml => {
+            let text =
+                serde_saphyr::to_string(line).map_err(|error| Failure::Malformed(error.to_string()))?;
+            out.line(&format!("---\n{}", text.trim_end()))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `create`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::data::{Source, version_id};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::people::{People, segment};
+
+/// Makes a secret with its first version
+///
+/// It comes with a ManagedSecret whose values arrive from outside. The value is read from standard input or files. Examples:
+///
+///   kubectl strongroom create partner --key token < token.txt
+///
+///   kubectl strongroom create team/smtp --from-file password=./password --description "the mail relay" --label team=shop
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The secret's name
+    name: String,
+    #[command(flatten)]
+    source: Source,
+    /// The first version's id; a new one where absent
+    #[arg(long, value_name = "ID")]
+    version_id: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// A label; several times for several
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// The EncryptionKey that it comes under; the namespace's own where absent
+    #[arg(long, value_name = "NAME")]
+    encryption_key: Option<String>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "give it as KEY=VALUE".to_owned())
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let version = match &arguments.version_id {
+        Some(id) => segment(id)?.to_owned(),
+        None => version_id()?,
+    };
+    let mut fields = Map::new();
+    if let Some(description) = &arguments.description {
+        fields.insert("description".to_owned(), json!(description));
+    }
+    if !arguments.label.is_empty() {
+        let labels: BTreeMap<_, _> = arguments.label.iter().cloned().collect();
+        fields.insert("labels".to_owned(), json!(labels));
+    }
+    if let Some(key) = &arguments.encryption_key {
+        fields.insert("encryptionKey".to_owned(), json!(key));
+    }
+    let data = arguments.source.read()?;
+    let answer = people
+        .create(&arguments.name, &version, &data, &Value::Object(fields))
+        .await?;
+    let text = format!(
+        "{}/{} is made; version {version} is Current",
+        people.namespace(),
+        arguments.name
+    );
+    out.tell(&answer, &text)
+}

@@ -1,0 +1,61 @@
+//! `explain`.
+
+use crate::failure::Failure;
+use crate::output::{Output, field, items};
+use crate::people::People;
+
+/// Says why somebody gets what he gets, and what is missing
+///
+/// The decision, the statements that made it, the state of the secret and of its key, and as YAML what would allow it. Examples:
+///
+///   kubectl strongroom explain shop/checkout GetSecretValue db-main
+///
+///   kubectl strongroom explain me PutSecretValue partner
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// A ServiceAccount as `namespace/name`, a user as the API server knows him, or `me`
+    principal: String,
+    /// The action, such as GetSecretValue
+    action: String,
+    /// The secret, by its name in the store
+    secret: String,
+    /// The stage of the version that would be read
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let mut query = vec![("action", arguments.action.clone())];
+    if arguments.principal != "me" {
+        query.push(("principal", arguments.principal.clone()));
+    }
+    query.extend(arguments.stage.iter().map(|stage| ("stage", stage.clone())));
+    let answer = people.read(&arguments.secret, "/access", &query).await?;
+    let said = |name: &str| field(&answer, name).as_str().unwrap_or_default();
+    let explanation = said("explanation").trim_end();
+    // Its first word is the decision.
+    let mut text = match (
+        explanation.strip_prefix("allowed"),
+        explanation.strip_prefix("denied"),
+    ) {
+        (Some(rest), _) => format!("{}{rest}", out.good("allowed")),
+        (None, Some(rest)) => format!("{}{rest}", out.bad("denied")),
+        (None, None) => explanation.to_owned(),
+    };
+    text.push_str(&format!("\nthe secret: {}", said("secret")));
+    if !said("key").is_empty() {
+        text.push_str(&format!("\nits key: {}", said("key")));
+    }
+    for (index, policy) in items(&answer, "missingPolicies").iter().enumerate() {
+        let what = if index == 0 {
+            "this would allow it:"
+        } else {
+            "and:"
+        };
+        text.push_str(&format!(
+            "\n{what}\n---\n{}",
+            policy.as_str().unwrap_or_default().trim_end()
+        ));
+    }
+    out.tell(&answer, &text)
+}

@@ -1,0 +1,75 @@
+//! `list`.
+
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Output, Table, cell, field, items};
+use crate::people::People;
+
+/// Lists the secrets of a namespace that you may list
+///
+/// Examples:
+///
+///   kubectl strongroom list -n shop
+///
+///   kubectl strongroom list --label team=payments --output json
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "ls")]
+pub(crate) struct Arguments {
+    /// Whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Whose description holds this text
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// With this label: `team`, or `team=payments`; several times for several
+    #[arg(short, long, value_name = "LABEL")]
+    label: Vec<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let mut filter: Vec<(&str, String)> = vec![("limit", "100".to_owned())];
+    filter.extend(arguments.name.iter().map(|text| ("name", text.clone())));
+    filter.extend(
+        arguments
+            .description
+            .iter()
+            .map(|text| ("description", text.clone())),
+    );
+    filter.extend(arguments.label.iter().map(|label| ("label", label.clone())));
+    let mut secrets: Vec<Value> = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let mut query = filter.clone();
+        query.extend(after.take().map(|after| ("after", after)));
+        let page = people.list(&query).await?;
+        secrets.extend_from_slice(items(&page, "secrets"));
+        match field(&page, "next").as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    if secrets.is_empty() {
+        out.progress(&format!(
+            "no secret in namespace {} that you may list",
+            people.namespace()
+        ));
+    }
+    out.print(&json!({"secrets": secrets}), || {
+        let mut table = Table::new(&["NAME", "CURRENT", "KEY", "UPDATED", "DESTROYED", "DESCRIPTION"]);
+        for secret in &secrets {
+            let current = field(field(secret, "stages"), "Current");
+            table.row(
+                [field(secret, "name"), current]
+                    .into_iter()
+                    .chain(
+                        ["encryptionKey", "updated", "deletion", "description"]
+                            .map(|name| field(secret, name)),
+                    )
+                    .map(cell)
+                    .collect(),
+            );
+        }
+        table
+    })
+}

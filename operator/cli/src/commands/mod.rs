@@ -1,0 +1,57 @@
+//! The commands, one file each: arguments, the request, and how its answer looks.
+
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod create;
+pub(crate) mod delete;
+mod delivery;
+pub(crate) mod describe;
+pub(crate) mod explain;
+pub(crate) mod get;
+pub(crate) mod key;
+pub(crate) mod list;
+pub(crate) mod policy;
+pub(crate) mod purge;
+pub(crate) mod put;
+pub(crate) mod restore;
+pub(crate) mod rotate;
+pub(crate) mod stage;
+pub(crate) mod status;
+pub(crate) mod versions;
+
+use crate::arguments::{Arguments, Command};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::people::People;
+
+/// Carries out what the command line says.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let out = Output::new(arguments.output);
+    if let Command::Completion(arguments) = arguments.command {
+        completion::run(&arguments);
+        return Ok(());
+    }
+    let people = People {
+        cluster: Cluster::of(&arguments.cluster).await?,
+    };
+    match arguments.command {
+        Command::List(arguments) => list::run(&arguments, &people, &out).await,
+        Command::Describe(arguments) => describe::run(&arguments, &people, &out).await,
+        Command::Get(arguments) => get::run(&arguments, &people, &out).await,
+        Command::Put(arguments) => put::run(&arguments, &people, &out).await,
+        Command::Create(arguments) => create::run(&arguments, &people, &out).await,
+        Command::Versions(arguments) => versions::run(&arguments, &people, &out).await,
+        Command::Stage(arguments) => stage::run(&arguments, &people, &out).await,
+        Command::Rotate(arguments) => rotate::run(&arguments, &people, &out).await,
+        Command::Delete(arguments) => delete::run(&arguments, &people, &out).await,
+        Command::Restore(arguments) => restore::run(&arguments, &people, &out).await,
+        Command::Purge(arguments) => purge::run(&arguments, &people, &out).await,
+        Command::Policy(arguments) => policy::run(&arguments, &people, &out).await,
+        Command::Key(arguments) => key::run(&arguments, &people.cluster, &out).await,
+        Command::Explain(arguments) => explain::run(&arguments, &people, &out).await,
+        Command::Audit(arguments) => audit::run(&arguments, &people, &out).await,
+        Command::Status(arguments) => status::run(&arguments, &people, &out).await,
+        Command::Completion(_) => Ok(()),
+    }
+}

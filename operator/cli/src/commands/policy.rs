@@ -1,0 +1,119 @@
+//! `policy`.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Format, Output, items};
+use crate::people::People;
+
+/// Reads and sets the policy that is a secret's own
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Arguments {
+    Get(Get),
+    Set(Set),
+}
+
+/// Shows the statements of the secret's own policy
+///
+/// Example: kubectl strongroom policy get db-main
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// The secret, by its name in the store
+    name: String,
+}
+
+/// Sets the statements of the secret's own policy, in place of those that were there
+///
+/// The file is YAML or JSON: a list of statements as in a SecretPolicy, or an object with `statements`. Example:
+///
+///   kubectl strongroom policy get db-main > policy.yaml; edit it; kubectl strongroom policy set db-main --file policy.yaml
+#[derive(Debug, clap::Args)]
+pub(crate) struct Set {
+    /// The secret, by its name in the store
+    name: String,
+    /// The file; `-` is standard input
+    #[arg(short, long, value_name = "PATH")]
+    file: PathBuf,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    match arguments {
+        Arguments::Get(get) => {
+            let answer = people.read(&get.name, "/policy", &[]).await?;
+            // Statements are no table.
+            let format = if out.format == Format::Json {
+                Format::Json
+            } else {
+                Format::Yaml
+            };
+            Output::new(format).tell(&answer, "")
+        }
+        Arguments::Set(set) => {
+            let body = statements(&text(&set.file)?)?;
+            let answer = people
+                .change(Method::PUT, &set.name, "/policy", &[], Some(&body))
+                .await?;
+            let count = items(&answer, "statements").len();
+            out.tell(
+                &answer,
+                &format!(
+                    "{}/{}: {count} statements are in force",
+                    people.namespace(),
+                    set.name
+                ),
+            )
+        }
+    }
+}
+
+fn text(path: &PathBuf) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(path).map(|found| text = found)
+    };
+    read.map_err(|source| Failure::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
+    Ok(text)
+}
+
+fn statements(text: &str) -> Result<Value, Failure> {
+    let read: Value = serde_saphyr::from_str(text)
+        .map_err(|error| Failure::Input(format!("the file is not YAML: {error}")))?;
+    match read {
+        Value::Array(statements) => Ok(json!({"statements": statements})),
+        Value::Object(mut fields) if fields.contains_key("statements") => {
+            Ok(json!({"statements": fields.remove("statements")}))
+        }
+        _ => Err(Failure::Input(
+            "the file is neither a list of statements nor an object with `statements`".to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_and_an_object_are_read_alike() {
+        let expected = json!({"statements": [{"effect": "Allow"}]});
+        for text in [
+            "- effect: Allow",
+            "statements:\n- effect: Allow\n",
+            "{\"statements\": [{\"effect\": \"Allow\"}]}",
+        ] {
+            assert_eq!(statements(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "effect: Allow", "[", "7"] {
+            assert!(statements(text).is_err(), "{text}");
+        }
+    }
+}

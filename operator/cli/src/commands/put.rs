@@ -1,0 +1,51 @@
+//! `put`.
+
+use super::delivery::{self, Patience};
+use crate::data::{Source, version_id};
+use crate::failure::Failure;
+use crate::output::{Output, cell, field};
+use crate::people::{People, segment};
+
+/// Writes a new version of a secret whose values arrive from outside
+///
+/// The value comes from standard input or from files, never from the command line, and travels sealed for this call alone. It is all of the version: keys that
+/// are not given are not in it. Examples:
+///
+///   kubectl strongroom put partner --key token < token.txt
+///
+///   kubectl strongroom put tls-partner --from-file tls.crt=./tls.crt --from-file tls.key=./tls.key
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The secret, by its name in the store
+    name: String,
+    #[command(flatten)]
+    source: Source,
+    /// The version's id: the same id with the same value changes nothing; a new one where absent
+    #[arg(long, value_name = "ID")]
+    version_id: Option<String>,
+    /// A stage of the new version; several times for several; Current where absent
+    #[arg(long, value_name = "STAGE")]
+    stage: Vec<String>,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let version = match &arguments.version_id {
+        Some(id) => segment(id)?.to_owned(),
+        None => version_id()?,
+    };
+    let data = arguments.source.read()?;
+    let answer = people
+        .put(&arguments.name, &version, &data, &arguments.stage)
+        .await?;
+    let stages = cell(field(&answer, "stages"));
+    let text = format!(
+        "{}/{}: version {version} is {stages}",
+        people.namespace(),
+        arguments.name
+    );
+    out.tell(&answer, &text)?;
+    let stage = arguments.stage.first().map_or("Current", String::as_str);
+    delivery::wait(people, &arguments.name, stage, &version, arguments.patience, out).await
+}

@@ -1,0 +1,48 @@
+//! `stage`.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Output, cell, field};
+use crate::people::{People, segment};
+
+/// Moves a stage to a version, or takes it away
+///
+/// `Current` moved back to the version before undoes a rotation. Examples:
+///
+///   kubectl strongroom stage db-main Current --to v-mjunn32h6y2gcswl
+///
+///   kubectl strongroom stage db-main canary --remove-from v-mjunn32h6y2gcswl
+#[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = true, args = ["to", "remove_from"])]
+pub(crate) struct Arguments {
+    /// The secret, by its name in the store
+    name: String,
+    /// The stage
+    stage: String,
+    /// The version that gets it
+    #[arg(long, value_name = "ID")]
+    to: Option<String>,
+    /// The version that has it now
+    #[arg(long, value_name = "ID")]
+    remove_from: Option<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let given = [("moveTo", &arguments.to), ("removeFrom", &arguments.remove_from)];
+    let body: Map<String, Value> = given
+        .into_iter()
+        .filter_map(|(name, version)| Some((name.to_owned(), json!(version.as_ref()?))))
+        .collect();
+    let body = Value::Object(body);
+    let what = format!("/stages/{}", segment(&arguments.stage)?);
+    let answer = people
+        .change(Method::POST, &arguments.name, &what, &[], Some(&body))
+        .await?;
+    let stages = cell(field(&answer, "stages"));
+    out.tell(
+        &answer,
+        &format!("{}/{}: {stages}", people.namespace(), arguments.name),
+    )
+}

@@ -1,0 +1,30 @@
+//! `versions`.
+
+use crate::failure::Failure;
+use crate::output::{Output, Table, cell, field, items};
+use crate::people::People;
+
+/// Lists the versions of a secret, the newest first
+///
+/// Example: kubectl strongroom versions db-main --all
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The secret, by its name in the store
+    name: String,
+    /// Also those without a stage
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let query = [("includeDeprecated", arguments.all.to_string())];
+    let answer = people.read(&arguments.name, "/versions", &query).await?;
+    out.print(&answer, || {
+        let mut table = Table::new(&["VERSION", "NUMBER", "STAGES", "CREATED", "TYPE"]);
+        for version in items(&answer, "versions") {
+            let fields = ["versionId", "sequence", "stages", "created", "dataType"];
+            table.row(fields.map(|name| cell(field(version, name))).to_vec());
+        }
+        table
+    })
+}

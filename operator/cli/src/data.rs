@@ -1,0 +1,194 @@
+//! Values: read from files, standard input or a prompt, never from the command line; and written out.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use data_encoding::BASE64;
+use serde::Deserialize;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::failure::Failure;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Source {
+    /// The key of the value that standard input is for; on a terminal it is asked for without an echo
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// A key of the value and the file that it is in; several times for several
+    #[arg(long, value_name = "KEY=PATH", value_parser = key_and_path)]
+    pub(crate) from_file: Vec<(String, PathBuf)>,
+    /// Takes a newline off the end of what standard input holds
+    #[arg(long, requires = "key")]
+    pub(crate) trim: bool,
+}
+
+fn key_and_path(text: &str) -> Result<(String, PathBuf), String> {
+    text.split_once('=')
+        .filter(|(key, path)| !key.is_empty() && !path.is_empty())
+        .map(|(key, path)| (key.to_owned(), PathBuf::from(path)))
+        .ok_or_else(|| "give it as KEY=PATH, such as password=./password.txt".to_owned())
+}
+
+/// Bytes by key.
+#[derive(Default)]
+pub(crate) struct Data(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl Source {
+    /// Reads the value.
+    pub(crate) fn read(&self) -> Result<Data, Failure> {
+        let mut data = Data::default();
+        for (key, path) in &self.from_file {
+            let bytes = std::fs::read(path).map_err(|source| Failure::Read {
+                path: path.display().to_string(),
+                source,
+            })?;
+            data.add(key, bytes.into())?;
+        }
+        if let Some(key) = &self.key {
+            data.add(key, self.standard_input(key)?)?;
+        }
+        if data.0.is_empty() {
+            let why = "name the key of the value that standard input holds, as in `--key password`, or files, as in `--from-file password=./password.txt`";
+            return Err(Failure::Input(why.to_owned()));
+        }
+        Ok(data)
+    }
+
+    fn standard_input(&self, key: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let unreadable = |source| Failure::Read {
+            path: "standard input".to_owned(),
+            source,
+        };
+        if std::io::stdin().is_terminal() {
+            let prompt = format!("value of `{key}` (not shown): ");
+            return Ok(rpassword::prompt_password(prompt)
+                .map_err(unreadable)?
+                .into_bytes()
+                .into());
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024 + 1));
+        // One more than a value may have is enough to be refused.
+        let most = 64 * 1024 + 2;
+        std::io::stdin()
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        if self.trim {
+            let rest = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let length = rest.strip_suffix(b"\r").unwrap_or(rest).len();
+            bytes.truncate(length);
+        } else if bytes.ends_with(b"\n") {
+            // Nobody is left to tell where this fails.
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: the value of `{key}` ends with a newline; `--trim` takes it off"
+            );
+        }
+        Ok(bytes)
+    }
+}
+
+impl Data {
+    fn add(&mut self, key: &str, bytes: Zeroizing<Vec<u8>>) -> Result<(), Failure> {
+        match self.0.insert(key.to_owned(), bytes) {
+            None => Ok(()),
+            Some(_) => Err(Failure::Input(format!("key `{key}` is given twice"))),
+        }
+    }
+
+    /// Keys with their bytes.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(key, bytes)| (key.as_str(), bytes.as_slice()))
+    }
+
+    /// `{"key": "<base64>"}`, in a buffer that is wiped.
+    pub(crate) fn json(&self) -> Zeroizing<Vec<u8>> {
+        let length = self
+            .0
+            .iter()
+            .map(|(key, bytes)| key.len() * 6 + 8 + BASE64.encode_len(bytes.len()))
+            .sum::<usize>();
+        let mut text = Zeroizing::new(Vec::with_capacity(length + 2));
+        text.push(b'{');
+        for (index, (key, bytes)) in self.keys().enumerate() {
+            if index > 0 {
+                text.push(b',');
+            }
+            text.extend_from_slice(serde_json::Value::from(key).to_string().as_bytes());
+            text.extend_from_slice(b":\"");
+            let mut encoded = Zeroizing::new(vec![0; BASE64.encode_len(bytes.len())]);
+            BASE64.encode_mut(bytes, &mut encoded);
+            text.extend_from_slice(&encoded);
+            text.push(b'"');
+        }
+        text.push(b'}');
+        text
+    }
+
+    /// The value of an answer, and what stands beside it.
+    pub(crate) fn of_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: BTreeMap<String, String>,
+            #[serde(flatten)]
+            about: serde_json::Value,
+        }
+        let malformed = || Failure::Malformed("it is no value".to_owned());
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_| malformed())?;
+        let mut data = Self::default();
+        for (key, mut text) in answer.data {
+            let bytes = BASE64.decode(text.as_bytes()).map_err(|_| malformed())?;
+            text.zeroize();
+            data.add(&key, bytes.into())?;
+        }
+        Ok((answer.about, data))
+    }
+}
+
+/// A new version's id: nobody has chosen it before.
+pub(crate) fn version_id() -> Result<String, Failure> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::Input(format!("there is no randomness: {error}")))?;
+    let text = data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase();
+    Ok(format!("v-{text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_written_and_read_again() {
+        let mut data = Data::default();
+        data.add("a\"b", b"\x00\xff".to_vec().into()).unwrap();
+        data.add("c", b"".to_vec().into()).unwrap();
+        assert!(data.add("c", Vec::new().into()).is_err());
+        let mut answer = br#"{"name":"x","versionId":"v","data":"#.to_vec();
+        answer.extend_from_slice(&data.json());
+        answer.push(b'}');
+        let (about, read) = Data::of_answer(&answer).unwrap();
+        assert_eq!(about, serde_json::json!({"name": "x", "versionId": "v"}));
+        assert_eq!(read.keys().collect::<Vec<_>>(), data.keys().collect::<Vec<_>>());
+        assert!(Data::of_answer(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_file_needs_a_key() {
+        assert_eq!(
+            key_and_path("a=b=c").unwrap(),
+            ("a".to_owned(), PathBuf::from("b=c"))
+        );
+        for bad in ["", "a", "a=", "=b"] {
+            assert!(key_and_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn version_ids_differ() {
+        let (one, other) = (version_id().unwrap(), version_id().unwrap());
+        assert!(one != other && one.len() == 18, "{one} {other}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a command was not carried out. Never holds a value.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// A command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The kubeconfig.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(String),
+    /// The API server.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(Box<kube::Error>),
+    /// RBAC.
+    #[error(
+        "{0}; who may use kubectl strongroom says a RoleBinding of ClusterRole `strongroom-user`, who may read the audit one of `strongroom-auditor`"
+    )]
+    Forbidden(String),
+    /// The cluster does not serve people's API.
+    #[error(
+        "this cluster does not serve people.strongroom.dev; install the chart with `people.enabled=true`"
+    )]
+    NoSuchApi,
+    /// The API server has an answer of its own.
+    #[error("the API server says: {0}")]
+    Cluster(String),
+    /// Strongroom has.
+    #[error(transparent)]
+    Refused(#[from] Problem),
+    /// What was asked for means nothing.
+    #[error("{0}")]
+    Input(String),
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The output is closed.
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+    /// A sealed value.
+    #[error("the sealed value: {0}")]
+    Seal(#[from] strongroom_api::sealed::SealError),
+    /// An answer is not what it should be.
+    #[error("the answer cannot be understood: {0}; are kubectl strongroom and the cluster of one version?")]
+    Malformed(String),
+    /// It is written, and not where it should be.
+    #[error("{0}")]
+    NotDelivered(String),
+}
+
+/// A problem document of the API (`docs/errors.md`).
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Problem {
+    pub(crate) code: String,
+    detail: String,
+    #[serde(default)]
+    request_id: String,
+    #[serde(default)]
+    missing_policies: Vec<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, request {})", self.detail, self.code, self.request_id)?;
+        for (index, policy) in self.missing_policies.iter().enumerate() {
+            let what = if index == 0 {
+                "this would allow it:\n"
+            } else {
+                "and:\n"
+            };
+            write!(f, "\n{what}---\n{}", policy.trim_end())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! `kubectl strongroom`: what a person does with secrets, by the rights of his kubeconfig.
+//!
+//! Everything goes through the aggregated API `people.strongroom.dev`, so that whoever somebody is, the API server says. Values travel sealed for a key
+//! that is made for the call, in both directions. Must not print a value unless asked to, and must not take one from the command line.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`arguments`] | the command line |
+//! | [`cluster`] | the kubeconfig, and requests by it |
+//! | [`people`] | the operations of the API |
+//! | [`data`] | values: read, sealed, opened |
+//! | [`output`] | tables, JSON and YAML |
+//! | [`commands`] | the commands, one file each |
+
+mod arguments;
+mod cluster;
+mod commands;
+mod data;
+mod failure;
+mod output;
+mod people;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A dump would hold values.
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: core dumps, which could hold values, cannot be forbidden: {error}"
+        );
+    }
+    // It is the only one that is built in; a second call would find it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(commands::run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has seen enough.
+        Err(failure::Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    // Nobody is left to tell where this fails.
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,212 @@
+//! How answers are printed: a table for people, JSON and YAML for programs. Colours only on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// Where answers go.
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    /// Standard output is a terminal.
+    pub(crate) terminal: bool,
+    coloured: bool,
+}
+
+/// Rows of text below their headings.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) const fn new(headings: &'static [&'static str]) -> Self {
+        Self {
+            headings,
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// Lines, each column as wide as its widest cell; the first is that of the headings.
+    fn lines(&self) -> Vec<String> {
+        let headings: Vec<String> = self.headings.iter().map(|&heading| heading.to_owned()).collect();
+        let rows: Vec<&Vec<String>> = std::iter::once(&headings).chain(&self.rows).collect();
+        let width = |column: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        rows.iter()
+            .map(|row| {
+                let cells = row
+                    .iter()
+                    .zip(&widths)
+                    .map(|(cell, width)| format!("{cell:<width$}"));
+                cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
+            })
+            .collect()
+    }
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            format,
+            terminal,
+            coloured: terminal && wanted,
+        }
+    }
+
+    /// Prints an answer as it is asked for.
+    pub(crate) fn print(&self, answer: &Value, table: impl FnOnce() -> Table) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {
+                let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
+                self.line(&text)
+            }
+            Format::Yaml => {
+                let text =
+                    serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
+                self.line(text.trim_end())
+            }
+            Format::Table => self.table(&table()),
+        }
+    }
+
+    /// Prints an answer, or these lines of text.
+    pub(crate) fn tell(&self, answer: &Value, text: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => self.line(text),
+            Format::Json | Format::Yaml => self.print(answer, || Table::new(&[])),
+        }
+    }
+
+    fn table(&self, table: &Table) -> Result<(), Failure> {
+        let mut lines = table.lines().into_iter();
+        if let Some(headings) = lines.next() {
+            self.line(&self.styled(Style::new().bold(), &headings))?;
+        }
+        lines.try_for_each(|line| self.line(&line))
+    }
+
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        writeln!(std::io::stdout(), "{text}")?;
+        Ok(())
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        if self.terminal {
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    fn styled(&self, style: Style, text: &str) -> String {
+        if self.coloured {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Something that is as it should be.
+    pub(crate) fn good(&self, text: &str) -> String {
+        self.styled(AnsiColor::Green.on_default().bold(), text)
+    }
+
+    /// Something that is not.
+    pub(crate) fn bad(&self, text: &str) -> String {
+        self.styled(AnsiColor::Red.on_default().bold(), text)
+    }
+
+    /// A word about what is going on, for whoever watches.
+    pub(crate) fn progress(&self, text: &str) {
+        if std::io::stderr().is_terminal() {
+            // Nobody is left to tell where this fails.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+/// A field of an answer as a cell: `-` where there is nothing.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        Value::Object(fields) if fields.is_empty() => "-".to_owned(),
+        Value::Object(fields) => {
+            let pairs = fields.iter().map(|(key, value)| format!("{key}={}", cell(value)));
+            pairs.collect::<Vec<_>>().join(",")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// A field of an answer.
+pub(crate) fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    answer.get(name).unwrap_or(&Value::Null)
+}
+
+/// The items of a field.
+pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    field(answer, name).as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let mut table = Table::new(&["NAME", "STAGES"]);
+        table.row(vec!["a-long-name".to_owned(), "Current".to_owned()]);
+        table.row(vec!["b".to_owned(), "-".to_owned()]);
+        assert_eq!(
+            table.lines(),
+            ["NAME          STAGES", "a-long-name   Current", "b             -"]
+        );
+    }
+
+    #[test]
+    fn cells_say_when_there_is_nothing() {
+        for (value, text) in [
+            (serde_json::json!(null), "-"),
+            (serde_json::json!([]), "-"),
+            (serde_json::json!(["a", "b"]), "a,b"),
+            (serde_json::json!({"Current": "v-1"}), "Current=v-1"),
+            (serde_json::json!(7), "7"),
+        ] {
+            assert_eq!(cell(&value), text);
+        }
+    }
+}
