@@ -83,6 +83,25 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         ),
         1
     );
+    // The people's front, its API and its rights come and go with one switch.
+    let alone = render(&["people.enabled=false"]).unwrap();
+    for (kind, with) in [
+        ("APIService", 1),
+        ("Deployment", 1),
+        ("Service", 3),
+        ("PodDisruptionBudget", 2),
+        ("NetworkPolicy", 2),
+    ] {
+        assert_eq!(kinds(&plain, kind), with, "{kind}");
+        assert!(kinds(&alone, kind) < with, "{kind}");
+    }
+    assert!(
+        !alone.contains("front") && !alone.contains("people.strongroom.dev"),
+        "{alone}"
+    );
+    let fixed = render(&["gateway.clusterIP=10.96.0.77"]).unwrap();
+    assert!(fixed.contains("--gateway-address=10.96.0.77:443"));
+    assert!(plain.contains("--gateway-address=strongroom-gateway.strongroom.svc:443"));
     let rules = render(&["metrics.prometheusRule.enabled=true"]).unwrap();
     assert_eq!(kinds(&rules, "PrometheusRule"), 1);
     assert!(
