@@ -22,6 +22,8 @@ pub enum ConditionType {
     Stalled,
     /// How the last rotation went. There once a schedule rotates the secret.
     Rotated,
+    /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed sources.
+    SealCurrent,
 }
 
 impl ConditionType {
@@ -33,6 +35,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Rotated => "Rotated",
+            Self::SealCurrent => "SealCurrent",
         }
     }
 }
@@ -136,6 +139,13 @@ reasons! {
     ValueTooLarge => Person,
     /// `strongroom.dev/…` annotation with a value that means nothing here.
     AnnotationInvalid => Person,
+
+    /// What stands sealed in the object is for another cluster, namespace, secret or key, or is no sealed text.
+    SealInvalid => Person,
+    /// Everything is sealed for the newest key.
+    SealCurrent => Fine,
+    /// Something is sealed for an older key, which still opens it.
+    SealOld => Fine,
 
     // Other objects.
     /// Another ManagedSecret of the namespace has the same name in the store.

@@ -230,6 +230,51 @@ fn lives(f: &Fixture, people: &People<'_>) {
     assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
 }
 
+/// A value that lies in a file, sealed: only here, and only in its place, is it one.
+fn seals(f: &Fixture, people: &People<'_>) {
+    let value = format!("{MARKER}-in-git");
+    let seal = ["seal", "smtp", "--key=password", "--native=smtp"];
+    let manifest = people.with("jane", &seal, &value).well();
+    assert!(!manifest.contains(MARKER), "{manifest}");
+    f.apply(&manifest);
+    f.wait_ready("smtp", "True", "Ready");
+    assert_eq!(
+        f.native("smtp").unwrap()["password"],
+        BASE64.encode(value.as_bytes())
+    );
+    // Without a cluster, by its public key.
+    let file = f.keep.path().join("cluster.json");
+    std::fs::write(&file, people.jane(&["seal", "--fetch-key"]).well()).unwrap();
+    let key = format!("--cluster-key={}", file.display());
+    let second = people
+        .with("jane", &[&seal[..], &[&key]].concat(), "another")
+        .well();
+    f.apply(&second);
+    eventually("the value that was sealed without a cluster", || {
+        (f.native("smtp")?["password"] == BASE64.encode(b"another")).then_some(())
+    });
+    // The same text elsewhere is no value, and what was there stays.
+    f.apply(&second.replace("smtp", "stolen"));
+    f.wait_ready("stolen", "False", "SealInvalid");
+    assert!(f.native("stolen").is_none());
+    f.kubectl(&["-n", "shop", "delete", "managedsecret", "stolen"]);
+    // The file is of the newest key; one that is of none is refused.
+    let path = f.keep.path().join("smtp.yaml");
+    std::fs::write(&path, &second).unwrap();
+    let rewrap = format!("--rewrap={}", path.display());
+    let said = people.jane(&["seal", &rewrap]).well();
+    assert!(said.contains("0 of 1"), "{said}");
+    let id = second
+        .split("strongroom1.")
+        .nth(1)
+        .unwrap()
+        .split('.')
+        .next()
+        .unwrap();
+    std::fs::write(&path, second.replace(id, "0123456789abcdef")).unwrap();
+    people.jane(&["seal", &rewrap]).refused("does not have");
+}
+
 /// Who did what is told, to whom it may be, and nothing of a value stands anywhere on the way.
 fn tells(f: &Fixture, people: &People<'_>) {
     let records = people
@@ -348,6 +393,7 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     };
     knocks(&f, &people);
     lives(&f, &people);
+    seals(&f, &people);
     tells(&f, &people);
     // Either of the two will do.
     let pods = f.json(&[

@@ -101,7 +101,30 @@ pub enum Source {
     Import(ImportSource),
     /// Values arrive over the API.
     External(ExternalSource),
+    /// The value stands here, sealed for this cluster by `kubectl strongroom seal`, so that it can lie in Git.
+    Sealed(SealedSource),
 }
+
+/// A value that stands in the object, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SealedSource {
+    /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this secret and this key.
+    /// When one of them changes, the value becomes a new version; what was sealed anew without a change does not.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
+        .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
+    pub keys: BTreeMap<String, SealedKey>,
+}
+
+/// What `kubectl strongroom seal` wrote for one key of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend(
+    "maxLength" = 90_000,
+    "pattern" = "^strongroom1[.][0-9a-f]{16}[.][-_A-Za-z0-9]+[.][-_A-Za-z0-9]+$"
+))]
+pub struct SealedKey(pub String);
 
 /// Values arrive over the API; there is nothing to set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -220,6 +243,10 @@ pub struct ManagedSecretStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub rotation_schedule: Option<String>,
+    /// Of a sealed source: ids of the cluster's keys that its texts are sealed for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 16)))]
+    pub sealed_for: Vec<String>,
     /// When the current version was last found readable in the store, and the native Secret equal to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_verified: Option<Time>,

@@ -18,7 +18,8 @@ pub use key_source::{
 };
 pub use managed_secret::{
     Deletion, DeletionPolicy, ExternalSource, GenerateSource, ImportSource, ManagedSecret, ManagedSecretSpec,
-    ManagedSecretStatus, NativeSecretStatus, PendingDeletion, SecretReference, Source, VersionStatus,
+    ManagedSecretStatus, NativeSecretStatus, PendingDeletion, SealedKey, SealedSource, SecretReference,
+    Source, VersionStatus,
 };
 pub use native_secret::NativeSecret;
 pub use rotation_schedule::{

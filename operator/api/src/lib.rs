@@ -3,4 +3,5 @@
 //! Must not know a store, a policy or a cluster.
 
 pub mod audit;
+pub mod manifest;
 pub mod sealed;

@@ -23,6 +23,8 @@ pub enum Purpose {
     Answer,
     /// A value that is sent to it.
     Request,
+    /// A value that lies in a manifest.
+    Manifest,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
         match self {
             Self::Answer => b"strongroom.dev/v1 answer",
             Self::Request => b"strongroom.dev/v1 request",
+            Self::Manifest => b"strongroom.dev/v1 manifest",
         }
     }
 }
@@ -45,27 +48,37 @@ pub struct About<'a> {
     pub version: &'a str,
 }
 
-impl About<'_> {
-    /// Each part with its length before it, so that no two lists of parts look alike.
-    fn associated_data(&self) -> Vec<u8> {
-        let mut data = Vec::new();
-        for part in [self.namespace, self.secret, self.version] {
-            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
-            data.extend_from_slice(&length.to_be_bytes());
-            data.extend_from_slice(part.as_bytes());
-        }
-        data
+/// What a text is bound to: its parts, in their order.
+pub(crate) trait Bound {
+    /// The parts.
+    fn parts(&self) -> Vec<&str>;
+}
+
+impl Bound for About<'_> {
+    fn parts(&self) -> Vec<&str> {
+        vec![self.namespace, self.secret, self.version]
     }
+}
+
+/// `aad` of RFC 9180: each part with its length before it, so that no two lists of parts look alike.
+fn associated_data(bound: &impl Bound) -> Vec<u8> {
+    let mut data = Vec::new();
+    for part in bound.parts() {
+        let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        data.extend_from_slice(&length.to_be_bytes());
+        data.extend_from_slice(part.as_bytes());
+    }
+    data
 }
 
 /// A sealed text cannot be made or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// Not a key.
-    #[error("not an X-Wing public key: 1,216 bytes in base64url without padding")]
+    #[error("not an X-Wing key: 1,216 bytes of a public key in base64url without padding")]
     Key,
     /// Not a sealed text, or for somebody or about something else.
-    #[error("it does not open: it was sealed for another key, or about another version")]
+    #[error("it does not open: it was sealed for another key, or for something else")]
     Opening,
     /// It cannot be sealed.
     #[error("it cannot be sealed for this key")]
@@ -82,12 +95,21 @@ impl SealingKey {
     /// # Errors
     /// [`SealError::Sealing`].
     pub fn seal(&self, text: &[u8], purpose: Purpose, about: &About<'_>) -> Result<Sealed, SealError> {
+        self.seal_bound(text, purpose, about)
+    }
+
+    pub(crate) fn seal_bound(
+        &self,
+        text: &[u8],
+        purpose: Purpose,
+        bound: &impl Bound,
+    ) -> Result<Sealed, SealError> {
         let (encapsulated, ciphertext) = single_shot_seal::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
             &self.0,
             purpose.info(),
             text,
-            &about.associated_data(),
+            &associated_data(bound),
         )
         .map_err(|_| SealError::Sealing)?;
         Ok(Sealed {
@@ -133,6 +155,22 @@ impl OpeningKey {
         (Self(private), SealingKey(public))
     }
 
+    /// The key, 32 bytes, for whoever keeps it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.to_bytes().to_vec())
+    }
+
+    /// A key that was kept, and the public key of it.
+    ///
+    /// # Errors
+    /// [`SealError::Key`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, SealingKey), SealError> {
+        let private = <XWing as Kem>::PrivateKey::from_bytes(bytes).map_err(|_| SealError::Key)?;
+        let public = XWing::sk_to_pk(&private);
+        Ok((Self(private), SealingKey(public)))
+    }
+
     /// Opens a text that was sealed for this key.
     ///
     /// # Errors
@@ -142,6 +180,15 @@ impl OpeningKey {
         sealed: &Sealed,
         purpose: Purpose,
         about: &About<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.open_bound(sealed, purpose, about)
+    }
+
+    pub(crate) fn open_bound(
+        &self,
+        sealed: &Sealed,
+        purpose: Purpose,
+        bound: &impl Bound,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let bytes = |text: &str| {
             BASE64URL_NOPAD
@@ -156,7 +203,7 @@ impl OpeningKey {
             &encapsulated,
             purpose.info(),
             &bytes(&sealed.ciphertext)?,
-            &about.associated_data(),
+            &associated_data(bound),
         )
         .map(Zeroizing::new)
         .map_err(|_| SealError::Opening)
@@ -194,6 +241,9 @@ mod tests {
             *private.open(&sealed, Purpose::Answer, &ABOUT).unwrap(),
             b"s3cr3t"
         );
+        let (kept, again) = OpeningKey::from_bytes(&private.to_bytes()).unwrap();
+        assert_eq!(again, public);
+        assert_eq!(*kept.open(&sealed, Purpose::Answer, &ABOUT).unwrap(), b"s3cr3t");
         let elsewhere = [
             About {
                 namespace: "shopd",

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     audit, completion, create, delete, describe, explain, get, key, list, policy, purge, put, restore,
-    rotate, stage, status, versions,
+    rotate, seal, stage, status, versions,
 };
 use crate::output::Format;
 
@@ -12,6 +12,7 @@ Examples:
   kubectl strongroom get db-main --key password --show
   kubectl strongroom put partner --key token < token.txt
   kubectl strongroom explain shop/checkout GetSecretValue db-main
+  kubectl strongroom seal smtp --key password --native smtp < password.txt > smtp.yaml
   kubectl strongroom audit --secret db-main --decision refused --since 24h
 
 Every command takes --help.";
@@ -80,6 +81,7 @@ pub(crate) enum Command {
     Key(key::Arguments),
     Explain(explain::Arguments),
     Audit(audit::Arguments),
+    Seal(seal::Arguments),
     Status(status::Arguments),
     Completion(completion::Arguments),
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use serde::Deserialize;
@@ -145,6 +145,21 @@ impl Data {
         }
         Ok((answer.about, data))
     }
+}
+
+/// The text of a file; `-` is standard input.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(path).map(|found| text = found)
+    };
+    read.map_err(|source| Failure::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
+    Ok(text)
 }
 
 /// A new version's id: nobody has chosen it before.

@@ -40,6 +40,14 @@ pub(crate) enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("`{path}` cannot be written: {source}")]
+    Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The output is closed.
     #[error("the answer cannot be written: {0}")]
     Output(#[from] std::io::Error),

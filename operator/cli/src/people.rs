@@ -3,6 +3,7 @@
 use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use strongroom_api::manifest::ClusterKey;
 use strongroom_api::sealed::{About, OpeningKey, Purpose, SUITE, Sealed, SealingKey};
 use zeroize::Zeroizing;
 
@@ -191,6 +192,26 @@ impl People {
             Err(Failure::Refused(problem)) if problem.code == "SealingKeyNotFound" => send().await,
             other => other,
         }
+    }
+
+    /// What values in manifests are sealed for.
+    pub(crate) async fn cluster_key(&self) -> Result<ClusterKey, Failure> {
+        self.ask(Method::GET, "clusterkeys", &[], None).await
+    }
+
+    /// Sealed texts of a secret, by key of its value, renewed.
+    pub(crate) async fn renewed(
+        &self,
+        name: &str,
+        keys: &Value,
+    ) -> Result<std::collections::BTreeMap<String, String>, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            keys: std::collections::BTreeMap<String, String>,
+        }
+        let body = json!({"name": name, "keys": keys});
+        let answer: Answer = self.ask(Method::POST, "clusterkeys", &[], Some(&body)).await?;
+        Ok(answer.keys)
     }
 
     /// A page of audit records, of the namespace or of all.

@@ -27,6 +27,13 @@ pub enum Cause {
         /// Its resourceVersion.
         resource_version: String,
     },
+    /// Other sealed texts stand in the object.
+    Sealed {
+        /// A digest of the texts.
+        declared: String,
+        /// The version that was current; empty for a new secret.
+        base: String,
+    },
     /// A schedule says that it is time.
     Rotate {
         /// UID of the RotationSchedule.
@@ -51,6 +58,7 @@ impl fmt::Display for Cause {
                 uid,
                 resource_version,
             } => write!(f, "import:{uid}:{resource_version}"),
+            Self::Sealed { declared, base } => write!(f, "sealed:{declared}:{base}"),
             Self::Rotate { schedule_uid, due } => write!(f, "rotate:{schedule_uid}:{}", due.as_second()),
             Self::Now { annotation } => write!(f, "now:{annotation}"),
         }
@@ -112,6 +120,14 @@ mod tests {
                 },
                 "rotate:5f3c:1700000000",
                 "v-ulk72tockeg3txbq",
+            ),
+            (
+                Cause::Sealed {
+                    declared: "00ff".into(),
+                    base: "v-1".into(),
+                },
+                "sealed:00ff:v-1",
+                "v-fuv6ucru6ihkiuzq",
             ),
             (
                 Cause::Now {

@@ -114,6 +114,7 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::Authenticate
         | Action::Decrypt
         | Action::ReadAudit
+        | Action::RenewSealedValues
         | Action::GenerateDataKey
         | Action::CreateKey
         | Action::EnableKey

@@ -50,6 +50,7 @@ use self::metrics::Metrics;
 use self::retry::Backoff;
 use self::store::SecretStore;
 use self::written::Written;
+use crate::cluster_keys::ClusterKeys;
 use crate::declared::Declared;
 use crate::policies::Policies;
 
@@ -71,6 +72,8 @@ pub(crate) struct Api {
     pub(crate) policies: Policies,
     /// Who takes values over the API, which the watches tell; and what was changed there.
     pub(crate) declared: Declared,
+    /// What opens the values that stand sealed in objects.
+    pub(crate) cluster_keys: ClusterKeys,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -93,6 +96,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) keys: Keys,
     pub(crate) policies: Policies,
     pub(crate) declared: Declared,
+    pub(crate) cluster_keys: ClusterKeys,
     pub(crate) bundles: Bundles,
 }
 
@@ -111,7 +115,7 @@ impl<S> Ctx<S> {
         options: Options,
         metrics: Arc<Metrics>,
         managed_secrets: Store<Kept<ManagedSecret>>,
-        (policies, declared): (Policies, Declared),
+        (policies, declared, cluster_keys): (Policies, Declared, ClusterKeys),
     ) -> Self {
         let reporter = Reporter {
             controller: "strongroom".to_owned(),
@@ -132,6 +136,7 @@ impl<S> Ctx<S> {
             keys: Keys::default(),
             policies,
             declared,
+            cluster_keys,
             bundles: Bundles::default(),
         }
     }
@@ -185,7 +190,7 @@ pub(crate) async fn run<S: SecretStore>(
         options,
         metrics,
         managed_secrets.clone(),
-        (api.policies, api.declared.clone()),
+        (api.policies, api.declared.clone(), api.cluster_keys),
     ));
 
     let managed_secret_queue = futures::stream::select(

@@ -43,6 +43,7 @@ fn start(api: &Api) -> Running {
         super::Api {
             policies: <_>::default(),
             declared: <_>::default(),
+            cluster_keys: <_>::default(),
             bundle: watch::channel(String::new()).1,
         },
         options,

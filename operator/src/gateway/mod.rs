@@ -55,7 +55,9 @@ pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
 use self::tls::{Door, Doors, FrontKeeper, Keeper, Kept, Served};
+use crate::cluster_keys::ClusterKeys;
 use crate::declared::Declared;
+use crate::own_secret;
 use crate::policies::Policies;
 
 /// How the API is served.
@@ -107,6 +109,7 @@ struct Gateway {
     labels: LabelBook,
     limits: Limits,
     sealing_keys: SealingKeys,
+    cluster_keys: ClusterKeys,
     durability: Durability,
     /// Requests at the same time.
     room: Semaphore,
@@ -127,6 +130,8 @@ pub(crate) struct Shared {
     pub(crate) policies: Policies,
     /// Who takes values over the API.
     pub(crate) declared: Declared,
+    /// What values in manifests are sealed for.
+    pub(crate) cluster_keys: ClusterKeys,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -193,6 +198,7 @@ pub(crate) async fn run(
         client,
         limits: Limits::new(settings.rates),
         sealing_keys: SealingKeys::default(),
+        cluster_keys: shared.cluster_keys,
         durability: settings.durability,
         room: Semaphore::new(limits::REQUESTS),
     });
@@ -232,9 +238,10 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 fn router(gateway: Arc<Gateway>) -> Router {
     use operations::{
         batch_get_secret_value, create_sealing_key, create_secret, delete_secret, describe_secret,
-        explain_access, get_secret_policy, get_secret_value, list_audit_records, list_secret_version_ids,
-        list_secrets, put_secret_value, restore_secret, rotate_secret, set_secret_policy, update_secret,
-        update_secret_rotation_policy, update_secret_version_stage,
+        explain_access, get_cluster_key, get_secret_policy, get_secret_value, list_audit_records,
+        list_secret_version_ids, list_secrets, put_secret_value, renew_sealed_values, restore_secret,
+        rotate_secret, set_secret_policy, update_secret, update_secret_rotation_policy,
+        update_secret_version_stage,
     };
 
     let secret = "/v1/namespaces/{namespace}/secrets/{name}";
@@ -277,6 +284,10 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route(
             "/v1/namespaces/{namespace}/sealingkeys",
             post(create_sealing_key::serve),
+        )
+        .route(
+            "/v1/namespaces/{namespace}/clusterkeys",
+            get(get_cluster_key::serve).post(renew_sealed_values::serve),
         )
         .route(
             "/v1/namespaces/{namespace}/auditrecords",
@@ -477,7 +488,7 @@ impl Gateway {
     /// The secret of this name, if there is one that is shown.
     fn find(&self, place: &Place, name: &str) -> Result<Option<SecretView>, Problem> {
         // Ours: what the gateway itself stands on is shown to nobody.
-        if name.starts_with("strongroom!") {
+        if name.starts_with(own_secret::PREFIX) {
             return Ok(None);
         }
         let (Some(namespace), Ok(name)) = (place.id, name.parse()) else {

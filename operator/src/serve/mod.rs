@@ -24,10 +24,12 @@ use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
 use crate::audit::{self, Destination, EventSink, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
+use crate::cluster_keys::ClusterKeys;
 use crate::controllers;
 use crate::declared::Declared;
 use crate::gateway::{self, GatewayError};
 use crate::lease::{Lease, LeaseError};
+use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
 use crate::seal::SealSource;
 
@@ -230,6 +232,7 @@ impl Parts {
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
+        let cluster_keys = ClusterKeys::default();
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
         let own = place::own_namespace(&self.client, &self.namespace).await?;
@@ -238,6 +241,15 @@ impl Parts {
                 .names
                 .extend(place::names(&self.client, &self.namespace, service).await);
         }
+        let sealing = OwnSecret::new(
+            store.clone(),
+            (self.namespace.clone(), own.clone()),
+            "strongroom!sealing",
+            "the keys that values in manifests are sealed for",
+        );
+        cluster_keys
+            .keep(sealing, store.id().to_string(), shutdown.clone())
+            .await;
         let mut gateway = tokio::spawn(gateway::run(
             gateway_settings,
             self.client.clone(),
@@ -245,6 +257,7 @@ impl Parts {
             gateway::Shared {
                 policies: policies.clone(),
                 declared: declared.clone(),
+                cluster_keys: cluster_keys.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -265,6 +278,7 @@ impl Parts {
             controllers::Api {
                 policies,
                 declared,
+                cluster_keys,
                 bundle,
             },
             options,

@@ -161,6 +161,8 @@ actions! {
     AcceptRollback = 65
     /// Somebody began to list the audit.
     ReadAudit = 66
+    /// Sealed texts of a manifest were sealed anew.
+    RenewSealedValues = 67
     /// The read chain's place, while there are reads.
     Checkpoint = 80
 }

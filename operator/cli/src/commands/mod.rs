@@ -15,6 +15,7 @@ pub(crate) mod purge;
 pub(crate) mod put;
 pub(crate) mod restore;
 pub(crate) mod rotate;
+pub(crate) mod seal;
 pub(crate) mod stage;
 pub(crate) mod status;
 pub(crate) mod versions;
@@ -31,6 +32,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Command::Completion(arguments) = arguments.command {
         completion::run(&arguments);
         return Ok(());
+    }
+    if let Command::Seal(seal) = &arguments.command
+        && seal.is_offline()
+    {
+        return seal::offline(seal, arguments.cluster.namespace.as_deref(), &out);
     }
     let people = People {
         cluster: Cluster::of(&arguments.cluster).await?,
@@ -51,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Key(arguments) => key::run(&arguments, &people.cluster, &out).await,
         Command::Explain(arguments) => explain::run(&arguments, &people, &out).await,
         Command::Audit(arguments) => audit::run(&arguments, &people, &out).await,
+        Command::Seal(arguments) => seal::run(&arguments, &people, &out).await,
         Command::Status(arguments) => status::run(&arguments, &people, &out).await,
         Command::Completion(_) => Ok(()),
     }

@@ -1,11 +1,11 @@
 //! `policy`.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::data::text;
 use crate::failure::Failure;
 use crate::output::{Format, Output, items};
 use crate::people::People;
@@ -68,20 +68,6 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             )
         }
     }
-}
-
-fn text(path: &PathBuf) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        std::fs::read_to_string(path).map(|found| text = found)
-    };
-    read.map_err(|source| Failure::Read {
-        path: path.display().to_string(),
-        source,
-    })?;
-    Ok(text)
 }
 
 fn statements(text: &str) -> Result<Value, Failure> {

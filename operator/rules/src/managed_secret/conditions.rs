@@ -1,5 +1,7 @@
 //! From how a `ManagedSecret` stands to its conditions. The only place that knows which cause is which reason.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strongroom_crds::condition::{ConditionStatus, ConditionType, Healing, Reason, condition};
@@ -133,6 +135,39 @@ pub fn rotation_condition(
     };
     Some(condition(
         ConditionType::Rotated,
+        status,
+        reason,
+        message,
+        generation,
+        Time(now),
+    ))
+}
+
+/// `SealCurrent`, for values that stand sealed in the object: whether all of them are sealed for the cluster's newest key.
+pub fn seal_condition(
+    ids: &BTreeSet<String>,
+    newest: Option<&str>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Condition> {
+    let newest = newest?;
+    let old: Vec<&str> = ids
+        .iter()
+        .map(String::as_str)
+        .filter(|id| *id != newest)
+        .collect();
+    let (status, reason, message) = if old.is_empty() {
+        let message = format!("sealed for the cluster's newest key `{newest}`");
+        (ConditionStatus::True, Reason::SealCurrent, message)
+    } else {
+        let message = format!(
+            "sealed for `{}`, which still opens it; the newest key is `{newest}`: `kubectl strongroom seal --rewrap FILE` renews the file",
+            old.join("`, `")
+        );
+        (ConditionStatus::False, Reason::SealOld, message)
+    };
+    Some(condition(
+        ConditionType::SealCurrent,
         status,
         reason,
         message,

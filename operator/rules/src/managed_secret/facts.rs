@@ -94,6 +94,11 @@ pub enum Source {
     },
     /// Values arrive over the API.
     External,
+    /// The value stands in the object, sealed.
+    Sealed {
+        /// What stands there is what was taken last.
+        taken: bool,
+    },
 }
 
 /// The customer's key that `spec.encryptionKey` asks for.

@@ -44,6 +44,8 @@ pub enum Step {
     UpdateKey,
     /// Add a version, unless one with the id of this cause exists.
     EnsureVersion(Why),
+    /// Take the value that stands sealed in the object, and record that.
+    TakeSealed,
     /// Take the secret out of its recovery window.
     Restore,
     /// Destroy the secret before its recovery window ends.
@@ -61,6 +63,8 @@ pub enum First {
     Imported,
     /// The native Secret that outlived its lost secret.
     Readopted,
+    /// What stands sealed in the object.
+    Sealed,
 }
 
 /// Why a version is added.
@@ -248,6 +252,7 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
             Err(match wanted.source {
                 Source::Generate { .. } => Step::CreateSecret(First::Generated).into(),
                 Source::Import { .. } => Step::CreateSecret(First::Imported).into(),
+                Source::Sealed { .. } => Step::CreateSecret(First::Sealed).into(),
                 Source::External => Block::AwaitingValue {
                     name: wanted.store_name.clone(),
                 }
@@ -355,6 +360,9 @@ fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), 
     if matches!(wanted.source, Source::Generate { .. }) && !secret.missing_keys.is_empty() {
         return Err(Step::EnsureVersion(Why::KeysMissing).into());
     }
+    if wanted.source == (Source::Sealed { taken: false }) {
+        return Err(Step::TakeSealed.into());
+    }
     // A foreign Secret of the wanted name, named by the import as well, is adopted; first the store takes what it holds.
     if let (Some(native), Source::Import { secret: imported }) = (&wanted.native, &wanted.source)
         && native.name == *imported
@@ -448,6 +456,9 @@ fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
         }
         Ok(Wanted { source: Source::External, .. }) => {
             Err("its values arrive over the API, which is also where a new one comes from".to_owned())
+        }
+        Ok(Wanted { source: Source::Sealed { .. }, .. }) => {
+            Err("its value stands sealed in the ManagedSecret, which is also where a new one comes from".to_owned())
         }
         Ok(Wanted { source: Source::Import { .. }, .. }) => {
             Err("the value was imported and no generator says how to make a new one; move to spec.source.generate first".to_owned())

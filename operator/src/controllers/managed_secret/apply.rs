@@ -15,7 +15,7 @@ use strongroom_store::value::Value;
 
 use super::native::{self, Desired};
 use super::observe::Observed;
-use super::{Failure, Look, import, making};
+use super::{Failure, Look, import, labels, making, sealed};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, Settled};
 use crate::controllers::report::FIELD_MANAGER;
@@ -64,6 +64,7 @@ pub(super) async fn apply<S: SecretStore>(
             ctx.keys.rewrap();
         }
         Step::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
+        Step::TakeSealed => take_sealed(ctx, observed).await?,
         Step::Restore => ctx.store.restore(secret(observed)?.id).await?,
         Step::Purge => ctx.store.purge(secret(observed)?.id).await?,
         Step::Native(step) => return native_step(ctx, observed, step, now).await,
@@ -125,6 +126,14 @@ async fn create<S: SecretStore>(
                 .value()
                 .ok_or(Failure::Inconsistent("an import without content"))?;
             (content.version(id), value)
+        }
+        First::Sealed => {
+            let declared = labels::declared(sealed::source(observed)?);
+            let cause = Cause::Sealed {
+                declared,
+                base: String::new(),
+            };
+            (cause.version_id(id.as_bytes()), sealed::value(ctx, observed)?)
         }
         First::Readopted => {
             let found = observed
@@ -232,6 +241,47 @@ async fn ensure<S: SecretStore>(
     };
     ctx.store.ensure(new).await?;
     used(ctx, observed);
+    Ok(())
+}
+
+/// A new version where what stands in the object is another value than the current one; then the record that it was taken.
+async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Result<(), Failure> {
+    let view = secret(observed)?;
+    let wanted = observed
+        .facts
+        .wanted
+        .as_ref()
+        .map_err(|_| Failure::Inconsistent("a sealed value without a spec"))?;
+    let declared = labels::declared(sealed::source(observed)?);
+    let value = sealed::value(ctx, observed)?;
+    let base = view
+        .current()
+        .ok_or(Failure::Inconsistent("a secret without a current version"))?;
+    let same = match &observed.current {
+        Some((_, current)) => *current == value,
+        None => ctx.store.open(view.id, base).await? == value,
+    };
+    if !same {
+        let cause = Cause::Sealed {
+            declared: declared.clone(),
+            base: base.to_owned(),
+        };
+        let new = NewVersion {
+            secret: view.id,
+            version: cause.version_id(view.id.as_bytes()),
+            value,
+            base: base.to_owned(),
+            rotation: None,
+        };
+        ctx.store.ensure(new).await?;
+        ctx.metrics.versions.inc();
+        used(ctx, observed);
+    }
+    let mut labels = wanted.labels.clone();
+    labels::taken(&mut labels, declared);
+    ctx.store
+        .update(view.id, labels, wanted.description.clone())
+        .await?;
     Ok(())
 }
 

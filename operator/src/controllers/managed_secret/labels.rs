@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec};
+use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, SealedSource};
 
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
 const RETAIN: &str = "Retain";
+/// Which sealed texts were taken last.
+const SEALED: &str = "strongroom.dev/sealed";
 /// What our own labels begin with; nobody else's count.
 const OURS: &str = "strongroom.dev/";
 /// How many labels of an object are taken over, the first by name: some tools put dozens there.
@@ -47,6 +49,25 @@ pub(super) fn is_rotated(labels: &BTreeMap<String, String>, asker: Asker, asked:
     labels.get(asker.label()) == Some(&digest(asked))
 }
 
+/// What a sealed source declares, as it is recorded once it was taken: a digest of the sealed texts, of which each differs whatever it holds.
+pub(super) fn declared(source: &SealedSource) -> String {
+    let mut all = String::new();
+    for (key, SealedKey(text)) in &source.keys {
+        all.push_str(&format!("{}:{key}{}:{text}", key.len(), text.len()));
+    }
+    digest(&all)
+}
+
+/// Records which sealed texts were taken.
+pub(super) fn taken(labels: &mut BTreeMap<String, String>, declared: String) {
+    labels.insert(SEALED.to_owned(), declared);
+}
+
+/// Which were taken last.
+pub(super) fn last_taken(labels: &BTreeMap<String, String>) -> Option<&String> {
+    labels.get(SEALED)
+}
+
 /// Keeps what is recorded.
 pub(super) fn keep_rotated(labels: &mut BTreeMap<String, String>, recorded: &BTreeMap<String, String>) {
     for label in Asker::ALL.map(Asker::label) {
@@ -56,7 +77,7 @@ pub(super) fn keep_rotated(labels: &mut BTreeMap<String, String>, recorded: &BTr
     }
 }
 
-/// Of an annotation, never of a value.
+/// Of an annotation or of sealed texts, never of a value.
 fn digest(asked: &str) -> String {
     let digest = Sha256::digest(asked.as_bytes());
     data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())

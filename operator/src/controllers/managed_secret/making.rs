@@ -73,7 +73,7 @@ pub(super) async fn rotated<S: SecretStore>(
 fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
     match &observed.object.spec.source {
         Source::Generate(source) => Ok(source),
-        Source::Import(_) | Source::External(_) => Err(Failure::Inconsistent(
+        Source::Import(_) | Source::External(_) | Source::Sealed(_) => Err(Failure::Inconsistent(
             "a generated value for a secret that has another source",
         )),
     }

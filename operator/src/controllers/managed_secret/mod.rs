@@ -12,6 +12,7 @@ pub(crate) mod labels;
 mod making;
 pub(crate) mod native;
 mod observe;
+mod sealed;
 mod status;
 mod under_key;
 

@@ -21,6 +21,7 @@ use strongroom_store::value::Value;
 use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
 use super::native::{self, Desired};
+use super::sealed::{self, SealedFor};
 use super::{Failure, Look, under_key};
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::identity::Identity;
@@ -51,6 +52,8 @@ pub(super) struct Observed {
     pub(super) import: Option<ImportContent>,
     /// The keys that the rotator makes again; absent: all that are not literals.
     pub(super) rotated_keys: Option<Vec<String>>,
+    /// What a sealed source is sealed for.
+    pub(super) sealed_for: Option<SealedFor>,
     /// When the object was last verified to be as wanted.
     pub(super) verified: Option<Timestamp>,
 }
@@ -96,6 +99,7 @@ pub(super) async fn observe<S: SecretStore>(
         native: None,
         import: None,
         rotated_keys: None,
+        sealed_for: None,
         verified: None,
     };
     // Of a namespace that is not ours to read nothing is read.
@@ -106,6 +110,7 @@ pub(super) async fn observe<S: SecretStore>(
     }
     content(ctx, &mut observed, look, now).await?;
     rotation(ctx, &mut observed, now);
+    sealed::observe(ctx, &mut observed);
     Ok(observed)
 }
 
@@ -205,6 +210,8 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
             secret: source.secret_ref.name.clone(),
         },
         SourceSpec::External(_) => Source::External,
+        // What is known of it is known with the secret.
+        SourceSpec::Sealed(_) => Source::Sealed { taken: false },
     };
     Ok(Wanted {
         store_name: spec.store_name.clone().unwrap_or_else(|| identity.name.clone()),
@@ -377,7 +384,7 @@ fn judge_value(observed: &mut Observed) -> (Vec<String>, Option<InvalidSpec>) {
     };
     let missing = match &observed.object.spec.source {
         SourceSpec::Generate(source) => super::making::missing_keys(source, value),
-        SourceSpec::Import(_) | SourceSpec::External(_) => Vec::new(),
+        SourceSpec::Import(_) | SourceSpec::External(_) | SourceSpec::Sealed(_) => Vec::new(),
     };
     if !missing.is_empty() {
         return (missing, None);

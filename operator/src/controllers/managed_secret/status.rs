@@ -5,13 +5,16 @@ use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{
     ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
-use strongroom_rules::managed_secret::conditions::{Standing, rotation_condition, standing_conditions};
+use strongroom_rules::managed_secret::conditions::{
+    Standing, rotation_condition, seal_condition, standing_conditions,
+};
 use strongroom_rules::managed_secret::plan::Plan;
 use strongroom_rules::managed_secret::verdict::Rotation;
 use strongroom_rules::rotation_schedule::Coverage;
 
 use super::Failure;
 use super::observe::Observed;
+use super::sealed::SealedFor;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
@@ -116,9 +119,17 @@ fn succeeded(
     let rotated = own.and_then(|view| view.rotated);
     let mut conditions = standing_conditions(&standing, generation, now);
     conditions.extend(rotation_condition(&plan.rotation, rotated, generation, now));
+    if let Some(SealedFor { ids, newest }) = &observed.sealed_for {
+        conditions.extend(seal_condition(ids, newest.as_deref(), generation, now));
+    }
     let mut status = ManagedSecretStatus {
         observed_generation: generation,
         conditions: report::conditions(&before.conditions, conditions),
+        sealed_for: observed
+            .sealed_for
+            .iter()
+            .flat_map(|sealed| sealed.ids.iter().cloned())
+            .collect(),
         next_rotation: plan.rotation.next().map(time),
         rotation_schedule: match (&observed.facts.rotation, &plan.rotation) {
             (_, Rotation::Impossible(_)) => None,
@@ -190,12 +201,12 @@ fn failed(
 ) -> ManagedSecretStatus {
     let standing = Standing::failed(failure.reason(), failure.to_string());
     let mut conditions = standing_conditions(&standing, Some(identity.generation), now);
-    // How the last rotation went is not changed by a failure of something else.
+    // How the last rotation went, and what the object is sealed for, is not changed by a failure of something else.
     conditions.extend(
         before
             .conditions
             .iter()
-            .filter(|condition| condition.type_ == "Rotated")
+            .filter(|condition| matches!(condition.type_.as_str(), "Rotated" | "SealCurrent"))
             .cloned(),
     );
     ManagedSecretStatus {

@@ -199,6 +199,12 @@ fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String
                 "its values arrive over the API, which is also where a new one comes from".to_owned(),
             ));
         }
+        Source::Sealed(_) => {
+            let message =
+                "the value stands sealed in the ManagedSecret, which is also where a new one comes from"
+                    .to_owned();
+            return Some((Reason::NothingToRotate, message));
+        }
         Source::Import(_) => {
             let message = "the value was imported, and nothing says how to make a new one".to_owned();
             return Some((Reason::NothingToRotate, message));

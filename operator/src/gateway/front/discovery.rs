@@ -12,7 +12,7 @@ pub(super) const GROUP: &str = "people.strongroom.dev";
 pub(super) const VERSION: &str = "v1";
 
 /// Resources with the verbs of RBAC that they are asked by, as far as they are told.
-const RESOURCES: [(&str, &str, &[&str]); 10] = [
+const RESOURCES: [(&str, &str, &[&str]); 11] = [
     ("secrets", "Secret", &["create", "get", "patch"]),
     ("secrets/access", "Access", &["get"]),
     ("secrets/policy", "Policy", &["get", "update"]),
@@ -23,6 +23,7 @@ const RESOURCES: [(&str, &str, &[&str]); 10] = [
     ("secrets/versions", "Version", &["get", "update"]),
     ("sealingkeys", "SealingKey", &["create"]),
     ("auditrecords", "AuditRecord", &["get"]),
+    ("clusterkeys", "ClusterKey", &["create", "get"]),
 ];
 
 pub(super) fn group() -> Json<Value> {

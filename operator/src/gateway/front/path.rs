@@ -20,7 +20,7 @@ pub(super) fn gateways(path: &str) -> Option<String> {
         [
             "namespaces",
             namespace,
-            resource @ ("auditrecords" | "sealingkeys" | "secrets"),
+            resource @ ("auditrecords" | "clusterkeys" | "sealingkeys" | "secrets"),
         ] => Some(format!("/v1/namespaces/{namespace}/{resource}")),
         ["namespaces", namespace, "secrets", name, rest @ ..] if rest.len() <= 2 => {
             let mut path = format!("/v1/namespaces/{namespace}/secrets/{}", slashes(name));

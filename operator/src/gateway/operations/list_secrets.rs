@@ -19,6 +19,7 @@ use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{Asking, Wanted, decide};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, Place, blocking};
+use crate::own_secret;
 
 /// Secrets a page where nothing is said.
 const PAGE: usize = 50;
@@ -135,7 +136,7 @@ fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> R
         }
         last = Some(secret.name.to_string());
         let name = secret.name.as_str();
-        if name.starts_with("strongroom!") || !filter.fits(secret) {
+        if name.starts_with(own_secret::PREFIX) || !filter.fits(secret) {
             continue;
         }
         let wanted = Wanted {

@@ -248,6 +248,7 @@ impl World {
             labels: LabelBook::new(api.client()),
             limits: Limits::new(Rates { reads, writes: 0 }),
             sealing_keys: SealingKeys::default(),
+            cluster_keys: ClusterKeys::of("s-1"),
             durability: Durability::Batched,
             room: Semaphore::new(limits::REQUESTS),
         });

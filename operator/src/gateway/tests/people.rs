@@ -201,3 +201,57 @@ async fn the_audit_of_a_namespace_is_for_people() {
     );
     assert_eq!(ask("auditrecords?after=x").await.code().0, 400);
 }
+
+#[tokio::test]
+async fn what_lies_in_a_manifest_is_sealed_for_the_published_key_and_renewed_without_being_shown() {
+    use strongroom_api::manifest::{ClusterKey, Place, SealedText};
+
+    let world = World::new(0);
+    let published = async || -> ClusterKey {
+        serde_json::from_value(
+            person(&world, "jane", "GET", "clusterkeys", json!({}))
+                .await
+                .json(),
+        )
+        .unwrap()
+    };
+    let key = published().await;
+    let place = Place {
+        store: &key.store,
+        namespace: "shop",
+        secret: "db",
+        key: "password",
+    };
+    let text = SealedText::seal(&key.id, &key.key.parse().unwrap(), b"s3cr3t", &place)
+        .unwrap()
+        .to_string();
+    world.gateway.cluster_keys.add("s-1");
+    let newest = published().await;
+    assert_ne!(newest.id, key.id);
+    let renew = async |name: &str| {
+        let body = json!({"name": name, "keys": {"password": text}});
+        person(&world, "jane", "POST", "clusterkeys", body).await
+    };
+    let answer = renew("db").await.json();
+    let renewed = answer["keys"]["password"].as_str().unwrap();
+    assert!(
+        renewed.starts_with(&format!("strongroom1.{}.", newest.id)),
+        "{renewed}"
+    );
+    assert_eq!(world.last(), record("user jane", "RenewSealedValues", "Done"));
+    let belongs = crate::cluster_keys::Belongs {
+        namespace: "shop",
+        secret: "db",
+        key: "password",
+    };
+    assert_eq!(
+        *world.gateway.cluster_keys.open(renewed, &belongs).unwrap(),
+        b"s3cr3t"
+    );
+    // It cannot be moved by renewing it.
+    assert_eq!(renew("other").await.code(), (400, "InvalidRequest".to_owned()));
+    assert_eq!(
+        world.last(),
+        record("user jane", "RenewSealedValues", "InvalidRequest")
+    );
+}

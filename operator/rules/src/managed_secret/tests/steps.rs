@@ -115,6 +115,16 @@ fn each_state_has_its_one_next_step() {
             Step::BindObject,
         ),
         (
+            "other sealed texts stand in the object",
+            with(settled(), |f| wanted(f).source = Source::Sealed { taken: false }),
+            Step::TakeSealed,
+        ),
+        (
+            "a new object has a sealed value",
+            with(new(), |f| wanted(f).source = Source::Sealed { taken: false }),
+            Step::CreateSecret(First::Sealed),
+        ),
+        (
             "another key is wanted",
             with(settled(), |f| {
                 under(f, KeyState::Enabled);

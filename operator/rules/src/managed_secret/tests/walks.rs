@@ -57,6 +57,10 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                 Why::KeysMissing | Why::Imported => {}
             }
         }
+        Step::TakeSealed => {
+            assert_eq!(wanted(facts).source, Source::Sealed { taken: false });
+            wanted(facts).source = Source::Sealed { taken: true };
+        }
         Step::Restore => facts.stored = Stored::Live(live(facts).clone()),
         Step::Purge => facts.stored = Stored::Absent,
         Step::Native(step) => match step {
@@ -168,7 +172,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_plain()(
-        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..5, wants_native: bool, suspend in 0..8,
+        stored in any_stored(), native in any_native(), looked in 0..3, source in 0..7, wants_native: bool, suspend in 0..8,
         binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
     ) -> Facts {
         let mut facts = new();
@@ -179,6 +183,7 @@ prop_compose! {
             0 => Source::Import { secret: "db".to_owned() },
             1 => Source::Import { secret: "old".to_owned() },
             4 => Source::External,
+            5 | 6 => Source::Sealed { taken: source == 5 },
             _ => Source::Generate { rotatable: source == 2 },
         };
         if !wants_native { wanted.native = None; }
@@ -271,7 +276,7 @@ proptest! {
         let plan = plan(&facts, at(0));
         let changes = matches!(
             plan.step,
-            Step::CreateSecret(First::Generated | First::Imported) | Step::EnsureVersion(_) | Step::UpdateKey
+            Step::CreateSecret(First::Generated | First::Imported | First::Sealed) | Step::EnsureVersion(_) | Step::TakeSealed | Step::UpdateKey
                 | Step::Native(NativeStep::Create | NativeStep::Apply { .. } | NativeStep::Replace { .. } | NativeStep::Adopt { .. })
         );
         prop_assert!(!(refuses && changes), "{:?}", plan);

@@ -1,0 +1,223 @@
+//! Values that stand sealed in the object: opened, and judged by the cluster's keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::{SealedKey, SealedSource, Source};
+use strongroom_rules::managed_secret::facts;
+use strongroom_store::name::DataKeyName;
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::value::Value;
+
+use super::observe::Observed;
+use super::{Failure, labels};
+use crate::cluster_keys::{Belongs, NotOpened};
+use crate::controllers::Ctx;
+
+/// Which keys of the cluster a sealed source is sealed for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SealedFor {
+    /// Their ids.
+    pub(super) ids: BTreeSet<String>,
+    /// The id of the newest one, where it is known.
+    pub(super) newest: Option<String>,
+}
+
+/// Whether what stands in the object was taken already: the label follows the value.
+pub(super) fn observe<S>(ctx: &Ctx<S>, observed: &mut Observed) {
+    let (Source::Sealed(source), Ok(wanted)) = (&observed.object.spec.source, &mut observed.facts.wanted)
+    else {
+        return;
+    };
+    let declared = labels::declared(source);
+    let id = |SealedKey(text): &SealedKey| text.split('.').nth(1).map(str::to_owned);
+    observed.sealed_for = Some(SealedFor {
+        ids: source.keys.values().filter_map(id).collect(),
+        newest: ctx.cluster_keys.primary().map(|key| key.id),
+    });
+    let Some(view) = &observed.view else {
+        labels::taken(&mut wanted.labels, declared);
+        return;
+    };
+    let last = labels::last_taken(&view.labels);
+    wanted.source = facts::Source::Sealed {
+        taken: last == Some(&declared),
+    };
+    if let Some(last) = last {
+        labels::taken(&mut wanted.labels, last.clone());
+    }
+}
+
+/// What stands in the object, opened.
+pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failure> {
+    let source = source(observed)?;
+    let secret = match &observed.facts.wanted {
+        Ok(wanted) => &wanted.store_name,
+        Err(_) => return Err(Failure::Inconsistent("a sealed value without a spec")),
+    };
+    let mut keys = BTreeMap::new();
+    for (key, SealedKey(text)) in &source.keys {
+        let belongs = Belongs {
+            namespace: &observed.identity.namespace,
+            secret,
+            key,
+        };
+        let bytes = ctx
+            .cluster_keys
+            .open(text, &belongs)
+            .map_err(|error| Failure::Make {
+                reason: match error {
+                    NotOpened::NotLoaded => Reason::StoreUnavailable,
+                    NotOpened::Malformed { .. }
+                    | NotOpened::OtherKey { .. }
+                    | NotOpened::Elsewhere { .. } => Reason::SealInvalid,
+                },
+                message: error.to_string(),
+            })?;
+        let name = DataKeyName::new(key).map_err(|error| Failure::Make {
+            reason: Reason::SourceInvalid,
+            message: error.to_string(),
+        })?;
+        keys.insert(name, SecretBytes::new(bytes.to_vec()));
+    }
+    Value::of(keys).map_err(|error| Failure::Make {
+        reason: Reason::ValueTooLarge,
+        message: error.to_string(),
+    })
+}
+
+/// The sealed source of the object.
+pub(super) fn source(observed: &Observed) -> Result<&SealedSource, Failure> {
+    match &observed.object.spec.source {
+        Source::Sealed(source) => Ok(source),
+        Source::Generate(_) | Source::Import(_) | Source::External(_) => Err(Failure::Inconsistent(
+            "a sealed value for a secret that has another source",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use crate::cluster_keys::{Belongs, ClusterKeys};
+    use crate::controllers::testing::{NS, World, says};
+
+    const STORE: &str = "s-1";
+
+    fn world() -> World {
+        let mut world = World::new();
+        world.ctx.cluster_keys = ClusterKeys::of(STORE);
+        world
+    }
+
+    fn sealed(world: &World, secret: &str, values: &[(&str, &str)]) -> Json {
+        let mut keys = json!({});
+        for (key, value) in values {
+            let belongs = Belongs {
+                namespace: NS,
+                secret,
+                key,
+            };
+            keys[*key] = json!(world.ctx.cluster_keys.seal(value.as_bytes(), &belongs).unwrap());
+        }
+        json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "db"}})
+    }
+
+    async fn versions(world: &World) -> usize {
+        world.view("db").await.unwrap().versions.len()
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_the_object_is_the_value_and_what_changes_there_a_new_version() {
+        let mut world = world();
+        let first = sealed(&world, "db", &[("password", "one"), ("user", "shop")]);
+        world.apply("db", first.clone());
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
+        assert_eq!(world.api.secret_key("db", "user").unwrap(), b"shop");
+        world.reconcile("db").await;
+        assert_eq!(versions(&world).await, 1);
+        // Other keys, another value: all of it stands in the object.
+        let second = sealed(&world, "db", &[("password", "two")]);
+        world.apply("db", second.clone());
+        world.reconcile("db").await;
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"two");
+        assert_eq!(world.api.secret_key("db", "user"), None);
+        assert_eq!(versions(&world).await, 2);
+        // Sealed anew, the same value is no new version.
+        world.apply("db", sealed(&world, "db", &[("password", "two")]));
+        world.reconcile("db").await;
+        assert_eq!(versions(&world).await, 2);
+        // What a revert brings back is a value like any other.
+        world.apply("db", first);
+        world.reconcile("db").await;
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
+        world.apply("db", second);
+        world.reconcile("db").await;
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"two");
+        assert_eq!(versions(&world).await, 4);
+    }
+
+    #[tokio::test]
+    async fn a_text_of_another_place_changes_nothing_and_says_so() {
+        let mut world = world();
+        world.apply("db", sealed(&world, "other", &[("password", "stolen")]));
+        assert!(
+            world
+                .reconcile_at("db", crate::controllers::testing::now())
+                .await
+                .is_err()
+        );
+        assert_eq!(world.ready("db"), says("False", "SealInvalid"));
+        assert_eq!(world.view("db").await, None);
+        world.apply("db", sealed(&world, "db", &[("password", "mine")]));
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+        world.apply("db", sealed(&world, "other", &[("password", "stolen")]));
+        assert!(
+            world
+                .reconcile_at("db", crate::controllers::testing::now())
+                .await
+                .is_err()
+        );
+        assert_eq!(world.ready("db"), says("False", "SealInvalid"));
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"mine");
+        assert!(!world.status("db").to_string().contains("stolen"));
+    }
+
+    #[tokio::test]
+    async fn the_status_says_what_it_is_sealed_for() {
+        let mut world = world();
+        world.apply("db", sealed(&world, "db", &[("password", "one")]));
+        world.reconcile("db").await;
+        assert_eq!(
+            world.condition("db", "SealCurrent").unwrap(),
+            says("True", "SealCurrent")
+        );
+        assert_eq!(world.status("db")["sealedFor"], json!(["0000000000000000"]));
+        world.ctx.cluster_keys.add(STORE);
+        world.reconcile("db").await;
+        assert_eq!(
+            world.condition("db", "SealCurrent").unwrap(),
+            says("False", "SealOld")
+        );
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+        world.apply("db", sealed(&world, "db", &[("password", "one")]));
+        world.reconcile("db").await;
+        assert_eq!(
+            world.condition("db", "SealCurrent").unwrap(),
+            says("True", "SealCurrent")
+        );
+        assert_eq!(versions(&world).await, 1);
+        // Of another source there is nothing to say.
+        world.apply(
+            "db",
+            json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+        );
+        world.reconcile("db").await;
+        assert_eq!(world.condition("db", "SealCurrent"), None);
+        assert_eq!(world.status("db")["sealedFor"], json!(null));
+    }
+}

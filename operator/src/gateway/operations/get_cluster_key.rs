@@ -1,0 +1,27 @@
+//! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are sealed for. It is no secret.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use strongroom_api::manifest::ClusterKey;
+
+use crate::gateway::Gateway;
+use crate::gateway::access::Asking;
+use crate::gateway::problem::{Code, Problem};
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+) -> Result<Json<ClusterKey>, Problem> {
+    gateway.limits.read(&asking.caller.principal.identity)?;
+    gateway.cluster_keys.primary().map(Json).ok_or_else(not_loaded)
+}
+
+pub(super) fn not_loaded() -> Problem {
+    Problem::new(
+        Code::StoreUnavailable,
+        "the cluster's keys are not loaded yet; try again",
+    )
+    .retry_after(2)
+}

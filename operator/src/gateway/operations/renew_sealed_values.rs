@@ -1,0 +1,82 @@
+//! RenewSealedValues: `POST /v1/namespaces/{namespace}/clusterkeys`: sealed texts of a manifest, sealed anew for the newest key.
+//!
+//! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the old one did. It is on record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use strongroom_store::audit::{self, Outcome};
+use strongroom_store::vault::Note;
+
+use super::get_cluster_key::not_loaded;
+use super::get_secret_value::invalid;
+use super::incoming::{parsed, received};
+use crate::cluster_keys::{Belongs, NotOpened};
+use crate::gateway::access::Asking;
+use crate::gateway::problem::Problem;
+use crate::gateway::{Gateway, blocking};
+
+/// Texts by key of the value.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::gateway) struct Texts {
+    /// The secret's name in the store.
+    name: String,
+    keys: BTreeMap<String, String>,
+}
+
+pub(in crate::gateway) async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<String>, PathRejection>,
+    body: axum::body::Body,
+) -> Result<Json<Texts>, Problem> {
+    let Path(namespace) = path.map_err(invalid)?;
+    gateway.limits.write(&asking.caller.principal.identity)?;
+    let body = received(body).await?;
+    let texts: Texts = parsed(&body, &["name", "keys"])?;
+    blocking(move || {
+        let outcome = renewed(&gateway, &namespace, &texts);
+        let note = Note {
+            outcome: match &outcome {
+                Ok(_) => Outcome::Done,
+                Err(problem) => Outcome::Refused(problem.code().as_str().to_owned()),
+            },
+            namespace: namespace.parse().ok(),
+            secret: texts.name.parse().ok(),
+            detail: format!("{} keys", texts.keys.len()),
+            ..Note::new(audit::Action::RenewSealedValues)
+        };
+        gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
+        let keys = outcome?;
+        Ok(Json(Texts { keys, ..texts }))
+    })
+    .await
+}
+
+fn renewed(gateway: &Gateway, namespace: &str, texts: &Texts) -> Result<BTreeMap<String, String>, Problem> {
+    let mut keys = BTreeMap::new();
+    for (key, text) in &texts.keys {
+        let belongs = Belongs {
+            namespace,
+            secret: &texts.name,
+            key,
+        };
+        let bytes = gateway
+            .cluster_keys
+            .open(text, &belongs)
+            .map_err(|error| match error {
+                NotOpened::NotLoaded => not_loaded(),
+                NotOpened::Malformed { .. } | NotOpened::OtherKey { .. } | NotOpened::Elsewhere { .. } => {
+                    invalid(error)
+                }
+            })?;
+        let text = gateway.cluster_keys.seal(&bytes, &belongs).map_err(invalid)?;
+        keys.insert(key.clone(), text);
+    }
+    Ok(keys)
+}
