@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ use crate::sealed::{Bound, OpeningKey, Purpose, SealError, Sealed, SealingKey};
 pub const PREFIX: &str = "strongroom1.";
 
 /// The public key of a cluster, as it is published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKey {
     /// Id of the store whose process opens what is sealed.

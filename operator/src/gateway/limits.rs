@@ -22,6 +22,8 @@ pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 pub(super) const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// Requests at the same time; more are turned away rather than queued.
 pub(super) const REQUESTS: usize = 1024;
+/// Streams of changes at the same time.
+pub(super) const WATCHES: usize = 4_096;
 /// Connections at the same time.
 pub(super) const CONNECTIONS: usize = 16_384;
 

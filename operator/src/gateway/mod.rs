@@ -4,6 +4,7 @@
 
 mod access;
 mod authenticate;
+mod changes;
 mod forwarded;
 pub(crate) mod front;
 mod labels;
@@ -11,6 +12,8 @@ mod limits;
 mod listen;
 mod namespaces;
 mod objects;
+mod openapi;
+mod operation;
 mod operations;
 mod problem;
 mod remembered;
@@ -24,13 +27,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post, put};
+use axum::routing::get;
 use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
@@ -43,6 +47,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::access::Asking;
 use self::authenticate::{Authenticator, Caller};
+use self::changes::Changes;
 use self::forwarded::Forwarded;
 use self::labels::LabelBook;
 use self::limits::Limits;
@@ -113,6 +118,11 @@ struct Gateway {
     durability: Durability,
     /// Requests at the same time.
     room: Semaphore,
+    /// Streams at the same time.
+    watches: Arc<Semaphore>,
+    changes: Changes,
+    /// The process ends.
+    ending: Shutdown,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -201,7 +211,15 @@ pub(crate) async fn run(
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
         room: Semaphore::new(limits::REQUESTS),
+        watches: Arc::new(Semaphore::new(limits::WATCHES)),
+        changes: Changes::default(),
+        ending: shutdown.clone(),
     });
+    let following = gateway
+        .changes
+        .clone()
+        .follow(gateway.store.clone(), shutdown.clone());
+    let following = tokio::spawn(following);
     let forgetting = tokio::spawn(forget(Arc::clone(&gateway), shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the API");
@@ -214,6 +232,7 @@ pub(crate) async fn run(
     listen::serve(listener, Arc::new(doors), router(gateway), shutdown).await;
     // They end with the same shutdown.
     let _ = forgetting.await;
+    let _ = following.await;
     if let Some(front) = front {
         let _ = front.await;
     }
@@ -236,64 +255,17 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {
-    use operations::{
-        batch_get_secret_value, create_sealing_key, create_secret, delete_secret, describe_secret,
-        explain_access, get_cluster_key, get_secret_policy, get_secret_value, list_audit_records,
-        list_secret_version_ids, list_secrets, put_secret_value, renew_sealed_values, restore_secret,
-        rotate_secret, set_secret_policy, update_secret, update_secret_rotation_policy,
-        update_secret_version_stage,
-    };
-
-    let secret = "/v1/namespaces/{namespace}/secrets/{name}";
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
+    let operations = operations::all();
+    let document = openapi::document(&operations);
+    let mut router = Router::new().route("/healthz", get(async || "ok\n"));
+    for operation in operations {
+        router = router.route(operation.path, operation.handler);
+    }
+    router
         .route(
-            "/v1/namespaces/{namespace}/secrets",
-            get(list_secrets::serve).post(create_secret::serve),
+            "/v1/openapi.json",
+            get(async move |_: Asking| Json(document.clone())),
         )
-        .route(
-            "/v1/namespaces/{namespace}/secrets:batchGet",
-            post(batch_get_secret_value::serve),
-        )
-        .route(
-            secret,
-            get(describe_secret::serve)
-                .patch(update_secret::serve)
-                .delete(delete_secret::serve),
-        )
-        .route(&format!("{secret}/restore"), post(restore_secret::serve))
-        .route(
-            &format!("{secret}/policy"),
-            get(get_secret_policy::serve).put(set_secret_policy::serve),
-        )
-        .route(&format!("{secret}/value"), get(get_secret_value::serve))
-        .route(&format!("{secret}/versions"), get(list_secret_version_ids::serve))
-        .route(
-            &format!("{secret}/versions/{{version}}"),
-            put(put_secret_value::serve),
-        )
-        .route(
-            &format!("{secret}/stages/{{stage}}"),
-            post(update_secret_version_stage::serve),
-        )
-        .route(
-            &format!("{secret}/rotation"),
-            post(rotate_secret::serve).put(update_secret_rotation_policy::serve),
-        )
-        .route(&format!("{secret}/access"), get(explain_access::serve))
-        .route(
-            "/v1/namespaces/{namespace}/sealingkeys",
-            post(create_sealing_key::serve),
-        )
-        .route(
-            "/v1/namespaces/{namespace}/clusterkeys",
-            get(get_cluster_key::serve).post(renew_sealed_values::serve),
-        )
-        .route(
-            "/v1/namespaces/{namespace}/auditrecords",
-            get(list_audit_records::serve),
-        )
-        .route("/v1/auditrecords", get(list_audit_records::serve))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {
             Problem::new(

@@ -139,8 +139,8 @@ where
         }
     }
 
-    /// Changes the object, if it is still as it was read.
-    pub(super) async fn merge(&self, read: &K, mut patch: Json) -> Result<K, Problem> {
+    /// Changes the object; none where it is no longer as it was read.
+    pub(super) async fn merge(&self, read: &K, mut patch: Json) -> Result<Option<K>, Problem> {
         if let Some(patch) = patch.as_object_mut() {
             let metadata = patch
                 .entry("metadata")
@@ -154,10 +154,15 @@ where
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        self.api
+        match self
+            .api
             .patch(&read.name_any(), &params, &Patch::Merge(&patch))
             .await
-            .map_err(away)
+        {
+            Ok(changed) => Ok(Some(changed)),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+            Err(error) => Err(away(error)),
+        }
     }
 
     /// Writes our fields of the object by server-side apply; those of others are not taken from them.
@@ -206,13 +211,20 @@ impl Objects<ManagedSecret> {
     }
 }
 
+/// A server-side apply whose lists hold something twice is no invalid object to the API server, but an error of its own.
+fn is_untyped(status: &kube::core::Status) -> bool {
+    status.code == 500 && status.message.contains("typed patch object")
+}
+
 /// What the API server says to a change that it does not take.
 pub(super) fn away(error: kube::Error) -> Problem {
     match error {
-        kube::Error::Api(status) if status.is_invalid() || status.code == 400 => Problem::new(
-            Code::InvalidRequest,
-            "the API server does not take the object; see the limits of its fields with `kubectl explain`",
-        ),
+        kube::Error::Api(status) if status.is_invalid() || status.code == 400 || is_untyped(&status) => {
+            Problem::new(
+                Code::InvalidRequest,
+                "the API server does not take the object; see the limits of its fields with `kubectl explain`: a list may hold something twice",
+            )
+        }
         kube::Error::Api(status) if status.is_conflict() => Problem::new(
             Code::ClusterUnavailable,
             "somebody else changed the object at the same time; try again",

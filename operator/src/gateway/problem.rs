@@ -29,7 +29,6 @@ macro_rules! codes {
         }
 
         impl Code {
-            #[cfg(test)]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The code as it is written.

@@ -1,6 +1,12 @@
 //! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer. Each is decided and recorded by
 //! itself; what fails stands beside what does not.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -24,14 +30,15 @@ use crate::gateway::{Gateway, blocking};
 const MOST: usize = 20;
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct Batch {
     secrets: Vec<One>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "BatchGetSecretValueOne")]
 struct One {
     name: String,
     #[serde(default)]
@@ -40,7 +47,27 @@ struct One {
     version_id: Option<String>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "BatchGetSecretValue",
+        "/v1/namespaces/{namespace}/secrets:batchGet",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("Values of at most 20 secrets, each decided by itself")
+    .takes::<Batch>()
+    .answers_as(
+        StatusCode::OK,
+        "application/json",
+        &json!({"type": "object", "required": ["values", "errors"], "properties": {
+            "values": {"type": "array", "items": shape::value_schema()},
+            "errors": {"type": "array", "items": {"type": "object", "required": ["name", "code", "detail"]}},
+        }}),
+    )
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<String>, PathRejection>,

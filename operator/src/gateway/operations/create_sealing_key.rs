@@ -2,6 +2,10 @@
 //!
 //! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided, and the use of it is what is recorded.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::routing::post;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -16,7 +20,7 @@ use crate::gateway::sealing_keys::LIFE;
 use crate::gateway::{Gateway, blocking};
 
 /// A key to seal for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Made {
     /// What to send with the sealed value.
@@ -28,7 +32,19 @@ pub(in crate::gateway) struct Made {
     valid_seconds: u64,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "CreateSealingKey",
+        "/v1/namespaces/{namespace}/sealingkeys",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("A key that the caller's next value can come sealed for")
+    .answers::<Made>(StatusCode::CREATED)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
 ) -> Result<(StatusCode, Json<Made>), Problem> {

@@ -2,6 +2,10 @@
 //!
 //! The object comes first: a crash in between leaves one that waits for its value, and the same request goes on from there.
 
+use crate::gateway::operation::{DNS_LABEL, LABEL, Operation, SECRET_NAME, VERSION_ID};
+use axum::http::Method;
+use axum::routing::post;
+use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,20 +40,34 @@ use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
 /// What is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(
+    rename = "CreateSecretRequest",
+    extend("oneOf" = [{"required": ["data"]}, {"required": ["sealed"]}])
+)]
 struct Body {
+    #[schemars(regex(pattern = SECRET_NAME))]
     name: String,
+    #[schemars(regex(pattern = VERSION_ID))]
     version_id: String,
     #[serde(default)]
+    #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[-_a-zA-Z0-9]{1,128}$"}))]
     data: Option<Data>,
     #[serde(default)]
     sealed: Option<SealedData>,
     #[serde(default)]
+    #[schemars(length(min = 1, max = 500))]
     description: Option<String>,
     #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = 48,
+        "propertyNames" = {"pattern": LABEL},
+        "additionalProperties" = {"type": "string", "pattern": LABEL}
+    ))]
     labels: BTreeMap<String, String>,
     #[serde(default)]
+    #[schemars(regex(pattern = DNS_LABEL))]
     encryption_key: Option<String>,
 }
 
@@ -71,7 +89,16 @@ pub(super) struct Declared<'a> {
     pub(super) key: Option<&'a str>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new("CreateSecret", "/v1/namespaces/{namespace}/secrets", post(serve))
+        .by(Method::POST)
+        .about("A secret with its first version, and its ManagedSecret")
+        .takes::<Body>()
+        .answers::<SecretAnswer>(StatusCode::CREATED)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<String>, PathRejection>,

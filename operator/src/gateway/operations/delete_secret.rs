@@ -3,6 +3,11 @@
 //!
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of those.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -27,25 +32,39 @@ use crate::gateway::objects::{Objects, away, ours};
 use crate::gateway::problem::Problem;
 
 /// How.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct How {
     /// 7 to 30.
     #[serde(default)]
+    #[schemars(range(min = 7, max = 30))]
     recovery_window_days: Option<u32>,
     #[serde(default)]
     force: bool,
 }
 
 /// What comes of it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub(in crate::gateway) struct Deleted {
     /// When the secret is destroyed; absent: it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion: Option<Timestamp>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "DeleteSecret",
+        "/v1/namespaces/{namespace}/secrets/{name}",
+        routing::delete(serve),
+    )
+    .by(Method::DELETE)
+    .about("Opens the recovery window, or destroys at once")
+    .query::<How>()
+    .answers::<Deleted>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

@@ -1,5 +1,8 @@
 //! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the secret is in its recovery window.
 
+use crate::gateway::operation::Operation;
+use axum::http::StatusCode;
+use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,7 +17,18 @@ use crate::gateway::access::{Asking, Wanted, authorise, recorded};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, Place, blocking};
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "DescribeSecret",
+        "/v1/namespaces/{namespace}/secrets/{name}",
+        get(serve),
+    )
+    .about("Everything about a secret but its value")
+    .answers::<SecretAnswer>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

@@ -3,6 +3,10 @@
 //! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of pods and the address of another
 //! principal are not known here, and count so.
 
+use crate::gateway::operation::{Operation, VERSION_ID};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -21,7 +25,7 @@ use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, Place, blocking};
 
 /// What is to be explained.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::gateway) struct Question {
     #[serde(default)]
@@ -31,11 +35,12 @@ pub(in crate::gateway) struct Question {
     principal: Option<String>,
     /// Stage of the version that would be read.
     #[serde(default)]
+    #[schemars(regex(pattern = VERSION_ID))]
     stage: Option<String>,
 }
 
 /// The answer to "why?".
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Explained {
     allowed: bool,
@@ -54,7 +59,19 @@ pub(in crate::gateway) struct Explained {
     key: Option<String>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "ExplainAccess",
+        "/v1/namespaces/{namespace}/secrets/{name}/access",
+        get(serve),
+    )
+    .about("Why a principal gets what it gets, and what is missing")
+    .query::<Question>()
+    .answers::<Explained>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

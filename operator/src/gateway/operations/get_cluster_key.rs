@@ -1,5 +1,8 @@
 //! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are sealed for. It is no secret.
 
+use crate::gateway::operation::Operation;
+use axum::http::StatusCode;
+use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,10 +13,18 @@ use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
 use crate::gateway::problem::{Code, Problem};
 
-pub(in crate::gateway) async fn serve(
-    State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
-) -> Result<Json<ClusterKey>, Problem> {
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "GetClusterKey",
+        "/v1/namespaces/{namespace}/clusterkeys",
+        get(serve),
+    )
+    .about("The public key that values in manifests are sealed for")
+    .answers::<ClusterKey>(StatusCode::OK)
+}
+
+async fn serve(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Result<Json<ClusterKey>, Problem> {
     gateway.limits.read(&asking.caller.principal.identity)?;
     gateway.cluster_keys.primary().map(Json).ok_or_else(not_loaded)
 }

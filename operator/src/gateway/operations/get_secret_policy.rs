@@ -1,5 +1,8 @@
 //! GetSecretPolicy: `GET /v1/namespaces/{namespace}/secrets/{name}/policy`: the policy that SetSecretPolicy sets.
 
+use crate::gateway::operation::Operation;
+use axum::http::StatusCode;
+use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,7 +20,18 @@ use crate::gateway::access::Asking;
 use crate::gateway::objects::Objects;
 use crate::gateway::problem::{Code, Problem};
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "GetSecretPolicy",
+        "/v1/namespaces/{namespace}/secrets/{name}/policy",
+        get(serve),
+    )
+    .about("The statements of the secret's own policy")
+    .answers::<OwnPolicy>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

@@ -3,6 +3,10 @@
 //! By default the version that is Current; by `stage`, by `versionId`, or by both, which must agree. With `key` the bytes of one key, as they
 //! are. With `recipient`, an X-Wing public key, either comes sealed for its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the newest gets 304, and no value was opened.
 
+use crate::gateway::operation::{Operation, VERSION_ID};
+use axum::routing::get;
+use schemars::JsonSchema;
+use serde_json::json;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -24,12 +28,15 @@ use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
 /// Which version, and what of it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "GetSecretValueQuery")]
 pub(in crate::gateway) struct Which {
     #[serde(default)]
+    #[schemars(regex(pattern = VERSION_ID))]
     pub(super) stage: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = VERSION_ID))]
     pub(super) version_id: Option<String>,
     #[serde(default)]
     pub(super) key: Option<String>,
@@ -49,7 +56,45 @@ struct SealedAnswer<'a> {
     sealed: Sealed,
 }
 
-pub(in crate::gateway) async fn serve(
+impl SealedAnswer<'_> {
+    fn schema() -> serde_json::Value {
+        let sealed = json!({"type": "object", "required": ["encapsulated", "ciphertext"], "properties": {
+            "encapsulated": {"type": "string"},
+            "ciphertext": {"type": "string"},
+        }});
+        json!({
+            "type": "object",
+            "required": ["namespace", "name", "versionId", "suite", "sealed"],
+            "properties": {
+                "namespace": {"type": "string"},
+                "name": {"type": "string"},
+                "versionId": {"type": "string"},
+                "suite": {"type": "string"},
+                "sealed": sealed,
+            },
+        })
+    }
+}
+
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "GetSecretValue",
+        "/v1/namespaces/{namespace}/secrets/{name}/value",
+        get(serve),
+    )
+    .about("A value; by default that of the Current version")
+    .query::<Which>()
+    .answers_as(
+        StatusCode::OK,
+        "application/json",
+        &json!({"oneOf": [shape::value_schema(), SealedAnswer::schema()]}),
+    )
+    .answers_as(StatusCode::OK, "application/octet-stream", &json!({}))
+    .answers_nothing(StatusCode::NOT_MODIFIED)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

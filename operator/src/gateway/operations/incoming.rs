@@ -2,10 +2,12 @@
 //!
 //! A value comes as it is, or sealed for a key that was made for this call; over the people's front only sealed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use futures::StreamExt;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use strongroom_api::sealed::{About, Purpose, Sealed};
@@ -16,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::get_secret_value::invalid;
 use crate::gateway::access::Asking;
+use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, limits};
 
@@ -23,7 +26,7 @@ use crate::gateway::{Gateway, limits};
 pub(super) type Data = BTreeMap<String, Encoded>;
 
 /// A value that is sealed; it opens to the JSON of [`Data`].
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SealedData {
     /// The id of the key that it is sealed for.
@@ -34,6 +37,16 @@ pub(super) struct SealedData {
 
 /// Bytes that come in base64. They are never text of their own.
 pub(super) struct Encoded(SecretBytes);
+
+impl JsonSchema for Encoded {
+    fn schema_name() -> Cow<'static, str> {
+        "Base64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        Schema::try_from(base64()).unwrap_or_default()
+    }
+}
 
 impl<'de> Deserialize<'de> for Encoded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -8,27 +8,59 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::{HeaderValue, Response, header};
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use strongroom_store::audit::{self, Outcome};
 use strongroom_store::vault::Note;
 
 use super::get_secret_value::invalid;
 use crate::audit::{Place, page};
 use crate::gateway::access::Asking;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// From where on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ListAuditRecordsQuery")]
 pub(in crate::gateway) struct Since {
     /// `next` of the page before; absent at the beginning.
     #[serde(default)]
     after: Option<String>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation, for one namespace.
+pub(in crate::gateway) fn operation() -> Operation {
+    let path = "/v1/namespaces/{namespace}/auditrecords";
+    described(Operation::new("ListAuditRecords", path, get(serve)))
+}
+
+/// The same, for all.
+pub(in crate::gateway) fn of_all() -> Operation {
+    described(Operation::new(
+        "ListAllAuditRecords",
+        "/v1/auditrecords",
+        get(serve),
+    ))
+}
+
+fn described(operation: Operation) -> Operation {
+    let answer = json!({"type": "object", "required": ["records", "next"], "properties": {
+        "records": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": "string"},
+    }});
+    operation
+        .about("The records of both audit chains, in pages; only over people.strongroom.dev")
+        .query::<Since>()
+        .answers_as(StatusCode::OK, "application/json", &answer)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     namespace: Option<Path<String>>,

@@ -1,6 +1,10 @@
 //! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without `includeDeprecated=true` only those
 //! that have a stage. There are at most ten, so there are no pages.
 
+use crate::gateway::operation::Operation;
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,20 +21,33 @@ use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
 /// Which versions.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "ListSecretVersionIdsQuery")]
 pub(in crate::gateway) struct Which {
     #[serde(default)]
     include_deprecated: bool,
 }
 
 /// Versions without their values.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::gateway) struct Versions {
     versions: Vec<VersionAnswer>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "ListSecretVersionIds",
+        "/v1/namespaces/{namespace}/secrets/{name}/versions",
+        get(serve),
+    )
+    .about("The versions of a secret, the newest first")
+    .query::<Which>()
+    .answers::<Versions>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

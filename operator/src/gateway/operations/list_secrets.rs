@@ -3,6 +3,10 @@
 //! Each secret is decided by itself, so a page tells nothing of the others. Filters: `name` and `description` are found anywhere in the text;
 //! `label=key` or `label=key=value`, several of them all.
 
+use crate::gateway::operation::Operation;
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -31,7 +35,7 @@ const LOOKED_AT: usize = 2_000;
 const LABELS: usize = 10;
 
 /// A page of secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Page {
     secrets: Vec<SecretAnswer>,
@@ -92,7 +96,34 @@ impl Filter {
     }
 }
 
-pub(in crate::gateway) async fn serve(
+/// The parameters, as they are told; [`Filter::parse`] reads them, because `label` may be there several times.
+#[derive(JsonSchema)]
+#[schemars(rename = "ListSecretsQuery")]
+#[expect(dead_code, reason = "it describes what is read by hand")]
+struct Parameters {
+    /// Secrets a page, 1 to 100; 50 where absent.
+    #[schemars(range(min = 1, max = 100))]
+    limit: Option<u16>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// Whose name holds this text.
+    name: Option<String>,
+    /// Whose description holds this text.
+    description: Option<String>,
+    /// With this label, as `key` or `key=value`; several times for several.
+    #[schemars(length(max = 10))]
+    label: Option<Vec<String>>,
+}
+
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new("ListSecrets", "/v1/namespaces/{namespace}/secrets", get(serve))
+        .about("The secrets that the caller may list, in pages")
+        .query::<Parameters>()
+        .answers::<Page>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<String>, PathRejection>,

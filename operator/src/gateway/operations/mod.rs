@@ -1,25 +1,56 @@
-//! The operations, one file each. An operation finds the secret, has the request decided, and answers.
+//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the request decided, and answers.
 
-pub(super) mod batch_get_secret_value;
+mod batch_get_secret_value;
 mod change;
-pub(super) mod create_sealing_key;
-pub(super) mod create_secret;
-pub(super) mod delete_secret;
-pub(super) mod describe_secret;
-pub(super) mod explain_access;
-pub(super) mod get_cluster_key;
-pub(super) mod get_secret_policy;
-pub(super) mod get_secret_value;
+mod create_sealing_key;
+mod create_secret;
+mod delete_secret;
+mod describe_secret;
+mod explain_access;
+mod get_cluster_key;
+mod get_secret_policy;
+mod get_secret_value;
 mod incoming;
-pub(super) mod list_audit_records;
-pub(super) mod list_secret_version_ids;
-pub(super) mod list_secrets;
-pub(super) mod put_secret_value;
-pub(super) mod renew_sealed_values;
-pub(super) mod restore_secret;
-pub(super) mod rotate_secret;
-pub(super) mod set_secret_policy;
+mod list_audit_records;
+mod list_secret_version_ids;
+mod list_secrets;
+mod put_secret_value;
+mod renew_sealed_values;
+mod restore_secret;
+mod rotate_secret;
+mod set_secret_policy;
 mod shape;
-pub(super) mod update_secret;
-pub(super) mod update_secret_rotation_policy;
-pub(super) mod update_secret_version_stage;
+mod update_secret;
+mod update_secret_rotation_policy;
+mod update_secret_version_stage;
+mod watch_secret;
+
+use super::operation::Operation;
+
+/// All of them.
+pub(super) fn all() -> Vec<Operation> {
+    vec![
+        batch_get_secret_value::operation(),
+        create_sealing_key::operation(),
+        create_secret::operation(),
+        delete_secret::operation(),
+        describe_secret::operation(),
+        explain_access::operation(),
+        get_cluster_key::operation(),
+        get_secret_policy::operation(),
+        get_secret_value::operation(),
+        list_audit_records::operation(),
+        list_audit_records::of_all(),
+        list_secret_version_ids::operation(),
+        list_secrets::operation(),
+        put_secret_value::operation(),
+        renew_sealed_values::operation(),
+        restore_secret::operation(),
+        rotate_secret::operation(),
+        set_secret_policy::operation(),
+        update_secret::operation(),
+        update_secret_rotation_policy::operation(),
+        update_secret_version_stage::operation(),
+        watch_secret::operation(),
+    ]
+}

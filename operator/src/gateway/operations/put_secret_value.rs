@@ -3,6 +3,10 @@
 //! The version's id is the caller's choice and the idempotency token: the same id with the same value is a success that changes nothing, with another
 //! value a conflict. Only a ManagedSecret with the source `external` takes values; its first one makes the secret in the store.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::routing::put;
+use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,10 +34,15 @@ use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
 /// What is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(
+    rename = "PutSecretValueRequest",
+    extend("oneOf" = [{"required": ["data"]}, {"required": ["sealed"]}])
+)]
 struct Body {
     #[serde(default)]
+    #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[-_a-zA-Z0-9]{1,128}$"}))]
     data: Option<Data>,
     #[serde(default)]
     sealed: Option<SealedData>,
@@ -48,7 +57,21 @@ struct Put {
     stages: Vec<Stage>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "PutSecretValue",
+        "/v1/namespaces/{namespace}/secrets/{name}/versions/{version}",
+        put(serve),
+    )
+    .by(Method::PUT)
+    .about("A new version; the same id with the same value changes nothing")
+    .takes::<Body>()
+    .answers::<VersionAnswer>(StatusCode::CREATED)
+    .answers::<VersionAnswer>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String, String)>, PathRejection>,

@@ -2,6 +2,11 @@
 //!
 //! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the old one did. It is on record.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,7 +26,7 @@ use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
 /// Texts by key of the value.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::gateway) struct Texts {
     /// The secret's name in the store.
@@ -29,7 +34,20 @@ pub(in crate::gateway) struct Texts {
     keys: BTreeMap<String, String>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "RenewSealedValues",
+        "/v1/namespaces/{namespace}/clusterkeys",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("Sealed texts of a manifest, sealed anew for the newest key")
+    .takes::<Texts>()
+    .answers::<Texts>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<String>, PathRejection>,

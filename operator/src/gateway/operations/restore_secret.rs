@@ -1,6 +1,10 @@
 //! RestoreSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/restore`: inside its recovery window a secret comes back exactly as it was, and with it a
 //! ManagedSecret, where none declares it: one whose values arrive over the API.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,7 +24,19 @@ use crate::gateway::objects::{Objects, elsewhere, object_name};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "RestoreSecret",
+        "/v1/namespaces/{namespace}/secrets/{name}/restore",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("Brings a secret back from its recovery window")
+    .answers::<SecretAnswer>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

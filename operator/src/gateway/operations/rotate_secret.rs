@@ -1,6 +1,10 @@
 //! RotateSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/rotation` with an idempotency token: asks, by the annotation that a person would
 //! use, for one rotation. Its version's id follows from the token, so it is told at once, and asking again changes nothing.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::routing::post;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -29,14 +33,16 @@ use crate::gateway::{Gateway, Place, blocking};
 const TOKEN_BYTES: usize = 64;
 
 /// What is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RotateSecretRequest")]
 struct Body {
+    #[schemars(length(min = 1, max = 64))]
     token: String,
 }
 
 /// What comes of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Rotation {
     /// Id of the version that the rotation makes.
@@ -45,7 +51,21 @@ pub(in crate::gateway) struct Rotation {
     done: bool,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "RotateSecret",
+        "/v1/namespaces/{namespace}/secrets/{name}/rotation",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("A new value now; the same token rotates once")
+    .takes::<Body>()
+    .answers::<Rotation>(StatusCode::ACCEPTED)
+    .answers::<Rotation>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

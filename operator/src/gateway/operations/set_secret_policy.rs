@@ -2,6 +2,11 @@
 //!
 //! What does not compile is refused here, and nothing changes.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -23,7 +28,7 @@ use crate::gateway::problem::Problem;
 const STATEMENTS: usize = 64;
 
 /// What is sent, and what holds then: statements as in a SecretPolicy for secrets.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::gateway) struct OwnPolicy {
     pub(super) statements: Vec<PolicyStatement>,
@@ -37,7 +42,20 @@ pub(super) fn policy_name(secret: &strongroom_store::vault::SecretView) -> Strin
         .map_or_else(|| object_name(secret.name.as_str()), |object| object.name.clone())
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "SetSecretPolicy",
+        "/v1/namespaces/{namespace}/secrets/{name}/policy",
+        put(serve),
+    )
+    .by(Method::PUT)
+    .about("Sets the statements of the secret's own policy")
+    .takes::<OwnPolicy>()
+    .answers::<OwnPolicy>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

@@ -3,26 +3,30 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
 use zeroize::Zeroizing;
 
 use crate::controllers::managed_secret::labels::theirs;
+use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
 
 /// A secret without its value.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Secret")]
 pub(in crate::gateway) struct SecretAnswer {
     namespace: String,
     name: String,
     /// The customer's key that it comes under.
     #[serde(skip_serializing_if = "Option::is_none")]
     encryption_key: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     description: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     created: Timestamp,
     updated: Timestamp,
@@ -35,8 +39,9 @@ pub(in crate::gateway) struct SecretAnswer {
 }
 
 /// A version without its value.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Version")]
 pub(in crate::gateway) struct VersionAnswer {
     version_id: String,
     sequence: u32,
@@ -86,6 +91,24 @@ const fn data_type(data_type: DataType) -> &'static str {
         DataType::Text => "text",
         DataType::Binary => "binary",
     }
+}
+
+/// The schema of what [`value`] writes.
+pub(super) fn value_schema() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "required": ["namespace", "name", "versionId", "sequence", "created", "dataType", "stages", "data"],
+        "properties": {
+            "namespace": {"type": "string"},
+            "name": {"type": "string"},
+            "versionId": {"type": "string"},
+            "sequence": {"type": "integer"},
+            "created": {"type": "string", "format": "date-time"},
+            "dataType": {"enum": ["text", "binary"]},
+            "stages": {"type": "array", "items": {"type": "string"}},
+            "data": {"type": "object", "additionalProperties": base64()},
+        },
+    })
 }
 
 /// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is wiped when it has been sent.

@@ -1,6 +1,11 @@
 //! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge patch (RFC 7396). They stand in the
 //! ManagedSecret; what somebody else keeps there is not overwritten.
 
+use crate::gateway::operation::{LABEL, Operation};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::patch;
+use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,21 +26,31 @@ use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
 use crate::gateway::access::Asking;
 use crate::gateway::objects::{Objects, elsewhere, ours};
-use crate::gateway::problem::Problem;
+use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// Longest description, in characters: as in the ManagedSecret.
 const DESCRIPTION: usize = 500;
 
+/// How often an object that changes in between is looked at.
+const TRIES: usize = 5;
+
 /// What is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "UpdateSecretRequest")]
 struct Body {
     /// Null removes it.
     #[serde(default, deserialize_with = "some")]
+    #[schemars(with = "Option<String>", length(min = 1, max = 500))]
     description: Option<Option<String>>,
     /// Null removes a label.
     #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = 48,
+        "propertyNames" = {"pattern": LABEL},
+        "additionalProperties" = {"type": ["string", "null"], "pattern": LABEL}
+    ))]
     labels: BTreeMap<String, Option<String>>,
 }
 
@@ -44,7 +59,20 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "UpdateSecret",
+        "/v1/namespaces/{namespace}/secrets/{name}",
+        patch(serve),
+    )
+    .by(Method::PATCH)
+    .about("Changes description and labels; null removes")
+    .takes::<Body>()
+    .answers::<SecretAnswer>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -110,25 +138,7 @@ async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json
     if let SecretState::PendingDeletion { until, .. } = secret.state {
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
-    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
-    let object = objects.declaring(secret).await?.ok_or_else(|| {
-        elsewhere(
-            "ManagedSecret",
-            secret.name.as_str(),
-            "no object declares the secret",
-        )
-    })?;
-    if body.description.is_some() {
-        ours(&object, &["spec", "description"])?;
-    }
-    for label in body.labels.keys() {
-        ours(&object, &["metadata", "labels", label])?;
-    }
-    let mut patch = json!({"metadata": {"labels": body.labels}});
-    if let (Some(description), Some(patch)) = (&body.description, patch.as_object_mut()) {
-        patch.insert("spec".to_owned(), json!({"description": description}));
-    }
-    let changed = objects.merge(&object, patch).await?;
+    let changed = declared(change, secret, &body).await?;
     let command = UpdateSecret {
         secret: secret.id,
         description: Some(changed.spec.description.clone().unwrap_or_default()),
@@ -142,4 +152,33 @@ async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json
         Ok(Json(shape::secret(&namespace, &view, key.as_ref())))
     })
     .await?)
+}
+
+/// The ManagedSecret, changed. The controller writes its status meanwhile, so it is looked at again where it changed in between.
+async fn declared(change: &Change, secret: &SecretView, body: &Body) -> Result<ManagedSecret, Failed> {
+    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
+    for _ in 0..TRIES {
+        let object = objects.declaring(secret).await?.ok_or_else(|| {
+            elsewhere(
+                "ManagedSecret",
+                secret.name.as_str(),
+                "no object declares the secret",
+            )
+        })?;
+        if body.description.is_some() {
+            ours(&object, &["spec", "description"])?;
+        }
+        for label in body.labels.keys() {
+            ours(&object, &["metadata", "labels", label])?;
+        }
+        let mut patch = json!({"metadata": {"labels": body.labels}});
+        if let (Some(description), Some(patch)) = (&body.description, patch.as_object_mut()) {
+            patch.insert("spec".to_owned(), json!({"description": description}));
+        }
+        if let Some(changed) = objects.merge(&object, patch).await? {
+            return Ok(changed);
+        }
+    }
+    let why = "somebody else keeps changing the object at the same time; try again";
+    Err(Problem::new(Code::ClusterUnavailable, why).retry_after(1).into())
 }

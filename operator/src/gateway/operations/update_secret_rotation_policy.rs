@@ -1,6 +1,11 @@
 //! UpdateSecretRotationPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/rotation`: a RotationSchedule of the secret's own, named as its ManagedSecret
 //! is. A schedule of somebody else's that names the secret is left alone.
 
+use crate::gateway::operation::Operation;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -25,7 +30,7 @@ use crate::gateway::objects::{Objects, elsewhere, ours};
 use crate::gateway::problem::{Code, Problem};
 
 /// What is sent, and what holds then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::gateway) struct RotationPolicy {
     enabled: bool,
@@ -34,7 +39,20 @@ pub(in crate::gateway) struct RotationPolicy {
     every: Option<Period>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "UpdateSecretRotationPolicy",
+        "/v1/namespaces/{namespace}/secrets/{name}/rotation",
+        put(serve),
+    )
+    .by(Method::PUT)
+    .about("Sets the RotationSchedule of the secret's own")
+    .takes::<RotationPolicy>()
+    .answers::<RotationPolicy>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,

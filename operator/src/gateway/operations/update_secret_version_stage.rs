@@ -1,6 +1,11 @@
 //! UpdateSecretVersionStage: `POST /v1/namespaces/{namespace}/secrets/{name}/stages/{stage}`: adds (`moveTo`), removes (`removeFrom`) or moves (both)
 //! a stage. With both it is a compare-and-swap: the stage must be where `removeFrom` says.
 
+use crate::gateway::operation::{Operation, VERSION_ID};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,16 +24,32 @@ use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
 /// What is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "UpdateSecretVersionStageRequest")]
 struct Body {
     #[serde(default)]
+    #[schemars(regex(pattern = VERSION_ID))]
     move_to: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = VERSION_ID))]
     remove_from: Option<String>,
 }
 
-pub(in crate::gateway) async fn serve(
+/// The operation.
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new(
+        "UpdateSecretVersionStage",
+        "/v1/namespaces/{namespace}/secrets/{name}/stages/{stage}",
+        post(serve),
+    )
+    .by(Method::POST)
+    .about("Moves a stage to a version, or takes it away")
+    .takes::<Body>()
+    .answers::<SecretAnswer>(StatusCode::OK)
+}
+
+async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
     path: Result<Path<(String, String, String)>, PathRejection>,

@@ -1,11 +1,13 @@
 //! Requests against the router, with the real store and the real policies; the API server is a table of tokens.
 
 mod callers;
+mod document;
 mod keys;
 mod metadata;
 mod objects;
 mod people;
 mod values;
+mod watches;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -251,6 +253,9 @@ impl World {
             cluster_keys: ClusterKeys::of("s-1"),
             durability: Durability::Batched,
             room: Semaphore::new(limits::REQUESTS),
+            watches: Arc::new(Semaphore::new(limits::WATCHES)),
+            changes: Changes::default(),
+            ending: Shutdown::default(),
         });
         let world = Self {
             api,

@@ -1,0 +1,55 @@
+//! Tells whoever watches that a secret changed, as soon as the change is committed. It says which, and nothing more: who watches looks for himself.
+
+use std::time::Duration;
+
+use strongroom_process::Shutdown;
+use strongroom_store::id::SecretId;
+use strongroom_store::vault::Store;
+use tokio::sync::broadcast::{self, Receiver, Sender};
+
+/// Changes that a watcher may fall behind; one that does looks anyway.
+const BEHIND: usize = 1_024;
+/// How long to wait for a change at a time.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Records that are read at once.
+const RECORDS: usize = 1_000;
+
+/// The secrets that change.
+#[derive(Clone, Debug)]
+pub(super) struct Changes(Sender<SecretId>);
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self(broadcast::channel(BEHIND).0)
+    }
+}
+
+impl Changes {
+    /// Those from now on.
+    pub(super) fn subscribe(&self) -> Receiver<SecretId> {
+        self.0.subscribe()
+    }
+
+    /// Follows the store until the shutdown begins.
+    pub(super) async fn follow(self, store: Store, shutdown: Shutdown) {
+        let mut head = store.mutation_head();
+        loop {
+            let asked = store.clone();
+            let waiting = tokio::task::spawn_blocking(move || {
+                asked.mutation_after(head, PATIENCE)?;
+                asked.mutations_after(head, RECORDS).ok()
+            });
+            let entries = tokio::select! {
+                entries = waiting => entries,
+                () = shutdown.wait() => return,
+            };
+            for (sequence, entry) in entries.ok().flatten().unwrap_or_default() {
+                head = sequence;
+                if let Some(secret) = entry.secret_id {
+                    // Nobody may be watching.
+                    let _ = self.0.send(secret);
+                }
+            }
+        }
+    }
+}

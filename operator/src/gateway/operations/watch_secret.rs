@@ -1,0 +1,235 @@
+//! WatchSecret: `GET /v1/namespaces/{namespace}/secrets/{name}/watch`: the id of the current version, or of that with another `stage`, now and whenever it
+//! changes, as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//!
+//! Whoever may describe the secret may watch it, and only for as long: it is asked again at each event and once a second. A stream ends after five
+//! minutes, so that its token is looked at again; clients of server-sent events come back by themselves, with the id of the last event.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::get;
+use futures::Stream;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use strongroom_rules::policy::Action;
+use strongroom_store::audit::Outcome;
+use strongroom_store::id::SecretId;
+use strongroom_store::name::Stage;
+use strongroom_store::vault::{Note, SecretState};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::time::Instant;
+
+use super::get_secret_value::invalid;
+use crate::gateway::access::{Asking, Wanted, authorise, decide, recorded};
+use crate::gateway::operation::Operation;
+use crate::gateway::problem::{Code, Problem};
+use crate::gateway::{Gateway, Place, blocking};
+
+/// How long a stream lasts.
+const LIFE: Duration = Duration::from_secs(300);
+/// How often a quiet stream is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a quiet stream says that it is there.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// What is watched.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "WatchSecretQuery")]
+pub(in crate::gateway) struct Which {
+    /// The stage whose version is told; Current where absent.
+    #[serde(default)]
+    stage: Option<String>,
+}
+
+pub(in crate::gateway) fn operation() -> Operation {
+    Operation::new("WatchSecret", "/v1/namespaces/{namespace}/secrets/{name}/watch", get(serve))
+        .about("The id of the current version, now and whenever it changes, as server-sent events; needs DescribeSecret")
+        .query::<Which>()
+        .answers_as(StatusCode::OK, "text/event-stream", &json!({"type": "string"}))
+}
+
+/// One who watches.
+struct Watcher {
+    gateway: Arc<Gateway>,
+    asking: Asking,
+    place: Place,
+    name: String,
+    stage: Stage,
+    secret: SecretId,
+    changes: Receiver<SecretId>,
+    /// The version that was told last.
+    told: Option<String>,
+    until: Instant,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
+    path: Result<Path<(String, String)>, PathRejection>,
+    which: Result<Query<Which>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let Path((namespace, name)) = path.map_err(invalid)?;
+    let Query(which) = which.map_err(invalid)?;
+    let stage = which
+        .stage
+        .as_deref()
+        .unwrap_or("Current")
+        .parse()
+        .map_err(invalid)?;
+    let told = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned);
+    let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
+    let permit = Arc::clone(&gateway.watches).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Overloaded, "too many secrets are being watched; wait").retry_after(10)
+    })?;
+    // From before the first look, so that nothing is missed in between.
+    let changes = gateway.changes.subscribe();
+    let watcher = blocking(move || {
+        let secret = opened(&gateway, &asking, &place, &name)?;
+        Ok(Watcher {
+            gateway,
+            asking,
+            place,
+            name,
+            stage,
+            secret,
+            changes,
+            told,
+            until: Instant::now() + LIFE,
+            ended: false,
+            _permit: permit,
+        })
+    })
+    .await?;
+    let events = futures::stream::unfold(watcher, async |mut watcher| {
+        let event = watcher.next().await?;
+        Some((Ok(event), watcher))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
+}
+
+/// The secret, if the caller may describe it; that he began to watch is on record.
+fn opened(gateway: &Gateway, asking: &Asking, place: &Place, name: &str) -> Result<SecretId, Problem> {
+    let secret = gateway.find(place, name)?;
+    let facts = asking.facts();
+    let wanted = Wanted {
+        action: Action::DescribeSecret,
+        namespace: &place.name,
+        name,
+        secret: secret.as_ref(),
+        new_under: None,
+        facts: &facts,
+    };
+    let (decision, secret) = authorise(gateway, asking, &wanted)?;
+    let note = Note {
+        outcome: Outcome::Done,
+        namespace: place.name.parse().ok(),
+        secret: Some(secret.name.clone()),
+        secret_id: Some(secret.id),
+        detail: "watch".to_owned(),
+        ..Note::new(recorded(Action::DescribeSecret))
+    };
+    gateway
+        .store
+        .note(note, &asking.meta(&decision.statements), gateway.durability)?;
+    Ok(secret.id)
+}
+
+/// What a look comes to.
+enum Seen {
+    Version(String),
+    /// Nothing more is told, and why.
+    End(&'static str),
+}
+
+impl Watcher {
+    /// The next event; none where the stream ends.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.ended || Instant::now() >= self.until {
+                return None;
+            }
+            match self.look().await {
+                Seen::Version(id) if self.told.as_ref() != Some(&id) => {
+                    self.told = Some(id.clone());
+                    let data = json!({"versionId": id, "stage": self.stage.to_string()});
+                    return Some(Event::default().event("version").id(id).data(data.to_string()));
+                }
+                Seen::Version(_) => {}
+                Seen::End(code) => {
+                    self.ended = true;
+                    return Some(
+                        Event::default()
+                            .event("end")
+                            .data(json!({"code": code}).to_string()),
+                    );
+                }
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Returns when it is worth looking again; none where the process ends.
+    async fn wait(&mut self) -> Option<()> {
+        let (secret, looking) = (self.secret, tokio::time::sleep(LOOK));
+        tokio::pin!(looking);
+        let ending = self.gateway.ending.clone();
+        loop {
+            tokio::select! {
+                changed = self.changes.recv() => match changed {
+                    Ok(changed) if changed != secret => {}
+                    // Also where it fell behind.
+                    Ok(_) | Err(_) => return Some(()),
+                },
+                () = &mut looking => return Some(()),
+                () = ending.wait() => return None,
+            }
+        }
+    }
+
+    async fn look(&self) -> Seen {
+        let (gateway, asking) = (Arc::clone(&self.gateway), self.asking.clone());
+        let (place, name, stage) = (self.place.clone(), self.name.clone(), self.stage.clone());
+        let asking = Asking {
+            now: jiff::Timestamp::now(),
+            ..asking
+        };
+        let looked = blocking(move || {
+            let secret = gateway.find(&place, &name)?;
+            let facts = asking.facts();
+            let wanted = Wanted {
+                action: Action::DescribeSecret,
+                namespace: &place.name,
+                name: &name,
+                secret: secret.as_ref(),
+                new_under: None,
+                facts: &facts,
+            };
+            let allowed = decide(&gateway, &asking, Action::DescribeSecret, &wanted)?.allowed;
+            Ok(match &secret {
+                Some(secret) if allowed => match (&secret.state, secret.stages.get(&stage)) {
+                    (SecretState::PendingDeletion { .. }, _) => Seen::End(Code::InRecoveryWindow.as_str()),
+                    (SecretState::Live, Some(id)) => Seen::Version(id.to_string()),
+                    (SecretState::Live, None) => Seen::End(Code::StageNotFound.as_str()),
+                },
+                Some(_) | None => Seen::End(Code::SecretNotFound.as_str()),
+            })
+        });
+        looked
+            .await
+            .unwrap_or_else(|problem| Seen::End(problem.code().as_str()))
+    }
+}
