@@ -88,6 +88,21 @@ impl Programs {
         Ok(helm)
     }
 
+    /// The OpenTelemetry Collector of `e2e/otel`, from the cache or built: less than a minute on two cores the first time.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn collector() -> Result<PathBuf, ClusterError> {
+        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("otel");
+        let cache = cache_dir().join(format!("otel-{:016x}", fingerprint(&module)?));
+        let collector = cache.join("collector");
+        let _lock = locked(&cache)?;
+        if !collector.exists() {
+            build(&module, &cache, &collector, ".", "-s -w")?;
+        }
+        Ok(collector)
+    }
+
     /// The one binary: its first argument selects the program.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use strongroom_store::name::CursorName;
 
 use super::file::File;
+use super::otlp::{Otlp, Receiver};
 use super::stdout::Stdout;
 use super::syslog::{Syslog, Transport};
 
@@ -32,6 +33,8 @@ pub(crate) enum Destination {
         /// The authority that signed its certificate, in PEM.
         authority: Option<PathBuf>,
     },
+    /// A receiver of OpenTelemetry's protocol.
+    Otlp(Receiver),
 }
 
 /// A text that names no destination.
@@ -39,11 +42,11 @@ pub(crate) enum Destination {
 pub(crate) enum DestinationError {
     /// It is of no known form.
     #[error(
-        "`{0}` names no sink; use `stdout`, `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH` or `syslog+tcp://127.0.0.1:PORT`"
+        "`{0}` names no sink; use `stdout`, `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH`, or on this host `syslog+tcp://127.0.0.1:PORT` and `otlp+http://127.0.0.1:PORT`"
     )]
     Unknown(String),
     /// Records would leave the host in clear.
-    #[error("`{0}` would send audit records in clear; use `syslog+tls://`, or an address of this host")]
+    #[error("`{0}` would send audit records in clear; use TLS, or an address of this host")]
     Clear(String),
 }
 
@@ -57,6 +60,12 @@ impl FromStr for Destination {
         }
         if let Some(path) = text.strip_prefix("file:").filter(|path| path.starts_with('/')) {
             return Ok(Self::File(path.into()));
+        }
+        if let Some(receiver) = text.strip_prefix("otlp+") {
+            return receiver_of(receiver).ok_or_else(unknown)?.map_or_else(
+                || Err(DestinationError::Clear(text.to_owned())),
+                |receiver| Ok(Self::Otlp(receiver)),
+            );
         }
         let (transport, rest) = if let Some(rest) = text.strip_prefix("syslog+tls://") {
             (Transport::Tls, rest)
@@ -72,7 +81,7 @@ impl FromStr for Destination {
         let (host, port) = place.rsplit_once(':').ok_or_else(unknown)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = port.parse().map_err(|_| unknown())?;
-        let local = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let local = is_this_host(&host);
         match transport {
             Transport::Tcp if !local => Err(DestinationError::Clear(text.to_owned())),
             Transport::Tls if authority.is_none() => Err(unknown()),
@@ -85,6 +94,46 @@ impl FromStr for Destination {
             }),
         }
     }
+}
+
+/// Whether it is an address of this host: a name may lead anywhere.
+fn is_this_host(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The receiver of `https://HOST:PORT/PATH?ca=/PATH&headers=/PATH`; none within where it would be in clear, none at all where it is none.
+fn receiver_of(text: &str) -> Option<Option<Receiver>> {
+    let (tls, rest) = match text.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("http://")?),
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (mut authority, mut headers) = (None, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=')? {
+            ("ca", path) => authority = Some(PathBuf::from(path)),
+            ("headers", path) => headers = Some(PathBuf::from(path)),
+            _ => return None,
+        }
+    }
+    let (place, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/v1/logs"),
+    };
+    let (host, port) = place.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || (tls && authority.is_none()) {
+        return None;
+    }
+    let receiver = Receiver {
+        tls,
+        place: place.to_owned(),
+        path: path.to_owned(),
+        authority,
+        headers,
+    };
+    Some((tls || is_this_host(host)).then_some(receiver))
 }
 
 impl fmt::Display for Destination {
@@ -103,6 +152,10 @@ impl fmt::Display for Destination {
                     Transport::Tls => "tls",
                 };
                 write!(f, "syslog+{transport}://{host}:{port}")
+            }
+            Self::Otlp(Receiver { tls, place, path, .. }) => {
+                let scheme = if *tls { "https" } else { "http" };
+                write!(f, "otlp+{scheme}://{place}{path}")
             }
         }
     }
@@ -136,6 +189,7 @@ impl Destination {
                 *port,
                 authority.clone(),
             ))),
+            Self::Otlp(receiver) => Sink::Otlp(Box::new(Otlp::new(receiver.clone()))),
         }
     }
 }
@@ -145,6 +199,7 @@ pub(super) enum Sink {
     Stdout(Stdout),
     File(File),
     Syslog(Box<Syslog>),
+    Otlp(Box<Otlp>),
 }
 
 impl Sink {
@@ -154,6 +209,7 @@ impl Sink {
             Self::Stdout(sink) => sink.deliver(lines).await,
             Self::File(sink) => sink.deliver(lines).await,
             Self::Syslog(sink) => sink.deliver(lines).await,
+            Self::Otlp(sink) => sink.deliver(lines).await,
         }
     }
 }
@@ -173,6 +229,11 @@ mod tests {
                 "syslog+tls://siem.example.com:6514?ca=/etc/siem/ca.crt",
                 "syslog+tls://siem.example.com:6514",
             ),
+            ("otlp+http://127.0.0.1:4318", "otlp+http://127.0.0.1:4318/v1/logs"),
+            (
+                "otlp+https://otel.example.com:4318/otlp/v1/logs?ca=/ca.crt&headers=/etc/headers",
+                "otlp+https://otel.example.com:4318/otlp/v1/logs",
+            ),
         ] {
             let destination: Destination = text.parse().unwrap();
             assert_eq!(destination.to_string(), shown);
@@ -186,6 +247,10 @@ mod tests {
             "syslog+tls://:6514?ca=/ca",
             "syslog+tcp://127.0.0.1",
             "syslog+tcp://127.0.0.1:70000",
+            "otlp+https://otel:4318",
+            "otlp+https://otel?ca=/ca",
+            "otlp+https://otel:4318?ca=/ca&colour=red",
+            "otlp+grpc://otel:4317?ca=/ca",
         ] {
             let wrong = text.parse::<Destination>();
             assert!(
@@ -193,7 +258,11 @@ mod tests {
                 "{text}: {wrong:?}"
             );
         }
-        for text in ["syslog+tcp://10.0.0.1:514", "syslog+tcp://localhost:514"] {
+        for text in [
+            "syslog+tcp://10.0.0.1:514",
+            "syslog+tcp://localhost:514",
+            "otlp+http://otel.example.com:4318",
+        ] {
             let wrong = text.parse::<Destination>();
             assert!(
                 matches!(wrong, Err(DestinationError::Clear(_))),

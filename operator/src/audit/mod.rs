@@ -12,7 +12,7 @@
 //! | [`cursor`] | how far a reader has come |
 //! | [`destination`] | where else records go |
 //! | [`pump`] | both chains to one destination |
-//! | [`stdout`], [`mod@file`], [`syslog`] | the destinations |
+//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`] | the destinations |
 //! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
@@ -27,6 +27,7 @@ mod event;
 mod file;
 mod line;
 mod metrics;
+mod otlp;
 mod page;
 mod pump;
 mod series;

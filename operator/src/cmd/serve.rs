@@ -122,7 +122,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
     /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`, `file:/PATH`,
-    /// `syslog+tls://HOST:PORT?ca=/PATH`, `syslog+tcp://127.0.0.1:PORT`
+    /// `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and in clear only to this host
     #[arg(long, value_name = "SINK")]
     audit_sink: Vec<Destination>,
     /// MiB of the store's page cache

@@ -1,0 +1,292 @@
+//! Audit records to a system that speaks OpenTelemetry: log records of OTLP/HTTP in its JSON encoding
+//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), each with the JSON object as body and its fields as attributes `strongroom.…`.
+//!
+//! A page counts as delivered when the receiver says so. Whatever else it answers, the page comes again: the specification lets a sender drop what was
+//! refused, and an audit must not.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Map, Value, json};
+use strongroom_api::audit::{Decision, Line};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Longest answer that is looked at, in bytes.
+const ANSWER: usize = 64 * 1024;
+/// Severities (<https://opentelemetry.io/docs/specs/otel/logs/data-model/#severity-fields>).
+const INFO: (u8, &str) = (9, "INFO");
+const WARN: (u8, &str) = (13, "WARN");
+
+/// Where a receiver is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Receiver {
+    /// Over TLS; in clear on this host alone.
+    pub(super) tls: bool,
+    /// Host and port.
+    pub(super) place: String,
+    /// Such as `/v1/logs`.
+    pub(super) path: String,
+    /// The authority that signed its certificate, in PEM.
+    pub(super) authority: Option<PathBuf>,
+    /// Headers that it wants, such as an API key: `Name: value`, one a line.
+    pub(super) headers: Option<PathBuf>,
+}
+
+/// The way to a receiver, open while it takes what is sent.
+pub(super) struct Otlp {
+    receiver: Receiver,
+    client: Option<Client<HttpsConnector<HttpConnector>, Body>>,
+}
+
+impl Otlp {
+    pub(super) const fn new(receiver: Receiver) -> Self {
+        Self {
+            receiver,
+            client: None,
+        }
+    }
+
+    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+        // Authority and headers are read anew after each failure: they may have been renewed.
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => self.connect().await?,
+        };
+        let mut request = Request::new(Body::from(export(lines)?));
+        *request.method_mut() = Method::POST;
+        let scheme = if self.receiver.tls { "https" } else { "http" };
+        let Receiver { place, path, .. } = &self.receiver;
+        *request.uri_mut() = format!("{scheme}://{place}{path}")
+            .parse()
+            .map_err(io::Error::other)?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.headers().await? {
+            headers.insert(name, value);
+        }
+        let response = client.request(request).await.map_err(io::Error::other)?;
+        let status = response.status();
+        let body = axum::body::to_bytes(Body::new(response.into_body()), ANSWER)
+            .await
+            .map_err(io::Error::other)?;
+        taken(status, &body)?;
+        self.client = Some(client);
+        Ok(())
+    }
+
+    async fn connect(&self) -> io::Result<Client<HttpsConnector<HttpConnector>, Body>> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = &self.receiver.authority {
+            let pem = tokio::fs::read(path).await?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                let certificate = certificate.map_err(io::Error::other)?;
+                roots.add(certificate).map_err(io::Error::other)?;
+            }
+            if roots.is_empty() {
+                return Err(io::Error::other("the file of the authority holds no certificate"));
+            }
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT));
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+        let builder = if self.receiver.tls {
+            builder.https_only()
+        } else {
+            builder.https_or_http()
+        };
+        let connector = builder.enable_http1().wrap_connector(tcp);
+        Ok(Client::builder(TokioExecutor::new()).build(connector))
+    }
+
+    async fn headers(&self) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
+        let Some(path) = &self.receiver.headers else {
+            return Ok(Vec::new());
+        };
+        headers(path, &tokio::fs::read_to_string(path).await?)
+    }
+}
+
+/// The headers of a file. What is wrong with it is told by the number of the line alone: a key stands there.
+fn headers(path: &Path, text: &str) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(number, line)| {
+            let read = || {
+                let (name, value) = line.split_once(':')?;
+                let mut value: HeaderValue = value.trim().parse().ok()?;
+                value.set_sensitive(true);
+                Some((name.trim().parse().ok()?, value))
+            };
+            read().ok_or_else(|| {
+                let (path, number) = (path.display(), number + 1);
+                io::Error::other(format!(
+                    "`{path}` line {number} is no header: write `Name: value`"
+                ))
+            })
+        })
+        .collect()
+}
+
+/// Whether the receiver has all of it.
+fn taken(status: StatusCode, body: &[u8]) -> io::Result<()> {
+    if status != StatusCode::OK {
+        return Err(io::Error::other(format!("the receiver answers {status}")));
+    }
+    // A receiver that has all of it answers with an empty message, or with nothing.
+    let rejected = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|answer| {
+            let rejected = answer.get("partialSuccess")?.get("rejectedLogRecords")?;
+            // 64-bit integers are strings in this encoding, and some write numbers.
+            rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok())
+        })
+        .unwrap_or(0);
+    if rejected > 0 {
+        return Err(io::Error::other(format!(
+            "the receiver rejects {rejected} records of the page"
+        )));
+    }
+    Ok(())
+}
+
+/// `ExportLogsServiceRequest` of these lines.
+fn export(lines: &[u8]) -> io::Result<Bytes> {
+    let records: Vec<Value> = lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(record)
+        .collect::<io::Result<_>>()?;
+    let request = json!({"resourceLogs": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "strongroom"}}]},
+        "scopeLogs": [{"scope": {"name": "strongroom.audit"}, "logRecords": records}],
+    }]});
+    Ok(Bytes::from(serde_json::to_vec(&request)?))
+}
+
+fn record(json: &[u8]) -> io::Result<Value> {
+    let line: Line = serde_json::from_slice(json)?;
+    let fields: Map<String, Value> = serde_json::from_slice(json)?;
+    let (number, text) = match line.decision {
+        Decision::Done => INFO,
+        Decision::Refused => WARN,
+    };
+    let attributes: Vec<Value> = fields
+        .into_iter()
+        .filter(|(field, _)| field != "time")
+        .map(|(field, value)| json!({"key": format!("strongroom.{field}"), "value": any(value)}))
+        .collect();
+    Ok(json!({
+        "timeUnixNano": line.time.as_nanosecond().to_string(),
+        "severityNumber": number,
+        "severityText": text,
+        "eventName": "strongroom.audit",
+        "body": {"stringValue": String::from_utf8_lossy(json)},
+        "attributes": attributes,
+    }))
+}
+
+/// `AnyValue` of a field.
+fn any(value: Value) -> Value {
+    match value {
+        Value::String(text) => json!({"stringValue": text}),
+        Value::Bool(flag) => json!({"boolValue": flag}),
+        Value::Number(number) => json!({"intValue": number.to_string()}),
+        Value::Array(items) => {
+            let values: Vec<Value> = items.into_iter().map(any).collect();
+            json!({"arrayValue": {"values": values}})
+        }
+        other @ (Value::Null | Value::Object(_)) => json!({"stringValue": other.to_string()}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_its_fields() {
+        let line = br#"{"chain":"reads","sequence":7,"time":"2026-11-23T20:22:00Z","principal":"user jane","action":"GetSecretValue","decision":"refused","code":"PolicyDenied","statements":["a","b"],"offline":true}"#;
+        let request: Value = serde_json::from_slice(&export(line).unwrap()).unwrap();
+        let record = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+        assert_eq!(record["timeUnixNano"], "1795465320000000000");
+        assert_eq!(record["severityText"], "WARN");
+        let attribute = |name: &str| {
+            let attributes = record["attributes"].as_array().unwrap();
+            attributes.iter().find(|one| one["key"] == name).unwrap()["value"].clone()
+        };
+        assert_eq!(attribute("strongroom.sequence"), json!({"intValue": "7"}));
+        assert_eq!(attribute("strongroom.offline"), json!({"boolValue": true}));
+        assert_eq!(
+            attribute("strongroom.statements")["arrayValue"]["values"][1],
+            json!({"stringValue": "b"})
+        );
+        assert!(
+            record["body"]["stringValue"]
+                .as_str()
+                .unwrap()
+                .contains("\"sequence\":7")
+        );
+        assert!(export(b"no json").is_err());
+    }
+
+    #[test]
+    fn only_what_the_receiver_has_counts() {
+        assert!(taken(StatusCode::OK, b"{}").is_ok());
+        assert!(taken(StatusCode::OK, b"").is_ok());
+        assert!(
+            taken(
+                StatusCode::OK,
+                br#"{"partialSuccess":{"rejectedLogRecords":"0"}}"#
+            )
+            .is_ok()
+        );
+        assert!(
+            taken(
+                StatusCode::OK,
+                br#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"x"}}"#
+            )
+            .is_err()
+        );
+        assert!(taken(StatusCode::OK, br#"{"partialSuccess":{"rejectedLogRecords":3}}"#).is_err());
+        for status in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
+            assert!(taken(status, b"").is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_header_is_told_without_it() {
+        let path = Path::new("/etc/siem/headers");
+        let read = headers(path, "X-Api-Key: k3y\n\nX-Tenant:a\n").unwrap();
+        assert_eq!(read.len(), 2);
+        assert!(
+            read.iter()
+                .all(|(_, value)| !format!("{value:?}").contains("k3y"))
+        );
+        let wrong = headers(path, "X-Api-Key: k3y\nk3y-alone\n")
+            .unwrap_err()
+            .to_string();
+        assert!(wrong.contains("line 2") && !wrong.contains("k3y"), "{wrong}");
+    }
+}
