@@ -8,6 +8,7 @@ mod cluster_keys;
 mod cmd;
 mod controllers;
 mod declared;
+mod external;
 #[cfg(test)]
 mod fixture;
 mod gateway;

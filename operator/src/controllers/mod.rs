@@ -11,6 +11,7 @@ mod identity;
 mod kept;
 pub(crate) mod managed_secret;
 pub(crate) mod metrics;
+mod orphans;
 mod purge;
 mod report;
 mod retry;
@@ -259,6 +260,11 @@ pub(crate) async fn run<S: SecretStore>(
             absence::run(Arc::clone(&ctx), absence::Kind::EncryptionKey).await;
         }
     };
+    let orphans = async {
+        if ctx.managed_secrets.wait_until_ready().await.is_ok() {
+            orphans::run(Arc::clone(&ctx)).await;
+        }
+    };
     let bundles = ca_bundle::run(Arc::clone(&ctx), api.bundle);
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {
@@ -269,6 +275,7 @@ pub(crate) async fn run<S: SecretStore>(
         () = sweep => {}
         () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
+        () = orphans => {}
     }
 }
 

@@ -54,6 +54,7 @@ use self::limits::Limits;
 pub(crate) use self::limits::Rates;
 use self::listen::Peer;
 use self::namespaces::Namespaces;
+pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
 use self::sealing_keys::SealingKeys;
 pub(crate) use self::tls::TlsError;

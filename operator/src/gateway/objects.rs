@@ -10,51 +10,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::problem::{Code, Problem};
 
 /// The name under which our writes are recorded in `metadata.managedFields`.
-pub(super) const FIELD_MANAGER: &str = "strongroom-api";
-/// Longest DNS label (RFC 1123 section 2.1, RFC 1035 section 2.3.4).
-const LABEL_BYTES: usize = 63;
-/// What a name that is made up ends with: a dash, and so many characters of a digest.
-const DIGEST: usize = 8;
-
-/// The name of the object of a secret: the secret's own, where that is a DNS label; otherwise what is left of it, and a digest that tells such
-/// names apart.
-pub(super) fn object_name(secret: &str) -> String {
-    let is_label = secret.len() <= LABEL_BYTES
-        && secret.bytes().all(|byte| is_plain(byte) || byte == b'-')
-        && !secret.starts_with('-')
-        && !secret.ends_with('-')
-        && !secret.is_empty();
-    if is_label {
-        return secret.to_owned();
-    }
-    let mut slug = String::new();
-    for byte in secret.to_ascii_lowercase().bytes() {
-        match is_plain(byte) {
-            true => slug.push(char::from(byte)),
-            false if slug.ends_with('-') || slug.is_empty() => {}
-            false => slug.push('-'),
-        }
-    }
-    slug.truncate(LABEL_BYTES - DIGEST - 1);
-    let slug = slug.trim_end_matches('-');
-    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(secret.as_bytes()));
-    let digest = digest.get(..DIGEST).unwrap_or_default();
-    if slug.is_empty() {
-        format!("s-{digest}")
-    } else {
-        format!("{slug}-{digest}")
-    }
-}
-
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit()
-}
+pub(crate) const FIELD_MANAGER: &str = "strongroom-api";
 
 /// Who else owns the field at this path, as in `["spec", "description"]`.
 pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str]) -> Option<&'a str> {
@@ -259,25 +220,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_name_that_is_no_label_gets_one_of_its_own() {
-        for label in ["db", "db-main", "0", &"a".repeat(63)] {
-            assert_eq!(object_name(label), label);
-        }
-        let mut made = std::collections::BTreeSet::new();
-        let long = "a".repeat(64);
-        let odd = [
-            "acs/db", "acs.db", "DB", "db-", "-db", "a@b", "a//b", "a/b", "@", "+", &long, "aa_",
-        ];
-        for odd in odd {
-            let name = object_name(odd);
-            assert!(name.len() <= LABEL_BYTES, "{name}");
-            assert_eq!(object_name(&name), name, "it is a label: {name}");
-            assert!(made.insert(name), "{odd}");
-        }
-        assert!(object_name("acs/db").starts_with("acs-db-"));
-    }
 
     #[test]
     fn the_fields_of_others_are_told() {

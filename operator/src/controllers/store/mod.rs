@@ -148,6 +148,21 @@ pub(crate) struct Owned {
     pub(crate) view: View,
 }
 
+/// A secret that belongs to no ManagedSecret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Orphan {
+    /// Name of the namespace.
+    pub(crate) namespace: String,
+    /// Its own name.
+    pub(crate) name: String,
+    /// What people should know about it.
+    pub(crate) description: String,
+    /// Its labels, ours among them.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Name of the customer's key that it comes under.
+    pub(crate) key: Option<String>,
+}
+
 /// What went wrong in the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreFailure {
@@ -225,6 +240,8 @@ pub(crate) trait SecretStore: KeyStore {
     /// Every live secret with an object, in any order.
     fn owned(&self) -> impl Future<Output = Result<Vec<Owned>, StoreFailure>> + Send;
     /// Records the UID of a namespace under its name.
+    /// Live secrets of people that belong to no object.
+    fn orphans(&self) -> impl Future<Output = Result<Vec<Orphan>, StoreFailure>> + Send;
     fn bind_namespace(&self, name: &str, uid: &str) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Gives the secrets under this name to the namespace with this UID.
     fn accept_namespace(

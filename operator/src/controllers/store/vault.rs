@@ -18,8 +18,8 @@ use strongroom_store::vault::{
 use tokio::sync::oneshot;
 
 use super::{
-    Bound, NamespaceRecord, NewSecret, NewVersion, Owned, Rotation, SecretStore, StoreFailure, VersionView,
-    View,
+    Bound, NamespaceRecord, NewSecret, NewVersion, Orphan, Owned, Rotation, SecretStore, StoreFailure,
+    VersionView, View,
 };
 
 /// Secrets a page, when all are looked through.
@@ -201,14 +201,15 @@ impl SecretStore for Store {
     async fn owned(&self) -> Result<Vec<Owned>, StoreFailure> {
         read(self, |store| {
             let namespaces = store.namespaces()?;
-            let mut found = Vec::new();
-            let mut after = None;
-            loop {
-                let page = store.list(None, after.as_ref(), PAGE)?;
-                let Some(last) = page.last() else { return Ok(found) };
-                after = Some((last.namespace, last.name.clone()));
-                found.extend(page.into_iter().filter_map(|secret| owned(secret, &namespaces)));
-            }
+            Ok(collected(store, |secret| Ok(owned(secret, &namespaces)))?)
+        })
+        .await
+    }
+
+    async fn orphans(&self) -> Result<Vec<Orphan>, StoreFailure> {
+        read(self, |store| {
+            let namespaces = store.namespaces()?;
+            Ok(collected(store, |secret| orphan(store, secret, &namespaces))?)
         })
         .await
     }
@@ -338,6 +339,49 @@ fn binding(object: &Bound) -> Result<ObjectBinding, StoreFailure> {
 }
 
 /// A live secret of an object, with its namespace.
+/// What `wanted` makes of each secret.
+fn collected<T>(
+    store: &Store,
+    wanted: impl Fn(SecretView) -> Result<Option<T>, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(None, after.as_ref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some((last.namespace, last.name.clone()));
+        for secret in page {
+            found.extend(wanted(secret)?);
+        }
+    }
+}
+
+fn orphan(
+    store: &Store,
+    secret: SecretView,
+    namespaces: &[NamespaceView],
+) -> Result<Option<Orphan>, StoreError> {
+    // A name with `!` is a product's, or our own.
+    if secret.state != SecretState::Live || secret.object.is_some() || secret.name.as_str().contains('!') {
+        return Ok(None);
+    }
+    let home = namespaces
+        .iter()
+        .find(|namespace| namespace.id == secret.namespace);
+    let Some(home) = home else { return Ok(None) };
+    let key = match secret.key {
+        KeyRef::Default => None,
+        KeyRef::Customer(key) => Some(store.describe_key(secret.namespace, key)?.name.to_string()),
+    };
+    Ok(Some(Orphan {
+        namespace: home.name.to_string(),
+        name: secret.name.to_string(),
+        description: secret.description,
+        labels: secret.labels,
+        key,
+    }))
+}
+
 fn owned(secret: SecretView, namespaces: &[NamespaceView]) -> Option<Owned> {
     if secret.state != SecretState::Live || secret.object.is_none() {
         return None;

@@ -14,11 +14,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ObjectMeta;
 use kube::{Api, ResourceExt};
 use serde::Deserialize;
 use strongroom_api::sealed::About;
-use strongroom_crds::v1alpha1::{ExternalSource, ManagedSecret, ManagedSecretSpec, Source};
+use strongroom_crds::v1alpha1::{ManagedSecret, Source};
 use strongroom_rules::policy::Action;
 use strongroom_store::id::{NamespaceId, SecretId};
 use strongroom_store::name::{ExternalId, SecretName, VersionId};
@@ -34,8 +33,9 @@ use super::put_secret_value::no_key;
 use super::shape::{self, SecretAnswer};
 use super::update_secret::metadata_fits;
 use crate::controllers::managed_secret::labels;
+use crate::external::{Declared, declaration, object_name};
 use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, away, elsewhere, object_name};
+use crate::gateway::objects::{Objects, away, elsewhere};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
@@ -78,15 +78,6 @@ struct New {
     value: Value,
     description: Option<String>,
     labels: BTreeMap<String, String>,
-}
-
-/// What a ManagedSecret says that is made here.
-#[derive(Debug)]
-pub(super) struct Declared<'a> {
-    pub(super) secret: &'a str,
-    pub(super) description: Option<&'a str>,
-    pub(super) labels: &'a BTreeMap<String, String>,
-    pub(super) key: Option<&'a str>,
 }
 
 /// The operation.
@@ -267,26 +258,6 @@ async fn object(change: &Change, new: &New, key: Option<&str>) -> Result<Managed
             "it is there and says otherwise",
         ))
     })
-}
-
-/// A ManagedSecret whose values arrive over the API.
-pub(super) fn declaration(name: &str, declared: &Declared<'_>) -> ManagedSecret {
-    let spec = ManagedSecretSpec {
-        store_name: Some(declared.secret.to_owned()).filter(|secret| secret != name),
-        description: declared.description.map(str::to_owned),
-        source: Source::External(ExternalSource::default()),
-        readers: None,
-        encryption_key: declared.key.map(str::to_owned),
-        secret: None,
-        deletion: None,
-        suspend: None,
-    };
-    let mut object = ManagedSecret::new(name, spec);
-    object.metadata = ObjectMeta {
-        labels: Some(declared.labels.clone()).filter(|labels| !labels.is_empty()),
-        ..object.metadata
-    };
-    object
 }
 
 /// The object as the store knows it.

@@ -15,12 +15,12 @@ use strongroom_rules::policy::Action;
 use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView};
 
 use super::change::{Change, Failed};
-use super::create_secret::{Declared, declaration};
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
+use crate::external::{Declared, declaration, object_name};
 use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, elsewhere, object_name};
+use crate::gateway::objects::{Objects, elsewhere};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 

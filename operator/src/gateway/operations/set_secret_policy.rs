@@ -19,9 +19,10 @@ use strongroom_rules::policy::{Action, check};
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
 use super::incoming::{parsed, received};
+use crate::external::object_name;
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, object_name, ours};
+use crate::gateway::objects::{Objects, ours};
 use crate::gateway::problem::Problem;
 
 /// Most statements of one policy, as in the SecretPolicy.

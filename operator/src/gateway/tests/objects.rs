@@ -102,7 +102,7 @@ async fn a_name_that_is_no_label_has_an_object_of_another_name() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     assert_eq!(world.create("shop/app", &body("acs/DB.1")).await.status, 201);
-    let name = super::super::objects::object_name("acs/DB.1");
+    let name = crate::external::object_name("acs/DB.1");
     let object = world.kept("managedsecrets", &name).unwrap();
     assert_eq!(object["spec"]["storeName"], "acs/DB.1");
     let read = world.get("shop/app", "/acs%2FDB.1/value?key=password").await;
