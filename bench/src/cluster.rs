@@ -104,7 +104,7 @@ fn managed() -> ApiResource {
 }
 
 /// Megabytes of memory that a process has resident, its program's own pages among them.
-fn resident(pid: u32) -> Outcome<f64> {
+pub(crate) fn resident(pid: u32) -> Outcome<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kilobytes: f64 = status
         .lines()
@@ -128,7 +128,7 @@ async fn idle(pid: u32) -> Outcome<Vec<f64>> {
 }
 
 /// Seconds of processor time of a process: fields 14 and 15 of its stat, in hundredths (proc(5)).
-fn busy(pid: u32) -> Outcome<f64> {
+pub(crate) fn busy(pid: u32) -> Outcome<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").ok_or("no stat")?;
     let ticks: Vec<f64> = fields

@@ -4,6 +4,7 @@
 //! unit is a rate more is better, where it is a time less is.
 
 mod bare;
+mod beside;
 mod cluster;
 mod read;
 mod row;
@@ -75,6 +76,11 @@ const GROUPS: [Group; 5] = [
             "read.cold_connection_ms",
             "policy.change.p50_ms",
             "policy.change.p99_ms",
+            "read.vs_apiserver",
+            "read.vs_apiserver.p50_ms",
+            "read.vs_apiserver.p99_ms",
+            "read.vs_apiserver.cpu_s_1k",
+            "read.vs_apiserver.rss_mb",
         ],
         measure: |arguments| read::measure(&arguments.dir, arguments.objects),
     },

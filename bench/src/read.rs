@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::Outcome;
+use crate::beside;
 use crate::cluster::{Bench, connect, on_cluster};
 use crate::row::{Row, quantile, sorted};
 
@@ -33,7 +34,7 @@ const PRINCIPALS: usize = 1_000;
 /// Connections that are kept open.
 const CONNECTIONS: usize = 32;
 /// How long each row is measured.
-const TIME: Duration = Duration::from_secs(15);
+pub(crate) const TIME: Duration = Duration::from_secs(15);
 /// Connections that are made anew for their row.
 const COLD: usize = 200;
 /// Policies that come and go, each two changes.
@@ -54,23 +55,23 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     let mut process = Strongroom::start_with(cluster, data, &[&listen, "--read-rate=0"])?;
     bench.apply("bench", objects, false).await?;
     bench.all_ready(objects).await?;
-    let tokens = tokens(&bench).await?;
+    accounts(&bench).await?;
     let server = Arc::new(Server {
         port,
         config: Arc::new(trust(&bench).await?),
-        tokens,
+        tokens: tokens(&bench, "strongroom.dev").await?,
         secrets: objects,
+        path: |secret| format!("/v1/namespaces/bench/secrets/secret-{secret}/value"),
     });
 
     // Once round: every token is known then, as in a cluster that has been up for longer than ten seconds.
     server.closed(Ask::Secret, TIME).await?;
     let health = server.closed(Ask::Health, TIME).await?;
-    let reads = server.closed(Ask::Secret, TIME).await?;
-    let rate = |latencies: &[f64]| {
-        f64::from(u32::try_from(latencies.len()).unwrap_or(u32::MAX)) / TIME.as_secs_f64()
-    };
+    let pids = [process.pid()];
+    let ours = beside::measured(&server, &pids).await?;
+    let reads = &ours.latencies;
     let mut rows = vec![
-        Row::of("read.saturation", "/s", &[rate(&reads)])
+        Row::of("read.saturation", "/s", &[rate(reads)])
             .against("the same server's health over TLS", &[rate(&health)]),
     ];
     for (rate, names) in [
@@ -114,8 +115,14 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
             ..Row::of(name, "ms", &changes)
         });
     }
+    rows.extend(beside::rows(cluster, &bench, &ours, objects).await?);
     process.stop()?;
     Ok(rows)
+}
+
+/// Answers a second.
+pub(crate) fn rate(latencies: &[f64]) -> f64 {
+    f64::from(u32::try_from(latencies.len()).unwrap_or(u32::MAX)) / TIME.as_secs_f64()
 }
 
 /// Sends a request; its answer.
@@ -126,26 +133,37 @@ async fn sent(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Outcome<(S
     Ok((status, answer.into_body().collect().await?.to_bytes()))
 }
 
-/// Tokens of as many ServiceAccounts.
-async fn tokens(bench: &Bench) -> Outcome<Vec<String>> {
+/// The ServiceAccounts that read.
+async fn accounts(bench: &Bench) -> Outcome<()> {
     let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), "bench");
     let made = stream::iter(0..PRINCIPALS).map(|number| {
         let api = api.clone();
         async move {
-            let name = format!("reader-{number}");
             let mut account = ServiceAccount::default();
-            account.metadata.name = Some(name.clone());
-            api.create(&PostParams::default(), &account).await?;
+            account.metadata.name = Some(format!("reader-{number}"));
+            api.create(&PostParams::default(), &account).await
+        }
+    });
+    made.buffer_unordered(16).try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+/// A token of each of them, for this audience.
+pub(crate) async fn tokens(bench: &Bench, audience: &str) -> Outcome<Vec<String>> {
+    let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), "bench");
+    let made = stream::iter(0..PRINCIPALS).map(|number| {
+        let (api, audience) = (api.clone(), audience.to_owned());
+        async move {
             let request = TokenRequest {
                 spec: TokenRequestSpec {
-                    audiences: vec!["strongroom.dev".to_owned()],
+                    audiences: vec![audience],
                     expiration_seconds: Some(3600),
                     bound_object_ref: None,
                 },
                 ..TokenRequest::default()
             };
             let made = api
-                .create_token_request(&name, &PostParams::default(), &request)
+                .create_token_request(&format!("reader-{number}"), &PostParams::default(), &request)
                 .await?;
             Ok::<_, kube::Error>(made.status.map(|status| status.token).unwrap_or_default())
         }
@@ -170,16 +188,18 @@ async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ask {
+pub(crate) enum Ask {
     Health,
     Secret,
 }
 
-struct Server {
-    port: u16,
-    config: Arc<ClientConfig>,
-    tokens: Vec<String>,
-    secrets: usize,
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) tokens: Vec<String>,
+    pub(crate) secrets: usize,
+    /// Where a secret is, by its number.
+    pub(crate) path: fn(usize) -> String,
 }
 
 type Sender = SendRequest<Empty<Bytes>>;
@@ -226,7 +246,7 @@ impl Server {
         let token = self.tokens.get(principal).ok_or("no token")?;
         let request = Request::builder()
             .header("host", "localhost")
-            .uri(format!("/v1/namespaces/bench/secrets/secret-{secret}/value"))
+            .uri((self.path)(secret))
             .header("authorization", format!("Bearer {token}"));
         sent(sender, request.body(Empty::new())?).await
     }
@@ -267,7 +287,7 @@ impl Server {
     }
 
     /// As fast as they are answered, on all connections. Milliseconds of each, sorted.
-    async fn closed(self: &Arc<Self>, ask: Ask, time: Duration) -> Outcome<Vec<f64>> {
+    pub(crate) async fn closed(self: &Arc<Self>, ask: Ask, time: Duration) -> Outcome<Vec<f64>> {
         let end = Instant::now() + time;
         self.on_all(move |server, _| async move {
             let mut sender = server.connect().await?;

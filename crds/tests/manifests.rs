@@ -72,7 +72,8 @@ fn bad_manifests_are_refused_with_their_field() {
         "extra",
     );
     for (text, part) in [
-        ("spec: {source: {sealed: {}}}", "sealed"),
+        ("spec: {source: {conjured: {}}}", "conjured"),
+        ("spec: {source: {sealed: {}}}", "keys"),
         ("spec: {source: {generate: {keys: {a: {uuid: {}, hex: {}}}}}}", ""),
         ("spec: {}", "source"),
         ("spec: {source: {import: {secretRef: {}}}}", "name"),

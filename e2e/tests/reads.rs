@@ -300,6 +300,27 @@ fn with_token(f: &Fixture, token: &str) -> Value {
     said["body"].clone()
 }
 
+/// These claims with other times, signed as the cluster signs them. Seconds from now.
+fn token_until(f: &Fixture, header: &str, claims: &str, end: i64) -> String {
+    use p256::ecdsa::signature::Signer;
+    use p256::ecdsa::{Signature, SigningKey};
+    use p256::pkcs8::DecodePrivateKey;
+
+    let decoded = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap();
+    let mut claims: Value = serde_json::from_slice(&decoded).unwrap();
+    let now = jiff::Timestamp::now().as_second();
+    for (claim, at) in [("iat", end - 600), ("nbf", end - 600), ("exp", end)] {
+        claims[claim] = serde_json::json!(now + at);
+    }
+    let claims = data_encoding::BASE64URL_NOPAD.encode(claims.to_string().as_bytes());
+    let pem = std::fs::read_to_string(f.cluster.dir().join("pki/sa.key")).unwrap();
+    let key = SigningKey::from_pkcs8_pem(&pem).unwrap();
+    let signed = format!("{header}.{claims}");
+    let signature: Signature = key.sign(signed.as_bytes());
+    let signature = data_encoding::BASE64URL_NOPAD.encode(&signature.to_bytes());
+    format!("{signed}.{signature}")
+}
+
 /// Tokens that prove nothing, and one that was stolen from a pod and outlives it for some seconds only.
 fn tokens(f: &Fixture) {
     let encode = |value: Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
@@ -315,6 +336,9 @@ fn tokens(f: &Fixture) {
     let parts: Vec<&str> = stolen.trim().split('.').collect();
     assert_eq!(parts.len(), 3, "a token has three parts");
     let (header, claims, signature) = (parts[0], parts[1], parts[2]);
+    // What is signed here is good while it lasts.
+    let good = with_token(f, &token_until(f, header, claims, 300));
+    assert!(good["data"].is_object(), "{good}");
     // The first byte of the signature is another one.
     let forged = if signature.starts_with('A') { "B" } else { "A" };
     let bad = [
@@ -322,6 +346,7 @@ fn tokens(f: &Fixture) {
             "for the API server",
             f.kubectl(&["-n", "shop", "create", "token", "app"]),
         ),
+        ("that has ended", token_until(f, header, claims, -60)),
         ("without a signature", format!("{header}.{claims}.")),
         (
             "that says it needs none",

@@ -40,7 +40,8 @@ pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> R
     write(
         place.state(),
         AUDIT_POLICY,
-        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse, resources: [{group: people.strongroom.dev}]}\n- {level: None}\n",
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse, resources: [{group: people.strongroom.dev}]}\n\
+         - {level: Metadata, namespaces: [bench], verbs: [get], resources: [{group: \"\", resources: [secrets]}]}\n- {level: None}\n",
     )?;
     let mut clients = vec![
         (

@@ -22,7 +22,7 @@ use self::node::Node;
 use self::place::Place;
 use self::sandbox::Sandbox;
 use crate::error::{ClusterError, trying};
-use crate::process::{is_running, log_of, stop, stop_all};
+use crate::process::{all, is_running, log_of, stop, stop_all};
 use crate::programs::{Program, Programs};
 
 /// What ends when asked, in the order of its start. Nodes end with their sandbox.
@@ -96,6 +96,13 @@ impl Cluster {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
+    }
+
+    /// The process of a program, where it runs.
+    #[must_use]
+    pub fn pid(&self, program: Program) -> Option<u32> {
+        let found = all(program.name(), &self.state);
+        found.first().and_then(|pid| u32::try_from(*pid).ok())
     }
 
     /// What the API server wrote down of everything that it was asked for in group `people.strongroom.dev`, at level RequestResponse.

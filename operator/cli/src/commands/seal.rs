@@ -1,7 +1,7 @@
 //! `seal`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -205,7 +205,7 @@ fn sealed(yaml: &str, namespace: &str) -> Result<Vec<Sealed>, Failure> {
 }
 
 /// The texts stand in the file once each, so everything else of it, comments included, stays as it is.
-async fn rewrap(path: &PathBuf, people: &People, out: &Output) -> Result<(), Failure> {
+async fn rewrap(path: &Path, people: &People, out: &Output) -> Result<(), Failure> {
     let mut file = text(path)?;
     let newest = people.cluster_key().await?.id;
     let (mut renewed, mut all) = (0_usize, 0_usize);

@@ -92,11 +92,16 @@ pub(crate) enum Deletion {
     Window(u8),
 }
 
+/// Whether a label is one of ours, of which nobody is told.
+pub(crate) fn is_ours(label: &str) -> bool {
+    label.starts_with(OURS)
+}
+
 /// The labels that are people's.
 pub(crate) fn theirs(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     labels
         .iter()
-        .filter(|(label, _)| !label.starts_with(OURS))
+        .filter(|(label, _)| !is_ours(label))
         .take(MOST)
         .map(|(label, value)| (label.clone(), value.clone()))
         .collect()
@@ -107,7 +112,7 @@ pub(crate) fn replaced(
     kept: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let ours = kept.iter().filter(|(label, _)| label.starts_with(OURS));
+    let ours = kept.iter().filter(|(label, _)| is_ours(label));
     let mut all = theirs(labels);
     all.extend(ours.map(|(label, value)| (label.clone(), value.clone())));
     all

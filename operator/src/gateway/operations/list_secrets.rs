@@ -20,6 +20,7 @@ use strongroom_store::vault::{Note, SecretView};
 
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
+use crate::controllers::managed_secret::labels::is_ours;
 use crate::gateway::access::{Asking, Wanted, decide};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, Place, blocking};
@@ -85,10 +86,11 @@ impl Filter {
 
     fn fits(&self, secret: &SecretView) -> bool {
         let has = |(key, value): &(String, Option<String>)| {
-            secret
-                .labels
-                .get(key)
-                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            !is_ours(key)
+                && secret
+                    .labels
+                    .get(key)
+                    .is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
         secret.name.as_str().contains(&self.name)
             && secret.description.contains(&self.description)

@@ -174,3 +174,28 @@ async fn an_explanation_is_for_whoever_may_see_the_secret() {
         400
     );
 }
+
+#[tokio::test]
+async fn our_own_labels_are_shown_to_nobody_by_a_filter_either() {
+    use strongroom_store::vault::UpdateSecret;
+
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:ListSecrets", "*");
+    let secret = world.secret("shop", "other", "x");
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let update = UpdateSecret {
+        secret,
+        description: None,
+        labels: Some([label("strongroom.dev/deletion", "30"), label("team", "shop")].into()),
+        key: None,
+    };
+    world.gateway.store.run(update, meta()).unwrap();
+    for (filter, expected) in [
+        ("team=shop", 1),
+        ("strongroom.dev%2Fdeletion", 0),
+        ("strongroom.dev%2Fdeletion%3D30", 0),
+    ] {
+        let page = world.get("shop/app", &format!("?label={filter}")).await.json();
+        assert_eq!(page["secrets"].as_array().unwrap().len(), expected, "{filter}");
+    }
+}
