@@ -1,7 +1,11 @@
 //! `completion`.
 
+use std::io::Write;
+
 use clap::CommandFactory;
 use clap_complete::Shell;
+
+use crate::failure::Failure;
 
 /// Prints a completion script for a shell
 ///
@@ -14,12 +18,21 @@ pub(crate) struct Arguments {
     shell: Shell,
 }
 
-pub(crate) fn run(arguments: &Arguments) {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut command = crate::arguments::Arguments::command().bin_name("kubectl-strongroom");
-    clap_complete::generate(
-        arguments.shell,
-        &mut command,
-        "kubectl-strongroom",
-        &mut std::io::stdout(),
-    );
+    // Whole before it is written: the generator panics where nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "kubectl-strongroom", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        crate::arguments::Arguments::command().debug_assert();
+    }
 }

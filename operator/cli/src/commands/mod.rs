@@ -30,8 +30,7 @@ use crate::people::People;
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let out = Output::new(arguments.output);
     if let Command::Completion(arguments) = arguments.command {
-        completion::run(&arguments);
-        return Ok(());
+        return completion::run(&arguments);
     }
     if let Command::Seal(seal) = &arguments.command
         && seal.is_offline()
