@@ -10,7 +10,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +26,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use strongroom_e2e::Strongroom;
-use support::{Fixture, eventually};
+use support::{Fixture, eventually, free_port};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -102,43 +101,19 @@ impl Server {
 }
 
 /// A process, its API, and secrets that take values from the account that has the token.
-fn scene(f: &Fixture) -> (Strongroom, Server, String) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let listen = format!("--gateway-listen=127.0.0.1:{port}");
-    let strongroom = start(f, &listen);
+fn scene(f: &Fixture) -> (Strongroom, Server) {
+    let port = free_port();
+    let strongroom = f.start_api(port);
     for number in 0..CLIENTS {
         f.apply(&format!(
             "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {{name: s{number}, namespace: shop}}\nspec: {{source: {{external: {{}}}}}}\n"
         ));
     }
-    f.apply(
-        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: all, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
-         statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
-    );
-    f.kubectl(&["-n", "shop", "create", "serviceaccount", "app"]);
-    let token = f.kubectl(&[
-        "-n",
-        "shop",
-        "create",
-        "token",
-        "app",
-        "--audience=strongroom.dev",
-    ]);
+    let token = f.app_token();
     for number in 0..CLIENTS {
         f.wait_ready(&format!("s{number}"), "False", "AwaitingValue");
     }
-    let authority = eventually("the authority", || {
-        let maps = f.json(&["-n", "shop", "get", "configmaps"]);
-        let maps = maps["items"].as_array()?.clone();
-        let map = maps
-            .into_iter()
-            .find(|map| map["metadata"]["name"] == "strongroom-ca")?;
-        map["data"]["ca.crt"].as_str().map(str::to_owned)
-    });
+    let authority = f.authority();
     // Only a second call fails.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut roots = RootCertStore::empty();
@@ -151,18 +126,9 @@ fn scene(f: &Fixture) -> (Strongroom, Server, String) {
     let server = Server {
         port,
         config: Arc::new(config),
-        token: token.trim().into(),
+        token: token.into(),
     };
-    (strongroom, server, listen)
-}
-
-fn start(f: &Fixture, listen: &str) -> Strongroom {
-    Strongroom::start_with(
-        &f.cluster,
-        &f.data(),
-        &[listen, "--read-rate=0", "--write-rate=0"],
-    )
-    .unwrap()
+    (strongroom, server)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -209,7 +175,7 @@ async fn read(server: Server, number: usize, answers: Arc<AtomicUsize>) -> Vec<S
 #[test]
 fn a_kill_under_load_loses_no_value_and_no_record() {
     let f = Fixture::new();
-    let (mut strongroom, server, listen) = scene(&f);
+    let (mut strongroom, server) = scene(&f);
     let answers = Arc::new(AtomicUsize::new(0));
     let runtime = runtime();
     let writers: Vec<_> = (0..CLIENTS)
@@ -236,7 +202,7 @@ fn a_kill_under_load_loses_no_value_and_no_record() {
         reads.len()
     );
 
-    let _strongroom = start(&f, &listen);
+    let _strongroom = f.start_api(server.port);
     let listed = Command::new(Strongroom::binary())
         .args([
             "audit",
@@ -312,7 +278,7 @@ fn ten_thousand_idle_connections_keep_nobody_from_being_served() {
         wanted.current
     );
     let f = Fixture::new();
-    let (strongroom, server, _) = scene(&f);
+    let (strongroom, server) = scene(&f);
     let runtime = runtime();
     let idle = runtime.block_on(async {
         use futures::{StreamExt, TryStreamExt, stream};

@@ -9,13 +9,12 @@
 
 mod support;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use strongroom_e2e::Strongroom;
-use support::{Fixture, eventually};
+use support::{Fixture, free_port};
 
 /// What makes the requests: from PyPI, of this release alone.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -65,18 +64,8 @@ fn with_what_there_is() -> Value {
 fn what_the_document_says_is_what_the_server_does() {
     let program = schemathesis();
     let f = Fixture::new();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let listen = format!("--gateway-listen=127.0.0.1:{port}");
-    let mut strongroom = Strongroom::start_with(
-        &f.cluster,
-        &f.data(),
-        &[&listen, "--read-rate=0", "--write-rate=0"],
-    )
-    .unwrap();
+    let port = free_port();
+    let mut strongroom = f.start_api(port);
     for name in ["a", "b"] {
         f.apply(&format!(
             "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
@@ -88,30 +77,9 @@ fn what_the_document_says_is_what_the_server_does() {
         "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: c, namespace: shop}\nspec: {source: {external: {}}}\n",
     );
     f.wait_ready("c", "False", "AwaitingValue");
-    f.apply(
-        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: all, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
-         statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
-    );
-    f.kubectl(&["-n", "shop", "create", "serviceaccount", "app"]);
-    let token = f.kubectl(&[
-        "-n",
-        "shop",
-        "create",
-        "token",
-        "app",
-        "--audience=strongroom.dev",
-    ]);
-    let authority = eventually("the authority", || {
-        let map = f.json(&["-n", "shop", "get", "configmaps"]);
-        let item = map["items"]
-            .as_array()?
-            .iter()
-            .find(|item| item["metadata"]["name"] == "strongroom-ca")?
-            .clone();
-        item["data"]["ca.crt"].as_str().map(str::to_owned)
-    });
+    let token = f.app_token();
     let folder = f.keep.path();
-    std::fs::write(folder.join("ca.crt"), authority).unwrap();
+    std::fs::write(folder.join("ca.crt"), f.authority()).unwrap();
     let document = folder.join("openapi.json");
     std::fs::write(&document, with_what_there_is().to_string()).unwrap();
     // A stream has no end to wait for.
@@ -141,7 +109,7 @@ fn what_the_document_says_is_what_the_server_does() {
     for how in ["--exclude-operation-id", "--include-operation-id"] {
         let output = Command::new(&program)
             .current_dir(folder)
-            .env("TOKEN", token.trim())
+            .env("TOKEN", &token)
             .args(["run", document.to_str().unwrap()])
             .args([
                 "--seed=7",
@@ -156,7 +124,7 @@ fn what_the_document_says_is_what_the_server_does() {
         said.push_str(&String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}");
     }
-    assert!(!said.contains(token.trim()));
+    assert!(!said.contains(&token));
     assert!(strongroom.ended().is_none(), "{}", strongroom.log());
     // It went somewhere: values were read, and secrets made.
     let listed = Command::new(Strongroom::binary())

@@ -10,12 +10,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use strongroom_e2e::{Programs, Strongroom};
-use support::{Fixture, eventually, generated};
+use support::{Fixture, eventually, free_port, generated};
 
 /// A collector, killed when dropped.
 struct Collector(Child);
@@ -76,11 +75,7 @@ fn all(f: &Fixture, chain: &str) -> BTreeSet<u64> {
 #[test]
 fn each_record_reaches_the_collector_also_after_it_was_away() {
     let f = Fixture::new();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let log = f.keep.path().join("collector.log");
     let first = Collector::start(&log, port);
     let sink = format!("--audit-sink=otlp+http://127.0.0.1:{port}");

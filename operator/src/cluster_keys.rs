@@ -142,35 +142,30 @@ impl ClusterKeys {
 
     /// Loads the keys and makes the next one when it is time, until the shutdown begins. Returns when they were looked at for the first time.
     pub(crate) async fn keep(&self, own: OwnSecret, store: String, shutdown: Shutdown) {
-        let look = {
-            let keys = self.clone();
-            move || {
-                let (keys, own, store) = (keys.clone(), own.clone(), store.clone());
-                let looked = tokio::task::spawn_blocking(move || keys.look(&own, &store, Timestamp::now()));
-                async move {
-                    match looked.await {
-                        Ok(Ok(())) => return LOOK,
-                        Ok(Err(error)) => {
-                            tracing::warn!(%error, "the keys of sealed manifests cannot be kept; trying again")
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "the keys of sealed manifests cannot be kept; trying again")
-                        }
-                    }
-                    AGAIN
-                }
-            }
-        };
-        let mut wait = look().await;
+        let mut wait = self.clone().round(own.clone(), store.clone()).await;
+        let keys = self.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = shutdown.wait() => return,
                 }
-                wait = look().await;
+                wait = keys.clone().round(own.clone(), store.clone()).await;
             }
         });
+    }
+
+    /// One look; answers how long to wait for the next.
+    async fn round(self, own: OwnSecret, store: String) -> Duration {
+        let looking = tokio::task::spawn_blocking(move || self.look(&own, &store, Timestamp::now()));
+        let looked = looking.await.map_err(|error| error.to_string());
+        match looked.and_then(|looked| looked.map_err(|error| error.to_string())) {
+            Ok(()) => LOOK,
+            Err(error) => {
+                tracing::warn!(error, "the keys of sealed manifests cannot be kept; trying again");
+                AGAIN
+            }
+        }
     }
 
     fn look(&self, own: &OwnSecret, store: &str, now: Timestamp) -> Result<(), OwnSecretError> {

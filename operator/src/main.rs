@@ -15,6 +15,7 @@ mod gateway;
 mod lease;
 mod own_secret;
 mod policies;
+mod roots;
 mod seal;
 mod serve;
 

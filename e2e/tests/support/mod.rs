@@ -9,6 +9,7 @@
 )]
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -57,6 +58,43 @@ impl Fixture {
         Strongroom::start(&self.cluster, &self.data()).unwrap_or_else(|error| {
             let log = std::fs::read_to_string(self.data().join("serve.log")).unwrap_or_default();
             panic!("{error}\n{log}")
+        })
+    }
+
+    /// Starts a process whose API is at this port, without bounds on rates.
+    pub fn start_api(&self, port: u16) -> Strongroom {
+        let listen = format!("--gateway-listen=127.0.0.1:{port}");
+        let arguments = [listen.as_str(), "--read-rate=0", "--write-rate=0"];
+        Strongroom::start_with(&self.cluster, &self.data(), &arguments).unwrap()
+    }
+
+    /// A ServiceAccount `app` of `shop` that policies let do everything with its secrets; a token of it for the API.
+    pub fn app_token(&self) -> String {
+        self.apply(
+            "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: all, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
+             statements:\n  - {effect: Allow, principals: [{serviceAccount: app}], actions: [\"secrets:*\"]}\n",
+        );
+        self.kubectl(&["-n", "shop", "create", "serviceaccount", "app"]);
+        let create = [
+            "-n",
+            "shop",
+            "create",
+            "token",
+            "app",
+            "--audience=strongroom.dev",
+        ];
+        self.kubectl(&create).trim().to_owned()
+    }
+
+    /// What clients of the API have to trust, PEM.
+    pub fn authority(&self) -> String {
+        eventually("the authority", || {
+            let maps = self.json(&["-n", "shop", "get", "configmaps"]);
+            let maps = maps["items"].as_array()?;
+            let map = maps
+                .iter()
+                .find(|map| map["metadata"]["name"] == "strongroom-ca")?;
+            map["data"]["ca.crt"].as_str().map(str::to_owned)
         })
     }
 
@@ -218,6 +256,12 @@ impl Drop for Fixture {
             panic!("{error}");
         }
     }
+}
+
+/// A port of this machine that was free just now.
+pub fn free_port() -> u16 {
+    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
+    bound.local_addr().unwrap().port()
 }
 
 /// A condition of an object.

@@ -14,11 +14,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value, json};
 use strongroom_api::audit::{Decision, Line};
+
+use crate::roots::of_pem;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -86,17 +86,10 @@ impl Otlp {
     }
 
     async fn connect(&self) -> io::Result<Client<HttpsConnector<HttpConnector>, Body>> {
-        let mut roots = RootCertStore::empty();
-        if let Some(path) = &self.receiver.authority {
-            let pem = tokio::fs::read(path).await?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(io::Error::other)?;
-                roots.add(certificate).map_err(io::Error::other)?;
-            }
-            if roots.is_empty() {
-                return Err(io::Error::other("the file of the authority holds no certificate"));
-            }
-        }
+        let roots = match &self.receiver.authority {
+            Some(path) => of_pem(&tokio::fs::read(path).await?)?,
+            None => RootCertStore::empty(),
+        };
         let config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();

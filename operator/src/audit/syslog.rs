@@ -8,14 +8,15 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use strongroom_api::audit::{Decision, Line};
+
+use crate::roots::of_pem;
 
 /// How the bytes go there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,15 +96,7 @@ impl Syslog {
     /// The authority is read anew for each connection: it may have been renewed.
     async fn connector(&self) -> io::Result<TlsConnector> {
         let path = self.authority.as_ref().ok_or(ErrorKind::NotFound)?;
-        let pem = tokio::fs::read(path).await?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(io::Error::other)?;
-            roots.add(certificate).map_err(io::Error::other)?;
-        }
-        if roots.is_empty() {
-            return Err(io::Error::other("the file of the authority holds no certificate"));
-        }
+        let roots = of_pem(&tokio::fs::read(path).await?)?;
         let config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -42,7 +42,6 @@ use strongroom_rules::policy::Action;
 use strongroom_store::audit::{self, Circumstances, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::vault::{Asked, KeyRef, KeyView, Meta, Note, SecretView, Store};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use self::access::Asking;
@@ -168,10 +167,7 @@ pub(crate) async fn run(
     own: Own,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
-    let address = settings.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| GatewayError::Bind { address, source })?;
+    let listener = listen::bind(settings.listen).await?;
     let served = Arc::new(Served::default());
     let kept = Kept::new(store.clone(), own.namespace.clone());
     match settings.certificate {

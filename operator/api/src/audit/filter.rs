@@ -95,7 +95,7 @@ impl Window {
         None
     }
 
-    /// There is no more for now: the newest are to be shown, and from now on each.
+    /// All that was there has been taken: the newest are to be shown, and each that comes after them.
     pub fn open(&mut self) -> impl Iterator<Item = Line> {
         self.open = true;
         std::mem::take(&mut self.newest).into_iter()

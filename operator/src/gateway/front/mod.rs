@@ -34,7 +34,6 @@ use axum::routing::get;
 use kube::Client;
 use strongroom_process::{Health, Shutdown};
 use strongroom_store::id::RequestId;
-use tokio::net::TcpListener;
 
 use self::trust::{Trust, Trusted};
 use super::listen::{self, Peer};
@@ -87,10 +86,7 @@ pub(crate) async fn run(
     health: Health,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
-    let address = settings.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| GatewayError::Bind { address, source })?;
+    let listener = listen::bind(settings.listen).await?;
     let trust = Trust::default();
     let following = trust
         .clone()

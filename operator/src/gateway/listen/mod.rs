@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::gateway::limits;
+use crate::gateway::{GatewayError, limits};
 
 /// How long what is under way may take once the process ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -43,6 +43,16 @@ pub(in crate::gateway) trait Entrance: Send + Sync + 'static {
 
     /// Whether a client with this certificate, which it proved to hold, gets in.
     fn admits(&self, client: &CertificateDer<'_>) -> bool;
+}
+
+/// Takes the port.
+///
+/// # Errors
+/// [`GatewayError::Bind`].
+pub(in crate::gateway) async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| GatewayError::Bind { address, source })
 }
 
 /// Serves until the shutdown begins.

@@ -36,13 +36,20 @@ async fn serve(
     let Path((namespace, name)) = path.map_err(invalid)?;
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || {
-        metadata(&gateway, &asking, &place, &name, Action::DescribeSecret, |view| {
-            Ok(Json(shape::secret(
-                &place.name,
-                view,
-                gateway.key(view)?.as_ref(),
-            )))
-        })?
+        metadata(
+            &gateway,
+            &asking,
+            &place,
+            &name,
+            (Action::DescribeSecret, ""),
+            |view| {
+                Ok(Json(shape::secret(
+                    &place.name,
+                    view,
+                    gateway.key(view)?.as_ref(),
+                )))
+            },
+        )?
     })
     .await
 }
@@ -53,7 +60,7 @@ pub(super) fn metadata<T>(
     asking: &Asking,
     place: &Place,
     name: &str,
-    action: Action,
+    (action, detail): (Action, &str),
     answer: impl FnOnce(&strongroom_store::vault::SecretView) -> T,
 ) -> Result<T, Problem> {
     let secret = gateway.find(place, name)?;
@@ -71,6 +78,7 @@ pub(super) fn metadata<T>(
         namespace: place.name.parse().ok(),
         secret: Some(secret.name.clone()),
         secret_id: Some(secret.id),
+        detail: detail.to_owned(),
         ..Note::new(recorded(action))
     };
     gateway

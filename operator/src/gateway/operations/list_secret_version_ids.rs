@@ -64,7 +64,7 @@ async fn serve(
             &asking,
             &place,
             &name,
-            Action::ListSecretVersionIds,
+            (Action::ListSecretVersionIds, ""),
             |view| {
                 let shown =
                     |stages: &[strongroom_store::name::Stage]| which.include_deprecated || !stages.is_empty();

@@ -18,16 +18,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use strongroom_rules::policy::Action;
-use strongroom_store::audit::Outcome;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::Stage;
-use strongroom_store::vault::{Note, SecretState};
+use strongroom_store::vault::SecretState;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 
+use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
-use crate::gateway::access::{Asking, Wanted, authorise, decide, recorded};
+use crate::gateway::access::{Asking, Wanted, decide};
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
@@ -98,7 +98,8 @@ async fn serve(
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
-        let secret = opened(&gateway, &asking, &place, &name)?;
+        let action = (Action::DescribeSecret, "watch");
+        let secret = metadata(&gateway, &asking, &place, &name, action, |view| view.id)?;
         Ok(Watcher {
             gateway,
             asking,
@@ -119,33 +120,6 @@ async fn serve(
         Some((Ok(event), watcher))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
-}
-
-/// The secret, if the caller may describe it; that he began to watch is on record.
-fn opened(gateway: &Gateway, asking: &Asking, place: &Place, name: &str) -> Result<SecretId, Problem> {
-    let secret = gateway.find(place, name)?;
-    let facts = asking.facts();
-    let wanted = Wanted {
-        action: Action::DescribeSecret,
-        namespace: &place.name,
-        name,
-        secret: secret.as_ref(),
-        new_under: None,
-        facts: &facts,
-    };
-    let (decision, secret) = authorise(gateway, asking, &wanted)?;
-    let note = Note {
-        outcome: Outcome::Done,
-        namespace: place.name.parse().ok(),
-        secret: Some(secret.name.clone()),
-        secret_id: Some(secret.id),
-        detail: "watch".to_owned(),
-        ..Note::new(recorded(Action::DescribeSecret))
-    };
-    gateway
-        .store
-        .note(note, &asking.meta(&decision.statements), gateway.durability)?;
-    Ok(secret.id)
 }
 
 /// What a look comes to.

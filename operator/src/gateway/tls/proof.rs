@@ -3,23 +3,17 @@
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{PROTOCOLS, TlsError};
+use crate::roots::of_pem;
 
 /// The authorities of a PEM text.
 pub(in crate::gateway) fn roots(pem: &[u8]) -> Result<RootCertStore, TlsError> {
-    let malformed = |error: &dyn std::fmt::Display| TlsError::Malformed(error.to_string());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| malformed(&error))?;
-        roots.add(certificate).map_err(|error| malformed(&error))?;
-    }
-    Ok(roots)
+    of_pem(pem).map_err(|error| TlsError::Malformed(error.to_string()))
 }
 
 /// The configuration of a server with this certificate, all of whose clients prove themselves by one of these authorities, in PEM.
