@@ -4,7 +4,8 @@
 //! falls behind does not hide it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use strongroom_e2e::{Cluster, Strongroom};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use crate::Outcome;
@@ -118,6 +120,21 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     rows.extend(beside::rows(cluster, &bench, &ours, objects).await?);
     process.stop()?;
     Ok(rows)
+}
+
+/// Says to the connections, in turn, when a request is due: so many a second.
+fn pace(connections: &[mpsc::UnboundedSender<Instant>], rate: u32) {
+    // Time to connect.
+    let begin = Instant::now() + Duration::from_millis(500);
+    let step = Duration::from_secs(1) / rate;
+    for (number, connection) in
+        (0..rate * u32::try_from(TIME.as_secs()).unwrap_or(1)).zip(connections.iter().cycle())
+    {
+        let due = begin + step * number;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A connection that broke off says so itself.
+        let _ = connection.send(due);
+    }
 }
 
 /// Answers a second.
@@ -304,22 +321,27 @@ impl Server {
 
     /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted.
     async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
-        let connections = u32::try_from(CONNECTIONS)?;
-        let step = Duration::from_secs(1) * connections / rate;
-        let begin = Instant::now() + Duration::from_millis(200);
-        self.on_all(move |server, number| async move {
-            let mut sender = server.connect().await?;
-            let mut latencies = Vec::new();
-            let mut due = begin + step * u32::try_from(number)? / connections;
-            while due < begin + TIME {
-                tokio::time::sleep_until(due.into()).await;
-                server.ask(&mut sender, ask).await?;
-                latencies.push(due.elapsed().as_secs_f64() * 1000.0);
-                due += step;
-            }
-            Ok(latencies)
-        })
-        .await
+        let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS).map(|_| mpsc::unbounded_channel()).unzip();
+        let told = Mutex::new(told);
+        // On a thread of its own: the runtime's timers are a millisecond coarse.
+        let pace = thread::spawn(move || pace(&tell, rate));
+        let latencies = self
+            .on_all(move |server, _| {
+                let told = told.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                async move {
+                    let mut told = told.ok_or("more connections than were counted")?;
+                    let mut sender = server.connect().await?;
+                    let mut latencies = Vec::new();
+                    while let Some(due) = told.recv().await {
+                        server.ask(&mut sender, ask).await?;
+                        latencies.push(Instant::elapsed(&due).as_secs_f64() * 1000.0);
+                    }
+                    Ok(latencies)
+                }
+            })
+            .await?;
+        pace.join().map_err(|_| "the pace was not kept")?;
+        Ok(latencies)
     }
 
     async fn on_all<F: Future<Output = Outcome<Vec<f64>>> + Send + 'static>(

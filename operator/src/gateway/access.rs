@@ -1,6 +1,7 @@
 //! May the caller? One place where every request is decided and put on record.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::policies::AskError;
 /// One request of one caller.
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     pub(super) source: IpAddr,
     pub(super) request: RequestId,
     pub(super) now: Timestamp,
@@ -38,7 +39,7 @@ impl Asking {
             node,
             offline,
             through_front: _,
-        } = &self.caller;
+        } = &*self.caller;
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),
             request: self.request,

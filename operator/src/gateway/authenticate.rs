@@ -4,6 +4,7 @@
 //! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. While the API server is away, a token that it
 //! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -46,7 +47,7 @@ pub(super) struct Authenticator {
 #[derive(Clone, Debug)]
 struct Answer {
     /// None: refused.
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
     /// When the token ends, in seconds since the Unix epoch.
     ends: Option<i64>,
 }
@@ -69,7 +70,7 @@ impl Authenticator {
     }
 
     /// The caller of a token.
-    pub(super) async fn caller(&self, token: &str) -> Result<Caller, Problem> {
+    pub(super) async fn caller(&self, token: &str) -> Result<Arc<Caller>, Problem> {
         if token.is_empty() || token.len() > TOKEN_BYTES {
             return Err(unknown());
         }
@@ -79,6 +80,7 @@ impl Authenticator {
         }
         match self.review(token).await {
             Ok(caller) => {
+                let caller = caller.map(Arc::new);
                 let answer = Answer {
                     caller: caller.clone(),
                     ends: end_of(token),
@@ -94,9 +96,11 @@ impl Authenticator {
                     .within(&hash, GRACE)
                     .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
                     .and_then(|answer| answer.caller)
-                    .map(|caller| Caller {
-                        offline: true,
-                        ..caller
+                    .map(|caller| {
+                        Arc::new(Caller {
+                            offline: true,
+                            ..Caller::clone(&caller)
+                        })
                     })
                     .ok_or_else(|| {
                         Problem::new(
@@ -228,7 +232,10 @@ mod tests {
             status(json!({"authenticated": true, "audiences": ["a"], "user": {"username": "jane"}})),
             "a",
         );
-        let answer = Answer { caller, ends };
+        let answer = Answer {
+            caller: caller.map(Arc::new),
+            ends,
+        };
         assert!(in_grace(&answer, 999));
         assert!(!in_grace(&answer, 1000));
         let refused = Answer {

@@ -393,10 +393,15 @@ struct Place {
 
 impl Gateway {
     /// Who asks, and where from, if that is not the other end of the connection.
-    async fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<(Caller, Option<IpAddr>), Problem> {
+    async fn caller(
+        &self,
+        peer: Peer,
+        headers: &HeaderMap,
+    ) -> Result<(Arc<Caller>, Option<IpAddr>), Problem> {
         if peer.proven {
             return Forwarded::read(headers)
                 .map(Forwarded::caller)
+                .map(|(caller, from)| (Arc::new(caller), from))
                 .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"));
         }
         let token = headers
@@ -454,8 +459,14 @@ impl Gateway {
         }
     }
 
+    /// Whether reading a value of this secret most likely waits for no medium: then it is quicker done than handed to a thread that may wait.
+    fn has_at_hand(&self, place: &Place, name: &str) -> bool {
+        let known = || Some(self.store.knows_value(place.id?, &name.parse().ok()?));
+        self.durability == Durability::Batched && known().unwrap_or(false)
+    }
+
     /// The secret of this name, if there is one that is shown.
-    fn find(&self, place: &Place, name: &str) -> Result<Option<SecretView>, Problem> {
+    fn find(&self, place: &Place, name: &str) -> Result<Option<Arc<SecretView>>, Problem> {
         // Ours: what the gateway itself stands on is shown to nobody.
         if name.starts_with(own_secret::PREFIX) {
             return Ok(None);
@@ -463,6 +474,6 @@ impl Gateway {
         let (Some(namespace), Ok(name)) = (place.id, name.parse()) else {
             return Ok(None);
         };
-        Ok(self.store.find(namespace, &name)?)
+        Ok(self.store.find_and_keep(namespace, &name)?)
     }
 }

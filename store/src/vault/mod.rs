@@ -10,6 +10,7 @@ mod check;
 mod commands;
 mod effect;
 mod error;
+mod known;
 mod open;
 mod read;
 mod seal;
@@ -62,6 +63,7 @@ struct Shared {
     /// When each customer's key was last used, by this process.
     uses: Mutex<BTreeMap<KeyId, Timestamp>>,
     stats: writer::GroupStats,
+    known: known::Known,
     /// Held for the life of the store where it lies in a directory.
     directory: Option<open::Directory>,
 }

@@ -346,6 +346,7 @@ impl Store {
             strict_anchor: rules.strict_anchor,
             uses: Mutex::default(),
             stats: super::writer::GroupStats::default(),
+            known: super::known::Known::default(),
             directory,
         });
         let (sender, receiver) = mpsc::channel();

@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 use std::ops::Bound;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::Store;
-use super::commands::{About, key_view, view_of};
+use super::commands::{About, key_view, version_view, view_of};
 use super::error::{Refusal, StoreError};
+use super::known::{Fact, Ground, KnownValue, LONGEST};
 use super::types::{KeyUsage, KeyView, Meta, NamespaceView, SecretView, ValueRead};
-use super::view::View;
+use super::view::{View, key_key};
 use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry};
 use crate::crypto::{Context, IndexDomain};
 use crate::engine::Table;
-use crate::format::{Head, SecretState};
+use crate::format::{SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
+use crate::value::Value;
 
 /// What is put on record of a request that the store itself does not see: one that was denied before it came here, or one about metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,28 +85,22 @@ impl Store {
     /// [`Refusal`] as the rules say; [`StoreError::Damaged`] where a record is not what was written;
     /// [`StoreError::Audit`] where the record cannot be written.
     pub fn value(&self, get: &GetValue, meta: &Meta) -> Result<ValueRead, StoreError> {
-        self.with_view(|view| match find(view, get) {
-            Ok((head, read)) => {
-                let namespace = view.namespace(&head.namespace)?;
-                let entry = About::secret(Action::GetSecretValue, &namespace, &head)
-                    .with(|entry| {
-                        entry.version = Some(read.version.id.clone());
-                        entry.stage.clone_from(&get.stage);
-                        entry.key = head.customer_key.then_some(head.key);
-                        entry.detail.clone_from(&get.detail);
-                    })
-                    .entry(meta);
-                if let Some(key) = entry.key {
-                    // Before the record of the read, which waits for both where it waits.
-                    let entry = Entry {
-                        action: Action::Decrypt,
-                        ..entry.clone()
-                    };
-                    self.shared.reads.append(&entry, Durability::Batched)?;
-                    self.shared.used(key, meta.now);
+        if let Some(known) = self.known_value(get)
+            // What does not open is looked at again, so that the refusal says what is damaged.
+            && let Ok(value) = known.what.sealed.open()
+        {
+            self.put_on_record(&known.what, get, meta)?;
+            let version = known.what.version.clone();
+            return Ok(ValueRead { value, version });
+        }
+        self.with_view(|view| match found_value(view, get) {
+            Ok((known, value)) => {
+                self.put_on_record(&known, get, meta)?;
+                let version = known.version.clone();
+                if meta.asked.is_some() && known.sealed.len() <= LONGEST {
+                    self.keep_value(view, known);
                 }
-                self.shared.reads.append(&entry, get.durability)?;
-                Ok(read)
+                Ok(ValueRead { value, version })
             }
             Err(error) => {
                 let mut entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
@@ -113,6 +109,53 @@ impl Store {
                 Err(error)
             }
         })
+    }
+
+    /// What is asked for, where it is known.
+    fn known_value(&self, get: &GetValue) -> Option<Arc<Fact<KnownValue>>> {
+        let known = self.shared.known.value(&get.secret, get.version.as_ref()?)?;
+        let agrees = |stage: &Stage| known.what.version.stages.contains(stage);
+        get.stage.as_ref().is_none_or(agrees).then_some(known)
+    }
+
+    /// Keeps what opens a value for the next read from outside: the controllers' own come once, and not again for long.
+    fn keep_value(&self, view: &View<'_>, mut known: KnownValue) {
+        let place = known.sealed.place;
+        let material = Arc::clone(&known.sealed.material);
+        known.sealed.material = self.shared.known.shared(place.key, place.key_version, material);
+        let version = version_key(&place.secret, place.sequence);
+        let ground = Ground::at(view.snapshot.revision())
+            .record(Table::Head, place.secret.as_bytes())
+            .record(Table::Namespace, place.namespace.as_bytes())
+            .record(Table::Key, &key_key(&place.namespace, &known.home_key))
+            .record(Table::Key, &key_key(&place.namespace, &place.key))
+            .record(Table::KeyVersion, &key_version_key(&place.key, place.key_version))
+            .record(Table::DataKey, &version)
+            .record(Table::Version, &version);
+        self.shared.known.values.keep(place.secret, ground, known);
+    }
+
+    fn put_on_record(&self, known: &KnownValue, get: &GetValue, meta: &Meta) -> Result<(), StoreError> {
+        let secret = known.sealed.place.secret;
+        let entry = About::named(Action::GetSecretValue, &known.namespace, &known.secret, secret)
+            .with(|entry| {
+                entry.version = Some(known.version.id.clone());
+                entry.stage.clone_from(&get.stage);
+                entry.key = known.key;
+                entry.detail.clone_from(&get.detail);
+            })
+            .entry(meta);
+        if let Some(key) = entry.key {
+            // Before the record of the read, which waits for both where it waits.
+            let entry = Entry {
+                action: Action::Decrypt,
+                ..entry.clone()
+            };
+            self.shared.reads.append(&entry, Durability::Batched)?;
+            self.shared.used(key, meta.now);
+        }
+        self.shared.reads.append(&entry, get.durability)?;
+        Ok(())
     }
 
     /// Puts a request on record, in the read chain. The answer to it must wait for this.
@@ -161,6 +204,45 @@ impl Store {
     /// [`StoreError::Damaged`].
     pub fn find(&self, namespace: NamespaceId, name: &SecretName) -> Result<Option<SecretView>, StoreError> {
         self.with_view(|view| Ok(view.secret_named(&namespace, name)?.as_ref().map(view_of)))
+    }
+
+    /// The same, kept in memory for the next who asks.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn find_and_keep(
+        &self,
+        namespace: NamespaceId,
+        name: &SecretName,
+    ) -> Result<Option<Arc<SecretView>>, StoreError> {
+        let place = (namespace, name.clone());
+        if let Some(known) = self.shared.known.secret(&place) {
+            return Ok(Some(known));
+        }
+        self.with_view(|view| {
+            let Some(head) = view.secret_named(&namespace, name)? else {
+                return Ok(None);
+            };
+            let secret = Arc::new(view_of(&head));
+            let parts: [&[u8]; 2] = [namespace.as_bytes(), name.as_str().as_bytes()];
+            let ground = Ground::at(view.snapshot.revision())
+                .record(
+                    Table::Name,
+                    &view.keyring.blind_index(IndexDomain::Secret, &parts),
+                )
+                .record(Table::Head, head.id.as_bytes());
+            self.shared.known.secrets.keep(place, ground, Arc::clone(&secret));
+            Ok(Some(secret))
+        })
+    }
+
+    /// Whether a secret of this name and a value of it were read lately, so that reading it again most likely needs no look at the medium.
+    #[must_use]
+    pub fn knows_value(&self, namespace: NamespaceId, name: &SecretName) -> bool {
+        let known = &self.shared.known;
+        known
+            .secret(&(namespace, name.clone()))
+            .is_some_and(|secret| known.values.has(&secret.id))
     }
 
     /// Secrets in order of their names: of one namespace or of all, after `after`, at most `limit`.
@@ -234,8 +316,15 @@ impl Store {
     /// # Errors
     /// [`Refusal::KeyNotFound`], also for a default key.
     pub fn describe_key(&self, namespace: NamespaceId, key: KeyId) -> Result<KeyView, StoreError> {
+        let place = (namespace, key);
+        if let Some(known) = self.shared.known.key(&place) {
+            return known.ok_or_else(|| Refusal::KeyNotFound.into());
+        }
         self.with_view(|view| {
-            key_view(&view.key(&namespace, &key)?).ok_or_else(|| Refusal::KeyNotFound.into())
+            let shown = key_view(&view.key(&namespace, &key)?);
+            let ground = Ground::at(view.snapshot.revision()).record(Table::Key, &key_key(&namespace, &key));
+            self.shared.known.keys.keep(place, ground, shown.clone());
+            shown.ok_or_else(|| Refusal::KeyNotFound.into())
         })
     }
 
@@ -385,7 +474,7 @@ impl Store {
 }
 
 /// Finds and opens the value that is asked for.
-fn find(view: &View<'_>, get: &GetValue) -> Result<(Head, ValueRead), StoreError> {
+fn found_value(view: &View<'_>, get: &GetValue) -> Result<(KnownValue, Value), StoreError> {
     let head = view.live(&get.secret)?;
     view.usable_key(&head.namespace, &head.key)?;
     let by_stage = |stage: &Stage| {
@@ -405,19 +494,17 @@ fn find(view: &View<'_>, get: &GetValue) -> Result<(Head, ValueRead), StoreError
         }
     };
     debug_assert_eq!(head.state, SecretState::Live);
-    let value = view.value(&head, version)?;
-    let shown = view_of(&head)
-        .versions
-        .into_iter()
-        .find(|shown| shown.id == version.id);
-    let shown = shown.ok_or(Refusal::VersionNotFound)?;
-    Ok((
-        head,
-        ValueRead {
-            value,
-            version: shown,
-        },
-    ))
+    let sealed = view.sealed_version(&head, version)?;
+    let value = sealed.open()?;
+    let known = KnownValue {
+        sealed,
+        version: version_view(&head, version),
+        namespace: view.namespace(&head.namespace)?.name,
+        secret: head.name.clone(),
+        home_key: head.key,
+        key: head.customer_key.then_some(head.key),
+    };
+    Ok((known, value))
 }
 
 fn namespace_view(namespace: crate::format::Namespace) -> NamespaceView {

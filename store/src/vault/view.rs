@@ -2,10 +2,12 @@
 //! Must not change anything; effects do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
 use crate::crypto::{
-    Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, ValueContext,
+    Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
+    ValueContext,
 };
 use crate::engine::{Snapshot, Table};
 use crate::format::{
@@ -13,8 +15,8 @@ use crate::format::{
     key_version_key, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{KeyName, NamespaceName, SecretName};
-use crate::value::Value;
+use crate::name::{KeyName, NamespaceName, SecretName, VersionId};
+use crate::value::{DataType, Value};
 
 /// Changes that are not committed yet: a value, or none for a removal.
 pub(crate) type Pending = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
@@ -199,42 +201,90 @@ impl<'a> View<'a> {
         stored: &StoredDataKey,
     ) -> Result<DataKey, StoreError> {
         let material = self.material(&head.namespace, &stored.key, stored.key_version)?;
-        let context = DataKeyContext {
+        unwrapped(&stored.wrapped, &material, &self.place(head, sequence, stored))
+    }
+
+    fn place(&self, head: &Head, sequence: u32, stored: &StoredDataKey) -> DataKeyContext {
+        DataKeyContext {
             store: self.keyring.store(),
             namespace: head.namespace,
             secret: head.id,
             sequence,
             key: stored.key,
             key_version: stored.key_version,
-        };
-        DataKey::unwrap(&stored.wrapped, &material, &context).map_err(|_| {
-            damaged(format!(
-                "the data key of version {sequence} of secret {}",
-                head.id
-            ))
-        })
+        }
     }
 
     /// The value of a version that the head names. A missing record is damage, never "not found".
     pub(crate) fn value(&self, head: &Head, version: &HeadVersion) -> Result<Value, StoreError> {
+        self.sealed_version(head, version)?.open()
+    }
+
+    /// The sealed value of a version that the head names, with what opens it.
+    pub(crate) fn sealed_version(
+        &self,
+        head: &Head,
+        version: &HeadVersion,
+    ) -> Result<SealedVersion, StoreError> {
         let record = || damaged(format!("version {} of secret {}", version.sequence, head.id));
         let stored = self.stored_data_key(&head.id, version.sequence)?;
         // The key that wraps the data key decides, not the one that new versions come under.
         self.usable_key(&head.namespace, &stored.key)?;
-        let data_key = self.data_key(head, version.sequence, &stored)?;
+        let material = self.material(&head.namespace, &stored.key, stored.key_version)?;
         let bytes = self
             .raw(Table::Version, &version_key(&head.id, version.sequence))?
             .ok_or_else(record)?;
-        let sealed = StoredVersion::decode(&bytes).map_err(|_| record())?;
-        let context = ValueContext {
-            store: self.keyring.store(),
-            namespace: head.namespace,
-            secret: head.id,
-            sequence: version.sequence,
-            version: &version.id,
+        Ok(SealedVersion {
+            place: self.place(head, version.sequence, &stored),
+            wrapped: stored.wrapped,
+            material: Arc::new(material),
+            value: StoredVersion::decode(&bytes).map_err(|_| record())?,
+            version: version.id.clone(),
             data_type: version.data_type,
+        })
+    }
+}
+
+fn unwrapped(wrapped: &[u8], material: &KeyMaterial, place: &DataKeyContext) -> Result<DataKey, StoreError> {
+    DataKey::unwrap(wrapped, material, place).map_err(|_| {
+        let (secret, sequence) = (place.secret, place.sequence);
+        damaged(format!("the data key of version {sequence} of secret {secret}"))
+    })
+}
+
+/// A version's sealed value with its wrapped data key and the material that unwraps it.
+pub(crate) struct SealedVersion {
+    pub(super) place: DataKeyContext,
+    wrapped: Vec<u8>,
+    pub(super) material: Arc<KeyMaterial>,
+    value: SealedValue,
+    version: VersionId,
+    data_type: DataType,
+}
+
+impl SealedVersion {
+    /// Bytes of the sealed value.
+    pub(super) fn len(&self) -> usize {
+        self.value.sealed.len()
+    }
+
+    /// Opens the value.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where it, or its data key, is not what was written.
+    pub(crate) fn open(&self) -> Result<Value, StoreError> {
+        let (secret, sequence) = (self.place.secret, self.place.sequence);
+        let record = || damaged(format!("version {sequence} of secret {secret}"));
+        let data_key = unwrapped(&self.wrapped, &self.material, &self.place)?;
+        let context = ValueContext {
+            store: self.place.store,
+            namespace: self.place.namespace,
+            secret,
+            sequence,
+            version: &self.version,
+            data_type: self.data_type,
         };
-        let plaintext = data_key.open_value(&context, &sealed).map_err(|_| record())?;
+        let plaintext = data_key.open_value(&context, &self.value).map_err(|_| record())?;
         Value::decode(plaintext.expose()).map_err(|_| record())
     }
 }

@@ -16,7 +16,7 @@ use super::view::{Pending, View};
 use super::{Published, Shared, StoreStats};
 use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, Outcome as AuditOutcome, ReadHead};
 use crate::crypto::{Context, CryptoError};
-use crate::engine::{Batch, Change, EngineError, Outcome, Precondition, Resolution, Table};
+use crate::engine::{Batch, Change, EngineError, Outcome, Precondition, Resolution, Revision, Table};
 use crate::format::{Head, State, meta};
 use crate::id::{RequestId, SecretId};
 use crate::time::Timestamp;
@@ -349,7 +349,15 @@ impl Writer {
                 .collect(),
             raise_fence: (!self.fence_raised).then_some(shared.epoch),
         };
-        match shared.engine.commit(&batch) {
+        // INVARIANT: before anybody can see the commit.
+        shared
+            .known
+            .changing(&batch.changes, Revision(view.snapshot.revision().0 + 1));
+        let outcome = shared.engine.commit(&batch);
+        if !matches!(outcome, Ok(Outcome::Committed(_))) {
+            shared.known.forget();
+        }
+        match outcome {
             Ok(Outcome::Committed(_)) => {}
             Ok(Outcome::Conflict(_)) => return Err(Failure::Fenced),
             Ok(Outcome::Unknown) => match shared.engine.resolve(group) {

@@ -3,22 +3,30 @@
 //! The statements of a policy take the place of those before them in one step. A policy that does not compile changes nothing: what was in
 //! force of it stays in force, and where nothing is known of it, everything that it is attached to is denied.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use strongroom_crds::v1alpha1::{PolicyEffect, PolicyPrincipal, PolicyStatement, SecretPolicySpec};
 
 use super::Action;
-use super::compile::{Attachment, CompileError, Compiled, compile};
-use super::pattern::Pattern;
+use super::compile::{Attachment, CompileError, Compiled, Said, compile};
 use super::request::Request;
 use super::shard::{Says, Shard, Target, Unanswerable};
+use super::shared::{Shards, Shared};
 use super::source::Source;
 
 /// Every statement in force.
 #[derive(Debug, Default)]
 pub struct PolicyBook {
     namespaces: HashMap<String, Namespace>,
+    said: Said,
+    shards: Shards,
+    /// Sources that went since what nobody says any more was forgotten.
+    gone: usize,
 }
+
+/// After so many sources went, what nobody says any more is looked for.
+const FORGET_AFTER: usize = 1_000;
 
 /// Statements of one namespace.
 #[derive(Debug, Default)]
@@ -42,7 +50,7 @@ struct InForce {
 /// Statements by the names that they are attached to. Whoever asks looks at two shards, however many statements there are.
 #[derive(Debug, Default)]
 struct Side {
-    exact: HashMap<String, Shard>,
+    exact: HashMap<String, Shared>,
     wild: Shard,
 }
 
@@ -70,25 +78,42 @@ impl std::fmt::Display for StatementRef {
 }
 
 impl Side {
-    /// Changes every shard that statements attached to these names belong in.
-    fn each<E>(
+    /// Puts statements where those attached to these names belong.
+    fn add(
         &mut self,
-        names: &[Pattern],
-        mut change: impl FnMut(&mut Shard) -> Result<(), E>,
-    ) -> Result<(), E> {
+        attachment: &Attachment,
+        statements: &[(String, Arc<Compiled>)],
+        shards: &mut Shards,
+    ) -> Result<(), String> {
         // A name with a wildcard puts the statement where everybody looks; it tests the names itself.
-        if names.iter().any(|name| name.exact().is_none()) {
-            return change(&mut self.wild);
+        if !attachment.is_exact() {
+            return statements
+                .iter()
+                .try_for_each(|(id, statement)| self.wild.add(id, statement));
         }
-        let names: BTreeSet<&str> = names.iter().filter_map(Pattern::exact).collect();
-        for name in names {
-            let shard = self.exact.entry(name.to_owned()).or_default();
-            change(shard)?;
-            if shard.is_empty() {
-                self.exact.remove(name);
+        for name in attachment.exact_names() {
+            let shared = self.exact.entry(name.to_owned()).or_default();
+            for (id, statement) in statements {
+                shared.add(id, statement, shards);
             }
         }
         Ok(())
+    }
+
+    /// Takes statements out from there.
+    fn remove(&mut self, attachment: &Attachment, ids: &[String], shards: &mut Shards) {
+        if !attachment.is_exact() {
+            ids.iter().for_each(|id| self.wild.remove(id));
+            return;
+        }
+        for name in attachment.exact_names() {
+            if let Some(shared) = self.exact.get_mut(name) {
+                ids.iter().for_each(|id| shared.remove(id, shards));
+                if shared.is_empty() {
+                    self.exact.remove(name);
+                }
+            }
+        }
     }
 
     fn ask(
@@ -112,37 +137,35 @@ impl Side {
 }
 
 impl Namespace {
-    fn side(&mut self, attachment: &Attachment) -> (&mut Side, Vec<Pattern>) {
+    fn side(&mut self, attachment: &Attachment) -> &mut Side {
         match attachment {
-            Attachment::Identities(names) => (&mut self.identities, names.clone()),
-            Attachment::Secrets(names) => (&mut self.secrets, names.clone()),
+            Attachment::Identities(_) => &mut self.identities,
+            Attachment::Secrets(_) => &mut self.secrets,
         }
     }
 
-    fn take_out(&mut self, source: &Source) {
+    fn take_out(&mut self, source: &Source, shards: &mut Shards) {
         let Some(before) = self.sources.remove(source) else {
             return;
         };
-        let (side, names) = self.side(&before.attachment);
-        let Ok(()) = side.each(&names, |shard| {
-            for index in 0..before.sids.len() {
-                shard.remove(&source.statement_id(index));
-            }
-            Ok::<(), std::convert::Infallible>(())
-        });
+        let ids: Vec<_> = (0..before.sids.len())
+            .map(|index| source.statement_id(index))
+            .collect();
+        self.side(&before.attachment)
+            .remove(&before.attachment, &ids, shards);
     }
 
     fn put_in(
         &mut self,
         source: Source,
         attachment: Attachment,
-        statements: &[Compiled],
+        statements: Vec<Arc<Compiled>>,
         spec: &SecretPolicySpec,
+        shards: &mut Shards,
     ) -> Result<(), String> {
-        let (side, names) = self.side(&attachment);
-        side.each(&names, |shard| {
-            statements.iter().try_for_each(|statement| shard.add(statement))
-        })?;
+        let ids = (0..).map(|index| source.statement_id(index));
+        let statements: Vec<_> = ids.zip(statements).collect();
+        self.side(&attachment).add(&attachment, &statements, shards)?;
         let in_force = InForce {
             asks_labels: spec
                 .statements
@@ -172,16 +195,28 @@ impl PolicyBook {
         source: &Source,
         spec: &SecretPolicySpec,
     ) -> Result<(), CompileError> {
-        let (attachment, statements) = compile(namespace, source, spec)?;
+        let (attachment, statements) = compile(namespace, source, spec, &mut self.said)?;
         let book = self.namespaces.entry(namespace.to_owned()).or_default();
-        book.take_out(source);
-        book.put_in(source.clone(), attachment, &statements, spec)
+        book.take_out(source, &mut self.shards);
+        book.put_in(source.clone(), attachment, statements, spec, &mut self.shards)
             .map_err(|why| CompileError {
                 statement: 0,
                 field: "statements".to_owned(),
                 column: 1,
                 reason: super::CompileReason::Cedar(why),
-            })
+            })?;
+        self.went();
+        Ok(())
+    }
+
+    /// A source may have gone: now and then, forgets what nobody says any more.
+    fn went(&mut self) {
+        self.gone += 1;
+        if self.gone >= FORGET_AFTER {
+            self.gone = 0;
+            self.said.forget();
+            self.shards.forget();
+        }
     }
 
     /// Denies everything that a policy is attached to, because what was in force of it is not known any more.
@@ -219,12 +254,14 @@ impl PolicyBook {
 
     /// Takes the statements of a source out of force.
     pub fn remove(&mut self, namespace: &str, source: &Source) {
-        if let Some(book) = self.namespaces.get_mut(namespace) {
-            book.take_out(source);
-            if book.sources.is_empty() {
-                self.namespaces.remove(namespace);
-            }
+        let Some(book) = self.namespaces.get_mut(namespace) else {
+            return;
+        };
+        book.take_out(source, &mut self.shards);
+        if book.sources.is_empty() {
+            self.namespaces.remove(namespace);
         }
+        self.went();
     }
 
     /// Whether anything of the source is in force.
@@ -267,6 +304,13 @@ impl PolicyBook {
             .flat_map(|book| book.sources.values())
             .map(|in_force| in_force.sids.len())
             .sum()
+    }
+
+    /// How many shards there are that names share.
+    #[cfg(test)]
+    pub(super) fn shards(&mut self) -> usize {
+        self.shards.forget();
+        self.shards.len()
     }
 
     pub(super) fn ask_identities(

@@ -3,8 +3,9 @@
 //! What Cedar's language cannot say (a window of the day, a wildcard over groups) is worked out for each request beforehand, and the policy
 //! asks whether it is `met`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::{Arc, Weak};
 
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::{
@@ -70,10 +71,27 @@ pub(super) enum Attachment {
     Secrets(Vec<Pattern>),
 }
 
+impl Attachment {
+    /// Whether statements are asked only about the names that they are attached to, so that they need not test them.
+    pub(super) fn is_exact(&self) -> bool {
+        let (Self::Identities(names) | Self::Secrets(names)) = self;
+        names.iter().all(|name| name.exact().is_some())
+    }
+
+    /// The names without wildcards, each once.
+    pub(super) fn exact_names(&self) -> BTreeSet<&str> {
+        let (Self::Identities(names) | Self::Secrets(names)) = self;
+        names.iter().filter_map(Pattern::exact).collect()
+    }
+}
+
 /// One statement, compiled.
 #[derive(Debug)]
 pub(super) struct Compiled {
+    /// Under no id of its own: statements that say the same share it.
     pub(super) policy: cedar_policy::Policy,
+    /// The word for what is worked out for each request beforehand.
+    pub(super) met: String,
     pub(super) window: Option<DailyWindow>,
     /// Groups with wildcards.
     pub(super) groups: Vec<Pattern>,
@@ -81,12 +99,26 @@ pub(super) struct Compiled {
     pub(super) asks: BTreeSet<&'static str>,
 }
 
+/// Statements by what they say to Cedar: secrets that have the same readers have them in memory once.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    statements: HashMap<String, Weak<Compiled>>,
+}
+
+impl Said {
+    /// Forgets what nobody says any more.
+    pub(super) fn forget(&mut self) {
+        self.statements.retain(|_, compiled| compiled.strong_count() > 0);
+    }
+}
+
 /// What the policy is attached to, and its statements in their order.
 pub(super) fn compile(
     namespace: &str,
     source: &Source,
     spec: &SecretPolicySpec,
-) -> Result<(Attachment, Vec<Compiled>), CompileError> {
+    said: &mut Said,
+) -> Result<(Attachment, Vec<Arc<Compiled>>), CompileError> {
     let attachment = match (&spec.identities, &spec.secrets) {
         (Some(identities), None) => Attachment::Identities(patterns(&identities.service_accounts)),
         (None, Some(secrets)) => Attachment::Secrets(patterns(secrets)),
@@ -103,7 +135,7 @@ pub(super) fn compile(
                 met: source.statement_id(index),
                 deny: statement.effect == PolicyEffect::Deny,
             }
-            .statement(&attachment, statement)
+            .statement(&attachment, statement, said)
         })
         .collect::<Result<_, _>>()?;
     Ok((attachment, statements))
@@ -114,7 +146,8 @@ pub(super) fn compile(
 /// # Errors
 /// [`CompileError`] where it does not, and then it would change nothing.
 pub fn check(namespace: &str, spec: &SecretPolicySpec) -> Result<(), CompileError> {
-    compile(namespace, &Source::Policy("policy".to_owned()), spec).map(drop)
+    let said = &mut Said::default();
+    compile(namespace, &Source::Policy("policy".to_owned()), spec, said).map(drop)
 }
 
 fn patterns(texts: &[String]) -> Vec<Pattern> {
@@ -134,7 +167,7 @@ fn error(statement: usize, field: impl Into<String>, column: usize, reason: Comp
 struct Compiler<'a> {
     namespace: &'a str,
     number: usize,
-    /// The id of the Cedar policy, and the word for what is worked out beforehand.
+    /// The word for what is worked out beforehand.
     met: String,
     deny: bool,
 }
@@ -148,8 +181,15 @@ impl Compiler<'_> {
         &self,
         attachment: &Attachment,
         statement: &PolicyStatement,
-    ) -> Result<Compiled, CompileError> {
+        said: &mut Said,
+    ) -> Result<Arc<Compiled>, CompileError> {
         let mut groups = Vec::new();
+        let names = |attribute, names: &[Pattern]| {
+            if attachment.is_exact() {
+                return json!({"Value": true});
+            }
+            any(names.iter().map(|name| like(attribute, name)).collect())
+        };
         let missing = |field| self.error(field, 1, CompileReason::Missing);
         let who_and_what = match attachment {
             Attachment::Identities(accounts) => {
@@ -164,8 +204,7 @@ impl Compiler<'_> {
                     .map(|(index, text)| self.resource(index, text))
                     .collect::<Result<Vec<_>, _>>()?;
                 // The set of a namespace is asked only about ServiceAccounts of it.
-                let accounts = accounts.iter().map(|name| like("account", name)).collect();
-                vec![any(accounts), any(resources)]
+                vec![names("account", accounts), any(resources)]
             }
             Attachment::Secrets(secrets) => {
                 let principals = statement
@@ -178,8 +217,7 @@ impl Compiler<'_> {
                     .enumerate()
                     .map(|(index, principal)| self.principal(index, principal, &mut groups))
                     .collect::<Result<Vec<_>, _>>()?;
-                let secrets = secrets.iter().map(|name| like("secret", name)).collect();
-                vec![any(secrets), any(principals)]
+                vec![names("secret", secrets), any(principals)]
             }
         };
         let mut all_of = who_and_what;
@@ -200,15 +238,21 @@ impl Compiler<'_> {
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
             "conditions": [{"kind": "when", "body": body}],
         });
-        let id = cedar_policy::PolicyId::new(&self.met);
-        let policy = cedar_policy::Policy::from_json(Some(id), policy)
+        let text = policy.to_string();
+        if let Some(same) = said.statements.get(&text).and_then(Weak::upgrade) {
+            return Ok(same);
+        }
+        let policy = cedar_policy::Policy::from_json(None, policy)
             .map_err(|why| self.error("statement", 1, CompileReason::Cedar(why.to_string())))?;
-        Ok(Compiled {
+        let compiled = Arc::new(Compiled {
             policy,
+            met: self.met.clone(),
             window,
             groups,
             asks,
-        })
+        });
+        said.statements.insert(text, Arc::downgrade(&compiled));
+        Ok(compiled)
     }
 
     fn actions(&self, actions: &[String]) -> Result<Json, CompileError> {

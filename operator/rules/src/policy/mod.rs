@@ -11,6 +11,7 @@ mod pattern;
 mod readers;
 mod request;
 mod shard;
+mod shared;
 mod source;
 
 #[cfg(test)]

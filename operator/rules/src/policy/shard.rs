@@ -1,7 +1,7 @@
 //! Statements that are asked together, and the question.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
     Authorizer, Context, Decision as Answer, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
@@ -31,16 +31,15 @@ pub(super) enum Target {
     Key,
 }
 
-/// A set of statements in force.
+/// Statements that are asked together, by their ids.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     policies: PolicySet,
-    windows: BTreeMap<String, DailyWindow>,
-    groups: BTreeMap<String, Vec<Pattern>>,
-    /// What each statement asks of the context.
-    asks: BTreeMap<String, BTreeSet<&'static str>>,
-    /// All of that: nothing else is told to Cedar.
-    asked: BTreeSet<&'static str>,
+    statements: BTreeMap<String, Arc<Compiled>>,
+    /// What they ask of the context, and how many do: nothing else is told to Cedar.
+    asked: BTreeMap<&'static str, usize>,
+    /// Why it cannot be asked.
+    unanswerable: Option<Unanswerable>,
 }
 
 /// Why the statements could not be asked.
@@ -50,35 +49,39 @@ pub struct Unanswerable(String);
 
 impl Shard {
     /// Adds a statement; one of the same id must not be there.
-    pub(super) fn add(&mut self, statement: &Compiled) -> Result<(), String> {
-        let id = statement.policy.id().to_string();
+    pub(super) fn add(&mut self, id: &str, statement: &Arc<Compiled>) -> Result<(), String> {
         self.policies
-            .add(statement.policy.clone())
+            .add(statement.policy.new_id(PolicyId::new(id)))
             .map_err(|error| error.to_string())?;
-        self.asked.extend(&statement.asks);
-        self.asks.insert(id.clone(), statement.asks.clone());
-        if let Some(window) = &statement.window {
-            self.windows.insert(id.clone(), window.clone());
+        for attribute in &statement.asks {
+            *self.asked.entry(attribute).or_default() += 1;
         }
-        if !statement.groups.is_empty() {
-            self.groups.insert(id, statement.groups.clone());
-        }
+        self.statements.insert(id.to_owned(), Arc::clone(statement));
         Ok(())
+    }
+
+    /// The same where nothing can be refused, because ids differ. Should it be, nobody gets by without what is missing then.
+    pub(super) fn add_or_deny(&mut self, id: &str, statement: &Arc<Compiled>) {
+        if let Err(why) = self.add(id, statement) {
+            self.unanswerable = Some(Unanswerable(why));
+        }
     }
 
     /// Removes a statement, if it is there.
     pub(super) fn remove(&mut self, id: &str) {
         // An error says that it is not there.
         let _ = self.policies.remove_static(PolicyId::new(id));
-        self.windows.remove(id);
-        self.groups.remove(id);
-        if self.asks.remove(id).is_some() {
-            self.asked = self.asks.values().flatten().copied().collect();
+        let Some(statement) = self.statements.remove(id) else {
+            return;
+        };
+        for attribute in &statement.asks {
+            if let Some(count) = self.asked.get_mut(attribute) {
+                *count -= 1;
+                if *count == 0 {
+                    self.asked.remove(attribute);
+                }
+            }
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.policies.is_empty()
     }
 
     /// Puts the question. Ids of the statements that decided come with the answer.
@@ -88,7 +91,10 @@ impl Shard {
         action: super::Action,
         target: Target,
     ) -> Result<(Says, Vec<String>), Unanswerable> {
-        if self.is_empty() {
+        if let Some(why) = &self.unanswerable {
+            return Err(why.clone());
+        }
+        if self.policies.is_empty() {
             return Ok((Says::Nothing, Vec::new()));
         }
         let unanswerable = |error: &dyn std::fmt::Display| Unanswerable(error.to_string());
@@ -117,7 +123,7 @@ impl Shard {
         target: Target,
     ) -> Vec<(String, RestrictedExpression)> {
         self.asked
-            .iter()
+            .keys()
             .map(|attribute| {
                 (
                     (*attribute).to_owned(),
@@ -183,20 +189,20 @@ impl Shard {
     fn met(&self, request: &Request<'_>) -> Vec<String> {
         // Beyond the calendar no window is open.
         let open = |window: &DailyWindow| window.contains(request.facts.now).unwrap_or(false);
-        let windows = self
-            .windows
-            .iter()
-            .filter(|(_, window)| open(window))
-            .map(|(id, _)| met_word(id, "window"));
         let member = |patterns: &[Pattern]| {
             let mut groups = request.principal.groups.iter();
             groups.any(|group| patterns.iter().any(|pattern| pattern.matches(group)))
         };
+        let windows = self
+            .statements
+            .values()
+            .filter(|statement| statement.window.as_ref().is_some_and(open))
+            .map(|statement| met_word(&statement.met, "window"));
         let groups = self
-            .groups
-            .iter()
-            .filter(|(_, patterns)| member(patterns))
-            .map(|(id, _)| met_word(id, "groups"));
+            .statements
+            .values()
+            .filter(|statement| member(&statement.groups))
+            .map(|statement| met_word(&statement.met, "groups"));
         windows.chain(groups).collect()
     }
 }

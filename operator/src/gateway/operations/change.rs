@@ -18,7 +18,7 @@ pub(super) struct Change {
     pub(super) place: Place,
     pub(super) name: String,
     /// The secret, where there is one.
-    pub(super) secret: Option<SecretView>,
+    pub(super) secret: Option<Arc<SecretView>>,
     action: Action,
     new_under: Option<KeyView>,
     statements: Vec<StatementRef>,
@@ -53,7 +53,7 @@ impl Change {
         place: Place,
         name: String,
         action: Action,
-    ) -> Result<(Self, SecretView), Problem> {
+    ) -> Result<(Self, Arc<SecretView>), Problem> {
         blocking(move || {
             let secret = gateway.find(&place, &name)?;
             let change = Self::decided(gateway, asking, place, name, (action, secret, None), false)?;
@@ -86,7 +86,7 @@ impl Change {
         asking: Asking,
         place: Place,
         name: String,
-        (action, secret, new_under): (Action, Option<SecretView>, Option<KeyView>),
+        (action, secret, new_under): (Action, Option<Arc<SecretView>>, Option<KeyView>),
         exists: bool,
     ) -> Result<Self, Problem> {
         let mut change = Self {
@@ -111,7 +111,7 @@ impl Change {
             action: self.action,
             namespace: &self.place.name,
             name: &self.name,
-            secret: self.secret.as_ref(),
+            secret: self.secret.as_deref(),
             new_under: match self.secret {
                 Some(_) => None,
                 None => self.new_under.as_ref(),

@@ -69,7 +69,7 @@ pub(super) fn metadata<T>(
         action,
         namespace: &place.name,
         name,
-        secret: secret.as_ref(),
+        secret: secret.as_deref(),
         new_under: None,
         facts: &facts,
     };

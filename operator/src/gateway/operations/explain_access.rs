@@ -104,7 +104,7 @@ fn answer(
         action: Action::DescribeSecret,
         namespace: &place.name,
         name,
-        secret: secret.as_ref(),
+        secret: secret.as_deref(),
         new_under: None,
         facts: &facts,
     };
@@ -189,13 +189,13 @@ fn about(asking: &Asking, principal: &str) -> Asking {
         Identity::User(_) => vec!["system:authenticated".to_owned()],
     };
     Asking {
-        caller: Caller {
+        caller: Arc::new(Caller {
             principal: Principal { identity, groups },
             pod: None,
             node: None,
             offline: false,
             through_front: false,
-        },
+        }),
         pod_labels: None,
         node_labels: None,
         ..asking.clone()

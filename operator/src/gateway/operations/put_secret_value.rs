@@ -109,11 +109,11 @@ fn write(
     put: Put,
 ) -> Result<(StatusCode, Json<VersionAnswer>), Problem> {
     let secret = gateway.find(place, name)?;
-    let owner = secret.as_ref().and_then(|secret| secret.object.as_ref());
+    let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
     let declaration = gateway
         .declared
         .of(&place.name, name, owner.map(|object| object.uid.as_str()));
-    let under = new_key(gateway, place, secret.as_ref(), declaration.as_ref())?;
+    let under = new_key(gateway, place, secret.as_deref(), declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
         &current[..]
@@ -129,7 +129,7 @@ fn write(
         action: Action::PutSecretValue,
         namespace: &place.name,
         name,
-        secret: secret.as_ref(),
+        secret: secret.as_deref(),
         new_under: match &under {
             NewKey::Customers(key) => Some(key),
             NewKey::Default | NewKey::Missing(_) => None,

@@ -154,7 +154,7 @@ fn permitted(
 ) -> Result<(SecretView, Vec<StatementRef>), Problem> {
     let secret = gateway.find(place, name)?;
     let facts = asking.facts();
-    let wanted = wanted(place, name, secret.as_ref(), &facts);
+    let wanted = wanted(place, name, secret.as_deref(), &facts);
     let (decision, view) = authorise(gateway, asking, &wanted)?;
     let refusal = match (view.state, gateway.key(view)?.map(|key| key.state)) {
         (SecretState::PendingDeletion { until, .. }, _) => Some(Refusal::InRecoveryWindow { until }),

@@ -79,7 +79,7 @@ async fn serve(
             action: Action::UpdateSecretVersionStage,
             namespace: &place.name,
             name: &name,
-            secret: secret.as_ref(),
+            secret: secret.as_deref(),
             new_under: None,
             facts: &facts,
         };

@@ -188,7 +188,7 @@ impl Watcher {
                 action: Action::DescribeSecret,
                 namespace: &place.name,
                 name: &name,
-                secret: secret.as_ref(),
+                secret: secret.as_deref(),
                 new_under: None,
                 facts: &facts,
             };

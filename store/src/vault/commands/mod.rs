@@ -41,7 +41,7 @@ use super::view::View;
 use crate::audit::{Action, Entry};
 use crate::format::{Head, HeadVersion, KeyRecord, KeyState, KeyVersionState, Namespace};
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{Stage, VersionId};
+use crate::name::{NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -92,10 +92,19 @@ impl About {
     }
 
     pub(crate) fn secret(action: Action, namespace: &Namespace, head: &Head) -> Self {
+        Self::named(action, &namespace.name, &head.name, head.id)
+    }
+
+    pub(crate) fn named(
+        action: Action,
+        namespace: &NamespaceName,
+        secret: &SecretName,
+        id: SecretId,
+    ) -> Self {
         let mut about = Self::new(action);
-        about.fill.namespace = Some(namespace.name.clone());
-        about.fill.secret = Some(head.name.clone());
-        about.fill.secret_id = Some(head.id);
+        about.fill.namespace = Some(namespace.clone());
+        about.fill.secret = Some(secret.clone());
+        about.fill.secret_id = Some(id);
         about
     }
 
@@ -274,18 +283,7 @@ pub(crate) fn view_of(head: &Head) -> SecretView {
     let versions = head
         .versions
         .iter()
-        .map(|version| VersionView {
-            id: version.id.clone(),
-            sequence: version.sequence,
-            created: version.created,
-            data_type: version.data_type,
-            stages: head
-                .stages
-                .iter()
-                .filter(|(_, of)| **of == version.sequence)
-                .map(|(stage, _)| stage.clone())
-                .collect(),
-        })
+        .map(|version| version_view(head, version))
         .collect();
     SecretView {
         id: head.id,
@@ -311,6 +309,22 @@ pub(crate) fn view_of(head: &Head) -> SecretView {
         object: head.object.clone(),
         materialized: head.materialized.clone(),
         rotation: head.rotation.clone(),
+    }
+}
+
+/// What callers see of one of its versions.
+pub(crate) fn version_view(head: &Head, version: &HeadVersion) -> VersionView {
+    VersionView {
+        id: version.id.clone(),
+        sequence: version.sequence,
+        created: version.created,
+        data_type: version.data_type,
+        stages: head
+            .stages
+            .iter()
+            .filter(|(_, of)| **of == version.sequence)
+            .map(|(stage, _)| stage.clone())
+            .collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod compile;
 mod explain;
 mod naive;
+mod shared;
 
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::SecretPolicySpec;

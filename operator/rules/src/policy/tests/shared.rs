@@ -1,0 +1,88 @@
+//! Statements that say the same are in memory once, and each still counts for its own name alone.
+
+use serde_json::json;
+
+use super::super::{Action, Facts, PolicyBook, Source, of_readers};
+use super::{account, ask, policy};
+
+fn readers(book: &mut PolicyBook, secret: &str, names: &[&str]) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let source = Source::Readers(secret.to_owned());
+    book.put("shop", &source, &of_readers(secret, &names)).unwrap();
+}
+
+fn reads(book: &PolicyBook, name: &str, secret: &str) -> bool {
+    let decision = ask(
+        book,
+        &account("shop", name),
+        Action::GetSecretValue,
+        secret,
+        &Facts::default(),
+    );
+    // What allowed it is told by its own name, whoever else says the same.
+    let said = decision.statements.iter().map(|statement| &statement.source);
+    assert!(
+        said.into_iter().eq(decision
+            .allowed
+            .then(|| Source::Readers(secret.to_owned()))
+            .iter())
+    );
+    decision.allowed
+}
+
+#[test]
+fn secrets_with_the_same_readers_share_one_shard() {
+    let mut book = PolicyBook::default();
+    for number in 0..500 {
+        readers(&mut book, &format!("db-{number}"), &["app", "batch-*"]);
+    }
+    assert_eq!(book.shards(), 1);
+    readers(&mut book, "db-7", &["other"]);
+    assert_eq!(book.shards(), 2);
+    assert!(reads(&book, "app", "db-6") && reads(&book, "batch-1", "db-6"));
+    assert!(reads(&book, "other", "db-7") && !reads(&book, "app", "db-7"));
+    assert!(!reads(&book, "other", "db-6") && !reads(&book, "app", "db-500"));
+    for number in 0..500 {
+        book.remove("shop", &Source::Readers(format!("db-{number}")));
+    }
+    assert_eq!(book.shards(), 0);
+    assert!(!reads(&book, "app", "db-6"));
+}
+
+/// A name with many statements has a shard of its own, and goes back to a shared one.
+#[test]
+fn many_statements_on_one_name_come_and_go() {
+    let allow = |number: usize| {
+        policy(json!({"secrets": ["db"], "statements": [{"effect": "Allow",
+            "principals": [{"serviceAccount": format!("app-{number}")}], "actions": ["secrets:GetSecretValue"]}]}))
+    };
+    let source = |number: usize| Source::Policy(format!("p{number}"));
+    let mut book = PolicyBook::default();
+    let deny = json!({"secrets": ["db"], "statements": [{"effect": "Deny",
+        "principals": [{"serviceAccount": "app-3"}], "actions": ["*"]}]});
+    book.put("shop", &source(1_000), &policy(deny)).unwrap();
+    let allowed = |book: &PolicyBook, number: usize| {
+        let app = account("shop", &format!("app-{number}"));
+        ask(book, &app, Action::GetSecretValue, "db", &Facts::default()).allowed
+    };
+    for number in 0..40 {
+        book.put("shop", &source(number), &allow(number)).unwrap();
+        for known in 0..40 {
+            assert_eq!(
+                allowed(&book, known),
+                known <= number && known != 3,
+                "{known} of {number}"
+            );
+        }
+    }
+    for number in 0..40 {
+        book.remove("shop", &source(number));
+        for known in 0..40 {
+            assert_eq!(
+                allowed(&book, known),
+                known > number && known != 3,
+                "{known} after {number}"
+            );
+        }
+    }
+}

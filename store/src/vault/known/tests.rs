@@ -1,0 +1,86 @@
+use super::*;
+
+fn put(table: Table, key: &[u8]) -> Change {
+    Change::Put {
+        table,
+        key: key.to_vec(),
+        value: Vec::new(),
+    }
+}
+
+fn namespace() -> NamespaceId {
+    NamespaceId::from_bytes([1; 16])
+}
+
+/// Keeps that a key is not shown, of revision 5 and resting on a head; the place that it has.
+fn keep(known: &Known) -> (NamespaceId, KeyId) {
+    let place = (namespace(), KeyId::from_bytes([2; 16]));
+    let ground = Ground::at(Revision(5)).record(Table::Head, b"db");
+    known.keys.keep(place, ground, None);
+    place
+}
+
+#[test]
+fn what_rests_on_a_changed_record_counts_no_more() {
+    let known = Known::default();
+    let place = keep(&known);
+    assert_eq!(known.key(&place), Some(None));
+    // Another record, another table, and what was there when it was read.
+    known.changing(
+        &[put(Table::Head, b"other"), put(Table::Audit, b"db")],
+        Revision(6),
+    );
+    known.changing(&[put(Table::Head, b"db")], Revision(5));
+    assert_eq!(known.key(&place), Some(None));
+    known.changing(&[put(Table::Head, b"db")], Revision(6));
+    assert_eq!(known.key(&place), None);
+    assert!(!known.keys.has(&place), "it does not stay either");
+}
+
+#[test]
+fn what_is_kept_late_of_an_older_snapshot_does_not_count() {
+    let known = Known::default();
+    known.changing(&[put(Table::Head, b"db")], Revision(6));
+    let place = keep(&known);
+    assert_eq!(known.key(&place), None);
+}
+
+#[test]
+fn a_commit_that_did_not_happen_leaves_nothing_known() {
+    let known = Known::default();
+    let place = keep(&known);
+    known.forget();
+    assert_eq!(known.key(&place), None);
+}
+
+#[test]
+fn what_was_not_asked_for_lately_makes_room() {
+    let known = Known::default();
+    let asked = keep(&known);
+    let key = |number: u32| {
+        let mut bytes = [3; 16];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        (namespace(), KeyId::from_bytes(bytes))
+    };
+    let total = u32::try_from(4 * LOCKS * MOST).unwrap();
+    for number in 0..total {
+        known.keys.keep(key(number), Ground::at(Revision(5)), None);
+        assert_eq!(known.key(&asked), Some(None), "after {number} others");
+    }
+    let left = (0..total).filter(|number| known.keys.has(&key(*number))).count();
+    assert!(left <= LOCKS * MOST, "{left} are left");
+    assert!(known.keys.has(&key(total - 1)));
+}
+
+#[test]
+fn material_is_in_memory_once_and_goes_with_the_last_that_has_it() {
+    let known = Known::default();
+    let key = KeyId::from_bytes([2; 16]);
+    let new = || Arc::new(KeyMaterial::generate().unwrap());
+    let first = known.shared(key, 1, new());
+    assert!(Arc::ptr_eq(&first, &known.shared(key, 1, new())));
+    assert!(!Arc::ptr_eq(&first, &known.shared(key, 2, new())));
+    drop(first);
+    let again = new();
+    assert!(Arc::ptr_eq(&again, &known.shared(key, 1, Arc::clone(&again))));
+}
