@@ -1,10 +1,10 @@
 //! Statements that are asked together, and the question.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use cedar_policy::{
-    Authorizer, Context, Decision as Answer, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
+    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, RestrictedExpression,
 };
 
 use super::compile::{Compiled, label, met_word};
@@ -40,6 +40,60 @@ pub(super) struct Shard {
     asked: BTreeMap<&'static str, usize>,
     /// Why it cannot be asked.
     unanswerable: Option<Unanswerable>,
+    answers: Answers,
+}
+
+/// What can be asked of the context that says no more than who asks for which action. Where nothing else is asked, the answer is the same each
+/// time, until the statements change.
+const STEADY: [&str; 7] = [
+    "account",
+    "accountNamespace",
+    "action",
+    "isAccount",
+    "isUser",
+    "kind",
+    "user",
+];
+
+/// Callers whose answers are kept, at most.
+const MOST_CALLERS: usize = 4_096;
+
+/// Ids of the statements that decided, and what they say.
+type Answer = (Says, Vec<String>);
+
+/// Answers that were given before, by who asked for what.
+#[derive(Debug, Default)]
+struct Answers(Mutex<HashMap<Identity, Vec<((super::Action, Target), Answer)>>>);
+
+impl Answers {
+    fn given(&self) -> MutexGuard<'_, HashMap<Identity, Vec<((super::Action, Target), Answer)>>> {
+        // A panic while the lock was held leaves at worst a missing answer.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, identity: &Identity, question: (super::Action, Target)) -> Option<Answer> {
+        let given = self.given();
+        let (_, answer) = given
+            .get(identity)?
+            .iter()
+            .find(|(asked, _)| *asked == question)?;
+        Some(answer.clone())
+    }
+
+    fn keep(&self, identity: &Identity, question: (super::Action, Target), answer: Answer) {
+        let mut given = self.given();
+        if given.len() >= MOST_CALLERS {
+            given.clear();
+        }
+        given
+            .entry(identity.clone())
+            .or_default()
+            .push((question, answer));
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Why the statements could not be asked.
@@ -53,6 +107,7 @@ impl Shard {
         self.policies
             .add(statement.policy.new_id(PolicyId::new(id)))
             .map_err(|error| error.to_string())?;
+        self.answers.forget();
         for attribute in &statement.asks {
             *self.asked.entry(attribute).or_default() += 1;
         }
@@ -74,6 +129,7 @@ impl Shard {
         let Some(statement) = self.statements.remove(id) else {
             return;
         };
+        self.answers.forget();
         for attribute in &statement.asks {
             if let Some(count) = self.asked.get_mut(attribute) {
                 *count -= 1;
@@ -90,13 +146,31 @@ impl Shard {
         request: &Request<'_>,
         action: super::Action,
         target: Target,
-    ) -> Result<(Says, Vec<String>), Unanswerable> {
+    ) -> Result<Answer, Unanswerable> {
         if let Some(why) = &self.unanswerable {
             return Err(why.clone());
         }
         if self.policies.is_empty() {
             return Ok((Says::Nothing, Vec::new()));
         }
+        let (identity, question) = (&request.principal.identity, (action, target));
+        let steady = self.asked.keys().all(|attribute| STEADY.contains(attribute));
+        if steady && let Some(answer) = self.answers.find(identity, question) {
+            return Ok(answer);
+        }
+        let answer = self.evaluate(request, action, target)?;
+        if steady {
+            self.answers.keep(identity, question, answer.clone());
+        }
+        Ok(answer)
+    }
+
+    fn evaluate(
+        &self,
+        request: &Request<'_>,
+        action: super::Action,
+        target: Target,
+    ) -> Result<Answer, Unanswerable> {
         let unanswerable = |error: &dyn std::fmt::Display| Unanswerable(error.to_string());
         let context = Context::from_pairs(self.context(request, action, target))
             .map_err(|error| unanswerable(&error))?;
@@ -109,9 +183,9 @@ impl Shard {
         // INVARIANT: a statement that cannot be evaluated denies. Cedar leaves it out, which would weaken a Deny.
         let says = match response.decision() {
             _ if diagnostics.errors().next().is_some() => Says::Deny,
-            Answer::Allow => Says::Allow,
-            Answer::Deny if deciding.is_empty() => Says::Nothing,
-            Answer::Deny => Says::Deny,
+            Decision::Allow => Says::Allow,
+            Decision::Deny if deciding.is_empty() => Says::Nothing,
+            Decision::Deny => Says::Deny,
         };
         Ok((says, deciding))
     }
