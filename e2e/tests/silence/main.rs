@@ -8,6 +8,7 @@
     reason = "a test that cannot set up must stop"
 )]
 
+mod api;
 #[path = "../support/mod.rs"]
 mod support;
 mod traces;
