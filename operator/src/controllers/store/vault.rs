@@ -259,12 +259,16 @@ impl SecretStore for Store {
             version: VersionId::new(&new.version)?,
             value: new.value,
             base: Some(VersionId::new(&new.base)?),
-            rotation: new.rotation.map(|(rotation, at)| RotationMark {
-                at: StoreTime::from_millis(at.as_millisecond()),
-                trigger: match rotation {
-                    Rotation::Scheduled => None,
-                    Rotation::Asked(text) => Some(text),
-                },
+            rotation: new.rotation.map(|(rotation, at)| {
+                let (trigger, labels) = match rotation {
+                    Rotation::Scheduled => (None, None),
+                    Rotation::Asked { text, labels } => (Some(text), Some(labels)),
+                };
+                RotationMark {
+                    at: StoreTime::from_millis(at.as_millisecond()),
+                    trigger,
+                    labels,
+                }
             }),
         };
         change(self, command).await.map(drop)
