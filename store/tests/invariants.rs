@@ -177,6 +177,7 @@ fn invariant_15_a_version_is_ensured_once_whatever_the_value() {
         rotation: Some(RotationMark {
             at: at(5),
             trigger: Some("now".to_owned()),
+            labels: Some([("asked".to_owned(), id.to_owned())].into()),
         }),
     };
     assert!(f.store.run(ensure("r1", "two", "v1"), meta()).unwrap().created);
@@ -188,7 +189,13 @@ fn invariant_15_a_version_is_ensured_once_whatever_the_value() {
     );
     assert_eq!(f.current(secret).unwrap(), "two");
     assert_eq!(f.refused(ensure("r2", "three", "v1")), "BaseMoved");
-    let rotation = f.store.describe(secret).unwrap().rotation;
+    let shown = f.store.describe(secret).unwrap();
+    assert_eq!(
+        shown.labels,
+        [("asked".to_owned(), "r1".to_owned())].into(),
+        "the labels change with the version, and only with it"
+    );
+    let rotation = shown.rotation;
     assert_eq!(
         (rotation.last, rotation.last_trigger.as_deref()),
         (Some(at(5)), Some("now"))

@@ -298,6 +298,19 @@ impl Cluster {
         native: Option<(&str, &str)>,
         now: Timestamp,
     ) -> Option<Settled> {
+        let settled = self.unchanged(uid, generation, native, now)?;
+        (*settled.version == *version).then_some(settled)
+    }
+
+    /// As [`Self::is_settled`], whatever version is current by now: how the object was when it was last found right, if nothing but the stored
+    /// secret can have changed since.
+    pub(crate) fn unchanged(
+        &self,
+        uid: &str,
+        generation: i64,
+        native: Option<(&str, &str)>,
+        now: Timestamp,
+    ) -> Option<Settled> {
         let inner = self.inner();
         let settled = inner.settled.get(uid)?;
         let same_native = match (&settled.native, native) {
@@ -309,8 +322,7 @@ impl Cluster {
             _ => false,
         };
         let fresh = now.duration_since(settled.at) < TRUSTED;
-        (settled.generation == generation && *settled.version == *version && same_native && fresh)
-            .then(|| settled.clone())
+        (settled.generation == generation && same_native && fresh).then(|| settled.clone())
     }
 }
 
@@ -489,6 +501,10 @@ mod tests {
                 .is_settled("object", 1, "w", Some(("shop", "db")), at(1))
                 .is_none()
         );
+        // Of which version the content is, is known all the same.
+        let unchanged = |generation| cluster.unchanged("object", generation, Some(("shop", "db")), at(1));
+        assert_eq!(&*unchanged(1).unwrap().version, "v");
+        assert_eq!(unchanged(2), None);
         assert!(cluster.is_settled("object", 1, "v", None, at(1)).is_none());
     }
 }

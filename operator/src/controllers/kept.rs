@@ -61,6 +61,10 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
         use serde::de::Error;
 
         let mut object = serde_json::Value::deserialize(deserializer)?;
+        if let Some(object) = object.as_object_mut() {
+            // The type says so.
+            object.retain(|field, _| field != "apiVersion" && field != "kind");
+        }
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = object
             .get_mut("metadata")
@@ -152,6 +156,7 @@ mod tests {
     #[test]
     fn keeps_what_is_read_and_drops_what_is_not() {
         let kept = kept(json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
             "metadata": {
                 "name": "db", "namespace": "shop", "uid": "u", "generation": 3,
                 "managedFields": [{"manager": "kubectl"}],
@@ -159,7 +164,8 @@ mod tests {
             },
             "spec": {"source": {"generate": {"keys": {"password": {"password": {}}}}}},
         }));
-        assert!(!String::from_utf8_lossy(&kept.text).contains("kubectl"));
+        let text = String::from_utf8_lossy(&kept.text);
+        assert!(!text.contains("kubectl") && !text.contains("v1alpha1"), "{text}");
         let object = kept.parse().unwrap();
         assert_eq!(
             object.metadata.annotations.unwrap()["strongroom.dev/restore"],

@@ -139,13 +139,13 @@ impl Metrics {
     /// An object is taken out of the queue, to be looked at or because it is gone.
     pub(crate) fn taken(&self, kind: &'static str, namespace: &str, name: &str) {
         let place = (kind, namespace.to_owned(), name.to_owned());
-        if self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&place)
-        {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.remove(&place) {
             self.queue.get_or_create(&Kind { kind }).dec();
+            if waiting.is_empty() {
+                // After a burst.
+                waiting.shrink_to_fit();
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod rotation_schedule;
 mod secret_policy;
 pub(crate) mod store;
 mod sweep;
+mod turns;
 mod watches;
 mod written;
 
@@ -50,6 +51,7 @@ use self::managed_secret::Failure;
 use self::metrics::Metrics;
 use self::retry::Backoff;
 use self::store::SecretStore;
+use self::turns::Turns;
 use self::written::Written;
 use crate::cluster_keys::ClusterKeys;
 use crate::declared::Declared;
@@ -213,35 +215,32 @@ pub(crate) async fn run<S: SecretStore>(
         encryption_key::watch::encryption_keys(Arc::clone(&ctx), encryption_keys_writer, triggers.clone()),
         futures::stream::iter(ctx.keys.queue()).flatten(),
     );
-    let config = Config::default().concurrency(ctx.options.concurrency);
-    // Many objects that change at once change the status of a schedule or a key once.
-    let gathering = config.clone().debounce(std::time::Duration::from_secs(1));
     let managed_secret_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "ManagedSecret",
         cache: managed_secrets,
-        config: config.clone(),
+        pace: Pace::InTurn,
     }
     .over(managed_secret_queue, stop.clone(), managed_secret::reconcile);
     let schedule_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "RotationSchedule",
         cache: schedules,
-        config: gathering.clone(),
+        pace: Pace::Gathering,
     }
     .over(schedule_queue, stop.clone(), rotation_schedule::reconcile);
     let policy_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "SecretPolicy",
         cache: secret_policies,
-        config,
+        pace: Pace::InTurn,
     }
     .over(policy_queue, stop.clone(), secret_policy::reconcile);
     let key_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "EncryptionKey",
         cache: encryption_keys,
-        config: gathering,
+        pace: Pace::Gathering,
     }
     .over(key_queue, stop.clone(), encryption_key::reconcile);
     // These can be repeated whole, so nothing of them has to be finished; and without their kind in the cluster they would never end.
@@ -292,12 +291,21 @@ fn until_stopped<T>(
     queue.take_until(Box::pin(stopped(stop))).map(Ok)
 }
 
+/// When an object that something happened to is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// As soon as those that came before it were.
+    InTurn,
+    /// When nothing more has happened to it for a second: many objects that change at once change the status of a schedule or a key once.
+    Gathering,
+}
+
 /// The reconciles of one kind.
 struct Runs<K: kube::Resource<DynamicType = ()> + 'static, S> {
     ctx: Arc<Ctx<S>>,
     kind: &'static str,
     cache: Store<Kept<K>>,
-    config: Config,
+    pace: Pace,
 }
 
 impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
@@ -314,10 +322,19 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
             ctx,
             kind,
             cache,
-            config,
+            pace,
         } = self;
         let waiting = Arc::clone(&ctx);
         let queue = queue.inspect(move |object| waits(&waiting.metrics, kind, object));
+        let turns = Turns::new(ctx.options.concurrency);
+        let config = Config::default().concurrency(ctx.options.concurrency);
+        let (queue, config) = match pace {
+            Pace::InTurn => (turns.clone().in_turn(queue).left_stream(), config),
+            Pace::Gathering => (
+                queue.right_stream(),
+                config.debounce(std::time::Duration::from_secs(1)),
+            ),
+        };
         controller::applier(
             move |object: Arc<Kept<K>>, ctx: Arc<Ctx<S>>| {
                 taken(&ctx.metrics, kind, &ObjectRef::from_obj(object.as_ref()));
@@ -337,7 +354,9 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
             config,
         )
         .for_each(|outcome| {
-            ended(&ctx.metrics, kind, outcome);
+            if let Some(object) = ended(&ctx.metrics, kind, outcome) {
+                turns.done(&object);
+            }
             std::future::ready(())
         })
         .await;
@@ -360,26 +379,37 @@ fn taken<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &O
     );
 }
 
-/// Each end of an attempt that is not a success, once, with the object that it concerns.
-fn ended<K: reflector::Lookup>(
+/// Each end of an attempt that is not a success is told, once, with the object that it concerns. Answers with the object of any.
+fn ended<K: reflector::Lookup<DynamicType = ()>>(
     metrics: &Metrics,
     kind: &'static str,
     outcome: Result<(ObjectRef<K>, Action), controller::Error<Failure, Infallible>>,
-) where
-    K::DynamicType: fmt::Debug,
-{
-    match outcome {
-        Ok((object, action)) => tracing::trace!(kind, object = ?object.name, ?action, "reconciled"),
+) -> Option<ObjectRef<K>> {
+    let object = match outcome {
+        Ok((object, action)) => {
+            tracing::trace!(kind, object = ?object.name, ?action, "reconciled");
+            return Some(object);
+        }
         // Triggered and gone in the meantime: the search for absences sees to it.
         Err(controller::Error::ObjectNotFound(object)) => {
             let namespace = object.namespace.as_deref().unwrap_or_default();
             metrics.taken(kind, namespace, &object.name);
             tracing::debug!(kind, %object, "gone");
+            object
         }
         Err(controller::Error::ReconcilerFailed(failure, object)) => {
             tracing::warn!(kind, %object, class = failure.class().name(), error = %failure, "failed to reconcile; trying again");
+            object
         }
         Err(controller::Error::QueueError(never)) => match never {},
-        Err(controller::Error::RunnerError(error)) => tracing::error!(kind, %error, "the queue broke"),
-    }
+        Err(controller::Error::RunnerError(error)) => {
+            tracing::error!(kind, %error, "the queue broke");
+            return None;
+        }
+    };
+    let reference = ObjectRef::new(&object.name);
+    Some(match &object.namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    })
 }

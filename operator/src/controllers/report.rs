@@ -26,7 +26,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// Writes `status` unless it equals `before`. Answers whether it wrote.
+/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it wrote.
 ///
 /// # Errors
 /// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to tell.
@@ -35,13 +35,13 @@ pub(crate) async fn write<K, T>(
     subject: Subject<'_>,
     before: &T,
     status: &T,
-) -> Result<bool, kube::Error>
+) -> Result<Option<String>, kube::Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     T: Serialize + PartialEq,
 {
     if before == status {
-        return Ok(false);
+        return Ok(None);
     }
     let api: Api<kube::core::PartialObjectMeta<K>> = Api::namespaced(client.clone(), subject.namespace);
     let patch = json!({
@@ -58,8 +58,8 @@ where
         )
         .await
     {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(false),
+        Ok(written) => Ok(written.metadata.resource_version),
+        Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(None),
         Err(error) => Err(error),
     }
 }

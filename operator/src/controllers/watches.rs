@@ -26,7 +26,7 @@ pub(super) const PAGE: u32 = 200;
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn managed_secrets<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
-    writer: Writer<Kept<ManagedSecret>>,
+    mut writer: Writer<Kept<ManagedSecret>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<Kept<ManagedSecret>>> {
     let api: Api<Kept<ManagedSecret>> = Api::all(ctx.client.clone());
@@ -35,32 +35,34 @@ pub(super) fn managed_secrets<S: SecretStore>(
         "ManagedSecret",
         watcher(api, Config::default().page_size(PAGE)),
     );
-    let seen = Arc::clone(&ctx);
-    // Before the cache takes the event in, it still holds the object as it was.
-    let events = events.inspect(move |event| seen_managed_secret(&seen, &triggers, event));
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(move |event| {
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::InitDone => {
-                    ctx.absences.suspect();
-                    let cache = &ctx.managed_secrets;
-                    let is_there = |namespace: &str, name: &str| {
-                        cache.get(&ObjectRef::new(name).within(namespace)).is_some()
-                    };
-                    ctx.policies.readers_listed(is_there);
-                    ctx.declared.listed(is_there);
-                    None
-                }
-                Event::Delete(_) => {
-                    ctx.absences.suspect();
-                    None
-                }
-                Event::Init => None,
-            };
-            std::future::ready(reference)
-        })
+    events.filter_map(move |event| {
+        // Before the cache takes the event in, it still holds the object as it was.
+        let news = seen_managed_secret(&ctx, &triggers, &event);
+        writer.apply_watcher_event(&event);
+        let reference = match event {
+            // Without UID and version: many wait at once.
+            Event::Apply(object) | Event::InitApply(object) => news.then(|| {
+                let namespace = object.namespace().unwrap_or_default();
+                ObjectRef::new(&object.name_any()).within(&namespace)
+            }),
+            Event::InitDone => {
+                ctx.absences.suspect();
+                let cache = &ctx.managed_secrets;
+                let is_there = |namespace: &str, name: &str| {
+                    cache.get(&ObjectRef::new(name).within(namespace)).is_some()
+                };
+                ctx.policies.readers_listed(is_there);
+                ctx.declared.listed(is_there);
+                None
+            }
+            Event::Delete(_) => {
+                ctx.absences.suspect();
+                None
+            }
+            Event::Init => None,
+        };
+        std::future::ready(reference)
+    })
 }
 
 /// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it.
@@ -162,12 +164,12 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     }
 }
 
-/// What follows from an event before it is in the cache.
-fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<ManagedSecret>>) {
+/// What follows from an event before it is in the cache. Answers whether the object has to be looked at: a status that we wrote ourselves is no news.
+fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<ManagedSecret>>) -> bool {
     let (object, gone) = match event {
         Event::Apply(object) | Event::InitApply(object) => (object, false),
         Event::Delete(object) => (object, true),
-        Event::Init | Event::InitDone => return,
+        Event::Init | Event::InitDone => return false,
     };
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
@@ -181,15 +183,22 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     if !gone {
         ctx.bundles.want(&namespace);
     }
-    if gone {
+    let ours = if gone {
         ctx.backoff.forget(&uid);
         ctx.cluster.unsettle(&uid);
         ctx.written.forget(&uid);
+        false
     } else {
-        ctx.written
-            .saw(&uid, &object.resource_version().unwrap_or_default());
         ctx.absences.saw(&uid);
-    }
+        let version = |object: &Kept<ManagedSecret>| object.meta().resource_version.clone();
+        let ours = ctx.written.saw(
+            &uid,
+            before.as_deref().and_then(version).as_deref(),
+            &version(object).unwrap_or_default(),
+        );
+        // A list may leave out what came in between.
+        ours && matches!(event, Event::Apply(_))
+    };
     let same = |before: &Kept<ManagedSecret>| same_spec(before) && before.labels() == object.labels();
     // A status alone changes nothing for the schedules.
     if gone || !before.as_deref().is_some_and(same) {
@@ -197,6 +206,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
             triggers.schedule(&namespace, &schedule.name_any());
         }
     }
+    !ours
 }
 
 /// The `RotationSchedule`s, kept in `writer`; the answer is what has to be looked at.
@@ -370,4 +380,41 @@ pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
         };
         std::future::ready(event)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc::unbounded;
+
+    use super::*;
+    use crate::controllers::managed_secret::reconcile_at;
+    use crate::controllers::testing::{World, generated, now};
+
+    #[tokio::test]
+    async fn our_own_status_is_no_news_and_everything_else_is() {
+        let mut world = World::new();
+        let triggers = Triggers {
+            managed_secrets: unbounded().0,
+            schedules: unbounded().0,
+        };
+        world.apply("db", generated("db"));
+        // The cache has the object, and what was written has not come back.
+        let write = async |world: &World| {
+            let kept = world.kept("db");
+            reconcile_at(&kept, &world.ctx, now()).await.unwrap();
+            assert_ne!(kept.resource_version(), world.kept("db").resource_version());
+        };
+        write(&world).await;
+        let event = Event::Apply(world.kept("db"));
+        assert!(!seen_managed_secret(&world.ctx, &triggers, &event));
+        world.watch("db");
+
+        world.annotate("db", "strongroom.dev/rotate-now", "word");
+        let event = Event::Apply(world.kept("db"));
+        assert!(seen_managed_secret(&world.ctx, &triggers, &event));
+        // In a list it stands for all that happened since the cache.
+        write(&world).await;
+        let event = Event::InitApply(world.kept("db"));
+        assert!(seen_managed_secret(&world.ctx, &triggers, &event));
+    }
 }

@@ -13,11 +13,15 @@ pub(crate) struct Written<T> {
     statuses: Mutex<HashMap<Box<str>, Over<T>>>,
 }
 
-/// A status, and the `resourceVersion` of the cached object that it was written over.
+/// A status that was written.
 #[derive(Debug)]
-struct Over<T> {
-    version: Box<str>,
-    status: T,
+pub(crate) struct Over<T> {
+    /// The `resourceVersion` of the cached object that it was written over.
+    pub(crate) version: Box<str>,
+    /// The `resourceVersion` that came of it.
+    pub(crate) became: Box<str>,
+    /// The status.
+    pub(crate) status: T,
 }
 
 impl<T> Default for Written<T> {
@@ -34,27 +38,33 @@ impl<T: Clone> Written<T> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The status was written while the cache held the object at `version`.
-    pub(crate) fn wrote(&self, uid: &str, version: &str, status: T) {
-        let over = Over {
-            version: version.into(),
-            status,
-        };
+    /// A status of the object was written.
+    pub(crate) fn wrote(&self, uid: &str, over: Over<T>) {
         self.statuses().insert(uid.into(), over);
     }
 
     /// The status that the object has by now, if the cache still holds it at the `version` that was last written over.
     pub(crate) fn over(&self, uid: &str, version: &str) -> Option<T> {
-        self.saw(uid, version);
-        self.statuses().get(uid).map(|over| over.status.clone())
-    }
-
-    /// The object was seen at `version`: what was written over another one has come back, or was written over by somebody else.
-    pub(crate) fn saw(&self, uid: &str, version: &str) {
         let mut statuses = self.statuses();
         if statuses.get(uid).is_some_and(|over| *over.version != *version) {
             statuses.remove(uid);
         }
+        statuses.get(uid).map(|over| over.status.clone())
+    }
+
+    /// The object is seen at `version`, after the cache held it at `before`: what was written over another one has come back, or was written over
+    /// by somebody else. Answers whether the step from `before` to `version` is our own write and nothing else.
+    pub(crate) fn saw(&self, uid: &str, before: Option<&str>, version: &str) -> bool {
+        let mut statuses = self.statuses();
+        let Some(over) = statuses.get(uid) else {
+            return false;
+        };
+        if *over.version == *version {
+            return false;
+        }
+        let ours = *over.became == *version && before == Some(&*over.version);
+        statuses.remove(uid);
+        ours
     }
 
     /// The object is gone.
@@ -67,21 +77,48 @@ impl<T: Clone> Written<T> {
 mod tests {
     use super::*;
 
+    fn over(version: &str, became: &str) -> Over<&'static str> {
+        Over {
+            version: version.into(),
+            became: became.into(),
+            status: "ready",
+        }
+    }
+
     #[test]
     fn a_status_counts_until_the_object_is_seen_at_another_version() {
         let written = Written::default();
         assert_eq!(written.over("u", "1"), None);
-        written.wrote("u", "1", "ready");
-        written.saw("u", "1");
+        written.wrote("u", over("1", "2"));
+        written.saw("u", Some("1"), "1");
         assert_eq!(written.over("u", "1"), Some("ready"));
         assert_eq!(written.over("v", "1"), None);
-        written.saw("u", "2");
+        written.saw("u", Some("1"), "2");
         assert_eq!(written.over("u", "1"), None);
         // The event may also come before the answer of the write.
-        written.wrote("u", "1", "ready");
+        written.wrote("u", over("1", "2"));
         assert_eq!(written.over("u", "2"), None);
-        written.wrote("u", "2", "ready");
+        written.wrote("u", over("2", "3"));
         written.forget("u");
         assert_eq!(written.over("u", "2"), None);
+    }
+
+    #[test]
+    fn only_the_step_that_we_made_is_ours() {
+        let written = Written::default();
+        let step = |before, version| {
+            written.wrote("u", over("1", "3"));
+            written.saw("u", before, version)
+        };
+        assert!(step(Some("1"), "3"));
+        // Once.
+        assert!(!written.saw("u", Some("1"), "3"));
+        // Somebody else's write, one of theirs before ours, a list in which the object is new, and no news at all.
+        assert!(!step(Some("1"), "2"));
+        assert!(!written.saw("u", Some("2"), "3"));
+        assert!(!step(Some("2"), "3"));
+        assert!(!step(None, "3"));
+        assert!(!step(Some("1"), "1"));
+        assert!(!Written::<()>::default().saw("u", Some("1"), "3"));
     }
 }

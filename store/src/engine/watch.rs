@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::{Revision, Table};
 
-/// Revisions that are remembered for watchers.
+/// Revisions and changed records that are remembered for watchers. Both count, because a revision can change hundreds of records: by the
+/// number of revisions alone, a burst would leave tens of megabytes here.
 const REMEMBERED: usize = 4_096;
 
 /// What a watcher learns.
@@ -30,7 +31,28 @@ type Keys = Arc<[(Table, Vec<u8>)]>;
 #[derive(Default)]
 struct Log {
     entries: VecDeque<(Revision, Keys)>,
+    /// Revisions and records in `entries`.
+    weight: usize,
     last: Revision,
+}
+
+impl Log {
+    fn push(&mut self, revision: Revision, keys: Keys) {
+        self.weight += weight(&keys);
+        self.entries.push_back((revision, keys));
+        self.last = revision;
+        // The newest one stays, whatever its size: whoever waits for it shall see it.
+        while self.weight > REMEMBERED && self.entries.len() > 1 {
+            let Some((_, oldest)) = self.entries.pop_front() else {
+                break;
+            };
+            self.weight -= weight(&oldest);
+        }
+    }
+}
+
+fn weight(keys: &Keys) -> usize {
+    1 + keys.len()
 }
 
 /// The commits of one engine since it was opened.
@@ -53,13 +75,7 @@ impl Commits {
     }
 
     pub(super) fn append(&self, revision: Revision, keys: Vec<(Table, Vec<u8>)>) {
-        let mut log = self.lock();
-        log.entries.push_back((revision, keys.into()));
-        log.last = revision;
-        if log.entries.len() > REMEMBERED {
-            log.entries.pop_front();
-        }
-        drop(log);
+        self.lock().push(revision, keys.into());
         self.grown.notify_all();
     }
 }
@@ -145,5 +161,22 @@ mod tests {
         }
         assert_eq!(slow.next(Duration::ZERO), Some(Notice::Compacted));
         assert_eq!(slow.next(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn revisions_of_many_records_are_forgotten_sooner_and_the_newest_never() {
+        let commits = Commits::starting_at(Revision(0));
+        let many = |count: usize| vec![(Table::Head, vec![0; 16]); count];
+        let mut watch = Watch::new(Arc::clone(&commits), Revision(0));
+        for revision in 1..=9 {
+            commits.append(Revision(revision), many(REMEMBERED / 8));
+        }
+        assert!(commits.lock().weight <= REMEMBERED);
+        assert_eq!(watch.next(Duration::ZERO), Some(Notice::Compacted));
+        commits.append(Revision(10), many(REMEMBERED * 2));
+        assert_eq!(commits.lock().entries.len(), 1);
+        assert!(
+            matches!(watch.next(Duration::ZERO), Some(Notice::Committed { revision, .. }) if revision.0 == 10)
+        );
     }
 }

@@ -225,10 +225,22 @@ async fn ensure<S: SecretStore>(
             let cause = Cause::Now {
                 annotation: asked.clone(),
             };
+            let wanted = observed
+                .facts
+                .wanted
+                .as_ref()
+                .map_err(|_| Failure::Inconsistent("a rotation without a spec"))?;
+            let mut labels = wanted.labels.clone();
+            for asker in &observed.askers {
+                labels::rotated(&mut labels, *asker, asked);
+            }
             (
                 cause,
                 making::rotated(ctx, observed, current, now).await?,
-                Some(Rotation::Asked(asked.clone())),
+                Some(Rotation::Asked {
+                    text: asked.clone(),
+                    labels,
+                }),
             )
         }
     };
@@ -334,13 +346,20 @@ async fn native_step<S: SecretStore>(
         NativeStep::Apply { .. } => {
             let desired = desired(observed)?;
             let over = observed
-                .native
+                .over
                 .as_ref()
                 .ok_or(Failure::Inconsistent("an apply without its object"))?;
             let since = ctx
                 .cluster
                 .look_at_native(namespace, &desired.name, &observed.identity.name);
-            let written = write_over(&api, desired, over).await?;
+            let written = match write_over(&api, desired, over).await {
+                // It changed, and no watch has told: it has to be read.
+                Err(kube::Error::Api(status)) if status.is_conflict() && observed.native.is_none() => {
+                    ctx.cluster.unsettle(&observed.identity.uid);
+                    return Ok(Look::Light);
+                }
+                answer => answer?,
+            };
             wrote(ctx, observed, desired, written, since, now);
         }
         NativeStep::Replace { uid } => {
@@ -383,7 +402,11 @@ fn target(observed: &Observed) -> Result<String, Failure> {
 
 /// Applies what is desired over a Secret of ours. Both writes carry its UID and the `resourceVersion` that was judged, so that a Secret that was
 /// deleted or changed in between is never written.
-async fn write_over(api: &Api<Secret>, desired: &Desired, over: &Secret) -> Result<Secret, kube::Error> {
+async fn write_over(
+    api: &Api<Secret>,
+    desired: &Desired,
+    over: &NativeRevision,
+) -> Result<Secret, kube::Error> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let mut object = desired.to_apply(over);
     let answer = api.patch(&desired.name, &params, &Patch::Apply(&object)).await;

@@ -12,6 +12,7 @@ use strongroom_store::value::Value;
 use zeroize::Zeroize;
 
 use super::making;
+use crate::controllers::cluster::NativeRevision;
 
 /// The label by which the watch of native Secrets finds those of ours. It narrows a cache and proves nothing.
 pub(crate) const MANAGED_LABEL: &str = "strongroom.dev/managed";
@@ -88,10 +89,10 @@ impl Desired {
     }
 
     /// The fields to apply over a Secret of ours: they carry its UID and the `resourceVersion` that was judged.
-    pub(super) fn to_apply(&self, over: &Secret) -> Secret {
+    pub(super) fn to_apply(&self, over: &NativeRevision) -> Secret {
         let mut secret = self.to_create();
-        secret.metadata.uid = over.metadata.uid.clone();
-        secret.metadata.resource_version = over.metadata.resource_version.clone();
+        secret.metadata.uid = Some(over.uid.to_string());
+        secret.metadata.resource_version = Some(over.version.to_string());
         secret
     }
 }

@@ -48,10 +48,14 @@ pub(super) struct Observed {
     pub(super) desired: Option<Desired>,
     /// The native Secret, where it was read.
     pub(super) native: Option<Secret>,
+    /// The state of the native Secret that is judged, whether it was read or is known.
+    pub(super) over: Option<NativeRevision>,
     /// The content to import or to readopt.
     pub(super) import: Option<ImportContent>,
     /// The keys that the rotator makes again; absent: all that are not literals.
     pub(super) rotated_keys: Option<Vec<String>>,
+    /// Who asks for the rotation that is due by request.
+    pub(super) askers: Vec<Asker>,
     /// What a sealed source is sealed for.
     pub(super) sealed_for: Option<SealedFor>,
     /// When the object was last verified to be as wanted.
@@ -69,14 +73,13 @@ pub(super) async fn observe<S: SecretStore>(
     let (namespace, record) = home(ctx, &identity.namespace).await?;
     let binding = namespace.binding.clone();
     let annotations = object.annotations();
-    let recorded = recorded(ctx, object).await?;
     let mut observed = Observed {
         facts: Facts {
             object: Object {
                 name: identity.name.clone(),
                 uid: Uid::new(&identity.uid),
                 leaving: object.meta().deletion_timestamp.is_some(),
-                recorded,
+                recorded: Recorded::Nothing,
                 restore: annotations.get(annotation::RESTORE).cloned(),
                 purge: annotations.get(annotation::PURGE).cloned(),
                 readopt: annotations.get(annotation::READOPT).cloned(),
@@ -97,8 +100,10 @@ pub(super) async fn observe<S: SecretStore>(
         current: None,
         desired: None,
         native: None,
+        over: None,
         import: None,
         rotated_keys: None,
+        askers: Vec::new(),
         sealed_for: None,
         verified: None,
     };
@@ -108,6 +113,7 @@ pub(super) async fn observe<S: SecretStore>(
         observed.view = ctx.store.find(record.id, &name).await?;
         under_key::key(ctx, &mut observed, record.id).await?;
     }
+    observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
     rotation(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
@@ -117,7 +123,8 @@ pub(super) async fn observe<S: SecretStore>(
 /// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
 ///
 /// People ask by an annotation on the object or on its schedule. What was done is recorded in labels of the stored secret, and by the version
-/// that came of it: the label follows the version. What was asked before the secret existed is done: its value is as new as can be.
+/// that came of it: both in one commit, and where only the version is there, the label follows. What was asked before the secret existed is done:
+/// its value is as new as can be.
 fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestamp) {
     let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
     observed.facts.rotation = covered.coverage;
@@ -143,8 +150,14 @@ fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestam
         });
         if done {
             labels::rotated(&mut wanted.labels, asker, &asked);
-        } else if observed.facts.object.rotate_now.is_none() {
-            observed.facts.object.rotate_now = Some(asked);
+        } else if *observed
+            .facts
+            .object
+            .rotate_now
+            .get_or_insert_with(|| asked.clone())
+            == asked
+        {
+            observed.askers.push(asker);
         }
     }
 }
@@ -183,12 +196,17 @@ async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNames
     Ok(seen)
 }
 
-/// Whether the store knows the id in the status.
-async fn recorded<S: SecretStore>(ctx: &Ctx<S>, object: &ManagedSecret) -> Result<Recorded, Failure> {
+/// Whether the store knows the id in the status. Mostly it is that of the secret that was found by name.
+async fn recorded<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: &ManagedSecret,
+    found: Option<&View>,
+) -> Result<Recorded, Failure> {
     let Some(id) = object.status.as_ref().and_then(|status| status.secret_id.clone()) else {
         return Ok(Recorded::Nothing);
     };
     let known = match id.parse::<SecretId>() {
+        Ok(id) if found.is_some_and(|view| view.id == id) => true,
         Ok(id) => ctx.store.describe(id).await?.is_some(),
         Err(_) => false,
     };
@@ -274,7 +292,9 @@ async fn content<S: SecretStore>(
         if let Some(view) = &live {
             open(ctx, observed, view).await?;
         }
-        read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
+        if look == Look::Thorough || !know_native(ctx, observed, &wanted, live.as_ref(), now) {
+            read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
+        }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
     }
     let (missing, unrenderable) = judge_value(observed);
@@ -415,6 +435,52 @@ fn untyped_import(object: &ManagedSecret) -> bool {
     matches!(object.spec.source, SourceSpec::Import(_)) && !typed
 }
 
+/// Takes a native Secret as it is known, where nothing but the stored secret has changed since it was found right: then it holds what was current
+/// before. The write carries the state that is known, so that a change which no watch has told yet is met there.
+fn know_native<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut Observed,
+    wanted: &Wanted,
+    live: Option<&View>,
+    now: Timestamp,
+) -> bool {
+    let (Some(target), Some(view), Some((version, _))) = (&wanted.native, live, &observed.current) else {
+        return false;
+    };
+    let immutable = observed
+        .object
+        .spec
+        .secret
+        .as_ref()
+        .is_some_and(|native| native.immutable == Some(true));
+    if immutable
+        || untyped_import(&observed.object)
+        || view.materialized.as_ref().map(|native| &native.name) != Some(&target.name)
+        || matches!(observed.facts.object.recorded, Recorded::Unknown(_))
+    {
+        return false;
+    }
+    let identity = &observed.identity;
+    let place = Some((identity.namespace.as_str(), target.name.as_str()));
+    let known = ctx
+        .cluster
+        .unchanged(&identity.uid, identity.generation, place, now)
+        .filter(|settled| *settled.version != **version)
+        .and_then(|settled| settled.native)
+        .filter(|native| {
+            view.materialized
+                .as_ref()
+                .is_some_and(|ours| *ours.uid == *native.uid)
+        });
+    let Some(native) = known else { return false };
+    observed.facts.native = Native::Present(NativeSecret {
+        drift: Some(Drift::Content),
+        ..as_wanted(&native)
+    });
+    observed.over = Some(native);
+    true
+}
+
 async fn read_native<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &mut Observed,
@@ -459,6 +525,7 @@ async fn read_native<S: SecretStore>(
         recorded,
         held: found.annotations().contains_key(HELD_ANNOTATION),
     });
+    observed.over = Some(NativeRevision::of(&found));
     observed.native = Some(found);
     Ok(())
 }

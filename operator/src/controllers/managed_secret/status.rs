@@ -20,6 +20,7 @@ use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};
+use crate::controllers::written::Over;
 
 /// A newer time of verification alone is worth a write only after so long.
 const VERIFIED_STEP: SignedDuration = SignedDuration::from_hours(1);
@@ -92,10 +93,14 @@ async fn write<S: SecretStore>(
         name: &identity.name,
         uid: &identity.uid,
     };
-    if report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await? {
+    if let Some(version) = report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await? {
         ctx.metrics.status_writes.inc();
-        ctx.written
-            .wrote(&identity.uid, &identity.resource_version, status.clone());
+        let over = Over {
+            version: identity.resource_version.as_str().into(),
+            became: version.into(),
+            status: status.clone(),
+        };
+        ctx.written.wrote(&identity.uid, over);
     }
     Ok(())
 }

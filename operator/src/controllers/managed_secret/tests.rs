@@ -417,6 +417,89 @@ async fn rotate_now_rotates_once_for_each_word() {
 }
 
 #[tokio::test]
+async fn a_rotation_that_is_asked_for_costs_one_commit_one_apply_and_one_status_write() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let head = world.ctx.store.mutation_head();
+    world.api.log();
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    // The native Secret is known, and the write carries the state that is.
+    let wrote = |log: Vec<String>| {
+        assert_eq!(
+            log,
+            [
+                format!("PATCH {}", native("db")),
+                format!("PATCH {}/status", World::path("db")),
+            ]
+        );
+    };
+    wrote(world.api.log());
+    let records = world.ctx.store.mutations_after(head, 10).unwrap();
+    let actions: Vec<&str> = records.iter().map(|(_, entry)| entry.action.name()).collect();
+    assert_eq!(actions, ["RotateSecret"]);
+    // The word is remembered with the version.
+    world.reconcile("db").await;
+    assert_eq!(world.api.log(), Vec::<String>::new());
+    assert_eq!(world.ctx.store.mutation_head(), head + 1);
+    world.annotate("db", "strongroom.dev/rotate-now", "other");
+    world.reconcile("db").await;
+    wrote(world.api.log());
+}
+
+#[tokio::test]
+async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
+    for gone in [false, true] {
+        let mut world = World::new();
+        world.apply("db", generated("db"));
+        world.reconcile("db").await;
+        let mut edited = world.api.get(&native("db")).unwrap();
+        edited["data"] = json!({"password": "ZWRpdGVk", "more": "ZWRpdGVk"});
+        if gone {
+            world.api.remove(&native("db"));
+        } else {
+            world.api.put(&native("db"), edited);
+        }
+        world.annotate("db", "strongroom.dev/rotate-now", "word");
+        world.api.log();
+        world.reconcile("db").await;
+        let refused = world.api.log();
+        assert_eq!(refused[0], format!("PATCH {}", native("db")), "gone: {gone}");
+        assert_eq!(refused[1], format!("GET {}", native("db")), "gone: {gone}");
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+        assert_eq!(world.api.secret_key("db", "password").unwrap().len(), 32);
+        assert_eq!(world.api.secret_key("db", "more"), None);
+        let found = world.api.get(&native("db")).unwrap();
+        assert_eq!(
+            found["metadata"]["annotations"]["strongroom.dev/version"],
+            world.status("db")["stages"]["Current"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_native_secret_is_looked_at_before_it_is_replaced() {
+    let mut world = World::new();
+    let mut spec = generated("db");
+    spec["secret"]["immutable"] = json!(true);
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    let (uid, password) = {
+        let found = world.api.get(&native("db")).unwrap();
+        (
+            found["metadata"]["uid"].clone(),
+            world.api.secret_key("db", "password"),
+        )
+    };
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    assert_ne!(world.api.get(&native("db")).unwrap()["metadata"]["uid"], uid);
+    assert_ne!(world.api.secret_key("db", "password"), password);
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+}
+
+#[tokio::test]
 async fn a_suspended_object_is_left_as_it_is() {
     let mut world = World::new();
     world.apply("db", generated("db"));

@@ -133,8 +133,13 @@ pub(crate) struct NewVersion {
 pub(crate) enum Rotation {
     /// A schedule's time had come.
     Scheduled,
-    /// A person asked, in these words.
-    Asked(String),
+    /// A person asked.
+    Asked {
+        /// In these words.
+        text: String,
+        /// The labels that the secret has with the new version: they record that it was done.
+        labels: BTreeMap<String, String>,
+    },
 }
 
 /// A secret that belongs to a ManagedSecret, with the name of its namespace.

@@ -15,7 +15,7 @@ use strongroom_store::vault::{
     PurgeSecret, Refusal, RestoreSecret, RotationMark, STEADY, SecretState, SecretView, Store, StoreError,
     UpdateSecret,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     Bound, NamespaceRecord, NewSecret, NewVersion, Orphan, Owned, Rotation, SecretStore, StoreFailure,
@@ -70,13 +70,21 @@ fn meta(controller: &str) -> Result<Meta, StoreFailure> {
     })
 }
 
+/// Reads at the same time. More would come no sooner, and each would have a thread of its own, with a stack and a heap: those of a burst stay
+/// resident long after it.
+const READS: usize = 4;
+static READING: Semaphore = Semaphore::const_new(READS);
+
 /// Runs a read on the blocking pool.
 pub(super) async fn read<T: Send + 'static>(
     store: &Store,
     read: impl FnOnce(&Store) -> Result<T, StoreFailure> + Send + 'static,
 ) -> Result<T, StoreFailure> {
     let store = store.clone();
+    // It is never closed.
+    let turn = READING.acquire().await;
     let done = tokio::task::spawn_blocking(move || read(&store)).await;
+    drop(turn);
     done.map_err(|_| StoreFailure::Unavailable("the process is ending".to_owned()))?
 }
 
@@ -251,12 +259,16 @@ impl SecretStore for Store {
             version: VersionId::new(&new.version)?,
             value: new.value,
             base: Some(VersionId::new(&new.base)?),
-            rotation: new.rotation.map(|(rotation, at)| RotationMark {
-                at: StoreTime::from_millis(at.as_millisecond()),
-                trigger: match rotation {
-                    Rotation::Scheduled => None,
-                    Rotation::Asked(text) => Some(text),
-                },
+            rotation: new.rotation.map(|(rotation, at)| {
+                let (trigger, labels) = match rotation {
+                    Rotation::Scheduled => (None, None),
+                    Rotation::Asked { text, labels } => (Some(text), Some(labels)),
+                };
+                RotationMark {
+                    at: StoreTime::from_millis(at.as_millisecond()),
+                    trigger,
+                    labels,
+                }
             }),
         };
         change(self, command).await.map(drop)

@@ -1,8 +1,10 @@
 //! Makes a version unless there is one of that id: what a controller or a rotation does when something is due.
 
+use std::collections::BTreeMap;
+
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of,
-    view_after, view_of,
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, check_metadata, key_used,
+    namespace_of, view_after, view_of,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -18,6 +20,8 @@ pub struct RotationMark {
     pub at: Timestamp,
     /// What a person asked for, where one did; remembered, so that it is not done twice.
     pub trigger: Option<String>,
+    /// The secret's labels from then on, where they record what was asked for; absent: as they are. Bounds as in [`super::UpdateSecret`].
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// Makes a Current version of this id and value, unless the id exists: then it is a success without change, whatever the value.
@@ -70,6 +74,10 @@ impl Command for EnsureVersion {
             head.rotation.last = Some(mark.at);
             if let Some(trigger) = mark.trigger {
                 head.rotation.last_trigger = Some(trigger.chars().take(256).collect());
+            }
+            if let Some(labels) = mark.labels {
+                check_metadata(&head.description, &labels)?;
+                head.labels = labels;
             }
         }
         let used = key_used(&namespace, &head, &key, &version);
