@@ -1,4 +1,4 @@
-//! Values on their way over HTTPS, and the tokens that ask for them: through a process that traces everything, its HTTP and TLS libraries included, and
+//! Values on their way over HTTPS, and the tokens that ask for them: through a process that traces everything, its HTTP libraries included, and
 //! that then crashes with both in its memory.
 
 use std::io::Write;
@@ -118,7 +118,11 @@ fn a_value_on_its_way_shows_nowhere_and_a_crash_leaves_nothing_behind() {
         f: &f,
     };
     std::fs::write(&api.authority, f.authority()).unwrap();
-    std::fs::write(&api.header, format!("authorization: Bearer {token}\n")).unwrap();
+    std::fs::write(
+        &api.header,
+        format!("authorization: Bearer {token}\ncontent-type: application/json\n"),
+    )
+    .unwrap();
     // The first value makes the secret.
     eventually("the policy to be in force", || {
         let data = json!({"data": {"key": BASE64.encode(FIRST.as_bytes())}}).to_string();
@@ -157,7 +161,7 @@ fn a_value_on_its_way_shows_nowhere_and_a_crash_leaves_nothing_behind() {
     let ended = process.wait().unwrap();
     assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
     let log = process.log();
-    for library in ["hyper", "h2", "rustls"] {
+    for library in ["hyper", "h2"] {
         let traced = |line: &str| line.contains("TRACE") && line.contains(library);
         assert!(log.lines().any(traced), "{library} is not traced");
     }
