@@ -15,11 +15,21 @@ use strongroom_e2e::{Cluster, Program};
 
 use crate::Outcome;
 use crate::cluster::{Bench, busy, resident};
-use crate::read::{Ask, Server, TIME, rate, tokens};
+use crate::https::{Ask, Server, TIME, rate, tokens};
+use crate::read::PRINCIPALS;
 use crate::row::{Row, quantile};
 
 /// What the baseline is called.
 const NAME: &str = "the API server's GET of a Secret, with etcd";
+
+/// The rows.
+pub(crate) const ROWS: [&str; 5] = [
+    "read.vs_apiserver",
+    "read.vs_apiserver.p50_ms",
+    "read.vs_apiserver.p99_ms",
+    "read.vs_apiserver.cpu_s_1k",
+    "read.vs_apiserver.rss_mb",
+];
 
 /// What a server did in the time of a row.
 pub(crate) struct Measured {
@@ -79,7 +89,7 @@ pub(crate) async fn rows(
                 .with_root_certificates(roots)
                 .with_no_client_auth(),
         ),
-        tokens: tokens(bench, "https://kubernetes.default.svc").await?,
+        tokens: tokens(bench, "reader", PRINCIPALS, "https://kubernetes.default.svc").await?,
         secrets,
         path: |secret| format!("/api/v1/namespaces/bench/secrets/secret-{secret}"),
     });

@@ -277,7 +277,7 @@ impl Bench {
     }
 
     /// Waits until no more Events come: they follow the changes at their own pace.
-    async fn events_delivered(&self) -> Outcome<()> {
+    pub(crate) async fn events_delivered(&self) -> Outcome<()> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "bench");
         let mut before = None;
         let wait = async {

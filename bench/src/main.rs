@@ -3,9 +3,15 @@
 //! A row's value is the median of its repetitions, and the spread stands beside it. A ratio is the value by the baseline's: where the
 //! unit is a rate more is better, where it is a time less is.
 
+mod audit;
 mod bare;
 mod beside;
 mod cluster;
+mod cold;
+mod https;
+mod memory;
+mod policy;
+mod put;
 mod read;
 mod row;
 mod store;
@@ -26,8 +32,8 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Only rows whose whole name this regular expression matches
-    #[arg(long, env = "ROWS", default_value = ".*")]
-    rows: String,
+    #[arg(long, env = "ROWS", default_value = ".*", value_parser = whole)]
+    rows: Regex,
     /// Where the stores lie that are measured, and the results: on a real disk
     #[arg(long, default_value = "target/bench")]
     dir: std::path::PathBuf,
@@ -36,13 +42,25 @@ struct Arguments {
     objects: usize,
 }
 
+/// An expression that has to match all of a name.
+fn whole(text: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{text})$"))
+}
+
+impl Arguments {
+    /// Whether one of these rows is asked for: what only others need is left out.
+    fn wants(&self, rows: &[&str]) -> bool {
+        rows.iter().any(|name| self.rows.is_match(name))
+    }
+}
+
 /// What is measured together, because it shares a set-up: its rows, and how.
 struct Group {
     rows: &'static [&'static str],
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 8] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -56,6 +74,22 @@ const GROUPS: [Group; 5] = [
         measure: |arguments| store::open(&arguments.dir),
     },
     Group {
+        rows: &["audit.record_bytes", "audit.change_bytes", "audit.verify"],
+        measure: |arguments| audit::measure(&arguments.dir),
+    },
+    Group {
+        rows: &[
+            "policy.compile.10_ms",
+            "policy.compile.1k_ms",
+            "policy.compile.10k_ms",
+            "policy.decide.10_us",
+            "policy.decide.1k_us",
+            "policy.decide.10k_us",
+            "policy.decide.wild_10k_us",
+        ],
+        measure: |_| policy::measure(),
+    },
+    Group {
         rows: &[
             "reconcile.10k.seconds",
             "reconcile.10k.rss_mb",
@@ -67,13 +101,28 @@ const GROUPS: [Group; 5] = [
     },
     Group {
         rows: &[
+            "put.https.single",
+            "put.https.group64",
+            "put.https.group64.vs_store",
+            "put.https.group64.p50_ms",
+            "put.https.group64.p99_ms",
+        ],
+        measure: |arguments| put::measure(&arguments.dir),
+    },
+    Group {
+        rows: &[
+            "memory.rest_mb",
+            "memory.load_mb",
             "read.saturation",
             "read.1k.p50_ms",
             "read.1k.p99_ms",
+            "read.1k.p999_ms",
             "read.10k.p50_ms",
             "read.10k.p99_ms",
             "read.10k.p999_ms",
             "read.cold_connection_ms",
+            "read.cold_token_ms",
+            "read.cold_policy_ms",
             "policy.change.p50_ms",
             "policy.change.p99_ms",
             "read.vs_apiserver",
@@ -82,24 +131,23 @@ const GROUPS: [Group; 5] = [
             "read.vs_apiserver.cpu_s_1k",
             "read.vs_apiserver.rss_mb",
         ],
-        measure: |arguments| read::measure(&arguments.dir, arguments.objects),
+        measure: |arguments| read::measure(arguments),
     },
 ];
 
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
-    let wanted = Regex::new(&format!("^(?:{})$", arguments.rows))?;
     fs::create_dir_all(&arguments.dir)?;
     let path = arguments.dir.join("results.jsonl");
     let mut results = File::create(&path)?;
     let mut out = std::io::stdout();
     let mut found = false;
     for group in GROUPS {
-        if !group.rows.iter().any(|name| wanted.is_match(name)) {
+        if !arguments.wants(group.rows) {
             continue;
         }
         for row in (group.measure)(&arguments)? {
-            if wanted.is_match(row.name) {
+            if arguments.wants(&[row.name]) {
                 found = true;
                 writeln!(out, "{}", row.line())?;
                 out.flush()?;

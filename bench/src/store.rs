@@ -18,18 +18,23 @@ use strongroom_store::vault::{
     AnchorRule, BindNamespace, Create, CreateSecret, GetValue, KeyRef, Meta, Open, PutValue, Store,
 };
 
-use crate::bare::{Bare, shape_of_a_put};
+use crate::bare::{Bare, Shape, shape_of_a_put};
 use crate::row::Row;
 use crate::{Outcome, fresh};
 
-const CACHE: usize = 16 << 20;
-const ROUNDS: usize = 5;
+pub(crate) const CACHE: usize = 16 << 20;
+/// Repetitions.
+pub(crate) const ROUNDS: usize = 5;
 /// Writers at the same time.
-const WRITERS: usize = 64;
+pub(crate) const WRITERS: usize = 64;
 /// Bytes of a value in the put and get rows.
-const VALUE: usize = 1024;
+pub(crate) const VALUE: usize = 1024;
+/// Puts of one writer in a repetition.
+pub(crate) const SINGLE: usize = 100;
+/// Puts of each of many writers in a repetition.
+pub(crate) const EACH: usize = 20;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let millis = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_millis());
@@ -58,7 +63,7 @@ fn slot() -> SlotSecret {
 }
 
 /// A new store with some secrets of one version each.
-fn make(dir: &Path, secrets: usize) -> Outcome<(Store, Vec<SecretId>)> {
+pub(crate) fn make(dir: &Path, secrets: usize) -> Outcome<(Store, Vec<SecretId>)> {
     let root = RootKey::generate()?;
     let seal = SealFile::new(StoreId::generate()?, &root, &slot(), "bench")?;
     Store::prepare(&Create {
@@ -123,45 +128,93 @@ fn put_one(store: &Store, secret: SecretId, id: &str, bytes: usize) -> Outcome<(
 
 /// How often `work` goes in a second, on the mean of `count` times.
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
-fn rate(count: usize, work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
+pub(crate) fn rate(count: usize, work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
     let start = Instant::now();
     work()?;
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
+/// A store with a secret for each writer.
+pub(crate) struct Puts {
+    store: Store,
+    secrets: Vec<SecretId>,
+    /// Puts so far: each has a version id of its own.
+    number: usize,
+}
+
+impl Puts {
+    /// Makes it, and puts into each secret once.
+    pub(crate) fn make(path: &Path) -> Outcome<Self> {
+        let (store, secrets) = make(path, WRITERS)?;
+        let mut puts = Self {
+            store,
+            secrets,
+            number: 0,
+        };
+        puts.one_after_the_other(WRITERS)?;
+        Ok(puts)
+    }
+
+    /// What a put leaves, read off this store; it is closed for that.
+    fn shapes(self, path: &Path) -> Outcome<(Self, Vec<Shape>)> {
+        let Self {
+            store,
+            secrets,
+            number,
+        } = self;
+        store.close();
+        drop(store);
+        let shapes = shape_of_a_put(&RedbEngine::open_copy_on_write(&path.join("store.redb"), CACHE)?)?;
+        let puts = Self {
+            store: unlock(path)?,
+            secrets,
+            number,
+        };
+        Ok((puts, shapes))
+    }
+
+    fn one_after_the_other(&mut self, count: usize) -> Outcome<()> {
+        let (store, number) = (&self.store, &mut self.number);
+        self.secrets.iter().cycle().take(count).try_for_each(|secret| {
+            *number += 1;
+            put_one(store, *secret, &format!("s{number}"), VALUE)
+        })
+    }
+
+    /// Puts a second by one writer.
+    pub(crate) fn single(&mut self) -> Outcome<f64> {
+        rate(SINGLE, || self.one_after_the_other(SINGLE))
+    }
+
+    /// Puts a second by all writers at once.
+    pub(crate) fn group(&mut self) -> Outcome<f64> {
+        self.number += 1;
+        rate(WRITERS * EACH, || {
+            together(&self.store, &self.secrets, self.number, EACH)
+        })
+    }
+
+    pub(crate) fn close(self) {
+        self.store.close();
+    }
+}
+
 /// Durable puts a second: one writer after the other, and many at once.
 pub(crate) fn put(dir: &Path) -> Outcome<Vec<Row>> {
-    const SINGLE: usize = 100;
-    const EACH: usize = 20;
     let keep = fresh(dir, "put")?;
     let path = keep.path().join("store");
-    let (store, secrets) = make(&path, WRITERS)?;
-    // The shape of a put is read off this store, once it has done some.
-    let mut number = 0;
-    for secret in &secrets {
-        number += 1;
-        put_one(&store, *secret, &format!("w{number}"), VALUE)?;
-    }
-    store.close();
-    drop(store);
-    let shapes = shape_of_a_put(&RedbEngine::open_copy_on_write(&path.join("store.redb"), CACHE)?)?;
-    let store = unlock(&path)?;
+    let (mut puts, shapes) = Puts::make(&path)?.shapes(&path)?;
     let mut bare = Bare::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
     for _ in 0..2 * WRITERS {
         bare.put()?;
     }
     let (mut single, mut baseline, mut group) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for _ in 0..ROUNDS {
         baseline.push(rate(SINGLE, || (0..SINGLE).try_for_each(|_| bare.put()))?);
-        single.push(rate(SINGLE, || {
-            secrets.iter().cycle().take(SINGLE).try_for_each(|secret| {
-                number += 1;
-                put_one(&store, *secret, &format!("s{number}"), VALUE)
-            })
-        })?);
-        group.push(rate(WRITERS * EACH, || together(&store, &secrets, round, EACH))?);
+        single.push(puts.single()?);
+        group.push(puts.group()?);
     }
-    store.close();
+    puts.close();
     Ok(vec![
         Row::of("store.put.single", "put/s", &single).against("bare redb, the same bytes", &baseline),
         Row::of("store.put.group64", "put/s", &group).against("store.put.single", &single),
@@ -169,7 +222,7 @@ pub(crate) fn put(dir: &Path) -> Outcome<Vec<Row>> {
 }
 
 /// Each secret has a writer of its own, and all begin at once.
-fn together(store: &Store, secrets: &[SecretId], round: usize, each: usize) -> Outcome<()> {
+pub(crate) fn together(store: &Store, secrets: &[SecretId], round: usize, each: usize) -> Outcome<()> {
     let barrier = Barrier::new(secrets.len());
     std::thread::scope(|scope| {
         let writers: Vec<_> = secrets

@@ -1,6 +1,8 @@
 //! Fuzz targets: everything that reads bytes or texts which somebody else may have written. Each is one function from an input to
 //! nothing, and a broken promise is a panic. `cargo fuzz` runs them for as long as a person likes, `tests/bounded.rs` for seconds.
 
+pub mod admin;
+pub mod anchor;
 pub mod audit_log;
 pub mod backup;
 pub mod manifest;
@@ -19,7 +21,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "record",
         run: record::run,
@@ -43,5 +45,13 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "manifest",
         run: manifest::run,
+    },
+    Target {
+        name: "admin",
+        run: admin::run,
+    },
+    Target {
+        name: "anchor",
+        run: anchor::run,
     },
 ];

@@ -115,4 +115,4 @@ macro_rules! bounded {
     };
 }
 
-bounded! { record seal_file audit_log backup template manifest }
+bounded! { record seal_file audit_log backup template manifest admin anchor }

@@ -1,7 +1,7 @@
 //! Where inputs begin: `fuzz/seeds`, and the samples of the custom resources.
 //!
-//! Seeds are what this code wrote. `UPDATE_GENERATED=1 cargo test -p strongroom-fuzz seeds` writes those of the seal file, the audit log
-//! and the backup anew after their format changed; those of the records are written, and compared, by a test of the store.
+//! Seeds are what this code wrote. `UPDATE_GENERATED=1 cargo test -p strongroom-fuzz seeds` writes those of the seal file, the audit log,
+//! the backup, the admin socket and the anchor anew after their format changed; those of the records are written, and compared, by a test of the store.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crds::parse_manifest;
+use strongroom_fuzz::admin::understood;
+use strongroom_fuzz::anchor::fields;
 use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
 use strongroom_fuzz::store::{STORE, keyring, root, slot};
+use strongroom_store::admin::{Answer, Request, SlotLine, header};
 use strongroom_store::audit::{
     Action, Actor, ChainHead, Checkpoint, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
     record,
@@ -24,7 +27,8 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, Open, RestoreOptions, Store, restore,
+    Anchor, AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, Open, Place, RestoreOptions,
+    Store, restore,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
@@ -197,6 +201,79 @@ fn backup() -> Vec<u8> {
     stream
 }
 
+/// Frames behind the byte that says who reads them.
+fn frames(side: u8, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
+    let mut stream = vec![side];
+    for message in messages {
+        stream.extend(header(message.as_ref()).unwrap());
+        stream.extend(message.as_ref());
+    }
+    stream
+}
+
+/// One request of each kind, and of each kind of slot.
+fn requests() -> Vec<u8> {
+    let key = || SecretBytes::new(vec![8; 32]);
+    let passphrase = SecretBytes::new(b"correct horse battery".to_vec());
+    let add = |secret| Request::AddSlot {
+        secret,
+        label: "für Notfälle".to_owned(),
+    };
+    let place = Place { changes: 7, reads: 9 };
+    let requests = [
+        Request::Backup,
+        Request::Slots,
+        add(SlotSecret::KeyFile(key())),
+        add(SlotSecret::KubernetesSecret(key())),
+        add(SlotSecret::Passphrase(passphrase, PassphraseCost::default())),
+        add(SlotSecret::Recovery(RecoveryKey::generate().unwrap())),
+        Request::RemoveSlot {
+            id: "0123456789abcdef".parse().unwrap(),
+            force: true,
+        },
+        Request::NewRecoveryKey {
+            label: "paper".to_owned(),
+        },
+        Request::Audit { after: None },
+        Request::Audit { after: Some(place) },
+    ];
+    frames(0, requests.iter().map(Request::encode))
+}
+
+/// One answer of each kind.
+fn answers() -> Vec<u8> {
+    let line = |kind: &str| SlotLine {
+        id: "0123456789abcdef".to_owned(),
+        kind: kind.to_owned(),
+        label: "für Notfälle".to_owned(),
+    };
+    let place = Place { changes: 7, reads: 9 };
+    let answers = [
+        Answer::Refused("slot `0123456789abcdef` is the last one".to_owned()),
+        Answer::Slots(vec![line("key-file"), line("recovery")]),
+        Answer::Added("0123456789abcdef".to_owned()),
+        Answer::Removed,
+        Answer::RecoveryKey(RecoveryKey::generate().unwrap().reveal()),
+        Answer::Data(vec![1; 40]),
+        Answer::End { records: 12 },
+        Answer::Records(b"{\"sequence\":7}\n".to_vec(), place),
+    ];
+    frames(1, answers.iter().map(Answer::encode))
+}
+
+fn anchor() -> Vec<u8> {
+    let anchor = Anchor {
+        store: STORE,
+        counter: 1_234,
+        mac: [0xa5; 32],
+    };
+    let lines = anchor
+        .to_fields()
+        .into_iter()
+        .map(|(name, text)| format!("{name}: {text}\n"));
+    lines.collect::<String>().into_bytes()
+}
+
 #[test]
 fn seeds_are_what_is_accepted() {
     if std::env::var_os("UPDATE_GENERATED").is_some() {
@@ -208,6 +285,9 @@ fn seeds_are_what_is_accepted() {
             ("audit_log", "forged-no-reads", no_reads(usize::MAX)),
             ("audit_log", "forged-header", no_reads(80)),
             ("backup", "one-secret", backup()),
+            ("admin", "requests", requests()),
+            ("admin", "answers", answers()),
+            ("anchor", "as-written", anchor()),
         ] {
             fs::create_dir_all(folder(target)).unwrap();
             fs::write(folder(target).join(name), bytes).unwrap();
@@ -240,6 +320,17 @@ fn seeds_are_what_is_accepted() {
     };
     let stream = fs::read(folder("backup").join("one-secret")).unwrap();
     assert!(restore(&options, &mut stream.as_slice()).unwrap() > 5);
+
+    let both = [("requests", 10), ("answers", 8)];
+    for (name, messages) in both {
+        let stream = fs::read(folder("admin").join(name)).unwrap();
+        assert_eq!(understood(&stream), Ok(messages), "{name}");
+    }
+    assert!(
+        of("anchor")
+            .iter()
+            .any(|seed| Anchor::from_fields(&fields(seed)).is_ok())
+    );
 
     let manifests = of("manifest");
     let good = manifests

@@ -4,12 +4,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use strongroom_store::admin::Answer;
 use strongroom_store::vault::{Meta, OpenError, Record, Store};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
 use super::AdminError;
-use super::wire::{Answer, send};
+use super::frame::send;
 
 /// Bytes in one frame.
 const PIECE: usize = 64 << 10;

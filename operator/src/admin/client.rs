@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use strongroom_store::admin::{Answer, Request, SlotLine};
 use strongroom_store::seal::{SlotId, SlotSecret};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::wire::{Answer, Request, SlotLine, receive, send};
+use super::frame::{receive, send};
 use super::{AdminError, socket};
 use crate::audit::Place;
 

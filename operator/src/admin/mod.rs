@@ -2,7 +2,7 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`wire`] | requests and answers as frames of bytes |
+//! | [`frame`] | requests and answers, as [`strongroom_store::admin`] writes them, one after the other |
 //! | [`server`] | listens, and answers |
 //! | [`client`] | asks |
 //! | [`backup`] | one snapshot as a stream of frames |
@@ -14,16 +14,16 @@
 
 mod backup;
 mod client;
+mod frame;
 mod server;
 mod slots;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 pub(crate) use client::Client;
 pub(crate) use server::{Admin, Listener};
 pub(crate) use slots::{SlotError, add_slot, new_recovery_key, remove_slot};
-pub(crate) use wire::SlotLine;
+pub(crate) use strongroom_store::admin::SlotLine;
 
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_store::admin::{Answer, Request};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
@@ -16,7 +17,7 @@ use strongroom_store::vault::{Meta, Record, Store};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use super::wire::{Answer, Request, receive, send};
+use super::frame::{receive, send};
 use super::{AdminError, backup, slots, socket};
 use crate::audit::{Place, page};
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use strongroom_api::audit::{Chain, Line};
 use strongroom_store::audit::{DIRECTORY, Directory, Logged};
+pub(crate) use strongroom_store::vault::Place;
 use strongroom_store::vault::Store;
 
 use super::line::{gap, line};
@@ -11,22 +12,6 @@ use super::line::{gap, line};
 const RECORDS: usize = 1_000;
 /// Bytes of a page, a little more or less.
 const BYTES: usize = 512 << 10;
-
-/// A place in both chains: the last record that was told, of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// In the mutation chain.
-    pub(crate) changes: u64,
-    /// In the read chain.
-    pub(crate) reads: u64,
-}
-
-impl Place {
-    /// Whether there is nothing after it. To be asked first: a page reads a whole segment.
-    pub(crate) fn is_end(self, store: &Store) -> bool {
-        store.mutation_head() <= self.changes && store.read_head() <= self.reads
-    }
-}
 
 /// Some records, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -116,7 +116,7 @@ impl Bootstrap<'_> {
         let anchor = match self.anchor.read().await {
             // A person who accepts what the volume holds also accepts that the anchor is lost.
             Err(AnchorError::Malformed(why)) if self.accept.rollback => {
-                tracing::warn!(why, "the anchor cannot be read; a person accepted that");
+                tracing::warn!(%why, "the anchor cannot be read; a person accepted that");
                 None
             }
             other => other?,

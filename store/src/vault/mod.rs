@@ -5,6 +5,7 @@
 //!
 //! Must not know Kubernetes, read the wall clock, or keep a value in memory.
 
+mod anchor;
 mod backup;
 mod check;
 mod commands;
@@ -12,6 +13,7 @@ mod effect;
 mod error;
 mod known;
 mod open;
+mod place;
 mod read;
 mod seal;
 mod types;
@@ -23,12 +25,14 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
+pub use anchor::{Anchor, MalformedAnchor};
 pub use backup::{RestoreOptions, restore};
 pub(crate) use backup::{decode_part, encode_part};
 pub use check::{CheckReport, check};
 pub use commands::*;
 pub use error::{Refusal, Retry, StoreError};
 pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
+pub use place::Place;
 pub use read::{GetValue, Note};
 pub use types::*;
 

@@ -13,9 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 
 use subtle::ConstantTimeEq;
 
+use super::anchor::Anchor;
 use super::error::StoreError;
 use super::seal::check_seal;
-use super::types::Anchor;
 use super::view::View;
 use super::writer::{Writer, each_head};
 use super::{Published, Queue, Shared, Store};

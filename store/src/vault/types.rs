@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::audit::{Actor, Circumstances};
 pub use crate::format::{KeyState, SecretState};
-use crate::id::{KeyId, NamespaceId, RequestId, SecretId, StoreId};
+use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::{DataType, Value};
@@ -202,17 +202,6 @@ pub struct KeyView {
     pub created: Timestamp,
     /// What declares it.
     pub declaration: Option<KeyDeclaration>,
-}
-
-/// What stands outside the store so that an older copy of it is noticed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Anchor {
-    /// The store.
-    pub store: StoreId,
-    /// Commits since it was made.
-    pub counter: u64,
-    /// MAC over both and the digest of all records.
-    pub mac: [u8; 32],
 }
 
 /// What a write came to.

@@ -1,31 +1,30 @@
-//! Requests and answers as frames.
+//! What is asked of an open store by the person who runs it, and what is answered: frames of bytes for a socket.
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 4 | length of the rest, big-endian, at most 1 MiB |
 //! | 1 | kind |
-//! | rest | its fields in the store's codec |
+//! | rest | its fields in the codec of the records |
 //!
-//! Buffers that may hold a key are wiped. Must not be extended in place: a kind that changes gets a new number.
+//! Buffers that may hold a key are wiped. Must not be extended in place: a kind that changes gets a new number. Must not read or write a
+//! socket: that is the business of whoever has one.
 
-use strongroom_store::codec::{DecodeError, Reader, Writer};
-use strongroom_store::seal::{PassphraseCost, RecoveryKey, SlotId, SlotSecret};
-use strongroom_store::secret::SecretBytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::AdminError;
-use crate::audit::Place;
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::seal::{PassphraseCost, RecoveryKey, SlotId, SlotInfo, SlotSecret};
+use crate::secret::SecretBytes;
+use crate::vault::Place;
 
-/// Most bytes of one frame.
-pub(super) const MOST_FRAME: usize = 1 << 20;
+/// Most bytes of one frame behind its length.
+pub const MOST_FRAME: usize = 1 << 20;
 
 /// Room for any request, so that its buffer never grows: one that does leaves a copy behind.
 const REQUEST: usize = 8 << 10;
 
 /// What is asked.
 #[derive(Debug)]
-pub(super) enum Request {
+pub enum Request {
     /// A backup of now.
     Backup,
     /// The slots of the seal.
@@ -58,17 +57,17 @@ pub(super) enum Request {
 
 /// One line of the list of slots.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct SlotLine {
+pub struct SlotLine {
     /// Its id.
-    pub(crate) id: String,
+    pub id: String,
     /// What opens it.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What it is called.
-    pub(crate) label: String,
+    pub label: String,
 }
 
-impl From<strongroom_store::seal::SlotInfo> for SlotLine {
-    fn from(slot: strongroom_store::seal::SlotInfo) -> Self {
+impl From<SlotInfo> for SlotLine {
+    fn from(slot: SlotInfo) -> Self {
         Self {
             id: slot.id.to_string(),
             kind: slot.kind.to_string(),
@@ -79,7 +78,7 @@ impl From<strongroom_store::seal::SlotInfo> for SlotLine {
 
 /// What is answered.
 #[derive(PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// It was not done, and why.
     Refused(String),
     /// The slots.
@@ -119,7 +118,8 @@ impl std::fmt::Debug for Answer {
 
 impl Request {
     /// The bytes.
-    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(REQUEST);
         match self {
             Self::Backup => w.u8(1),
@@ -148,7 +148,10 @@ impl Request {
     }
 
     /// Reads the bytes.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`]: another version wrote them, or they are no message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let request = match r.u8()? {
             1 => Self::Backup,
@@ -199,16 +202,23 @@ fn secret(r: &mut Reader<'_>) -> Result<SlotSecret, DecodeError> {
             };
             SlotSecret::Passphrase(passphrase, cost)
         }
-        4 => SlotSecret::Recovery(
-            RecoveryKey::parse(r.text("recovery key")?).map_err(|_| DecodeError::Invalid("recovery key"))?,
-        ),
+        4 => {
+            let text = r.text("recovery key")?;
+            // As a person spells it, it was read where it was typed: here it has the one spelling that it is shown in.
+            RecoveryKey::parse(text)
+                .ok()
+                .filter(|key| key.reveal().as_str() == text)
+                .map(SlotSecret::Recovery)
+                .ok_or(DecodeError::Invalid("recovery key"))?
+        }
         _ => return Err(DecodeError::Invalid("kind of a slot")),
     })
 }
 
 impl Answer {
     /// The bytes.
-    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(match self {
             Self::Data(data) | Self::Records(data, _) => data.len() + 32,
             _ => 256,
@@ -229,7 +239,10 @@ impl Answer {
     }
 
     /// Reads the bytes.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`]: another version wrote them, or they are no message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let answer = match r.u8()? {
             0 => Self::Refused(r.text("refusal")?.to_owned()),
@@ -253,24 +266,93 @@ impl Answer {
     }
 }
 
-/// Writes one frame.
-pub(super) async fn send(to: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Result<(), AdminError> {
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    to.write_all(&length.to_be_bytes()).await?;
-    to.write_all(message).await?;
-    to.flush().await?;
-    Ok(())
+/// The length that stands before a message of so many bytes.
+///
+/// # Errors
+/// [`DecodeError::Invalid`] where it is longer than [`MOST_FRAME`]: the other side would not take it.
+pub fn header(message: &[u8]) -> Result<[u8; 4], DecodeError> {
+    u32::try_from(message.len())
+        .ok()
+        .filter(|_| message.len() <= MOST_FRAME)
+        .map(u32::to_be_bytes)
+        .ok_or(TOO_LONG)
 }
 
-/// Reads one frame.
-pub(super) async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Result<Zeroizing<Vec<u8>>, AdminError> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length).await?;
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > MOST_FRAME {
-        return Err(DecodeError::Invalid("length of a message").into());
+/// How many bytes follow this length.
+///
+/// # Errors
+/// [`DecodeError::Invalid`] where that is more than [`MOST_FRAME`].
+pub fn length(header: [u8; 4]) -> Result<usize, DecodeError> {
+    usize::try_from(u32::from_be_bytes(header))
+        .ok()
+        .filter(|length| *length <= MOST_FRAME)
+        .ok_or(TOO_LONG)
+}
+
+const TOO_LONG: DecodeError = DecodeError::Invalid("length of a message");
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn add(secret: SlotSecret) -> Request {
+        Request::AddSlot {
+            secret,
+            label: "l".into(),
+        }
     }
-    let mut bytes = Zeroizing::new(vec![0; length]);
-    from.read_exact(&mut bytes).await?;
-    Ok(bytes)
+
+    #[test]
+    fn what_is_asked_and_answered_shows_no_key() {
+        let passphrase = SecretBytes::new(b"hunter2-hunter2".to_vec());
+        let request = add(SlotSecret::Passphrase(passphrase, PassphraseCost::default()));
+        assert!(!format!("{request:?}").contains("hunter2"));
+        let answer = Answer::RecoveryKey(Zeroizing::new("hunter2".into()));
+        assert_eq!(format!("{answer:?}"), "RecoveryKey");
+        let read = Request::decode(&request.encode()).unwrap();
+        let Request::AddSlot {
+            secret: SlotSecret::Passphrase(passphrase, _),
+            ..
+        } = read
+        else {
+            panic!("another request");
+        };
+        assert_eq!(passphrase, SecretBytes::new(b"hunter2-hunter2".to_vec()));
+    }
+
+    #[test]
+    fn a_recovery_key_has_one_spelling_here() {
+        let key = RecoveryKey::generate().unwrap();
+        let (text, request) = (key.reveal(), add(SlotSecret::Recovery(key)).encode());
+        assert!(Request::decode(&request).is_ok());
+        let mut other = request.to_vec();
+        let at = other.len() - text.len();
+        other[at..].make_ascii_lowercase();
+        assert_ne!(other, request.as_slice());
+        let read = Request::decode(&other);
+        assert!(
+            matches!(read, Err(DecodeError::Invalid("recovery key"))),
+            "{read:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_neither_sent_nor_made_room_for() {
+        assert_eq!(header(&vec![0; MOST_FRAME]).and_then(length), Ok(MOST_FRAME));
+        assert_eq!(header(&vec![0; MOST_FRAME + 1]), Err(TOO_LONG));
+        for more in [MOST_FRAME + 1, u32::MAX as usize] {
+            let header = u32::try_from(more).unwrap().to_be_bytes();
+            assert_eq!(length(header), Err(TOO_LONG));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Request::decode(&bytes);
+            let _ = Answer::decode(&bytes);
+        }
+    }
 }

@@ -3,8 +3,6 @@
 //! Written at most once a second after a commit, or, in strict mode, before a commit is acknowledged. Must not hold anything
 //! that tells of a secret: a counter and a MAC.
 
-mod text;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +11,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, PostParams};
-use strongroom_store::vault::{Anchor, Store, StrictAnchor};
+use strongroom_store::vault::{Anchor, MalformedAnchor, Store, StrictAnchor};
 use tokio::sync::{Mutex, watch};
-
-use text::{parse, print};
 
 /// Its name in the process's own namespace.
 pub(crate) const NAME: &str = "strongroom-anchor";
@@ -30,8 +26,8 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnchorError {
     /// Something else is in it.
-    #[error("the ConfigMap `{NAME}` holds no anchor ({0}); put it back, or start with --accept-rollback")]
-    Malformed(&'static str),
+    #[error("the ConfigMap `{NAME}` holds no anchor: {0}; put it back, or start with --accept-rollback")]
+    Malformed(#[from] MalformedAnchor),
     /// Somebody else writes it.
     #[error("the ConfigMap `{NAME}` was written by somebody else meanwhile")]
     Conflict,
@@ -68,10 +64,7 @@ impl AnchorKeeper {
     /// The anchor; none where there is no ConfigMap.
     pub(crate) async fn read(&self) -> Result<Option<Anchor>, AnchorError> {
         let object = in_time(self.api.get_opt(NAME)).await?;
-        let anchor = object
-            .as_ref()
-            .map(|object| parse(object.data.as_ref()))
-            .transpose()?;
+        let anchor = object.as_ref().map(anchor_of).transpose()?;
         *self.known.lock().await = object;
         Ok(anchor)
     }
@@ -97,7 +90,7 @@ impl AnchorKeeper {
         );
         let object = ConfigMap {
             metadata,
-            data: Some(print(anchor)),
+            data: Some(anchor.to_fields()),
             ..ConfigMap::default()
         };
         let written = if known.is_some() {
@@ -109,7 +102,7 @@ impl AnchorKeeper {
             // Look before the next try; an anchor that is ahead of ours is never set back.
             *known = in_time(self.api.get_opt(NAME)).await?;
             if let Some(object) = known.as_ref()
-                && parse(object.data.as_ref()).is_ok_and(|there| there.counter > anchor.counter)
+                && anchor_of(object).is_ok_and(|there| there.counter > anchor.counter)
             {
                 return Ok(());
             }
@@ -160,6 +153,10 @@ impl AnchorKeeper {
             runtime.block_on(again).map_err(|error| error.to_string())
         })
     }
+}
+
+fn anchor_of(object: &ConfigMap) -> Result<Anchor, MalformedAnchor> {
+    Anchor::from_fields(object.data.as_ref().unwrap_or(&BTreeMap::new()))
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, AnchorError> {

@@ -1,0 +1,253 @@
+//! A client of the API over HTTPS on HTTP/1.1: connections that stay open, or are made anew, and requests as fast as they are answered
+//! or at a given rate.
+//!
+//! Client and server share the machine. A request of an open loop is measured from the moment at which it was due, so that a server that
+//! falls behind does not hide it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+
+use crate::Outcome;
+use crate::cluster::Bench;
+use crate::row::sorted;
+
+/// Connections that are kept open.
+const CONNECTIONS: usize = 32;
+/// How long each row is measured.
+pub(crate) const TIME: Duration = Duration::from_secs(15);
+
+/// Says to the connections, in turn, when a request is due: so many a second.
+fn pace(connections: &[mpsc::UnboundedSender<Instant>], rate: u32) {
+    // Time to connect.
+    let begin = Instant::now() + Duration::from_millis(500);
+    let step = Duration::from_secs(1) / rate;
+    let requests = rate * u32::try_from(TIME.as_secs()).unwrap_or(1);
+    for (number, connection) in (0..requests).zip(connections.iter().cycle()) {
+        let due = begin + step * number;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A connection that broke off says so itself.
+        let _ = connection.send(due);
+    }
+}
+
+/// Answers a second.
+pub(crate) fn rate(latencies: &[f64]) -> f64 {
+    f64::from(u32::try_from(latencies.len()).unwrap_or(u32::MAX)) / TIME.as_secs_f64()
+}
+
+/// Sends a request; its answer.
+pub(crate) async fn sent(sender: &mut Sender, request: Request<Full<Bytes>>) -> Outcome<(StatusCode, Bytes)> {
+    sender.ready().await?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    Ok((status, answer.into_body().collect().await?.to_bytes()))
+}
+
+/// So many ServiceAccounts whose names begin like this.
+pub(crate) async fn accounts(bench: &Bench, prefix: &str, count: usize) -> Outcome<()> {
+    let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), "bench");
+    let made = stream::iter(0..count).map(|number| {
+        let (api, name) = (api.clone(), format!("{prefix}-{number}"));
+        async move {
+            let mut account = ServiceAccount::default();
+            account.metadata.name = Some(name);
+            api.create(&PostParams::default(), &account).await
+        }
+    });
+    made.buffer_unordered(16).try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+/// A new token of each of them, for this audience.
+pub(crate) async fn tokens(
+    bench: &Bench,
+    prefix: &str,
+    count: usize,
+    audience: &str,
+) -> Outcome<Vec<String>> {
+    let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), "bench");
+    let made = stream::iter(0..count).map(|number| {
+        let (api, audience) = (api.clone(), audience.to_owned());
+        let name = format!("{prefix}-{number}");
+        async move {
+            let request = TokenRequest {
+                spec: TokenRequestSpec {
+                    audiences: vec![audience],
+                    expiration_seconds: Some(3600),
+                    bound_object_ref: None,
+                },
+                ..TokenRequest::default()
+            };
+            let made = api
+                .create_token_request(&name, &PostParams::default(), &request)
+                .await?;
+            Ok::<_, kube::Error>(made.status.map(|status| status.token).unwrap_or_default())
+        }
+    });
+    Ok(made.buffer_unordered(16).try_collect().await?)
+}
+
+/// Trusts the authority of the API, and no other.
+pub(crate) async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
+    let maps: Api<ConfigMap> = Api::namespaced(bench.client.clone(), "bench");
+    let map = maps.get("strongroom-ca").await?;
+    let pem = map
+        .data
+        .and_then(|mut data| data.remove("ca.crt"))
+        .ok_or("no ca.crt")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    Ok(ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Health,
+    Secret,
+}
+
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) tokens: Vec<String>,
+    pub(crate) secrets: usize,
+    /// Where a secret is, by its number.
+    pub(crate) path: fn(usize) -> String,
+}
+
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
+
+impl Server {
+    pub(crate) async fn connect(&self) -> Outcome<Sender> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(name, stream)
+            .await?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// One request for a secret by a principal, both by chance, or for the health.
+    pub(crate) async fn ask(&self, sender: &mut Sender, ask: Ask) -> Outcome<()> {
+        let (status, body) = match ask {
+            Ask::Health => {
+                let request = Request::builder().header("host", "localhost").uri("/healthz");
+                sent(sender, request.body(Full::default())?).await?
+            }
+            Ask::Secret => {
+                let principal = fastrand::usize(..self.tokens.len());
+                self.read(sender, principal, fastrand::usize(..self.secrets))
+                    .await?
+            }
+        };
+        if status != StatusCode::OK {
+            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+        }
+        Ok(())
+    }
+
+    /// What a principal gets that asks for a secret, both by number.
+    pub(crate) async fn read(
+        &self,
+        sender: &mut Sender,
+        principal: usize,
+        secret: usize,
+    ) -> Outcome<(StatusCode, Bytes)> {
+        let token = self.tokens.get(principal).ok_or("no token")?;
+        self.read_by(sender, token, secret).await
+    }
+
+    /// What the holder of a token gets that asks for a secret by number.
+    pub(crate) async fn read_by(
+        &self,
+        sender: &mut Sender,
+        token: &str,
+        secret: usize,
+    ) -> Outcome<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .header("host", "localhost")
+            .uri((self.path)(secret))
+            .header("authorization", format!("Bearer {token}"));
+        sent(sender, request.body(Full::default())?).await
+    }
+
+    /// As fast as they are answered, on all connections. Milliseconds of each, sorted.
+    pub(crate) async fn closed(self: &Arc<Self>, ask: Ask, time: Duration) -> Outcome<Vec<f64>> {
+        let end = Instant::now() + time;
+        self.on_all(move |server, _| async move {
+            let mut sender = server.connect().await?;
+            let mut latencies = Vec::new();
+            while Instant::now() < end {
+                let start = Instant::now();
+                server.ask(&mut sender, ask).await?;
+                latencies.push(start.elapsed().as_secs_f64() * 1000.0);
+            }
+            Ok(latencies)
+        })
+        .await
+    }
+
+    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted.
+    pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
+        let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS).map(|_| mpsc::unbounded_channel()).unzip();
+        let told = Mutex::new(told);
+        // On a thread of its own: the runtime's timers are a millisecond coarse.
+        let pace = thread::spawn(move || pace(&tell, rate));
+        let latencies = self
+            .on_all(move |server, _| {
+                let told = told.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                async move {
+                    let mut told = told.ok_or("more connections than were counted")?;
+                    let mut sender = server.connect().await?;
+                    let mut latencies = Vec::new();
+                    while let Some(due) = told.recv().await {
+                        server.ask(&mut sender, ask).await?;
+                        latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+                    }
+                    Ok(latencies)
+                }
+            })
+            .await?;
+        pace.join().map_err(|_| "the pace was not kept")?;
+        Ok(latencies)
+    }
+
+    async fn on_all<F: Future<Output = Outcome<Vec<f64>>> + Send + 'static>(
+        self: &Arc<Self>,
+        run: impl Fn(Arc<Self>, usize) -> F,
+    ) -> Outcome<Vec<f64>> {
+        let tasks: Vec<_> = (0..CONNECTIONS)
+            .map(|number| tokio::spawn(run(Arc::clone(self), number)))
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await??);
+        }
+        Ok(sorted(&all))
+    }
+}
