@@ -18,6 +18,8 @@ use super::source::Source;
 #[derive(Debug, Default)]
 pub struct PolicyBook {
     namespaces: HashMap<String, Namespace>,
+    /// How many sources ask for labels of a pod or a node.
+    asking: usize,
 }
 
 /// Statements of one namespace.
@@ -119,9 +121,10 @@ impl Namespace {
         }
     }
 
-    fn take_out(&mut self, source: &Source) {
+    /// Answers how many sources ask for labels less: 1 or 0.
+    fn take_out(&mut self, source: &Source) -> usize {
         let Some(before) = self.sources.remove(source) else {
-            return;
+            return 0;
         };
         let (side, names) = self.side(&before.attachment);
         let Ok(()) = side.each(&names, |shard| {
@@ -130,15 +133,17 @@ impl Namespace {
             }
             Ok::<(), std::convert::Infallible>(())
         });
+        usize::from(before.asks_labels)
     }
 
+    /// Answers how many sources ask for labels more: 1 or 0.
     fn put_in(
         &mut self,
         source: Source,
         attachment: Attachment,
         statements: &[Compiled],
         spec: &SecretPolicySpec,
-    ) -> Result<(), String> {
+    ) -> Result<usize, String> {
         let (side, names) = self.side(&attachment);
         side.each(&names, |shard| {
             statements.iter().try_for_each(|statement| shard.add(statement))
@@ -156,8 +161,9 @@ impl Namespace {
                 .map(|statement| statement.sid.clone())
                 .collect(),
         };
+        let asking = usize::from(in_force.asks_labels);
         self.sources.insert(source, in_force);
-        Ok(())
+        Ok(asking)
     }
 }
 
@@ -174,14 +180,16 @@ impl PolicyBook {
     ) -> Result<(), CompileError> {
         let (attachment, statements) = compile(namespace, source, spec)?;
         let book = self.namespaces.entry(namespace.to_owned()).or_default();
-        book.take_out(source);
-        book.put_in(source.clone(), attachment, &statements, spec)
+        self.asking -= book.take_out(source);
+        self.asking += book
+            .put_in(source.clone(), attachment, &statements, spec)
             .map_err(|why| CompileError {
                 statement: 0,
                 field: "statements".to_owned(),
                 column: 1,
                 reason: super::CompileReason::Cedar(why),
-            })
+            })?;
+        Ok(())
     }
 
     /// Denies everything that a policy is attached to, because what was in force of it is not known any more.
@@ -220,7 +228,7 @@ impl PolicyBook {
     /// Takes the statements of a source out of force.
     pub fn remove(&mut self, namespace: &str, source: &Source) {
         if let Some(book) = self.namespaces.get_mut(namespace) {
-            book.take_out(source);
+            self.asking -= book.take_out(source);
             if book.sources.is_empty() {
                 self.namespaces.remove(namespace);
             }
@@ -252,11 +260,8 @@ impl PolicyBook {
 
     /// Whether any statement asks for labels of a pod or a node: where none does, nobody has to look them up.
     #[must_use]
-    pub fn asks_labels(&self) -> bool {
-        self.namespaces
-            .values()
-            .flat_map(|book| book.sources.values())
-            .any(|in_force| in_force.asks_labels)
+    pub const fn asks_labels(&self) -> bool {
+        self.asking > 0
     }
 
     /// Number of statements in force.
