@@ -43,6 +43,15 @@ impl Strongroom {
     /// # Errors
     /// Where it cannot be started.
     pub fn spawn(cluster: &Cluster, data: &Path, arguments: &[&str]) -> Result<Self, ClusterError> {
+        Self::spawn_in(cluster, data, arguments, &[])
+    }
+
+    fn spawn_in(
+        cluster: &Cluster,
+        data: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, ClusterError> {
         fs::create_dir_all(data).map_err(trying(format!("making {}", data.display())))?;
         let log = data.join("serve.log");
         let out = File::options()
@@ -67,6 +76,7 @@ impl Strongroom {
             .args((!names_port).then_some("--gateway-listen=127.0.0.1:0"))
             .args(arguments)
             .env("KUBECONFIG", cluster.kubeconfig())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(out)
@@ -88,8 +98,21 @@ impl Strongroom {
     /// # Errors
     /// As there.
     pub fn start_with(cluster: &Cluster, data: &Path, arguments: &[&str]) -> Result<Self, ClusterError> {
+        Self::start_in(cluster, data, arguments, &[])
+    }
+
+    /// As [`Strongroom::start_with`], with more environment variables.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(
+        cluster: &Cluster,
+        data: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, ClusterError> {
         let before = opened(&data.join("serve.log"));
-        let mut it = Self::spawn(cluster, data, arguments)?;
+        let mut it = Self::spawn_in(cluster, data, arguments, environment)?;
         let deadline = Instant::now() + PATIENCE;
         while opened(&it.log) == before {
             if Instant::now() >= deadline || it.ended().is_some() {

@@ -9,7 +9,7 @@ use crate::codec::DecodeError;
 use crate::format::{Head, KeyRecord, Namespace, SealDigest, State, StoredDataKey, StoredVersion};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::value::Value;
-use crate::vault::{decode_part, encode_part};
+use crate::vault::{PolicyInForce, decode_part, encode_part};
 
 /// Decodes a record and encodes it again.
 pub type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
@@ -50,5 +50,8 @@ pub const RECORDS: &[(&str, Again)] = &[
     ("segment-header", audit::segment_header_again),
     ("backup-part", |bytes| {
         Ok(encode_part(&decode_part(bytes)?).to_vec())
+    }),
+    ("policy", |bytes| {
+        Ok(PolicyInForce::decode(bytes)?.encode().to_vec())
     }),
 ];

@@ -13,6 +13,11 @@ pub enum LockError {
     /// Another process has it.
     #[error("another process has the store at `{0}` open; stop it first, or work on a copy")]
     Held(String),
+    /// Nothing can be written there.
+    #[error(
+        "the store at `{0}` lies on a read-only file system; check the disk and the kernel log, and mount it writable"
+    )]
+    ReadOnly(String),
     /// The operating system refused.
     #[error("the store's lock cannot be taken: {0}")]
     Io(#[from] io::Error),
@@ -35,7 +40,11 @@ impl StoreLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path)?;
+            .open(path)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => LockError::ReadOnly(dir.display().to_string()),
+                _ => LockError::Io(error),
+            })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(dir.display().to_string())),

@@ -37,6 +37,7 @@ fn keyring() -> Keyring {
 #[test]
 fn records_open_in_their_place() {
     let keyring = keyring();
+    let policy = keyring.blind_index(IndexDomain::Policy, &[b"uid-1"]);
     for (name, context) in [
         ("namespace", Context::Namespace(&NAMESPACE)),
         (
@@ -55,6 +56,7 @@ fn records_open_in_their_place() {
         ),
         ("meta", Context::Meta("state")),
         ("cursor", Context::Cursor("events")),
+        ("policy", Context::Policy(&policy)),
         (
             "audit",
             Context::Audit {

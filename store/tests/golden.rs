@@ -172,9 +172,21 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     };
     assert_eq!(store.run(rewrap, meta()).unwrap().moved, 3);
     put(&store, LIVE, "v4", "of today", &[]).unwrap();
+    // Its file has no table of access policies.
+    assert_eq!(store.policies().unwrap(), PoliciesInForce::default());
+    let policy = PolicyInForce {
+        uid: "uid-2".parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        name: "all".to_owned(),
+        generation: 1,
+        statements: b"statements".to_vec(),
+    };
+    store.run(ForgetPolicy(policy.uid.clone()), meta()).unwrap();
+    store.run(KeepPolicy(policy.clone()), meta()).unwrap();
     store.close();
     drop(store);
     let store = open(&dir);
+    assert_eq!(store.policies().unwrap().policies, [policy]);
     assert_eq!(get(&store, LIVE, None, None).unwrap(), "of today");
     assert_eq!(get(&store, CUSTOMERS, Some("v1"), None).unwrap(), "first");
     assert!(audit::verify(&dir, &key.parse().unwrap()).unwrap().is_sound());

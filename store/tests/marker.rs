@@ -148,6 +148,14 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
             meta(),
         )
         .unwrap();
+    let policy = PolicyInForce {
+        uid: marked("policy-uid").parse().unwrap(),
+        namespace: marked("policy-namespace").parse().unwrap(),
+        name: marked("policy"),
+        generation: 1,
+        statements: marked("statements").into_bytes(),
+    };
+    f.store.run(KeepPolicy(policy), meta()).unwrap();
     let get = GetValue {
         secret,
         version: Some(version(&marked("v1"))),

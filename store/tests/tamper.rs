@@ -91,6 +91,16 @@ impl Victim {
                 )
                 .unwrap();
         }
+        for name in ["all", "none"] {
+            let policy = PolicyInForce {
+                uid: format!("uid-{name}").parse().unwrap(),
+                namespace: "shop".parse().unwrap(),
+                name: name.to_owned(),
+                generation: 3,
+                statements: name.into(),
+            };
+            f.store.run(KeepPolicy(policy), meta()).unwrap();
+        }
         let deleted = f.create("gone", "seven");
         f.store
             .run(
@@ -224,7 +234,7 @@ fn nothing_opens_after_one_record_was_touched() {
     let victim = Victim::new();
     victim.open(victim.records.clone()).unwrap().close();
     let tables: BTreeSet<Table> = victim.records.keys().map(|(table, _)| *table).collect();
-    assert!(tables.len() == 11, "{tables:?}");
+    assert!(tables.len() == 12, "{tables:?}");
     for place in victim.records.keys() {
         let mut removed = victim.records.clone();
         let value = removed.remove(place).unwrap();
@@ -315,4 +325,38 @@ fn exchanged_records_never_answer_for_another_even_with_the_digest_made_anew() {
             assert_ne!(unanswered, Some(0));
         }
     }
+}
+
+#[test]
+fn an_access_policy_never_stands_in_for_another_even_with_the_digest_made_anew() {
+    let victim = Victim::new();
+    let kept = |records: Records| {
+        let store = victim.open(victim.with_digest(records)).unwrap();
+        let kept = store.policies().unwrap();
+        store.close();
+        (kept.policies.len(), kept.unreadable)
+    };
+    assert_eq!(kept(victim.records.clone()), (2, 0));
+    let swaps = victim.swaps(Table::Policy);
+    assert_eq!(swaps.len(), 1);
+    for (_, records) in swaps {
+        assert_eq!(kept(records), (0, 2));
+    }
+    // One that cannot be read hides no other, and gives way to what is kept next.
+    let mut records = victim.records.clone();
+    let place = (Table::Policy, victim.of(Table::Policy)[0].clone());
+    records.insert(place, b"short".to_vec());
+    let store = victim.open(victim.with_digest(records)).unwrap();
+    let found = store.policies().unwrap();
+    assert_eq!((found.policies.len(), found.unreadable), (1, 1));
+    for name in ["all", "none"] {
+        let policy = PolicyInForce {
+            uid: format!("uid-{name}").parse().unwrap(),
+            ..found.policies[0].clone()
+        };
+        store.run(KeepPolicy(policy), meta()).unwrap();
+    }
+    let found = store.policies().unwrap();
+    assert_eq!((found.policies.len(), found.unreadable), (2, 0));
+    store.close();
 }

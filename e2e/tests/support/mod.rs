@@ -63,9 +63,14 @@ impl Fixture {
 
     /// Starts a process whose API is at this port, without bounds on rates.
     pub fn start_api(&self, port: u16) -> Strongroom {
+        self.start_api_in(port, &[])
+    }
+
+    /// As [`Fixture::start_api`], with more environment variables.
+    pub fn start_api_in(&self, port: u16, environment: &[(&str, &str)]) -> Strongroom {
         let listen = format!("--gateway-listen=127.0.0.1:{port}");
         let arguments = [listen.as_str(), "--read-rate=0", "--write-rate=0"];
-        Strongroom::start_with(&self.cluster, &self.data(), &arguments).unwrap()
+        Strongroom::start_in(&self.cluster, &self.data(), &arguments, environment).unwrap()
     }
 
     /// A ServiceAccount `app` of `shop` that policies let do everything with its secrets; a token of it for the API.

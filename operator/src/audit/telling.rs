@@ -105,7 +105,7 @@ fn reason(entry: &Entry) -> Option<Reason> {
         Action::BindMaterialized if entry.detail.starts_with("written") => Reason::NativeSecretWritten,
         Action::BindMaterialized => Reason::NativeSecretReleased,
         Action::AcceptNamespace => Reason::NamespaceAccepted,
-        // Keys have no objects yet, a namespace that is seen is no news, and the rest is about the store as a whole.
+        // Keys have no objects yet, a policy's status says what became of it, a namespace that is seen is no news, and the rest is about the store as a whole.
         Action::GetSecretValue
         | Action::DescribeSecret
         | Action::ListSecrets
@@ -126,6 +126,8 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::DestroyKey
         | Action::DestroyKeyVersion
         | Action::BindNamespace
+        | Action::EnforcePolicy
+        | Action::RemovePolicy
         | Action::CreateStore
         | Action::OpenStore
         | Action::Backup

@@ -196,6 +196,7 @@ pub(crate) async fn run<S: SecretStore>(
         (api.policies, api.declared.clone(), api.cluster_keys),
     ));
 
+    secret_policy::keep::find(&ctx).await;
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         futures::stream::select(
@@ -275,6 +276,7 @@ pub(crate) async fn run<S: SecretStore>(
         () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
         () = orphans => {}
+        () = secret_policy::keep::run(Arc::clone(&ctx)) => {}
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use strongroom_rules::policy::{Action, Facts, Identity, Principal, Request, SecretRef};
 use strongroom_store::vault::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::metrics::Metrics;
 use super::testing::{Api, NS, SECRETS, World, generated, store};
 use super::{Options, run};
+use crate::policies::{AskError, Policies};
 
 /// How long anything may take: far more than it does.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -19,12 +21,15 @@ struct Running {
     api: Api,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-    #[expect(dead_code, reason = "the store's directory goes with it")]
     keep: tempfile::TempDir,
 }
 
 fn start(api: &Api) -> Running {
-    let (store, keep): (Store, _) = store();
+    let (store, keep) = store();
+    start_on(api, store, Policies::default(), keep)
+}
+
+fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir) -> Running {
     api.put(
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1"}}),
@@ -41,7 +46,7 @@ fn start(api: &Api) -> Running {
         store,
         metrics,
         super::Api {
-            policies: <_>::default(),
+            policies,
             declared: <_>::default(),
             cluster_keys: <_>::default(),
             bundle: watch::channel(String::new()).1,
@@ -72,12 +77,14 @@ impl Running {
         );
     }
 
-    async fn stop(self) {
+    /// Stops it; the store's directory stays for as long as what is returned.
+    async fn stop(self) -> tempfile::TempDir {
         self.stop.send(true).unwrap();
         tokio::time::timeout(DEADLINE, self.task)
             .await
             .expect("it stops when told to")
             .unwrap();
+        self.keep
     }
 }
 
@@ -195,5 +202,119 @@ async fn an_api_server_that_fails_for_a_while_is_waited_for() {
     put(&api, "db");
     let running = start(&api);
     running.until("ready", |api| ready(api, "db")).await;
+    running.stop().await;
+}
+
+const POLICIES: &str = "/apis/strongroom.dev/v1alpha1/secretpolicies";
+
+/// Another generation of the policy of this name: it allows or denies every account to read, where it compiles.
+fn policy(api: &Api, name: &str, generation: i64, effect: &str, action: &str) {
+    let path = policy_path(name);
+    let mut object = api
+        .get(&path)
+        .unwrap_or_else(|| json!({"metadata": {"name": name, "namespace": NS}}));
+    object["metadata"]["generation"] = json!(generation);
+    object["spec"] = json!({"secrets": [name], "statements": [
+        {"effect": effect, "principals": [{"serviceAccount": "*"}], "actions": [action]}]});
+    api.put(&path, object);
+}
+
+fn policy_path(name: &str) -> String {
+    format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/secretpolicies/{name}")
+}
+
+/// Whether the account `app` may read the secret of this name.
+fn may_read(policies: &Policies, name: &str) -> Result<bool, AskError> {
+    let principal = Principal {
+        identity: Identity::of("system:serviceaccount:shop:app"),
+        groups: Vec::new(),
+    };
+    let request = Request {
+        principal: &principal,
+        action: Action::GetSecretValue,
+        secret: SecretRef { namespace: NS, name },
+        key: None,
+        facts: &Facts::default(),
+    };
+    policies.decide(&request).map(|decision| decision.allowed)
+}
+
+/// Whether the status says that this generation was looked at, and that one is in force.
+fn says_in_force(api: &Api, name: &str, observed: i64, in_force: i64) -> bool {
+    let status = &api.get(&policy_path(name)).unwrap()["status"];
+    status["observedGeneration"] == observed && status["generationInForce"] == in_force
+}
+
+#[tokio::test]
+async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
+    let api = Api::default();
+    let (store, keep) = store();
+    let policies = Policies::default();
+    for (name, effect) in [("allowed", "Allow"), ("denied", "Deny")] {
+        policy(&api, name, 1, effect, "secrets:GetSecretValue");
+    }
+    let readers = |name: &str| {
+        json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+            "metadata": {"name": name, "namespace": NS, "generation": 1},
+            "spec": {"source": {"external": {}}, "readers": ["app"]}, "status": {"observedGeneration": -1},
+        })
+    };
+    // Who is named here may read what no policy denies.
+    api.put(&World::path("denied"), readers("denied"));
+    let decided = |policies: &Policies| {
+        assert_eq!(may_read(policies, "allowed"), Ok(true));
+        assert_eq!(may_read(policies, "denied"), Ok(false));
+    };
+    let both_say = |api: &Api, observed, in_force| {
+        ["allowed", "denied"].map(|name| says_in_force(api, name, observed, in_force)) == [true; 2]
+    };
+
+    // The API server is away at first: nothing is decided until it is back.
+    api.fail("secretpolicies", 503);
+    let running = start_on(&api, store.clone(), policies.clone(), keep);
+    running.until("in force", |api| both_say(api, 1, 1)).await;
+    decided(&policies);
+    for (name, effect) in [("allowed", "Deny"), ("denied", "Allow")] {
+        policy(&api, name, 2, effect, "secrets:Nothing");
+    }
+    running.until("broken", |api| both_say(api, 2, 1)).await;
+    decided(&policies);
+    // The watch expires, and its list fails once: what is in force stays meanwhile and afterwards.
+    api.fail("secretpolicies", 503);
+    api.expire(POLICIES, || {});
+    policy(&api, "allowed", 3, "Deny", "secrets:Nothing");
+    running
+        .until("listed again", |api| says_in_force(api, "allowed", 3, 1))
+        .await;
+    decided(&policies);
+    let keep = running.stop().await;
+
+    let commits = store.anchor().counter;
+    let policies = Policies::default();
+    assert_eq!(may_read(&policies, "allowed"), Err(AskError::NotLoaded));
+    policy(&api, "denied", 3, "Allow", "secrets:Nothing");
+    let running = start_on(&api, store.clone(), policies.clone(), keep);
+    running
+        .until("in force after a restart", |api| both_say(api, 3, 1))
+        .await;
+    running
+        .until("the lists", |_| may_read(&policies, "denied").is_ok())
+        .await;
+    decided(&policies);
+    assert_eq!(
+        store.anchor().counter,
+        commits,
+        "nothing changed, and something was written"
+    );
+    // A policy that goes is forgotten, and its secret is its readers'.
+    api.remove(&policy_path("denied"));
+    let kept = || store.policies().unwrap().policies.len();
+    running.until("forgotten", |_| kept() == 1).await;
+    assert_eq!(may_read(&policies, "denied"), Ok(true));
+    policy(&api, "allowed", 4, "Allow", "secrets:*");
+    running
+        .until("mended", |api| says_in_force(api, "allowed", 4, 4))
+        .await;
     running.stop().await;
 }

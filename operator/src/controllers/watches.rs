@@ -11,14 +11,16 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, SecretPolicy};
+use strongroom_crds::v1alpha1::{
+    ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
+};
 
 use super::kept::Kept;
 use super::managed_secret::native::MANAGED_LABEL;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::declared::Declaration;
-use crate::policies::Seen;
+use crate::policies::{Newest, Seen, Why};
 
 /// Objects a page of the first list: what is parsed at once is what is held in memory at once.
 pub(super) const PAGE: u32 = 200;
@@ -139,6 +141,28 @@ pub(super) fn secret_policies<S: SecretStore>(
 
 /// The statements of a policy take effect.
 pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
+    #[derive(Default, serde::Deserialize)]
+    struct Attached {
+        #[serde(default)]
+        identities: Option<PolicyIdentities>,
+        #[serde(default)]
+        secrets: Option<Vec<String>>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct OnlyAttached {
+        #[serde(default)]
+        spec: Attached,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InForce {
+        generation_in_force: Option<i64>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct OnlyStatus {
+        #[serde(default)]
+        status: Option<InForce>,
+    }
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     ctx.bundles.want(&namespace);
     let seen = Seen {
@@ -148,20 +172,30 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     if ctx
         .policies
         .outcome(&namespace, &name)
-        .is_some_and(|outcome| outcome.seen == seen && outcome.error.is_none())
+        .is_some_and(|outcome| outcome.seen == seen)
     {
         // Only its status or its labels changed.
         return;
     }
-    match kept.parse() {
-        Ok(policy) => {
-            let before = policy.status.and_then(|status| status.generation_in_force);
-            ctx.policies.policy(&namespace, &name, seen, before, &policy.spec);
-        }
-        Err(error) => {
-            tracing::warn!(namespace, name, %error, "a policy does not fit its type; what was in force stays");
-        }
-    }
+    let spec = kept.parse().map(|policy| policy.spec).map_err(|misfit| {
+        let Attached { identities, secrets } = kept.parse_as::<OnlyAttached>().unwrap_or_default().spec;
+        let attached = SecretPolicySpec {
+            identities,
+            secrets,
+            statements: Vec::new(),
+        };
+        (Why::Misfit(misfit.to_string()), attached)
+    });
+    let newest = Newest {
+        seen,
+        told: kept
+            .parse_as::<OnlyStatus>()
+            .unwrap_or_default()
+            .status
+            .and_then(|status| status.generation_in_force),
+        spec,
+    };
+    ctx.policies.policy(&namespace, &name, newest);
 }
 
 /// What follows from an event before it is in the cache. Answers whether the object has to be looked at: a status that we wrote ourselves is no news.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::json;
+use strongroom_store::engine::EngineError;
 use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Refusal, StoreError};
 
@@ -115,6 +116,8 @@ codes! {
     ClusterUnavailable = SERVICE_UNAVAILABLE, "the cluster's API server does not answer";
     /// No record can be written, so nothing is answered.
     AuditUnavailable = SERVICE_UNAVAILABLE, "no audit record can be written";
+    /// The disk of the store is full.
+    StoreFull = SERVICE_UNAVAILABLE, "the disk of the store is full";
     /// The store does not answer.
     StoreUnavailable = SERVICE_UNAVAILABLE, "the store is not available";
     /// A record of the store is damaged.
@@ -209,6 +212,7 @@ impl From<StoreError> for Problem {
             StoreError::Refused(refusal) => return refused(&refusal, detail),
             StoreError::Damaged { .. } => Code::StoreDamaged,
             StoreError::Audit(_) => Code::AuditUnavailable,
+            StoreError::Engine(EngineError::OutOfSpace) => Code::StoreFull,
             StoreError::Fenced
             | StoreError::Unknown { .. }
             | StoreError::NotCommitted

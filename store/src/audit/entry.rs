@@ -147,6 +147,10 @@ actions! {
     BindObject = 42
     /// A secret was written to, or let go of, a native object.
     BindMaterialized = 43
+    /// Another generation of an access policy came into force.
+    EnforcePolicy = 44
+    /// An access policy is gone.
+    RemovePolicy = 45
     /// The store was made.
     CreateStore = 60
     /// The store was opened by a new epoch.

@@ -26,6 +26,8 @@ pub enum Context<'a> {
     Meta(&'a str),
     /// A cursor under its name.
     Cursor(&'a str),
+    /// An access policy in force, under the index of what the outside calls it.
+    Policy(&'a [u8; 32]),
     /// An entry of an audit chain.
     Audit {
         /// 1: mutations, 2: reads.
@@ -65,6 +67,7 @@ impl Context<'_> {
             Self::Key { namespace, key } => with("sr/key/1", &[namespace.as_bytes(), key.as_bytes()]),
             Self::Meta(name) => with("sr/meta/1", &[name.as_bytes()]),
             Self::Cursor(name) => with("sr/cursor/1", &[name.as_bytes()]),
+            Self::Policy(index) => with("sr/policy/1", &[*index]),
             Self::Audit {
                 chain,
                 epoch,

@@ -26,6 +26,8 @@ pub enum IndexDomain {
     Key,
     /// Cursors by name.
     Cursor,
+    /// Access policies by what the outside calls them.
+    Policy,
 }
 
 impl IndexDomain {
@@ -35,6 +37,7 @@ impl IndexDomain {
             Self::Secret => b"secret",
             Self::Key => b"key",
             Self::Cursor => b"cursor",
+            Self::Policy => b"policy",
         }
     }
 }
@@ -88,7 +91,8 @@ impl Keyring {
             | Context::Head { .. }
             | Context::Key { .. }
             | Context::Meta(_)
-            | Context::Cursor(_) => self.metadata.expose(),
+            | Context::Cursor(_)
+            | Context::Policy(_) => self.metadata.expose(),
         }
     }
 

@@ -16,6 +16,7 @@ enum Place {
     Key(NamespaceId, KeyId),
     Meta(&'static str),
     Cursor(&'static str),
+    Policy([u8; 32]),
     Audit(u8, u32, u64, [u8; 32]),
     Backup([u8; 16], u64, bool),
 }
@@ -31,6 +32,7 @@ impl Place {
             Self::Key(namespace, key) => Context::Key { namespace, key },
             Self::Meta(name) => Context::Meta(name),
             Self::Cursor(name) => Context::Cursor(name),
+            Self::Policy(index) => Context::Policy(index),
             Self::Audit(chain, epoch, sequence, previous) => Context::Audit {
                 chain: *chain,
                 epoch: *epoch,
@@ -61,6 +63,7 @@ fn place() -> impl Strategy<Value = Place> {
         (id(), id()).prop_map(|(n, k)| Place::Key(NamespaceId::from_bytes(n), KeyId::from_bytes(k))),
         name().prop_map(Place::Meta),
         name().prop_map(Place::Cursor),
+        prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Policy),
         (
             1..3_u8,
             0..2_u32,

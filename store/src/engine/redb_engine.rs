@@ -281,7 +281,7 @@ fn open_database(
 ) -> Result<Database, EngineError> {
     let backend = Backend::new(Arc::clone(disk), Arc::clone(failed));
     let database = builder(cache_bytes).create_with_backend(backend)?;
-    // Every table exists from the start, so that a reader never meets a missing one.
+    // Every table of today exists from the start. One that a later version adds comes with its first record.
     let transaction = database.begin_read()?;
     let missing = matches!(
         transaction.open_table(ENGINE),

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
 use super::redb_engine::definition;
 use super::{EngineError, Record, Revision, Snapshot, Table, Visitor};
@@ -20,7 +20,19 @@ impl RedbSnapshot {
             revision,
         }
     }
+
+    /// A table; none, where the file was made before there was such a table and nothing was put into it since. Whether one was taken away, the
+    /// state digest tells.
+    fn table(&self, table: Table) -> Result<Option<BytesTable>, EngineError> {
+        match self.transaction.open_table(definition(table)) {
+            Ok(open) => Ok(Some(open)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
+
+type BytesTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 impl Snapshot for RedbSnapshot {
     fn revision(&self) -> Revision {
@@ -28,7 +40,9 @@ impl Snapshot for RedbSnapshot {
     }
 
     fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
+        let Some(open) = self.table(table)? else {
+            return Ok(None);
+        };
         Ok(open.get(key)?.map(|value| value.value().to_vec()))
     }
 
@@ -39,7 +53,9 @@ impl Snapshot for RedbSnapshot {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Record>, EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
+        let Some(open) = self.table(table)? else {
+            return Ok(Vec::new());
+        };
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -56,7 +72,9 @@ impl Snapshot for RedbSnapshot {
     }
 
     fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError> {
-        let open = self.transaction.open_table(definition(table))?;
+        let Some(open) = self.table(table)? else {
+            return Ok(());
+        };
         for record in open.iter()? {
             let (key, value) = record?;
             if visitor(key.value(), value.value()).is_break() {

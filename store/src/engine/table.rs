@@ -25,11 +25,13 @@ pub enum Table {
     Audit,
     /// Places of readers of the mutation chain.
     Cursor,
+    /// Access policies in force. A file that was made before there were any gets the table with its first record.
+    Policy,
 }
 
 impl Table {
     /// Every table, in the order of the codes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Namespace,
         Self::Name,
@@ -41,6 +43,7 @@ impl Table {
         Self::Due,
         Self::Audit,
         Self::Cursor,
+        Self::Policy,
     ];
 
     /// The stable code, used in MACs and backups.
@@ -58,6 +61,7 @@ impl Table {
             Self::Due => 9,
             Self::Audit => 10,
             Self::Cursor => 11,
+            Self::Policy => 12,
         }
     }
 
@@ -82,6 +86,7 @@ impl Table {
             Self::Due => "due",
             Self::Audit => "audit",
             Self::Cursor => "cursor",
+            Self::Policy => "policy",
         }
     }
 }

@@ -4,6 +4,7 @@ mod facts;
 mod head;
 mod key;
 mod namespace;
+mod policy;
 mod version;
 
 pub(crate) use facts::{SealDigest, State, meta};

@@ -174,6 +174,13 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         (Table::Meta, b"identity".to_vec(), vec![1; 17]),
         (Table::Head, vec![3; 16], vec![5; 90]),
     ];
+    let policy = PolicyInForce {
+        uid: "uid-3".parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        name: "checkout".to_owned(),
+        generation: 4,
+        statements: br#"{"secrets":["db"]}"#.to_vec(),
+    };
     let (read_record, segment_header) = audit::read_samples();
     BTreeMap::from([
         ("state", state.encode().to_vec()),
@@ -197,6 +204,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ("read-record", read_record),
         ("segment-header", segment_header),
         ("backup-part", encode_part(&items).to_vec()),
+        ("policy", policy.encode().to_vec()),
     ])
 }
 

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::open::{OpenError, STORE_FILE, digest_of, read_state};
+use super::read::each_policy;
 use super::view::View;
 use super::writer::each_head;
 use crate::crypto::{Keyring, RootKey};
@@ -23,6 +24,8 @@ pub struct CheckReport {
     pub values: u64,
     /// Values under an encryption key that refuses.
     pub refused: u64,
+    /// Access policies in force that were opened; none without the key.
+    pub policies: u64,
     /// Whether the key was there.
     pub keyed: bool,
     /// What is wrong.
@@ -47,6 +50,7 @@ impl fmt::Display for CheckReport {
                 "values opened: {}, under a key that refuses: {}",
                 self.values, self.refused
             )?;
+            writeln!(f, "access policies: {}", self.policies)?;
         } else {
             writeln!(f, "secrets and values: not looked at, no key was given")?;
         }
@@ -112,7 +116,11 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         }
         ControlFlow::Continue(())
     });
-    if let Err(error) = walked {
+    let policies = each_policy(&keyring, snapshot.as_ref(), |policy| match policy {
+        Ok(_) => report.policies += 1,
+        Err(error) => report.damage.push(error.to_string()),
+    });
+    if let Err(error) = walked.and(policies) {
         report.damage.push(error.to_string());
     }
     Ok(report)

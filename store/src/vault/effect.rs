@@ -1,7 +1,8 @@
 //! What a decision changes, and how that becomes sealed records. Must not decide: an effect is carried out as it stands.
 
 use super::error::StoreError;
-use super::view::{View, key_key};
+use super::types::PolicyInForce;
+use super::view::{View, key_key, policy_index};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
 };
@@ -10,7 +11,7 @@ use crate::format::{
     Head, KeyRecord, Namespace, SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{CursorName, VersionId};
+use crate::name::{CursorName, ExternalId, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -109,6 +110,10 @@ pub(crate) enum Effect {
     DropDue(Timestamp, Due),
     /// Moves a reader's place in the mutation chain.
     PutCursor(CursorName, Vec<u8>),
+    /// Writes an access policy in force.
+    PutPolicy(Box<PolicyInForce>),
+    /// Forgets an access policy.
+    DropPolicy(ExternalId),
     /// Remembers the seal file.
     PutSeal(SealDigest),
 }
@@ -230,6 +235,14 @@ impl View<'_> {
                     .blind_index(IndexDomain::Cursor, &[name.as_str().as_bytes()]);
                 let sealed = self.keyring.seal(&Context::Cursor(name.as_str()), &bytes)?;
                 self.put(Table::Cursor, index.to_vec(), sealed);
+            }
+            Effect::PutPolicy(policy) => {
+                let index = policy_index(self.keyring, &policy.uid);
+                let sealed = self.keyring.seal(&Context::Policy(&index), &policy.encode())?;
+                self.put(Table::Policy, index.to_vec(), sealed);
+            }
+            Effect::DropPolicy(uid) => {
+                self.remove(Table::Policy, policy_index(self.keyring, &uid).to_vec());
             }
             Effect::PutSeal(digest) => self.put(Table::Meta, meta::SEAL.to_vec(), digest.encode()),
         }

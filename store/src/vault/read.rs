@@ -1,19 +1,21 @@
 //! Reads. A value leaves only after its record is in the read chain; metadata leave without one.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
 use super::commands::{About, key_view, version_view, view_of};
 use super::error::{Refusal, StoreError};
 use super::known::{Fact, Ground, KnownValue, LONGEST};
-use super::types::{KeyUsage, KeyView, Meta, NamespaceView, SecretView, ValueRead};
-use super::view::{View, key_key};
+use super::types::{
+    KeyUsage, KeyView, Meta, NamespaceView, PoliciesInForce, PolicyInForce, SecretView, ValueRead,
+};
+use super::view::{View, key_key, open_policy};
 use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry};
-use crate::crypto::{Context, IndexDomain};
-use crate::engine::Table;
+use crate::crypto::{Context, IndexDomain, Keyring};
+use crate::engine::{Snapshot, Table};
 use crate::format::{SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
@@ -420,6 +422,20 @@ impl Store {
         })
     }
 
+    /// What is kept of all access policies.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]. A record that cannot be read is counted, and hides no other.
+    pub fn policies(&self) -> Result<PoliciesInForce, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = PoliciesInForce::default();
+        each_policy(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
+            Ok(policy) => found.policies.push(policy),
+            Err(_) => found.unreadable += 1,
+        })?;
+        Ok(found)
+    }
+
     /// Entries of the mutation chain after a number, in order, at most `limit`.
     ///
     /// # Errors
@@ -455,11 +471,7 @@ impl Store {
 
     /// A key of the audit table at or before the record of a number. Keys begin with the epoch, and a number belongs to one
     /// epoch: the newest one that begins at or before it.
-    fn epoch_of(
-        &self,
-        snapshot: &dyn crate::engine::Snapshot,
-        sequence: u64,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    fn epoch_of(&self, snapshot: &dyn Snapshot, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let newest = u32::try_from(self.shared.epoch).unwrap_or(u32::MAX);
         for epoch in (0..=newest).rev() {
             let first = snapshot.scan(Table::Audit, &epoch.to_be_bytes(), None, 1)?;
@@ -471,6 +483,22 @@ impl Store {
         }
         Ok(None)
     }
+}
+
+/// Shows every access policy that is kept, or that it cannot be read.
+pub(super) fn each_policy(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    mut visit: impl FnMut(Result<PolicyInForce, StoreError>),
+) -> Result<(), StoreError> {
+    snapshot.visit(Table::Policy, &mut |key, sealed| {
+        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
+            record: "an access policy in force".to_owned(),
+        });
+        visit(index.and_then(|index| open_policy(keyring, index, sealed)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }
 
 /// Finds and opens the value that is asked for.

@@ -204,6 +204,35 @@ pub struct KeyView {
     pub declaration: Option<KeyDeclaration>,
 }
 
+/// What of an access policy is in force, so that the next process knows it. The store does not read the statements.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PolicyInForce {
+    /// What the outside system calls the policy for good.
+    pub uid: ExternalId,
+    /// In which namespace it is.
+    pub namespace: NamespaceName,
+    /// Its name there, at most 253 bytes.
+    pub name: String,
+    /// Which generation of it is in force.
+    pub generation: i64,
+    /// The statements of that generation, at most [`PolicyInForce::MOST_BYTES`].
+    pub statements: Vec<u8>,
+}
+
+impl PolicyInForce {
+    /// Most bytes of the statements: more than an API server takes in one object (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
+    pub const MOST_BYTES: usize = 2 << 20;
+}
+
+/// What is kept of the access policies.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PoliciesInForce {
+    /// In any order.
+    pub policies: Vec<PolicyInForce>,
+    /// How many records cannot be read.
+    pub unreadable: u64,
+}
+
 /// What a write came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Written {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
+use super::types::PolicyInForce;
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
     ValueContext,
@@ -15,7 +16,7 @@ use crate::format::{
     key_version_key, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{KeyName, NamespaceName, SecretName, VersionId};
+use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
 use crate::value::{DataType, Value};
 
 /// Changes that are not committed yet: a value, or none for a removal.
@@ -164,6 +165,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What is kept of an access policy.
+    pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<PolicyInForce>, StoreError> {
+        let index = policy_index(self.keyring, uid);
+        self.raw(Table::Policy, &index)?
+            .map(|sealed| open_policy(self.keyring, &index, &sealed))
+            .transpose()
+    }
+
     pub(crate) fn material(
         &self,
         namespace: &NamespaceId,
@@ -305,6 +314,24 @@ pub(crate) fn open_head(keyring: &Keyring, id: &SecretId, bytes: &[u8]) -> Resul
         .open(&Context::Head { secret: id, revision }, sealed)
         .map_err(|_| record())?;
     Head::decode(*id, revision, opened.expose()).map_err(|_| record())
+}
+
+/// Where an access policy is kept.
+pub(crate) fn policy_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
+    keyring.blind_index(IndexDomain::Policy, &[uid.as_str().as_bytes()])
+}
+
+/// Opens what is kept of an access policy under this index.
+pub(crate) fn open_policy(
+    keyring: &Keyring,
+    index: &[u8; 32],
+    sealed: &[u8],
+) -> Result<PolicyInForce, StoreError> {
+    let record = || damaged("an access policy in force");
+    let bytes = keyring
+        .open(&Context::Policy(index), sealed)
+        .map_err(|_| record())?;
+    PolicyInForce::decode(bytes.expose()).map_err(|_| record())
 }
 
 impl std::fmt::Debug for View<'_> {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints one of everything that the store seals, made from docs/store-format.md alone by PyPI `cryptography`.
 
-One thing a line: its name, then its bytes in hex. `format_v1.txt` holds the output; it changes only with a new format. What stands
+One thing a line: its name, then its bytes in hex. `format_v1.txt` holds the output; a line changes only with a new format. What stands
 here is fixed input, nobody's keys.
 """
 
@@ -68,6 +68,8 @@ def records() -> None:
     show("key", seal(metadata, [b"sr/key/1", STORE, NAMESPACE, KEY], plaintext))
     show("meta", seal(metadata, [b"sr/meta/1", STORE, b"state"], plaintext))
     show("cursor", seal(metadata, [b"sr/cursor/1", STORE, b"events"], plaintext))
+    index = mac(root("index", 32), [b"policy", b"uid-1"])
+    show("policy", seal(metadata, [b"sr/policy/1", STORE, index], plaintext))
     place = [b"\x01", u(4, 3), u(8, 9), bytes([0x55] * 32)]
     show("audit", seal(audit, [b"sr/audit/1", STORE, *place], plaintext))
     place = [bytes([0x56] * 16), u(8, 2), b"\x01"]

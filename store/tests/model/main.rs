@@ -238,6 +238,8 @@ impl Real {
                     meta,
                 )
                 .map(drop),
+            Op::KeepPolicy { slot, generation } => store.run(KeepPolicy(policy(slot, generation)), meta),
+            Op::ForgetPolicy { slot } => store.run(ForgetPolicy(policy(slot, 0).uid), meta),
             Op::Wait { .. } => Ok(()),
         }
     }
@@ -278,6 +280,13 @@ impl Real {
                 }
             }
         }
+        let kept = self.store.policies().unwrap();
+        let expected = model
+            .policies
+            .iter()
+            .map(|(slot, generation)| policy(*slot, *generation));
+        assert_eq!(by_uid(kept.policies), by_uid(expected.collect()), "{said}");
+        assert_eq!(kept.unreadable, 0, "{said}");
         let key = self.store.describe_key(self.namespace, self.key);
         match (model.key, key) {
             (Key::Destroyed, _) => {}
@@ -295,7 +304,7 @@ fn any(random: &mut Random) -> Op {
     let value = random.below(3);
     let stage = ["Current", "Previous", "Pending", "blue"][random.below(4) as usize];
     let some = |random: &mut Random| (random.below(3) > 0).then(|| random.below(16));
-    match random.below(40) {
+    match random.below(43) {
         0..=5 => Op::Create { slot, value },
         6..=15 => {
             let stage =
@@ -341,10 +350,33 @@ fn any(random: &mut Random) -> Op {
         ][random.below(3) as usize]
             .clone(),
         38 => Op::Rewrap,
+        40 | 41 => Op::KeepPolicy {
+            slot,
+            generation: value as i64,
+        },
+        42 => Op::ForgetPolicy { slot },
         _ => Op::Wait {
             days: 1 + random.below(9) as i64,
         },
     }
+}
+
+/// The policy of a slot, and a generation of it.
+fn policy(slot: usize, generation: i64) -> PolicyInForce {
+    PolicyInForce {
+        uid: format!("uid-{slot}").parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        name: format!("policy-{slot}"),
+        generation,
+        statements: format!("statements of {generation}").into_bytes(),
+    }
+}
+
+fn by_uid(policies: Vec<PolicyInForce>) -> BTreeMap<String, PolicyInForce> {
+    policies
+        .into_iter()
+        .map(|policy| (policy.uid.to_string(), policy))
+        .collect()
 }
 
 /// What stands between a request and its answer, and nothing else: such a request is sent again.

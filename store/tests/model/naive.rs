@@ -60,6 +60,13 @@ pub enum Op {
     ScheduleKeyDeletion,
     CancelKeyDeletion,
     Rewrap,
+    KeepPolicy {
+        slot: usize,
+        generation: i64,
+    },
+    ForgetPolicy {
+        slot: usize,
+    },
     Wait {
         days: i64,
     },
@@ -88,6 +95,8 @@ pub struct Model {
     pub secrets: [Option<Secret>; SLOTS],
     pub key: Key,
     pub key_versions: u32,
+    /// Which generation of the policy of each slot is in force.
+    pub policies: BTreeMap<usize, i64>,
     pub now: i64,
 }
 
@@ -99,6 +108,7 @@ impl Model {
             secrets: [const { None }; SLOTS],
             key: Key::Enabled,
             key_versions: 1,
+            policies: BTreeMap::new(),
             now: 0,
         }
     }
@@ -270,6 +280,8 @@ impl Model {
                 Key::Destroyed => return Err("KeyDestroyed"),
                 _ => return Err("KeyNotPendingDeletion"),
             },
+            Op::KeepPolicy { slot, generation } => drop(self.policies.insert(slot, generation)),
+            Op::ForgetPolicy { slot } => drop(self.policies.remove(&slot)),
             // A rewrap is not to be seen.
             Op::Rewrap => {}
             Op::Wait { days } => self.now += days * DAY,

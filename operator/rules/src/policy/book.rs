@@ -23,6 +23,8 @@ pub struct PolicyBook {
     shards: Shards,
     /// Sources that went since what nobody says any more was forgotten.
     gone: usize,
+    /// How many sources ask for labels of a pod or a node.
+    asking: usize,
 }
 
 /// After so many sources went, what nobody says any more is looked for.
@@ -144,17 +146,20 @@ impl Namespace {
         }
     }
 
-    fn take_out(&mut self, source: &Source, shards: &mut Shards) {
+    /// Answers how many sources ask for labels less: 1 or 0.
+    fn take_out(&mut self, source: &Source, shards: &mut Shards) -> usize {
         let Some(before) = self.sources.remove(source) else {
-            return;
+            return 0;
         };
         let ids: Vec<_> = (0..before.sids.len())
             .map(|index| source.statement_id(index))
             .collect();
         self.side(&before.attachment)
             .remove(&before.attachment, &ids, shards);
+        usize::from(before.asks_labels)
     }
 
+    /// Answers how many sources ask for labels more: 1 or 0.
     fn put_in(
         &mut self,
         source: Source,
@@ -162,7 +167,7 @@ impl Namespace {
         statements: Vec<Arc<Compiled>>,
         spec: &SecretPolicySpec,
         shards: &mut Shards,
-    ) -> Result<(), String> {
+    ) -> Result<usize, String> {
         let ids = (0..).map(|index| source.statement_id(index));
         let statements: Vec<_> = ids.zip(statements).collect();
         self.side(&attachment).add(&attachment, &statements, shards)?;
@@ -179,8 +184,9 @@ impl Namespace {
                 .map(|statement| statement.sid.clone())
                 .collect(),
         };
+        let asking = usize::from(in_force.asks_labels);
         self.sources.insert(source, in_force);
-        Ok(())
+        Ok(asking)
     }
 }
 
@@ -197,8 +203,9 @@ impl PolicyBook {
     ) -> Result<(), CompileError> {
         let (attachment, statements) = compile(namespace, source, spec, &mut self.said)?;
         let book = self.namespaces.entry(namespace.to_owned()).or_default();
-        book.take_out(source, &mut self.shards);
-        book.put_in(source.clone(), attachment, statements, spec, &mut self.shards)
+        self.asking -= book.take_out(source, &mut self.shards);
+        self.asking += book
+            .put_in(source.clone(), attachment, statements, spec, &mut self.shards)
             .map_err(|why| CompileError {
                 statement: 0,
                 field: "statements".to_owned(),
@@ -257,7 +264,7 @@ impl PolicyBook {
         let Some(book) = self.namespaces.get_mut(namespace) else {
             return;
         };
-        book.take_out(source, &mut self.shards);
+        self.asking -= book.take_out(source, &mut self.shards);
         if book.sources.is_empty() {
             self.namespaces.remove(namespace);
         }
@@ -289,11 +296,8 @@ impl PolicyBook {
 
     /// Whether any statement asks for labels of a pod or a node: where none does, nobody has to look them up.
     #[must_use]
-    pub fn asks_labels(&self) -> bool {
-        self.namespaces
-            .values()
-            .flat_map(|book| book.sources.values())
-            .any(|in_force| in_force.asks_labels)
+    pub const fn asks_labels(&self) -> bool {
+        self.asking > 0
     }
 
     /// Number of statements in force.

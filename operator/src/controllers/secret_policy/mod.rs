@@ -1,5 +1,7 @@
-//! `SecretPolicy`: says what became of it. Its statements took effect with the event that brought them (`watches`); this only reports.
+//! `SecretPolicy`: has the store keep what is in force of it, and says what became of it. Its statements took effect with the event that brought
+//! them (`watches`).
 
+pub(super) mod keep;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +13,7 @@ use kube::runtime::controller::Action;
 use strongroom_crds::condition::{ConditionStatus, Reason};
 use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
 use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
+use strongroom_rules::policy::Fallback;
 
 use crate::controllers::Ctx;
 use crate::controllers::kept::Kept;
@@ -18,7 +21,7 @@ use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject};
 use crate::controllers::store::SecretStore;
 
-/// Says what became of the policy.
+/// Has the store keep what is in force, and says what became of the policy.
 pub(crate) async fn reconcile<S: SecretStore>(
     kept: Arc<Kept<SecretPolicy>>,
     ctx: Arc<Ctx<S>>,
@@ -36,63 +39,59 @@ async fn write<S: SecretStore>(
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    #[derive(Default, serde::Deserialize)]
+    struct OnlyStatus {
+        #[serde(default)]
+        status: Option<SecretPolicyStatus>,
+    }
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
-    let generation = kube::Resource::meta(kept).generation;
-    let (before, status) = match kept.parse() {
-        Ok(policy) => {
-            let before = policy.status.clone().unwrap_or_default();
-            let Some(outcome) = ctx.policies.outcome(&namespace, &name) else {
-                // Gone in the meantime.
-                return Ok(());
-            };
-            let statements = policy.spec.statements.len();
-            let standing = match &outcome.error {
-                None => Standing {
-                    ready: ConditionStatus::True,
-                    reason: Reason::Ready,
-                    message: format!("{statements} statements are in force"),
-                },
-                Some(error) => {
-                    let instead = match (outcome.in_force, outcome.denies) {
-                        (Some(generation), _) => format!("generation {generation} stays in force"),
-                        (None, true) => "what was in force before the last start is not known, so everything it is attached to is denied".to_owned(),
-                        (None, false) => "nothing of it is in force".to_owned(),
-                    };
-                    Standing::failed(Reason::PolicyInvalid, format!("{error}; {instead}"))
-                }
-            };
-            let conditions = standing_conditions(&standing, generation, now);
-            let status = SecretPolicyStatus {
-                observed_generation: generation,
-                conditions: report::conditions(&before.conditions, conditions),
-                statements: outcome
-                    .error
-                    .is_none()
-                    .then(|| i32::try_from(statements).unwrap_or(i32::MAX))
-                    .or(before.statements.filter(|_| outcome.in_force.is_some())),
-                // What was in force once is remembered here while it may have to be denied.
-                generation_in_force: outcome
-                    .in_force
-                    .or(before.generation_in_force.filter(|_| outcome.denies)),
-            };
-            (before, status)
-        }
-        Err(misfit) => {
-            let standing = Standing::failed(Reason::PolicyInvalid, misfit.to_string());
-            let status = SecretPolicyStatus {
-                observed_generation: generation,
-                conditions: standing_conditions(&standing, generation, now),
-                ..SecretPolicyStatus::default()
-            };
-            (SecretPolicyStatus::default(), status)
-        }
-    };
     let uid = kept.uid().unwrap_or_default();
+    // First, so that the next process finds what the status says.
+    let in_store = keep::keep(ctx, &uid).await;
+    let Some(outcome) = ctx.policies.outcome(&namespace, &name) else {
+        // Gone in the meantime.
+        return Ok(());
+    };
+    let before = kept.parse_as::<OnlyStatus>().unwrap_or_default().status;
+    let before = before.unwrap_or_default();
+    let in_force = outcome.in_force();
+    let statements = kept.parse().map_or(0, |policy| policy.spec.statements.len());
+    let standing = match &outcome.flaw {
+        None => Standing {
+            ready: ConditionStatus::True,
+            reason: Reason::Ready,
+            message: format!("{statements} statements are in force"),
+        },
+        Some(flaw) => Standing::failed(Reason::PolicyInvalid, format!("{}; {}", flaw.why, flaw.instead)),
+    };
+    let standing = match &in_store {
+        Ok(()) => standing,
+        Err(error) => Standing {
+            message: format!(
+                "{}; the store does not keep that for the next start yet: {error}",
+                standing.message
+            ),
+            ..standing
+        },
+    };
+    let generation = kube::Resource::meta(kept).generation;
+    let conditions = standing_conditions(&standing, generation, now);
+    let denies = matches!(&outcome.flaw, Some(flaw) if matches!(flaw.instead, Fallback::Denies(_)));
+    let status = SecretPolicyStatus {
+        observed_generation: generation,
+        conditions: report::conditions(&before.conditions, conditions),
+        statements: match outcome.flaw {
+            None => Some(i32::try_from(statements).unwrap_or(i32::MAX)),
+            Some(_) => before.statements.filter(|_| in_force.is_some()),
+        },
+        // What was in force once is remembered here while it may have to be denied.
+        generation_in_force: in_force.or(before.generation_in_force.filter(|_| denies)),
+    };
     let subject = Subject {
         namespace: &namespace,
         name: &name,
         uid: &uid,
     };
     report::write::<SecretPolicy, _>(&ctx.client, subject, &before, &status).await?;
-    Ok(())
+    Ok(in_store?)
 }

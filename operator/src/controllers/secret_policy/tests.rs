@@ -2,11 +2,19 @@
 
 use serde_json::{Value as Json, json};
 
+use super::keep;
+use crate::controllers::store::PolicyStore;
 use crate::controllers::testing::{NS, World, now};
 use crate::policies::Seen;
 
 fn path() -> String {
     format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/secretpolicies/p")
+}
+
+/// Another process has the same store.
+async fn restarted(world: &mut World) {
+    world.ctx.policies = crate::policies::Policies::default();
+    keep::find(&world.ctx).await;
 }
 
 /// The policy is like this now, the watch says so, and it is reported on.
@@ -16,7 +24,7 @@ async fn applied(world: &World, generation: i64, action: &str) -> Json {
         &path(),
         json!({
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "SecretPolicy",
-            "metadata": {"name": "p", "namespace": NS, "generation": generation},
+            "metadata": {"name": "p", "namespace": NS, "uid": "uid-p", "generation": generation},
             "spec": {"secrets": ["db"], "statements": [
                 {"effect": "Allow", "principals": [{"serviceAccount": "app"}], "actions": [action]}]},
             "status": before.unwrap_or_else(|| json!({"observedGeneration": -1})),
@@ -55,16 +63,16 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
         (&json!(2), &json!(1))
     );
 
-    // After a restart nobody knows what generation 1 said.
+    // The next process finds it in the store.
     let mut world = world;
-    world.ctx.policies = crate::policies::Policies::default();
+    restarted(&mut world).await;
     let status = applied(&world, 3, "secrets:Nothing").await;
     let message = status["conditions"][0]["message"].as_str().unwrap();
-    assert!(
-        message.ends_with("everything it is attached to is denied"),
-        "{message}"
+    assert!(message.ends_with("generation 1 stays in force"), "{message}");
+    assert_eq!(
+        (&status["generationInForce"], &status["statements"]),
+        (&json!(1), &json!(1))
     );
-    assert_eq!(status["generationInForce"], 1);
 
     let status = applied(&world, 4, "secrets:*").await;
     assert_eq!(status["conditions"][0]["reason"], "Ready");
@@ -72,11 +80,107 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
     assert_eq!(
         world.ctx.policies.outcome(NS, "p").map(|outcome| outcome.seen),
         Some(Seen {
-            uid: world.api.get(&path()).unwrap()["metadata"]["uid"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
+            uid: "uid-p".to_owned(),
             generation: 4
         })
     );
+}
+
+#[tokio::test]
+async fn what_the_store_lost_is_denied_and_said() {
+    let mut world = World::new();
+    applied(&world, 1, "secrets:GetSecretValue").await;
+    let uid = world.api.get(&path()).unwrap()["metadata"]["uid"].clone();
+    world
+        .ctx
+        .store
+        .forget_policy(uid.as_str().unwrap())
+        .await
+        .unwrap();
+    restarted(&mut world).await;
+    for generation in [2, 3] {
+        let status = applied(&world, generation, "secrets:Nothing").await;
+        let message = status["conditions"][0]["message"].as_str().unwrap();
+        assert!(
+            message.ends_with(
+                "generation 1 was in force and the store does not keep it, so everything it is attached to is denied"
+            ),
+            "{message}"
+        );
+        assert_eq!(status["generationInForce"], 1);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
+    let mut world = World::new();
+    applied(&world, 1, "secrets:GetSecretValue").await;
+    restarted(&mut world).await;
+    let mut object = world.api.get(&path()).unwrap();
+    object["metadata"]["generation"] = json!(2);
+    object["spec"]["statements"] = json!("none");
+    world.api.put(&path(), object);
+    let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
+    super::super::watches::seen_policy(&world.ctx, &kept);
+    super::write(&kept, &world.ctx, now()).await.unwrap();
+    let status = world.api.get(&path()).unwrap()["status"].clone();
+    assert_eq!(
+        status["conditions"][0]["message"],
+        "`spec.statements` does not fit its type; apply the object anew; generation 1 stays in force"
+    );
+    assert_eq!(status["generationInForce"], 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
+    let world = World::new();
+    // The store takes no such UID.
+    world.api.put(
+        &path(),
+        json!({
+            "metadata": {"name": "p", "namespace": NS, "generation": 1, "uid": "not legal"},
+            "spec": {"secrets": ["db"], "statements": [
+                {"effect": "Allow", "principals": [{"serviceAccount": "app"}], "actions": ["*"]}]},
+        }),
+    );
+    let kept = serde_json::from_value(world.api.get(&path()).unwrap()).unwrap();
+    super::super::watches::seen_policy(&world.ctx, &kept);
+    let failure = super::write(&kept, &world.ctx, now()).await.unwrap_err();
+    assert!(failure.to_string().contains("not legal"), "{failure}");
+    let status = world.api.get(&path()).unwrap()["status"].clone();
+    let ready = &status["conditions"][0];
+    assert_eq!(
+        (&ready["status"], &status["generationInForce"]),
+        (&json!("True"), &json!(1))
+    );
+    let message = ready["message"].as_str().unwrap();
+    assert!(
+        message
+            .starts_with("1 statements are in force; the store does not keep that for the next start yet:"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_restart_writes_nothing_and_a_policy_that_is_gone_is_forgotten() {
+    let mut world = World::new();
+    applied(&world, 1, "secrets:GetSecretValue").await;
+    let commits = world.ctx.store.anchor().counter;
+    restarted(&mut world).await;
+    applied(&world, 1, "secrets:GetSecretValue").await;
+    world
+        .ctx
+        .policies
+        .policies_listed(&[(NS.to_owned(), "p".to_owned())].into());
+    keep::forget(&world.ctx).await.unwrap();
+    assert_eq!(world.ctx.store.anchor().counter, commits);
+    assert_eq!(world.ctx.store.kept_policies().await.unwrap().policies.len(), 1);
+
+    restarted(&mut world).await;
+    world.ctx.policies.policies_listed(&[].into());
+    keep::forget(&world.ctx).await.unwrap();
+    assert_eq!(world.ctx.store.kept_policies().await.unwrap().policies, []);
+    let commits = world.ctx.store.anchor().counter;
+    keep::forget(&world.ctx).await.unwrap();
+    assert_eq!(world.ctx.store.anchor().counter, commits);
 }

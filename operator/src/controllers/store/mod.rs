@@ -3,6 +3,7 @@
 //! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this line.
 
 mod keys;
+mod policies;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
 pub(crate) use self::keys::{Declared, KeyChange, KeyStore, KeyView, OwnedKey};
+pub(crate) use self::policies::PolicyStore;
 
 /// A namespace as the store recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +224,7 @@ impl StoreFailure {
 }
 
 /// What the controllers ask of the store. Calls that change something are done when they return.
-pub(crate) trait SecretStore: KeyStore {
+pub(crate) trait SecretStore: KeyStore + PolicyStore {
     /// What is recorded under the name of a namespace.
     fn namespace(
         &self,

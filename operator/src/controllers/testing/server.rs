@@ -19,13 +19,14 @@ use serde_json::{Value as Json, json};
 use super::{NS, SECRETS};
 
 /// Each path whose objects are listed and watched, and how the path of such an object can be told.
-const COLLECTIONS: [(&str, &str); 5] = [
+const COLLECTIONS: [(&str, &str); 6] = [
     ("/apis/strongroom.dev/v1alpha1/managedsecrets", "/managedsecrets/"),
     ("/apis/strongroom.dev/v1alpha1/encryptionkeys", "/encryptionkeys/"),
     (
         "/apis/strongroom.dev/v1alpha1/rotationschedules",
         "/rotationschedules/",
     ),
+    ("/apis/strongroom.dev/v1alpha1/secretpolicies", "/secretpolicies/"),
     ("/api/v1/secrets", "/secrets/"),
     ("/api/v1/namespaces", ""),
 ];

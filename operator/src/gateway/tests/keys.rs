@@ -38,16 +38,10 @@ impl World {
         if !there {
             return policies.no_policy(namespace, name);
         }
-        let seen = Seen {
-            uid: name.to_owned(),
-            generation: 1,
-        };
         policies.policy(
             namespace,
             name,
-            seen,
-            None,
-            &serde_json::from_value(spec).unwrap(),
+            Newest::first(name, serde_json::from_value(spec).unwrap()),
         );
     }
 

@@ -28,7 +28,7 @@ use super::limits::{Limits, Rates};
 use super::listen::Peer;
 use super::*;
 use crate::controllers::testing::store;
-use crate::policies::Seen;
+use crate::policies::Newest;
 
 /// The API server as far as the gateway asks it.
 #[derive(Clone, Default)]
@@ -312,13 +312,9 @@ impl World {
     pub(super) fn allow(&self, policy: &str, account: &str, action: &str, secrets: &str) {
         let spec = serde_json::from_value(json!({"secrets": [secrets], "statements": [
             {"effect": "Allow", "principals": [{"serviceAccount": account}], "actions": [action]}]}));
-        let seen = Seen {
-            uid: policy.to_owned(),
-            generation: 1,
-        };
         self.gateway
             .policies
-            .policy("shop", policy, seen, None, &spec.unwrap());
+            .policy("shop", policy, Newest::first(policy, spec.unwrap()));
     }
 
     async fn send(&self, request: axum::http::request::Builder, body: Body) -> Answer {

@@ -114,12 +114,8 @@ async fn a_namespace_that_the_store_never_saw_becomes_known() {
     let world = World::new(0);
     let spec = serde_json::from_value(json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"serviceAccount": "new/app"}], "actions": ["*"]}]}));
-    let seen = Seen {
-        uid: "p".to_owned(),
-        generation: 1,
-    };
     let policies = &world.gateway.policies;
-    policies.policy("new", "p", seen, None, &spec.unwrap());
+    policies.policy("new", "p", Newest::first("p", spec.unwrap()));
     let create = || async {
         let request = Request::builder()
             .method(Method::POST)

@@ -18,17 +18,9 @@ async fn person(world: &World, user: &str, method: &str, path: &str, body: Json)
 fn jane_may(world: &World, action: &str) {
     let spec = json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"user": "jane"}], "actions": [action]}]});
-    let seen = Seen {
-        uid: format!("jane-{action}"),
-        generation: 1,
-    };
-    world.gateway.policies.policy(
-        "shop",
-        &format!("jane-{action}"),
-        seen,
-        None,
-        &serde_json::from_value(spec).unwrap(),
-    );
+    let name = format!("jane-{action}");
+    let newest = Newest::first(&name, serde_json::from_value(spec).unwrap());
+    world.gateway.policies.policy("shop", &name, newest);
 }
 
 /// A value that is sealed for a key of the gateway's.

@@ -116,6 +116,12 @@ impl Directory {
         self.path.join(format!("{segment:016}.reads"))
     }
 
+    /// Bytes that are free where the segments lie, where the system says so.
+    fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// The open file of a segment. It stays open between a write and its sync, so that a failure in between is reported.
     fn file(&self, segment: u64) -> io::Result<Arc<File>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +166,10 @@ impl Medium for Directory {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path_of(segment);
         let existed = path.exists();
+        if !existed && self.free().is_some_and(|free| free < bytes) {
+            // An attempt that has to fail would take the last room for a moment, and a commit of the store would find none.
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -211,5 +221,20 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             Ok(())
         }
         Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_has_no_room_is_not_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let medium = Directory::open(&dir.path().join("reads")).unwrap();
+        // The file system, were it asked, would call that more than a file can have.
+        let error = medium.create(1, i64::MAX.unsigned_abs()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(medium.segments().unwrap(), [0; 0]);
     }
 }

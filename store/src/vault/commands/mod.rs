@@ -7,6 +7,7 @@ mod delete_secret;
 mod ensure_version;
 mod keys;
 mod namespaces;
+mod policies;
 mod purge;
 mod put_value;
 mod restore_secret;
@@ -26,6 +27,7 @@ pub use keys::{
     ScheduleKeyDeletion,
 };
 pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids};
+pub use policies::{ForgetPolicy, KeepPolicy};
 pub use purge::{PurgeDue, PurgeSecret, Purged, STEADY};
 pub use put_value::PutValue;
 pub use restore_secret::RestoreSecret;

@@ -1,0 +1,133 @@
+//! What is on record, and whether the chains prove themselves.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use data_encoding::BASE64;
+use http::Method;
+use serde_json::Value;
+use strongroom_e2e::Strongroom;
+
+use crate::load::{Answered, Server, ask};
+use crate::support::Fixture;
+
+/// What of the account's doings is on record.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    /// Secret and version.
+    puts: BTreeSet<(String, String)>,
+    /// Ids of requests that were answered with a value.
+    reads: BTreeSet<String>,
+    /// Times of all of them, in the order of the list.
+    pub(crate) times: Vec<String>,
+}
+
+/// All that `app` did, by the list of a process that runs or has ended.
+pub(crate) fn recorded(f: &Fixture) -> Recorded {
+    let listed = Command::new(Strongroom::binary())
+        .args([
+            "audit",
+            "list",
+            "--limit=0",
+            "--decision=done",
+            "--principal=shop/app",
+            "--output=json",
+            "--data-dir",
+        ])
+        .arg(f.data().join("data"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let mut recorded = Recorded::default();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let field = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        recorded.times.push(field("time"));
+        match field("action").as_str() {
+            "PutSecretValue" | "CreateSecret" => {
+                recorded.puts.insert((field("secret"), field("version")));
+            }
+            "GetSecretValue" => {
+                recorded.reads.insert(field("request"));
+            }
+            _ => {}
+        }
+    }
+    recorded
+}
+
+impl Recorded {
+    /// Everything that was answered is on record, and what is current is the last answered version, or the one that was on its way.
+    pub(crate) fn holds(&self, runtime: &tokio::runtime::Runtime, server: &Server, answered: &Answered) {
+        assert_eq!(
+            self.unrecorded(answered),
+            0,
+            "reads were answered and are not on record"
+        );
+        self.holds_writes(runtime, server, answered);
+    }
+
+    /// How many reads were answered and are not on record: of each reader the last ones, if any.
+    pub(crate) fn unrecorded(&self, answered: &Answered) -> usize {
+        let of_one = |reads: &Vec<String>| {
+            let on_record = |request: &&String| self.reads.contains(*request);
+            let recorded = reads.iter().take_while(on_record).count();
+            let later = reads.iter().skip(recorded).find(on_record);
+            assert_eq!(later, None, "an earlier read is missing");
+            reads.len() - recorded
+        };
+        answered.reads.iter().map(of_one).sum()
+    }
+
+    /// Every write that was answered is on record, and what is current is the last of them, or the one that was on its way.
+    pub(crate) fn holds_writes(
+        &self,
+        runtime: &tokio::runtime::Runtime,
+        server: &Server,
+        answered: &Answered,
+    ) {
+        for (number, count) in answered.written.iter().enumerate() {
+            for version in 0..*count {
+                let put = (format!("s{number}"), format!("w{version}"));
+                assert!(
+                    self.puts.contains(&put),
+                    "{put:?} was answered and is not on record"
+                );
+            }
+            let path = format!("s{number}/value");
+            let answer = ask(runtime, server, Method::GET, &path, None);
+            let id = answer.body["versionId"].as_str().unwrap();
+            assert!(
+                [count - 1, *count]
+                    .map(|version| format!("w{version}"))
+                    .contains(&id.to_owned()),
+                "{id} of {count}"
+            );
+            assert_eq!(answer.body["data"]["token"], BASE64.encode(id.as_bytes()));
+        }
+    }
+}
+
+/// Stops the process, and proves both chains by the public key that it told when it opened the store; the report.
+pub(crate) fn chains_are_sound(f: &Fixture, strongroom: &mut Strongroom) -> String {
+    assert!(strongroom.stop().unwrap().success(), "{}", strongroom.log());
+    let log = strongroom.log();
+    let told = log.split("public_key").nth(1).unwrap();
+    let key: String = told
+        .chars()
+        .skip_while(|letter| !letter.is_ascii_alphanumeric())
+        .take_while(|letter| letter.is_ascii_alphanumeric() || "+/=".contains(*letter))
+        .collect();
+    let verified = Command::new(Strongroom::binary())
+        .args(["audit", "verify", "--public-key", &key, "--dir"])
+        .arg(f.data().join("data/store"))
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(
+        verified.status.success(),
+        "{report}{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
+    report
+}

@@ -1,0 +1,140 @@
+//! What is in force of a policy whose newest generation cannot be put in force.
+//!
+//! INVARIANT: never less than before. What was in force stays, also over a restart, because the store keeps it; where it is not known any more,
+//! everything that the policy is attached to is denied, since a Deny may have been part of it.
+
+/// What the store keeps of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// Something that cannot be read, or that this version cannot compile.
+    Unreadable,
+    /// The statements of this generation.
+    Generation(i64),
+}
+
+/// What is known of what was in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The generation that is in force in this process.
+    pub here: Option<i64>,
+    /// What the store keeps.
+    pub kept: Kept,
+    /// The generation that was in force by the policy's own status.
+    pub told: Option<i64>,
+}
+
+/// What is in force instead of the newest generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nothing, as before.
+    Nothing,
+    /// What this process has in force: nothing is to be done.
+    Stays(i64),
+    /// What the store keeps.
+    Kept(i64),
+    /// What was in force is not known: everything that the policy is attached to is denied.
+    Denies(Unknown),
+}
+
+/// Why it is not known what was in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The store keeps nothing of it.
+    Lost {
+        /// The generation that was in force.
+        told: i64,
+    },
+    /// The store keeps an earlier one: a backup was restored, or the last one could not be kept.
+    Older {
+        /// The generation that is kept.
+        kept: i64,
+        /// The generation that was in force.
+        told: i64,
+    },
+    /// What the store keeps cannot be read or compiled.
+    Unreadable,
+}
+
+/// Decides what is in force.
+#[must_use]
+pub const fn fallback(before: Before) -> Fallback {
+    match (before.here, before.kept, before.told) {
+        (Some(here), _, _) => Fallback::Stays(here),
+        (None, Kept::Unreadable, _) => Fallback::Denies(Unknown::Unreadable),
+        (None, Kept::Generation(kept), Some(told)) if kept < told => {
+            Fallback::Denies(Unknown::Older { kept, told })
+        }
+        (None, Kept::Generation(kept), _) => Fallback::Kept(kept),
+        (None, Kept::Nothing, Some(told)) => Fallback::Denies(Unknown::Lost { told }),
+        (None, Kept::Nothing, None) => Fallback::Nothing,
+    }
+}
+
+impl Fallback {
+    /// The generation that is in force.
+    #[must_use]
+    pub const fn in_force(self) -> Option<i64> {
+        match self {
+            Self::Stays(generation) | Self::Kept(generation) => Some(generation),
+            Self::Nothing | Self::Denies(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Fallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing of it is in force"),
+            Self::Stays(generation) | Self::Kept(generation) => {
+                write!(f, "generation {generation} stays in force")
+            }
+            Self::Denies(why) => write!(f, "{why}, so everything it is attached to is denied"),
+        }
+    }
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lost { told } => write!(f, "generation {told} was in force and the store does not keep it"),
+            Self::Older { kept, told } => write!(
+                f,
+                "generation {told} was in force and the store keeps generation {kept} alone"
+            ),
+            Self::Unreadable => f.write_str("what the store keeps of it cannot be read"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_less_than_before() {
+        let denies = Fallback::Denies;
+        for (here, kept, told, expected) in [
+            (None, Kept::Nothing, None, Fallback::Nothing),
+            (None, Kept::Nothing, Some(3), denies(Unknown::Lost { told: 3 })),
+            (None, Kept::Unreadable, None, denies(Unknown::Unreadable)),
+            (None, Kept::Unreadable, Some(3), denies(Unknown::Unreadable)),
+            (None, Kept::Generation(3), None, Fallback::Kept(3)),
+            (None, Kept::Generation(3), Some(2), Fallback::Kept(3)),
+            (None, Kept::Generation(3), Some(3), Fallback::Kept(3)),
+            (
+                None,
+                Kept::Generation(3),
+                Some(4),
+                denies(Unknown::Older { kept: 3, told: 4 }),
+            ),
+        ] {
+            let before = Before { here, kept, told };
+            assert_eq!(fallback(before), expected, "{before:?}");
+            // What this process has in force is what was in force last, whatever others say.
+            let here = Some(9);
+            assert_eq!(fallback(Before { here, ..before }), Fallback::Stays(9));
+        }
+    }
+}

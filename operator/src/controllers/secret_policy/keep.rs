@@ -1,0 +1,69 @@
+//! The store keeps what is in force of each policy, so that the next process knows it. Nothing is written where nothing changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use crate::controllers::Ctx;
+use crate::controllers::store::{SecretStore, StoreFailure};
+use crate::policies::AllKept;
+
+/// Policies forgotten at once: as many go into one commit.
+const AT_ONCE: usize = 64;
+/// How long to wait after a failure.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Reads what is kept. Must come before the first list of the policies.
+pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
+    let found = ctx.store.kept_policies().await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the policies that were in force cannot be read");
+        AllKept {
+            policies: Vec::new(),
+            unreadable: true,
+        }
+    });
+    if found.unreadable {
+        tracing::error!(
+            "some of the policies that were in force cannot be read: where the newest generation does not compile, everything that it is attached to is denied"
+        );
+    }
+    ctx.policies.found(found);
+}
+
+/// Has the store keep what of the policy is in force.
+pub(super) async fn keep<S: SecretStore>(ctx: &Ctx<S>, uid: &str) -> Result<(), StoreFailure> {
+    while let Some(policy) = ctx.policies.to_keep(uid) {
+        ctx.store.keep_policy(policy.clone()).await?;
+        ctx.policies.kept(&policy);
+    }
+    Ok(())
+}
+
+/// Has the store forget policies that are gone, until it is dropped.
+pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+    loop {
+        match forget(&ctx).await {
+            Ok(()) => ctx.policies.stale().await,
+            Err(error) => {
+                tracing::warn!(%error, "failed to forget policies that are gone; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Has the store forget all policies that are gone.
+pub(super) async fn forget<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), StoreFailure> {
+    let forgetting = ctx.policies.to_forget().into_iter().map(|uid| async move {
+        ctx.store.forget_policy(&uid).await?;
+        ctx.policies.forgotten(&uid);
+        Ok(())
+    });
+    let mut forgetting = futures::stream::iter(forgetting).buffer_unordered(AT_ONCE);
+    let mut outcome = Ok(());
+    while let Some(forgotten) = forgetting.next().await {
+        outcome = outcome.and(forgotten);
+    }
+    outcome
+}

@@ -1,0 +1,241 @@
+//! What is in force, and what it is when a generation cannot be.
+
+use serde_json::json;
+use strongroom_rules::policy::{Action, Facts, Identity, Principal, SecretRef, Unknown};
+
+use super::*;
+
+fn spec(effect: &str, action: &str) -> SecretPolicySpec {
+    serde_json::from_value(json!({"secrets": ["db"], "statements": [
+        {"effect": effect, "principals": [{"serviceAccount": "app"}], "actions": [action]}]}))
+    .unwrap()
+}
+
+fn seen(generation: i64) -> Seen {
+    Seen {
+        uid: "u".to_owned(),
+        generation,
+    }
+}
+
+fn newest(generation: i64, told: Option<i64>, effect: &str, action: &str) -> Newest {
+    Newest {
+        seen: seen(generation),
+        told,
+        spec: Ok(spec(effect, action)),
+    }
+}
+
+fn allowed(policies: &Policies) -> Result<bool, AskError> {
+    let principal = Principal {
+        identity: Identity::of("system:serviceaccount:shop:app"),
+        groups: Vec::new(),
+    };
+    let request = Request {
+        principal: &principal,
+        action: Action::GetSecretValue,
+        secret: SecretRef {
+            namespace: "shop",
+            name: "db",
+        },
+        key: None,
+        facts: &Facts::default(),
+    };
+    policies.decide(&request).map(|decision| decision.allowed)
+}
+
+fn listed() -> Policies {
+    let policies = Policies::default();
+    policies.policies_listed(&std::collections::HashSet::new());
+    policies.readers_listed(|_, _| false);
+    policies
+}
+
+#[test]
+fn nothing_is_decided_before_both_lists_are_there() {
+    let policies = Policies::default();
+    assert_eq!(allowed(&policies), Err(AskError::NotLoaded));
+    policies.policies_listed(&std::collections::HashSet::new());
+    assert_eq!(allowed(&policies), Err(AskError::NotLoaded));
+    policies.readers_listed(|_, _| false);
+    assert_eq!(allowed(&policies), Ok(false));
+}
+
+#[test]
+fn a_broken_generation_leaves_the_one_before_in_force() {
+    let policies = listed();
+    policies.policy("shop", "p", newest(1, None, "Allow", "secrets:GetSecretValue"));
+    policies.policy("shop", "p", newest(2, Some(1), "Deny", "secrets:Nothing"));
+    assert_eq!(allowed(&policies), Ok(true));
+    let outcome = policies.outcome("shop", "p").unwrap();
+    assert_eq!((outcome.in_force(), outcome.seen), (Some(1), seen(2)));
+    policies.no_policy("shop", "p");
+    assert_eq!(allowed(&policies), Ok(false));
+    assert_eq!(policies.outcome("shop", "p"), None);
+}
+
+#[test]
+fn a_broken_policy_that_was_in_force_before_and_is_not_kept_denies() {
+    let policies = listed();
+    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.policy("shop", "never", newest(1, None, "Deny", "secrets:Nothing"));
+    assert_eq!(allowed(&policies), Ok(true));
+    policies.policy("shop", "p", newest(2, Some(1), "Deny", "secrets:Nothing"));
+    assert_eq!(allowed(&policies), Ok(false));
+    // Again, and still so: what denies is not what was in force.
+    policies.policy("shop", "p", newest(3, Some(1), "Deny", "secrets:Nothing"));
+    assert_eq!(allowed(&policies), Ok(false));
+    policies.policy("shop", "p", newest(4, Some(1), "Allow", "secrets:DescribeSecret"));
+    assert_eq!(allowed(&policies), Ok(true));
+}
+
+#[test]
+fn what_a_list_does_not_have_is_gone() {
+    let policies = listed();
+    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.policy("shop", "p", newest(1, None, "Deny", "*"));
+    assert_eq!(allowed(&policies), Ok(false));
+    policies.policies_listed(&std::collections::HashSet::new());
+    assert_eq!(allowed(&policies), Ok(true));
+    policies.readers_listed(|namespace, name| (namespace, name) == ("shop", "db"));
+    assert_eq!(allowed(&policies), Ok(true));
+    policies.readers_listed(|_, _| false);
+    assert_eq!(allowed(&policies), Ok(false));
+}
+
+/// The next process: it finds what the store kept, and lists what is there.
+fn next(kept: AllKept, there: &[Newest]) -> Policies {
+    let policies = Policies::default();
+    policies.found(kept);
+    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.readers_listed(|_, _| true);
+    for newest in there {
+        policies.policy("shop", "p", newest.clone());
+    }
+    let listed = there.iter().map(|_| ("shop".to_owned(), "p".to_owned()));
+    policies.policies_listed(&listed.collect());
+    policies
+}
+
+/// What a process kept of generation 1 of a policy that says this.
+fn kept(effect: &str) -> AllKept {
+    let policies = listed();
+    policies.policy("shop", "p", newest(1, None, effect, "secrets:GetSecretValue"));
+    let kept = policies.to_keep("u").unwrap();
+    policies.kept(&kept);
+    assert_eq!(policies.to_keep("u"), None);
+    AllKept {
+        policies: vec![kept],
+        unreadable: false,
+    }
+}
+
+#[test]
+fn what_is_kept_is_in_force_where_the_newest_generation_is_broken() {
+    for (effect, expected) in [("Deny", false), ("Allow", true)] {
+        let broken = newest(2, Some(1), "Deny", "secrets:Nothing");
+        let policies = next(kept(effect), std::slice::from_ref(&broken));
+        // The reader is denied by what was kept of the Deny, and by nothing else.
+        assert_eq!(allowed(&policies), Ok(expected), "{effect}");
+        assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), Some(1));
+        // And it stays, whatever comes.
+        policies.policy("shop", "p", newest(3, Some(1), "Allow", "secrets:Nothing"));
+        assert_eq!(allowed(&policies), Ok(expected), "{effect}");
+        assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), Some(1));
+        assert!(policies.to_keep("u").is_none() && policies.to_forget().is_empty());
+        policies.policy("shop", "p", newest(4, Some(1), "Allow", "secrets:GetSecretValue"));
+        assert_eq!(allowed(&policies), Ok(true));
+        assert_eq!(policies.to_keep("u").unwrap().generation, 4);
+    }
+}
+
+#[test]
+fn what_does_not_fit_its_type_leaves_what_is_kept_in_force() {
+    let misfit = |told| Newest {
+        seen: seen(2),
+        told,
+        spec: Err((Why::Misfit("`spec` does not fit".to_owned()), spec("Allow", "*"))),
+    };
+    let policies = next(kept("Deny"), &[misfit(Some(1))]);
+    assert_eq!(allowed(&policies), Ok(false));
+    assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), Some(1));
+    // Without it, what the policy is attached to is denied; where nothing ever was in force, nothing is.
+    assert_eq!(allowed(&next(AllKept::default(), &[misfit(Some(1))])), Ok(false));
+    assert_eq!(allowed(&next(AllKept::default(), &[misfit(None)])), Ok(true));
+}
+
+#[test]
+fn what_is_kept_and_cannot_be_trusted_denies() {
+    let broken = || newest(3, Some(2), "Deny", "secrets:Nothing");
+    let unreadable = AllKept {
+        policies: Vec::new(),
+        unreadable: true,
+    };
+    let of_another_version = || {
+        let mut kept = kept("Allow");
+        kept.policies[0].generation = 2;
+        kept.policies[0].spec = serde_json::to_vec(&spec("Allow", "secrets:Forgotten")).unwrap();
+        kept
+    };
+    for (kept, why) in [
+        // Generation 2 was in force, and generation 1 is what the store has.
+        (kept("Allow"), Unknown::Older { kept: 1, told: 2 }),
+        (AllKept::default(), Unknown::Lost { told: 2 }),
+        (unreadable.clone(), Unknown::Unreadable),
+        (of_another_version(), Unknown::Unreadable),
+    ] {
+        let policies = next(kept, &[broken()]);
+        assert_eq!(allowed(&policies), Ok(false), "{why}");
+        let outcome = policies.outcome("shop", "p").unwrap();
+        assert_eq!(outcome.flaw.unwrap().instead, Fallback::Denies(why));
+    }
+    // What compiles needs nothing of it, and is kept in its place.
+    let policies = next(unreadable, &[newest(3, Some(2), "Allow", "*")]);
+    assert_eq!(allowed(&policies), Ok(true));
+    assert_eq!(policies.to_keep("u").unwrap().generation, 3);
+}
+
+#[test]
+fn a_start_that_finds_everything_as_it_was_keeps_and_forgets_nothing() {
+    let policies = next(
+        kept("Allow"),
+        &[newest(1, Some(1), "Allow", "secrets:GetSecretValue")],
+    );
+    assert!(policies.to_keep("u").is_none() && policies.to_forget().is_empty());
+}
+
+#[test]
+fn what_is_kept_of_a_policy_that_is_gone_is_forgotten() {
+    let policies = next(kept("Allow"), &[]);
+    assert_eq!(policies.to_forget(), ["u"]);
+    policies.forgotten("u");
+    // Gone while the process runs, also while it is being kept.
+    let policies = listed();
+    policies.policy("shop", "p", newest(1, None, "Allow", "*"));
+    let kept = policies.to_keep("u").unwrap();
+    policies.no_policy("shop", "p");
+    assert_eq!((policies.to_keep("u"), policies.to_forget()), (None, Vec::new()));
+    policies.kept(&kept);
+    assert_eq!(policies.to_forget(), ["u"]);
+}
+
+#[test]
+fn a_policy_made_again_under_its_name_has_nothing_of_the_one_before() {
+    let policies = listed();
+    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.policy("shop", "p", newest(5, None, "Deny", "*"));
+    policies.kept(&policies.to_keep("u").unwrap());
+    assert_eq!(allowed(&policies), Ok(false));
+    // The watch missed that it was gone in between.
+    let again = Newest {
+        seen: Seen {
+            uid: "another".to_owned(),
+            generation: 1,
+        },
+        ..newest(1, None, "Deny", "secrets:Nothing")
+    };
+    policies.policy("shop", "p", again);
+    assert_eq!(allowed(&policies), Ok(true));
+    assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), None);
+    assert_eq!(policies.to_forget(), ["u"]);
+}
