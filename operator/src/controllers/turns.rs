@@ -127,12 +127,10 @@ mod tests {
 
     use super::*;
 
+    type Queue = Pin<Box<dyn Stream<Item = &'static str>>>;
+
     /// Two at once, and where others arrive.
-    fn turns() -> (
-        Turns<&'static str>,
-        UnboundedSender<&'static str>,
-        Pin<Box<dyn Stream<Item = &'static str>>>,
-    ) {
+    fn turns() -> (Turns<&'static str>, UnboundedSender<&'static str>, Queue) {
         let (arrive, arrivals) = unbounded();
         let turns = Turns::new(2);
         let queue = turns.clone().in_turn(arrivals);

@@ -61,17 +61,23 @@ const MOST_CALLERS: usize = 4_096;
 /// Ids of the statements that decided, and what they say.
 type Answer = (Says, Vec<String>);
 
-/// Answers that were given before, by who asked for what.
+/// What is asked for.
+type Question = (super::Action, Target);
+
+/// Answers by who asked, and for what.
+type Given = HashMap<Identity, Vec<(Question, Answer)>>;
+
+/// Answers that were given before.
 #[derive(Debug, Default)]
-struct Answers(Mutex<HashMap<Identity, Vec<((super::Action, Target), Answer)>>>);
+struct Answers(Mutex<Given>);
 
 impl Answers {
-    fn given(&self) -> MutexGuard<'_, HashMap<Identity, Vec<((super::Action, Target), Answer)>>> {
+    fn given(&self) -> MutexGuard<'_, Given> {
         // A panic while the lock was held leaves at worst a missing answer.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, identity: &Identity, question: (super::Action, Target)) -> Option<Answer> {
+    fn find(&self, identity: &Identity, question: Question) -> Option<Answer> {
         let given = self.given();
         let (_, answer) = given
             .get(identity)?
@@ -80,7 +86,7 @@ impl Answers {
         Some(answer.clone())
     }
 
-    fn keep(&self, identity: &Identity, question: (super::Action, Target), answer: Answer) {
+    fn keep(&self, identity: &Identity, question: Question, answer: Answer) {
         let mut given = self.given();
         if given.len() >= MOST_CALLERS {
             given.clear();
