@@ -51,4 +51,7 @@ pub const RECORDS: &[(&str, Again)] = &[
     ("backup-part", |bytes| {
         Ok(encode_part(&decode_part(bytes)?).to_vec())
     }),
+    ("truncation", |bytes| {
+        Ok(audit::Truncation::decode(bytes)?.encode())
+    }),
 ];

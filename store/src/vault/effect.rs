@@ -2,6 +2,7 @@
 
 use super::error::StoreError;
 use super::view::{View, key_key};
+use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
 };
@@ -111,6 +112,10 @@ pub(crate) enum Effect {
     PutCursor(CursorName, Vec<u8>),
     /// Remembers the seal file.
     PutSeal(SealDigest),
+    /// Signs up to where the audit is cut.
+    SignCut(Cut, Timestamp),
+    /// Removes a row of the mutation chain.
+    DropChange(Vec<u8>),
 }
 
 impl View<'_> {
@@ -231,6 +236,11 @@ impl View<'_> {
                 let sealed = self.keyring.seal(&Context::Cursor(name.as_str()), &bytes)?;
                 self.put(Table::Cursor, index.to_vec(), sealed);
             }
+            Effect::SignCut(cut, time) => {
+                let signed = Truncation::sign(self.keyring.signer(), &self.keyring.store(), cut, time);
+                self.put(Table::Meta, meta::TRUNCATION.to_vec(), signed.encode());
+            }
+            Effect::DropChange(key) => self.remove(Table::Audit, key),
             Effect::PutSeal(digest) => self.put(Table::Meta, meta::SEAL.to_vec(), digest.encode()),
         }
         Ok(())
