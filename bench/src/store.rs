@@ -111,6 +111,7 @@ fn unlock(dir: &Path) -> Outcome<Store> {
         anchor: AnchorRule::Absent,
         cache_bytes: CACHE,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: now(),
     })?)
 }

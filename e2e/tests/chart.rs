@@ -53,6 +53,23 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "{told}"
     );
     assert!(!plain.contains("--audit-sink") && !plain.contains("6514"));
+    let kept = render(&[
+        "audit.keepFor=90d",
+        "audit.keepBytes=1Gi",
+        "audit.bound=1500Mi",
+        "audit.whenFull=drop-exported",
+        &format!("audit.sinks={{{sink}}}"),
+    ])
+    .unwrap();
+    for argument in [
+        "--audit-keep-for=90d",
+        "--audit-keep-bytes=1Gi",
+        "--audit-bound=1500Mi",
+        "--audit-when-full=drop-exported",
+    ] {
+        assert!(kept.contains(argument), "{argument}");
+    }
+    assert!(plain.contains("--audit-when-full=stop") && !plain.contains("--audit-keep"));
     assert!(render(&["audit.sinks={syslog://siem:514}"]).is_err());
     assert_eq!(
         kinds(
@@ -105,6 +122,10 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let rules = render(&["metrics.prometheusRule.enabled=true"]).unwrap();
     assert_eq!(kinds(&rules, "PrometheusRule"), 1);
     assert!(
+        rules.contains("persistentvolumeclaim=~\"data-strongroom-.+\""),
+        "{rules}"
+    );
+    assert!(
         rules.contains("{{ $labels.kind }}"),
         "Prometheus' own template stays as it is"
     );
@@ -114,6 +135,10 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "nativeSecrets.namespaces={Shop}",
         "unknown=1",
         "persistence.size=2",
+        "audit.keepFor=90",
+        "audit.keepBytes=1G",
+        "audit.whenFull=drop-exported",
+        "audit.whenFull=never",
     ] {
         assert!(render(&[wrong]).is_err(), "{wrong}");
     }

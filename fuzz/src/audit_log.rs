@@ -3,7 +3,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | 1: headers and hashes are made right first, as anybody can |
-//! | each | what 1 (even: a segment, odd: a mutation record, 255: the checkpoint), number 8, bytes (4 + n) |
+//! | each | what 1 (even: a segment, odd: a mutation record, 254: the truncation, 255: the checkpoint), number 8, bytes (4 + n) |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -99,6 +99,7 @@ fn read(bytes: &[u8]) -> (Segments, Vec<Change>) {
             value: bytes.clone(),
         };
         match what {
+            254 => changes.push(put(Table::Meta, b"truncation".to_vec())),
             255 => changes.push(put(Table::Meta, b"checkpoint".to_vec())),
             odd if odd % 2 == 1 => changes.push(put(Table::Audit, key_of(EPOCH, number))),
             _ => {
@@ -161,6 +162,19 @@ impl Medium for Segments {
     }
 
     fn sync(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shrink(&self, segment: u64, bytes: u64) -> io::Result<()> {
+        let size = usize::try_from(bytes).map_err(io::Error::other)?;
+        if let Some(found) = self.lock().get_mut(&segment) {
+            found.truncate(size);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, segment: u64) -> io::Result<()> {
+        self.lock().remove(&segment);
         Ok(())
     }
 }

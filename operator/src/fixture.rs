@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use strongroom_store::audit::Actor;
+use strongroom_store::audit::{Actor, Limits};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_store::name::VersionId;
@@ -27,6 +27,11 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::keeping(Limits::default())
+    }
+
+    /// One that keeps so much of its audit.
+    pub(crate) fn keeping(audit: Limits) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join("store");
         let root = RootKey::generate().unwrap();
@@ -41,7 +46,7 @@ impl Fixture {
         Store::prepare(&create).unwrap();
         Store::publish(&dir).unwrap();
         Self {
-            store: open(&dir),
+            store: open_keeping(&dir, audit),
             dir,
             keep,
         }
@@ -84,6 +89,10 @@ impl Fixture {
 
 /// Opens the store with its key.
 pub(crate) fn open(dir: &std::path::Path) -> Store {
+    open_keeping(dir, Limits::default())
+}
+
+fn open_keeping(dir: &std::path::Path, audit: Limits) -> Store {
     let root = SealFile::load(dir).unwrap().unlock(&key()).unwrap();
     Store::open(Open {
         dir,
@@ -92,6 +101,7 @@ pub(crate) fn open(dir: &std::path::Path) -> Store {
         anchor: AnchorRule::Absent,
         cache_bytes: 4 << 20,
         strict_anchor: None,
+        audit,
         now: NOW,
     })
     .unwrap()

@@ -18,6 +18,7 @@ mod policies;
 mod roots;
 mod seal;
 mod serve;
+mod steadiness;
 
 use std::process::ExitCode;
 

@@ -54,4 +54,7 @@ pub const RECORDS: &[(&str, Again)] = &[
     ("policy", |bytes| {
         Ok(PolicyInForce::decode(bytes)?.encode().to_vec())
     }),
+    ("truncation", |bytes| {
+        Ok(audit::Truncation::decode(bytes)?.encode())
+    }),
 ];

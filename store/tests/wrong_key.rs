@@ -88,6 +88,7 @@ fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
         anchor: AnchorRule::Absent,
         cache_bytes: 4 << 20,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: at(0),
     })
 }

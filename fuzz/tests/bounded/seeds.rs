@@ -171,6 +171,7 @@ fn backup() -> Vec<u8> {
         anchor: AnchorRule::Absent,
         cache_bytes: 1 << 20,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: NOW,
     };
     let store = Store::open(open).unwrap();

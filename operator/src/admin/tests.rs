@@ -200,6 +200,7 @@ async fn a_backup_from_the_running_process_restores() {
         anchor: strongroom_store::vault::AnchorRule::Accept,
         cache_bytes: 4 << 20,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: NOW,
     })
     .unwrap();

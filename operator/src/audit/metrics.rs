@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use strongroom_store::vault::Retained;
 
 /// Counters and gauges of the sink.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,35 @@ pub(crate) struct Metrics {
     lag_records: Gauge,
     lag_seconds: Gauge,
     sinks: Sinks,
+    log: RetentionMetrics,
+}
+
+/// What is counted of the log's size.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RetentionMetrics {
+    bytes: Family<ChainLabel, Gauge>,
+    bound: Gauge,
+    full: Gauge,
+    changes_cut: Counter,
+    read_bytes_cut: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChainLabel {
+    chain: &'static str,
+}
+
+impl RetentionMetrics {
+    pub(super) fn retained(&self, retained: &Retained, bound: Option<u64>) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        for (chain, bytes) in [("changes", retained.change_bytes), ("reads", retained.read_bytes)] {
+            self.bytes.get_or_create(&ChainLabel { chain }).set(gauge(bytes));
+        }
+        self.bound.set(gauge(bound.unwrap_or(0)));
+        self.full.set(retained.full.is_some().into());
+        self.changes_cut.inc_by(retained.changes_removed);
+        self.read_bytes_cut.inc_by(retained.read_bytes_removed);
+    }
 }
 
 /// What is counted of each sink.
@@ -106,7 +136,37 @@ impl Metrics {
             "Age of the oldest audit record that a sink has not taken",
             metrics.sinks.lag_seconds.clone(),
         );
+        registry.register(
+            "audit_bytes",
+            "Bytes of the audit log by chain, without the room that is laid out ahead",
+            metrics.log.bytes.clone(),
+        );
+        registry.register(
+            "audit_bound_bytes",
+            "Bytes of the audit log at which reads stop; 0: without bound",
+            metrics.log.bound.clone(),
+        );
+        registry.register(
+            "audit_full",
+            "1 while reads are refused because the audit log has reached its bound",
+            metrics.log.full.clone(),
+        );
+        registry.register(
+            "audit_changes_cut",
+            "Records of changes that were cut off the old end of the audit log",
+            metrics.log.changes_cut.clone(),
+        );
+        registry.register(
+            "audit_read_bytes_cut",
+            "Bytes of records of reads that were cut off the old end of the audit log",
+            metrics.log.read_bytes_cut.clone(),
+        );
         metrics
+    }
+
+    /// The numbers of the log's size.
+    pub(crate) fn log(&self) -> RetentionMetrics {
+        self.log.clone()
     }
 
     /// The numbers of one sink.

@@ -13,6 +13,7 @@
 //! | [`destination`] | where else records go |
 //! | [`pump`] | both chains to one destination |
 //! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`] | the destinations |
+//! | [`retention`] | what every destination has may go, within the limits of the log |
 //! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
@@ -30,6 +31,7 @@ mod metrics;
 mod otlp;
 mod page;
 mod pump;
+mod retention;
 mod series;
 mod sink;
 mod stdout;
@@ -42,6 +44,7 @@ pub(crate) use destination::Destination;
 pub(crate) use metrics::Metrics;
 pub(crate) use page::{Place, page};
 pub(crate) use pump::Pump;
+pub(crate) use retention::Keeper;
 pub(crate) use sink::EventSink;
 
 use strongroom_store::vault::StoreError;

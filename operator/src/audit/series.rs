@@ -2,7 +2,7 @@
 //!
 //! The chain is cut into blocks of [`BLOCK`] numbers, and only records of one block are put together. So a series follows from
 //! the chain alone: whoever reads a block again, after a restart or with more records in it, finds the same series with the
-//! same first record.
+//! same first record. Where the first records of a block were told and then cut, what comes after them is a series of its own.
 
 use strongroom_store::audit::Entry;
 use strongroom_store::time::Timestamp;

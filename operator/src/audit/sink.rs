@@ -248,7 +248,7 @@ fn object_name(name: &str) -> Option<String> {
 }
 
 #[expect(clippy::expect_used, reason = "a constant that a test reads")]
-fn name() -> CursorName {
+pub(super) fn name() -> CursorName {
     CURSOR.parse().expect("a cursor's name")
 }
 

@@ -134,6 +134,7 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::Restore
         | Action::ChangeSeal
         | Action::AcceptRollback
+        | Action::TruncateAudit
         | Action::Checkpoint => return None,
     })
 }

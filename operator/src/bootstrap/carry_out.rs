@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_store::audit::{Action, Actor};
+use strongroom_store::audit::{Action, Actor, Limits};
 use strongroom_store::crypto::{CryptoError, RootKey};
 use strongroom_store::id::{IdError, RequestId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
@@ -40,6 +40,8 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) cache_bytes: usize,
     /// Strict mode.
     pub(crate) strict_anchor: Option<StrictAnchor>,
+    /// How much of the audit is kept.
+    pub(crate) audit: Limits,
     /// Now.
     pub(crate) now: Timestamp,
 }
@@ -255,6 +257,7 @@ impl Bootstrap<'_> {
             anchor,
             cache_bytes: self.cache_bytes,
             strict_anchor: self.strict_anchor,
+            audit: self.audit,
             now: self.now,
         })?;
         Ok(Started {

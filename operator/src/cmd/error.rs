@@ -70,6 +70,9 @@ pub(crate) enum CommandError {
     /// The chains cannot be looked at.
     #[error(transparent)]
     Verify(#[from] strongroom_store::audit::VerifyError),
+    /// The audit log cannot be kept so.
+    #[error(transparent)]
+    Limits(#[from] strongroom_store::audit::LimitsError),
     /// The chains are not sound.
     #[error("the audit chains are not sound")]
     Unsound,

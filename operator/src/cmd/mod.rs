@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 not done (why is on standard error), 2 wrong arguments.
 
 mod audit;
+mod audit_limits;
 mod backup;
 mod crds;
 mod data_dir;

@@ -175,6 +175,7 @@ impl Place {
                 anchor: AnchorRule::Absent,
                 cache_bytes: CACHE,
                 strict_anchor: None,
+                audit: strongroom_store::audit::Limits::default(),
                 now: now(),
             })?;
             Ok(Stopped { store, root })

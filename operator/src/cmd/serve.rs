@@ -6,6 +6,7 @@ use strongroom_process::{LogFormat, init_logging};
 use strongroom_store::audit::Durability;
 
 use super::CommandError;
+use super::audit_limits::AuditLimits;
 use super::data_dir::DataDir;
 use crate::audit::Destination;
 use crate::bootstrap::Accept;
@@ -125,6 +126,8 @@ pub(super) struct Arguments {
     /// `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and in clear only to this host
     #[arg(long, value_name = "SINK")]
     audit_sink: Vec<Destination>,
+    #[command(flatten)]
+    audit_limits: AuditLimits,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -195,6 +198,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         },
         service: arguments.gateway_service,
         sinks: arguments.audit_sink,
+        audit: arguments.audit_limits.limits()?,
     };
     Ok(serve::run(settings).await?)
 }

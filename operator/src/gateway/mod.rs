@@ -353,7 +353,10 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                         },
                     })),
                 };
-                gateway.note(note, meta).await?;
+                // What ails the audit may name a system that is no stranger's business.
+                gateway.note(note, meta).await.map_err(|failed| {
+                    Problem::new(failed.code(), "the request cannot be put on record now").retry_after(1)
+                })?;
                 return Err(problem);
             }
         };

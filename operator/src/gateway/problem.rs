@@ -251,6 +251,7 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         | Refusal::KeyNotPendingDeletion
         | Refusal::KeyVersionInUse
         | Refusal::KeyInUse
+        | Refusal::AuditStillNeeded
         | Refusal::ClockUnsteady => Code::InvalidRequest,
     };
     Problem::new(code, detail)

@@ -17,12 +17,13 @@ use std::time::Duration;
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
+use strongroom_store::audit::Limits;
 use strongroom_store::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
-use crate::audit::{self, Destination, EventSink, Pump};
+use crate::audit::{self, Destination, EventSink, Keeper, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::cluster_keys::ClusterKeys;
 use crate::controllers;
@@ -62,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) service: Option<String>,
     /// Where audit records go besides Kubernetes Events.
     pub(crate) sinks: Vec<Destination>,
+    /// How much of the audit is kept.
+    pub(crate) audit: Limits,
 }
 
 /// The process ended other than by being asked.
@@ -194,6 +197,7 @@ async fn start(
             epoch,
             cache_bytes: settings.cache_bytes,
             strict_anchor: settings.strict_anchor.then(|| anchor.strict()),
+            audit: settings.audit,
             now: now(),
         };
         match bootstrap.start().await {
@@ -287,6 +291,13 @@ impl Parts {
         // Events, sinks and anchor go on until the controllers have finished.
         let after = Shutdown::default();
         let mut last = vec![admin, upkeep];
+        let keeper = Keeper {
+            store: store.clone(),
+            destinations: self.settings.sinks.clone(),
+            now,
+            metrics: self.audit_metrics.log(),
+        };
+        last.push(tokio::spawn(keeper.run(after.subscribe())));
         for destination in self.settings.sinks {
             let pump = Pump {
                 store: store.clone(),

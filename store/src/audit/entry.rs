@@ -167,6 +167,8 @@ actions! {
     ReadAudit = 66
     /// Sealed texts of a manifest were sealed anew.
     RenewSealedValues = 67
+    /// The oldest records of the audit were cut.
+    TruncateAudit = 68
     /// The read chain's place, while there are reads.
     Checkpoint = 80
 }

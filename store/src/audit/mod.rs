@@ -2,7 +2,8 @@
 //!
 //! The *mutation chain* lies in the store, each record in the commit of its change. The *read chain* lies in segment files; a
 //! read's record is written before the value leaves. Every mutation record carries the last fsynced place of the read chain,
-//! and signed checkpoints name the head, so that order and completeness verify with a public key alone.
+//! and signed checkpoints name the head, so that order and completeness verify with a public key alone. Both may be cut at
+//! their old end: a signed truncation says up to where.
 //!
 //! Must not hold a value, a key, or a hash of either.
 
@@ -13,6 +14,8 @@ mod memory;
 mod mutation;
 mod read_back;
 mod reads;
+mod retention;
+mod truncation;
 mod verify;
 
 pub use circumstances::{Circumstances, MOST_STATEMENTS};
@@ -25,8 +28,15 @@ pub(crate) use fuzzing::{read_record_again, segment_header_again};
 pub use memory::MemoryReads;
 pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, key_of, record};
 pub use read_back::{Logged, reads_after};
-pub use reads::{DIRECTORY, Directory, Fault, Medium, ReadLog, ReadLogError, ReadLogOptions};
+pub use reads::{
+    DIRECTORY, Directory, Fault, InUse, Medium, OldReads, Piece, ReadLog, ReadLogError, ReadLogOptions,
+};
+pub use retention::{Exported, Limits, LimitsError, WhenFull};
+pub(crate) use retention::{Goal, Old, OldChange, Plan, exported_by_all, plan, roll_is_due, why};
+pub use truncation::{Cut, Truncation};
 pub use verify::{Bad, Chain, ChainReport, Gap, Report, VerifyError, verify, verify_on};
+
+use std::ops::ControlFlow;
 
 use crate::engine::{EngineError, Snapshot, Table};
 
@@ -73,11 +83,39 @@ pub trait ReadChain: Send + Sync {
 
     /// Fsyncs and marks a clean end.
     fn close(&self);
+
+    /// Bytes that the records take.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    /// What can be done about old records; none where nothing is ever cut.
+    fn old(&self) -> Option<&dyn OldReads> {
+        None
+    }
 }
 
 /// What a chain's records are numbered under.
 pub(crate) const MUTATIONS: u8 = 1;
 pub(crate) const READS: u8 = 2;
+
+/// Bytes of the mutation chain's rows.
+///
+/// # Errors
+/// [`EngineError`] where the table cannot be read.
+pub(crate) fn bytes_of_changes(snapshot: &dyn Snapshot) -> Result<u64, EngineError> {
+    let mut bytes = 0;
+    snapshot.visit(Table::Audit, &mut |key, value| {
+        bytes += row_bytes(key, value);
+        ControlFlow::Continue(())
+    })?;
+    Ok(bytes)
+}
+
+/// Bytes of one row.
+pub(crate) const fn row_bytes(key: &[u8], value: &[u8]) -> u64 {
+    key.len() as u64 + value.len() as u64
+}
 
 /// The newest epoch that wrote mutation records; 0: none, or the one that made the store.
 ///

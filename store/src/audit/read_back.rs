@@ -1,5 +1,7 @@
 //! What the read chain says, for holders of the key: sinks and people. Must not verify order or completeness; `verify` does.
 
+use std::io;
+
 use super::reads::medium::{Medium, first, whole};
 use super::reads::record::Kind;
 use super::reads::segment::{HEADER, Start, Step, Walk};
@@ -21,11 +23,29 @@ pub enum Logged {
     Closed,
 }
 
-/// Records of the read chain after `after`, in order, at most `limit`. Ends before a tail that is just being written.
+/// Records of the read chain after `after`, in order, at most `limit`. Ends before a tail that is just being written. Where the chain was
+/// cut beyond `after`, it begins behind the cut.
 ///
 /// # Errors
 /// [`ReadLogError::Damaged`] names a record that does not open or does not follow.
 pub fn reads_after(
+    medium: &dyn Medium,
+    keyring: &Keyring,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Logged)>, ReadLogError> {
+    loop {
+        let there = medium.segments()?;
+        match look(medium, keyring, after, limit) {
+            // Cut while it was looked at: what is left is looked at anew. Each time there is less of it.
+            Err(ReadLogError::Io(error))
+                if error.kind() == io::ErrorKind::NotFound && medium.segments()?.first() > there.first() => {}
+            done => return done,
+        }
+    }
+}
+
+fn look(
     medium: &dyn Medium,
     keyring: &Keyring,
     after: u64,

@@ -15,6 +15,8 @@ pub(crate) mod meta {
     pub(crate) const STATE: &[u8] = b"state";
     /// The last signed head of the mutation chain, in clear.
     pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
+    /// The signed cut of the audit's old end, in clear; absent where nothing was ever cut.
+    pub(crate) const TRUNCATION: &[u8] = b"truncation";
     /// [`super::SealDigest`].
     pub(crate) const SEAL: &[u8] = b"seal";
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::audit::{Action, Actor, ChainHead, Checkpoint, Entry, MutationRecord, Outcome, ReadHead};
+use crate::audit::{
+    Action, Actor, ChainHead, Checkpoint, Cut, Entry, MutationRecord, Outcome, ReadHead, Truncation,
+};
 use crate::crypto::{SealedValue, StateDigest};
 use crate::engine::Table;
 use crate::format::{HeadVersion, KeyState, KeyVersionState, SecretState};
@@ -170,6 +172,14 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         time: TIME,
         signature: [4; 64],
     };
+    let truncation = Truncation {
+        cut: Cut {
+            changes: CHAIN,
+            reads: READS,
+        },
+        time: TIME,
+        signature: [4; 64],
+    };
     let items = [
         (Table::Meta, b"identity".to_vec(), vec![1; 17]),
         (Table::Head, vec![3; 16], vec![5; 90]),
@@ -205,6 +215,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ("segment-header", segment_header),
         ("backup-part", encode_part(&items).to_vec()),
         ("policy", policy.encode().to_vec()),
+        ("truncation", truncation.encode()),
     ])
 }
 

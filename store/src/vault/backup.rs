@@ -22,6 +22,7 @@ use super::commands::ForgetNamespaceUids;
 use super::error::StoreError;
 use super::open::{AnchorRule, Open, OpenError, STORE_FILE, private_dir};
 use super::types::Meta;
+use crate::audit::Limits;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
 use crate::engine::{Batch, Change, Engine, Outcome, RedbEngine, RedbOptions, Table};
@@ -262,6 +263,7 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         anchor: AnchorRule::Accept,
         cache_bytes: RedbOptions::default().cache_bytes,
         strict_anchor: None,
+        audit: Limits::default(),
         now: options.meta.now,
     })?;
     store.run(super::commands::RecordRestore, options.meta.clone())?;

@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::types::PolicyInForce;
 use super::view::{View, key_key, policy_index};
+use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
 };
@@ -116,6 +117,10 @@ pub(crate) enum Effect {
     DropPolicy(ExternalId),
     /// Remembers the seal file.
     PutSeal(SealDigest),
+    /// Signs up to where the audit is cut.
+    SignCut(Cut, Timestamp),
+    /// Removes a row of the mutation chain.
+    DropChange(Vec<u8>),
 }
 
 impl View<'_> {
@@ -244,6 +249,11 @@ impl View<'_> {
             Effect::DropPolicy(uid) => {
                 self.remove(Table::Policy, policy_index(self.keyring, &uid).to_vec());
             }
+            Effect::SignCut(cut, time) => {
+                let signed = Truncation::sign(self.keyring.signer(), &self.keyring.store(), cut, time);
+                self.put(Table::Meta, meta::TRUNCATION.to_vec(), signed.encode());
+            }
+            Effect::DropChange(key) => self.remove(Table::Audit, key),
             Effect::PutSeal(digest) => self.put(Table::Meta, meta::SEAL.to_vec(), digest.encode()),
         }
         Ok(())

@@ -100,6 +100,9 @@ pub enum Refusal {
     /// Too little time since the clock was last seen to jump.
     #[error("the clock has not been steady for an hour; nothing is destroyed on its word")]
     ClockUnsteady,
+    /// What would be cut is needed to verify what stays.
+    #[error("these audit records are needed to verify those that stay")]
+    AuditStillNeeded,
     /// The value is not one.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -137,6 +140,7 @@ impl Refusal {
             Self::NamespaceNotFound => "NamespaceNotFound",
             Self::NamespaceRecreated { .. } => "NamespaceRecreated",
             Self::ClockUnsteady => "ClockUnsteady",
+            Self::AuditStillNeeded => "AuditStillNeeded",
             Self::Value(_) => "ValueInvalid",
         }
     }

@@ -7,6 +7,7 @@
 
 mod anchor;
 mod backup;
+mod bound;
 mod check;
 mod commands;
 mod effect;
@@ -15,6 +16,7 @@ mod known;
 mod open;
 mod place;
 mod read;
+mod retain;
 mod seal;
 mod types;
 mod view;
@@ -34,9 +36,10 @@ pub use error::{Refusal, Retry, StoreError};
 pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
 pub use place::Place;
 pub use read::{GetValue, Note};
+pub use retain::{RetainError, Retained};
 pub use types::*;
 
-use crate::audit::{ReadChain, ReadHead};
+use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead};
 use crate::crypto::{Keyring, PublicKey};
 use crate::engine::Engine;
 use crate::format::State;
@@ -68,6 +71,9 @@ struct Shared {
     uses: Mutex<BTreeMap<KeyId, Timestamp>>,
     stats: writer::GroupStats,
     known: known::Known,
+    bound: bound::Bound,
+    /// INVARIANT: one at a time looks at the old end of the audit and cuts it.
+    retaining: Mutex<()>,
     /// Held for the life of the store where it lies in a directory.
     directory: Option<open::Directory>,
 }
@@ -86,6 +92,12 @@ impl Shared {
         let mut uses = self.uses();
         let last = uses.entry(key).or_insert(now);
         *last = now.max(*last);
+    }
+
+    /// Puts an entry into the read chain, unless the audit has reached its bound.
+    fn put_on_record(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
+        self.bound.admit(self.reads.bytes())?;
+        self.reads.append(entry, durability)
     }
 
     fn anchor(&self, state: &State) -> Anchor {
@@ -246,6 +258,12 @@ impl Store {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    /// How much of the audit is kept.
+    #[must_use]
+    pub fn audit_limits(&self) -> Limits {
+        self.shared.bound.limits
     }
 
     /// The number of the last record of the read chain that is on the medium.

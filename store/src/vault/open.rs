@@ -14,13 +14,14 @@ use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 use subtle::ConstantTimeEq;
 
 use super::anchor::Anchor;
+use super::bound::Bound;
 use super::error::StoreError;
 use super::seal::check_seal;
 use super::view::View;
 use super::writer::{Writer, each_head};
 use super::{Published, Queue, Shared, Store};
 use crate::audit::{
-    self, Action, Actor, ChainHead, Checkpoint, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
+    self, Action, Actor, ChainHead, Checkpoint, Entry, Limits, ReadChain, ReadHead, ReadLog, ReadLogOptions,
 };
 use crate::codec::DecodeError;
 use crate::crypto::{Context, CryptoError, Keyring, RootKey, StateDigest};
@@ -145,6 +146,8 @@ pub struct Open<'a> {
     pub cache_bytes: usize,
     /// Set: each commit's anchor is written before the commit is acknowledged.
     pub strict_anchor: Option<StrictAnchor>,
+    /// How much of the audit is kept.
+    pub audit: Limits,
     /// Now.
     pub now: Timestamp,
 }
@@ -264,6 +267,7 @@ impl Store {
             epoch: open.epoch,
             anchor: open.anchor,
             strict_anchor: open.strict_anchor,
+            audit: open.audit,
         };
         Self::assemble(
             Box::new(engine),
@@ -274,6 +278,7 @@ impl Store {
             move |keyring, epoch, seen| {
                 let options = ReadLogOptions {
                     accept_loss,
+                    segment_bytes: open.audit.segment_bytes(),
                     ..ReadLogOptions::new(epoch, now, seen)
                 };
                 Ok(Arc::new(ReadLog::open(dir, keyring, options)?))
@@ -296,6 +301,7 @@ impl Store {
             epoch,
             anchor: AnchorRule::Absent,
             strict_anchor: None,
+            audit: Limits::default(),
         };
         Self::assemble(engine, keyring, None, rules, None, move |_, _, _| Ok(reads))
     }
@@ -324,6 +330,7 @@ impl Store {
         let names = read_names(&keyring, snapshot.as_ref())?;
         // A restored store has the records of its past, and no fence of it.
         let newest = u64::from(audit::newest_epoch(snapshot.as_ref())?);
+        let bound = Bound::new(rules.audit, audit::bytes_of_changes(snapshot.as_ref())?);
         drop(snapshot);
         let epoch = rules.epoch.max(engine.fence()? + 1).max(newest + 1);
         let keyring = Arc::new(keyring);
@@ -347,6 +354,8 @@ impl Store {
             uses: Mutex::default(),
             stats: super::writer::GroupStats::default(),
             known: super::known::Known::default(),
+            bound,
+            retaining: Mutex::default(),
             directory,
         });
         let (sender, receiver) = mpsc::channel();
@@ -379,6 +388,7 @@ struct Rules {
     epoch: u64,
     anchor: AnchorRule,
     strict_anchor: Option<StrictAnchor>,
+    audit: Limits,
 }
 
 pub(super) fn private_dir(dir: &Path) -> std::io::Result<()> {

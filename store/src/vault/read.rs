@@ -107,7 +107,7 @@ impl Store {
             Err(error) => {
                 let mut entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
                 entry.detail.clone_from(&get.detail);
-                self.shared.reads.append(&entry, get.durability)?;
+                self.shared.put_on_record(&entry, get.durability)?;
                 Err(error)
             }
         })
@@ -153,10 +153,10 @@ impl Store {
                 action: Action::Decrypt,
                 ..entry.clone()
             };
-            self.shared.reads.append(&entry, Durability::Batched)?;
+            self.shared.put_on_record(&entry, Durability::Batched)?;
             self.shared.used(key, meta.now);
         }
-        self.shared.reads.append(&entry, get.durability)?;
+        self.shared.put_on_record(&entry, get.durability)?;
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Store {
         entry.request = Some(meta.request);
         entry.detail = note.detail;
         entry.circumstances = meta.circumstances();
-        self.shared.reads.append(&entry, durability)?;
+        self.shared.put_on_record(&entry, durability)?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
 use super::types::PolicyInForce;
+use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
     ValueContext,
@@ -13,7 +14,7 @@ use crate::crypto::{
 use crate::engine::{Snapshot, Table};
 use crate::format::{
     Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState, StoredDataKey, StoredVersion,
-    key_version_key, version_key,
+    key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
@@ -54,6 +55,18 @@ impl<'a> View<'a> {
             Some(value) => Ok(value.clone()),
             None => Ok(self.snapshot.value(table, key)?),
         }
+    }
+
+    /// Up to where the audit was cut.
+    pub(crate) fn cut(&self) -> Result<Cut, StoreError> {
+        let Some(stored) = self.raw(Table::Meta, meta::TRUNCATION)? else {
+            return Ok(Cut::default());
+        };
+        Truncation::decode(&stored)
+            .ok()
+            .filter(|truncation| truncation.verifies(&self.keyring.public_key(), &self.keyring.store()))
+            .map(|truncation| truncation.cut)
+            .ok_or_else(|| damaged("the truncation of the audit"))
     }
 
     /// The id that a blind index leads to.

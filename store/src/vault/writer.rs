@@ -255,8 +255,7 @@ impl Writer {
             let refused = match step.refused {
                 // A refusal leaves only once it is on record, as a value does.
                 Some(entry) if outcome.is_ok() => shared
-                    .reads
-                    .append(&entry, audit::Durability::Batched)
+                    .put_on_record(&entry, audit::Durability::Batched)
                     .map_err(StoreError::from),
                 _ => Ok(()),
             };
@@ -292,6 +291,8 @@ impl Writer {
         let names =
             super::open::read_names(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
         *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let changes = audit::bytes_of_changes(snapshot.as_ref()).map_err(Failure::from)?;
+        self.shared.bound.counted(changes);
         let reads = self.shared.published().reads;
         self.publish(opened, reads);
         Ok(())
@@ -322,7 +323,7 @@ impl Writer {
         let reads = shared.reads.fsynced();
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
         let head = self.record(view, entries, reads, time).map_err(Failure::from)?;
-        let state = self.next_state(view, head).map_err(Failure::from)?;
+        let (state, moved) = self.next_state(view, head).map_err(Failure::from)?;
         let group = RequestId::generate().map_err(|_| Failure::from(CryptoError::NoRandomness))?;
         requests.push(group);
         let sealed = shared
@@ -381,6 +382,7 @@ impl Writer {
                 };
             }
         }
+        shared.bound.moved(moved.came, moved.went);
         self.publish(state, reads);
         match &shared.strict_anchor {
             Some(hook) => hook(&shared.anchor(&state)).map_err(Failure::Anchor),
@@ -425,23 +427,38 @@ impl Writer {
         Ok(head)
     }
 
-    /// The counter and digest after the changes.
-    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<State, StoreError> {
+    /// The counter and digest after the changes, and the bytes of audit rows that come and go with them.
+    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(State, AuditRows), StoreError> {
         let mut digest = self.state.digest;
+        let mut moved = AuditRows::default();
         for ((table, key), value) in &view.pending {
+            let bytes_of = |value: &[u8]| match table {
+                Table::Audit => audit::row_bytes(key, value),
+                _ => 0,
+            };
             if let Some(old) = view.snapshot.value(*table, key)? {
+                moved.went += bytes_of(&old);
                 digest = digest.minus(self.shared.keyring.record_term(table.code(), key, &old));
             }
             if let Some(new) = value {
+                moved.came += bytes_of(new);
                 digest = digest.plus(self.shared.keyring.record_term(table.code(), key, new));
             }
         }
-        Ok(State {
+        let state = State {
             counter: self.state.counter + 1,
             digest,
             head,
-        })
+        };
+        Ok((state, moved))
     }
+}
+
+/// Bytes of rows of the mutation chain.
+#[derive(Clone, Copy, Debug, Default)]
+struct AuditRows {
+    came: u64,
+    went: u64,
 }
 
 type NameChange = (

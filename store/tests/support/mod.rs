@@ -91,6 +91,7 @@ pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
         anchor,
         cache_bytes: 4 << 20,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: at(0),
     })
 }

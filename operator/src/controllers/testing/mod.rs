@@ -66,6 +66,7 @@ pub(crate) fn store() -> (Store, tempfile::TempDir) {
         anchor: AnchorRule::Absent,
         cache_bytes: 1 << 20,
         strict_anchor: None,
+        audit: strongroom_store::audit::Limits::default(),
         now: at,
     };
     (Store::open(open).unwrap(), keep)

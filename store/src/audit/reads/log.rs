@@ -1,11 +1,13 @@
 //! Appending to the read chain. One lock orders the records; fsync happens outside of it but for the change of segments.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
 use super::medium::Medium;
+use super::old::Piece;
 use super::record::{Kind, Place, Record, SIGNED_MARK, SignedMark, entry_record_size, seal_entry};
 use super::recovery::{self, Found};
 use super::segment::{HEADER, Header};
@@ -84,7 +86,7 @@ struct Opening {
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) medium: Arc<dyn Medium>,
-    keyring: Arc<Keyring>,
+    pub(super) keyring: Arc<Keyring>,
     pub(super) options: ReadLogOptions,
     state: Mutex<State>,
     /// Wakes the flusher.
@@ -93,6 +95,12 @@ pub(super) struct Log {
     synced: Condvar,
     /// Held during an fsync; the failure of one counts for all that follow, whoever asks.
     syncing: Mutex<Option<String>>,
+    /// Bytes of the closed segments, and those written to the one in use.
+    bytes: AtomicU64,
+    /// The highest number of a segment that was removed, or is about to be.
+    left: AtomicU64,
+    /// The last piece that was looked at, and the place before it: what is closed does not change.
+    pub(super) examined: Mutex<Option<(ReadHead, Piece)>>,
 }
 
 impl Log {
@@ -133,6 +141,12 @@ impl Log {
         opening: Opening,
     ) -> Result<Self, ReadLogError> {
         let size = found.segment.map_or(Ok(0), |segment| medium.size(segment))?;
+        let mut bytes = found.segment.map_or(0, |_| found.offset);
+        for number in medium.segments()? {
+            if found.segment.is_some_and(|in_use| number < in_use) {
+                bytes += medium.size(number)?;
+            }
+        }
         let state = State {
             head: found.head,
             fsynced: ReadHead::default(),
@@ -160,6 +174,9 @@ impl Log {
             work: Condvar::new(),
             synced: Condvar::new(),
             syncing: Mutex::new(None),
+            bytes: AtomicU64::new(bytes),
+            left: AtomicU64::new(0),
+            examined: Mutex::new(None),
         })
     }
 
@@ -295,6 +312,10 @@ impl Log {
         if let Some(why) = failed.as_ref() {
             return Err(AppendError::Poisoned(why.clone()));
         }
+        // Closed meanwhile, so it was synced whole, and then removed.
+        if segment > 0 && segment <= self.left.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         self.medium.sync(segment).map_err(|error| {
             let why = error.to_string();
             *failed = Some(why.clone());
@@ -386,13 +407,13 @@ impl Log {
         if state.segment > 0 && state.offset + needed as u64 <= state.size {
             return Ok(());
         }
-        self.change_segment(state)
+        self.change_segment(state).map(drop)
     }
 
-    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one.
+    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one. Returns how much of the one before is written.
     ///
     /// INVARIANT: a segment is begun only when all of the one before is durable, so only the last one can be torn.
-    fn change_segment(&self, state: &mut State) -> Result<(), AppendError> {
+    fn change_segment(&self, state: &mut State) -> Result<u64, AppendError> {
         let next = state.segment + 1;
         if next > state.last_segment {
             match self.medium.create(next, self.options.segment_bytes) {
@@ -421,12 +442,15 @@ impl Log {
         if let Err(error) = self.medium.write(next, 0, &header.encode()) {
             return Err(self.failed_write(state, next, 0, HEADER, &error));
         }
+        let (written, rest) = (state.offset, state.size.saturating_sub(state.offset));
+        let closed = if state.segment > 0 { rest } else { 0 };
+        self.bytes.fetch_add(closed + HEADER as u64, Ordering::Relaxed);
         state.segment = next;
         state.offset = HEADER as u64;
         state.size = size;
         state.dirty.get_or_insert_with(Instant::now);
         self.work.notify_one();
-        Ok(())
+        Ok(written)
     }
 
     fn write(
@@ -443,6 +467,7 @@ impl Log {
             return Err(self.failed_write(state, segment, offset, bytes.len(), &error));
         }
         state.offset += bytes.len() as u64;
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         state.head = record.head();
         if !matches!(kind, Kind::Checkpoint | Kind::Close) {
             state.notable = state.head;
@@ -468,6 +493,58 @@ impl Log {
             return AppendError::OutOfSpace;
         }
         Self::broken(state, error)
+    }
+
+    /// Makes all durable that was written, the header of the segment in use included.
+    pub(super) fn make_durable(&self) -> Result<(), AppendError> {
+        self.flush();
+        match &self.lock().failed {
+            Some(why) => Err(AppendError::Poisoned(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of the closed segments, and those written to the one in use.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The segment in use and the bytes written to it; 0: there is none yet.
+    pub(super) fn segment_in_use(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.segment, state.offset)
+    }
+
+    /// Closes the segment in use, where it holds anything, and gives back what it did not fill.
+    pub(super) fn close_segment(&self) -> Result<(), AppendError> {
+        let mut state = self.lock();
+        self.write_opening(&mut state)?;
+        if state.offset <= HEADER as u64 {
+            return Ok(());
+        }
+        let (segment, size) = (state.segment, state.size);
+        let written = self.change_segment(&mut state)?;
+        // The piece can go once a change has seen its end, and maybe nothing is ever read again. All of it was fsynced.
+        state.notable = state.head;
+        state.shown = state.head;
+        drop(state);
+        // Where the zeros stay, they take room and nothing else.
+        if self.medium.shrink(segment, written).is_ok() {
+            self.bytes
+                .fetch_sub(size.saturating_sub(written), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Before a closed segment is removed: nobody waits for its fsync any more, and an fsync that runs has ended.
+    pub(super) fn leave(&self, segment: u64) {
+        let _none_runs = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.left.fetch_max(segment, Ordering::SeqCst);
+    }
+
+    /// After a closed segment of so many bytes was removed.
+    pub(super) fn removed(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn broken(state: &mut State, error: &io::Error) -> AppendError {

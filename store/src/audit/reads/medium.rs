@@ -46,6 +46,18 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What the medium says; nothing is known about unsynced bytes afterwards.
     fn sync(&self, segment: u64) -> io::Result<()>;
+
+    /// Gives back what a segment has behind so many bytes.
+    ///
+    /// # Errors
+    /// What the medium says; then it may still have it.
+    fn shrink(&self, segment: u64, bytes: u64) -> io::Result<()>;
+
+    /// Removes a segment, and returns when that is durable. One that is not there is removed already.
+    ///
+    /// # Errors
+    /// What the medium says; then it may still be there.
+    fn remove(&self, segment: u64) -> io::Result<()>;
 }
 
 /// All bytes of a segment.
@@ -200,6 +212,22 @@ impl Medium for Directory {
 
     fn sync(&self, segment: u64) -> io::Result<()> {
         self.file(segment)?.sync_data()
+    }
+
+    fn shrink(&self, segment: u64, bytes: u64) -> io::Result<()> {
+        self.file(segment)?.set_len(bytes)
+    }
+
+    fn remove(&self, segment: u64) -> io::Result<()> {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&segment);
+        match fs::remove_file(self.path_of(segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        File::open(&self.path)?.sync_all()
     }
 }
 

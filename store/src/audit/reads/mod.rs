@@ -8,17 +8,19 @@
 //! | `recovery` | where the chain ended |
 //! | `log` | appending |
 //! | `flusher` | the thread that fsyncs, signs and keeps the reserve filled |
+//! | `old` | closed segments: whether they are sound, and their removal |
 //!
 //! A record is written to the medium before `append` returns, so a killed process loses none. It is fsynced within 50 ms
 //! with all others of that time, or before `append` returns where the caller asks for it. Room for 64 MiB is
 //! reserved ahead: a full disk stops reads only when that is used up. After a failed write or fsync nothing more is
 //! written, and nothing more may be read, until a restart.
 //!
-//! Must not delete a segment, and must not decide who may read.
+//! Must not decide which segments go, nor who may read.
 
 mod flusher;
 mod log;
 pub(in crate::audit) mod medium;
+mod old;
 pub(in crate::audit) mod record;
 mod recovery;
 pub(in crate::audit) mod segment;
@@ -35,6 +37,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use medium::{Directory, Medium};
+pub use old::{InUse, OldReads, Piece};
 pub use segment::Fault;
 
 use super::{AuditUnavailable, Durability, Entry, ReadChain, ReadHead};
@@ -178,6 +181,14 @@ impl ReadChain for ReadLog {
     fn close(&self) {
         self.log.close();
         self.stop_flusher();
+    }
+
+    fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    fn old(&self) -> Option<&dyn OldReads> {
+        Some(self.log.as_ref())
     }
 }
 

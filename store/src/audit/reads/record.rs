@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | mark `SRRD` |
 //! | 4 | length of the payload, at most 8 KiB |
-//! | 1 | kind: 1 entry, 2 checkpoint, 3 open, 4 gap, 5 close; 6 is kept for a signed truncation |
+//! | 1 | kind: 1 entry, 2 checkpoint, 3 open, 4 gap, 5 close |
 //! | 4 | epoch of the writer |
 //! | 8 | sequence |
 //! | 8 | the last sequence that was fsynced when this was written |
@@ -41,6 +41,8 @@ const MARK_PAYLOAD: usize = 8 + 8 + 64;
 pub(in crate::audit) const SIGNED_MARK: usize = OVERHEAD + MARK_PAYLOAD;
 /// Most bytes of a payload.
 const LARGEST_PAYLOAD: usize = 8 * 1_024;
+/// Most bytes of a record.
+pub(in crate::audit) const LARGEST_RECORD: usize = OVERHEAD + LARGEST_PAYLOAD;
 
 /// What a record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -147,6 +147,17 @@ pub enum Fault {
         /// The number of the segment.
         segment: u64,
     },
+    /// The chain begins later than anything signed says.
+    #[error(
+        "the record is missing: the chain begins with {first}, and no signed truncation says that what was before was cut"
+    )]
+    Beginning {
+        /// The first sequence that is there.
+        first: u64,
+    },
+    /// The signed cut is not what was signed.
+    #[error("the signature of the truncation does not hold: it was changed, or made without the key")]
+    Truncation,
     /// There is no signed checkpoint for records that are there.
     #[error("no signed checkpoint covers the record")]
     Unsigned,

@@ -28,6 +28,7 @@ struct Facts {
     /// Most segments there can be.
     room: Option<usize>,
     fail_sync: bool,
+    fail_remove: bool,
     fail_write: Option<io::ErrorKind>,
     hold_syncs: bool,
     writes: usize,
@@ -52,6 +53,10 @@ impl Simulated {
 
     pub(in crate::audit) fn fail_sync(&self, fail: bool) {
         self.facts().fail_sync = fail;
+    }
+
+    pub(in crate::audit) fn fail_remove(&self, fail: bool) {
+        self.facts().fail_remove = fail;
     }
 
     pub(in crate::audit) fn fail_write(&self, kind: Option<io::ErrorKind>) {
@@ -220,6 +225,23 @@ impl Medium for Simulated {
         for (offset, bytes) in found.pending.drain(..there.min(found.pending.len())) {
             found.durable[offset..offset + bytes.len()].copy_from_slice(&bytes);
         }
+        Ok(())
+    }
+
+    fn shrink(&self, segment: u64, bytes: u64) -> io::Result<()> {
+        let mut facts = self.facts();
+        let found = facts.segments.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        assert!(found.pending.is_empty(), "shrunk before it was synced");
+        found.durable.truncate(usize::try_from(bytes).unwrap());
+        Ok(())
+    }
+
+    fn remove(&self, segment: u64) -> io::Result<()> {
+        let mut facts = self.facts();
+        if facts.fail_remove {
+            return Err(io::Error::other("simulated failure of a removal"));
+        }
+        facts.segments.remove(&segment);
         Ok(())
     }
 }

@@ -9,6 +9,13 @@ use super::super::ReadHead;
 pub(super) struct Links(VecDeque<ReadHead>);
 
 impl Links {
+    /// Notes the place up to which the read chain was cut; comes before all that is seen.
+    pub(super) fn cut(&mut self, reads: ReadHead) {
+        if reads != ReadHead::default() {
+            self.0.push_back(reads);
+        }
+    }
+
     /// Notes what the next mutation record saw. `false`: it is less than the one before saw.
     pub(super) fn saw(&mut self, reads: ReadHead) -> bool {
         if self.0.back() == Some(&reads) || reads == ReadHead::default() && self.0.is_empty() {

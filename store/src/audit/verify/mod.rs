@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::reads::{DIRECTORY, Directory, Fault, Medium, ReadLogError};
+use super::{ReadHead, Truncation};
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, RedbEngine, Snapshot};
 use crate::id::StoreId;
@@ -92,6 +93,8 @@ pub struct Report {
     pub mutations: ChainReport,
     /// The read chain.
     pub reads: ChainReport,
+    /// What was cut off the old ends of both, signed; none where the log begins with its first records.
+    pub truncation: Option<Truncation>,
     /// Unclean stops, in order.
     pub gaps: Vec<Gap>,
     /// Whether the read chain ends with a clean stop. If not, the store runs, was killed, or this is a copy of a running one.
@@ -118,6 +121,13 @@ impl fmt::Display for Report {
                 f,
                 "{chain}: {} records, last {}, signed up to {}, {} checkpoints",
                 report.records, report.last, report.signed, report.checkpoints
+            )?;
+        }
+        if let Some(Truncation { cut, time, .. }) = &self.truncation {
+            writeln!(
+                f,
+                "truncated, signed at {time}: changes up to {} and reads up to {} were cut",
+                cut.changes.sequence, cut.reads.sequence
             )?;
         }
         for gap in &self.gaps {
@@ -181,7 +191,10 @@ pub fn verify_on(
 ) -> Result<Report, VerifyError> {
     let mutations = mutations::walk(snapshot, &store, key)?;
     let mut links = mutations.links;
-    let reads = reads::walk(segments, &store, key, &mut links)?;
+    let cut = mutations
+        .truncation
+        .map_or_else(ReadHead::default, |truncation| truncation.cut.reads);
+    let reads = reads::walk(segments, &store, key, cut, &mut links)?;
     let bad_mutation = mutations.bad.map(|(sequence, fault)| Bad {
         chain: Chain::Mutations,
         sequence,
@@ -196,6 +209,7 @@ pub fn verify_on(
         store,
         mutations: mutations.report,
         reads: reads.report,
+        truncation: mutations.truncation,
         gaps: reads.gaps,
         clean_end: reads.clean_end,
         torn: reads.torn,

@@ -2,11 +2,15 @@
 //!
 //! A record holds the hash before it and not its own, so where two neighbours disagree the record after them decides: if it
 //! confirms the later one, the earlier one was changed.
+//!
+//! Where the old end was cut, the chain begins behind the signed place, or before it where not all of what was cut is gone yet: then it
+//! runs through that place.
 
 use std::ops::ControlFlow;
 
-use super::super::mutation::{Checkpoint, MutationRecord};
+use super::super::mutation::{Checkpoint, MutationRecord, decode_key};
 use super::super::reads::Fault;
+use super::super::{ChainHead, Truncation};
 use super::ChainReport;
 use super::links::Links;
 use crate::codec::DecodeError;
@@ -16,18 +20,24 @@ use crate::id::StoreId;
 
 /// The row of the last signed head.
 const CHECKPOINT: &[u8] = b"checkpoint";
+/// The row of the signed cut.
+const TRUNCATION: &[u8] = b"truncation";
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) report: ChainReport,
     pub(super) links: Links,
+    /// What was cut; its signature holds.
+    pub(super) truncation: Option<Truncation>,
     pub(super) bad: Option<(u64, Fault)>,
 }
 
 #[derive(Default)]
 struct Walk {
     found: Walked,
+    /// Up to where the chain was cut.
+    cut: ChainHead,
     hash: [u8; 32],
     /// The last record did not continue the one before it; which of the two was changed shows with the next.
     disputed: Option<u64>,
@@ -36,6 +46,18 @@ struct Walk {
 /// Walks the chain of a snapshot.
 pub(super) fn walk(snapshot: &dyn Snapshot, store: &StoreId, key: &PublicKey) -> Result<Walked, EngineError> {
     let mut walk = Walk::default();
+    if let Some(stored) = snapshot.value(Table::Meta, TRUNCATION)? {
+        let truncation = Truncation::decode(&stored).ok();
+        let Some(truncation) = truncation.filter(|truncation| truncation.verifies(key, store)) else {
+            walk.found.bad = Some((1, Fault::Truncation));
+            return Ok(walk.found);
+        };
+        walk.cut = truncation.cut.changes;
+        walk.hash = walk.cut.hash;
+        walk.found.report.last = walk.cut.sequence;
+        walk.found.links.cut(truncation.cut.reads);
+        walk.found.truncation = Some(truncation);
+    }
     snapshot.visit(
         Table::Audit,
         &mut |record_key, value| match walk.next(store, record_key, value) {
@@ -57,7 +79,16 @@ pub(super) fn walk(snapshot: &dyn Snapshot, store: &StoreId, key: &PublicKey) ->
 
 impl Walk {
     fn next(&mut self, store: &StoreId, key: &[u8], value: &[u8]) -> Result<(), (u64, Fault)> {
-        let expected = self.found.report.last + 1;
+        let mut expected = self.found.report.last.saturating_add(1);
+        let begins = self.found.report.records == 0;
+        // It was cut, and waits for its removal. Nothing tells what was before it but the place that is signed.
+        let waits = begins.then(|| decode_key(key).map(|(_, sequence)| sequence));
+        let waits = waits
+            .and_then(Result::ok)
+            .filter(|at| (1..=self.cut.sequence).contains(at));
+        if let Some(sequence) = waits {
+            expected = sequence;
+        }
         let record = MutationRecord::decode(key, value).map_err(|error| {
             let fault = match error {
                 DecodeError::UnknownFormat(format) => Fault::Unknown(format),
@@ -66,26 +97,37 @@ impl Walk {
             (expected, fault)
         })?;
         self.settle(record.previous)?;
+        if waits.is_some() {
+            self.hash = if expected > 1 { record.previous } else { [0; 32] };
+        }
         if record.sequence > expected {
-            return Err((
-                expected,
-                Fault::Missing {
-                    next: record.sequence,
-                },
-            ));
+            let next = record.sequence;
+            let fault = if begins {
+                Fault::Beginning { first: next }
+            } else {
+                Fault::Missing { next }
+            };
+            return Err((expected, fault));
         }
         if record.sequence < expected {
             return Err((record.sequence, Fault::Displaced));
         }
         if record.previous != self.hash {
-            if expected == 1 {
-                return Err((1, Fault::Displaced));
+            if begins {
+                return Err((expected, Fault::Displaced));
             }
             self.disputed = Some(expected);
         }
         self.hash = record.hash(store);
         self.found.report.records += 1;
         self.found.report.last = expected;
+        if expected == self.cut.sequence && self.hash != self.cut.hash {
+            return Err((expected, Fault::Changed));
+        }
+        if expected <= self.cut.sequence {
+            // What it saw may be gone.
+            return Ok(());
+        }
         if self.disputed.is_none() && !self.found.links.saw(record.reads) {
             return Err((expected, Fault::SawLess));
         }
@@ -104,10 +146,10 @@ impl Walk {
     fn end(&mut self, stored: Option<&[u8]>, store: &StoreId, key: &PublicKey) -> Result<(), (u64, Fault)> {
         let last = self.found.report.last;
         let Some(stored) = stored else {
-            return if last == 0 {
+            return if self.found.report.records == 0 && self.found.truncation.is_none() {
                 Ok(())
             } else {
-                Err((1, Fault::Unsigned))
+                Err((self.cut.sequence.saturating_add(1), Fault::Unsigned))
             };
         };
         let checkpoint = Checkpoint::decode(stored)

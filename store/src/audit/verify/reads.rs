@@ -20,18 +20,20 @@ pub(super) struct Walked {
     pub(super) bad: Option<(u64, Fault)>,
 }
 
-/// Walks the chain in `segments`; `links` are the places that it must hold.
+/// Walks the chain in `segments`, which was cut up to `cut`; `links` are the places that it must hold.
 pub(super) fn walk(
     segments: &dyn Medium,
     store: &StoreId,
     key: &PublicKey,
+    cut: ReadHead,
     links: &mut Links,
 ) -> Result<Walked, ReadLogError> {
     let mut walker = Walker {
         store,
         key,
         links,
-        head: ReadHead::default(),
+        cut,
+        head: cut,
         found: Walked {
             report: ChainReport::default(),
             gaps: Vec::new(),
@@ -44,6 +46,11 @@ pub(super) fn walk(
     let mut ended = false;
     for number in segments.segments().map_err(ReadLogError::from)? {
         let start = Start::of(&first(segments, number, HEADER as u64)?);
+        if let Start::Used(header) = start
+            && last_number.is_none()
+        {
+            walker.begin(header.before);
+        }
         let next = walker.head.next();
         let fault = match start {
             Start::Blank => {
@@ -63,9 +70,14 @@ pub(super) fn walk(
             }
             // A torn tail is one only where no other segment follows.
             Start::Used(_) | Start::Broken if walker.found.torn.take().is_some() => Fault::Changed,
-            Start::Used(header) if header.before.sequence > walker.head.sequence => Fault::Missing {
-                next: header.before.next(),
-            },
+            Start::Used(header) if header.before.sequence > walker.head.sequence => {
+                let next = header.before.next();
+                if last_number.is_none() {
+                    Fault::Beginning { first: next }
+                } else {
+                    Fault::Missing { next }
+                }
+            }
             Start::Broken if !ended && !was_fsynced(store, &whole(segments, number)?, next) => {
                 ended = true;
                 walker.found.torn = Some(next);
@@ -84,11 +96,21 @@ struct Walker<'a> {
     store: &'a StoreId,
     key: &'a PublicKey,
     links: &'a mut Links,
+    cut: ReadHead,
     head: ReadHead,
     found: Walked,
 }
 
 impl Walker<'_> {
+    /// Takes the beginning of the first segment, where it is one: behind the place that was cut, before it where not all of that is gone
+    /// yet, or with nothing before it.
+    fn begin(&mut self, before: ReadHead) {
+        let earlier = (1..self.cut.sequence).contains(&before.sequence);
+        if before == ReadHead::default() || earlier || before == self.cut && self.links.agree(before) {
+            self.head = before;
+        }
+    }
+
     /// Whether a segment comes next.
     fn continues(&self, header: &Header, number: u64, last_number: Option<u64>) -> bool {
         header.store == *self.store

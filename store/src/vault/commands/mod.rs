@@ -13,6 +13,7 @@ mod put_value;
 mod restore_secret;
 mod rewrap;
 mod seal;
+mod truncate_audit;
 mod update_secret;
 mod update_stage;
 
@@ -33,6 +34,7 @@ pub use put_value::PutValue;
 pub use restore_secret::RestoreSecret;
 pub use rewrap::{Rewrap, RewrapProgress};
 pub(crate) use seal::ChangeSeal;
+pub(crate) use truncate_audit::{RemoveTruncated, TruncateAudit};
 pub use update_secret::UpdateSecret;
 pub use update_stage::UpdateStage;
 

@@ -1,5 +1,6 @@
 //! The log on a simulated medium.
 
+mod old;
 mod power_cut;
 
 use std::collections::BTreeSet;

@@ -1,3 +1,7 @@
+//! Both chains on a simulated medium, sound and changed in every way there is.
+
+mod truncated;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -27,6 +31,7 @@ fn keyring(seed: u8) -> Arc<Keyring> {
 struct Chains {
     mutations: Vec<Record>,
     checkpoint: Option<Vec<u8>>,
+    truncation: Option<Vec<u8>>,
     segments: Arc<Simulated>,
 }
 
@@ -57,6 +62,7 @@ impl Chains {
         Self {
             mutations: Vec::new(),
             checkpoint: None,
+            truncation: None,
             segments: Arc::new(Simulated::default()),
         }
     }
@@ -109,6 +115,9 @@ impl Chains {
             .collect();
         if let Some(checkpoint) = &self.checkpoint {
             changes.push(put((Table::Meta, b"checkpoint".to_vec(), checkpoint.clone())));
+        }
+        if let Some(truncation) = &self.truncation {
+            changes.push(put((Table::Meta, b"truncation".to_vec(), truncation.clone())));
         }
         engine
             .commit(&Batch {

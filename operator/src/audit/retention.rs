@@ -1,0 +1,130 @@
+//! Keeps the audit log within its limits, each second: how far every sink has come, durably, and then what the store makes of that.
+//!
+//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning; one that is no longer configured holds
+//! back nothing. Must not decide what goes: the store does.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use strongroom_store::audit::Exported;
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{RetainError, Retained, Store, StoreError};
+use tokio::sync::watch;
+
+use super::cursor::Saved;
+use super::destination::Destination;
+use super::metrics::RetentionMetrics;
+use super::page::Place;
+use super::sink;
+use crate::steadiness::Steadiness;
+
+/// How often to look.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Keeps the log of one store.
+pub(crate) struct Keeper<N> {
+    /// Whose log.
+    pub(crate) store: Store,
+    /// Who takes its records besides Kubernetes Events.
+    pub(crate) destinations: Vec<Destination>,
+    /// The wall clock.
+    pub(crate) now: N,
+    /// Where it counts.
+    pub(crate) metrics: RetentionMetrics,
+}
+
+impl<N> fmt::Debug for Keeper<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper")
+            .field("destinations", &self.destinations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Fn() -> Timestamp> Keeper<N> {
+    /// Works until `stop` turns true. To be awaited before the store is closed.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            // An error means that nobody can stop us any more: the process ends.
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.keep() => {}
+        }
+    }
+
+    async fn keep(&self) {
+        let begin = Instant::now();
+        let mut steadiness = Steadiness::new(wall((self.now)()), Duration::ZERO);
+        let (mut failed, mut full) = (false, false);
+        loop {
+            let now = (self.now)();
+            let steady_for = steadiness.observe(wall(now), begin.elapsed());
+            match self.round(now, steady_for).await {
+                Ok(retained) => {
+                    failed = false;
+                    self.tell(&retained, full);
+                    full = retained.full.is_some();
+                }
+                Err(error) => {
+                    if !failed {
+                        tracing::warn!(%error, "the audit log is not kept within its limits; trying again");
+                    }
+                    failed = true;
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn round(&self, now: Timestamp, steady_for: Duration) -> Result<Retained, RetainError> {
+        let (store, destinations) = (self.store.clone(), self.destinations.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            let readers = exported(&store, &destinations)?;
+            store.retain(&readers, now, steady_for)
+        });
+        // A thread that panicked, or a runtime that ends: there is nothing to go on with.
+        kept.await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn tell(&self, retained: &Retained, was_full: bool) {
+        self.metrics.retained(retained, self.store.audit_limits().bound());
+        if retained.changes_removed > 0 || retained.read_bytes_removed > 0 {
+            tracing::info!(
+                changes = retained.changes_removed,
+                read_bytes = retained.read_bytes_removed,
+                "old audit records were cut"
+            );
+        }
+        match &retained.full {
+            Some(why) if !was_full => tracing::error!(%why, "reads are refused"),
+            None if was_full => tracing::info!("the audit log is below its bound; reads go on"),
+            _ => {}
+        }
+    }
+}
+
+fn wall(now: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or(jiff::Timestamp::MAX)
+}
+
+/// How far each reader has come, as the store knows it for good.
+fn exported(store: &Store, destinations: &[Destination]) -> Result<Vec<Exported>, StoreError> {
+    let saved = |name| store.cursor(&name).map(Option::unwrap_or_default);
+    let mut readers = Vec::with_capacity(destinations.len() + 1);
+    for destination in destinations {
+        let place = Place::of(&saved(destination.cursor())?);
+        readers.push(Exported {
+            reader: format!("the sink `{destination}`"),
+            changes: place.changes,
+            reads: place.reads,
+        });
+    }
+    readers.push(Exported {
+        reader: "the sink of Kubernetes Events".to_owned(),
+        changes: u64::of(&saved(sink::name())?),
+        reads: u64::MAX,
+    });
+    Ok(readers)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! A sink that nobody answers for holds the log back to its bound, and no further; once it is back, reads go on.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use axum::{Json, Router};
+use prometheus_client::registry::Registry;
+use strongroom_store::audit::{self, Durability, Limits, WhenFull};
+use strongroom_store::id::SecretId;
+use strongroom_store::vault::{GetValue, RecordCheckpoint, SetCursor};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::audit::{Metrics, Pump};
+use crate::fixture::{Fixture, NOW, meta};
+
+/// Longer than anything here takes: a sink that failed often is asked once a minute.
+const DEADLINE: Duration = Duration::from_secs(180);
+const MIB: u64 = 1 << 20;
+
+/// A store whose log is kept while its records are delivered.
+struct Scene {
+    fixture: Fixture,
+    secret: SecretId,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    registry: Registry,
+}
+
+impl Scene {
+    fn new(audit: Limits, destination: &str) -> Self {
+        let fixture = Fixture::keeping(audit);
+        let secret = fixture.secret("db");
+        // There is no API server here that takes Events: all of them count as told.
+        let told = SetCursor {
+            name: sink::name(),
+            place: u64::MAX.bytes(),
+        };
+        fixture.store.run(told, meta()).unwrap();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let (stop, stopped) = watch::channel(false);
+        let destination: Destination = destination.parse().unwrap();
+        let keeper = Keeper {
+            store: fixture.store.clone(),
+            destinations: vec![destination.clone()],
+            now: || NOW,
+            metrics: metrics.log(),
+        };
+        let pump = Pump {
+            store: fixture.store.clone(),
+            destination,
+            now: || NOW,
+            metrics: metrics.sink("test"),
+        };
+        let tasks = vec![
+            tokio::spawn(keeper.run(stopped.clone())),
+            tokio::spawn(pump.run(stopped)),
+        ];
+        Self {
+            fixture,
+            secret,
+            stop,
+            tasks,
+            registry,
+        }
+    }
+
+    fn read(&self) -> Result<(), StoreError> {
+        let get = GetValue {
+            secret: self.secret,
+            version: None,
+            stage: None,
+            durability: Durability::Batched,
+            detail: "d".repeat(256),
+        };
+        self.fixture.store.value(&get, &meta()).map(drop)
+    }
+
+    /// As the process does each second.
+    fn checkpoint(&self) {
+        self.fixture.store.run(RecordCheckpoint, meta()).unwrap();
+    }
+
+    /// What Prometheus reads.
+    fn number(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Ends all, and looks at what is left.
+    async fn verified(self) -> audit::Report {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+        }
+        let key = self.fixture.store.audit_public_key();
+        let (dir, _keep) = self.fixture.close();
+        let report = audit::verify(&dir, &key).unwrap();
+        assert!(report.is_sound(), "{report}");
+        report
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// An address of this host that nobody listens at.
+async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Takes whatever comes.
+async fn take_lines(listener: TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = vec![0; 1 << 16];
+        while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    }
+}
+
+async fn take_posts(listener: TcpListener) {
+    let app = Router::new().fallback(|| async { Json(serde_json::json!({})) });
+    axum::serve(listener, app).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_sink_blocks_nobody_until_the_bound_and_reads_go_on_once_it_is_back() {
+    for scheme in ["syslog+tcp", "otlp+http"] {
+        let address = nobody().await;
+        let limits = Limits::new(None, Some(MIB), Some(2 * MIB), WhenFull::Stop).unwrap();
+        let scene = Scene::new(limits, &format!("{scheme}://{address}"));
+        let mut read = 0;
+        let refused = loop {
+            match scene.read() {
+                Ok(()) => read += 1,
+                Err(error) => break error,
+            }
+            if read % 500 == 0 {
+                scene.checkpoint();
+                tokio::task::yield_now().await;
+            }
+            assert!(read < 20_000, "the bound was never reached");
+        };
+        assert_eq!(refused.code(), "AuditUnavailable");
+        assert!(read > 3_000, "{read} reads");
+        until("the keeper to say so", || scene.number("audit_full") == 1).await;
+        let said = scene.read().unwrap_err().to_string();
+        for part in ["its bound of 2Mi", scheme, &address.to_string(), "--audit-bound"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(scene.number("audit_bound_bytes"), 2 * MIB);
+        assert_eq!(
+            scene.number("audit_read_bytes_cut_total"),
+            0,
+            "what was not taken went"
+        );
+        // Changes go on.
+        scene.checkpoint();
+        until("an attempt to deliver", || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &scene.registry).unwrap();
+            text.contains("audit_sink_failures_total{sink=\"test\"}")
+        })
+        .await;
+
+        let listener = TcpListener::bind(address).await.unwrap();
+        let server = match scheme {
+            "syslog+tcp" => tokio::spawn(take_lines(listener)),
+            _ => tokio::spawn(take_posts(listener)),
+        };
+        until("reads to go on", || scene.read().is_ok()).await;
+        until("the keeper to say so", || scene.number("audit_full") == 0).await;
+        until("the log to be within what is kept", || {
+            scene.number("audit_read_bytes_cut_total") > MIB / 2
+        })
+        .await;
+        let report = scene.verified().await;
+        server.abort();
+        let cut = report.truncation.unwrap().cut;
+        assert!(cut.reads.sequence > 1_000, "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_sink_has_makes_room_at_the_bound_where_that_is_chosen() {
+    let keep = tempfile::tempdir().unwrap();
+    let path = keep.path().join("audit.json");
+    let year = Duration::from_secs(365 * 86_400);
+    let limits = Limits::new(Some(year), None, Some(2 * MIB), WhenFull::DropExported).unwrap();
+    let scene = Scene::new(limits, &format!("file:{}", path.display()));
+    let mut read = 0;
+    // More than twice of what there is room for.
+    while read < 10_000 {
+        if scene.read().is_ok() {
+            read += 1;
+        } else {
+            until("the sink to take what there is", || scene.read().is_ok()).await;
+        }
+        if read % 100 == 0 {
+            scene.checkpoint();
+            tokio::task::yield_now().await;
+        }
+    }
+    until("the oldest to go", || {
+        scene.number("audit_read_bytes_cut_total") > 2 * MIB
+    })
+    .await;
+    let report = scene.verified().await;
+    let cut = report.truncation.unwrap().cut;
+    // What went is in the file, but for marks, which are no records of anything.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let number = |line: &str| {
+        let rest = line.strip_prefix("{\"chain\":\"reads\",\"sequence\":")?;
+        rest.split(',').next()?.parse::<u64>().ok()
+    };
+    let told: BTreeSet<u64> = text.lines().filter_map(number).collect();
+    assert!(told.range(..=cut.reads.sequence).count() > 4_000, "{report}");
+    assert!(
+        told.contains(&(cut.reads.sequence - 1)),
+        "the last before the mark at the end: {report}"
+    );
+}

@@ -1,0 +1,257 @@
+//! Keeps the audit log within its limits: looks at its old end, plans, signs the cut, and removes what was cut.
+//!
+//! What was signed away is removed by the next round where this one is cut short: a crash at any instant leaves a log that verifies. Must not
+//! decide what goes; [`crate::audit`] does.
+
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::commands::{RemoveTruncated, STEADY, TruncateAudit};
+use super::error::StoreError;
+use super::types::Meta;
+use super::view::View;
+use super::{Refusal, Store};
+use crate::audit::{
+    Actor, AuditUnavailable, Cut, Exported, Goal, MutationRecord, Old, OldChange, OldReads, Piece, ReadHead,
+    ReadLogError, exported_by_all, plan, roll_is_due, row_bytes, why,
+};
+use crate::engine::Table;
+use crate::id::RequestId;
+use crate::time::Timestamp;
+
+/// Most changes that one cut signs away, or one commit removes.
+const CHANGES: usize = 4_096;
+/// Most pieces of the read chain that one cut signs away.
+const PIECES: usize = 16;
+/// Most cuts of one call.
+const ROUNDS: usize = 8;
+
+/// The log's size after its limits were looked at, and what went.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Retained {
+    /// Bytes of the mutation chain.
+    pub change_bytes: u64,
+    /// Bytes of the read chain, without the room that is laid out ahead.
+    pub read_bytes: u64,
+    /// Why reads are refused, where the log has reached its bound.
+    pub full: Option<String>,
+    /// Changes that were removed.
+    pub changes_removed: u64,
+    /// Bytes of reads that were removed.
+    pub read_bytes_removed: u64,
+}
+
+/// The log could not be kept within its limits. Nothing is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum RetainError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The read chain cannot be read, or is damaged at its old end: what is not sound is not cut.
+    #[error("no audit records are cut: {0}")]
+    Reads(#[from] ReadLogError),
+    /// The segment in use cannot be closed.
+    #[error(transparent)]
+    Roll(#[from] AuditUnavailable),
+}
+
+/// The old end of the mutation chain.
+#[derive(Default)]
+struct Oldest {
+    changes: Vec<OldChange>,
+    /// Up to where both chains were cut before.
+    cut: Cut,
+}
+
+impl Store {
+    /// Brings the audit log within its limits as far as its readers allow. `steady_for` is how long the wall clock has agreed with the
+    /// monotonic one: nothing goes for its age on the word of a clock that jumped.
+    ///
+    /// # Errors
+    /// [`RetainError`]; what was signed away before it is removed the next time.
+    pub fn retain(
+        &self,
+        readers: &[Exported],
+        now: Timestamp,
+        steady_for: Duration,
+    ) -> Result<Retained, RetainError> {
+        let _one = self
+            .shared
+            .retaining
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut done = Retained::default();
+        let kept = self.keep_within(readers, now, steady_for, &mut done);
+        // Also where nothing could be cut, people read why.
+        let heads = (self.mutation_head(), self.read_head());
+        let bound = &self.shared.bound;
+        let text = why(&bound.limits, readers, heads);
+        done.change_bytes = bound.changes();
+        done.read_bytes = self.shared.reads.bytes();
+        done.full = bound.is_reached(done.read_bytes).then(|| text.clone());
+        bound.explain(text);
+        kept.map(|()| done)
+    }
+
+    fn keep_within(
+        &self,
+        readers: &[Exported],
+        now: Timestamp,
+        steady_for: Duration,
+        done: &mut Retained,
+    ) -> Result<(), RetainError> {
+        let limits = self.shared.bound.limits;
+        let Some(old) = self.shared.reads.old() else {
+            return Ok(());
+        };
+        self.remove(old, now, done)?;
+        if !limits.cuts() {
+            return Ok(());
+        }
+        let trusted = (steady_for >= STEADY).then_some(now);
+        if roll_is_due(&limits, &old.in_use()?, trusted) {
+            old.roll()?;
+        }
+        for _ in 0..ROUNDS {
+            let Some(plan) = self.plan(old, exported_by_all(readers), trusted)? else {
+                break;
+            };
+            let command = TruncateAudit {
+                changes: plan.changes.unwrap_or(0),
+                reads: plan.reads.unwrap_or_default(),
+            };
+            match self.run(command, meta(now)?) {
+                Ok(_) => self.remove(old, now, done)?,
+                Err(StoreError::Refused(Refusal::AuditStillNeeded)) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes now, as far as one cut goes.
+    fn plan(
+        &self,
+        old: &dyn OldReads,
+        exported: (u64, u64),
+        now: Option<Timestamp>,
+    ) -> Result<Option<crate::audit::Plan>, RetainError> {
+        let limits = self.shared.bound.limits;
+        let bytes = self.shared.bound.changes() + self.shared.reads.bytes();
+        let first = self.oldest(1, exported.0)?;
+        let piece = old.next_piece(first.cut.reads)?;
+        let oldest = [
+            first.changes.first().map(|change| change.time),
+            piece.map(|piece| piece.newest),
+        ];
+        let oldest = oldest.into_iter().flatten().min();
+        let Some(goal) = Goal::of(&limits, bytes, oldest, now) else {
+            return Ok(None);
+        };
+        let found = self.oldest(CHANGES, exported.0)?;
+        let pieces = pieces(old, found.cut.reads, exported.1)?;
+        Ok(plan(
+            &goal,
+            &Old {
+                changes: &found.changes,
+                pieces: &pieces,
+                exported,
+            },
+        ))
+    }
+
+    /// The oldest changes, at most so many, and those that are exported, with one more.
+    fn oldest(&self, most: usize, exported: u64) -> Result<Oldest, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let keyring = &self.shared.keyring;
+        let cut = View::new(keyring, snapshot.as_ref()).cut()?;
+        let mut found = Oldest {
+            changes: Vec::new(),
+            cut,
+        };
+        let mut damaged = false;
+        snapshot.visit(Table::Audit, &mut |key, value| {
+            let record = MutationRecord::decode(key, value);
+            let opened = record.and_then(|record| match record.open(keyring) {
+                Ok(entry) => Ok((record, entry.time)),
+                Err(_) => Err(crate::codec::DecodeError::Invalid("entry")),
+            });
+            let Ok((record, time)) = opened else {
+                damaged = true;
+                return ControlFlow::Break(());
+            };
+            found.changes.push(OldChange {
+                sequence: record.sequence,
+                seen: record.reads.sequence,
+                bytes: row_bytes(key, value),
+                time,
+            });
+            if found.changes.len() > most || record.sequence > exported {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        if damaged {
+            let record = "a record of the mutation chain".to_owned();
+            return Err(StoreError::Damaged { record });
+        }
+        Ok(found)
+    }
+
+    /// Removes what was signed away, as far as it is still there.
+    fn remove(&self, old: &dyn OldReads, now: Timestamp, done: &mut Retained) -> Result<(), RetainError> {
+        let cut = {
+            let snapshot = self.shared.engine.snapshot().map_err(StoreError::from)?;
+            View::new(&self.shared.keyring, snapshot.as_ref()).cut()?
+        };
+        // INVARIANT: the signed cut is durable before the first record goes, and each chain loses its oldest first.
+        done.read_bytes_removed += old.remove_through(cut.reads.sequence)?;
+        loop {
+            let removed = if self.has_change_before(cut.changes.sequence)? {
+                self.run(RemoveTruncated { limit: CHANGES }, meta(now)?)?
+            } else {
+                0
+            };
+            done.changes_removed += removed as u64;
+            if removed < CHANGES {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a change with this number or a lower one is there.
+    fn has_change_before(&self, sequence: u64) -> Result<bool, StoreError> {
+        if sequence == 0 {
+            return Ok(false);
+        }
+        let snapshot = self.shared.engine.snapshot()?;
+        let first = snapshot.scan(Table::Audit, &[], None, 1)?;
+        Ok(first
+            .first()
+            .and_then(|(key, _)| crate::audit::decode_key(key).ok())
+            .is_some_and(|(_, first)| first <= sequence))
+    }
+}
+
+/// The oldest closed pieces that are exported.
+fn pieces(old: &dyn OldReads, after: ReadHead, exported: u64) -> Result<Vec<Piece>, ReadLogError> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    while pieces.len() < PIECES
+        && let Some(piece) = old.next_piece(pieces.last().map_or(after, |last| last.end))?
+        && piece.end.sequence <= exported
+    {
+        pieces.push(piece);
+    }
+    Ok(pieces)
+}
+
+fn meta(now: Timestamp) -> Result<Meta, StoreError> {
+    Ok(Meta {
+        actor: Actor::System,
+        request: RequestId::generate().map_err(|_| crate::crypto::CryptoError::NoRandomness)?,
+        now,
+        asked: None,
+    })
+}
