@@ -239,7 +239,9 @@ impl Compiler<'_> {
             "conditions": [{"kind": "when", "body": body}],
         });
         let text = policy.to_string();
-        if let Some(same) = said.statements.get(&text).and_then(Weak::upgrade) {
+        // INVARIANT: a window and patterns of groups do not stand in the text, so that equal texts with them may say different things.
+        let all_in_text = window.is_none() && groups.is_empty();
+        if all_in_text && let Some(same) = said.statements.get(&text).and_then(Weak::upgrade) {
             return Ok(same);
         }
         let policy = cedar_policy::Policy::from_json(None, policy)
@@ -251,7 +253,9 @@ impl Compiler<'_> {
             groups,
             asks,
         });
-        said.statements.insert(text, Arc::downgrade(&compiled));
+        if all_in_text {
+            said.statements.insert(text, Arc::downgrade(&compiled));
+        }
         Ok(compiled)
     }
 

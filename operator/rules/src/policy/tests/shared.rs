@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{Action, Facts, PolicyBook, Source, of_readers};
-use super::{account, ask, policy};
+use super::{account, ask, policy, user};
 
 fn readers(book: &mut PolicyBook, secret: &str, names: &[&str]) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -85,4 +85,41 @@ fn many_statements_on_one_name_come_and_go() {
             );
         }
     }
+}
+
+/// What Cedar is not told, a window of the day and patterns of groups, is part of what a statement says.
+#[test]
+fn an_edit_of_what_stands_beside_the_text_counts_and_so_does_another_namespace() {
+    let noon = Facts {
+        now: "2026-11-25T12:00:00Z".parse().unwrap(),
+        ..Facts::default()
+    };
+    let source = Source::Policy("p".to_owned());
+    let in_window = |start: &str, end: &str| {
+        policy(json!({"secrets": ["db"], "statements": [{"effect": "Allow",
+            "principals": [{"user": "app"}], "actions": ["secrets:GetSecretValue"],
+            "conditions": {"window": {"start": start, "end": end, "timeZone": "UTC"}}}]}))
+    };
+    let for_groups = |pattern: &str| {
+        policy(json!({"secrets": ["db"], "statements": [{"effect": "Allow",
+            "principals": [{"group": pattern}], "actions": ["secrets:GetSecretValue"]}]}))
+    };
+    let allowed = |book: &PolicyBook| ask(book, &user("app"), Action::GetSecretValue, "db", &noon).allowed;
+    let mut book = PolicyBook::default();
+    for (spec, expected) in [
+        (in_window("11:00", "13:00"), true),
+        (in_window("02:00", "05:00"), false),
+        (in_window("11:00", "13:00"), true),
+        (for_groups("team-*"), true),
+        (for_groups("nobody-*"), false),
+        (for_groups("team-*"), true),
+    ] {
+        book.put("shop", &source, &spec).unwrap();
+        assert_eq!(allowed(&book), expected, "{spec:?}");
+    }
+    // A policy of the same name elsewhere, whose text is the same.
+    let mut book = PolicyBook::default();
+    book.put("other", &source, &in_window("11:00", "13:00")).unwrap();
+    book.put("shop", &source, &in_window("02:00", "05:00")).unwrap();
+    assert!(!allowed(&book));
 }
