@@ -12,6 +12,6 @@ pub mod policy;
 pub mod retry;
 pub mod rotation_schedule;
 pub mod schedule;
-pub mod template;
 pub mod uid;
-pub mod value;
+
+pub use strongroom_value::{self as value, template};

@@ -90,6 +90,24 @@ fn errors_name_the_template_the_line_and_what_to_do() {
 }
 
 #[test]
+fn several_secrets_are_named_by_name() {
+    let mut mail = Value::new();
+    mail.insert("password", b"m".to_vec());
+    let db = value();
+    let mut renderer = Renderer::new(Scope::of_secrets([("db", &db), ("mail", &mail)]));
+    let text = "{{ db.username }}:{{ mail.password }}:{{ db['tls.crt'] | length }}";
+    let bytes = renderer.render("f", text).expect("rendered");
+    assert_eq!(bytes.expose(), b"checkout:m:59");
+    let error = renderer.render("f", "{{ dbb.username }}").expect_err("refused");
+    assert_eq!(
+        error.to_string(),
+        "template `f`, line 1: there is no secret called `dbb`: use a name from `secrets`"
+    );
+    let error = renderer.render("f", "{{ db.nothing }}").expect_err("refused");
+    assert_eq!(error.problem, Problem::Undefined);
+}
+
+#[test]
 fn what_could_grow_or_reach_out_is_refused() {
     let statement = |name: &str| Problem::Forbidden(Forbidden::Statement { name: name.into() });
     let operator = |operator| Problem::Forbidden(Forbidden::Operator { operator });

@@ -1,6 +1,6 @@
-//! Templates of a native Secret: text with places for the keys of a value.
+//! Templates: text with places for the keys of a value, for native Secrets and for files in volumes.
 //!
-//! The language is a part of Jinja: `{{ }}` with filters, `if` and `for`. Whoever may write a ManagedSecret writes templates,
+//! The language is a part of Jinja: `{{ }}` with filters, `if` and `for`. Whoever may write a ManagedSecret or a pod writes templates,
 //! so nothing in them may reach a file, run for long or grow without bound: see [`guard`] and [`filters`] for how. An error names
 //! the template, the line and what to do, and never shows a value. The engine's own copies of the values are not wiped.
 
@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
-use std::io;
+use std::{fmt, io};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
@@ -23,7 +23,7 @@ use crate::value::{KeyBytes, Value};
 
 /// Largest template, in bytes.
 pub const TEMPLATE_BYTES: usize = 65_536;
-/// Largest output of all templates of one native Secret, in bytes: what the API server takes.
+/// Largest output of all templates of one native Secret or volume, in bytes: what the API server takes.
 pub const OUTPUT_BYTES: usize = 1_048_576;
 /// Instructions that one template may run.
 const FUEL: u64 = 50_000;
@@ -34,7 +34,7 @@ const KEYS: &str = "keys";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("template `{key}`{}: {problem}", line.map(|line| format!(", line {line}")).unwrap_or_default())]
 pub struct TemplateError {
-    /// The key of the native Secret that the template fills.
+    /// The key of the native Secret, or the file, that the template fills.
     pub key: String,
     /// The line in the template, counted from 1.
     pub line: Option<usize>,
@@ -63,6 +63,12 @@ pub enum Problem {
         /// The names, quoted.
         names: String,
     },
+    /// Secrets that the volume does not have.
+    #[error("there is no secret called {names}: use a name from `secrets`")]
+    UnknownSecret {
+        /// The names, quoted.
+        names: String,
+    },
     /// Something that is not there, which no single name explains.
     #[error("something is used that is not there: compare the names with the keys of the value")]
     Undefined,
@@ -75,7 +81,7 @@ pub enum Problem {
     /// Too many instructions.
     #[error("the template runs too long")]
     TooLong,
-    /// More output than a native Secret can hold.
+    /// More output than a native Secret or a volume can hold.
     #[error("the output of all templates is larger than {OUTPUT_BYTES} bytes")]
     OutputTooLarge,
 }
@@ -85,22 +91,11 @@ pub enum Problem {
 /// # Errors
 /// The first [`TemplateError`]; nothing is returned then.
 pub fn render(templates: &BTreeMap<String, String>, value: &Value) -> Result<Value, TemplateError> {
-    let environment = environment();
-    let variables = variables(value);
-    let mut room = OUTPUT_BYTES;
-    let mut rendered = Value::new();
-    for (key, text) in templates {
-        let bytes = render_one(&environment, text, &variables, value, room).map_err(|(line, problem)| {
-            TemplateError {
-                key: key.clone(),
-                line,
-                problem,
-            }
-        })?;
-        room = room.saturating_sub(bytes.len());
-        rendered.insert(key.as_str(), bytes);
-    }
-    Ok(rendered)
+    let mut renderer = Renderer::new(Scope::of_value(value));
+    templates
+        .iter()
+        .map(|(key, text)| Ok((key.clone(), renderer.render(key, text)?)))
+        .collect()
 }
 
 /// Renders one template that nobody looked at: any text gives an answer, none a panic or a wait.
@@ -108,13 +103,107 @@ pub fn render(templates: &BTreeMap<String, String>, value: &Value) -> Result<Val
 /// # Errors
 /// As [`render`]; the template is called `template`.
 pub fn render_untrusted(text: &str, value: &Value) -> Result<KeyBytes, TemplateError> {
-    render_one(&environment(), text, &variables(value), value, OUTPUT_BYTES)
-        .map(KeyBytes::from)
-        .map_err(|(line, problem)| TemplateError {
-            key: "template".to_owned(),
-            line,
-            problem,
-        })
+    Renderer::new(Scope::of_value(value)).render("template", text)
+}
+
+/// What templates can name. `Debug` shows names only.
+pub struct Scope {
+    variables: minijinja::Value,
+    names: BTreeSet<String>,
+    /// Whether the names are those of secrets, and not of keys.
+    of_secrets: bool,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.names).finish()
+    }
+}
+
+impl Scope {
+    /// The keys of a value: each that is an identifier, and all of them in `keys`.
+    #[must_use]
+    pub fn of_value(value: &Value) -> Self {
+        let keys = keys_of(value);
+        let mut variables: BTreeMap<String, minijinja::Value> = keys
+            .iter()
+            .filter(|(name, _)| is_identifier(name))
+            .map(|(name, key)| (name.clone(), key.clone()))
+            .collect();
+        let mut names: BTreeSet<String> = keys.keys().cloned().collect();
+        names.insert(KEYS.to_owned());
+        variables.insert(KEYS.to_owned(), minijinja::Value::from(keys));
+        Self {
+            variables: minijinja::Value::from(variables),
+            names,
+            of_secrets: false,
+        }
+    }
+
+    /// Several secrets by name, each with its keys: `{{ db.password }}`.
+    #[must_use]
+    pub fn of_secrets<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
+        let variables: BTreeMap<String, minijinja::Value> = secrets
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), minijinja::Value::from(keys_of(value))))
+            .collect();
+        Self {
+            names: variables.keys().cloned().collect(),
+            variables: minijinja::Value::from(variables),
+            of_secrets: true,
+        }
+    }
+
+    fn unknown(&self, names: &BTreeSet<String>) -> Option<Problem> {
+        let names: Vec<String> = names
+            .iter()
+            .filter(|name| !self.names.contains(*name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let joined = names.join(", ");
+        match (names.is_empty(), self.of_secrets) {
+            (true, _) => None,
+            (false, false) => Some(Problem::UnknownName { names: joined }),
+            (false, true) => Some(Problem::UnknownSecret { names: joined }),
+        }
+    }
+}
+
+/// Renders templates that share one limit of output.
+#[derive(Debug)]
+pub struct Renderer {
+    environment: Environment<'static>,
+    scope: Scope,
+    room: usize,
+}
+
+impl Renderer {
+    /// A renderer with [`OUTPUT_BYTES`] of room.
+    #[must_use]
+    pub fn new(scope: Scope) -> Self {
+        Self {
+            environment: environment(),
+            scope,
+            room: OUTPUT_BYTES,
+        }
+    }
+
+    /// Renders one template; `key` is what errors call it.
+    ///
+    /// # Errors
+    /// A [`TemplateError`]; the room is as it was then.
+    pub fn render(&mut self, key: &str, text: &str) -> Result<KeyBytes, TemplateError> {
+        let bytes =
+            render_one(&self.environment, text, &self.scope, self.room).map_err(|(line, problem)| {
+                TemplateError {
+                    key: key.to_owned(),
+                    line,
+                    problem,
+                }
+            })?;
+        self.room = self.room.saturating_sub(bytes.len());
+        Ok(KeyBytes::from(bytes))
+    }
 }
 
 fn environment() -> Environment<'static> {
@@ -130,9 +219,8 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// The names a template can use: each key that is an identifier, and all of them in `keys`.
-fn variables(value: &Value) -> minijinja::Value {
-    let keys: BTreeMap<String, minijinja::Value> = value
+fn keys_of(value: &Value) -> BTreeMap<String, minijinja::Value> {
+    value
         .iter()
         .map(|(name, bytes)| {
             let bytes = bytes.expose();
@@ -142,14 +230,7 @@ fn variables(value: &Value) -> minijinja::Value {
             };
             (name.to_owned(), variable)
         })
-        .collect();
-    let mut variables: BTreeMap<String, minijinja::Value> = keys
-        .iter()
-        .filter(|(name, _)| is_identifier(name))
-        .map(|(name, key)| (name.clone(), key.clone()))
-        .collect();
-    variables.insert(KEYS.to_owned(), minijinja::Value::from(keys));
-    minijinja::Value::from(variables)
+        .collect()
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -162,8 +243,7 @@ type Located = (Option<usize>, Problem);
 fn render_one(
     environment: &Environment<'_>,
     text: &str,
-    variables: &minijinja::Value,
-    value: &Value,
+    scope: &Scope,
     room: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Located> {
     if text.len() > TEMPLATE_BYTES {
@@ -179,24 +259,22 @@ fn render_one(
         room,
         full: false,
     };
-    let result = template.render_captured_to(variables, &mut output).map(|_| ());
+    let result = template
+        .render_captured_to(&scope.variables, &mut output)
+        .map(|_| ());
     match result {
         Ok(()) => Ok(output.bytes),
         Err(_) if output.full => Err((None, Problem::OutputTooLarge)),
         Err(error) => {
-            let unknown: BTreeSet<String> = template
-                .undeclared_variables(false)
-                .into_iter()
-                .filter(|name| name != KEYS && value.key(name).is_none())
-                .collect();
-            Err((error.line(), problem(&error, Some(unknown))))
+            let used: BTreeSet<String> = template.undeclared_variables(false).into_iter().collect();
+            Err((error.line(), problem(&error, scope.unknown(&used))))
         }
     }
 }
 
 /// What an error of the engine means. Its own words are used only where they speak of the template alone: other words may
 /// show a value.
-fn problem(error: &Error, unknown_names: Option<BTreeSet<String>>) -> Problem {
+fn problem(error: &Error, unknown: Option<Problem>) -> Problem {
     if let Some(filter) = error
         .source()
         .and_then(|source| source.downcast_ref::<FilterError>())
@@ -205,15 +283,7 @@ fn problem(error: &Error, unknown_names: Option<BTreeSet<String>>) -> Problem {
     }
     match error.kind() {
         ErrorKind::OutOfFuel => Problem::TooLong,
-        ErrorKind::UndefinedError => match unknown_names {
-            Some(names) if !names.is_empty() => {
-                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-                Problem::UnknownName {
-                    names: names.join(", "),
-                }
-            }
-            _ => Problem::Undefined,
-        },
+        ErrorKind::UndefinedError => unknown.unwrap_or(Problem::Undefined),
         ErrorKind::SyntaxError
         | ErrorKind::UnknownFilter
         | ErrorKind::UnknownTest
