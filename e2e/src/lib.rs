@@ -7,11 +7,13 @@
 mod certificates;
 mod cluster;
 mod error;
+mod gateway_peer;
 mod process;
 mod programs;
 mod strongroom;
 
 pub use cluster::{Cluster, Size};
 pub use error::ClusterError;
+pub use gateway_peer::{At, GatewayPeer, Put, Seen};
 pub use programs::{Program, Programs};
 pub use strongroom::Strongroom;

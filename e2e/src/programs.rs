@@ -78,14 +78,18 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn helm() -> Result<PathBuf, ClusterError> {
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
-        let cache = cache_dir().join(format!("tools-{:016x}", fingerprint(&module)?));
-        let helm = cache.join("helm");
-        let _lock = locked(&cache)?;
-        if !helm.exists() {
-            build(&module, &cache, &helm, "helm.sh/helm/v4/cmd/helm", "-s -w")?;
-        }
-        Ok(helm)
+        tool("helm", "helm.sh/helm/v4/cmd/helm")
+    }
+
+    /// The csi-sanity of `e2e/tools`, from the cache or built.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn csi_sanity() -> Result<PathBuf, ClusterError> {
+        tool(
+            "csi-sanity",
+            "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
+        )
     }
 
     /// The OpenTelemetry Collector of `e2e/otel`, from the cache or built: less than a minute on two cores the first time.
@@ -116,6 +120,18 @@ impl Programs {
         command.arg(program.name());
         command
     }
+}
+
+/// A program of `e2e/tools`.
+fn tool(name: &str, package: &str) -> Result<PathBuf, ClusterError> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
+    let cache = cache_dir().join(format!("tools-{:016x}", fingerprint(&module)?));
+    let program = cache.join(name);
+    let _lock = locked(&cache)?;
+    if !program.exists() {
+        build(&module, &cache, &program, package, "-s -w")?;
+    }
+    Ok(program)
 }
 
 /// Holds the lock of a folder in the cache: two test runs must not build at once.

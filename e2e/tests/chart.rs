@@ -38,6 +38,38 @@ fn kinds(rendered: &str, kind: &str) -> usize {
 }
 
 #[test]
+fn the_node_plugin_comes_with_one_switch_and_has_no_right_at_the_api_server() {
+    let plain = render(&[]).unwrap();
+    assert!(kinds(&plain, "DaemonSet") == 0 && kinds(&plain, "CSIDriver") == 0);
+    let with = render(&["node.enabled=true"]).unwrap();
+    assert!(kinds(&with, "DaemonSet") == 1 && kinds(&with, "CSIDriver") == 1);
+    for kind in ["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"] {
+        assert_eq!(kinds(&with, kind), kinds(&plain, kind), "{kind}");
+    }
+    assert!(with.contains("--gateway-url=https://strongroom-gateway.strongroom.svc:443"));
+    assert!(with.contains("mountPath: /var/lib/kubelet/plugins_registry") && !with.contains("registrar"));
+    let elsewhere = render(&[
+        "node.enabled=true",
+        "node.kubeletDir=/var/lib/k0s/kubelet",
+        "node.registrar.enabled=true",
+    ])
+    .unwrap();
+    assert!(
+        elsewhere
+            .contains("--kubelet-registration-path=/var/lib/k0s/kubelet/plugins/csi.strongroom.dev/csi.sock")
+    );
+    assert!(elsewhere.contains("mountPath: /var/lib/k0s/kubelet/pods, mountPropagation: Bidirectional"));
+    assert!(!elsewhere.contains("/var/lib/kubelet"));
+    for wrong in [
+        "node.kubeletDir=kubelet",
+        "node.gateway.url=http://x",
+        "node.tokenExpirationSeconds=60",
+    ] {
+        assert!(render(&["node.enabled=true", wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let plain = render(&[]).unwrap();
     assert_eq!(kinds(&plain, "CustomResourceDefinition"), 4);

@@ -21,3 +21,9 @@ app.kubernetes.io/name: strongroom
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: front
 {{- end -}}
+
+{{- define "strongroom.node.selector" -}}
+app.kubernetes.io/name: strongroom
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: node
+{{- end -}}

@@ -24,6 +24,11 @@ pub(super) fn strongroom() -> Result<PathBuf, ClusterError> {
     built(&["strongroom", "dev"])
 }
 
+/// The image of the node plugin, likewise.
+pub(super) fn node_plugin() -> Result<PathBuf, ClusterError> {
+    built(&["node", "dev"])
+}
+
 /// What the builder says last is the archive.
 fn built(arguments: &[&str]) -> Result<PathBuf, ClusterError> {
     let script = root().join("e2e/images/build");

@@ -10,6 +10,7 @@ mod sandbox;
 mod size;
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -234,12 +235,41 @@ impl Cluster {
         self.load(&images::strongroom()?)
     }
 
+    /// The same for the image of `strongroom-node`.
+    ///
+    /// # Errors
+    /// As [`Cluster::load_strongroom`].
+    pub fn load_node_plugin(&self) -> Result<(), ClusterError> {
+        self.load(&images::node_plugin()?)
+    }
+
+    /// A command that runs where the nodes live, in all of their namespaces.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`].
+    pub fn inside(&self, command: &Command) -> Result<Command, ClusterError> {
+        Ok(self.sandbox()?.enter(command))
+    }
+
+    /// The network namespace of the nodes, as a file, and the address of the first.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`].
+    pub fn network(&self) -> Result<(PathBuf, IpAddr), ClusterError> {
+        let sandbox = self.sandbox()?;
+        Ok((sandbox.network_namespace(), sandbox.network().node(0).into()))
+    }
+
+    fn sandbox(&self) -> Result<Sandbox, ClusterError> {
+        Sandbox::of(&self.state).ok_or_else(|| ClusterError::Down(self.state.clone()))
+    }
+
     /// Puts the images of an archive (docker's or OCI's) onto each node.
     ///
     /// # Errors
     /// [`ClusterError::Command`] with what containerd said; [`ClusterError::Down`].
     pub fn load(&self, archive: &Path) -> Result<(), ClusterError> {
-        let sandbox = Sandbox::of(&self.state).ok_or_else(|| ClusterError::Down(self.state.clone()))?;
+        let sandbox = self.sandbox()?;
         Node::all(self.size.nodes(), sandbox.network())
             .iter()
             .try_for_each(|node| node.load(&sandbox, archive))

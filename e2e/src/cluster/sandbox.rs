@@ -139,6 +139,11 @@ impl Sandbox {
         })
     }
 
+    /// Its network namespace, as a file.
+    pub(super) fn network_namespace(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.init))
+    }
+
     /// Its addresses.
     pub(super) const fn network(&self) -> Network {
         self.network

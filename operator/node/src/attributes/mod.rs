@@ -1,0 +1,315 @@
+//! What a pod asks of its volume: `volumeAttributes`, parsed once into [`Attributes`].
+//!
+//! Everything unknown is refused with the field and the reason, so that a typing error never makes a volume that lacks a file. Keys under
+//! `csi.storage.k8s.io/` are kubelet's; a token there is refused, because a pod's author can write it (a pod's token comes in the request's
+//! `secrets`). Must not touch a file or a value.
+
+mod document;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_api::stream::SECRETS;
+
+use crate::format::Format;
+use crate::path::{FileMode, FilePath, ModeError, PathError};
+
+/// Most files that a volume names itself; keys of a whole secret come on top.
+pub const FILES: usize = 256;
+
+/// What kubelet's own keys begin with.
+const KUBELET: &str = "csi.storage.k8s.io/";
+/// The key for tokens, of which one in the attributes is spoofed.
+pub const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+
+/// What a pod asks of its volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// The secrets, 1 to [`SECRETS`].
+    pub secrets: Vec<WantedSecret>,
+    /// The files that are made of them.
+    pub files: Vec<Files>,
+    /// Mode of files that say none; by default who reads depends on the pod's fsGroup.
+    pub mode: Option<FileMode>,
+    /// Largest size of the volume in bytes, where the pod narrows it.
+    pub size: Option<u64>,
+}
+
+/// A secret of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedSecret {
+    /// What templates call it.
+    pub alias: String,
+    /// Its namespace; none: the pod's.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Which version.
+    pub version: WantedVersion,
+}
+
+/// Which version of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedVersion {
+    /// The one with this stage, followed as it moves.
+    Stage(String),
+    /// This one for ever.
+    Id(String),
+}
+
+/// One or more files of a volume. Secrets are meant by their place in [`Attributes::secrets`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// Each key of a secret, under its own name.
+    All {
+        /// The secret.
+        secret: usize,
+        /// The folder that they are in.
+        directory: Option<FilePath>,
+        /// Their mode.
+        mode: Option<FileMode>,
+    },
+    /// One file.
+    One {
+        /// Where.
+        path: FilePath,
+        /// Its mode.
+        mode: Option<FileMode>,
+        /// Its content.
+        content: Content,
+    },
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A key as it is.
+    Key {
+        /// The secret.
+        secret: usize,
+        /// The key.
+        key: String,
+    },
+    /// A template.
+    Template {
+        /// The text.
+        text: String,
+        /// The secret whose keys are its names; none: all secrets, by alias.
+        secret: Option<usize>,
+    },
+    /// Keys in a file format.
+    Format {
+        /// The format.
+        format: Format,
+        /// The secrets.
+        secrets: Vec<usize>,
+        /// The keys in their order; none: all.
+        keys: Option<Vec<String>>,
+    },
+}
+
+/// Why a pod does not get its volume: its own text is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttributesError {
+    /// A token where a pod's author can write one.
+    #[error(
+        "volumeAttributes hold a ServiceAccount token: it is taken from kubelet alone; remove `{TOKENS}`"
+    )]
+    Token,
+    /// An attribute that means nothing.
+    #[error("volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode` and `size`")]
+    Unknown(String),
+    /// Neither or both.
+    #[error("volumeAttributes: say exactly one of `secrets` and `set`")]
+    SecretsOrSet,
+    /// A document that cannot be read.
+    #[error("volumeAttributes: `{field}`: {what}")]
+    Document {
+        /// The attribute.
+        field: &'static str,
+        /// What is wrong and where, by the reader.
+        what: String,
+    },
+    /// A number that is out of bounds.
+    #[error("volumeAttributes: `{field}`: {count} are too many; at most {most}")]
+    TooMany {
+        /// What.
+        field: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// No secret at all.
+    #[error("volumeAttributes: `{0}` names no secret")]
+    NoSecret(&'static str),
+    /// A name that no secret can have.
+    #[error("volumeAttributes: the {what} `{text}` is not legal: {rule}")]
+    Name {
+        /// Of what.
+        what: &'static str,
+        /// The text.
+        text: String,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// Stage and version.
+    #[error("volumeAttributes: secret `{0}` says both `stage` and `versionId`; say one")]
+    StageAndVersion(String),
+    /// A file that says too much or too little.
+    #[error("volumeAttributes: file `{path}`: {what}")]
+    File {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Two files in one place.
+    #[error("volumeAttributes: two files are to be at `{0}`")]
+    PathTwice(String),
+    /// A file where a folder is needed.
+    #[error("volumeAttributes: `{folder}` is to be a file, and a folder for `{file}`")]
+    FileAndFolder {
+        /// The file and folder.
+        folder: String,
+        /// The file below.
+        file: String,
+    },
+    /// A path.
+    #[error("volumeAttributes: {0}")]
+    Path(#[from] PathError),
+    /// A mode.
+    #[error("volumeAttributes: {0}")]
+    Mode(#[from] ModeError),
+    /// A size.
+    #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
+    Size(String),
+}
+
+impl Attributes {
+    /// Parses what kubelet passes on.
+    ///
+    /// # Errors
+    /// The first [`AttributesError`].
+    pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
+        let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
+        for (key, text) in context {
+            match key.as_str() {
+                TOKENS => return Err(AttributesError::Token),
+                "secrets" => secrets = Some(text),
+                "set" => set = Some(text),
+                "mode" => mode = Some(text.parse()?),
+                "size" => size = Some(parse_size(text)?),
+                key if key.starts_with(KUBELET) => {}
+                other => return Err(AttributesError::Unknown(shown(other))),
+            }
+        }
+        let (secrets, files) = match (secrets, set) {
+            (Some(text), None) => document::secrets(text)?,
+            (None, Some(text)) => document::set(text)?,
+            _ => return Err(AttributesError::SecretsOrSet),
+        };
+        if secrets.len() > SECRETS {
+            return Err(AttributesError::TooMany {
+                field: "secrets",
+                count: secrets.len(),
+                most: SECRETS,
+            });
+        }
+        if files.len() > FILES {
+            return Err(AttributesError::TooMany {
+                field: "files",
+                count: files.len(),
+                most: FILES,
+            });
+        }
+        check_places(&files)?;
+        Ok(Self {
+            secrets,
+            files,
+            mode,
+            size,
+        })
+    }
+}
+
+/// The pod that a volume is for, as kubelet says. For messages and the journal; who the pod is to the gateway, its token says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its ServiceAccount.
+    pub service_account: String,
+}
+
+impl Pod {
+    /// Reads it from what kubelet passes on.
+    #[must_use]
+    pub fn of(context: &BTreeMap<String, String>) -> Self {
+        let read = |key: &str| {
+            context
+                .get(&format!("{KUBELET}{key}"))
+                .cloned()
+                .unwrap_or_default()
+        };
+        Self {
+            namespace: read("pod.namespace"),
+            name: read("pod.name"),
+            uid: read("pod.uid"),
+            service_account: read("serviceAccount.name"),
+        }
+    }
+}
+
+/// What can be known of places before there is a value: no two files in one, and no file where a folder must be.
+fn check_places(files: &[Files]) -> Result<(), AttributesError> {
+    let mut places: BTreeSet<&str> = BTreeSet::new();
+    let named = || {
+        files.iter().filter_map(|files| match files {
+            Files::One { path, .. } => Some(path),
+            Files::All { .. } => None,
+        })
+    };
+    for path in named() {
+        if !places.insert(path.as_str()) {
+            return Err(AttributesError::PathTwice(path.to_string()));
+        }
+    }
+    for path in named() {
+        if let Some(folder) = path.folders().find(|folder| places.contains(folder)) {
+            return Err(AttributesError::FileAndFolder {
+                folder: folder.to_owned(),
+                file: path.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Bytes, Ki or Mi.
+fn parse_size(text: &str) -> Result<u64, AttributesError> {
+    let refused = || AttributesError::Size(shown(text));
+    let (digits, unit) = match (text.strip_suffix("Ki"), text.strip_suffix("Mi")) {
+        (Some(digits), _) => (digits, 1_024),
+        (_, Some(digits)) => (digits, 1_048_576),
+        _ => (text, 1),
+    };
+    if !digits.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(refused());
+    }
+    let number: u64 = digits.parse().map_err(|_| refused())?;
+    number
+        .checked_mul(unit)
+        .filter(|bytes| *bytes >= 65_536)
+        .ok_or_else(refused)
+}
+
+/// A text of a pod's author as a message may show it.
+fn shown(text: &str) -> String {
+    text.chars().take(80).filter(|c| !c.is_control()).collect()
+}

@@ -1,0 +1,274 @@
+use super::*;
+
+fn context(attributes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    attributes
+        .iter()
+        .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+        .collect()
+}
+
+fn parsed(attributes: &[(&str, &str)]) -> Attributes {
+    Attributes::parse(&context(attributes)).unwrap_or_else(|error| panic!("{attributes:?}: {error}"))
+}
+
+fn path(text: &str) -> FilePath {
+    text.parse().unwrap()
+}
+
+fn current(alias: &str, name: &str) -> WantedSecret {
+    WantedSecret {
+        alias: alias.into(),
+        namespace: None,
+        name: name.into(),
+        version: WantedVersion::Stage("Current".into()),
+    }
+}
+
+#[test]
+fn a_name_alone_is_the_whole_secret() {
+    let all = Attributes {
+        secrets: vec![current("checkout-db", "checkout-db")],
+        files: vec![Files::All {
+            secret: 0,
+            directory: None,
+            mode: None,
+        }],
+        mode: None,
+        size: None,
+    };
+    for text in [
+        "checkout-db",
+        "[checkout-db]",
+        "- checkout-db\n",
+        "- name: checkout-db\n",
+        "\"checkout-db\"",
+    ] {
+        assert_eq!(parsed(&[("secrets", text)]), all, "{text}");
+    }
+}
+
+#[test]
+fn secrets_say_versions_keys_and_modes() {
+    let text = r#"
+- name: mcp!db/main
+  namespace: team-b
+  stage: Previous
+  directory: db
+  mode: "0400"
+  keys: [username, {key: tls.crt, path: tls/cert.pem, mode: "0444"}]
+- name: pinned
+  versionId: v-1
+  files:
+  - {path: url, template: "postgres://{{ username }}"}
+  - {path: app.env, format: env, keys: [a, b]}
+"#;
+    let attributes = parsed(&[("secrets", text), ("mode", "0440"), ("size", "1Mi")]);
+    assert_eq!(
+        attributes.secrets,
+        [
+            WantedSecret {
+                alias: "mcp!db/main".into(),
+                namespace: Some("team-b".into()),
+                name: "mcp!db/main".into(),
+                version: WantedVersion::Stage("Previous".into()),
+            },
+            WantedSecret {
+                version: WantedVersion::Id("v-1".into()),
+                ..current("pinned", "pinned")
+            }
+        ]
+    );
+    let one = |at: &str, mode: Option<&str>, content| Files::One {
+        path: path(at),
+        mode: mode.map(|mode| mode.parse().unwrap()),
+        content,
+    };
+    let key = |key: &str| Content::Key {
+        secret: 0,
+        key: key.into(),
+    };
+    assert_eq!(
+        attributes.files,
+        [
+            one("db/username", Some("0400"), key("username")),
+            one("db/tls/cert.pem", Some("0444"), key("tls.crt")),
+            one(
+                "url",
+                None,
+                Content::Template {
+                    text: "postgres://{{ username }}".into(),
+                    secret: Some(1)
+                }
+            ),
+            one(
+                "app.env",
+                None,
+                Content::Format {
+                    format: Format::Env,
+                    secrets: vec![1],
+                    keys: Some(vec!["a".into(), "b".into()]),
+                }
+            ),
+        ]
+    );
+    assert_eq!(attributes.mode, Some(FileMode::GROUP));
+    assert_eq!(attributes.size, Some(1_048_576));
+}
+
+#[test]
+fn a_set_makes_files_of_several_secrets() {
+    let text = r#"
+secrets: {db: checkout-db, smtp: {name: mail, namespace: infra}}
+files:
+- {path: password, secret: db, key: password, mode: "0400"}
+- {path: app.ini, template: "{{ db.username }} {{ smtp.host }}"}
+- {path: all.json, format: json}
+- {path: smtp.yaml, format: yaml, secret: smtp}
+"#;
+    let attributes = parsed(&[("set", text)]);
+    assert_eq!(attributes.secrets.len(), 2);
+    assert_eq!(attributes.secrets[1].name, "mail");
+    let formatted = |format, secrets: &[usize]| Content::Format {
+        format,
+        secrets: secrets.to_vec(),
+        keys: None,
+    };
+    let contents: Vec<Content> = attributes
+        .files
+        .into_iter()
+        .map(|files| match files {
+            Files::One { content, .. } => content,
+            Files::All { .. } => panic!("a set has no whole secrets"),
+        })
+        .collect();
+    assert_eq!(
+        contents[1..],
+        [
+            Content::Template {
+                text: "{{ db.username }} {{ smtp.host }}".into(),
+                secret: None
+            },
+            formatted(Format::Json, &[0, 1]),
+            formatted(Format::Yaml, &[1]),
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_field() {
+    let many = format!("[{}]", "a,".repeat(65));
+    for (attributes, said) in [
+        (&[][..], "exactly one of `secrets` and `set`"),
+        (&[("secrets", "a"), ("set", "b")], "exactly one"),
+        (&[("secrets", "a"), ("secret", "b")], "unknown attribute `secret`"),
+        (&[("secrets", "a"), (TOKENS, "{}")], "taken from kubelet alone"),
+        (&[("secrets", "")], "`secrets`"),
+        (&[("secrets", "[]")], "names no secret"),
+        (&[("secrets", "{name: a}")], "`secrets`"),
+        (&[("secrets", "[{name: a, sauce: b}]")], "sauce"),
+        (&[("secrets", "[{nam: a}]")], "nam"),
+        (&[("secrets", "[{name: a, name: b}]")], "name"),
+        (&[("secrets", "a b")], "secret name `a b`"),
+        (&[("secrets", "[{name: a, namespace: A_b}]")], "namespace `A_b`"),
+        (
+            &[("secrets", "[{name: a, stage: x, versionId: y}]")],
+            "both `stage` and `versionId`",
+        ),
+        (&[("secrets", "[{name: a, stage: 'x y'}]")], "stage `x y`"),
+        (
+            &[("secrets", "[{name: a, keys: [{key: k, path: ../x}]}]")],
+            "`../x`",
+        ),
+        (&[("secrets", "[{name: a, keys: [..x]}]")], "`..x`"),
+        (
+            &[("secrets", "[{name: a, keys: [{key: k, mode: '0999'}]}]")],
+            "0999",
+        ),
+        (
+            &[("secrets", "[{name: a, keys: [k, k]}]")],
+            "two files are to be at `k`",
+        ),
+        (
+            &[("secrets", "[{name: a, keys: [k, {key: l, path: k/l}]}]")],
+            "`k` is to be a file",
+        ),
+        (&[("secrets", "[{name: a, files: [{path: x}]}]")], "file `x`"),
+        (
+            &[(
+                "secrets",
+                "[{name: a, files: [{path: x, template: t, format: env}]}]",
+            )],
+            "file `x`",
+        ),
+        (
+            &[("secrets", "[{name: a, files: [{path: x, format: xml}]}]")],
+            "xml",
+        ),
+        (&[("secrets", &many)], "65 are too many"),
+        (&[("secrets", "a"), ("mode", "rw")], "mode `rw`"),
+        (&[("secrets", "a"), ("size", "1Gi")], "`size` is `1Gi`"),
+        (&[("secrets", "a"), ("size", "1")], "`size` is `1`"),
+        (&[("set", "{secrets: {a: b}, files: []}")], "`files` is empty"),
+        (
+            &[("set", "{secrets: {}, files: [{path: x, template: y}]}")],
+            "names no secret",
+        ),
+        (
+            &[("set", "{secrets: {a: b}, files: [{path: x, secret: c, key: d}]}")],
+            "`secrets` has no `c`",
+        ),
+        (
+            &[("set", "{secrets: {a: b}, files: [{path: x, secret: a}]}")],
+            "file `x`",
+        ),
+        (
+            &[(
+                "set",
+                "{secrets: {a: b}, files: [{path: x, template: t, keys: [a]}]}",
+            )],
+            "go with `format`",
+        ),
+    ] {
+        let error = Attributes::parse(&context(attributes)).expect_err(&format!("{attributes:?}"));
+        assert!(error.to_string().contains(said), "{attributes:?}: {error}");
+    }
+}
+
+#[test]
+fn what_kubelet_adds_is_read_or_left_alone() {
+    let context = context(&[
+        ("secrets", "a"),
+        ("csi.storage.k8s.io/pod.name", "p"),
+        ("csi.storage.k8s.io/pod.namespace", "n"),
+        ("csi.storage.k8s.io/pod.uid", "u"),
+        ("csi.storage.k8s.io/serviceAccount.name", "s"),
+        ("csi.storage.k8s.io/ephemeral", "true"),
+        ("csi.storage.k8s.io/of.a.later.kubelet", "x"),
+    ]);
+    assert!(Attributes::parse(&context).is_ok());
+    let pod = Pod {
+        namespace: "n".into(),
+        name: "p".into(),
+        uid: "u".into(),
+        service_account: "s".into(),
+    };
+    assert_eq!(Pod::of(&context), pod);
+}
+
+proptest::proptest! {
+    /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it needs to be.
+    #[test]
+    fn any_text_gives_an_answer(
+        key in proptest::sample::select(vec!["secrets", "set", "mode", "size"]),
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "- ", "name", ": ", "a", "\n", "  ", "[", "]", "{", "}", ", ", "keys", "files", "path", "key", "template", "format", "env", "'",
+            "\"", "&x ", "*x", "!!str ", "..", "/", "secrets", "0440", "1Mi", "\u{0}", "é", "|", "<<",
+        ]), 0..40),
+    ) {
+        let text = parts.concat();
+        let context = BTreeMap::from([(key.to_owned(), text)]);
+        if let Err(error) = Attributes::parse(&context) {
+            proptest::prop_assert!(error.to_string().len() < 2_000);
+        }
+    }
+}

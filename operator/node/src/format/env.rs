@@ -1,0 +1,30 @@
+//! `NAME='value'` lines: what `. file` reads in a POSIX shell, and env files of Kubernetes (KEP-3721).
+
+use zeroize::Zeroizing;
+
+use super::{Entries, FormatError, room};
+
+pub(super) fn write(entries: &Entries<'_>) -> Result<Zeroizing<String>, FormatError> {
+    let mut file = room(entries, 4);
+    for entry in entries.texts() {
+        let (name, text) = entry?;
+        let first = name.bytes().next().is_some_and(|c| !c.is_ascii_digit());
+        if !first || !name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
+            return Err(FormatError::NotVariable(name.to_owned()));
+        }
+        if text.contains('\0') {
+            return Err(FormatError::Nul(name.to_owned()));
+        }
+        file.push_str(name);
+        file.push_str("='");
+        for c in text.chars() {
+            match c {
+                // Ends the quotes, a quoted quote, and begins them again.
+                '\'' => file.push_str("'\\''"),
+                other => file.push(other),
+            }
+        }
+        file.push_str("'\n");
+    }
+    Ok(file)
+}

@@ -1,0 +1,125 @@
+//! Keys of secrets as one file of a format that programs read: one file here for each format, each pure.
+//!
+//! A format refuses what it cannot say without loss, and names the key; an error never shows a value.
+
+mod env;
+mod json;
+mod pem;
+mod properties;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use strongroom_value::{KeyBytes, Value};
+use zeroize::Zeroizing;
+
+/// A file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `NAME='value'` lines, as a POSIX shell reads them.
+    Env,
+    /// One JSON object (RFC 8259).
+    Json,
+    /// One YAML map, each value a double-quoted text.
+    Yaml,
+    /// Java's `.properties`.
+    Properties,
+    /// PEM texts (RFC 7468) one after the other.
+    Pem,
+}
+
+/// What goes into a file.
+#[derive(Debug)]
+pub struct Entries<'a> {
+    entries: Vec<(&'a str, &'a KeyBytes)>,
+}
+
+/// Why a format refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// A key that is not there.
+    #[error("the value has no key `{0}`")]
+    NoKey(String),
+    /// Two secrets with the same key.
+    #[error("two secrets have a key `{0}`: list the `keys`, or make two files")]
+    KeyTwice(String),
+    /// Bytes where only text can be said.
+    #[error("key `{0}` is not UTF-8 text, which this format needs")]
+    NotText(String),
+    /// A NUL where none can be said.
+    #[error("key `{0}` holds a NUL character, which this format cannot say")]
+    Nul(String),
+    /// A name that is no variable.
+    #[error(
+        "key `{0}` is no name of a variable (letters, digits and `_`): list the `keys`, or use a template"
+    )]
+    NotVariable(String),
+    /// Not PEM.
+    #[error("key `{0}` is not PEM")]
+    NotPem(String),
+}
+
+impl<'a> Entries<'a> {
+    /// The keys of some secrets: those listed in their order, or all by name.
+    ///
+    /// # Errors
+    /// Where a key is missing, or there twice.
+    pub fn of(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
+        let mut entries: Vec<(&str, &KeyBytes)> = values.iter().flat_map(|value| value.iter()).collect();
+        let mut names = BTreeSet::new();
+        let listed = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key == name));
+        for (name, _) in &entries {
+            if !names.insert(*name) && listed(name) {
+                return Err(FormatError::KeyTwice((*name).to_owned()));
+            }
+        }
+        match keys {
+            None => entries.sort_by_key(|(name, _)| *name),
+            Some(keys) => {
+                let find = |key: &String| {
+                    let found = entries.iter().find(|(name, _)| name == key).copied();
+                    found.ok_or_else(|| FormatError::NoKey(key.clone()))
+                };
+                entries = keys.iter().map(find).collect::<Result<_, _>>()?;
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// A [`FormatError`].
+    pub fn write(&self, format: Format) -> Result<KeyBytes, FormatError> {
+        match format {
+            Format::Env => env::write(self),
+            Format::Json => json::write(self),
+            Format::Yaml => yaml::write(self),
+            Format::Properties => properties::write(self),
+            Format::Pem => pem::write(self),
+        }
+        .map(KeyBytes::from)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = Result<(&'a str, &'a str), FormatError>> {
+        self.entries.iter().map(|(name, bytes)| {
+            let text = std::str::from_utf8(bytes.expose());
+            let text = text.map_err(|_| FormatError::NotText((*name).to_owned()))?;
+            Ok((*name, text))
+        })
+    }
+}
+
+/// Room for a file of these entries, so that no copy of it is left behind by growing. `factor` is how much a byte can grow.
+fn room(entries: &Entries<'_>, factor: usize) -> Zeroizing<String> {
+    let size: usize = entries
+        .entries
+        .iter()
+        .map(|(name, bytes)| (name.len() + bytes.expose().len()) * factor + 16)
+        .sum();
+    Zeroizing::new(String::with_capacity(size))
+}

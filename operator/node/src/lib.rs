@@ -1,0 +1,26 @@
+//! The node plugin: secrets as files in the memory of pods, current within a tenth of a second, there when everything above is not.
+//!
+//! ```text
+//! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
+//!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
+//!                      └─▶ mount, state
+//! ```
+//!
+//! Must never put a value or a token anywhere but into a volume's tmpfs and this process's memory, and must not know the store.
+
+pub mod atomic_write;
+pub mod attributes;
+pub mod csi;
+pub mod fault;
+pub mod format;
+pub mod metrics;
+pub mod mount;
+pub mod path;
+pub mod plan;
+pub mod plugin;
+pub mod proto;
+pub mod run;
+pub mod settings;
+pub mod state;
+pub mod stream;
+pub mod volumes;

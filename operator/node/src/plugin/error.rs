@@ -1,0 +1,116 @@
+//! Why kubelet's call comes to nothing, and which code says so.
+//!
+//! kubelet takes Canceled, DeadlineExceeded, Unavailable, ResourceExhausted and Aborted as uncertain: it calls again, and unpublishes
+//! later. Every other code is final: it forgets the volume's bookkeeping. So whoever answers with a final code has undone what it made.
+
+use strongroom_api::stream::proto::Refusal;
+use tonic::{Code, Status};
+
+use crate::atomic_write::WriteError;
+use crate::attributes::AttributesError;
+use crate::mount::MountError;
+use crate::plan::PlanError;
+use crate::state::StateError;
+use crate::stream::{Gone, Refused};
+use crate::volumes::Busy;
+
+/// Why a call comes to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// A field of the call that means nothing.
+    #[error("{0}")]
+    Request(&'static str),
+    /// A path that is not for us to mount on.
+    #[error("the target path `{0}` is not below kubelet's folder for pods")]
+    Target(String),
+    /// The pod's own text.
+    #[error("{0}")]
+    Attributes(#[from] AttributesError),
+    /// No token.
+    #[error(
+        "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and the CSIDriver \
+         object with tokenRequests and serviceAccountTokenInSecrets as the chart makes it"
+    )]
+    NoToken(String),
+    /// The volume is published somewhere else.
+    #[error("the volume is published at another path of this node")]
+    Elsewhere,
+    /// Another call works on it.
+    #[error("{0}")]
+    Busy(#[from] Busy),
+    /// The gateway refuses.
+    #[error("{}", .0.message)]
+    Refused(Refused),
+    /// The gateway does not answer.
+    #[error("the gateway does not answer within {0} s; the pod starts as soon as it does")]
+    Timeout(u64),
+    /// The value and what the pod asks for do not fit.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// Mounting.
+    #[error("{0}")]
+    Mount(#[from] MountError),
+    /// Writing.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// Keeping track.
+    #[error("{0}")]
+    State(#[from] StateError),
+    /// The process stops.
+    #[error("{0}")]
+    Stopping(#[from] Gone),
+    /// No volume there.
+    #[error("no volume of this id is published at this path")]
+    NoVolume,
+}
+
+impl PluginError {
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Request(_) | Self::Target(_) | Self::Attributes(_) => Code::InvalidArgument,
+            Self::NoToken(_) | Self::Elsewhere | Self::Plan(_) => Code::FailedPrecondition,
+            Self::Busy(_) => Code::Aborted,
+            Self::Refused(refused) => code_of(refused.code),
+            Self::Timeout(_) | Self::Stopping(_) => Code::Unavailable,
+            Self::Write(WriteError::NoSpace) => Code::ResourceExhausted,
+            Self::Mount(_) | Self::Write(WriteError::Step { .. }) | Self::State(_) => Code::Internal,
+            Self::NoVolume => Code::NotFound,
+        }
+    }
+
+    /// A word for the metric.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Request(_) | Self::Target(_) | Self::Attributes(_) | Self::Elsewhere => "invalid",
+            Self::NoToken(_) => "no_token",
+            Self::Busy(_) => "busy",
+            Self::Refused(_) => "refused",
+            Self::Timeout(_) | Self::Stopping(_) => "unavailable",
+            Self::Plan(_) => "plan",
+            Self::Write(WriteError::NoSpace) => "no_space",
+            Self::Mount(_) | Self::Write(WriteError::Step { .. }) | Self::State(_) => "internal",
+            Self::NoVolume => "no_volume",
+        }
+    }
+}
+
+const fn code_of(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::Invalid => Code::InvalidArgument,
+        Refusal::Unauthenticated => Code::Unauthenticated,
+        Refusal::OtherNode | Refusal::Policy => Code::PermissionDenied,
+        Refusal::NotFound => Code::NotFound,
+        Refusal::NotReadable => Code::FailedPrecondition,
+        Refusal::TooMany => Code::ResourceExhausted,
+        Refusal::Unspecified | Refusal::Unavailable => Code::Unavailable,
+    }
+}
+
+impl From<PluginError> for Status {
+    fn from(error: PluginError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

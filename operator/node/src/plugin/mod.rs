@@ -1,0 +1,142 @@
+//! What the plugin does, whoever asks: [`Plugin::publish`], [`Plugin::unpublish`], changes of running volumes, and what a start finds.
+//!
+//! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up meanwhile: a call that is
+//! dropped half-way would leave what it made to nobody. Must not speak gRPC.
+
+mod error;
+mod publish;
+mod request;
+mod resume;
+mod unpublish;
+mod update;
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
+
+pub use error::PluginError;
+pub use request::{Reading, Request, volume_id};
+
+use crate::attributes::{Attributes, WantedSecret, WantedVersion};
+use crate::metrics::Metrics;
+use crate::mount::{self, Limits, There, Usage};
+use crate::state::{Kept, States};
+use crate::stream::Subscriptions;
+use crate::volumes::{Shows, Volume, Volumes};
+
+/// What the plugin works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// How calls are read.
+    pub reading: Reading,
+    /// The subscriptions.
+    pub subscriptions: Subscriptions,
+    /// What outlives the process.
+    pub states: States,
+    /// This boot.
+    pub boot_id: String,
+    /// The largest a volume may become.
+    pub limits: Limits,
+    /// How long a publish waits for the gateway.
+    pub patience: Duration,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// The plugin; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    parts: Arc<Parts>,
+    volumes: Volumes,
+}
+
+impl Plugin {
+    /// A plugin that knows no volume yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            volumes: Volumes::default(),
+        }
+    }
+
+    /// How calls are read.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.parts.reading
+    }
+
+    /// How full a volume is.
+    ///
+    /// # Errors
+    /// [`PluginError::NoVolume`].
+    pub fn usage(&self, volume_id: &str, path: &Path) -> Result<Usage, PluginError> {
+        let volume = self.volumes.find(volume_id).ok_or(PluginError::NoVolume)?;
+        match mount::look(path)? {
+            There::Volume(root) if volume.target == path => Ok(mount::usage(root.as_fd())?),
+            _ => Err(PluginError::NoVolume),
+        }
+    }
+
+    /// A volume that is to be known.
+    fn volume(&self, request: &Request) -> Volume {
+        let asked = request.attributes.size.unwrap_or(u64::MAX);
+        Volume {
+            id: request.volume_id.clone(),
+            target: request.target.clone(),
+            attributes: request.attributes.clone(),
+            pod: request.pod.clone(),
+            group: request.group,
+            limits: Limits {
+                bytes: self.parts.limits.bytes.min(asked),
+                inodes: self.parts.limits.inodes,
+            },
+            writing: tokio::sync::Mutex::new(Shows::default()),
+        }
+    }
+
+    /// What is kept of a volume.
+    fn kept(
+        &self,
+        volume: &Volume,
+        text: &std::collections::BTreeMap<String, String>,
+        versions: Vec<String>,
+    ) -> Kept {
+        Kept {
+            volume_id: volume.id.clone(),
+            target: volume.target.clone(),
+            boot_id: self.parts.boot_id.clone(),
+            attributes: text.clone(),
+            pod: (&volume.pod).into(),
+            group: volume.group,
+            versions,
+        }
+    }
+}
+
+/// What a volume wants, as the stream says it. `shown` are the versions that it shows.
+fn wanted(attributes: &Attributes, shown: &[String]) -> Vec<Wanted> {
+    let want = |(index, secret): (usize, &WantedSecret)| Wanted {
+        namespace: secret.namespace.clone().unwrap_or_default(),
+        name: secret.name.clone(),
+        applied_version_id: shown.get(index).cloned().unwrap_or_default(),
+        version: Some(match &secret.version {
+            WantedVersion::Stage(stage) => wanted::Version::Stage(stage.clone()),
+            WantedVersion::Id(id) => wanted::Version::VersionId(id.clone()),
+        }),
+    };
+    attributes.secrets.iter().enumerate().map(want).collect()
+}
+
+/// One outcome for each secret of a volume.
+fn told(count: usize, outcome: impl Fn(usize) -> shown::Outcome) -> Vec<Shown> {
+    (0..count)
+        .map(|index| Shown {
+            secret: u32::try_from(index).unwrap_or(u32::MAX),
+            outcome: Some(outcome(index)),
+        })
+        .collect()
+}

@@ -1,0 +1,227 @@
+//! A publish: fetch, plan, record, build, attach.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use strongroom_api::stream::proto::Refusal;
+use strongroom_api::stream::proto::shown::Outcome;
+use tokio::time::timeout;
+
+use super::{Plugin, PluginError, Request, told, wanted};
+use crate::atomic_write;
+use crate::fault;
+use crate::mount::{self, Detached, There};
+use crate::plan::{Fact, Plan, plan, wiped};
+use crate::stream::{Refused, Snapshot};
+use crate::volumes::{Claim, Shows, Volume};
+
+impl Plugin {
+    /// Makes a volume appear, or mends one that has. Whoever asked may hang up: it is finished all the same.
+    ///
+    /// # Errors
+    /// [`PluginError`]. Nothing that was made for the call is left then.
+    pub async fn publish(&self, request: Request) -> Result<(), PluginError> {
+        let begun = Instant::now();
+        let plugin = self.clone();
+        let work = tokio::spawn(async move { plugin.publish_claimed(request).await });
+        // The task neither panics nor is it cancelled, but for the end of the process.
+        let result = work
+            .await
+            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)));
+        let outcome = result
+            .as_ref()
+            .map_or_else(PluginError::outcome, |outcome| *outcome);
+        self.parts
+            .metrics
+            .published(outcome, begun.elapsed().as_secs_f64());
+        result.map(drop)
+    }
+
+    /// Answers what it came to, for the metric.
+    async fn publish_claimed(&self, request: Request) -> Result<&'static str, PluginError> {
+        let claim = self.volumes.claim(&request.volume_id)?;
+        if self.mended(&claim, &request).await? {
+            return Ok("mended");
+        }
+        let result = self.publish_anew(&claim, &request).await;
+        if result.is_err() {
+            self.parts.subscriptions.unsubscribe(&request.volume_id).await?;
+        }
+        result.map(|()| "published")
+    }
+
+    /// A repeated publish: the volume is there, so it is mended and never refused. Answers whether it is there.
+    async fn mended(&self, claim: &Claim, request: &Request) -> Result<bool, PluginError> {
+        let subscriptions = &self.parts.subscriptions;
+        if let Some(volume) = claim.volume() {
+            if volume.target != request.target {
+                return Err(PluginError::Elsewhere);
+            }
+            let shows = volume.writing.lock().await;
+            if let Some(root) = mount::known(&volume.target, shows.device) {
+                let whole = atomic_write::mend(root.as_fd()).unwrap_or_else(|error| {
+                    tracing::warn!(%error, volume = volume.id, "a volume could not be mended; it is written again");
+                    false
+                });
+                let again = shows.behind || !whole;
+                drop(shows);
+                if let Some(token) = request.token.clone() {
+                    subscriptions.renew(&volume.id, token).await?;
+                }
+                if again {
+                    subscriptions.again(&volume.id).await?;
+                }
+                return Ok(true);
+            }
+            // Somebody else unmounted it: it is made anew.
+            drop(shows);
+            self.parts.metrics.lost();
+            claim.take();
+            subscriptions.unsubscribe(&request.volume_id).await?;
+        }
+        match mount::look(&request.target)? {
+            There::Absent | There::Folder => Ok(false),
+            // It was attached whole, by a process that died before it could say so. It is taken over as it is.
+            There::Volume(root) => {
+                let volume = self.volume(request);
+                let device = mount::device_of(root.as_fd())?;
+                drop(root);
+                *volume.writing.lock().await = Shows {
+                    device,
+                    ..Shows::default()
+                };
+                self.parts
+                    .states
+                    .keep(&self.kept(&volume, &request.text, Vec::new()))?;
+                let wanted = wanted(&volume.attributes, &[]);
+                let changes = subscriptions
+                    .subscribe(&volume.id, request.token.clone(), wanted)
+                    .await?;
+                let volume = Arc::new(volume);
+                claim.put(Arc::clone(&volume));
+                self.follow(volume, request.text.clone(), changes, 0);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn publish_anew(&self, claim: &Claim, request: &Request) -> Result<(), PluginError> {
+        let parts = &self.parts;
+        let Some(token) = request.token.clone() else {
+            return Err(PluginError::NoToken(parts.reading.audience.clone()));
+        };
+        // Fetch.
+        let volume = Arc::new(self.volume(request));
+        let asked = wanted(&volume.attributes, &[]);
+        let changes = parts
+            .subscriptions
+            .subscribe(&volume.id, Some(token), asked)
+            .await?;
+        let answered = timeout(parts.patience, parts.subscriptions.read(&volume.id)).await;
+        let snapshot = answered
+            .map_err(|_| PluginError::Timeout(parts.patience.as_secs()))??
+            .map_err(PluginError::Refused)?;
+        fault::point("publish.fetched");
+        // Allowed, and not any more: a running volume keeps its files, and a new one gets none.
+        if snapshot.wipe || snapshot.secrets.iter().any(|secret| secret.ended) {
+            return Err(PluginError::Refused(Refused {
+                code: Refusal::Policy,
+                message: "access to a secret of the volume has ended".to_owned(),
+                wipe: false,
+            }));
+        }
+        // Plan.
+        let versions = versions(&snapshot);
+        let planned = planned(&volume, &snapshot)?;
+        // Record: before the mount, so that a mounted volume always has a record.
+        parts
+            .states
+            .keep(&self.kept(&volume, &request.text, versions.clone()))?;
+        fault::point("publish.recorded");
+        // Build and attach.
+        let built = {
+            let volume = Arc::clone(&volume);
+            let metrics = parts.metrics.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                let (device, swappable) = build(&volume, &planned)?;
+                if swappable {
+                    metrics.swappable();
+                }
+                Ok::<_, PluginError>(device)
+            });
+            work.await
+                .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+        };
+        let device = match built {
+            Ok(device) => device,
+            Err(error) => {
+                parts.states.forget(&volume.id)?;
+                return Err(error);
+            }
+        };
+        fault::point("publish.attached");
+        *volume.writing.lock().await = Shows {
+            versions: versions.clone(),
+            device,
+            behind: false,
+        };
+        claim.put(Arc::clone(&volume));
+        self.follow(
+            Arc::clone(&volume),
+            request.text.clone(),
+            changes,
+            snapshot.change,
+        );
+        let shown = told(versions.len(), |index| {
+            Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
+        });
+        parts.subscriptions.applied(&volume.id, shown).await?;
+        Ok(())
+    }
+}
+
+/// Builds a volume and attaches it. Answers the number of its file system, and whether it may reach a swap device.
+fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool), PluginError> {
+    let detached = Detached::new(volume.limits)?;
+    fault::point("publish.detached");
+    atomic_write::write(detached.root(), planned, volume.group)?;
+    fault::point("publish.filled");
+    let (device, swappable) = (mount::device_of(detached.root())?, detached.swappable);
+    mount::make_folder(&volume.target)?;
+    fault::point("publish.folder");
+    if let Err(error) = detached.attach(&volume.target) {
+        // The folder is of no use to anybody now.
+        let _ = mount::remove(&volume.target);
+        return Err(error.into());
+    }
+    Ok((device, swappable))
+}
+
+/// The versions in a snapshot.
+pub(super) fn versions(snapshot: &Snapshot) -> Vec<String> {
+    let version = |secret: &crate::stream::Secret| secret.delivered.version_id.clone();
+    snapshot.secrets.iter().map(version).collect()
+}
+
+/// The plan for a snapshot.
+pub(super) fn planned(volume: &Volume, snapshot: &Snapshot) -> Result<Plan, PluginError> {
+    if snapshot.wipe {
+        return Ok(wiped(&volume.attributes));
+    }
+    let facts: Vec<Fact<'_>> = snapshot
+        .secrets
+        .iter()
+        .map(|secret| Fact {
+            version_id: &secret.delivered.version_id,
+            value: &secret.delivered.value,
+            ended: secret.ended,
+        })
+        .collect();
+    Ok(plan(
+        &volume.attributes,
+        &facts,
+        volume.group.is_some(),
+        volume.limits.bytes,
+    )?)
+}

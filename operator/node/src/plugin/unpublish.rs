@@ -1,0 +1,37 @@
+//! An unpublish: needs no record, no gateway and no value, and nothing there is fine.
+
+use std::path::PathBuf;
+
+use super::{Plugin, PluginError};
+use crate::{fault, mount};
+
+impl Plugin {
+    /// Makes a volume go.
+    ///
+    /// # Errors
+    /// [`PluginError`]; kubelet asks again.
+    pub async fn unpublish(&self, volume_id: String, target: PathBuf) -> Result<(), PluginError> {
+        let plugin = self.clone();
+        let work = tokio::spawn(async move {
+            let claim = plugin.volumes.claim(&volume_id)?;
+            // Its task ends with the subscription, and must not be writing when the volume is unmounted.
+            plugin.parts.subscriptions.unsubscribe(&volume_id).await?;
+            let volume = claim.take();
+            let writing = match &volume {
+                Some(volume) => Some(volume.writing.lock().await),
+                None => None,
+            };
+            fault::point("unpublish.unsubscribed");
+            let removed = tokio::task::spawn_blocking(move || mount::remove(&target)).await;
+            drop(writing);
+            match removed {
+                Ok(removed) => removed?,
+                Err(_) => return Err(PluginError::Stopping(crate::stream::Gone)),
+            }
+            fault::point("unpublish.unmounted");
+            Ok(plugin.parts.states.forget(&volume_id)?)
+        });
+        work.await
+            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+    }
+}

@@ -1,0 +1,154 @@
+//! Changes of running volumes: one task a volume, which writes what the desk has whenever that changes. A change that does not fit leaves
+//! the files as they are.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use strongroom_api::stream::proto::shown::Outcome;
+use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
+use tokio::sync::watch;
+
+use super::publish::{planned, versions};
+use super::{Plugin, PluginError, told};
+use crate::atomic_write::{self, WriteError};
+use crate::mount;
+use crate::plan::wiped;
+use crate::stream::Snapshot;
+use crate::volumes::Volume;
+
+impl Plugin {
+    /// Follows a subscription until it ends. `seen` is the change that the volume shows already.
+    pub(super) fn follow(
+        &self,
+        volume: Arc<Volume>,
+        text: BTreeMap<String, String>,
+        mut changes: watch::Receiver<u64>,
+        mut seen: u64,
+    ) {
+        let plugin = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok(now) = changes.wait_for(|now| *now != seen).await.map(|now| *now) else {
+                    return;
+                };
+                seen = now;
+                let begun = Instant::now();
+                // For as long as it takes: with the gateway away, a value that is not here comes when it is back.
+                let outcome = match plugin.parts.subscriptions.read(&volume.id).await {
+                    Err(_) => return,
+                    Ok(Err(refused)) if refused.wipe => plugin.wipe(&volume, &text).await,
+                    Ok(Err(_)) => "refused",
+                    Ok(Ok(snapshot)) => {
+                        seen = snapshot.change;
+                        plugin.update(&volume, &text, snapshot).await
+                    }
+                };
+                plugin
+                    .parts
+                    .metrics
+                    .updated(outcome, begun.elapsed().as_secs_f64());
+            }
+        });
+    }
+
+    /// Writes a snapshot, and tells the gateway what came of it.
+    async fn update(
+        &self,
+        volume: &Arc<Volume>,
+        text: &BTreeMap<String, String>,
+        snapshot: Snapshot,
+    ) -> &'static str {
+        let wipe = snapshot.wipe;
+        let versions = versions(&snapshot);
+        let result = match planned(volume, &snapshot) {
+            Ok(planned) => self.write(volume, text, planned, versions.clone()).await,
+            Err(error) => Err(error),
+        };
+        let (outcome, told) = match result {
+            Ok(()) if wipe => (
+                "wiped",
+                told(volume.attributes.secrets.len(), |_| Outcome::Wiped(Wiped {})),
+            ),
+            Ok(()) => (
+                "updated",
+                told(versions.len(), |index| {
+                    Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
+                }),
+            ),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    volume = volume.id,
+                    namespace = volume.pod.namespace,
+                    pod = volume.pod.name,
+                    "a change does not reach a volume; its files stay as they are"
+                );
+                let failed = |index: usize| {
+                    Outcome::NotApplied(NotApplied {
+                        version_id: versions.get(index).cloned().unwrap_or_default(),
+                        code: failure(&error).into(),
+                        message: error.to_string(),
+                    })
+                };
+                (error.outcome(), told(versions.len(), failed))
+            }
+        };
+        // Where it fails the process stops.
+        let _ = self.parts.subscriptions.applied(&volume.id, told).await;
+        outcome
+    }
+
+    /// Takes the files away.
+    async fn wipe(&self, volume: &Arc<Volume>, text: &BTreeMap<String, String>) -> &'static str {
+        match self
+            .write(volume, text, wiped(&volume.attributes), Vec::new())
+            .await
+        {
+            Ok(()) => "wiped",
+            Err(error) => {
+                tracing::error!(%error, volume = volume.id, "files that must go could not be taken away");
+                error.outcome()
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        volume: &Arc<Volume>,
+        text: &BTreeMap<String, String>,
+        planned: crate::plan::Plan,
+        versions: Vec<String>,
+    ) -> Result<(), PluginError> {
+        let mut shows = volume.writing.lock().await;
+        let device = shows.device;
+        // Until it is done: a repeated publish asks for it again.
+        shows.behind = true;
+        let writing = Arc::clone(volume);
+        let work = tokio::task::spawn_blocking(move || {
+            let root = mount::known(&writing.target, device).ok_or(PluginError::NoVolume)?;
+            atomic_write::write(root.as_fd(), &planned, writing.group)?;
+            Ok::<_, PluginError>(())
+        });
+        work.await
+            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))?;
+        shows.behind = false;
+        if shows.versions != versions {
+            shows.versions.clone_from(&versions);
+            // What a restart would say of the volume is old then, and no more than that.
+            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, versions)) {
+                tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn failure(error: &PluginError) -> ApplyFailure {
+    match error {
+        PluginError::Plan(_) => ApplyFailure::Plan,
+        PluginError::Write(WriteError::NoSpace) => ApplyFailure::NoSpace,
+        _ => ApplyFailure::Io,
+    }
+}

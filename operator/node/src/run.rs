@@ -1,0 +1,175 @@
+//! Starts everything and waits for its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use strongroom_process::{
+    Check, Health, LoggingError, ServerError, Shutdown, init_logging, shutdown_on_signal,
+};
+
+use crate::csi::{self, SocketError};
+use crate::metrics::Metrics;
+use crate::mount::Limits;
+use crate::plugin::{Parts, Plugin, PluginError, Reading};
+use crate::settings::Settings;
+use crate::state::{States, boot_id};
+use crate::stream::{self, Desk, Endpoint};
+
+/// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up until the process is killed.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Why the plugin cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Logs.
+    #[error("{0}")]
+    Logging(#[from] LoggingError),
+    /// The runtime or its signals.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The gateway's certificate could not be verified.
+    #[error("--gateway-url is https, so --gateway-ca must name its authority")]
+    NoAuthority,
+    /// The gateway would see tokens and give values in the clear.
+    #[error("--gateway-url is neither https nor on loopback: values would travel in the clear")]
+    Clear,
+    /// What was kept.
+    #[error("{0}")]
+    Plugin(#[from] PluginError),
+    /// kubelet's socket.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
+    /// The port for health and metrics.
+    #[error("{0}")]
+    Server(#[from] ServerError),
+}
+
+/// Runs the plugin until a signal ends it.
+///
+/// # Errors
+/// [`RunError`].
+pub fn run(settings: Settings) -> Result<(), RunError> {
+    init_logging(settings.log_format, &settings.log_filter)?;
+    // Whatever is made below is root's alone until it is said otherwise.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_stack_size(512 * 1_024)
+        .build()?
+        .block_on(serve(settings))
+}
+
+fn endpoint(settings: &Settings) -> Result<Endpoint, RunError> {
+    let secure = settings.gateway_url.starts_with("https://");
+    let loopback = ["http://127.0.0.1:", "http://[::1]:"];
+    match (secure, &settings.gateway_ca) {
+        (true, None) => Err(RunError::NoAuthority),
+        (false, _)
+            if !loopback
+                .iter()
+                .any(|start| settings.gateway_url.starts_with(start)) =>
+        {
+            Err(RunError::Clear)
+        }
+        _ => Ok(Endpoint {
+            url: settings.gateway_url.clone(),
+            authority: settings.gateway_ca.clone().filter(|_| secure),
+            token: settings.token_file.clone(),
+        }),
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), RunError> {
+    let endpoint = endpoint(&settings)?;
+    let shutdown = shutdown_on_signal()?;
+    let health = Health::default();
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let boot_id = boot_id().map_err(PluginError::from)?;
+
+    let (subscriptions, commands) = stream::channel();
+    let held = usize::try_from(settings.held_kib.saturating_mul(1_024)).unwrap_or(usize::MAX);
+    let streaming = tokio::spawn(stream::run(
+        endpoint,
+        boot_id.clone(),
+        Desk::new(held),
+        commands,
+        metrics.clone(),
+        shutdown.clone(),
+    ));
+
+    let plugin = Plugin::new(Parts {
+        reading: Reading {
+            targets: settings.targets(),
+            audience: settings.audience.clone(),
+            #[cfg(feature = "testing")]
+            sanity: settings.sanity.is_some(),
+        },
+        subscriptions,
+        states: States::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
+        boot_id,
+        limits: Limits {
+            bytes: settings.volume_kib.saturating_mul(1_024),
+            inodes: settings.volume_inodes,
+        },
+        patience: settings.patience(),
+        metrics,
+    });
+    // Before kubelet can call: what it then publishes again is known.
+    plugin.resume().await?;
+
+    health.set("csi", Check::Waiting("the socket is not open yet".to_owned()));
+    let http = strongroom_process::serve(
+        settings.http_listen,
+        health.clone(),
+        Arc::new(registry),
+        shutdown.clone(),
+        |address| tracing::info!(%address, "health and metrics"),
+    );
+    let socket = settings.socket();
+    let kubelet = csi::serve(
+        socket.clone(),
+        settings.node_name,
+        plugin.clone(),
+        shutdown.clone(),
+        || {
+            health.set("csi", Check::Ready);
+            tracing::info!(socket = %socket.display(), "kubelet may call");
+        },
+    );
+    let every = Duration::from_secs(settings.look_every);
+    tokio::spawn(look_around(plugin, every, shutdown.clone()));
+
+    // The first that fails ends the others.
+    let http = async { Ok::<_, RunError>(http.await?) };
+    let kubelet = async { Ok::<_, RunError>(kubelet.await?) };
+    let result = tokio::select! {
+        result = async { tokio::try_join!(http, kubelet) } => result.map(drop),
+        () = overdue(&shutdown) => Ok(()),
+    };
+    shutdown.begin();
+    // Nothing of the stream is worth waiting for longer than it takes to end.
+    let _ = streaming.await;
+    result
+}
+
+/// Returns when the end is overdue. Whatever is under way then is safe: it is made for a death at any time.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.wait().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+async fn look_around(plugin: Plugin, every: Duration, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        if let Err(error) = plugin.look_around().await {
+            tracing::warn!(%error, "a look around failed; it is done again");
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! What is subscribed to and what came of it. No I/O and no clock: messages and commands go in, messages and answers come out.
+//!
+//! What a volume shows is not known here: it is told that something changed, and reads the whole when it is ready to write. So any number
+//! of changes during one write come to one more write.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
+use strongroom_api::stream::proto::node_message::Message as FromNode;
+use strongroom_api::stream::proto::{
+    Applied, Credit, Denied, Fetch, GatewayMessage, Heartbeat, Held as HeldMessage, NodeMessage, OnRevoke,
+    Pointer, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe, Wanted, Welcome,
+};
+use strongroom_api::stream::{Delivered, SecretId, Token};
+use tokio::sync::{oneshot, watch};
+
+use super::held::{Held, ValueKey};
+
+/// Why a subscription has no values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The cause.
+    pub code: Refusal,
+    /// What to do, for the pod's event.
+    pub message: String,
+    /// Whether files that are there must go.
+    pub wipe: bool,
+}
+
+/// Everything that a volume may show now.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// In the order of the subscription.
+    pub secrets: Vec<Secret>,
+    /// Whether the files must go: access to one of the secrets ended, and its owner said so.
+    pub wipe: bool,
+    /// The number of the last change that is in it, as the subscription's channel tells it.
+    pub change: u64,
+}
+
+/// A secret that a volume may show.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// Its value.
+    pub delivered: Arc<Delivered>,
+    /// Whether access to it has ended, and its files stay.
+    pub ended: bool,
+}
+
+/// Answers a reader.
+pub(super) type Reader = oneshot::Sender<Result<Snapshot, Refused>>;
+
+/// What the gateway said of a subscription.
+#[derive(Debug)]
+enum Standing {
+    /// Nothing since it was asked, or it was not asked yet.
+    Waiting,
+    /// It may have these.
+    Granted(Vec<Item>),
+    /// It may not. What it had before stays in `Subscription::shown`.
+    Denied(Refused),
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    key: ValueKey,
+    revision: u64,
+    /// [`Desk::counting`] when it was told: revisions of another counting are not compared.
+    counting: u64,
+    ended: bool,
+    wipe: bool,
+    fetching: bool,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    token: Option<Token>,
+    wanted: Vec<Wanted>,
+    standing: Standing,
+    /// Whether this very connection granted it: before that the gateway knows nothing to fetch for it.
+    confirmed: bool,
+    changes: watch::Sender<u64>,
+    readers: Vec<Reader>,
+}
+
+/// The desk.
+#[derive(Debug)]
+pub struct Desk {
+    subscriptions: BTreeMap<String, Subscription>,
+    held: Held,
+    outbox: VecDeque<NodeMessage>,
+    connected: bool,
+    store_id: Vec<u8>,
+    epoch: u64,
+    /// Grows with each Welcome of another store or epoch than before.
+    counting: u64,
+}
+
+impl Desk {
+    /// An empty desk that holds at most so many bytes of values.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self {
+            subscriptions: BTreeMap::new(),
+            held: Held::new(most),
+            outbox: VecDeque::new(),
+            connected: false,
+            store_id: Vec::new(),
+            epoch: 0,
+            counting: 0,
+        }
+    }
+
+    /// Wants secrets for a volume. The same volume again starts anew. Answers a channel that is told of each change.
+    pub fn subscribe(
+        &mut self,
+        volume: &str,
+        token: Option<Token>,
+        wanted: Vec<Wanted>,
+    ) -> watch::Receiver<u64> {
+        let (changes, receiver) = watch::channel(0);
+        let subscription = Subscription {
+            token,
+            wanted,
+            standing: Standing::Waiting,
+            confirmed: false,
+            changes,
+            readers: Vec::new(),
+        };
+        self.subscriptions.insert(volume.to_owned(), subscription);
+        self.ask(volume);
+        receiver
+    }
+
+    /// A newer token of a volume's pod. A subscription that waits for one, or was refused, is asked for again.
+    pub fn renew(&mut self, volume: &str, token: Token) {
+        let Some(subscription) = self.subscriptions.get_mut(volume) else {
+            return;
+        };
+        let before = subscription.token.replace(token.clone());
+        match &subscription.standing {
+            Standing::Waiting if before.is_some() => {}
+            Standing::Waiting => self.ask(volume),
+            Standing::Denied(_) => {
+                subscription.standing = Standing::Waiting;
+                self.ask(volume);
+            }
+            Standing::Granted(_) => {
+                if before.as_ref() != Some(&token) {
+                    let renew = RenewToken {
+                        subscription: volume.to_owned(),
+                        token: token.expose().to_owned(),
+                    };
+                    self.say(FromNode::RenewToken(renew));
+                }
+            }
+        }
+    }
+
+    /// A volume could not be made what it is to be: it is told of a change again.
+    pub fn again(&mut self, volume: &str) {
+        if let Some(subscription) = self.subscriptions.get_mut(volume) {
+            subscription.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// A volume is gone.
+    pub fn unsubscribe(&mut self, volume: &str) {
+        if self.subscriptions.remove(volume).is_some() {
+            self.say(FromNode::Unsubscribe(Unsubscribe {
+                subscription: volume.to_owned(),
+            }));
+            self.prune();
+        }
+    }
+
+    /// Answers once everything that a volume may show is here, or that it may not.
+    pub fn read(&mut self, volume: &str, reader: Reader) {
+        let Some(subscription) = self.subscriptions.get_mut(volume) else {
+            return;
+        };
+        // Whoever waits no more, waits for nothing.
+        subscription.readers.retain(|reader| !reader.is_closed());
+        subscription.readers.push(reader);
+        self.answer(volume);
+    }
+
+    /// What a volume shows now.
+    pub fn applied(&mut self, volume: &str, secrets: Vec<Shown>) {
+        use strongroom_api::stream::proto::shown::Outcome;
+        let Some(subscription) = self.subscriptions.get_mut(volume) else {
+            return;
+        };
+        for shown in &secrets {
+            let wanted = usize::try_from(shown.secret)
+                .ok()
+                .and_then(|index| subscription.wanted.get_mut(index));
+            let Some(wanted) = wanted else { continue };
+            match &shown.outcome {
+                Some(Outcome::VersionId(version)) => wanted.applied_version_id.clone_from(version),
+                Some(Outcome::Wiped(_)) => wanted.applied_version_id.clear(),
+                Some(Outcome::NotApplied(_)) | None => {}
+            }
+        }
+        self.say(FromNode::Applied(Applied {
+            subscription: volume.to_owned(),
+            secrets,
+        }));
+    }
+
+    /// What Hello says of the values here.
+    #[must_use]
+    pub fn holds(&self) -> Vec<HeldMessage> {
+        let message = |(secret, version): &ValueKey| HeldMessage {
+            secret_id: secret.to_bytes(),
+            version_id: version.clone(),
+        };
+        self.held.keys().map(message).collect()
+    }
+
+    /// The gateway took the node in: everything is asked for again.
+    pub fn welcome(&mut self, welcome: &Welcome) {
+        if self.store_id != welcome.store_id || self.epoch != welcome.epoch {
+            self.counting += 1;
+        }
+        if self.store_id != welcome.store_id {
+            // Values of another store are none of this one's. What volumes show stays until they are granted anew.
+            if !self.store_id.is_empty() {
+                self.held.clear();
+            }
+            self.store_id.clone_from(&welcome.store_id);
+        }
+        self.epoch = welcome.epoch;
+        self.connected = true;
+        self.outbox.clear();
+        let volumes: Vec<String> = self.subscriptions.keys().cloned().collect();
+        for volume in volumes {
+            if let Some(subscription) = self.subscriptions.get_mut(&volume)
+                && matches!(subscription.standing, Standing::Denied(_))
+            {
+                subscription.standing = Standing::Waiting;
+            }
+            self.ask(&volume);
+        }
+    }
+
+    /// The connection is gone. What was granted stays granted: running volumes keep what they have.
+    pub fn disconnected(&mut self) {
+        self.connected = false;
+        self.outbox.clear();
+        for subscription in self.subscriptions.values_mut() {
+            subscription.confirmed = false;
+            if let Standing::Granted(items) = &mut subscription.standing {
+                for item in items {
+                    item.fetching = false;
+                }
+            }
+        }
+        // A pointer comes on the stream that its value came on, or never.
+        self.held.drop_unclaimed();
+    }
+
+    /// Takes a message in. Answers what is wrong with it, for the count of such.
+    ///
+    /// # Errors
+    /// A word for what the gateway did wrong; nothing of the message was taken then.
+    pub fn receive(&mut self, message: GatewayMessage) -> Result<(), &'static str> {
+        match message.message {
+            Some(FromGateway::Value(value)) => {
+                let bytes: usize = value
+                    .keys
+                    .iter()
+                    .map(|key| key.name.len() + key.value.len())
+                    .sum();
+                let delivered = Delivered::try_from(value);
+                self.say(FromNode::Credit(Credit {
+                    bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+                }));
+                self.held.put(delivered.map_err(|_| "value")?);
+                self.arrived();
+                Ok(())
+            }
+            Some(FromGateway::Granted(granted)) => self.point(&granted.subscription, granted.pointers, true),
+            Some(FromGateway::Moved(moved)) => self.point(&moved.subscription, moved.pointers, false),
+            Some(FromGateway::Denied(denied)) => {
+                self.deny(denied);
+                Ok(())
+            }
+            Some(FromGateway::Tombstone(tombstone)) => {
+                self.end(&tombstone);
+                Ok(())
+            }
+            Some(FromGateway::Heartbeat(_) | FromGateway::JournalTaken(_)) => Ok(()),
+            Some(FromGateway::Welcome(_)) => Err("welcome"),
+            // The connection looks at it.
+            Some(FromGateway::Goodbye(_)) => Ok(()),
+            None => Err("unknown"),
+        }
+    }
+
+    /// Says that the node lives.
+    pub fn heartbeat(&mut self) {
+        self.say(FromNode::Heartbeat(Heartbeat {}));
+    }
+
+    /// The next message to send.
+    pub fn take_next(&mut self) -> Option<NodeMessage> {
+        self.outbox.pop_front()
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Subscriptions, and bytes of values in memory.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.subscriptions.len(), self.held.bytes())
+    }
+
+    fn say(&mut self, message: FromNode) {
+        if self.connected {
+            self.outbox.push_back(NodeMessage {
+                message: Some(message),
+            });
+        }
+    }
+
+    /// Sends a subscription that has a token. One without waits for kubelet to bring it.
+    fn ask(&mut self, volume: &str) {
+        let Some(subscription) = self.subscriptions.get(volume) else {
+            return;
+        };
+        let Some(token) = &subscription.token else { return };
+        self.say(FromNode::Subscribe(Subscribe {
+            subscription: volume.to_owned(),
+            token: token.expose().to_owned(),
+            secrets: subscription.wanted.clone(),
+        }));
+    }
+
+    fn point(&mut self, volume: &str, pointers: Vec<Pointer>, whole: bool) -> Result<(), &'static str> {
+        let counting = self.counting;
+        // Unsubscribed meanwhile.
+        let Some(subscription) = self.subscriptions.get_mut(volume) else {
+            return Ok(());
+        };
+        let mut parsed = Vec::new();
+        for pointer in pointers {
+            let index = usize::try_from(pointer.secret).map_err(|_| "pointer")?;
+            let secret = SecretId::try_from(pointer.secret_id.as_slice()).map_err(|_| "pointer")?;
+            let item = Item {
+                key: (secret, pointer.version_id),
+                revision: pointer.revision,
+                counting,
+                ended: false,
+                wipe: pointer.on_revoke == i32::from(OnRevoke::Wipe),
+                fetching: false,
+            };
+            parsed.push((index, item));
+        }
+        if whole {
+            parsed.sort_by_key(|(index, _)| *index);
+            let complete = parsed
+                .iter()
+                .map(|(index, _)| *index)
+                .eq(0..subscription.wanted.len());
+            if !complete {
+                return Err("granted");
+            }
+        }
+        subscription.confirmed |= whole;
+        let mut changed = false;
+        match (&mut subscription.standing, whole) {
+            (Standing::Granted(items), _) => {
+                for (index, mut item) in parsed {
+                    let Some(there) = items.get_mut(index) else {
+                        continue;
+                    };
+                    // A secret that was deleted and made again is another one, and counts from the start.
+                    let comparable = item.counting == there.counting && item.key.0 == there.key.0;
+                    if comparable && item.revision < there.revision {
+                        continue;
+                    }
+                    item.fetching = there.fetching && item.key == there.key;
+                    changed |= item.key != there.key || item.ended != there.ended;
+                    *there = item;
+                }
+            }
+            (standing, true) => {
+                changed = true;
+                *standing = Standing::Granted(parsed.into_iter().map(|(_, item)| item).collect());
+            }
+            (_, false) => return Err("moved"),
+        }
+        if changed {
+            subscription.changes.send_modify(|changes| *changes += 1);
+        }
+        self.prune();
+        self.answer(volume);
+        Ok(())
+    }
+
+    fn deny(&mut self, denied: Denied) {
+        let Some(subscription) = self.subscriptions.get_mut(&denied.subscription) else {
+            return;
+        };
+        let refused = Refused {
+            code: Refusal::try_from(denied.code).unwrap_or(Refusal::Unspecified),
+            message: denied.message,
+            wipe: denied.on_revoke == i32::from(OnRevoke::Wipe),
+        };
+        for reader in subscription.readers.drain(..) {
+            // Whoever waits no more, waits for nothing.
+            let _ = reader.send(Err(refused.clone()));
+        }
+        subscription.standing = Standing::Denied(refused);
+        subscription.confirmed = false;
+        subscription.changes.send_modify(|changes| *changes += 1);
+        self.prune();
+    }
+
+    fn end(&mut self, tombstone: &Tombstone) {
+        let Some(subscription) = self.subscriptions.get_mut(&tombstone.subscription) else {
+            return;
+        };
+        let index = usize::try_from(tombstone.secret).ok();
+        if let Standing::Granted(items) = &mut subscription.standing
+            && let Some(item) = index.and_then(|index| items.get_mut(index))
+        {
+            item.ended = true;
+            item.wipe = tombstone.on_revoke == i32::from(OnRevoke::Wipe);
+            subscription.changes.send_modify(|changes| *changes += 1);
+            self.answer(&tombstone.subscription);
+        }
+    }
+
+    /// A value came: whoever waited for it may be answered.
+    fn arrived(&mut self) {
+        let waiting: Vec<String> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| !subscription.readers.is_empty())
+            .map(|(volume, _)| volume.clone())
+            .collect();
+        for volume in waiting {
+            self.answer(&volume);
+        }
+        self.prune();
+    }
+
+    /// Answers the readers of a volume if it can be, and asks for values that are missing.
+    fn answer(&mut self, volume: &str) {
+        let Some(subscription) = self.subscriptions.get_mut(volume) else {
+            return;
+        };
+        if subscription.readers.is_empty() {
+            return;
+        }
+        let items = match &mut subscription.standing {
+            Standing::Waiting => return,
+            Standing::Denied(refused) => {
+                let refused = refused.clone();
+                for reader in subscription.readers.drain(..) {
+                    let _ = reader.send(Err(refused.clone()));
+                }
+                return;
+            }
+            Standing::Granted(items) => items,
+        };
+        let wipe = items.iter().any(|item| item.ended && item.wipe);
+        // After a restart of this process: the value was given back, and cannot be had again. The files stay as they are.
+        if !wipe && items.iter().any(|item| item.ended && !self.held.has(&item.key)) {
+            for reader in subscription.readers.drain(..) {
+                let _ = reader.send(Err(Refused {
+                    code: Refusal::Policy,
+                    message: "access to a secret of the volume has ended".to_owned(),
+                    wipe: false,
+                }));
+            }
+            return;
+        }
+        let mut missing = Vec::new();
+        let may_fetch = subscription.confirmed && !wipe;
+        for (index, item) in (0_u32..).zip(items.iter_mut()) {
+            if may_fetch && !self.held.has(&item.key) && !item.fetching && !item.ended {
+                item.fetching = true;
+                missing.push(index);
+            }
+        }
+        let whole = wipe || items.iter().all(|item| self.held.has(&item.key));
+        if whole {
+            for reader in subscription.readers.drain(..) {
+                let secrets = items.iter().filter_map(|item| {
+                    let delivered = self.held.take(&item.key)?;
+                    Some(Secret {
+                        delivered,
+                        ended: item.ended,
+                    })
+                });
+                let secrets = if wipe { Vec::new() } else { secrets.collect() };
+                let change = *subscription.changes.borrow();
+                let _ = reader.send(Ok(Snapshot {
+                    secrets,
+                    wipe,
+                    change,
+                }));
+            }
+        }
+        for secret in missing {
+            self.say(FromNode::Fetch(Fetch {
+                subscription: volume.to_owned(),
+                secret,
+            }));
+        }
+    }
+
+    fn prune(&mut self) {
+        let (mut pointed, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+        for subscription in self.subscriptions.values() {
+            if let Standing::Granted(items) = &subscription.standing {
+                let keys = || items.iter().map(|item| item.key.clone());
+                pointed.extend(keys());
+                if !subscription.readers.is_empty() {
+                    awaited.extend(keys());
+                }
+            }
+        }
+        self.held.prune(&pointed, &awaited);
+    }
+}
+
+#[cfg(test)]
+mod tests;

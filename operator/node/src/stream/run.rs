@@ -1,0 +1,251 @@
+//! Keeps the stream alive: connects, carries messages between the desk and the connection, notices silence, and connects again.
+
+use std::time::Duration;
+
+use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
+use strongroom_api::stream::proto::node_message::Message as FromNode;
+use strongroom_api::stream::proto::{GatewayMessage, Hello, NodeMessage, Welcome};
+use strongroom_api::stream::{PROTOCOL_VERSION, Token};
+use strongroom_process::Shutdown;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::backoff;
+use super::desk::Desk;
+use super::link::{Endpoint, LinkError};
+use super::subscriptions::Commands;
+use crate::metrics::Metrics;
+
+/// Messages of each direction between the desk and the connection.
+const QUEUE: usize = 32;
+/// How long the gateway may take to take the node in.
+const WELCOME: Duration = Duration::from_secs(10);
+/// How often the plugin's own token is looked at.
+const TOKEN: Duration = Duration::from_secs(60);
+/// Bounds of the heartbeat that a gateway may ask for.
+const HEARTBEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// Bytes of values that may be under way.
+const WINDOW: u32 = 1_048_576;
+
+/// Why a connection was over.
+enum Over {
+    /// The process stops.
+    Stop,
+    /// The gateway said so, and when to come back.
+    Goodbye(Duration),
+    /// The plugin has a newer token, and comes back at once.
+    NewToken,
+    /// It broke.
+    Broken(String),
+}
+
+/// Runs until the shutdown begins. Commands are carried out whether there is a connection or not.
+pub async fn run(
+    endpoint: Endpoint,
+    boot_id: String,
+    mut desk: Desk,
+    mut commands: Commands,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) {
+    let mut failures = 0;
+    loop {
+        let mut welcomed = false;
+        let session = Session {
+            endpoint: &endpoint,
+            boot_id: &boot_id,
+            metrics: &metrics,
+            shutdown: &shutdown,
+        };
+        let over = session.run(&mut desk, &mut commands, &mut welcomed).await;
+        desk.disconnected();
+        metrics.connected(false);
+        if welcomed {
+            failures = 0;
+        }
+        let chance = fastrand::f64();
+        let wait = match over {
+            Over::Stop => return,
+            Over::NewToken => backoff::spread(Duration::from_millis(100), chance),
+            Over::Goodbye(within) => backoff::spread(within, chance),
+            Over::Broken(why) => {
+                let wait = backoff::wait(failures, chance);
+                failures = failures.saturating_add(1);
+                metrics.broken();
+                tracing::warn!(why, wait_ms = wait.as_millis(), "no stream to the gateway");
+                wait
+            }
+        };
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = sleep_until(until) => break,
+                command = commands.0.recv() => match command {
+                    Some(command) => {
+                        command.carry_out(&mut desk);
+                        metrics.sizes(desk.sizes());
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    endpoint: &'a Endpoint,
+    boot_id: &'a str,
+    metrics: &'a Metrics,
+    shutdown: &'a Shutdown,
+}
+
+impl Session<'_> {
+    /// One connection.
+    async fn run(&self, desk: &mut Desk, commands: &mut Commands, welcomed: &mut bool) -> Over {
+        let token = match self.endpoint.own_token() {
+            Ok(token) => token,
+            Err(error) => return Over::Broken(error.to_string()),
+        };
+        let (outgoing, to_send) = mpsc::channel(QUEUE);
+        let (received, mut incoming) = mpsc::channel(QUEUE);
+        // There is room for the first.
+        let _ = outgoing.try_send(self.hello(desk, &token));
+        let link = self.endpoint.run(to_send, &received);
+        tokio::pin!(link);
+        let mut heart: Option<Heart> = None;
+        let deadline = Instant::now() + WELCOME;
+        let mut look_at_token = Instant::now() + TOKEN;
+        loop {
+            let wake = heart.as_ref().map_or(deadline, Heart::next).min(look_at_token);
+            tokio::select! {
+                // What came before the end is taken in before the end.
+                biased;
+                () = self.shutdown.wait() => return Over::Stop,
+                message = incoming.recv() => {
+                    let Some(message) = message else { return Over::Broken("the connection is gone".to_owned()) };
+                    match (&mut heart, message.message) {
+                        (None, Some(FromGateway::Welcome(welcome))) => {
+                            if welcome.protocol_version != PROTOCOL_VERSION {
+                                let version = welcome.protocol_version;
+                                return Over::Broken(format!("the gateway speaks version {version} of the protocol"));
+                            }
+                            heart = Some(Heart::of(&welcome));
+                            desk.welcome(&welcome);
+                            *welcomed = true;
+                            self.metrics.connected(true);
+                            tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
+                        }
+                        (None, _) => return Over::Broken("the gateway said something else than Welcome first".to_owned()),
+                        (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
+                            tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
+                            return Over::Goodbye(Duration::from_millis(u64::from(goodbye.reconnect_within_ms)));
+                        }
+                        (Some(heart), message) => {
+                            heart.heard();
+                            if let Err(what) = desk.receive(GatewayMessage { message }) {
+                                self.metrics.misunderstood();
+                                tracing::warn!(what, "a message of the gateway breaks the protocol and is left out");
+                            }
+                            self.metrics.sizes(desk.sizes());
+                        }
+                    }
+                }
+                ended = &mut link => return broken(ended),
+                command = commands.0.recv() => match command {
+                    Some(command) => {
+                        command.carry_out(desk);
+                        self.metrics.sizes(desk.sizes());
+                    }
+                    None => return Over::Stop,
+                },
+                permit = outgoing.reserve(), if heart.is_some() && desk.has_next() => {
+                    let (Ok(permit), Some(message)) = (permit, desk.take_next()) else { continue };
+                    permit.send(message);
+                    if let Some(heart) = &mut heart {
+                        heart.said();
+                    }
+                }
+                () = sleep_until(wake) => match &mut heart {
+                    None => return Over::Broken("the gateway does not take the node in".to_owned()),
+                    Some(heart) if heart.silent() => return Over::Broken("the gateway is silent".to_owned()),
+                    Some(heart) => {
+                        if heart.due() {
+                            desk.heartbeat();
+                            heart.said();
+                        }
+                        if Instant::now() >= look_at_token {
+                            look_at_token = Instant::now() + TOKEN;
+                            if self.endpoint.own_token().is_ok_and(|now| now != token) {
+                                break;
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        // What is on its way is sent: dropping the sender ends our direction in order.
+        drop(outgoing);
+        let _ = timeout_at(Instant::now() + Duration::from_secs(1), &mut link).await;
+        Over::NewToken
+    }
+
+    fn hello(&self, desk: &Desk, token: &Token) -> NodeMessage {
+        let hello = Hello {
+            protocol_versions: vec![PROTOCOL_VERSION],
+            token: token.expose().to_owned(),
+            boot_id: self.boot_id.to_owned(),
+            plugin_version: env!("CARGO_PKG_VERSION").to_owned(),
+            held: desk.holds(),
+            window_bytes: WINDOW,
+        };
+        NodeMessage {
+            message: Some(FromNode::Hello(hello)),
+        }
+    }
+}
+
+fn broken(ended: Result<(), LinkError>) -> Over {
+    Over::Broken(match ended {
+        Ok(()) => "the gateway ended the stream".to_owned(),
+        Err(error) => error.to_string(),
+    })
+}
+
+/// When this side must speak, and when the other must have been heard.
+struct Heart {
+    every: Duration,
+    said: Instant,
+    heard: Instant,
+}
+
+impl Heart {
+    fn of(welcome: &Welcome) -> Self {
+        let every = Duration::from_millis(u64::from(welcome.heartbeat_ms));
+        Self {
+            every: every.clamp(HEARTBEAT.0, HEARTBEAT.1),
+            said: Instant::now(),
+            heard: Instant::now(),
+        }
+    }
+
+    fn next(&self) -> Instant {
+        (self.said + self.every).min(self.heard + self.every * 3)
+    }
+
+    fn due(&self) -> bool {
+        self.said.elapsed() >= self.every
+    }
+
+    fn silent(&self) -> bool {
+        self.heard.elapsed() >= self.every * 3
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn said(&mut self) {
+        self.said = Instant::now();
+    }
+}

@@ -1,0 +1,165 @@
+//! The volumes of this node, and that only one call at a time works on each. Must not touch a mount or a file.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::attributes::{Attributes, Pod};
+use crate::mount::Limits;
+
+/// A volume that is, or is about to be, mounted.
+#[derive(Debug)]
+pub struct Volume {
+    /// CSI's id of it.
+    pub id: String,
+    /// Where it is mounted.
+    pub target: PathBuf,
+    /// What its pod asked for.
+    pub attributes: Attributes,
+    /// The pod.
+    pub pod: Pod,
+    /// The pod's fsGroup.
+    pub group: Option<u32>,
+    /// How large it may become.
+    pub limits: Limits,
+    /// Held while its files are written. Not held over a wait for anybody else.
+    pub writing: tokio::sync::Mutex<Shows>,
+}
+
+/// What a volume shows.
+#[derive(Debug, Default)]
+pub struct Shows {
+    /// Ids of the versions, in the order of its secrets; empty where it shows nothing.
+    pub versions: Vec<String>,
+    /// The number of the file system that it was mounted as (`st_dev`); 0 until it is.
+    pub device: u64,
+    /// Whether it could not be made what the gateway said last.
+    pub behind: bool,
+}
+
+/// Another call works on the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another call works on this volume; it is tried again")]
+pub struct Busy;
+
+#[derive(Debug, Default)]
+struct Slot {
+    claimed: bool,
+    volume: Option<Arc<Volume>>,
+}
+
+/// All volumes, by id; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Volumes(Arc<Mutex<HashMap<String, Slot>>>);
+
+impl Volumes {
+    /// Claims a volume for one call.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn claim(&self, id: &str) -> Result<Claim, Busy> {
+        let mut slots = self.lock();
+        let slot = slots.entry(id.to_owned()).or_default();
+        if slot.claimed {
+            return Err(Busy);
+        }
+        slot.claimed = true;
+        Ok(Claim {
+            volumes: self.clone(),
+            id: id.to_owned(),
+        })
+    }
+
+    /// A volume by its id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Arc<Volume>> {
+        self.lock().get(id)?.volume.clone()
+    }
+
+    /// Ids of all volumes.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let slots = self.lock();
+        let known = slots.iter().filter(|(_, slot)| slot.volume.is_some());
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to work on a volume; given back when dropped.
+#[derive(Debug)]
+pub struct Claim {
+    volumes: Volumes,
+    id: String,
+}
+
+impl Claim {
+    /// The volume, if it is known.
+    #[must_use]
+    pub fn volume(&self) -> Option<Arc<Volume>> {
+        self.volumes.find(&self.id)
+    }
+
+    /// Makes it known.
+    pub fn put(&self, volume: Arc<Volume>) {
+        self.volumes.lock().entry(self.id.clone()).or_default().volume = Some(volume);
+    }
+
+    /// Forgets it.
+    pub fn take(&self) -> Option<Arc<Volume>> {
+        self.volumes.lock().get_mut(&self.id)?.volume.take()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut slots = self.volumes.lock();
+        if let Some(slot) = slots.get_mut(&self.id) {
+            slot.claimed = false;
+            if slot.volume.is_none() {
+                slots.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(id: &str) -> Arc<Volume> {
+        Arc::new(Volume {
+            id: id.into(),
+            target: "/t".into(),
+            attributes: Attributes {
+                secrets: Vec::new(),
+                files: Vec::new(),
+                mode: None,
+                size: None,
+            },
+            pod: Pod::default(),
+            group: None,
+            limits: Limits { bytes: 0, inodes: 0 },
+            writing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    #[test]
+    fn one_call_at_a_time_works_on_a_volume() {
+        let volumes = Volumes::default();
+        let claim = volumes.claim("a").unwrap();
+        assert_eq!(volumes.claim("a").unwrap_err(), Busy);
+        assert!(volumes.claim("b").is_ok());
+        claim.put(volume("a"));
+        drop(claim);
+        let claim = volumes.claim("a").unwrap();
+        assert_eq!(claim.volume().unwrap().id, "a");
+        assert_eq!(volumes.ids(), ["a"]);
+        claim.take();
+        drop(claim);
+        assert!(volumes.find("a").is_none() && volumes.lock().is_empty());
+    }
+}

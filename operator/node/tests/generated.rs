@@ -1,0 +1,36 @@
+//! The messages of kubelet in the tree are those of `proto/`. `UPDATE_GENERATED=1` writes them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+
+use std::path::Path;
+
+#[test]
+fn the_messages_of_kubelet_are_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let proto = root.join("proto");
+    let sources = ["csi.proto", "registration.proto"].map(|name| proto.join(name));
+    let files = protox::compile(sources, [&proto]).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let mut config = prost_build::Config::new();
+    // It holds tokens: `src/proto.rs` says how it is printed.
+    config.skip_debug([".csi.v1.NodePublishVolumeRequest"]);
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .client_mod_attribute(".", "#[cfg(feature = \"testing\")]")
+        .server_mod_attribute("Controller", "#[cfg(feature = \"testing\")]")
+        .out_dir(out.path())
+        .compile_fds_with_config(files, config)
+        .unwrap();
+    for name in ["csi.v1.rs", "pluginregistration.rs"] {
+        let current = std::fs::read_to_string(out.path().join(name)).unwrap();
+        let kept = root.join("src/generated").join(name);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(kept, current).unwrap();
+        } else {
+            assert!(
+                std::fs::read_to_string(kept).unwrap_or_default() == current,
+                "proto/ was changed: run `UPDATE_GENERATED=1 cargo test -p strongroom-node --test generated`"
+            );
+        }
+    }
+}
