@@ -50,6 +50,16 @@ impl<K: DeserializeOwned + Resource> Kept<K> {
 }
 
 impl<K> Kept<K> {
+    /// The status, where there is one and it fits, also of an object that does not fit its type.
+    pub(crate) fn status<T: DeserializeOwned>(&self) -> Option<T> {
+        #[derive(Deserialize)]
+        struct OnlyStatus<T> {
+            // Without a default: serde would ask one of `T`.
+            status: Option<T>,
+        }
+        self.parse_as::<OnlyStatus<T>>().ok()?.status
+    }
+
     /// Annotations and status of an object that may not fit its type.
     pub(crate) fn parse_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.text)

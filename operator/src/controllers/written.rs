@@ -18,8 +18,6 @@ pub(crate) struct Written<T> {
 pub(crate) struct Over<T> {
     /// The `resourceVersion` of the cached object that it was written over.
     pub(crate) version: Box<str>,
-    /// The `resourceVersion` that came of it.
-    pub(crate) became: Box<str>,
     /// The status.
     pub(crate) status: T,
 }
@@ -32,14 +30,14 @@ impl<T> Default for Written<T> {
     }
 }
 
-impl<T: Clone> Written<T> {
+impl<T: Clone + PartialEq> Written<T> {
     fn statuses(&self) -> MutexGuard<'_, HashMap<Box<str>, Over<T>>> {
         // A panic while the lock was held leaves at worst a missing entry.
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A status of the object was written.
-    pub(crate) fn wrote(&self, uid: &str, over: Over<T>) {
+    /// A status of the object is about to be written: its event may come before the answer. A write that does not happen has to be forgotten.
+    pub(crate) fn writes(&self, uid: &str, over: Over<T>) {
         self.statuses().insert(uid.into(), over);
     }
 
@@ -53,8 +51,15 @@ impl<T: Clone> Written<T> {
     }
 
     /// The object is seen at `version`, after the cache held it at `before`: what was written over another one has come back, or was written over
-    /// by somebody else. Answers whether the step from `before` to `version` is our own write and nothing else.
-    pub(crate) fn saw(&self, uid: &str, before: Option<&str>, version: &str) -> bool {
+    /// by somebody else. Answers whether the step from `before` to `version` is our own write and nothing else: then it brought that `status`,
+    /// and a write of a status changes nothing beside it.
+    pub(crate) fn saw(
+        &self,
+        uid: &str,
+        before: Option<&str>,
+        version: &str,
+        status: impl FnOnce() -> Option<T>,
+    ) -> bool {
         let mut statuses = self.statuses();
         let Some(over) = statuses.get(uid) else {
             return false;
@@ -62,12 +67,12 @@ impl<T: Clone> Written<T> {
         if *over.version == *version {
             return false;
         }
-        let ours = *over.became == *version && before == Some(&*over.version);
+        let ours = before == Some(&*over.version) && status().as_ref() == Some(&over.status);
         statuses.remove(uid);
         ours
     }
 
-    /// The object is gone.
+    /// The object is gone, or the write did not happen.
     pub(crate) fn forget(&self, uid: &str) {
         self.statuses().remove(uid);
     }
@@ -77,10 +82,9 @@ impl<T: Clone> Written<T> {
 mod tests {
     use super::*;
 
-    fn over(version: &str, became: &str) -> Over<&'static str> {
+    fn over(version: &str) -> Over<&'static str> {
         Over {
             version: version.into(),
-            became: became.into(),
             status: "ready",
         }
     }
@@ -88,17 +92,17 @@ mod tests {
     #[test]
     fn a_status_counts_until_the_object_is_seen_at_another_version() {
         let written = Written::default();
+        let none = || None;
         assert_eq!(written.over("u", "1"), None);
-        written.wrote("u", over("1", "2"));
-        written.saw("u", Some("1"), "1");
+        written.writes("u", over("1"));
+        written.saw("u", Some("1"), "1", none);
         assert_eq!(written.over("u", "1"), Some("ready"));
         assert_eq!(written.over("v", "1"), None);
-        written.saw("u", Some("1"), "2");
+        written.saw("u", Some("1"), "2", none);
         assert_eq!(written.over("u", "1"), None);
-        // The event may also come before the answer of the write.
-        written.wrote("u", over("1", "2"));
+        written.writes("u", over("1"));
         assert_eq!(written.over("u", "2"), None);
-        written.wrote("u", over("2", "3"));
+        written.writes("u", over("2"));
         written.forget("u");
         assert_eq!(written.over("u", "2"), None);
     }
@@ -106,19 +110,17 @@ mod tests {
     #[test]
     fn only_the_step_that_we_made_is_ours() {
         let written = Written::default();
-        let step = |before, version| {
-            written.wrote("u", over("1", "3"));
-            written.saw("u", before, version)
+        let step = |before, status| {
+            written.writes("u", over("1"));
+            written.saw("u", before, "3", || status)
         };
-        assert!(step(Some("1"), "3"));
+        assert!(step(Some("1"), Some("ready")));
         // Once.
-        assert!(!written.saw("u", Some("1"), "3"));
-        // Somebody else's write, one of theirs before ours, a list in which the object is new, and no news at all.
-        assert!(!step(Some("1"), "2"));
-        assert!(!written.saw("u", Some("2"), "3"));
-        assert!(!step(Some("2"), "3"));
-        assert!(!step(None, "3"));
-        assert!(!step(Some("1"), "1"));
-        assert!(!Written::<()>::default().saw("u", Some("1"), "3"));
+        assert!(!written.saw("u", Some("1"), "3", || Some("ready")));
+        // Something came in between, or it is another status.
+        assert!(!step(Some("2"), Some("ready")));
+        assert!(!step(None, Some("ready")));
+        assert!(!step(Some("1"), Some("failed")));
+        assert!(!step(Some("1"), None));
     }
 }

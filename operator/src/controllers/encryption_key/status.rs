@@ -48,16 +48,7 @@ pub(super) async fn unreadable<S: SecretStore>(
     misfit: &Misfit,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    #[derive(serde::Deserialize)]
-    struct OnlyStatus {
-        #[serde(default)]
-        status: Option<EncryptionKeyStatus>,
-    }
-    let before = kept
-        .parse_as::<OnlyStatus>()
-        .ok()
-        .and_then(|only| only.status)
-        .unwrap_or_default();
+    let before: EncryptionKeyStatus = kept.status().unwrap_or_default();
     let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
     write(ctx, identity, &before, &standing, before.clone(), now).await
 }

@@ -54,12 +54,7 @@ pub(super) async fn unreadable<S: SecretStore>(
     misfit: &Misfit,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    #[derive(serde::Deserialize)]
-    struct OnlyStatus {
-        #[serde(default)]
-        status: Option<ManagedSecretStatus>,
-    }
-    let before = before(ctx, identity, || kept.parse_as::<OnlyStatus>().ok()?.status);
+    let before = before(ctx, identity, || kept.status());
     let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
     let conditions = standing_conditions(&standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
@@ -93,14 +88,23 @@ async fn write<S: SecretStore>(
         name: &identity.name,
         uid: &identity.uid,
     };
-    if let Some(version) = report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await? {
-        ctx.metrics.status_writes.inc();
-        let over = Over {
-            version: identity.resource_version.as_str().into(),
-            became: version.into(),
-            status: status.clone(),
-        };
-        ctx.written.wrote(&identity.uid, over);
+    if before == status {
+        return Ok(());
+    }
+    let over = Over {
+        version: identity.resource_version.as_str().into(),
+        status: status.clone(),
+    };
+    ctx.written.writes(&identity.uid, over);
+    match report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await {
+        Ok(Some(_)) => {
+            ctx.metrics.status_writes.inc();
+        }
+        Ok(None) => ctx.written.forget(&identity.uid),
+        Err(error) => {
+            ctx.written.forget(&identity.uid);
+            return Err(error.into());
+        }
     }
     Ok(())
 }

@@ -39,11 +39,6 @@ async fn write<S: SecretStore>(
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    #[derive(Default, serde::Deserialize)]
-    struct OnlyStatus {
-        #[serde(default)]
-        status: Option<SecretPolicyStatus>,
-    }
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let uid = kept.uid().unwrap_or_default();
     // First, so that the next process finds what the status says.
@@ -52,8 +47,7 @@ async fn write<S: SecretStore>(
         // Gone in the meantime.
         return Ok(());
     };
-    let before = kept.parse_as::<OnlyStatus>().unwrap_or_default().status;
-    let before = before.unwrap_or_default();
+    let before: SecretPolicyStatus = kept.status().unwrap_or_default();
     let in_force = outcome.in_force();
     let statements = kept.parse().map_or(0, |policy| policy.spec.statements.len());
     let standing = match &outcome.flaw {
