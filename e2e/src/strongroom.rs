@@ -11,6 +11,13 @@ use crate::error::{ClusterError, trying};
 /// The namespace that it lives in.
 const NAMESPACE: &str = "strongroom";
 
+/// How the C library hands out memory, as the chart says it. What the caller's own environment says counts more.
+const MEMORY: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+];
+
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,6 +83,11 @@ impl Strongroom {
             .args((!names_port).then_some("--gateway-listen=127.0.0.1:0"))
             .args(arguments)
             .env("KUBECONFIG", cluster.kubeconfig())
+            .envs(
+                MEMORY
+                    .into_iter()
+                    .filter(|(name, _)| std::env::var_os(name).is_none()),
+            )
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
