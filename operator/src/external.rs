@@ -61,6 +61,7 @@ pub(crate) fn declaration(name: &str, declared: &Declared<'_>) -> ManagedSecret 
         description: declared.description.map(str::to_owned),
         source: Source::External(ExternalSource::default()),
         readers: None,
+        delivery: None,
         encryption_key: declared.key.map(str::to_owned),
         secret: None,
         deletion: None,

@@ -19,6 +19,7 @@ mod roots;
 mod seal;
 mod serve;
 mod steadiness;
+mod terms;
 
 use std::process::ExitCode;
 

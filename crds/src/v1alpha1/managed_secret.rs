@@ -71,6 +71,9 @@ pub struct ManagedSecretSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub readers: Option<Vec<String>>,
+    /// How volumes of pods get the secret. Absent: as each field says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the versions move, their
     /// values do not. Absent: a key that Strongroom keeps for the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +92,29 @@ pub struct ManagedSecretSpec {
     /// is. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// How volumes of pods get a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// What happens to the files of running pods when their access ends, or the secret does. Absent: Keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_revoke: Option<OnRevoke>,
+    /// For how long a node that cannot reach Strongroom serves the secret to new pods of a ServiceAccount that was allowed it on that node, as in
+    /// `12h`. A node that is cut off learns of nothing that is taken away meanwhile. `0s`: not at all. Absent: 24h.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^(0s|[1-9][0-9]{0,4}[smhdw])$"))]
+    pub offline_max_age: Option<String>,
+}
+
+/// What happens to files when access ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnRevoke {
+    /// They stay as they are for as long as the pod runs.
+    Keep,
+    /// They go at once, with all others of the volume.
+    Wipe,
 }
 
 /// Where a value comes from.

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    audit, completion, create, delete, describe, explain, get, key, list, policy, purge, put, restore,
-    rotate, seal, stage, status, versions,
+    audit, completion, consumers, create, delete, describe, explain, get, key, list, policy, purge, put,
+    restore, rotate, seal, stage, status, versions,
 };
 use crate::output::Format;
 
@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Put(put::Arguments),
     Create(create::Arguments),
     Versions(versions::Arguments),
+    Consumers(consumers::Arguments),
     Stage(stage::Arguments),
     Rotate(rotate::Arguments),
     Delete(delete::Arguments),

@@ -79,6 +79,11 @@ impl People {
             .await
     }
 
+    /// The volumes that have a secret.
+    pub(crate) async fn consumers(&self, name: &str) -> Result<Value, Failure> {
+        self.read(name, "/consumers", &[]).await
+    }
+
     /// Changes something of a secret that is not its value.
     pub(crate) async fn change(
         &self,

@@ -104,6 +104,9 @@ pub(super) struct Arguments {
     /// Service of the people's front in the process's own namespace: it gets a certificate, and the APIService the authority
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
+    /// ServiceAccount of the node plugin in the process's own namespace: its pods get values for the volumes of their nodes
+    #[arg(long, value_name = "NAME")]
+    node_account: Option<String>,
     /// Address of the people's front
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     front_listen: SocketAddr,
@@ -129,7 +132,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     audit_limits: AuditLimits,
     /// MiB of the store's page cache
-    #[arg(long, value_name = "MIB", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
     /// How log lines look
     #[arg(long, value_enum, default_value = "text")]
@@ -186,6 +189,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
                 .zip(arguments.tls_key_file)
                 .map(|(chain, key)| gateway::Certificate { chain, key }),
             front: arguments.people_front,
+            node_account: arguments.node_account,
             audience: arguments.token_audience,
             rates: gateway::Rates {
                 reads: arguments.read_rate,

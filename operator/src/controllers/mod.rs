@@ -56,6 +56,7 @@ use self::written::Written;
 use crate::cluster_keys::ClusterKeys;
 use crate::declared::Declared;
 use crate::policies::Policies;
+use crate::terms::TermsBook;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -77,6 +78,8 @@ pub(crate) struct Api {
     pub(crate) declared: Declared,
     /// What opens the values that stand sealed in objects.
     pub(crate) cluster_keys: ClusterKeys,
+    /// On which terms volumes have secrets, which the watches tell.
+    pub(crate) terms: TermsBook,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -100,6 +103,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) policies: Policies,
     pub(crate) declared: Declared,
     pub(crate) cluster_keys: ClusterKeys,
+    pub(crate) terms: TermsBook,
     pub(crate) bundles: Bundles,
 }
 
@@ -118,7 +122,8 @@ impl<S> Ctx<S> {
         options: Options,
         metrics: Arc<Metrics>,
         managed_secrets: Store<Kept<ManagedSecret>>,
-        (policies, declared, cluster_keys): (Policies, Declared, ClusterKeys),
+        (policies, declared): (Policies, Declared),
+        (cluster_keys, terms): (ClusterKeys, TermsBook),
     ) -> Self {
         let reporter = Reporter {
             controller: "strongroom".to_owned(),
@@ -140,6 +145,7 @@ impl<S> Ctx<S> {
             policies,
             declared,
             cluster_keys,
+            terms,
             bundles: Bundles::default(),
         }
     }
@@ -193,7 +199,8 @@ pub(crate) async fn run<S: SecretStore>(
         options,
         metrics,
         managed_secrets.clone(),
-        (api.policies, api.declared.clone(), api.cluster_keys),
+        (api.policies, api.declared.clone()),
+        (api.cluster_keys, api.terms),
     ));
 
     secret_policy::keep::find(&ctx).await;
@@ -265,6 +272,8 @@ pub(crate) async fn run<S: SecretStore>(
             orphans::run(Arc::clone(&ctx)).await;
         }
     };
+    // What else of the release speaks to the API, such as the node plugin, lives in the same namespace.
+    ctx.bundles.want(&ctx.options.own_namespace);
     let bundles = ca_bundle::run(Arc::clone(&ctx), api.bundle);
     // The queues end with `stop`; what only feeds them is dropped then.
     tokio::select! {

@@ -49,6 +49,7 @@ fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir
             policies,
             declared: <_>::default(),
             cluster_keys: <_>::default(),
+            terms: <_>::default(),
             bundle: watch::channel(String::new()).1,
         },
         options,

@@ -12,7 +12,7 @@ use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{
-    ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
+    Delivery, ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
 };
 
 use super::kept::Kept;
@@ -21,6 +21,7 @@ use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::declared::Declaration;
 use crate::policies::{Newest, Seen, Why};
+use crate::terms::Terms;
 
 /// Objects a page of the first list: what is parsed at once is what is held in memory at once.
 pub(super) const PAGE: u32 = 200;
@@ -55,6 +56,7 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 };
                 ctx.policies.readers_listed(is_there);
                 ctx.declared.listed(is_there);
+                ctx.terms.listed(is_there);
                 None
             }
             Event::Delete(_) => {
@@ -79,6 +81,8 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
         #[serde(default)]
         encryption_key: Option<String>,
         #[serde(default)]
+        delivery: Option<Delivery>,
+        #[serde(default)]
         source: BTreeMap<String, serde::de::IgnoredAny>,
     }
     #[derive(serde::Deserialize)]
@@ -94,6 +98,10 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
     let readers = spec.readers.filter(|_| !gone).unwrap_or_default();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
+    let terms = (!gone).then(|| Terms::of(spec.delivery.as_ref()));
+    if ctx.terms.saw(&namespace, &name, store_name, terms) {
+        ctx.policies.look_again();
+    }
     ctx.policies.readers(&namespace, &name, store_name, &readers);
     let external = !gone && spec.source.contains_key("external");
     let declaration = external.then(|| Declaration {
@@ -158,11 +166,6 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     struct InForce {
         generation_in_force: Option<i64>,
     }
-    #[derive(Default, serde::Deserialize)]
-    struct OnlyStatus {
-        #[serde(default)]
-        status: Option<InForce>,
-    }
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     ctx.bundles.want(&namespace);
     let seen = Seen {
@@ -189,9 +192,7 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     let newest = Newest {
         seen,
         told: kept
-            .parse_as::<OnlyStatus>()
-            .unwrap_or_default()
-            .status
+            .status::<InForce>()
             .and_then(|status| status.generation_in_force),
         spec,
     };
@@ -229,6 +230,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
             &uid,
             before.as_deref().and_then(version).as_deref(),
             &version(object).unwrap_or_default(),
+            || object.status(),
         );
         // A list may leave out what came in between.
         ours && matches!(event, Event::Apply(_))

@@ -74,6 +74,23 @@ impl Asking {
     }
 }
 
+/// The same for somebody whose token proves nothing.
+pub(super) fn stranger(source: IpAddr, node: Option<&str>, request: RequestId, arrived: Instant) -> Meta {
+    Meta {
+        actor: Actor::Principal("unknown".to_owned()),
+        request,
+        now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
+        asked: Some(Box::new(Asked {
+            arrived,
+            circumstances: Circumstances {
+                source: Some(source),
+                node: node.map(str::to_owned),
+                ..Circumstances::default()
+            },
+        })),
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {

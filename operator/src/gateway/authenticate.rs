@@ -175,7 +175,7 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
 }
 
 /// The end of a token (`exp` of RFC 7519 section 4.1.4) that the API server has accepted: its signature is not ours to check.
-fn end_of(token: &str) -> Option<i64> {
+pub(super) fn end_of(token: &str) -> Option<i64> {
     #[derive(serde::Deserialize)]
     struct Claims {
         exp: i64,

@@ -14,9 +14,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Records that are read at once.
 const RECORDS: usize = 1_000;
 
-/// The secrets that change.
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// This secret.
+    Secret(SecretId),
+    /// Something that several secrets may depend on, such as a key.
+    Other,
+}
+
+/// What changes.
 #[derive(Clone, Debug)]
-pub(super) struct Changes(Sender<SecretId>);
+pub(super) struct Changes(Sender<Change>);
 
 impl Default for Changes {
     fn default() -> Self {
@@ -26,7 +35,7 @@ impl Default for Changes {
 
 impl Changes {
     /// Those from now on.
-    pub(super) fn subscribe(&self) -> Receiver<SecretId> {
+    pub(super) fn subscribe(&self) -> Receiver<Change> {
         self.0.subscribe()
     }
 
@@ -45,10 +54,9 @@ impl Changes {
             };
             for (sequence, entry) in entries.ok().flatten().unwrap_or_default() {
                 head = sequence;
-                if let Some(secret) = entry.secret_id {
-                    // Nobody may be watching.
-                    let _ = self.0.send(secret);
-                }
+                let change = entry.secret_id.map_or(Change::Other, Change::Secret);
+                // Nobody may be watching.
+                let _ = self.0.send(change);
             }
         }
     }

@@ -5,6 +5,8 @@
 mod access;
 mod authenticate;
 mod changes;
+mod consumers;
+mod delivery;
 mod forwarded;
 pub(crate) mod front;
 mod labels;
@@ -38,15 +40,17 @@ use axum::routing::get;
 use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
-use strongroom_rules::policy::Action;
-use strongroom_store::audit::{self, Circumstances, Durability, Outcome};
+use strongroom_rules::policy::{Action, Identity};
+use strongroom_store::audit::{self, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
-use strongroom_store::vault::{Asked, KeyRef, KeyView, Meta, Note, SecretView, Store};
+use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
 use tokio::sync::{Semaphore, watch};
 
 use self::access::Asking;
 use self::authenticate::{Authenticator, Caller};
 use self::changes::Changes;
+use self::consumers::Consumers;
+use self::delivery::Nodes;
 use self::forwarded::Forwarded;
 use self::labels::LabelBook;
 use self::limits::Limits;
@@ -64,6 +68,7 @@ use crate::cluster_keys::ClusterKeys;
 use crate::declared::Declared;
 use crate::own_secret;
 use crate::policies::Policies;
+use crate::terms::TermsBook;
 
 /// How the API is served.
 #[derive(Clone, Debug)]
@@ -76,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) certificate: Option<Certificate>,
     /// The Service of the people's front in the process's own namespace, where there is one.
     pub(crate) front: Option<String>,
+    /// The ServiceAccount of the node plugin in the process's own namespace, where there is one.
+    pub(crate) node_account: Option<String>,
     /// The audience that tokens must be made for.
     pub(crate) audience: String,
     /// Requests a second.
@@ -121,6 +128,9 @@ struct Gateway {
     /// Streams at the same time.
     watches: Arc<Semaphore>,
     changes: Changes,
+    nodes: Nodes,
+    consumers: Consumers,
+    terms: TermsBook,
     /// The process ends.
     ending: Shutdown,
 }
@@ -142,6 +152,8 @@ pub(crate) struct Shared {
     pub(crate) declared: Declared,
     /// What values in manifests are sealed for.
     pub(crate) cluster_keys: ClusterKeys,
+    /// On which terms volumes have secrets.
+    pub(crate) terms: TermsBook,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -170,6 +182,7 @@ pub(crate) async fn run(
     let listener = listen::bind(settings.listen).await?;
     let served = Arc::new(Served::default());
     let kept = Kept::new(store.clone(), own.namespace.clone());
+    let own_name = own.namespace.0.clone();
     match settings.certificate {
         Some(given) => given.serve(Arc::clone(&served), shutdown.clone())?,
         None => {
@@ -195,6 +208,10 @@ pub(crate) async fn run(
         };
         tokio::spawn(keeper.keep(shutdown.clone()))
     });
+    let node_account = settings.node_account.map(|name| Identity::ServiceAccount {
+        namespace: own_name,
+        name,
+    });
     let gateway = Arc::new(Gateway {
         policies: shared.policies,
         declared: shared.declared,
@@ -210,6 +227,9 @@ pub(crate) async fn run(
         room: Semaphore::new(limits::REQUESTS),
         watches: Arc::new(Semaphore::new(limits::WATCHES)),
         changes: Changes::default(),
+        nodes: Nodes::new(node_account),
+        consumers: Consumers::default(),
+        terms: shared.terms,
         ending: shutdown.clone(),
     });
     let following = gateway
@@ -263,6 +283,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
             "/v1/openapi.json",
             get(async move |_: Asking| Json(document.clone())),
         )
+        .route_service(delivery::PATH, delivery::service(Arc::clone(&gateway)))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -341,18 +362,7 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                     outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                     ..Note::new(audit::Action::Authenticate)
                 };
-                let meta = Meta {
-                    actor: strongroom_store::audit::Actor::Principal("unknown".to_owned()),
-                    request,
-                    now: strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
-                    asked: Some(Box::new(Asked {
-                        arrived,
-                        circumstances: Circumstances {
-                            source: Some(source),
-                            ..Circumstances::default()
-                        },
-                    })),
-                };
+                let meta = access::stranger(source, None, request, arrived);
                 // What ails the audit may name a system that is no stranger's business.
                 gateway.note(note, meta).await.map_err(|failed| {
                     Problem::new(failed.code(), "the request cannot be put on record now").retry_after(1)

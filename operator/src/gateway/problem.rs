@@ -148,6 +148,11 @@ impl Problem {
         self.code
     }
 
+    /// What it is about, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What a caller gets that may not know of the secret, and for a secret that is not there.
     pub(crate) fn no_secret(namespace: &str, name: &str) -> Self {
         Self::new(

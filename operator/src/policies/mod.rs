@@ -16,7 +16,7 @@ use strongroom_rules::policy::{
     Before, CompileError, Decision, Fallback, Kept, PolicyBook, Request, Source, Unanswerable, decide,
     fallback,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub(crate) use self::kept::{AllKept, KeptPolicy};
 use self::kept::{Found, Keeping};
@@ -34,6 +34,8 @@ struct Inner {
     keeping: Mutex<Keeping>,
     /// Something of a policy that is gone is kept.
     stale: Notify,
+    /// Counts changes of what is in force.
+    changed: watch::Sender<u64>,
     asks_labels: AtomicBool,
     policies_listed: AtomicBool,
     readers_listed: AtomicBool,
@@ -132,7 +134,24 @@ impl Policies {
         self.inner
             .asks_labels
             .store(book.asks_labels(), Ordering::Release);
+        drop(book);
+        self.look_again();
         changed
+    }
+
+    fn has(&self, namespace: &str, source: &Source) -> bool {
+        let book = self.inner.book.read().unwrap_or_else(PoisonError::into_inner);
+        book.has(namespace, source)
+    }
+
+    /// Something else changed that whoever follows what is in force has to look at.
+    pub(crate) fn look_again(&self) {
+        self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Says when what is in force may have changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
     }
 
     fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), Outcome>) -> T) -> T {
@@ -311,6 +330,10 @@ impl Policies {
     /// The readers of a ManagedSecret are these.
     pub(crate) fn readers(&self, namespace: &str, name: &str, store_name: &str, readers: &[String]) {
         let source = Source::Readers(name.to_owned());
+        if readers.is_empty() && !self.has(namespace, &source) {
+            // Most objects have none, and whoever follows what is in force has nothing to look at.
+            return;
+        }
         self.change(|book| {
             if readers.is_empty() {
                 book.remove(namespace, &source);

@@ -33,6 +33,7 @@ use crate::lease::{Lease, LeaseError};
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
 use crate::seal::SealSource;
+use crate::terms::TermsBook;
 
 /// How the process runs.
 #[derive(Clone, Debug)]
@@ -236,7 +237,7 @@ impl Parts {
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
-        let cluster_keys = ClusterKeys::default();
+        let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
         let own = place::own_namespace(&self.client, &self.namespace).await?;
@@ -262,6 +263,7 @@ impl Parts {
                 policies: policies.clone(),
                 declared: declared.clone(),
                 cluster_keys: cluster_keys.clone(),
+                terms: terms.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -283,6 +285,7 @@ impl Parts {
                 policies,
                 declared,
                 cluster_keys,
+                terms,
                 bundle,
             },
             options,

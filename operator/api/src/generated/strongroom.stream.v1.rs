@@ -370,7 +370,8 @@ pub struct NotApplied {
     pub message: ::prost::alloc::string::String,
 }
 /// Volumes that the node served from its cache while there was no gateway, oldest first: at most 64 in a message, the next message
-/// after JournalTaken. The gateway puts each on record; an entry that it has already (by node, boot and sequence) is not put twice.
+/// after JournalTaken. The gateway puts each on record. One that is told again, because no answer came, is not put twice, unless the gateway
+/// started anew in between: the record says the sequence.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Journal {
     /// The entries.

@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
+use super::consumers;
 use super::key::cluster;
 use crate::failure::Failure;
 use crate::output::{Output, field};
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long to wait.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Patience {
-    /// Waits so long until the version has arrived in the native Secret; 0s does not wait
+    /// Waits so long until the version has arrived in the native Secret and in the volumes of running pods; 0s does not wait
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = patience)]
     wait: Duration,
 }
@@ -34,7 +35,7 @@ fn patience(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is not a time like 5s or 2m"))
 }
 
-/// Returns once the version has this stage and the native Secret follows.
+/// Returns once the version has this stage, the native Secret follows, and every volume of a connected node shows it.
 ///
 /// Whoever may not see ManagedSecrets sees by the API that the version has its stage, and is told that he sees no more.
 ///
@@ -64,12 +65,18 @@ pub(super) async fn wait(
                 Err(error) => return Err(cluster(error)),
             };
             match seen {
-                Seen::Arrived => return Ok(format!("version {version} has arrived")),
-                Seen::Staged => {
-                    return Ok(format!(
-                        "version {version} is {stage}; whether its native Secret follows is seen by whoever may get managedsecrets"
-                    ));
-                }
+                Seen::Arrived => match behind(people, name, stage, version).await? {
+                    None => return Ok(format!("version {version} has arrived")),
+                    Some(pods) => said = pods,
+                },
+                Seen::Staged => match behind(people, name, stage, version).await? {
+                    None => {
+                        return Ok(format!(
+                            "version {version} is {stage}; whether its native Secret follows is seen by whoever may get managedsecrets"
+                        ));
+                    }
+                    Some(pods) => said = pods,
+                },
                 Seen::Nothing => {
                     return Ok(
                         "whether it has arrived is seen by whoever may describe the secret".to_owned(),
@@ -90,6 +97,16 @@ pub(super) async fn wait(
             patience.wait.as_secs()
         ))),
     }
+}
+
+/// The pods that do not show the version yet, in words; none where all do, or where it may not be seen.
+async fn behind(people: &People, name: &str, stage: &str, version: &str) -> Result<Option<String>, Failure> {
+    let pods = match people.consumers(name).await {
+        Ok(answer) => consumers::behind(&answer, stage, version),
+        Err(Failure::Refused(_)) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok((!pods.is_empty()).then(|| format!("these pods do not show it yet: {}", pods.join(", "))))
 }
 
 /// How far a version has come, as far as it can be seen.

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod completion;
+pub(crate) mod consumers;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod delivery;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Get(arguments) => get::run(&arguments, &people, &out).await,
         Command::Put(arguments) => put::run(&arguments, &people, &out).await,
         Command::Create(arguments) => create::run(&arguments, &people, &out).await,
+        Command::Consumers(arguments) => consumers::run(&arguments, &people, &out).await,
         Command::Versions(arguments) => versions::run(&arguments, &people, &out).await,
         Command::Stage(arguments) => stage::run(&arguments, &people, &out).await,
         Command::Rotate(arguments) => rotate::run(&arguments, &people, &out).await,

@@ -191,6 +191,13 @@ impl Namespace {
 }
 
 impl PolicyBook {
+    /// Whether anything of a source is in force.
+    #[must_use]
+    pub fn has(&self, namespace: &str, source: &Source) -> bool {
+        let namespace = self.namespaces.get(namespace);
+        namespace.is_some_and(|namespace| namespace.sources.contains_key(source))
+    }
+
     /// Puts the statements of a source in force, in the place of those before.
     ///
     /// # Errors

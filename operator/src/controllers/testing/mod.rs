@@ -103,6 +103,7 @@ impl World {
             Arc::new(Metrics::default()),
             reader,
             <_>::default(),
+            <_>::default(),
         );
         ctx.keys.listed(std::collections::HashMap::new());
         Self {

@@ -12,9 +12,10 @@ pub(super) const GROUP: &str = "people.strongroom.dev";
 pub(super) const VERSION: &str = "v1";
 
 /// Resources with the verbs of RBAC that they are asked by, as far as they are told.
-const RESOURCES: [(&str, &str, &[&str]); 11] = [
+const RESOURCES: [(&str, &str, &[&str]); 12] = [
     ("secrets", "Secret", &["create", "get", "patch"]),
     ("secrets/access", "Access", &["get"]),
+    ("secrets/consumers", "Consumers", &["get"]),
     ("secrets/policy", "Policy", &["get", "update"]),
     ("secrets/restore", "Restore", &["create"]),
     ("secrets/rotation", "Rotation", &["create", "update"]),

@@ -12,6 +12,7 @@ mod get_secret_policy;
 mod get_secret_value;
 mod incoming;
 mod list_audit_records;
+mod list_secret_consumers;
 mod list_secret_version_ids;
 mod list_secrets;
 mod put_secret_value;
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<Operation> {
         get_secret_value::operation(),
         list_audit_records::operation(),
         list_audit_records::of_all(),
+        list_secret_consumers::operation(),
         list_secret_version_ids::operation(),
         list_secrets::operation(),
         put_secret_value::operation(),

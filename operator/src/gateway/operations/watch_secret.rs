@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
 use crate::gateway::access::{Asking, Wanted, decide};
+use crate::gateway::changes::Change;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
@@ -64,7 +65,7 @@ struct Watcher {
     name: String,
     stage: Stage,
     secret: SecretId,
-    changes: Receiver<SecretId>,
+    changes: Receiver<Change>,
     /// The version that was told last.
     told: Option<String>,
     until: Instant,
@@ -164,7 +165,7 @@ impl Watcher {
         loop {
             tokio::select! {
                 changed = self.changes.recv() => match changed {
-                    Ok(changed) if changed != secret => {}
+                    Ok(Change::Secret(changed)) if changed != secret => {}
                     // Also where it fell behind.
                     Ok(_) | Err(_) => return Some(()),
                 },

@@ -6,12 +6,12 @@ use strongroom_store::vault::{CreateKey, DisableKey, EnableKey, ScheduleKeyDelet
 use super::*;
 
 impl World {
-    fn namespace_id(&self) -> NamespaceId {
+    pub(super) fn namespace_id(&self) -> NamespaceId {
         let shop = "shop".parse().unwrap();
         self.gateway.store.namespace_named(&shop).unwrap().unwrap().id
     }
 
-    fn key(&self, name: &str) -> KeyId {
+    pub(super) fn key(&self, name: &str) -> KeyId {
         let id = KeyId::generate().unwrap();
         let create = CreateKey {
             id,
@@ -22,7 +22,7 @@ impl World {
         id
     }
 
-    fn under(&self, secret: SecretId, key: KeyId) {
+    pub(super) fn under(&self, secret: SecretId, key: KeyId) {
         let update = UpdateSecret {
             secret,
             description: None,

@@ -1,6 +1,7 @@
 //! Requests against the router, with the real store and the real policies; the API server is a table of tokens.
 
 mod callers;
+mod delivery;
 mod document;
 mod keys;
 mod metadata;
@@ -61,13 +62,22 @@ impl Api {
             .to_bytes();
         let (status, answer) = if path.ends_with("/tokenreviews") {
             let review: Json = serde_json::from_slice(&body).unwrap();
-            // A token is the name of its ServiceAccount, as `namespace/name`.
+            // A token is the name of its ServiceAccount, as `namespace/name`, or of its pod, as `namespace/name/pod@node`; claims may follow.
             let token = review["spec"]["token"].as_str().unwrap();
-            let status = match token.split_once('/') {
-                Some((namespace, name)) => json!({
+            let subject = token.split('.').next().unwrap();
+            let parts: Vec<&str> = subject.split(['/', '@']).collect();
+            let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
+            let status = match *parts {
+                [namespace, name] => json!({
                     "authenticated": true, "audiences": ["strongroom.dev"],
-                    "user": {"username": format!("system:serviceaccount:{namespace}:{name}")}}),
-                None => json!({"authenticated": false}),
+                    "user": {"username": user(namespace, name)}}),
+                [namespace, name, pod, node] => json!({
+                    "authenticated": true, "audiences": ["strongroom.dev"],
+                    "user": {"username": user(namespace, name), "extra": {
+                        "authentication.kubernetes.io/pod-name": [pod],
+                        "authentication.kubernetes.io/pod-uid": [format!("uid-{pod}")],
+                        "authentication.kubernetes.io/node-name": [node]}}}),
+                _ => json!({"authenticated": false}),
             };
             (
                 201,
@@ -255,6 +265,9 @@ impl World {
             room: Semaphore::new(limits::REQUESTS),
             watches: Arc::new(Semaphore::new(limits::WATCHES)),
             changes: Changes::default(),
+            nodes: Nodes::new(Some(Identity::of("system:serviceaccount:strongroom:node"))),
+            consumers: Consumers::default(),
+            terms: TermsBook::default(),
             ending: Shutdown::default(),
         });
         let world = Self {

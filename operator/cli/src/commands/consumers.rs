@@ -1,0 +1,70 @@
+//! `consumers`.
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::output::{Output, Table, cell, field, items};
+use crate::people::People;
+
+/// Lists the pods that have a secret in a volume, with the version that each shows
+///
+/// A node says what its volumes show as soon as it is so; nodes that are not connected are not among them.
+///
+/// Example: kubectl strongroom consumers db-main
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The secret, by its name in the store
+    name: String,
+}
+
+pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+    let answer = people.consumers(&arguments.name).await?;
+    out.print(&answer, || {
+        let mut table = Table::new(&["NAMESPACE", "POD", "NODE", "STAGE", "STATE", "VERSION"]);
+        for consumer in items(&answer, "consumers") {
+            let fields = ["namespace", "pod", "node", "stage", "state", "versionId"];
+            table.row(fields.map(|name| cell(field(consumer, name))).to_vec());
+        }
+        table
+    })
+}
+
+/// Pods that follow this stage and do not show this version yet, as `namespace/pod on node`.
+pub(super) fn behind(answer: &Value, stage: &str, version: &str) -> Vec<String> {
+    let follows = |consumer: &&Value| {
+        let shows = field(consumer, "versionId") == version && field(consumer, "state") == "Shows";
+        field(consumer, "stage") == stage && !shows
+    };
+    let name = |consumer: &Value| {
+        let text = |name| cell(field(consumer, name));
+        format!("{}/{} on {}", text("namespace"), text("pod"), text("node"))
+    };
+    items(answer, "consumers")
+        .iter()
+        .filter(follows)
+        .map(name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_who_follows_the_stage_is_waited_for() {
+        let consumer = |pod: &str, stage: Option<&str>, state: &str, version: &str| json!({"namespace": "shop", "pod": pod, "node": "n", "stage": stage, "state": state, "versionId": version});
+        let answer = json!({"consumers": [
+            consumer("new", Some("Current"), "Shows", "v-2"),
+            consumer("old", Some("Current"), "Shows", "v-1"),
+            consumer("unfit", Some("Current"), "NotApplied", "v-2"),
+            consumer("previous", Some("Previous"), "Shows", "v-1"),
+            consumer("pinned", None, "Shows", "v-1"),
+        ]});
+        assert_eq!(
+            behind(&answer, "Current", "v-2"),
+            ["shop/old on n", "shop/unfit on n"]
+        );
+    }
+}

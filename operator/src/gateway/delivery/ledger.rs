@@ -1,0 +1,257 @@
+//! What a node was told, and what it may have to be told. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use strongroom_store::id::SecretId;
+use strongroom_store::name::{Stage, VersionId};
+
+use crate::gateway::Place;
+use crate::gateway::access::Asking;
+use crate::terms::Terms;
+
+/// Subscriptions of one node.
+pub(super) const SUBSCRIPTIONS: usize = 4_096;
+/// The largest value, in bytes. A window has room for one.
+pub(super) const VALUE_BYTES: usize = 65_536;
+
+/// A version of a secret.
+pub(in crate::gateway) type ValueKey = (SecretId, VersionId);
+
+/// A secret that a volume wants.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Want {
+    /// Its namespace, as it was when the volume asked.
+    pub(in crate::gateway) place: Place,
+    /// Its name.
+    pub(in crate::gateway) name: String,
+    /// Which version.
+    pub(in crate::gateway) which: Which,
+    /// The version that the volume shows already.
+    pub(in crate::gateway) shown: Option<String>,
+}
+
+/// Which version of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Which {
+    /// The one that has this stage.
+    Stage(Stage),
+    /// This one.
+    Version(VersionId),
+}
+
+/// What a volume was told of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct Told {
+    /// The version.
+    pub(in crate::gateway) key: ValueKey,
+    /// On which terms.
+    pub(in crate::gateway) terms: Terms,
+    /// Access has ended; inside, whether files had to go.
+    pub(in crate::gateway) ended: Option<bool>,
+}
+
+/// What one volume wants.
+#[derive(Debug)]
+pub(in crate::gateway) struct Subscription {
+    /// Who asks.
+    pub(in crate::gateway) asking: Asking,
+    /// When the pod's token ends, in seconds since the Unix epoch.
+    pub(in crate::gateway) ends: Option<i64>,
+    /// What it wants.
+    pub(in crate::gateway) wanted: Vec<Want>,
+    /// What it was told, for each secret; none: it is not answered yet.
+    pub(in crate::gateway) told: Option<Vec<Told>>,
+    /// Places of secrets whose value is needed again.
+    pub(in crate::gateway) fetch: BTreeSet<usize>,
+}
+
+impl Subscription {
+    /// Whether the pod's token has ended.
+    pub(in crate::gateway) fn expired(&self, now: i64) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// What one node wants, was told, and has.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    subscriptions: BTreeMap<String, Subscription>,
+    due: VecDeque<String>,
+    /// Those among `due`.
+    queued: BTreeSet<String>,
+    /// Those that wait for a time or for credit.
+    waiting: BTreeSet<String>,
+    /// Values that the node has or gets.
+    sent: BTreeSet<ValueKey>,
+    window: usize,
+    under_way: usize,
+}
+
+impl Ledger {
+    /// Of a node that holds these values, with so many bytes of values under way at most.
+    pub(super) fn new(window: usize, held: impl IntoIterator<Item = ValueKey>) -> Self {
+        Self {
+            subscriptions: BTreeMap::new(),
+            due: VecDeque::new(),
+            queued: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            sent: held.into_iter().collect(),
+            window: window.max(VALUE_BYTES),
+            under_way: 0,
+        }
+    }
+
+    /// A volume wants this now, in place of what it wanted before.
+    pub(super) fn put(&mut self, volume: &str, subscription: Subscription) {
+        self.remove(volume);
+        self.subscriptions.insert(volume.to_owned(), subscription);
+        self.touch(volume);
+    }
+
+    /// The volume is gone, or refused.
+    pub(super) fn remove(&mut self, volume: &str) {
+        if let Some(gone) = self.subscriptions.remove(volume) {
+            for told in gone.told.into_iter().flatten() {
+                self.unsent(&told.key);
+            }
+        }
+        self.waiting.remove(volume);
+    }
+
+    /// Whether one more volume may be subscribed.
+    pub(super) fn has_room(&self, volume: &str) -> bool {
+        self.subscriptions.len() < SUBSCRIPTIONS || self.subscriptions.contains_key(volume)
+    }
+
+    pub(super) fn get(&self, volume: &str) -> Option<&Subscription> {
+        self.subscriptions.get(volume)
+    }
+
+    pub(super) fn get_mut(&mut self, volume: &str) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(volume)
+    }
+
+    /// The volume has to be looked at.
+    pub(super) fn touch(&mut self, volume: &str) {
+        self.waiting.remove(volume);
+        if self.queued.insert(volume.to_owned()) {
+            self.due.push_back(volume.to_owned());
+        }
+    }
+
+    /// The volumes of a secret have to be looked at.
+    pub(super) fn touch_secret(&mut self, secret: SecretId) {
+        self.touch_where(|subscription| {
+            subscription
+                .told
+                .iter()
+                .flatten()
+                .any(|told| told.key.0 == secret)
+        });
+    }
+
+    /// All have to be looked at.
+    pub(super) fn touch_all(&mut self) {
+        self.touch_where(|_| true);
+    }
+
+    /// Those whose token has ended by `now`, in seconds since the Unix epoch, have to be looked at.
+    pub(super) fn touch_expired(&mut self, now: i64) {
+        self.touch_where(|subscription| {
+            let live = subscription
+                .told
+                .iter()
+                .flatten()
+                .any(|told| told.ended.is_none());
+            live && subscription.expired(now)
+        });
+    }
+
+    fn touch_where(&mut self, which: impl Fn(&Subscription) -> bool) {
+        let volumes: Vec<String> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| which(subscription))
+            .map(|(volume, _)| volume.clone())
+            .collect();
+        for volume in volumes {
+            self.touch(&volume);
+        }
+    }
+
+    /// The volume cannot be answered before something else happens.
+    pub(super) fn wait(&mut self, volume: &str) {
+        if self.subscriptions.contains_key(volume) {
+            self.waiting.insert(volume.to_owned());
+        }
+    }
+
+    /// Those that wait are looked at again.
+    pub(super) fn touch_waiting(&mut self) {
+        for volume in std::mem::take(&mut self.waiting) {
+            self.touch(&volume);
+        }
+    }
+
+    /// The next that has to be looked at.
+    pub(super) fn take_due(&mut self) -> Option<String> {
+        loop {
+            let volume = self.due.pop_front()?;
+            self.queued.remove(&volume);
+            if self.subscriptions.contains_key(&volume) {
+                return Some(volume);
+            }
+        }
+    }
+
+    /// The first few that have to be looked at.
+    pub(super) fn first_due(&self, most: usize) -> Vec<String> {
+        self.due.iter().take(most).cloned().collect()
+    }
+
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether the node has this value, or gets it.
+    pub(super) fn has_sent(&self, key: &ValueKey) -> bool {
+        self.sent.contains(key)
+    }
+
+    /// Whether there is room for a value of any size.
+    pub(super) const fn may_send(&self) -> bool {
+        self.under_way == 0 || self.window - self.under_way >= VALUE_BYTES
+    }
+
+    /// A value goes out.
+    pub(super) fn send(&mut self, key: ValueKey, bytes: usize) {
+        self.sent.insert(key);
+        self.under_way = (self.under_way + bytes).min(self.window);
+    }
+
+    /// The node took so many bytes of values in. Whoever waited for that is looked at again.
+    pub(super) fn credit(&mut self, bytes: usize) {
+        let full = !self.may_send();
+        self.under_way = self.under_way.saturating_sub(bytes);
+        if full && self.may_send() {
+            self.touch_waiting();
+        }
+    }
+
+    /// A volume is told of another version than before.
+    pub(super) fn moved(&mut self, from: &ValueKey) {
+        self.unsent(from);
+    }
+
+    /// Forgets that the node has a value that no volume points at: the node drops it likewise, and asks again for what it dropped too early.
+    fn unsent(&mut self, key: &ValueKey) {
+        let pointed = self
+            .subscriptions
+            .values()
+            .flat_map(|subscription| subscription.told.iter().flatten())
+            .any(|told| told.key == *key);
+        if !pointed {
+            self.sent.remove(key);
+        }
+    }
+}

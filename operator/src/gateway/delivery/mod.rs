@@ -1,0 +1,84 @@
+//! The gateway's end of the stream to nodes (`operator/api/proto/stream.proto`): values to the volumes of a node's pods, and what became of them.
+//!
+//! ```text
+//! node ─▶ session ─▶ review (who asks) ─▶ ledger (what the node was told, pure)
+//!                                            │ due
+//!                                            ▼
+//!                              look (policies, store) ─▶ turn (pure) ─▶ work (read, on record) ─▶ node
+//! ```
+//!
+//! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is answered. Every subscription is decided
+//! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
+//! before it is sent. Must not trust what a node says of a pod.
+
+mod journal;
+mod ledger;
+mod look;
+mod nodes;
+mod review;
+mod session;
+mod turn;
+mod work;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use strongroom_api::stream::proto::delivery_server::{Delivery, DeliveryServer};
+use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+
+pub(super) use self::ledger::{Subscription, Told, Which};
+pub(super) use self::nodes::Nodes;
+#[cfg(test)]
+pub(super) use self::session::run;
+use super::Gateway;
+use super::listen::Peer;
+
+/// Where the stream is among the paths of the port.
+pub(super) const PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
+/// Largest message of a node, in bytes: a Hello that names some thousands of held values.
+const MESSAGE_BYTES: usize = 1 << 20;
+/// Messages on their way to a node; more wait.
+const QUEUE: usize = 64;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(super) struct Deliveries(Arc<Gateway>);
+
+/// The service as the router takes it.
+pub(super) fn service(gateway: Arc<Gateway>) -> DeliveryServer<Deliveries> {
+    DeliveryServer::new(Deliveries(gateway)).max_decoding_message_size(MESSAGE_BYTES)
+}
+
+#[tonic::async_trait]
+impl Delivery for Deliveries {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<GatewayMessage, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<NodeMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let peer = *request
+            .extensions()
+            .get::<Peer>()
+            .ok_or_else(|| Status::internal("the request has no source"))?;
+        let room = self
+            .0
+            .nodes
+            .room()
+            .ok_or_else(|| Status::unavailable("too many nodes; try again"))?;
+        let (outgoing, messages) = mpsc::channel(QUEUE);
+        let (gateway, incoming) = (Arc::clone(&self.0), request.into_inner());
+        tokio::spawn(async move {
+            session::run(gateway, peer, incoming, outgoing).await;
+            drop(room);
+        });
+        let messages = futures::stream::unfold(messages, async |mut messages| {
+            let message = messages.recv().await?;
+            Some((message, messages))
+        });
+        Ok(Response::new(messages.boxed()))
+    }
+}

@@ -1,0 +1,177 @@
+//! Which nodes have a stream. A second stream of a node ends its first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strongroom_rules::policy::Identity;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::gateway::authenticate::Caller;
+
+/// Streams at the same time.
+const STREAMS: usize = 8_192;
+
+/// The nodes.
+#[derive(Debug)]
+pub(in crate::gateway) struct Nodes {
+    /// Whose tokens are a node plugin's; none: nobody's are.
+    account: Option<Identity>,
+    room: Arc<Semaphore>,
+    streams: Mutex<Streams>,
+    /// The last entry of each node's journal that is on record by this process.
+    journals: Mutex<HashMap<String, u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    next: u64,
+    by_node: HashMap<String, (u64, Arc<Notify>)>,
+}
+
+/// The stream of a node, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Attached<'a> {
+    nodes: &'a Nodes,
+    node: String,
+    number: u64,
+    superseded: Arc<Notify>,
+}
+
+impl Nodes {
+    /// Those whose plugin runs as this ServiceAccount.
+    pub(in crate::gateway) fn new(account: Option<Identity>) -> Self {
+        Self {
+            account,
+            room: Arc::new(Semaphore::new(STREAMS)),
+            streams: Mutex::default(),
+            journals: Mutex::default(),
+        }
+    }
+
+    /// Room for one more stream.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    /// The node whose plugin the caller is.
+    pub(super) fn node_of<'a>(&self, caller: &'a Caller) -> Option<&'a str> {
+        let plugin = self.account.as_ref() == Some(&caller.principal.identity);
+        caller.node.as_deref().filter(|_| plugin && caller.pod.is_some())
+    }
+
+    /// The last entry of a node's journal that is known to be on record.
+    pub(super) fn journal(&self, node: &str) -> u64 {
+        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        journals.get(node).copied().unwrap_or_default()
+    }
+
+    /// Its entries up to this one are.
+    pub(super) fn has_journal(&self, node: &str, sequence: u64) {
+        let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = journals.entry(node.to_owned()).or_default();
+        *known = sequence.max(*known);
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        // A panic while the lock was held leaves at worst a stream that ends no other.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node has a new stream; a former one ends.
+    pub(super) fn attach(&self, node: &str) -> Attached<'_> {
+        let mut streams = self.streams();
+        streams.next += 1;
+        let (number, superseded) = (streams.next, Arc::new(Notify::new()));
+        let former = streams
+            .by_node
+            .insert(node.to_owned(), (number, Arc::clone(&superseded)));
+        if let Some((_, former)) = former {
+            former.notify_one();
+        }
+        Attached {
+            nodes: self,
+            node: node.to_owned(),
+            number,
+            superseded,
+        }
+    }
+}
+
+impl Attached<'_> {
+    /// The node's name.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Whether the node has no newer stream.
+    pub(super) fn is_newest(&self) -> bool {
+        let streams = self.nodes.streams();
+        let newest = streams.by_node.get(&self.node);
+        newest.is_some_and(|(number, _)| *number == self.number)
+    }
+
+    /// Returns once the node has another stream.
+    pub(super) async fn superseded(&self) {
+        self.superseded.notified().await;
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        if self.is_newest() {
+            self.nodes.streams().by_node.remove(&self.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_rules::policy::Principal;
+
+    use super::*;
+
+    fn caller(account: &str, node: Option<&str>) -> Caller {
+        Caller {
+            principal: Principal {
+                identity: Identity::of(account),
+                groups: Vec::new(),
+            },
+            pod: Some(("plugin".to_owned(), "uid".to_owned())),
+            node: node.map(str::to_owned),
+            offline: false,
+            through_front: false,
+        }
+    }
+
+    #[test]
+    fn only_the_plugin_on_a_node_is_a_node() {
+        let plugin = "system:serviceaccount:strongroom:node";
+        let nodes = Nodes::new(Some(Identity::of(plugin)));
+        assert_eq!(nodes.node_of(&caller(plugin, Some("n-1"))), Some("n-1"));
+        assert_eq!(nodes.node_of(&caller(plugin, None)), None);
+        let other = caller("system:serviceaccount:shop:node", Some("n-1"));
+        assert_eq!(nodes.node_of(&other), None);
+        let unbound = Caller {
+            pod: None,
+            ..caller(plugin, Some("n-1"))
+        };
+        assert_eq!(nodes.node_of(&unbound), None);
+        assert_eq!(Nodes::new(None).node_of(&caller(plugin, Some("n-1"))), None);
+    }
+
+    #[tokio::test]
+    async fn a_second_stream_ends_the_first() {
+        let nodes = Nodes::new(None);
+        let first = nodes.attach("n-1");
+        let other = nodes.attach("n-2");
+        let second = nodes.attach("n-1");
+        first.superseded().await;
+        assert!(!first.is_newest() && second.is_newest());
+        drop(first);
+        let third = nodes.attach("n-1");
+        second.superseded().await;
+        for quiet in [&other, &third] {
+            assert!(futures::FutureExt::now_or_never(quiet.superseded()).is_none());
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! One node's stream from Hello to its end.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, Stream, StreamExt};
+use strongroom_api::stream::PROTOCOL_VERSION;
+use strongroom_api::stream::proto::gateway_message::Message as ToNode;
+use strongroom_api::stream::proto::node_message::Message as FromNode;
+use strongroom_api::stream::proto::{
+    Applied, GatewayMessage, Goodbye, Heartbeat, Hello, Journal, JournalTaken, NodeMessage, Refusal,
+    Subscribe, Welcome,
+};
+use strongroom_store::audit::{self, Outcome};
+use strongroom_store::id::{RequestId, SecretId};
+use strongroom_store::vault::Note;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tonic::Status;
+use zeroize::Zeroizing;
+
+use super::journal::{ENTRIES, put_on_record};
+use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription, ValueKey};
+use super::review::{self, VOLUME_BYTES, Whence};
+use super::turn::Refused;
+use super::work::{denied, work};
+use crate::gateway::access::{self, Asking};
+use crate::gateway::authenticate::end_of;
+use crate::gateway::changes::Change;
+use crate::gateway::listen::Peer;
+use crate::gateway::problem::Code;
+use crate::gateway::{Gateway, blocking};
+
+/// How long a node may take to say who it is.
+const HELLO: Duration = Duration::from_secs(10);
+/// Each side says that it lives when it was silent for so long.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A side that was silent for so long is given up.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How often what waits is looked at again, and tokens for their end.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often everything is looked at again: policies may depend on the time.
+const LOOK_AT_ALL: Duration = Duration::from_secs(15);
+/// How soon after a change of a policy everything is looked at: policies mostly change several at a time.
+const POLICIES: Duration = Duration::from_millis(20);
+/// Subscriptions that are looked at in one go.
+const BATCH: usize = 32;
+/// Tokens that are reviewed at the same time.
+const REVIEWS: usize = 16;
+/// Within which time nodes come back after a process has ended.
+const COME_BACK_MS: u32 = 2_000;
+
+/// Where messages to the node go.
+type Outgoing = mpsc::Sender<Result<GatewayMessage, Status>>;
+
+/// Serves one stream to its end.
+pub(in crate::gateway) async fn run(
+    gateway: Arc<Gateway>,
+    peer: Peer,
+    incoming: impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin,
+    outgoing: Outgoing,
+) {
+    let mut incoming = incoming;
+    if let Err(status) = serve(&gateway, peer, &mut incoming, &outgoing).await {
+        // A node that is gone hears nothing.
+        let _ = outgoing.send_timeout(Err(status), SILENCE).await;
+    }
+}
+
+async fn serve(
+    gateway: &Arc<Gateway>,
+    peer: Peer,
+    incoming: &mut (impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin),
+    outgoing: &Outgoing,
+) -> Result<(), Status> {
+    let first = timeout(HELLO, incoming.next())
+        .await
+        .map_err(|_| Status::invalid_argument("no Hello came"))?;
+    let Some(FromNode::Hello(hello)) = first.transpose()?.and_then(|message| message.message) else {
+        return Err(Status::invalid_argument("Hello comes first"));
+    };
+    if !hello.protocol_versions.contains(&PROTOCOL_VERSION) {
+        let message = format!("this gateway speaks version {PROTOCOL_VERSION} of the protocol alone");
+        return Err(Status::failed_precondition(message));
+    }
+    let (node, held, window) = introduce(gateway, peer, hello).await?;
+    let attached = gateway.nodes.attach(&node);
+    gateway.consumers.detached(&node);
+    let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());
+    let mut session = Session {
+        gateway: Arc::clone(gateway),
+        whence: Whence { peer, node },
+        outgoing: tx,
+        ledger: Some(Ledger::new(window, held)),
+        reviews,
+        queued: VecDeque::new(),
+        asked: HashMap::new(),
+        subscribes: 0,
+        said: Instant::now(),
+    };
+    session
+        .say(ToNode::Welcome(Welcome {
+            protocol_version: PROTOCOL_VERSION,
+            store_id: gateway.store.id().as_bytes().to_vec(),
+            epoch: gateway.store.epoch(),
+            heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+        }))
+        .await?;
+    tracing::info!(node = attached.node(), source = %peer.address, "a node's stream is open");
+    let ended = tokio::select! {
+        ended = session.serve(incoming) => ended,
+        () = attached.superseded() => Ok(Some("the node has another stream")),
+    };
+    // Where there is a newer stream, the volumes are its.
+    if attached.is_newest() {
+        gateway.consumers.detached(attached.node());
+    }
+    match &ended {
+        Ok(_) => tracing::info!(node = attached.node(), "a node's stream has ended"),
+        Err(status) => {
+            tracing::warn!(
+                node = attached.node(),
+                why = status.message(),
+                "a node's stream broke"
+            );
+        }
+    }
+    if let Some(reason) = ended? {
+        session
+            .say(ToNode::Goodbye(Goodbye {
+                reason: reason.to_owned(),
+                reconnect_within_ms: COME_BACK_MS,
+            }))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Who the node is, what it holds, and how much may be under way to it.
+async fn introduce(
+    gateway: &Gateway,
+    peer: Peer,
+    mut hello: Hello,
+) -> Result<(String, Vec<ValueKey>, usize), Status> {
+    let token = Zeroizing::new(std::mem::take(&mut hello.token));
+    let refused = |code: Code, detail: &str| match code {
+        Code::Unauthenticated => Status::unauthenticated(detail),
+        _ => Status::unavailable(detail),
+    };
+    let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
+    let source = peer.address.ip().to_canonical();
+    let caller = match gateway.authenticator.caller(&token).await {
+        Ok(caller) => caller,
+        Err(problem) => {
+            gateway
+                .limits
+                .stranger(source)
+                .map_err(|problem| Status::resource_exhausted(problem.detail()))?;
+            let note = Note {
+                outcome: Outcome::Refused(problem.code().as_str().to_owned()),
+                ..Note::new(audit::Action::Authenticate)
+            };
+            let meta = access::stranger(source, None, request, std::time::Instant::now());
+            gateway
+                .note(note, meta)
+                .await
+                .map_err(|problem| refused(problem.code(), problem.detail()))?;
+            return Err(refused(problem.code(), problem.detail()));
+        }
+    };
+    let Some(node) = gateway.nodes.node_of(&caller).map(str::to_owned) else {
+        let asking = Asking {
+            caller,
+            source,
+            request,
+            now: jiff::Timestamp::now(),
+            arrived: std::time::Instant::now(),
+            pod_labels: None,
+            node_labels: None,
+        };
+        let note = Note {
+            outcome: Outcome::Refused("NotANode".to_owned()),
+            ..Note::new(audit::Action::Authenticate)
+        };
+        gateway
+            .note(note, asking.meta(&[]))
+            .await
+            .map_err(|problem| refused(problem.code(), problem.detail()))?;
+        return Err(Status::permission_denied(
+            "the token is not of a node plugin of this release, bound to its pod and node",
+        ));
+    };
+    let held = hello.held.iter().filter_map(|held| {
+        let id: [u8; 16] = held.secret_id.as_slice().try_into().ok()?;
+        Some((SecretId::from_bytes(id), held.version_id.parse().ok()?))
+    });
+    let window = usize::try_from(hello.window_bytes).unwrap_or(usize::MAX);
+    Ok((node, held.collect(), window))
+}
+
+/// What became of a token.
+enum Reviewed {
+    /// Of a volume, and the how manieth Subscribe it was.
+    Subscribed(String, u64, Result<Subscription, Refused>),
+    Renewed(String, Option<i64>, Result<Asking, Refused>),
+}
+
+struct Session {
+    gateway: Arc<Gateway>,
+    whence: Whence,
+    outgoing: Outgoing,
+    /// None only while it is worked on elsewhere.
+    ledger: Option<Ledger>,
+    reviews: FuturesUnordered<BoxFuture<'static, Reviewed>>,
+    /// Those that wait for their review, because enough are under way.
+    queued: VecDeque<BoxFuture<'static, Reviewed>>,
+    /// The newest Subscribe of each volume that is not answered yet: what became of an older one is nobody's business.
+    asked: HashMap<String, u64>,
+    subscribes: u64,
+    said: Instant,
+}
+
+impl Session {
+    async fn say(&mut self, message: ToNode) -> Result<(), Status> {
+        let message = GatewayMessage {
+            message: Some(message),
+        };
+        self.said = Instant::now();
+        self.outgoing
+            .send_timeout(Ok(message), SILENCE)
+            .await
+            .map_err(|_| Status::unavailable("the node takes nothing in"))
+    }
+
+    fn ledger(&mut self) -> Result<&mut Ledger, Status> {
+        self.ledger
+            .as_mut()
+            .ok_or_else(|| Status::unavailable("the process is ending"))
+    }
+
+    /// Serves until the node ends the stream, or there is a reason to end it in order.
+    async fn serve(
+        &mut self,
+        incoming: &mut (impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin),
+    ) -> Result<Option<&'static str>, Status> {
+        // From before the first look, so that nothing is missed in between.
+        let mut changes = self.gateway.changes.subscribe();
+        let mut policies = self.gateway.policies.changes();
+        let ending = self.gateway.ending.clone();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut all = Instant::now() + LOOK_AT_ALL;
+        let mut heard = Instant::now();
+        loop {
+            let due = self.ledger()?.has_due();
+            let silent = self.said + HEARTBEAT;
+            tokio::select! {
+                () = ending.wait() => return Ok(Some("the gateway stops")),
+                message = incoming.next() => {
+                    let Some(message) = message.transpose()? else { return Ok(None) };
+                    heard = Instant::now();
+                    if let Some(message) = message.message {
+                        self.receive(message).await?;
+                    }
+                }
+                Some(reviewed) = self.reviews.next(), if !self.reviews.is_empty() => {
+                    if let Some(next) = self.queued.pop_front() {
+                        self.reviews.push(next);
+                    }
+                    self.reviewed(reviewed).await?;
+                }
+                change = changes.recv() => {
+                    let ledger = self.ledger()?;
+                    match change {
+                        Ok(Change::Secret(secret)) => ledger.touch_secret(secret),
+                        Ok(Change::Other) | Err(RecvError::Lagged(_)) => ledger.touch_all(),
+                        Err(RecvError::Closed) => return Ok(Some("the gateway stops")),
+                    }
+                }
+                changed = policies.changed() => {
+                    if changed.is_err() {
+                        return Ok(Some("the gateway stops"));
+                    }
+                    all = all.min(Instant::now() + POLICIES);
+                }
+                () = sleep_until(all) => {
+                    all = Instant::now() + LOOK_AT_ALL;
+                    self.ledger()?.touch_all();
+                }
+                _ = look.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(Status::unavailable("the node was silent for too long"));
+                    }
+                    let ledger = self.ledger()?;
+                    ledger.touch_waiting();
+                    ledger.touch_expired(jiff::Timestamp::now().as_second());
+                }
+                () = sleep_until(silent) => self.say(ToNode::Heartbeat(Heartbeat {})).await?,
+                () = std::future::ready(()), if due => self.work().await?,
+            }
+        }
+    }
+
+    /// Works off some of what is due.
+    async fn work(&mut self) -> Result<(), Status> {
+        let mut ledger = self
+            .ledger
+            .take()
+            .ok_or_else(|| Status::unavailable("the process is ending"))?;
+        if self.gateway.policies.asks_labels() {
+            label(&self.gateway, &mut ledger).await;
+        }
+        let gateway = Arc::clone(&self.gateway);
+        let worked = blocking(move || {
+            let messages = work(&gateway, &mut ledger, BATCH);
+            Ok((ledger, messages))
+        });
+        let (ledger, messages) = worked
+            .await
+            .map_err(|problem| Status::unavailable(problem.detail()))?;
+        self.ledger = Some(ledger);
+        for message in messages {
+            self.count(&message)?;
+            self.say(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps who has what.
+    fn count(&mut self, message: &ToNode) -> Result<(), Status> {
+        let volume = match message {
+            ToNode::Granted(granted) => &granted.subscription,
+            ToNode::Moved(moved) => &moved.subscription,
+            ToNode::Denied(denied) => {
+                self.gateway
+                    .consumers
+                    .gone(&self.whence.node, &denied.subscription);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let gateway = Arc::clone(&self.gateway);
+        let node = self.whence.node.clone();
+        if let Some(subscription) = self.ledger()?.get(volume) {
+            gateway.consumers.told(&node, volume, subscription);
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, message: FromNode) -> Result<(), Status> {
+        match message {
+            FromNode::Hello(_) => return Err(Status::invalid_argument("Hello comes once")),
+            FromNode::Subscribe(message) => self.subscribe(message).await?,
+            FromNode::Unsubscribe(message) => {
+                self.asked.remove(&message.subscription);
+                self.ledger()?.remove(&message.subscription);
+                self.gateway
+                    .consumers
+                    .gone(&self.whence.node, &message.subscription);
+            }
+            FromNode::RenewToken(mut message) => {
+                let token = Zeroizing::new(std::mem::take(&mut message.token));
+                let volume = std::mem::take(&mut message.subscription);
+                let known = self
+                    .ledger()?
+                    .get(&volume)
+                    .map(|subscription| subscription.asking.request);
+                if let Some(request) = known.filter(|_| self.queued.len() < SUBSCRIPTIONS) {
+                    let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
+                    let review = async move {
+                        let asking = review::pod(&gateway, &whence, &token, request).await;
+                        Reviewed::Renewed(volume, end_of(&token), asking)
+                    };
+                    self.review(review.boxed());
+                }
+            }
+            FromNode::Fetch(fetch) => {
+                let ledger = self.ledger()?;
+                if let (Some(subscription), Ok(place)) =
+                    (ledger.get_mut(&fetch.subscription), usize::try_from(fetch.secret))
+                {
+                    subscription.fetch.insert(place);
+                    ledger.touch(&fetch.subscription);
+                }
+            }
+            FromNode::Applied(applied) => self.applied(&applied)?,
+            FromNode::Credit(credit) => {
+                let bytes = usize::try_from(credit.bytes).unwrap_or(usize::MAX);
+                self.ledger()?.credit(bytes);
+            }
+            FromNode::Heartbeat(_) => {}
+            FromNode::Journal(journal) => self.journal(journal).await?,
+        }
+        Ok(())
+    }
+
+    fn review(&mut self, review: BoxFuture<'static, Reviewed>) {
+        if self.reviews.len() < REVIEWS {
+            self.reviews.push(review);
+        } else {
+            self.queued.push_back(review);
+        }
+    }
+
+    async fn subscribe(&mut self, message: Subscribe) -> Result<(), Status> {
+        let volume = message.subscription.clone();
+        if volume.is_empty() || volume.len() > VOLUME_BYTES {
+            return Err(Status::invalid_argument("a subscription's id has 1 to 128 bytes"));
+        }
+        let waiting = self.queued.len();
+        let ledger = self.ledger()?;
+        if !ledger.has_room(&volume) || waiting >= SUBSCRIPTIONS {
+            let refused = Refused {
+                code: Refusal::TooMany,
+                ..review::invalid("the node has too many volumes")
+            };
+            return self.say(ToNode::Denied(denied(&volume, None, refused))).await;
+        }
+        self.subscribes += 1;
+        let number = self.subscribes;
+        self.asked.insert(volume.clone(), number);
+        let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
+        let review = async move {
+            let subscription = review::subscribe(&gateway, &whence, message).await;
+            Reviewed::Subscribed(volume, number, subscription)
+        };
+        self.review(review.boxed());
+        Ok(())
+    }
+
+    async fn reviewed(&mut self, reviewed: Reviewed) -> Result<(), Status> {
+        if let Reviewed::Subscribed(volume, number, _) = &reviewed {
+            if self.asked.get(volume) != Some(number) {
+                return Ok(());
+            }
+            self.asked.remove(volume);
+        }
+        match reviewed {
+            Reviewed::Subscribed(volume, _, Ok(subscription)) => {
+                self.gateway
+                    .consumers
+                    .subscribed(&self.whence.node, &volume, &subscription.asking.caller);
+                self.ledger()?.put(&volume, subscription);
+            }
+            Reviewed::Subscribed(volume, _, Err(refused)) => {
+                self.ledger()?.remove(&volume);
+                self.say(ToNode::Denied(denied(&volume, None, refused))).await?;
+            }
+            Reviewed::Renewed(volume, ends, Ok(asking)) => {
+                let ledger = self.ledger()?;
+                if let Some(subscription) = ledger.get_mut(&volume) {
+                    // A token of another pod is no newer token of this one.
+                    if subscription.asking.caller.pod == asking.caller.pod {
+                        let request = subscription.asking.request;
+                        subscription.asking = Asking { request, ..asking };
+                        subscription.ends = ends;
+                        ledger.touch(&volume);
+                    }
+                }
+            }
+            // The one that it has counts until its own end.
+            Reviewed::Renewed(volume, _, Err(refused)) => {
+                tracing::debug!(volume, code = refused.record.as_str(), "a newer token is refused");
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts on record what the node served without a gateway.
+    async fn journal(&mut self, journal: Journal) -> Result<(), Status> {
+        if journal.entries.len() > ENTRIES {
+            return Err(Status::invalid_argument(
+                "a journal has at most 64 entries a message",
+            ));
+        }
+        let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
+        let known = gateway.nodes.journal(&whence.node);
+        let recorded = blocking(move || {
+            let last = put_on_record(&gateway, &whence, known, &journal.entries)?;
+            gateway.nodes.has_journal(&whence.node, last);
+            Ok(last)
+        });
+        match recorded.await {
+            Ok(sequence) => self.say(ToNode::JournalTaken(JournalTaken { sequence })).await,
+            // It is told again by the next stream.
+            Err(problem) => Err(Status::unavailable(problem.detail())),
+        }
+    }
+
+    fn applied(&mut self, applied: &Applied) -> Result<(), Status> {
+        let node = self.whence.node.clone();
+        let told = self
+            .ledger()?
+            .get(&applied.subscription)
+            .and_then(|subscription| subscription.told.clone());
+        if let Some(told) = told {
+            self.gateway.consumers.shows(&node, applied, &told);
+        }
+        Ok(())
+    }
+}
+
+/// Looks up the labels of those that are due, which some policy asks for.
+async fn label(gateway: &Gateway, ledger: &mut Ledger) {
+    for volume in ledger.first_due(BATCH) {
+        if let Some(subscription) = ledger.get_mut(&volume) {
+            let asking = &mut subscription.asking;
+            (asking.pod_labels, asking.node_labels) = gateway.labels.of(&asking.caller).await;
+        }
+    }
+}

@@ -1,0 +1,622 @@
+//! Streams to nodes: who gets which values, when, how often, and what is on record of it.
+
+use std::time::Duration;
+
+use strongroom_api::stream::proto::gateway_message::Message as ToNode;
+use strongroom_api::stream::proto::node_message::Message as FromNode;
+use strongroom_api::stream::proto::{
+    Applied, Credit, Denied, Ended, Fetch, GatewayMessage, Granted, Held, Hello, Journal, JournalEntry,
+    NodeMessage, OnRevoke, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe, Wanted, shown,
+};
+use strongroom_store::vault::{DisableKey, EnableKey};
+use tokio::sync::mpsc;
+use tonic::{Code as Grpc, Status};
+
+use super::*;
+use crate::gateway::consumers::Shows;
+use crate::gateway::delivery::run;
+use crate::terms::Terms;
+
+const NODE: &str = "strongroom/node/plugin-1@n-1";
+const POD: &str = "shop/app/app-1@n-1";
+const OTHER_POD: &str = "shop/app/app-2@n-1";
+/// The owner would rather have the files gone than where they are no business.
+const WIPE: Terms = Terms {
+    wipe: true,
+    offline: Duration::from_secs(60),
+};
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The node's end of a stream.
+struct Node {
+    to: mpsc::Sender<Result<NodeMessage, Status>>,
+    from: mpsc::Receiver<Result<GatewayMessage, Status>>,
+}
+
+fn hello(token: &str) -> Hello {
+    hello_with(token, |_| ())
+}
+
+fn hello_with(token: &str, change: impl FnOnce(&mut Hello)) -> Hello {
+    let mut hello = Hello {
+        protocol_versions: vec![1],
+        token: token.to_owned(),
+        boot_id: "boot".to_owned(),
+        plugin_version: "1".to_owned(),
+        held: Vec::new(),
+        window_bytes: 1 << 20,
+    };
+    change(&mut hello);
+    hello
+}
+
+/// A stream to the world, with a follower of the store's changes.
+fn connect(world: &World) -> Node {
+    let (to, incoming) = mpsc::channel(16);
+    let (outgoing, from) = mpsc::channel(16);
+    let gateway = Arc::clone(&world.gateway);
+    let peer = Peer {
+        address: "10.1.2.3:4567".parse().unwrap(),
+        proven: false,
+    };
+    let incoming = futures::stream::unfold(incoming, async |mut incoming| {
+        let message = incoming.recv().await?;
+        Some((message, incoming))
+    });
+    let incoming = Box::pin(incoming);
+    tokio::spawn(run(gateway, peer, incoming, outgoing));
+    Node { to, from }
+}
+
+impl Node {
+    async fn attach(world: &World) -> Self {
+        Self::with(world, hello(NODE)).await
+    }
+
+    async fn with(world: &World, hello: Hello) -> Self {
+        let gateway = &world.gateway;
+        tokio::spawn(
+            gateway
+                .changes
+                .clone()
+                .follow(gateway.store.clone(), gateway.ending.clone()),
+        );
+        let mut node = connect(world);
+        node.say(FromNode::Hello(hello)).await;
+        let ToNode::Welcome(welcome) = node.hear().await else {
+            panic!("no Welcome")
+        };
+        assert_eq!(welcome.protocol_version, 1);
+        node
+    }
+
+    async fn say(&self, message: FromNode) {
+        let message = NodeMessage {
+            message: Some(message),
+        };
+        self.to.send(Ok(message)).await.unwrap();
+    }
+
+    /// The next message; none at the end in order.
+    async fn next(&mut self) -> Option<Result<ToNode, Status>> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.from.recv()).await.unwrap()?;
+            match message.map(|message| message.message.unwrap()) {
+                Ok(ToNode::Heartbeat(_)) => {}
+                other => return Some(other),
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> ToNode {
+        self.next().await.unwrap().unwrap()
+    }
+
+    async fn subscribe(&self, volume: &str, token: &str, names: &[&str]) {
+        let secrets = names.iter().map(|name| wanted(name, "")).collect();
+        self.say(subscribe(volume, token, secrets)).await;
+    }
+
+    async fn value(&mut self) -> (String, Vec<u8>) {
+        match self.hear().await {
+            ToNode::Value(value) => (value.version_id.clone(), value.keys[0].value.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn granted(&mut self) -> Granted {
+        match self.hear().await {
+            ToNode::Granted(granted) => granted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn denied(&mut self) -> Denied {
+        match self.hear().await {
+            ToNode::Denied(denied) => denied,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn tombstone(&mut self) -> Tombstone {
+        match self.hear().await {
+            ToNode::Tombstone(tombstone) => tombstone,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The volume and the versions that a Moved names.
+    async fn moved(&mut self) -> (String, Vec<(u32, String)>) {
+        match self.hear().await {
+            ToNode::Moved(moved) => {
+                let pointers = moved.pointers.into_iter();
+                let versions = pointers.map(|pointer| (pointer.secret, pointer.version_id));
+                (moved.subscription, versions.collect())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How a stream that is not taken in ends.
+    async fn refused(mut self, first: FromNode) -> (Grpc, String) {
+        self.say(first).await;
+        let status = self.next().await.unwrap().unwrap_err();
+        (status.code(), status.message().to_owned())
+    }
+}
+
+fn wanted(name: &str, shown: &str) -> Wanted {
+    Wanted {
+        namespace: String::new(),
+        name: name.to_owned(),
+        applied_version_id: shown.to_owned(),
+        version: None,
+    }
+}
+
+fn subscribe(volume: &str, token: &str, secrets: Vec<Wanted>) -> FromNode {
+    FromNode::Subscribe(Subscribe {
+        subscription: volume.to_owned(),
+        token: token.to_owned(),
+        secrets,
+    })
+}
+
+fn shows(volume: &str, version: &str) -> FromNode {
+    FromNode::Applied(Applied {
+        subscription: volume.to_owned(),
+        secrets: vec![Shown {
+            secret: 0,
+            outcome: Some(shown::Outcome::VersionId(version.to_owned())),
+        }],
+    })
+}
+
+impl World {
+    /// A world in which `shop/app` may read everything of its namespace.
+    fn delivering() -> Self {
+        let world = Self::new(0);
+        world.allow("read", "app", "secrets:GetSecretValue", "*");
+        world
+    }
+
+    fn bring(&self, name: &str, version: &str, bytes: &[u8]) {
+        let put = PutValue {
+            secret: self.stored(name).id,
+            version: version.parse().unwrap(),
+            value: one("password", bytes),
+            stages: Vec::new(),
+        };
+        self.gateway.store.run(put, meta()).unwrap();
+    }
+
+    fn reads(&self) -> usize {
+        self.records()
+            .iter()
+            .filter(|entry| entry.action.name() == "GetSecretValue" && entry.outcome == Outcome::Done)
+            .count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_comes_before_its_pointer_and_once_a_node() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol-1", POD, &["db-main"]).await;
+    assert_eq!(node.value().await, ("v-1".to_owned(), b"s3cr3t".to_vec()));
+    let granted = node.granted().await;
+    assert_eq!(granted.pointers[0].version_id, "v-1");
+    assert_eq!(granted.pointers[0].on_revoke, i32::from(OnRevoke::Keep));
+    // Another pod of the node: it has the value already, and reads it all the same.
+    node.subscribe("vol-2", OTHER_POD, &["db-main"]).await;
+    assert_eq!(node.granted().await.subscription, "vol-2");
+    let records = world.records();
+    let pods: Vec<_> = records
+        .iter()
+        .filter_map(|entry| entry.circumstances.as_ref()?.pod.clone())
+        .collect();
+    assert_eq!(pods, ["app-1", "app-2"]);
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "GetSecretValue", "Done")
+    );
+
+    world.bring("db-main", "v-2", b"new");
+    assert_eq!(node.value().await, ("v-2".to_owned(), b"new".to_vec()));
+    let moved = [node.moved().await, node.moved().await];
+    let versions = vec![(0, "v-2".to_owned())];
+    assert_eq!(
+        moved,
+        [
+            ("vol-1".to_owned(), versions.clone()),
+            ("vol-2".to_owned(), versions)
+        ]
+    );
+    assert_eq!(world.reads(), 4);
+    // It dropped what it needs again.
+    node.say(FromNode::Fetch(Fetch {
+        subscription: "vol-2".to_owned(),
+        secret: 0,
+    }))
+    .await;
+    assert_eq!(node.value().await.0, "v-2");
+    assert_eq!(world.reads(), 5);
+    node.say(FromNode::Unsubscribe(Unsubscribe {
+        subscription: "vol-1".to_owned(),
+    }))
+    .await;
+    world.bring("db-main", "v-3", b"newer");
+    node.value().await;
+    assert_eq!(node.moved().await.0, "vol-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_may_not_is_told_which_policy_is_missing_and_not_whether_the_secret_is_there() {
+    let world = World::new(0);
+    let mut node = Node::attach(&world).await;
+    let mut messages = Vec::new();
+    for name in ["db-main", "nothing"] {
+        node.subscribe("vol", POD, &[name]).await;
+        let denied = node.denied().await;
+        assert_eq!(
+            Refusal::try_from(denied.code).unwrap(),
+            Refusal::Policy,
+            "{denied:?}"
+        );
+        assert_eq!(denied.secret, Some(0));
+        let said = "no policy in namespace `shop` allows secrets:GetSecretValue";
+        assert!(denied.message.contains(said), "{}", denied.message);
+        messages.push((
+            denied.message.replace(name, "X"),
+            denied.missing_policies[0].replace(name, "X"),
+        ));
+        assert_eq!(
+            world.last(),
+            record("serviceaccount shop/app", "GetSecretValue", "PolicyDenied")
+        );
+    }
+    assert_eq!(messages[0], messages[1]);
+    // It holds nothing: a policy that comes later says nothing to it, and the next time it asks it is let in.
+    world.allow("read", "app", "secrets:GetSecretValue", "*");
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    // All of a volume's secrets, or none.
+    node.subscribe("vol", POD, &["db-main", "nothing"]).await;
+    let denied = node.denied().await;
+    assert_eq!((denied.code, denied.secret), (Refusal::NotFound.into(), Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
+    let world = World::delivering();
+    let with = |token: &str| FromNode::Hello(hello(token));
+    let (code, _) = connect(&world).refused(with("nobody")).await;
+    assert_eq!(code, Grpc::Unauthenticated);
+    assert_eq!(world.last(), record("unknown", "Authenticate", "Unauthenticated"));
+    for token in [POD, "strongroom/node", "shop/node/plugin-1@n-1"] {
+        let (code, _) = connect(&world).refused(with(token)).await;
+        assert_eq!(code, Grpc::PermissionDenied, "{token}");
+        assert_eq!(world.last().2, "NotANode");
+    }
+    let first = subscribe("vol", POD, vec![wanted("db-main", "")]);
+    assert_eq!(connect(&world).refused(first).await.0, Grpc::InvalidArgument);
+    let newer = FromNode::Hello(hello_with(NODE, |hello| hello.protocol_versions = vec![2]));
+    assert_eq!(connect(&world).refused(newer).await.0, Grpc::FailedPrecondition);
+
+    let mut node = Node::attach(&world).await;
+    let unbound = "shop/app";
+    for (token, refusal, on_record) in [
+        ("shop/app/app-1@n-2", Refusal::OtherNode, "OtherNode"),
+        (unbound, Refusal::OtherNode, "OtherNode"),
+        ("nobody", Refusal::Unauthenticated, "Unauthenticated"),
+        ("", Refusal::Unauthenticated, "Unauthenticated"),
+    ] {
+        node.subscribe("vol", token, &["db-main"]).await;
+        let denied = node.denied().await;
+        assert_eq!(
+            Refusal::try_from(denied.code).unwrap(),
+            refusal,
+            "`{token}`: {denied:?}"
+        );
+        assert_eq!(world.last().2, on_record);
+    }
+    node.say(subscribe("vol", POD, Vec::new())).await;
+    assert_eq!(node.denied().await.code, i32::from(Refusal::Invalid));
+    assert_eq!(world.reads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_ends_with_its_policy_and_comes_back_with_it() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    world.gateway.policies.no_policy("shop", "read");
+    let tombstone = node.tombstone().await;
+    assert_eq!(
+        (tombstone.reason, tombstone.on_revoke),
+        (Ended::Revoked.into(), OnRevoke::Keep.into())
+    );
+    assert!(
+        tombstone.message.contains("no policy in namespace `shop`"),
+        "{tombstone:?}"
+    );
+    assert_eq!(world.last().2, "PolicyDenied");
+    // The owner would rather have the files gone.
+    world.gateway.terms.saw("shop", "db-main", "db-main", Some(WIPE));
+    world.gateway.policies.look_again();
+    assert_eq!(node.tombstone().await.on_revoke, i32::from(OnRevoke::Wipe));
+    // The node still holds the value; the pod, whose files are gone, reads it anew.
+    let before = world.reads();
+    world.allow("read", "app", "secrets:GetSecretValue", "*");
+    let granted = node.granted().await;
+    assert_eq!(granted.pointers[0].on_revoke, i32::from(OnRevoke::Wipe));
+    assert_eq!(world.reads(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_ends_with_the_key_and_with_the_secret() {
+    let world = World::delivering();
+    world.secret("shop", "card", "c4rd");
+    let (namespace, key) = (world.namespace_id(), world.key("main"));
+    world.under(world.stored("card").id, key);
+    let spec = json!({"identities": {"serviceAccounts": ["app"]}, "statements": [
+        {"effect": "Allow", "actions": ["secrets:GetSecretValue"], "resources": ["secret/*"]},
+        {"effect": "Allow", "actions": ["keys:Decrypt"], "resources": ["key/main"]}]});
+    world.gateway.policies.policy(
+        "shop",
+        "keys",
+        Newest::first("keys", serde_json::from_value(spec).unwrap()),
+    );
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["card", "db-main"]).await;
+    node.value().await;
+    node.value().await;
+    node.granted().await;
+    world
+        .gateway
+        .store
+        .run(DisableKey { namespace, key }, meta())
+        .unwrap();
+    let tombstone = node.tombstone().await;
+    assert_eq!(
+        (tombstone.secret, tombstone.reason),
+        (0, Ended::KeyDisabled.into())
+    );
+    node.subscribe("vol-2", OTHER_POD, &["card"]).await;
+    assert_eq!(node.denied().await.code, i32::from(Refusal::NotReadable));
+    assert_eq!(world.last().2, "KeyDisabled");
+    world
+        .gateway
+        .store
+        .run(EnableKey { namespace, key }, meta())
+        .unwrap();
+    assert_eq!(node.granted().await.pointers.len(), 2);
+
+    let delete = DeleteSecret {
+        secret: world.stored("db-main").id,
+        deletion: Deletion::default(),
+    };
+    world.gateway.store.run(delete, meta()).unwrap();
+    let tombstone = node.tombstone().await;
+    assert_eq!((tombstone.secret, tombstone.reason), (1, Ended::Deleted.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_under_way_than_the_node_takes_in() {
+    let world = World::delivering();
+    for (name, byte) in [("a", 1), ("b", 2)] {
+        world.secret("shop", name, "x");
+        world.bring(name, "v-2", &[byte; 40_000]);
+    }
+    let small = hello_with(NODE, |hello| hello.window_bytes = 0);
+    let mut node = Node::with(&world, small).await;
+    node.subscribe("vol", POD, &["a", "b"]).await;
+    assert_eq!(node.value().await.1[0], 1);
+    // The second waits; what needs no room does not.
+    node.subscribe("other", OTHER_POD, &["a"]).await;
+    assert_eq!(node.granted().await.subscription, "other");
+    node.say(FromNode::Credit(Credit { bytes: 40_008 })).await;
+    assert_eq!(node.value().await.1[0], 2);
+    assert_eq!(node.granted().await.pointers.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_between_is_left_out_while_the_node_takes_nothing_in() {
+    let world = World::delivering();
+    let small = hello_with(NODE, |hello| hello.window_bytes = 0);
+    let mut node = Node::with(&world, small).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    for version in ["v-2", "v-3", "v-4"] {
+        world.bring("db-main", version, version.as_bytes());
+    }
+    node.say(FromNode::Credit(Credit { bytes: 65_536 })).await;
+    let mut versions = Vec::new();
+    while versions.last().is_none_or(|version| version != "v-4") {
+        if let ToNode::Moved(moved) = node.hear().await {
+            versions.push(moved.pointers[0].version_id.clone());
+        } else {
+            node.say(FromNode::Credit(Credit { bytes: 65_536 })).await;
+        }
+    }
+    assert!(versions.is_sorted(), "{versions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
+    let world = World::delivering();
+    let id = world.stored("db-main").id;
+    let held = Held {
+        secret_id: id.as_bytes().to_vec(),
+        version_id: "v-1".to_owned(),
+    };
+    let holding = hello_with(NODE, |hello| hello.held = vec![held]);
+    let mut node = Node::with(&world, holding).await;
+    node.say(subscribe("vol", POD, vec![wanted("db-main", "v-1")]))
+        .await;
+    assert_eq!(node.granted().await.pointers[0].version_id, "v-1");
+    assert_eq!(world.reads(), 0, "nothing left");
+    let shown = || {
+        let consumers = world.gateway.consumers.of(id).into_iter();
+        consumers.map(|it| (it.pod, it.shows)).collect::<Vec<_>>()
+    };
+    let version = |id: &str| Shows::Version(id.parse().unwrap());
+    assert_eq!(shown(), [("app-1".to_owned(), version("v-1"))]);
+    world.bring("db-main", "v-2", b"new");
+    node.value().await;
+    node.moved().await;
+    node.say(shows("vol", "v-2")).await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while shown() != [("app-1".to_owned(), version("v-2"))] {
+        assert!(std::time::Instant::now() < deadline, "{:?}", shown());
+        tokio::task::yield_now().await;
+    }
+    // A second stream of the node ends the first in order, and the volumes are its.
+    let second = Node::attach(&world).await;
+    let ToNode::Goodbye(goodbye) = node.hear().await else {
+        panic!("no Goodbye")
+    };
+    assert!(goodbye.reason.contains("another stream"), "{}", goodbye.reason);
+    assert!(node.next().await.is_none());
+    assert_eq!(shown(), []);
+    let mut second = second;
+    world.gateway.ending.begin();
+    assert!(matches!(second.hear().await, ToNode::Goodbye(_)));
+    assert!(second.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_it_back() {
+    let world = World::delivering();
+    world.gateway.terms.saw("shop", "db-main", "db-main", Some(WIPE));
+    let token = |ends: i64| {
+        let claims = data_encoding::BASE64URL_NOPAD.encode(json!({"exp": ends}).to_string().as_bytes());
+        format!("{POD}.{claims}.s")
+    };
+    let now = jiff::Timestamp::now().as_second();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", &token(now + 2), &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    let tombstone = node.tombstone().await;
+    assert_eq!(
+        (tombstone.reason, tombstone.on_revoke),
+        (Ended::Token.into(), OnRevoke::Keep.into())
+    );
+    let renew = |token: String| {
+        FromNode::RenewToken(RenewToken {
+            subscription: "vol".to_owned(),
+            token,
+        })
+    };
+    node.say(renew("nobody".to_owned())).await;
+    node.say(renew(token(now + 3_600))).await;
+    assert_eq!(node.granted().await.subscription, "vol");
+    // Another pod's is no newer one: it reads for itself.
+    node.say(renew(OTHER_POD.to_owned())).await;
+    node.subscribe("other", OTHER_POD, &["db-main"]).await;
+    assert_eq!(node.granted().await.subscription, "other");
+    world.bring("db-main", "v-2", b"new");
+    node.value().await;
+    node.moved().await;
+    node.moved().await;
+    let pods = world.records().into_iter().rev().take(2);
+    let pods: std::collections::BTreeSet<_> = pods.filter_map(|entry| entry.circumstances?.pod).collect();
+    assert_eq!(pods.into_iter().collect::<Vec<_>>(), ["app-1", "app-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_takes_nothing_from_volumes() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    world.api.away.store(true, Ordering::SeqCst);
+    node.subscribe("new", "shop/app/app-9@n-1", &["db-main"]).await;
+    assert_eq!(node.denied().await.code, i32::from(Refusal::Unavailable));
+    world.bring("db-main", "v-2", b"new");
+    assert_eq!(node.value().await.0, "v-2");
+    assert_eq!(node.moved().await.0, "vol");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_served_alone_is_put_on_record_once() {
+    let world = World::delivering();
+    let id = world.stored("db-main").id;
+    let entry = |sequence: u64| JournalEntry {
+        sequence,
+        boot_id: "boot".to_owned(),
+        at_unix_s: 1_700_000_000,
+        subscription: "vol".to_owned(),
+        namespace: "shop".to_owned(),
+        pod: format!("app-{sequence}"),
+        pod_uid: "uid".to_owned(),
+        service_account: "app".to_owned(),
+        service_account_uid: "uid".to_owned(),
+        secret_id: id.as_bytes().to_vec(),
+        version_id: "v-1".to_owned(),
+    };
+    let mut node = Node::attach(&world).await;
+    for entries in [vec![entry(1), entry(2)], vec![entry(2), entry(3)]] {
+        let last = entries.last().unwrap().sequence;
+        node.say(FromNode::Journal(Journal { entries })).await;
+        let ToNode::JournalTaken(taken) = node.hear().await else {
+            panic!("no answer")
+        };
+        assert_eq!(taken.sequence, last);
+    }
+    let records = world.records();
+    let served: Vec<_> = records
+        .iter()
+        .filter_map(|entry| {
+            let asked = entry.circumstances.as_ref().filter(|it| it.offline)?;
+            let secret = entry.secret.as_ref()?.to_string();
+            Some((
+                entry.actor.to_string(),
+                secret,
+                asked.pod.clone()?,
+                asked.node.clone()?,
+            ))
+        })
+        .collect();
+    let one = |pod: &str| {
+        (
+            "serviceaccount shop/app".to_owned(),
+            "db-main".to_owned(),
+            pod.to_owned(),
+            "n-1".to_owned(),
+        )
+    };
+    assert_eq!(served, [one("app-1"), one("app-2"), one("app-3")]);
+    assert!(
+        records.last().unwrap().detail.contains("2023-11-14T22:13:20Z"),
+        "{}",
+        records.last().unwrap().detail
+    );
+}
