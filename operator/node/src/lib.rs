@@ -3,7 +3,8 @@
 //! ```text
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
 //!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
-//!                      └─▶ mount, state
+//!                      ├─▶ mount, state
+//!                      └─▶ offline: what is served while there is no gateway
 //! ```
 //!
 //! Must never put a value or a token anywhere but into a volume's tmpfs and this process's memory, and must not know the store.
@@ -15,6 +16,7 @@ pub mod fault;
 pub mod format;
 pub mod metrics;
 pub mod mount;
+pub mod offline;
 pub mod path;
 pub mod plan;
 pub mod plugin;

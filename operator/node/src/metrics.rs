@@ -26,6 +26,7 @@ pub struct Metrics {
     misunderstood: Counter,
     swappable: Gauge,
     lost: Counter,
+    alone: Counter,
 }
 
 impl Metrics {
@@ -44,6 +45,7 @@ impl Metrics {
             misunderstood: Counter::default(),
             swappable: Gauge::default(),
             lost: Counter::default(),
+            alone: Counter::default(),
         };
         let node = registry.sub_registry_with_prefix("strongroom_node");
         node.register(
@@ -74,6 +76,11 @@ impl Metrics {
             "stream_connected",
             "Whether the stream to the gateway is open",
             it.connected.clone(),
+        );
+        node.register(
+            "served_offline",
+            "Volumes that were served from the node's cache, because there was no gateway",
+            it.alone.clone(),
         );
         node.register(
             "stream_breaks",
@@ -108,6 +115,11 @@ impl Metrics {
     pub fn updated(&self, outcome: &'static str, seconds: f64) {
         self.updates.get_or_create(&Outcome { outcome }).inc();
         self.update_seconds.observe(seconds);
+    }
+
+    /// A volume was served from the node's cache.
+    pub fn alone(&self) {
+        self.alone.inc();
     }
 
     /// Whether there is a stream.

@@ -47,6 +47,8 @@ pub struct Fact<'a> {
     pub value: &'a Value,
     /// Whether access to it has ended while its files stay.
     pub ended: bool,
+    /// Whether it comes from the node's cache.
+    pub offline: bool,
 }
 
 /// Why there is no plan.
@@ -146,6 +148,8 @@ pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], group: bool, size: u64)
     let files = files.checked(size)?;
     let state = if facts.iter().any(|fact| fact.ended) {
         State::Ended
+    } else if facts.iter().any(|fact| fact.offline) {
+        State::Offline
     } else {
         State::Current
     };
@@ -172,6 +176,8 @@ pub fn wiped(attributes: &Attributes) -> Plan {
 enum State {
     /// Everything is what the pod asked for.
     Current,
+    /// It was what the pod asked for when the node last heard of it; there is no gateway now.
+    Offline,
     /// The files are the last that the pod was given; access has ended.
     Ended,
     /// The files are gone with the access.

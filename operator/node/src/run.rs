@@ -7,14 +7,16 @@ use prometheus_client::registry::Registry;
 use strongroom_process::{
     Check, Health, LoggingError, ServerError, Shutdown, init_logging, shutdown_on_signal,
 };
+use tokio::sync::watch;
 
 use crate::csi::{self, SocketError};
 use crate::metrics::Metrics;
 use crate::mount::Limits;
-use crate::plugin::{Parts, Plugin, PluginError, Reading};
+use crate::offline::{Cache, CacheKey, Journal};
+use crate::plugin::{Alone, Parts, Plugin, PluginError, Reading};
 use crate::settings::Settings;
 use crate::state::{States, boot_id};
-use crate::stream::{self, Desk, Endpoint};
+use crate::stream::{self, Desk, Endpoint, Stream};
 
 /// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up until the process is killed.
 const GRACE: Duration = Duration::from_secs(3);
@@ -82,6 +84,20 @@ fn endpoint(settings: &Settings) -> Result<Endpoint, RunError> {
     }
 }
 
+/// The node's cache; none where the kernel keeps no key for it.
+fn cache(settings: &Settings, boot_id: &str) -> Result<Option<Cache>, RunError> {
+    match CacheKey::of_this_boot() {
+        Ok(key) => {
+            let cache = Cache::open(settings.state_dir.join("cache"), boot_id, key);
+            Ok(Some(cache.map_err(PluginError::from)?))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "there is no cache: pods that start while there is no gateway wait for it");
+            Ok(None)
+        }
+    }
+}
+
 async fn serve(settings: Settings) -> Result<(), RunError> {
     let endpoint = endpoint(&settings)?;
     let shutdown = shutdown_on_signal()?;
@@ -90,16 +106,20 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     let metrics = Metrics::new(&mut registry);
     let boot_id = boot_id().map_err(PluginError::from)?;
 
+    let journal = Arc::new(Journal::open(&settings.journal_dir).map_err(PluginError::from)?);
+    let offline = cache(&settings, &boot_id)?;
+    let (link, linked) = watch::channel(false);
     let (subscriptions, commands) = stream::channel();
     let held = usize::try_from(settings.held_kib.saturating_mul(1_024)).unwrap_or(usize::MAX);
-    let streaming = tokio::spawn(stream::run(
+    let stream = Stream {
         endpoint,
-        boot_id.clone(),
-        Desk::new(held),
-        commands,
-        metrics.clone(),
-        shutdown.clone(),
-    ));
+        boot_id: boot_id.clone(),
+        journal: Arc::clone(&journal),
+        link,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let streaming = tokio::spawn(stream::run(stream, Desk::new(held), commands));
 
     let plugin = Plugin::new(Parts {
         reading: Reading {
@@ -116,6 +136,12 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
             inodes: settings.volume_inodes,
         },
         patience: settings.patience(),
+        alone: Alone {
+            cache: offline,
+            journal,
+            linked,
+            after: Duration::from_secs(settings.offline_after),
+        },
         metrics,
     });
     // Before kubelet can call: what it then publishes again is known.

@@ -25,6 +25,12 @@ pub struct Settings {
     /// Where it is kept which volumes there are. No value is ever in there.
     #[arg(long, default_value = "/run/strongroom-node")]
     pub state_dir: PathBuf,
+    /// Where it is kept what was served without a gateway, until it is on record there. On a disk, because it outlives the node's boot.
+    #[arg(long, default_value = "/var/lib/strongroom-node")]
+    pub journal_dir: PathBuf,
+    /// How long the gateway must be away before pods are served from the node's cache, in seconds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub offline_after: u64,
     /// The gateway.
     #[arg(long)]
     pub gateway_url: String,

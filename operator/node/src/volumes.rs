@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attributes::{Attributes, Pod};
 use crate::mount::Limits;
+use crate::offline::Claims;
 
 /// A volume that is, or is about to be, mounted.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Volume {
     pub group: Option<u32>,
     /// How large it may become.
     pub limits: Limits,
+    /// Whose its pod's token is, once there was one.
+    pub account: Mutex<Option<Claims>>,
     /// Held while its files are written. Not held over a wait for anybody else.
     pub writing: tokio::sync::Mutex<Shows>,
 }
@@ -143,6 +146,7 @@ mod tests {
             pod: Pod::default(),
             group: None,
             limits: Limits { bytes: 0, inodes: 0 },
+            account: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }

@@ -20,6 +20,7 @@ fn fact<'a>(version_id: &'a str, value: &'a Value) -> Fact<'a> {
         version_id,
         value,
         ended: false,
+        offline: false,
     }
 }
 

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use crate::atomic_write::WriteError;
 use crate::attributes::AttributesError;
 use crate::mount::MountError;
+use crate::offline::{CacheError, JournalError};
 use crate::plan::PlanError;
 use crate::state::StateError;
 use crate::stream::{Gone, Refused};
@@ -56,6 +57,12 @@ pub enum PluginError {
     /// Keeping track.
     #[error("{0}")]
     State(#[from] StateError),
+    /// The node's cache.
+    #[error("{0}")]
+    Cache(#[from] CacheError),
+    /// The journal.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
     /// The process stops.
     #[error("{0}")]
     Stopping(#[from] Gone),
@@ -75,7 +82,11 @@ impl PluginError {
             Self::Refused(refused) => code_of(refused.code),
             Self::Timeout(_) | Self::Stopping(_) => Code::Unavailable,
             Self::Write(WriteError::NoSpace) => Code::ResourceExhausted,
-            Self::Mount(_) | Self::Write(WriteError::Step { .. }) | Self::State(_) => Code::Internal,
+            Self::Mount(_)
+            | Self::Write(WriteError::Step { .. })
+            | Self::State(_)
+            | Self::Cache(_)
+            | Self::Journal(_) => Code::Internal,
             Self::NoVolume => Code::NotFound,
         }
     }
@@ -91,7 +102,11 @@ impl PluginError {
             Self::Timeout(_) | Self::Stopping(_) => "unavailable",
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
-            Self::Mount(_) | Self::Write(WriteError::Step { .. }) | Self::State(_) => "internal",
+            Self::Mount(_)
+            | Self::Write(WriteError::Step { .. })
+            | Self::State(_)
+            | Self::Cache(_)
+            | Self::Journal(_) => "internal",
             Self::NoVolume => "no_volume",
         }
     }

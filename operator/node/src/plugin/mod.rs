@@ -3,6 +3,7 @@
 //! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up meanwhile: a call that is
 //! dropped half-way would leave what it made to nobody. Must not speak gRPC.
 
+mod alone;
 mod error;
 mod publish;
 mod request;
@@ -12,17 +13,19 @@ mod update;
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
 
+pub use alone::Alone;
 pub use error::PluginError;
 pub use request::{Reading, Request, volume_id};
 
 use crate::attributes::{Attributes, WantedSecret, WantedVersion};
 use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
+use crate::offline::Claims;
 use crate::state::{Kept, States};
 use crate::stream::Subscriptions;
 use crate::volumes::{Shows, Volume, Volumes};
@@ -42,6 +45,8 @@ pub struct Parts {
     pub limits: Limits,
     /// How long a publish waits for the gateway.
     pub patience: Duration,
+    /// What there is while there is no gateway.
+    pub alone: Alone,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -94,6 +99,7 @@ impl Plugin {
                 bytes: self.parts.limits.bytes.min(asked),
                 inodes: self.parts.limits.inodes,
             },
+            account: Mutex::new(request.token.as_ref().and_then(Claims::of)),
             writing: tokio::sync::Mutex::new(Shows::default()),
         }
     }

@@ -1,7 +1,7 @@
 //! A publish: fetch, plan, record, build, attach.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
@@ -12,6 +12,7 @@ use super::{Plugin, PluginError, Request, told, wanted};
 use crate::atomic_write;
 use crate::fault;
 use crate::mount::{self, Detached, There};
+use crate::offline::Claims;
 use crate::plan::{Fact, Plan, plan, wiped};
 use crate::stream::{Refused, Snapshot};
 use crate::volumes::{Claim, Shows, Volume};
@@ -67,6 +68,8 @@ impl Plugin {
                 let again = shows.behind || !whole;
                 drop(shows);
                 if let Some(token) = request.token.clone() {
+                    let account = Claims::of(&token);
+                    *volume.account.lock().unwrap_or_else(PoisonError::into_inner) = account;
                     subscriptions.renew(&volume.id, token).await?;
                 }
                 if again {
@@ -118,10 +121,19 @@ impl Plugin {
             .subscriptions
             .subscribe(&volume.id, Some(token), asked)
             .await?;
-        let answered = timeout(parts.patience, parts.subscriptions.read(&volume.id)).await;
-        let snapshot = answered
-            .map_err(|_| PluginError::Timeout(parts.patience.as_secs()))??
-            .map_err(PluginError::Refused)?;
+        let snapshot = tokio::select! {
+            answered = timeout(parts.patience, parts.subscriptions.read(&volume.id)) => {
+                let answered = answered.map_err(|_| PluginError::Timeout(parts.patience.as_secs()))??;
+                match answered {
+                    Ok(snapshot) => snapshot,
+                    Err(refused) => {
+                        self.forget(&volume, &refused).await;
+                        return Err(PluginError::Refused(refused));
+                    }
+                }
+            }
+            snapshot = self.alone(&volume, request) => snapshot,
+        };
         fault::point("publish.fetched");
         // Allowed, and not any more: a running volume keeps its files, and a new one gets none.
         if snapshot.wipe || snapshot.secrets.iter().any(|secret| secret.ended) {
@@ -138,6 +150,11 @@ impl Plugin {
         parts
             .states
             .keep(&self.kept(&volume, &request.text, versions.clone()))?;
+        // Before the mount as well: nothing is served alone that is not going to be on record.
+        if snapshot.alone {
+            self.journal(&volume, &snapshot).await?;
+            parts.metrics.alone();
+        }
         fault::point("publish.recorded");
         // Build and attach.
         let built = {
@@ -167,6 +184,9 @@ impl Plugin {
             behind: false,
         };
         claim.put(Arc::clone(&volume));
+        if !snapshot.alone {
+            self.remember(&volume, &snapshot.secrets).await;
+        }
         self.follow(
             Arc::clone(&volume),
             request.text.clone(),
@@ -216,6 +236,7 @@ pub(super) fn planned(volume: &Volume, snapshot: &Snapshot) -> Result<Plan, Plug
             version_id: &secret.delivered.version_id,
             value: &secret.delivered.value,
             ended: secret.ended,
+            offline: snapshot.alone,
         })
         .collect();
     Ok(plan(

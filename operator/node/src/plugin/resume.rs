@@ -71,6 +71,7 @@ impl Plugin {
     /// # Errors
     /// Where a record cannot be removed.
     pub async fn look_around(&self) -> Result<(), PluginError> {
+        self.refresh().await;
         for id in self.volumes.ids() {
             // Whoever works on it knows better.
             let Ok(claim) = self.volumes.claim(&id) else {

@@ -38,8 +38,14 @@ impl Plugin {
                 // For as long as it takes: with the gateway away, a value that is not here comes when it is back.
                 let outcome = match plugin.parts.subscriptions.read(&volume.id).await {
                     Err(_) => return,
-                    Ok(Err(refused)) if refused.wipe => plugin.wipe(&volume, &text).await,
-                    Ok(Err(_)) => "refused",
+                    Ok(Err(refused)) => {
+                        plugin.forget(&volume, &refused).await;
+                        if refused.wipe {
+                            plugin.wipe(&volume, &text).await
+                        } else {
+                            "refused"
+                        }
+                    }
                     Ok(Ok(snapshot)) => {
                         seen = snapshot.change;
                         plugin.update(&volume, &text, snapshot).await
@@ -61,6 +67,11 @@ impl Plugin {
         snapshot: Snapshot,
     ) -> &'static str {
         let wipe = snapshot.wipe;
+        if wipe {
+            self.forget_all(volume).await;
+        } else {
+            self.remember(volume, &snapshot.secrets).await;
+        }
         let versions = versions(&snapshot);
         let result = match planned(volume, &snapshot) {
             Ok(planned) => self.write(volume, text, planned, versions.clone()).await,

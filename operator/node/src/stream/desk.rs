@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, Credit, Denied, Fetch, GatewayMessage, Heartbeat, Held as HeldMessage, NodeMessage, OnRevoke,
-    Pointer, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe, Wanted, Welcome,
+    Applied, Credit, Denied, Fetch, GatewayMessage, Heartbeat, Held as HeldMessage, Journal, JournalEntry,
+    NodeMessage, OnRevoke, Pointer, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe, Wanted,
+    Welcome,
 };
 use strongroom_api::stream::{Delivered, SecretId, Token};
 use tokio::sync::{oneshot, watch};
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub secrets: Vec<Secret>,
     /// Whether the files must go: access to one of the secrets ended, and its owner said so.
     pub wipe: bool,
+    /// Whether it comes from the node's cache.
+    pub alone: bool,
     /// The number of the last change that is in it, as the subscription's channel tells it.
     pub change: u64,
 }
@@ -46,6 +50,8 @@ pub struct Secret {
     pub delivered: Arc<Delivered>,
     /// Whether access to it has ended, and its files stay.
     pub ended: bool,
+    /// For how long it may be served without a gateway, from now on.
+    pub offline: Duration,
 }
 
 /// Answers a reader.
@@ -71,6 +77,7 @@ struct Item {
     ended: bool,
     wipe: bool,
     fetching: bool,
+    offline: Duration,
 }
 
 #[derive(Debug)]
@@ -299,6 +306,13 @@ impl Desk {
         }
     }
 
+    /// Says what was served without a gateway.
+    pub fn journal(&mut self, entries: Vec<JournalEntry>) {
+        if !entries.is_empty() {
+            self.say(FromNode::Journal(Journal { entries }));
+        }
+    }
+
     /// Says that the node lives.
     pub fn heartbeat(&mut self) {
         self.say(FromNode::Heartbeat(Heartbeat {}));
@@ -359,6 +373,7 @@ impl Desk {
                 ended: false,
                 wipe: pointer.on_revoke == i32::from(OnRevoke::Wipe),
                 fetching: false,
+                offline: Duration::from_secs(pointer.offline_max_age_s),
             };
             parsed.push((index, item));
         }
@@ -386,7 +401,8 @@ impl Desk {
                         continue;
                     }
                     item.fetching = there.fetching && item.key == there.key;
-                    changed |= item.key != there.key || item.ended != there.ended;
+                    changed |=
+                        item.key != there.key || item.ended != there.ended || item.offline != there.offline;
                     *there = item;
                 }
             }
@@ -499,6 +515,7 @@ impl Desk {
                     Some(Secret {
                         delivered,
                         ended: item.ended,
+                        offline: item.offline,
                     })
                 });
                 let secrets = if wipe { Vec::new() } else { secrets.collect() };
@@ -506,6 +523,7 @@ impl Desk {
                 let _ = reader.send(Ok(Snapshot {
                     secrets,
                     wipe,
+                    alone: false,
                     change,
                 }));
             }

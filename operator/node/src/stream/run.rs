@@ -1,13 +1,15 @@
 //! Keeps the stream alive: connects, carries messages between the desk and the connection, notices silence, and connects again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
-use strongroom_api::stream::proto::{GatewayMessage, Hello, NodeMessage, Welcome};
+use strongroom_api::stream::proto::{GatewayMessage, Hello, JournalEntry, NodeMessage, Welcome};
 use strongroom_api::stream::{PROTOCOL_VERSION, Token};
 use strongroom_process::Shutdown;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff;
@@ -15,6 +17,7 @@ use super::desk::Desk;
 use super::link::{Endpoint, LinkError};
 use super::subscriptions::Commands;
 use crate::metrics::Metrics;
+use crate::offline::{Entry, Journal};
 
 /// Messages of each direction between the desk and the connection.
 const QUEUE: usize = 32;
@@ -26,6 +29,9 @@ const TOKEN: Duration = Duration::from_secs(60);
 const HEARTBEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// Bytes of values that may be under way.
 const WINDOW: u32 = 1_048_576;
+
+/// Entries of the journal in a message.
+const JOURNAL: usize = 64;
 
 /// Why a connection was over.
 enum Over {
@@ -39,27 +45,48 @@ enum Over {
     Broken(String),
 }
 
+/// What a stream works with.
+#[derive(Debug)]
+pub struct Stream {
+    /// The gateway.
+    pub endpoint: Endpoint,
+    /// This boot.
+    pub boot_id: String,
+    /// What was served without a gateway.
+    pub journal: Arc<Journal>,
+    /// Where it is said whether there is a connection.
+    pub link: watch::Sender<bool>,
+    /// The counters.
+    pub metrics: Metrics,
+    /// The end.
+    pub shutdown: Shutdown,
+}
+
 /// Runs until the shutdown begins. Commands are carried out whether there is a connection or not.
-pub async fn run(
-    endpoint: Endpoint,
-    boot_id: String,
-    mut desk: Desk,
-    mut commands: Commands,
-    metrics: Metrics,
-    shutdown: Shutdown,
-) {
+pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
+    let Stream {
+        endpoint,
+        boot_id,
+        journal,
+        link,
+        metrics,
+        shutdown,
+    } = stream;
     let mut failures = 0;
     loop {
         let mut welcomed = false;
         let session = Session {
             endpoint: &endpoint,
             boot_id: &boot_id,
+            journal: &journal,
+            link: &link,
             metrics: &metrics,
             shutdown: &shutdown,
         };
         let over = session.run(&mut desk, &mut commands, &mut welcomed).await;
         desk.disconnected();
         metrics.connected(false);
+        link.send_replace(false);
         if welcomed {
             failures = 0;
         }
@@ -96,6 +123,8 @@ pub async fn run(
 struct Session<'a> {
     endpoint: &'a Endpoint,
     boot_id: &'a str,
+    journal: &'a Journal,
+    link: &'a watch::Sender<bool>,
     metrics: &'a Metrics,
     shutdown: &'a Shutdown,
 }
@@ -132,6 +161,8 @@ impl Session<'_> {
                             }
                             heart = Some(Heart::of(&welcome));
                             desk.welcome(&welcome);
+                            desk.journal(self.pending());
+                            self.link.send_replace(true);
                             *welcomed = true;
                             self.metrics.connected(true);
                             tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
@@ -140,6 +171,14 @@ impl Session<'_> {
                         (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
                             tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
                             return Over::Goodbye(Duration::from_millis(u64::from(goodbye.reconnect_within_ms)));
+                        }
+                        (Some(heart), Some(FromGateway::JournalTaken(taken))) => {
+                            heart.heard();
+                            if let Err(error) = self.journal.taken(taken.sequence) {
+                                tracing::warn!(%error, "what is on record stays in the journal, and is told again");
+                            } else {
+                                desk.journal(self.pending());
+                            }
                         }
                         (Some(heart), message) => {
                             heart.heard();
@@ -188,6 +227,24 @@ impl Session<'_> {
         drop(outgoing);
         let _ = timeout_at(Instant::now() + Duration::from_secs(1), &mut link).await;
         Over::NewToken
+    }
+
+    /// What is not on record at the gateway yet, in a message's measure.
+    fn pending(&self) -> Vec<JournalEntry> {
+        let message = |entry: Entry| JournalEntry {
+            sequence: entry.sequence,
+            boot_id: entry.boot_id,
+            at_unix_s: entry.at,
+            subscription: entry.volume,
+            namespace: entry.namespace,
+            pod: entry.pod,
+            pod_uid: entry.pod_uid,
+            service_account: entry.account,
+            service_account_uid: entry.account_uid,
+            secret_id: HEXLOWER.decode(entry.secret_id.as_bytes()).unwrap_or_default(),
+            version_id: entry.version_id,
+        };
+        self.journal.pending(JOURNAL).into_iter().map(message).collect()
     }
 
     fn hello(&self, desk: &Desk, token: &Token) -> NodeMessage {

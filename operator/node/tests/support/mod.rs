@@ -113,6 +113,8 @@ impl Node {
             .arg(dir.join("k"))
             .arg("--state-dir")
             .arg(dir.join("s"))
+            .arg("--journal-dir")
+            .arg(dir.join("j"))
             .arg("--token-file")
             .arg(dir.join("token"))
             .args(["--gateway-url", &self.peer.url()])
