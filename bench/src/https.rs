@@ -105,14 +105,17 @@ pub(crate) async fn tokens(
     Ok(made.buffer_unordered(16).try_collect().await?)
 }
 
-/// Trusts the authority of the API, and no other.
-pub(crate) async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
+/// The authority of the API, PEM.
+pub(crate) async fn authority(bench: &Bench) -> Outcome<String> {
     let maps: Api<ConfigMap> = Api::namespaced(bench.client.clone(), "bench");
     let map = maps.get("strongroom-ca").await?;
-    let pem = map
-        .data
-        .and_then(|mut data| data.remove("ca.crt"))
-        .ok_or("no ca.crt")?;
+    let pem = map.data.and_then(|mut data| data.remove("ca.crt"));
+    Ok(pem.ok_or("no ca.crt")?)
+}
+
+/// Trusts the authority of the API, and no other.
+pub(crate) async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
+    let pem = authority(bench).await?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         roots.add(certificate?)?;

@@ -10,6 +10,7 @@ mod cluster;
 mod cold;
 mod https;
 mod memory;
+mod nodes;
 mod policy;
 mod put;
 mod read;
@@ -60,7 +61,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -108,6 +109,15 @@ const GROUPS: [Group; 8] = [
             "put.https.group64.p99_ms",
         ],
         measure: |arguments| put::measure(&arguments.dir),
+    },
+    Group {
+        rows: &[
+            "push.nodes1000.seconds",
+            "push.nodes1000.rss_mb",
+            "push.nodes1000.connect_s",
+            "push.nodes1000.reconnect_s",
+        ],
+        measure: |arguments| nodes::measure(&arguments.dir),
     },
     Group {
         rows: &[

@@ -33,7 +33,7 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     let client = connect(cluster).await?;
     let bench = Bench { client };
     bench.prepare(cluster).await?;
-    let (mut process, port) = serve(cluster, data, "--write-rate=0")?;
+    let (mut process, port) = serve(cluster, data, &["--write-rate=0"])?;
     declare(&bench).await?;
     let mut writers = writers(&bench, port).await?;
     let keep = fresh(dir, "put")?;
@@ -70,18 +70,27 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     ])
 }
 
+/// Makes an object of ours.
+pub(crate) async fn create(
+    bench: &Bench,
+    kind: &str,
+    plural: &str,
+    name: &str,
+    spec: Value,
+) -> Result<(), kube::Error> {
+    let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk("strongroom.dev", "v1alpha1", kind));
+    resource.plural = plural.to_owned();
+    let api: Api<DynamicObject> = Api::namespaced_with(bench.client.clone(), "bench", &resource);
+    let object = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
+    api.create(&PostParams::default(), &object).await.map(drop)
+}
+
 /// A ManagedSecret for each writer that takes values from outside, and the policy that lets them write.
-async fn declare(bench: &Bench) -> Outcome<()> {
-    let create = async |kind: &str, plural: &str, name: &str, spec: Value| {
-        let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk("strongroom.dev", "v1alpha1", kind));
-        resource.plural = plural.to_owned();
-        let api: Api<DynamicObject> = Api::namespaced_with(bench.client.clone(), "bench", &resource);
-        let object = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
-        api.create(&PostParams::default(), &object).await.map(drop)
-    };
+pub(crate) async fn declare(bench: &Bench) -> Outcome<()> {
     for number in 0..WRITERS {
         let name = format!("secret-{number}");
         create(
+            bench,
             "ManagedSecret",
             "managedsecrets",
             &name,
@@ -92,12 +101,12 @@ async fn declare(bench: &Bench) -> Outcome<()> {
     let statement = json!({"effect": "Allow", "principals": [{"serviceAccount": "writer-*"}],
         "actions": ["secrets:PutSecretValue"]});
     let spec = json!({"secrets": ["secret-*"], "statements": [statement]});
-    create("SecretPolicy", "secretpolicies", "writers", spec).await?;
+    create(bench, "SecretPolicy", "secretpolicies", "writers", spec).await?;
     accounts(bench, "writer", WRITERS).await
 }
 
 /// Who writes one secret, on a connection of its own that stays open.
-struct Writer {
+pub(crate) struct Writer {
     sender: Sender,
     token: String,
     secret: usize,
@@ -105,7 +114,7 @@ struct Writer {
 }
 
 /// All of them, once each has written its first version: object, policy and token are known then.
-async fn writers(bench: &Bench, port: u16) -> Outcome<Vec<Writer>> {
+pub(crate) async fn writers(bench: &Bench, port: u16) -> Outcome<Vec<Writer>> {
     let start = Instant::now();
     // The ConfigMap comes once the namespace has an object.
     let config = loop {
@@ -149,7 +158,7 @@ async fn writers(bench: &Bench, port: u16) -> Outcome<Vec<Writer>> {
 
 impl Writer {
     /// One new version. Milliseconds until it was answered.
-    async fn put(&mut self, version: &str) -> Outcome<f64> {
+    pub(crate) async fn put(&mut self, version: &str) -> Outcome<f64> {
         let path = format!(
             "/v1/namespaces/bench/secrets/secret-{}/versions/{version}",
             self.secret

@@ -26,7 +26,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     let client = connect(cluster).await?;
     let bench = Bench { client };
     bench.prepare(cluster).await?;
-    let (mut process, port) = serve(cluster, data, "--read-rate=0")?;
+    let (mut process, port) = serve(cluster, data, &["--read-rate=0"])?;
     let nothing = memory::at_rest(process.pid()).await?;
     bench.apply("bench", objects, false).await?;
     bench.all_ready(objects).await?;
@@ -89,11 +89,12 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
 }
 
 /// A process whose API is at a port that is known.
-pub(crate) fn serve(cluster: &Cluster, data: &Path, argument: &str) -> Outcome<(Strongroom, u16)> {
+pub(crate) fn serve(cluster: &Cluster, data: &Path, arguments: &[&str]) -> Outcome<(Strongroom, u16)> {
     // A port that is free now, and hardly taken in the next second.
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let listen = format!("--gateway-listen=127.0.0.1:{port}");
-    Ok((Strongroom::start_with(cluster, data, &[&listen, argument])?, port))
+    let arguments = [&[listen.as_str()], arguments].concat();
+    Ok((Strongroom::start_with(cluster, data, &arguments)?, port))
 }
 
 /// Requests a second, and which part of their latencies a row names.

@@ -1,0 +1,291 @@
+//! Rows of the stream to nodes: a thousand of them on one gateway, each with twenty volumes of a secret that changes.
+//!
+//! The nodes are simulated by this process: each has a connection with TLS, a stream, the token of a plugin's pod and that of a pod with volumes, as real
+//! ones of the API server. They take values in and acknowledge them, and write no files. Client, server and API server share the machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use strongroom_api::stream::proto::delivery_client::DeliveryClient;
+use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
+use strongroom_api::stream::proto::node_message::Message as ToGateway;
+use strongroom_api::stream::proto::{
+    Applied, Credit, Heartbeat, Hello, NodeMessage, Shown, Subscribe, Wanted, shown,
+};
+use strongroom_e2e::Cluster;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+
+use crate::cluster::{Bench, connect, on_cluster};
+use crate::https::authority;
+use crate::put::{create, declare, writers};
+use crate::read::serve;
+use crate::row::Row;
+use crate::{Outcome, memory};
+
+/// Nodes.
+const NODES: usize = 1_000;
+/// Volumes of each.
+const VOLUMES: usize = 20;
+/// Changes that are measured.
+const CHANGES: usize = 5;
+/// How long any of it may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// All rows: they share the nodes.
+pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
+    on_cluster(dir, rows)
+}
+
+async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
+    let client = connect(cluster).await?;
+    let bench = Bench { client };
+    bench.prepare(cluster).await?;
+    let arguments = ["--read-rate=0", "--write-rate=0", "--node-account=node"];
+    let (mut process, port) = serve(cluster, data, &arguments)?;
+    declare(&bench).await?;
+    let statement = json!({"effect": "Allow", "principals": [{"serviceAccount": "consumer"}],
+        "actions": ["secrets:GetSecretValue"]});
+    let spec = json!({"secrets": ["secret-0"], "statements": [statement]});
+    create(&bench, "SecretPolicy", "secretpolicies", "consumers", spec).await?;
+    let mut writers = writers(&bench, port).await?;
+    let writer = writers.first_mut().ok_or("no writer")?;
+    let nothing = memory::at_rest(process.pid()).await?;
+    let tokens = tokens(&bench).await?;
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(authority(&bench).await?))
+        .domain_name("localhost");
+    let url = format!("https://localhost:{port}");
+    let (channel, counted) = (
+        Channel::from_shared(url)?.tls_config(tls)?,
+        Arc::new(Counted::default()),
+    );
+
+    let start = Instant::now();
+    let nodes = attach(&channel, &tokens, &counted);
+    counted.reach(NODES * VOLUMES).await?;
+    let connected = start.elapsed().as_secs_f64();
+    let mut seconds = Vec::new();
+    for number in 0..CHANGES {
+        counted.begin();
+        let start = Instant::now();
+        writer.put(&format!("n-{number}")).await?;
+        counted.reach(NODES * VOLUMES).await?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    let resident = memory::at_rest(process.pid()).await?;
+    // As after the gateway was away: all at once, with tokens that it has not seen lately.
+    for node in nodes {
+        node.abort();
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    counted.begin();
+    let start = Instant::now();
+    let nodes = attach(&channel, &tokens, &counted);
+    counted.reach(NODES * VOLUMES).await?;
+    let again = start.elapsed().as_secs_f64();
+    for node in nodes {
+        node.abort();
+    }
+    process.stop()?;
+    Ok(vec![
+        Row::of("push.nodes1000.seconds", "s", &seconds),
+        Row::of("push.nodes1000.rss_mb", "MB", &resident)
+            .against("the same process without a node", &nothing),
+        Row::of("push.nodes1000.connect_s", "s", &[connected]),
+        Row::of("push.nodes1000.reconnect_s", "s", &[again]),
+    ])
+}
+
+/// Volumes that were told of a version.
+#[derive(Debug, Default)]
+struct Counted {
+    volumes: AtomicUsize,
+    news: Notify,
+}
+
+impl Counted {
+    fn begin(&self) {
+        self.volumes.store(0, Ordering::SeqCst);
+    }
+
+    fn more(&self, volumes: usize) {
+        self.volumes.fetch_add(volumes, Ordering::SeqCst);
+        self.news.notify_one();
+    }
+
+    async fn reach(&self, count: usize) -> Outcome<()> {
+        let wait = async {
+            while self.volumes.load(Ordering::SeqCst) < count {
+                self.news.notified().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        let seen = self.volumes.load(Ordering::SeqCst);
+        Ok(waited.map_err(|_| format!("{seen} of {count} volumes were told in time"))?)
+    }
+}
+
+/// For each node the token of its plugin's pod, and that of a pod with volumes.
+async fn tokens(bench: &Bench) -> Outcome<Vec<(String, String)>> {
+    for (namespace, name) in [("strongroom", "node"), ("bench", "consumer")] {
+        let mut account = ServiceAccount::default();
+        account.metadata.name = Some(name.to_owned());
+        let api: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), namespace);
+        api.create(&PostParams::default(), &account).await?;
+    }
+    let made = stream::iter(0..NODES).map(|number| async move {
+        let node = format!("node-{number}");
+        let mut object = Node::default();
+        // Pods of nodes that are not there go.
+        object.metadata.name = Some(node.clone());
+        let api: Api<Node> = Api::all(bench.client.clone());
+        api.create(&PostParams::default(), &object).await?;
+        let plugin = token(bench, "strongroom", "node", &node).await?;
+        let pod = token(bench, "bench", "consumer", &node).await?;
+        Outcome::Ok((plugin, pod))
+    });
+    made.buffered(16).try_collect().await
+}
+
+/// A token of a new pod on a node.
+async fn token(bench: &Bench, namespace: &str, account: &str, node: &str) -> Outcome<String> {
+    let name = format!("{account}-on-{node}");
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": account,
+            "automountServiceAccountToken": false,
+            "containers": [{"name": "app", "image": "none"}],
+        },
+    }))?;
+    let pods: Api<Pod> = Api::namespaced(bench.client.clone(), namespace);
+    let pod = pods.create(&PostParams::default(), &pod).await?;
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: vec!["strongroom.dev".to_owned()],
+            expiration_seconds: Some(3_600),
+            bound_object_ref: Some(BoundObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: Some(name),
+                uid: pod.metadata.uid,
+            }),
+        },
+        ..TokenRequest::default()
+    };
+    let accounts: Api<ServiceAccount> = Api::namespaced(bench.client.clone(), namespace);
+    let made = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await?;
+    Ok(made.status.map(|status| status.token).unwrap_or_default())
+}
+
+/// All nodes connect at once.
+fn attach(
+    endpoint: &tonic::transport::Endpoint,
+    tokens: &[(String, String)],
+    counted: &Arc<Counted>,
+) -> Vec<JoinHandle<()>> {
+    let run = |(plugin, pod): &(String, String)| {
+        let (endpoint, counted) = (endpoint.clone(), Arc::clone(counted));
+        let (plugin, pod) = (plugin.clone(), pod.clone());
+        tokio::spawn(async move {
+            if let Err(error) = node(&endpoint, plugin, &pod, &counted).await {
+                // The rows say that volumes are missing.
+                let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("a node: {error}\n"));
+            }
+        })
+    };
+    tokens.iter().map(run).collect()
+}
+
+/// One node, until its stream ends.
+async fn node(
+    endpoint: &tonic::transport::Endpoint,
+    plugin: String,
+    pod: &str,
+    counted: &Counted,
+) -> Outcome<()> {
+    let channel = endpoint.connect().await?;
+    let (outgoing, messages) = mpsc::channel(2 * VOLUMES + 8);
+    let say = async |message| {
+        let message = NodeMessage {
+            message: Some(message),
+        };
+        outgoing.send(message).await
+    };
+    say(ToGateway::Hello(Hello {
+        protocol_versions: vec![1],
+        token: plugin,
+        boot_id: "bench".to_owned(),
+        plugin_version: "bench".to_owned(),
+        held: Vec::new(),
+        window_bytes: 1 << 20,
+    }))
+    .await?;
+    for volume in 0..VOLUMES {
+        let wanted = Wanted {
+            name: "secret-0".to_owned(),
+            ..Wanted::default()
+        };
+        say(ToGateway::Subscribe(Subscribe {
+            subscription: format!("volume-{volume}"),
+            token: pod.to_owned(),
+            secrets: vec![wanted],
+        }))
+        .await?;
+    }
+    let mut client = DeliveryClient::new(channel);
+    let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
+    while let Some(message) = incoming.message().await? {
+        match message.message {
+            Some(FromGateway::Value(value)) => {
+                let bytes: usize = value
+                    .keys
+                    .iter()
+                    .map(|key| key.name.len() + key.value.len())
+                    .sum();
+                let bytes = u32::try_from(bytes)?;
+                say(ToGateway::Credit(Credit { bytes })).await?;
+            }
+            Some(FromGateway::Granted(granted)) => {
+                say(shows(granted.subscription, granted.pointers)).await?;
+                counted.more(1);
+            }
+            Some(FromGateway::Moved(moved)) => {
+                say(shows(moved.subscription, moved.pointers)).await?;
+                counted.more(1);
+            }
+            Some(FromGateway::Heartbeat(_)) => say(ToGateway::Heartbeat(Heartbeat {})).await?,
+            Some(FromGateway::Denied(denied)) => return Err(denied.message.clone().into()),
+            Some(FromGateway::Tombstone(ended)) => return Err(ended.message.clone().into()),
+            Some(FromGateway::Goodbye(_)) => return Ok(()),
+            Some(FromGateway::Welcome(_) | FromGateway::JournalTaken(_)) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a volume shows now.
+fn shows(subscription: String, pointers: Vec<strongroom_api::stream::proto::Pointer>) -> ToGateway {
+    let shown = |pointer: strongroom_api::stream::proto::Pointer| Shown {
+        secret: pointer.secret,
+        outcome: Some(shown::Outcome::VersionId(pointer.version_id)),
+    };
+    ToGateway::Applied(Applied {
+        subscription,
+        secrets: pointers.into_iter().map(shown).collect(),
+    })
+}
