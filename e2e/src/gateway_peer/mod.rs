@@ -193,4 +193,6 @@ pub struct Seen {
     pub sent: BTreeMap<String, usize>,
     /// Values that were asked for again.
     pub fetches: usize,
+    /// Entries of the node's journal: sequence, volume, and the UID of the ServiceAccount.
+    pub journal: Vec<(u64, String, String)>,
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Denied, Ended, GatewayMessage, Granted, Key, Moved, OnRevoke, Pointer, Refusal, Subscribe, Tombstone,
-    Value, Welcome, shown, wanted,
+    Denied, Ended, GatewayMessage, Granted, JournalTaken, Key, Moved, OnRevoke, Pointer, Refusal, Subscribe,
+    Tombstone, Value, Welcome, shown, wanted,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -82,7 +82,7 @@ fn pointer(index: usize, secret: &Secret) -> Pointer {
         version_id: secret.version.clone(),
         revision: secret.revision,
         on_revoke: OnRevoke::Keep.into(),
-        offline_max_age_s: 0,
+        offline_max_age_s: 3_600,
     }
 }
 
@@ -320,7 +320,20 @@ impl State {
                     stream.say(ToNode::Heartbeat(heartbeat));
                 }
             }
-            FromNode::Journal(_) | FromNode::Credit(_) => {}
+            FromNode::Journal(journal) => {
+                let last = journal.entries.last().map(|entry| entry.sequence);
+                let told = journal
+                    .entries
+                    .into_iter()
+                    .map(|entry| (entry.sequence, entry.subscription, entry.service_account_uid));
+                self.seen.journal.extend(told);
+                if let (Some(sequence), Some(stream)) =
+                    (last, self.streams.iter().find(|stream| stream.number == number))
+                {
+                    stream.say(ToNode::JournalTaken(JournalTaken { sequence }));
+                }
+            }
+            FromNode::Credit(_) => {}
         }
     }
 }

@@ -146,15 +146,15 @@ impl Plugin {
         // Plan.
         let versions = versions(&snapshot);
         let planned = planned(&volume, &snapshot)?;
-        // Record: before the mount, so that a mounted volume always has a record.
-        parts
-            .states
-            .keep(&self.kept(&volume, &request.text, versions.clone()))?;
-        // Before the mount as well: nothing is served alone that is not going to be on record.
+        // Nothing is served alone that is not going to be on record.
         if snapshot.alone {
             self.journal(&volume, &snapshot).await?;
             parts.metrics.alone();
         }
+        // Record: before the mount, so that a mounted volume always has a record.
+        parts
+            .states
+            .keep(&self.kept(&volume, &request.text, versions.clone()))?;
         fault::point("publish.recorded");
         // Build and attach.
         let built = {
