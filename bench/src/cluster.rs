@@ -19,7 +19,7 @@ use strongroom_e2e::{Cluster, Strongroom};
 use tokio::time::timeout;
 
 use crate::row::{Row, quantile, sorted};
-use crate::{Outcome, fresh};
+use crate::{Arguments, Outcome, fresh};
 
 /// Requests of the client at the same time.
 const CONCURRENCY: usize = 32;
@@ -32,8 +32,10 @@ const CHANGES: u32 = 100;
 const SECONDS: u32 = 20;
 
 /// All rows: they share the objects.
-pub(crate) fn measure(dir: &Path, objects: usize) -> Outcome<Vec<Row>> {
-    on_cluster(dir, async |cluster, data| rows(cluster, data, objects).await)
+pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
+    on_cluster(&arguments.dir, async |cluster, data| {
+        rows(cluster, data, arguments).await
+    })
 }
 
 /// Measures on a cluster without nodes and a folder on the disk that is measured; both go afterwards.
@@ -51,7 +53,8 @@ pub(crate) fn on_cluster(
     rows
 }
 
-async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row>> {
+async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<Vec<Row>> {
+    let objects = arguments.objects;
     let client = connect(cluster).await?;
     let bench = Bench { client };
     bench.prepare(cluster).await?;
@@ -67,24 +70,32 @@ async fn rows(cluster: &Cluster, data: &Path, objects: usize) -> Outcome<Vec<Row
     let seconds = start.elapsed().as_secs_f64();
     let pid = process.pid();
     let memory = resident(pid)?;
-    bench.events_delivered().await?;
     let mut rows = vec![
         Row::of("reconcile.10k.seconds", "s", &[seconds])
             .against("as many Secrets and status writes by one client", &[baseline]),
         Row::of("reconcile.10k.rss_mb", "MB", &[memory]),
-        Row::of("reconcile.10k.idle_cpu_percent", "%", &idle(pid).await?),
     ];
-    let delays = bench.update(objects).await?;
-    rows.extend([
-        Row {
-            value: quantile(&delays, 0.5),
-            ..Row::of("native.update.p50_ms", "ms", &delays)
-        },
-        Row {
-            value: quantile(&delays, 0.99),
-            ..Row::of("native.update.p99_ms", "ms", &delays)
-        },
-    ]);
+    let (idling, updates) = (
+        arguments.wants(&["reconcile.10k.idle_cpu_percent"]),
+        arguments.wants(&["native.update.p50_ms", "native.update.p99_ms"]),
+    );
+    if idling || updates {
+        bench.events_delivered().await?;
+    }
+    if idling {
+        rows.push(Row::of("reconcile.10k.idle_cpu_percent", "%", &idle(pid).await?));
+    }
+    if updates {
+        let delays = bench.update(objects).await?;
+        let part = |name, part| Row {
+            value: quantile(&delays, part),
+            ..Row::of(name, "ms", &delays)
+        };
+        rows.extend([
+            part("native.update.p50_ms", 0.5),
+            part("native.update.p99_ms", 0.99),
+        ]);
+    }
     process.stop()?;
     Ok(rows)
 }

@@ -98,7 +98,7 @@ const GROUPS: [Group; 9] = [
             "native.update.p50_ms",
             "native.update.p99_ms",
         ],
-        measure: |arguments| cluster::measure(&arguments.dir, arguments.objects),
+        measure: cluster::measure,
     },
     Group {
         rows: &[

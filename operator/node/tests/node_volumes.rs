@@ -187,6 +187,9 @@ fn who_may_not_read_does_not_start() {
         "{status}"
     );
     assert!(node.mounts().is_empty() && node.states() == 0 && !node.path("v", "").exists());
+    eventually("the subscription to go with the refusal", || {
+        node.peer.seen().tokens.is_empty().then_some(())
+    });
     assert!(node.peer.seen().sent.get("db@1").is_none_or(|sent| *sent == 1));
     node.publish("v", "db").unwrap();
 }

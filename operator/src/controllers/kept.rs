@@ -1,4 +1,4 @@
-//! Watched objects of ours, as they are kept in memory: their identity, and the rest as the JSON text it came in.
+//! Watched objects of ours, as they are kept in memory: their identity, and the rest as the JSON text it came in, packed.
 //!
 //! A parsed object with its maps takes several times the memory of its text, and ten thousand of them are kept. The text is parsed when its
 //! turn comes. That also means that an object which does not fit our types stops no watch: it becomes a condition on that one object.
@@ -12,6 +12,8 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::packed::Packed;
+
 /// The annotation in which `kubectl apply` keeps a copy of the object; nobody here reads it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -19,7 +21,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) struct Kept<K> {
     /// Identity, generation and labels; annotations are only in the text.
     meta: ObjectMeta,
-    text: Box<[u8]>,
+    text: Packed,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -35,7 +37,8 @@ impl<K: DeserializeOwned + Resource> Kept<K> {
     /// # Errors
     /// The object does not fit the type.
     pub(crate) fn parse(&self) -> Result<K, Misfit> {
-        let text = &mut serde_json::Deserializer::from_slice(&self.text);
+        let text = self.text.text();
+        let text = &mut serde_json::Deserializer::from_slice(&text);
         let mut object: K = serde_path_to_error::deserialize(text).map_err(
             |error: serde_path_to_error::Error<serde_json::Error>| Misfit(error.path().to_string()),
         )?;
@@ -62,7 +65,7 @@ impl<K> Kept<K> {
 
     /// Annotations and status of an object that may not fit its type.
     pub(crate) fn parse_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.text)
+        serde_json::from_slice(&self.text.text())
     }
 }
 
@@ -93,9 +96,7 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
             // Everything else of it is in `meta`.
             metadata.retain(|field, _| field == "annotations");
         }
-        let text = serde_json::to_vec(&object)
-            .map_err(D::Error::custom)?
-            .into_boxed_slice();
+        let text = Packed::of(&serde_json::to_vec(&object).map_err(D::Error::custom)?);
         Ok(Self {
             meta,
             text,
@@ -174,7 +175,7 @@ mod tests {
             },
             "spec": {"source": {"generate": {"keys": {"password": {"password": {}}}}}},
         }));
-        let text = String::from_utf8_lossy(&kept.text);
+        let text = String::from_utf8(kept.text.text()).unwrap();
         assert!(!text.contains("kubectl") && !text.contains("v1alpha1"), "{text}");
         let object = kept.parse().unwrap();
         assert_eq!(

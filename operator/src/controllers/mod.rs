@@ -12,6 +12,7 @@ mod kept;
 pub(crate) mod managed_secret;
 pub(crate) mod metrics;
 mod orphans;
+mod packed;
 mod purge;
 mod report;
 mod retry;
