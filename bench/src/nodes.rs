@@ -4,8 +4,8 @@
 //! ones of the API server. They take values in and acknowledge them, and write no files. Client, server and API server share the machine.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -112,6 +112,8 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
 struct Counted {
     volumes: AtomicUsize,
     news: Notify,
+    /// Why a node had to come again, the last time.
+    why: Mutex<String>,
 }
 
 impl Counted {
@@ -124,6 +126,18 @@ impl Counted {
         self.news.notify_one();
     }
 
+    fn less(&self, volumes: usize) {
+        let left = |count: usize| Some(count.saturating_sub(volumes));
+        // It is always answered.
+        let _ = self
+            .volumes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+    }
+
+    fn why(&self, error: &str) {
+        error.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     async fn reach(&self, count: usize) -> Outcome<()> {
         let wait = async {
             while self.volumes.load(Ordering::SeqCst) < count {
@@ -132,7 +146,8 @@ impl Counted {
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
         let seen = self.volumes.load(Ordering::SeqCst);
-        Ok(waited.map_err(|_| format!("{seen} of {count} volumes were told in time"))?)
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(waited.map_err(|_| format!("{seen} of {count} volumes were told in time; {why}"))?)
     }
 }
 
@@ -201,10 +216,13 @@ fn attach(
     let run = |(plugin, pod): &(String, String)| {
         let (endpoint, counted) = (endpoint.clone(), Arc::clone(counted));
         let (plugin, pod) = (plugin.clone(), pod.clone());
+        // As a node's plugin does: a gateway that is busy is asked again, after a time by chance.
         tokio::spawn(async move {
-            if let Err(error) = node(&endpoint, plugin, &pod, &counted).await {
-                // The rows say that volumes are missing.
-                let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("a node: {error}\n"));
+            let told = AtomicUsize::new(0);
+            while let Err(error) = node(&endpoint, &plugin, &pod, (&counted, &told)).await {
+                counted.less(told.swap(0, Ordering::SeqCst));
+                counted.why(&error.to_string());
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(100..1_000))).await;
             }
         })
     };
@@ -214,9 +232,9 @@ fn attach(
 /// One node, until its stream ends.
 async fn node(
     endpoint: &tonic::transport::Endpoint,
-    plugin: String,
+    plugin: &str,
     pod: &str,
-    counted: &Counted,
+    (counted, told): (&Counted, &AtomicUsize),
 ) -> Outcome<()> {
     let channel = endpoint.connect().await?;
     let (outgoing, messages) = mpsc::channel(2 * VOLUMES + 8);
@@ -228,7 +246,7 @@ async fn node(
     };
     say(ToGateway::Hello(Hello {
         protocol_versions: vec![1],
-        token: plugin,
+        token: plugin.to_owned(),
         boot_id: "bench".to_owned(),
         plugin_version: "bench".to_owned(),
         held: Vec::new(),
@@ -262,10 +280,12 @@ async fn node(
             }
             Some(FromGateway::Granted(granted)) => {
                 say(shows(granted.subscription, granted.pointers)).await?;
+                told.fetch_add(1, Ordering::SeqCst);
                 counted.more(1);
             }
             Some(FromGateway::Moved(moved)) => {
                 say(shows(moved.subscription, moved.pointers)).await?;
+                told.fetch_add(1, Ordering::SeqCst);
                 counted.more(1);
             }
             Some(FromGateway::Heartbeat(_)) => say(ToGateway::Heartbeat(Heartbeat {})).await?,

@@ -13,9 +13,9 @@ const NAMESPACE: &str = "strongroom";
 
 /// How the C library hands out memory, as the chart says it. What the caller's own environment says counts more.
 const MEMORY: [(&str, &str); 3] = [
-    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_ARENA_MAX", "2"),
     ("MALLOC_TRIM_THRESHOLD_", "65536"),
-    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
 ];
 
 /// How long a start may take.

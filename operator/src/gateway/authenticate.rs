@@ -12,7 +12,9 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 use strongroom_rules::policy::{Identity, Principal};
+use tokio::sync::Semaphore;
 
+use super::flights::Flights;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
 
@@ -20,6 +22,8 @@ use super::remembered::Remembered;
 const FRESH: Duration = Duration::from_secs(10);
 /// How long an accepted token stays so while the API server is away.
 const GRACE: Duration = Duration::from_secs(15 * 60);
+/// Tokens that are reviewed at the same time.
+const REVIEWS: usize = 64;
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 16 * 1024;
 
@@ -42,6 +46,10 @@ pub(super) struct Authenticator {
     client: Client,
     audience: String,
     answers: Remembered<[u8; 32], Answer>,
+    /// A pod's volumes all come with the same token.
+    flights: Flights<[u8; 32]>,
+    /// After a start every token is new at once.
+    room: Semaphore,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +74,8 @@ impl Authenticator {
             client,
             audience,
             answers: Remembered::default(),
+            flights: Flights::default(),
+            room: Semaphore::new(REVIEWS),
         }
     }
 
@@ -78,6 +88,12 @@ impl Authenticator {
         if let Some(answer) = self.answers.within(&hash, FRESH) {
             return answer.caller.ok_or_else(unknown);
         }
+        let _turn = self.flights.turn(hash).await;
+        if let Some(answer) = self.answers.within(&hash, FRESH) {
+            return answer.caller.ok_or_else(unknown);
+        }
+        // It is never closed.
+        let _room = self.room.acquire().await;
         match self.review(token).await {
             Ok(caller) => {
                 let caller = caller.map(Arc::new);

@@ -7,6 +7,7 @@ mod authenticate;
 mod changes;
 mod consumers;
 mod delivery;
+mod flights;
 mod forwarded;
 pub(crate) mod front;
 mod labels;

@@ -8,6 +8,7 @@ use strongroom_store::id::NamespaceId;
 use strongroom_store::vault::Store;
 
 use super::blocking;
+use super::flights::Flights;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
 
@@ -21,6 +22,7 @@ pub(super) struct Namespaces {
     client: Client,
     store: Store,
     seen: Remembered<String, Seen>,
+    flights: Flights<String>,
 }
 
 /// A namespace as the store knows it, beside the one that is there.
@@ -44,6 +46,7 @@ impl Namespaces {
             client,
             store,
             seen: Remembered::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -64,7 +67,13 @@ impl Namespaces {
     pub(super) async fn named(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
         let seen = match self.seen.within(name, FRESH) {
             Some(seen) => seen,
-            None => self.look(name).await?,
+            None => {
+                let _turn = self.flights.turn(name.to_owned()).await;
+                match self.seen.within(name, FRESH) {
+                    Some(seen) => seen,
+                    None => self.look(name).await?,
+                }
+            }
         };
         match (seen.known, seen.live) {
             (None, _) => Ok(None),
