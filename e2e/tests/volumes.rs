@@ -46,7 +46,8 @@ fn node() -> (Fixture, GatewayPeer) {
         "strongroom-ca",
         &authority,
     ]);
-    f.apply(&chart(&peer));
+    let (success, _, stderr) = f.piped(&["-n", "strongroom", "apply", "-f", "-"], &chart(&peer));
+    assert!(success, "{stderr}");
     f.kubectl(&[
         "-n",
         "strongroom",

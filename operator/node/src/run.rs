@@ -1,8 +1,11 @@
 //! Starts everything and waits for its end.
 
+use std::io::Write;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use prometheus_client::registry::Registry;
 use strongroom_process::{
     Check, Health, LoggingError, ServerError, Shutdown, init_logging, shutdown_on_signal,
@@ -45,6 +48,21 @@ pub enum RunError {
     /// The port for health and metrics.
     #[error("{0}")]
     Server(#[from] ServerError),
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A client without a provider panics. Only a second call fails.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(Settings::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may be what failed.
+            let _ = writeln!(std::io::stderr(), "strongroom-node: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs the plugin until a signal ends it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strongroom_process::Shutdown;
+use strongroom_store::audit::{Action, Entry};
 use strongroom_store::id::SecretId;
 use strongroom_store::vault::Store;
 use tokio::sync::broadcast::{self, Receiver, Sender};
@@ -54,10 +55,56 @@ impl Changes {
             };
             for (sequence, entry) in entries.ok().flatten().unwrap_or_default() {
                 head = sequence;
-                let change = entry.secret_id.map_or(Change::Other, Change::Secret);
-                // Nobody may be watching.
-                let _ = self.0.send(change);
+                if let Some(change) = change(&entry) {
+                    // Nobody may be watching.
+                    let _ = self.0.send(change);
+                }
             }
         }
+    }
+}
+
+/// What a mutation means to whoever watches. Most of what is of no secret, such as a checkpoint every second, means nothing to anybody.
+fn change(entry: &Entry) -> Option<Change> {
+    if let Some(secret) = entry.secret_id {
+        return Some(Change::Secret(secret));
+    }
+    let several = matches!(
+        entry.action,
+        Action::EnableKey
+            | Action::DisableKey
+            | Action::ScheduleKeyDeletion
+            | Action::CancelKeyDeletion
+            | Action::DestroyKey
+            | Action::DestroyKeyVersion
+            | Action::BindNamespace
+            | Action::AcceptNamespace
+    );
+    several.then_some(Change::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_store::audit::Actor;
+    use strongroom_store::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn only_what_a_reader_could_notice_is_a_change() {
+        let entry = |action| Entry::new(Timestamp::from_millis(0), Actor::System, action);
+        assert_eq!(change(&entry(Action::DisableKey)), Some(Change::Other));
+        assert_eq!(change(&entry(Action::Checkpoint)), None);
+        assert_eq!(
+            change(&entry(Action::EnforcePolicy)),
+            None,
+            "its statements tell it"
+        );
+        let secret = SecretId::from_bytes([1; 16]);
+        let put = Entry {
+            secret_id: Some(secret),
+            ..entry(Action::PutSecretValue)
+        };
+        assert_eq!(change(&put), Some(Change::Secret(secret)));
     }
 }

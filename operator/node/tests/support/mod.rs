@@ -106,7 +106,7 @@ impl Node {
             .append(true)
             .open(dir.join("log"))
             .unwrap();
-        let mut command = self.inside(env!("CARGO_BIN_EXE_strongroom-node"));
+        let mut command = self.inside(env!("CARGO_BIN_EXE_strongroom-node-testing"));
         command
             .args(["--node-name", "node-a", "--http-listen", "127.0.0.1:0"])
             .arg("--kubelet-dir")
