@@ -94,7 +94,8 @@ impl Authenticator {
         }
         // It is never closed.
         let _room = self.room.acquire().await;
-        match self.review(token).await {
+        // A request to the API server is a large future: whoever waits for his turn has no room for one.
+        match Box::pin(self.review(token)).await {
             Ok(caller) => {
                 let caller = caller.map(Arc::new);
                 let answer = Answer {

@@ -71,7 +71,7 @@ impl Namespaces {
                 let _turn = self.flights.turn(name.to_owned()).await;
                 match self.seen.within(name, FRESH) {
                     Some(seen) => seen,
-                    None => self.look(name).await?,
+                    None => Box::pin(self.look(name)).await?,
                 }
             }
         };
