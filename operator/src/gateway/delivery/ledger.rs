@@ -238,13 +238,8 @@ impl Ledger {
         }
     }
 
-    /// A volume is told of another version than before.
-    pub(super) fn moved(&mut self, from: &ValueKey) {
-        self.unsent(from);
-    }
-
     /// Forgets that the node has a value that no volume points at: the node drops it likewise, and asks again for what it dropped too early.
-    fn unsent(&mut self, key: &ValueKey) {
+    pub(super) fn unsent(&mut self, key: &ValueKey) {
         let pointed = self
             .subscriptions
             .values()

@@ -253,7 +253,7 @@ fn told(ledger: &mut Ledger, volume: &str, turn: &Turn, seen: &[Seen]) {
     });
     subscription.told = Some(told.collect());
     for key in left {
-        ledger.moved(&key);
+        ledger.unsent(&key);
     }
 }
 
