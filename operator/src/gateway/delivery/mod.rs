@@ -11,6 +11,7 @@
 //! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
 //! before it is sent. Must not trust what a node says of a pod.
 
+mod introduce;
 mod journal;
 mod ledger;
 mod look;

@@ -11,28 +11,25 @@ use strongroom_api::stream::PROTOCOL_VERSION;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, GatewayMessage, Goodbye, Heartbeat, Hello, Journal, JournalTaken, NodeMessage, Refusal,
-    Subscribe, Welcome,
+    Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, Refusal, Subscribe,
+    Welcome,
 };
-use strongroom_store::audit::{self, Outcome};
-use strongroom_store::id::{RequestId, SecretId};
-use strongroom_store::vault::Note;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
 use zeroize::Zeroizing;
 
+use super::introduce::introduce;
 use super::journal::{ENTRIES, put_on_record};
-use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription, ValueKey};
+use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::turn::Refused;
 use super::work::{denied, work};
-use crate::gateway::access::{self, Asking};
+use crate::gateway::access::Asking;
 use crate::gateway::authenticate::end_of;
 use crate::gateway::changes::Change;
 use crate::gateway::listen::Peer;
-use crate::gateway::problem::Code;
 use crate::gateway::{Gateway, blocking};
 
 /// How long a node may take to say who it is.
@@ -138,68 +135,6 @@ async fn serve(
             .await?;
     }
     Ok(())
-}
-
-/// Who the node is, what it holds, and how much may be under way to it.
-async fn introduce(
-    gateway: &Gateway,
-    peer: Peer,
-    mut hello: Hello,
-) -> Result<(String, Vec<ValueKey>, usize), Status> {
-    let token = Zeroizing::new(std::mem::take(&mut hello.token));
-    let refused = |code: Code, detail: &str| match code {
-        Code::Unauthenticated => Status::unauthenticated(detail),
-        _ => Status::unavailable(detail),
-    };
-    let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
-    let source = peer.address.ip().to_canonical();
-    let caller = match gateway.authenticator.caller(&token).await {
-        Ok(caller) => caller,
-        Err(problem) => {
-            gateway
-                .limits
-                .stranger(source)
-                .map_err(|problem| Status::resource_exhausted(problem.detail()))?;
-            let note = Note {
-                outcome: Outcome::Refused(problem.code().as_str().to_owned()),
-                ..Note::new(audit::Action::Authenticate)
-            };
-            let meta = access::stranger(source, None, request, std::time::Instant::now());
-            gateway
-                .note(note, meta)
-                .await
-                .map_err(|problem| refused(problem.code(), problem.detail()))?;
-            return Err(refused(problem.code(), problem.detail()));
-        }
-    };
-    let Some(node) = gateway.nodes.node_of(&caller).map(str::to_owned) else {
-        let asking = Asking {
-            caller,
-            source,
-            request,
-            now: jiff::Timestamp::now(),
-            arrived: std::time::Instant::now(),
-            pod_labels: None,
-            node_labels: None,
-        };
-        let note = Note {
-            outcome: Outcome::Refused("NotANode".to_owned()),
-            ..Note::new(audit::Action::Authenticate)
-        };
-        gateway
-            .note(note, asking.meta(&[]))
-            .await
-            .map_err(|problem| refused(problem.code(), problem.detail()))?;
-        return Err(Status::permission_denied(
-            "the token is not of a node plugin of this release, bound to its pod and node",
-        ));
-    };
-    let held = hello.held.iter().filter_map(|held| {
-        let id: [u8; 16] = held.secret_id.as_slice().try_into().ok()?;
-        Some((SecretId::from_bytes(id), held.version_id.parse().ok()?))
-    });
-    let window = usize::try_from(hello.window_bytes).unwrap_or(usize::MAX);
-    Ok((node, held.collect(), window))
 }
 
 /// What became of a token.
