@@ -1,7 +1,8 @@
 //! Who asks: tokens of the API server, made for our audience, checked by TokenReview
 //! (<https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>).
 //!
-//! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. While the API server is away, a token that it
+//! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. A token in use is reviewed anew before
+//! those are over, so that no request waits for it and a thousand callers that came at once do not come again at once. While the API server is away, a token that it
 //! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 use strongroom_rules::policy::{Identity, Principal};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use super::flights::Flights;
 use super::problem::{Code, Problem};
@@ -20,6 +22,12 @@ use super::remembered::Remembered;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(10);
+/// At the earliest at this age an answer is asked for anew while it still counts,
+const AHEAD: Duration = Duration::from_secs(5);
+/// and at the latest so much later: when exactly is the token's own.
+const AHEAD_SPREAD: Duration = Duration::from_millis(3_500);
+/// Tokens that are reviewed ahead at the same time: whoever comes with a new one waits for none of them.
+const AHEAD_REVIEWS: usize = 8;
 /// How long an accepted token stays so while the API server is away.
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Tokens that are reviewed at the same time.
@@ -50,6 +58,7 @@ pub(super) struct Authenticator {
     flights: Flights<[u8; 32]>,
     /// After a start every token is new at once.
     room: Semaphore,
+    room_ahead: Arc<Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,16 +85,20 @@ impl Authenticator {
             answers: Remembered::default(),
             flights: Flights::default(),
             room: Semaphore::new(REVIEWS),
+            room_ahead: Arc::new(Semaphore::new(AHEAD_REVIEWS)),
         }
     }
 
     /// The caller of a token.
-    pub(super) async fn caller(&self, token: &str) -> Result<Arc<Caller>, Problem> {
+    pub(super) async fn caller(self: &Arc<Self>, token: &str) -> Result<Arc<Caller>, Problem> {
         if token.is_empty() || token.len() > TOKEN_BYTES {
             return Err(unknown());
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(answer) = self.answers.within(&hash, FRESH) {
+        if let Some((age, answer)) = self.answers.aged(&hash, FRESH) {
+            if answer.caller.is_some() && age >= ahead(&hash) {
+                self.review_ahead(hash, token);
+            }
             return answer.caller.ok_or_else(unknown);
         }
         let _turn = self.flights.turn(hash).await;
@@ -96,17 +109,7 @@ impl Authenticator {
         let _room = self.room.acquire().await;
         // A request to the API server is a large future: whoever waits for his turn has no room for one.
         match Box::pin(self.review(token)).await {
-            Ok(caller) => {
-                let caller = caller.map(Arc::new);
-                let answer = Answer {
-                    caller: caller.clone(),
-                    ends: end_of(token),
-                };
-                // Refusals go first: anybody can make as many of them as he likes.
-                self.answers
-                    .put(hash, answer, |age, answer| answer.caller.is_some() && age < GRACE);
-                caller.ok_or_else(unknown)
-            }
+            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unknown),
             Err(error) => {
                 tracing::warn!(%error, "a token cannot be checked");
                 self.answers
@@ -130,6 +133,37 @@ impl Authenticator {
         }
     }
 
+    /// Asks for an answer anew that still counts, beside the request that found it to be of an age.
+    fn review_ahead(self: &Arc<Self>, hash: [u8; 32], token: &str) {
+        // Where there is no room, the next request with this token tries again; the last may have to wait.
+        let Ok(room) = Arc::clone(&self.room_ahead).try_acquire_owned() else {
+            return;
+        };
+        let Some(turn) = self.flights.turn_at_once(hash) else {
+            return;
+        };
+        let (authenticator, token) = (Arc::clone(self), Zeroizing::new(token.to_owned()));
+        tokio::spawn(async move {
+            let _held = (room, turn);
+            // The old answer counts until its ten seconds are over; who comes then says why the API server does not answer.
+            if let Ok(caller) = authenticator.review(&token).await {
+                authenticator.remember(hash, &token, caller);
+            }
+        });
+    }
+
+    fn remember(&self, hash: [u8; 32], token: &str, caller: Option<Caller>) -> Option<Arc<Caller>> {
+        let caller = caller.map(Arc::new);
+        let answer = Answer {
+            caller: caller.clone(),
+            ends: end_of(token),
+        };
+        // Refusals go first: anybody can make as many of them as he likes.
+        self.answers
+            .put(hash, answer, |age, answer| answer.caller.is_some() && age < GRACE);
+        caller
+    }
+
     async fn review(&self, token: &str) -> Result<Option<Caller>, kube::Error> {
         let review = TokenReview {
             spec: TokenReviewSpec {
@@ -149,6 +183,12 @@ impl Authenticator {
         self.answers
             .forget(|age, answer| age < if answer.caller.is_some() { GRACE } else { FRESH });
     }
+}
+
+/// The age from which this token's answer is asked for anew.
+fn ahead(hash: &[u8; 32]) -> Duration {
+    let [part, ..] = *hash;
+    AHEAD + AHEAD_SPREAD * u32::from(part) / 256
 }
 
 fn unknown() -> Problem {
@@ -206,9 +246,94 @@ pub(super) fn end_of(token: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use axum::http::{Request, Response};
     use serde_json::json;
 
     use super::*;
+
+    /// An API server that counts the reviews, accepts while `accepts` holds, and answers only as often as there is room in `answers`.
+    #[derive(Clone)]
+    struct Reviews {
+        asked: Arc<AtomicUsize>,
+        accepts: Arc<std::sync::atomic::AtomicBool>,
+        answers: Arc<Semaphore>,
+    }
+
+    impl Reviews {
+        fn new() -> Self {
+            Self {
+                asked: Arc::default(),
+                accepts: Arc::new(true.into()),
+                answers: Arc::new(Semaphore::new(0)),
+            }
+        }
+
+        fn authenticator(&self) -> Arc<Authenticator> {
+            let reviews = self.clone();
+            let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+                let reviews = reviews.clone();
+                async move {
+                    reviews.asked.fetch_add(1, Ordering::SeqCst);
+                    reviews.answers.acquire().await.unwrap().forget();
+                    let accepts = reviews.accepts.load(Ordering::SeqCst);
+                    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+                        "status": {"authenticated": accepts, "audiences": ["strongroom.dev"], "user": {"username": "jane"}}});
+                    Ok::<_, std::io::Error>(Response::new(Body::from(review.to_string())))
+                }
+            });
+            Arc::new(Authenticator::new(
+                Client::new(service, "default"),
+                "strongroom.dev".to_owned(),
+            ))
+        }
+
+        /// Waits until so many reviews were asked for in all.
+        async fn until_asked(&self, count: usize) {
+            while self.asked.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_in_use_is_reviewed_before_its_ten_seconds_are_over_and_nobody_waits() {
+        let reviews = Reviews::new();
+        let authenticator = reviews.authenticator();
+        reviews.answers.add_permits(1);
+        authenticator.caller("t").await.unwrap();
+        tokio::time::advance(AHEAD - Duration::from_millis(1)).await;
+        authenticator.caller("t").await.unwrap();
+        assert_eq!(reviews.asked.load(Ordering::SeqCst), 1);
+
+        tokio::time::advance(AHEAD_SPREAD).await;
+        // The API server does not answer: these are answered by what is known, and one review is asked for by all of them.
+        for _ in 0..10 {
+            authenticator.caller("t").await.unwrap();
+        }
+        reviews.until_asked(2).await;
+        authenticator.caller("t").await.unwrap();
+        assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
+
+        // Refused now, it is so long before the first answer would have been too old.
+        reviews.accepts.store(false, Ordering::SeqCst);
+        reviews.answers.add_permits(1);
+        while authenticator.caller("t").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn tokens_that_came_at_once_are_reviewed_anew_over_seconds() {
+        let tokens: Vec<String> = (0..256).map(|number| format!("t{number}")).collect();
+        let at = |token: &String| ahead(&Sha256::digest(token.as_bytes()).into());
+        let (first, last) = (tokens.iter().map(at).min(), tokens.iter().map(at).max());
+        assert!(last.unwrap() - first.unwrap() > Duration::from_secs(3));
+        assert!(last.unwrap() < Duration::from_millis(8_500));
+    }
 
     fn status(value: serde_json::Value) -> TokenReviewStatus {
         serde_json::from_value(value).unwrap()

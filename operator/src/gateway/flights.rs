@@ -22,19 +22,25 @@ impl<K> Default for Flights<K> {
 impl<K: Eq + Hash> Flights<K> {
     /// Whoever holds this is the only one who asks.
     pub(super) async fn turn(&self, key: K) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if flights.len() >= FORGET_AFTER {
-                flights.retain(|_, turn| turn.strong_count() > 0);
-            }
-            let known = flights.get(&key).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let turn = Arc::new(tokio::sync::Mutex::new(()));
-                flights.insert(key, Arc::downgrade(&turn));
-                turn
-            })
-        };
-        turn.lock_owned().await
+        self.flight(key).lock_owned().await
+    }
+
+    /// As `turn`; None where somebody asks already.
+    pub(super) fn turn_at_once(&self, key: K) -> Option<OwnedMutexGuard<()>> {
+        self.flight(key).try_lock_owned().ok()
+    }
+
+    fn flight(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.len() >= FORGET_AFTER {
+            flights.retain(|_, turn| turn.strong_count() > 0);
+        }
+        let known = flights.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let turn = Arc::new(tokio::sync::Mutex::new(()));
+            flights.insert(key, Arc::downgrade(&turn));
+            turn
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Answers that are kept at the same time.
 const MOST: usize = 65_536;
@@ -32,9 +34,18 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
     where
         K: std::borrow::Borrow<Q>,
     {
+        self.aged(key, age).map(|(_, value)| value)
+    }
+
+    /// The answer with its age, if it is younger than that.
+    pub(super) fn aged<Q: Eq + Hash + ?Sized>(&self, key: &Q, age: Duration) -> Option<(Duration, V)>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
         let answers = self.answers();
         let (at, value) = answers.get(key)?;
-        (at.elapsed() < age).then(|| value.clone())
+        let since = at.elapsed();
+        (since < age).then(|| (since, value.clone()))
     }
 
     /// Keeps an answer. Where there are too many, those go first for which `keep` does not hold, given their age, and then all.
