@@ -6,6 +6,7 @@ mod audit;
 mod bootstrap;
 mod cluster_keys;
 mod cmd;
+mod consumers;
 mod controllers;
 mod declared;
 mod external;

@@ -253,6 +253,11 @@ pub struct ManagedSecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub versions: Vec<VersionStatus>,
+    /// Who has which version: volumes as their nodes acknowledged it, callers of the API by what they read last within a day, pods with the native Secret by
+    /// their specs and start times. The newest versions first; a version that nobody has is not among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub consumers: Vec<VersionConsumers>,
     /// The native Secret that was written last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_secret: Option<NativeSecretStatus>,
@@ -295,6 +300,29 @@ pub struct VersionStatus {
     pub stages: Vec<String>,
 }
 
+/// How many have a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionConsumers {
+    /// The version's id.
+    #[schemars(length(max = 64))]
+    pub version_id: String,
+    /// Volumes of `csi.strongroom.dev` that show it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub volumes: u32,
+    /// Callers of the API that read it last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub readers: u32,
+    /// Pods that have it from the native Secret.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pods: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// The native Secret that was written last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -308,6 +336,21 @@ pub struct NativeSecretStatus {
     /// The version it holds.
     #[schemars(length(max = 64))]
     pub version_id: String,
+    /// The versions that it held before, the newest first: what pods have that started then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub former: Vec<FormerVersion>,
+}
+
+/// A version that a native Secret held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerVersion {
+    /// The version's id.
+    #[schemars(length(max = 64))]
+    pub version_id: String,
+    /// When another one took its place.
+    pub until: Time,
 }
 
 /// A secret in its recovery window.

@@ -17,9 +17,9 @@ pub use key_source::{
     SelfSigned, UuidSource, X509Source,
 };
 pub use managed_secret::{
-    Deletion, DeletionPolicy, Delivery, ExternalSource, GenerateSource, ImportSource, ManagedSecret,
-    ManagedSecretSpec, ManagedSecretStatus, NativeSecretStatus, OnRevoke, PendingDeletion, SealedKey,
-    SealedSource, SecretReference, Source, VersionStatus,
+    Deletion, DeletionPolicy, Delivery, ExternalSource, FormerVersion, GenerateSource, ImportSource,
+    ManagedSecret, ManagedSecretSpec, ManagedSecretStatus, NativeSecretStatus, OnRevoke, PendingDeletion,
+    SealedKey, SealedSource, SecretReference, Source, VersionConsumers, VersionStatus,
 };
 pub use native_secret::NativeSecret;
 pub use rotation_schedule::{

@@ -4,6 +4,7 @@
 
 pub mod absence;
 pub mod cause;
+pub mod consumers;
 pub mod encryption_key;
 pub mod generate;
 pub mod managed_secret;

@@ -273,6 +273,13 @@ impl Cluster {
         }
     }
 
+    /// The name of the ManagedSecret that a native Secret belongs to.
+    pub(crate) fn owner_of_native(&self, namespace: &str, name: &str) -> Option<String> {
+        let inner = self.inner();
+        let seen = inner.natives.get(&place(namespace, name))?;
+        Some(seen.owner.to_string())
+    }
+
     /// Forgets a native Secret that was removed, or is not ours.
     pub(crate) fn lost_native(&self, namespace: &str, name: &str) {
         self.inner().natives.remove(&place(namespace, name));

@@ -6,6 +6,7 @@
 mod absence;
 mod ca_bundle;
 mod cluster;
+mod consumers;
 mod encryption_key;
 mod identity;
 mod kept;
@@ -55,6 +56,7 @@ use self::store::SecretStore;
 use self::turns::Turns;
 use self::written::Written;
 use crate::cluster_keys::ClusterKeys;
+use crate::consumers::Consumers;
 use crate::declared::Declared;
 use crate::policies::Policies;
 use crate::terms::TermsBook;
@@ -81,6 +83,8 @@ pub(crate) struct Api {
     pub(crate) cluster_keys: ClusterKeys,
     /// On which terms volumes have secrets, which the watches tell.
     pub(crate) terms: TermsBook,
+    /// Who has which version, which the watch of pods and the API tell.
+    pub(crate) consumers: Consumers,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -105,6 +109,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) declared: Declared,
     pub(crate) cluster_keys: ClusterKeys,
     pub(crate) terms: TermsBook,
+    pub(crate) consumers: Consumers,
     pub(crate) bundles: Bundles,
 }
 
@@ -124,7 +129,7 @@ impl<S> Ctx<S> {
         metrics: Arc<Metrics>,
         managed_secrets: Store<Kept<ManagedSecret>>,
         (policies, declared): (Policies, Declared),
-        (cluster_keys, terms): (ClusterKeys, TermsBook),
+        (cluster_keys, terms, consumers): (ClusterKeys, TermsBook, Consumers),
     ) -> Self {
         let reporter = Reporter {
             controller: "strongroom".to_owned(),
@@ -147,6 +152,7 @@ impl<S> Ctx<S> {
             declared,
             cluster_keys,
             terms,
+            consumers,
             bundles: Bundles::default(),
         }
     }
@@ -201,7 +207,7 @@ pub(crate) async fn run<S: SecretStore>(
         metrics,
         managed_secrets.clone(),
         (api.policies, api.declared.clone()),
-        (api.cluster_keys, api.terms),
+        (api.cluster_keys, api.terms, api.consumers),
     ));
 
     secret_policy::keep::find(&ctx).await;
@@ -257,6 +263,8 @@ pub(crate) async fn run<S: SecretStore>(
     let key_runs = futures::future::select(Box::pin(key_runs), Box::pin(stopped(stop.clone())));
 
     let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
+    let pods = consumers::pods(Arc::clone(&ctx));
+    let consumers = consumers::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
     let absences = async {
         if ctx.managed_secrets.wait_until_ready().await.is_ok() {
@@ -283,6 +291,7 @@ pub(crate) async fn run<S: SecretStore>(
         () = futures::future::join(absences, key_absences).map(drop) => {}
         () = rewrap::run(Arc::clone(&ctx)) => {}
         () = sweep => {}
+        () = futures::future::join(pods, consumers).map(drop) => {}
         () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
         () = orphans => {}

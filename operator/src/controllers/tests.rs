@@ -50,6 +50,7 @@ fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir
             declared: <_>::default(),
             cluster_keys: <_>::default(),
             terms: <_>::default(),
+            consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
             bundle: watch::channel(String::new()).1,
         },
         options,

@@ -2,15 +2,18 @@
 //! expired; nothing here decides what is done with an object.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use strongroom_crds::v1alpha1::{
     Delivery, ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
 };
@@ -374,29 +377,47 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         }
         std::future::ready(())
     });
+    let config = Config::default().labels(MANAGED_LABEL).page_size(PAGE);
+    let natives = where_natives_are::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &config).for_each(
+        |(scope, event)| {
+            for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
+                triggers.managed_secret(&namespace, &name);
+            }
+            std::future::ready(())
+        },
+    );
+    futures::future::join(namespaces, natives).await;
+}
+
+/// The events of one kind where native Secrets are: of all namespaces (`None`), or of those that may be read.
+pub(super) fn where_natives_are<K, S: SecretStore>(
+    ctx: &Arc<Ctx<S>>,
+    kind: &'static str,
+    config: &Config,
+) -> impl Stream<Item = (Option<String>, Event<K>)> + Send
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
     let scopes: Vec<Option<String>> = if ctx.options.native_namespaces.is_empty() {
         vec![None]
     } else {
         ctx.options.native_namespaces.iter().cloned().map(Some).collect()
     };
-    let natives = futures::stream::select_all(scopes.into_iter().map(|scope| {
+    futures::stream::select_all(scopes.into_iter().map(|scope| {
         let client = ctx.client.clone();
-        let api: Api<PartialObjectMeta<Secret>> = match &scope {
+        let api: Api<K> = match &scope {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let config = Config::default().labels(MANAGED_LABEL).page_size(PAGE);
-        logged(Arc::clone(&ctx), "Secret", watcher(api, config))
+        logged(Arc::clone(ctx), kind, watcher(api, config.clone()))
             .map(move |event| (scope.clone(), event))
             .boxed()
     }))
-    .for_each(|(scope, event)| {
-        for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
-            triggers.managed_secret(&namespace, &name);
-        }
-        std::future::ready(())
-    });
-    futures::future::join(namespaces, natives).await;
 }
 
 /// The events of a watch, begun again after errors, each of which is logged and counted.

@@ -5,7 +5,6 @@
 mod access;
 mod authenticate;
 mod changes;
-mod consumers;
 mod delivery;
 mod flights;
 mod forwarded;
@@ -50,7 +49,6 @@ use tokio::sync::{Semaphore, watch};
 use self::access::Asking;
 use self::authenticate::{Authenticator, Caller};
 use self::changes::Changes;
-use self::consumers::Consumers;
 use self::delivery::Nodes;
 use self::forwarded::Forwarded;
 use self::labels::LabelBook;
@@ -66,6 +64,7 @@ pub(crate) use self::tls::TlsError;
 pub(crate) use self::tls::test_pem;
 use self::tls::{Door, Doors, FrontKeeper, Keeper, Kept, Served};
 use crate::cluster_keys::ClusterKeys;
+use crate::consumers::Consumers;
 use crate::declared::Declared;
 use crate::own_secret;
 use crate::policies::Policies;
@@ -117,7 +116,7 @@ struct Gateway {
     store: Store,
     policies: Policies,
     declared: Declared,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     namespaces: Namespaces,
     labels: LabelBook,
     limits: Limits,
@@ -155,6 +154,8 @@ pub(crate) struct Shared {
     pub(crate) cluster_keys: ClusterKeys,
     /// On which terms volumes have secrets.
     pub(crate) terms: TermsBook,
+    /// Who has which version.
+    pub(crate) consumers: Consumers,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -216,7 +217,7 @@ pub(crate) async fn run(
     let gateway = Arc::new(Gateway {
         policies: shared.policies,
         declared: shared.declared,
-        authenticator: Authenticator::new(client.clone(), settings.audience),
+        authenticator: Arc::new(Authenticator::new(client.clone(), settings.audience)),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
         labels: LabelBook::new(client.clone()),
@@ -229,7 +230,7 @@ pub(crate) async fn run(
         watches: Arc::new(Semaphore::new(limits::WATCHES)),
         changes: Changes::default(),
         nodes: Nodes::new(node_account),
-        consumers: Consumers::default(),
+        consumers: shared.consumers,
         terms: shared.terms,
         ending: shutdown.clone(),
     });
@@ -267,6 +268,8 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.limits.forget();
         gateway.sealing_keys.forget();
         gateway.authenticator.forget();
+        gateway.consumers.readers().forget();
+        gateway.consumers.changed(gateway.consumers.volumes().forget());
         gateway.namespaces.forget();
         gateway.labels.forget();
     }

@@ -26,6 +26,7 @@ use crate::anchor::AnchorKeeper;
 use crate::audit::{self, Destination, EventSink, Keeper, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::cluster_keys::ClusterKeys;
+use crate::consumers::Consumers;
 use crate::controllers;
 use crate::declared::Declared;
 use crate::gateway::{self, GatewayError};
@@ -238,6 +239,7 @@ impl Parts {
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
+        let consumers = Consumers::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
         let own = place::own_namespace(&self.client, &self.namespace).await?;
@@ -264,6 +266,7 @@ impl Parts {
                 declared: declared.clone(),
                 cluster_keys: cluster_keys.clone(),
                 terms: terms.clone(),
+                consumers: consumers.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -286,6 +289,7 @@ impl Parts {
                 declared,
                 cluster_keys,
                 terms,
+                consumers,
                 bundle,
             },
             options,

@@ -6,9 +6,10 @@ use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field, items};
 use crate::people::People;
 
-/// Lists the pods that have a secret in a volume, with the version that each shows
+/// Lists who has a secret, with the version that each has: volumes of pods, callers of the API, pods with the native Secret
 ///
-/// A node says what its volumes show as soon as it is so; nodes that are not connected are not among them.
+/// A node says what its volumes show as soon as it is so. Callers of the API count for a day after their last read; pods with the native Secret
+/// for the version that was there when they started, or that a volume follows within two minutes.
 ///
 /// Example: kubectl strongroom consumers db-main
 #[derive(Debug, clap::Args)]
@@ -20,18 +21,42 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
     let answer = people.consumers(&arguments.name).await?;
     out.print(&answer, || {
-        let mut table = Table::new(&["NAMESPACE", "POD", "NODE", "STAGE", "STATE", "VERSION"]);
+        let mut table = Table::new(&[
+            "KIND",
+            "NAMESPACE",
+            "CONSUMER",
+            "NODE",
+            "STAGE",
+            "STATE",
+            "VERSION",
+        ]);
         for consumer in items(&answer, "consumers") {
-            let fields = ["namespace", "pod", "node", "stage", "state", "versionId"];
-            table.row(fields.map(|name| cell(field(consumer, name))).to_vec());
+            let fields = ["kind", "namespace", "", "node", "stage", "state", "versionId"];
+            table.row(fields.map(|name| shown(consumer, name)).to_vec());
         }
         table
     })
 }
 
-/// Pods that follow this stage and do not show this version yet, as `namespace/pod on node`.
+/// One field of a line; unnamed: the pod, or else who it is.
+fn shown(consumer: &Value, name: &str) -> String {
+    match name {
+        "" if field(consumer, "pod").is_null() => cell(field(consumer, "principal")),
+        "" => cell(field(consumer, "pod")),
+        "node" if *field(consumer, "away") == true => {
+            format!("{} (away)", cell(field(consumer, name)))
+        }
+        name => cell(field(consumer, name)),
+    }
+}
+
+/// Volumes that follow this stage and do not show this version yet, as `namespace/pod on node`.
 pub(super) fn behind(answer: &Value, stage: &str, version: &str) -> Vec<String> {
     let follows = |consumer: &&Value| {
+        // Nobody knows when a node comes back; its volumes are brought up to date then.
+        if *field(consumer, "away") == true {
+            return false;
+        }
         let shows = field(consumer, "versionId") == version && field(consumer, "state") == "Shows";
         field(consumer, "stage") == stage && !shows
     };
@@ -61,6 +86,7 @@ mod tests {
             consumer("unfit", Some("Current"), "NotApplied", "v-2"),
             consumer("previous", Some("Previous"), "Shows", "v-1"),
             consumer("pinned", None, "Shows", "v-1"),
+            json!({"namespace": "shop", "pod": "lost", "node": "n", "stage": "Current", "state": "Shows", "versionId": "v-1", "away": true}),
         ]});
         assert_eq!(
             behind(&answer, "Current", "v-2"),

@@ -6,6 +6,7 @@
 //! 4. `status` says how it ended, on success and on failure (I/O through `report`).
 
 pub(crate) mod apply;
+mod consumers;
 mod failure;
 mod import;
 pub(crate) mod labels;
@@ -77,14 +78,14 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     let quiet = outcome.as_ref().is_err_and(|failure| failure.passes())
         && ctx.backoff.attempts(&identity.uid) < QUIET;
     let reported = if quiet {
-        Ok(())
+        Ok(None)
     } else {
         status::report(ctx, &object, &identity, &outcome, now).await
     };
     match (outcome, reported) {
-        (Ok((_, plan)), Ok(())) => {
+        (Ok((_, plan)), Ok(consumers)) => {
             ctx.backoff.forget(&identity.uid);
-            Ok(again(&plan, now))
+            Ok(again(plan.wake.into_iter().chain(consumers).min(), now))
         }
         (Ok(_), Err(failure)) => Err(failure),
         (Err(failure), reported) => {
@@ -121,12 +122,12 @@ async fn walk<S: SecretStore>(
     Err(Failure::NoEnd)
 }
 
-/// The next look at a time of the plan. Without one there is none: what changes is watched, and `sweep` comes by now and then. A timer for each
+/// The next look at a time of the plan, or when consumers have another version. Without one there is none: what changes is watched, and `sweep` comes by now and then. A timer for each
 /// of many objects would be memory for nothing.
-fn again(plan: &Plan, now: Timestamp) -> Action {
+fn again(wake: Option<Timestamp>, now: Timestamp) -> Action {
     // A little late rather than a little early: an early look would find that it is not time yet.
     const LATE: Duration = Duration::from_millis(50);
-    plan.wake.map_or_else(Action::await_change, |wake| {
+    wake.map_or_else(Action::await_change, |wake| {
         Action::requeue(
             wake.duration_since(now)
                 .max(jiff::SignedDuration::ZERO)

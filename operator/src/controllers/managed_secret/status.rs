@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{
-    ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
+    FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
 use strongroom_rules::managed_secret::conditions::{
     Standing, rotation_condition, seal_condition, standing_conditions,
@@ -13,6 +13,7 @@ use strongroom_rules::managed_secret::verdict::Rotation;
 use strongroom_rules::rotation_schedule::Coverage;
 
 use super::Failure;
+use super::consumers;
 use super::observe::Observed;
 use super::sealed::SealedFor;
 use crate::controllers::Ctx;
@@ -27,23 +28,43 @@ const VERIFIED_STEP: SignedDuration = SignedDuration::from_hours(1);
 /// How many versions the status lists, the newest first.
 const VERSIONS: usize = 10;
 
-/// Writes how an attempt ended.
+/// How many versions of a native Secret's past are kept.
+const FORMER: usize = 8;
+
+/// Writes how an attempt ended. Answers when consumers have another version than now without anything being told.
 pub(super) async fn report<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &ManagedSecret,
     identity: &Identity,
     outcome: &Result<(Observed, Plan), Failure>,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<Option<Timestamp>, Failure> {
     let before = before(ctx, identity, || object.status.clone());
+    let mut settles = None;
     let status = match outcome {
         Ok((observed, plan)) => match succeeded(&before, observed, plan, identity, now) {
-            Some(status) => status,
-            None => return Ok(()),
+            Some(mut status) => {
+                if let Some(view) = own(observed, identity) {
+                    settles = consumers::count(ctx, &mut status, &before, view, identity, now);
+                }
+                status
+            }
+            None => return Ok(None),
         },
         Err(failure) => failed(&before, failure, identity, now),
     };
-    write(ctx, identity, &before, &status).await
+    write(ctx, identity, &before, &status).await?;
+    Ok(settles)
+}
+
+/// The live secret of the object.
+fn own<'a>(observed: &'a Observed, identity: &Identity) -> Option<&'a View> {
+    let live = observed.view.as_ref().filter(|view| view.until.is_none());
+    live.filter(|view| {
+        view.object
+            .as_ref()
+            .is_some_and(|object| object.uid == identity.uid)
+    })
 }
 
 /// Writes that the object does not fit its type: an older CRD let it in.
@@ -119,12 +140,7 @@ fn succeeded(
 ) -> Option<ManagedSecretStatus> {
     let standing = Standing::of(&plan.verdict)?;
     let generation = Some(identity.generation);
-    let live = observed.view.as_ref().filter(|view| view.until.is_none());
-    let own = live.filter(|view| {
-        view.object
-            .as_ref()
-            .is_some_and(|object| object.uid == identity.uid)
-    });
+    let own = own(observed, identity);
     let rotated = own.and_then(|view| view.rotated);
     let mut conditions = standing_conditions(&standing, generation, now);
     conditions.extend(rotation_condition(&plan.rotation, rotated, generation, now));
@@ -155,7 +171,7 @@ fn succeeded(
         ..ManagedSecretStatus::default()
     };
     match own {
-        Some(view) => describe(&mut status, view),
+        Some(view) => describe(&mut status, before, view, now),
         // The id that the store does not know stays: it is what a restored backup is recognised by.
         None => status.secret_id.clone_from(&before.secret_id),
     }
@@ -164,7 +180,7 @@ fn succeeded(
 }
 
 /// What the store says about the secret.
-fn describe(status: &mut ManagedSecretStatus, view: &View) {
+fn describe(status: &mut ManagedSecretStatus, before: &ManagedSecretStatus, view: &View, now: Timestamp) {
     status.secret_id = Some(view.id.to_string());
     status.stages = view.stages.clone();
     status.versions = view
@@ -184,7 +200,22 @@ fn describe(status: &mut ManagedSecretStatus, view: &View) {
         name: native.name.clone(),
         uid: native.uid.clone(),
         version_id: view.current().unwrap_or_default().to_owned(),
+        former: former(before, view.current().unwrap_or_default(), now),
     });
+}
+
+/// What the native Secret held before. Another one with its name is another Secret, for pods that started before it all the same.
+fn former(before: &ManagedSecretStatus, current: &str, now: Timestamp) -> Vec<FormerVersion> {
+    let before = before.native_secret.as_ref();
+    let known = before.map(consumers::formers).unwrap_or_default();
+    let held = before.map(|native| native.version_id.as_str());
+    strongroom_rules::consumers::formers(known, held, current, now, FORMER)
+        .into_iter()
+        .map(|former| FormerVersion {
+            version_id: former.version,
+            until: time(former.until),
+        })
+        .collect()
 }
 
 /// The time of the last verification; an older one is kept until it is worth a write.

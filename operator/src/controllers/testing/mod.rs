@@ -23,6 +23,7 @@ use super::kept::Kept;
 use super::metrics::Metrics;
 use super::store::{SecretStore, View};
 use super::{Ctx, Options};
+use crate::consumers::Consumers;
 
 /// The namespace of the tests.
 pub(crate) const NS: &str = "shop";
@@ -103,7 +104,7 @@ impl World {
             Arc::new(Metrics::default()),
             reader,
             <_>::default(),
-            <_>::default(),
+            (<_>::default(), <_>::default(), Consumers::complete_from(now())),
         );
         ctx.keys.listed(std::collections::HashMap::new());
         Self {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use strongroom_store::id::SecretId;
-use strongroom_store::name::{Stage, VersionId};
+use strongroom_store::name::VersionId;
 
+use crate::consumers::volumes::Which;
 use crate::gateway::Place;
 use crate::gateway::access::Asking;
 use crate::terms::Terms;
@@ -15,59 +16,50 @@ pub(super) const SUBSCRIPTIONS: usize = 4_096;
 pub(super) const VALUE_BYTES: usize = 65_536;
 
 /// A version of a secret.
-pub(in crate::gateway) type ValueKey = (SecretId, VersionId);
+pub(super) type ValueKey = (SecretId, VersionId);
 
 /// A secret that a volume wants.
 #[derive(Clone, Debug)]
-pub(in crate::gateway) struct Want {
+pub(super) struct Want {
     /// Its namespace, as it was when the volume asked.
-    pub(in crate::gateway) place: Place,
+    pub(super) place: Place,
     /// Its name.
-    pub(in crate::gateway) name: String,
+    pub(super) name: String,
     /// Which version.
-    pub(in crate::gateway) which: Which,
+    pub(super) which: Which,
     /// The version that the volume shows already.
-    pub(in crate::gateway) shown: Option<String>,
-}
-
-/// Which version of a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Which {
-    /// The one that has this stage.
-    Stage(Stage),
-    /// This one.
-    Version(VersionId),
+    pub(super) shown: Option<String>,
 }
 
 /// What a volume was told of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gateway) struct Told {
+pub(super) struct Told {
     /// The version.
-    pub(in crate::gateway) key: ValueKey,
+    pub(super) key: ValueKey,
     /// On which terms.
-    pub(in crate::gateway) terms: Terms,
+    pub(super) terms: Terms,
     /// Access has ended; inside, whether files had to go.
-    pub(in crate::gateway) ended: Option<bool>,
+    pub(super) ended: Option<bool>,
 }
 
 /// What one volume wants.
 #[derive(Debug)]
-pub(in crate::gateway) struct Subscription {
+pub(super) struct Subscription {
     /// Who asks.
-    pub(in crate::gateway) asking: Asking,
+    pub(super) asking: Asking,
     /// When the pod's token ends, in seconds since the Unix epoch.
-    pub(in crate::gateway) ends: Option<i64>,
+    pub(super) ends: Option<i64>,
     /// What it wants.
-    pub(in crate::gateway) wanted: Vec<Want>,
+    pub(super) wanted: Vec<Want>,
     /// What it was told, for each secret; none: it is not answered yet.
-    pub(in crate::gateway) told: Option<Vec<Told>>,
+    pub(super) told: Option<Vec<Told>>,
     /// Places of secrets whose value is needed again.
-    pub(in crate::gateway) fetch: BTreeSet<usize>,
+    pub(super) fetch: BTreeSet<usize>,
 }
 
 impl Subscription {
     /// Whether the pod's token has ended.
-    pub(in crate::gateway) fn expired(&self, now: i64) -> bool {
+    pub(super) fn expired(&self, now: i64) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
     }
 }

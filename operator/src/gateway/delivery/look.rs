@@ -4,8 +4,9 @@ use strongroom_api::stream::proto::{Ended, Refusal};
 use strongroom_rules::policy::{Action, Decision, Facts};
 use strongroom_store::vault::{KeyState, SecretState, SecretView, VersionView};
 
-use super::ledger::{Want, Which};
+use super::ledger::Want;
 use super::turn::{Found, Refused, Seen};
+use crate::consumers::volumes::Which;
 use crate::gateway::Gateway;
 use crate::gateway::access::{Asking, Wanted, decide, explained, may_know};
 use crate::gateway::problem::{Code, Problem};

@@ -30,7 +30,6 @@ use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-pub(super) use self::ledger::{Subscription, Told, Which};
 pub(super) use self::nodes::Nodes;
 #[cfg(test)]
 pub(super) use self::session::run;

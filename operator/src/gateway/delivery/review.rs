@@ -13,9 +13,10 @@ use strongroom_store::name::Stage;
 use strongroom_store::vault::{Meta, Note};
 use zeroize::Zeroizing;
 
-use super::ledger::{Subscription, Want, Which};
+use super::ledger::{Subscription, Want};
 use super::look::from_problem;
 use super::turn::{Refused, Seen};
+use crate::consumers::volumes::Which;
 use crate::gateway::access::{self, Asking};
 use crate::gateway::authenticate::{Caller, end_of};
 use crate::gateway::listen::Peer;

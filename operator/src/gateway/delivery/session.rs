@@ -26,6 +26,7 @@ use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::turn::Refused;
 use super::work::{denied, work};
+use crate::consumers::volumes as consumers;
 use crate::gateway::access::Asking;
 use crate::gateway::authenticate::end_of;
 use crate::gateway::changes::Change;
@@ -86,7 +87,9 @@ async fn serve(
     }
     let (node, held, window) = introduce(gateway, peer, hello).await?;
     let attached = gateway.nodes.attach(&node);
-    gateway.consumers.detached(&node);
+    gateway
+        .consumers
+        .changed(gateway.consumers.volumes().attached(&node));
     let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());
     let mut session = Session {
         gateway: Arc::clone(gateway),
@@ -114,7 +117,7 @@ async fn serve(
     };
     // Where there is a newer stream, the volumes are its.
     if attached.is_newest() {
-        gateway.consumers.detached(attached.node());
+        gateway.consumers.volumes().detached(attached.node());
     }
     match &ended {
         Ok(_) => tracing::info!(node = attached.node(), "a node's stream has ended"),
@@ -271,9 +274,7 @@ impl Session {
             ToNode::Granted(granted) => &granted.subscription,
             ToNode::Moved(moved) => &moved.subscription,
             ToNode::Denied(denied) => {
-                self.gateway
-                    .consumers
-                    .gone(&self.whence.node, &denied.subscription);
+                self.gone(&denied.subscription);
                 return Ok(());
             }
             _ => return Ok(()),
@@ -281,9 +282,23 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let node = self.whence.node.clone();
         if let Some(subscription) = self.ledger()?.get(volume) {
-            gateway.consumers.told(&node, volume, subscription);
+            let told = subscription.told.iter().flatten().zip(&subscription.wanted);
+            let told = told.map(|(told, want)| consumers::Told {
+                secret: told.key.0,
+                namespace: &want.place.name,
+                which: &want.which,
+                shown: want.shown.as_deref(),
+            });
+            let news = gateway.consumers.volumes().told(&node, volume, told);
+            gateway.consumers.changed(news);
         }
         Ok(())
+    }
+
+    /// Nobody has a volume any more.
+    fn gone(&self, volume: &str) {
+        let consumers = &self.gateway.consumers;
+        consumers.changed(consumers.volumes().gone(&self.whence.node, volume));
     }
 
     async fn receive(&mut self, message: FromNode) -> Result<(), Status> {
@@ -293,9 +308,7 @@ impl Session {
             FromNode::Unsubscribe(message) => {
                 self.asked.remove(&message.subscription);
                 self.ledger()?.remove(&message.subscription);
-                self.gateway
-                    .consumers
-                    .gone(&self.whence.node, &message.subscription);
+                self.gone(&message.subscription);
             }
             FromNode::RenewToken(mut message) => {
                 let token = Zeroizing::new(std::mem::take(&mut message.token));
@@ -376,9 +389,20 @@ impl Session {
         }
         match reviewed {
             Reviewed::Subscribed(volume, _, Ok(subscription)) => {
+                let caller = &subscription.asking.caller;
+                let whose = consumers::Whose {
+                    namespace: caller.principal.identity.namespace().unwrap_or_default(),
+                    pod: caller
+                        .pod
+                        .as_ref()
+                        .map(|(name, _)| name.as_str())
+                        .unwrap_or_default(),
+                    account: &caller.principal.identity.to_string(),
+                };
                 self.gateway
                     .consumers
-                    .subscribed(&self.whence.node, &volume, &subscription.asking.caller);
+                    .volumes()
+                    .subscribed(&self.whence.node, &volume, whose);
                 self.ledger()?.put(&volume, subscription);
             }
             Reviewed::Subscribed(volume, _, Err(refused)) => {
@@ -433,7 +457,9 @@ impl Session {
             .get(&applied.subscription)
             .and_then(|subscription| subscription.told.clone());
         if let Some(told) = told {
-            self.gateway.consumers.shows(&node, applied, &told);
+            let consumers = &self.gateway.consumers;
+            let at = |place: usize| told.get(place).map(|told| told.key.0);
+            consumers.changed(consumers.volumes().shows(&node, applied, at));
         }
         Ok(())
     }

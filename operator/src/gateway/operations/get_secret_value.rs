@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
 use strongroom_rules::policy::{Action, Facts};
+use strongroom_store::id::SecretId;
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
 
@@ -23,6 +24,8 @@ use zeroize::Zeroizing;
 
 use super::incoming::only_sealed;
 use super::shape;
+use crate::consumers::News;
+use crate::consumers::readers::Who;
 use crate::gateway::access::{Asking, Wanted, authorise};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
@@ -262,6 +265,7 @@ pub(super) fn read(
         && secret.state == strongroom_store::vault::SecretState::Live
         && held.iter().any(|id| id == version.id.as_str())
     {
+        reads(gateway, asking, place, secret.id, &version.id);
         return Ok(Read::Unchanged(version.id.clone()));
     }
     let get = GetValue {
@@ -272,9 +276,24 @@ pub(super) fn read(
         durability: gateway.durability,
         detail: String::new(),
     };
-    Ok(Read::Value(
-        gateway.store.value(&get, &asking.meta(&decision.statements))?,
-    ))
+    let read = gateway.store.value(&get, &asking.meta(&decision.statements))?;
+    reads(gateway, asking, place, secret.id, &read.version.id);
+    Ok(Read::Value(read))
+}
+
+/// The caller counts among the consumers of a version.
+fn reads(gateway: &Gateway, asking: &Asking, place: &Place, secret: SecretId, version: &VersionId) {
+    let caller = &asking.caller;
+    let who = Who {
+        identity: &caller.principal.identity,
+        pod: caller.pod.as_ref().map(|(name, _)| name.as_str()),
+        node: caller.node.as_deref(),
+    };
+    if gateway.consumers.readers().read(secret, version, who, asking.now) {
+        gateway
+            .consumers
+            .changed([News::Secret(place.name.clone(), secret)]);
+    }
 }
 
 /// The version that is asked for, where it is unambiguous and there. The store decides again; this only tells the policies which one it is.

@@ -1,5 +1,5 @@
-//! ListSecretConsumers: `GET /v1/namespaces/{namespace}/secrets/{name}/consumers`: the volumes of running pods that have the secret, with the version that each
-//! shows, as their nodes acknowledged it. Volumes on nodes without a stream to the gateway are not among them.
+//! ListSecretConsumers: `GET /v1/namespaces/{namespace}/secrets/{name}/consumers`: who has which version of the secret: volumes of pods, as their nodes
+//! acknowledged it; callers of the API, by what each read last within a day; pods with the native Secret, by their specs and start times.
 
 use std::sync::Arc;
 
@@ -14,75 +14,153 @@ use strongroom_rules::policy::Action;
 
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
+use crate::consumers::pods::PodConsumer;
+use crate::consumers::readers::Reader;
+use crate::consumers::volumes::{Shows, VolumeConsumer, Which};
 use crate::gateway::access::Asking;
-use crate::gateway::consumers::{Consumer, Shows};
-use crate::gateway::delivery::Which;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
-/// Volumes that have a secret.
+/// Who has a secret.
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub(in crate::gateway) struct Consumers {
-    consumers: Vec<Volume>,
+    consumers: Vec<Consumer>,
+    /// Reads over the API are known from this time on (RFC 3339).
+    readers_since: String,
+    /// False: there were more readers than are kept.
+    readers_complete: bool,
+    /// Whether nodes and pods have had the time to say everything since the process started.
+    complete: bool,
 }
 
-/// One volume.
+/// One that has it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ConsumerAnswer")]
-struct Volume {
+struct Consumer {
+    /// How it has it.
+    kind: Kind,
     /// The node.
-    node: String,
-    /// The pod's namespace.
-    namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    /// Namespace of the pod or of the ServiceAccount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     /// The pod.
-    pod: String,
-    /// Its ServiceAccount, as policies name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
+    /// Who it is, as policies name it.
     principal: String,
-    /// The stage that it follows; absent where it wants one version for ever.
+    /// The stage that a volume follows; absent where it wants one version for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
-    /// What it shows.
+    /// How far it is.
     state: Standing,
-    /// The version that it shows, or that does not fit into it.
+    /// The version that it has, or that does not fit into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_id: Option<String>,
+    /// When a caller of the API read last (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_read: Option<String>,
+    /// The node has no stream to the gateway: this is what it said last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    away: bool,
 }
 
-/// What a volume shows.
+/// How a secret is had.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConsumerKind")]
+enum Kind {
+    /// In a volume of `csi.strongroom.dev`.
+    Volume,
+    /// Over the API.
+    Reader,
+    /// From the native Secret.
+    NativeSecret,
+}
+
+/// What a consumer has.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ConsumerState")]
 enum Standing {
     /// Nothing yet.
     Waiting,
-    /// The version.
+    /// A volume shows the version.
     Shows,
     /// What it showed before the version, which does not fit into it.
     NotApplied,
     /// No files: access has ended, and the owner wants them gone.
     Wiped,
+    /// A caller has read the version, and no newer one since.
+    Read,
+    /// The pod has the version since a container started, and keeps it until that starts again.
+    AtStart,
+    /// The pod's volume follows the native Secret, within two minutes.
+    Follows,
 }
 
-impl From<Consumer> for Volume {
-    fn from(consumer: Consumer) -> Self {
-        let (state, version) = match consumer.shows {
+impl From<VolumeConsumer> for Consumer {
+    fn from(volume: VolumeConsumer) -> Self {
+        let (state, version) = match volume.shows {
             Shows::Nothing => (Standing::Waiting, None),
             Shows::Version(id) => (Standing::Shows, Some(id)),
-            Shows::Not(id) => (Standing::NotApplied, Some(id)),
+            Shows::Not(id, _) => (Standing::NotApplied, Some(id)),
             Shows::Wiped => (Standing::Wiped, None),
         };
         Self {
-            node: consumer.node,
-            namespace: consumer.namespace,
-            pod: consumer.pod,
-            principal: consumer.account,
-            stage: match consumer.follows {
+            kind: Kind::Volume,
+            node: Some(volume.node),
+            namespace: Some(volume.namespace),
+            pod: Some(volume.pod),
+            principal: volume.account,
+            stage: match volume.follows {
                 Which::Stage(stage) => Some(stage.to_string()),
                 Which::Version(_) => None,
             },
             state,
             version_id: version.map(|id| id.to_string()),
+            last_read: None,
+            away: volume.away,
+        }
+    }
+}
+
+impl From<Reader> for Consumer {
+    fn from(reader: Reader) -> Self {
+        Self {
+            kind: Kind::Reader,
+            node: reader.node,
+            namespace: reader.namespace,
+            pod: reader.pod,
+            principal: reader.principal,
+            stage: None,
+            state: Standing::Read,
+            version_id: Some(reader.version.to_string()),
+            last_read: Some(reader.last.to_string()),
+            away: false,
+        }
+    }
+}
+
+impl From<PodConsumer> for Consumer {
+    fn from(pod: PodConsumer) -> Self {
+        Self {
+            kind: Kind::NativeSecret,
+            node: Some(pod.node),
+            namespace: Some(pod.namespace),
+            pod: Some(pod.pod),
+            principal: pod.account,
+            stage: None,
+            state: if pod.at_start {
+                Standing::AtStart
+            } else {
+                Standing::Follows
+            },
+            version_id: Some(pod.version),
+            last_read: None,
+            away: false,
         }
     }
 }
@@ -94,7 +172,7 @@ pub(in crate::gateway) fn operation() -> Operation {
         "/v1/namespaces/{namespace}/secrets/{name}/consumers",
         get(serve),
     )
-    .about("The volumes of running pods that have a secret, and the version that each shows; needs DescribeSecret")
+    .about("Who has a secret: volumes of pods, callers of the API, pods with the native Secret, each with its version; needs DescribeSecret")
     .answers::<Consumers>(StatusCode::OK)
 }
 
@@ -108,9 +186,19 @@ async fn serve(
     blocking(move || {
         let action = (Action::DescribeSecret, "consumers");
         metadata(&gateway, &asking, &place, &name, action, |view| {
-            let consumers = gateway.consumers.of(view.id).into_iter();
+            let known = &gateway.consumers;
+            let volumes = known.volumes().of(view.id).into_iter().map(Consumer::from);
+            let readers = known.readers().of(view.id).into_iter().map(Consumer::from);
+            let pods = known
+                .pods()
+                .of(view.id, asking.now)
+                .into_iter()
+                .map(Consumer::from);
             Json(Consumers {
-                consumers: consumers.map(Volume::from).collect(),
+                consumers: volumes.chain(readers).chain(pods).collect(),
+                readers_since: known.since().to_string(),
+                readers_complete: known.readers().complete(),
+                complete: known.complete(),
             })
         })
     })

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tonic::{Code as Grpc, Status};
 
 use super::*;
-use crate::gateway::consumers::Shows;
+use crate::consumers::volumes::Shows;
 use crate::gateway::delivery::run;
 use crate::terms::Terms;
 
@@ -477,7 +477,7 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
     assert_eq!(node.granted().await.pointers[0].version_id, "v-1");
     assert_eq!(world.reads(), 0, "nothing left");
     let shown = || {
-        let consumers = world.gateway.consumers.of(id).into_iter();
+        let consumers = world.gateway.consumers.volumes().of(id).into_iter();
         consumers.map(|it| (it.pod, it.shows)).collect::<Vec<_>>()
     };
     let version = |id: &str| Shows::Version(id.parse().unwrap());

@@ -254,7 +254,7 @@ impl World {
             client: api.client(),
             policies: Policies::default(),
             declared: Declared::default(),
-            authenticator: Authenticator::new(api.client(), "strongroom.dev".to_owned()),
+            authenticator: Arc::new(Authenticator::new(api.client(), "strongroom.dev".to_owned())),
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
             labels: LabelBook::new(api.client()),
@@ -266,8 +266,8 @@ impl World {
             watches: Arc::new(Semaphore::new(limits::WATCHES)),
             changes: Changes::default(),
             nodes: Nodes::new(Some(Identity::of("system:serviceaccount:strongroom:node"))),
-            consumers: Consumers::default(),
             terms: TermsBook::default(),
+            consumers: Consumers::new(Timestamp::now()),
             ending: Shutdown::default(),
         });
         let world = Self {

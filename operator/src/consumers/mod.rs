@@ -1,0 +1,152 @@
+//! Who has which version of which secret: volumes by what their nodes acknowledged (`volumes`), callers of the API by what they read last (`readers`), and
+//! pods with a native Secret by their specs and start times (`pods`).
+//!
+//! The gateway and the watch of pods tell; `status.consumers` and ListSecretConsumers ask. It is the ground for retiring an old version: what is in
+//! doubt counts for the older one. Nothing of it is kept beyond the process, so that all is complete only some time after its start. Must not hold a value.
+
+pub(crate) mod pods;
+pub(crate) mod readers;
+pub(crate) mod volumes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use strongroom_store::id::SecretId;
+use tokio::time::Instant;
+
+use self::pods::Pods;
+use self::readers::Readers;
+use self::volumes::Volumes;
+
+/// After so long all nodes have come back, and said what their volumes show.
+const COMPLETE: Duration = Duration::from_secs(60);
+
+/// The consumers; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Consumers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    volumes: Volumes,
+    readers: Readers,
+    pods: Pods,
+    since: (Instant, Timestamp),
+    news: Mutex<BTreeSet<News>>,
+}
+
+/// Whose consumers have changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum News {
+    /// Of a secret in a namespace.
+    Secret(String, SecretId),
+    /// Of a native Secret, by namespace and name.
+    Native(String, String),
+}
+
+/// How many have a version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Volumes.
+    pub(crate) volumes: u32,
+    /// Callers of the API.
+    pub(crate) readers: u32,
+    /// Pods with the native Secret.
+    pub(crate) pods: u32,
+}
+
+/// The consumers of one secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// By version.
+    pub(crate) versions: BTreeMap<String, Count>,
+    /// When some of them have another version without anything being told.
+    pub(crate) settles: Option<Timestamp>,
+}
+
+impl Consumers {
+    /// Nobody yet.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self(Arc::new(Inner {
+            volumes: Volumes::default(),
+            readers: Readers::default(),
+            pods: Pods::default(),
+            since: (Instant::now(), now),
+            news: Mutex::default(),
+        }))
+    }
+
+    /// Nobody, and everybody has had the time to say so.
+    #[cfg(test)]
+    pub(crate) fn complete_from(now: Timestamp) -> Self {
+        let (volumes, readers) = <_>::default();
+        let pods = Pods::default();
+        let _ = pods.event(None, &kube::runtime::watcher::Event::InitDone);
+        let since = Instant::now().checked_sub(COMPLETE).unwrap();
+        Self(Arc::new(Inner {
+            volumes,
+            readers,
+            pods,
+            since: (since, now),
+            news: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn volumes(&self) -> &Volumes {
+        &self.0.volumes
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
+    }
+
+    pub(crate) fn pods(&self) -> &Pods {
+        &self.0.pods
+    }
+
+    /// Since when reads are known.
+    pub(crate) fn since(&self) -> Timestamp {
+        self.0.since.1
+    }
+
+    /// Whether nodes and the watch of pods have had the time to say everything.
+    pub(crate) fn complete(&self) -> bool {
+        self.0.since.0.elapsed() >= COMPLETE && self.0.pods.listed()
+    }
+
+    /// Somebody has another version than before, or comes, or goes.
+    pub(crate) fn changed(&self, news: impl IntoIterator<Item = News>) {
+        let mut known = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(news);
+    }
+
+    /// What has changed since this was asked last.
+    pub(crate) fn news(&self) -> BTreeSet<News> {
+        std::mem::take(&mut *self.0.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts those of a secret.
+    pub(crate) fn count(&self, secret: SecretId, now: Timestamp) -> Counted {
+        let mut counted = Counted::default();
+        let mut more = |version: &str, one: fn(&mut Count) -> &mut u32| {
+            let count = one(counted.versions.entry(version.to_owned()).or_default());
+            *count = count.saturating_add(1);
+        };
+        for consumer in self.0.volumes.of(secret) {
+            if let Some(version) = consumer.shows.version() {
+                more(version.as_str(), |count| &mut count.volumes);
+            }
+        }
+        for reader in self.0.readers.of(secret) {
+            more(reader.version.as_str(), |count| &mut count.readers);
+        }
+        let mut settles = Vec::new();
+        for pod in self.0.pods.of(secret, now) {
+            more(&pod.version, |count| &mut count.pods);
+            settles.extend(pod.settles);
+        }
+        counted.settles = settles.into_iter().min();
+        counted
+    }
+}

@@ -1,0 +1,271 @@
+//! Pods with a native Secret: how each uses it (`spec`), kept by the watch of pods, and which version it therefore has (`strongroom_rules::consumers`).
+
+pub(crate) mod spec;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use strongroom_rules::consumers::{Former, Use, settles, version};
+use strongroom_store::id::SecretId;
+
+use self::spec::UsingPod;
+use super::News;
+
+/// The pods.
+#[derive(Debug, Default)]
+pub(crate) struct Pods(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By namespace and name of the native Secret, then by pod.
+    uses: BTreeMap<Place, BTreeMap<String, PodUse>>,
+    /// The Secrets of each pod that has any, by namespace and name of the pod.
+    of_pod: HashMap<Place, Vec<String>>,
+    /// Pods of lists that are not complete yet, by the namespace that is watched (all: `None`).
+    listing: HashMap<Option<String>, HashSet<Place>>,
+    /// Whether a list was complete.
+    listed: bool,
+    natives: HashMap<SecretId, Native>,
+}
+
+/// Namespace and name.
+type Place = (String, String);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PodUse {
+    account: String,
+    node: String,
+    used: Use,
+}
+
+/// A native Secret that some pod uses, and what it holds and held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Native {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) current: String,
+    /// The newest first.
+    pub(crate) former: Vec<Former>,
+}
+
+/// One pod that has a native Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodConsumer {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    /// As policies name it.
+    pub(crate) account: String,
+    pub(crate) node: String,
+    pub(crate) native: String,
+    /// It has what was there when its container started, and keeps it.
+    pub(crate) at_start: bool,
+    pub(crate) version: String,
+    /// When it has another one without anything being told.
+    pub(crate) settles: Option<Timestamp>,
+}
+
+impl Pods {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic while the lock was held leaves at worst a pod that is counted until it changes.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the watch of pods says, of one namespace or all.
+    #[must_use]
+    pub(crate) fn event(&self, scope: Option<&str>, event: &Event<UsingPod>) -> Vec<News> {
+        let mut known = self.known();
+        let scope = scope.map(str::to_owned);
+        match event {
+            Event::Init => {
+                known.listing.insert(scope, HashSet::new());
+                Vec::new()
+            }
+            Event::InitApply(pod) => {
+                if let Some(listing) = known.listing.get_mut(&scope) {
+                    listing.insert(place(pod));
+                }
+                known.saw(pod)
+            }
+            Event::Apply(pod) => known.saw(pod),
+            Event::Delete(pod) => known.gone(&place(pod)),
+            Event::InitDone => {
+                known.listed = true;
+                let listed = known.listing.remove(&scope).unwrap_or_default();
+                let watched = |(namespace, _): &Place| scope.as_ref().is_none_or(|scope| scope == namespace);
+                let gone: Vec<Place> = known
+                    .of_pod
+                    .keys()
+                    .filter(|pod| watched(pod) && !listed.contains(*pod))
+                    .cloned()
+                    .collect();
+                gone.iter().flat_map(|pod| known.gone(pod)).collect()
+            }
+        }
+    }
+
+    /// Whether all pods were seen once.
+    pub(crate) fn listed(&self) -> bool {
+        self.known().listed
+    }
+
+    /// A secret is materialized like this; none: it is not. Where no pod uses it, nothing is kept.
+    pub(crate) fn native(&self, secret: SecretId, native: Option<Native>) {
+        let mut known = self.known();
+        let used = |native: &Native| {
+            let place = (native.namespace.clone(), native.name.clone());
+            known.uses.contains_key(&place)
+        };
+        match native.filter(used) {
+            Some(native) => known.natives.insert(secret, native),
+            None => known.natives.remove(&secret),
+        };
+    }
+
+    /// The pods that have a secret by its native Secret, in order of their names.
+    pub(crate) fn of(&self, secret: SecretId, now: Timestamp) -> Vec<PodConsumer> {
+        let known = self.known();
+        let Some(native) = known.natives.get(&secret) else {
+            return Vec::new();
+        };
+        let place = (native.namespace.clone(), native.name.clone());
+        let uses = known.uses.get(&place).into_iter().flatten();
+        uses.map(|(pod, it)| PodConsumer {
+            namespace: native.namespace.clone(),
+            pod: pod.clone(),
+            account: it.account.clone(),
+            node: it.node.clone(),
+            native: native.name.clone(),
+            at_start: matches!(it.used, Use::AtStart(_)),
+            version: version(&native.current, &native.former, it.used, now).to_owned(),
+            settles: settles(&native.former, it.used, now),
+        })
+        .collect()
+    }
+}
+
+impl Known {
+    fn saw(&mut self, pod: &UsingPod) -> Vec<News> {
+        let at = place(pod);
+        let uses = pod.uses();
+        let mut news = Vec::new();
+        for name in self.of_pod.remove(&at).unwrap_or_default() {
+            if !uses.contains_key(&name) {
+                news.extend(self.drop_use(&at, &name));
+            }
+        }
+        if uses.is_empty() {
+            return news;
+        }
+        self.of_pod.insert(at.clone(), uses.keys().cloned().collect());
+        for (name, used) in uses {
+            let it = PodUse {
+                account: format!("serviceaccount {}/{}", at.0, pod.account()),
+                node: pod.node().to_owned(),
+                used,
+            };
+            let native = (at.0.clone(), name);
+            let pods = self.uses.entry(native.clone()).or_default();
+            if pods.insert(at.1.clone(), it.clone()) != Some(it) {
+                news.push(News::Native(native.0, native.1));
+            }
+        }
+        news
+    }
+
+    fn gone(&mut self, at: &Place) -> Vec<News> {
+        let names = self.of_pod.remove(at).unwrap_or_default();
+        names.iter().filter_map(|name| self.drop_use(at, name)).collect()
+    }
+
+    fn drop_use(&mut self, at: &Place, name: &str) -> Option<News> {
+        let native = (at.0.clone(), name.to_owned());
+        let pods = self.uses.get_mut(&native)?;
+        pods.remove(&at.1)?;
+        if pods.is_empty() {
+            self.uses.remove(&native);
+        }
+        Some(News::Native(native.0, native.1))
+    }
+}
+
+fn place(pod: &UsingPod) -> Place {
+    (pod.namespace().unwrap_or_default(), pod.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, secret: &str, started: &str) -> UsingPod {
+        let pod = json!({
+            "metadata": {"namespace": "shop", "name": name},
+            "spec": {"nodeName": "n", "serviceAccountName": "app", "containers": [
+                {"name": "c", "envFrom": [{"secretRef": {"name": secret}}]}]},
+            "status": {"containerStatuses": [{"name": "c", "state": {"running": {"startedAt": started}}}]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn pods_count_for_the_version_that_was_there_when_they_started() {
+        let pods = Pods::default();
+        let secret = SecretId::from_bytes([1; 16]);
+        let news = |name: &str| [News::Native("shop".to_owned(), name.to_owned())];
+        let apply = |name: &str, of: &str, at: &str| pods.event(None, &Event::Apply(pod(name, of, at)));
+        assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), news("db"));
+        assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), []);
+        assert_eq!(apply("new", "db", "2026-01-03T00:00:00Z"), news("db"));
+        assert_eq!(apply("other", "api", "2026-01-01T00:00:00Z"), news("api"));
+        let now = "2026-01-04T00:00:00Z".parse().unwrap();
+        assert_eq!(pods.of(secret, now), []);
+        let native = |name: &str| Native {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            current: "v-2".to_owned(),
+            former: vec![Former {
+                version: "v-1".to_owned(),
+                until: "2026-01-02T00:00:00Z".parse().unwrap(),
+            }],
+        };
+        pods.native(secret, Some(native("unused")));
+        assert_eq!(pods.known().natives.len(), 0);
+        pods.native(secret, Some(native("db")));
+        let of = || {
+            let of = pods.of(secret, now).into_iter();
+            of.map(|pod| (pod.pod, pod.version)).collect::<Vec<_>>()
+        };
+        let is = |pod: &str, version: &str| (pod.to_owned(), version.to_owned());
+        assert_eq!(of(), [is("new", "v-2"), is("old", "v-1")]);
+
+        assert_eq!(apply("old", "api", "2026-01-03T00:00:00Z").len(), 2);
+        assert_eq!(of(), [is("new", "v-2")]);
+        let gone = Event::Delete(pod("new", "db", ""));
+        assert_eq!(pods.event(None, &gone), news("db"));
+        assert_eq!(of(), []);
+    }
+
+    #[test]
+    fn what_a_complete_list_lacks_is_gone() {
+        let pods = Pods::default();
+        let list = |of: &[&str]| {
+            let mut news = pods.event(Some("shop"), &Event::Init);
+            for name in of {
+                let pod = pod(name, "db", "2026-01-01T00:00:00Z");
+                news.extend(pods.event(Some("shop"), &Event::InitApply(pod)));
+            }
+            news.extend(pods.event(Some("shop"), &Event::InitDone));
+            news.len()
+        };
+        assert!(!pods.listed());
+        assert_eq!(list(&["a", "b"]), 2);
+        assert!(pods.listed());
+        assert_eq!(list(&["a", "b"]), 0);
+        assert_eq!(list(&["b"]), 1);
+        assert_eq!(pods.known().of_pod.len(), 1);
+    }
+}

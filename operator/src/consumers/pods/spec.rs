@@ -1,0 +1,311 @@
+//! What of a Pod says how it uses Secrets (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>). The rest of it is not taken in.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Deserialize;
+use strongroom_rules::consumers::Use;
+
+/// A Pod, as far as it uses Secrets.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct UsingPod {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: String,
+    service_account_name: String,
+    volumes: Vec<Volume>,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    name: String,
+    secret: Option<SecretVolume>,
+    projected: Option<Projected>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SecretVolume {
+    secret_name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Projected {
+    sources: Vec<Source>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Source {
+    secret: Option<Reference>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reference {
+    name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    name: String,
+    restart_policy: Option<String>,
+    env: Vec<Variable>,
+    env_from: Vec<FromSource>,
+    volume_mounts: Vec<Mount>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Variable {
+    value_from: Option<ValueFrom>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ValueFrom {
+    secret_key_ref: Option<Reference>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FromSource {
+    secret_ref: Option<Reference>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Mount {
+    name: String,
+    sub_path: String,
+    sub_path_expr: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    phase: String,
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerStatus {
+    name: String,
+    state: State,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct State {
+    running: Option<Running>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Running {
+    started_at: Option<String>,
+}
+
+impl UsingPod {
+    pub(crate) fn node(&self) -> &str {
+        &self.spec.node_name
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        &self.spec.service_account_name
+    }
+
+    /// The Secrets that its running containers have, and how. A Secret that is used in several ways counts for the one that keeps it longest.
+    pub(crate) fn uses(&self) -> BTreeMap<String, Use> {
+        let mut uses = BTreeMap::new();
+        if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
+            return uses;
+        }
+        // An init container that goes on is a sidecar.
+        let sidecars = self
+            .spec
+            .init_containers
+            .iter()
+            .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        for container in self.spec.containers.iter().chain(sidecars) {
+            let Some(started) = self.started(&container.name) else {
+                continue;
+            };
+            for name in container.fixed(&self.spec.volumes) {
+                keep(&mut uses, name, Use::AtStart(started));
+            }
+            for name in container.followed(&self.spec.volumes) {
+                keep(&mut uses, name, Use::Followed(started));
+            }
+        }
+        uses
+    }
+
+    fn started(&self, container: &str) -> Option<Timestamp> {
+        let mut statuses = self
+            .status
+            .container_statuses
+            .iter()
+            .chain(&self.status.init_container_statuses);
+        let status = statuses.find(|status| status.name == container)?;
+        status.state.running.as_ref()?.started_at.as_deref()?.parse().ok()
+    }
+}
+
+fn keep(uses: &mut BTreeMap<String, Use>, name: &str, used: Use) {
+    if name.is_empty() {
+        return;
+    }
+    // In the order of the variants: what stays as it was at the start before what follows, and the earlier before the later.
+    uses.entry(name.to_owned())
+        .and_modify(|known| *known = used.min(*known))
+        .or_insert(used);
+}
+
+impl Container {
+    /// Secrets whose values it has from its start on.
+    fn fixed<'a>(&'a self, volumes: &'a [Volume]) -> BTreeSet<&'a str> {
+        let variables = self
+            .env
+            .iter()
+            .filter_map(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref());
+        let all = self
+            .env_from
+            .iter()
+            .filter_map(|source| source.secret_ref.as_ref());
+        let names = variables.chain(all).map(|reference| reference.name.as_str());
+        names.chain(self.mounted(volumes, true)).collect()
+    }
+
+    /// Secrets that it has in a volume.
+    fn followed<'a>(&'a self, volumes: &'a [Volume]) -> BTreeSet<&'a str> {
+        self.mounted(volumes, false).collect()
+    }
+
+    fn mounted<'a>(&'a self, volumes: &'a [Volume], below: bool) -> impl Iterator<Item = &'a str> {
+        self.volume_mounts
+            .iter()
+            .filter(move |mount| below != (mount.sub_path.is_empty() && mount.sub_path_expr.is_empty()))
+            .filter_map(move |mount| volumes.iter().find(|volume| volume.name == mount.name))
+            .flat_map(Volume::secrets)
+    }
+}
+
+impl Volume {
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let whole = self.secret.iter().map(|secret| secret.secret_name.as_str());
+        let parts = self.projected.iter().flat_map(|projected| &projected.sources);
+        whole.chain(parts.filter_map(|source| Some(source.secret.as_ref()?.name.as_str())))
+    }
+}
+
+impl Resource for UsingPod {
+    type DynamicType = ();
+    type Scope = <Pod as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Pod::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Pod::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Pod::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Pod::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_way_to_have_a_secret_is_seen() {
+        let running = |name: &str, at: &str| json!({"name": name, "state": {"running": {"startedAt": at}}});
+        let pod = json!({
+            "metadata": {"namespace": "shop", "name": "app-1"},
+            "spec": {
+                "nodeName": "n", "serviceAccountName": "app",
+                "volumes": [
+                    {"name": "whole", "secret": {"secretName": "in-volume"}},
+                    {"name": "part", "projected": {"sources": [{"secret": {"name": "projected"}}, {"serviceAccountToken": {"path": "t"}}]}},
+                    {"name": "below", "secret": {"secretName": "below"}},
+                    {"name": "both", "secret": {"secretName": "both"}},
+                    {"name": "unmounted", "secret": {"secretName": "unmounted"}},
+                    {"name": "tmp", "emptyDir": {}},
+                ],
+                "initContainers": [
+                    {"name": "done", "envFrom": [{"secretRef": {"name": "only-at-init"}}]},
+                    {"name": "sidecar", "restartPolicy": "Always", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "of-sidecar", "key": "k"}}}]},
+                ],
+                "containers": [
+                    {"name": "app",
+                     "env": [{"name": "A", "value": "x"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "variable", "key": "k"}}}],
+                     "envFrom": [{"configMapRef": {"name": "c"}}, {"secretRef": {"name": "all"}}, {"secretRef": {"name": "both"}}],
+                     "volumeMounts": [{"name": "whole", "mountPath": "/a"}, {"name": "part", "mountPath": "/b"},
+                        {"name": "below", "mountPath": "/c", "subPath": "k"}, {"name": "both", "mountPath": "/d"}, {"name": "tmp", "mountPath": "/e"}]},
+                    {"name": "waiting", "envFrom": [{"secretRef": {"name": "not-yet"}}]},
+                ],
+            },
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [running("app", "2026-01-01T00:00:01Z"), {"name": "waiting", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+                "initContainerStatuses": [running("sidecar", "2026-01-01T00:00:00Z"), {"name": "done", "state": {"terminated": {"exitCode": 0}}}],
+            },
+        });
+        let parse = |pod: &serde_json::Value| serde_json::from_value::<UsingPod>(pod.clone()).unwrap();
+        let (app, sidecar) = (
+            "2026-01-01T00:00:01Z".parse().unwrap(),
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        );
+        let expected = [
+            ("all", Use::AtStart(app)),
+            ("below", Use::AtStart(app)),
+            ("both", Use::AtStart(app)),
+            ("in-volume", Use::Followed(app)),
+            ("of-sidecar", Use::AtStart(sidecar)),
+            ("projected", Use::Followed(app)),
+            ("variable", Use::AtStart(app)),
+        ];
+        let expected = expected.map(|(name, used)| (name.to_owned(), used));
+        assert_eq!(parse(&pod).uses(), BTreeMap::from(expected));
+        assert_eq!((parse(&pod).node(), parse(&pod).account()), ("n", "app"));
+        let mut ended = pod.clone();
+        ended["status"]["phase"] = json!("Succeeded");
+        assert_eq!(parse(&ended).uses(), BTreeMap::new());
+    }
+}

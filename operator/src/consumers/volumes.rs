@@ -1,0 +1,368 @@
+//! Which pods show which version of which secret, by what their nodes acknowledged. It is what nodes said last: of a node whose stream has ended it is
+//! kept for a day, since its pods go on with what they have; when it comes back it says everything again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_api::stream::proto::{Applied, shown};
+use strongroom_store::id::SecretId;
+use strongroom_store::name::{Stage, VersionId};
+use tokio::time::Instant;
+
+use super::News;
+
+/// How long a node that is away counts.
+const AWAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// The volumes.
+#[derive(Debug, Default)]
+pub(crate) struct Volumes(Mutex<Nodes>);
+
+type Nodes = BTreeMap<String, Node>;
+
+#[derive(Debug, Default)]
+struct Node {
+    volumes: BTreeMap<String, Volume>,
+    away: Option<Instant>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Volume {
+    namespace: String,
+    pod: String,
+    account: String,
+    /// By the place of the secret in the volume.
+    secrets: BTreeMap<usize, Shown>,
+}
+
+#[derive(Clone, Debug)]
+struct Shown {
+    secret: SecretId,
+    /// The secret's.
+    namespace: String,
+    follows: Which,
+    shows: Shows,
+}
+
+/// Which version a volume wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The one that has this stage.
+    Stage(Stage),
+    /// This one.
+    Version(VersionId),
+}
+
+/// What a volume shows of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// Nothing yet.
+    Nothing,
+    /// This version.
+    Version(VersionId),
+    /// This version does not fit into it: what stood there before still does.
+    Not(VersionId, Option<VersionId>),
+    /// Its files are gone, as its owner wanted.
+    Wiped,
+}
+
+impl Shows {
+    /// The version whose files are there.
+    pub(crate) fn version(&self) -> Option<&VersionId> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Not(_, before) => before.as_ref(),
+            Self::Nothing | Self::Wiped => None,
+        }
+    }
+}
+
+/// One volume that has a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VolumeConsumer {
+    /// The node.
+    pub(crate) node: String,
+    /// The node has no stream: this is what it said last.
+    pub(crate) away: bool,
+    /// The pod's namespace.
+    pub(crate) namespace: String,
+    /// The pod's name.
+    pub(crate) pod: String,
+    /// Its ServiceAccount.
+    pub(crate) account: String,
+    /// Which version it wants.
+    pub(crate) follows: Which,
+    /// What it shows.
+    pub(crate) shows: Shows,
+}
+
+/// The pod that a volume is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) pod: &'a str,
+    /// As policies name it.
+    pub(crate) account: &'a str,
+}
+
+/// A secret that a volume was told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) secret: SecretId,
+    /// The secret's.
+    pub(crate) namespace: &'a str,
+    pub(crate) which: &'a Which,
+    /// What it showed when it subscribed.
+    pub(crate) shown: Option<&'a str>,
+}
+
+impl Volumes {
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        // A panic while the lock was held leaves at worst a volume that is counted until its node says more.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A volume of this pod is subscribed.
+    pub(crate) fn subscribed(&self, node: &str, volume: &str, whose: Whose<'_>) {
+        let it = Volume {
+            namespace: whose.namespace.to_owned(),
+            pod: whose.pod.to_owned(),
+            account: whose.account.to_owned(),
+            secrets: BTreeMap::new(),
+        };
+        let mut nodes = self.nodes();
+        let node = nodes.entry(node.to_owned()).or_default();
+        node.volumes.insert(volume.to_owned(), it);
+    }
+
+    /// A volume was told of its secrets. What it showed when it subscribed counts at once.
+    #[must_use]
+    pub(crate) fn told<'a>(
+        &self,
+        node: &str,
+        volume: &str,
+        told: impl Iterator<Item = Told<'a>>,
+    ) -> Vec<News> {
+        let mut news = Vec::new();
+        let mut nodes = self.nodes();
+        let Some(it) = nodes.get_mut(node).and_then(|of| of.volumes.get_mut(volume)) else {
+            return news;
+        };
+        for (place, told) in told.enumerate() {
+            let before = it
+                .secrets
+                .get(&place)
+                .filter(|before| before.secret == told.secret);
+            let shows = match before {
+                Some(before) => before.shows.clone(),
+                None => told
+                    .shown
+                    .and_then(|id| id.parse().ok())
+                    .map_or(Shows::Nothing, Shows::Version),
+            };
+            if before.is_none() {
+                news.push(News::Secret(told.namespace.to_owned(), told.secret));
+            }
+            let shown = Shown {
+                secret: told.secret,
+                namespace: told.namespace.to_owned(),
+                follows: told.which.clone(),
+                shows,
+            };
+            it.secrets.insert(place, shown);
+        }
+        news
+    }
+
+    /// A volume shows something else now; `told` says which secret it was told of at which place.
+    #[must_use]
+    pub(crate) fn shows(
+        &self,
+        node: &str,
+        applied: &Applied,
+        told: impl Fn(usize) -> Option<SecretId>,
+    ) -> Vec<News> {
+        let mut news = Vec::new();
+        let mut nodes = self.nodes();
+        let Some(it) = nodes
+            .get_mut(node)
+            .and_then(|of| of.volumes.get_mut(&applied.subscription))
+        else {
+            return news;
+        };
+        for shown in &applied.secrets {
+            let place = usize::try_from(shown.secret).unwrap_or(usize::MAX);
+            let Some(known) = it
+                .secrets
+                .get_mut(&place)
+                .filter(|known| told(place) == Some(known.secret))
+            else {
+                continue;
+            };
+            let shows = match &shown.outcome {
+                Some(shown::Outcome::VersionId(id)) => id.parse().map(Shows::Version),
+                Some(shown::Outcome::NotApplied(not)) => not
+                    .version_id
+                    .parse()
+                    .map(|not| Shows::Not(not, known.shows.version().cloned())),
+                Some(shown::Outcome::Wiped(_)) => Ok(Shows::Wiped),
+                None => continue,
+            };
+            // A version id that is none is no version that we told of.
+            if let Ok(shows) = shows
+                && known.shows != shows
+            {
+                known.shows = shows;
+                news.push(News::Secret(known.namespace.clone(), known.secret));
+            }
+        }
+        news
+    }
+
+    /// A volume is gone.
+    #[must_use]
+    pub(crate) fn gone(&self, node: &str, volume: &str) -> Vec<News> {
+        let mut nodes = self.nodes();
+        let gone = nodes.get_mut(node).and_then(|of| of.volumes.remove(volume));
+        news(gone.iter())
+    }
+
+    /// A node has a new stream, and says everything again.
+    #[must_use]
+    pub(crate) fn attached(&self, node: &str) -> Vec<News> {
+        let gone = self.nodes().remove(node).unwrap_or_default();
+        news(gone.volumes.values())
+    }
+
+    /// The stream of a node has ended.
+    pub(crate) fn detached(&self, node: &str) {
+        if let Some(node) = self.nodes().get_mut(node) {
+            node.away = Some(Instant::now());
+        }
+    }
+
+    /// Forgets nodes that will hardly come back.
+    #[must_use]
+    pub(crate) fn forget(&self) -> Vec<News> {
+        let mut gone = Vec::new();
+        self.nodes().retain(|_, node| {
+            let stays = node.away.is_none_or(|away| away.elapsed() < AWAY);
+            if !stays {
+                gone.extend(news(node.volumes.values()));
+            }
+            stays
+        });
+        gone
+    }
+
+    /// The volumes that have a secret, in order of node and volume.
+    pub(crate) fn of(&self, secret: SecretId) -> Vec<VolumeConsumer> {
+        let nodes = self.nodes();
+        let volumes = nodes
+            .iter()
+            .flat_map(|(name, node)| node.volumes.values().map(move |it| (name, node, it)));
+        let has = |(name, node, it): (&String, &Node, &Volume)| {
+            let shown = it.secrets.values().find(|shown| shown.secret == secret)?;
+            Some(VolumeConsumer {
+                node: name.clone(),
+                away: node.away.is_some(),
+                namespace: it.namespace.clone(),
+                pod: it.pod.clone(),
+                account: it.account.clone(),
+                follows: shown.follows.clone(),
+                shows: shown.shows.clone(),
+            })
+        };
+        volumes.filter_map(has).collect()
+    }
+}
+
+fn news<'a>(volumes: impl Iterator<Item = &'a Volume>) -> Vec<News> {
+    volumes
+        .flat_map(|volume| volume.secrets.values())
+        .map(|shown| News::Secret(shown.namespace.clone(), shown.secret))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_api::stream::proto::{self, NotApplied, Wiped};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_counts_for_what_its_node_said_last() {
+        let volumes = Volumes::default();
+        let secret = SecretId::from_bytes([1; 16]);
+        let whose = Whose {
+            namespace: "shop",
+            pod: "app-1",
+            account: "serviceaccount shop/app",
+        };
+        let applied = |outcome| Applied {
+            subscription: "vol".to_owned(),
+            secrets: vec![proto::Shown {
+                secret: 0,
+                outcome: Some(outcome),
+            }],
+        };
+        let of = || volumes.of(secret);
+        let shows = || of().into_iter().map(|it| it.shows).collect::<Vec<_>>();
+        let current = Which::Stage("Current".parse().unwrap());
+        let told = |shown: Option<&'static str>| {
+            let told = Told {
+                secret,
+                namespace: "shop",
+                which: &current,
+                shown,
+            };
+            volumes.told("n", "vol", std::iter::once(told))
+        };
+        let is_now = |outcome| volumes.shows("n", &applied(outcome), |_| Some(secret));
+        let version = |id: &str| shown::Outcome::VersionId(id.to_owned());
+        let shown = |id: &str| Shows::Version(id.parse().unwrap());
+        let news = [News::Secret("shop".to_owned(), secret)];
+        assert_eq!(is_now(version("v-1")), []);
+        assert_eq!(shows(), [], "nobody subscribed yet");
+        volumes.subscribed("n", "vol", whose);
+        assert_eq!(told(None), news);
+        assert_eq!(shows(), [Shows::Nothing]);
+        assert_eq!(is_now(version("v-1")), news);
+        assert_eq!(told(None), []);
+        assert_eq!(shows(), [shown("v-1")]);
+        assert_eq!(is_now(version("v-1")), [], "nothing new");
+        assert_eq!(is_now(version("not a version")), []);
+        let other = SecretId::from_bytes([2; 16]);
+        assert_eq!(volumes.shows("n", &applied(version("v-2")), |_| Some(other)), []);
+        assert_eq!(shows(), [shown("v-1")]);
+        let not = NotApplied {
+            version_id: "v-2".to_owned(),
+            ..NotApplied::default()
+        };
+        assert_eq!(is_now(shown::Outcome::NotApplied(not)), news);
+        assert_eq!(of()[0].shows.version(), Some(&"v-1".parse().unwrap()));
+        assert_eq!(is_now(shown::Outcome::Wiped(Wiped {})), news);
+        assert_eq!(shows(), [Shows::Wiped]);
+        assert_eq!(of()[0].pod, "app-1");
+        assert_eq!(volumes.gone("n", "vol"), news);
+        assert_eq!(shows(), []);
+        volumes.subscribed("n", "vol", whose);
+        assert_eq!(told(Some("v-0")), news);
+        assert_eq!(shows(), [shown("v-0")]);
+
+        // Its pods go on with what they have, whether or not it is connected.
+        volumes.detached("n");
+        assert_eq!((of()[0].away, shows()), (true, vec![shown("v-0")]));
+        assert_eq!(volumes.attached("n"), news);
+        assert_eq!(shows(), []);
+        volumes.subscribed("n", "vol", whose);
+        let _ = told(Some("v-0"));
+        volumes.detached("n");
+        tokio::time::advance(AWAY - Duration::from_secs(1)).await;
+        assert_eq!(volumes.forget(), []);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(volumes.forget(), news);
+        assert_eq!(shows(), []);
+    }
+}

@@ -1,0 +1,85 @@
+//! Keeps `status.consumers` current: the watch of pods with native Secrets, and a look at the objects whose consumers have changed. Many that change
+//! within some seconds, as with every rotation, are one write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::ResourceExt;
+use kube::runtime::watcher::Config;
+use strongroom_crds::v1alpha1::VersionConsumers;
+
+use super::store::SecretStore;
+use super::watches::{PAGE, where_natives_are};
+use super::{Ctx, Triggers};
+use crate::consumers::News;
+use crate::consumers::pods::spec::UsingPod;
+
+/// How often what has changed is looked at.
+const STEP: Duration = Duration::from_secs(5);
+
+/// Watches pods until it is dropped.
+pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+    let config = Config::default().page_size(PAGE);
+    where_natives_are::<UsingPod, S>(&ctx, "Pod", &config)
+        .for_each(|(scope, event)| {
+            let news = ctx.consumers.pods().event(scope.as_deref(), &event);
+            ctx.consumers.changed(news);
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// Has objects looked at until it is dropped.
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+    let mut complete = false;
+    loop {
+        tokio::time::sleep(STEP).await;
+        if !ctx.consumers.complete() {
+            continue;
+        }
+        for news in ctx.consumers.news() {
+            look(&ctx, &triggers, news).await;
+        }
+        if !complete {
+            complete = true;
+            forgotten(&ctx, &triggers);
+        }
+    }
+}
+
+async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: News) {
+    match news {
+        News::Native(namespace, name) => {
+            if let Some(owner) = ctx.cluster.owner_of_native(&namespace, &name) {
+                triggers.managed_secret(&namespace, &owner);
+            }
+        }
+        News::Secret(namespace, secret) => match ctx.store.describe(secret).await {
+            Ok(view) => {
+                if let Some(object) = view.and_then(|view| view.object) {
+                    triggers.managed_secret(&namespace, &object.name);
+                }
+            }
+            // The next change, or the sweep, looks again.
+            Err(error) => tracing::warn!(%secret, %error, "cannot find whose consumers changed"),
+        },
+    }
+}
+
+/// Those whose status counts consumers of the process before this one.
+fn forgotten<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers) {
+    #[derive(serde::Deserialize)]
+    struct Only {
+        #[serde(default)]
+        consumers: Vec<VersionConsumers>,
+    }
+    let counts = |object: &super::Kept<super::ManagedSecret>| {
+        object
+            .status::<Only>()
+            .is_some_and(|status| !status.consumers.is_empty())
+    };
+    for object in ctx.managed_secrets.state_filter(counts) {
+        triggers.managed_secret(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+}
