@@ -31,6 +31,7 @@ use std::{fs, io};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::agent::SOCKET;
 use crate::fault;
 use crate::path::FilePath;
 use crate::plan::{Plan, VERSION_FILE};
@@ -143,10 +144,11 @@ fn shown(root: BorrowedFd<'_>) -> Result<Option<String>, WriteError> {
     }
 }
 
-/// (1) Whatever begins with `..` and is neither `..data` nor the version that it leads to is a leftover.
+/// (1) Whatever begins with `..` and is neither `..data` nor the version that it leads to, nor the volume's socket, is a leftover.
 fn sweep(root: BorrowedFd<'_>, shown: Option<&str>) -> Result<(), WriteError> {
     for (name, kind) in names(root)? {
-        if !name.starts_with("..") || name == DATA || name == VERSION_FILE || Some(name.as_str()) == shown {
+        let ours = [DATA, VERSION_FILE, SOCKET].contains(&name.as_str());
+        if !name.starts_with("..") || ours || Some(name.as_str()) == shown {
             continue;
         }
         if kind == FileType::Directory {

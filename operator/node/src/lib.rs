@@ -4,11 +4,13 @@
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
 //!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
 //!                      ├─▶ mount, state
+//!                      ├─▶ agent: the volume's socket, where the pod wants one
 //!                      └─▶ offline: what is served while there is no gateway
 //! ```
 //!
 //! Must never put a value or a token anywhere but into a volume's tmpfs and this process's memory, and must not know the store.
 
+pub mod agent;
 pub mod atomic_write;
 pub mod attributes;
 pub mod csi;

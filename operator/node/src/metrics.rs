@@ -27,6 +27,7 @@ pub struct Metrics {
     swappable: Gauge,
     lost: Counter,
     alone: Counter,
+    asked: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -46,6 +47,7 @@ impl Metrics {
             swappable: Gauge::default(),
             lost: Counter::default(),
             alone: Counter::default(),
+            asked: Family::default(),
         };
         let node = registry.sub_registry_with_prefix("strongroom_node");
         node.register(
@@ -81,6 +83,11 @@ impl Metrics {
             "served_offline",
             "Volumes that were served from the node's cache, because there was no gateway",
             it.alone.clone(),
+        );
+        node.register(
+            "socket_requests",
+            "Requests at the sockets of volumes, by outcome",
+            it.asked.clone(),
         );
         node.register(
             "stream_breaks",
@@ -120,6 +127,11 @@ impl Metrics {
     /// A volume was served from the node's cache.
     pub fn alone(&self) {
         self.alone.inc();
+    }
+
+    /// A pod asked at its volume's socket.
+    pub fn asked(&self, outcome: &'static str) {
+        self.asked.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Whether there is a stream.

@@ -113,9 +113,7 @@ pub enum PlanError {
 /// # Errors
 /// A [`PlanError`]; nothing of the volume is to be changed then.
 pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], group: bool, size: u64) -> Result<Plan, PlanError> {
-    let default = attributes
-        .mode
-        .unwrap_or(if group { FileMode::GROUP } else { FileMode::ALL });
+    let default = attributes.default_mode(group);
     let mut files = Placed::default();
     let mut rendering = Rendering::new(attributes, facts);
     for wanted in &attributes.files {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::agent::{Door, Shelf};
 use crate::attributes::{Attributes, Pod};
 use crate::mount::Limits;
 use crate::offline::Claims;
@@ -25,8 +26,22 @@ pub struct Volume {
     pub limits: Limits,
     /// Whose its pod's token is, once there was one.
     pub account: Mutex<Option<Claims>>,
+    /// What is answered at its socket, where its pod wants one.
+    pub shelf: Option<Arc<Shelf>>,
+    /// Its socket, while it is open.
+    pub door: tokio::sync::Mutex<Option<Door>>,
     /// Held while its files are written. Not held over a wait for anybody else.
     pub writing: tokio::sync::Mutex<Shows>,
+}
+
+impl Volume {
+    /// Closes its socket: nothing of that keeps it from being unmounted then.
+    pub async fn shut(&self) {
+        let door = self.door.lock().await.take();
+        if let Some(door) = door {
+            door.close().await;
+        }
+    }
 }
 
 /// What a volume shows.
@@ -142,11 +157,14 @@ mod tests {
                 files: Vec::new(),
                 mode: None,
                 size: None,
+                socket: false,
             },
             pod: Pod::default(),
             group: None,
             limits: Limits { bytes: 0, inodes: 0 },
             account: Mutex::default(),
+            shelf: None,
+            door: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }

@@ -34,6 +34,8 @@ pub struct Attributes {
     pub mode: Option<FileMode>,
     /// Largest size of the volume in bytes, where the pod narrows it.
     pub size: Option<u64>,
+    /// Whether the volume has a socket that is asked for its secrets.
+    pub socket: bool,
 }
 
 /// A secret of a volume.
@@ -118,7 +120,9 @@ pub enum AttributesError {
     )]
     Token,
     /// An attribute that means nothing.
-    #[error("volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode` and `size`")]
+    #[error(
+        "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size` and `socket`"
+    )]
     Unknown(String),
     /// Neither or both.
     #[error("volumeAttributes: say exactly one of `secrets` and `set`")]
@@ -185,6 +189,14 @@ pub enum AttributesError {
     /// A size.
     #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
     Size(String),
+    /// A truth value.
+    #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
+    Truth {
+        /// The attribute.
+        field: &'static str,
+        /// The text.
+        text: String,
+    },
 }
 
 impl Attributes {
@@ -194,6 +206,7 @@ impl Attributes {
     /// The first [`AttributesError`].
     pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
         let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
+        let mut socket = false;
         for (key, text) in context {
             match key.as_str() {
                 TOKENS => return Err(AttributesError::Token),
@@ -201,6 +214,7 @@ impl Attributes {
                 "set" => set = Some(text),
                 "mode" => mode = Some(text.parse()?),
                 "size" => size = Some(parse_size(text)?),
+                "socket" => socket = parse_truth("socket", text)?,
                 key if key.starts_with(KUBELET) => {}
                 other => return Err(AttributesError::Unknown(shown(other))),
             }
@@ -230,7 +244,15 @@ impl Attributes {
             files,
             mode,
             size,
+            socket,
         })
+    }
+
+    /// Mode of files that say none.
+    #[must_use]
+    pub fn default_mode(&self, group: bool) -> FileMode {
+        let by_default = if group { FileMode::GROUP } else { FileMode::ALL };
+        self.mode.unwrap_or(by_default)
     }
 }
 
@@ -307,6 +329,14 @@ fn parse_size(text: &str) -> Result<u64, AttributesError> {
         .checked_mul(unit)
         .filter(|bytes| *bytes >= 65_536)
         .ok_or_else(refused)
+}
+
+/// A truth value, which Kubernetes passes on as text.
+fn parse_truth(field: &'static str, text: &str) -> Result<bool, AttributesError> {
+    text.parse().map_err(|_| AttributesError::Truth {
+        field,
+        text: shown(text),
+    })
 }
 
 /// A text of a pod's author as a message may show it.

@@ -35,6 +35,7 @@ fn a_name_alone_is_the_whole_secret() {
         }],
         mode: None,
         size: None,
+        socket: false,
     };
     for text in [
         "checkout-db",
@@ -113,6 +114,7 @@ fn secrets_say_versions_keys_and_modes() {
     );
     assert_eq!(attributes.mode, Some(FileMode::GROUP));
     assert_eq!(attributes.size, Some(1_048_576));
+    assert!(!attributes.socket && parsed(&[("secrets", "a"), ("socket", "true")]).socket);
 }
 
 #[test]
@@ -208,6 +210,7 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[("secrets", "a"), ("mode", "rw")], "mode `rw`"),
         (&[("secrets", "a"), ("size", "1Gi")], "`size` is `1Gi`"),
         (&[("secrets", "a"), ("size", "1")], "`size` is `1`"),
+        (&[("secrets", "a"), ("socket", "yes")], "`socket` is `yes`"),
         (&[("set", "{secrets: {a: b}, files: []}")], "`files` is empty"),
         (
             &[("set", "{secrets: {}, files: [{path: x, template: y}]}")],
@@ -259,7 +262,7 @@ proptest::proptest! {
     /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it needs to be.
     #[test]
     fn any_text_gives_an_answer(
-        key in proptest::sample::select(vec!["secrets", "set", "mode", "size"]),
+        key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket"]),
         parts in proptest::collection::vec(proptest::sample::select(vec![
             "- ", "name", ": ", "a", "\n", "  ", "[", "]", "{", "}", ", ", "keys", "files", "path", "key", "template", "format", "env", "'",
             "\"", "&x ", "*x", "!!str ", "..", "/", "secrets", "0440", "1Mi", "\u{0}", "é", "|", "<<",

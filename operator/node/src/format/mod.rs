@@ -10,6 +10,8 @@ mod properties;
 mod tests;
 mod yaml;
 
+pub(crate) use self::json::quoted;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;

@@ -6,6 +6,7 @@
 use strongroom_api::stream::proto::Refusal;
 use tonic::{Code, Status};
 
+use crate::agent::DoorError;
 use crate::atomic_write::WriteError;
 use crate::attributes::AttributesError;
 use crate::mount::MountError;
@@ -54,6 +55,9 @@ pub enum PluginError {
     /// Writing.
     #[error("{0}")]
     Write(#[from] WriteError),
+    /// Its socket.
+    #[error("{0}")]
+    Door(#[from] DoorError),
     /// Keeping track.
     #[error("{0}")]
     State(#[from] StateError),
@@ -83,6 +87,7 @@ impl PluginError {
             Self::Timeout(_) | Self::Stopping(_) => Code::Unavailable,
             Self::Write(WriteError::NoSpace) => Code::ResourceExhausted,
             Self::Mount(_)
+            | Self::Door(_)
             | Self::Write(WriteError::Step { .. })
             | Self::State(_)
             | Self::Cache(_)
@@ -103,6 +108,7 @@ impl PluginError {
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
             Self::Mount(_)
+            | Self::Door(_)
             | Self::Write(WriteError::Step { .. })
             | Self::State(_)
             | Self::Cache(_)

@@ -3,6 +3,7 @@
 //! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up meanwhile: a call that is
 //! dropped half-way would leave what it made to nobody. Must not speak gRPC.
 
+mod agent;
 mod alone;
 mod error;
 mod publish;
@@ -22,6 +23,7 @@ pub use alone::Alone;
 pub use error::PluginError;
 pub use request::{Reading, Request, volume_id};
 
+use crate::agent::Shelf;
 use crate::attributes::{Attributes, WantedSecret, WantedVersion};
 use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
@@ -89,6 +91,12 @@ impl Plugin {
     /// A volume that is to be known.
     fn volume(&self, request: &Request) -> Volume {
         let asked = request.attributes.size.unwrap_or(u64::MAX);
+        let shelf = || {
+            Arc::new(Shelf::new(
+                request.pod.namespace.clone(),
+                request.attributes.secrets.clone(),
+            ))
+        };
         Volume {
             id: request.volume_id.clone(),
             target: request.target.clone(),
@@ -100,6 +108,8 @@ impl Plugin {
                 inodes: self.parts.limits.inodes,
             },
             account: Mutex::new(request.token.as_ref().and_then(Claims::of)),
+            shelf: request.attributes.socket.then(shelf),
+            door: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::new(Shows::default()),
         }
     }

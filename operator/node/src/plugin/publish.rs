@@ -9,6 +9,7 @@ use strongroom_api::stream::proto::shown::Outcome;
 use tokio::time::timeout;
 
 use super::{Plugin, PluginError, Request, told, wanted};
+use crate::agent::Bound;
 use crate::atomic_write;
 use crate::fault;
 use crate::mount::{self, Detached, There};
@@ -67,6 +68,8 @@ impl Plugin {
                 });
                 let again = shows.behind || !whole;
                 drop(shows);
+                self.mend_socket(&volume, root.as_fd()).await;
+                drop(root);
                 if let Some(token) = request.token.clone() {
                     let account = Claims::of(&token);
                     *volume.account.lock().unwrap_or_else(PoisonError::into_inner) = account;
@@ -81,6 +84,7 @@ impl Plugin {
             drop(shows);
             self.parts.metrics.lost();
             claim.take();
+            volume.shut().await;
             subscriptions.unsubscribe(&request.volume_id).await?;
         }
         match mount::look(&request.target)? {
@@ -89,6 +93,7 @@ impl Plugin {
             There::Volume(root) => {
                 let volume = self.volume(request);
                 let device = mount::device_of(root.as_fd())?;
+                self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
                 *volume.writing.lock().await = Shows {
                     device,
@@ -161,17 +166,17 @@ impl Plugin {
             let volume = Arc::clone(&volume);
             let metrics = parts.metrics.clone();
             let work = tokio::task::spawn_blocking(move || {
-                let (device, swappable) = build(&volume, &planned)?;
+                let (device, swappable, bound) = build(&volume, &planned)?;
                 if swappable {
                     metrics.swappable();
                 }
-                Ok::<_, PluginError>(device)
+                Ok::<_, PluginError>((device, bound))
             });
             work.await
                 .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
         };
-        let device = match built {
-            Ok(device) => device,
+        let (device, bound) = match built {
+            Ok(built) => built,
             Err(error) => {
                 parts.states.forget(&volume.id)?;
                 return Err(error);
@@ -183,6 +188,8 @@ impl Plugin {
             device,
             behind: false,
         };
+        volume.put_out(&snapshot);
+        self.open(&volume, Ok(bound)).await;
         claim.put(Arc::clone(&volume));
         if !snapshot.alone {
             self.remember(&volume, &snapshot.secrets).await;
@@ -201,21 +208,23 @@ impl Plugin {
     }
 }
 
-/// Builds a volume and attaches it. Answers the number of its file system, and whether it may reach a swap device.
-fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool), PluginError> {
+/// Builds a volume and attaches it. Answers the number of its file system, whether it may reach a swap device, and its socket.
+fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool, Option<Bound>), PluginError> {
     let detached = Detached::new(volume.limits)?;
     fault::point("publish.detached");
     atomic_write::write(detached.root(), planned, volume.group)?;
+    let bound = volume.bind(detached.root())?;
     fault::point("publish.filled");
     let (device, swappable) = (mount::device_of(detached.root())?, detached.swappable);
     mount::make_folder(&volume.target)?;
     fault::point("publish.folder");
     if let Err(error) = detached.attach(&volume.target) {
+        drop(bound);
         // The folder is of no use to anybody now.
         let _ = mount::remove(&volume.target);
         return Err(error.into());
     }
-    Ok((device, swappable))
+    Ok((device, swappable, bound))
 }
 
 /// The versions in a snapshot.

@@ -54,6 +54,7 @@ impl Plugin {
             versions: kept.versions,
             behind: false,
         };
+        self.mend_socket(&volume, root.as_fd()).await;
         drop(root);
         let changes = self
             .parts
@@ -82,6 +83,7 @@ impl Plugin {
             if mount::known(&volume.target, device).is_none() {
                 self.parts.metrics.lost();
                 claim.take();
+                volume.shut().await;
                 self.parts.subscriptions.unsubscribe(&id).await?;
                 self.parts.states.forget(&id)?;
             }

@@ -21,6 +21,9 @@ impl Plugin {
                 Some(volume) => Some(volume.writing.lock().await),
                 None => None,
             };
+            if let Some(volume) = &volume {
+                volume.shut().await;
+            }
             fault::point("unpublish.unsubscribed");
             let removed = tokio::task::spawn_blocking(move || mount::remove(&target)).await;
             drop(writing);

@@ -73,10 +73,16 @@ impl Plugin {
             self.remember(volume, &snapshot.secrets).await;
         }
         let versions = versions(&snapshot);
+        if wipe {
+            volume.take_back();
+        }
         let result = match planned(volume, &snapshot) {
             Ok(planned) => self.write(volume, text, planned, versions.clone()).await,
             Err(error) => Err(error),
         };
+        if result.is_ok() && !wipe {
+            volume.put_out(&snapshot);
+        }
         let (outcome, told) = match result {
             Ok(()) if wipe => (
                 "wiped",
@@ -113,6 +119,7 @@ impl Plugin {
 
     /// Takes the files away.
     async fn wipe(&self, volume: &Arc<Volume>, text: &BTreeMap<String, String>) -> &'static str {
+        volume.take_back();
         match self
             .write(volume, text, wiped(&volume.attributes), Vec::new())
             .await

@@ -1,0 +1,36 @@
+//! Names of stages: programs that are used to another secrets manager ask for its own.
+
+/// Ours, AWS', Alibaba's.
+const NAMES: [(&str, &str, &str); 3] = [
+    ("Current", "AWSCURRENT", "ACSCurrent"),
+    ("Previous", "AWSPREVIOUS", "ACSPrevious"),
+    ("Pending", "AWSPENDING", "ACSPending"),
+];
+
+/// Our name of a stage that somebody asks for.
+pub(super) fn ours(asked: &str) -> &str {
+    let known = NAMES
+        .iter()
+        .find(|(_, aws, alibaba)| asked == *aws || asked == *alibaba);
+    known.map_or(asked, |(ours, ..)| ours)
+}
+
+/// AWS' name of one of our stages, as answers in its form have it. A custom stage has its own.
+pub(super) fn theirs(stage: &str) -> &str {
+    let known = NAMES.iter().find(|(ours, ..)| stage == *ours);
+    known.map_or(stage, |(_, aws, _)| aws)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_have_the_names_that_programs_know() {
+        for asked in ["Previous", "AWSPREVIOUS", "ACSPrevious"] {
+            assert_eq!(ours(asked), "Previous");
+        }
+        assert_eq!((ours("blue"), theirs("blue")), ("blue", "blue"));
+        assert_eq!(theirs("Current"), "AWSCURRENT");
+    }
+}
