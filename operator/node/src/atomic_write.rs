@@ -30,9 +30,12 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
+use strongroom_value::KeyBytes;
+use zeroize::Zeroizing;
 
 use crate::agent::SOCKET;
 use crate::fault;
+use crate::format::same_store;
 use crate::path::FilePath;
 use crate::plan::{Plan, VERSION_FILE};
 
@@ -270,23 +273,31 @@ fn holds(root: BorrowedFd<'_>, shown: &str, plan: &Plan, group: Option<u32>) -> 
         return Ok(false);
     }
     let owner = group.unwrap_or(0);
-    let same = |path: &str, mode: u32, bytes: &[u8], owner: u32| -> Result<bool, WriteError> {
+    // A store of the same content may be some bytes longer or shorter, or is none.
+    let fits = |size: i64, planned: usize, store: bool| {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        size == planned || (store && size <= planned * 2)
+    };
+    let same = |path: &str, mode: u32, (bytes, owner, password): (&[u8], u32, Option<&KeyBytes>)| {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
             rustix::fs::openat(&version, path, flags, Mode::empty()).map_err(trying("opening a file"))?;
         let is = rustix::fs::fstat(&file).map_err(trying("looking at a file"))?;
-        let size = u64::try_from(is.st_size).unwrap_or(u64::MAX);
-        if is.st_mode & 0o7777 != mode || is.st_gid != owner || size != bytes.len() as u64 {
+        let alike = is.st_mode & 0o7777 == mode && is.st_gid == owner;
+        if !alike || !fits(is.st_size, bytes.len(), password.is_some()) {
             return Ok(false);
         }
-        same_bytes(fs::File::from(file), bytes)
+        match password {
+            None => same_bytes(fs::File::from(file), bytes),
+            Some(password) => Ok(same_store(&all_bytes(fs::File::from(file))?, bytes, password)),
+        }
     };
-    let own = plan.version_file.as_bytes();
-    if !same(VERSION_FILE, 0o444, own, 0)? {
+    if !same(VERSION_FILE, 0o444, (plan.version_file.as_bytes(), 0, None))? {
         return Ok(false);
     }
     for (path, file) in &plan.files {
-        if !same(path.as_str(), file.mode.bits(), file.bytes.expose(), owner)? {
+        let planned = (file.bytes.expose(), owner, file.password.as_ref());
+        if !same(path.as_str(), file.mode.bits(), planned)? {
             return Ok(false);
         }
     }
@@ -295,7 +306,7 @@ fn holds(root: BorrowedFd<'_>, shown: &str, plan: &Plan, group: Option<u32>) -> 
 
 /// Compares without a copy of the whole file in memory.
 fn same_bytes(mut file: fs::File, bytes: &[u8]) -> Result<bool, WriteError> {
-    let mut chunk = zeroize::Zeroizing::new([0_u8; 4_096]);
+    let mut chunk = Zeroizing::new([0_u8; 4_096]);
     let mut rest = bytes;
     loop {
         let read = io::Read::read(&mut file, &mut *chunk).map_err(|source| WriteError::Step {
@@ -313,6 +324,16 @@ fn same_bytes(mut file: fs::File, bytes: &[u8]) -> Result<bool, WriteError> {
         }
         rest = rest.get(read..).unwrap_or_default();
     }
+}
+
+fn all_bytes(mut file: fs::File) -> Result<Zeroizing<Vec<u8>>, WriteError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = io::Read::read_to_end(&mut file, &mut bytes);
+    read.map_err(|source| WriteError::Step {
+        step: "reading a file",
+        source,
+    })?;
+    Ok(bytes)
 }
 
 /// All files below a folder, by their path.

@@ -1,4 +1,5 @@
-//! From values to files: pure. What a pod asks for and what its secrets hold decide every byte, name and mode of its volume.
+//! From values to files: what a pod asks for and what its secrets hold decide every byte, name and mode of its volume, but for the random ones in
+//! a key store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,8 @@ pub struct PlannedFile {
     pub mode: FileMode,
     /// Its bytes.
     pub bytes: KeyBytes,
+    /// What it opens with, where it is a key store: its bytes hold random ones, and what is in it tells whether another is the same.
+    pub password: Option<KeyBytes>,
 }
 
 /// What is known of a secret of the volume.
@@ -134,7 +137,7 @@ pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], group: bool, size: u64)
                             secret: named.name.clone(),
                             source,
                         })?;
-                    files.put(path, mode.unwrap_or(default), bytes.duplicate())?;
+                    files.put(path, mode.unwrap_or(default), (bytes.duplicate(), None))?;
                 }
             }
             Files::One { path, mode, content } => {
@@ -252,9 +255,14 @@ impl<'a> Rendering<'a> {
             })
     }
 
-    fn content(&mut self, path: &FilePath, content: &Content) -> Result<KeyBytes, PlanError> {
+    /// The bytes of a file, and what they open with where they are a key store.
+    fn content(
+        &mut self,
+        path: &FilePath,
+        content: &Content,
+    ) -> Result<(KeyBytes, Option<KeyBytes>), PlanError> {
         match content {
-            Content::Key { secret, key } => self.key(*secret, key).map(KeyBytes::duplicate),
+            Content::Key { secret, key } => Ok((self.key(*secret, key)?.duplicate(), None)),
             Content::Template { text, secret } => {
                 let (attributes, facts) = (self.attributes, self.facts);
                 let renderer = self.renderers.entry(*secret).or_insert_with(|| {
@@ -266,12 +274,13 @@ impl<'a> Rendering<'a> {
                         }
                     })
                 });
-                Ok(renderer.render(path.as_str(), text)?)
+                Ok((renderer.render(path.as_str(), text)?, None))
             }
             Content::Format {
                 format,
                 secrets,
                 keys,
+                password,
             } => {
                 let refused = |source| PlanError::Format {
                     path: path.to_string(),
@@ -282,8 +291,13 @@ impl<'a> Rendering<'a> {
                     .filter_map(|index| self.secret(*index))
                     .map(|(_, fact)| fact.value)
                     .collect();
+                let password = match password {
+                    Some((secret, key)) => Some(self.key(*secret, key)?),
+                    None => None,
+                };
                 let entries = Entries::of(&values, keys.as_deref()).map_err(refused)?;
-                entries.write(*format).map_err(refused)
+                let bytes = entries.under(password).write(*format).map_err(refused)?;
+                Ok((bytes, password.map(KeyBytes::duplicate)))
             }
         }
     }
@@ -294,11 +308,23 @@ impl<'a> Rendering<'a> {
 struct Placed(BTreeMap<FilePath, PlannedFile>);
 
 impl Placed {
-    fn put(&mut self, path: FilePath, mode: FileMode, bytes: KeyBytes) -> Result<(), PlanError> {
+    fn put(
+        &mut self,
+        path: FilePath,
+        mode: FileMode,
+        (bytes, password): (KeyBytes, Option<KeyBytes>),
+    ) -> Result<(), PlanError> {
         if self.0.contains_key(&path) {
             return Err(PlanError::PathTwice(path.to_string()));
         }
-        self.0.insert(path, PlannedFile { mode, bytes });
+        self.0.insert(
+            path,
+            PlannedFile {
+                mode,
+                bytes,
+                password,
+            },
+        );
         Ok(())
     }
 

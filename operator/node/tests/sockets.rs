@@ -61,16 +61,9 @@ fn wait_text(node: &Node, volume: &str, uri: &str, text: &str) {
 
 /// What the plugin counts, as a line of its metrics.
 fn metric(node: &Node, name: &str) -> Option<String> {
-    let log = node.log();
-    let line = log.lines().rfind(|line| line.contains("health and metrics"))?;
-    let address = line.split("address=").nth(1)?.split_whitespace().next()?;
-    let mut stream = std::net::TcpStream::connect(address).ok()?;
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .ok()?;
-    let mut said = String::new();
-    stream.read_to_string(&mut said).ok()?;
-    said.lines()
+    let metrics = node.metrics()?;
+    metrics
+        .lines()
         .find(|line| line.starts_with(name))
         .map(str::to_owned)
 }

@@ -13,6 +13,7 @@ fn plan(version: &str, files: &[(&str, &str)]) -> Plan {
         let planned = PlannedFile {
             mode: FileMode::GROUP,
             bytes: KeyBytes::from(text.as_bytes().to_vec()),
+            password: None,
         };
         (path.parse().unwrap(), planned)
     };

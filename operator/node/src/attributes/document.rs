@@ -55,16 +55,25 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
             let path = file.path.below(directory.as_ref())?;
             let wrong = |what: &str| wrong(&path, what);
             let content = match (file.template, file.format) {
-                (Some(text), None) if file.keys.is_none() => Content::Template {
+                (Some(text), None) if file.keys.is_none() && file.password.is_none() => Content::Template {
                     text,
                     secret: Some(secret),
                 },
-                (None, Some(format)) => Content::Format {
-                    format,
-                    secrets: vec![secret],
-                    keys: file.keys,
-                },
-                (Some(_), None) => return Err(wrong("`keys` goes with `format`")),
+                (None, Some(format)) => {
+                    let place = |other: Option<&str>| match other {
+                        None => Ok(secret),
+                        Some(_) => Err(wrong(
+                            "`password` is a key of this secret; that of another goes with `set`",
+                        )),
+                    };
+                    Content::Format {
+                        format,
+                        secrets: vec![secret],
+                        password: password(&path, (format, &file.keys), file.password, place)?,
+                        keys: file.keys,
+                    }
+                }
+                (Some(_), None) => return Err(wrong("`keys` and `password` go with `format`")),
                 _ => return Err(wrong("say exactly one of `template` and `format`")),
             };
             parsed.1.push(Files::One {
@@ -98,6 +107,7 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
             let unknown = || wrong(path, &format!("`secrets` has no `{}`", shown(alias)));
             aliases.get(alias).copied().ok_or_else(unknown)
         };
+        let passworded = file.password.is_some();
         let places = |aliases: &[String]| aliases.iter().map(|alias| place(alias)).collect::<Result<_, _>>();
         let content = match (&file.secret, &file.key, file.template, file.format) {
             (Some(secret), Some(key), None, None) => Content::Key {
@@ -113,6 +123,16 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
                     (None, None) => (0..secrets.len()).collect(),
                     _ => return Err(wrong(path, "say one of `secret` and `secrets`")),
                 },
+                password: {
+                    let own = |other: Option<&str>| match other.or(secret.as_deref()) {
+                        Some(alias) => place(alias),
+                        None => Err(wrong(
+                            path,
+                            "say whose key the `password` is: `{secret: …, key: …}`",
+                        )),
+                    };
+                    password(path, (format, &file.keys), file.password, own)?
+                },
                 keys: file.keys.clone(),
             },
             _ => {
@@ -121,8 +141,8 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
             }
         };
         let formatted = matches!(content, Content::Format { .. });
-        if !formatted && (file.secrets.is_some() || file.keys.is_some()) {
-            return Err(wrong(path, "`secrets` and `keys` go with `format`"));
+        if !formatted && (file.secrets.is_some() || file.keys.is_some() || passworded) {
+            return Err(wrong(path, "`secrets`, `keys` and `password` go with `format`"));
         }
         files.push(Files::One {
             path: file.path.clone(),
@@ -137,6 +157,31 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
         });
     }
     Ok((secrets, files))
+}
+
+/// Where the password of a key store is: there where the format is one. `place` says which secret is meant by an alias, or by none.
+fn password(
+    path: &FilePath,
+    (format, keys): (Format, &Option<Vec<String>>),
+    password: Option<OrText<Password>>,
+    place: impl FnOnce(Option<&str>) -> Result<usize, AttributesError>,
+) -> Result<Option<(usize, String)>, AttributesError> {
+    match (format.is_store(), password) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(wrong(
+            path,
+            "`password` goes with a key store: `pkcs12` or `pkcs12-truststore`",
+        )),
+        (true, _) if keys.is_some() => {
+            let what = "a key store is made of `tls.key`, `tls.crt` and `ca.crt`: `keys` does not go with it";
+            Err(wrong(path, what))
+        }
+        (true, None) => Err(wrong(
+            path,
+            "a key store has a `password`: name the key that holds it",
+        )),
+        (true, Some(OrText(password))) => Ok(Some((place(password.secret.as_deref())?, password.key))),
+    }
 }
 
 fn wrong(path: &FilePath, what: &str) -> AttributesError {
@@ -195,6 +240,15 @@ struct MadeFile {
     template: Option<String>,
     format: Option<Format>,
     keys: Option<Vec<String>>,
+    password: Option<OrText<Password>>,
+}
+
+/// The key that holds a password, and its secret where that is another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Password {
+    secret: Option<String>,
+    key: String,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +278,7 @@ struct SetFile {
     format: Option<Format>,
     secrets: Option<Vec<String>>,
     keys: Option<Vec<String>>,
+    password: Option<OrText<Password>>,
 }
 
 impl Reference {
@@ -296,6 +351,12 @@ impl ByName for KeyFile {
             path: None,
             mode: None,
         }
+    }
+}
+
+impl ByName for Password {
+    fn by_name(key: String) -> Self {
+        Self { secret: None, key }
     }
 }
 

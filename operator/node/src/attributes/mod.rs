@@ -108,6 +108,8 @@ pub enum Content {
         secrets: Vec<usize>,
         /// The keys in their order; none: all.
         keys: Option<Vec<String>>,
+        /// The secret and its key that a key store's password is; there where the format is one.
+        password: Option<(usize, String)>,
     },
 }
 

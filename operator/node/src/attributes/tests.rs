@@ -108,6 +108,7 @@ fn secrets_say_versions_keys_and_modes() {
                     format: Format::Env,
                     secrets: vec![1],
                     keys: Some(vec!["a".into(), "b".into()]),
+                    password: None,
                 }
             ),
         ]
@@ -134,6 +135,7 @@ files:
         format,
         secrets: secrets.to_vec(),
         keys: None,
+        password: None,
     };
     let contents: Vec<Content> = attributes
         .files
@@ -154,6 +156,29 @@ files:
             formatted(Format::Yaml, &[1]),
         ]
     );
+}
+
+#[test]
+fn a_key_store_names_the_key_of_its_password() {
+    let password = |attributes: &Attributes| match &attributes.files[..] {
+        [
+            Files::One {
+                content: Content::Format { format, password, .. },
+                ..
+            },
+        ] => (*format, password.clone()),
+        other => panic!("{other:?}"),
+    };
+    let text = "[{name: a, files: [{path: k.p12, format: pkcs12, password: storepass}]}]";
+    let expected = (Format::Pkcs12, Some((0, "storepass".to_owned())));
+    assert_eq!(password(&parsed(&[("secrets", text)])), expected);
+    for (of, secret) in [("storepass", 1), ("{secret: a, key: storepass}", 0)] {
+        let text = format!(
+            "{{secrets: {{a: x, tls: web}}, files: [{{path: t.p12, format: pkcs12-truststore, secret: tls, password: {of}}}]}}"
+        );
+        let expected = (Format::Pkcs12Truststore, Some((secret, "storepass".to_owned())));
+        assert_eq!(password(&parsed(&[("set", &text)])), expected);
+    }
 }
 
 #[test]
@@ -211,6 +236,52 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[("secrets", "a"), ("size", "1Gi")], "`size` is `1Gi`"),
         (&[("secrets", "a"), ("size", "1")], "`size` is `1`"),
         (&[("secrets", "a"), ("socket", "yes")], "`socket` is `yes`"),
+        (
+            &[("secrets", "[{name: a, files: [{path: p, format: pkcs12}]}]")],
+            "a key store has a `password`",
+        ),
+        (
+            &[(
+                "secrets",
+                "[{name: a, files: [{path: p, format: json, password: b}]}]",
+            )],
+            "`password` goes with a key store",
+        ),
+        (
+            &[(
+                "secrets",
+                "[{name: a, files: [{path: p, template: t, password: b}]}]",
+            )],
+            "`keys` and `password` go with `format`",
+        ),
+        (
+            &[(
+                "secrets",
+                "[{name: a, files: [{path: p, format: pkcs12, password: b, keys: [c]}]}]",
+            )],
+            "`keys` does not go with it",
+        ),
+        (
+            &[(
+                "secrets",
+                "[{name: a, files: [{path: p, format: pkcs12, password: {secret: b, key: c}}]}]",
+            )],
+            "that of another goes with `set`",
+        ),
+        (
+            &[(
+                "set",
+                "{secrets: {a: x, b: web}, files: [{path: p, format: pkcs12, secrets: [a], password: c}]}",
+            )],
+            "say whose key the `password` is",
+        ),
+        (
+            &[(
+                "set",
+                "{secrets: {a: x}, files: [{path: p, secret: a, key: k, password: c}]}",
+            )],
+            "`secrets`, `keys` and `password` go with `format`",
+        ),
         (&[("set", "{secrets: {a: b}, files: []}")], "`files` is empty"),
         (
             &[("set", "{secrets: {}, files: [{path: x, template: y}]}")],

@@ -5,12 +5,15 @@
 mod env;
 mod json;
 mod pem;
+mod pkcs12;
+mod private_key;
 mod properties;
 #[cfg(test)]
 mod tests;
 mod yaml;
 
 pub(crate) use self::json::quoted;
+pub(crate) use self::pkcs12::same as same_store;
 
 use std::collections::BTreeSet;
 
@@ -32,12 +35,26 @@ pub enum Format {
     Properties,
     /// PEM texts (RFC 7468) one after the other.
     Pem,
+    /// A key store (RFC 7292) of the private key and its certificates.
+    Pkcs12,
+    /// A key store of the authorities' certificates alone.
+    #[serde(rename = "pkcs12-truststore")]
+    Pkcs12Truststore,
+}
+
+impl Format {
+    /// Whether it is a key store, under a password.
+    #[must_use]
+    pub const fn is_store(self) -> bool {
+        matches!(self, Self::Pkcs12 | Self::Pkcs12Truststore)
+    }
 }
 
 /// What goes into a file.
 #[derive(Debug)]
 pub struct Entries<'a> {
     entries: Vec<(&'a str, &'a KeyBytes)>,
+    password: Option<&'a KeyBytes>,
 }
 
 /// Why a format refuses.
@@ -63,6 +80,18 @@ pub enum FormatError {
     /// Not PEM.
     #[error("key `{0}` is not PEM")]
     NotPem(String),
+    /// No certificate.
+    #[error("key `{0}` is not one or more certificates as PEM")]
+    NotCertificates(String),
+    /// No private key.
+    #[error("key `{0}` is no private key as PEM: PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted")]
+    NotKey(String),
+    /// No password for a store.
+    #[error("the `password` of a key store is empty, or not UTF-8 text")]
+    NoPassword,
+    /// The store cannot be written.
+    #[error("the key store cannot be written: its key, certificates or password do not fit PKCS#12")]
+    Store,
 }
 
 impl<'a> Entries<'a> {
@@ -89,7 +118,17 @@ impl<'a> Entries<'a> {
                 entries = keys.iter().map(find).collect::<Result<_, _>>()?;
             }
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            password: None,
+        })
+    }
+
+    /// The same, for a store under this password.
+    #[must_use]
+    pub const fn under(mut self, password: Option<&'a KeyBytes>) -> Self {
+        self.password = password;
+        self
     }
 
     /// The file.
@@ -97,14 +136,23 @@ impl<'a> Entries<'a> {
     /// # Errors
     /// A [`FormatError`].
     pub fn write(&self, format: Format) -> Result<KeyBytes, FormatError> {
-        match format {
+        let text = match format {
             Format::Env => env::write(self),
             Format::Json => json::write(self),
             Format::Yaml => yaml::write(self),
             Format::Properties => properties::write(self),
             Format::Pem => pem::write(self),
-        }
-        .map(KeyBytes::from)
+            Format::Pkcs12 => return pkcs12::key_store(self).map(KeyBytes::from),
+            Format::Pkcs12Truststore => return pkcs12::trust_store(self).map(KeyBytes::from),
+        };
+        text.map(KeyBytes::from)
+    }
+
+    fn key(&self, key: &str) -> Result<&'a KeyBytes, FormatError> {
+        let found = self.entries.iter().find(|(name, _)| *name == key);
+        found
+            .map(|(_, bytes)| *bytes)
+            .ok_or_else(|| FormatError::NoKey(key.to_owned()))
     }
 
     fn texts(&self) -> impl Iterator<Item = Result<(&'a str, &'a str), FormatError>> {

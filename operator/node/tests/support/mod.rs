@@ -13,6 +13,8 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -82,6 +84,20 @@ impl Node {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// What the running plugin counts.
+    pub fn metrics(&self) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains("health and metrics"))?;
+        let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        Some(said)
     }
 
     /// A command inside of the namespace.
