@@ -1,5 +1,6 @@
 //! The promise: `kubectl strongroom put` changes the files of all pods before the command's prompt is back; a pod that may not read its secret does not
-//! start, and its event says which policy is missing; what a pod has stays with it while Strongroom is away. On the real kubelet, from the chart.
+//! start, and its event says which policy is missing; what a pod has stays with it while Strongroom is away; it may ask its volume's socket, and hears of
+//! a change. On the real kubelet, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -298,4 +299,80 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     let described = f.kubectl(&["-n", "shop", "describe", "pods"]);
     assert!(!described.contains("MARKER-"));
+}
+
+/// A pod that is told of changes, and says in its log what it hears and what it reads then.
+const LISTENER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: listener, namespace: shop}\nspec:\n  serviceAccountName: app\n  \
+    automountServiceAccountToken: false\n  terminationGracePeriodSeconds: 0\n  securityContext: {runAsNonRoot: true, runAsUser: 1000, fsGroup: 2000, \
+    seccompProfile: {type: RuntimeDefault}}\n  containers:\n  - name: app\n    image: strongroom.test/busybox:1\n    imagePullPolicy: Never\n    \
+    command:\n    - sh\n    - -c\n    - |\n      while true; do nc -l -p 8080 -e sh -c 'read -r line; while read -r head && [ ${#head} -gt 1 ]; do :; done; \
+    echo \"heard $line, then read $(cat /secret/password)\" >&2; printf \"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n\"'; done\n    \
+    securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}\n    \
+    volumeMounts: [{name: s, mountPath: /secret, readOnly: true}]\n  volumes:\n  - name: s\n    csi:\n      driver: csi.strongroom.dev\n      \
+    readOnly: true\n      volumeAttributes: {secrets: db, socket: \"true\", notifyPort: \"8080\", notifyPath: /-/reload}\n";
+
+/// What a volume's socket answers inside of a pod, by way of the pod's own read-only mount.
+fn asked(f: &Fixture, uri: &str) -> String {
+    let script = format!(
+        "for process in /proc/[0-9]*; do socket=$process/root/secret/..strongroom.sock; [ ! -S $socket ] || \
+         exec curl --silent --unix-socket $socket 'http://localhost{uri}'; done"
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]);
+    let output = f.cluster.inside(&command).unwrap().output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
+    let f = installed();
+    eventually("the first put", || {
+        let put = ["put", "db", "--key", "password", "--wait", "60s"];
+        people(&f, &put, "MARKER-1").0.then_some(())
+    });
+    f.apply(LISTENER);
+    f.wait_pod("listener");
+    let answer: Value = serde_json::from_str(&asked(&f, "/secretsmanager/get?secretId=db")).unwrap();
+    assert_eq!(answer["SecretString"], "{\"password\":\"MARKER-1\"}");
+    let mode = [
+        "-n",
+        "shop",
+        "exec",
+        "listener",
+        "--",
+        "stat",
+        "-c",
+        "%a %g",
+        "/secret/..strongroom.sock",
+    ];
+    assert_eq!(f.kubectl(&mode).trim(), "660 2000");
+    // When the command is done the answer is new, and before long the pod has heard of it.
+    put(&f, "MARKER-2");
+    assert!(asked(&f, "/v1/db").contains("MARKER-2"));
+    eventually("the pod to hear of it", || {
+        f.kubectl(&["-n", "shop", "logs", "listener"])
+            .contains("heard POST /-/reload HTTP/1.1\r, then read MARKER-2")
+            .then_some(())
+    });
+    event(
+        &f,
+        "listener",
+        "the pod was told at port 8080 that its volume has changed: 200",
+    );
+    assert!(asked(&f, "/v1/other").contains("this volume has no secret `other`"));
+    // Files that go take the answer with them.
+    f.apply(&OBJECTS.replace("readers: [app]", "delivery: {onRevoke: Wipe}"));
+    eventually("the answer to be taken away", || {
+        asked(&f, "/v1/db")
+            .contains("AccessDeniedException")
+            .then_some(())
+    });
+    f.kubectl(&["-n", "shop", "delete", "pod", "listener", "--timeout=60s"]);
+    let mounts = "grep -c '/pods/.* - tmpfs strongroom ' /proc/self/mountinfo || true";
+    eventually("the volume to be gone", || {
+        let mut command = Command::new("sh");
+        command.args(["-c", mounts]);
+        let output = f.cluster.inside(&command).unwrap().output().unwrap();
+        (output.stdout == b"0\n").then_some(())
+    });
 }

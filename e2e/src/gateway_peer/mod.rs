@@ -145,6 +145,11 @@ impl GatewayPeer {
         self.gateway.lock().silent = silent;
     }
 
+    /// Says of every pod that it is at this address; empty: that it is nowhere.
+    pub fn pods_are_at(&self, address: &str) {
+        address.clone_into(&mut self.gateway.lock().address);
+    }
+
     /// Ends every stream. With a message where it is in order.
     pub fn hang_up(&self, goodbye: bool) {
         let mut state = self.gateway.lock();
@@ -195,4 +200,8 @@ pub struct Seen {
     pub fetches: usize,
     /// Entries of the node's journal: sequence, volume, and the UID of the ServiceAccount.
     pub journal: Vec<(u64, String, String)>,
+    /// How often a node asked where a pod is.
+    pub whereabouts: usize,
+    /// What came of telling pods: volume, outcome by its name in the protocol, and status.
+    pub noticed: Vec<(String, String, u32)>,
 }

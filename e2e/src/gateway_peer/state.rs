@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Denied, Ended, GatewayMessage, Granted, JournalTaken, Key, Moved, OnRevoke, Pointer, Refusal, Subscribe,
-    Tombstone, Value, Welcome, shown, wanted,
+    Denied, Ended, GatewayMessage, Granted, JournalTaken, Key, Moved, NoticeOutcome, OnRevoke, PodAddress,
+    Pointer, Refusal, Subscribe, Tombstone, Value, Welcome, shown, wanted,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) denied: BTreeMap<String, (String, bool)>,
     pub(super) streams: Vec<OneStream>,
     pub(super) silent: bool,
+    /// Where every pod is; empty: nowhere.
+    pub(super) address: String,
     pub(super) seen: Seen,
     next_stream: u64,
 }
@@ -332,6 +334,24 @@ impl State {
                 {
                     stream.say(ToNode::JournalTaken(JournalTaken { sequence }));
                 }
+            }
+            FromNode::Whereabouts(asked) => {
+                self.seen.whereabouts += 1;
+                let address = self.address.clone();
+                if let Some(stream) = self.streams.iter().find(|stream| stream.number == number) {
+                    stream.say(ToNode::PodAddress(PodAddress {
+                        subscription: asked.subscription,
+                        address,
+                    }));
+                }
+            }
+            FromNode::Noticed(noticed) => {
+                let outcome = NoticeOutcome::try_from(noticed.outcome).unwrap_or_default();
+                self.seen.noticed.push((
+                    noticed.subscription,
+                    outcome.as_str_name().to_owned(),
+                    noticed.status,
+                ));
             }
             FromNode::Credit(_) => {}
         }

@@ -4,6 +4,7 @@
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
 //!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
 //!                      ├─▶ mount, state
+//!                      ├─▶ notice: tells a pod that asks for it that its volume has changed
 //!                      ├─▶ agent: the volume's socket, where the pod wants one
 //!                      └─▶ offline: what is served while there is no gateway
 //! ```
@@ -18,6 +19,7 @@ pub mod fault;
 pub mod format;
 pub mod metrics;
 pub mod mount;
+pub mod notice;
 pub mod offline;
 pub mod path;
 pub mod plan;

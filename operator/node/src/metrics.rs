@@ -28,6 +28,7 @@ pub struct Metrics {
     lost: Counter,
     alone: Counter,
     asked: Family<Outcome, Counter>,
+    noticed: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -48,6 +49,7 @@ impl Metrics {
             lost: Counter::default(),
             alone: Counter::default(),
             asked: Family::default(),
+            noticed: Family::default(),
         };
         let node = registry.sub_registry_with_prefix("strongroom_node");
         node.register(
@@ -88,6 +90,11 @@ impl Metrics {
             "socket_requests",
             "Requests at the sockets of volumes, by outcome",
             it.asked.clone(),
+        );
+        node.register(
+            "notices",
+            "Requests that told a pod of a change of its volume, by outcome",
+            it.noticed.clone(),
         );
         node.register(
             "stream_breaks",
@@ -132,6 +139,11 @@ impl Metrics {
     /// A pod asked at its volume's socket.
     pub fn asked(&self, outcome: &'static str) {
         self.asked.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// A pod was told of a change, or could not be.
+    pub fn noticed(&self, outcome: &'static str) {
+        self.noticed.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Whether there is a stream.

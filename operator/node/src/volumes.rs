@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::agent::{Door, Shelf};
 use crate::attributes::{Attributes, Pod};
 use crate::mount::Limits;
+use crate::notice::Notices;
 use crate::offline::Claims;
 
 /// A volume that is, or is about to be, mounted.
@@ -30,6 +31,8 @@ pub struct Volume {
     pub shelf: Option<Arc<Shelf>>,
     /// Its socket, while it is open.
     pub door: tokio::sync::Mutex<Option<Door>>,
+    /// Whether its pod is being told of a change.
+    pub notices: Notices,
     /// Held while its files are written. Not held over a wait for anybody else.
     pub writing: tokio::sync::Mutex<Shows>,
 }
@@ -158,6 +161,7 @@ mod tests {
                 mode: None,
                 size: None,
                 socket: false,
+                notify: None,
             },
             pod: Pod::default(),
             group: None,
@@ -165,6 +169,7 @@ mod tests {
             account: Mutex::default(),
             shelf: None,
             door: tokio::sync::Mutex::default(),
+            notices: Notices::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }

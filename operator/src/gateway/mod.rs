@@ -49,7 +49,7 @@ use tokio::sync::{Semaphore, watch};
 use self::access::Asking;
 use self::authenticate::{Authenticator, Caller};
 use self::changes::Changes;
-use self::delivery::Nodes;
+use self::delivery::{Nodes, Pods};
 use self::forwarded::Forwarded;
 use self::labels::LabelBook;
 use self::limits::Limits;
@@ -130,6 +130,7 @@ struct Gateway {
     changes: Changes,
     nodes: Nodes,
     consumers: Consumers,
+    pods: Pods,
     terms: TermsBook,
     /// The process ends.
     ending: Shutdown,
@@ -221,6 +222,7 @@ pub(crate) async fn run(
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
         labels: LabelBook::new(client.clone()),
+        pods: Pods::new(client.clone()),
         client,
         limits: Limits::new(settings.rates),
         sealing_keys: SealingKeys::default(),

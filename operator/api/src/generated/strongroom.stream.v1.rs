@@ -3,7 +3,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeMessage {
     /// One of them.
-    #[prost(oneof = "node_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "node_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub message: ::core::option::Option<node_message::Message>,
 }
 /// Nested message and enum types in `NodeMessage`.
@@ -38,13 +38,19 @@ pub mod node_message {
         /// The node lives.
         #[prost(message, tag = "9")]
         Heartbeat(super::Heartbeat),
+        /// A volume has changed, and its pod wants to hear of it: where is the pod?
+        #[prost(message, tag = "10")]
+        Whereabouts(super::Whereabouts),
+        /// What came of telling it.
+        #[prost(message, tag = "11")]
+        Noticed(super::Noticed),
     }
 }
 /// What the gateway says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GatewayMessage {
     /// One of them.
-    #[prost(oneof = "gateway_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "gateway_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub message: ::core::option::Option<gateway_message::Message>,
 }
 /// Nested message and enum types in `GatewayMessage`.
@@ -79,6 +85,9 @@ pub mod gateway_message {
         /// The stream ends in order.
         #[prost(message, tag = "9")]
         Goodbye(super::Goodbye),
+        /// Where a pod is.
+        #[prost(message, tag = "10")]
+        PodAddress(super::PodAddress),
     }
 }
 /// Who the node is and what it holds. The gateway reviews the token and takes the node's name from it alone.
@@ -369,6 +378,41 @@ pub struct NotApplied {
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
 }
+/// A granted volume shows something else now, and its pod asks to be told by a request. Said after the swap, so that no value waits for it.
+/// Answered by one PodAddress; not answered where the subscription is not granted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Whereabouts {
+    /// The volume.
+    #[prost(string, tag = "1")]
+    pub subscription: ::prost::alloc::string::String,
+}
+/// The address that the pod of a volume's token has now, by its UID. Empty where there is none to be told at: the pod is gone or not there
+/// yet, runs in its node's network, or its address is none of its own. A node sends there and nowhere else.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodAddress {
+    /// The volume.
+    #[prost(string, tag = "1")]
+    pub subscription: ::prost::alloc::string::String,
+    /// IPv4 or IPv6, as text.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+/// What came of telling a pod of a change. The gateway says it in an event of the pod, not each time. Not answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Noticed {
+    /// The volume.
+    #[prost(string, tag = "1")]
+    pub subscription: ::prost::alloc::string::String,
+    /// What came of it.
+    #[prost(enumeration = "NoticeOutcome", tag = "2")]
+    pub outcome: i32,
+    /// The port that was tried.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// The status of HTTP, where there was an answer.
+    #[prost(uint32, tag = "4")]
+    pub status: u32,
+}
 /// Volumes that the node served from its cache while there was no gateway, oldest first: at most 64 in a message, the next message
 /// after JournalTaken. The gateway puts each on record. One that is told again, because no answer came, is not put twice, unless the gateway
 /// started anew in between: the record says the sequence.
@@ -611,6 +655,47 @@ impl ApplyFailure {
             "APPLY_FAILURE_PLAN" => Some(Self::Plan),
             "APPLY_FAILURE_NO_SPACE" => Some(Self::NoSpace),
             "APPLY_FAILURE_IO" => Some(Self::Io),
+            _ => None,
+        }
+    }
+}
+/// What came of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NoticeOutcome {
+    /// Not said.
+    Unspecified = 0,
+    /// Answered with a status of 200 to 299.
+    Delivered = 1,
+    /// Nobody listens at the port, or the connection broke.
+    Refused = 2,
+    /// No answer in time.
+    TimedOut = 3,
+    /// Answered with another status. A redirect is not followed.
+    Status = 4,
+}
+impl NoticeOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NOTICE_OUTCOME_UNSPECIFIED",
+            Self::Delivered => "NOTICE_OUTCOME_DELIVERED",
+            Self::Refused => "NOTICE_OUTCOME_REFUSED",
+            Self::TimedOut => "NOTICE_OUTCOME_TIMED_OUT",
+            Self::Status => "NOTICE_OUTCOME_STATUS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NOTICE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "NOTICE_OUTCOME_DELIVERED" => Some(Self::Delivered),
+            "NOTICE_OUTCOME_REFUSED" => Some(Self::Refused),
+            "NOTICE_OUTCOME_TIMED_OUT" => Some(Self::TimedOut),
+            "NOTICE_OUTCOME_STATUS" => Some(Self::Status),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ mod document;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 
 use strongroom_api::stream::SECRETS;
 
@@ -18,6 +19,8 @@ use crate::path::{FileMode, FilePath, ModeError, PathError};
 /// Most files that a volume names itself; keys of a whole secret come on top.
 pub const FILES: usize = 256;
 
+/// Longest path of a notice, in bytes.
+const NOTIFY_PATH: usize = 256;
 /// What kubelet's own keys begin with.
 const KUBELET: &str = "csi.storage.k8s.io/";
 /// The key for tokens, of which one in the attributes is spoofed.
@@ -36,6 +39,17 @@ pub struct Attributes {
     pub size: Option<u64>,
     /// Whether the volume has a socket that is asked for its secrets.
     pub socket: bool,
+    /// Where the pod wants to be told of a change.
+    pub notify: Option<Notify>,
+}
+
+/// Where a pod wants to be told of a change, at its own address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The port.
+    pub port: NonZeroU16,
+    /// The path of HTTP.
+    pub path: String,
 }
 
 /// A secret of a volume.
@@ -123,7 +137,7 @@ pub enum AttributesError {
     Token,
     /// An attribute that means nothing.
     #[error(
-        "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size` and `socket`"
+        "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size`, `socket`, `notifyPort` and `notifyPath`"
     )]
     Unknown(String),
     /// Neither or both.
@@ -191,6 +205,17 @@ pub enum AttributesError {
     /// A size.
     #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
     Size(String),
+    /// A port.
+    #[error("volumeAttributes: `notifyPort` is `{0}`: write a number from 1 to 65535, in quotes")]
+    Port(String),
+    /// A path of HTTP.
+    #[error(
+        "volumeAttributes: `notifyPath` is `{0}`: write a path that starts with `/`, of at most {NOTIFY_PATH} letters, digits and `/-._~`"
+    )]
+    NotifyPath(String),
+    /// A path without a port.
+    #[error("volumeAttributes: `notifyPath` goes with `notifyPort`")]
+    NotifyPort,
     /// A truth value.
     #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
     Truth {
@@ -208,7 +233,7 @@ impl Attributes {
     /// The first [`AttributesError`].
     pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
         let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
-        let mut socket = false;
+        let (mut socket, mut port, mut path) = (false, None, None);
         for (key, text) in context {
             match key.as_str() {
                 TOKENS => return Err(AttributesError::Token),
@@ -217,6 +242,8 @@ impl Attributes {
                 "mode" => mode = Some(text.parse()?),
                 "size" => size = Some(parse_size(text)?),
                 "socket" => socket = parse_truth("socket", text)?,
+                "notifyPort" => port = Some(parse_port(text)?),
+                "notifyPath" => path = Some(parse_notify_path(text)?),
                 key if key.starts_with(KUBELET) => {}
                 other => return Err(AttributesError::Unknown(shown(other))),
             }
@@ -247,6 +274,14 @@ impl Attributes {
             mode,
             size,
             socket,
+            notify: match (port, path) {
+                (Some(port), path) => Some(Notify {
+                    port,
+                    path: path.unwrap_or_else(|| "/".to_owned()),
+                }),
+                (None, None) => None,
+                (None, Some(_)) => return Err(AttributesError::NotifyPort),
+            },
         })
     }
 
@@ -331,6 +366,21 @@ fn parse_size(text: &str) -> Result<u64, AttributesError> {
         .checked_mul(unit)
         .filter(|bytes| *bytes >= 65_536)
         .ok_or_else(refused)
+}
+
+fn parse_port(text: &str) -> Result<NonZeroU16, AttributesError> {
+    let digits = text.bytes().all(|c| c.is_ascii_digit());
+    let port = text.parse().ok().filter(|_| digits);
+    port.ok_or_else(|| AttributesError::Port(shown(text)))
+}
+
+fn parse_notify_path(text: &str) -> Result<String, AttributesError> {
+    let alphabet = |c: u8| c.is_ascii_alphanumeric() || b"/-._~".contains(&c);
+    if text.starts_with('/') && text.len() <= NOTIFY_PATH && text.bytes().all(alphabet) {
+        Ok(text.to_owned())
+    } else {
+        Err(AttributesError::NotifyPath(shown(text)))
+    }
 }
 
 /// A truth value, which Kubernetes passes on as text.

@@ -36,6 +36,7 @@ fn a_name_alone_is_the_whole_secret() {
         mode: None,
         size: None,
         socket: false,
+        notify: None,
     };
     for text in [
         "checkout-db",
@@ -115,6 +116,17 @@ fn secrets_say_versions_keys_and_modes() {
     );
     assert_eq!(attributes.mode, Some(FileMode::GROUP));
     assert_eq!(attributes.size, Some(1_048_576));
+    let notify = |more: &[(&str, &str)]| {
+        let attributes = [&[("secrets", "a"), ("notifyPort", "8080")], more].concat();
+        parsed(&attributes)
+            .notify
+            .map(|notify| (notify.port.get(), notify.path))
+    };
+    assert_eq!(notify(&[]), Some((8_080, "/".to_owned())));
+    assert_eq!(
+        notify(&[("notifyPath", "/-/reload")]),
+        Some((8_080, "/-/reload".to_owned()))
+    );
     assert!(!attributes.socket && parsed(&[("secrets", "a"), ("socket", "true")]).socket);
 }
 
@@ -236,6 +248,27 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[("secrets", "a"), ("size", "1Gi")], "`size` is `1Gi`"),
         (&[("secrets", "a"), ("size", "1")], "`size` is `1`"),
         (&[("secrets", "a"), ("socket", "yes")], "`socket` is `yes`"),
+        (&[("secrets", "a"), ("notifyPort", "0")], "`notifyPort` is `0`"),
+        (
+            &[("secrets", "a"), ("notifyPort", "+80")],
+            "`notifyPort` is `+80`",
+        ),
+        (
+            &[("secrets", "a"), ("notifyPort", "65536")],
+            "`notifyPort` is `65536`",
+        ),
+        (
+            &[("secrets", "a"), ("notifyPort", "80"), ("notifyPath", "reload")],
+            "`notifyPath` is `reload`",
+        ),
+        (
+            &[("secrets", "a"), ("notifyPort", "80"), ("notifyPath", "/a b")],
+            "`notifyPath` is `/a b`",
+        ),
+        (
+            &[("secrets", "a"), ("notifyPath", "/")],
+            "`notifyPath` goes with `notifyPort`",
+        ),
         (
             &[("secrets", "[{name: a, files: [{path: p, format: pkcs12}]}]")],
             "a key store has a `password`",
@@ -333,7 +366,7 @@ proptest::proptest! {
     /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it needs to be.
     #[test]
     fn any_text_gives_an_answer(
-        key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket"]),
+        key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket", "notifyPort", "notifyPath"]),
         parts in proptest::collection::vec(proptest::sample::select(vec![
             "- ", "name", ": ", "a", "\n", "  ", "[", "]", "{", "}", ", ", "keys", "files", "path", "key", "template", "format", "env", "'",
             "\"", "&x ", "*x", "!!str ", "..", "/", "secrets", "0440", "1Mi", "\u{0}", "é", "|", "<<",

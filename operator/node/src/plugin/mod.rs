@@ -6,6 +6,7 @@
 mod agent;
 mod alone;
 mod error;
+mod notice;
 mod publish;
 mod request;
 mod resume;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
+use tokio::sync::Semaphore;
 
 pub use alone::Alone;
 pub use error::PluginError;
@@ -27,6 +29,7 @@ use crate::agent::Shelf;
 use crate::attributes::{Attributes, WantedSecret, WantedVersion};
 use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
+use crate::notice::Notices;
 use crate::offline::Claims;
 use crate::state::{Kept, States};
 use crate::stream::Subscriptions;
@@ -58,6 +61,8 @@ pub struct Parts {
 pub struct Plugin {
     parts: Arc<Parts>,
     volumes: Volumes,
+    /// Room for notices to pods.
+    noticing: Arc<Semaphore>,
 }
 
 impl Plugin {
@@ -67,6 +72,7 @@ impl Plugin {
         Self {
             parts: Arc::new(parts),
             volumes: Volumes::default(),
+            noticing: Arc::new(Semaphore::new(notice::UNDER_WAY)),
         }
     }
 
@@ -110,6 +116,7 @@ impl Plugin {
             account: Mutex::new(request.token.as_ref().and_then(Claims::of)),
             shelf: request.attributes.socket.then(shelf),
             door: tokio::sync::Mutex::default(),
+            notices: Notices::default(),
             writing: tokio::sync::Mutex::new(Shows::default()),
         }
     }

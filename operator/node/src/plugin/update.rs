@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::publish::{planned, versions};
 use super::{Plugin, PluginError, told};
-use crate::atomic_write::{self, WriteError};
+use crate::atomic_write::{self, WriteError, Written};
 use crate::mount;
 use crate::plan::wiped;
 use crate::stream::Snapshot;
@@ -83,12 +83,13 @@ impl Plugin {
         if result.is_ok() && !wipe {
             volume.put_out(&snapshot);
         }
+        let swapped = matches!(result, Ok(Written::Swapped));
         let (outcome, told) = match result {
-            Ok(()) if wipe => (
+            Ok(_) if wipe => (
                 "wiped",
                 told(volume.attributes.secrets.len(), |_| Outcome::Wiped(Wiped {})),
             ),
-            Ok(()) => (
+            Ok(_) => (
                 "updated",
                 told(versions.len(), |index| {
                     Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
@@ -114,6 +115,9 @@ impl Plugin {
         };
         // Where it fails the process stops.
         let _ = self.parts.subscriptions.applied(&volume.id, told).await;
+        if swapped {
+            self.changed(volume);
+        }
         outcome
     }
 
@@ -124,7 +128,12 @@ impl Plugin {
             .write(volume, text, wiped(&volume.attributes), Vec::new())
             .await
         {
-            Ok(()) => "wiped",
+            Ok(written) => {
+                if written == Written::Swapped {
+                    self.changed(volume);
+                }
+                "wiped"
+            }
             Err(error) => {
                 tracing::error!(%error, volume = volume.id, "files that must go could not be taken away");
                 error.outcome()
@@ -138,7 +147,7 @@ impl Plugin {
         text: &BTreeMap<String, String>,
         planned: crate::plan::Plan,
         versions: Vec<String>,
-    ) -> Result<(), PluginError> {
+    ) -> Result<Written, PluginError> {
         let mut shows = volume.writing.lock().await;
         let device = shows.device;
         // Until it is done: a repeated publish asks for it again.
@@ -146,10 +155,10 @@ impl Plugin {
         let writing = Arc::clone(volume);
         let work = tokio::task::spawn_blocking(move || {
             let root = mount::known(&writing.target, device).ok_or(PluginError::NoVolume)?;
-            atomic_write::write(root.as_fd(), &planned, writing.group)?;
-            Ok::<_, PluginError>(())
+            Ok::<_, PluginError>(atomic_write::write(root.as_fd(), &planned, writing.group)?)
         });
-        work.await
+        let written = work
+            .await
             .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))?;
         shows.behind = false;
         if shows.versions != versions {
@@ -159,7 +168,7 @@ impl Plugin {
                 tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
             }
         }
-        Ok(())
+        Ok(written)
     }
 }
 

@@ -11,8 +11,8 @@ use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
     Applied, Credit, Denied, Fetch, GatewayMessage, Heartbeat, Held as HeldMessage, Journal, JournalEntry,
-    NodeMessage, OnRevoke, Pointer, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe, Wanted,
-    Welcome,
+    NodeMessage, Noticed, OnRevoke, Pointer, Refusal, RenewToken, Shown, Subscribe, Tombstone, Unsubscribe,
+    Wanted, Welcome, Whereabouts,
 };
 use strongroom_api::stream::{Delivered, SecretId, Token};
 use tokio::sync::{oneshot, watch};
@@ -89,6 +89,8 @@ struct Subscription {
     confirmed: bool,
     changes: watch::Sender<u64>,
     readers: Vec<Reader>,
+    /// Who waits to hear where its pod is.
+    asks_where: Option<oneshot::Sender<String>>,
 }
 
 /// The desk.
@@ -134,6 +136,7 @@ impl Desk {
             confirmed: false,
             changes,
             readers: Vec::new(),
+            asks_where: None,
         };
         self.subscriptions.insert(volume.to_owned(), subscription);
         self.ask(volume);
@@ -216,6 +219,24 @@ impl Desk {
         }));
     }
 
+    /// Asks where a volume's pod is. Whoever asks again asks in the place of who asked before; without a gateway nobody is answered.
+    pub fn whereabouts(&mut self, volume: &str, answer: oneshot::Sender<String>) {
+        if !self.connected {
+            return;
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(volume) {
+            subscription.asks_where = Some(answer);
+            self.say(FromNode::Whereabouts(Whereabouts {
+                subscription: volume.to_owned(),
+            }));
+        }
+    }
+
+    /// What came of telling a volume's pod of a change.
+    pub fn noticed(&mut self, noticed: Noticed) {
+        self.say(FromNode::Noticed(noticed));
+    }
+
     /// What Hello says of the values here.
     #[must_use]
     pub fn holds(&self) -> Vec<HeldMessage> {
@@ -258,6 +279,7 @@ impl Desk {
         self.outbox.clear();
         for subscription in self.subscriptions.values_mut() {
             subscription.confirmed = false;
+            subscription.asks_where = None;
             if let Standing::Granted(items) = &mut subscription.standing {
                 for item in items {
                     item.fetching = false;
@@ -296,6 +318,14 @@ impl Desk {
             }
             Some(FromGateway::Tombstone(tombstone)) => {
                 self.end(&tombstone);
+                Ok(())
+            }
+            Some(FromGateway::PodAddress(is)) => {
+                let of = self.subscriptions.get_mut(&is.subscription);
+                if let Some(asks) = of.and_then(|of| of.asks_where.take()) {
+                    // Whoever waits no more, waits for nothing.
+                    let _ = asks.send(is.address);
+                }
                 Ok(())
             }
             Some(FromGateway::Heartbeat(_) | FromGateway::JournalTaken(_)) => Ok(()),

@@ -1,7 +1,7 @@
 //! What the rest of the plugin holds of the stream: commands to the one task that owns the desk.
 
 use strongroom_api::stream::Token;
-use strongroom_api::stream::proto::{Shown, Wanted};
+use strongroom_api::stream::proto::{Noticed, Shown, Wanted};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::desk::{Desk, Reader, Refused, Snapshot};
@@ -27,6 +27,8 @@ pub(super) enum Command {
     Unsubscribe(String),
     Read(String, Reader),
     Applied(String, Vec<Shown>),
+    Whereabouts(String, oneshot::Sender<String>),
+    Noticed(Noticed),
 }
 
 impl Command {
@@ -41,6 +43,8 @@ impl Command {
             Self::Unsubscribe(volume) => desk.unsubscribe(&volume),
             Self::Read(volume, reader) => desk.read(&volume, reader),
             Self::Applied(volume, secrets) => desk.applied(&volume, secrets),
+            Self::Whereabouts(volume, answer) => desk.whereabouts(&volume, answer),
+            Self::Noticed(noticed) => desk.noticed(noticed),
         }
     }
 }
@@ -117,6 +121,25 @@ impl Subscriptions {
     /// [`Gone`].
     pub async fn applied(&self, volume: &str, secrets: Vec<Shown>) -> Result<(), Gone> {
         self.command(Command::Applied(volume.to_owned(), secrets)).await
+    }
+
+    /// The address of a volume's pod, as the gateway says it; empty where there is none to be told at. Waits for the gateway: give it a time.
+    ///
+    /// # Errors
+    /// [`Gone`], also where there is no gateway.
+    pub async fn whereabouts(&self, volume: &str) -> Result<String, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Whereabouts(volume.to_owned(), answer))
+            .await?;
+        answered.await.map_err(|_| Gone)
+    }
+
+    /// What came of telling a pod.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn noticed(&self, noticed: Noticed) -> Result<(), Gone> {
+        self.command(Command::Noticed(noticed)).await
     }
 
     async fn command(&self, command: Command) -> Result<(), Gone> {

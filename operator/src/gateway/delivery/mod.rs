@@ -7,6 +7,8 @@
 //!                              look (policies, store) ─▶ turn (pure) ─▶ work (read, on record) ─▶ node
 //! ```
 //!
+//! Once a volume has changed, a pod that asks for it is told so: `whereabouts` says where it is, and `tidings` what becomes an event of it.
+//!
 //! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is answered. Every subscription is decided
 //! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
 //! before it is sent. Must not trust what a node says of a pod.
@@ -18,7 +20,9 @@ mod look;
 mod nodes;
 mod review;
 mod session;
+mod tidings;
 mod turn;
+mod whereabouts;
 mod work;
 
 use std::pin::Pin;
@@ -33,6 +37,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(super) use self::nodes::Nodes;
 #[cfg(test)]
 pub(super) use self::session::run;
+pub(super) use self::whereabouts::Pods;
 use super::Gateway;
 use super::listen::Peer;
 

@@ -1,6 +1,7 @@
 //! One node's stream from Hello to its end.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use strongroom_api::stream::PROTOCOL_VERSION;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, Refusal, Subscribe,
-    Welcome,
+    Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, PodAddress, Refusal,
+    Subscribe, Welcome,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -24,11 +25,13 @@ use super::introduce::introduce;
 use super::journal::{ENTRIES, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
 use super::review::{self, VOLUME_BYTES, Whence};
+use super::tidings::{Tiding, Tidings};
 use super::turn::Refused;
+use super::whereabouts::Nowhere;
 use super::work::{denied, work};
 use crate::consumers::volumes as consumers;
 use crate::gateway::access::Asking;
-use crate::gateway::authenticate::end_of;
+use crate::gateway::authenticate::{Caller, end_of};
 use crate::gateway::changes::Change;
 use crate::gateway::listen::Peer;
 use crate::gateway::{Gateway, blocking};
@@ -100,6 +103,7 @@ async fn serve(
         queued: VecDeque::new(),
         asked: HashMap::new(),
         subscribes: 0,
+        tidings: Tidings::default(),
         said: Instant::now(),
     };
     session
@@ -145,6 +149,8 @@ enum Reviewed {
     /// Of a volume, and the how manieth Subscribe it was.
     Subscribed(String, u64, Result<Subscription, Refused>),
     Renewed(String, Option<i64>, Result<Asking, Refused>),
+    /// Where the pod of a volume is.
+    Found(String, Arc<Caller>, Result<IpAddr, Nowhere>),
 }
 
 struct Session {
@@ -159,6 +165,7 @@ struct Session {
     /// The newest Subscribe of each volume that is not answered yet: what became of an older one is nobody's business.
     asked: HashMap<String, u64>,
     subscribes: u64,
+    tidings: Tidings,
     said: Instant,
 }
 
@@ -307,6 +314,7 @@ impl Session {
             FromNode::Subscribe(message) => self.subscribe(message).await?,
             FromNode::Unsubscribe(message) => {
                 self.asked.remove(&message.subscription);
+                self.tidings.gone(&message.subscription);
                 self.ledger()?.remove(&message.subscription);
                 self.gone(&message.subscription);
             }
@@ -342,8 +350,44 @@ impl Session {
             }
             FromNode::Heartbeat(_) => {}
             FromNode::Journal(journal) => self.journal(journal).await?,
+            FromNode::Whereabouts(asked) => self.whereabouts(asked.subscription)?,
+            FromNode::Noticed(noticed) => {
+                let caller = self.granted(&noticed.subscription)?;
+                if let (Some(caller), Some(tiding)) = (caller, Tiding::of(&noticed)) {
+                    self.tell(&noticed.subscription, caller, tiding);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whose volume this is, where it is granted.
+    fn granted(&mut self, volume: &str) -> Result<Option<Arc<Caller>>, Status> {
+        let subscription = self.ledger()?.get(volume);
+        let granted = subscription.filter(|subscription| subscription.told.is_some());
+        Ok(granted.map(|subscription| Arc::clone(&subscription.asking.caller)))
+    }
+
+    /// Looks where the pod of a volume is.
+    fn whereabouts(&mut self, volume: String) -> Result<(), Status> {
+        let waiting = self.queued.len();
+        if let Some(caller) = self.granted(&volume)?.filter(|_| waiting < SUBSCRIPTIONS) {
+            let (pods, node) = (self.gateway.pods.clone(), self.whence.node.clone());
+            let look = async move {
+                let found = pods.address(&caller, &node).await;
+                Reviewed::Found(volume, caller, found)
+            };
+            self.review(look.boxed());
+        }
+        Ok(())
+    }
+
+    /// Says in an event of a pod what came of a notice. Nobody waits for it.
+    fn tell(&mut self, volume: &str, caller: Arc<Caller>, tiding: Tiding) {
+        if self.tidings.is_news(volume, tiding, std::time::Instant::now()) {
+            let pods = self.gateway.pods.clone();
+            tokio::spawn(async move { pods.say(&caller, tiding.event()).await });
+        }
     }
 
     fn review(&mut self, review: BoxFuture<'static, Reviewed>) {
@@ -420,6 +464,18 @@ impl Session {
                         ledger.touch(&volume);
                     }
                 }
+            }
+            Reviewed::Found(volume, caller, found) => {
+                if let Err(why) = found {
+                    self.tell(&volume, caller, Tiding::Nowhere(why));
+                }
+                let address = found.map(|address| address.to_string()).unwrap_or_default();
+                let subscription = volume;
+                self.say(ToNode::PodAddress(PodAddress {
+                    subscription,
+                    address,
+                }))
+                .await?;
             }
             // The one that it has counts until its own end.
             Reviewed::Renewed(volume, _, Err(refused)) => {

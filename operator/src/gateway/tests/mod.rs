@@ -258,6 +258,7 @@ impl World {
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
             labels: LabelBook::new(api.client()),
+            pods: Pods::new(api.client()),
             limits: Limits::new(Rates { reads, writes: 0 }),
             sealing_keys: SealingKeys::default(),
             cluster_keys: ClusterKeys::of("s-1"),

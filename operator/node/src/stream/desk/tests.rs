@@ -390,3 +390,36 @@ fn a_volume_that_is_behind_is_told_again() {
     desk.again("gone");
     assert_eq!(*changes.borrow(), 1);
 }
+
+#[test]
+fn whoever_asks_where_a_pod_is_hears_it_or_that_there_is_no_gateway() {
+    let mut desk = connected();
+    desk.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    said(&mut desk);
+    let ask = |desk: &mut Desk, volume: &str| {
+        let (sender, receiver) = oneshot::channel();
+        desk.whereabouts(volume, sender);
+        receiver
+    };
+    let is_at = |volume: &str, address: &str| {
+        from(FromGateway::PodAddress(proto::PodAddress {
+            subscription: volume.into(),
+            address: address.into(),
+        }))
+    };
+    let mut asked = ask(&mut desk, "v");
+    assert_eq!(said(&mut desk).len(), 1);
+    // What nobody asked is nobody's.
+    desk.receive(is_at("w", "10.0.0.9")).unwrap();
+    assert!(asked.try_recv().is_err());
+    desk.receive(is_at("v", "10.0.0.1")).unwrap();
+    assert_eq!(asked.try_recv().as_deref(), Ok("10.0.0.1"));
+    desk.receive(is_at("v", "10.0.0.2")).unwrap();
+    let mut unknown = ask(&mut desk, "w");
+    let mut lost = ask(&mut desk, "v");
+    desk.disconnected();
+    let mut late = ask(&mut desk, "v");
+    for none in [&mut unknown, &mut lost, &mut late] {
+        assert_eq!(none.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+}

@@ -1,0 +1,52 @@
+//! Whether a notice of a volume is under way. No I/O.
+
+use std::sync::{Mutex, PoisonError};
+
+/// The notices of one volume: while one is under way, any number of changes come to one more.
+#[derive(Debug, Default)]
+pub struct Notices(Mutex<State>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    UnderWay,
+    UnderWayAndAgain,
+}
+
+impl Notices {
+    /// The volume has changed. Answers whether somebody has to set out.
+    pub fn changed(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = *state == State::Idle;
+        *state = if idle {
+            State::UnderWay
+        } else {
+            State::UnderWayAndAgain
+        };
+        idle
+    }
+
+    /// A notice is over. Answers whether it has changed since, so that there is another one.
+    pub fn over(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = *state == State::UnderWayAndAgain;
+        *state = if again { State::UnderWay } else { State::Idle };
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_during_a_notice_come_to_one_more() {
+        let notices = Notices::default();
+        assert!(notices.changed());
+        assert!(!notices.changed() && !notices.changed());
+        assert!(notices.over());
+        assert!(!notices.over());
+        assert!(notices.changed() && !notices.over());
+    }
+}

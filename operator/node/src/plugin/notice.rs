@@ -1,0 +1,86 @@
+//! Telling pods that their volume has changed, each by a task of its own that nobody waits for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_api::stream::proto::{NoticeOutcome, Noticed};
+use tokio::time::timeout;
+
+use super::Plugin;
+use crate::attributes::Notify;
+use crate::notice::{self, Outcome};
+use crate::volumes::Volume;
+
+/// How long to wait for the gateway to say where a pod is.
+const WHERE: Duration = Duration::from_secs(10);
+/// Notices under way at the same time; more wait.
+pub(super) const UNDER_WAY: usize = 64;
+
+impl Plugin {
+    /// The files of a volume have changed.
+    pub(super) fn changed(&self, volume: &Arc<Volume>) {
+        let Some(notify) = volume.attributes.notify.clone() else {
+            return;
+        };
+        if !volume.notices.changed() {
+            return;
+        }
+        let (plugin, volume) = (self.clone(), Arc::clone(volume));
+        tokio::spawn(async move {
+            loop {
+                plugin.notice(&volume, &notify).await;
+                if !volume.notices.over() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn notice(&self, volume: &Arc<Volume>, notify: &Notify) {
+        let Ok(_permit) = self.noticing.acquire().await else {
+            return;
+        };
+        let is_there = || {
+            self.volumes
+                .find(&volume.id)
+                .is_some_and(|it| Arc::ptr_eq(&it, volume))
+        };
+        if !is_there() {
+            return;
+        }
+        let word = match timeout(WHERE, self.parts.subscriptions.whereabouts(&volume.id)).await {
+            Err(_) | Ok(Err(_)) => "no_gateway",
+            Ok(Ok(address)) => match address.parse::<IpAddr>() {
+                // The gateway says why, in the pod's event.
+                Err(_) => "no_address",
+                Ok(address) => {
+                    let outcome = notice::post(address, notify).await;
+                    // Where it fails the process stops.
+                    let _ = self
+                        .parts
+                        .subscriptions
+                        .noticed(told(&volume.id, notify, outcome))
+                        .await;
+                    outcome.word()
+                }
+            },
+        };
+        self.parts.metrics.noticed(word);
+    }
+}
+
+fn told(volume: &str, notify: &Notify, outcome: Outcome) -> Noticed {
+    let (outcome, status) = match outcome {
+        Outcome::Delivered(status) => (NoticeOutcome::Delivered, status.as_u16()),
+        Outcome::Refused => (NoticeOutcome::Refused, 0),
+        Outcome::TimedOut => (NoticeOutcome::TimedOut, 0),
+        Outcome::Status(status) => (NoticeOutcome::Status, status.as_u16()),
+    };
+    Noticed {
+        subscription: volume.to_owned(),
+        outcome: outcome.into(),
+        port: u32::from(notify.port.get()),
+        status: u32::from(status),
+    }
+}
