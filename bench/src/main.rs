@@ -11,6 +11,7 @@ mod cold;
 mod https;
 mod memory;
 mod nodes;
+mod plugin;
 mod policy;
 mod put;
 mod read;
@@ -61,7 +62,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -118,6 +119,20 @@ const GROUPS: [Group; 9] = [
             "push.nodes1000.reconnect_s",
         ],
         measure: |arguments| nodes::measure(&arguments.dir),
+    },
+    Group {
+        rows: &[
+            "publish.warm.p50_ms",
+            "publish.warm.p99_ms",
+            "publish.cold.p50_ms",
+            "publish.cold.p99_ms",
+            "node.volumes0.rss_mb",
+            "node.volumes100.rss_mb",
+            "node.volumes1000.rss_mb",
+            "node.volumes100.idle_cpu_percent",
+            "node.volumes1000.idle_cpu_percent",
+        ],
+        measure: |_| plugin::measure(),
     },
     Group {
         rows: &[

@@ -292,7 +292,8 @@ async fn node(
             Some(FromGateway::Denied(denied)) => return Err(denied.message.clone().into()),
             Some(FromGateway::Tombstone(ended)) => return Err(ended.message.clone().into()),
             Some(FromGateway::Goodbye(_)) => return Ok(()),
-            Some(FromGateway::Welcome(_) | FromGateway::JournalTaken(_)) | None => {}
+            Some(FromGateway::Welcome(_) | FromGateway::JournalTaken(_) | FromGateway::PodAddress(_))
+            | None => {}
         }
     }
     Ok(())

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_rules::policy::Identity;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::gateway::authenticate::Caller;
 
 /// Streams at the same time.
 const STREAMS: usize = 8_192;
+
+/// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
+const WORKING: usize = 16;
 
 /// The nodes.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub(in crate::gateway) struct Nodes {
     /// Whose tokens are a node plugin's; none: nobody's are.
     account: Option<Identity>,
     room: Arc<Semaphore>,
+    working: Semaphore,
     streams: Mutex<Streams>,
     /// The last entry of each node's journal that is on record by this process.
     journals: Mutex<HashMap<String, u64>>,
@@ -43,6 +47,7 @@ impl Nodes {
         Self {
             account,
             room: Arc::new(Semaphore::new(STREAMS)),
+            working: Semaphore::new(WORKING),
             streams: Mutex::default(),
             journals: Mutex::default(),
         }
@@ -51,6 +56,12 @@ impl Nodes {
     /// Room for one more stream.
     pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    /// A stream's turn to look at what is due, until it is dropped.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.working.acquire().await.ok()
     }
 
     /// The node whose plugin the caller is.

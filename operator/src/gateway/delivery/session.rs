@@ -15,6 +15,7 @@ use strongroom_api::stream::proto::{
     Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, PodAddress, Refusal,
     Subscribe, Welcome,
 };
+use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -51,7 +52,7 @@ const POLICIES: Duration = Duration::from_millis(20);
 /// Subscriptions that are looked at in one go.
 const BATCH: usize = 32;
 /// Tokens that are reviewed at the same time.
-const REVIEWS: usize = 16;
+const REVIEWS: usize = 4;
 /// Within which time nodes come back after a process has ended.
 const COME_BACK_MS: u32 = 2_000;
 
@@ -153,6 +154,13 @@ enum Reviewed {
     Found(String, Arc<Caller>, Result<IpAddr, Nowhere>),
 }
 
+/// What waits for its review. A review under way takes many times the memory of what it is about.
+enum ToReview {
+    Subscribe(u64, Subscribe),
+    Renew(String, RequestId, Zeroizing<String>),
+    Whereabouts(String, Arc<Caller>),
+}
+
 struct Session {
     gateway: Arc<Gateway>,
     whence: Whence,
@@ -161,7 +169,7 @@ struct Session {
     ledger: Option<Ledger>,
     reviews: FuturesUnordered<BoxFuture<'static, Reviewed>>,
     /// Those that wait for their review, because enough are under way.
-    queued: VecDeque<BoxFuture<'static, Reviewed>>,
+    queued: VecDeque<ToReview>,
     /// The newest Subscribe of each volume that is not answered yet: what became of an older one is nobody's business.
     asked: HashMap<String, u64>,
     subscribes: u64,
@@ -214,7 +222,7 @@ impl Session {
                 }
                 Some(reviewed) = self.reviews.next(), if !self.reviews.is_empty() => {
                     if let Some(next) = self.queued.pop_front() {
-                        self.reviews.push(next);
+                        self.review(next);
                     }
                     self.reviewed(reviewed).await?;
                 }
@@ -257,9 +265,11 @@ impl Session {
             .take()
             .ok_or_else(|| Status::unavailable("the process is ending"))?;
         if self.gateway.policies.asks_labels() {
-            label(&self.gateway, &mut ledger).await;
+            // A request to the API server is a large future.
+            Box::pin(label(&self.gateway, &mut ledger)).await;
         }
         let gateway = Arc::clone(&self.gateway);
+        let turn = self.gateway.nodes.turn().await;
         let worked = blocking(move || {
             let messages = work(&gateway, &mut ledger, BATCH);
             Ok((ledger, messages))
@@ -267,6 +277,7 @@ impl Session {
         let (ledger, messages) = worked
             .await
             .map_err(|problem| Status::unavailable(problem.detail()))?;
+        drop(turn);
         self.ledger = Some(ledger);
         for message in messages {
             self.count(&message)?;
@@ -326,12 +337,7 @@ impl Session {
                     .get(&volume)
                     .map(|subscription| subscription.asking.request);
                 if let Some(request) = known.filter(|_| self.queued.len() < SUBSCRIPTIONS) {
-                    let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
-                    let review = async move {
-                        let asking = review::pod(&gateway, &whence, &token, request).await;
-                        Reviewed::Renewed(volume, end_of(&token), asking)
-                    };
-                    self.review(review.boxed());
+                    self.review(ToReview::Renew(volume, request, token));
                 }
             }
             FromNode::Fetch(fetch) => {
@@ -372,12 +378,7 @@ impl Session {
     fn whereabouts(&mut self, volume: String) -> Result<(), Status> {
         let waiting = self.queued.len();
         if let Some(caller) = self.granted(&volume)?.filter(|_| waiting < SUBSCRIPTIONS) {
-            let (pods, node) = (self.gateway.pods.clone(), self.whence.node.clone());
-            let look = async move {
-                let found = pods.address(&caller, &node).await;
-                Reviewed::Found(volume, caller, found)
-            };
-            self.review(look.boxed());
+            self.review(ToReview::Whereabouts(volume, caller));
         }
         Ok(())
     }
@@ -390,12 +391,30 @@ impl Session {
         }
     }
 
-    fn review(&mut self, review: BoxFuture<'static, Reviewed>) {
-        if self.reviews.len() < REVIEWS {
-            self.reviews.push(review);
-        } else {
-            self.queued.push_back(review);
+    fn review(&mut self, it: ToReview) {
+        if self.reviews.len() >= REVIEWS {
+            self.queued.push_back(it);
+            return;
         }
+        let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
+        let review = async move {
+            match it {
+                ToReview::Subscribe(number, message) => {
+                    let volume = message.subscription.clone();
+                    let subscription = review::subscribe(&gateway, &whence, message).await;
+                    Reviewed::Subscribed(volume, number, subscription)
+                }
+                ToReview::Renew(volume, request, token) => {
+                    let asking = review::pod(&gateway, &whence, &token, request).await;
+                    Reviewed::Renewed(volume, end_of(&token), asking)
+                }
+                ToReview::Whereabouts(volume, caller) => {
+                    let found = gateway.pods.address(&caller, &whence.node).await;
+                    Reviewed::Found(volume, caller, found)
+                }
+            }
+        };
+        self.reviews.push(review.boxed());
     }
 
     async fn subscribe(&mut self, message: Subscribe) -> Result<(), Status> {
@@ -414,13 +433,8 @@ impl Session {
         }
         self.subscribes += 1;
         let number = self.subscribes;
-        self.asked.insert(volume.clone(), number);
-        let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
-        let review = async move {
-            let subscription = review::subscribe(&gateway, &whence, message).await;
-            Reviewed::Subscribed(volume, number, subscription)
-        };
-        self.review(review.boxed());
+        self.asked.insert(volume, number);
+        self.review(ToReview::Subscribe(number, message));
         Ok(())
     }
 
