@@ -24,6 +24,8 @@ pub enum ConditionType {
     Rotated,
     /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed sources.
     SealCurrent,
+    /// Whether all volumes show the version that they follow. There while the secret is in volumes.
+    Delivered,
 }
 
 impl ConditionType {
@@ -36,6 +38,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::Rotated => "Rotated",
             Self::SealCurrent => "SealCurrent",
+            Self::Delivered => "Delivered",
         }
     }
 }
@@ -146,6 +149,10 @@ reasons! {
     SealCurrent => Fine,
     /// Something is sealed for an older key, which still opens it.
     SealOld => Fine,
+    /// All volumes show the version that they follow.
+    Delivered => Fine,
+    /// Some volumes show another version than the one that they follow.
+    VolumesBehind => Retry,
 
     // Other objects.
     /// Another ManagedSecret of the namespace has the same name in the store.

@@ -8,17 +8,18 @@ pub(crate) mod pods;
 pub(crate) mod readers;
 pub(crate) mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use strongroom_store::id::SecretId;
+use strongroom_store::name::VersionId;
 use tokio::time::Instant;
 
 use self::pods::Pods;
 use self::readers::Readers;
-use self::volumes::Volumes;
+use self::volumes::{Volumes, Which};
 
 /// After so long all nodes have come back, and said what their volumes show.
 const COMPLETE: Duration = Duration::from_secs(60);
@@ -33,6 +34,8 @@ struct Inner {
     readers: Readers,
     pods: Pods,
     since: (Instant, Timestamp),
+    /// Since when some volumes of a secret have not shown what they follow.
+    behind: Mutex<HashMap<SecretId, Timestamp>>,
     news: Mutex<BTreeSet<News>>,
 }
 
@@ -63,6 +66,10 @@ pub(crate) struct Counted {
     pub(crate) versions: BTreeMap<String, Count>,
     /// When some of them have another version without anything being told.
     pub(crate) settles: Option<Timestamp>,
+    /// Volumes.
+    pub(crate) volumes: u32,
+    /// Those that have not shown the version of the stage that they follow, as people name them, and since when there have been any.
+    pub(crate) behind: Option<(Vec<String>, Timestamp)>,
 }
 
 impl Consumers {
@@ -73,6 +80,7 @@ impl Consumers {
             readers: Readers::default(),
             pods: Pods::default(),
             since: (Instant::now(), now),
+            behind: Mutex::default(),
             news: Mutex::default(),
         }))
     }
@@ -89,6 +97,7 @@ impl Consumers {
             readers,
             pods,
             since: (since, now),
+            behind: Mutex::default(),
             news: Mutex::default(),
         }))
     }
@@ -126,14 +135,31 @@ impl Consumers {
         std::mem::take(&mut *self.0.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts those of a secret.
-    pub(crate) fn count(&self, secret: SecretId, now: Timestamp) -> Counted {
+    /// Counts those of a secret whose versions have these stages.
+    pub(crate) fn count(
+        &self,
+        secret: SecretId,
+        stages: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Counted {
         let mut counted = Counted::default();
+        let mut behind = Vec::new();
         let mut more = |version: &str, one: fn(&mut Count) -> &mut u32| {
             let count = one(counted.versions.entry(version.to_owned()).or_default());
             *count = count.saturating_add(1);
         };
         for consumer in self.0.volumes.of(secret) {
+            counted.volumes = counted.volumes.saturating_add(1);
+            if let Which::Stage(stage) = &consumer.follows
+                && stages.get(stage.as_str()).map(String::as_str)
+                    != consumer.shows.version().map(VersionId::as_str)
+            {
+                let away = if consumer.away { ", which is away" } else { "" };
+                behind.push(format!(
+                    "{}/{} on {}{away}",
+                    consumer.namespace, consumer.pod, consumer.node
+                ));
+            }
             if let Some(version) = consumer.shows.version() {
                 more(version.as_str(), |count| &mut count.volumes);
             }
@@ -147,6 +173,12 @@ impl Consumers {
             settles.extend(pod.settles);
         }
         counted.settles = settles.into_iter().min();
+        let mut since = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if behind.is_empty() {
+            since.remove(&secret);
+        } else {
+            counted.behind = Some((behind, *since.entry(secret).or_insert(now)));
+        }
         counted
     }
 }

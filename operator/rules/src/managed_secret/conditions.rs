@@ -176,6 +176,46 @@ pub fn seal_condition(
     ))
 }
 
+/// How many volumes are named that are behind.
+const NAMED: usize = 3;
+
+/// `Delivered`, for a secret in volumes: whether all of them show the version that they follow. `behind` names those that do not, as people would.
+pub fn delivery_condition(
+    volumes: u32,
+    behind: &[String],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Condition> {
+    if volumes == 0 {
+        return None;
+    }
+    let (status, reason, message) = if behind.is_empty() {
+        let message = "all volumes show the version that they follow".to_owned();
+        (ConditionStatus::True, Reason::Delivered, message)
+    } else {
+        let named: Vec<&str> = behind.iter().take(NAMED).map(String::as_str).collect();
+        let more = behind.len() - named.len();
+        let and = if more == 0 {
+            String::new()
+        } else {
+            format!(", and {more} more")
+        };
+        let message = format!(
+            "volumes that show another version than they follow: {}{and}; `kubectl strongroom consumers` names all",
+            named.join(", ")
+        );
+        (ConditionStatus::False, Reason::VolumesBehind, message)
+    };
+    Some(condition(
+        ConditionType::Delivered,
+        status,
+        reason,
+        message,
+        generation,
+        Time(now),
+    ))
+}
+
 /// Kubernetes keeps times in whole seconds; messages say no more than the status does.
 pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
@@ -184,6 +224,27 @@ pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_that_are_behind_are_named_but_not_all_of_many() {
+        let now = Timestamp::UNIX_EPOCH;
+        let says = |volumes, behind: &[String]| {
+            let condition = delivery_condition(volumes, behind, Some(1), now)?;
+            Some((condition.status, condition.reason, condition.message))
+        };
+        assert_eq!(says(0, &[]), None);
+        let (status, reason, _) = says(2, &[]).unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("True", "Delivered"));
+        let pods: Vec<String> = (1..=5).map(|number| format!("shop/app-{number} on n")).collect();
+        let (status, reason, message) = says(9, &pods).unwrap();
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "VolumesBehind"));
+        assert!(
+            message.contains("shop/app-3 on n, and 2 more;") && !message.contains("app-4"),
+            "{message}"
+        );
+        let (_, _, message) = says(9, &pods[..1]).unwrap();
+        assert!(message.contains("app-1 on n;"), "{message}");
+    }
 
     fn types(standing: &Standing) -> Vec<(String, String)> {
         standing_conditions(standing, Some(1), Timestamp::UNIX_EPOCH)

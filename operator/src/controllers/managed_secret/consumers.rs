@@ -1,16 +1,23 @@
 //! `status.consumers`: how many have which version, and what has to be known of the native Secret to say so.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{ManagedSecretStatus, NativeSecretStatus, VersionConsumers};
 use strongroom_rules::consumers::Former;
+use strongroom_rules::managed_secret::conditions::delivery_condition;
 
+use crate::consumers::Counted;
 use crate::consumers::pods::Native;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
+use crate::controllers::report;
 use crate::controllers::store::View;
 
 /// How many versions are listed, the newest first.
 const VERSIONS: usize = 16;
+/// A volume that has not shown a new version after so long is behind.
+const ON_THE_WAY: SignedDuration = SignedDuration::from_secs(30);
 
 /// Counts them. Answers when some have another version than now without anything being told.
 pub(super) fn count<S>(
@@ -31,9 +38,15 @@ pub(super) fn count<S>(
     if !ctx.consumers.complete() {
         // What was counted by the process before is nearer to the truth than what has come back by now.
         status.consumers.clone_from(&before.consumers);
+        let known = before
+            .conditions
+            .iter()
+            .filter(|condition| condition.type_ == ConditionType::Delivered.as_str());
+        status.conditions.extend(known.cloned());
         return None;
     }
-    let counted = ctx.consumers.count(view.id, now);
+    let counted = ctx.consumers.count(view.id, &view.stages, now);
+    let wake = delivered(status, before, &counted, now);
     let age = |version: &str| {
         let known = view.versions.iter().find(|known| known.id == version);
         known.map(|known| known.seq)
@@ -50,7 +63,29 @@ pub(super) fn count<S>(
             pods: count.pods,
         })
         .collect();
-    counted.settles
+    counted.settles.into_iter().chain(wake).min()
+}
+
+/// The condition `Delivered`. That a new version is on its way is no news: it says so only of those that stay behind. Answers when to look again.
+fn delivered(
+    status: &mut ManagedSecretStatus,
+    before: &ManagedSecretStatus,
+    counted: &Counted,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let late = counted.behind.as_ref().map(|(_, since)| *since + ON_THE_WAY);
+    let condition = match &counted.behind {
+        Some(_) if late.is_some_and(|late| now < late) => {
+            let known = |condition: &&Condition| condition.type_ == ConditionType::Delivered.as_str();
+            before.conditions.iter().find(known).cloned()
+        }
+        Some((behind, _)) => delivery_condition(counted.volumes, behind, status.observed_generation, now),
+        None => delivery_condition(counted.volumes, &[], status.observed_generation, now),
+    };
+    let others = std::mem::take(&mut status.conditions);
+    let wanted = others.into_iter().chain(condition).collect();
+    status.conditions = report::conditions(&before.conditions, wanted);
+    late.filter(|late| now < *late)
 }
 
 /// What a native Secret held before, as the status says it.
@@ -71,8 +106,9 @@ mod tests {
 
     use crate::consumers::Consumers;
     use crate::consumers::readers::Who;
+    use crate::consumers::volumes::{Told, Which, Whose};
     use crate::controllers::managed_secret::reconcile_at;
-    use crate::controllers::testing::{NS, World, generated, now};
+    use crate::controllers::testing::{NS, World, generated, now, says};
 
     #[tokio::test]
     async fn the_status_counts_who_has_which_version() {
@@ -136,6 +172,45 @@ mod tests {
         let expected =
             json!([{"versionId": second, "pods": 2}, {"versionId": first, "readers": 1, "pods": 1}]);
         assert_eq!(world.status("db")["consumers"], expected);
+
+        // A volume that does not come to show the new version is named, once the others had the time to.
+        assert_eq!(world.condition("db", "Delivered"), None);
+        let volumes = world.ctx.consumers.volumes();
+        let whose = Whose {
+            namespace: NS,
+            pod: "app-1",
+            account: "serviceaccount shop/app",
+        };
+        volumes.subscribed("n", "vol", whose);
+        let told = Told {
+            secret: view.id,
+            namespace: NS,
+            which: &Which::Stage(strongroom_store::name::Stage::Current),
+            shown: Some(first.as_str().unwrap()),
+        };
+        let _ = volumes.told("n", "vol", std::iter::once(told));
+        let seconds = SignedDuration::from_secs;
+        world.reconcile_at("db", later + minute).await.unwrap();
+        assert_eq!(world.condition("db", "Delivered"), None);
+        world
+            .reconcile_at("db", later + minute + seconds(29))
+            .await
+            .unwrap();
+        assert_eq!(world.condition("db", "Delivered"), None);
+        world
+            .reconcile_at("db", later + minute + seconds(30))
+            .await
+            .unwrap();
+        assert_eq!(
+            world.condition("db", "Delivered").unwrap(),
+            says("False", "VolumesBehind")
+        );
+        let _ = world.ctx.consumers.volumes().gone("n", "vol");
+        world
+            .reconcile_at("db", later + minute + seconds(31))
+            .await
+            .unwrap();
+        assert_eq!(world.condition("db", "Delivered"), None);
 
         // A new process knows nobody yet: what was counted stays until all have had the time to come back.
         world.ctx.consumers = Consumers::new(later);

@@ -241,12 +241,12 @@ fn failed(
 ) -> ManagedSecretStatus {
     let standing = Standing::failed(failure.reason(), failure.to_string());
     let mut conditions = standing_conditions(&standing, Some(identity.generation), now);
-    // How the last rotation went, and what the object is sealed for, is not changed by a failure of something else.
+    // How the last rotation went, what the object is sealed for, and what volumes show, is not changed by a failure of something else.
     conditions.extend(
         before
             .conditions
             .iter()
-            .filter(|condition| matches!(condition.type_.as_str(), "Rotated" | "SealCurrent"))
+            .filter(|condition| matches!(condition.type_.as_str(), "Rotated" | "SealCurrent" | "Delivered"))
             .cloned(),
     );
     ManagedSecretStatus {
