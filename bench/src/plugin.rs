@@ -105,7 +105,7 @@ async fn rows(node: &mut Node) -> Outcome<Vec<Row>> {
             &format!("v-{volumes}"),
             &[("username", "u"), ("password", "p")],
         );
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        node.all_show(volumes, &format!("v-{volumes}")).await?;
         let resident = memory::at_rest(node.plugin.id()).await?;
         rows.push(Row::of(memory, "MB", &resident).against("without a volume", &nothing));
         let before = busy(node.plugin.id())?;
@@ -181,6 +181,25 @@ impl Node {
         Ok(tonic::client::Grpc::new(
             channel.connect_with_connector(connector).await?,
         ))
+    }
+
+    /// Waits until so many volumes are acknowledged to show a version.
+    async fn all_show(&self, volumes: usize, version: &str) -> Outcome<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let applied = self.peer.seen().applied;
+            let shows = |volume: &usize| {
+                let shown = applied.get(&format!("csi-{volume}")).and_then(|of| of.get(&0));
+                shown.is_some_and(|shown| shown == version)
+            };
+            if (0..volumes).all(|volume| shows(&volume)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("not all volumes show {version} in time").into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn target(&self, volume: usize) -> PathBuf {

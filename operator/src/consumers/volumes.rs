@@ -1,7 +1,7 @@
 //! Which pods show which version of which secret, by what their nodes acknowledged. It is what nodes said last: of a node whose stream has ended it is
 //! kept for a day, since its pods go on with what they have; when it comes back it says everything again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +17,16 @@ const AWAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The volumes.
 #[derive(Debug, Default)]
-pub(crate) struct Volumes(Mutex<Nodes>);
+pub(crate) struct Volumes(Mutex<Known>);
 
-type Nodes = BTreeMap<String, Node>;
+#[derive(Debug, Default)]
+struct Known {
+    nodes: BTreeMap<String, Node>,
+    /// The volumes that have a secret, by node and id: it is asked for with each look at an object, and there may be many thousands of either.
+    having: Having,
+}
+
+type Having = HashMap<SecretId, BTreeSet<(String, String)>>;
 
 #[derive(Debug, Default)]
 struct Node {
@@ -118,7 +125,7 @@ pub(crate) struct Told<'a> {
 }
 
 impl Volumes {
-    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // A panic while the lock was held leaves at worst a volume that is counted until its node says more.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,8 +138,9 @@ impl Volumes {
             account: whose.account.to_owned(),
             secrets: BTreeMap::new(),
         };
-        let mut nodes = self.nodes();
-        let node = nodes.entry(node.to_owned()).or_default();
+        let mut known = self.known();
+        known.remove(node, volume);
+        let node = known.nodes.entry(node.to_owned()).or_default();
         node.volumes.insert(volume.to_owned(), it);
     }
 
@@ -145,7 +153,8 @@ impl Volumes {
         told: impl Iterator<Item = Told<'a>>,
     ) -> Vec<News> {
         let mut news = Vec::new();
-        let mut nodes = self.nodes();
+        let mut known = self.known();
+        let Known { nodes, having } = &mut *known;
         let Some(it) = nodes.get_mut(node).and_then(|of| of.volumes.get_mut(volume)) else {
             return news;
         };
@@ -170,7 +179,13 @@ impl Volumes {
                 follows: told.which.clone(),
                 shows,
             };
-            it.secrets.insert(place, shown);
+            let at = (node.to_owned(), volume.to_owned());
+            let former = it.secrets.insert(place, shown);
+            // One that was made again under its name is another secret.
+            if let Some(former) = former.filter(|former| former.secret != told.secret) {
+                lose(having, former.secret, &at);
+            }
+            having.entry(told.secret).or_default().insert(at);
         }
         news
     }
@@ -184,8 +199,9 @@ impl Volumes {
         told: impl Fn(usize) -> Option<SecretId>,
     ) -> Vec<News> {
         let mut news = Vec::new();
-        let mut nodes = self.nodes();
-        let Some(it) = nodes
+        let mut known = self.known();
+        let Some(it) = known
+            .nodes
             .get_mut(node)
             .and_then(|of| of.volumes.get_mut(&applied.subscription))
         else {
@@ -223,21 +239,18 @@ impl Volumes {
     /// A volume is gone.
     #[must_use]
     pub(crate) fn gone(&self, node: &str, volume: &str) -> Vec<News> {
-        let mut nodes = self.nodes();
-        let gone = nodes.get_mut(node).and_then(|of| of.volumes.remove(volume));
-        news(gone.iter())
+        news(self.known().remove(node, volume).iter())
     }
 
     /// A node has a new stream, and says everything again.
     #[must_use]
     pub(crate) fn attached(&self, node: &str) -> Vec<News> {
-        let gone = self.nodes().remove(node).unwrap_or_default();
-        news(gone.volumes.values())
+        self.known().remove_node(node)
     }
 
     /// The stream of a node has ended.
     pub(crate) fn detached(&self, node: &str) {
-        if let Some(node) = self.nodes().get_mut(node) {
+        if let Some(node) = self.known().nodes.get_mut(node) {
             node.away = Some(Instant::now());
         }
     }
@@ -245,24 +258,20 @@ impl Volumes {
     /// Forgets nodes that will hardly come back.
     #[must_use]
     pub(crate) fn forget(&self) -> Vec<News> {
-        let mut gone = Vec::new();
-        self.nodes().retain(|_, node| {
-            let stays = node.away.is_none_or(|away| away.elapsed() < AWAY);
-            if !stays {
-                gone.extend(news(node.volumes.values()));
-            }
-            stays
-        });
-        gone
+        let mut known = self.known();
+        let lost = |node: &Node| node.away.is_some_and(|away| away.elapsed() >= AWAY);
+        let nodes = known.nodes.iter().filter(|(_, node)| lost(node));
+        let names: Vec<String> = nodes.map(|(name, _)| name.clone()).collect();
+        names.iter().flat_map(|name| known.remove_node(name)).collect()
     }
 
     /// The volumes that have a secret, in order of node and volume.
     pub(crate) fn of(&self, secret: SecretId) -> Vec<VolumeConsumer> {
-        let nodes = self.nodes();
-        let volumes = nodes
-            .iter()
-            .flat_map(|(name, node)| node.volumes.values().map(move |it| (name, node, it)));
-        let has = |(name, node, it): (&String, &Node, &Volume)| {
+        let known = self.known();
+        let having = known.having.get(&secret).into_iter().flatten();
+        let has = |(name, volume): &(String, String)| {
+            let node = known.nodes.get(name)?;
+            let it = node.volumes.get(volume)?;
             let shown = it.secrets.values().find(|shown| shown.secret == secret)?;
             Some(VolumeConsumer {
                 node: name.clone(),
@@ -274,7 +283,43 @@ impl Volumes {
                 shows: shown.shows.clone(),
             })
         };
-        volumes.filter_map(has).collect()
+        having.filter_map(has).collect()
+    }
+}
+
+impl Known {
+    fn remove(&mut self, node: &str, volume: &str) -> Option<Volume> {
+        let gone = self.nodes.get_mut(node)?.volumes.remove(volume)?;
+        let at = (node.to_owned(), volume.to_owned());
+        for shown in gone.secrets.values() {
+            lose(&mut self.having, shown.secret, &at);
+        }
+        Some(gone)
+    }
+
+    fn remove_node(&mut self, node: &str) -> Vec<News> {
+        let volumes = self
+            .nodes
+            .get(node)
+            .into_iter()
+            .flat_map(|node| node.volumes.keys());
+        let volumes: Vec<String> = volumes.cloned().collect();
+        let gone: Vec<Volume> = volumes
+            .iter()
+            .filter_map(|volume| self.remove(node, volume))
+            .collect();
+        self.nodes.remove(node);
+        news(gone.iter())
+    }
+}
+
+/// A volume has a secret no more.
+fn lose(having: &mut Having, secret: SecretId, at: &(String, String)) {
+    if let Some(volumes) = having.get_mut(&secret) {
+        volumes.remove(at);
+        if volumes.is_empty() {
+            having.remove(&secret);
+        }
     }
 }
 
@@ -347,6 +392,7 @@ mod tests {
         assert_eq!(of()[0].pod, "app-1");
         assert_eq!(volumes.gone("n", "vol"), news);
         assert_eq!(shows(), []);
+        assert!(volumes.known().having.is_empty());
         volumes.subscribed("n", "vol", whose);
         assert_eq!(told(Some("v-0")), news);
         assert_eq!(shows(), [shown("v-0")]);
@@ -364,5 +410,6 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), news);
         assert_eq!(shows(), []);
+        assert!(volumes.known().having.is_empty() && volumes.known().nodes.is_empty());
     }
 }

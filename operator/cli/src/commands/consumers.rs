@@ -31,23 +31,24 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             "VERSION",
         ]);
         for consumer in items(&answer, "consumers") {
-            let fields = ["kind", "namespace", "", "node", "stage", "state", "versionId"];
-            table.row(fields.map(|name| shown(consumer, name)).to_vec());
+            let text = |name| cell(field(consumer, name));
+            let pod = !field(consumer, "pod").is_null();
+            let who = if pod { text("pod") } else { text("principal") };
+            let away = *field(consumer, "away") == true;
+            let node = text("node") + if away { " (away)" } else { "" };
+            let [kind, namespace, stage] = ["kind", "namespace", "stage"].map(text);
+            table.row(vec![
+                kind,
+                namespace,
+                who,
+                node,
+                stage,
+                text("state"),
+                text("versionId"),
+            ]);
         }
         table
     })
-}
-
-/// One field of a line; unnamed: the pod, or else who it is.
-fn shown(consumer: &Value, name: &str) -> String {
-    match name {
-        "" if field(consumer, "pod").is_null() => cell(field(consumer, "principal")),
-        "" => cell(field(consumer, "pod")),
-        "node" if *field(consumer, "away") == true => {
-            format!("{} (away)", cell(field(consumer, name)))
-        }
-        name => cell(field(consumer, name)),
-    }
 }
 
 /// Volumes that follow this stage and do not show this version yet, as `namespace/pod on node`.
