@@ -90,8 +90,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
 
 /// A process whose API is at a port that is known.
 pub(crate) fn serve(cluster: &Cluster, data: &Path, arguments: &[&str]) -> Outcome<(Strongroom, u16)> {
-    // A port that is free now, and hardly taken in the next second.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = strongroom_e2e::free_port()?;
     let listen = format!("--gateway-listen=127.0.0.1:{port}");
     let arguments = [&[listen.as_str()], arguments].concat();
     Ok((Strongroom::start_with(cluster, data, &arguments)?, port))

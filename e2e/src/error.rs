@@ -11,7 +11,15 @@ pub enum ClusterError {
     /// The build of Kubernetes' programs failed.
     #[error("building Kubernetes' programs failed; read `{0}`")]
     Build(PathBuf),
-    /// A program ended or did not become ready.
+    /// A program ended before it was ready.
+    #[error("{program} ended before it was ready; read `{log}`")]
+    Ended {
+        /// Which.
+        program: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// A program did not become ready.
     #[error("{program} did not become ready within {seconds} s; read `{log}`")]
     NotReady {
         /// Which.

@@ -100,7 +100,7 @@ impl Strongroom {
     /// Starts a process, and returns once its store is open.
     ///
     /// # Errors
-    /// [`ClusterError::NotReady`] names its log.
+    /// [`ClusterError::NotReady`] and [`ClusterError::Ended`] name its log.
     pub fn start(cluster: &Cluster, data: &Path) -> Result<Self, ClusterError> {
         Self::start_with(cluster, data, &[])
     }
@@ -127,8 +127,14 @@ impl Strongroom {
         let mut it = Self::spawn_in(cluster, data, arguments, environment)?;
         let deadline = Instant::now() + PATIENCE;
         while opened(&it.log) == before {
-            if Instant::now() >= deadline || it.ended().is_some() {
-                let log = it.log.clone();
+            let log = it.log.clone();
+            if it.ended().is_some() {
+                return Err(ClusterError::Ended {
+                    program: "strongroom".to_owned(),
+                    log,
+                });
+            }
+            if Instant::now() >= deadline {
                 return Err(ClusterError::NotReady {
                     program: "strongroom".to_owned(),
                     seconds: PATIENCE.as_secs(),

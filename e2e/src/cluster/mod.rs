@@ -122,7 +122,7 @@ impl Cluster {
     /// that fails.
     ///
     /// # Errors
-    /// [`ClusterError::NotReady`] names the log to read; [`ClusterError::NotOurs`] where the folder holds something else.
+    /// [`ClusterError::NotReady`] and [`ClusterError::Ended`] name the log to read; [`ClusterError::NotOurs`] where the folder holds something else.
     pub fn up(&self) -> Result<(), ClusterError> {
         folder::claim(&self.state)?;
         for dir in ["pki", "log"] {
@@ -347,7 +347,13 @@ impl Cluster {
             if ready() {
                 return Ok(());
             }
-            if Instant::now() >= deadline || !is_running(name, &self.state) {
+            if !is_running(name, &self.state) {
+                return Err(ClusterError::Ended {
+                    program: name.to_owned(),
+                    log: log_of(name, &self.state),
+                });
+            }
+            if Instant::now() >= deadline {
                 return Err(ClusterError::NotReady {
                     program: name.to_owned(),
                     seconds: PATIENCE.as_secs(),

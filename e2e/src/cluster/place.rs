@@ -1,11 +1,12 @@
 //! Where the cluster's programs run, and where they find each other.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::sandbox::Sandbox;
-use crate::error::{ClusterError, trying};
+use crate::error::ClusterError;
+use crate::port::free_port;
 use crate::process;
 
 /// Where a program's clients reach it.
@@ -94,13 +95,4 @@ impl Place {
             None => process::start(command, name, &self.state),
         }
     }
-}
-
-/// A port that was free just now.
-fn free_port() -> Result<u16, ClusterError> {
-    let bound = TcpListener::bind("127.0.0.1:0").map_err(trying("looking for a free port"))?;
-    bound
-        .local_addr()
-        .map(|address| address.port())
-        .map_err(trying("looking for a free port"))
 }

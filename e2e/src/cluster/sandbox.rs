@@ -317,7 +317,13 @@ fn is_on_path(program: &str) -> bool {
 fn wait_for(what: &str, state: &Path, ready: impl Fn() -> bool) -> Result<(), ClusterError> {
     let deadline = Instant::now() + PATIENCE;
     while !ready() {
-        if Instant::now() >= deadline || !process::is_running(NAME, state) {
+        if !process::is_running(NAME, state) {
+            return Err(ClusterError::Ended {
+                program: what.to_owned(),
+                log: process::log_of(NAME, state),
+            });
+        }
+        if Instant::now() >= deadline {
             return Err(not_ready(what, state));
         }
         std::thread::sleep(Duration::from_millis(20));

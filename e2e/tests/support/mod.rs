@@ -9,7 +9,6 @@
 )]
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -263,10 +262,9 @@ impl Drop for Fixture {
     }
 }
 
-/// A port of this machine that was free just now.
+/// A port of this machine for a server that is told where to listen.
 pub fn free_port() -> u16 {
-    let bound = TcpListener::bind("127.0.0.1:0").unwrap();
-    bound.local_addr().unwrap().port()
+    strongroom_e2e::free_port().unwrap()
 }
 
 /// A condition of an object.
