@@ -6,6 +6,7 @@ pub mod absence;
 pub mod cause;
 pub mod consumers;
 pub mod encryption_key;
+pub mod environment;
 pub mod generate;
 pub mod managed_secret;
 pub mod native_secret;

@@ -1,0 +1,194 @@
+//! The variables of a volume: a file each, named as its variable. All are of one moment, also where the volume changes meanwhile.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// The link through which a volume changes in one step (`docs/volumes.md`).
+const DATA: &str = "..data";
+/// How often the volume may change while it is read, before that is given up.
+const ATTEMPTS: usize = 16;
+
+/// Values by the names of their variables.
+pub(super) type Variables = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
+/// The variables cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum VariablesError {
+    /// The folder, or a file of it.
+    #[error("reading `{}`: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file whose name is no variable's.
+    #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
+    Name(String),
+    /// A value that no variable can have.
+    #[error("variable `{0}`: its value has a NUL byte, which no variable can have; mount it as a file")]
+    Nul(String),
+    /// Nothing is there.
+    #[error("`{}` has no variable", .0.display())]
+    None(PathBuf),
+}
+
+/// Reads them.
+///
+/// # Errors
+/// [`VariablesError`], and nothing is read then: a program never starts with some of its variables.
+pub(super) fn read(folder: &Path) -> Result<Variables, VariablesError> {
+    let mut attempt = 0;
+    loop {
+        match read_once(folder) {
+            // The version that was being read has gone: the next one is there whole.
+            Err(VariablesError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS =>
+            {
+                attempt += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+fn read_once(folder: &Path) -> Result<Variables, VariablesError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| VariablesError::Read { path, source }
+    };
+    let linked = folder.join(DATA);
+    // Resolved once, so that all files are of the version that was there at that moment.
+    let of_now = std::fs::canonicalize(&linked).map_err(failed(&linked))?;
+    let mut variables = Variables::new();
+    for entry in std::fs::read_dir(&of_now).map_err(failed(&of_now))? {
+        let entry = entry.map_err(failed(&of_now))?;
+        let Some(name) = variable(entry.file_name())? else {
+            continue;
+        };
+        let path = entry.path();
+        let value = Zeroizing::new(std::fs::read(&path).map_err(failed(&path))?);
+        if value.contains(&0) {
+            return Err(VariablesError::Nul(name));
+        }
+        variables.insert(name, value);
+    }
+    if variables.is_empty() {
+        return Err(VariablesError::None(folder.to_owned()));
+    }
+    Ok(variables)
+}
+
+/// The variable that a file is; `None`: it is the volume's own.
+fn variable(file: OsString) -> Result<Option<String>, VariablesError> {
+    let name = file
+        .into_string()
+        .map_err(|file| VariablesError::Name(file.to_string_lossy().into_owned()))?;
+    if name.starts_with("..") {
+        return Ok(None);
+    }
+    let mut bytes = name.bytes();
+    let first = bytes
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        Ok(Some(name))
+    } else {
+        Err(VariablesError::Name(name))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A volume with these files, as the node plugin lays it out.
+    fn volume(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        swap(folder.path(), "1", files);
+        folder
+    }
+
+    fn swap(folder: &Path, version: &str, files: &[(&str, &[u8])]) {
+        let data = folder.join(format!("..{version}"));
+        std::fs::create_dir(&data).unwrap();
+        for (name, value) in files {
+            std::fs::write(data.join(name), value).unwrap();
+        }
+        symlink(format!("..{version}"), folder.join("..next")).unwrap();
+        let before = std::fs::read_link(folder.join(DATA)).ok();
+        std::fs::rename(folder.join("..next"), folder.join(DATA)).unwrap();
+        if let Some(before) = before {
+            std::fs::remove_dir_all(folder.join(before)).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_file_is_a_variable_byte_by_byte() {
+        let it = volume(&[
+            ("A", b"a'\"$\n"),
+            ("_b2", b""),
+            ("C", b"\xff"),
+            ("..strongroom.json", b"{}"),
+        ]);
+        let read = read(it.path()).unwrap();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .collect();
+        let expected: [(&str, &[u8]); 3] = [("A", b"a'\"$\n"), ("C", b"\xff"), ("_b2", b"")];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_no_variable_is_refused_and_no_value_is_told() {
+        let refused = |files: &[(&str, &[u8])]| read(volume(files).path()).unwrap_err().to_string();
+        for name in ["2A", "tls.crt", "a-b", "a b", "ä"] {
+            let said = refused(&[("GOOD", b"x"), (name, b"x")]);
+            assert!(
+                said.starts_with(&format!("`{name}` is no name of a variable")),
+                "{said}"
+            );
+        }
+        let said = refused(&[("KEY", b"hunter\0two")]);
+        assert!(
+            said.starts_with("variable `KEY`: its value has a NUL byte"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter"));
+        assert!(refused(&[("..strongroom.json", b"{}")]).ends_with("has no variable"));
+        let nowhere = tempfile::tempdir().unwrap();
+        assert!(matches!(read(nowhere.path()), Err(VariablesError::Read { .. })));
+    }
+
+    #[test]
+    fn all_variables_are_of_one_version_while_the_volume_changes() {
+        let it = volume(&[("A", b"0"), ("B", b"0")]);
+        let folder = it.path().to_owned();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for version in 2..1_000_u32 {
+                    let value = version.to_string();
+                    let value = value.as_bytes();
+                    swap(&folder, &version.to_string(), &[("A", value), ("B", value)]);
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                // A thread that only swaps may outrun even many attempts; what is read is of one version all the same.
+                if let Ok(seen) = read(it.path()) {
+                    assert_eq!(seen.get("A"), seen.get("B"));
+                    assert_eq!(seen.len(), 2);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! Writes variables as a file that kubelet reads by `fileKeyRef` (KEP-3721): `NAME='value'`, and nothing can be escaped in it. What would come out
+//! as another value is refused.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::variables::Variables;
+
+/// Longest line in bytes: kubelet reads up to 64 KiB, the variable's name and the quotes included.
+const LINE: usize = 65_000;
+
+/// The file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// A value that such a file cannot hold.
+    #[error(
+        "variable `{name}`: {what}, which `strongroom.dev/env: file` cannot give to a container; use `exec`"
+    )]
+    Value {
+        /// The variable.
+        name: String,
+        /// What of it.
+        what: &'static str,
+    },
+    /// The file system.
+    #[error("writing `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Writes it: whole or not at all.
+///
+/// # Errors
+/// [`WriteError`].
+pub(super) fn write(file: &Path, variables: &Variables) -> Result<(), WriteError> {
+    let text = rendered(variables)?;
+    let partial = file.with_extension("partial");
+    let save = || {
+        // A start that was interrupted may have left it.
+        if let Err(error) = fs::remove_file(&partial)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut options = OpenOptions::new();
+        let mut to: File = options.write(true).create_new(true).mode(0o400).open(&partial)?;
+        to.write_all(&text)?;
+        fs::rename(&partial, file)
+    };
+    save().map_err(|source| WriteError::File {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+/// What stands in the file.
+fn rendered(variables: &Variables) -> Result<Zeroizing<Vec<u8>>, WriteError> {
+    // Of its full size from the start: growing would leave copies behind.
+    let size = variables
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(size));
+    for (name, value) in variables {
+        if let Some(what) = unfit(name, value) {
+            return Err(WriteError::Value {
+                name: name.clone(),
+                what,
+            });
+        }
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b"='");
+        text.extend_from_slice(value);
+        text.extend_from_slice(b"'\n");
+    }
+    Ok(text)
+}
+
+/// What of a value would come out otherwise than it went in.
+fn unfit(name: &str, value: &[u8]) -> Option<&'static str> {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return Some("its value is no UTF-8 text");
+    };
+    let longest = text.split('\n').map(str::len).max().unwrap_or_default();
+    if text.is_empty() {
+        Some("its value is empty")
+    } else if text.contains('\'') {
+        Some("its value has a single quote")
+    } else if text.contains("\r\n") {
+        Some("its value has lines that end with CR LF")
+    } else if longest + name.len() > LINE {
+        Some("its value has a line of more than 65,000 bytes")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn variables(of: &[(&str, &[u8])]) -> Variables {
+        of.iter()
+            .map(|(name, value)| ((*name).to_owned(), Zeroizing::new(value.to_vec())))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_written_for_its_reader_alone_and_again_after_an_interruption() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("env");
+        fs::write(folder.path().join("env.partial"), "half").unwrap();
+        for _ in 0..2 {
+            write(
+                &file,
+                &variables(&[("A", b"1 # \\ \"$x\""), ("B", b"two\nlines\n")]),
+            )
+            .unwrap();
+            let text = fs::read_to_string(&file).unwrap();
+            assert_eq!(text, "A='1 # \\ \"$x\"'\nB='two\nlines\n'\n");
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o400);
+        }
+    }
+
+    #[test]
+    fn what_would_come_out_otherwise_is_refused_without_its_value() {
+        let long = vec![b'x'; LINE];
+        let cases: [(&[u8], &str); 5] = [
+            (b"", "empty"),
+            (b"hunter'two", "single quote"),
+            (b"hunter\r\ntwo", "CR LF"),
+            (b"\xffhunter", "no UTF-8"),
+            (&long, "65,000"),
+        ];
+        for (value, expected) in cases {
+            let said = rendered(&variables(&[("KEY", value)])).unwrap_err().to_string();
+            assert!(
+                said.starts_with("variable `KEY`: ") && said.contains(expected),
+                "{said}"
+            );
+            assert!(!said.contains("hunter"), "{said}");
+        }
+    }
+}
