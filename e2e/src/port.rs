@@ -35,7 +35,6 @@ pub fn free_port() -> Result<u16, ClusterError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

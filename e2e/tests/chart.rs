@@ -70,6 +70,38 @@ fn the_node_plugin_comes_with_one_switch_and_has_no_right_at_the_api_server() {
 }
 
 #[test]
+fn variables_come_with_one_switch_and_their_webhook_may_read_its_own_certificate_alone() {
+    let plain = render(&["node.enabled=true"]).unwrap();
+    let with = render(&["node.enabled=true", "env.enabled=true"]).unwrap();
+    for (kind, more) in [
+        ("MutatingWebhookConfiguration", 1),
+        ("Deployment", 1),
+        ("Service", 1),
+        ("NetworkPolicy", 1),
+        ("PodDisruptionBudget", 1),
+        ("Role", 1),
+        ("ClusterRole", 0),
+        ("ClusterRoleBinding", 0),
+        ("ValidatingAdmissionPolicy", 0),
+    ] {
+        assert_eq!(kinds(&with, kind), kinds(&plain, kind) + more, "{kind}");
+    }
+    assert!(!plain.contains("--webhook") && !plain.contains("strongroom-webhook"));
+    assert!(with.contains("--exec-image=strongroom.dev/strongroom-exec:0.1.0"));
+    assert!(with.contains("values: [kube-system, strongroom]"));
+    let other = [
+        "node.enabled=true",
+        "env.enabled=true",
+        "env.image.repository=r.example/x",
+        "env.image.tag=v7",
+    ];
+    assert!(render(&other).unwrap().contains("--exec-image=r.example/x:v7"));
+    let said = render(&["env.enabled=true"]).unwrap_err();
+    assert!(said.contains("env.enabled needs node.enabled"), "{said}");
+    assert!(render(&["node.enabled=true", "env.replicas=0"]).is_err());
+}
+
+#[test]
 fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let plain = render(&[]).unwrap();
     assert_eq!(kinds(&plain, "CustomResourceDefinition"), 4);
@@ -204,6 +236,17 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
         said.contains("reads the Secret `others`, which you may not get"),
         "{said}"
     );
+    // Nobody would give it its variables, so that it must not start.
+    let asks = "apiVersion: v1\nkind: Pod\nmetadata: {name: asks, namespace: shop, annotations: {strongroom.dev/env: exec}}\n\
+                spec: {containers: [{name: app, image: i}]}\n";
+    let said = support::eventually("the policy for pods to be in force", || {
+        let (success, _, stderr) = f.piped(&["create", "-f", "-"], asks);
+        if success {
+            f.kubectl(&["-n", "shop", "delete", "pod", "asks", "--wait=false"]);
+        }
+        (!success && !stderr.contains("AlreadyExists")).then_some(stderr)
+    });
+    assert!(said.contains("install its chart with env.enabled=true"), "{said}");
     let (success, _, stderr) = f.piped(&as_eve, plain);
     assert!(
         success,

@@ -10,11 +10,8 @@
 
 mod support;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
-use strongroom_e2e::{Size, Strongroom};
+use strongroom_e2e::Size;
 use support::{Fixture, eventually};
 
 /// A secret whose values come from outside, and who may read it.
@@ -22,19 +19,6 @@ const OBJECTS: &str = "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\
     spec: {source: {external: {}}, readers: [app]}\n---\n\
     apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app, namespace: shop}\n---\n\
     apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: other, namespace: shop}\n";
-
-/// A person who may do everything with secrets, and see the objects.
-const JANE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: people, namespace: shop}\n\
-    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-user}\n\
-    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n---\n\
-    apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: view, namespace: shop}\n\
-    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n\
-    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n---\n\
-    apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: jane, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
-    statements:\n  - {effect: Allow, principals: [{user: jane}], actions: [\"secrets:*\"]}\n---\n\
-    apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: audit, namespace: shop}\n\
-    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-auditor}\n\
-    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n";
 
 /// Two replicas in the strictest profile, with the secret at `/secret`.
 fn deployment(name: &str, account: &str) -> String {
@@ -51,106 +35,17 @@ fn deployment(name: &str, account: &str) -> String {
 
 /// A cluster with a node and everything of the chart.
 fn installed() -> Fixture {
-    let f = Fixture::bare(Size::OneNode);
-    f.cluster.load_strongroom().unwrap();
-    f.cluster.load_node_plugin().unwrap();
-    f.kubectl(&["create", "namespace", "strongroom"]);
-    f.install(&["gateway.clusterIP=10.96.0.77", "node.enabled=true"]);
-    let rollout = [
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "daemonset/strongroom-node",
-        "--timeout=120s",
-    ];
-    f.kubectl(&rollout);
-    let available = [
-        "wait",
-        "--for=condition=Available",
-        "apiservice/v1.people.strongroom.dev",
-        "--timeout=120s",
-    ];
-    f.kubectl(&available);
-    f.kubectl(&["create", "namespace", "shop"]);
-    f.kubectl(&[
-        "label",
-        "namespace",
-        "shop",
-        "pod-security.kubernetes.io/enforce=restricted",
-    ]);
-    f.apply(OBJECTS);
-    f.apply(JANE);
-    f
-}
-
-/// `kubectl strongroom` in namespace `shop`: whether it went well, and what it said.
-fn people(f: &Fixture, arguments: &[&str], stdin: &str) -> (bool, String, String) {
-    let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
-    command
-        .env("KUBECONFIG", f.cluster.kubeconfig())
-        .args([
-            "--namespace",
-            "shop",
-            "--as",
-            "jane",
-            "--as-group",
-            "system:authenticated",
-        ])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout), text(output.stderr))
-}
-
-/// A put that is done when everybody has it.
-fn put(f: &Fixture, password: &str) {
-    let put = ["put", "db", "--key", "password", "--wait", "60s"];
-    let (success, _, stderr) = people(f, &put, password);
-    assert!(success, "{stderr}");
-}
-
-/// Names of the pods of a deployment.
-fn pods(f: &Fixture, name: &str) -> Vec<String> {
-    let label = format!("app={name}");
-    let pods = f.json(&["-n", "shop", "get", "pods", "-l", &label]);
-    let pods = pods["items"].as_array().unwrap();
-    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
-    pods.iter().map(name).collect()
-}
-
-fn rolled_out(f: &Fixture, name: &str) {
-    let target = format!("deployment/{name}");
-    f.kubectl(&["-n", "shop", "rollout", "status", &target, "--timeout=120s"]);
-}
-
-/// Waits until an event of a pod says this.
-fn event(f: &Fixture, pod: &str, said: &str) {
-    eventually(&format!("an event of {pod} with `{said}`"), || {
-        let about = format!("involvedObject.name={pod}");
-        let events = f.json(&["-n", "shop", "get", "events", "--field-selector", &about]);
-        let events = events["items"].as_array()?.clone();
-        let says = |event: &Value| event["message"].as_str().unwrap_or_default().contains(said);
-        events.iter().any(says).then_some(())
-    });
+    Fixture::with_volumes(Size::OneNode, &[], OBJECTS)
 }
 
 #[test]
 fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start() {
     let f = installed();
     // Object, policy and rights are seen before long.
-    eventually("the first put", || {
-        let put = ["put", "db", "--key", "password", "--wait", "60s"];
-        people(&f, &put, "MARKER-1").0.then_some(())
-    });
+    f.first_put("db", "MARKER-1");
     f.apply(&deployment("app", "app"));
-    rolled_out(&f, "app");
-    let of_app = pods(&f, "app");
+    f.rolled_out("shop", "deployment/app");
+    let of_app = f.pods("app");
     assert_eq!(of_app.len(), 2);
     for pod in &of_app {
         assert_eq!(f.file_in(pod, "/secret/password"), "MARKER-1");
@@ -158,12 +53,12 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
 
     // No look again, no waiting: when the command is done the files are new.
     for round in ["MARKER-2", "MARKER-3", "MARKER-4"] {
-        put(&f, round);
+        f.put("db", round);
         for pod in &of_app {
             assert_eq!(f.file_in(pod, "/secret/password"), round);
         }
     }
-    let (_, consumers, _) = people(&f, &["consumers", "db"], "");
+    let (_, consumers, _) = f.jane(&["consumers", "db"], "");
     let current = f.managed("db")["status"]["stages"]["Current"]
         .as_str()
         .unwrap()
@@ -178,21 +73,20 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
 
     // Somebody else's pod does not start, and what to apply stands in its event.
     f.apply(&deployment("other", "other"));
-    let stranger = eventually("a pod of the stranger", || pods(&f, "other").pop());
-    event(
-        &f,
+    let stranger = eventually("a pod of the stranger", || f.pods("other").pop());
+    f.event(
         &stranger,
         "no policy in namespace `shop` allows secrets:GetSecretValue",
     );
-    let (_, explained, _) = people(&f, &["explain", "shop/other", "GetSecretValue", "db"], "");
+    let (_, explained, _) = f.jane(&["explain", "shop/other", "GetSecretValue", "db"], "");
     assert!(explained.starts_with("denied"), "{explained}");
     // It starts as soon as it may.
     f.apply(&OBJECTS.replace("readers: [app]", "readers: [app, other]"));
-    rolled_out(&f, "other");
+    f.rolled_out("shop", "deployment/other");
 
     // Whoever may not any more keeps its files, unless the owner wants them gone.
     f.apply(&OBJECTS.replace("readers: [app]", "readers: [app], delivery: {onRevoke: Wipe}"));
-    let other = pods(&f, "other");
+    let other = f.pods("other");
     eventually("the files of the stranger to be gone", || {
         let list = [
             "-n",
@@ -213,15 +107,7 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     assert_eq!(f.file_in(&of_app[0], "/secret/password"), "MARKER-4");
 
     // Strongroom away: nothing happens to what runs.
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "scale",
-        "statefulset",
-        "strongroom",
-        "--replicas=0",
-    ]);
-    f.wait_gone();
+    f.scale_strongroom(0);
     for pod in &of_app {
         assert_eq!(f.file_in(pod, "/secret/password"), "MARKER-4");
     }
@@ -233,19 +119,12 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
         "restart",
         "daemonset/strongroom-node",
     ]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "daemonset/strongroom-node",
-        "--timeout=120s",
-    ]);
+    f.rolled_out("strongroom", "daemonset/strongroom-node");
     f.kubectl(&["-n", "shop", "delete", "pod", &of_app[0], "--timeout=60s"]);
     f.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: late, namespace: shop}\n");
     f.apply(&deployment("late", "late"));
-    rolled_out(&f, "app");
-    let of_app = pods(&f, "app");
+    f.rolled_out("shop", "deployment/app");
+    let of_app = f.pods("app");
     for pod in &of_app {
         assert_eq!(f.file_in(pod, "/secret/password"), "MARKER-4");
     }
@@ -254,29 +133,14 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
             .contains("\"state\":\"offline\"")
     });
     let new = new.unwrap().clone();
-    let late = pods(&f, "late").pop().unwrap();
-    event(&f, &late, "the gateway does not answer");
+    let late = f.pods("late").pop().unwrap();
+    f.event(&late, "the gateway does not answer");
     f.kubectl(&["-n", "shop", "delete", "deployment", "late"]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "scale",
-        "statefulset",
-        "strongroom",
-        "--replicas=1",
-    ]);
-    f.kubectl(&[
-        "-n",
-        "strongroom",
-        "rollout",
-        "status",
-        "statefulset/strongroom",
-        "--timeout=120s",
-    ]);
+    f.scale_strongroom(1);
     // It is as it was: every node is there again.
     eventually("a put after the return", || {
         let put = ["put", "db", "--key", "password", "--wait", "60s"];
-        people(&f, &put, "MARKER-5").0.then_some(())
+        f.jane(&put, "MARKER-5").0.then_some(())
     });
     for pod in &of_app {
         eventually("the new file", || {
@@ -284,19 +148,16 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
         });
     }
     // What the node served alone is on record.
-    let (_, audit, _) = people(&f, &["audit", "--secret", "db", "--output", "json"], "");
+    let (_, audit, _) = f.jane(&["audit", "--secret", "db", "--output", "json"], "");
     assert!(
         audit.contains("without a gateway") && audit.contains(&new),
         "{audit}"
     );
     // No value is on the node but in the volumes' memory.
-    let mut search = Command::new("sh");
-    search.args([
-        "-c",
+    let found = f.on_node(
         "grep -rlF MARKER- /var/log /run/strongroom-node /var/lib/strongroom-node /var/lib/kubelet --include='*' 2>/dev/null | grep -v '/volumes/kubernetes.io~csi/s/mount/' || true",
-    ]);
-    let found = f.cluster.inside(&search).unwrap().output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    );
+    assert_eq!(found, "");
     let described = f.kubectl(&["-n", "shop", "describe", "pods"]);
     assert!(!described.contains("MARKER-"));
 }
@@ -317,19 +178,13 @@ fn asked(f: &Fixture, uri: &str) -> String {
         "for process in /proc/[0-9]*; do socket=$process/root/secret/..strongroom.sock; [ ! -S $socket ] || \
          exec curl --silent --unix-socket $socket 'http://localhost{uri}'; done"
     );
-    let mut command = Command::new("sh");
-    command.args(["-c", &script]);
-    let output = f.cluster.inside(&command).unwrap().output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    f.on_node(&script)
 }
 
 #[test]
 fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
     let f = installed();
-    eventually("the first put", || {
-        let put = ["put", "db", "--key", "password", "--wait", "60s"];
-        people(&f, &put, "MARKER-1").0.then_some(())
-    });
+    f.first_put("db", "MARKER-1");
     f.apply(LISTENER);
     f.wait_pod("listener");
     let answer: Value = serde_json::from_str(&asked(&f, "/secretsmanager/get?secretId=db")).unwrap();
@@ -347,15 +202,14 @@ fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
     ];
     assert_eq!(f.kubectl(&mode).trim(), "660 2000");
     // When the command is done the answer is new, and before long the pod has heard of it.
-    put(&f, "MARKER-2");
+    f.put("db", "MARKER-2");
     assert!(asked(&f, "/v1/db").contains("MARKER-2"));
     eventually("the pod to hear of it", || {
         f.kubectl(&["-n", "shop", "logs", "listener"])
             .contains("heard POST /-/reload HTTP/1.1\r, then read MARKER-2")
             .then_some(())
     });
-    event(
-        &f,
+    f.event(
         "listener",
         "the pod was told at port 8080 that its volume has changed: 200",
     );
@@ -370,9 +224,6 @@ fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
     f.kubectl(&["-n", "shop", "delete", "pod", "listener", "--timeout=60s"]);
     let mounts = "grep -c '/pods/.* - tmpfs strongroom ' /proc/self/mountinfo || true";
     eventually("the volume to be gone", || {
-        let mut command = Command::new("sh");
-        command.args(["-c", mounts]);
-        let output = f.cluster.inside(&command).unwrap().output().unwrap();
-        (output.stdout == b"0\n").then_some(())
+        (f.on_node(mounts) == "0").then_some(())
     });
 }

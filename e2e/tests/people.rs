@@ -9,12 +9,9 @@
 
 mod support;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use data_encoding::BASE64;
 use serde_json::Value;
-use strongroom_e2e::{Size, Strongroom};
+use strongroom_e2e::Size;
 use support::{Fixture, eventually};
 
 /// What must not be seen on the way.
@@ -52,25 +49,12 @@ struct People<'a> {
 
 impl People<'_> {
     fn with(&self, user: &str, arguments: &[&str], stdin: &str) -> Said {
-        let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
-        command
-            .env("KUBECONFIG", self.f.cluster.kubeconfig())
-            .args(["--namespace", "shop"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if user != "admin" {
-            command.args(["--as", user, "--as-group", "system:authenticated"]);
-        }
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let user = Some(user).filter(|user| *user != "admin");
+        let (success, stdout, stderr) = self.f.person(user, arguments, stdin);
         let said = Said {
-            success: output.status.success(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
+            success,
+            stdout,
+            stderr,
         };
         if arguments.first() != Some(&"get") {
             self.heard

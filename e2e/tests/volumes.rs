@@ -102,17 +102,9 @@ fn wait_file(f: &Fixture, pod: &str, file: &str, text: &str) {
     });
 }
 
-/// A script where the nodes live.
-fn on_node(f: &Fixture, script: &str) -> String {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]);
-    let output = f.cluster.inside(&command).unwrap().output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// How many volumes of ours are mounted in the node's own tree.
 fn mounts(f: &Fixture) -> String {
-    on_node(f, "grep -c '/pods/.* - tmpfs strongroom ' /proc/self/mountinfo")
+    f.on_node("grep -c '/pods/.* - tmpfs strongroom ' /proc/self/mountinfo")
 }
 
 /// The claims of a token, unverified.
@@ -179,22 +171,19 @@ fn a_pod_mounts_a_secret_that_changes_and_outlives_the_plugin() {
     });
 
     // What somebody broke on the node is mended by kubelet's next publish.
-    on_node(
-        &f,
-        "rm /var/lib/kubelet/pods/*/volumes/kubernetes.io~csi/s/mount/password",
-    );
+    f.on_node("rm /var/lib/kubelet/pods/*/volumes/kubernetes.io~csi/s/mount/password");
     wait_file(&f, "app", "password", "p2");
 
     // Killed where it stands, it is started again; the pod keeps its files, and follows on.
-    let before = on_node(&f, "pidof strongroom-node");
-    on_node(&f, "kill -9 $(pidof strongroom-node)");
+    let before = f.on_node("pidof strongroom-node");
+    f.on_node("kill -9 $(pidof strongroom-node)");
     assert_eq!(f.file_in("app", "/secret/password"), "p2");
     peer.put("db", "v-3", &[("password", "p3")]);
     f.apply(&pod("second", "db"));
     wait_file(&f, "app", "password", "p3");
     f.wait_pod("second");
     assert_eq!(f.file_in("second", "/secret/password"), "p3");
-    assert_ne!(on_node(&f, "pidof strongroom-node"), before);
+    assert_ne!(f.on_node("pidof strongroom-node"), before);
     assert_eq!(mounts(&f), "2");
 
     // Replaced as by an upgrade, while pods run.
@@ -221,7 +210,7 @@ fn a_pod_mounts_a_secret_that_changes_and_outlives_the_plugin() {
         f.kubectl(&["-n", "shop", "delete", "pod", pod, "--timeout=60s"]);
     }
     eventually("the volumes to be gone", || (mounts(&f) == "0").then_some(()));
-    assert_eq!(on_node(&f, "ls /run/strongroom-node/volumes | wc -l"), "0");
+    assert_eq!(f.on_node("ls /run/strongroom-node/volumes | wc -l"), "0");
 }
 
 #[test]
@@ -250,8 +239,7 @@ fn a_pod_that_may_not_read_does_not_start_and_its_event_says_why() {
     f.wait_pod("app");
     assert_eq!(f.file_in("app", "/secret/password"), "MARKER");
     // The value is in the volume, and nowhere else on the node.
-    let found = on_node(
-        &f,
+    let found = f.on_node(
         "grep -rl MARKER /var/lib/kubelet/pods/*/volumes/kubernetes.io~csi/s/vol_data.json /run/strongroom-node /var/log || true",
     );
     assert_eq!(found, "");

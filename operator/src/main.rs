@@ -21,6 +21,7 @@ mod seal;
 mod serve;
 mod steadiness;
 mod terms;
+mod webhook;
 
 use std::process::ExitCode;
 

@@ -22,6 +22,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: front
 {{- end -}}
 
+{{- define "strongroom.webhook.selector" -}}
+app.kubernetes.io/name: strongroom
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
 {{- define "strongroom.node.selector" -}}
 app.kubernetes.io/name: strongroom
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -29,6 +29,11 @@ pub(super) fn node_plugin() -> Result<PathBuf, ClusterError> {
     built(&["node", "dev"])
 }
 
+/// The image of `strongroom-exec`, likewise.
+pub(super) fn exec() -> Result<PathBuf, ClusterError> {
+    built(&["exec", "dev"])
+}
+
 /// What the builder says last is the archive.
 fn built(arguments: &[&str]) -> Result<PathBuf, ClusterError> {
     let script = root().join("e2e/images/build");

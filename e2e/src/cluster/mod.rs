@@ -243,6 +243,14 @@ impl Cluster {
         self.load(&images::node_plugin()?)
     }
 
+    /// The same for the image of `strongroom-exec`.
+    ///
+    /// # Errors
+    /// As [`Cluster::load_strongroom`].
+    pub fn load_exec(&self) -> Result<(), ClusterError> {
+        self.load(&images::exec()?)
+    }
+
     /// A command that runs where the nodes live, in all of their namespaces.
     ///
     /// # Errors

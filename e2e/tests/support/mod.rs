@@ -8,6 +8,8 @@
     reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
+pub mod person;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -32,6 +32,9 @@ pub(super) enum VariablesError {
     /// A value that no variable can have.
     #[error("variable `{0}`: its value has a NUL byte, which no variable can have; mount it as a file")]
     Nul(String),
+    /// The volume changes faster than it can be read.
+    #[error("`{}` changed each time that it was read", .0.display())]
+    Changing(PathBuf),
     /// Nothing is there.
     #[error("`{}` has no variable", .0.display())]
     None(PathBuf),
@@ -42,31 +45,32 @@ pub(super) enum VariablesError {
 /// # Errors
 /// [`VariablesError`], and nothing is read then: a program never starts with some of its variables.
 pub(super) fn read(folder: &Path) -> Result<Variables, VariablesError> {
-    let mut attempt = 0;
-    loop {
-        match read_once(folder) {
-            // The version that was being read has gone: the next one is there whole.
-            Err(VariablesError::Read { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS =>
-            {
-                attempt += 1;
-            }
-            done => return done,
+    let linked = folder.join(DATA);
+    let version = || std::fs::read_link(&linked).map_err(failed(&linked));
+    for _ in 0..ATTEMPTS {
+        // Resolved once, so that all files are of the version that was there at that moment.
+        let before = version()?;
+        let read = read_version(&folder.join(&before));
+        // A version goes file by file once another one is there: what was read of it then may be a part.
+        if version()? == before {
+            return match read {
+                Ok(variables) if variables.is_empty() => Err(VariablesError::None(folder.to_owned())),
+                done => done,
+            };
         }
     }
+    Err(VariablesError::Changing(folder.to_owned()))
 }
 
-fn read_once(folder: &Path) -> Result<Variables, VariablesError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| VariablesError::Read { path, source }
-    };
-    let linked = folder.join(DATA);
-    // Resolved once, so that all files are of the version that was there at that moment.
-    let of_now = std::fs::canonicalize(&linked).map_err(failed(&linked))?;
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> VariablesError {
+    let path = path.to_owned();
+    move |source| VariablesError::Read { path, source }
+}
+
+fn read_version(of_now: &Path) -> Result<Variables, VariablesError> {
     let mut variables = Variables::new();
-    for entry in std::fs::read_dir(&of_now).map_err(failed(&of_now))? {
-        let entry = entry.map_err(failed(&of_now))?;
+    for entry in std::fs::read_dir(of_now).map_err(failed(of_now))? {
+        let entry = entry.map_err(failed(of_now))?;
         let Some(name) = variable(entry.file_name())? else {
             continue;
         };
@@ -76,9 +80,6 @@ fn read_once(folder: &Path) -> Result<Variables, VariablesError> {
             return Err(VariablesError::Nul(name));
         }
         variables.insert(name, value);
-    }
-    if variables.is_empty() {
-        return Err(VariablesError::None(folder.to_owned()));
     }
     Ok(variables)
 }
@@ -103,7 +104,6 @@ fn variable(file: OsString) -> Result<Option<String>, VariablesError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
@@ -183,10 +183,13 @@ mod tests {
                 done.store(true, Ordering::Release);
             });
             while !done.load(Ordering::Acquire) {
-                // A thread that only swaps may outrun even many attempts; what is read is of one version all the same.
-                if let Ok(seen) = read(it.path()) {
-                    assert_eq!(seen.get("A"), seen.get("B"));
-                    assert_eq!(seen.len(), 2);
+                // A thread that does nothing but swap may outrun even so many attempts.
+                match read(it.path()) {
+                    Ok(seen) => {
+                        assert_eq!(seen.get("A"), seen.get("B"));
+                        assert_eq!(seen.len(), 2);
+                    }
+                    Err(error) => assert!(matches!(error, VariablesError::Changing(_)), "{error}"),
                 }
             }
         });

@@ -104,7 +104,6 @@ fn unfit(name: &str, value: &[u8]) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;

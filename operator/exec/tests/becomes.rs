@@ -1,5 +1,5 @@
 //! The program itself: it becomes the command, and refuses clearly where it cannot.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;

@@ -36,6 +36,9 @@ pub struct Kept {
     pub group: Option<u32>,
     /// Ids of the versions that it shows, in the order of its secrets.
     pub versions: Vec<String>,
+    /// Those that it showed first, where its files are read once; otherwise empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<String>,
 }
 
 /// A pod as it is kept.
@@ -207,6 +210,7 @@ mod tests {
             pod: KeptPod::default(),
             group: Some(7),
             versions: vec!["v".into()],
+            first: Vec::new(),
         }
     }
 

@@ -52,6 +52,8 @@ impl Volume {
 pub struct Shows {
     /// Ids of the versions, in the order of its secrets; empty where it shows nothing.
     pub versions: Vec<String>,
+    /// Those that it showed first, where its files are read once; otherwise empty.
+    pub first: Vec<String>,
     /// The number of the file system that it was mounted as (`st_dev`); 0 until it is.
     pub device: u64,
     /// Whether it could not be made what the gateway said last.
@@ -161,6 +163,7 @@ mod tests {
                 mode: None,
                 size: None,
                 socket: false,
+                reads: crate::attributes::Reads::Follows,
                 notify: None,
             },
             pod: Pod::default(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use strongroom_process::{LogFormat, init_logging};
+use strongroom_rules::environment::Image;
 use strongroom_store::audit::Durability;
 
 use super::CommandError;
@@ -12,7 +13,8 @@ use crate::audit::Destination;
 use crate::bootstrap::Accept;
 use crate::gateway::{self, front};
 use crate::seal::{SealArgs, SealSourceError};
-use crate::serve::{self, Settings};
+use crate::serve::{self, Settings, storeless};
+use crate::webhook;
 
 /// When the anchor is written
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +41,8 @@ enum Role {
     Store,
     /// The people's front, by which kubectl strongroom reaches the API; has no store
     Front,
+    /// The webhook that gives pods their variables; has no store
+    Webhook,
 }
 
 /// How log lines look
@@ -104,6 +108,19 @@ pub(super) struct Arguments {
     /// Service of the people's front in the process's own namespace: it gets a certificate, and the APIService the authority
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
+    /// Service of the webhook in the process's own namespace, and name of its MutatingWebhookConfiguration: it gets a certificate, and that the
+    /// authority
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Address of the webhook
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8445")]
+    webhook_listen: SocketAddr,
+    /// Image of `strongroom-exec` for pods that ask for variables
+    #[arg(long, value_name = "IMAGE", default_value = concat!("strongroom.dev/strongroom-exec:", env!("CARGO_PKG_VERSION")))]
+    exec_image: String,
+    /// When pods pull that image: Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent")]
+    exec_pull_policy: String,
     /// ServiceAccount of the node plugin in the process's own namespace: its pods get values for the volumes of their nodes
     #[arg(long, value_name = "NAME")]
     node_account: Option<String>,
@@ -154,17 +171,43 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Format::Json => LogFormat::Json,
     };
     init_logging(format, &arguments.log_filter)?;
-    if arguments.roles == Role::Front {
-        let settings = |namespace| front::Settings {
-            listen: arguments.front_listen,
-            namespace,
-            service: arguments
-                .people_front
-                .unwrap_or_else(|| "strongroom-front".to_owned()),
-            gateway: arguments.gateway_address,
-        };
-        return Ok(serve::front::run(settings, arguments.namespace, arguments.http_listen).await?);
+    match arguments.roles {
+        Role::Store => store(arguments).await,
+        Role::Front => front(arguments).await,
+        Role::Webhook => webhook(arguments).await,
     }
+}
+
+async fn front(arguments: Arguments) -> Result<(), CommandError> {
+    let settings = front::Settings {
+        listen: arguments.front_listen,
+        service: arguments
+            .people_front
+            .unwrap_or_else(|| "strongroom-front".to_owned()),
+        gateway: arguments.gateway_address,
+    };
+    let (namespace, http) = (arguments.namespace, arguments.http_listen);
+    let serve = async |around, ()| front::run(settings, around).await;
+    Ok(storeless::run("front", namespace, http, |_| (), serve).await?)
+}
+
+async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
+    let settings = webhook::Settings {
+        listen: arguments.webhook_listen,
+        service: arguments
+            .webhook
+            .unwrap_or_else(|| "strongroom-webhook".to_owned()),
+        image: Image {
+            name: arguments.exec_image,
+            pull_policy: arguments.exec_pull_policy,
+        },
+    };
+    let (namespace, http) = (arguments.namespace, arguments.http_listen);
+    let serve = async |around, metrics| webhook::run(settings, around, metrics).await;
+    Ok(storeless::run("webhook", namespace, http, webhook::Metrics::register, serve).await?)
+}
+
+async fn store(arguments: Arguments) -> Result<(), CommandError> {
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
     let settings = Settings {
@@ -189,6 +232,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
                 .zip(arguments.tls_key_file)
                 .map(|(chain, key)| gateway::Certificate { chain, key }),
             front: arguments.people_front,
+            webhook: arguments.webhook,
             node_account: arguments.node_account,
             audience: arguments.token_audience,
             rates: gateway::Rates {

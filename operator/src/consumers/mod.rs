@@ -160,7 +160,7 @@ impl Consumers {
                     consumer.namespace, consumer.pod, consumer.node
                 ));
             }
-            if let Some(version) = consumer.shows.version() {
+            if let Some(version) = consumer.has() {
                 more(version.as_str(), |count| &mut count.volumes);
             }
         }

@@ -50,6 +50,17 @@ struct Shown {
     namespace: String,
     follows: Which,
     shows: Shows,
+    /// Its files are read once; inside, the version that they had first.
+    at_start: Option<Option<VersionId>>,
+}
+
+impl Shown {
+    /// What counts where the files are read once: what they had first, for as long as the pod lives.
+    fn begin(&mut self) {
+        if let Some(first @ None) = &mut self.at_start {
+            *first = self.shows.version().cloned();
+        }
+    }
 }
 
 /// Which version a volume wants.
@@ -102,6 +113,15 @@ pub(crate) struct VolumeConsumer {
     pub(crate) follows: Which,
     /// What it shows.
     pub(crate) shows: Shows,
+    /// What its files had first, where they are read once.
+    pub(crate) at_start: Option<VersionId>,
+}
+
+impl VolumeConsumer {
+    /// The version that its programs have, the older one where that is in doubt.
+    pub(crate) fn has(&self) -> Option<&VersionId> {
+        self.at_start.as_ref().or(self.shows.version())
+    }
 }
 
 /// The pod that a volume is of.
@@ -122,6 +142,8 @@ pub(crate) struct Told<'a> {
     pub(crate) which: &'a Which,
     /// What it showed when it subscribed.
     pub(crate) shown: Option<&'a str>,
+    /// Its files are read once; inside, what they had first.
+    pub(crate) at_start: Option<Option<&'a str>>,
 }
 
 impl Volumes {
@@ -173,12 +195,18 @@ impl Volumes {
             if before.is_none() {
                 news.push(News::Secret(told.namespace.to_owned(), told.secret));
             }
-            let shown = Shown {
+            let said = |first: Option<&str>| first.and_then(|id| id.parse().ok());
+            let mut shown = Shown {
                 secret: told.secret,
                 namespace: told.namespace.to_owned(),
                 follows: told.which.clone(),
                 shows,
+                at_start: match before {
+                    Some(before) => before.at_start.clone(),
+                    None => told.at_start.map(said),
+                },
             };
+            shown.begin();
             let at = (node.to_owned(), volume.to_owned());
             let former = it.secrets.insert(place, shown);
             // One that was made again under its name is another secret.
@@ -230,6 +258,7 @@ impl Volumes {
                 && known.shows != shows
             {
                 known.shows = shows;
+                known.begin();
                 news.push(News::Secret(known.namespace.clone(), known.secret));
             }
         }
@@ -281,6 +310,7 @@ impl Volumes {
                 account: it.account.clone(),
                 follows: shown.follows.clone(),
                 shows: shown.shows.clone(),
+                at_start: shown.at_start.clone().flatten(),
             })
         };
         having.filter_map(has).collect()
@@ -336,6 +366,61 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_volume_that_is_read_once_counts_for_what_it_showed_first() {
+        let volumes = Volumes::default();
+        let secret = SecretId::from_bytes([1; 16]);
+        let current = Which::Stage("Current".parse().unwrap());
+        let whose = Whose {
+            namespace: "shop",
+            pod: "app-1",
+            account: "serviceaccount shop/app",
+        };
+        let subscribe = |shown, first| {
+            volumes.subscribed("n", "vol", whose);
+            let told = Told {
+                secret,
+                namespace: "shop",
+                which: &current,
+                shown,
+                at_start: Some(first),
+            };
+            let _ = volumes.told("n", "vol", std::iter::once(told));
+        };
+        let has = || {
+            volumes
+                .of(secret)
+                .first()
+                .and_then(|it| it.has().map(ToString::to_string))
+        };
+        let is_now = |id: &str| {
+            let applied = Applied {
+                subscription: "vol".to_owned(),
+                secrets: vec![proto::Shown {
+                    secret: 0,
+                    outcome: Some(shown::Outcome::VersionId(id.to_owned())),
+                }],
+            };
+            let _ = volumes.shows("n", &applied, |_| Some(secret));
+        };
+        subscribe(None, None);
+        assert_eq!(has(), None);
+        is_now("v-1");
+        is_now("v-2");
+        assert_eq!(has().as_deref(), Some("v-1"));
+        assert_eq!(
+            volumes.of(secret)[0].shows.version(),
+            Some(&"v-2".parse().unwrap())
+        );
+        // The node says both again after a new connection.
+        subscribe(Some("v-3"), Some("v-1"));
+        assert_eq!(has().as_deref(), Some("v-1"));
+        // One that does not know any more what was first.
+        subscribe(Some("v-3"), None);
+        is_now("v-4");
+        assert_eq!(has().as_deref(), Some("v-3"));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_volume_counts_for_what_its_node_said_last() {
         let volumes = Volumes::default();
@@ -361,6 +446,7 @@ mod tests {
                 namespace: "shop",
                 which: &current,
                 shown,
+                at_start: None,
             };
             volumes.told("n", "vol", std::iter::once(told))
         };

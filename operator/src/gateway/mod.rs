@@ -11,7 +11,7 @@ mod forwarded;
 pub(crate) mod front;
 mod labels;
 mod limits;
-mod listen;
+pub(crate) mod listen;
 mod namespaces;
 mod objects;
 mod openapi;
@@ -20,7 +20,7 @@ mod operations;
 mod problem;
 mod remembered;
 mod sealing_keys;
-mod tls;
+pub(crate) mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -62,7 +62,7 @@ use self::sealing_keys::SealingKeys;
 pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
-use self::tls::{Door, Doors, FrontKeeper, Keeper, Kept, Served};
+use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
@@ -81,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) certificate: Option<Certificate>,
     /// The Service of the people's front in the process's own namespace, where there is one.
     pub(crate) front: Option<String>,
+    /// The Service of the webhook in the process's own namespace, where there is one.
+    pub(crate) webhook: Option<String>,
     /// The ServiceAccount of the node plugin in the process's own namespace, where there is one.
     pub(crate) node_account: Option<String>,
     /// The audience that tokens must be made for.
@@ -200,16 +202,20 @@ pub(crate) async fn run(
         }
     }
     let door = Arc::new(Door::default());
-    let front = settings.front.map(|service| {
-        let keeper = FrontKeeper {
-            kept,
+    let called = [
+        (settings.front, Called::Front(Arc::clone(&door))),
+        (settings.webhook, Called::Webhook),
+    ];
+    let called = called.map(|(service, called)| {
+        let keeper = CalledKeeper {
+            kept: kept.clone(),
             client: client.clone(),
-            namespace: own.namespace.0,
-            service,
-            door: Arc::clone(&door),
+            namespace: own_name.clone(),
+            service: service?,
+            called,
             now: Timestamp::now,
         };
-        tokio::spawn(keeper.keep(shutdown.clone()))
+        Some(tokio::spawn(keeper.keep(shutdown.clone())))
     });
     let node_account = settings.node_account.map(|name| Identity::ServiceAccount {
         namespace: own_name,
@@ -254,8 +260,8 @@ pub(crate) async fn run(
     // They end with the same shutdown.
     let _ = forgetting.await;
     let _ = following.await;
-    if let Some(front) = front {
-        let _ = front.await;
+    for keeper in called.into_iter().flatten() {
+        let _ = keeper.await;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@
 //! way, Events save their place, the anchor is written once more, the store closes, the lease goes back.
 //! Must not decide anything about a secret.
 
-pub(crate) mod front;
 mod metrics;
 mod place;
+pub(crate) mod storeless;
 mod upkeep;
 
 use std::net::SocketAddr;

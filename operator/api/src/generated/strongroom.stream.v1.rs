@@ -168,6 +168,12 @@ pub struct Wanted {
     /// What the volume shows already, empty for nothing: after a restart or a reconnect. The gateway counts the consumer at once.
     #[prost(string, tag = "5")]
     pub applied_version_id: ::prost::alloc::string::String,
+    /// Programs read the files once, when they start. The files follow all the same, and the consumer counts with `first_version_id`.
+    #[prost(bool, tag = "6")]
+    pub at_start: bool,
+    /// With `at_start`: the version that the files had first, empty until there was one. It stays for the volume's life.
+    #[prost(string, tag = "7")]
+    pub first_version_id: ::prost::alloc::string::String,
     /// Which version; not set: the stage `Current`.
     #[prost(oneof = "wanted::Version", tags = "3, 4")]
     pub version: ::core::option::Option<wanted::Version>,

@@ -58,7 +58,13 @@ pub(super) fn behind(answer: &Value, stage: &str, version: &str) -> Vec<String> 
         if *field(consumer, "away") == true {
             return false;
         }
-        let shows = field(consumer, "versionId") == version && field(consumer, "state") == "Shows";
+        // Programs that read their files when they start are not waited for; their files are.
+        let files = match field(consumer, "state").as_str() {
+            Some("Shows") => field(consumer, "versionId"),
+            Some("AtStart") => field(consumer, "filesVersionId"),
+            _ => &Value::Null,
+        };
+        let shows = files == version;
         field(consumer, "stage") == stage && !shows
     };
     let name = |consumer: &Value| {
@@ -87,11 +93,13 @@ mod tests {
             consumer("unfit", Some("Current"), "NotApplied", "v-2"),
             consumer("previous", Some("Previous"), "Shows", "v-1"),
             consumer("pinned", None, "Shows", "v-1"),
+            json!({"namespace": "shop", "pod": "began", "node": "n", "stage": "Current", "state": "AtStart", "versionId": "v-1", "filesVersionId": "v-2"}),
+            json!({"namespace": "shop", "pod": "late", "node": "n", "stage": "Current", "state": "AtStart", "versionId": "v-1", "filesVersionId": "v-1"}),
             json!({"namespace": "shop", "pod": "lost", "node": "n", "stage": "Current", "state": "Shows", "versionId": "v-1", "away": true}),
         ]});
         assert_eq!(
             behind(&answer, "Current", "v-2"),
-            ["shop/old on n", "shop/unfit on n"]
+            ["shop/old on n", "shop/unfit on n", "shop/late on n"]
         );
     }
 }

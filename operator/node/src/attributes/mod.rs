@@ -39,8 +39,20 @@ pub struct Attributes {
     pub size: Option<u64>,
     /// Whether the volume has a socket that is asked for its secrets.
     pub socket: bool,
+    /// When its files are read.
+    pub reads: Reads,
     /// Where the pod wants to be told of a change.
     pub notify: Option<Notify>,
+}
+
+/// When a pod's programs read the files of their volume. The files follow their secrets either way; it says with which version the pod counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// Whenever they change.
+    #[default]
+    Follows,
+    /// Once, when they start.
+    AtStart,
 }
 
 /// Where a pod wants to be told of a change, at its own address.
@@ -137,7 +149,7 @@ pub enum AttributesError {
     Token,
     /// An attribute that means nothing.
     #[error(
-        "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size`, `socket`, `notifyPort` and `notifyPath`"
+        "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size`, `socket`, `reads`, `notifyPort` and `notifyPath`"
     )]
     Unknown(String),
     /// Neither or both.
@@ -216,6 +228,9 @@ pub enum AttributesError {
     /// A path without a port.
     #[error("volumeAttributes: `notifyPath` goes with `notifyPort`")]
     NotifyPort,
+    /// Neither word.
+    #[error("volumeAttributes: `reads` is `{0}`: write `Follows` or `AtStart`")]
+    Reads(String),
     /// A truth value.
     #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
     Truth {
@@ -234,6 +249,7 @@ impl Attributes {
     pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
         let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
         let (mut socket, mut port, mut path) = (false, None, None);
+        let mut reads = Reads::default();
         for (key, text) in context {
             match key.as_str() {
                 TOKENS => return Err(AttributesError::Token),
@@ -242,6 +258,13 @@ impl Attributes {
                 "mode" => mode = Some(text.parse()?),
                 "size" => size = Some(parse_size(text)?),
                 "socket" => socket = parse_truth("socket", text)?,
+                "reads" => {
+                    reads = match text.as_str() {
+                        "Follows" => Reads::Follows,
+                        "AtStart" => Reads::AtStart,
+                        other => return Err(AttributesError::Reads(shown(other))),
+                    }
+                }
                 "notifyPort" => port = Some(parse_port(text)?),
                 "notifyPath" => path = Some(parse_notify_path(text)?),
                 key if key.starts_with(KUBELET) => {}
@@ -274,6 +297,7 @@ impl Attributes {
             mode,
             size,
             socket,
+            reads,
             notify: match (port, path) {
                 (Some(port), path) => Some(Notify {
                     port,

@@ -36,6 +36,7 @@ fn a_name_alone_is_the_whole_secret() {
         mode: None,
         size: None,
         socket: false,
+        reads: Reads::Follows,
         notify: None,
     };
     for text in [
@@ -126,6 +127,11 @@ fn secrets_say_versions_keys_and_modes() {
     assert_eq!(
         notify(&[("notifyPath", "/-/reload")]),
         Some((8_080, "/-/reload".to_owned()))
+    );
+    let reads = |text| parsed(&[("secrets", "a"), ("reads", text)]).reads;
+    assert_eq!(
+        (reads("Follows"), reads("AtStart")),
+        (Reads::Follows, Reads::AtStart)
     );
     assert!(!attributes.socket && parsed(&[("secrets", "a"), ("socket", "true")]).socket);
 }
@@ -248,6 +254,10 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[("secrets", "a"), ("size", "1Gi")], "`size` is `1Gi`"),
         (&[("secrets", "a"), ("size", "1")], "`size` is `1`"),
         (&[("secrets", "a"), ("socket", "yes")], "`socket` is `yes`"),
+        (
+            &[("secrets", "a"), ("reads", "once")],
+            "`reads` is `once`: write `Follows` or `AtStart`",
+        ),
         (&[("secrets", "a"), ("notifyPort", "0")], "`notifyPort` is `0`"),
         (
             &[("secrets", "a"), ("notifyPort", "+80")],
@@ -366,7 +376,7 @@ proptest::proptest! {
     /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it needs to be.
     #[test]
     fn any_text_gives_an_answer(
-        key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket", "notifyPort", "notifyPath"]),
+        key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket", "reads", "notifyPort", "notifyPath"]),
         parts in proptest::collection::vec(proptest::sample::select(vec![
             "- ", "name", ": ", "a", "\n", "  ", "[", "]", "{", "}", ", ", "keys", "files", "path", "key", "template", "format", "env", "'",
             "\"", "&x ", "*x", "!!str ", "..", "/", "secrets", "0440", "1Mi", "\u{0}", "é", "|", "<<",

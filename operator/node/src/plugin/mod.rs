@@ -26,7 +26,7 @@ pub use error::PluginError;
 pub use request::{Reading, Request, volume_id};
 
 use crate::agent::Shelf;
-use crate::attributes::{Attributes, WantedSecret, WantedVersion};
+use crate::attributes::{Attributes, Reads, WantedSecret, WantedVersion};
 use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
 use crate::notice::Notices;
@@ -126,8 +126,9 @@ impl Plugin {
         &self,
         volume: &Volume,
         text: &std::collections::BTreeMap<String, String>,
-        versions: Vec<String>,
+        shows: (Vec<String>, Vec<String>),
     ) -> Kept {
+        let (versions, first) = shows;
         Kept {
             volume_id: volume.id.clone(),
             target: volume.target.clone(),
@@ -136,13 +137,24 @@ impl Plugin {
             pod: (&volume.pod).into(),
             group: volume.group,
             versions,
+            first,
         }
     }
 }
 
-/// What a volume wants, as the stream says it. `shown` are the versions that it shows.
-fn wanted(attributes: &Attributes, shown: &[String]) -> Vec<Wanted> {
+/// Versions that a volume shows first, as far as that is kept of it.
+fn first(attributes: &Attributes, versions: &[String]) -> Vec<String> {
+    match attributes.reads {
+        Reads::Follows => Vec::new(),
+        Reads::AtStart => versions.to_vec(),
+    }
+}
+
+/// What a volume wants, as the stream says it. `shown` are the versions that it shows, `first` those that it showed first.
+fn wanted(attributes: &Attributes, shown: &[String], first: &[String]) -> Vec<Wanted> {
     let want = |(index, secret): (usize, &WantedSecret)| Wanted {
+        at_start: attributes.reads == Reads::AtStart,
+        first_version_id: first.get(index).cloned().unwrap_or_default(),
         namespace: secret.namespace.clone().unwrap_or_default(),
         name: secret.name.clone(),
         applied_version_id: shown.get(index).cloned().unwrap_or_default(),

@@ -8,7 +8,7 @@ use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::shown::Outcome;
 use tokio::time::timeout;
 
-use super::{Plugin, PluginError, Request, told, wanted};
+use super::{Plugin, PluginError, Request, first, told, wanted};
 use crate::agent::Bound;
 use crate::atomic_write;
 use crate::fault;
@@ -101,8 +101,8 @@ impl Plugin {
                 };
                 self.parts
                     .states
-                    .keep(&self.kept(&volume, &request.text, Vec::new()))?;
-                let wanted = wanted(&volume.attributes, &[]);
+                    .keep(&self.kept(&volume, &request.text, <_>::default()))?;
+                let wanted = wanted(&volume.attributes, &[], &[]);
                 let changes = subscriptions
                     .subscribe(&volume.id, request.token.clone(), wanted)
                     .await?;
@@ -121,7 +121,7 @@ impl Plugin {
         };
         // Fetch.
         let volume = Arc::new(self.volume(request));
-        let asked = wanted(&volume.attributes, &[]);
+        let asked = wanted(&volume.attributes, &[], &[]);
         let changes = parts
             .subscriptions
             .subscribe(&volume.id, Some(token), asked)
@@ -150,6 +150,7 @@ impl Plugin {
         }
         // Plan.
         let versions = versions(&snapshot);
+        let first = first(&volume.attributes, &versions);
         let planned = planned(&volume, &snapshot)?;
         // Nothing is served alone that is not going to be on record.
         if snapshot.alone {
@@ -159,7 +160,7 @@ impl Plugin {
         // Record: before the mount, so that a mounted volume always has a record.
         parts
             .states
-            .keep(&self.kept(&volume, &request.text, versions.clone()))?;
+            .keep(&self.kept(&volume, &request.text, (versions.clone(), first.clone())))?;
         fault::point("publish.recorded");
         // Build and attach.
         let built = {
@@ -185,6 +186,7 @@ impl Plugin {
         fault::point("publish.attached");
         *volume.writing.lock().await = Shows {
             versions: versions.clone(),
+            first,
             device,
             behind: false,
         };

@@ -48,10 +48,11 @@ impl Plugin {
         let There::Volume(root) = mount::look(&volume.target)? else {
             return Err(PluginError::NoVolume);
         };
-        let asked = wanted(&volume.attributes, &kept.versions);
+        let asked = wanted(&volume.attributes, &kept.versions, &kept.first);
         *volume.writing.lock().await = Shows {
             device: mount::device_of(root.as_fd())?,
             versions: kept.versions,
+            first: kept.first,
             behind: false,
         };
         self.mend_socket(&volume, root.as_fd()).await;

@@ -11,7 +11,7 @@ use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
 use tokio::sync::watch;
 
 use super::publish::{planned, versions};
-use super::{Plugin, PluginError, told};
+use super::{Plugin, PluginError, first, told};
 use crate::atomic_write::{self, WriteError, Written};
 use crate::mount;
 use crate::plan::wiped;
@@ -163,8 +163,12 @@ impl Plugin {
         shows.behind = false;
         if shows.versions != versions {
             shows.versions.clone_from(&versions);
+            if shows.first.is_empty() {
+                shows.first = first(&volume.attributes, &versions);
+            }
+            let shown = (versions, shows.first.clone());
             // What a restart would say of the volume is old then, and no more than that.
-            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, versions)) {
+            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, shown)) {
                 tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
             }
         }

@@ -208,7 +208,12 @@ impl Desk {
                 .and_then(|index| subscription.wanted.get_mut(index));
             let Some(wanted) = wanted else { continue };
             match &shown.outcome {
-                Some(Outcome::VersionId(version)) => wanted.applied_version_id.clone_from(version),
+                Some(Outcome::VersionId(version)) => {
+                    wanted.applied_version_id.clone_from(version);
+                    if wanted.at_start && wanted.first_version_id.is_empty() {
+                        wanted.first_version_id.clone_from(version);
+                    }
+                }
                 Some(Outcome::Wiped(_)) => wanted.applied_version_id.clear(),
                 Some(Outcome::NotApplied(_)) | None => {}
             }

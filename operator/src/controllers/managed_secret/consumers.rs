@@ -187,6 +187,7 @@ mod tests {
             namespace: NS,
             which: &Which::Stage(strongroom_store::name::Stage::Current),
             shown: Some(first.as_str().unwrap()),
+            at_start: None,
         };
         let _ = volumes.told("n", "vol", std::iter::once(told));
         let seconds = SignedDuration::from_secs;

@@ -29,6 +29,8 @@ pub(super) struct Want {
     pub(super) which: Which,
     /// The version that the volume shows already.
     pub(super) shown: Option<String>,
+    /// Its files are read once; inside, the version that they had first.
+    pub(super) at_start: Option<Option<String>>,
 }
 
 /// What a volume was told of a secret.

@@ -49,7 +49,7 @@ pub(super) async fn subscribe(
     let asking = pod(gateway, whence, &token, request).await?;
     let wanted = parse(&message.secrets).map_err(|what| invalid(&what))?;
     // What comes back after a reconnect is no new read.
-    if wanted.iter().any(|(.., shown)| shown.is_none()) {
+    if wanted.iter().any(|wanted| wanted.shown.is_none()) {
         gateway
             .limits
             .read(&asking.caller.principal.identity)
@@ -57,14 +57,15 @@ pub(super) async fn subscribe(
     }
     let own = asking.caller.principal.identity.namespace().unwrap_or_default();
     let mut wants = Vec::with_capacity(wanted.len());
-    for (namespace, name, which, shown) in wanted {
-        let name_of = namespace.unwrap_or_else(|| own.to_owned());
+    for parsed in wanted {
+        let name_of = parsed.namespace.unwrap_or_else(|| own.to_owned());
         let id = gateway.namespaces.named(&name_of).await.map_err(refusal)?;
         wants.push(Want {
             place: Place { name: name_of, id },
-            name,
-            which,
-            shown,
+            name: parsed.name,
+            which: parsed.which,
+            shown: parsed.shown,
+            at_start: parsed.at_start,
         });
     }
     Ok(Subscription {
@@ -142,8 +143,15 @@ fn runs_on(caller: &Arc<Caller>, node: &str) -> bool {
     caller.pod.is_some() && caller.node.as_deref() == Some(node)
 }
 
-/// One secret of a Subscribe: namespace, name, version, and what is shown.
-type Parsed = (Option<String>, String, Which, Option<String>);
+/// One secret of a Subscribe.
+struct Parsed {
+    /// None: the pod's.
+    namespace: Option<String>,
+    name: String,
+    which: Which,
+    shown: Option<String>,
+    at_start: Option<Option<String>>,
+}
 
 fn parse(secrets: &[Wanted]) -> Result<Vec<Parsed>, String> {
     if secrets.is_empty() || secrets.len() > SECRETS {
@@ -160,12 +168,13 @@ fn parse(secrets: &[Wanted]) -> Result<Vec<Parsed>, String> {
             }
         };
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Ok((
-            text(&wanted.namespace),
-            wanted.name.clone(),
+        Ok(Parsed {
+            namespace: text(&wanted.namespace),
+            name: wanted.name.clone(),
             which,
-            text(&wanted.applied_version_id),
-        ))
+            shown: text(&wanted.applied_version_id),
+            at_start: wanted.at_start.then(|| text(&wanted.first_version_id)),
+        })
     };
     secrets.iter().map(parse).collect()
 }
@@ -206,8 +215,8 @@ mod tests {
         Wanted {
             namespace: String::new(),
             name: name.to_owned(),
-            applied_version_id: String::new(),
             version,
+            ..Wanted::default()
         }
     }
 
@@ -221,7 +230,7 @@ mod tests {
             wanted("c", Some(version)),
         ])
         .unwrap();
-        let which: Vec<_> = parsed.iter().map(|(_, _, which, _)| which.clone()).collect();
+        let which: Vec<_> = parsed.into_iter().map(|parsed| parsed.which).collect();
         assert_eq!(
             which,
             [

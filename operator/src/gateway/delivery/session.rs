@@ -306,6 +306,7 @@ impl Session {
                 namespace: &want.place.name,
                 which: &want.which,
                 shown: want.shown.as_deref(),
+                at_start: want.at_start.as_ref().map(Option::as_deref),
             });
             let news = gateway.consumers.volumes().told(&node, volume, told);
             gateway.consumers.changed(news);

@@ -31,14 +31,13 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use kube::Client;
-use strongroom_process::{Health, Shutdown};
 use strongroom_store::id::RequestId;
 
 use self::trust::{Trust, Trusted};
 use super::listen::{self, Peer};
 use super::problem::{Code, Problem};
 use super::{GatewayError, REQUEST_ID};
+use crate::serve::storeless::Surroundings;
 
 /// How long the gateway may take: longer than it gives itself.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -63,8 +62,6 @@ const RETURNED: [HeaderName; 6] = [
 pub(crate) struct Settings {
     /// Its port.
     pub(crate) listen: SocketAddr,
-    /// Its own namespace.
-    pub(crate) namespace: String,
     /// The Service that leads to it.
     pub(crate) service: String,
     /// Host and port of the gateway.
@@ -80,23 +77,18 @@ struct Front {
 ///
 /// # Errors
 /// [`GatewayError::Bind`].
-pub(crate) async fn run(
-    settings: Settings,
-    client: Client,
-    health: Health,
-    shutdown: Shutdown,
-) -> Result<(), GatewayError> {
+pub(crate) async fn run(settings: Settings, around: Surroundings) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
     let trust = Trust::default();
     let following = trust
         .clone()
-        .follow(client, settings.namespace, settings.service, health);
+        .follow(around.client, around.namespace, settings.service, around.health);
     let following = tokio::spawn(following);
     let router = router(trust.clone(), settings.gateway);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the people's front");
     }
-    listen::serve(listener, Arc::new(trust), router, shutdown).await;
+    listen::serve(listener, Arc::new(trust), router, around.shutdown).await;
     following.abort();
     Ok(())
 }

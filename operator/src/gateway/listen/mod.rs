@@ -29,7 +29,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::gateway) struct Peer {
+pub(crate) struct Peer {
     /// The other end of the connection.
     pub(in crate::gateway) address: SocketAddr,
     /// It proved by a certificate that it is whom the entrance is for.
@@ -37,7 +37,7 @@ pub(in crate::gateway) struct Peer {
 }
 
 /// Who gets in, and how.
-pub(in crate::gateway) trait Entrance: Send + Sync + 'static {
+pub(crate) trait Entrance: Send + Sync + 'static {
     /// How a client is served that calls the server by this name; `None`: it is turned away.
     fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>>;
 
@@ -49,14 +49,14 @@ pub(in crate::gateway) trait Entrance: Send + Sync + 'static {
 ///
 /// # Errors
 /// [`GatewayError::Bind`].
-pub(in crate::gateway) async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| GatewayError::Bind { address, source })
 }
 
 /// Serves until the shutdown begins.
-pub(in crate::gateway) async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     entrance: Arc<dyn Entrance>,
     router: Router,

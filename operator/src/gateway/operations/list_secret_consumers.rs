@@ -61,6 +61,9 @@ struct Consumer {
     /// The version that it has, or that does not fit into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_id: Option<String>,
+    /// The version that the files of a volume show whose programs read them when they start: such a pod counts for what it had then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files_version_id: Option<String>,
     /// When a caller of the API read last (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     last_read: Option<String>,
@@ -95,7 +98,7 @@ enum Standing {
     Wiped,
     /// A caller has read the version, and no newer one since.
     Read,
-    /// The pod has the version since a container started, and keeps it until that starts again.
+    /// The pod has the version since a container started, and keeps it until that starts again; of a volume, since the pod started.
     AtStart,
     /// The pod's volume follows the native Secret, within two minutes.
     Follows,
@@ -103,11 +106,12 @@ enum Standing {
 
 impl From<VolumeConsumer> for Consumer {
     fn from(volume: VolumeConsumer) -> Self {
-        let (state, version) = match volume.shows {
-            Shows::Nothing => (Standing::Waiting, None),
-            Shows::Version(id) => (Standing::Shows, Some(id)),
-            Shows::Not(id, _) => (Standing::NotApplied, Some(id)),
-            Shows::Wiped => (Standing::Wiped, None),
+        let (state, version, files) = match (volume.shows, volume.at_start) {
+            (Shows::Version(id), Some(first)) => (Standing::AtStart, Some(first), Some(id)),
+            (Shows::Version(id), None) => (Standing::Shows, Some(id), None),
+            (Shows::Nothing, _) => (Standing::Waiting, None, None),
+            (Shows::Not(id, _), _) => (Standing::NotApplied, Some(id), None),
+            (Shows::Wiped, _) => (Standing::Wiped, None, None),
         };
         Self {
             kind: Kind::Volume,
@@ -121,6 +125,7 @@ impl From<VolumeConsumer> for Consumer {
             },
             state,
             version_id: version.map(|id| id.to_string()),
+            files_version_id: files.map(|id| id.to_string()),
             last_read: None,
             away: volume.away,
         }
@@ -138,6 +143,7 @@ impl From<Reader> for Consumer {
             stage: None,
             state: Standing::Read,
             version_id: Some(reader.version.to_string()),
+            files_version_id: None,
             last_read: Some(reader.last.to_string()),
             away: false,
         }
@@ -159,6 +165,7 @@ impl From<PodConsumer> for Consumer {
                 Standing::Follows
             },
             version_id: Some(pod.version),
+            files_version_id: None,
             last_read: None,
             away: false,
         }

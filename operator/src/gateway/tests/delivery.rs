@@ -180,10 +180,9 @@ impl Node {
 
 fn wanted(name: &str, shown: &str) -> Wanted {
     Wanted {
-        namespace: String::new(),
         name: name.to_owned(),
         applied_version_id: shown.to_owned(),
-        version: None,
+        ..Wanted::default()
     }
 }
 

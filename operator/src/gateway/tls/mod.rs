@@ -1,8 +1,8 @@
 //! The gateway's certificate: of an authority of our own, whose key is a secret of the store, or one that is given as files.
 
 mod authority;
+mod called;
 mod door;
-mod front;
 mod given;
 mod keeper;
 mod kept;
@@ -16,8 +16,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+pub(crate) use self::called::secret_of;
+pub(super) use self::called::{Called, CalledKeeper};
 pub(super) use self::door::{Door, Doors, GATEWAY};
-pub(super) use self::front::{FrontKeeper, secret_of};
 pub(super) use self::given::Given;
 pub(super) use self::keeper::Keeper;
 pub(super) use self::kept::Kept;
@@ -49,13 +50,13 @@ pub(crate) enum TlsError {
 
 /// The certificate that new connections get; those that are there keep theirs.
 #[derive(Debug, Default)]
-pub(super) struct Served {
+pub(crate) struct Served {
     key: RwLock<Option<Arc<CertifiedKey>>>,
 }
 
 impl Served {
     /// Serves another certificate from now on.
-    pub(super) fn swap(&self, key: CertifiedKey) {
+    pub(crate) fn swap(&self, key: CertifiedKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
@@ -72,7 +73,7 @@ impl Served {
     }
 
     /// The configuration of a port that serves it.
-    pub(super) fn config(self: &Arc<Self>) -> ServerConfig {
+    pub(crate) fn config(self: &Arc<Self>) -> ServerConfig {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(self) as _;
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
@@ -89,7 +90,7 @@ impl ResolvesServerCert for Served {
 }
 
 /// A chain and its key, from PEM.
-pub(super) fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+pub(crate) fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let malformed = |error: &dyn std::fmt::Display| TlsError::Malformed(error.to_string());
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()

@@ -168,17 +168,21 @@ fn a_change_is_told_once_and_older_news_not_at_all() {
 #[test]
 fn a_reconnect_asks_for_everything_and_says_what_is_held_and_shown() {
     let mut desk = connected();
-    desk.subscribe("v", Some(token("t")), vec![wanted("a")]);
+    desk.subscribe(
+        "v",
+        Some(token("t")),
+        vec![Wanted {
+            at_start: true,
+            ..wanted("a")
+        }],
+    );
     desk.subscribe("w", None, vec![wanted("a")]);
     desk.receive(value(1, "a1")).unwrap();
     desk.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
-    desk.applied(
-        "v",
-        vec![Shown {
-            secret: 0,
-            outcome: Some(proto::shown::Outcome::VersionId("a1".into())),
-        }],
-    );
+    for version in ["a0", "a1"] {
+        let outcome = Some(proto::shown::Outcome::VersionId(version.into()));
+        desk.applied("v", vec![Shown { secret: 0, outcome }]);
+    }
     said(&mut desk);
     desk.disconnected();
     desk.renew("w", token("u"));
@@ -194,6 +198,7 @@ fn a_reconnect_asks_for_everything_and_says_what_is_held_and_shown() {
         panic!("no subscribe")
     };
     assert_eq!(subscribe.secrets[0].applied_version_id, "a1");
+    assert_eq!(subscribe.secrets[0].first_version_id, "a0");
     assert_eq!(said(&mut desk), ["subscribe w u"]);
     // Another store's values are none of this one's.
     desk.disconnected();

@@ -1,5 +1,5 @@
-//! What the people's front needs to be believed, made here and renewed in time: its certificate, in a Secret of the own namespace, and what the API
-//! server has to trust, in the APIService. And the door through which it comes in.
+//! What the processes without a store need that the API server calls, made here and renewed in time: a certificate, in a Secret of the own namespace,
+//! and what the API server has to trust, in the object by which it knows them. And the door through which the people's front comes in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{ObjectMeta, Patch, PatchParams};
@@ -29,31 +30,49 @@ const MANAGER: &str = "strongroom-gateway";
 /// The aggregated API of people.
 pub(in crate::gateway) const API_SERVICE: &str = "v1.people.strongroom.dev";
 
-/// The Secret with the certificate of the front that this Service leads to.
-pub(in crate::gateway) fn secret_of(service: &str) -> String {
+/// The Secret with the certificate of the process that this Service leads to.
+pub(crate) fn secret_of(service: &str) -> String {
     format!("{service}-tls")
 }
 
-/// Keeps the front believed.
-pub(in crate::gateway) struct FrontKeeper {
+/// Which process is called.
+pub(in crate::gateway) enum Called {
+    /// The people's front: by an APIService; and it calls us.
+    Front(Arc<Door>),
+    /// The webhook: by a MutatingWebhookConfiguration with its Service's name.
+    Webhook,
+}
+
+impl Called {
+    /// As logs name it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Front(_) => "front",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Keeps one of them believed.
+pub(in crate::gateway) struct CalledKeeper {
     pub(in crate::gateway) kept: Kept,
     pub(in crate::gateway) client: Client,
     /// The own namespace.
     pub(in crate::gateway) namespace: String,
-    /// The Service that leads to the front.
+    /// The Service that leads to it.
     pub(in crate::gateway) service: String,
-    pub(in crate::gateway) door: Arc<Door>,
+    pub(in crate::gateway) called: Called,
     pub(in crate::gateway) now: fn() -> Timestamp,
 }
 
-/// What is served at the door.
+/// What counts now: the authorities, and what is served at the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Serving {
     bundle: String,
     renew: Timestamp,
 }
 
-/// Why the front is not believed yet.
+/// Why it is not believed yet.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -62,7 +81,7 @@ enum Failure {
     Cluster(#[from] kube::Error),
 }
 
-impl FrontKeeper {
+impl CalledKeeper {
     /// Keeps it until the shutdown begins.
     pub(in crate::gateway) async fn keep(self, shutdown: Shutdown) {
         let keeper = Arc::new(self);
@@ -71,7 +90,7 @@ impl FrontKeeper {
             let wait = match Arc::clone(&keeper).look(&mut serving).await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::warn!(%error, "the people's front is not believed yet; trying again");
+                    tracing::warn!(%error, process = keeper.called.name(), "it is not believed yet; trying again");
                     AGAIN
                 }
             };
@@ -89,7 +108,12 @@ impl FrontKeeper {
         let bundle = now.bundle.clone();
         *serving = Some(now);
         self.secret(&bundle).await?;
-        self.api_service(&bundle).await
+        let told = match &self.called {
+            Called::Front(_) => self.api_service(&bundle).await?,
+            Called::Webhook => self.webhook(&bundle).await?,
+        };
+        // At an installation such an object comes last.
+        Ok(if told { LOOK } else { AGAIN })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -101,7 +125,7 @@ impl FrontKeeper {
             .map_err(|error| TlsError::Make(error.to_string()))?
     }
 
-    /// Opens the door, where it is not open with what counts now.
+    /// What counts now. Opens the door, where there is one and it is not open with that.
     fn serve(&self, before: Option<Serving>) -> Result<Serving, TlsError> {
         let now = (self.now)();
         let (authorities, _) = self.kept.authorities(now)?;
@@ -113,23 +137,29 @@ impl FrontKeeper {
             return Ok(before);
         }
         let leaf = authorities.leaf(&[GATEWAY.to_owned()], now)?;
-        self.door.open(&leaf.chain, &leaf.key, &bundle)?;
+        if let Called::Front(door) = &self.called {
+            door.open(&leaf.chain, &leaf.key, &bundle)?;
+        }
         Ok(Serving {
             bundle,
             renew: leaf.renew,
         })
     }
 
-    /// The names that the front is called by: as our client, and as the server of the API server.
+    /// The names that it is called by: as the server of the API server, and the front also as our client.
     fn names(&self) -> Vec<String> {
         let Self {
             service, namespace, ..
         } = self;
-        vec![
-            FRONT.to_owned(),
+        let own = match &self.called {
+            Called::Front(_) => Some(FRONT.to_owned()),
+            Called::Webhook => None,
+        };
+        let of_service = [
             format!("{service}.{namespace}.svc"),
             format!("{service}.{namespace}.svc.cluster.local"),
-        ]
+        ];
+        own.into_iter().chain(of_service).collect()
     }
 
     fn leaf(&self) -> Result<Leaf, TlsError> {
@@ -138,7 +168,7 @@ impl FrontKeeper {
         authorities.leaf(&self.names(), now)
     }
 
-    /// Writes the Secret of the front's certificate, where what is there will not do.
+    /// Writes the Secret of its certificate, where what is there will not do.
     async fn secret(self: &Arc<Self>, bundle: &str) -> Result<(), Failure> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = secret_of(&self.service);
@@ -166,36 +196,67 @@ impl FrontKeeper {
         };
         api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Apply(&secret))
             .await?;
-        tracing::info!(secret = name, renew = %leaf.renew, "made a certificate for the people's front");
+        tracing::info!(secret = name, renew = %leaf.renew, "made a certificate");
         Ok(())
     }
 
-    /// Tells the API server whom to trust; answers how long that holds.
-    async fn api_service(&self, bundle: &str) -> Result<Duration, Failure> {
+    /// Tells the API server whom to trust; answers whether there is where to tell it.
+    async fn api_service(&self, bundle: &str) -> Result<bool, Failure> {
         let api: Api<APIService> = Api::all(self.client.clone());
-        // At an installation it comes last.
         let Some(found) = api.get_opt(API_SERVICE).await? else {
-            return Ok(AGAIN);
+            return Ok(false);
         };
         let trusted = found.spec.and_then(|spec| spec.ca_bundle);
         if trusted.is_some_and(|trusted| trusted.0 == bundle.as_bytes()) {
-            return Ok(LOOK);
+            return Ok(true);
         }
         let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        api.patch(API_SERVICE, &params, &Patch::Merge(&patch)).await?;
+        api.patch(API_SERVICE, &writing(), &Patch::Merge(&patch)).await?;
         tracing::info!(
             api_service = API_SERVICE,
             "told the API server which authority to trust"
         );
-        Ok(LOOK)
+        Ok(true)
+    }
+
+    /// As [`Self::api_service`], for the webhook.
+    async fn webhook(&self, bundle: &str) -> Result<bool, Failure> {
+        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let Some(found) = api.get_opt(&self.service).await? else {
+            return Ok(false);
+        };
+        let webhooks = found.webhooks.unwrap_or_default();
+        let trusts = |webhook: &k8s_openapi::api::admissionregistration::v1::MutatingWebhook| {
+            let trusted = webhook.client_config.ca_bundle.as_ref();
+            trusted.is_some_and(|trusted| trusted.0 == bundle.as_bytes())
+        };
+        if webhooks.iter().all(trusts) {
+            return Ok(true);
+        }
+        let config = json!({"caBundle": BASE64.encode(bundle.as_bytes())});
+        let told: Vec<_> = webhooks
+            .iter()
+            .map(|webhook| json!({"name": webhook.name, "clientConfig": config}))
+            .collect();
+        // Of each webhook, by its name, this field alone.
+        let patch = Patch::Strategic(json!({"webhooks": told}));
+        api.patch(&self.service, &writing(), &patch).await?;
+        tracing::info!(
+            webhook = self.service,
+            "told the API server which authority to trust"
+        );
+        Ok(true)
     }
 }
 
-/// Whether the front can go on with this Secret.
+fn writing() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// Whether the process can go on with this Secret.
 fn will_do(secret: &Secret, bundle: &str, now: Timestamp) -> bool {
     let part = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
     let fresh = part("tls.crt")
@@ -223,12 +284,12 @@ mod tests {
             everybody: Arc::new(Arc::new(Served::default()).config()),
             front: Arc::default(),
         };
-        let keeper = |now| FrontKeeper {
+        let keeper = |now| CalledKeeper {
             kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
             client: world.gateway.client.clone(),
             namespace: "strongroom".to_owned(),
             service: "strongroom-front".to_owned(),
-            door: Arc::clone(&doors.front),
+            called: Called::Front(Arc::clone(&doors.front)),
             now,
         };
         let api: Api<Secret> = Api::namespaced(world.gateway.client.clone(), "strongroom");

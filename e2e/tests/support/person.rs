@@ -1,0 +1,142 @@
+//! People with `kubectl strongroom`, and a cluster with everything of the chart for them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use strongroom_e2e::{Size, Strongroom};
+
+use super::{Fixture, eventually};
+
+/// Jane may do everything with the secrets of `shop`, and see the objects.
+pub const JANE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: people, namespace: shop}\n\
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-user}\n\
+    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n---\n\
+    apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: view, namespace: shop}\n\
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n\
+    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n---\n\
+    apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: jane, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
+    statements:\n  - {effect: Allow, principals: [{user: jane}], actions: [\"secrets:*\"]}\n---\n\
+    apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: audit, namespace: shop}\n\
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-auditor}\n\
+    subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n";
+
+impl Fixture {
+    /// A cluster with nodes and the chart with its node plugin; `shop` admits restricted pods alone, and has these objects and Jane.
+    pub fn with_volumes(size: Size, values: &[&str], objects: &str) -> Self {
+        let f = Self::bare(size);
+        f.cluster.load_strongroom().unwrap();
+        f.cluster.load_node_plugin().unwrap();
+        f.kubectl(&["create", "namespace", "strongroom"]);
+        f.install(&[&["gateway.clusterIP=10.96.0.77", "node.enabled=true"], values].concat());
+        f.rolled_out("strongroom", "daemonset/strongroom-node");
+        let available = [
+            "wait",
+            "--for=condition=Available",
+            "apiservice/v1.people.strongroom.dev",
+            "--timeout=120s",
+        ];
+        f.kubectl(&available);
+        f.kubectl(&["create", "namespace", "shop"]);
+        f.kubectl(&[
+            "label",
+            "namespace",
+            "shop",
+            "pod-security.kubernetes.io/enforce=restricted",
+        ]);
+        f.apply(objects);
+        f.apply(JANE);
+        f
+    }
+
+    /// `kubectl strongroom` in namespace `shop` as somebody, or as the administrator: whether it went well, and what it said.
+    pub fn person(&self, user: Option<&str>, arguments: &[&str], stdin: &str) -> (bool, String, String) {
+        let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
+        command
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .args(["--namespace", "shop"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(user) = user {
+            command.args(["--as", user, "--as-group", "system:authenticated"]);
+        }
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    /// As [`Fixture::person`], Jane.
+    pub fn jane(&self, arguments: &[&str], stdin: &str) -> (bool, String, String) {
+        self.person(Some("jane"), arguments, stdin)
+    }
+
+    /// Jane's first put of a secret's password: object, policy and rights are seen before long.
+    pub fn first_put(&self, secret: &str, password: &str) {
+        eventually("the first put", || {
+            let put = ["put", secret, "--key", "password", "--wait", "60s"];
+            self.jane(&put, password).0.then_some(())
+        });
+    }
+
+    /// A put of Jane's that is done when everybody has it.
+    pub fn put(&self, secret: &str, password: &str) {
+        let put = ["put", secret, "--key", "password", "--wait", "60s"];
+        let (success, _, stderr) = self.jane(&put, password);
+        assert!(success, "{stderr}");
+    }
+
+    /// Waits until a workload runs as it stands there.
+    pub fn rolled_out(&self, namespace: &str, workload: &str) {
+        self.kubectl(&["-n", namespace, "rollout", "status", workload, "--timeout=120s"]);
+    }
+
+    /// Names of the pods of `shop` with the label `app`.
+    pub fn pods(&self, app: &str) -> Vec<String> {
+        let label = format!("app={app}");
+        let pods = self.json(&["-n", "shop", "get", "pods", "-l", &label]);
+        let pods = pods["items"].as_array().unwrap();
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap().to_owned();
+        pods.iter().map(name).collect()
+    }
+
+    /// Waits until an event of a pod says this.
+    pub fn event(&self, pod: &str, said: &str) {
+        eventually(&format!("an event of {pod} with `{said}`"), || {
+            let about = format!("involvedObject.name={pod}");
+            let events = self.json(&["-n", "shop", "get", "events", "--field-selector", &about]);
+            let events = events["items"].as_array()?.clone();
+            let says = |event: &Value| event["message"].as_str().unwrap_or_default().contains(said);
+            events.iter().any(says).then_some(())
+        });
+    }
+
+    /// Takes `strongroom` away, or brings it back.
+    pub fn scale_strongroom(&self, replicas: u8) {
+        let replicas = format!("--replicas={replicas}");
+        self.kubectl(&[
+            "-n",
+            "strongroom",
+            "scale",
+            "statefulset",
+            "strongroom",
+            &replicas,
+        ]);
+        if replicas.ends_with('0') {
+            self.wait_gone();
+        } else {
+            self.rolled_out("strongroom", "statefulset/strongroom");
+        }
+    }
+
+    /// What a script of the shell says in all namespaces of the nodes.
+    pub fn on_node(&self, script: &str) -> String {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let output = self.cluster.inside(&command).unwrap().output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}

@@ -1,0 +1,92 @@
+//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use strongroom_process::{Check, Health};
+
+use crate::gateway::listen::Entrance;
+use crate::gateway::tls::{Served, TlsError, certified, secret_of};
+
+/// What is served now; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Certificate {
+    served: Arc<Served>,
+    config: Arc<ServerConfig>,
+    known: Arc<AtomicBool>,
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        let served = Arc::new(Served::default());
+        let config = Arc::new(served.config());
+        Self {
+            served,
+            config,
+            known: Arc::default(),
+        }
+    }
+}
+
+impl Certificate {
+    /// Follows it for as long as the process lives. What was right stays in force while something is wrong.
+    pub(super) async fn follow(self, client: Client, namespace: String, service: String, health: Health) {
+        let name = secret_of(&service);
+        let secrets: Api<Secret> = Api::namespaced(client, &namespace);
+        let mut secrets = Box::pin(watcher::watch_object(secrets, &name).default_backoff());
+        while let Some(seen) = secrets.next().await {
+            let waits = match seen {
+                Ok(Some(secret)) => match self.take(&secret) {
+                    Ok(()) => {
+                        health.set("webhook", Check::Ready);
+                        tracing::info!("serving with the certificate that is there now");
+                        continue;
+                    }
+                    Err(error) => format!("Secret `{name}`: {error}"),
+                },
+                Ok(None) => {
+                    format!("Secret `{name}` is not there yet: the process that serves the gateway makes it")
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the certificate cannot be followed; trying again");
+                    continue;
+                }
+            };
+            tracing::info!(waits, "the webhook waits");
+            if !self.known.load(Ordering::Acquire) {
+                health.set("webhook", Check::Waiting(waits));
+            }
+        }
+    }
+
+    /// Serves what the Secret has.
+    fn take(&self, secret: &Secret) -> Result<(), TlsError> {
+        let part = |key: &str| {
+            let data = secret.data.as_ref();
+            data.and_then(|data| data.get(key))
+                .map_or(&[][..], |bytes| &bytes.0)
+        };
+        self.served.swap(certified(part("tls.crt"), part("tls.key"))?);
+        self.known.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Entrance for Certificate {
+    fn config(&self, _: Option<&str>) -> Option<Arc<ServerConfig>> {
+        self.known
+            .load(Ordering::Acquire)
+            .then(|| Arc::clone(&self.config))
+    }
+
+    fn admits(&self, _: &CertificateDer<'_>) -> bool {
+        // Nobody is asked for one: the answer depends on the question alone, and tells nobody anything else.
+        true
+    }
+}
