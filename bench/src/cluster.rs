@@ -190,6 +190,15 @@ impl Bench {
         Ok(())
     }
 
+    /// Annotates a ManagedSecret of `bench`.
+    pub(crate) async fn annotate(&self, name: &str, key: &str, value: &str) -> Outcome<()> {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        let api = self.managed_in("bench");
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await?;
+        Ok(())
+    }
+
     fn managed_in(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &managed())
     }

@@ -12,11 +12,13 @@ mod https;
 mod memory;
 mod nodes;
 mod plugin;
+mod pods;
 mod policy;
 mod put;
 mod read;
 mod row;
 mod store;
+mod swaps;
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -62,7 +64,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -133,6 +135,18 @@ const GROUPS: [Group; 10] = [
             "node.volumes1000.idle_cpu_percent",
         ],
         measure: |_| plugin::measure(),
+    },
+    Group {
+        rows: &[
+            "push.file.p50_ms",
+            "push.file.p99_ms",
+            "push.native_secret.p50_s",
+            "push.file.two_nodes.p50_ms",
+            "push.file.two_nodes.p99_ms",
+            "pod.start.volume_s",
+            "pod.start.burst40_s",
+        ],
+        measure: |arguments| pods::measure(|rows| arguments.wants(rows)),
     },
     Group {
         rows: &[

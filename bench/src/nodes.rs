@@ -259,6 +259,7 @@ async fn node(
             ..Wanted::default()
         };
         say(ToGateway::Subscribe(Subscribe {
+            pod_uid: String::new(),
             subscription: format!("volume-{volume}"),
             token: pod.to_owned(),
             secrets: vec![wanted],

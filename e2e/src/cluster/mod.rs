@@ -4,6 +4,7 @@ mod cgroups;
 mod control_plane;
 mod folder;
 mod images;
+mod mounts;
 mod node;
 mod place;
 mod sandbox;
@@ -38,7 +39,12 @@ pub struct Cluster {
     state: PathBuf,
     size: Size,
     programs: Programs,
+    /// How often kubelet looks at its pods, in seconds.
+    sync: u8,
 }
+
+/// A changed Secret reaches the files of a pod at its next sync: elsewhere that is a minute, too long to watch.
+const SYNC: u8 = 5;
 
 impl Cluster {
     /// The cluster without nodes whose state is in `state`, up or not.
@@ -58,7 +64,14 @@ impl Cluster {
             state: state.into(),
             size,
             programs: Programs::ready()?,
+            sync: SYNC,
         })
+    }
+
+    /// The same, whose kubelets look at their pods once a minute, as they do where nobody says otherwise.
+    #[must_use]
+    pub fn with_common_kubelets(self) -> Self {
+        Self { sync: 60, ..self }
     }
 
     /// The cluster that is up in `state`, of whatever size.
@@ -178,6 +191,7 @@ impl Cluster {
         control_plane::start_etcd(&self.programs, &place)?;
         control_plane::start_api_server(&self.programs, &place)?;
         for node in &nodes {
+            node.make_mounts(&place)?;
             node.start_containerd(&place)?;
         }
         self.wait_ready(Program::ApiServer.name(), || self.is_ready())?;
@@ -198,13 +212,35 @@ impl Cluster {
         self.wait_ready(Program::ControllerManager.name(), || self.succeeds(&account))
     }
 
+    /// Ends the kubelet of a node; its pods run on.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stuck`].
+    pub fn stop_kubelet(&self, node: &str) -> Result<(), ClusterError> {
+        stop(&node::kubelet_of(node), &self.state)
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`]; where it cannot be started.
+    pub fn start_kubelet(&self, node: &str) -> Result<(), ClusterError> {
+        let sandbox = self.sandbox()?;
+        let nodes = Node::all(self.size.nodes(), sandbox.network());
+        let place = Place::inside(&self.state, sandbox);
+        nodes
+            .iter()
+            .filter(|known| known.name == node)
+            .try_for_each(|node| node.start_kubelet(&self.programs, &place, self.sync))
+    }
+
     fn start_nodes(&self, place: &Place, sandbox: &Sandbox, nodes: &[Node]) -> Result<(), ClusterError> {
         control_plane::start_scheduler(&self.programs, place)?;
         let tools = images::tools()?;
         for node in nodes {
             self.wait_ready(&node.containerd_process(), || node.answers(sandbox))?;
             node.load(sandbox, &tools)?;
-            node.start_kubelet(&self.programs, place)?;
+            node.start_kubelet(&self.programs, place, self.sync)?;
         }
         if let Some(first) = nodes.first() {
             // It writes rules as the user that pods' service accounts have nothing to do with.
@@ -257,6 +293,22 @@ impl Cluster {
     /// [`ClusterError::Down`].
     pub fn inside(&self, command: &Command) -> Result<Command, ClusterError> {
         Ok(self.sandbox()?.enter(command))
+    }
+
+    /// The same on a node: where its pods' volumes are mounted.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`].
+    pub fn on_node(&self, node: &str, command: &Command) -> Result<Command, ClusterError> {
+        Ok(self.sandbox()?.enter_node(node, command))
+    }
+
+    /// The root folder of a node, as this machine reaches it.
+    ///
+    /// # Errors
+    /// [`ClusterError::Down`].
+    pub fn root_of(&self, node: &str) -> Result<PathBuf, ClusterError> {
+        Ok(self.sandbox()?.root_of(node))
     }
 
     /// The network namespace of the nodes, as a file, and the address of the first.

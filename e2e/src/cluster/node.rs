@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::cgroups;
 use super::folder::{room, write};
+use super::mounts;
 use super::place::Place;
 use super::sandbox::{Network, Sandbox, finish};
 use crate::error::{ClusterError, trying};
@@ -53,7 +54,15 @@ impl Node {
 
     /// What its logs and its processes are called.
     pub(super) fn kubelet_name(&self) -> String {
-        format!("kubelet-{}", self.name)
+        kubelet_of(&self.name)
+    }
+
+    /// Gives it the folders that every node has at the same path; the first one has the sandbox's.
+    pub(super) fn make_mounts(&self, place: &Place) -> Result<(), ClusterError> {
+        match place.sandbox() {
+            Some(sandbox) if self.index > 0 => mounts::make(sandbox, place.state(), &self.name),
+            _ => Ok(()),
+        }
     }
 
     /// Starts containerd.
@@ -115,12 +124,12 @@ state = "/run/{name}-containerd"
             .arg("--config")
             .arg(config)
             .args(["--log-level", "warn"]);
-        place.start(containerd, &self.containerd_name())
+        place.start_on(&self.name, containerd, &self.containerd_name())
     }
 
     /// Whether containerd answers.
     pub(super) fn answers(&self, sandbox: &Sandbox) -> bool {
-        finish(&mut sandbox.enter(&self.ctr(&["version"]))).is_ok()
+        finish(&mut sandbox.enter_node(&self.name, &self.ctr(&["version"]))).is_ok()
     }
 
     /// The process to look at where it does not.
@@ -130,13 +139,13 @@ state = "/run/{name}-containerd"
 
     /// Puts the images of an archive into its containerd.
     pub(super) fn load(&self, sandbox: &Sandbox, archive: &Path) -> Result<(), ClusterError> {
-        // Inside, another folder is the current one.
+        // There, another folder is the current one.
         let archive = fs::canonicalize(archive)
             .map_err(trying(format!("opening the image archive {}", archive.display())))?
             .display()
             .to_string();
         let import = self.ctr(&["--namespace", "k8s.io", "images", "import", &archive]);
-        finish(&mut sandbox.enter(&import)).map(drop)
+        finish(&mut sandbox.enter_node(&self.name, &import)).map(drop)
     }
 
     fn ctr(&self, arguments: &[&str]) -> Command {
@@ -146,15 +155,14 @@ state = "/run/{name}-containerd"
     }
 
     /// Starts kubelet.
-    pub(super) fn start_kubelet(&self, programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+    pub(super) fn start_kubelet(
+        &self,
+        programs: &Programs,
+        place: &Place,
+        sync: u8,
+    ) -> Result<(), ClusterError> {
         let dir = self.dir(place.state());
         let cgroup = cgroups::make(place.state(), &self.name)?;
-        // The first node's is where everybody expects it; the sandbox has a folder of its own there.
-        let root = if self.index == 0 {
-            PathBuf::from("/var/lib/kubelet")
-        } else {
-            PathBuf::from(format!("/var/lib/kubelet-{}", self.name))
-        };
         write(&dir, "resolv.conf", "")?;
         let config = write(
             &dir,
@@ -183,8 +191,7 @@ podLogsDir: {dir}/pods
 # Nobody answers there, and kube-proxy says so at once.
 clusterDNS: [10.96.0.10]
 resolvConf: {dir}/resolv.conf
-# A changed Secret reaches the files of a pod at its next sync: 1 m elsewhere, too long to watch.
-syncFrequency: 5s
+syncFrequency: {sync}s
 nodeStatusUpdateFrequency: 5s
 shutdownGracePeriod: 0s
 "#,
@@ -201,11 +208,15 @@ shutdownGracePeriod: 0s
             format!("--kubeconfig={}", place.kubeconfig(&self.name)),
             format!("--hostname-override={}", self.name),
             format!("--node-ip={}", self.address),
-            format!("--root-dir={}", root.display()),
             format!("--cert-dir={}", dir.join("pki").display()),
         ]);
-        place.start(kubelet, &self.kubelet_name())
+        place.start_on(&self.name, kubelet, &self.kubelet_name())
     }
+}
+
+/// What the logs and the processes of a node's kubelet are called.
+pub(super) fn kubelet_of(node: &str) -> String {
+    format!("kubelet-{node}")
 }
 
 /// Starts kube-proxy: the nodes share a network namespace, so one serves both.

@@ -88,6 +88,14 @@ impl Place {
             .to_string()
     }
 
+    /// Starts a program of a node, where the node has its mounts.
+    pub(super) fn start_on(&self, node: &str, command: Command, name: &str) -> Result<(), ClusterError> {
+        match &self.sandbox {
+            Some(sandbox) => sandbox.start_on(node, &command, name),
+            None => process::start(command, name, &self.state),
+        }
+    }
+
     /// Starts a program of the cluster here.
     pub(super) fn start(&self, command: Command, name: &str) -> Result<(), ClusterError> {
         match &self.sandbox {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::mounts;
 use crate::error::{ClusterError, trying};
 use crate::process;
 
@@ -113,10 +114,10 @@ impl Sandbox {
         unshare.args(["--mount-proc", "sh", "-c", INIT, NAME]).arg(state);
         process::start(unshare, NAME, state)?;
         let ready = state.join("sandbox.ready");
-        wait_for("the sandbox", state, || {
+        wait_for(("the sandbox", NAME), state, || {
             ready.exists() && init_of(state).is_some()
         })?;
-        let init = init_of(state).ok_or_else(|| not_ready("the sandbox", state))?;
+        let init = init_of(state).ok_or_else(|| not_ready("the sandbox", NAME, state))?;
         let network = connect(state, init)?;
         Ok(Self {
             state: state.to_owned(),
@@ -151,10 +152,30 @@ impl Sandbox {
 
     /// `command`, to run inside.
     pub(super) fn enter(&self, command: &Command) -> Command {
+        self.enter_with("--mount".to_owned(), command)
+    }
+
+    /// `command`, to run on a node.
+    pub(super) fn enter_node(&self, node: &str, command: &Command) -> Command {
+        let mounts = mounts::of(&self.state, self.init, node);
+        let mount = mounts.map_or_else(
+            || "--mount".to_owned(),
+            |pid| format!("--mount=/proc/{pid}/ns/mnt"),
+        );
+        self.enter_with(mount, command)
+    }
+
+    /// The root folder of a node, as this machine reaches it.
+    pub(super) fn root_of(&self, node: &str) -> PathBuf {
+        let pid = mounts::of(&self.state, self.init, node).unwrap_or(self.init);
+        PathBuf::from(format!("/proc/{pid}/root"))
+    }
+
+    fn enter_with(&self, mount: String, command: &Command) -> Command {
         let mut inside = Command::new("nsenter");
         inside
             .arg(format!("--target={}", self.init))
-            .args(["--net", "--mount", "--pid", "--ipc", "--uts", "--"])
+            .args(["--net", &mount, "--pid", "--ipc", "--uts", "--"])
             .arg(command.get_program())
             .args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -169,6 +190,11 @@ impl Sandbox {
     /// Starts a program of the cluster inside.
     pub(super) fn start(&self, command: &Command, name: &str) -> Result<(), ClusterError> {
         process::start(self.enter(command), name, &self.state)
+    }
+
+    /// As [`Sandbox::start`], on a node.
+    pub(super) fn start_on(&self, node: &str, command: &Command, name: &str) -> Result<(), ClusterError> {
+        process::start(self.enter_node(node, command), name, &self.state)
     }
 }
 
@@ -314,27 +340,32 @@ fn is_on_path(program: &str) -> bool {
     })
 }
 
-fn wait_for(what: &str, state: &Path, ready: impl Fn() -> bool) -> Result<(), ClusterError> {
+/// Waits until something of the sandbox is ready, for as long as the process behind it runs; both by name.
+pub(super) fn wait_for(
+    (what, name): (&str, &str),
+    state: &Path,
+    ready: impl Fn() -> bool,
+) -> Result<(), ClusterError> {
     let deadline = Instant::now() + PATIENCE;
     while !ready() {
-        if !process::is_running(NAME, state) {
+        if !process::is_running(name, state) {
             return Err(ClusterError::Ended {
                 program: what.to_owned(),
-                log: process::log_of(NAME, state),
+                log: process::log_of(name, state),
             });
         }
         if Instant::now() >= deadline {
-            return Err(not_ready(what, state));
+            return Err(not_ready(what, name, state));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
 
-fn not_ready(what: &str, state: &Path) -> ClusterError {
+fn not_ready(what: &str, name: &str, state: &Path) -> ClusterError {
     ClusterError::NotReady {
         program: what.to_owned(),
         seconds: PATIENCE.as_secs(),
-        log: process::log_of(NAME, state),
+        log: process::log_of(name, state),
     }
 }

@@ -132,11 +132,16 @@ impl Fixture {
         }
     }
 
-    /// What a script of the shell says in all namespaces of the nodes.
+    /// What a script of the shell says on the first node.
     pub fn on_node(&self, script: &str) -> String {
+        self.on_node_named("node-a", script)
+    }
+
+    /// The same on another one.
+    pub fn on_node_named(&self, node: &str, script: &str) -> String {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let output = self.cluster.inside(&command).unwrap().output().unwrap();
+        let output = self.cluster.on_node(node, &command).unwrap().output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }

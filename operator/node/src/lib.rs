@@ -3,7 +3,7 @@
 //! ```text
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
 //!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
-//!                      ├─▶ mount, state
+//!                      ├─▶ mount, state, room
 //!                      ├─▶ notice: tells a pod that asks for it that its volume has changed
 //!                      ├─▶ agent: the volume's socket, where the pod wants one
 //!                      └─▶ offline: what is served while there is no gateway
@@ -25,6 +25,7 @@ pub mod path;
 pub mod plan;
 pub mod plugin;
 pub mod proto;
+pub mod room;
 pub mod run;
 pub mod settings;
 pub mod state;

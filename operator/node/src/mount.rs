@@ -160,6 +160,14 @@ pub struct Usage {
     pub inodes: (u64, u64),
 }
 
+impl Usage {
+    /// Bytes that are taken.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.bytes.0.saturating_sub(self.bytes.1)
+    }
+}
+
 /// Looks how full a volume is.
 ///
 /// # Errors

@@ -30,6 +30,20 @@ pub struct Plan {
     pub version_file: String,
 }
 
+impl Plan {
+    /// What it takes of memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        pages(&self.files).saturating_add(SLACK)
+    }
+}
+
+/// What files take: whole pages.
+fn pages(files: &BTreeMap<FilePath, PlannedFile>) -> u64 {
+    let pages = |bytes: usize| (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE + 1) * PAGE;
+    files.values().map(|file| pages(file.bytes.expose().len())).sum()
+}
+
 /// A file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlannedFile {
@@ -341,8 +355,7 @@ impl Placed {
                 });
             }
         }
-        let pages = |bytes: usize| (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE + 1) * PAGE;
-        let bytes: u64 = self.0.values().map(|file| pages(file.bytes.expose().len())).sum();
+        let bytes = pages(&self.0);
         // While one version takes the place of another, both are there.
         if bytes.saturating_mul(2).saturating_add(SLACK) > size {
             return Err(PlanError::TooLarge { bytes, size });

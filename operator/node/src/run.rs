@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::mount::Limits;
 use crate::offline::{Cache, CacheKey, Journal};
 use crate::plugin::{Alone, Parts, Plugin, PluginError, Reading};
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::state::{States, boot_id};
 use crate::stream::{self, Desk, Endpoint, Stream};
@@ -153,6 +154,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
             bytes: settings.volume_kib.saturating_mul(1_024),
             inodes: settings.volume_inodes,
         },
+        room: Room::within(settings.memory_limit),
         patience: settings.patience(),
         alone: Alone {
             cache: offline,

@@ -49,6 +49,9 @@ pub struct Settings {
     /// Files, folders and links that a volume may have.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
     pub volume_inodes: u64,
+    /// The limit of this process's memory, in bytes, which the files of all volumes count into; 0 is without.
+    #[arg(long, env = "MEMORY_LIMIT", default_value_t = 0)]
+    pub memory_limit: u64,
     /// Values that are held in memory, in KiB; a value beyond that is fetched again when it is needed.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
     pub held_kib: u64,

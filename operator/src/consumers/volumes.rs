@@ -1,5 +1,6 @@
 //! Which pods show which version of which secret, by what their nodes acknowledged. It is what nodes said last: of a node whose stream has ended it is
-//! kept for a day, since its pods go on with what they have; when it comes back it says everything again.
+//! kept for a day, since its pods go on with what they have; when it comes back it says everything again, in the end also those volumes for which its
+//! plugin needs a token first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,9 @@ use super::News;
 
 /// How long a node that is away counts.
 const AWAY: Duration = Duration::from_secs(24 * 3_600);
+/// How long a node that has come back may take to say a volume again: after a restart of its plugin kubelet brings the tokens within one and a half
+/// minutes.
+const SAID_AGAIN: Duration = Duration::from_secs(180);
 
 /// The volumes.
 #[derive(Debug, Default)]
@@ -41,6 +45,8 @@ struct Volume {
     account: String,
     /// By the place of the secret in the volume.
     secrets: BTreeMap<usize, Shown>,
+    /// The node has come back then, and has not said it again.
+    unsaid: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +107,7 @@ impl Shows {
 pub(crate) struct VolumeConsumer {
     /// The node.
     pub(crate) node: String,
-    /// The node has no stream: this is what it said last.
+    /// The node has no stream, or has a new one and did not say it again: this is what it said last.
     pub(crate) away: bool,
     /// The pod's namespace.
     pub(crate) namespace: String,
@@ -159,6 +165,7 @@ impl Volumes {
             pod: whose.pod.to_owned(),
             account: whose.account.to_owned(),
             secrets: BTreeMap::new(),
+            unsaid: None,
         };
         let mut known = self.known();
         known.remove(node, volume);
@@ -271,10 +278,14 @@ impl Volumes {
         news(self.known().remove(node, volume).iter())
     }
 
-    /// A node has a new stream, and says everything again.
-    #[must_use]
-    pub(crate) fn attached(&self, node: &str) -> Vec<News> {
-        self.known().remove_node(node)
+    /// A node has a new stream, and says everything again. What it said before counts until then.
+    pub(crate) fn attached(&self, node: &str) {
+        if let Some(node) = self.known().nodes.get_mut(node) {
+            node.away = None;
+            for volume in node.volumes.values_mut() {
+                volume.unsaid.get_or_insert_with(Instant::now);
+            }
+        }
     }
 
     /// The stream of a node has ended.
@@ -284,14 +295,29 @@ impl Volumes {
         }
     }
 
-    /// Forgets nodes that will hardly come back.
+    /// Forgets nodes that will hardly come back, and volumes that were not there any more when theirs did.
     #[must_use]
     pub(crate) fn forget(&self) -> Vec<News> {
         let mut known = self.known();
         let lost = |node: &Node| node.away.is_some_and(|away| away.elapsed() >= AWAY);
         let nodes = known.nodes.iter().filter(|(_, node)| lost(node));
         let names: Vec<String> = nodes.map(|(name, _)| name.clone()).collect();
-        names.iter().flat_map(|name| known.remove_node(name)).collect()
+        let mut gone: Vec<News> = names.iter().flat_map(|name| known.remove_node(name)).collect();
+        let late = |volume: &Volume| volume.unsaid.is_some_and(|since| since.elapsed() >= SAID_AGAIN);
+        let of = |(name, node): (&String, &Node)| {
+            let late = node.volumes.iter().filter(|(_, volume)| late(volume));
+            late.map(|(id, _)| (name.clone(), id.clone())).collect::<Vec<_>>()
+        };
+        let late: Vec<_> = known
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.away.is_none())
+            .flat_map(of)
+            .collect();
+        for (node, volume) in late {
+            gone.extend(news(known.remove(&node, &volume).iter()));
+        }
+        gone
     }
 
     /// The volumes that have a secret, in order of node and volume.
@@ -304,7 +330,7 @@ impl Volumes {
             let shown = it.secrets.values().find(|shown| shown.secret == secret)?;
             Some(VolumeConsumer {
                 node: name.clone(),
-                away: node.away.is_some(),
+                away: node.away.is_some() || it.unsaid.is_some(),
                 namespace: it.namespace.clone(),
                 pod: it.pod.clone(),
                 account: it.account.clone(),
@@ -486,7 +512,19 @@ mod tests {
         // Its pods go on with what they have, whether or not it is connected.
         volumes.detached("n");
         assert_eq!((of()[0].away, shows()), (true, vec![shown("v-0")]));
-        assert_eq!(volumes.attached("n"), news);
+        // Back again it may need a token for the volume first, and counts meanwhile.
+        volumes.attached("n");
+        assert_eq!((of()[0].away, shows()), (true, vec![shown("v-0")]));
+        volumes.subscribed("n", "vol", whose);
+        assert_eq!(shows(), []);
+        let _ = told(Some("v-1"));
+        assert_eq!((of()[0].away, shows()), (false, vec![shown("v-1")]));
+        // One that it does not say again was gone.
+        volumes.attached("n");
+        tokio::time::advance(SAID_AGAIN - Duration::from_secs(1)).await;
+        assert_eq!(volumes.forget(), []);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(volumes.forget(), news);
         assert_eq!(shows(), []);
         volumes.subscribed("n", "vol", whose);
         let _ = told(Some("v-0"));

@@ -155,6 +155,9 @@ pub struct Subscribe {
     /// 1 to 64 secrets. Answers name them by their place in this list.
     #[prost(message, repeated, tag = "3")]
     pub secrets: ::prost::alloc::vec::Vec<Wanted>,
+    /// UID of the pod that the volume is for, as kubelet says: where the token is of another pod, it is refused. Empty: not known.
+    #[prost(string, tag = "4")]
+    pub pod_uid: ::prost::alloc::string::String,
 }
 /// A secret that a volume wants.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

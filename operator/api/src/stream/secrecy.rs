@@ -86,6 +86,7 @@ mod tests {
                 subscription: String::new(),
                 token: token(),
                 secrets: Vec::new(),
+                pod_uid: String::new(),
             }),
             Message::RenewToken(RenewToken {
                 subscription: String::new(),

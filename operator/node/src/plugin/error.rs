@@ -12,6 +12,7 @@ use crate::attributes::AttributesError;
 use crate::mount::MountError;
 use crate::offline::{CacheError, JournalError};
 use crate::plan::PlanError;
+use crate::room::NoRoom;
 use crate::state::StateError;
 use crate::stream::{Gone, Refused};
 use crate::volumes::Busy;
@@ -49,6 +50,9 @@ pub enum PluginError {
     /// The value and what the pod asks for do not fit.
     #[error("{0}")]
     Plan(#[from] PlanError),
+    /// The volumes of the node are too large together.
+    #[error("{0}")]
+    Room(#[from] NoRoom),
     /// Mounting.
     #[error("{0}")]
     Mount(#[from] MountError),
@@ -85,7 +89,7 @@ impl PluginError {
             Self::Busy(_) => Code::Aborted,
             Self::Refused(refused) => code_of(refused.code),
             Self::Timeout(_) | Self::Stopping(_) => Code::Unavailable,
-            Self::Write(WriteError::NoSpace) => Code::ResourceExhausted,
+            Self::Write(WriteError::NoSpace) | Self::Room(_) => Code::ResourceExhausted,
             Self::Mount(_)
             | Self::Door(_)
             | Self::Write(WriteError::Step { .. })
@@ -107,6 +111,7 @@ impl PluginError {
             Self::Timeout(_) | Self::Stopping(_) => "unavailable",
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
+            Self::Room(_) => "no_room",
             Self::Mount(_)
             | Self::Door(_)
             | Self::Write(WriteError::Step { .. })

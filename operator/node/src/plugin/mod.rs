@@ -31,8 +31,9 @@ use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
 use crate::notice::Notices;
 use crate::offline::Claims;
+use crate::room::Room;
 use crate::state::{Kept, States};
-use crate::stream::Subscriptions;
+use crate::stream::{Subscriptions, Wants};
 use crate::volumes::{Shows, Volume, Volumes};
 
 /// What the plugin works with.
@@ -48,6 +49,8 @@ pub struct Parts {
     pub boot_id: String,
     /// The largest a volume may become.
     pub limits: Limits,
+    /// What all volumes may take.
+    pub room: Room,
     /// How long a publish waits for the gateway.
     pub patience: Duration,
     /// What there is while there is no gateway.
@@ -151,7 +154,8 @@ fn first(attributes: &Attributes, versions: &[String]) -> Vec<String> {
 }
 
 /// What a volume wants, as the stream says it. `shown` are the versions that it shows, `first` those that it showed first.
-fn wanted(attributes: &Attributes, shown: &[String], first: &[String]) -> Vec<Wanted> {
+fn wants(volume: &Volume, shown: &[String], first: &[String]) -> Wants {
+    let attributes = &volume.attributes;
     let want = |(index, secret): (usize, &WantedSecret)| Wanted {
         at_start: attributes.reads == Reads::AtStart,
         first_version_id: first.get(index).cloned().unwrap_or_default(),
@@ -163,7 +167,10 @@ fn wanted(attributes: &Attributes, shown: &[String], first: &[String]) -> Vec<Wa
             WantedVersion::Id(id) => wanted::Version::VersionId(id.clone()),
         }),
     };
-    attributes.secrets.iter().enumerate().map(want).collect()
+    Wants {
+        pod_uid: volume.pod.uid.clone(),
+        secrets: attributes.secrets.iter().enumerate().map(want).collect(),
+    }
 }
 
 /// One outcome for each secret of a volume.

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::shown::Outcome;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Plugin, PluginError, Request, first, told, wanted};
+use super::{Plugin, PluginError, Request, first, told, wants};
 use crate::agent::Bound;
 use crate::atomic_write;
 use crate::fault;
@@ -84,6 +85,7 @@ impl Plugin {
             drop(shows);
             self.parts.metrics.lost();
             claim.take();
+            self.parts.room.set(&request.volume_id, 0);
             volume.shut().await;
             subscriptions.unsubscribe(&request.volume_id).await?;
         }
@@ -93,6 +95,9 @@ impl Plugin {
             There::Volume(root) => {
                 let volume = self.volume(request);
                 let device = mount::device_of(root.as_fd())?;
+                self.parts
+                    .room
+                    .set(&volume.id, mount::usage(root.as_fd())?.used());
                 self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
                 *volume.writing.lock().await = Shows {
@@ -102,9 +107,9 @@ impl Plugin {
                 self.parts
                     .states
                     .keep(&self.kept(&volume, &request.text, <_>::default()))?;
-                let wanted = wanted(&volume.attributes, &[], &[]);
+                let wants = wants(&volume, &[], &[]);
                 let changes = subscriptions
-                    .subscribe(&volume.id, request.token.clone(), wanted)
+                    .subscribe(&volume.id, request.token.clone(), wants)
                     .await?;
                 let volume = Arc::new(volume);
                 claim.put(Arc::clone(&volume));
@@ -121,7 +126,7 @@ impl Plugin {
         };
         // Fetch.
         let volume = Arc::new(self.volume(request));
-        let asked = wanted(&volume.attributes, &[], &[]);
+        let asked = wants(&volume, &[], &[]);
         let changes = parts
             .subscriptions
             .subscribe(&volume.id, Some(token), asked)
@@ -149,22 +154,42 @@ impl Plugin {
             }));
         }
         // Plan.
+        let planned = planned(&volume, &snapshot)?;
+        let before = parts.room.enter(&volume.id, planned.bytes())?;
+        let published = self
+            .publish_planned(claim, request, &volume, (snapshot, planned), changes)
+            .await;
+        if published.is_err() {
+            parts.room.set(&volume.id, before);
+        }
+        published
+    }
+
+    /// What follows once it is known what the volume is to show.
+    async fn publish_planned(
+        &self,
+        claim: &Claim,
+        request: &Request,
+        volume: &Arc<Volume>,
+        (snapshot, planned): (Snapshot, Plan),
+        changes: watch::Receiver<u64>,
+    ) -> Result<(), PluginError> {
+        let parts = &self.parts;
         let versions = versions(&snapshot);
         let first = first(&volume.attributes, &versions);
-        let planned = planned(&volume, &snapshot)?;
         // Nothing is served alone that is not going to be on record.
         if snapshot.alone {
-            self.journal(&volume, &snapshot).await?;
+            self.journal(volume, &snapshot).await?;
             parts.metrics.alone();
         }
         // Record: before the mount, so that a mounted volume always has a record.
         parts
             .states
-            .keep(&self.kept(&volume, &request.text, (versions.clone(), first.clone())))?;
+            .keep(&self.kept(volume, &request.text, (versions.clone(), first.clone())))?;
         fault::point("publish.recorded");
         // Build and attach.
         let built = {
-            let volume = Arc::clone(&volume);
+            let volume = Arc::clone(volume);
             let metrics = parts.metrics.clone();
             let work = tokio::task::spawn_blocking(move || {
                 let (device, swappable, bound) = build(&volume, &planned)?;
@@ -191,17 +216,12 @@ impl Plugin {
             behind: false,
         };
         volume.put_out(&snapshot);
-        self.open(&volume, Ok(bound)).await;
-        claim.put(Arc::clone(&volume));
+        self.open(volume, Ok(bound)).await;
+        claim.put(Arc::clone(volume));
         if !snapshot.alone {
-            self.remember(&volume, &snapshot.secrets).await;
+            self.remember(volume, &snapshot.secrets).await;
         }
-        self.follow(
-            Arc::clone(&volume),
-            request.text.clone(),
-            changes,
-            snapshot.change,
-        );
+        self.follow(Arc::clone(volume), request.text.clone(), changes, snapshot.change);
         let shown = told(versions.len(), |index| {
             Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
         });

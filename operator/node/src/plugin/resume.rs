@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::{Plugin, PluginError, Request, wanted};
+use super::{Plugin, PluginError, Request, wants};
 use crate::attributes::Attributes;
 use crate::mount::{self, There};
 use crate::state::{self, Kept};
@@ -48,13 +48,16 @@ impl Plugin {
         let There::Volume(root) = mount::look(&volume.target)? else {
             return Err(PluginError::NoVolume);
         };
-        let asked = wanted(&volume.attributes, &kept.versions, &kept.first);
+        let asked = wants(&volume, &kept.versions, &kept.first);
         *volume.writing.lock().await = Shows {
             device: mount::device_of(root.as_fd())?,
             versions: kept.versions,
             first: kept.first,
             behind: false,
         };
+        self.parts
+            .room
+            .set(&volume.id, mount::usage(root.as_fd())?.used());
         self.mend_socket(&volume, root.as_fd()).await;
         drop(root);
         let changes = self
@@ -84,6 +87,7 @@ impl Plugin {
             if mount::known(&volume.target, device).is_none() {
                 self.parts.metrics.lost();
                 claim.take();
+                self.parts.room.set(&id, 0);
                 volume.shut().await;
                 self.parts.subscriptions.unsubscribe(&id).await?;
                 self.parts.states.forget(&id)?;

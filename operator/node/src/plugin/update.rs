@@ -148,6 +148,22 @@ impl Plugin {
         planned: crate::plan::Plan,
         versions: Vec<String>,
     ) -> Result<Written, PluginError> {
+        let room = &self.parts.room;
+        let before = room.enter(&volume.id, planned.bytes())?;
+        let written = self.write_planned(volume, text, planned, versions).await;
+        if written.is_err() {
+            room.set(&volume.id, before);
+        }
+        written
+    }
+
+    async fn write_planned(
+        &self,
+        volume: &Arc<Volume>,
+        text: &BTreeMap<String, String>,
+        planned: crate::plan::Plan,
+        versions: Vec<String>,
+    ) -> Result<Written, PluginError> {
         let mut shows = volume.writing.lock().await;
         let device = shows.device;
         // Until it is done: a repeated publish asks for it again.
@@ -179,7 +195,7 @@ impl Plugin {
 const fn failure(error: &PluginError) -> ApplyFailure {
     match error {
         PluginError::Plan(_) => ApplyFailure::Plan,
-        PluginError::Write(WriteError::NoSpace) => ApplyFailure::NoSpace,
+        PluginError::Write(WriteError::NoSpace) | PluginError::Room(_) => ApplyFailure::NoSpace,
         _ => ApplyFailure::Io,
     }
 }

@@ -43,6 +43,24 @@ pub struct Snapshot {
     pub change: u64,
 }
 
+/// What a volume wants.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// UID of its pod, as kubelet says; empty where that is not known.
+    pub pod_uid: String,
+    /// The secrets.
+    pub secrets: Vec<Wanted>,
+}
+
+impl From<Vec<Wanted>> for Wants {
+    fn from(secrets: Vec<Wanted>) -> Self {
+        Self {
+            pod_uid: String::new(),
+            secrets,
+        }
+    }
+}
+
 /// A secret that a volume may show.
 #[derive(Clone, Debug)]
 pub struct Secret {
@@ -83,6 +101,7 @@ struct Item {
 #[derive(Debug)]
 struct Subscription {
     token: Option<Token>,
+    pod_uid: String,
     wanted: Vec<Wanted>,
     standing: Standing,
     /// Whether this very connection granted it: before that the gateway knows nothing to fetch for it.
@@ -126,12 +145,14 @@ impl Desk {
         &mut self,
         volume: &str,
         token: Option<Token>,
-        wanted: Vec<Wanted>,
+        wants: impl Into<Wants>,
     ) -> watch::Receiver<u64> {
         let (changes, receiver) = watch::channel(0);
+        let wants = wants.into();
         let subscription = Subscription {
             token,
-            wanted,
+            pod_uid: wants.pod_uid,
+            wanted: wants.secrets,
             standing: Standing::Waiting,
             confirmed: false,
             changes,
@@ -388,6 +409,7 @@ impl Desk {
             subscription: volume.to_owned(),
             token: token.expose().to_owned(),
             secrets: subscription.wanted.clone(),
+            pod_uid: subscription.pod_uid.clone(),
         }));
     }
 

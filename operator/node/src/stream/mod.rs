@@ -10,7 +10,7 @@ mod link;
 mod run;
 mod subscriptions;
 
-pub use desk::{Desk, Refused, Secret, Snapshot};
+pub use desk::{Desk, Refused, Secret, Snapshot, Wants};
 pub use link::Endpoint;
 pub use run::{Stream, run};
 pub use subscriptions::{Commands, Gone, Subscriptions, channel};

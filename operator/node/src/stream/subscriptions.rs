@@ -1,10 +1,10 @@
 //! What the rest of the plugin holds of the stream: commands to the one task that owns the desk.
 
 use strongroom_api::stream::Token;
-use strongroom_api::stream::proto::{Noticed, Shown, Wanted};
+use strongroom_api::stream::proto::{Noticed, Shown};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::desk::{Desk, Reader, Refused, Snapshot};
+use super::desk::{Desk, Reader, Refused, Snapshot, Wants};
 
 /// Commands that may wait for the desk; more wait for their place.
 const QUEUE: usize = 64;
@@ -19,7 +19,7 @@ pub(super) enum Command {
     Subscribe(
         String,
         Option<Token>,
-        Vec<Wanted>,
+        Wants,
         oneshot::Sender<watch::Receiver<u64>>,
     ),
     Renew(String, Token),
@@ -34,9 +34,9 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn carry_out(self, desk: &mut Desk) {
         match self {
-            Self::Subscribe(volume, token, wanted, answer) => {
+            Self::Subscribe(volume, token, wants, answer) => {
                 // Whoever asked may be gone; the subscription goes when they say so or the process ends.
-                let _ = answer.send(desk.subscribe(&volume, token, wanted));
+                let _ = answer.send(desk.subscribe(&volume, token, wants));
             }
             Self::Renew(volume, token) => desk.renew(&volume, token),
             Self::Again(volume) => desk.again(&volume),
@@ -73,10 +73,10 @@ impl Subscriptions {
         &self,
         volume: &str,
         token: Option<Token>,
-        wanted: Vec<Wanted>,
+        wants: Wants,
     ) -> Result<watch::Receiver<u64>, Gone> {
         let (answer, answered) = oneshot::channel();
-        self.command(Command::Subscribe(volume.to_owned(), token, wanted, answer))
+        self.command(Command::Subscribe(volume.to_owned(), token, wants, answer))
             .await?;
         answered.await.map_err(|_| Gone)
     }

@@ -47,6 +47,14 @@ pub(super) async fn subscribe(
     let token = Zeroizing::new(std::mem::take(&mut message.token));
     let request = RequestId::generate().map_err(|_| unavailable("no request id can be made"))?;
     let asking = pod(gateway, whence, &token, request).await?;
+    let of = asking.caller.pod.as_ref().map(|(_, uid)| uid.as_str());
+    if !message.pod_uid.is_empty() && of != Some(message.pod_uid.as_str()) {
+        on_record(gateway, audit::Action::Authenticate, "OtherPod", asking.meta(&[])).await?;
+        return Err(Refused {
+            code: Refusal::Unauthenticated,
+            ..invalid("the token is of another pod than the volume is for")
+        });
+    }
     let wanted = parse(&message.secrets).map_err(|what| invalid(&what))?;
     // What comes back after a reconnect is no new read.
     if wanted.iter().any(|wanted| wanted.shown.is_none()) {

@@ -91,9 +91,7 @@ async fn serve(
     }
     let (node, held, window) = introduce(gateway, peer, hello).await?;
     let attached = gateway.nodes.attach(&node);
-    gateway
-        .consumers
-        .changed(gateway.consumers.volumes().attached(&node));
+    gateway.consumers.volumes().attached(&node);
     let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());
     let mut session = Session {
         gateway: Arc::clone(gateway),

@@ -191,6 +191,7 @@ fn subscribe(volume: &str, token: &str, secrets: Vec<Wanted>) -> FromNode {
         subscription: volume.to_owned(),
         token: token.to_owned(),
         secrets,
+        pod_uid: String::new(),
     })
 }
 
@@ -353,6 +354,23 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
         );
         assert_eq!(world.last().2, on_record);
     }
+    // kubelet says whose volume it is, and the token is of the pod beside it.
+    for (pod_uid, refused) in [("uid-app-2", true), ("uid-app-1", false)] {
+        node.say(FromNode::Subscribe(Subscribe {
+            subscription: "vol".to_owned(),
+            token: POD.to_owned(),
+            secrets: vec![wanted("nothing-there", "")],
+            pod_uid: pod_uid.to_owned(),
+        }))
+        .await;
+        let denied = node.denied().await;
+        assert_eq!(
+            denied.code == i32::from(Refusal::Unauthenticated),
+            refused,
+            "{denied:?}"
+        );
+        assert_eq!(world.last().2 == "OtherPod", refused);
+    }
     node.say(subscribe("vol", POD, Vec::new())).await;
     assert_eq!(node.denied().await.code, i32::from(Refusal::Invalid));
     assert_eq!(world.reads(), 0);
@@ -489,16 +507,18 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
     assert_eq!(world.reads(), 0, "nothing left");
     let shown = || {
         let consumers = world.gateway.consumers.volumes().of(id).into_iter();
-        consumers.map(|it| (it.pod, it.shows)).collect::<Vec<_>>()
+        consumers
+            .map(|it| (it.pod, it.shows, it.away))
+            .collect::<Vec<_>>()
     };
     let version = |id: &str| Shows::Version(id.parse().unwrap());
-    assert_eq!(shown(), [("app-1".to_owned(), version("v-1"))]);
+    assert_eq!(shown(), [("app-1".to_owned(), version("v-1"), false)]);
     world.bring("db-main", "v-2", b"new");
     node.value().await;
     node.moved().await;
     node.say(shows("vol", "v-2")).await;
     let deadline = std::time::Instant::now() + PATIENCE;
-    while shown() != [("app-1".to_owned(), version("v-2"))] {
+    while shown() != [("app-1".to_owned(), version("v-2"), false)] {
         assert!(std::time::Instant::now() < deadline, "{:?}", shown());
         tokio::task::yield_now().await;
     }
@@ -509,7 +529,8 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
     };
     assert!(goodbye.reason.contains("another stream"), "{}", goodbye.reason);
     assert!(node.next().await.is_none());
-    assert_eq!(shown(), []);
+    // What the first said of it counts until the second says it again.
+    assert_eq!(shown(), [("app-1".to_owned(), version("v-2"), true)]);
     let mut second = second;
     world.gateway.ending.begin();
     assert!(matches!(second.hear().await, ToNode::Goodbye(_)));
