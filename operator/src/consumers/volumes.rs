@@ -43,8 +43,8 @@ struct Volume {
     namespace: String,
     pod: String,
     account: String,
-    /// By the place of the secret in the volume.
-    secrets: BTreeMap<usize, Shown>,
+    /// In the order of the volume's secrets, as far as it was told of them.
+    secrets: Vec<Shown>,
     /// The node has come back then, and has not said it again.
     unsaid: Option<Instant>,
 }
@@ -164,7 +164,7 @@ impl Volumes {
             namespace: whose.namespace.to_owned(),
             pod: whose.pod.to_owned(),
             account: whose.account.to_owned(),
-            secrets: BTreeMap::new(),
+            secrets: Vec::new(),
             unsaid: None,
         };
         let mut known = self.known();
@@ -190,7 +190,7 @@ impl Volumes {
         for (place, told) in told.enumerate() {
             let before = it
                 .secrets
-                .get(&place)
+                .get(place)
                 .filter(|before| before.secret == told.secret);
             let shows = match before {
                 Some(before) => before.shows.clone(),
@@ -215,7 +215,13 @@ impl Volumes {
             };
             shown.begin();
             let at = (node.to_owned(), volume.to_owned());
-            let former = it.secrets.insert(place, shown);
+            let former = match it.secrets.get_mut(place) {
+                Some(there) => Some(std::mem::replace(there, shown)),
+                None => {
+                    it.secrets.push(shown);
+                    None
+                }
+            };
             // One that was made again under its name is another secret.
             if let Some(former) = former.filter(|former| former.secret != told.secret) {
                 lose(having, former.secret, &at);
@@ -246,7 +252,7 @@ impl Volumes {
             let place = usize::try_from(shown.secret).unwrap_or(usize::MAX);
             let Some(known) = it
                 .secrets
-                .get_mut(&place)
+                .get_mut(place)
                 .filter(|known| told(place) == Some(known.secret))
             else {
                 continue;
@@ -327,7 +333,7 @@ impl Volumes {
         let has = |(name, volume): &(String, String)| {
             let node = known.nodes.get(name)?;
             let it = node.volumes.get(volume)?;
-            let shown = it.secrets.values().find(|shown| shown.secret == secret)?;
+            let shown = it.secrets.iter().find(|shown| shown.secret == secret)?;
             Some(VolumeConsumer {
                 node: name.clone(),
                 away: node.away.is_some() || it.unsaid.is_some(),
@@ -347,7 +353,7 @@ impl Known {
     fn remove(&mut self, node: &str, volume: &str) -> Option<Volume> {
         let gone = self.nodes.get_mut(node)?.volumes.remove(volume)?;
         let at = (node.to_owned(), volume.to_owned());
-        for shown in gone.secrets.values() {
+        for shown in &gone.secrets {
             lose(&mut self.having, shown.secret, &at);
         }
         Some(gone)
@@ -381,7 +387,7 @@ fn lose(having: &mut Having, secret: SecretId, at: &(String, String)) {
 
 fn news<'a>(volumes: impl Iterator<Item = &'a Volume>) -> Vec<News> {
     volumes
-        .flat_map(|volume| volume.secrets.values())
+        .flat_map(|volume| &volume.secrets)
         .map(|shown| News::Secret(shown.namespace.clone(), shown.secret))
         .collect()
 }

@@ -29,9 +29,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use axum::middleware::{Next, from_fn_with_state};
@@ -285,7 +284,9 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
 
 fn router(gateway: Arc<Gateway>) -> Router {
     let operations = operations::all();
-    let document = openapi::document(&operations);
+    // As it is sent: a document in parts would be taken apart and copied with each clone of the handler.
+    let document = Bytes::from(openapi::document(&operations).to_string());
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let mut router = Router::new().route("/healthz", get(async || "ok\n"));
     for operation in operations {
         router = router.route(operation.path, operation.handler);
@@ -293,7 +294,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
     router
         .route(
             "/v1/openapi.json",
-            get(async move |_: Asking| Json(document.clone())),
+            get(async move |_: Asking| (json.clone(), document.clone())),
         )
         .route_service(delivery::PATH, delivery::service(Arc::clone(&gateway)))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))

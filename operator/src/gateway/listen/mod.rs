@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Extension;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tower::ServiceExt as _;
 
 use crate::gateway::{GatewayError, limits};
 
@@ -121,7 +123,11 @@ async fn connection(
         address: peer,
         proven: client.is_some(),
     };
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    // The router itself is shared: a layer for each connection would build all its routes anew.
+    let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
