@@ -22,8 +22,10 @@ use crate::name::{NamespaceName, SecretName, VersionId};
 const MARKS: usize = 32_768;
 /// Locks of one kind of fact, so that readers on several processors seldom meet.
 const LOCKS: usize = 16;
-/// Facts of one kind behind one lock, at most.
-const MOST: usize = 1_024;
+/// Facts of one kind behind one lock, at most. Half of them stay however they are asked for: 16,384 of each kind.
+const MOST: usize = 2_048;
+/// Bytes of facts of one kind behind one lock, at most, as [`Weight`] says; half of them stay.
+const MOST_BYTES: usize = 2 << 20;
 /// Longest sealed value that is kept, in bytes.
 pub(super) const LONGEST: usize = 8 * 1_024;
 
@@ -51,6 +53,35 @@ pub(super) struct KnownValue {
     pub(super) home_key: KeyId,
     /// The same, where it is a customer's: reads of the secret are uses of it.
     pub(super) key: Option<KeyId>,
+}
+
+/// About how many bytes a fact takes.
+pub(super) trait Weight {
+    fn weight(&self) -> usize;
+}
+
+impl Weight for KnownValue {
+    fn weight(&self) -> usize {
+        // Beside the sealed bytes: names, ids, the wrapped key.
+        self.sealed.len().saturating_add(512)
+    }
+}
+
+impl Weight for Arc<SecretView> {
+    fn weight(&self) -> usize {
+        let labels: usize = self
+            .labels
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 64)
+            .sum();
+        self.description.len() + labels + self.versions.len() * 160 + 512
+    }
+}
+
+impl Weight for Option<KeyView> {
+    fn weight(&self) -> usize {
+        512
+    }
 }
 
 /// The records that something rests on, and when they were read.
@@ -194,6 +225,8 @@ pub(super) struct Facts<K, V> {
 /// Facts that were asked for since the last change of generations, and those that were before it.
 struct Generations<K, V> {
     young: HashMap<K, Arc<Fact<V>>>,
+    /// What was put among the young since then.
+    young_bytes: usize,
     old: HashMap<K, Arc<Fact<V>>>,
 }
 
@@ -201,6 +234,7 @@ impl<K, V> Default for Generations<K, V> {
     fn default() -> Self {
         Self {
             young: HashMap::new(),
+            young_bytes: 0,
             old: HashMap::new(),
         }
     }
@@ -215,7 +249,7 @@ impl<K, V> Default for Facts<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Facts<K, V> {
+impl<K: Eq + Hash, V: Weight> Facts<K, V> {
     fn behind(&self, key: &K) -> Option<MutexGuard<'_, Generations<K, V>>> {
         let number = usize::try_from(self.hash.hash_one(key) % LOCKS as u64).ok()?;
         // Whole entries come and go: a panic in between leaves nothing half done.
@@ -271,11 +305,14 @@ impl<K: Eq + Hash, V> Facts<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Generations<K, V> {
+impl<K: Eq + Hash, V: Weight> Generations<K, V> {
     fn put(&mut self, key: K, fact: Arc<Fact<V>>) {
-        if self.young.len() >= MOST / 2 {
+        let weight = fact.what.weight();
+        if self.young.len() >= MOST / 2 || self.young_bytes.saturating_add(weight) > MOST_BYTES / 2 {
             self.old = mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
+        self.young_bytes = self.young_bytes.saturating_add(weight);
         self.young.insert(key, fact);
     }
 }

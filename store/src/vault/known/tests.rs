@@ -73,6 +73,46 @@ fn what_was_not_asked_for_lately_makes_room() {
 }
 
 #[test]
+fn as_many_as_half_stay_however_they_are_asked_for() {
+    let known = Known::default();
+    let key = |number: u32| {
+        let mut bytes = [3; 16];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        (namespace(), KeyId::from_bytes(bytes))
+    };
+    // Ten thousand of them, by chance more behind one lock than behind another.
+    let each = 0..10_000;
+    for number in each.clone() {
+        known.keys.keep(key(number), Ground::at(Revision(5)), None);
+    }
+    // The step has no factor in common with their number: each is asked for once, in another order each time.
+    for step in [7_919, 3_571, 1] {
+        for number in each.clone().map(|number| number * step % 10_000) {
+            assert_eq!(known.key(&key(number)), Some(None), "{number}");
+        }
+    }
+}
+
+struct Heavy;
+
+impl Weight for Heavy {
+    fn weight(&self) -> usize {
+        8_192
+    }
+}
+
+#[test]
+fn what_is_large_is_bounded_by_its_bytes() {
+    let facts = Facts::<u32, Heavy>::default();
+    for number in 0..100_000 {
+        facts.keep(number, Ground::at(Revision(5)), Heavy);
+    }
+    let left = (0..100_000).filter(|number| facts.has(number)).count();
+    assert!(left * 8_192 <= LOCKS * MOST_BYTES, "{left} are left");
+    assert!(left * 8_192 >= LOCKS * MOST_BYTES / 2, "{left} are left");
+}
+
+#[test]
 fn material_is_in_memory_once_and_goes_with_the_last_that_has_it() {
     let known = Known::default();
     let key = KeyId::from_bytes([2; 16]);
