@@ -128,6 +128,8 @@ const GROUPS: [Group; 11] = [
             "publish.warm.p99_ms",
             "publish.cold.p50_ms",
             "publish.cold.p99_ms",
+            "publish.again.p50_ms",
+            "publish.again.p99_ms",
             "node.volumes0.rss_mb",
             "node.volumes100.rss_mb",
             "node.volumes1000.rss_mb",
