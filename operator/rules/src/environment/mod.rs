@@ -7,7 +7,7 @@
 //! | [`volume`] | the volume of `csi.strongroom.dev` with a file for each variable |
 //! | [`parts`] | what both ways add to the pod: volumes and the first init container |
 //! | [`exec`] | `env: exec`: the container becomes its command by `strongroom-exec` |
-//! | [`file`] | `env: file`: kubelet reads the variables from a file in memory |
+//! | [`mod@file`] | `env: file`: kubelet reads the variables from a file in memory |
 //!
 //! A pod is JSON here: what this program's Kubernetes types don't know of it must come out as it went in. Must not see a value.
 
