@@ -3,9 +3,9 @@
 //! | module | idea |
 //! |---|---|
 //! | [`variables`] | the variables of a volume: one file each, all of one moment |
-//! | [`run`] | becomes the app's command, with the variables set |
+//! | [`mod@run`] | becomes the app's command, with the variables set |
 //! | [`install`] | puts this program where the app's container finds it |
-//! | [`write`] | writes the variables into a file that kubelet reads |
+//! | [`mod@write`] | writes the variables into a file that kubelet reads |
 //!
 //! Must not use the network, start a second process, or say a value.
 
