@@ -18,8 +18,8 @@ pub const VERSION_FILE: &str = "..strongroom.json";
 const FILES: usize = 1_024;
 /// What a file takes at least: tmpfs counts pages.
 const PAGE: u64 = 4_096;
-/// Room that is not for files: folders, links.
-const SLACK: u64 = 32_768;
+/// Room that is not for files, in bytes: folders, links.
+pub const SLACK: u64 = 32_768;
 
 /// The files of a volume, all of them.
 #[derive(Debug, PartialEq, Eq)]

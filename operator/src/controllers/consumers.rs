@@ -1,6 +1,7 @@
 //! Keeps `status.consumers` current: the watch of pods with native Secrets, and a look at the objects whose consumers have changed. Many that change
 //! within some seconds, as with every rotation, are one write.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::consumers::pods::spec::UsingPod;
 
 /// How often what has changed is looked at.
 const STEP: Duration = Duration::from_secs(5);
+/// Objects that are looked at in a step. Each look may end in a write, and reads by many callers of many secrets are news of all of them at once: what
+/// is left waits for the next steps.
+const LOOKS: usize = 250;
 
 /// Watches pods until it is dropped.
 pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
@@ -33,12 +37,18 @@ pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 /// Has objects looked at until it is dropped.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     let mut complete = false;
+    let mut due = VecDeque::new();
     loop {
         tokio::time::sleep(STEP).await;
         if !ctx.consumers.complete() {
             continue;
         }
-        for news in ctx.consumers.news() {
+        // Whole batches one after the other, so that nobody's news wait for ever behind others'.
+        if due.is_empty() {
+            due.extend(ctx.consumers.news());
+        }
+        for _ in 0..LOOKS {
+            let Some(news) = due.pop_front() else { break };
             look(&ctx, &triggers, news).await;
         }
         if !complete {

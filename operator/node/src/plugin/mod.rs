@@ -13,7 +13,7 @@ mod resume;
 mod unpublish;
 mod update;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
 use crate::notice::Notices;
 use crate::offline::Claims;
+use crate::plan::SLACK;
 use crate::room::Room;
 use crate::state::{Kept, States};
 use crate::stream::{Subscriptions, Wants};
@@ -122,6 +123,13 @@ impl Plugin {
             notices: Notices::default(),
             writing: tokio::sync::Mutex::new(Shows::default()),
         }
+    }
+
+    /// A volume of an earlier process takes what it takes: at least what a plan for it would, so that its next change, and a wipe above all, fits.
+    fn found(&self, id: &str, root: BorrowedFd<'_>) -> Result<(), PluginError> {
+        let used = mount::usage(root)?.used();
+        self.parts.room.set(id, used.saturating_add(SLACK));
+        Ok(())
     }
 
     /// What is kept of a volume.

@@ -95,9 +95,7 @@ impl Plugin {
             There::Volume(root) => {
                 let volume = self.volume(request);
                 let device = mount::device_of(root.as_fd())?;
-                self.parts
-                    .room
-                    .set(&volume.id, mount::usage(root.as_fd())?.used());
+                self.found(&volume.id, root.as_fd())?;
                 self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
                 *volume.writing.lock().await = Shows {

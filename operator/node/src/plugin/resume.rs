@@ -55,9 +55,7 @@ impl Plugin {
             first: kept.first,
             behind: false,
         };
-        self.parts
-            .room
-            .set(&volume.id, mount::usage(root.as_fd())?.used());
+        self.found(&volume.id, root.as_fd())?;
         self.mend_socket(&volume, root.as_fd()).await;
         drop(root);
         let changes = self
