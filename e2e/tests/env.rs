@@ -52,19 +52,16 @@ fn pod(name: &str, template: &str) -> String {
 /// Ends when it is told to, so that it is started again.
 const SERVES: &str = "command: [sh, -c]\n    args: ['trap \"exit 0\" TERM; while :; do sleep 0.2; done']";
 
+/// What a command says in the container of a pod.
+fn in_app(f: &Fixture, pod: &str, command: &[&str]) -> String {
+    let exec = ["-n", "shop", "exec", pod, "-c", "app", "--"];
+    let output = f.cluster.kubectl(&[&exec, command].concat()).unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// The variables of the first process in the container of a pod.
 fn environment(f: &Fixture, pod: &str) -> Vec<String> {
-    let said = f.kubectl(&[
-        "-n",
-        "shop",
-        "exec",
-        pod,
-        "-c",
-        "app",
-        "--",
-        "cat",
-        "/proc/1/environ",
-    ]);
+    let said = in_app(f, pod, &["cat", "/proc/1/environ"]);
     said.split('\0').map(str::to_owned).collect()
 }
 
@@ -118,34 +115,10 @@ fn by_exec(f: &Fixture) {
     for variable in ["PASSWORD=MARKER-1", "URL=pg://app:MARKER-1@db"] {
         assert!(has.iter().any(|it| it == variable), "{has:?}");
     }
-    let command = [
-        "-n",
-        "shop",
-        "exec",
-        &app,
-        "-c",
-        "app",
-        "--",
-        "cat",
-        "/proc/1/cmdline",
-    ];
-    assert!(
-        f.kubectl(&command).starts_with("sh\0-c\0trap"),
-        "it is the command itself"
-    );
-    let another = [
-        "-n",
-        "shop",
-        "exec",
-        &app,
-        "-c",
-        "app",
-        "--",
-        "sh",
-        "-c",
-        "echo [$PASSWORD]",
-    ];
-    assert_eq!(f.kubectl(&another), "[]\n", "another process has none of it");
+    let command = in_app(f, &app, &["cat", "/proc/1/cmdline"]);
+    assert!(command.starts_with("sh\0-c\0trap"), "it is the command itself");
+    let another = in_app(f, &app, &["sh", "-c", "echo [$PASSWORD]"]);
+    assert_eq!(another, "[]\n", "another process has none of it");
 
     // What a process has it keeps, and it counts for that; a container that starts again has the new one.
     let first = current(f);
@@ -173,22 +146,10 @@ fn by_exec(f: &Fixture) {
             .any(|it| it["versionId"] == json!(first) && it["volumes"] == json!(1))
             .then_some(())
     });
-    f.kubectl(&["-n", "shop", "exec", &app, "-c", "app", "--", "kill", "1"]);
+    in_app(f, &app, &["kill", "1"]);
     eventually("the container to start again with the new version", || {
-        let command = [
-            "-n",
-            "shop",
-            "exec",
-            &app,
-            "-c",
-            "app",
-            "--",
-            "cat",
-            "/proc/1/environ",
-        ];
-        let said = f.cluster.kubectl(&command).unwrap().stdout;
-        String::from_utf8_lossy(&said)
-            .contains("PASSWORD=MARKER-2\0")
+        environment(f, &app)
+            .contains(&"PASSWORD=MARKER-2".to_owned())
             .then_some(())
     });
 

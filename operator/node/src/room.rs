@@ -80,8 +80,8 @@ impl Room {
     }
 
     /// What all volumes take.
-    #[must_use]
-    pub fn all(&self) -> u64 {
+    #[cfg(test)]
+    fn all(&self) -> u64 {
         self.taken()
             .values()
             .fold(0, |sum, bytes| sum.saturating_add(*bytes))

@@ -289,7 +289,8 @@ impl Volumes {
         if let Some(node) = self.known().nodes.get_mut(node) {
             node.away = None;
             for volume in node.volumes.values_mut() {
-                volume.unsaid.get_or_insert_with(Instant::now);
+                // From now on, also where it was away before it came to that.
+                volume.unsaid = Some(Instant::now());
             }
         }
     }
@@ -525,7 +526,11 @@ mod tests {
         assert_eq!(shows(), []);
         let _ = told(Some("v-1"));
         assert_eq!((of()[0].away, shows()), (false, vec![shown("v-1")]));
-        // One that it does not say again was gone.
+        // One that it does not say again was gone; it has its time from the last return on.
+        volumes.attached("n");
+        tokio::time::advance(SAID_AGAIN / 2).await;
+        volumes.detached("n");
+        tokio::time::advance(SAID_AGAIN).await;
         volumes.attached("n");
         tokio::time::advance(SAID_AGAIN - Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), []);

@@ -1,7 +1,6 @@
 //! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,18 +18,13 @@ use crate::gateway::tls::{Served, TlsError, certified, secret_of};
 pub(super) struct Certificate {
     served: Arc<Served>,
     config: Arc<ServerConfig>,
-    known: Arc<AtomicBool>,
 }
 
 impl Default for Certificate {
     fn default() -> Self {
         let served = Arc::new(Served::default());
         let config = Arc::new(served.config());
-        Self {
-            served,
-            config,
-            known: Arc::default(),
-        }
+        Self { served, config }
     }
 }
 
@@ -59,7 +53,7 @@ impl Certificate {
                 }
             };
             tracing::info!(waits, "the webhook waits");
-            if !self.known.load(Ordering::Acquire) {
+            if !self.served.is_known() {
                 health.set("webhook", Check::Waiting(waits));
             }
         }
@@ -73,16 +67,13 @@ impl Certificate {
                 .map_or(&[][..], |bytes| &bytes.0)
         };
         self.served.swap(certified(part("tls.crt"), part("tls.key"))?);
-        self.known.store(true, Ordering::Release);
         Ok(())
     }
 }
 
 impl Entrance for Certificate {
     fn config(&self, _: Option<&str>) -> Option<Arc<ServerConfig>> {
-        self.known
-            .load(Ordering::Acquire)
-            .then(|| Arc::clone(&self.config))
+        self.served.is_known().then(|| Arc::clone(&self.config))
     }
 
     fn admits(&self, _: &CertificateDer<'_>) -> bool {

@@ -137,9 +137,9 @@ impl Plugin {
         &self,
         volume: &Volume,
         text: &std::collections::BTreeMap<String, String>,
-        shows: (Vec<String>, Vec<String>),
+        versions: Vec<String>,
+        first: Vec<String>,
     ) -> Kept {
-        let (versions, first) = shows;
         Kept {
             volume_id: volume.id.clone(),
             target: volume.target.clone(),

@@ -104,7 +104,7 @@ impl Plugin {
                 };
                 self.parts
                     .states
-                    .keep(&self.kept(&volume, &request.text, <_>::default()))?;
+                    .keep(&self.kept(&volume, &request.text, Vec::new(), Vec::new()))?;
                 let wants = wants(&volume, &[], &[]);
                 let changes = subscriptions
                     .subscribe(&volume.id, request.token.clone(), wants)
@@ -183,7 +183,7 @@ impl Plugin {
         // Record: before the mount, so that a mounted volume always has a record.
         parts
             .states
-            .keep(&self.kept(volume, &request.text, (versions.clone(), first.clone())))?;
+            .keep(&self.kept(volume, &request.text, versions.clone(), first.clone()))?;
         fault::point("publish.recorded");
         // Build and attach.
         let built = {

@@ -182,9 +182,9 @@ impl Plugin {
             if shows.first.is_empty() {
                 shows.first = first(&volume.attributes, &versions);
             }
-            let shown = (versions, shows.first.clone());
+            let first = shows.first.clone();
             // What a restart would say of the volume is old then, and no more than that.
-            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, shown)) {
+            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, versions, first)) {
                 tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
             }
         }

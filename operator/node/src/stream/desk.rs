@@ -52,15 +52,6 @@ pub struct Wants {
     pub secrets: Vec<Wanted>,
 }
 
-impl From<Vec<Wanted>> for Wants {
-    fn from(secrets: Vec<Wanted>) -> Self {
-        Self {
-            pod_uid: String::new(),
-            secrets,
-        }
-    }
-}
-
 /// A secret that a volume may show.
 #[derive(Clone, Debug)]
 pub struct Secret {

@@ -60,6 +60,11 @@ impl Served {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_known(&self) -> bool {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// What is served now.
     #[cfg(test)]
     pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {

@@ -4,6 +4,15 @@ use zeroize::Zeroizing;
 
 use super::*;
 
+impl From<Vec<Wanted>> for Wants {
+    fn from(secrets: Vec<Wanted>) -> Self {
+        Self {
+            pod_uid: String::new(),
+            secrets,
+        }
+    }
+}
+
 fn token(text: &str) -> Token {
     Token::new(Zeroizing::new(text.to_owned())).unwrap()
 }
