@@ -37,24 +37,33 @@ pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 /// Has objects looked at until it is dropped.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     let mut complete = false;
-    let mut due = VecDeque::new();
+    let mut due = Due::default();
     loop {
         tokio::time::sleep(STEP).await;
         if !ctx.consumers.complete() {
             continue;
         }
-        // Whole batches one after the other, so that nobody's news wait for ever behind others'.
-        if due.is_empty() {
-            due.extend(ctx.consumers.news());
-        }
-        for _ in 0..LOOKS {
-            let Some(news) = due.pop_front() else { break };
+        for news in due.step(|| ctx.consumers.news()) {
             look(&ctx, &triggers, news).await;
         }
         if !complete {
             complete = true;
             forgotten(&ctx, &triggers);
         }
+    }
+}
+
+/// What is still to be looked at.
+#[derive(Default)]
+struct Due(VecDeque<News>);
+
+impl Due {
+    /// What this step looks at, at most [`LOOKS`]. Whole batches one after the other, so that nobody's news wait for ever behind others'.
+    fn step<N: IntoIterator<Item = News>>(&mut self, news: impl FnOnce() -> N) -> Vec<News> {
+        if self.0.is_empty() {
+            self.0.extend(news());
+        }
+        self.0.drain(..LOOKS.min(self.0.len())).collect()
     }
 }
 
@@ -91,5 +100,29 @@ fn forgotten<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers) {
     };
     for object in ctx.managed_secrets.state_filter(counts) {
         triggers.managed_secret(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(names: std::ops::Range<usize>) -> Vec<News> {
+        let name = |number| News::Native("shop".to_owned(), format!("secret-{number}"));
+        names.map(name).collect()
+    }
+
+    #[test]
+    fn a_step_looks_at_so_many_and_a_batch_ends_before_the_next_begins() {
+        let mut due = Due::default();
+        assert_eq!(due.step(|| news(0..3)), news(0..3));
+        assert_eq!(due.step(|| news(0..0)), []);
+        let many = 2 * LOOKS + 1;
+        assert_eq!(due.step(|| news(0..many)), news(0..LOOKS));
+        // What changes meanwhile is gathered by those who tell it.
+        let unasked = || -> Vec<News> { panic!("the batch is not at its end") };
+        assert_eq!(due.step(unasked), news(LOOKS..2 * LOOKS));
+        assert_eq!(due.step(unasked), news(2 * LOOKS..many));
+        assert_eq!(due.step(|| news(5..6)), news(5..6));
     }
 }
