@@ -33,13 +33,14 @@ use crate::row::sorted;
 const CONNECTIONS: usize = 32;
 /// How long each row is measured.
 pub(crate) const TIME: Duration = Duration::from_secs(15);
+/// How long an open loop runs before it is measured: longer than the ten seconds for which the answer about a token counts, so that what is measured is a
+/// cluster in use and not one whose callers all come back from a pause at once.
+const LEAD: Duration = Duration::from_secs(12);
 
-/// Says to the connections, in turn, when a request is due: so many a second.
-fn pace(connections: &[mpsc::UnboundedSender<Instant>], rate: u32) {
-    // Time to connect.
-    let begin = Instant::now() + Duration::from_millis(500);
+/// Says to the connections, in turn, when a request is due: so many a second from `begin` on.
+fn pace(connections: &[mpsc::UnboundedSender<Instant>], rate: u32, begin: Instant) {
     let step = Duration::from_secs(1) / rate;
-    let requests = rate * u32::try_from(TIME.as_secs()).unwrap_or(1);
+    let requests = rate * u32::try_from((LEAD + TIME).as_secs()).unwrap_or(1);
     for (number, connection) in (0..requests).zip(connections.iter().cycle()) {
         let due = begin + step * number;
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -215,12 +216,14 @@ impl Server {
         .await
     }
 
-    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted.
+    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted, without those of the lead.
     pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
         let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS).map(|_| mpsc::unbounded_channel()).unzip();
         let told = Mutex::new(told);
         // On a thread of its own: the runtime's timers are a millisecond coarse.
-        let pace = thread::spawn(move || pace(&tell, rate));
+        // Time to connect.
+        let begin = Instant::now() + Duration::from_millis(500);
+        let pace = thread::spawn(move || pace(&tell, rate, begin));
         let latencies = self
             .on_all(move |server, _| {
                 let told = told.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -230,7 +233,9 @@ impl Server {
                     let mut latencies = Vec::new();
                     while let Some(due) = told.recv().await {
                         server.ask(&mut sender, ask).await?;
-                        latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+                        if due >= begin + LEAD {
+                            latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+                        }
                     }
                     Ok(latencies)
                 }

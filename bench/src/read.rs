@@ -50,9 +50,9 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     let mut measured = None;
     let vs_apiserver = arguments.wants(&beside::ROWS);
     if vs_apiserver || arguments.wants(&["memory.load_mb", "read.saturation"]) {
+        let health = server.closed(Ask::Health, TIME).await?;
         // Once round: every token is known then, as in a cluster that has been up for longer than ten seconds.
         server.closed(Ask::Secret, TIME).await?;
-        let health = server.closed(Ask::Health, TIME).await?;
         let pid = process.pid();
         let (ours, load) = memory::during(pid, beside::measured(&server, &[pid])).await?;
         let load = Row::of("memory.load_mb", "MB", &load);
