@@ -8,14 +8,16 @@ use crate::records::recorded;
 use crate::support::{Fixture, eventually};
 
 /// Answers before the process is killed.
-const ANSWERS: usize = 6_000;
+const ANSWERS: usize = 20_000;
+/// Who read each secret.
+const READERS: usize = 8;
 
 #[test]
 fn a_kill_under_load_loses_no_value_and_no_record() {
     let f = Fixture::new();
     let (mut strongroom, server) = scene(&f);
     let (runtime, load) = (runtime(), Arc::new(Load::default()));
-    let clients = Clients::start(&runtime, &server, &load);
+    let clients = Clients::start_with(&runtime, &server, &load, READERS);
     let begin = Instant::now();
     eventually("the load", || {
         let (puts, reads) = load.answers();

@@ -263,12 +263,22 @@ pub(crate) struct Clients {
 impl Clients {
     /// Sets a writer and a reader of each secret to work.
     pub(crate) fn start(runtime: &tokio::runtime::Runtime, server: &Server, load: &Arc<Load>) -> Self {
+        Self::start_with(runtime, server, load, 1)
+    }
+
+    /// Sets a writer and so many readers of each secret to work.
+    pub(crate) fn start_with(
+        runtime: &tokio::runtime::Runtime,
+        server: &Server,
+        load: &Arc<Load>,
+        readers: usize,
+    ) -> Self {
         Self {
             writers: (0..CLIENTS)
                 .map(|number| runtime.spawn(write(server.clone(), number, Arc::clone(load))))
                 .collect(),
-            readers: (0..CLIENTS)
-                .map(|number| runtime.spawn(read(server.clone(), number, Arc::clone(load))))
+            readers: (0..readers * CLIENTS)
+                .map(|number| runtime.spawn(read(server.clone(), number % CLIENTS, Arc::clone(load))))
                 .collect(),
         }
     }
