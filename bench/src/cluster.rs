@@ -296,6 +296,24 @@ impl Bench {
         Ok(())
     }
 
+    /// Waits until no ManagedSecret has changed for longer than two of the steps in which counts of consumers are written.
+    pub(crate) async fn settled(&self) -> Outcome<()> {
+        let events = watcher(self.managed_in("bench"), watcher::Config::default()).default_backoff();
+        let mut touched = std::pin::pin!(events.touched_objects());
+        let wait = async {
+            while let Ok(next) = timeout(Duration::from_secs(12), touched.try_next()).await {
+                if next?.is_none() {
+                    break;
+                }
+            }
+            Ok::<_, watcher::Error>(())
+        };
+        timeout(PATIENCE, wait)
+            .await
+            .map_err(|_| "the objects did not stay as they were in time")??;
+        Ok(())
+    }
+
     /// Waits until no more Events come: they follow the changes at their own pace.
     pub(crate) async fn events_delivered(&self) -> Outcome<()> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "bench");
