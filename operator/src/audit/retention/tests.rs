@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 use strongroom_store::audit::{self, Durability, Limits, WhenFull};
@@ -130,7 +132,10 @@ async fn take_lines(listener: TcpListener) {
 }
 
 async fn take_posts(listener: TcpListener) {
-    let app = Router::new().fallback(|| async { Json(serde_json::json!({})) });
+    // It takes the whole body: a server that answers before that, and hangs up, is a sink that failed.
+    let app = Router::new()
+        .fallback(|_: Bytes| async { Json(serde_json::json!({})) })
+        .layer(DefaultBodyLimit::disable());
     axum::serve(listener, app).await.unwrap();
 }
 
