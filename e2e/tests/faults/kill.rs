@@ -8,9 +8,9 @@ use crate::records::recorded;
 use crate::support::{Fixture, eventually};
 
 /// Answers before the process is killed.
-const ANSWERS: usize = 6_000;
+const ANSWERS: usize = 20_000;
 /// Who read each secret.
-const READERS: usize = 1;
+const READERS: usize = 8;
 
 #[test]
 fn a_kill_under_load_loses_no_value_and_no_record() {
