@@ -220,9 +220,9 @@ impl Server {
     pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
         let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS).map(|_| mpsc::unbounded_channel()).unzip();
         let told = Mutex::new(told);
-        // On a thread of its own: the runtime's timers are a millisecond coarse.
         // Time to connect.
         let begin = Instant::now() + Duration::from_millis(500);
+        // On a thread of its own: the runtime's timers are a millisecond coarse.
         let pace = thread::spawn(move || pace(&tell, rate, begin));
         let latencies = self
             .on_all(move |server, _| {
