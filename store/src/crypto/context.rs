@@ -51,43 +51,38 @@ pub enum Context<'a> {
 }
 
 impl Context<'_> {
-    /// The headers, each a vector of its own; the nonce comes after them.
-    pub(super) fn headers(&self, store: &StoreId) -> Vec<Vec<u8>> {
-        let mut headers = Vec::with_capacity(8);
-        let mut with = |label: &str, fields: &[&[u8]]| {
-            headers.push(label.as_bytes().to_vec());
-            headers.push(store.as_bytes().to_vec());
-            headers.extend(fields.iter().map(|field| field.to_vec()));
-        };
+    /// The headers, each a vector of its own, for as long as `then` runs; the nonce comes after them.
+    pub(super) fn headers<T>(&self, store: &StoreId, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let store = store.as_bytes();
         match self {
-            Self::Namespace(namespace) => with("sr/namespace/1", &[namespace.as_bytes()]),
+            Self::Namespace(namespace) => then(&[b"sr/namespace/1", store, namespace.as_bytes()]),
             Self::Head { secret, revision } => {
-                with("sr/head/1", &[secret.as_bytes(), &revision.to_be_bytes()])
+                then(&[b"sr/head/1", store, secret.as_bytes(), &revision.to_be_bytes()])
             }
-            Self::Key { namespace, key } => with("sr/key/1", &[namespace.as_bytes(), key.as_bytes()]),
-            Self::Meta(name) => with("sr/meta/1", &[name.as_bytes()]),
-            Self::Cursor(name) => with("sr/cursor/1", &[name.as_bytes()]),
-            Self::Policy(index) => with("sr/policy/1", &[*index]),
+            Self::Key { namespace, key } => then(&[b"sr/key/1", store, namespace.as_bytes(), key.as_bytes()]),
+            Self::Meta(name) => then(&[b"sr/meta/1", store, name.as_bytes()]),
+            Self::Cursor(name) => then(&[b"sr/cursor/1", store, name.as_bytes()]),
+            Self::Policy(index) => then(&[b"sr/policy/1", store, *index]),
             Self::Audit {
                 chain,
                 epoch,
                 sequence,
                 previous,
-            } => {
-                with(
-                    "sr/audit/1",
-                    &[
-                        &[*chain],
-                        &epoch.to_be_bytes(),
-                        &sequence.to_be_bytes(),
-                        *previous,
-                    ],
-                );
-            }
-            Self::Backup { backup, part, last } => {
-                with("sr/backup/1", &[*backup, &part.to_be_bytes(), &[u8::from(*last)]]);
-            }
+            } => then(&[
+                b"sr/audit/1",
+                store,
+                &[*chain],
+                &epoch.to_be_bytes(),
+                &sequence.to_be_bytes(),
+                *previous,
+            ]),
+            Self::Backup { backup, part, last } => then(&[
+                b"sr/backup/1",
+                store,
+                *backup,
+                &part.to_be_bytes(),
+                &[u8::from(*last)],
+            ]),
         }
-        headers
     }
 }

@@ -33,16 +33,17 @@ pub struct DataKeyContext {
 }
 
 impl DataKeyContext {
-    fn headers(&self) -> [Vec<u8>; 7] {
-        [
-            b"sr/dek/1".to_vec(),
-            self.store.as_bytes().to_vec(),
-            self.namespace.as_bytes().to_vec(),
-            self.secret.as_bytes().to_vec(),
-            self.sequence.to_be_bytes().to_vec(),
-            self.key.as_bytes().to_vec(),
-            self.key_version.to_be_bytes().to_vec(),
-        ]
+    /// The headers, for as long as `then` runs.
+    fn headers<T>(&self, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        then(&[
+            b"sr/dek/1",
+            self.store.as_bytes(),
+            self.namespace.as_bytes(),
+            self.secret.as_bytes(),
+            &self.sequence.to_be_bytes(),
+            self.key.as_bytes(),
+            &self.key_version.to_be_bytes(),
+        ])
     }
 }
 
@@ -64,16 +65,17 @@ pub struct ValueContext<'a> {
 }
 
 impl ValueContext<'_> {
-    fn headers(&self) -> [Vec<u8>; 7] {
-        [
-            b"sr/value/1".to_vec(),
-            self.store.as_bytes().to_vec(),
-            self.namespace.as_bytes().to_vec(),
-            self.secret.as_bytes().to_vec(),
-            self.sequence.to_be_bytes().to_vec(),
-            self.version.as_str().as_bytes().to_vec(),
-            vec![self.data_type.code()],
-        ]
+    /// The headers, for as long as `then` runs; the nonce comes after them.
+    fn headers<T>(&self, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        then(&[
+            b"sr/value/1",
+            self.store.as_bytes(),
+            self.namespace.as_bytes(),
+            self.secret.as_bytes(),
+            &self.sequence.to_be_bytes(),
+            self.version.as_str().as_bytes(),
+            &[self.data_type.code()],
+        ])
     }
 }
 
@@ -110,9 +112,7 @@ impl DataKey {
     /// # Errors
     /// None in practice.
     pub fn wrap(&self, material: &KeyMaterial, context: &DataKeyContext) -> Result<Vec<u8>, CryptoError> {
-        let headers = context.headers();
-        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        Siv::new(material.bytes()).seal(&vectors, self.0.as_slice())
+        context.headers(|headers| Siv::new(material.bytes()).seal(headers, self.0.as_slice()))
     }
 
     /// Unwraps a seed.
@@ -124,17 +124,14 @@ impl DataKey {
         material: &KeyMaterial,
         context: &DataKeyContext,
     ) -> Result<Self, CryptoError> {
-        let headers = context.headers();
-        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        let seed = Siv::new(material.bytes()).open(&vectors, wrapped)?;
+        let seed = context.headers(|headers| Siv::new(material.bytes()).open(headers, wrapped))?;
         let array: &[u8; 32] = seed.expose().try_into().map_err(|_| CryptoError::Forged)?;
         Ok(Self(Zeroizing::new(*array)))
     }
 
     /// The value key and the commitment of a context.
-    fn derive(&self, headers: &[Vec<u8>]) -> (Zeroizing<[u8; 64]>, [u8; 32]) {
-        let info: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        let derived = kdf::expand::<96>(&self.0, &info);
+    fn derive(&self, headers: &[&[u8]]) -> (Zeroizing<[u8; 64]>, [u8; 32]) {
+        let derived = kdf::expand::<96>(&self.0, headers);
         let mut key = Zeroizing::new([0; 64]);
         let mut commitment = [0; 32];
         let (first, rest) = derived.split_at(64);
@@ -146,7 +143,7 @@ impl DataKey {
     /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted before that.
     fn committed(
         &self,
-        headers: &[Vec<u8>],
+        headers: &[&[u8]],
         commitment: &[u8; 32],
     ) -> Result<Zeroizing<[u8; 64]>, CryptoError> {
         let (key, expected) = self.derive(headers);
@@ -166,13 +163,14 @@ impl DataKey {
         context: &ValueContext<'_>,
         plaintext: &[u8],
     ) -> Result<SealedValue, CryptoError> {
-        let headers = context.headers();
-        let (key, commitment) = self.derive(&headers);
         let nonce = random::<16>()?;
-        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        vectors.push(nonce.as_slice());
-        let mut sealed = nonce.to_vec();
-        sealed.extend_from_slice(&Siv::new(&key).seal(&vectors, plaintext)?);
+        let (commitment, ciphertext) = context.headers(|headers| {
+            let (key, commitment) = self.derive(headers);
+            let vectors = headers.iter().copied().chain([nonce.as_slice()]);
+            let ciphertext = Siv::new(&key).seal(vectors, plaintext)?;
+            Ok::<_, CryptoError>((commitment, ciphertext))
+        })?;
+        let sealed = [nonce.as_slice(), &ciphertext].concat();
         Ok(SealedValue { commitment, sealed })
     }
 
@@ -185,12 +183,11 @@ impl DataKey {
         context: &ValueContext<'_>,
         value: &SealedValue,
     ) -> Result<SecretBytes, CryptoError> {
-        let headers = context.headers();
-        let key = self.committed(&headers, &value.commitment)?;
-        let (nonce, sealed) = value.sealed.split_at_checked(16).ok_or(CryptoError::Forged)?;
-        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        vectors.push(nonce);
-        Siv::new(&key).open(&vectors, sealed)
+        context.headers(|headers| {
+            let key = self.committed(headers, &value.commitment)?;
+            let (nonce, sealed) = value.sealed.split_at_checked(16).ok_or(CryptoError::Forged)?;
+            Siv::new(&key).open(headers.iter().copied().chain([nonce]), sealed)
+        })
     }
 }
 

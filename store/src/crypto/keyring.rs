@@ -102,14 +102,11 @@ impl Keyring {
     /// [`CryptoError::NoRandomness`].
     pub fn seal(&self, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let nonce = random::<NONCE>()?;
-        let headers = context.headers(&self.store);
-        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        vectors.push(nonce.as_slice());
-        let sealed = Siv::new(self.key_of(context)).seal(&vectors, plaintext)?;
-        let mut out = Vec::with_capacity(NONCE + sealed.len());
-        out.extend_from_slice(nonce.as_slice());
-        out.extend_from_slice(&sealed);
-        Ok(out)
+        let sealed = context.headers(&self.store, |headers| {
+            let vectors = headers.iter().copied().chain([nonce.as_slice()]);
+            Siv::new(self.key_of(context)).seal(vectors, plaintext)
+        })?;
+        Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// Opens a record that was sealed in this place.
@@ -118,10 +115,10 @@ impl Keyring {
     /// [`CryptoError::Forged`] where it was not.
     pub fn open(&self, context: &Context<'_>, sealed: &[u8]) -> Result<SecretBytes, CryptoError> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(CryptoError::Forged)?;
-        let headers = context.headers(&self.store);
-        let mut vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        vectors.push(nonce);
-        Siv::new(self.key_of(context)).open(&vectors, sealed)
+        context.headers(&self.store, |headers| {
+            let vectors = headers.iter().copied().chain([nonce]);
+            Siv::new(self.key_of(context)).open(vectors, sealed)
+        })
     }
 
     /// Wraps the material of an encryption key's version. Deterministic key wrap (RFC 5297 section 1.1): the material is random.
@@ -129,9 +126,9 @@ impl Keyring {
     /// # Errors
     /// None in practice; the cipher's limit is far above 64 bytes.
     pub fn wrap(&self, context: &MaterialContext, material: &KeyMaterial) -> Result<Vec<u8>, CryptoError> {
-        let headers = context.headers(&self.store);
-        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        Siv::new(self.wrap.expose()).seal(&vectors, material.bytes())
+        context.headers(&self.store, |headers| {
+            Siv::new(self.wrap.expose()).seal(headers, material.bytes())
+        })
     }
 
     /// Unwraps the material of an encryption key's version.
@@ -139,9 +136,10 @@ impl Keyring {
     /// # Errors
     /// [`CryptoError::Forged`] where it was wrapped for another place or key.
     pub fn unwrap(&self, context: &MaterialContext, wrapped: &[u8]) -> Result<KeyMaterial, CryptoError> {
-        let headers = context.headers(&self.store);
-        let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        KeyMaterial::from_secret(&Siv::new(self.wrap.expose()).open(&vectors, wrapped)?)
+        let bytes = context.headers(&self.store, |headers| {
+            Siv::new(self.wrap.expose()).open(headers, wrapped)
+        })?;
+        KeyMaterial::from_secret(&bytes)
     }
 
     /// A name's place in an index that does not show the name.

@@ -19,14 +19,15 @@ pub struct MaterialContext {
 }
 
 impl MaterialContext {
-    pub(super) fn headers(&self, store: &StoreId) -> [Vec<u8>; 5] {
-        [
-            b"sr/cmk/1".to_vec(),
-            store.as_bytes().to_vec(),
-            self.namespace.as_bytes().to_vec(),
-            self.key.as_bytes().to_vec(),
-            self.version.to_be_bytes().to_vec(),
-        ]
+    /// The headers, for as long as `then` runs.
+    pub(super) fn headers<T>(&self, store: &StoreId, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        then(&[
+            b"sr/cmk/1",
+            store.as_bytes(),
+            self.namespace.as_bytes(),
+            self.key.as_bytes(),
+            &self.version.to_be_bytes(),
+        ])
     }
 }
 

@@ -229,16 +229,16 @@ pub(in crate::audit) fn split(bytes: &mut [u8]) -> Option<(&mut [u8], &mut [u8])
 }
 
 fn before_hash(code: u8, place: &Place, payload: &[u8]) -> Vec<u8> {
-    let mut w = Writer::with_capacity(OVERHEAD + payload.len());
-    w.fixed(&MARK)
-        .u32(u32::try_from(payload.len()).unwrap_or(u32::MAX))
-        .u8(code)
-        .u32(place.epoch)
-        .u64(place.sequence)
-        .u64(place.synced)
-        .fixed(&place.previous)
-        .fixed(payload);
-    w.finish().to_vec()
+    let mut bytes = Vec::with_capacity(OVERHEAD + payload.len());
+    bytes.extend_from_slice(&MARK);
+    bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.push(code);
+    bytes.extend_from_slice(&place.epoch.to_be_bytes());
+    bytes.extend_from_slice(&place.sequence.to_be_bytes());
+    bytes.extend_from_slice(&place.synced.to_be_bytes());
+    bytes.extend_from_slice(&place.previous);
+    bytes.extend_from_slice(payload);
+    bytes
 }
 
 /// The chain's hash after a record of these bytes.

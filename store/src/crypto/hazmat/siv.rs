@@ -28,14 +28,22 @@ impl Siv {
     }
 
     /// Seals `plaintext` under a list of headers. Deterministic: put a nonce last where equal plaintexts must not show.
-    pub(crate) fn seal(&mut self, headers: &[&[u8]], plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    pub(crate) fn seal(
+        &mut self,
+        headers: impl IntoIterator<Item: AsRef<[u8]>>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
         let sealed = self.encrypt(headers, plaintext);
         zeroize_stack::<STACK>();
         sealed.map_err(|_| CryptoError::TooLarge)
     }
 
     /// Opens what [`Siv::seal`] made under the same headers.
-    pub(crate) fn open(&mut self, headers: &[&[u8]], sealed: &[u8]) -> Result<SecretBytes, CryptoError> {
+    pub(crate) fn open(
+        &mut self,
+        headers: impl IntoIterator<Item: AsRef<[u8]>>,
+        sealed: &[u8],
+    ) -> Result<SecretBytes, CryptoError> {
         let opened = self.decrypt(headers, sealed);
         zeroize_stack::<STACK>();
         opened
@@ -47,12 +55,20 @@ impl Siv {
     // frame from which it is wiped.
 
     #[inline(never)]
-    fn encrypt(&mut self, headers: &[&[u8]], plaintext: &[u8]) -> Result<Vec<u8>, aes_siv::Error> {
+    fn encrypt(
+        &mut self,
+        headers: impl IntoIterator<Item: AsRef<[u8]>>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, aes_siv::Error> {
         self.0.encrypt(headers, plaintext)
     }
 
     #[inline(never)]
-    fn decrypt(&mut self, headers: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, aes_siv::Error> {
+    fn decrypt(
+        &mut self,
+        headers: impl IntoIterator<Item: AsRef<[u8]>>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, aes_siv::Error> {
         self.0.decrypt(headers, sealed)
     }
 }
