@@ -46,7 +46,7 @@ pub(crate) async fn measured(server: &Arc<Server>, pids: &[u32]) -> Outcome<Meas
     let busy = || pids.iter().map(|pid| busy(*pid)).sum::<Outcome<f64>>();
     let before = busy()?;
     let latencies = server.closed(Ask::Secret, TIME).await?;
-    let thousands = rate(&latencies) * TIME.as_secs_f64() / 1000.0;
+    let thousands = rate(&latencies, TIME) * TIME.as_secs_f64() / 1000.0;
     Ok(Measured {
         cpu: (busy()? - before) / thousands,
         memory: pids.iter().map(|pid| resident(*pid)).sum::<Outcome<f64>>()?,
@@ -107,7 +107,9 @@ pub(crate) async fn rows(
         Row::of(name, unit, &[figure(ours)]).against(NAME, &[figure(&theirs)])
     };
     Ok(vec![
-        row("read.vs_apiserver", "/s", |measured| rate(&measured.latencies)),
+        row("read.vs_apiserver", "/s", |measured| {
+            rate(&measured.latencies, TIME)
+        }),
         row("read.vs_apiserver.p50_ms", "ms", |measured| {
             quantile(&measured.latencies, 0.5)
         }),
