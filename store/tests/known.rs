@@ -134,6 +134,8 @@ fn a_key_that_is_disabled_stops_what_was_read_before() {
 #[test]
 fn no_read_sees_what_was_before_an_answered_put() {
     const PUTS: u32 = 300;
+    /// Answered puts after which a version may be gone: a secret keeps ten, and the one that takes the room may not be answered yet.
+    const OVERTAKEN: u32 = 9;
     let f = Fixture::new();
     let secret = f.create("db", "0");
     let (answered, done) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -144,7 +146,15 @@ fn no_read_sees_what_was_before_an_answered_put() {
                     let mut reads = 0_u32;
                     while !done.load(Ordering::SeqCst) {
                         let before = answered.load(Ordering::SeqCst);
-                        let seen: u32 = read(&f, "db").unwrap().parse().unwrap();
+                        let seen: u32 = match read(&f, "db") {
+                            // So many puts came between its two steps that the version which it found is gone.
+                            Err(StoreError::Refused(Refusal::VersionNotFound))
+                                if answered.load(Ordering::SeqCst) >= before + OVERTAKEN =>
+                            {
+                                continue;
+                            }
+                            read => read.unwrap().parse().unwrap(),
+                        };
                         assert!(
                             seen >= before,
                             "{before} was answered, and {seen} was read after it"
