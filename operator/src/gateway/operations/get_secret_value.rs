@@ -217,8 +217,36 @@ pub(super) enum Read {
     Value(ValueRead),
 }
 
-/// Reads one value for the caller.
+/// Reads one value for the caller. Whoever asks for a stage gets what has it, also where so many puts came between the decision and the opening that
+/// the version that was decided about is gone: then it is decided anew, about the one that has the stage now.
 pub(super) fn read(
+    gateway: &Gateway,
+    asking: &Asking,
+    place: &Place,
+    name: &str,
+    which: &Which,
+    held: &[String],
+) -> Result<Read, Problem> {
+    looked(which, || decided(gateway, asking, place, name, which, held))
+}
+
+/// So often a secret is looked at whose versions change faster than they are read; each look that came too late is on record.
+const LOOKS: u32 = 4;
+
+/// Looks anew where a version went that the caller did not name.
+fn looked<T>(which: &Which, mut look: impl FnMut() -> Result<T, Problem>) -> Result<T, Problem> {
+    let overtaken = |problem: &Problem| problem.code() == Code::VersionNotFound && which.version_id.is_none();
+    let mut looks = 1;
+    loop {
+        match look() {
+            Err(problem) if looks < LOOKS && overtaken(&problem) => looks += 1,
+            answer => return answer,
+        }
+    }
+}
+
+/// Decides about one version, and opens that one.
+fn decided(
     gateway: &Gateway,
     asking: &Asking,
     place: &Place,
@@ -307,4 +335,45 @@ fn resolve<'a>(
         (None, stage) => secret.stages.get(stage.unwrap_or(&Stage::Current))?,
     };
     secret.versions.iter().find(|version| version.id == *id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_version_that_the_caller_did_not_name_is_looked_for_anew() {
+        let which = |version: Option<&str>, stage: Option<&str>| Which {
+            version_id: version.map(str::to_owned),
+            stage: stage.map(str::to_owned),
+            ..Which::default()
+        };
+        // A code that comes so often, what was asked for, how often is looked, and whether that helped.
+        for (code, comes, which, expected) in [
+            (Code::VersionNotFound, 0, which(None, None), (1, true)),
+            (Code::VersionNotFound, 1, which(None, None), (2, true)),
+            (Code::VersionNotFound, 3, which(None, Some("Previous")), (4, true)),
+            (Code::VersionNotFound, 9, which(None, None), (4, false)),
+            (Code::VersionNotFound, 1, which(Some("v-1"), None), (1, false)),
+            (
+                Code::VersionNotFound,
+                1,
+                which(Some("v-1"), Some("Current")),
+                (1, false),
+            ),
+            (Code::StageNotFound, 1, which(None, Some("Previous")), (1, false)),
+            (Code::PolicyDenied, 1, which(None, None), (1, false)),
+        ] {
+            let mut looks = 0;
+            let answer = looked(&which, || {
+                looks += 1;
+                if looks <= comes {
+                    Err(Problem::new(code, ""))
+                } else {
+                    Ok(())
+                }
+            });
+            assert_eq!((looks, answer.is_ok()), expected, "{code:?} {which:?}");
+        }
+    }
 }
