@@ -121,6 +121,15 @@ impl<S> fmt::Debug for Ctx<S> {
     }
 }
 
+/// Writes Events, which come from `strongroom` whatever part of it has something to tell.
+pub(crate) fn recorder(client: &Client) -> Recorder {
+    let reporter = Reporter {
+        controller: "strongroom".to_owned(),
+        instance: None,
+    };
+    Recorder::new(client.clone(), reporter)
+}
+
 impl<S> Ctx<S> {
     fn new(
         client: Client,
@@ -131,12 +140,8 @@ impl<S> Ctx<S> {
         (policies, declared): (Policies, Declared),
         (cluster_keys, terms, consumers): (ClusterKeys, TermsBook, Consumers),
     ) -> Self {
-        let reporter = Reporter {
-            controller: "strongroom".to_owned(),
-            instance: None,
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: recorder(&client),
             client,
             store,
             options,

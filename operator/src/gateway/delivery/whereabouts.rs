@@ -7,10 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::runtime::events::{Event, Recorder, Reporter};
+use kube::runtime::events::{Event, Recorder};
 use kube::{Api, Client};
 use tokio::time::timeout;
 
+use crate::controllers::recorder;
 use crate::gateway::authenticate::Caller;
 
 /// How long the API server may take.
@@ -56,12 +57,8 @@ impl std::fmt::Debug for Pods {
 
 impl Pods {
     pub(in crate::gateway) fn new(client: Client) -> Self {
-        let reporter = Reporter {
-            controller: "strongroom".to_owned(),
-            instance: None,
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: recorder(&client),
             client,
         }
     }
