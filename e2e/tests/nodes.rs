@@ -107,6 +107,15 @@ fn kill_plugins(f: &Fixture) {
     f.on_node("kill -9 $(pidof strongroom-node)");
 }
 
+/// The same, once the plugin follows all of them again: those for which it needs a token first have it at kubelet's next look.
+fn all_come_to_have(f: &Fixture, count: usize, password: &str) {
+    eventually("all volumes to be followed again", || {
+        let all = NODES.iter().flat_map(|node| files(f, node));
+        (all.filter(|file| file == password).count() == count).then_some(())
+    });
+    all_have(f, count, password);
+}
+
 /// A pod that is made now starts, and a change that is made now arrives.
 fn goes_on(f: &Fixture, name: &str, known: bool) {
     for node in NODES {
@@ -115,14 +124,11 @@ fn goes_on(f: &Fixture, name: &str, known: bool) {
         f.wait_pod(&name);
     }
     f.put("db", name);
-    if !known {
-        // Volumes for which the new plugin needs a token first: kubelet brings it at its next look.
-        eventually("all volumes to be followed again", || {
-            let all = NODES.iter().flat_map(|node| files(f, node));
-            (all.filter(|file| file == name).count() == PODS + 2).then_some(())
-        });
+    if known {
+        all_have(f, PODS + 2, name);
+    } else {
+        all_come_to_have(f, PODS + 2, name);
     }
-    all_have(f, PODS + 2, name);
     for node in NODES {
         f.kubectl(&[
             "-n",
@@ -337,11 +343,7 @@ fn a_drain(f: &Fixture) {
     });
     // Strongroom may have run there too: then it starts here, and the plugin finds it again.
     f.first_put("db", "drained");
-    eventually("all volumes to be followed again", || {
-        let all = files(f, "node-a");
-        (all.iter().filter(|file| *file == "drained").count() == PODS).then_some(())
-    });
-    all_have(f, PODS, "drained");
+    all_come_to_have(f, PODS, "drained");
     f.kubectl(&["uncordon", "node-b"]);
 }
 

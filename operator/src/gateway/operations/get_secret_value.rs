@@ -227,7 +227,63 @@ pub(super) fn read(
     which: &Which,
     held: &[String],
 ) -> Result<Read, Problem> {
-    looked(which, || decided(gateway, asking, place, name, which, held))
+    let parse = |error: strongroom_store::name::NameError| invalid(error);
+    let stage = which
+        .stage
+        .as_deref()
+        .map(str::parse::<Stage>)
+        .transpose()
+        .map_err(parse)?;
+    let version = which
+        .version_id
+        .as_deref()
+        .map(str::parse::<VersionId>)
+        .transpose()
+        .map_err(parse)?;
+    looked(which, || {
+        let secret = gateway.find(place, name)?;
+        let found = secret
+            .as_deref()
+            .and_then(|secret| resolve(secret, stage.as_ref(), version.as_ref()));
+        let facts = Facts {
+            stages: found
+                .iter()
+                .flat_map(|version| &version.stages)
+                .map(ToString::to_string)
+                .collect(),
+            version: found.map(|version| version.id.to_string()),
+            ..asking.facts()
+        };
+        let wanted = Wanted {
+            action: Action::GetSecretValue,
+            namespace: &place.name,
+            name,
+            secret: secret.as_deref(),
+            new_under: None,
+            facts: &facts,
+        };
+        let (decision, secret) = authorise(gateway, asking, &wanted)?;
+        if let Some(version) = found
+            && secret.state == strongroom_store::vault::SecretState::Live
+            && held.iter().any(|id| id == version.id.as_str())
+        {
+            reads(gateway, asking, place, secret.id, &version.id);
+            return Ok(Read::Unchanged(version.id.clone()));
+        }
+        let get = GetValue {
+            secret: secret.id,
+            // INVARIANT: the version that is opened is the one that was decided about, also where its stage moves in between.
+            version: found.map(|version| &version.id).or(version.as_ref()).cloned(),
+            stage: stage
+                .clone()
+                .filter(|_| which.version_id.is_some() || found.is_none()),
+            durability: gateway.durability,
+            detail: String::new(),
+        };
+        let read = gateway.store.value(&get, &asking.meta(&decision.statements))?;
+        reads(gateway, asking, place, secret.id, &read.version.id);
+        Ok(Read::Value(read))
+    })
 }
 
 /// So often a secret is looked at whose versions change faster than they are read; each look that came too late is on record.
@@ -243,70 +299,6 @@ fn looked<T>(which: &Which, mut look: impl FnMut() -> Result<T, Problem>) -> Res
             answer => return answer,
         }
     }
-}
-
-/// Decides about one version, and opens that one.
-fn decided(
-    gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
-    name: &str,
-    which: &Which,
-    held: &[String],
-) -> Result<Read, Problem> {
-    let parse = |error: strongroom_store::name::NameError| invalid(error);
-    let stage = which
-        .stage
-        .as_deref()
-        .map(str::parse::<Stage>)
-        .transpose()
-        .map_err(parse)?;
-    let version = which
-        .version_id
-        .as_deref()
-        .map(str::parse::<VersionId>)
-        .transpose()
-        .map_err(parse)?;
-    let secret = gateway.find(place, name)?;
-    let found = secret
-        .as_deref()
-        .and_then(|secret| resolve(secret, stage.as_ref(), version.as_ref()));
-    let facts = Facts {
-        stages: found
-            .iter()
-            .flat_map(|version| &version.stages)
-            .map(ToString::to_string)
-            .collect(),
-        version: found.map(|version| version.id.to_string()),
-        ..asking.facts()
-    };
-    let wanted = Wanted {
-        action: Action::GetSecretValue,
-        namespace: &place.name,
-        name,
-        secret: secret.as_deref(),
-        new_under: None,
-        facts: &facts,
-    };
-    let (decision, secret) = authorise(gateway, asking, &wanted)?;
-    if let Some(version) = found
-        && secret.state == strongroom_store::vault::SecretState::Live
-        && held.iter().any(|id| id == version.id.as_str())
-    {
-        reads(gateway, asking, place, secret.id, &version.id);
-        return Ok(Read::Unchanged(version.id.clone()));
-    }
-    let get = GetValue {
-        secret: secret.id,
-        // INVARIANT: the version that is opened is the one that was decided about, also where its stage moves in between.
-        version: found.map(|version| version.id.clone()).or(version),
-        stage: stage.filter(|_| which.version_id.is_some() || found.is_none()),
-        durability: gateway.durability,
-        detail: String::new(),
-    };
-    let read = gateway.store.value(&get, &asking.meta(&decision.statements))?;
-    reads(gateway, asking, place, secret.id, &read.version.id);
-    Ok(Read::Value(read))
 }
 
 /// The caller counts among the consumers of a version.
