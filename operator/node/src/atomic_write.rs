@@ -30,14 +30,14 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
+use strongroom_render::format::same_store;
+use strongroom_render::path::FilePath;
+use strongroom_render::plan::{Plan, VERSION_FILE};
 use strongroom_value::KeyBytes;
 use zeroize::Zeroizing;
 
 use crate::agent::SOCKET;
 use crate::fault;
-use crate::format::same_store;
-use crate::path::FilePath;
-use crate::plan::{Plan, VERSION_FILE};
 
 /// The link to the version that is shown.
 const DATA: &str = "..data";

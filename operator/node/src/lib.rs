@@ -13,17 +13,14 @@
 
 pub mod agent;
 pub mod atomic_write;
-pub mod attributes;
 pub mod csi;
 pub mod fault;
-pub mod format;
 pub mod metrics;
 pub mod mount;
 pub mod notice;
 pub mod offline;
-pub mod path;
-pub mod plan;
 pub mod plugin;
+pub mod pod;
 pub mod proto;
 pub mod room;
 pub mod run;

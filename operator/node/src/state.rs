@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::Pod;
+use crate::pod::Pod;
 
 /// What the files end with.
 const SUFFIX: &str = ".json";

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use strongroom_render::attributes::Attributes;
+
 use crate::agent::{Door, Shelf};
-use crate::attributes::{Attributes, Pod};
 use crate::mount::Limits;
 use crate::notice::Notices;
 use crate::offline::Claims;
+use crate::pod::Pod;
 
 /// A volume that is, or is about to be, mounted.
 #[derive(Debug)]
@@ -163,7 +165,7 @@ mod tests {
                 mode: None,
                 size: None,
                 socket: false,
-                reads: crate::attributes::Reads::Follows,
+                reads: strongroom_render::attributes::Reads::Follows,
                 notify: None,
             },
             pod: Pod::default(),

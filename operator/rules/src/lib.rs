@@ -16,4 +16,5 @@ pub mod rotation_schedule;
 pub mod schedule;
 pub mod uid;
 
-pub use strongroom_value::{self as value, template};
+pub use strongroom_render::template;
+pub use strongroom_value as value;

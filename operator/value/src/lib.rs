@@ -1,9 +1,8 @@
-//! The value of a secret in memory, and the text that is made of it. Controllers, gateway and nodes hold values as this type, so none of
+//! The value of a secret in memory. Controllers, gateway and nodes hold values as this type, so none of
 //! them can print one or forget to wipe it.
 //!
 //! Must not know where a value comes from or goes to.
 
-pub mod template;
 mod value;
 
 pub use value::{KeyBytes, VALUE_BYTES, Value};

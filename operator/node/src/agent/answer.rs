@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
 use strongroom_api::stream::Delivered;
+use strongroom_render::attributes::{WantedSecret, WantedVersion};
+use strongroom_render::format::quoted;
 use strongroom_value::Value;
 use zeroize::Zeroizing;
 
@@ -13,8 +15,6 @@ use super::query::Query;
 use super::refusal::{Refusal, shown};
 use super::shelf::{Holds, Shelf};
 use super::stage;
-use crate::attributes::{WantedSecret, WantedVersion};
-use crate::format::quoted;
 
 /// The key of a secret that has one value only.
 const ONLY: &str = "value";

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode};
 use rustix::io::Errno;
+use strongroom_render::path::FileMode;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::serve::serve;
 use super::shelf::Shelf;
 use crate::metrics::Metrics;
-use crate::path::FileMode;
 
 /// The socket's name in a volume's top folder. It begins as the volume's own files do, so that no file of a pod's can be there.
 pub const SOCKET: &str = "..strongroom.sock";

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use strongroom_render::format::quoted;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -22,7 +23,6 @@ use super::answer::answer;
 use super::query::{Asked, parse};
 use super::refusal::Refusal;
 use super::shelf::Shelf;
-use crate::format::quoted;
 use crate::metrics::Metrics;
 
 /// Connections of a volume at the same time; more wait in the kernel.

@@ -4,8 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_api::stream::Delivered;
-
-use crate::attributes::WantedSecret;
+use strongroom_render::attributes::WantedSecret;
 
 /// The shelf of one volume.
 #[derive(Debug)]

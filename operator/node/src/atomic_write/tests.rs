@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use strongroom_render::path::FileMode;
+use strongroom_render::plan::PlannedFile;
 use strongroom_value::KeyBytes;
 
 use super::*;
-use crate::path::FileMode;
-use crate::plan::PlannedFile;
 
 fn plan(version: &str, files: &[(&str, &str)]) -> Plan {
     let file = |(path, text): &(&str, &str)| {

@@ -9,10 +9,9 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use strongroom_render::attributes::Notify;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-
-use crate::attributes::Notify;
 
 /// How long a try may take, from the connection to the answer's head.
 const TRY: Duration = Duration::from_secs(1);

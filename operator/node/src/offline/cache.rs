@@ -12,11 +12,11 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use strongroom_api::stream::{Delivered, SecretId, proto};
+use strongroom_render::attributes::{WantedSecret, WantedVersion};
 use zeroize::Zeroizing;
 
 use super::cipher;
 use super::key::CacheKey;
-use crate::attributes::{WantedSecret, WantedVersion};
 
 /// What is bound to each ciphertext beside its place.
 const PURPOSE: &[u8] = b"strongroom-node cache 1";

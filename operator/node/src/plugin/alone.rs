@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
 use strongroom_api::stream::proto::Refusal;
+use strongroom_render::attributes::WantedSecret;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Plugin, PluginError, Request};
-use crate::attributes::WantedSecret;
 use crate::offline::{Cache, CacheError, Claims, Entry, Grant, Journal, Who, uptime};
 use crate::stream::{Gone, Refused, Secret, Snapshot};
 use crate::volumes::Volume;

@@ -4,14 +4,14 @@
 //! later. Every other code is final: it forgets the volume's bookkeeping. So whoever answers with a final code has undone what it made.
 
 use strongroom_api::stream::proto::Refusal;
+use strongroom_render::attributes::AttributesError;
+use strongroom_render::plan::PlanError;
 use tonic::{Code, Status};
 
 use crate::agent::DoorError;
 use crate::atomic_write::WriteError;
-use crate::attributes::AttributesError;
 use crate::mount::MountError;
 use crate::offline::{CacheError, JournalError};
-use crate::plan::PlanError;
 use crate::room::NoRoom;
 use crate::state::StateError;
 use crate::stream::{Gone, Refused};

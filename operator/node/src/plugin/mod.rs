@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
+use strongroom_render::attributes::{Attributes, Reads, WantedSecret, WantedVersion};
+use strongroom_render::plan::SLACK;
 use tokio::sync::Semaphore;
 
 pub use alone::Alone;
@@ -26,16 +28,17 @@ pub use error::PluginError;
 pub use request::{Reading, Request, volume_id};
 
 use crate::agent::Shelf;
-use crate::attributes::{Attributes, Reads, WantedSecret, WantedVersion};
 use crate::metrics::Metrics;
 use crate::mount::{self, Limits, There, Usage};
 use crate::notice::Notices;
 use crate::offline::Claims;
-use crate::plan::SLACK;
 use crate::room::Room;
 use crate::state::{Kept, States};
 use crate::stream::{Subscriptions, Wants};
 use crate::volumes::{Shows, Volume, Volumes};
+
+/// INVARIANT: what a volume may name, one subscription can ask for.
+const _: () = assert!(strongroom_render::attributes::SECRETS <= strongroom_api::stream::SECRETS);
 
 /// What the plugin works with.
 #[derive(Debug)]

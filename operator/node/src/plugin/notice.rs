@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_api::stream::proto::{NoticeOutcome, Noticed};
+use strongroom_render::attributes::Notify;
 use tokio::time::timeout;
 
 use super::Plugin;
-use crate::attributes::Notify;
 use crate::notice::{self, Outcome};
 use crate::volumes::Volume;
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::shown::Outcome;
+use strongroom_render::plan::{Fact, Plan, plan, wiped};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -15,7 +16,6 @@ use crate::atomic_write;
 use crate::fault;
 use crate::mount::{self, Detached, There};
 use crate::offline::Claims;
-use crate::plan::{Fact, Plan, plan, wiped};
 use crate::stream::{Refused, Snapshot};
 use crate::volumes::{Claim, Shows, Volume};
 

@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use strongroom_api::stream::Token;
+use strongroom_render::attributes::{Attributes, TOKENS};
 use zeroize::Zeroizing;
 
 use super::PluginError;
-use crate::attributes::{Attributes, Pod, TOKENS};
+use crate::pod::Pod;
 use crate::proto::csi::volume_capability::AccessType;
 use crate::proto::csi::{NodePublishVolumeRequest, VolumeCapability};
 

@@ -3,8 +3,9 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use strongroom_render::attributes::Attributes;
+
 use super::{Plugin, PluginError, Request, wants};
-use crate::attributes::Attributes;
 use crate::mount::{self, There};
 use crate::state::{self, Kept};
 use crate::volumes::Shows;

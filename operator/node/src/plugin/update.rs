@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use strongroom_api::stream::proto::shown::Outcome;
 use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
+use strongroom_render::plan::wiped;
 use tokio::sync::watch;
 
 use super::publish::{planned, versions};
 use super::{Plugin, PluginError, first, told};
 use crate::atomic_write::{self, WriteError, Written};
 use crate::mount;
-use crate::plan::wiped;
 use crate::stream::Snapshot;
 use crate::volumes::Volume;
 
@@ -145,7 +145,7 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         text: &BTreeMap<String, String>,
-        planned: crate::plan::Plan,
+        planned: strongroom_render::plan::Plan,
         versions: Vec<String>,
     ) -> Result<Written, PluginError> {
         let room = &self.parts.room;
@@ -161,7 +161,7 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         text: &BTreeMap<String, String>,
-        planned: crate::plan::Plan,
+        planned: strongroom_render::plan::Plan,
         versions: Vec<String>,
     ) -> Result<Written, PluginError> {
         let mut shows = volume.writing.lock().await;

@@ -10,10 +10,8 @@ use serde_json::Value;
 
 use super::{PREFIX, Refusal};
 
-/// Most variables: what a volume can have of files.
-pub(super) const VARIABLES: usize = 256;
-/// Most secrets that they are of: what a volume can have of those.
-pub(super) const SECRETS: usize = 64;
+/// Most variables, and most secrets that they are of: what a volume can have of files and of secrets.
+pub(super) use strongroom_render::attributes::{FILES as VARIABLES, SECRETS};
 
 /// How the variables come to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use self::filters::FilterError;
 pub use self::guard::Forbidden;
-use crate::value::{KeyBytes, Value};
+use strongroom_value::{KeyBytes, Value};
 
 /// Largest template, in bytes.
 pub const TEMPLATE_BYTES: usize = 65_536;

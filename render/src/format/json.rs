@@ -19,7 +19,7 @@ pub(super) fn write(entries: &Entries<'_>) -> Result<Zeroizing<String>, FormatEr
 }
 
 /// A text in quotes, as JSON and YAML both read it: what either must not hold as it is, is escaped.
-pub(crate) fn quoted(file: &mut String, text: &str) {
+pub fn quoted(file: &mut String, text: &str) {
     file.push('"');
     for c in text.chars() {
         match c {

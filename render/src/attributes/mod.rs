@@ -11,18 +11,18 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
-use strongroom_api::stream::SECRETS;
-
 use crate::format::Format;
 use crate::path::{FileMode, FilePath, ModeError, PathError};
 
+/// Most secrets of a volume.
+pub const SECRETS: usize = 64;
 /// Most files that a volume names itself; keys of a whole secret come on top.
 pub const FILES: usize = 256;
 
 /// Longest path of a notice, in bytes.
 const NOTIFY_PATH: usize = 256;
 /// What kubelet's own keys begin with.
-const KUBELET: &str = "csi.storage.k8s.io/";
+pub const KUBELET: &str = "csi.storage.k8s.io/";
 /// The key for tokens, of which one in the attributes is spoofed.
 pub const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
@@ -314,38 +314,6 @@ impl Attributes {
     pub fn default_mode(&self, group: bool) -> FileMode {
         let by_default = if group { FileMode::GROUP } else { FileMode::ALL };
         self.mode.unwrap_or(by_default)
-    }
-}
-
-/// The pod that a volume is for, as kubelet says. For messages and the journal; who the pod is to the gateway, its token says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pod {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its UID.
-    pub uid: String,
-    /// Its ServiceAccount.
-    pub service_account: String,
-}
-
-impl Pod {
-    /// Reads it from what kubelet passes on.
-    #[must_use]
-    pub fn of(context: &BTreeMap<String, String>) -> Self {
-        let read = |key: &str| {
-            context
-                .get(&format!("{KUBELET}{key}"))
-                .cloned()
-                .unwrap_or_default()
-        };
-        Self {
-            namespace: read("pod.namespace"),
-            name: read("pod.name"),
-            uid: read("pod.uid"),
-            service_account: read("serviceAccount.name"),
-        }
     }
 }
 

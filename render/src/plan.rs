@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use strongroom_value::template::{Renderer, Scope, TemplateError};
 use strongroom_value::{KeyBytes, Value};
 
 use crate::attributes::{Attributes, Content, Files, WantedSecret};
 use crate::format::{Entries, FormatError};
 use crate::path::{FileMode, FilePath, PathError};
+use crate::template::{Renderer, Scope, TemplateError};
 
 /// The file that says which versions a volume shows.
 pub const VERSION_FILE: &str = "..strongroom.json";

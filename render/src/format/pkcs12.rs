@@ -4,8 +4,8 @@
 //! A store holds random salts, so that no two of the same content are equal: [`same`] compares what is in them.
 
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKey, PrivateKeyChain};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use strongroom_value::KeyBytes;
 use zeroize::Zeroizing;
 
@@ -53,7 +53,8 @@ pub(super) fn trust_store(entries: &Entries<'_>) -> Result<Zeroizing<Vec<u8>>, F
 }
 
 /// Whether two stores hold the same under this password. One that cannot be opened is another.
-pub(crate) fn same(one: &[u8], other: &[u8], password: &KeyBytes) -> bool {
+#[must_use]
+pub fn same(one: &[u8], other: &[u8], password: &KeyBytes) -> bool {
     let open = |bytes: &[u8]| {
         let password = std::str::from_utf8(password.expose()).ok()?;
         KeyStore::from_pkcs12(bytes, password, Pkcs12ImportPolicy::Strict).ok()

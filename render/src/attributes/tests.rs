@@ -352,7 +352,7 @@ fn what_is_wrong_is_said_with_its_field() {
 }
 
 #[test]
-fn what_kubelet_adds_is_read_or_left_alone() {
+fn what_kubelet_adds_is_left_alone() {
     let context = context(&[
         ("secrets", "a"),
         ("csi.storage.k8s.io/pod.name", "p"),
@@ -363,13 +363,6 @@ fn what_kubelet_adds_is_read_or_left_alone() {
         ("csi.storage.k8s.io/of.a.later.kubelet", "x"),
     ]);
     assert!(Attributes::parse(&context).is_ok());
-    let pod = Pod {
-        namespace: "n".into(),
-        name: "p".into(),
-        uid: "u".into(),
-        service_account: "s".into(),
-    };
-    assert_eq!(Pod::of(&context), pod);
 }
 
 proptest::proptest! {

@@ -4,8 +4,8 @@ use pkcs8::der::Decode;
 use pkcs8::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
 use pkcs8::spki::AlgorithmIdentifierRef;
 use pkcs8::{PrivateKeyInfoRef, SecretDocument};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
 use sec1::{EcParameters, EcPrivateKey};
 
 /// `rsaEncryption` (RFC 8017, A.1).

@@ -12,8 +12,8 @@ mod properties;
 mod tests;
 mod yaml;
 
-pub(crate) use self::json::quoted;
-pub(crate) use self::pkcs12::same as same_store;
+pub use self::json::quoted;
+pub use self::pkcs12::same as same_store;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,60 @@
+//! The pod that a volume is for.
+
+use std::collections::BTreeMap;
+
+use strongroom_render::attributes::KUBELET;
+
+/// The pod that a volume is for, as kubelet says. For messages and the journal; who the pod is to the gateway, its token says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its ServiceAccount.
+    pub service_account: String,
+}
+
+impl Pod {
+    /// Reads it from what kubelet passes on.
+    #[must_use]
+    pub fn of(context: &BTreeMap<String, String>) -> Self {
+        let read = |key: &str| {
+            context
+                .get(&format!("{KUBELET}{key}"))
+                .cloned()
+                .unwrap_or_default()
+        };
+        Self {
+            namespace: read("pod.namespace"),
+            name: read("pod.name"),
+            uid: read("pod.uid"),
+            service_account: read("serviceAccount.name"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_from_what_kubelet_adds() {
+        let context = [
+            ("pod.name", "p"),
+            ("pod.namespace", "n"),
+            ("pod.uid", "u"),
+            ("serviceAccount.name", "s"),
+        ];
+        let context = context.map(|(key, text)| (format!("{KUBELET}{key}"), text.to_owned()));
+        let pod = Pod {
+            namespace: "n".into(),
+            name: "p".into(),
+            uid: "u".into(),
+            service_account: "s".into(),
+        };
+        assert_eq!(Pod::of(&BTreeMap::from(context)), pod);
+    }
+}
