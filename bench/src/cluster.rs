@@ -158,7 +158,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// The kinds, and the namespaces.
     pub(crate) async fn prepare(&self, cluster: &Cluster) -> Outcome<()> {
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/generated");
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom/files/crds");
         for arguments in [
             vec!["apply", "-f", crds],
             vec![

@@ -1,4 +1,4 @@
-//! The files of `crds/generated` are what the code says. `UPDATE_GENERATED=1` rewrites them.
+//! The files of `charts/strongroom/files/crds` are what the code says. `UPDATE_GENERATED=1` rewrites them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const BUNDLE_BYTES: usize = 100_000;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("generated")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/strongroom/files/crds")
 }
 
 #[test]

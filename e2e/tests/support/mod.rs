@@ -36,7 +36,7 @@ impl Fixture {
     /// A cluster without nodes, with the kinds and the namespaces.
     pub fn new() -> Self {
         let it = Self::bare(Size::Api);
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/generated");
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom/files/crds");
         it.kubectl(&["apply", "-f", crds]);
         it.kubectl(&[
             "wait",
