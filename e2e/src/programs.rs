@@ -1,4 +1,4 @@
-//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, and the tools of `e2e/tools`, built once and kept in
+//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, and the tools of `e2e/tools`, built once and kept in
 //! the ordinary cache under the hash of what they are built from.
 
 use std::fs::{self, File};
@@ -97,14 +97,15 @@ impl Programs {
     /// # Errors
     /// As [`Programs::ready`].
     pub fn collector() -> Result<PathBuf, ClusterError> {
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("otel");
-        let cache = cache_dir().join(format!("otel-{:016x}", fingerprint(&module)?));
-        let collector = cache.join("collector");
-        let _lock = locked(&cache)?;
-        if !collector.exists() {
-            build(&module, &cache, &collector, ".", "-s -w")?;
-        }
-        Ok(collector)
+        own("otel", "collector")
+    }
+
+    /// The CoreDNS of `e2e/dns`, from the cache or built: a minute on two cores the first time.
+    ///
+    /// # Errors
+    /// As [`Programs::ready`].
+    pub fn dns() -> Result<PathBuf, ClusterError> {
+        own("dns", "coredns")
     }
 
     /// The one binary: its first argument selects the program.
@@ -120,6 +121,18 @@ impl Programs {
         command.arg(program.name());
         command
     }
+}
+
+/// The program that a module of its own is.
+fn own(folder: &str, name: &str) -> Result<PathBuf, ClusterError> {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let cache = cache_dir().join(format!("{folder}-{:016x}", fingerprint(&module)?));
+    let program = cache.join(name);
+    let _lock = locked(&cache)?;
+    if !program.exists() {
+        build(&module, &cache, &program, ".", "-s -w")?;
+    }
+    Ok(program)
 }
 
 /// A program of `e2e/tools`.

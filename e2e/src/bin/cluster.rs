@@ -10,7 +10,7 @@ use strongroom_e2e::{Cluster, ClusterError, Programs, Size};
 /// Kubernetes on this machine
 #[derive(Debug, Parser)]
 enum Arguments {
-    /// Starts it, and prints how to reach it
+    /// Starts it, and prints what a shell has to be told to reach it
     Up {
         /// `api` (no pods), `one` node or `two`
         #[arg(long, default_value = "api")]
@@ -71,7 +71,8 @@ fn run(arguments: Arguments) -> Result<(), ClusterError> {
         Arguments::Up { size } => {
             let cluster = Cluster::sized(dir, size)?;
             cluster.up()?;
-            writeln!(out, "export KUBECONFIG={}", cluster.kubeconfig().display()).map_err(say)
+            writeln!(out, "export KUBECONFIG={}", cluster.kubeconfig().display()).map_err(say)?;
+            writeln!(out, "export PATH={}:$PATH", cluster.bin()?.display()).map_err(say)
         }
         Arguments::Down => Cluster::down_at(&dir),
         Arguments::Status => {

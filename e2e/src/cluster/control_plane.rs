@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use data_encoding::BASE64;
 
+use super::dns;
 use super::folder::write;
 use super::place::Place;
 use crate::certificates::{Authority, token_keys};
@@ -52,6 +53,7 @@ pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> R
         kubeconfig_of("controller-manager", "system:kube-controller-manager", None),
         kubeconfig_of("scheduler", "system:kube-scheduler", None),
         kubeconfig_of("kube-proxy", "system:kube-proxy", None),
+        kubeconfig_of(dns::NAME, dns::USER, None),
     ];
     for (node, address) in nodes {
         authority.server(&pki, node, &[node], &[IpAddr::V4(*address)])?;

@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod control_plane;
+mod dns;
 mod folder;
 mod images;
 mod mounts;
@@ -9,6 +10,7 @@ mod node;
 mod place;
 mod sandbox;
 mod size;
+mod storage;
 
 use std::fs::{self, File};
 use std::net::IpAddr;
@@ -253,6 +255,11 @@ impl Cluster {
             ])?;
             node::start_proxy(&self.programs, place, first)?;
         }
+        let objects = [dns::start(place)?, storage::objects(&self.state)?];
+        for file in &objects {
+            self.kubectl_must(&["apply", "-f", &file.display().to_string()])?;
+        }
+        self.wait_ready(dns::NAME, || dns::answers(place, sandbox))?;
         for node in nodes {
             let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
             let look = ["get", "node", &node.name, "-o", ready];
@@ -386,6 +393,24 @@ impl Cluster {
         let mut command = self.programs.command(Program::Kubectl);
         command.env("KUBECONFIG", self.kubeconfig());
         command
+    }
+
+    /// A folder for people's `PATH`: kubectl and helm, as the cluster has them.
+    ///
+    /// # Errors
+    /// Where helm cannot be built, or the folder not be written.
+    pub fn bin(&self) -> Result<PathBuf, ClusterError> {
+        let dir = folder::room(&self.state, "bin")?;
+        let programs = self.programs.path().display();
+        for (name, command) in [
+            ("kubectl", format!("{programs} kubectl")),
+            ("helm", Programs::helm()?.display().to_string()),
+        ] {
+            let script = folder::write(&dir, name, &format!("#!/bin/sh\nexec {command} \"$@\"\n"))?;
+            fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .map_err(trying(format!("making {} executable", script.display())))?;
+        }
+        Ok(dir)
     }
 
     fn kubectl_must(&self, arguments: &[&str]) -> Result<(), ClusterError> {

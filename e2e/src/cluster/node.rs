@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::cgroups;
+use super::dns;
 use super::folder::{room, write};
 use super::mounts;
 use super::place::Place;
@@ -188,8 +189,8 @@ imageGCHighThresholdPercent: 100
 makeIPTablesUtilChains: false
 localStorageCapacityIsolation: false
 podLogsDir: {dir}/pods
-# Nobody answers there, and kube-proxy says so at once.
-clusterDNS: [10.96.0.10]
+clusterDNS: [{dns}]
+clusterDomain: {domain}
 resolvConf: {dir}/resolv.conf
 syncFrequency: {sync}s
 nodeStatusUpdateFrequency: 5s
@@ -199,6 +200,8 @@ shutdownGracePeriod: 0s
                 certificate = place.pki(&format!("{}.crt", self.name)),
                 key = place.pki(&format!("{}.key", self.name)),
                 ca = place.pki("ca.crt"),
+                dns = dns::ADDRESS,
+                domain = dns::DOMAIN,
                 socket = self.socket(),
                 dir = dir.display(),
             ),
