@@ -91,8 +91,6 @@ fn current(f: &Fixture) -> String {
 #[test]
 fn a_process_has_its_variables_and_nothing_else_does() {
     let f = Fixture::with_volumes(Size::OneNode, &["env.enabled=true"], OBJECTS);
-    f.cluster.load_exec().unwrap();
-    f.rolled_out("strongroom", "deployment/strongroom-webhook");
     f.first_put("db", "MARKER-1");
     by_exec(&f);
     it_is_refused_where_it_cannot_be(&f);

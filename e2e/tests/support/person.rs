@@ -22,14 +22,20 @@ pub const JANE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBind
     subjects: [{kind: User, name: jane, apiGroup: rbac.authorization.k8s.io}]\n";
 
 impl Fixture {
-    /// A cluster with nodes and the chart with its node plugin; `shop` admits restricted pods alone, and has these objects and Jane.
-    pub fn with_volumes(size: Size, values: &[&str], objects: &str) -> Self {
+    /// A cluster with nodes and the chart, all of which is there when this returns.
+    pub fn with_chart(size: Size, values: &[&str]) -> Self {
         let f = Self::bare(size);
         f.cluster.load_strongroom().unwrap();
         f.cluster.load_node_plugin().unwrap();
         f.kubectl(&["create", "namespace", "strongroom"]);
-        f.install(&[&["gateway.clusterIP=10.96.0.77", "node.enabled=true"], values].concat());
-        f.rolled_out("strongroom", "daemonset/strongroom-node");
+        f.install(values);
+        if values.contains(&"node.enabled=true") {
+            f.rolled_out("strongroom", "daemonset/strongroom-node");
+        }
+        if values.contains(&"env.enabled=true") {
+            f.cluster.load_exec().unwrap();
+            f.rolled_out("strongroom", "deployment/strongroom-webhook");
+        }
         let available = [
             "wait",
             "--for=condition=Available",
@@ -37,6 +43,12 @@ impl Fixture {
             "--timeout=120s",
         ];
         f.kubectl(&available);
+        f
+    }
+
+    /// The same with the node plugin; `shop` admits restricted pods alone, and has these objects and Jane.
+    pub fn with_volumes(size: Size, values: &[&str], objects: &str) -> Self {
+        let f = Self::with_chart(size, &[&["node.enabled=true"], values].concat());
         f.kubectl(&["create", "namespace", "shop"]);
         f.kubectl(&[
             "label",
@@ -51,10 +63,21 @@ impl Fixture {
 
     /// `kubectl strongroom` in namespace `shop` as somebody, or as the administrator: whether it went well, and what it said.
     pub fn person(&self, user: Option<&str>, arguments: &[&str], stdin: &str) -> (bool, String, String) {
+        self.person_in("shop", user, arguments, stdin)
+    }
+
+    /// The same in another namespace.
+    pub fn person_in(
+        &self,
+        namespace: &str,
+        user: Option<&str>,
+        arguments: &[&str],
+        stdin: &str,
+    ) -> (bool, String, String) {
         let mut command = Command::new(Strongroom::binary().with_file_name("kubectl-strongroom"));
         command
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            .args(["--namespace", "shop"])
+            .args(["--namespace", namespace])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -87,6 +110,13 @@ impl Fixture {
         let put = ["put", secret, "--key", "password", "--wait", "60s"];
         let (success, _, stderr) = self.jane(&put, password);
         assert!(success, "{stderr}");
+    }
+
+    /// The last lines that `strongroom` logged.
+    pub fn log_of_strongroom(&self, lines: u8) -> String {
+        let tail = format!("--tail={lines}");
+        let (_, log, said) = self.piped(&["-n", "strongroom", "logs", "strongroom-0", &tail], "");
+        log + &said
     }
 
     /// Waits until a workload runs as it stands there.

@@ -1,0 +1,5 @@
+//! People, and what they are told.
+
+use crate::runner::{Case, cases};
+
+pub(crate) const CASES: &[Case] = cases![];

@@ -1,0 +1,5 @@
+//! Templates, formats, and exact bytes.
+
+use crate::runner::{Case, cases};
+
+pub(crate) const CASES: &[Case] = cases![];
