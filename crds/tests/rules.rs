@@ -301,6 +301,75 @@ fn native_secrets_are_no_cluster_credentials() {
 }
 
 #[test]
+fn labels_and_annotations_are_such_as_the_api_server_takes() {
+    let native = |field: &str, map: Value| {
+        managed_secret(
+            json!({"source": {"generate": {"keys": {"a": {"uuid": {}}}}}, "secret": {"name": "db", field: map}}),
+        )
+    };
+    let long = "a".repeat(63);
+    for map in [
+        json!({"team": "a", "example.com/x": "a.b_c-D9", "empty": "", (long.as_str()): long}),
+        json!({"app.kubernetes.io/name": "shop"}),
+    ] {
+        assert_eq!(errors(&native("labels", map.clone()), None), Vec::<String>::new());
+        assert_eq!(errors(&native("annotations", map), None), Vec::<String>::new());
+    }
+    let prose = json!({"example.com/note": "any text: ü \n", "Example.COM/x": "y"});
+    assert_eq!(errors(&native("annotations", prose), None), Vec::<String>::new());
+    for value in ["a b", "-x", "x-", "ü", "a/b"] {
+        refused(
+            &native("labels", json!({"team": value})),
+            None,
+            "spec.secret.labels: the value of a label has",
+        );
+    }
+    let longer = "a".repeat(64);
+    for key in [
+        "bad key!",
+        "a/b/c",
+        "-x",
+        "x-",
+        "",
+        "/x",
+        "x/",
+        "EXAMPLE.com!/x",
+        "a..b/x",
+        longer.as_str(),
+    ] {
+        refused(
+            &native("labels", json!({ (key): "v" })),
+            None,
+            "spec.secret.labels: the key of a label has",
+        );
+        refused(
+            &native("annotations", json!({ (key): "v" })),
+            None,
+            "spec.secret.annotations: the key of an annotation has",
+        );
+    }
+}
+
+#[test]
+fn a_name_in_the_store_has_at_most_192_characters_wherever_it_comes_from() {
+    let named = |length: usize, store_name: Option<&str>| {
+        let mut object = generating(json!({"a": {"uuid": {}}}));
+        object["metadata"]["name"] = json!("a".repeat(length));
+        if let Some(name) = store_name {
+            object["spec"]["storeName"] = json!(name);
+        }
+        object
+    };
+    assert_eq!(errors(&named(192, None), None), Vec::<String>::new());
+    assert_eq!(errors(&named(253, Some("db")), None), Vec::<String>::new());
+    let errors = errors(&named(193, None), None);
+    assert!(
+        errors.len() == 1 && errors[0].contains("at most 192 characters"),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn recovery_windows_are_7_to_30_days() {
     let with = |deletion: Value| {
         managed_secret(json!({"source": {"generate": {"keys": {"a": {"uuid": {}}}}}, "deletion": deletion}))

@@ -34,6 +34,9 @@ use crate::period::Period;
         .message("storeName cannot be changed: make a new ManagedSecret")
         .field_path(".spec.storeName")
         .reason(Reason::FieldValueForbidden),
+    validation = Rule::new("has(self.spec.storeName) || size(self.metadata.name) <= 192")
+        .message("a name in the store has at most 192 characters: choose a shorter metadata.name, or set spec.storeName")
+        .field_path(".spec.storeName"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.stages.Current"),

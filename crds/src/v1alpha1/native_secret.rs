@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::{DATA_KEY, OBJECT_NAME, metadata_map, template_map};
+use super::text::{DATA_KEY, OBJECT_NAME, annotation_map, label_map, template_map};
 
 /// The native Secret of the same namespace that holds the current version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -34,15 +34,21 @@ pub struct NativeSecret {
     pub immutable: Option<bool>,
     /// Labels for the native Secret. Labels of strongroom.dev are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "metadata_map")]
+    #[schemars(schema_with = "label_map")]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('strongroom.dev/'))")
         .message("keys that start with `strongroom.dev/` are set by strongroom alone"))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$'))")
+        .message("the key of a label has at most 63 letters, digits, `-`, `_` or `.` and begins and ends with a letter or digit; before it may stand a DNS name and `/`, as in `example.com/team`"))]
+    #[x_kube(validation = Rule::new("self.all(key, self[key].matches('^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$'))")
+        .message("the value of a label has letters, digits, `-`, `_` or `.`, and begins and ends with a letter or digit; what does not fit belongs into an annotation"))]
     pub labels: Option<BTreeMap<String, String>>,
     /// Annotations for the native Secret. Annotations of strongroom.dev are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "metadata_map")]
+    #[schemars(schema_with = "annotation_map")]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('strongroom.dev/'))")
         .message("keys that start with `strongroom.dev/` are set by strongroom alone"))]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^([a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$'))")
+        .message("the key of an annotation has at most 63 letters, digits, `-`, `_` or `.` and begins and ends with a letter or digit; before it may stand a DNS name and `/`, as in `example.com/team`"))]
     pub annotations: Option<BTreeMap<String, String>>,
     /// Keys of the value that are copied as they are. Absent: all of them if there is no template, none if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,8 +10,18 @@ pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
 /// Pattern of an object name, a DNS subdomain (RFC 1123).
 pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// Labels or annotations to put on a native Secret.
-pub(super) fn metadata_map(_: &mut SchemaGenerator) -> Schema {
+/// Labels to put on a native Secret.
+pub(super) fn label_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 63},
+    })
+}
+
+/// Annotations to put on a native Secret.
+pub(super) fn annotation_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "nullable": true,
