@@ -14,6 +14,8 @@ use kube::api::{Api, PostParams};
 use strongroom_store::vault::{Anchor, MalformedAnchor, Store, StrictAnchor};
 use tokio::sync::{Mutex, watch};
 
+use crate::kube_error::in_words;
+
 /// Its name in the process's own namespace.
 pub(crate) const NAME: &str = "strongroom-anchor";
 
@@ -32,7 +34,7 @@ pub(crate) enum AnchorError {
     #[error("the ConfigMap `{NAME}` was written by somebody else meanwhile")]
     Conflict,
     /// The API server refused.
-    #[error(transparent)]
+    #[error("the ConfigMap `{NAME}`: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
     /// The API server did not answer.
     #[error("the API server did not answer within {} s", PATIENCE.as_secs())]

@@ -13,6 +13,7 @@ mod external;
 #[cfg(test)]
 mod fixture;
 mod gateway;
+mod kube_error;
 mod lease;
 mod own_secret;
 mod policies;

@@ -9,3 +9,7 @@ pub mod manifest;
 #[cfg(feature = "calls")]
 pub mod sealed;
 pub mod stream;
+mod way;
+
+pub use strongroom_value::{visible, visible_lines};
+pub use way::way;

@@ -1,5 +1,6 @@
 //! What every Strongroom process needs: logs, metrics, health, signals. Must not know what the process does.
 
+mod escape;
 mod health;
 mod logging;
 mod server;

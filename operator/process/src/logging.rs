@@ -11,6 +11,8 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Registry};
 
+use crate::escape::Escaped;
+
 /// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold the values of Secrets, so
 /// nothing from there is logged; the error itself comes back to the caller, who tells it.
 const SHOWS_BODIES: &str = "kube_client::client";
@@ -80,6 +82,11 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let writer = Escaped {
+        writer,
+        format,
+        coloured: ansi && format == LogFormat::Text,
+    };
     let lines = fmt::layer().with_writer(writer).with_ansi(ansi).with_target(true);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => lines.boxed(),
@@ -141,6 +148,25 @@ mod tests {
                 written.contains("a request") && written.contains("ours"),
                 "{written}"
             );
+        }
+    }
+
+    #[test]
+    fn names_of_others_do_nothing_to_a_terminal() {
+        let hostile = "x\u{1b}[2K\u{7}\n\u{9b}31m\u{202e}";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let filter = EnvFilter::try_new("info").unwrap();
+            let subscriber = subscriber(format, filter, false, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(name = %hostile, quoted = hostile, "of {hostile}");
+            });
+            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let line = written.strip_suffix('\n').unwrap();
+            let hides = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!line.chars().any(hides), "{}", line.escape_debug());
+            assert!(line.contains("31m"), "{line}");
         }
     }
 

@@ -7,6 +7,8 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use crate::kube_error::in_words;
+
 /// How long one request may take. The client's own retries are part of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,7 +31,7 @@ pub(crate) async fn deliver(client: &Client, event: &Event) -> Fate {
         Ok(Ok(())) => Fate::Delivered,
         Ok(Err(error)) => {
             let fate = fate_of(&error);
-            tracing::debug!(%error, ?fate, "the API server did not take an Event");
+            tracing::debug!(error = %in_words(&error), ?fate, "the API server did not take an Event");
             fate
         }
         Err(_) => Fate::Later("timeout"),

@@ -6,6 +6,7 @@ use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
 use sha2::{Digest, Sha256};
+use strongroom_api::visible;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_store::id::StoreId;
 use strongroom_store::time::Timestamp;
@@ -78,7 +79,7 @@ pub(crate) fn event(store: &StoreId, series: &Series, regarding: &Regarding, ins
         type_: Some(kind(series.telling.reason).to_owned()),
         reason: Some(series.telling.reason.name().to_owned()),
         action: Some(series.first.action.name().to_owned()),
-        note: Some(series.telling.note.clone()),
+        note: Some(visible(&series.telling.note).into_owned()),
         event_time: Some(micro_time(series.first.time)),
         regarding: Some(regarding.reference()),
         reporting_controller: Some(CONTROLLER.to_owned()),

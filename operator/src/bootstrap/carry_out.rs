@@ -18,6 +18,7 @@ use strongroom_store::vault::{
 
 use super::decide::{Accept, BootstrapError, Facts, SlotFact, Start, decide};
 use crate::anchor::{AnchorError, AnchorKeeper};
+use crate::kube_error::in_words;
 use crate::seal::{SealSource, SealSourceError, kubernetes};
 
 /// What a start needs to know and reach.
@@ -61,7 +62,7 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// The API server.
-    #[error("the API server cannot be asked what is there: {0}")]
+    #[error("it cannot be found out what is there: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
     /// The anchor.
     #[error(transparent)]
@@ -125,7 +126,7 @@ impl Bootstrap<'_> {
         };
         let facts = self.facts(key.as_ref(), anchor).await?;
         let start = decide(&facts, self.accept)?;
-        tracing::info!(?start, "the store's pieces were looked at");
+        tracing::info!(start = start.name(), "the store's pieces were looked at");
         let (key, rule) = match start {
             Start::Open(anchor) => (self.held(key)?, AnchorRule::Expect(anchor)),
             Start::OpenAccepted => (self.held(key)?, AnchorRule::Accept),

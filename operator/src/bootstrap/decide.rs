@@ -56,6 +56,18 @@ pub(crate) enum Start {
     },
 }
 
+impl Start {
+    /// Its name in the log.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::OpenAccepted => "open, as a person accepted it",
+            Self::Finish(_) => "finish the store that was prepared",
+            Self::Create { .. } => "create a new store",
+        }
+    }
+}
+
 /// A start that a person has to decide about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum BootstrapError {

@@ -67,6 +67,16 @@ pub(crate) enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// The API does not answer.
+    #[error(
+        "the API does not answer at https://{address}: {why}; see `kubectl get pods,persistentvolumeclaims` in Strongroom's namespace: a claim that is Pending keeps the pod from starting"
+    )]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// The chains cannot be looked at.
     #[error(transparent)]
     Verify(#[from] strongroom_store::audit::VerifyError),

@@ -8,6 +8,7 @@ mod backup;
 mod crds;
 mod data_dir;
 mod error;
+mod reach;
 mod restore;
 mod seal;
 mod serve;
@@ -37,6 +38,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Arguments),
     Backup(backup::Arguments),
+    Reach(reach::Arguments),
     Restore(restore::Arguments),
     #[command(subcommand)]
     Seal(seal::Arguments),
@@ -71,6 +73,7 @@ async fn carry_out(command: Command, out: &mut (impl Write + Send)) -> Result<()
         Command::Crds(_) => crds::run(out),
         Command::Audit(arguments) => audit::run(arguments, out).await,
         Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Reach(arguments) => reach::run(arguments, out).await,
         Command::Restore(arguments) => restore::run(arguments, out).await,
         Command::Seal(arguments) => seal::run(arguments, out).await,
         Command::Store(arguments) => store::run(arguments, out).await,

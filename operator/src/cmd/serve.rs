@@ -187,8 +187,8 @@ async fn front(arguments: Arguments) -> Result<(), CommandError> {
         gateway: arguments.gateway_address,
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);
-    let serve = async |around, ()| front::run(settings, around).await;
-    Ok(storeless::run("front", namespace, http, |_| (), serve).await?)
+    let serve = async |around, metrics| front::run(settings, around, metrics).await;
+    Ok(storeless::run("front", namespace, http, front::Metrics::register, serve).await?)
 }
 
 async fn webhook(arguments: Arguments) -> Result<(), CommandError> {

@@ -16,6 +16,7 @@ use super::Ctx;
 use super::report::FIELD_MANAGER;
 use super::retry::class_of;
 use super::store::SecretStore;
+use crate::kube_error::in_words;
 use strongroom_rules::retry::ErrorClass;
 
 /// Name of the ConfigMap.
@@ -76,7 +77,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, mut bundle: watch::Rec
             let wait = match write(&ctx, &namespace, &text).await {
                 Ok(()) => REPAIR,
                 Err(error) => {
-                    tracing::warn!(namespace, %error, "ConfigMap {NAME} cannot be written");
+                    tracing::warn!(namespace, error = %in_words(&error), "ConfigMap {NAME} cannot be written");
                     match class_of(&error) {
                         // Not for time to heal, or nobody's business: the namespace is going.
                         ErrorClass::Forbidden | ErrorClass::Gone | ErrorClass::Rejected => REPAIR,

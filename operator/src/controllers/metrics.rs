@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use strongroom_rules::retry::ErrorClass;
 
+use super::failing::Failing;
+
 /// Counters and gauges of all controllers.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -34,6 +36,8 @@ pub(crate) struct Metrics {
     queue: Family<Kind, Gauge>,
     /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
     waiting: Mutex<HashSet<Place>>,
+    failing: Family<Kind, Gauge>,
+    failing_objects: Failing,
     next_rotation: Gauge<f64, AtomicU64>,
     rotations: Mutex<HashMap<(String, String), Timestamp>>,
 }
@@ -116,11 +120,38 @@ impl Metrics {
             metrics.queue.clone(),
         );
         registry.register(
+            "failing_objects",
+            "Objects whose last attempt to reconcile failed; their condition Ready and one line of the log say why",
+            metrics.failing.clone(),
+        );
+        registry.register(
             "next_rotation_timestamp_seconds",
             "When the soonest rotation of all schedules is due, seconds since the epoch; 0 where none is",
             metrics.next_rotation.clone(),
         );
         metrics
+    }
+
+    /// An attempt failed. Answers whether the cause is news of this object.
+    pub(crate) fn failed(&self, kind: &'static str, namespace: &str, name: &str, cause: &str) -> bool {
+        let (news, count) = self.failing_objects.failed(kind, namespace, name, cause);
+        self.fail(kind, count);
+        news
+    }
+
+    /// An object is well, or gone. Answers whether it failed before.
+    pub(crate) fn well(&self, kind: &'static str, namespace: &str, name: &str) -> bool {
+        let count = self.failing_objects.well(kind, namespace, name);
+        if let Some(count) = count {
+            self.fail(kind, count);
+        }
+        count.is_some()
+    }
+
+    fn fail(&self, kind: &'static str, count: usize) {
+        self.failing
+            .get_or_create(&Kind { kind })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An object is put into the queue of its kind.

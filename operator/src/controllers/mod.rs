@@ -8,6 +8,7 @@ mod ca_bundle;
 mod cluster;
 mod consumers;
 mod encryption_key;
+mod failing;
 mod identity;
 mod kept;
 pub(crate) mod managed_secret;
@@ -414,17 +415,32 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
     let object = match outcome {
         Ok((object, action)) => {
             tracing::trace!(kind, object = ?object.name, ?action, "reconciled");
+            if metrics.well(
+                kind,
+                object.namespace.as_deref().unwrap_or_default(),
+                &object.name,
+            ) {
+                tracing::info!(kind, %object, "reconciled again after failures");
+            }
             return Some(object);
         }
         // Triggered and gone in the meantime: the search for absences sees to it.
         Err(controller::Error::ObjectNotFound(object)) => {
             let namespace = object.namespace.as_deref().unwrap_or_default();
             metrics.taken(kind, namespace, &object.name);
+            metrics.well(kind, namespace, &object.name);
             tracing::debug!(kind, %object, "gone");
             object
         }
         Err(controller::Error::ReconcilerFailed(failure, object)) => {
-            tracing::warn!(kind, %object, class = failure.class().name(), error = %failure, "failed to reconcile; trying again");
+            let (class, cause) = (failure.class().name(), failure.to_string());
+            let namespace = object.namespace.as_deref().unwrap_or_default();
+            // Each cause once: the metric counts the object until it is well, and its condition says the same.
+            if metrics.failed(kind, namespace, &object.name, &cause) {
+                tracing::warn!(kind, %object, class, error = cause, "failed to reconcile; trying again, and saying so once");
+            } else {
+                tracing::debug!(kind, %object, class, error = cause, "failed to reconcile again");
+            }
             object
         }
         Err(controller::Error::QueueError(never)) => match never {},

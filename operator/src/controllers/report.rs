@@ -1,5 +1,6 @@
 //! The only writer of status. It runs after success and after failure, and writes nothing when nothing would change.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use strongroom_api::visible;
 use strongroom_crds::condition::merge;
 
 /// The name under which our fields are recorded in `metadata.managedFields`.
@@ -66,6 +68,13 @@ where
 
 /// The conditions that follow `before`: transition times stay while a status does, and all times are whole seconds, as Kubernetes keeps them.
 pub(crate) fn conditions(before: &[Condition], wanted: Vec<Condition>) -> Vec<Condition> {
+    let mut wanted = wanted;
+    for condition in &mut wanted {
+        // Names and descriptions of others are in it.
+        if let Cow::Owned(shown) = visible(&condition.message) {
+            condition.message = shown;
+        }
+    }
     let mut conditions = merge(before, wanted);
     for condition in &mut conditions {
         condition.last_transition_time = time(condition.last_transition_time.0);

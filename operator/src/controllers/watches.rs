@@ -23,6 +23,7 @@ use super::managed_secret::native::MANAGED_LABEL;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::declared::Declaration;
+use crate::kube_error::watch_in_words;
 use crate::policies::{Newest, Seen, Why};
 use crate::terms::Terms;
 
@@ -431,7 +432,11 @@ pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
             Ok(event) => Some(event),
             Err(error) => {
                 ctx.metrics.watch_errors.inc();
-                tracing::warn!(kind, %error, "a watch broke off; it starts again");
+                tracing::warn!(
+                    kind,
+                    error = watch_in_words(&error),
+                    "a watch broke off; it starts again"
+                );
                 None
             }
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_rules::policy::{
-    Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, explain,
+    Action, Decision, Explanation, Facts, Request, SecretRef, Shown, StatementRef, denial, explain,
 };
 use strongroom_store::audit::{self, Actor, Circumstances, MOST_STATEMENTS, Outcome};
 use strongroom_store::id::RequestId;
@@ -39,6 +39,7 @@ impl Asking {
             node,
             offline,
             through_front: _,
+            may_get: _,
         } = &*self.caller;
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),
@@ -60,6 +61,18 @@ impl Asking {
                 },
             })),
         }
+    }
+
+    /// The same, for a decision that RBAC may have made.
+    pub(super) fn decided(&self, decision: &Decision) -> Meta {
+        let mut meta = self.meta(&decision.statements);
+        if let (true, Some(asked)) = (decision.rbac, meta.asked.as_mut()) {
+            asked
+                .circumstances
+                .statements
+                .push("RBAC: `get` on the ManagedSecret".to_owned());
+        }
+        meta
     }
 
     /// What is known about the request.
@@ -130,8 +143,10 @@ pub(super) fn permit(
             true if decision.allowed => return Ok(decision),
             // A caller that may not know of the secret is not told, the record is.
             true => {
-                let problem = if may_know(gateway, asking, wanted)? {
-                    denied(gateway, asking, wanted, &decision)?
+                let knows = decide(gateway, asking, Action::DescribeSecret, wanted)?;
+                let problem = if knows.allowed {
+                    let shown = shown_by(&knows, wanted.namespace);
+                    denied(gateway, asking, wanted, &decision, shown)?
                 } else {
                     Problem::no_secret(wanted.namespace, wanted.name)
                 };
@@ -188,9 +203,18 @@ pub(super) fn decide(
 ) -> Result<Decision, Problem> {
     let key = used_key(gateway, action, wanted)?;
     let request = request(asking, action, wanted, key.as_ref());
-    gateway.policies.decide(&request).map_err(|error| match error {
+    let decision = gateway.policies.decide(&request).map_err(|error| match error {
         AskError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
         AskError::Unanswerable(_) => Problem::new(Code::PolicyDenied, error.to_string()),
+    })?;
+    let by_rbac = wanted.secret.is_some_and(|secret| {
+        let may_get = asking.caller.may_get.as_ref();
+        may_get.is_some_and(|may_get| may_get.covers(wanted.namespace, secret))
+    });
+    Ok(if by_rbac {
+        decision.or_by_rbac(action)
+    } else {
+        decision
     })
 }
 
@@ -253,18 +277,43 @@ pub(super) fn may_know(gateway: &Gateway, asking: &Asking, wanted: &Wanted<'_>) 
     Ok(decide(gateway, asking, Action::DescribeSecret, wanted)?.allowed)
 }
 
+/// The statements that somebody is shown whom this decision lets know of the secret.
+pub(super) const fn shown_by<'a>(knows: &Decision, namespace: &'a str) -> Shown<'a> {
+    if knows.rbac {
+        Shown::OfNamespace(namespace)
+    } else {
+        Shown::All
+    }
+}
+
 /// The decision in words.
 pub(super) fn explained(
     gateway: &Gateway,
     asking: &Asking,
     wanted: &Wanted<'_>,
     decision: &Decision,
+    shown: Shown<'_>,
 ) -> Result<Explanation, Problem> {
     let key = used_key(gateway, wanted.action, wanted)?;
     Ok(explain(
         &request(asking, wanted.action, wanted, key.as_ref()),
         decision,
+        shown,
     ))
+}
+
+/// The denial in one sentence, for a program, and the policies that would allow it.
+pub(super) fn denied_to_a_program(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    decision: &Decision,
+    object: &str,
+) -> Result<(String, Vec<String>), Problem> {
+    let key = used_key(gateway, wanted.action, wanted)?;
+    let request = request(asking, wanted.action, wanted, key.as_ref());
+    let yaml = explain(&request, decision, Shown::All).yaml;
+    Ok((denial(&request, decision, object), yaml))
 }
 
 fn denied(
@@ -272,8 +321,9 @@ fn denied(
     asking: &Asking,
     wanted: &Wanted<'_>,
     decision: &Decision,
+    shown: Shown<'_>,
 ) -> Result<Problem, Problem> {
-    let explanation = explained(gateway, asking, wanted, decision)?;
+    let explanation = explained(gateway, asking, wanted, decision, shown)?;
     let detail = explanation.text.trim_end().replace('\n', "; ");
     Ok(Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml))
 }

@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::flights::Flights;
+use super::may_get::MayGet;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
+use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(10);
@@ -47,6 +49,8 @@ pub(super) struct Caller {
     pub(super) offline: bool,
     /// A person of whom the people's front says that the API server verified who it is.
     pub(super) through_front: bool,
+    /// What it may `get` by RBAC of the namespace that the request is about.
+    pub(super) may_get: Option<MayGet>,
 }
 
 /// Checks tokens.
@@ -111,7 +115,7 @@ impl Authenticator {
         match Box::pin(self.review(token)).await {
             Ok(caller) => self.remember(hash, token, caller).ok_or_else(unknown),
             Err(error) => {
-                tracing::warn!(%error, "a token cannot be checked");
+                tracing::warn!(error = %in_words(&error), "a token cannot be checked");
                 self.answers
                     .within(&hash, GRACE)
                     .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
@@ -228,6 +232,7 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
         node: one("node-name"),
         offline: false,
         through_front: false,
+        may_get: None,
     })
 }
 

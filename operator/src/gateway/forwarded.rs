@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use strongroom_rules::policy::{Identity, Principal};
 
 use super::authenticate::Caller;
+use super::may_get::MayGet;
 
 const USER: HeaderName = HeaderName::from_static("x-strongroom-user");
 const GROUP: HeaderName = HeaderName::from_static("x-strongroom-group");
@@ -15,6 +16,7 @@ const SOURCE: HeaderName = HeaderName::from_static("x-strongroom-source");
 const POD: HeaderName = HeaderName::from_static("x-strongroom-pod");
 const POD_UID: HeaderName = HeaderName::from_static("x-strongroom-pod-uid");
 const NODE: HeaderName = HeaderName::from_static("x-strongroom-node");
+const MAY_GET: HeaderName = HeaderName::from_static("x-strongroom-may-get");
 /// Groups that are looked at.
 const GROUPS: usize = 512;
 
@@ -28,6 +30,8 @@ pub(super) struct Forwarded {
     /// The pod that the caller's token is bound to: name and UID.
     pub(super) pod: Option<(String, String)>,
     pub(super) node: Option<String>,
+    /// What RBAC lets it `get`. An older extension API server does not say it.
+    pub(super) may_get: Option<MayGet>,
 }
 
 impl Forwarded {
@@ -49,6 +53,9 @@ impl Forwarded {
         if let Some(node) = &self.node {
             headers.insert(NODE, value(node)?);
         }
+        if let Some(may_get) = &self.may_get {
+            headers.insert(MAY_GET, value(&may_get.to_string())?);
+        }
         Some(headers)
     }
 
@@ -66,6 +73,7 @@ impl Forwarded {
             source: one(SOURCE).and_then(|source| source.parse().ok()),
             pod: one(POD).zip(one(POD_UID)),
             node: one(NODE),
+            may_get: one(MAY_GET).and_then(|text| text.parse().ok()),
         })
     }
 
@@ -80,6 +88,7 @@ impl Forwarded {
             node: self.node,
             offline: false,
             through_front: true,
+            may_get: self.may_get,
         };
         (caller, self.source)
     }
@@ -102,6 +111,7 @@ mod tests {
             source: "10.1.2.3".parse().ok(),
             pod: Some(("p".to_owned(), "u".to_owned())),
             node: Some("n".to_owned()),
+            may_get: "shop/db".parse().ok(),
         };
         assert_eq!(Forwarded::read(&person.headers().unwrap()), Some(person));
     }

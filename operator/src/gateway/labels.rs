@@ -8,6 +8,7 @@ use kube::{Api, Client};
 
 use super::authenticate::Caller;
 use super::remembered::Remembered;
+use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ impl LabelBook {
         let labels = match look.await {
             Ok(meta) => meta.map(|meta| meta.labels.unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(key, %error, "labels cannot be looked up; they count as unknown");
+                tracing::warn!(key, error = %in_words(&error), "labels cannot be looked up; they count as unknown");
                 return None;
             }
         };

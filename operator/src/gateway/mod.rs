@@ -12,6 +12,7 @@ pub(crate) mod front;
 mod labels;
 mod limits;
 pub(crate) mod listen;
+mod may_get;
 mod namespaces;
 mod objects;
 mod openapi;

@@ -11,6 +11,7 @@ use super::blocking;
 use super::flights::Flights;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
+use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(5);
@@ -108,7 +109,7 @@ impl Namespaces {
             match api.get_metadata_opt(name).await {
                 Ok(namespace) => namespace.and_then(|namespace| namespace.metadata.uid),
                 Err(error) => {
-                    tracing::warn!(name, %error, "a namespace cannot be looked up");
+                    tracing::warn!(name, error = %in_words(&error), "a namespace cannot be looked up");
                     return self.seen.within(name, GRACE).ok_or_else(|| {
                         Problem::new(
                             Code::StoreUnavailable,

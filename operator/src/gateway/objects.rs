@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::problem::{Code, Problem};
+use crate::kube_error::in_words;
 
 /// The name under which our writes are recorded in `metadata.managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "strongroom-api";
@@ -180,12 +181,20 @@ fn is_untyped(status: &kube::core::Status) -> bool {
 /// What the API server says to a change that it does not take.
 pub(super) fn away(error: kube::Error) -> Problem {
     match error {
-        kube::Error::Api(status) if status.is_invalid() || status.code == 400 || is_untyped(&status) => {
+        kube::Error::Api(status) if status.is_invalid() || status.code == 400 => {
+            let error = kube::Error::Api(status);
             Problem::new(
                 Code::InvalidRequest,
-                "the API server does not take the object; see the limits of its fields with `kubectl explain`: a list may hold something twice",
+                format!(
+                    "{}; see the limits of its fields with `kubectl explain`",
+                    in_words(&error)
+                ),
             )
         }
+        kube::Error::Api(status) if is_untyped(&status) => Problem::new(
+            Code::InvalidRequest,
+            "the API server does not take the object; see the limits of its fields with `kubectl explain`: a list may hold something twice",
+        ),
         kube::Error::Api(status) if status.is_conflict() => Problem::new(
             Code::ClusterUnavailable,
             "somebody else changed the object at the same time; try again",
@@ -197,7 +206,8 @@ pub(super) fn away(error: kube::Error) -> Problem {
         )
         .retry_after(1),
         kube::Error::Api(status) if status.is_forbidden() => {
-            tracing::warn!(reason = status.reason, "the API server refuses a change of ours");
+            let error = kube::Error::Api(status);
+            tracing::warn!(error = %in_words(&error), "the API server refuses a change of ours");
             Problem::new(
                 Code::ClusterUnavailable,
                 "the API server does not let strongroom make the change; its log says why, and the namespace may be on its way out",
@@ -205,7 +215,7 @@ pub(super) fn away(error: kube::Error) -> Problem {
             .retry_after(2)
         }
         error => {
-            tracing::warn!(%error, "the API server did not take a change");
+            tracing::warn!(error = %in_words(&error), "the API server did not take a change");
             Problem::new(
                 Code::ClusterUnavailable,
                 "the API server did not take the request; try again",

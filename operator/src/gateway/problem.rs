@@ -158,7 +158,7 @@ impl Problem {
         Self::new(
             Code::SecretNotFound,
             format!(
-                "there is no secret `{name}` in namespace `{namespace}` that you may know of; check both names, or ask its owner for secrets:DescribeSecret"
+                "there is no secret `{name}` in namespace `{namespace}` that you may know of; check both names, or ask an admin of `{namespace}` for `spec.readers` or a SecretPolicy"
             ),
         )
     }

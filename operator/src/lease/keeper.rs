@@ -9,6 +9,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use super::decide::{Seen, Step, decide};
+use crate::kube_error::in_words;
 
 /// Its name.
 const NAME: &str = "strongroom";
@@ -42,7 +43,7 @@ impl From<kube::Error> for Miss {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => Self::Conflict,
-            other => Self::Away(other.to_string()),
+            other => Self::Away(in_words(&other).to_string()),
         }
     }
 }

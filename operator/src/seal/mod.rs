@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use strongroom_store::seal::{SlotKind, SlotSecret};
 
+use crate::kube_error::in_words;
+
 /// The arguments that name a slot's key; at most one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[group(id = "seal", multiple = false)]
@@ -125,6 +127,6 @@ pub(crate) enum SealSourceError {
     #[error("the operating system gave no random bytes; check that /dev/urandom works")]
     NoRandomness,
     /// The API server.
-    #[error("the API server did not help with the Secret of the seal: {0}")]
+    #[error("the Secret of the seal: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
 }

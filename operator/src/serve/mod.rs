@@ -30,6 +30,7 @@ use crate::consumers::Consumers;
 use crate::controllers;
 use crate::declared::Declared;
 use crate::gateway::{self, GatewayError};
+use crate::kube_error::in_words;
 use crate::lease::{Lease, LeaseError};
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
@@ -76,7 +77,7 @@ pub(crate) enum ServeError {
     #[error("no cluster is configured: {0}")]
     Config(#[from] kube::config::InferConfigError),
     /// No client.
-    #[error("no client of the API server can be made: {0}")]
+    #[error("no client of the API server can be made: {}", in_words(.0))]
     Client(#[from] Box<kube::Error>),
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]

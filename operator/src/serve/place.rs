@@ -5,6 +5,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::{Api, Client};
 
+use crate::kube_error::in_words;
+
 /// Tries before a Service that cannot be read is gone without.
 const TRIES: u32 = 5;
 
@@ -19,7 +21,7 @@ pub(super) async fn own_namespace(client: &Client, name: &str) -> Result<String,
             Ok(namespace) => return Ok(namespace.metadata.uid.unwrap_or_default()),
             Err(error @ kube::Error::Api(_)) => return Err(Box::new(error)),
             Err(error) => {
-                tracing::warn!(%error, "cannot read the own namespace yet; trying again");
+                tracing::warn!(error = %in_words(&error), "cannot read the own namespace yet; trying again");
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
         }
@@ -43,7 +45,7 @@ pub(super) async fn names(client: &Client, namespace: &str, service: &str) -> Ve
                 break;
             }
             Err(error) if attempt == TRIES => {
-                tracing::warn!(service, %error, "the Service cannot be read; the certificate has none of its addresses");
+                tracing::warn!(service, error = %in_words(&error), "the Service cannot be read; the certificate has none of its addresses");
             }
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }

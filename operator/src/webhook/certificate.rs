@@ -12,6 +12,7 @@ use strongroom_process::{Check, Health};
 
 use crate::gateway::listen::Entrance;
 use crate::gateway::tls::{Served, TlsError, certified, secret_of};
+use crate::kube_error::watch_in_words;
 
 /// What is served now; cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,7 +49,10 @@ impl Certificate {
                     format!("Secret `{name}` is not there yet: the process that serves the gateway makes it")
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the certificate cannot be followed; trying again");
+                    tracing::warn!(
+                        error = watch_in_words(&error),
+                        "the certificate cannot be followed; trying again"
+                    );
                     continue;
                 }
             };

@@ -4,5 +4,7 @@
 //! Must not know where a value comes from or goes to.
 
 mod value;
+mod visible;
 
 pub use value::{KeyBytes, VALUE_BYTES, Value};
+pub use visible::{visible, visible_lines};

@@ -1,6 +1,7 @@
 //! A record as a row of a table.
 
 use super::{Decision, Line};
+use crate::visible;
 
 /// The names of the columns.
 pub const HEADER: &str = "TIME                      DECISION  ACTION                    SECRET                            PRINCIPAL                         NOTE";
@@ -26,11 +27,12 @@ pub fn row(line: &Line) -> String {
     if !line.detail.is_empty() {
         note.push(line.detail.clone());
     }
+    // Names and details come from others.
+    let (action, secret, principal) = (visible(&line.action), visible(&secret), visible(&line.principal));
+    let note = note.join(", ");
     format!(
-        "{:<24}  {decision:<8}  {:<24}  {secret:<32}  {:<32}  {}",
+        "{:<24}  {decision:<8}  {action:<24}  {secret:<32}  {principal:<32}  {}",
         line.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        line.action,
-        line.principal,
-        note.join(", ")
+        visible(&note)
     )
 }

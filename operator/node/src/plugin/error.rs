@@ -4,6 +4,7 @@
 //! later. Every other code is final: it forgets the volume's bookkeeping. So whoever answers with a final code has undone what it made.
 
 use strongroom_api::stream::proto::Refusal;
+use strongroom_api::visible;
 use strongroom_render::attributes::AttributesError;
 use strongroom_render::plan::PlanError;
 use tonic::{Code, Status};
@@ -137,6 +138,7 @@ const fn code_of(refusal: Refusal) -> Code {
 
 impl From<PluginError> for Status {
     fn from(error: PluginError) -> Self {
-        Self::new(error.code(), error.to_string())
+        // kubelet puts it into an Event of the pod.
+        Self::new(error.code(), visible(&error.to_string()))
     }
 }

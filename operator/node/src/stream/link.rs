@@ -76,7 +76,7 @@ impl Endpoint {
         let channel = self.connect().await?;
         let mut client = DeliveryClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let ended =
-            |status: tonic::Status| LinkError::Ended(format!("{:?}: {}", status.code(), status.message()));
+            |status: tonic::Status| LinkError::Ended(format!("{}: {}", status.code(), status.message()));
         let answer = client
             .attach(ReceiverStream::new(outgoing))
             .await

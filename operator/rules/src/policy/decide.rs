@@ -2,6 +2,8 @@
 //!
 //! In the same namespace an identity policy *or* a secret policy must allow, from another one *both*. Users have no namespace: for them the
 //! secret policy is enough. A Deny wins. A secret under a customer's key takes the same for the key's use.
+//!
+//! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's status anyway.
 
 use super::Action;
 use super::book::{PolicyBook, StatementRef};
@@ -17,6 +19,25 @@ pub struct Decision {
     pub statements: Vec<StatementRef>,
     /// What would have to be allowed yet. Empty where a statement denies.
     pub missing: Vec<Missing>,
+    /// RBAC alone allows it: the caller may `get` the ManagedSecret.
+    pub rbac: bool,
+}
+
+impl Decision {
+    /// The decision for a caller that may `get` the ManagedSecret by RBAC: DescribeSecret is allowed unless a statement denies it.
+    #[must_use]
+    pub fn or_by_rbac(self, action: Action) -> Self {
+        let by_rbac = action == Action::DescribeSecret && !self.allowed && !self.missing.is_empty();
+        if !by_rbac {
+            return self;
+        }
+        Self {
+            allowed: true,
+            missing: Vec::new(),
+            rbac: true,
+            ..self
+        }
+    }
 }
 
 /// A permission that is not there.
@@ -83,12 +104,14 @@ pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unan
             allowed: false,
             statements: in_order(denying),
             missing: Vec::new(),
+            rbac: false,
         });
     }
     Ok(Decision {
         allowed: missing.is_empty(),
         statements: in_order(allowing),
         missing,
+        rbac: false,
     })
 }
 

@@ -2,6 +2,11 @@
 
 use std::fmt::Write;
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use strongroom_value::visible;
+
+use super::book::StatementRef;
 use super::decide::{Decision, Missing, PolicyKind};
 use super::request::{Identity, Request};
 
@@ -10,13 +15,33 @@ use super::request::{Identity, Request};
 pub struct Explanation {
     /// The decision and its reasons, one sentence a line.
     pub text: String,
+    /// The statements that decided, as far as they are shown.
+    pub statements: Vec<String>,
     /// SecretPolicies that would allow it; none where it is allowed or a statement denies it.
     pub yaml: Vec<String>,
 }
 
+/// Which statements the reader of an explanation may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// All of them.
+    All,
+    /// Those of this namespace; the others are counted.
+    OfNamespace(&'a str),
+}
+
+impl Shown<'_> {
+    pub(super) fn shows(self, statement: &StatementRef) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfNamespace(namespace) => statement.namespace == namespace,
+        }
+    }
+}
+
 /// Explains a decision to somebody who may know of the secret.
 #[must_use]
-pub fn explain(request: &Request<'_>, decision: &Decision) -> Explanation {
+pub fn explain(request: &Request<'_>, decision: &Decision, shown: Shown<'_>) -> Explanation {
     let mut text = String::new();
     let secret = format!(
         "secret `{}` of namespace `{}`",
@@ -26,12 +51,29 @@ pub fn explain(request: &Request<'_>, decision: &Decision) -> Explanation {
     let _ = writeln!(
         text,
         "{verdict}: {} on {secret} for {}",
-        request.action, request.principal.identity
+        request.action,
+        visible(&request.principal.identity.to_string())
     );
     let denied_by_statement = !decision.allowed && decision.missing.is_empty();
-    for statement in &decision.statements {
-        let does = if denied_by_statement { "denies" } else { "allows" };
+    let (statements, hidden): (Vec<&StatementRef>, Vec<&StatementRef>) = decision
+        .statements
+        .iter()
+        .partition(|statement| shown.shows(statement));
+    let (does, do_) = if denied_by_statement {
+        ("denies", "deny")
+    } else {
+        ("allows", "allow")
+    };
+    for statement in &statements {
         let _ = writeln!(text, "{statement} {does} it");
+    }
+    let _ = match hidden.len() {
+        0 => Ok(()),
+        1 => writeln!(text, "1 statement of another namespace {does} it"),
+        count => writeln!(text, "{count} statements of other namespaces {do_} it"),
+    };
+    if decision.rbac {
+        let _ = writeln!(text, "RBAC allows it: `get` on the ManagedSecret of the secret");
     }
     if denied_by_statement && decision.statements.is_empty() {
         let _ = writeln!(text, "a statement could not be evaluated, which denies");
@@ -70,6 +112,7 @@ pub fn explain(request: &Request<'_>, decision: &Decision) -> Explanation {
     ];
     Explanation {
         text,
+        statements: statements.iter().map(ToString::to_string).collect(),
         yaml: yaml.into_iter().flatten().collect(),
     }
 }
@@ -94,8 +137,34 @@ fn head(namespace: &str, name: &str) -> String {
     )
 }
 
-/// An object name made of a text.
-fn object_name(text: &str) -> String {
+/// The name of a policy that is suggested: of its own for each secret, principal and set of actions, so that applying one never replaces another.
+///
+/// INVARIANT: names that differ only in what a label cannot hold differ in the digest.
+fn object_name(request: &Request<'_>, side: &str, missing: &[&Missing]) -> String {
+    let (namespace, principal) = match &request.principal.identity {
+        Identity::ServiceAccount { namespace, name } => (namespace.as_str(), name.as_str()),
+        Identity::User(name) => ("", name.as_str()),
+    };
+    let secret = request.secret;
+    let parts = [side, secret.namespace, secret.name, namespace, principal]
+        .into_iter()
+        .chain(missing.iter().map(|missing| missing.action.as_str()))
+        .chain(request.key.map(|(_, key)| key));
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let digest = HEXLOWER.encode(hasher.finalize().get(..4).unwrap_or_default());
+    format!(
+        "allow-{}-{}-{digest}",
+        in_a_name(principal),
+        in_a_name(secret.name)
+    )
+}
+
+/// A text as a part of an object's name.
+fn in_a_name(text: &str) -> String {
     let name: String = text
         .to_lowercase()
         .chars()
@@ -106,9 +175,12 @@ fn object_name(text: &str) -> String {
                 '-'
             }
         })
-        .take(200)
+        .take(80)
         .collect();
-    format!("allow-{}", name.trim_matches('-'))
+    match name.trim_matches('-') {
+        "" => "x".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn actions(missing: &[&Missing]) -> String {
@@ -134,7 +206,7 @@ fn secret_policy(request: &Request<'_>, missing: &[&Missing]) -> String {
     };
     format!(
         "{}  secrets: [{}]\n  statements:\n  - effect: Allow\n    principals: [{{{principal}}}]\n    actions: [{}]\n",
-        head(secret.namespace, &object_name(secret.name)),
+        head(secret.namespace, &object_name(request, "secret", missing)),
         quoted(secret.name),
         actions(missing),
     )
@@ -146,7 +218,7 @@ fn identity_policy(request: &Request<'_>, missing: &[&Missing]) -> String {
     };
     let mut yaml = format!(
         "{}  identities: {{serviceAccounts: [{}]}}\n  statements:\n",
-        head(namespace, &object_name(name)),
+        head(namespace, &object_name(request, "identity", missing)),
         quoted(name),
     );
     for missing in missing {

@@ -16,6 +16,7 @@ use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::SecretStore;
+use crate::kube_error::in_words;
 
 /// So many lines fit well into the 1 MiB of a ConfigMap; the number above them counts all.
 const LINES: usize = 3000;
@@ -72,7 +73,7 @@ impl Confirmation {
             secondary: None,
         };
         if let Err(error) = ctx.recorder.publish(&event, &written.object_ref(&())).await {
-            tracing::warn!(%error, "failed to publish an event");
+            tracing::warn!(error = %in_words(&error), "failed to publish an event");
         }
         memory.asked = Some(batch);
         Ok(())

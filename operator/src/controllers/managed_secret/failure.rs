@@ -7,12 +7,13 @@ use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
 use crate::controllers::store::StoreFailure;
+use crate::kube_error::in_words;
 
 /// An attempt ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The API server, or the way to it.
-    #[error("the API server: {0}")]
+    #[error("{}", in_words(.0))]
     Api(#[from] kube::Error),
     /// The store.
     #[error(transparent)]

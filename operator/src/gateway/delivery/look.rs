@@ -8,7 +8,7 @@ use super::ledger::Want;
 use super::turn::{Found, Refused, Seen};
 use crate::consumers::volumes::Which;
 use crate::gateway::Gateway;
-use crate::gateway::access::{Asking, Wanted, decide, explained, may_know};
+use crate::gateway::access::{Asking, Wanted, decide, denied_to_a_program, may_know};
 use crate::gateway::problem::{Code, Problem};
 
 /// Looks.
@@ -115,7 +115,7 @@ fn version_of<'a>(secret: &'a SecretView, which: &Which) -> Option<&'a VersionVi
     secret.versions.iter().find(|version| version.id == *id)
 }
 
-/// Which policy is missing, in words and as YAML.
+/// Why not, in one sentence, and which policies would allow it as YAML.
 ///
 /// INVARIANT: a pod that may not know of the secret is told the same whether it is there or not: what a policy for a secret of that name would
 /// have to say.
@@ -125,25 +125,24 @@ fn why_not(
     wanted: &Wanted<'_>,
     decision: &Decision,
 ) -> Result<(String, Vec<String>), Problem> {
-    let text = |explanation: &str| explanation.trim_end().replace('\n', "; ");
     if may_know(gateway, asking, wanted)? {
-        let explanation = explained(gateway, asking, wanted, decision)?;
-        return Ok((text(&explanation.text), explanation.yaml));
+        let object = wanted.secret.and_then(|secret| secret.object.as_ref());
+        let object = object.map_or(wanted.name, |object| object.name.as_str());
+        return denied_to_a_program(gateway, asking, wanted, decision, object);
     }
     let unknown = Wanted {
         secret: None,
         ..wanted.clone()
     };
     let decision = decide(gateway, asking, wanted.action, &unknown)?;
-    let none = format!(
-        "there is no secret `{}` in namespace `{}` that the pod may know of",
-        wanted.name, wanted.namespace
-    );
     if decision.allowed {
+        let none = format!(
+            "there is no secret `{}` in namespace `{}` that the pod may read; ask an admin of `{}`",
+            wanted.name, wanted.namespace, wanted.namespace
+        );
         return Ok((none, Vec::new()));
     }
-    let explanation = explained(gateway, asking, &unknown, &decision)?;
-    Ok((format!("{none}; {}", text(&explanation.text)), explanation.yaml))
+    denied_to_a_program(gateway, asking, &unknown, &decision, wanted.name)
 }
 
 /// What a problem of the gateway means to a volume.

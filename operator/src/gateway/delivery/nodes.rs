@@ -151,6 +151,7 @@ mod tests {
             node: node.map(str::to_owned),
             offline: false,
             through_front: false,
+            may_get: None,
         }
     }
 

@@ -9,10 +9,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::runtime::events::{Event, Recorder};
 use kube::{Api, Client};
+use strongroom_api::visible;
 use tokio::time::timeout;
 
 use crate::controllers::recorder;
 use crate::gateway::authenticate::Caller;
+use crate::kube_error::in_words;
 
 /// How long the API server may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +85,10 @@ impl Pods {
     /// Says something in an event of a caller's pod. One that cannot be written is none.
     pub(super) async fn say(&self, caller: &Caller, event: Event) {
         let Some((name, uid)) = &caller.pod else { return };
+        let event = Event {
+            note: event.note.map(|note| visible(&note).into_owned()),
+            ..event
+        };
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -93,7 +99,9 @@ impl Pods {
         };
         match timeout(PATIENCE, self.recorder.publish(&event, &regarding)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, pod = name, "an event of a pod could not be written"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %in_words(&error), pod = name, "an event of a pod could not be written");
+            }
             Err(_) => tracing::warn!(pod = name, "an event of a pod could not be written in time"),
         }
     }

@@ -5,6 +5,8 @@
 //!
 //! | module | idea |
 //! |---|---|
+//! | [`authorizer`] | what RBAC lets the person `get` |
+//! | [`reach`] | whether the gateway answers: tried again and again, and told by a metric |
 //! | [`trust`] | its certificate, and whom it believes: followed in the cluster |
 //! | [`requestheader`] | the identity that the API server wrote into a request |
 //! | [`path`] | which paths are forwarded, and where to; pure |
@@ -13,8 +15,10 @@
 //! Must not decide who gets what, and must answer discovery also while the gateway is away: an API that does not would keep every namespace of the
 //! cluster from being deleted.
 
+mod authorizer;
 mod discovery;
 mod path;
+mod reach;
 mod requestheader;
 #[cfg(test)]
 mod tests;
@@ -31,8 +35,12 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use strongroom_api::way;
 use strongroom_store::id::RequestId;
 
+use self::authorizer::Authorizer;
+pub(crate) use self::reach::Metrics;
+use self::reach::Reach;
 use self::trust::{Trust, Trusted};
 use super::listen::{self, Peer};
 use super::problem::{Code, Problem};
@@ -71,29 +79,42 @@ pub(crate) struct Settings {
 struct Front {
     trust: Trust,
     gateway: Authority,
+    authorizer: Authorizer,
 }
 
 /// Serves until the shutdown begins.
 ///
 /// # Errors
 /// [`GatewayError::Bind`].
-pub(crate) async fn run(settings: Settings, around: Surroundings) -> Result<(), GatewayError> {
+pub(crate) async fn run(
+    settings: Settings,
+    around: Surroundings,
+    metrics: Metrics,
+) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
     let trust = Trust::default();
+    let authorizer = Authorizer::new(around.client.clone());
     let following = trust
         .clone()
         .follow(around.client, around.namespace, settings.service, around.health);
     let following = tokio::spawn(following);
-    let router = router(trust.clone(), settings.gateway);
+    let reach = Reach {
+        trust: trust.clone(),
+        gateway: settings.gateway.clone(),
+        metrics,
+    };
+    let trying = tokio::spawn(reach.try_again_and_again());
+    let router = router(trust.clone(), settings.gateway, authorizer);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the people's front");
     }
     listen::serve(listener, Arc::new(trust), router, around.shutdown).await;
     following.abort();
+    trying.abort();
     Ok(())
 }
 
-fn router(trust: Trust, gateway: Authority) -> Router {
+fn router(trust: Trust, gateway: Authority, authorizer: Authorizer) -> Router {
     Router::new()
         .route(
             &format!("/apis/{}", discovery::GROUP),
@@ -110,7 +131,11 @@ fn router(trust: Trust, gateway: Authority) -> Router {
             get(async || discovery::openapi_v3()),
         )
         .fallback(forward)
-        .with_state(Arc::new(Front { trust, gateway }))
+        .with_state(Arc::new(Front {
+            trust,
+            gateway,
+            authorizer,
+        }))
 }
 
 async fn forward(State(front): State<Arc<Front>>, request: Request) -> Response<Body> {
@@ -131,12 +156,17 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
         .current()
         .filter(|_| proven)
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "only the API server is listened to"))?;
-    let path = path::gateways(request.uri().path())
+    let target = path::target(request.uri().path())
         .ok_or_else(|| Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))?;
-    let person = trusted
+    let mut person = trusted
         .headers
         .read(request.headers())
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"))?;
+    if let Some((namespace, name)) = target.secret.filter(|(namespace, _)| is_a_name(namespace)) {
+        let extra = trusted.headers.extras(request.headers());
+        let object = Some(name).filter(|name| is_a_name(name));
+        person.may_get = front.authorizer.may_get(&person, &extra, namespace, object).await;
+    }
     let mut headers = person.headers().ok_or_else(|| {
         Problem::new(
             Code::Unauthenticated,
@@ -144,7 +174,7 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
         )
     })?;
     pass(request.headers(), &mut headers, &SENT);
-    let uri = uri(&front.gateway, &path, request.uri().query())
+    let uri = uri(&front.gateway, &target.path, request.uri().query())
         .ok_or_else(|| Problem::new(Code::InvalidRequest, "the path cannot be forwarded"))?;
     let (parts, body) = request.into_parts();
     let mut asked = Request::new(body);
@@ -152,7 +182,7 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
     *asked.uri_mut() = uri;
     *asked.version_mut() = Version::HTTP_2;
     *asked.headers_mut() = headers;
-    let response = ask(&trusted, asked).await?;
+    let response = ask(&front.gateway, &trusted, asked).await?;
     let (parts, body) = response.into_parts();
     let body = axum::body::Body::new(body);
     let mut response = Response::new(body);
@@ -161,14 +191,31 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
     Ok(response)
 }
 
-async fn ask(trusted: &Trusted, asked: Request) -> Result<Response<hyper::body::Incoming>, Problem> {
+/// Whether a part of a path is the name of an object as it stands there: a DNS subdomain (RFC 1123).
+fn is_a_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(known)
+}
+
+async fn ask(
+    gateway: &Authority,
+    trusted: &Trusted,
+    asked: Request,
+) -> Result<Response<hyper::body::Incoming>, Problem> {
     match tokio::time::timeout(PATIENCE, trusted.client.request(asked)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the gateway does not answer");
-            Err(Problem::new(Code::StoreUnavailable, "strongroom does not answer; try again").retry_after(2))
+            let why = way(&error);
+            tracing::warn!(%gateway, why, "the gateway does not answer");
+            let detail = format!(
+                "the extension API server cannot reach Strongroom at https://{gateway}: {why}; try again, or see `kubectl strongroom status`"
+            );
+            Err(Problem::new(Code::StoreUnavailable, detail).retry_after(2))
         }
-        Err(_) => Err(Problem::new(Code::Timeout, "try again").retry_after(1)),
+        Err(_) => {
+            let detail = format!("Strongroom at https://{gateway} does not answer in time; try again");
+            Err(Problem::new(Code::Timeout, detail).retry_after(1))
+        }
     }
 }
 

@@ -5,8 +5,32 @@
 
 use super::discovery::{GROUP, VERSION};
 
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    /// The gateway's path.
+    pub(super) path: String,
+    /// Namespace and name, as they are written, of the secret that it is about.
+    pub(super) secret: Option<(&'a str, &'a str)>,
+}
+
+/// Where a path leads; `None`: nowhere.
+pub(super) fn target(path: &str) -> Option<Target<'_>> {
+    let secret = match path.strip_prefix(&format!("/apis/{GROUP}/{VERSION}/namespaces/")) {
+        Some(rest) => match rest.split('/').collect::<Vec<_>>().as_slice() {
+            [namespace, "secrets", name, ..] => Some((*namespace, *name)),
+            _ => None,
+        },
+        None => None,
+    };
+    Some(Target {
+        path: gateways(path)?,
+        secret,
+    })
+}
+
 /// The gateway's path; `None` where there is none.
-pub(super) fn gateways(path: &str) -> Option<String> {
+fn gateways(path: &str) -> Option<String> {
     let rest = path.strip_prefix(&format!("/apis/{GROUP}/{VERSION}/"))?;
     let segments: Vec<&str> = rest.split('/').collect();
     if segments
@@ -80,6 +104,17 @@ mod tests {
         ] {
             assert_eq!(at(path), None, "{path}");
         }
+        let secret = |rest: &str| {
+            target(&format!("/apis/people.strongroom.dev/v1/{rest}"))
+                .unwrap()
+                .secret
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        };
+        let db = Some(("shop".to_owned(), "db".to_owned()));
+        assert_eq!(secret("namespaces/shop/secrets/db"), db);
+        assert_eq!(secret("namespaces/shop/secrets/db/access"), db);
+        assert_eq!(secret("namespaces/shop/secrets"), None);
+        assert_eq!(secret("auditrecords"), None);
         assert_eq!(gateways("/v1/namespaces/shop/secrets/db"), None);
         assert_eq!(gateways("/apis/strongroom.dev/v1/auditrecords"), None);
     }

@@ -1,6 +1,8 @@
 //! The identity that the API server wrote into a request, under the header names that the cluster says
 //! (<https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/>).
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::gateway::forwarded::{Forwarded, text};
@@ -57,7 +59,24 @@ impl Names {
             source,
             pod,
             node: self.extra(headers, "authentication.kubernetes.io/node-name"),
+            may_get: None,
         })
+    }
+
+    /// All that the API server knows of the person besides: the extra fields, as authorizers are told them.
+    pub(super) fn extras(&self, headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+        let mut extras: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in headers {
+            let rest = |prefix: &String| name.as_str().strip_prefix(prefix.as_str());
+            let Some((rest, value)) = self.extra.iter().find_map(rest).zip(text(value)) else {
+                continue;
+            };
+            let key = percent_encoding::percent_decode_str(rest)
+                .decode_utf8_lossy()
+                .into_owned();
+            extras.entry(key).or_default().push(value);
+        }
+        extras
     }
 
     /// One of the extra fields; its key is written with percent signs, and in whatever case.
@@ -104,6 +123,15 @@ mod tests {
         assert_eq!(person.groups, ["ops", "system:authenticated"]);
         assert_eq!(person.pod, Some(("p".to_owned(), "u".to_owned())));
         assert_eq!(person.node, None);
+        let extras = names().extras(&headers);
+        let keys: Vec<&String> = extras.keys().collect();
+        assert_eq!(
+            keys,
+            [
+                "authentication.kubernetes.io/pod-name",
+                "authentication.kubernetes.io/pod-uid"
+            ]
+        );
         // What the caller wrote himself stands before it.
         assert_eq!(person.source, "10.1.2.3".parse().ok());
     }

@@ -1,7 +1,7 @@
 //! The front between an API server and a gateway that are played, over real connections.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Client;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,6 +19,8 @@ use strongroom_process::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
+use super::authorizer::Authorizer;
+use super::reach::{Metrics, Reach};
 use super::trust::{Missing, Trust, trusted};
 use super::{listen, router};
 use crate::gateway::tests::World;
@@ -36,7 +39,48 @@ struct Scene {
     front: SocketAddr,
     gateway: SocketAddr,
     shutdowns: [Shutdown; 2],
+    rbac: Rbac,
     _world: World,
+}
+
+/// The authorizer of the API server: who may get which objects (`*`: all), and what it was asked.
+#[derive(Clone, Default)]
+struct Rbac {
+    allows: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
+    asked: Arc<Mutex<Vec<Json>>>,
+}
+
+impl Rbac {
+    fn client(&self) -> Client {
+        let rbac = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let rbac = rbac.clone();
+            async move {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let review: Json = serde_json::from_slice(&body).unwrap();
+                let answer = rbac.answer(review);
+                let response = axum::http::Response::builder().status(201);
+                Ok::<_, std::convert::Infallible>(response.body(Body::from(answer.to_string())).unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn answer(&self, mut review: Json) -> Json {
+        let spec = &review["spec"];
+        let object = spec["resourceAttributes"]["name"].as_str().unwrap_or("*");
+        let of_the_kind = spec["resourceAttributes"]["resource"] == "managedsecrets"
+            && spec["resourceAttributes"]["verb"] == "get"
+            && spec["resourceAttributes"]["namespace"] == "shop";
+        let allows = self.allows.lock().unwrap();
+        let allowed = of_the_kind
+            && allows
+                .iter()
+                .any(|(user, name)| spec["user"] == *user && (*name == "*" || *name == object));
+        self.asked.lock().unwrap().push(spec.clone());
+        review["status"] = serde_json::json!({"allowed": allowed});
+        review
+    }
 }
 
 /// The API server's certificates for its calls.
@@ -108,6 +152,7 @@ impl Scene {
         let (router_, shutdown) = (world.router.clone(), shutdowns[0].clone());
         tokio::spawn(listen::serve(listener, Arc::new(doors), router_, shutdown));
 
+        let rbac = Rbac::default();
         let trust = Trust::default();
         trust.put(trusted("s", Some(&secret(&ours)), Some(&authentication(proxies, allowed))).unwrap());
         let (listener, front) = bound().await;
@@ -116,7 +161,7 @@ impl Scene {
         tokio::spawn(listen::serve(
             listener,
             entrance,
-            router(trust, at),
+            router(trust, at, Authorizer::new(rbac.client())),
             shutdowns[1].clone(),
         ));
         Self {
@@ -124,6 +169,7 @@ impl Scene {
             front,
             gateway,
             shutdowns,
+            rbac,
             _world: world,
         }
     }
@@ -155,6 +201,17 @@ async fn request(
     path: &str,
     header: (&str, &str),
 ) -> std::io::Result<(StatusCode, Json)> {
+    request_with(address, trust, client, host, path, &[header]).await
+}
+
+async fn request_with(
+    address: SocketAddr,
+    trust: RootCertStore,
+    client: Option<&Pair>,
+    host: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<(StatusCode, Json)> {
     let builder = ClientConfig::builder().with_root_certificates(trust);
     let mut config = match client {
         None => builder.with_no_client_auth(),
@@ -176,11 +233,11 @@ async fn request(
             .await
             .map_err(other)?;
     let driving = tokio::spawn(connection);
-    let request = Request::builder()
-        .uri(format!("https://{host}{path}"))
-        .header(header.0, header.1)
-        .body(Body::empty())
-        .unwrap();
+    let mut request = Request::builder().uri(format!("https://{host}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
     let response = sender.send_request(request).await.map_err(other)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(other)?.to_bytes();
@@ -215,6 +272,85 @@ async fn whom_the_api_server_names_the_gateway_decides_about() {
         .await
         .unwrap();
     assert_eq!((status.as_u16(), &answer["code"]), (404, &"NoSuchPath".into()));
+}
+
+#[tokio::test]
+async fn whoever_may_get_the_object_may_describe_the_secret_and_rbac_is_asked_once_in_ten_seconds() {
+    let (issuer, proxy) = proxies();
+    let scene = Scene::new(&issuer, r#"["strongroom"]"#).await;
+    scene.rbac.allows.lock().unwrap().push(("jane", "*"));
+    let path = format!("{SECRETS}/db-main");
+    for _ in 0..3 {
+        let (status, answer) = scene.ask(Some(&proxy), &path, "jane").await.unwrap();
+        assert_eq!((status.as_u16(), &answer["name"]), (200, &"db-main".into()));
+    }
+    assert_eq!(scene.rbac.asked.lock().unwrap().len(), 1);
+    let (status, explained) = scene
+        .ask(
+            Some(&proxy),
+            &format!("{path}/access?action=DescribeSecret"),
+            "jane",
+        )
+        .await
+        .unwrap();
+    assert_eq!((status.as_u16(), &explained["byRbac"]), (200, &true.into()));
+    // Without the right it is as if there were none; the object itself is asked about as well.
+    scene.rbac.asked.lock().unwrap().clear();
+    let (status, _) = scene.ask(Some(&proxy), &path, "joe").await.unwrap();
+    assert_eq!(status.as_u16(), 404);
+    let names: Vec<Json> = scene
+        .rbac
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|spec| spec["resourceAttributes"]["name"].clone())
+        .collect();
+    assert_eq!(names, [Json::Null, "db-main".into()]);
+    // What a caller says of itself is not passed on.
+    let trust = roots(scene.ours.bundle().as_bytes()).unwrap();
+    let forged = request_with(
+        scene.front,
+        trust,
+        Some(&proxy),
+        "front.people.strongroom.dev",
+        &path,
+        &[("x-remote-user", "joe"), ("x-strongroom-may-get", "shop/*")],
+    )
+    .await
+    .unwrap();
+    assert_eq!(forged.0.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_answer_is_told_with_its_address() {
+    let (issuer, proxy) = proxies();
+    let scene = Scene::new(&issuer, "[]").await;
+    let trust = Trust::default();
+    let reach = Reach {
+        trust: trust.clone(),
+        gateway: scene.gateway.to_string().parse().unwrap(),
+        metrics: Metrics::default(),
+    };
+    assert!(reach.try_once().await.unwrap_err().contains("certificate"));
+    trust.put(
+        trusted(
+            "s",
+            Some(&secret(&scene.ours)),
+            Some(&authentication(&issuer, "[]")),
+        )
+        .unwrap(),
+    );
+    assert_eq!(reach.try_once().await, Ok(()));
+    scene.shutdowns[0].begin();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while reach.try_once().await.is_ok() {
+        assert!(tokio::time::Instant::now() < deadline);
+    }
+    let (status, answer) = scene.ask(Some(&proxy), SECRETS, "jane").await.unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("https://{}", scene.gateway)), "{detail}");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use super::requestheader::Names;
 use crate::gateway::listen::Entrance;
 use crate::gateway::tls::proof::{common_names, mutual, roots};
 use crate::gateway::tls::{GATEWAY, TlsError, certified, secret_of};
+use crate::kube_error::watch_in_words;
 
 /// Where the API server says how it proves itself.
 const AUTHENTICATION: &str = "extension-apiserver-authentication";
@@ -90,7 +91,10 @@ impl Trust {
                 else => return,
             };
             if let Some(error) = error {
-                tracing::warn!(%error, "what the front trusts cannot be followed; trying again");
+                tracing::warn!(
+                    error = watch_in_words(&error),
+                    "what the front trusts cannot be followed; trying again"
+                );
                 continue;
             }
             match trusted(&name, secret.as_ref(), authentication.as_ref()) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use strongroom_rules::policy::Action;
+use strongroom_rules::policy::{Action, Decision};
 use strongroom_store::vault::Note;
 
 use super::get_secret_value::invalid;
@@ -42,7 +42,7 @@ async fn serve(
             &place,
             &name,
             (Action::DescribeSecret, ""),
-            |view| {
+            |view, _| {
                 Ok(Json(shape::secret(
                     &place.name,
                     view,
@@ -61,7 +61,7 @@ pub(super) fn metadata<T>(
     place: &Place,
     name: &str,
     (action, detail): (Action, &str),
-    answer: impl FnOnce(&strongroom_store::vault::SecretView) -> T,
+    answer: impl FnOnce(&strongroom_store::vault::SecretView, &Decision) -> T,
 ) -> Result<T, Problem> {
     let secret = gateway.find(place, name)?;
     let facts = asking.facts();
@@ -83,6 +83,6 @@ pub(super) fn metadata<T>(
     };
     gateway
         .store
-        .note(note, &asking.meta(&decision.statements), gateway.durability)?;
-    Ok(answer(secret))
+        .note(note, &asking.decided(&decision), gateway.durability)?;
+    Ok(answer(secret, &decision))
 }

@@ -19,9 +19,9 @@ use strongroom_store::vault::{KeyState, Note, SecretState};
 
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::gateway::access::{Asking, Wanted, authorise, decide, explained};
+use crate::gateway::access::{Asking, Wanted, authorise, decide, explained, refuse, shown_by};
 use crate::gateway::authenticate::Caller;
-use crate::gateway::problem::Problem;
+use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
 /// What is to be explained.
@@ -48,8 +48,11 @@ pub(in crate::gateway) struct Explained {
     action: &'static str,
     /// In words, one sentence a line.
     explanation: String,
-    /// Statements that decided.
+    /// Statements that decided, as far as the caller may see them.
     statements: Vec<String>,
+    /// RBAC alone allows it: `get` on the ManagedSecret.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_rbac: bool,
     /// SecretPolicies that would allow it, as YAML.
     missing_policies: Vec<String>,
     /// What the secret itself says to such a request.
@@ -108,11 +111,25 @@ fn answer(
         new_under: None,
         facts: &facts,
     };
-    let (_, view) = authorise(gateway, asking, &sees)?;
+    let (knows, view) = authorise(gateway, asking, &sees)?;
     let subject = match &question.principal {
         None => asking.clone(),
         Some(text) => about(asking, text),
     };
+    if knows.rbac && !asks_by_rbac(asking, &subject, &place.name) {
+        let why = format!(
+            "RBAC lets you ask about yourself and about ServiceAccounts of namespace `{}`; to ask about others, a SecretPolicy has to allow you \
+             secrets:DescribeSecret on secret `{name}`",
+            place.name
+        );
+        return Err(refuse(
+            gateway,
+            asking,
+            &sees,
+            &[],
+            Problem::new(Code::PolicyDenied, why),
+        )?);
+    }
     let stage = question.stage.as_deref().unwrap_or("Current");
     let facts = Facts {
         stages: [stage.to_owned()].into(),
@@ -130,7 +147,8 @@ fn answer(
         ..sees
     };
     let decision = decide(gateway, &subject, action, &wanted)?;
-    let explanation = explained(gateway, &subject, &wanted, &decision)?;
+    let shown = shown_by(&knows, &place.name);
+    let explanation = explained(gateway, &subject, &wanted, &decision, shown)?;
     let note = Note {
         outcome: Outcome::Done,
         namespace: place.name.parse().ok(),
@@ -145,7 +163,8 @@ fn answer(
         principal: subject.caller.principal.identity.to_string(),
         action: action.as_str(),
         explanation: explanation.text,
-        statements: decision.statements.iter().map(ToString::to_string).collect(),
+        statements: explanation.statements,
+        by_rbac: decision.rbac,
         missing_policies: explanation.yaml,
         key: gateway.key(view)?.map(|key| {
             let name = key.name;
@@ -169,6 +188,12 @@ fn answer(
             ),
         },
     })
+}
+
+/// Whether somebody who knows of the secret by RBAC alone may ask about this one: about oneself, and about ServiceAccounts of the namespace.
+fn asks_by_rbac(asking: &Asking, subject: &Asking, namespace: &str) -> bool {
+    let identity = &subject.caller.principal.identity;
+    *identity == asking.caller.principal.identity || identity.namespace() == Some(namespace)
 }
 
 /// Somebody else, of whom only the name is known.
@@ -195,6 +220,7 @@ fn about(asking: &Asking, principal: &str) -> Asking {
             node: None,
             offline: false,
             through_front: false,
+            may_get: None,
         }),
         pod_labels: None,
         node_labels: None,

@@ -33,6 +33,13 @@ pub(in crate::gateway) struct Consumers {
     readers_complete: bool,
     /// Whether nodes and pods have had the time to say everything since the process started.
     complete: bool,
+    /// How many of other namespaces there are besides: whoever knows of the secret by RBAC alone is not shown them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    other_namespaces: usize,
+}
+
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One that has it.
@@ -192,7 +199,7 @@ async fn serve(
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || {
         let action = (Action::DescribeSecret, "consumers");
-        metadata(&gateway, &asking, &place, &name, action, |view| {
+        metadata(&gateway, &asking, &place, &name, action, |view, decision| {
             let known = &gateway.consumers;
             let volumes = known.volumes().of(view.id).into_iter().map(Consumer::from);
             let readers = known.readers().of(view.id).into_iter().map(Consumer::from);
@@ -201,8 +208,15 @@ async fn serve(
                 .of(view.id, asking.now)
                 .into_iter()
                 .map(Consumer::from);
+            let elsewhere = |consumer: &Consumer| {
+                let namespace = consumer.namespace.as_ref();
+                decision.rbac && namespace.is_some_and(|namespace| *namespace != place.name)
+            };
+            let (others, consumers): (Vec<Consumer>, Vec<Consumer>) =
+                volumes.chain(readers).chain(pods).partition(elsewhere);
             Json(Consumers {
-                consumers: volumes.chain(readers).chain(pods).collect(),
+                consumers,
+                other_namespaces: others.len(),
                 readers_since: known.since().to_string(),
                 readers_complete: known.readers().complete(),
                 complete: known.complete(),

@@ -65,7 +65,7 @@ async fn serve(
             &place,
             &name,
             (Action::ListSecretVersionIds, ""),
-            |view| {
+            |view, _| {
                 let shown =
                     |stages: &[strongroom_store::name::Stage]| which.include_deprecated || !stages.is_empty();
                 let versions = view.versions.iter().rev();

@@ -100,7 +100,7 @@ async fn serve(
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
         let action = (Action::DescribeSecret, "watch");
-        let secret = metadata(&gateway, &asking, &place, &name, action, |view| view.id)?;
+        let secret = metadata(&gateway, &asking, &place, &name, action, |view, _| view.id)?;
         Ok(Watcher {
             gateway,
             asking,

@@ -15,6 +15,108 @@ async fn person(world: &World, user: &str, method: &str, path: &str, body: Json)
     world.arriving(request, Body::from(body.to_string()), true).await
 }
 
+/// The same, of whom the extension API server found out what RBAC lets them `get`.
+async fn with_rbac(world: &World, user: &str, path: &str, may_get: &str) -> Answer {
+    let request = Request::builder()
+        .uri(format!("/v1/namespaces/shop/{path}"))
+        .header("x-strongroom-user", user)
+        .header("x-strongroom-may-get", may_get);
+    world.arriving(request, Body::empty(), true).await
+}
+
+#[tokio::test]
+async fn get_on_the_object_by_rbac_lets_a_person_describe_and_explain() {
+    let world = World::new(0);
+    for may_get in ["shop/*"] {
+        let described = with_rbac(&world, "jane", "secrets/db-main", may_get).await;
+        assert_eq!(described.status, StatusCode::OK, "{may_get}");
+    }
+    let record = world.records().pop().unwrap();
+    assert_eq!(
+        record.circumstances.unwrap().statements,
+        ["RBAC: `get` on the ManagedSecret"]
+    );
+    // Another object, another namespace, nothing.
+    for may_get in ["shop/other", "mail/*", "", "*"] {
+        let refused = with_rbac(&world, "jane", "secrets/db-main", may_get).await;
+        assert_eq!(refused.code(), (404, "SecretNotFound".to_owned()), "{may_get}");
+    }
+    // A value is another matter, and the person is told what is missing.
+    let (_, public) = OpeningKey::generate();
+    let value = format!("secrets/db-main/value?recipient={public}");
+    let refused = with_rbac(&world, "jane", &value, "shop/*").await;
+    assert_eq!(refused.code(), (403, "PolicyDenied".to_owned()));
+    // About oneself and the ServiceAccounts of the namespace, and nobody else.
+    let explain = async |principal: &str, action: &str| {
+        let path = format!("secrets/db-main/access?action={action}{principal}");
+        with_rbac(&world, "jane", &path, "shop/*").await
+    };
+    let oneself = explain("", "DescribeSecret").await.json();
+    assert_eq!(
+        (&oneself["allowed"], &oneself["byRbac"]),
+        (&true.into(), &true.into())
+    );
+    let text = oneself["explanation"].as_str().unwrap();
+    assert!(text.contains("RBAC allows it"), "{text}");
+    assert_eq!(explain("", "GetSecretValue").await.json()["allowed"], false);
+    for principal in ["&principal=jane", "&principal=shop/checkout"] {
+        assert_eq!(
+            explain(principal, "GetSecretValue").await.status,
+            StatusCode::OK,
+            "{principal}"
+        );
+    }
+    for principal in ["&principal=joe", "&principal=mail/app"] {
+        let refused = explain(principal, "GetSecretValue").await;
+        assert_eq!(refused.code(), (403, "PolicyDenied".to_owned()), "{principal}");
+    }
+    // It is no answer to another's RBAC: what the person knows is not what the ServiceAccount may.
+    let account = explain("&principal=shop/checkout", "DescribeSecret").await.json();
+    assert_eq!(account["allowed"], false);
+}
+
+#[tokio::test]
+async fn a_deny_wins_over_rbac_and_no_token_comes_with_it() {
+    let world = World::new(0);
+    let spec = json!({"secrets": ["*"], "statements": [
+        {"effect": "Deny", "principals": [{"user": "jane"}], "actions": ["secrets:Describe*"]}]});
+    let newest = Newest::first("lock", serde_json::from_value(spec).unwrap());
+    world.gateway.policies.policy("shop", "lock", newest);
+    let refused = with_rbac(&world, "jane", "secrets/db-main", "shop/*").await;
+    assert_eq!(refused.code(), (404, "SecretNotFound".to_owned()));
+    assert_eq!(
+        with_rbac(&world, "joe", "secrets/db-main", "shop/*").await.status,
+        StatusCode::OK
+    );
+    // From anybody but the extension API server the header is only a header.
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main")
+        .header("authorization", "Bearer shop/other")
+        .header("x-strongroom-may-get", "shop/*");
+    let forged = world.send(request, Body::empty()).await;
+    assert_eq!(forged.code(), (404, "SecretNotFound".to_owned()));
+}
+
+/// A ServiceAccount of another namespace comes with its kubeconfig: statements of its own namespace are counted, not shown.
+#[tokio::test]
+async fn statements_of_other_namespaces_are_counted_and_never_shown() {
+    let world = World::new(0);
+    let spec = json!({"identities": {"serviceAccounts": ["app"]}, "statements": [
+        {"sid": "hidden", "effect": "Allow", "actions": ["secrets:GetSecretValue"], "resources": ["shop:secret/*"]}]});
+    let newest = Newest::first("theirs", serde_json::from_value(spec).unwrap());
+    world.gateway.policies.policy("mail", "theirs", newest);
+    let path = "secrets/db-main/access?action=GetSecretValue";
+    let user = "system:serviceaccount:mail:app";
+    let answer = with_rbac(&world, user, path, "shop/*").await.json();
+    let text = answer["explanation"].as_str().unwrap();
+    assert!(
+        text.contains("1 statement of another namespace allows it"),
+        "{text}"
+    );
+    assert!(!answer.to_string().contains("hidden"), "{answer}");
+    assert_eq!(answer["statements"], json!([]));
+}
+
 fn jane_may(world: &World, action: &str) {
     let spec = json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"user": "jane"}], "actions": [action]}]});

@@ -20,6 +20,7 @@ use super::TlsError;
 use super::authority::{self, LEAF_RENEWAL, Leaf};
 use super::door::{Door, FRONT, GATEWAY};
 use super::kept::Kept;
+use crate::kube_error::in_words;
 
 /// How often everything is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -77,7 +78,7 @@ struct Serving {
 enum Failure {
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the API server refuses: {0}")]
+    #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
 }
 

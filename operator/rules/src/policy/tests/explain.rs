@@ -3,7 +3,7 @@
 use strongroom_crds::{Manifest, parse_manifest};
 
 use super::{account, user};
-use crate::policy::{Action, Facts, PolicyBook, Request, SecretRef, Source, decide, explain};
+use crate::policy::{Action, Facts, PolicyBook, Request, SecretRef, Shown, Source, decide, explain};
 
 #[test]
 fn what_is_missing_allows_it_once_it_is_applied() {
@@ -26,7 +26,7 @@ fn what_is_missing_allows_it_once_it_is_applied() {
             };
             let mut book = PolicyBook::default();
             let denied = decide(&book, &request).unwrap();
-            let explanation = explain(&request, &denied);
+            let explanation = explain(&request, &denied, Shown::All);
             assert!(
                 explanation
                     .text
@@ -50,7 +50,7 @@ fn what_is_missing_allows_it_once_it_is_applied() {
             }
             let allowed = decide(&book, &request).unwrap();
             assert!(allowed.allowed, "{:?} of {:?}", allowed.missing, explanation.yaml);
-            let explanation = explain(&request, &allowed);
+            let explanation = explain(&request, &allowed, Shown::All);
             assert!(
                 explanation.text.contains("allows it") && explanation.yaml.is_empty(),
                 "{}",
@@ -80,11 +80,89 @@ fn a_deny_names_its_statement_and_offers_nothing() {
         facts: &facts,
     };
     let decision = decide(&book, &request).unwrap();
-    let explanation = explain(&request, &decision);
+    let explanation = explain(&request, &decision, Shown::All);
     assert_eq!(
         explanation.text,
         "denied: secrets:DescribeSecret on secret `db-main` of namespace `shop` for serviceaccount shop/app\n\
          statement 1 (`never`) of SecretPolicy `lock` in namespace `shop` denies it\n"
     );
     assert!(explanation.yaml.is_empty());
+}
+
+/// Whoever applies one suggestion after the other ends with all of them in force: none has the name of another.
+#[test]
+fn no_suggested_policy_takes_the_place_of_another() {
+    let facts = Facts::default();
+    let principals = [
+        account("shop", "app"),
+        account("shop", "app-db"),
+        account("team-b", "app"),
+        account("team-b", "a.pp"),
+        user("app"),
+        user("App"),
+        user("\u{1b}[31m"),
+        user("\u{7}"),
+    ];
+    let mut names = std::collections::BTreeMap::new();
+    for principal in &principals {
+        for name in ["db", "db-db", "Db", "d_b", "d/b"] {
+            for action in [Action::GetSecretValue, Action::PutSecretValue] {
+                for key in [None, Some((Action::Decrypt, "payments"))] {
+                    let request = Request {
+                        principal,
+                        action,
+                        secret: SecretRef {
+                            namespace: "shop",
+                            name,
+                        },
+                        key,
+                        facts: &facts,
+                    };
+                    let denied = decide(&PolicyBook::default(), &request).unwrap();
+                    for yaml in explain(&request, &denied, Shown::All).yaml {
+                        let Ok(Manifest::SecretPolicy(policy)) = parse_manifest(&yaml) else {
+                            panic!("{yaml}: {:?}", parse_manifest(&yaml));
+                        };
+                        let name = policy.metadata.name.unwrap();
+                        assert!(name.len() <= 253, "{name}");
+                        let before = names.insert((policy.metadata.namespace.unwrap(), name), yaml.clone());
+                        assert_eq!(before, None, "{yaml}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
+    let facts = Facts::default();
+    let principal = user("jane");
+    let request = |action| Request {
+        principal: &principal,
+        action,
+        secret: SecretRef {
+            namespace: "shop",
+            name: "db",
+        },
+        key: None,
+        facts: &facts,
+    };
+    for action in Action::ALL.iter().copied().filter(|action| !action.uses_key()) {
+        let decision = decide(&PolicyBook::default(), &request(action)).unwrap();
+        let decision = decision.or_by_rbac(action);
+        let describes = action == Action::DescribeSecret;
+        assert_eq!(
+            (decision.allowed, decision.rbac),
+            (describes, describes),
+            "{action}"
+        );
+    }
+    let mut book = PolicyBook::default();
+    let spec = super::policy(serde_json::json!({"secrets": ["*"], "statements": [
+        {"effect": "Deny", "principals": [{"user": "*"}], "actions": ["*"]}]}));
+    book.put("shop", &Source::Policy("lock".to_owned()), &spec)
+        .unwrap();
+    let denied = decide(&book, &request(Action::DescribeSecret)).unwrap();
+    assert!(!denied.or_by_rbac(Action::DescribeSecret).allowed);
 }

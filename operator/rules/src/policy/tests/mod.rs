@@ -1,6 +1,7 @@
 //! The table of decisions, cell by cell, and the decision against an evaluator without any cleverness.
 
 mod compile;
+mod denial;
 mod explain;
 mod naive;
 mod shared;

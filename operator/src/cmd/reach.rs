@@ -1,0 +1,95 @@
+//! `reach`: whether the API answers, as `helm test` asks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::uri::Authority;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use strongroom_api::way;
+
+use super::error::CommandError;
+use crate::roots::of_pem;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long until it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks whether the API answers at an address
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Host and port of the API
+    #[arg(value_name = "HOST:PORT")]
+    address: Authority,
+    /// The authorities of its certificate, as in `ca.crt` of ConfigMap `strongroom-ca`
+    #[arg(long, value_name = "PATH")]
+    ca: PathBuf,
+    /// The name that its certificate is for; the host of the address where absent
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// For so many seconds it is tried again
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+pub(super) async fn run(
+    arguments: Arguments,
+    out: &mut (impl std::io::Write + Send),
+) -> Result<(), CommandError> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(arguments.wait);
+    loop {
+        match once(&arguments).await {
+            Ok(()) => {
+                writeln!(out, "the API answers at https://{}", arguments.address)?;
+                return Ok(());
+            }
+            Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+async fn once(arguments: &Arguments) -> Result<(), CommandError> {
+    let unreachable = |why: &str| CommandError::Unreachable {
+        address: arguments.address.to_string(),
+        why: why.to_owned(),
+    };
+    let pem = tokio::fs::read(&arguments.ca)
+        .await
+        .map_err(|source| CommandError::Read {
+            path: arguments.ca.display().to_string(),
+            source,
+        })?;
+    let roots =
+        of_pem(&pem).map_err(|_| unreachable("the file of `--ca` holds no certificate of an authority"))?;
+    let host = arguments.name.as_deref().unwrap_or(arguments.address.host());
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| unreachable("its name is no name of a server"))?;
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .with_server_name_resolver(FixedServerNameResolver::new(name))
+        .enable_http2()
+        .build();
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build(connector);
+    let request = Request::get(format!("https://{}/healthz", arguments.address))
+        .body(Body::empty())
+        .map_err(|_| unreachable("its address is none"))?;
+    match tokio::time::timeout(PATIENCE, client.request(request)).await {
+        Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
+        Ok(Ok(_)) => Err(unreachable("it answers with an error")),
+        Ok(Err(error)) => Err(unreachable(way(&error))),
+        Err(_) => Err(unreachable("no answer in time")),
+    }
+}
