@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
+use strongroom_api::way;
 use zeroize::Zeroizing;
 
 use crate::arguments::ClusterArguments;
@@ -16,6 +17,8 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     /// The namespace that is meant.
     pub(crate) namespace: String,
+    /// The address of the API server, as the kubeconfig has it.
+    pub(crate) server: String,
 }
 
 /// What the API server answers that is not of Strongroom
@@ -59,8 +62,13 @@ impl Cluster {
             .namespace
             .clone()
             .unwrap_or_else(|| config.default_namespace.clone());
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
-        Ok(Self { client, namespace })
+        Ok(Self {
+            client,
+            namespace,
+            server,
+        })
     }
 
     /// One request, and the body of its answer.
@@ -77,15 +85,37 @@ impl Cluster {
         let request = request
             .body(kube::client::Body::from(body.unwrap_or_default()))
             .map_err(|error| Failure::Input(error.to_string()))?;
-        let unreachable = |error| Failure::Unreachable(Box::new(error));
-        let response = self.client.send(request).await.map_err(unreachable)?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| self.failure(error))?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(unreachable)?;
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| self.failure(error))?;
         let body = Zeroizing::new(body.to_bytes().to_vec());
         if status.is_success() {
             return Ok(body);
         }
-        Err(refused(status, &body))
+        Err(refused(&self.server, status, &body))
+    }
+
+    /// What the API server says of an object of its own, or why it says nothing.
+    pub(crate) fn failure(&self, error: kube::Error) -> Failure {
+        let server = self.server.clone();
+        match error {
+            kube::Error::Api(status) => Failure::Cluster {
+                server,
+                said: status.message,
+            },
+            error => Failure::Unreachable {
+                server,
+                why: way(&error),
+            },
+        }
     }
 }
 
@@ -94,7 +124,8 @@ fn in_a_pod() -> bool {
 }
 
 /// Whose answer it is, and what it says.
-fn refused(status: StatusCode, body: &[u8]) -> Failure {
+fn refused(server: &str, status: StatusCode, body: &[u8]) -> Failure {
+    let server = server.to_owned();
     if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
         return Failure::Refused(problem);
     }
@@ -107,8 +138,14 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
         });
     match status {
         StatusCode::FORBIDDEN => Failure::Forbidden(said),
-        StatusCode::NOT_FOUND => Failure::NoSuchApi,
-        _ => Failure::Cluster(format!("{said} ({status})")),
+        StatusCode::NOT_FOUND => Failure::NoSuchApi { server },
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            Failure::Extension { server, said }
+        }
+        _ => Failure::Cluster {
+            server,
+            said: format!("{said} ({status})"),
+        },
     }
 }
 
@@ -116,23 +153,29 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
 mod tests {
     use super::*;
 
+    const SERVER: &str = "https://10.0.0.1:6443";
+
     #[test]
     fn an_answer_says_whose_it_is() {
         let problem = br#"{"type":"urn:strongroom:problem:PolicyDenied","title":"t","status":403,"code":"PolicyDenied","detail":"no","requestId":"r","missingPolicies":["kind: SecretPolicy\n"]}"#;
-        let text = refused(StatusCode::FORBIDDEN, problem).to_string();
+        let text = refused(SERVER, StatusCode::FORBIDDEN, problem).to_string();
         assert_eq!(
             text,
             "no (PolicyDenied, request r)\nthis would allow it:\n---\nkind: SecretPolicy"
         );
         let status = br#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"jane may not","reason":"Forbidden","code":403}"#;
         assert!(
-            matches!(refused(StatusCode::FORBIDDEN, status), Failure::Forbidden(text) if text == "jane may not")
+            matches!(refused(SERVER, StatusCode::FORBIDDEN, status), Failure::Forbidden(text) if text == "jane may not")
         );
         assert!(matches!(
-            refused(StatusCode::NOT_FOUND, b"404 page not found"),
-            Failure::NoSuchApi
+            refused(SERVER, StatusCode::NOT_FOUND, b"404 page not found"),
+            Failure::NoSuchApi { .. }
         ));
-        let away = refused(StatusCode::SERVICE_UNAVAILABLE, b"service unavailable").to_string();
-        assert!(away.contains("service unavailable (503"), "{away}");
+        let away = refused(SERVER, StatusCode::SERVICE_UNAVAILABLE, b"service unavailable").to_string();
+        assert!(
+            away.contains("service unavailable") && away.contains(SERVER),
+            "{away}"
+        );
+        assert!(away.contains("apiservice"), "{away}");
     }
 }

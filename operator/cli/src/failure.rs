@@ -11,21 +11,44 @@ pub(crate) enum Failure {
     #[error("the kubeconfig cannot be used: {0}")]
     Kubeconfig(String),
     /// The API server.
-    #[error("the API server cannot be reached: {0}")]
-    Unreachable(Box<kube::Error>),
+    #[error("the API server at {server} cannot be reached: {why}")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// Why, in our words.
+        why: &'static str,
+    },
+    /// The API server does not reach the extension API server.
+    #[error(
+        "the API server at {server} cannot reach Strongroom's extension API server: {said}; see `kubectl get apiservice v1.people.strongroom.dev`"
+    )]
+    Extension {
+        /// Its address.
+        server: String,
+        /// What it says.
+        said: String,
+    },
     /// RBAC.
     #[error(
-        "{0}; who may use kubectl strongroom says a RoleBinding of ClusterRole `strongroom-user`, who may read the audit one of `strongroom-auditor`"
+        "{0}; ask an admin to bind ClusterRole `strongroom-user` (or, for `audit`, `strongroom-auditor`) to you in this namespace"
     )]
     Forbidden(String),
     /// The cluster does not serve people's API.
     #[error(
-        "this cluster does not serve people.strongroom.dev; install the chart with `people.enabled=true`"
+        "the API server at {server} does not serve people.strongroom.dev; install the chart with `people.enabled=true`"
     )]
-    NoSuchApi,
+    NoSuchApi {
+        /// Its address.
+        server: String,
+    },
     /// The API server has an answer of its own.
-    #[error("the API server says: {0}")]
-    Cluster(String),
+    #[error("the API server at {server} says: {said}")]
+    Cluster {
+        /// Its address.
+        server: String,
+        /// What it says.
+        said: String,
+    },
     /// Strongroom has.
     #[error(transparent)]
     Refused(#[from] Problem),
@@ -60,6 +83,9 @@ pub(crate) enum Failure {
     /// It is written, and not where it should be.
     #[error("{0}")]
     NotDelivered(String),
+    /// The installation does not serve.
+    #[error("{0}")]
+    Unwell(String),
 }
 
 /// A problem document of the API (`docs/errors.md`).

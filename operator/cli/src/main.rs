@@ -58,6 +58,10 @@ fn main() -> ExitCode {
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     // Nobody is left to tell where this fails.
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: {}",
+        strongroom_api::visible_lines(&error.to_string())
+    );
     ExitCode::FAILURE
 }

@@ -1,9 +1,11 @@
 //! How answers are printed: a table for people, JSON and YAML for programs. Colours only on a terminal.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
+use strongroom_api::{visible, visible_lines};
 
 use crate::failure::Failure;
 
@@ -41,8 +43,10 @@ impl Table {
         }
     }
 
+    /// A row. What others wrote is shown and does nothing.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let cells = cells.iter().map(|cell| visible(cell).into_owned());
+        self.rows.push(cells.collect());
     }
 
     /// Lines, each column as wide as its widest cell; the first is that of the headings.
@@ -85,13 +89,9 @@ impl Output {
         match self.format {
             Format::Json => {
                 let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
-                self.line(&text)
+                self.line(&json_visible(&text))
             }
-            Format::Yaml => {
-                let text =
-                    serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
-                self.line(text.trim_end())
-            }
+            Format::Yaml => self.line(&yaml(answer)?),
             Format::Table => self.table(&table()),
         }
     }
@@ -99,9 +99,23 @@ impl Output {
     /// Prints an answer, or these lines of text.
     pub(crate) fn tell(&self, answer: &Value, text: &str) -> Result<(), Failure> {
         match self.format {
-            Format::Table => self.line(text),
+            Format::Table => self.line(&visible_lines(text)),
             Format::Json | Format::Yaml => self.print(answer, || Table::new(&[])),
         }
+    }
+
+    /// Prints an answer, or these lines of text, whose first word is a decision.
+    pub(crate) fn decision(&self, answer: &Value, text: &str) -> Result<(), Failure> {
+        if self.format != Format::Table {
+            return self.tell(answer, text);
+        }
+        let text = visible_lines(text);
+        let line = match (text.strip_prefix("allowed"), text.strip_prefix("denied")) {
+            (Some(rest), _) => format!("{}{rest}", self.good("allowed")),
+            (None, Some(rest)) => format!("{}{rest}", self.bad("denied")),
+            (None, None) => text.into_owned(),
+        };
+        self.line(&line)
     }
 
     fn table(&self, table: &Table) -> Result<(), Failure> {
@@ -150,9 +164,33 @@ impl Output {
     pub(crate) fn progress(&self, text: &str) {
         if std::io::stderr().is_terminal() {
             // Nobody is left to tell where this fails.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", visible_lines(text));
         }
     }
+}
+
+/// JSON in which nothing does anything to a terminal: what serde_json leaves as it is, such as the control characters beyond ASCII, is escaped.
+pub(crate) fn json_visible(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            let mut one = [0; 4];
+            if c == '\n' || matches!(visible(c.encode_utf8(&mut one)), Cow::Borrowed(_)) {
+                c.to_string()
+            } else {
+                format!("\\u{:04x}", u32::from(c))
+            }
+        })
+        .collect()
+}
+
+/// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON, which is YAML.
+pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
+    if matches!(visible_lines(&text), Cow::Borrowed(_)) {
+        return Ok(text.trim_end().to_owned());
+    }
+    let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
+    Ok(json_visible(&text))
 }
 
 /// A field of an answer as a cell: `-` where there is nothing.
@@ -195,6 +233,26 @@ mod tests {
             table.lines(),
             ["NAME          STAGES", "a-long-name   Current", "b             -"]
         );
+    }
+
+    #[test]
+    fn what_others_wrote_does_nothing_to_a_terminal() {
+        let hostile = "safe\u{1b}[2K\u{1b}[1;31mREADY\u{7}\n\u{9b}31m\u{202e}";
+        let mut table = Table::new(&["NAME", "DESCRIPTION"]);
+        table.row(vec!["db".to_owned(), hostile.to_owned()]);
+        let answer = serde_json::json!({"description": hostile, "lines": ["a", "b"]});
+        let json = json_visible(&serde_json::to_string_pretty(&answer).unwrap());
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), answer);
+        let yaml = yaml(&answer).unwrap();
+        assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), answer);
+        for text in [table.lines().join("\n"), json, yaml] {
+            assert!(
+                matches!(visible_lines(&text), Cow::Borrowed(_)),
+                "{}",
+                text.escape_debug()
+            );
+        }
+        assert_eq!(table.lines().len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strongroom_api::audit::{Filter, HEADER, Line, Window, row};
 
 use crate::failure::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, json_visible, yaml};
 use crate::people::People;
 
 /// How often to look for more, when following.
@@ -65,11 +65,10 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
 fn print(line: &Line, out: &Output) -> Result<(), Failure> {
     match out.format {
         Format::Table => out.line(&row(line)),
-        Format::Json => out.line(&serde_json::to_string(line).map_err(std::io::Error::from)?),
-        Format::Yaml => {
-            let text =
-                serde_saphyr::to_string(line).map_err(|error| Failure::Malformed(error.to_string()))?;
-            out.line(&format!("---\n{}", text.trim_end()))
+        Format::Json => {
+            let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
+            out.line(&json_visible(&text))
         }
+        Format::Yaml => out.line(&format!("---\n{}", yaml(line)?)),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::output::{Output, Table, cell, field, items};
+use crate::output::{Format, Output, Table, cell, field, items};
 use crate::people::People;
 
 /// Lists who has a secret, with the version that each has: volumes of pods, callers of the API, pods with the native Secret
@@ -20,6 +20,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
     let answer = people.consumers(&arguments.name).await?;
+    let others = field(&answer, "otherNamespaces").as_u64().unwrap_or_default();
+    if others > 0 && out.format == Format::Table {
+        out.progress(&format!(
+            "and {others} of other namespaces, shown to whoever a SecretPolicy allows secrets:DescribeSecret"
+        ));
+    }
     out.print(&answer, || {
         let mut table = Table::new(&[
             "KIND",
@@ -51,13 +57,23 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     })
 }
 
+/// Whether a consumer is a volume that follows this stage, of a node that is there: nobody knows when another comes back; its volumes are brought up to
+/// date then.
+fn follows(consumer: &Value, stage: &str) -> bool {
+    *field(consumer, "away") != true && field(consumer, "stage") == stage
+}
+
+/// How many volumes follow this stage.
+pub(super) fn following(answer: &Value, stage: &str) -> usize {
+    items(answer, "consumers")
+        .iter()
+        .filter(|consumer| follows(consumer, stage))
+        .count()
+}
+
 /// Volumes that follow this stage and do not show this version yet, as `namespace/pod on node`.
 pub(super) fn behind(answer: &Value, stage: &str, version: &str) -> Vec<String> {
-    let follows = |consumer: &&Value| {
-        // Nobody knows when a node comes back; its volumes are brought up to date then.
-        if *field(consumer, "away") == true {
-            return false;
-        }
+    let lags = |consumer: &&Value| {
         // Programs that read their files when they start are not waited for; their files are.
         let files = match field(consumer, "state").as_str() {
             Some("Shows") => field(consumer, "versionId"),
@@ -65,17 +81,13 @@ pub(super) fn behind(answer: &Value, stage: &str, version: &str) -> Vec<String> 
             _ => &Value::Null,
         };
         let shows = files == version;
-        field(consumer, "stage") == stage && !shows
+        follows(consumer, stage) && !shows
     };
     let name = |consumer: &Value| {
         let text = |name| cell(field(consumer, name));
         format!("{}/{} on {}", text("namespace"), text("pod"), text("node"))
     };
-    items(answer, "consumers")
-        .iter()
-        .filter(follows)
-        .map(name)
-        .collect()
+    items(answer, "consumers").iter().filter(lags).map(name).collect()
 }
 
 #[cfg(test)]
@@ -101,5 +113,6 @@ mod tests {
             behind(&answer, "Current", "v-2"),
             ["shop/old on n", "shop/unfit on n", "shop/late on n"]
         );
+        assert_eq!(following(&answer, "Current"), 5);
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use serde_json::Value;
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::consumers;
-use super::key::cluster;
 use crate::failure::Failure;
-use crate::output::{Output, field};
+use crate::output::field;
 use crate::people::People;
 
 /// How often to look.
@@ -24,7 +24,7 @@ pub(crate) struct Patience {
     wait: Duration,
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     if text == "0" || text == "0s" {
         return Ok(Duration::ZERO);
     }
@@ -33,6 +33,56 @@ fn patience(text: &str) -> Result<Duration, String> {
         .and_then(|period| u64::try_from(period.seconds()).ok())
         .map(Duration::from_secs)
         .ok_or_else(|| format!("`{text}` is not a time like 5s or 2m"))
+}
+
+/// How far a version came while it was waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// The version has the stage.
+    pub(super) staged: bool,
+    /// Volumes that follow the stage, where they may be seen: all of them show the version.
+    volumes: Option<usize>,
+    /// What could not be seen, and by whom it is.
+    unseen: Option<&'static str>,
+}
+
+impl Arrival {
+    /// Of what nobody has to wait for.
+    pub(super) fn at_once() -> Self {
+        Self {
+            staged: true,
+            ..Self::default()
+        }
+    }
+
+    /// The same of a version that is known to have the stage.
+    pub(super) fn and_staged(self) -> Self {
+        Self { staged: true, ..self }
+    }
+
+    /// What came of it, to follow a sentence: nothing, or with what it begins.
+    pub(super) fn in_words(&self) -> String {
+        let volumes = match self.volumes {
+            None | Some(0) => String::new(),
+            Some(1) => "; the one volume shows it".to_owned(),
+            Some(count) => format!("; {count} of {count} volumes show it"),
+        };
+        let unseen = self
+            .unseen
+            .map(|unseen| format!("; {unseen}"))
+            .unwrap_or_default();
+        format!("{volumes}{unseen}")
+    }
+
+    /// The same as fields of an answer.
+    pub(super) fn told(&self, answer: &mut Value) {
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("done".to_owned(), self.staged.into());
+            if let Some(count) = self.volumes {
+                answer.insert("volumes".to_owned(), count.into());
+            }
+        }
+    }
 }
 
 /// Returns once the version has this stage, the native Secret follows, and every volume of a connected node shows it.
@@ -47,10 +97,9 @@ pub(super) async fn wait(
     stage: &str,
     version: &str,
     patience: Patience,
-    out: &Output,
-) -> Result<(), Failure> {
+) -> Result<Arrival, Failure> {
     if patience.wait.is_zero() {
-        return Ok(());
+        return Ok(Arrival::default());
     }
     let api: Api<ManagedSecret> = Api::namespaced(people.cluster.client.clone(), people.namespace());
     let mut said = "no ManagedSecret declares it".to_owned();
@@ -62,25 +111,27 @@ pub(super) async fn wait(
                 Err(kube::Error::Api(status)) if status.code == 403 => {
                     staged(people, name, stage, version).await?
                 }
-                Err(error) => return Err(cluster(error)),
+                Err(error) => return Err(people.cluster.failure(error)),
             };
             match seen {
-                Seen::Arrived => match behind(people, name, stage, version).await? {
-                    None => return Ok(format!("version {version} has arrived")),
-                    Some(pods) => said = pods,
-                },
-                Seen::Staged => match behind(people, name, stage, version).await? {
-                    None => {
-                        return Ok(format!(
-                            "version {version} is {stage}; whether its native Secret follows is seen by whoever may get managedsecrets"
-                        ));
+                Seen::Arrived | Seen::Staged => match behind(people, name, stage, version).await? {
+                    Ok(volumes) => {
+                        let unseen = matches!(seen, Seen::Staged).then_some(
+                            "whether its native Secret follows is seen by whoever may get managedsecrets",
+                        );
+                        return Ok(Arrival {
+                            staged: true,
+                            volumes,
+                            unseen,
+                        });
                     }
-                    Some(pods) => said = pods,
+                    Err(pods) => said = pods,
                 },
                 Seen::Nothing => {
-                    return Ok(
-                        "whether it has arrived is seen by whoever may describe the secret".to_owned(),
-                    );
+                    return Ok(Arrival {
+                        unseen: Some("whether it has arrived is seen by whoever may describe the secret"),
+                        ..Arrival::default()
+                    });
                 }
                 Seen::NotYet(why) => said = why,
             }
@@ -88,10 +139,7 @@ pub(super) async fn wait(
         }
     };
     match tokio::time::timeout(patience.wait, looking).await {
-        Ok(outcome) => {
-            out.progress(&outcome?);
-            Ok(())
-        }
+        Ok(outcome) => outcome,
         Err(_) => Err(Failure::NotDelivered(format!(
             "version {version} has not arrived within {} s: {said}",
             patience.wait.as_secs()
@@ -99,14 +147,24 @@ pub(super) async fn wait(
     }
 }
 
-/// The pods that do not show the version yet, in words; none where all do, or where it may not be seen.
-async fn behind(people: &People, name: &str, stage: &str, version: &str) -> Result<Option<String>, Failure> {
-    let pods = match people.consumers(name).await {
-        Ok(answer) => consumers::behind(&answer, stage, version),
-        Err(Failure::Refused(_)) => Vec::new(),
+/// How many volumes follow the stage, where it may be seen, if all of them show the version; else, in words, the pods of those that do not.
+async fn behind(
+    people: &People,
+    name: &str,
+    stage: &str,
+    version: &str,
+) -> Result<Result<Option<usize>, String>, Failure> {
+    let answer = match people.consumers(name).await {
+        Ok(answer) => answer,
+        Err(Failure::Refused(_) | Failure::Forbidden(_)) => return Ok(Ok(None)),
         Err(error) => return Err(error),
     };
-    Ok((!pods.is_empty()).then(|| format!("these pods do not show it yet: {}", pods.join(", "))))
+    let pods = consumers::behind(&answer, stage, version);
+    Ok(if pods.is_empty() {
+        Ok(Some(consumers::following(&answer, stage)))
+    } else {
+        Err(format!("these pods do not show it yet: {}", pods.join(", ")))
+    })
 }
 
 /// How far a version has come, as far as it can be seen.
@@ -152,9 +210,78 @@ fn standing(object: &ManagedSecret, stage: &str, version: &str) -> Seen {
         .find(|condition| condition.type_ == "Ready");
     let staged = status.stages.get(stage).is_some_and(|id| id == version);
     match ready {
+        // The native Secret, of which Ready speaks, follows Current alone.
+        _ if staged && stage != "Current" => Seen::Arrived,
         Some(ready) if ready.status == "True" && staged => Seen::Arrived,
         Some(ready) if ready.status == "True" => Seen::NotYet(format!("another version is {stage}")),
         Some(ready) => Seen::NotYet(format!("{}: {}", ready.reason, ready.message)),
         None => Seen::NotYet("its ManagedSecret has no condition yet".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_happened_is_said_of_the_volumes_that_were_seen() {
+        let arrival = |volumes, unseen| Arrival {
+            staged: true,
+            volumes,
+            unseen,
+        };
+        for (volumes, unseen, said) in [
+            (None, None, ""),
+            (Some(0), None, ""),
+            (Some(1), None, "; the one volume shows it"),
+            (Some(3), None, "; 3 of 3 volumes show it"),
+            (
+                Some(2),
+                Some("no more is seen"),
+                "; 2 of 2 volumes show it; no more is seen",
+            ),
+        ] {
+            assert_eq!(arrival(volumes, unseen).in_words(), said);
+        }
+        let mut answer = json!({"versionId": "v-1", "done": false});
+        arrival(Some(3), None).told(&mut answer);
+        assert_eq!(answer, json!({"versionId": "v-1", "done": true, "volumes": 3}));
+        let mut answer = json!({"versionId": "v-1"});
+        Arrival::default().told(&mut answer);
+        assert_eq!(answer["done"], false, "nothing was waited for");
+    }
+
+    #[test]
+    fn another_stage_than_current_does_not_wait_for_the_native_secret() {
+        let object = |ready: &str| -> ManagedSecret {
+            serde_json::from_value(json!({
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret", "metadata": {"name": "db"},
+                "spec": {"source": {"external": {}}},
+                "status": {
+                    "stages": {"Current": "v-2", "canary": "v-1"},
+                    "conditions": [{"type": "Ready", "status": ready, "reason": "TargetNotOwned", "message": "m",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                },
+            }))
+            .unwrap()
+        };
+        assert!(matches!(
+            standing(&object("False"), "canary", "v-1"),
+            Seen::Arrived
+        ));
+        assert!(matches!(
+            standing(&object("False"), "Current", "v-2"),
+            Seen::NotYet(_)
+        ));
+        assert!(matches!(
+            standing(&object("True"), "Current", "v-2"),
+            Seen::Arrived
+        ));
+        assert!(matches!(
+            standing(&object("True"), "Current", "v-1"),
+            Seen::NotYet(_)
+        ));
     }
 }

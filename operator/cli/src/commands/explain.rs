@@ -33,15 +33,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     let answer = people.read(&arguments.secret, "/access", &query).await?;
     let said = |name: &str| field(&answer, name).as_str().unwrap_or_default();
     let explanation = said("explanation").trim_end();
-    // Its first word is the decision.
-    let mut text = match (
-        explanation.strip_prefix("allowed"),
-        explanation.strip_prefix("denied"),
-    ) {
-        (Some(rest), _) => format!("{}{rest}", out.good("allowed")),
-        (None, Some(rest)) => format!("{}{rest}", out.bad("denied")),
-        (None, None) => explanation.to_owned(),
-    };
+    let mut text = explanation.to_owned();
     text.push_str(&format!("\nthe secret: {}", said("secret")));
     if !said("key").is_empty() {
         text.push_str(&format!("\nits key: {}", said("key")));
@@ -57,5 +49,5 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             policy.as_str().unwrap_or_default().trim_end()
         ));
     }
-    out.tell(&answer, &text)
+    out.decision(&answer, &text)
 }

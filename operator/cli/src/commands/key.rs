@@ -1,10 +1,13 @@
 //! `key`.
 
+use std::time::Duration;
+
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use strongroom_crds::v1alpha1::EncryptionKey;
+use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState};
 
+use super::delivery::patience;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field};
@@ -16,30 +19,43 @@ use crate::output::{Output, Table, cell, field};
 pub(crate) enum Arguments {
     /// Lists the keys with what lies under them
     List,
+    /// Enables a key again, and returns when what lies under it is read, written and rotated again
+    ///
+    /// Example: kubectl strongroom key enable payments
     Enable(Named),
+    /// Disables a key, and returns when nothing under it is read, written or rotated any more
+    ///
+    /// Files that pods have stay. Example: kubectl strongroom key disable payments
     Disable(Named),
 }
 
-/// Lets a key work, or lets it no longer work
-///
-/// While a key is disabled nothing under it is read, written or rotated. Example: kubectl strongroom key disable payments
+/// Which key, and how long to wait.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Named {
     /// The EncryptionKey
     name: String,
+    /// Waits so long until it is so; 0s does not wait
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
+    wait: Duration,
 }
+
+/// How often to look.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(arguments: &Arguments, cluster: &Cluster, out: &Output) -> Result<(), Failure> {
     let api: Api<EncryptionKey> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     match arguments {
-        Arguments::List => list(&api, out).await,
-        Arguments::Enable(named) => set(&api, &named.name, true, out).await,
-        Arguments::Disable(named) => set(&api, &named.name, false, out).await,
+        Arguments::List => list(cluster, &api, out).await,
+        Arguments::Enable(named) => set(cluster, &api, named, true, out).await,
+        Arguments::Disable(named) => set(cluster, &api, named, false, out).await,
     }
 }
 
-async fn list(api: &Api<EncryptionKey>, out: &Output) -> Result<(), Failure> {
-    let keys = api.list(&ListParams::default()).await.map_err(cluster)?;
+async fn list(cluster: &Cluster, api: &Api<EncryptionKey>, out: &Output) -> Result<(), Failure> {
+    let keys = api
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| cluster.failure(error))?;
     let keys: Vec<Value> = keys
         .iter()
         .map(|key| {
@@ -75,29 +91,95 @@ async fn list(api: &Api<EncryptionKey>, out: &Output) -> Result<(), Failure> {
     })
 }
 
-async fn set(api: &Api<EncryptionKey>, name: &str, enabled: bool, out: &Output) -> Result<(), Failure> {
+async fn set(
+    cluster: &Cluster,
+    api: &Api<EncryptionKey>,
+    named: &Named,
+    enabled: bool,
+    out: &Output,
+) -> Result<(), Failure> {
     let patch = json!({"spec": {"enabled": enabled}});
     let params = PatchParams {
         field_manager: Some("kubectl-strongroom".to_owned()),
         ..PatchParams::default()
     };
-    let key = api
+    let name = &named.name;
+    let mut key = api
         .patch(name, &params, &Patch::Merge(&patch))
         .await
-        .map_err(cluster)?;
-    let answer = json!({"name": key.name_any(), "enabled": enabled});
-    let what = if enabled {
-        "enabled"
-    } else {
-        "disabled: nothing under it is read, written or rotated"
+        .map_err(|error| cluster.failure(error))?;
+    let deadline = tokio::time::Instant::now() + named.wait;
+    while !is_so(&key, enabled) && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+        key = api.get(name).await.map_err(|error| cluster.failure(error))?;
+    }
+    let done = is_so(&key, enabled);
+    if !done && !named.wait.is_zero() {
+        return Err(Failure::NotDelivered(format!(
+            "EncryptionKey {name}: spec.enabled is {enabled}, and after {} s its status is still {}: {}",
+            named.wait.as_secs(),
+            state_of(&key),
+            ready_of(&key),
+        )));
+    }
+    let answer = json!({"name": key.name_any(), "enabled": enabled, "state": state_of(&key), "done": done});
+    let what = match (enabled, done) {
+        (true, true) => "is enabled: what lies under it is read, written and rotated",
+        (false, true) => "is disabled: nothing under it is read, written or rotated",
+        (true, false) => "is being enabled",
+        (false, false) => "is being disabled",
     };
-    out.tell(&answer, &format!("EncryptionKey {name} is {what}"))
+    out.tell(&answer, &format!("EncryptionKey {name} {what}"))
 }
 
-/// What the API server says of a custom resource.
-pub(super) fn cluster(error: kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) => Failure::Cluster(status.message),
-        error => Failure::Unreachable(Box::new(error)),
+/// Whether the controller has carried it out.
+fn is_so(key: &EncryptionKey, enabled: bool) -> bool {
+    let wanted = if enabled {
+        EncryptionKeyState::Enabled
+    } else {
+        EncryptionKeyState::Disabled
+    };
+    key.status.as_ref().is_some_and(|status| {
+        status.state == Some(wanted) && status.observed_generation >= key.metadata.generation
+    })
+}
+
+fn state_of(key: &EncryptionKey) -> String {
+    let state = key.status.as_ref().and_then(|status| status.state);
+    state.map_or_else(
+        || "Unknown".to_owned(),
+        |state| cell(&serde_json::to_value(state).unwrap_or_default()),
+    )
+}
+
+/// What its condition Ready says.
+fn ready_of(key: &EncryptionKey) -> String {
+    let conditions = key.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .filter(|condition| condition.type_ == "Ready")
+        .map(|condition| condition.message.clone())
+        .next()
+        .unwrap_or_else(|| "no controller has looked at it; see `kubectl strongroom status`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_so_when_the_controller_says_it_of_this_generation() {
+        let key = |generation: i64, observed: i64, state: &str| -> EncryptionKey {
+            serde_json::from_value(json!({
+                "apiVersion": "strongroom.dev/v1alpha1", "kind": "EncryptionKey",
+                "metadata": {"name": "payments", "generation": generation}, "spec": {},
+                "status": {"observedGeneration": observed, "state": state},
+            }))
+            .unwrap()
+        };
+        assert!(is_so(&key(2, 2, "Disabled"), false));
+        assert!(!is_so(&key(2, 1, "Disabled"), false), "an older word");
+        assert!(!is_so(&key(2, 2, "Enabled"), false));
+        assert!(is_so(&key(2, 3, "Enabled"), true));
+        assert_eq!(state_of(&key(1, 1, "PendingDeletion")), "PendingDeletion");
     }
 }

@@ -9,6 +9,7 @@ mod delivery;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod get;
+mod installation;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod policy;

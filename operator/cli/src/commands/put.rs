@@ -47,5 +47,9 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     );
     out.tell(&answer, &text)?;
     let stage = arguments.stage.first().map_or("Current", String::as_str);
-    delivery::wait(people, &arguments.name, stage, &version, arguments.patience, out).await
+    let arrival = delivery::wait(people, &arguments.name, stage, &version, arguments.patience).await?;
+    if arrival.staged {
+        out.progress(&format!("version {version} has arrived{}", arrival.in_words()));
+    }
+    Ok(())
 }

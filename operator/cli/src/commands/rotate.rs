@@ -9,7 +9,10 @@ use crate::failure::Failure;
 use crate::output::{Output, field};
 use crate::people::People;
 
-/// Makes a new value now, as the ManagedSecret says
+/// Makes a new value now, as the ManagedSecret says, and returns when it has arrived
+///
+/// When it says that the secret was rotated, the new version is Current, the native Secret holds it, and the volumes of running pods show it. With
+/// `--wait 0s` it says that the secret is being rotated, and returns at once.
 ///
 /// Example: kubectl strongroom rotate db-main --wait 30s
 #[derive(Debug, clap::Args)]
@@ -28,7 +31,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         Some(token) => token.clone(),
         None => version_id()?,
     };
-    let answer = people
+    let mut answer = people
         .change(
             Method::POST,
             &arguments.name,
@@ -37,32 +40,27 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             Some(&json!({"token": token})),
         )
         .await?;
-    let version = field(&answer, "versionId").as_str().unwrap_or_default();
-    let done = field(&answer, "done").as_bool() == Some(true);
-    let what = if done {
+    let version = field(&answer, "versionId")
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let secret = format!("{}/{}", people.namespace(), arguments.name);
+    if field(&answer, "done").as_bool() == Some(true) {
+        // Another one may be Current by now.
+        return out.tell(
+            &answer,
+            &format!("{secret} was rotated to {version} before, by the same token"),
+        );
+    }
+    let arrival = delivery::wait(people, &arguments.name, "Current", &version, arguments.patience).await?;
+    arrival.told(&mut answer);
+    let what = if arrival.staged {
         "was rotated to"
     } else {
         "is being rotated to"
     };
     out.tell(
         &answer,
-        &format!(
-            "{}/{} {what} version {version}",
-            people.namespace(),
-            arguments.name
-        ),
-    )?;
-    if done {
-        // Another one may be Current by now.
-        return Ok(());
-    }
-    delivery::wait(
-        people,
-        &arguments.name,
-        "Current",
-        version,
-        arguments.patience,
-        out,
+        &format!("{secret} {what} {version}{}", arrival.in_words()),
     )
-    .await
 }

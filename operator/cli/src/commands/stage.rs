@@ -3,8 +3,9 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::delivery::{self, Arrival, Patience};
 use crate::failure::Failure;
-use crate::output::{Output, cell, field};
+use crate::output::Output;
 use crate::people::{People, segment};
 
 /// Moves a stage to a version, or takes it away
@@ -27,6 +28,8 @@ pub(crate) struct Arguments {
     /// The version that has it now
     #[arg(long, value_name = "ID")]
     remove_from: Option<String>,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
@@ -37,12 +40,27 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .collect();
     let body = Value::Object(body);
     let what = format!("/stages/{}", segment(&arguments.stage)?);
-    let answer = people
+    let mut answer = people
         .change(Method::POST, &arguments.name, &what, &[], Some(&body))
         .await?;
-    let stages = cell(field(&answer, "stages"));
+    let secret = format!("{}/{}", people.namespace(), arguments.name);
+    let stage = &arguments.stage;
+    let Some(version) = &arguments.to else {
+        let from = arguments.remove_from.as_deref().unwrap_or_default();
+        Arrival::at_once().told(&mut answer);
+        return out.tell(
+            &answer,
+            &format!("{secret}: stage {stage} is taken from version {from}"),
+        );
+    };
+    let arrival = delivery::wait(people, &arguments.name, stage, version, arguments.patience).await?;
+    // The store has moved it before it answers; only what follows had to be waited for.
+    arrival.clone().and_staged().told(&mut answer);
     out.tell(
         &answer,
-        &format!("{}/{}: {stages}", people.namespace(), arguments.name),
+        &format!(
+            "{secret}: stage {stage} is at version {version}{}",
+            arrival.in_words()
+        ),
     )
 }

@@ -5,12 +5,15 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
 
-use super::key::cluster;
+use super::installation;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, cell, field};
 use crate::people::People;
 
 /// Shows whether Strongroom answers, and how the ManagedSecrets stand
+///
+/// It ends with exit code 1 where Strongroom cannot be reached, or where the claim of its store is not bound: then nothing is made, rotated or read over
+/// the API, however ready the objects look. What you may not see is not looked at.
 ///
 /// Example: kubectl strongroom status --all-namespaces
 #[derive(Debug, clap::Args)]
@@ -30,11 +33,19 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     } else {
         Api::namespaced(client, people.namespace())
     };
-    let answers = match people.list(&[("limit", "1".to_owned())]).await {
-        Ok(_) => "people.strongroom.dev answers".to_owned(),
-        Err(error) => error.to_string(),
+    let (answers, mut problems) = match people.list(&[("limit", "1".to_owned())]).await {
+        Ok(_) => (
+            format!("people.strongroom.dev answers at {}", people.cluster.server),
+            Vec::new(),
+        ),
+        Err(error) if is_somebodys_answer(&error) => (error.to_string(), Vec::new()),
+        Err(error) => (error.to_string(), vec![error.to_string()]),
     };
-    let objects = api.list(&ListParams::default()).await.map_err(cluster)?;
+    problems.extend(installation::problems(&people.cluster).await);
+    let objects = api
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| people.cluster.failure(error))?;
     let secrets: Vec<Value> = objects.iter().map(standing).collect();
     let ready = |secret: &&Value| field(secret, "ready") == "True";
     let number = secrets.iter().filter(ready).count();
@@ -43,37 +54,61 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .iter()
         .filter(|secret| !arguments.not_ready || !ready(secret))
         .collect();
-    let answer = json!({"api": answers, "managedSecrets": secrets.len(), "ready": number, "secrets": shown});
+    let answer = json!({
+        "server": people.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
+        "managedSecrets": secrets.len(), "ready": number, "secrets": shown,
+    });
     if out.format == Format::Table {
-        out.line(&summary)?;
-        if shown.is_empty() {
-            return Ok(());
-        }
+        out.tell(&answer, &summary)?;
     }
-    out.print(&answer, || {
-        let mut table = Table::new(&[
-            "NAMESPACE",
-            "NAME",
-            "READY",
-            "REASON",
-            "CURRENT",
-            "LAST ROTATION",
-            "NEXT ROTATION",
-        ]);
-        for secret in &shown {
-            let fields = [
-                "namespace",
-                "name",
-                "ready",
-                "reason",
-                "current",
-                "lastRotation",
-                "nextRotation",
-            ];
-            table.row(fields.map(|name| cell(field(secret, name))).to_vec());
-        }
-        table
-    })
+    if out.format != Format::Table || !shown.is_empty() {
+        out.print(&answer, || {
+            let mut table = Table::new(&[
+                "NAMESPACE",
+                "NAME",
+                "READY",
+                "REASON",
+                "CURRENT",
+                "LAST ROTATION",
+                "NEXT ROTATION",
+            ]);
+            for secret in &shown {
+                let fields = [
+                    "namespace",
+                    "name",
+                    "ready",
+                    "reason",
+                    "current",
+                    "lastRotation",
+                    "nextRotation",
+                ];
+                table.row(fields.map(|name| cell(field(secret, name))).to_vec());
+            }
+            table
+        })?;
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Unwell(problems.join("\nerror: ")))
+    }
+}
+
+/// Whether Strongroom, or the API server in front of it, answered, if only with a refusal of what was asked.
+fn is_somebodys_answer(error: &Failure) -> bool {
+    match error {
+        Failure::Forbidden(_) => true,
+        Failure::Refused(problem) => !matches!(
+            problem.code.as_str(),
+            "StoreUnavailable"
+                | "StoreDamaged"
+                | "StoreFull"
+                | "AuditUnavailable"
+                | "Timeout"
+                | "PoliciesUnavailable"
+        ),
+        _ => false,
+    }
 }
 
 fn standing(object: &ManagedSecret) -> Value {
