@@ -10,8 +10,8 @@ mod support;
 
 use std::process::Command;
 
-use strongroom_e2e::Programs;
-use support::{Fixture, generated};
+use strongroom_e2e::{Programs, Size};
+use support::{Fixture, condition, eventually, generated};
 
 /// The chart, rendered with these values.
 fn render(values: &[&str]) -> Result<String, String> {
@@ -99,6 +99,115 @@ fn variables_come_with_one_switch_and_their_webhook_may_read_its_own_certificate
     let said = render(&["env.enabled=true"]).unwrap_err();
     assert!(said.contains("env.enabled needs node.enabled"), "{said}");
     assert!(render(&["node.enabled=true", "env.replicas=0"]).is_err());
+}
+
+#[test]
+fn the_extension_api_server_is_spread_and_may_ask_what_rbac_lets_people_get() {
+    let plain = render(&[]).unwrap();
+    for said in [
+        "whenUnsatisfiable: DoNotSchedule",
+        "nodeTaintsPolicy: Honor",
+        "matchLabelKeys: [pod-template-hash]",
+        "resources: [subjectaccessreviews]",
+        "resources: [secrets, secrets/access, secrets/consumers]",
+    ] {
+        assert_eq!(plain.matches(said).count(), 1, "{said}");
+    }
+    let without = render(&["people.enabled=false"]).unwrap();
+    assert!(!without.contains("subjectaccessreviews") && !without.contains("people.strongroom.dev]"));
+    let watched = render(&["metrics.prometheusRule.enabled=true"]).unwrap();
+    for alert in [
+        "StrongroomGatewayUnreachable",
+        "StrongroomClaimPending",
+        "StrongroomPeopleApiUnavailable",
+    ] {
+        assert!(watched.contains(&format!("alert: {alert}")), "{alert}");
+    }
+    let line = "kubectl delete apiservice v1.people.strongroom.dev";
+    assert!(watched.contains(line) && include_str!("../../docs/cli.md").contains(line));
+}
+
+/// Against an API server alone: nothing of the release has to run for the chart to see what it was installed with.
+#[test]
+fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_applied() {
+    let f = Fixture::bare(Size::Api);
+    f.kubectl(&["create", "namespace", "strongroom"]);
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    let helm = |command: &str, values: &[&str]| {
+        let mut helm = Command::new(Programs::helm().unwrap());
+        helm.args([command, "strongroom", chart, "--namespace", "strongroom"])
+            .env("KUBECONFIG", f.cluster.kubeconfig());
+        for value in values {
+            helm.args(["--set", value]);
+        }
+        let output = helm.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let installed = helm("install", &["gateway.clusterIP=10.96.0.78"]);
+    assert!(installed.0, "{}", installed.1);
+    let version = || {
+        f.json(&["-n", "strongroom", "get", "secrets", "-l", "owner=helm"])["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    let before = version();
+    for (values, said) in [
+        ("fullnameOverride=vault", "Set fullnameOverride=strongroom"),
+        ("persistence.size=3Gi", "leave persistence.size=2Gi"),
+        (
+            "persistence.accessMode=ReadWriteOnce",
+            "persistence.accessMode cannot be changed",
+        ),
+        (
+            "persistence.storageClass=fast",
+            "persistence.storageClass cannot be changed",
+        ),
+        (
+            "persistence.hostPath=/data",
+            "persistence.hostPath cannot be set later",
+        ),
+        (
+            "gateway.clusterIP=10.96.0.79",
+            "gateway.clusterIP cannot be changed (it is 10.96.0.78)",
+        ),
+    ] {
+        let refused = helm("upgrade", &[values]);
+        assert!(!refused.0 && refused.1.contains(said), "{values}: {}", refused.1);
+    }
+    assert_eq!(version(), before, "nothing was applied");
+    // The same in other words, and what may change, goes through.
+    let upgraded = helm(
+        "upgrade",
+        &[
+            "gateway.clusterIP=10.96.0.78",
+            "persistence.size=2048Mi",
+            "gateway.readRate=100",
+        ],
+    );
+    assert!(upgraded.0, "{}", upgraded.1);
+
+    // Nothing of the release runs here, and its claim has no volume: `status` says so, with an exit code.
+    eventually("the claim of the store", || {
+        let (success, _, said) = f.person(None, &["status"], "");
+        let told = ["the claim of the store is Pending", "is not available"];
+        (!success && told.iter().all(|text| said.contains(text))).then_some(())
+    });
+    // With no pod of the extension API server no namespace goes, until the line of the page is followed.
+    f.kubectl(&["create", "namespace", "stuck"]);
+    f.kubectl(&["delete", "namespace", "stuck", "--wait=false"]);
+    eventually("the namespace to say what it waits for", || {
+        let namespace = f.json(&["get", "namespace", "stuck"]);
+        let failed = condition(&namespace, "NamespaceDeletionDiscoveryFailure")?;
+        (failed["status"] == "True").then_some(())
+    });
+    let page = include_str!("../../docs/cli.md");
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("kubectl delete apiservice "))
+        .unwrap();
+    f.kubectl(&line.split_whitespace().skip(1).collect::<Vec<_>>());
+    f.kubectl(&["wait", "--for=delete", "namespace/stuck", "--timeout=120s"]);
 }
 
 #[test]

@@ -76,6 +76,59 @@ impl People<'_> {
     }
 }
 
+/// Without any policy whoever may get the object describes its secret and asks why it is refused; nobody else does.
+fn administers(f: &Fixture, people: &People<'_>) {
+    let described = people.with("admin", &["describe", "db-main"], "").well();
+    assert!(described.contains("Current="), "{described}");
+    people.with("admin", &["consumers", "db-main"], "").well();
+    let explained = people
+        .with("admin", &["explain", "me", "DescribeSecret", "db-main"], "")
+        .well();
+    assert!(explained.contains("RBAC allows it"), "{explained}");
+    let explained = people
+        .with(
+            "admin",
+            &["explain", "shop/checkout", "GetSecretValue", "db-main"],
+            "",
+        )
+        .well();
+    assert!(
+        explained.starts_with("denied") && explained.contains("name: allow-checkout-db-main-"),
+        "{explained}"
+    );
+    people
+        .with("admin", &["explain", "joe", "GetSecretValue", "db-main"], "")
+        .refused("PolicyDenied");
+    people
+        .with("admin", &["get", "db-main"], "")
+        .refused("PolicyDenied");
+    // The built-in role `view` of the namespace is enough, and one object by name is enough for that one.
+    people
+        .with("val", &["describe", "db-main"], "")
+        .refused("cannot get resource");
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: val, namespace: shop}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n\
+         subjects: [{kind: User, name: val, apiGroup: rbac.authorization.k8s.io}]\n",
+    );
+    eventually("val to be let in", || {
+        people
+            .with("val", &["describe", "db-main"], "")
+            .success
+            .then_some(())
+    });
+    // A Deny wins.
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: not-val, namespace: shop}\nspec:\n  \
+         secrets: [\"*\"]\n  statements:\n  - {effect: Deny, principals: [{user: val}], actions: [\"secrets:DescribeSecret\"]}\n",
+    );
+    eventually("val to be denied", || {
+        let said = people.with("val", &["describe", "db-main"], "");
+        said.stderr.contains("SecretNotFound").then_some(())
+    });
+    f.kubectl(&["-n", "shop", "delete", "secretpolicy", "not-val"]);
+}
+
 /// RBAC says who may knock, policies say who gets what.
 fn knocks(f: &Fixture, people: &People<'_>) {
     people.jane(&["list"]).refused("strongroom-user");
@@ -210,7 +263,12 @@ fn lives(f: &Fixture, people: &People<'_>) {
     let policy = people.json("jane", &["policy", "get", "db-main"]);
     assert_eq!(policy["statements"][0]["principals"][0]["group"], "ops");
     let status = people.json("admin", &["status"]);
-    assert_eq!(status["api"], "people.strongroom.dev answers");
+    let answers = status["api"].as_str().unwrap();
+    assert!(
+        answers.starts_with("people.strongroom.dev answers at https://"),
+        "{status}"
+    );
+    assert_eq!(status["healthy"], true, "{status}");
     assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
 }
 
@@ -327,7 +385,12 @@ fn goes(f: &Fixture, people: &People<'_>) {
         "--replicas=0",
     ]);
     f.wait_gone();
-    people.jane(&["describe", "db-main"]).refused("does not answer");
+    people
+        .jane(&["describe", "db-main"])
+        .refused("cannot reach Strongroom at https://10.96.0.77:443");
+    people
+        .with("admin", &["status"], "")
+        .refused("cannot reach Strongroom at https://10.96.0.77:443");
     f.kubectl(&["create", "namespace", "passing"]);
     f.kubectl(&["delete", "namespace", "passing", "--timeout=30s"]);
     f.kubectl(&[
@@ -375,6 +438,8 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
         f: &f,
         heard: std::cell::RefCell::default(),
     };
+    f.helm(&["test", "strongroom"]);
+    administers(&f, &people);
     knocks(&f, &people);
     lives(&f, &people);
     seals(&f, &people);

@@ -33,3 +33,16 @@ app.kubernetes.io/name: strongroom
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end -}}
+
+{{- /* A quantity of Kubernetes in bytes, so that 2048Mi and 2Gi are the same. */ -}}
+{{- define "strongroom.bytes" -}}
+{{- $text := toString . -}}
+{{- $units := dict "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 -}}
+{{- $unit := regexFind "[A-Za-z]+$" $text -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- if and $number (or (eq $unit "") (hasKey $units $unit)) -}}
+{{- mulf (float64 $number) (float64 (get $units $unit | default 1)) | int64 -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
