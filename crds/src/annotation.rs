@@ -13,7 +13,7 @@ pub const PURGE: &str = "strongroom.dev/purge";
 pub const READOPT: &str = "strongroom.dev/readopt";
 
 /// On a ManagedSecret or a RotationSchedule: rotate once now. The value is any text that was not used before, a
-/// time for example.
+/// time for example; one that was is not carried out again, and the condition `Rotated` says so.
 pub const ROTATE_NOW: &str = "strongroom.dev/rotate-now";
 
 /// On an EncryptionKey: when the object is deleted, its key goes although secrets depend on it, and they are lost with it.

@@ -22,6 +22,8 @@ pub enum ConditionType {
     Stalled,
     /// How the last rotation went. There once a schedule rotates the secret.
     Rotated,
+    /// Whether the keys were made by the generators that the spec has now. There (False) while some were not.
+    GeneratorCurrent,
     /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed sources.
     SealCurrent,
     /// Whether all volumes show the version that they follow. There while the secret is in volumes.
@@ -37,6 +39,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Rotated => "Rotated",
+            Self::GeneratorCurrent => "GeneratorCurrent",
             Self::SealCurrent => "SealCurrent",
             Self::Delivered => "Delivered",
         }
@@ -173,10 +176,16 @@ reasons! {
     AuthorityInvalid => Person,
     /// Two schedules claim the secret equally.
     ScheduleConflict => Person,
-    /// The schedule names or selects no ManagedSecret.
+    /// The schedule names a ManagedSecret that is not there, or selects none yet.
     NothingSelected => Retry,
     /// The schedule's rotator has nothing to make again in this secret.
     NothingToRotate => Person,
+    /// The native Secret is immutable, so that its value stays; a schedule, a request or an edit asks for another one.
+    ImmutableNotRotatable => Person,
+    /// The text of `strongroom.dev/rotate-now` was used before, so nothing is rotated.
+    RotateNowRepeated => Person,
+    /// A generator was edited after its key was made; nothing is made anew by that.
+    GeneratorChanged => Fine,
     /// The schedule names ManagedSecrets that cannot rotate now; the status says which.
     SecretsNotReady => Retry,
 

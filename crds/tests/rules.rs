@@ -75,6 +75,8 @@ fn good_objects_pass() {
         schedule(|_| {}),
         schedule(|spec| spec["schedule"] = json!({"cron": "0 3 * * *", "timeZone": "Europe/Berlin"})),
         schedule(|spec| spec["secrets"] = json!({"selector": {}})),
+        managed_secret(json!({"source": {"external": {}}})),
+        managed_secret(json!({"source": {"external": {"wait": false}}})),
     ] {
         assert_eq!(errors(&object, None), Vec::<String>::new(), "{object}");
     }
@@ -428,6 +430,85 @@ fn schedules_do_not_contradict_themselves() {
         &schedule(|spec| spec["window"] = json!({"start": "02:00", "end": "02:00"})),
         None,
         "spec.window: start and end are equal",
+    );
+}
+
+#[test]
+fn jitter_is_no_longer_than_the_interval() {
+    let with = |every: &str, jitter: &str| {
+        schedule(|spec| {
+            spec["schedule"] = json!({"every": every});
+            spec["jitter"] = json!(jitter);
+        })
+    };
+    for (every, jitter) in [
+        ("1h", "30d"),
+        ("1d", "25h"),
+        ("59m", "1h"),
+        ("1w", "8d"),
+        ("90m", "5401s"),
+    ] {
+        let object = with(every, jitter);
+        refused(&object, None, "spec.jitter: jitter is longer than schedule.every");
+    }
+    for (every, jitter) in [
+        ("30d", "1h"),
+        ("1d", "24h"),
+        ("1w", "7d"),
+        ("90m", "5400s"),
+        ("3650d", "521w"),
+    ] {
+        assert_eq!(
+            errors(&with(every, jitter), None),
+            Vec::<String>::new(),
+            "{every} {jitter}"
+        );
+    }
+    // Times of the calendar have no one interval.
+    let calendar = schedule(|spec| {
+        spec["schedule"] = json!({"cron": "0 3 * * MON"});
+        spec["jitter"] = json!("30d");
+    });
+    assert_eq!(errors(&calendar, None), Vec::<String>::new());
+}
+
+#[test]
+fn an_immutable_native_secret_keeps_its_literals_and_keys() {
+    let object = |keys: Value, immutable: Value, name: &str| {
+        let mut object = generating(keys);
+        object["spec"]["secret"] = json!({"name": name, "immutable": immutable});
+        object
+    };
+    let before = json!({"user": {"literal": "one"}, "password": {"password": {}}});
+    let old = object(before.clone(), json!(true), "db");
+    for keys in [
+        json!({"user": {"literal": "two"}, "password": {"password": {}}}),
+        json!({"user": {"literal": "one"}}),
+        json!({"user": {"literal": "one"}, "password": {"password": {}}, "more": {"uuid": {}}}),
+        json!({"user": {"literal": "one"}, "password": {"literal": "x"}}),
+    ] {
+        let new = object(keys.clone(), json!(true), "db");
+        refused(
+            &new,
+            Some(&old),
+            ".spec.source.generate.keys: the native Secret is immutable",
+        );
+        // A Secret that is not immutable any more, or another one, or one that only becomes immutable.
+        for (new, old) in [
+            (object(keys.clone(), json!(false), "db"), &old),
+            (object(keys.clone(), json!(true), "db-2"), &old),
+            (
+                object(keys.clone(), json!(true), "db"),
+                &object(before.clone(), json!(false), "db"),
+            ),
+        ] {
+            assert_eq!(errors(&new, Some(old)), Vec::<String>::new(), "{new}");
+        }
+    }
+    let generator = json!({"user": {"literal": "one"}, "password": {"password": {"length": 40}}});
+    assert_eq!(
+        errors(&object(generator, json!(true), "db"), Some(&old)),
+        Vec::<String>::new()
     );
 }
 

@@ -71,8 +71,30 @@ fn every_way_to_stand_has_its_health() {
     let missing = Block::ImportMissing {
         name: "legacy".to_owned(),
     };
+    let awaited = Block::AwaitingValue {
+        name: "token".to_owned(),
+    };
+    let not_awaited = Verdict::AwaitingValue {
+        name: "token".to_owned(),
+    };
+    let nothing_selected = Standing {
+        ready: ConditionStatus::True,
+        reason: Reason::NothingSelected,
+        message: "nothing yet".to_owned(),
+    };
     for (what, standing, expected) in [
         ("ready", standing(&ready), "Healthy"),
+        (
+            "a value is still to come",
+            standing(&Verdict::Blocked(awaited)),
+            "Progressing",
+        ),
+        (
+            "a value is still to come and nobody waits",
+            standing(&not_awaited),
+            "Healthy",
+        ),
+        ("a selector that matches nothing yet", nothing_selected, "Healthy"),
         ("reconciling", standing(&Verdict::Working), "Progressing"),
         (
             "a person must act",

@@ -70,6 +70,28 @@ fn the_node_plugin_comes_with_one_switch_and_has_no_right_at_the_api_server() {
 }
 
 #[test]
+fn the_init_container_of_variables_has_the_resources_that_the_values_say() {
+    let plain = render(&["node.enabled=true", "env.enabled=true"]).unwrap();
+    let argument = |limits: &str, requests: &str| {
+        format!(r#"- "--exec-resources={{\"limits\":{limits},\"requests\":{requests}}}""#)
+    };
+    let usual = r#"{\"cpu\":\"50m\",\"memory\":\"32Mi\"}"#;
+    assert!(plain.contains(&argument(usual, usual)), "{plain}");
+    let more = render(&[
+        "node.enabled=true",
+        "env.enabled=true",
+        "env.initContainer.resources.requests.memory=48Mi",
+        "env.initContainer.resources.limits.memory=64Mi",
+    ])
+    .unwrap();
+    let expected = argument(
+        r#"{\"cpu\":\"50m\",\"memory\":\"64Mi\"}"#,
+        r#"{\"cpu\":\"50m\",\"memory\":\"48Mi\"}"#,
+    );
+    assert!(more.contains(&expected), "{more}");
+}
+
+#[test]
 fn variables_come_with_one_switch_and_their_webhook_may_read_its_own_certificate_alone() {
     let plain = render(&["node.enabled=true"]).unwrap();
     let with = render(&["node.enabled=true", "env.enabled=true"]).unwrap();
@@ -409,6 +431,26 @@ fn a_restricted_user_gets_no_more_through_a_custom_resource_than_rbac_gave() {
         "eves",
         "strongroom.dev/purge=00000000000000000000000000000000",
     ]);
+    // An immutable Secret keeps its value: what asks for another one is refused where one object shows it.
+    let immutable = |annotations: &str, literal: &str, immutable: bool| {
+        format!(
+            "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\n\
+             metadata: {{name: fixed, namespace: shop, annotations: {{{annotations}}}}}\nspec:\n  \
+             source: {{generate: {{keys: {{a: {{literal: {literal}}}}}}}}}\n  secret: {{name: fixed, immutable: {immutable}}}\n"
+        )
+    };
+    let apply = ["apply", "-f", "-"];
+    let said = f.refused(&apply, &immutable("strongroom.dev/rotate-now: x", "one", true));
+    assert!(said.contains("an immutable Secret keeps its value"), "{said}");
+    f.apply(&immutable("", "one", true));
+    let said = f.refused(&apply, &immutable("strongroom.dev/rotate-now: x", "one", true));
+    assert!(said.contains("an immutable Secret keeps its value"), "{said}");
+    let said = f.refused(&apply, &immutable("", "two", true));
+    assert!(
+        said.contains("literals and the names of the keys cannot change"),
+        "{said}"
+    );
+    f.apply(&immutable("strongroom.dev/rotate-now: x", "two", false));
     // The aggregated roles reach the built-in ones.
     let on = |resource: &str, verb: &str, role: &str| {
         let rules = f.json(&["get", "clusterrole", role]);
@@ -457,6 +499,15 @@ fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
         assert!(answer.contains(said), "{what}: {answer}");
         assert!(!answer.contains(&big), "{what}");
     }
+    let answer = f.refused(
+        &["apply", "-f", "-"],
+        "apiVersion: strongroom.dev/v1alpha1\nkind: RotationSchedule\nmetadata: {name: wrong, namespace: shop}\nspec:\n  \
+         secrets: {selector: {}}\n  schedule: {every: 1h}\n  jitter: 30d\n  rotator: {generate: {}}\n",
+    );
+    assert!(
+        answer.contains("jitter is longer than schedule.every"),
+        "{answer}"
+    );
     f.apply(&format!(
         "{head}  storeName: first\n  source: {{generate: {{keys: {{a: {{uuid: {{}}}}}}}}}}\n"
     ));

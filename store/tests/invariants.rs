@@ -177,8 +177,8 @@ fn invariant_15_a_version_is_ensured_once_whatever_the_value() {
         rotation: Some(RotationMark {
             at: at(5),
             trigger: Some("now".to_owned()),
-            labels: Some([("asked".to_owned(), id.to_owned())].into()),
         }),
+        labels: Some([("asked".to_owned(), id.to_owned())].into()),
     };
     assert!(f.store.run(ensure("r1", "two", "v1"), meta()).unwrap().created);
     assert!(

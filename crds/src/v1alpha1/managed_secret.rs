@@ -37,6 +37,19 @@ use crate::period::Period;
     validation = Rule::new("has(self.spec.storeName) || size(self.metadata.name) <= 192")
         .message("a name in the store has at most 192 characters: choose a shorter metadata.name, or set spec.storeName")
         .field_path(".spec.storeName"),
+    validation = Rule::new("!(has(oldSelf.spec.secret) && has(oldSelf.spec.secret.immutable) && oldSelf.spec.secret.immutable) || \
+        !(has(self.spec.secret) && has(self.spec.secret.immutable) && self.spec.secret.immutable) || \
+        self.spec.secret.name != oldSelf.spec.secret.name || \
+        !has(self.spec.source.generate) || !has(oldSelf.spec.source.generate) || \
+        (oldSelf.spec.source.generate.keys.all(key, key in self.spec.source.generate.keys) && \
+         self.spec.source.generate.keys.all(key, key in oldSelf.spec.source.generate.keys && \
+          (!has(self.spec.source.generate.keys[key].literal) || \
+           (has(oldSelf.spec.source.generate.keys[key].literal) && \
+            self.spec.source.generate.keys[key].literal == oldSelf.spec.source.generate.keys[key].literal))))")
+        .message("the native Secret is immutable, so literals and the names of the keys cannot change: remove secret.immutable, or \
+            choose another secret.name")
+        .field_path(".spec.source.generate.keys")
+        .reason(Reason::FieldValueForbidden),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Current", type_ = "string", json_path = ".status.stages.Current"),
@@ -155,16 +168,23 @@ pub struct SealedSource {
 ))]
 pub struct SealedKey(pub String);
 
-/// Values arrive over the API; there is nothing to set.
+/// Values arrive over the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ExternalSource {}
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSource {
+    /// Whether the object is not Ready before the first value has arrived. With `false` it is Ready without one, for a
+    /// release that waits for its objects and brings the value afterwards. Absent: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
+}
 
 /// Make the value, each key in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GenerateSource {
-    /// The keys of the value by name, and how each is made. A key that exists is never made again because its settings
-    /// changed; a key that is added comes in a new version that keeps the others. In all at most 64 KiB.
+    /// The keys of the value by name, and how each is made. A key that is added or taken out, and a literal that is edited,
+    /// make a new version at once that keeps the others. A generator that is edited makes nothing anew by itself: the condition
+    /// `GeneratorCurrent` has the command. In all at most 64 KiB.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
         .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]

@@ -5,7 +5,10 @@
     reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"
 )]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::core::{Selector, SelectorExt};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,12 @@ use crate::period::Period;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.jitter) || !has(self.schedule.every) || [self.jitter, self.schedule.every].map(time, \
+     int(time.substring(0, size(time) - 1)) * \
+     {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[time.substring(size(time) - 1)]).isSorted()")
+    .message("jitter is longer than schedule.every, so that no two rotations would be the interval apart: shorten it")
+    .field_path(".jitter"))]
 pub struct RotationScheduleSpec {
     /// The ManagedSecrets that rotate. Naming beats selecting: a secret that one schedule names and others select follows
     /// the one that names it. Two schedules with an equal claim: neither rotates the secret, and both say so.
@@ -54,12 +63,12 @@ pub struct RotationScheduleSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
     /// Spread the rotations, as in `30m`: each secret waits a part of this time after it is due, always the same part for the
-    /// same secret and schedule. Absent: no spread.
+    /// same secret and schedule. Not longer than `schedule.every`. Absent: no spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Period>,
     /// How the new version is made. Set exactly one.
     pub rotator: Rotator,
-    /// Rotate nothing, not even on `strongroom.dev/rotate-now`. Absent: false.
+    /// Rotate nothing, not even on `strongroom.dev/rotate-now`, of the schedule or of one of its secrets: what is asked for waits. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -81,6 +90,21 @@ pub struct ScheduledSecrets {
     /// Labels of ManagedSecrets. An empty selector selects every ManagedSecret of the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+}
+
+impl ScheduledSecrets {
+    /// Whether a ManagedSecret of this name is named.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.names.iter().flatten().any(|named| named == name)
+    }
+
+    /// Whether one with these labels is selected. A selector that cannot be read selects nothing.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let selector = self.selector.clone().map(Selector::try_from);
+        selector.is_some_and(|selector| selector.is_ok_and(|selector| selector.matches(labels)))
+    }
 }
 
 /// When a secret rotates: after a time, or at times of the calendar. Set exactly one of every and cron.

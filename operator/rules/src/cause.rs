@@ -13,12 +13,21 @@ use sha2::{Digest, Sha256};
 pub enum Cause {
     /// The secret is new.
     Create,
-    /// A declared key is missing from the current version.
+    /// The spec declares other keys or literals than the current version has.
     Spec {
         /// UID of the ManagedSecret.
         uid: String,
         /// Its generation.
         generation: i64,
+    },
+    /// The version of [`Cause::Spec`] exists, and another one that lacks what it declares was made current since.
+    SpecAgain {
+        /// UID of the ManagedSecret.
+        uid: String,
+        /// Its generation.
+        generation: i64,
+        /// The newest version before.
+        after: String,
     },
     /// A native Secret is adopted.
     Import {
@@ -54,6 +63,11 @@ impl fmt::Display for Cause {
         match self {
             Self::Create => f.write_str("create"),
             Self::Spec { uid, generation } => write!(f, "spec:{uid}:{generation}"),
+            Self::SpecAgain {
+                uid,
+                generation,
+                after,
+            } => write!(f, "spec:{uid}:{generation}:{after}"),
             Self::Import {
                 uid,
                 resource_version,
@@ -104,6 +118,15 @@ mod tests {
                 },
                 "spec:5f3c:3",
                 "v-oz3kbij6bhq4ktlh",
+            ),
+            (
+                Cause::SpecAgain {
+                    uid: uid.clone(),
+                    generation: 3,
+                    after: "v-1".into(),
+                },
+                "spec:5f3c:3:v-1",
+                "v-mdpkmfji4jsegdts",
             ),
             (
                 Cause::Import {

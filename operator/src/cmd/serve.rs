@@ -121,6 +121,9 @@ pub(super) struct Arguments {
     /// When pods pull that image: Always, IfNotPresent or Never
     #[arg(long, value_name = "POLICY", default_value = "IfNotPresent")]
     exec_pull_policy: String,
+    /// Resources of the init container that such pods get, as JSON: what a container has in `resources`
+    #[arg(long, value_name = "JSON", value_parser = resources)]
+    exec_resources: Option<serde_json::Value>,
     /// ServiceAccount of the node plugin in the process's own namespace: its pods get values for the volumes of their nodes
     #[arg(long, value_name = "NAME")]
     node_account: Option<String>,
@@ -191,6 +194,15 @@ async fn front(arguments: Arguments) -> Result<(), CommandError> {
     Ok(storeless::run("front", namespace, http, front::Metrics::register, serve).await?)
 }
 
+/// Resources of a container, in the shape that the API server takes.
+fn resources(text: &str) -> Result<serde_json::Value, String> {
+    type Resources = k8s_openapi::api::core::v1::ResourceRequirements;
+    let resources: Resources = serde_json::from_str(text).map_err(|_| {
+        "not `resources` of a container as JSON, as in `{\"requests\": {\"memory\": \"32Mi\"}}`".to_owned()
+    })?;
+    serde_json::to_value(resources).map_err(|error| error.to_string())
+}
+
 async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
     let settings = webhook::Settings {
         listen: arguments.webhook_listen,
@@ -200,6 +212,7 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
         image: Image {
             name: arguments.exec_image,
             pull_policy: arguments.exec_pull_policy,
+            resources: arguments.exec_resources.unwrap_or_else(Image::default_resources),
         },
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);

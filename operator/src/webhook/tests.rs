@@ -9,6 +9,7 @@ fn image() -> Image {
     Image {
         name: "strongroom.dev/strongroom-exec:1".to_owned(),
         pull_policy: "IfNotPresent".to_owned(),
+        resources: Image::default_resources(),
     }
 }
 

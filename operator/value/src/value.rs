@@ -66,6 +66,11 @@ impl Value {
         self.0.insert(key.into(), bytes.into());
     }
 
+    /// Takes a key out.
+    pub fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// The bytes of a key.
     #[must_use]
     pub fn key(&self, key: &str) -> Option<&KeyBytes> {

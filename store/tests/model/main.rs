@@ -149,6 +149,7 @@ impl Real {
                         value: value(&number.to_string()),
                         base: base.map(id),
                         rotation: None,
+                        labels: None,
                     },
                     meta,
                 )

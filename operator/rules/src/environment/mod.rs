@@ -20,7 +20,7 @@ mod parts;
 mod tests;
 mod volume;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::annotations::{Mode, Wish};
 
@@ -38,6 +38,17 @@ pub struct Image {
     pub name: String,
     /// When it is pulled, in Kubernetes' words.
     pub pull_policy: String,
+    /// `resources` of its container.
+    pub resources: Value,
+}
+
+impl Image {
+    /// The `resources` that it has where nobody says others. Its requests are its limits, so that a pod of the class Guaranteed stays one.
+    #[must_use]
+    pub fn default_resources() -> Value {
+        let resources = json!({"cpu": "50m", "memory": "32Mi"});
+        json!({"requests": resources, "limits": resources})
+    }
 }
 
 /// A pod that cannot have its variables; it must not start without them.

@@ -108,8 +108,7 @@ pub(super) fn files() -> Value {
     json!({"name": VOLUME, "mountPath": FILES, "readOnly": true})
 }
 
-/// An init container of `strongroom-exec` with what the `restricted` profile asks for. Its requests are its limits, so that a pod of the class
-/// Guaranteed stays one.
+/// An init container of `strongroom-exec` with what the `restricted` profile asks for.
 pub(super) fn init_container(pod: &Value, image: &Image, name: &str, args: Value, mounts: Value) -> Value {
     let mut security = json!({
         "allowPrivilegeEscalation": false,
@@ -125,7 +124,6 @@ pub(super) fn init_container(pod: &Value, image: &Image, name: &str, args: Value
     if !root && let Some(security) = security.as_object_mut() {
         security.insert("runAsNonRoot".to_owned(), json!(true));
     }
-    let resources = json!({"cpu": "50m", "memory": "32Mi"});
     json!({
         "name": name,
         "image": image.name,
@@ -133,7 +131,7 @@ pub(super) fn init_container(pod: &Value, image: &Image, name: &str, args: Value
         "command": ["/strongroom-exec"],
         "args": args,
         "volumeMounts": mounts,
-        "resources": {"requests": resources, "limits": resources},
+        "resources": image.resources,
         "securityContext": security,
         // What it says of a value that will not do is in the pod's status then.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -1,9 +1,11 @@
 //! Makes the keys of a value as `source.generate` says: a pure function of the sources, `now`, the authority and
 //! randomness.
 
+mod differences;
 mod key_pair;
 mod password;
 pub mod random;
+mod record;
 #[cfg(test)]
 mod tests;
 mod x509;
@@ -15,8 +17,10 @@ use jiff::Timestamp;
 use strongroom_crds::v1alpha1::{CertificateAuthority, KeySource, ManagedCertificateAuthority};
 use zeroize::Zeroizing;
 
+pub use self::differences::{Differences, differences};
 pub use self::password::PasswordError;
 pub use self::random::{CryptoRng, RandomError};
+pub use self::record::{GeneratorRecord, RecordError};
 pub use self::x509::{Authority, AuthorityError, CertificateError, certificate_end};
 use crate::value::{KeyBytes, VALUE_BYTES, Value};
 

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strongroom_crds::condition::{ConditionStatus, ConditionType, Healing, Reason, condition};
 
-use super::verdict::{Block, Rotation, Verdict};
+use super::facts::RotateNow;
+use super::verdict::{Block, Rotation, Verdict, awaiting};
+use crate::rotation_schedule::Refusal;
 
 /// What there is to say about the object as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl Standing {
                 message:
                     "the secret is stored, and its native Secret, if one is wanted, holds the current version"
                         .to_owned(),
+            },
+            Verdict::AwaitingValue { name } => Self {
+                ready: ConditionStatus::True,
+                reason: Reason::AwaitingValue,
+                message: awaiting(name),
             },
             Verdict::Working => Self {
                 ready: ConditionStatus::Unknown,
@@ -82,6 +89,7 @@ fn reason_of(block: &Block) -> Reason {
         Block::KeyObjectMissing { .. } => Reason::KeyObjectMissing,
         Block::ImportMissing { .. } => Reason::ImportSourceMissing,
         Block::ImportRefused { .. } => Reason::ImportRefused,
+        Block::Immutable { .. } => Reason::ImmutableNotRotatable,
         Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
     }
 }
@@ -114,11 +122,15 @@ pub fn standing_conditions(standing: &Standing, generation: Option<i64>, now: Ti
 /// `Rotated`, where there is something to say: a schedule covers the secret, somebody asked, or it was rotated before (at `rotated`).
 pub fn rotation_condition(
     rotation: &Rotation,
+    rotate_now: &RotateNow,
     rotated: Option<Timestamp>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Condition> {
     let (status, reason) = match (rotation, rotated) {
+        _ if matches!(rotate_now, RotateNow::DoneBefore { .. }) => {
+            (ConditionStatus::False, Reason::RotateNowRepeated)
+        }
         (Rotation::None, None) => return None,
         (Rotation::None | Rotation::Scheduled { .. }, Some(_)) => (ConditionStatus::True, Reason::Rotated),
         (Rotation::Scheduled { .. }, None) | (Rotation::Due(_), _) => {
@@ -127,11 +139,27 @@ pub fn rotation_condition(
         (Rotation::Suspended { .. }, _) => (ConditionStatus::Unknown, Reason::Suspended),
         (Rotation::Unscheduled { .. }, _) => (ConditionStatus::False, Reason::ScheduleInvalid),
         (Rotation::Conflict(_), _) => (ConditionStatus::False, Reason::ScheduleConflict),
-        (Rotation::Impossible(_), _) => (ConditionStatus::False, Reason::NothingToRotate),
+        (Rotation::Impossible(refusal), _) => (ConditionStatus::False, refusal.reason()),
     };
     let message = match rotated {
         Some(at) => format!("last rotated at {}; {rotation}", whole_second(at)),
         None => rotation.to_string(),
+    };
+    let message = match (rotate_now, rotation) {
+        (RotateNow::DoneBefore { version }, _) => format!(
+            "the text of `strongroom.dev/rotate-now` was used before, for version `{version}`, so nothing is rotated: use a text that \
+             was not used before; {message}"
+        ),
+        (RotateNow::Done { version }, _) => format!(
+            "{message}; what `strongroom.dev/rotate-now` asks for was done as version `{version}`, and another text asks again"
+        ),
+        (RotateNow::Asked(_), Rotation::Suspended { .. }) => {
+            format!("what `strongroom.dev/rotate-now` asks for waits: {message}")
+        }
+        (RotateNow::Asked(_), Rotation::Impossible(_)) => {
+            format!("what `strongroom.dev/rotate-now` asks for is not done: {message}")
+        }
+        (RotateNow::Asked(_) | RotateNow::Nothing, _) => message,
     };
     Some(condition(
         ConditionType::Rotated,
@@ -139,6 +167,37 @@ pub fn rotation_condition(
         reason,
         message,
         generation,
+        Time(now),
+    ))
+}
+
+/// `GeneratorCurrent`, where keys were made by other settings than they have now. Nothing is made anew by itself; the message has the command.
+pub fn generator_condition(
+    changed: &[String],
+    not_rotatable: Option<&Refusal>,
+    (namespace, name): (&str, &str),
+    generation: i64,
+    now: Timestamp,
+) -> Option<Condition> {
+    if changed.is_empty() {
+        return None;
+    }
+    let keys: Vec<String> = changed.iter().map(|key| format!("`{key}`")).collect();
+    let but = not_rotatable
+        .map(|refusal| format!(", but {refusal}"))
+        .unwrap_or_default();
+    let message = format!(
+        "the generator of {} changed after the value was made, and an existing value is not made anew by that; a rotation does \
+         that: `kubectl -n {namespace} annotate managedsecret {name} strongroom.dev/rotate-now=generation-{generation} \
+         --overwrite`{but}",
+        keys.join(", ")
+    );
+    Some(condition(
+        ConditionType::GeneratorCurrent,
+        ConditionStatus::False,
+        Reason::GeneratorChanged,
+        message,
+        Some(generation),
         Time(now),
     ))
 }
@@ -318,7 +377,7 @@ mod tests {
     fn the_rotation_speaks_when_there_is_something_to_say() {
         let at = Timestamp::from_second(100).unwrap();
         let say = |rotation: &Rotation, rotated| {
-            rotation_condition(rotation, rotated, None, at)
+            rotation_condition(rotation, &RotateNow::Nothing, rotated, None, at)
                 .map(|condition| (condition.status, condition.reason))
         };
         let scheduled = Rotation::Scheduled {
@@ -335,8 +394,72 @@ mod tests {
             owned("False", "ScheduleConflict")
         );
         assert_eq!(
-            say(&Rotation::Impossible(String::new()), None),
+            say(&Rotation::Impossible(Refusal::OnlyLiterals), None),
             owned("False", "NothingToRotate")
         );
+    }
+
+    #[test]
+    fn a_request_that_is_not_carried_out_says_so() {
+        let at = Timestamp::from_second(100).unwrap();
+        let says = |rotation: &Rotation, rotate_now: &RotateNow| {
+            let condition = rotation_condition(rotation, rotate_now, Some(at), None, at).unwrap();
+            (condition.reason, condition.message)
+        };
+        let scheduled = Rotation::Scheduled {
+            schedule: "monthly".to_owned(),
+            at,
+        };
+        let version = "v-1".to_owned();
+        let (reason, message) = says(
+            &scheduled,
+            &RotateNow::DoneBefore {
+                version: version.clone(),
+            },
+        );
+        assert_eq!(reason, "RotateNowRepeated");
+        assert!(
+            message.contains("`v-1`") && message.contains("`monthly`"),
+            "{message}"
+        );
+        let (reason, message) = says(&scheduled, &RotateNow::Done { version });
+        assert_eq!(reason, "Rotated");
+        assert!(message.contains("another text asks again"), "{message}");
+        let asked = RotateNow::Asked("x".to_owned());
+        let (reason, message) = says(&Rotation::Impossible(Refusal::OnlyLiterals), &asked);
+        assert_eq!(reason, "NothingToRotate");
+        assert!(
+            message.starts_with("what `strongroom.dev/rotate-now` asks for is not done"),
+            "{message}"
+        );
+        let suspended = Rotation::Suspended {
+            schedule: "monthly".to_owned(),
+        };
+        let (reason, message) = says(&suspended, &asked);
+        assert_eq!(reason, "Suspended");
+        assert!(
+            message.starts_with("what `strongroom.dev/rotate-now` asks for waits"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_changed_generator_says_what_applies_it() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(generator_condition(&[], None, ("shop", "db"), 3, now), None);
+        let changed = ["password".to_owned()];
+        let immutable = Refusal::Immutable { asker: None };
+        let condition = generator_condition(&changed, Some(&immutable), ("shop", "db"), 3, now).unwrap();
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            ("False", "GeneratorChanged")
+        );
+        for part in [
+            "`password`",
+            "`kubectl -n shop annotate managedsecret db strongroom.dev/rotate-now=generation-3 --overwrite`",
+            "remove `spec.secret.immutable`",
+        ] {
+            assert!(condition.message.contains(part), "{}", condition.message);
+        }
     }
 }

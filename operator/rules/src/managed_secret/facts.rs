@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 
+use crate::generate::Differences;
 use crate::native_secret::Drift;
-use crate::rotation_schedule::Coverage;
+use crate::rotation_schedule::{Coverage, Refusal};
 use crate::uid::Uid;
 
 /// Everything one decision sees. Whoever fills it in has done all the reading there is.
@@ -45,8 +46,27 @@ pub struct Object {
     pub purge: Option<String>,
     /// Annotation `strongroom.dev/readopt`: the id of the lost secret whose native Secret becomes the first version of a new one.
     pub readopt: Option<String>,
-    /// Annotation `strongroom.dev/rotate-now`, when the rotation it asks for has not been done yet.
-    pub rotate_now: Option<String>,
+    /// What annotations `strongroom.dev/rotate-now` ask for.
+    pub rotate_now: RotateNow,
+}
+
+/// What an annotation `strongroom.dev/rotate-now`, of the object or of its schedule, asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotateNow {
+    /// There is none, or the secret was made after it.
+    Nothing,
+    /// A rotation that was not done yet, in these words.
+    Asked(String),
+    /// What was done last, as this version.
+    Done {
+        /// Id of the version.
+        version: String,
+    },
+    /// What was done before something else was asked for, or before the annotation was taken away.
+    DoneBefore {
+        /// Id of the version.
+        version: String,
+    },
 }
 
 /// What the store says about the id in `status.secretId`.
@@ -71,6 +91,8 @@ pub struct Wanted {
     pub key: Option<WantedKey>,
     /// The native Secret to keep, if any.
     pub native: Option<WantedNative>,
+    /// Why the value is not rotated, whoever asks.
+    pub not_rotatable: Option<Refusal>,
     /// The labels that the secret must carry in the store: among them what happens when the object goes away.
     pub labels: BTreeMap<String, String>,
     /// What people should know about it.
@@ -83,17 +105,17 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Keys made here.
-    Generate {
-        /// At least one key is not a literal, so a rotation has something to do.
-        rotatable: bool,
-    },
+    Generate,
     /// A native Secret whose content becomes version 1.
     Import {
         /// Name of that Secret.
         secret: String,
     },
     /// Values arrive over the API.
-    External,
+    External {
+        /// The object is not ready before the first one.
+        wait: bool,
+    },
     /// The value stands in the object, sealed.
     Sealed {
         /// What stands there is what was taken last.
@@ -130,6 +152,8 @@ pub enum KeyState {
 pub struct WantedNative {
     /// Name, in the object's namespace.
     pub name: String,
+    /// It is to be immutable.
+    pub immutable: bool,
 }
 
 /// A spec that admission let through and that still makes no sense here.
@@ -199,8 +223,8 @@ pub struct StoredSecret {
     pub description: String,
     /// It comes under another encryption key than the wanted one.
     pub other_key: bool,
-    /// Declared keys that the current version lacks.
-    pub missing_keys: Vec<String>,
+    /// How the keys of the current version differ from the declared ones.
+    pub differences: Differences,
     /// Why the native Secret cannot be made from the current version, if it cannot.
     pub unrenderable: Option<InvalidSpec>,
     /// The native Secret that was last written for it.
@@ -253,6 +277,8 @@ pub struct NativeSecret {
     pub recorded: bool,
     /// It says of itself that it is held as it is.
     pub held: bool,
+    /// It is immutable.
+    pub immutable: bool,
 }
 
 /// The native Secret that `spec.source.import` names.

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::facts::{
-    Facts, Import, KeyState, NamespaceBinding, Native, NativeSecret, Owner, Recorded, Source, Stored,
-    StoredSecret, Wanted, WantedKey,
+    Facts, Import, KeyState, NamespaceBinding, Native, NativeSecret, Owner, Recorded, RotateNow, Source,
+    Stored, StoredSecret, Wanted, WantedKey,
 };
 use super::verdict::{Block, Rotation, Verdict};
 use crate::native_secret::Drift;
@@ -70,8 +70,8 @@ pub enum First {
 /// Why a version is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The spec declares keys that the current version lacks. The others keep their value.
-    KeysMissing,
+    /// The spec declares other keys or other literals than the current version has. The others keep their value.
+    SpecChanged,
     /// The imported Secret holds what the store does not.
     Imported,
     /// A schedule says so.
@@ -250,13 +250,16 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
             usable(wanted.key.as_ref())?;
             importable(facts, wanted)?;
             Err(match wanted.source {
-                Source::Generate { .. } => Step::CreateSecret(First::Generated).into(),
+                Source::Generate => Step::CreateSecret(First::Generated).into(),
                 Source::Import { .. } => Step::CreateSecret(First::Imported).into(),
                 Source::Sealed { .. } => Step::CreateSecret(First::Sealed).into(),
-                Source::External => Block::AwaitingValue {
+                Source::External { wait: true } => Block::AwaitingValue {
                     name: wanted.store_name.clone(),
                 }
                 .into(),
+                Source::External { wait: false } => Stop::Say(Verdict::AwaitingValue {
+                    name: wanted.store_name.clone(),
+                }),
             })
         }
         Stored::InRecoveryWindow { secret, until } => {
@@ -281,7 +284,7 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
             }
             .into()),
             // Made over the API for whoever declares it.
-            Owner::Nobody if wanted.source == Source::External => Err(Step::BindObject.into()),
+            Owner::Nobody if matches!(wanted.source, Source::External { .. }) => Err(Step::BindObject.into()),
             Owner::Nobody => Err(Block::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: None,
@@ -357,8 +360,15 @@ fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), 
     if secret.labels != wanted.labels || secret.description != wanted.description {
         return Err(Step::UpdateMetadata.into());
     }
-    if matches!(wanted.source, Source::Generate { .. }) && !secret.missing_keys.is_empty() {
-        return Err(Step::EnsureVersion(Why::KeysMissing).into());
+    if wanted.source == Source::Generate && !secret.differences.is_empty() {
+        if let Some(name) = immutable_native(facts) {
+            return Err(Block::Immutable {
+                name: name.to_owned(),
+                keys: secret.differences.names().map(str::to_owned).collect(),
+            }
+            .into());
+        }
+        return Err(Step::EnsureVersion(Why::SpecChanged).into());
     }
     if wanted.source == (Source::Sealed { taken: false }) {
         return Err(Step::TakeSealed.into());
@@ -378,6 +388,18 @@ fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), 
         return Err(Block::SpecInvalid(invalid.clone()).into());
     }
     Ok(())
+}
+
+/// The immutable native Secret whose value a new version would change: it keeps the value that it holds.
+pub fn immutable_native(facts: &Facts) -> Option<&str> {
+    let (Ok(wanted), Stored::Live(secret), Native::Present(found)) =
+        (&facts.wanted, &facts.stored, &facts.native)
+    else {
+        return None;
+    };
+    let (target, ours) = (wanted.native.as_ref()?, secret.materialized.as_ref()?);
+    let keeps = target.immutable && found.immutable && target.name == ours.name && ours.uid == found.uid;
+    keeps.then_some(ours.name.as_str())
 }
 
 fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
@@ -448,52 +470,59 @@ fn readopts(facts: &Facts) -> bool {
 
 /// How the rotation stands, whether or not anything else is wrong.
 fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
-    let rotatable = match &facts.wanted {
-        Err(_) => return Rotation::None,
-        Ok(Wanted { source: Source::Generate { rotatable: true }, .. }) => Ok(()),
-        Ok(Wanted { source: Source::Generate { rotatable: false }, .. }) => {
-            Err("every key of spec.source.generate is a literal, so there is nothing to make anew".to_owned())
-        }
-        Ok(Wanted { source: Source::External, .. }) => {
-            Err("its values arrive over the API, which is also where a new one comes from".to_owned())
-        }
-        Ok(Wanted { source: Source::Sealed { .. }, .. }) => {
-            Err("its value stands sealed in the ManagedSecret, which is also where a new one comes from".to_owned())
-        }
-        Ok(Wanted { source: Source::Import { .. }, .. }) => {
-            Err("the value was imported and no generator says how to make a new one; move to spec.source.generate first".to_owned())
-        }
+    let Ok(wanted) = &facts.wanted else {
+        return Rotation::None;
     };
-    if let Some(asked) = &facts.object.rotate_now {
-        return match rotatable {
-            Ok(()) => Rotation::Due(Why::Asked(asked.clone())),
-            Err(why) => Rotation::Impossible(why),
+    let never = wanted.not_rotatable.as_ref();
+    let asked = match &facts.object.rotate_now {
+        RotateNow::Asked(asked) => Some(asked),
+        RotateNow::Nothing | RotateNow::Done { .. } | RotateNow::DoneBefore { .. } => None,
+    };
+    let schedule = match &facts.rotation {
+        Coverage::None | Coverage::Conflict(_) => None,
+        Coverage::One(schedule) => Some(schedule),
+    };
+    if let Some(asked) = asked {
+        let by_annotation = || "the annotation `strongroom.dev/rotate-now`".to_owned();
+        let refusal = never
+            .cloned()
+            .map(|refusal| refusal.asked_by(by_annotation))
+            .or_else(|| schedule.and_then(|schedule| schedule.refusal.clone()));
+        return match (refusal, schedule.filter(|schedule| schedule.suspended)) {
+            (Some(refusal), _) => Rotation::Impossible(refusal),
+            (None, Some(schedule)) => Rotation::Suspended {
+                schedule: schedule.name.clone(),
+            },
+            (None, None) => Rotation::Due(Why::Asked(asked.clone())),
         };
     }
-    match (&facts.rotation, rotatable) {
-        (Coverage::None, _) => Rotation::None,
-        (Coverage::Conflict(schedules), _) => Rotation::Conflict(schedules.clone()),
-        (Coverage::One(_), Err(why)) => Rotation::Impossible(why),
-        (Coverage::One(schedule), Ok(())) => match &schedule.due {
-            Err(why) => Rotation::Unscheduled {
-                schedule: schedule.name.clone(),
-                why: why.clone(),
-            },
-            Ok(_) if schedule.suspended => Rotation::Suspended {
-                schedule: schedule.name.clone(),
-            },
-            Ok(None) => Rotation::Unscheduled {
-                schedule: schedule.name.clone(),
-                why: "the schedule names no further time".to_owned(),
-            },
-            Ok(Some(at)) if *at <= now => Rotation::Due(Why::Due {
-                schedule: schedule.uid.clone(),
-                at: *at,
-            }),
-            Ok(Some(at)) => Rotation::Scheduled {
-                schedule: schedule.name.clone(),
-                at: *at,
-            },
+    let schedule = match &facts.rotation {
+        Coverage::None => return Rotation::None,
+        Coverage::Conflict(schedules) => return Rotation::Conflict(schedules.clone()),
+        Coverage::One(schedule) => schedule,
+    };
+    let by_schedule = || format!("RotationSchedule `{}`", schedule.name);
+    let refusal = never.or(schedule.refusal.as_ref());
+    match (refusal, &schedule.due) {
+        (Some(refusal), _) => Rotation::Impossible(refusal.clone().asked_by(by_schedule)),
+        (None, Err(why)) => Rotation::Unscheduled {
+            schedule: schedule.name.clone(),
+            why: why.clone(),
+        },
+        (None, Ok(_)) if schedule.suspended => Rotation::Suspended {
+            schedule: schedule.name.clone(),
+        },
+        (None, Ok(None)) => Rotation::Unscheduled {
+            schedule: schedule.name.clone(),
+            why: "the schedule names no further time".to_owned(),
+        },
+        (None, Ok(Some(at))) if *at <= now => Rotation::Due(Why::Due {
+            schedule: schedule.uid.clone(),
+            at: *at,
+        }),
+        (None, Ok(Some(at))) => Rotation::Scheduled {
+            schedule: schedule.name.clone(),
+            at: *at,
         },
     }
 }

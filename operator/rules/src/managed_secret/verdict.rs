@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::conditions::whole_second;
 use super::facts::InvalidSpec;
 use super::plan::Why;
+use crate::rotation_schedule::Refusal;
 use crate::uid::Uid;
 
 /// How the object stands.
@@ -19,6 +20,11 @@ pub enum Verdict {
     },
     /// There are steps left.
     Working,
+    /// The first value is still to come, and the object does not wait for it.
+    AwaitingValue {
+        /// The name in the store.
+        name: String,
+    },
     /// `spec.suspend` holds everything as it is.
     Suspended {
         /// There is a secret to hold.
@@ -35,7 +41,11 @@ impl Verdict {
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
-            Self::Ready { .. } | Self::Working | Self::Suspended { .. } | Self::Leaving => None,
+            Self::Ready { .. }
+            | Self::AwaitingValue { .. }
+            | Self::Working
+            | Self::Suspended { .. }
+            | Self::Leaving => None,
         }
     }
 }
@@ -107,6 +117,13 @@ pub enum Block {
         /// Why.
         why: String,
     },
+    /// The spec asks for another value, and the native Secret is immutable.
+    Immutable {
+        /// Name of the native Secret.
+        name: String,
+        /// The keys that differ, where they are known.
+        keys: Vec<String>,
+    },
     /// A native Secret of the wanted name exists, and it is not ours.
     TargetNotOwned {
         /// Its name.
@@ -120,6 +137,8 @@ impl Block {
         match self {
             Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
             Self::TargetNotOwned { .. } | Self::ImportRefused { .. } => Some(SignedDuration::from_mins(1)),
+            // Taken away by hand, it is made again with the new value.
+            Self::Immutable { .. } => Some(SignedDuration::from_mins(5)),
             Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
                 Some(SignedDuration::from_mins(5))
             }
@@ -172,10 +191,7 @@ impl fmt::Display for Block {
                 f,
                 "the name `{name}` in the store belongs to a secret that was made through the API; choose another `spec.storeName`"
             ),
-            Self::AwaitingValue { name } => write!(
-                f,
-                "no value has arrived yet; send the first one with PutSecretValue to secret `{name}` of this namespace"
-            ),
+            Self::AwaitingValue { name } => f.write_str(&awaiting(name)),
             Self::KeyNotReady { name } => write!(
                 f,
                 "EncryptionKey `{name}`, which `spec.encryptionKey` names, does not exist or is not ready; apply it or change the name"
@@ -206,6 +222,20 @@ impl fmt::Display for Block {
                 )
             }
             Self::ImportRefused { name, why } => write!(f, "Secret `{name}` cannot be imported: {why}"),
+            Self::Immutable { name, keys } => {
+                write!(
+                    f,
+                    "`spec.source` asks for another value than the immutable Secret `{name}` holds"
+                )?;
+                for (index, key) in keys.iter().enumerate() {
+                    write!(f, "{}`{key}`", if index == 0 { ", by its keys " } else { ", " })?;
+                }
+                f.write_str(
+                    "; it stays as it is, because kubelet shows new pods the old content of an immutable Secret while any pod of \
+                     their node uses it; take the edit of `spec.source` back, or remove `spec.secret.immutable`, or choose another \
+                     `spec.secret.name`",
+                )
+            }
             Self::TargetNotOwned { name } => write!(
                 f,
                 "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete it; to \
@@ -213,6 +243,13 @@ impl fmt::Display for Block {
             ),
         }
     }
+}
+
+/// That the first value is still to come.
+pub(super) fn awaiting(name: &str) -> String {
+    format!(
+        "no value has arrived yet; send the first one with PutSecretValue to secret `{name}` of this namespace"
+    )
 }
 
 /// How the rotation of the object stands.
@@ -243,8 +280,8 @@ pub enum Rotation {
     },
     /// Several schedules claim the object with equal right; none rotates it.
     Conflict(Vec<String>),
-    /// The value cannot be made anew here.
-    Impossible(String),
+    /// The value is not made anew here.
+    Impossible(Refusal),
 }
 
 impl Rotation {
@@ -265,7 +302,7 @@ impl Rotation {
     pub fn next(&self) -> Option<Timestamp> {
         match self {
             Self::Scheduled { at, .. } | Self::Due(Why::Due { at, .. }) => Some(*at),
-            Self::Due(Why::Asked(_) | Why::KeysMissing | Why::Imported)
+            Self::Due(Why::Asked(_) | Why::SpecChanged | Why::Imported)
             | Self::None
             | Self::Suspended { .. }
             | Self::Unscheduled { .. }
@@ -294,7 +331,12 @@ impl fmt::Display for Rotation {
                     whole_second(*at)
                 )
             }
-            Self::Suspended { schedule } => write!(f, "RotationSchedule `{schedule}` is suspended"),
+            Self::Suspended { schedule } => {
+                write!(
+                    f,
+                    "RotationSchedule `{schedule}` is suspended: set `spec.suspend: false` there"
+                )
+            }
             Self::Unscheduled { schedule, why } => {
                 write!(f, "RotationSchedule `{schedule}` gives no time: {why}")
             }
@@ -308,7 +350,7 @@ impl fmt::Display for Rotation {
                 }
                 f.write_str("; leave it in one of them, or name it in `spec.secrets.names` of just one")
             }
-            Self::Impossible(why) => write!(f, "it cannot be rotated: {why}"),
+            Self::Impossible(why) => write!(f, "it is not rotated: {why}"),
         }
     }
 }

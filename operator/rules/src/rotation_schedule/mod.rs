@@ -1,8 +1,13 @@
-//! `RotationSchedule`: which schedule covers which `ManagedSecret`. When a covered one is due is `schedule`'s business.
+//! `RotationSchedule`: which schedule covers which `ManagedSecret`, and why it does not rotate. When a covered one is due is `schedule`'s business.
 
-use std::collections::BTreeSet;
+mod refusal;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use strongroom_crds::v1alpha1::RotationSchedule;
+
+pub use self::refusal::{Refusal, immutable};
 
 use crate::uid::Uid;
 
@@ -26,6 +31,8 @@ pub struct Covering {
     pub uid: Uid,
     /// `spec.suspend` of the schedule.
     pub suspended: bool,
+    /// Why its rotator makes nothing anew in this secret, if so.
+    pub refusal: Option<Refusal>,
     /// When this secret is due next: the time, none any more, or why it cannot be said.
     pub due: Result<Option<Timestamp>, String>,
 }
@@ -37,6 +44,16 @@ pub enum Claim {
     Selected,
     /// It names the secret.
     Named,
+}
+
+/// How strongly a schedule claims a secret with this name and these labels.
+#[must_use]
+pub fn claim(schedule: &RotationSchedule, name: &str, labels: &BTreeMap<String, String>) -> Option<Claim> {
+    let secrets = &schedule.spec.secrets;
+    if secrets.names(name) {
+        return Some(Claim::Named);
+    }
+    secrets.selects(labels).then_some(Claim::Selected)
 }
 
 /// Who wins among the schedules that claim one secret.

@@ -6,8 +6,10 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
+use strongroom_crds::v1alpha1::KeySource;
 use strongroom_rules::cause::Cause;
-use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why};
+use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why, immutable_native};
+use strongroom_rules::managed_secret::verdict::Block;
 use strongroom_rules::native_secret::HELD_ANNOTATION;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::SecretName;
@@ -109,13 +111,12 @@ async fn create<S: SecretStore>(
         .namespace
         .ok_or(Failure::Inconsistent("a create without a namespace"))?;
     let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
+    let mut labels = wanted.labels.clone();
     let (version, value) = match first {
         First::Generated => {
-            let cause = Cause::Create;
-            (
-                cause.version_id(id.as_bytes()),
-                making::first(ctx, observed, now).await?,
-            )
+            let made = making::first(ctx, observed, now).await?;
+            labels::generators(&mut labels, &made.record);
+            (Cause::Create.version_id(id.as_bytes()), made.value)
         }
         First::Imported => {
             let content = observed
@@ -148,7 +149,7 @@ async fn create<S: SecretStore>(
         id,
         namespace,
         name,
-        labels: wanted.labels.clone(),
+        labels,
         description: wanted.description.clone(),
         key: observed.key,
         object: object(observed),
@@ -175,7 +176,6 @@ async fn ensure<S: SecretStore>(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let view = secret(observed)?;
-    let identity = &observed.identity;
     let opened;
     let (base, current): (&str, &Value) = match &observed.current {
         Some((version, value)) => (version, value),
@@ -188,17 +188,17 @@ async fn ensure<S: SecretStore>(
             (version, &opened)
         }
     };
-    let (cause, value, rotation) = match why {
-        Why::KeysMissing => {
-            let cause = Cause::Spec {
-                uid: identity.uid.clone(),
-                generation: identity.generation,
-            };
-            (
-                cause,
-                making::with_missing(ctx, observed, current, now).await?,
-                None,
-            )
+    let wanted = observed
+        .facts
+        .wanted
+        .as_ref()
+        .map_err(|_| Failure::Inconsistent("a version without a spec"))?;
+    let mut labels = wanted.labels.clone();
+    let named = observed.rotated_keys.as_ref();
+    let (cause, made, rotation) = match why {
+        Why::SpecChanged => {
+            let made = making::next(ctx, observed, (view, current), |_, _| false, now).await?;
+            (spec_cause(view, observed), Ok(made), None)
         }
         Why::Imported => {
             let content = observed
@@ -208,41 +208,40 @@ async fn ensure<S: SecretStore>(
             let value = content
                 .value()
                 .ok_or(Failure::Inconsistent("an import without content"))?;
-            (content.cause(), value, None)
+            (content.cause(), Err(value), None)
         }
         Why::Due { schedule, at } => {
             let cause = Cause::Rotate {
                 schedule_uid: schedule.as_str().to_owned(),
                 due: *at,
             };
-            (
-                cause,
-                making::rotated(ctx, observed, current, now).await?,
-                Some(Rotation::Scheduled),
-            )
+            let again = |name: &str, source: &KeySource| making::rotates(named, name, source);
+            let made = making::next(ctx, observed, (view, current), again, now).await?;
+            (cause, Ok(made), Some(Rotation::Scheduled))
         }
         Why::Asked(asked) => {
             let cause = Cause::Now {
                 annotation: asked.clone(),
             };
-            let wanted = observed
-                .facts
-                .wanted
-                .as_ref()
-                .map_err(|_| Failure::Inconsistent("a rotation without a spec"))?;
-            let mut labels = wanted.labels.clone();
             for asker in &observed.askers {
                 labels::rotated(&mut labels, *asker, asked);
             }
-            (
-                cause,
-                making::rotated(ctx, observed, current, now).await?,
-                Some(Rotation::Asked {
-                    text: asked.clone(),
-                    labels,
-                }),
-            )
+            // What a person asks for applies changed generators as well: the condition says so.
+            let again = |name: &str, source: &KeySource| {
+                making::rotates(named, name, source)
+                    || observed.changed_generators.iter().any(|changed| changed == name)
+            };
+            let made = making::next(ctx, observed, (view, current), again, now).await?;
+            let rotation = Rotation::Asked { text: asked.clone() };
+            (cause, Ok(made), Some(rotation))
         }
+    };
+    let value = match made {
+        Ok(made) => {
+            labels::generators(&mut labels, &made.record);
+            made.value
+        }
+        Err(imported) => imported,
     };
     let new = NewVersion {
         secret: view.id,
@@ -250,10 +249,29 @@ async fn ensure<S: SecretStore>(
         value,
         base: base.to_owned(),
         rotation: rotation.map(|rotation| (rotation, now)),
+        labels: Some(labels),
     };
     ctx.store.ensure(new).await?;
     used(ctx, observed);
     Ok(())
+}
+
+/// The cause of a version that a changed spec asks for. It differs where the version of this generation is there already, and one from before it
+/// was made current again.
+fn spec_cause(view: &View, observed: &Observed) -> Cause {
+    let (uid, generation) = (observed.identity.uid.clone(), observed.identity.generation);
+    let cause = Cause::Spec {
+        uid: uid.clone(),
+        generation,
+    };
+    match view.versions.last() {
+        Some(newest) if view.has_version(&cause.version_id(view.id.as_bytes())) => Cause::SpecAgain {
+            uid,
+            generation,
+            after: newest.id.clone(),
+        },
+        _ => cause,
+    }
 }
 
 /// A new version where what stands in the object is another value than the current one; then the record that it was taken.
@@ -274,6 +292,13 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
         None => ctx.store.open(view.id, base).await? == value,
     };
     if !same {
+        if let Some(name) = immutable_native(&observed.facts) {
+            let (name, keys) = (name.to_owned(), Vec::new());
+            return Err(Failure::Make {
+                reason: Reason::ImmutableNotRotatable,
+                message: Block::Immutable { name, keys }.to_string(),
+            });
+        }
         let cause = Cause::Sealed {
             declared: declared.clone(),
             base: base.to_owned(),
@@ -284,6 +309,7 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
             value,
             base: base.to_owned(),
             rotation: None,
+            labels: None,
         };
         ctx.store.ensure(new).await?;
         ctx.metrics.versions.inc();

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, SealedSource};
+use strongroom_rules::generate::GeneratorRecord;
 
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
 const RETAIN: &str = "Retain";
+/// How the keys were made, in as many labels as it takes: this with a number.
+const GENERATORS: &str = "strongroom.dev/generators.";
+/// Longest value of a label of the store, in bytes.
+const LABEL_BYTES: usize = 128;
 /// Which sealed texts were taken last.
 const SEALED: &str = "strongroom.dev/sealed";
 /// What our own labels begin with; nobody else's count.
@@ -29,8 +34,6 @@ pub(super) enum Asker {
 }
 
 impl Asker {
-    const ALL: [Self; 2] = [Self::Object, Self::Schedule];
-
     const fn label(self) -> &'static str {
         match self {
             Self::Object => "strongroom.dev/rotated",
@@ -68,13 +71,41 @@ pub(super) fn last_taken(labels: &BTreeMap<String, String>) -> Option<&String> {
     labels.get(SEALED)
 }
 
-/// Keeps what is recorded.
-pub(super) fn keep_rotated(labels: &mut BTreeMap<String, String>, recorded: &BTreeMap<String, String>) {
-    for label in Asker::ALL.map(Asker::label) {
-        if let Some(digest) = recorded.get(label) {
-            labels.insert(label.to_owned(), digest.clone());
-        }
+/// Keeps what is recorded of this asker.
+pub(super) fn keep_rotated(
+    labels: &mut BTreeMap<String, String>,
+    recorded: &BTreeMap<String, String>,
+    asker: Asker,
+) {
+    if let Some(digest) = recorded.get(asker.label()) {
+        labels.insert(asker.label().to_owned(), digest.clone());
     }
+}
+
+/// Records how the keys were made, in the place of what was recorded before.
+pub(super) fn generators(labels: &mut BTreeMap<String, String>, record: &GeneratorRecord) {
+    labels.retain(|label, _| !label.starts_with(GENERATORS));
+    let text = record.to_string();
+    let mut rest = text.as_str();
+    let mut number = 0;
+    while !rest.is_empty() {
+        // It is ASCII.
+        let (part, more) = rest.split_at_checked(LABEL_BYTES).unwrap_or((rest, ""));
+        labels.insert(format!("{GENERATORS}{number}"), part.to_owned());
+        rest = more;
+        number += 1;
+    }
+}
+
+/// How the keys were made. Nothing where it was not recorded, as by older versions, or cannot be read.
+pub(super) fn recorded_generators(labels: &BTreeMap<String, String>) -> Option<GeneratorRecord> {
+    // By number, of which there is one digit.
+    let text: String = labels
+        .range(GENERATORS.to_owned()..)
+        .take_while(|(label, _)| label.starts_with(GENERATORS))
+        .map(|(_, part)| part.as_str())
+        .collect();
+    text.parse().ok()
 }
 
 /// Of an annotation or of sealed texts, never of a value.
@@ -198,6 +229,26 @@ mod tests {
             .map(|number| label(&format!("l{number:02}"), "x"))
             .collect();
         assert_eq!(wanted(&spec(json!(null)), &many).len(), MOST + 1);
+    }
+
+    #[test]
+    fn what_is_recorded_of_generators_is_read_back_whatever_its_length() {
+        use strongroom_crds::v1alpha1::KeySource;
+        let mut labels = wanted(&spec(json!(null)), &BTreeMap::new());
+        assert_eq!(recorded_generators(&labels), None);
+        for keys in [100, 12, 40, 0, 1] {
+            let mut record = GeneratorRecord::foreign();
+            for number in 0..keys {
+                record.remade(&format!("k{number}"), &KeySource::Literal(String::new()));
+            }
+            let record = record.bounded([]);
+            generators(&mut labels, &record);
+            assert_eq!(recorded_generators(&labels), Some(record), "{keys}");
+            // With 48 of people's, the two askers', the deletion and the sealed texts there are fewer than the store takes.
+            assert!(labels.len() <= 1 + 8, "{}", labels.len());
+            assert!(labels.values().all(|text| text.len() <= LABEL_BYTES));
+            assert_eq!(labels[DELETION], "30");
+        }
     }
 
     #[test]

@@ -1,35 +1,56 @@
 //! Making values: the generators of `strongroom_rules`, with the operating system's randomness and, where a certificate names one, the
 //! authority in another secret of the namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{GenerateSource, KeySource, ManagedSecret, Source};
-use strongroom_rules::generate::{self, Authority, Environment, GenerateError};
+use strongroom_rules::cause::Cause;
+use strongroom_rules::generate::{self, Authority, Differences, Environment, GenerateError, GeneratorRecord};
 use strongroom_rules::value::{KeyBytes, Value as Plain};
 use strongroom_store::name::{DataKeyName, SecretName};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
-use super::Failure;
 use super::observe::Observed;
+use super::{Failure, labels};
 use crate::controllers::Ctx;
-use crate::controllers::store::SecretStore;
+use crate::controllers::store::{SecretStore, View};
 
-/// Whether a rotation has anything to make again.
-pub(super) fn rotatable(source: &GenerateSource) -> bool {
-    source.keys.values().any(generate::rotates)
+/// A value that was made, and how its keys were.
+pub(super) struct Made {
+    pub(super) value: Value,
+    pub(super) record: GeneratorRecord,
 }
 
-/// The declared keys that this value lacks.
-pub(super) fn missing_keys(source: &GenerateSource, value: &Value) -> Vec<String> {
-    let present: BTreeSet<&str> = value.keys().keys().map(DataKeyName::as_str).collect();
-    generate::missing(&source.keys, &present)
-        .into_iter()
-        .map(str::to_owned)
-        .collect()
+/// How the keys of this value were made, as far as that is known.
+///
+/// Where nothing is recorded, a secret that was made by its source holds nothing but what that named: what the source names no more has to go. Any
+/// other has keys that came another way, and those stay.
+pub(super) fn record(source: &GenerateSource, view: &View, value: &Value) -> GeneratorRecord {
+    let mut record = labels::recorded_generators(&view.labels).unwrap_or_else(|| {
+        if was_generated(view) {
+            GeneratorRecord::default()
+        } else {
+            GeneratorRecord::foreign()
+        }
+    });
+    record.assume(&source.keys, |key| {
+        value.keys().keys().any(|name| name.as_str() == key)
+    });
+    record.bounded(&source.keys)
+}
+
+/// Whether the secret was made by generators.
+pub(super) fn was_generated(view: &View) -> bool {
+    view.has_version(&Cause::Create.version_id(view.id.as_bytes()))
+}
+
+/// How the keys of the value differ from the declared ones.
+pub(super) fn differences(source: &GenerateSource, value: &Value, record: &GeneratorRecord) -> Differences {
+    generate::differences(&source.keys, &plain(value), record)
 }
 
 /// The value of a first version.
@@ -37,37 +58,53 @@ pub(super) async fn first<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
     now: Timestamp,
-) -> Result<Value, Failure> {
-    make(ctx, observed, None, |_| true, now).await
+) -> Result<Made, Failure> {
+    let source = source(observed)?;
+    let value = make(ctx, observed, source.keys.iter().collect(), now).await?;
+    Ok(Made {
+        value: stored(value)?,
+        record: GeneratorRecord::made(&source.keys),
+    })
 }
 
-/// The current value with the keys that it lacks.
-pub(super) async fn with_missing<S: SecretStore>(
+/// The current value as the spec has it now: with the keys that it lacks, with the literals as they are, without the keys that left, and with those
+/// made anew for which `again` holds. All others keep their bytes.
+pub(super) async fn next<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
-    current: &Value,
+    (view, current): (&View, &Value),
+    again: impl Fn(&str, &KeySource) -> bool,
     now: Timestamp,
-) -> Result<Value, Failure> {
-    let present: BTreeSet<&str> = current.keys().keys().map(DataKeyName::as_str).collect();
+) -> Result<Made, Failure> {
     let source = source(observed)?;
-    let missing: BTreeSet<&str> = generate::missing(&source.keys, &present).into_iter().collect();
-    make(ctx, observed, Some(current), |name| missing.contains(name), now).await
+    let mut record = record(source, view, current);
+    let mut whole = plain(current);
+    let differences = generate::differences(&source.keys, &whole, &record);
+    let names = differences.made_by(&source.keys, again);
+    let sources: Vec<(&String, &KeySource)> = source
+        .keys
+        .iter()
+        .filter(|(name, _)| names.contains(name.as_str()))
+        .collect();
+    for (name, source) in &sources {
+        record.remade(name, source);
+    }
+    whole.overlay(make(ctx, observed, sources, now).await?);
+    // After that, because a source with other settings may have made other keys before.
+    let removed = generate::differences(&source.keys, &whole, &record).removed;
+    for key in &removed {
+        whole.remove(key);
+    }
+    record.forget(removed.iter().map(String::as_str));
+    Ok(Made {
+        value: stored(whole)?,
+        record: record.bounded(&source.keys),
+    })
 }
 
-/// The current value with the keys made again that the rotator names, or all that are not literals.
-pub(super) async fn rotated<S: SecretStore>(
-    ctx: &Ctx<S>,
-    observed: &Observed,
-    current: &Value,
-    now: Timestamp,
-) -> Result<Value, Failure> {
-    let source = source(observed)?;
-    let named = observed.rotated_keys.as_ref();
-    let again = |name: &str| {
-        source.keys.get(name).is_some_and(generate::rotates)
-            && named.is_none_or(|named| named.iter().any(|key| key == name))
-    };
-    make(ctx, observed, Some(current), again, now).await
+/// What a rotation makes anew: the keys that the rotator names, or all that are not literals.
+pub(super) fn rotates(named: Option<&Vec<String>>, name: &str, source: &KeySource) -> bool {
+    generate::rotates(source) && named.is_none_or(|named| named.iter().any(|key| key == name))
 }
 
 fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
@@ -79,28 +116,20 @@ fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
     }
 }
 
-/// Makes the keys for which `chosen` holds and puts them over `base`.
+/// Makes the keys of these sources.
 async fn make<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
-    base: Option<&Value>,
-    chosen: impl Fn(&str) -> bool,
+    sources: Vec<(&String, &KeySource)>,
     now: Timestamp,
-) -> Result<Value, Failure> {
-    let source = source(observed)?;
-    let sources: Vec<(&String, &KeySource)> = source.keys.iter().filter(|(name, _)| chosen(name)).collect();
+) -> Result<Plain, Failure> {
     let authority = authority(ctx, observed, &sources).await?;
     let environment = Environment {
         now,
         authority: authority.as_ref(),
     };
-    let made = {
-        let mut random = generate::random::system().map_err(|error| Failure::randomness(&error))?;
-        generate::generate(sources, &environment, &mut random).map_err(|error| Failure::made(&error))?
-    };
-    let mut whole = base.map(plain).unwrap_or_default();
-    whole.overlay(made);
-    stored(whole)
+    let mut random = generate::random::system().map_err(|error| Failure::randomness(&error))?;
+    generate::generate(sources, &environment, &mut random).map_err(|error| Failure::made(&error))
 }
 
 /// The authority that one of the sources names, if any.

@@ -18,6 +18,8 @@ mod status;
 mod under_key;
 
 #[cfg(test)]
+mod spec_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -8,11 +8,13 @@ use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
 use strongroom_rules::cause::Cause;
+use strongroom_rules::generate::{Differences, GeneratorRecord};
 use strongroom_rules::managed_secret::facts::{
     Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
-    Owner, Recorded, Source, Stored, StoredSecret, Wanted, WantedNative,
+    Owner, Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
 };
 use strongroom_rules::native_secret::{Drift, HELD_ANNOTATION};
+use strongroom_rules::rotation_schedule::{Refusal, immutable};
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
@@ -22,7 +24,7 @@ use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
 use super::native::{self, Desired};
 use super::sealed::{self, SealedFor};
-use super::{Failure, Look, under_key};
+use super::{Failure, Look, making, under_key};
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::identity::Identity;
 use crate::controllers::store::{NamespaceRecord, SecretStore, View};
@@ -54,6 +56,8 @@ pub(super) struct Observed {
     pub(super) import: Option<ImportContent>,
     /// The keys that the rotator makes again; absent: all that are not literals.
     pub(super) rotated_keys: Option<Vec<String>>,
+    /// Keys whose generator changed after they were made.
+    pub(super) changed_generators: Vec<String>,
     /// Who asks for the rotation that is due by request.
     pub(super) askers: Vec<Asker>,
     /// What a sealed source is sealed for.
@@ -83,7 +87,7 @@ pub(super) async fn observe<S: SecretStore>(
                 restore: annotations.get(annotation::RESTORE).cloned(),
                 purge: annotations.get(annotation::PURGE).cloned(),
                 readopt: annotations.get(annotation::READOPT).cloned(),
-                rotate_now: None,
+                rotate_now: RotateNow::Nothing,
             },
             wanted: wanted(object, identity),
             namespace,
@@ -103,6 +107,7 @@ pub(super) async fn observe<S: SecretStore>(
         over: None,
         import: None,
         rotated_keys: None,
+        changed_generators: Vec::new(),
         askers: Vec::new(),
         sealed_for: None,
         verified: None,
@@ -115,16 +120,39 @@ pub(super) async fn observe<S: SecretStore>(
     }
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
+    generators(&mut observed);
     rotation(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
     Ok(observed)
 }
 
+/// How the keys were made, as labels of the stored secret record it, and the generators that changed since. With another source the value gets keys
+/// in another way.
+fn generators(observed: &mut Observed) {
+    let (Some(view), Ok(wanted)) = (&observed.view, &mut observed.facts.wanted) else {
+        return;
+    };
+    let recorded = labels::recorded_generators(&view.labels);
+    let record = match (&observed.object.spec.source, &observed.current) {
+        (SourceSpec::Generate(source), Some((_, value))) => Some(making::record(source, view, value)),
+        (SourceSpec::Generate(_), None) => recorded,
+        (SourceSpec::Import(_) | SourceSpec::External(_) | SourceSpec::Sealed(_), _) => {
+            (recorded.is_some() || making::was_generated(view)).then(GeneratorRecord::foreign)
+        }
+    };
+    let Some(record) = record else { return };
+    labels::generators(&mut wanted.labels, &record);
+    if let SourceSpec::Generate(source) = &observed.object.spec.source {
+        let changed = record.changed(&source.keys).into_iter().map(str::to_owned);
+        observed.changed_generators = changed.collect();
+    }
+}
+
 /// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
 ///
 /// People ask by an annotation on the object or on its schedule. What was done is recorded in labels of the stored secret, and by the version
-/// that came of it: both in one commit, and where only the version is there, the label follows. What was asked before the secret existed is done:
-/// its value is as new as can be.
+/// that came of it, in one commit. The label goes with the annotation, so that the same text later is told from the one that stayed. What was asked
+/// before the secret existed is done: its value is as new as can be.
 fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestamp) {
     let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
     observed.facts.rotation = covered.coverage;
@@ -133,31 +161,47 @@ fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestam
         return;
     };
     let view = observed.view.as_ref();
-    if let Some(view) = view {
-        labels::keep_rotated(&mut wanted.labels, &view.labels);
-    }
     let of_object = observed.object.annotations().get(annotation::ROTATE_NOW).cloned();
-    for (asker, asked) in [(Asker::Object, of_object), (Asker::Schedule, covered.rotate_now)] {
-        let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
+    let askers = [
+        (Asker::Object, Some(of_object)),
+        (Asker::Schedule, covered.rotate_now),
+    ];
+    for (asker, asked) in askers {
+        // Whether a schedule asks is not known where none counts.
+        let asked = asked.map(|asked| asked.filter(|asked| !asked.is_empty()));
+        let Some(view) = view else {
+            if let Some(asked) = asked.flatten() {
+                labels::rotated(&mut wanted.labels, asker, &asked);
+            }
             continue;
         };
-        let done = view.is_none_or(|view| {
-            let version = Cause::Now {
-                annotation: asked.clone(),
+        let Some(asked) = asked else {
+            labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
+            continue;
+        };
+        let Some(asked) = asked else { continue };
+        let cause = Cause::Now {
+            annotation: asked.clone(),
+        };
+        let version = cause.version_id(view.id.as_bytes());
+        labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
+        let rotate_now = &mut observed.facts.object.rotate_now;
+        if labels::is_rotated(&view.labels, asker, &asked) {
+            if view.has_version(&version) && *rotate_now == RotateNow::Nothing {
+                *rotate_now = RotateNow::Done { version };
             }
-            .version_id(view.id.as_bytes());
-            labels::is_rotated(&view.labels, asker, &asked) || view.has_version(&version)
-        });
-        if done {
-            labels::rotated(&mut wanted.labels, asker, &asked);
-        } else if *observed
-            .facts
-            .object
-            .rotate_now
-            .get_or_insert_with(|| asked.clone())
-            == asked
-        {
-            observed.askers.push(asker);
+        } else if view.has_version(&version) {
+            if !matches!(rotate_now, RotateNow::Asked(_)) {
+                *rotate_now = RotateNow::DoneBefore { version };
+            }
+        } else {
+            match rotate_now {
+                RotateNow::Asked(other) if *other != asked => {}
+                _ => {
+                    *rotate_now = RotateNow::Asked(asked);
+                    observed.askers.push(asker);
+                }
+            }
         }
     }
 }
@@ -221,13 +265,13 @@ async fn recorded<S: SecretStore>(
 fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, InvalidSpec> {
     let spec = &object.spec;
     let source = match &spec.source {
-        SourceSpec::Generate(source) => Source::Generate {
-            rotatable: super::making::rotatable(source),
-        },
+        SourceSpec::Generate(_) => Source::Generate,
         SourceSpec::Import(source) => Source::Import {
             secret: source.secret_ref.name.clone(),
         },
-        SourceSpec::External(_) => Source::External,
+        SourceSpec::External(source) => Source::External {
+            wait: source.wait.unwrap_or(true),
+        },
         // What is known of it is known with the secret.
         SourceSpec::Sealed(_) => Source::Sealed { taken: false },
     };
@@ -238,7 +282,9 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
         key: None,
         native: spec.secret.as_ref().map(|native| WantedNative {
             name: native.name.clone(),
+            immutable: immutable(spec),
         }),
+        not_rotatable: Refusal::of(spec),
         labels: super::labels::wanted(spec, object.labels()),
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
@@ -274,7 +320,7 @@ async fn content<S: SecretStore>(
         if let Some(view) = live.as_ref().filter(|_| !idle) {
             under_key::read_held(ctx, observed, &wanted, view).await?;
         }
-        observed.facts.stored = judged(ctx, observed, Vec::new(), None).await?;
+        observed.facts.stored = judged(ctx, observed, Differences::default(), None).await?;
         return Ok(());
     }
     if let Some(view) = &live
@@ -285,7 +331,8 @@ async fn content<S: SecretStore>(
         observed.facts.native = settled
             .native
             .map_or(Native::Unread, |native| Native::Present(as_wanted(&native)));
-        observed.facts.stored = Stored::Live(stored_secret(ctx, observed, view, Vec::new(), None).await?);
+        observed.facts.stored =
+            Stored::Live(stored_secret(ctx, observed, view, Differences::default(), None).await?);
         return Ok(());
     }
     if !idle {
@@ -297,10 +344,10 @@ async fn content<S: SecretStore>(
         }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
     }
-    let (missing, unrenderable) = judge_value(observed);
-    observed.facts.stored = judged(ctx, observed, missing, unrenderable).await?;
+    let (differences, unrenderable) = judge_value(observed);
+    observed.facts.stored = judged(ctx, observed, differences, unrenderable).await?;
     if let (Stored::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
-        && secret.missing_keys.is_empty()
+        && secret.differences.is_empty()
         && secret.unrenderable.is_none()
         && let Some(native) = as_it_should_be(observed, &wanted, secret)
     {
@@ -320,13 +367,13 @@ async fn content<S: SecretStore>(
 async fn judged<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
-    missing: Vec<String>,
+    differences: Differences,
     unrenderable: Option<InvalidSpec>,
 ) -> Result<Stored, Failure> {
     let Some(view) = &observed.view else {
         return Ok(Stored::Absent);
     };
-    let secret = stored_secret(ctx, observed, view, missing, unrenderable).await?;
+    let secret = stored_secret(ctx, observed, view, differences, unrenderable).await?;
     Ok(match view.until {
         None => Stored::Live(secret),
         Some(until) => Stored::InRecoveryWindow { secret, until },
@@ -363,6 +410,7 @@ fn as_wanted(native: &NativeRevision) -> NativeSecret {
         marked: true,
         recorded: false,
         held: false,
+        immutable: false,
     }
 }
 
@@ -397,20 +445,21 @@ async fn open<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, view: &View
     Ok(())
 }
 
-/// What the current value lacks, and what the native Secret has to be.
-fn judge_value(observed: &mut Observed) -> (Vec<String>, Option<InvalidSpec>) {
+/// How the current value differs from what is declared, and what the native Secret has to be.
+fn judge_value(observed: &mut Observed) -> (Differences, Option<InvalidSpec>) {
+    let none = Differences::default();
     let (Some((version, value)), Some(view)) = (&observed.current, &observed.view) else {
-        return (Vec::new(), None);
+        return (none, None);
     };
-    let missing = match &observed.object.spec.source {
-        SourceSpec::Generate(source) => super::making::missing_keys(source, value),
-        SourceSpec::Import(_) | SourceSpec::External(_) | SourceSpec::Sealed(_) => Vec::new(),
-    };
-    if !missing.is_empty() {
-        return (missing, None);
+    if let SourceSpec::Generate(source) = &observed.object.spec.source {
+        let record = making::record(source, view, value);
+        let differences = making::differences(source, value, &record);
+        if !differences.is_empty() {
+            return (differences, None);
+        }
     }
     match native::desired(&observed.object, value, view.id, version) {
-        Ok(None) => (missing, None),
+        Ok(None) => (none, None),
         Ok(Some(mut desired)) => {
             if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
                 if untyped_import(&observed.object) {
@@ -419,9 +468,9 @@ fn judge_value(observed: &mut Observed) -> (Vec<String>, Option<InvalidSpec>) {
                 found.drift = desired.drift(native);
             }
             observed.desired = Some(desired);
-            (missing, None)
+            (none, None)
         }
-        Err(invalid) => (missing, Some(invalid)),
+        Err(invalid) => (none, Some(invalid)),
     }
 }
 
@@ -524,6 +573,7 @@ async fn read_native<S: SecretStore>(
         marked,
         recorded,
         held: found.annotations().contains_key(HELD_ANNOTATION),
+        immutable: found.immutable == Some(true),
     });
     observed.over = Some(NativeRevision::of(&found));
     observed.native = Some(found);
@@ -568,7 +618,7 @@ async fn stored_secret<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
     view: &View,
-    missing_keys: Vec<String>,
+    differences: Differences,
     unrenderable: Option<InvalidSpec>,
 ) -> Result<StoredSecret, Failure> {
     let owner = match &view.object {
@@ -590,7 +640,7 @@ async fn stored_secret<S: SecretStore>(
         labels: view.labels.clone(),
         description: view.description.clone(),
         other_key: view.key != observed.key,
-        missing_keys,
+        differences,
         unrenderable,
         materialized: view.materialized.as_ref().map(|native| Materialized {
             name: native.name.clone(),

@@ -161,6 +161,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_immutable_native_secret_keeps_its_value_when_another_one_is_sealed() {
+        let mut world = world();
+        let immutable = |mut spec: Json| {
+            spec["secret"]["immutable"] = json!(true);
+            spec
+        };
+        world.apply("db", immutable(sealed(&world, "db", &[("password", "one")])));
+        world.reconcile("db").await;
+        world.apply("db", immutable(sealed(&world, "db", &[("password", "two")])));
+        let now = crate::controllers::testing::now();
+        assert!(world.reconcile_at("db", now).await.is_err());
+        assert_eq!(world.ready("db"), says("False", "ImmutableNotRotatable"));
+        assert_eq!(world.api.secret_key("db", "password").unwrap(), b"one");
+        assert_eq!(versions(&world).await, 1);
+        // Sealed anew without a change, it is taken as ever.
+        world.apply("db", immutable(sealed(&world, "db", &[("password", "one")])));
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+    }
+
+    #[tokio::test]
     async fn a_text_of_another_place_changes_nothing_and_says_so() {
         let mut world = world();
         world.apply("db", sealed(&world, "other", &[("password", "stolen")]));

@@ -6,7 +6,7 @@ use strongroom_crds::v1alpha1::{
     FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
 use strongroom_rules::managed_secret::conditions::{
-    Standing, rotation_condition, seal_condition, standing_conditions,
+    Standing, generator_condition, rotation_condition, seal_condition, standing_conditions,
 };
 use strongroom_rules::managed_secret::plan::Plan;
 use strongroom_rules::managed_secret::verdict::Rotation;
@@ -143,7 +143,27 @@ fn succeeded(
     let own = own(observed, identity);
     let rotated = own.and_then(|view| view.rotated);
     let mut conditions = standing_conditions(&standing, generation, now);
-    conditions.extend(rotation_condition(&plan.rotation, rotated, generation, now));
+    let rotate_now = &observed.facts.object.rotate_now;
+    conditions.extend(rotation_condition(
+        &plan.rotation,
+        rotate_now,
+        rotated,
+        generation,
+        now,
+    ));
+    let not_rotatable = observed
+        .facts
+        .wanted
+        .as_ref()
+        .ok()
+        .and_then(|wanted| wanted.not_rotatable.as_ref());
+    conditions.extend(generator_condition(
+        &observed.changed_generators,
+        not_rotatable,
+        (&identity.namespace, &identity.name),
+        identity.generation,
+        now,
+    ));
     if let Some(SealedFor { ids, newest }) = &observed.sealed_for {
         conditions.extend(seal_condition(ids, newest.as_deref(), generation, now));
     }
@@ -246,7 +266,12 @@ fn failed(
         before
             .conditions
             .iter()
-            .filter(|condition| matches!(condition.type_.as_str(), "Rotated" | "SealCurrent" | "Delivered"))
+            .filter(|condition| {
+                matches!(
+                    condition.type_.as_str(),
+                    "Rotated" | "GeneratorCurrent" | "SealCurrent" | "Delivered"
+                )
+            })
             .cloned(),
     );
     ManagedSecretStatus {

@@ -169,23 +169,6 @@ async fn a_renamed_secret_leaves_no_old_one_behind() {
 }
 
 #[tokio::test]
-async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
-    let mut world = World::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
-    let password = world.api.secret_key("db", "password");
-    let mut spec = generated("db");
-    // The settings of the old key changed as well: it is not made again.
-    spec["source"]["generate"]["keys"] =
-        json!({"password": {"password": {"length": 64}}, "token": {"uuid": {}}});
-    world.apply("db", spec);
-    world.reconcile("db").await;
-    assert_eq!(world.api.secret_key("db", "password"), password);
-    assert_eq!(world.api.secret_key("db", "token").unwrap().len(), 36);
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 2);
-}
-
-#[tokio::test]
 async fn an_import_adopts_the_secret_with_its_content() {
     let mut world = World::new();
     let old = world.api.put(
@@ -398,25 +381,6 @@ async fn two_objects_do_not_share_a_name() {
 }
 
 #[tokio::test]
-async fn rotate_now_rotates_once_for_each_word() {
-    let mut world = World::new();
-    world.apply("db", generated("db"));
-    world.reconcile("db").await;
-    let mut passwords = vec![world.api.secret_key("db", "password")];
-    for word in ["first", "second"] {
-        world.annotate("db", "strongroom.dev/rotate-now", word);
-        for _ in 0..3 {
-            world.reconcile("db").await;
-        }
-        let password = world.api.secret_key("db", "password");
-        assert!(!passwords.contains(&password), "{word}");
-        passwords.push(password);
-    }
-    assert_eq!(world.view("db").await.unwrap().versions.len(), 3);
-    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
-}
-
-#[tokio::test]
 async fn a_rotation_that_is_asked_for_costs_one_commit_one_apply_and_one_status_write() {
     let mut world = World::new();
     world.apply("db", generated("db"));
@@ -476,27 +440,6 @@ async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
             world.status("db")["stages"]["Current"]
         );
     }
-}
-
-#[tokio::test]
-async fn an_immutable_native_secret_is_looked_at_before_it_is_replaced() {
-    let mut world = World::new();
-    let mut spec = generated("db");
-    spec["secret"]["immutable"] = json!(true);
-    world.apply("db", spec);
-    world.reconcile("db").await;
-    let (uid, password) = {
-        let found = world.api.get(&native("db")).unwrap();
-        (
-            found["metadata"]["uid"].clone(),
-            world.api.secret_key("db", "password"),
-        )
-    };
-    world.annotate("db", "strongroom.dev/rotate-now", "word");
-    world.reconcile("db").await;
-    assert_ne!(world.api.get(&native("db")).unwrap()["metadata"]["uid"], uid);
-    assert_ne!(world.api.secret_key("db", "password"), password);
-    assert_eq!(world.ready("db"), says("True", "Ready"));
 }
 
 #[tokio::test]

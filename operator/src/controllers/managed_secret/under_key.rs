@@ -73,6 +73,7 @@ pub(super) async fn read_held<S: SecretStore>(
             marked: false,
             recorded: false,
             held: found.annotations().contains_key(HELD_ANNOTATION),
+            immutable: false,
         }),
     };
     Ok(())

@@ -1,15 +1,12 @@
 //! Which schedule covers one `ManagedSecret`, when that is due, and which keys it makes again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::core::{Selector, SelectorExt};
 use strongroom_crds::annotation::ROTATE_NOW;
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, Rotator, Source};
-use strongroom_rules::generate;
-use strongroom_rules::rotation_schedule::{Claim, Coverage, Covering, Winner, winner};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, Rotator};
+use strongroom_rules::rotation_schedule::{Coverage, Covering, Refusal, Winner, claim, winner};
 use strongroom_rules::schedule::{Timetable, Waiting};
 use strongroom_rules::uid::Uid;
 
@@ -22,8 +19,8 @@ pub(crate) struct Covered {
     pub(crate) coverage: Coverage,
     /// The keys that its rotator names.
     pub(crate) keys: Option<Vec<String>>,
-    /// Its annotation `strongroom.dev/rotate-now`.
-    pub(crate) rotate_now: Option<String>,
+    /// Its annotation `strongroom.dev/rotate-now`, where one schedule counts.
+    pub(crate) rotate_now: Option<Option<String>>,
 }
 
 /// Finds the schedule that covers `object`, whose secret is `view`.
@@ -59,39 +56,18 @@ pub(crate) fn cover(
     };
     let Rotator::Generate(rotator) = &schedule.spec.rotator;
     let suspended = schedule.spec.suspend.unwrap_or(false);
-    let due = match unknown_keys(object, rotator.keys.as_deref()) {
-        Some(problem) => Err(problem),
-        None => view.map_or(Ok(None), |view| due(&schedule, view, now)),
-    };
     let coverage = Coverage::One(Covering {
         name: schedule.name_any(),
         uid: Uid::new(schedule.uid().unwrap_or_default()),
         suspended,
-        due,
+        refusal: Refusal::by(&schedule, &object.spec),
+        due: view.map_or(Ok(None), |view| due(&schedule, view, now)),
     });
     Covered {
         coverage,
         keys: rotator.keys.clone(),
-        rotate_now: schedule
-            .annotations()
-            .get(ROTATE_NOW)
-            .filter(|_| !suspended)
-            .cloned(),
+        rotate_now: Some(schedule.annotations().get(ROTATE_NOW).cloned()),
     }
-}
-
-/// How strongly the schedule claims an object with this name and these labels. A selector that cannot be read claims nothing; its schedule says so.
-pub(super) fn claim(
-    schedule: &RotationSchedule,
-    name: &str,
-    labels: &BTreeMap<String, String>,
-) -> Option<Claim> {
-    let secrets = &schedule.spec.secrets;
-    if secrets.names.iter().flatten().any(|named| named == name) {
-        return Some(Claim::Named);
-    }
-    let selector = Selector::try_from(secrets.selector.clone()?).ok()?;
-    selector.matches(labels).then_some(Claim::Selected)
 }
 
 /// When the secret is due next under this schedule.
@@ -107,17 +83,4 @@ fn due(schedule: &RotationSchedule, view: &View, now: Timestamp) -> Result<Optio
         .next_due(last, now, who)
         .map(Some)
         .map_err(|error| error.to_string())
-}
-
-/// What is wrong with the keys that the rotator names.
-fn unknown_keys(object: &ManagedSecret, keys: Option<&[String]>) -> Option<String> {
-    let Source::Generate(source) = &object.spec.source else {
-        return None;
-    };
-    let wrong = keys?
-        .iter()
-        .find(|key| !source.keys.get(*key).is_some_and(generate::rotates))?;
-    Some(format!(
-        "its rotator names the key `{wrong}`, which spec.source.generate of the ManagedSecret does not make anew"
-    ))
 }

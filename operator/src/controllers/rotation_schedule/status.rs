@@ -3,17 +3,15 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::Selector;
+use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::condition::{ConditionStatus, Reason};
-use strongroom_crds::v1alpha1::{
-    ManagedSecret, RotatedSecret, RotationSchedule, RotationScheduleStatus, Source,
-};
-use strongroom_rules::generate;
+use strongroom_crds::v1alpha1::{ManagedSecret, RotatedSecret, RotationSchedule, RotationScheduleStatus};
 use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
-use strongroom_rules::rotation_schedule::Coverage;
+use strongroom_rules::rotation_schedule::{Coverage, Refusal, claim};
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::name::SecretName;
 
-use super::coverage::{claim, cover};
+use super::coverage::cover;
 use crate::controllers::Ctx;
 use crate::controllers::kept::Kept;
 use crate::controllers::managed_secret::Failure;
@@ -174,10 +172,17 @@ fn row<S: SecretStore>(
             let message = format!("{} claim it equally, so none rotates it", others.join(", "));
             (None, Some((Reason::ScheduleConflict, message)))
         }
-        Coverage::One(covering) => match covering.due {
-            Err(problem) => (None, Some((Reason::ScheduleInvalid, problem))),
-            Ok(next) => (next.filter(|_| !covering.suspended), cannot(object, live)),
-        },
+        Coverage::One(covering) => {
+            let by_this = || format!("RotationSchedule `{own_name}`");
+            let refusal = Refusal::of(&object.spec)
+                .map(|refusal| refusal.asked_by(by_this))
+                .or(covering.refusal);
+            match (refusal, covering.due) {
+                (Some(refusal), _) => (None, Some((refusal.reason(), refusal.to_string()))),
+                (None, Err(problem)) => (None, Some((Reason::ScheduleInvalid, problem))),
+                (None, Ok(next)) => (next.filter(|_| !covering.suspended), cannot(object, live)),
+            }
+        }
     };
     Some(Row {
         name: object.name_any(),
@@ -192,28 +197,6 @@ fn row<S: SecretStore>(
 
 /// Why this secret cannot rotate now, if so.
 fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String)> {
-    match &object.spec.source {
-        Source::External(_) => {
-            return Some((
-                Reason::NothingToRotate,
-                "its values arrive over the API, which is also where a new one comes from".to_owned(),
-            ));
-        }
-        Source::Sealed(_) => {
-            let message =
-                "the value stands sealed in the ManagedSecret, which is also where a new one comes from"
-                    .to_owned();
-            return Some((Reason::NothingToRotate, message));
-        }
-        Source::Import(_) => {
-            let message = "the value was imported, and nothing says how to make a new one".to_owned();
-            return Some((Reason::NothingToRotate, message));
-        }
-        Source::Generate(source) if !source.keys.values().any(generate::rotates) => {
-            return Some((Reason::NothingToRotate, "every key is a literal".to_owned()));
-        }
-        Source::Generate(_) => {}
-    }
     if object.spec.suspend == Some(true) {
         return Some((
             Reason::Suspended,
@@ -242,7 +225,13 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
         return Standing::failed(Reason::ScheduleInvalid, error.to_string());
     }
     if spec.suspend == Some(true) {
-        let message = "`spec.suspend` is true: nothing is rotated until it is false".to_owned();
+        let asks = schedule.annotations().contains_key(ROTATE_NOW);
+        let waits = if asks {
+            ", and what `strongroom.dev/rotate-now` asks for waits"
+        } else {
+            ""
+        };
+        let message = format!("`spec.suspend` is true: nothing is rotated until it is false{waits}");
         return Standing {
             ready: ConditionStatus::True,
             reason: Reason::Suspended,
@@ -250,9 +239,12 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
         };
     }
     if rows.is_empty() {
-        let message =
-            "no ManagedSecret is named or selected, or others name those that are selected".to_owned();
-        return Standing::failed(Reason::NothingSelected, message);
+        let message = "no ManagedSecret is selected yet, or other schedules name those that are; one that comes is rotated";
+        return Standing {
+            ready: ConditionStatus::True,
+            reason: Reason::NothingSelected,
+            message: message.to_owned(),
+        };
     }
     let worst = rows
         .iter()
@@ -260,7 +252,7 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
         .min_by_key(|(reason, _)| match reason {
             Reason::ScheduleConflict => 0,
             Reason::ScheduleInvalid => 1,
-            Reason::NothingToRotate => 2,
+            Reason::NothingToRotate | Reason::ImmutableNotRotatable => 2,
             Reason::NothingSelected => 3,
             _ => 4,
         });

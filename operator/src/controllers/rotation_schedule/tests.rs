@@ -148,7 +148,7 @@ async fn naming_beats_selecting() {
     assert_eq!(ready(&world, "own"), says("True", "Ready"));
     assert_eq!(world.api.get(&path("own")).unwrap()["status"]["selected"], 1);
     reconcile_at(&wide, &world.ctx, in_days(9)).await.unwrap();
-    assert_eq!(ready(&world, "wide"), says("False", "NothingSelected"));
+    assert_eq!(ready(&world, "wide"), says("True", "NothingSelected"));
 }
 
 #[tokio::test]
@@ -259,4 +259,110 @@ async fn a_schedule_without_meaning_says_so_on_both_sides() {
     );
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
     assert_eq!(ready(&world, "odd"), says("False", "ScheduleInvalid"));
+}
+
+#[tokio::test]
+async fn a_schedule_whose_selector_matches_nothing_yet_is_ready() {
+    let world = World::new();
+    let selecting = json!({"selector": {"matchLabels": {"rotate": "monthly"}}});
+    let kept = schedule(&world, "monthly", every(30, selecting));
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "monthly"), says("True", "NothingSelected"));
+    // A name is a promise that somebody makes the object.
+    let kept = schedule(&world, "named", every(30, named(&["absent"])));
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "named"), says("False", "NothingSelected"));
+}
+
+#[tokio::test]
+async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    let mut spec = every(1, named(&["db"]));
+    spec["rotator"]["generate"] = json!({"keys": ["passwrd"]});
+    let kept = schedule(&world, "daily", spec.clone());
+    world.reconcile("db").await;
+    let before = world.api.secret_key("db", "password");
+    let refused = |world: &World| {
+        assert_eq!(
+            world.condition("db", "Rotated").unwrap(),
+            says("False", "ScheduleInvalid")
+        );
+        let said = world.status("db").to_string();
+        assert!(
+            said.contains("`passwrd`") && said.contains("it makes `password`"),
+            "{said}"
+        );
+        assert_eq!(world.status("db")["lastRotation"], json!(null));
+        assert_eq!(world.api.secret_key("db", "password"), before);
+    };
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    refused(&world);
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    refused(&world);
+    schedule_with(
+        &world,
+        "daily",
+        spec,
+        json!({"strongroom.dev/rotate-now": "other"}),
+    );
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    refused(&world);
+    assert_eq!(versions(&world, "db").await, 1);
+    reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
+    assert_eq!(ready(&world, "daily"), says("False", "ScheduleInvalid"));
+}
+
+#[tokio::test]
+async fn what_is_asked_for_under_a_suspended_schedule_waits_and_says_so() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut spec = every(30, named(&["db"]));
+    spec["suspend"] = json!(true);
+    schedule(&world, "monthly", spec.clone());
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    assert_eq!(versions(&world, "db").await, 1);
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("Unknown", "Suspended")
+    );
+    let said = world.status("db").to_string();
+    assert!(
+        said.contains(
+            "what `strongroom.dev/rotate-now` asks for waits: RotationSchedule `monthly` is suspended"
+        ),
+        "{said}"
+    );
+    spec["suspend"] = json!(false);
+    schedule(&world, "monthly", spec);
+    world.reconcile("db").await;
+    assert_eq!(versions(&world, "db").await, 2);
+}
+
+#[tokio::test]
+async fn an_immutable_native_secret_under_a_schedule_keeps_its_value_and_both_say_so() {
+    let mut world = World::new();
+    let mut spec = generated("db");
+    spec["secret"]["immutable"] = json!(true);
+    world.apply("db", spec);
+    let kept = schedule(&world, "daily", every(1, named(&["db"])));
+    world.reconcile("db").await;
+    let before = world.api.secret_key("db", "password");
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    assert_eq!(world.api.secret_key("db", "password"), before);
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("False", "ImmutableNotRotatable")
+    );
+    let said = world.status("db").to_string();
+    assert!(
+        said.contains("remove `spec.secret.immutable`, or RotationSchedule `daily`"),
+        "{said}"
+    );
+    reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
+    assert_eq!(ready(&world, "daily"), says("False", "ImmutableNotRotatable"));
 }

@@ -128,6 +128,8 @@ pub(crate) struct NewVersion {
     pub(crate) base: String,
     /// This is a rotation, done at this time: the next one counts from it.
     pub(crate) rotation: Option<(Rotation, Timestamp)>,
+    /// The labels that the secret has with it, where they record how it came about; absent: as they are.
+    pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
 /// Why a rotation.
@@ -139,8 +141,6 @@ pub(crate) enum Rotation {
     Asked {
         /// In these words.
         text: String,
-        /// The labels that the secret has with the new version: they record that it was done.
-        labels: BTreeMap<String, String>,
     },
 }
 

@@ -260,16 +260,16 @@ impl SecretStore for Store {
             value: new.value,
             base: Some(VersionId::new(&new.base)?),
             rotation: new.rotation.map(|(rotation, at)| {
-                let (trigger, labels) = match rotation {
-                    Rotation::Scheduled => (None, None),
-                    Rotation::Asked { text, labels } => (Some(text), Some(labels)),
+                let trigger = match rotation {
+                    Rotation::Scheduled => None,
+                    Rotation::Asked { text } => Some(text),
                 };
                 RotationMark {
                     at: StoreTime::from_millis(at.as_millisecond()),
                     trigger,
-                    labels,
                 }
             }),
+            labels: new.labels,
         };
         change(self, command).await.map(drop)
     }

@@ -17,9 +17,10 @@ use kube::api::{Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crds::annotation::ROTATE_NOW;
-use strongroom_crds::v1alpha1::{ManagedSecret, Source};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
 use strongroom_rules::cause::Cause;
 use strongroom_rules::policy::{Action, StatementRef};
+use strongroom_rules::rotation_schedule;
 use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, StoreError};
 
 use super::get_secret_value::invalid;
@@ -88,10 +89,12 @@ async fn serve(
         annotation: token.clone(),
     }
     .version_id(view.id.as_bytes());
-    let done = view
-        .versions
-        .iter()
-        .any(|version| version.id.as_str() == version_id);
+    // Its version may have made room for others since.
+    let done = view.rotation.last_trigger.as_deref() == Some(token.as_str())
+        || view
+            .versions
+            .iter()
+            .any(|version| version.id.as_str() == version_id);
     let outcome = if done {
         Ok(())
     } else {
@@ -186,10 +189,11 @@ async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &s
             "the ManagedSecret of the secret is gone; apply it again",
         ));
     };
-    if !matches!(found.spec.source, Source::Generate(_)) {
-        return Err(not_rotatable(
-            "the ManagedSecret does not say how to make a new value; its source would have to be `generate`",
-        ));
+    let schedules = Objects::<RotationSchedule>::of(&gateway.client, &place.name)
+        .all()
+        .await?;
+    if let Some(refusal) = rotation_schedule::Refusal::on_request(&found, &schedules) {
+        return Err(not_rotatable(&refusal.to_string()));
     }
     let patch = json!({"metadata": {"uid": object.uid.as_str(), "annotations": {ROTATE_NOW: token}}});
     let params = PatchParams {

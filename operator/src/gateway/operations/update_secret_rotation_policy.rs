@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{
     GenerateRotator, ManagedSecret, RotationSchedule, RotationScheduleSpec, Rotator, Schedule,
-    ScheduledSecrets, Source,
+    ScheduledSecrets,
 };
 use strongroom_rules::policy::Action;
+use strongroom_rules::rotation_schedule::Refusal;
 use strongroom_store::vault::SecretView;
 
 use super::change::{Change, Failed};
@@ -77,13 +78,15 @@ async fn update(
     let object = Objects::<ManagedSecret>::of(client, namespace)
         .declaring(secret)
         .await?;
-    let generated = |object: &ManagedSecret| matches!(object.spec.source, Source::Generate(_));
-    let object = object.filter(generated).ok_or_else(|| {
-        Problem::new(
-            Code::NotRotatable,
-            "no ManagedSecret says how to make a new value; its source would have to be `generate`",
-        )
+    let object = object.ok_or_else(|| {
+        let why = "no ManagedSecret declares the secret, so nobody makes its value";
+        Problem::new(Code::NotRotatable, why)
     })?;
+    // What is to rotate nothing may stand beside an immutable Secret.
+    let harmless = |refusal: &Refusal| !policy.enabled && matches!(refusal, Refusal::Immutable { .. });
+    if let Some(refusal) = Refusal::of(&object.spec).filter(|refusal| !harmless(refusal)) {
+        return Err(Problem::new(Code::NotRotatable, refusal.to_string()).into());
+    }
     let name = object.name_any();
     let schedules = Objects::<RotationSchedule>::of(client, namespace);
     let all = schedules.all().await?;

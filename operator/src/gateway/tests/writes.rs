@@ -362,6 +362,54 @@ async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
 }
 
 #[tokio::test]
+async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let keys = json!({"password": {"password": {}}, "user": {"literal": "app"}});
+    world.object(
+        "db-main",
+        json!({"generate": {"keys": {"user": {"literal": "app"}}}}),
+    );
+    let refused = async |cause: &str| {
+        let answer = world.rotate("db-main", "t").await;
+        assert_eq!(answer.code(), says(409, "NotRotatable"));
+        let said = answer.json().to_string();
+        assert!(said.contains(cause), "{said}");
+        let place = ("managedsecrets".to_owned(), "db-main".to_owned());
+        let object = world.api.objects.lock().unwrap()[&place].clone();
+        assert_eq!(object["metadata"]["annotations"], Json::Null);
+    };
+    refused("every key of `spec.source.generate` is a literal").await;
+    world.object("db-main", json!({"generate": {"keys": keys}}));
+    let schedule = |spec: Json| {
+        let place = ("rotationschedules".to_owned(), "daily".to_owned());
+        let object = json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule", "spec": spec,
+            "metadata": {"name": "daily", "namespace": "shop"},
+        });
+        world.api.objects.lock().unwrap().insert(place, object);
+    };
+    let spec = |keys: Json, suspend: bool| {
+        json!({
+            "secrets": {"names": ["db-main"]}, "schedule": {"every": "1d"}, "rotator": {"generate": {"keys": keys}}, "suspend": suspend,
+        })
+    };
+    schedule(spec(json!(["passwrd"]), false));
+    refused("RotationSchedule `daily` names the key `passwrd`").await;
+    schedule(spec(json!(["user"]), false));
+    refused("it makes `password`").await;
+    schedule(spec(json!(["password"]), true));
+    refused("RotationSchedule `daily` is suspended").await;
+    schedule(spec(json!(["password"]), false));
+    let place = ("managedsecrets".to_owned(), "db-main".to_owned());
+    world.api.objects.lock().unwrap().get_mut(&place).unwrap()["spec"]["secret"] =
+        json!({"name": "db-main", "immutable": true});
+    refused("remove `spec.secret.immutable`").await;
+    world.api.objects.lock().unwrap().get_mut(&place).unwrap()["spec"]["secret"] = json!({"name": "db-main"});
+    assert_eq!(world.rotate("db-main", "t").await.status, 202);
+}
+
+#[tokio::test]
 async fn what_cannot_rotate_says_why() {
     let world = World::new(0);
     assert_eq!(

@@ -20,8 +20,6 @@ pub struct RotationMark {
     pub at: Timestamp,
     /// What a person asked for, where one did; remembered, so that it is not done twice.
     pub trigger: Option<String>,
-    /// The secret's labels from then on, where they record what was asked for; absent: as they are. Bounds as in [`super::UpdateSecret`].
-    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// Makes a Current version of this id and value, unless the id exists: then it is a success without change, whatever the value.
@@ -37,6 +35,8 @@ pub struct EnsureVersion {
     pub base: Option<VersionId>,
     /// Set where this is a rotation.
     pub rotation: Option<RotationMark>,
+    /// The secret's labels from then on, where they record how the version came about; absent: as they are. Bounds as in [`super::UpdateSecret`].
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 impl Command for EnsureVersion {
@@ -75,10 +75,10 @@ impl Command for EnsureVersion {
             if let Some(trigger) = mark.trigger {
                 head.rotation.last_trigger = Some(trigger.chars().take(256).collect());
             }
-            if let Some(labels) = mark.labels {
-                check_metadata(&head.description, &labels)?;
-                head.labels = labels;
-            }
+        }
+        if let Some(labels) = self.labels {
+            check_metadata(&head.description, &labels)?;
+            head.labels = labels;
         }
         let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(action, &namespace, &head).with(|entry| {

@@ -32,9 +32,20 @@ fn each_cause_blocks_without_touching_anything() {
     };
     let table = [
         (
-            with(new(), |f| wanted(f).source = Source::External),
+            with(new(), |f| wanted(f).source = Source::External { wait: true }),
             Block::AwaitingValue {
                 name: "db".to_owned(),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                missing(f);
+                wanted(f).native.as_mut().unwrap().immutable = true;
+                present(f).immutable = true;
+            }),
+            Block::Immutable {
+                name: "db".to_owned(),
+                keys: vec!["new".to_owned()],
             },
         ),
         (
@@ -218,7 +229,7 @@ fn each_cause_blocks_without_touching_anything() {
 #[test]
 fn a_held_or_leaving_object_is_left_alone() {
     let busy = |f: &mut Facts| {
-        live(f).missing_keys.push("new".to_owned());
+        missing(f);
         f.native = Native::Absent;
         f.rotation = scheduled(-5);
     };
@@ -246,7 +257,7 @@ fn a_held_or_leaving_object_is_left_alone() {
 #[test]
 fn a_rotation_says_why_it_does_not_happen() {
     let imported = |f: &mut Facts| import(f, "old");
-    let literal = |f: &mut Facts| wanted(f).source = Source::Generate { rotatable: false };
+    let literal = |f: &mut Facts| wanted(f).not_rotatable = Some(Refusal::OnlyLiterals);
     let suspended = |f: &mut Facts| {
         if let Coverage::One(covering) = &mut f.rotation {
             covering.suspended = true;
@@ -279,6 +290,63 @@ fn a_rotation_says_why_it_does_not_happen() {
     let later = plan(&with(settled(), |f| f.rotation = scheduled(70)), at(0));
     assert_eq!(later.wake, Some(at(70)));
     assert_eq!(later.rotation.next(), Some(at(70)));
+}
+
+#[test]
+fn a_rotation_that_is_asked_for_is_refused_as_one_that_is_due() {
+    let asked = || {
+        with(settled(), |f| {
+            f.object.rotate_now = RotateNow::Asked("please".to_owned());
+            f.rotation = scheduled(60);
+        })
+    };
+    let covering = |f: &mut Facts, change: &dyn Fn(&mut Covering)| match &mut f.rotation {
+        Coverage::One(covering) => change(covering),
+        Coverage::None | Coverage::Conflict(_) => unreachable!(),
+    };
+    let wrong = Refusal::UnknownKey {
+        schedule: "monthly".to_owned(),
+        key: "passwrd".to_owned(),
+        made: vec!["password".to_owned()],
+    };
+    let immutable = Refusal::Immutable { asker: None };
+    let by_whom = |asker: &str| {
+        Rotation::Impossible(Refusal::Immutable {
+            asker: Some(asker.to_owned()),
+        })
+    };
+    for (facts, expected) in [
+        (
+            with(asked(), |f| covering(f, &|c| c.suspended = true)),
+            Rotation::Suspended {
+                schedule: "monthly".to_owned(),
+            },
+        ),
+        (
+            with(asked(), |f| covering(f, &|c| c.refusal = Some(wrong.clone()))),
+            Rotation::Impossible(wrong.clone()),
+        ),
+        (
+            with(asked(), |f| wanted(f).not_rotatable = Some(immutable.clone())),
+            by_whom("the annotation `strongroom.dev/rotate-now`"),
+        ),
+        (
+            with(settled(), |f| {
+                wanted(f).not_rotatable = Some(immutable.clone());
+                f.rotation = scheduled(-1);
+            }),
+            by_whom("RotationSchedule `monthly`"),
+        ),
+    ] {
+        let plan = plan(&facts, at(0));
+        assert_eq!((plan.step, plan.rotation), (Step::Nothing, expected));
+    }
+    // A schedule whose time means nothing does not keep a person from rotating now.
+    let odd = with(asked(), |f| covering(f, &|c| c.due = Err("no zone".to_owned())));
+    assert_eq!(
+        plan(&odd, at(0)).step,
+        Step::EnsureVersion(Why::Asked("please".to_owned()))
+    );
 }
 
 #[test]

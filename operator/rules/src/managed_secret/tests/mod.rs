@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use super::facts::*;
 use super::plan::*;
 use super::verdict::*;
+use crate::generate::Differences;
 use crate::native_secret::Drift;
-use crate::rotation_schedule::{Coverage, Covering};
+use crate::rotation_schedule::{Coverage, Covering, Refusal};
 use crate::uid::Uid;
 use jiff::Timestamp;
 
@@ -33,15 +34,17 @@ fn new() -> Facts {
             restore: None,
             purge: None,
             readopt: None,
-            rotate_now: None,
+            rotate_now: RotateNow::Nothing,
         },
         wanted: Ok(Wanted {
             store_name: "db".to_owned(),
-            source: Source::Generate { rotatable: true },
+            source: Source::Generate,
             key: None,
             native: Some(WantedNative {
                 name: "db".to_owned(),
+                immutable: false,
             }),
+            not_rotatable: None,
             labels: BTreeMap::new(),
             description: String::new(),
             suspend: false,
@@ -66,7 +69,7 @@ fn secret() -> StoredSecret {
         labels: BTreeMap::new(),
         description: String::new(),
         other_key: false,
-        missing_keys: vec![],
+        differences: Differences::default(),
         unrenderable: None,
         materialized: Some(Materialized {
             name: "db".to_owned(),
@@ -82,6 +85,7 @@ fn native() -> NativeSecret {
         marked: true,
         recorded: false,
         held: false,
+        immutable: false,
     }
 }
 
@@ -129,6 +133,11 @@ fn import(facts: &mut Facts, name: &str) {
     wanted(facts).source = Source::Import {
         secret: name.to_owned(),
     };
+    wanted(facts).not_rotatable = Some(Refusal::Imported);
+}
+
+fn missing(facts: &mut Facts) {
+    live(facts).differences.missing.push("new".to_owned());
 }
 
 fn scheduled(seconds: i64) -> Coverage {
@@ -136,6 +145,7 @@ fn scheduled(seconds: i64) -> Coverage {
         name: "monthly".to_owned(),
         uid: uid("schedule"),
         suspended: false,
+        refusal: None,
         due: Ok(Some(at(seconds))),
     })
 }

@@ -38,8 +38,8 @@ fn each_state_has_its_one_next_step() {
         ),
         (
             "a declared key is missing",
-            with(settled(), |f| live(f).missing_keys.push("new".to_owned())),
-            Step::EnsureVersion(Why::KeysMissing),
+            with(settled(), missing),
+            Step::EnsureVersion(Why::SpecChanged),
         ),
         (
             "the native Secret was never written",
@@ -109,7 +109,7 @@ fn each_state_has_its_one_next_step() {
         (
             "a value arrived before the object was bound",
             with(settled(), |f| {
-                wanted(f).source = Source::External;
+                wanted(f).source = Source::External { wait: true };
                 live(f).owner = Owner::Nobody;
             }),
             Step::BindObject,
@@ -211,7 +211,9 @@ fn each_state_has_its_one_next_step() {
         ),
         (
             "a rotation is asked for",
-            with(settled(), |f| f.object.rotate_now = Some("please".to_owned())),
+            with(settled(), |f| {
+                f.object.rotate_now = RotateNow::Asked("please".to_owned())
+            }),
             Step::EnsureVersion(Why::Asked("please".to_owned())),
         ),
         ("all is well", settled(), Step::Nothing),

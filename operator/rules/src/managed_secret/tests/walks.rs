@@ -46,15 +46,15 @@ fn carry_out(facts: &mut Facts, step: &Step) {
             live(facts).description = wanted(facts).description.clone();
         }
         Step::EnsureVersion(why) => {
-            live(facts).missing_keys.clear();
+            live(facts).differences = Differences::default();
             if let Native::Present(native) = &mut facts.native {
                 native.drift = Some(Drift::Content);
                 native.recorded |= *why == Why::Imported;
             }
             match why {
                 Why::Due { .. } => facts.rotation = scheduled(1_000),
-                Why::Asked(_) => facts.object.rotate_now = None,
-                Why::KeysMissing | Why::Imported => {}
+                Why::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
+                Why::SpecChanged | Why::Imported => {}
             }
         }
         Step::TakeSealed => {
@@ -140,11 +140,11 @@ fn carry_out(facts: &mut Facts, step: &Step) {
 }
 
 prop_compose! {
-    fn any_native()(ours: bool, drift in 0..3, marked: bool, recorded: bool) -> NativeSecret {
+    fn any_native()(ours: bool, drift in 0..3, marked: bool, recorded: bool, immutable: bool) -> NativeSecret {
         NativeSecret {
             uid: uid(if ours { "native" } else { "foreign" }),
             drift: match drift { 0 => None, 1 => Some(Drift::Content), _ => Some(Drift::Replace) },
-            marked, recorded, held: false,
+            marked, recorded, held: false, immutable,
         }
     }
 }
@@ -157,7 +157,7 @@ prop_compose! {
             owner: match owner { 4 => Owner::Nobody, 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
             description: if labelled { "for the shop".to_owned() } else { String::new() },
             labels: if labelled { BTreeMap::from([("a".to_owned(), "b".to_owned())]) } else { BTreeMap::new() },
-            missing_keys: if missing { vec!["new".to_owned()] } else { vec![] },
+            differences: Differences { missing: if missing { vec!["new".to_owned()] } else { vec![] }, ..Differences::default() },
             unrenderable: (broken == 0).then(|| InvalidSpec { reason: Reason::SourceInvalid, field: "spec".to_owned(), problem: "broken".to_owned() }),
             materialized: match materialized {
                 0 => None,
@@ -182,10 +182,12 @@ prop_compose! {
         wanted.source = match source {
             0 => Source::Import { secret: "db".to_owned() },
             1 => Source::Import { secret: "old".to_owned() },
-            4 => Source::External,
+            4 => Source::External { wait: wants_native },
             5 | 6 => Source::Sealed { taken: source == 5 },
-            _ => Source::Generate { rotatable: source == 2 },
+            _ => Source::Generate,
         };
+        wanted.not_rotatable = (source != 2).then_some(Refusal::OnlyLiterals);
+        if let Some(native) = &mut wanted.native { native.immutable = suspend % 2 == 0; }
         if !wants_native { wanted.native = None; }
         wanted.suspend = suspend == 0;
         facts.namespace.binding = match binding {
@@ -200,7 +202,7 @@ prop_compose! {
             1 => facts.object.purge = Some("abc".to_owned()),
             2 => facts.object.readopt = Some("lost".to_owned()),
             3 => facts.object.purge = Some("lost".to_owned()),
-            4 => facts.object.rotate_now = Some("please".to_owned()),
+            4 => facts.object.rotate_now = RotateNow::Asked("please".to_owned()),
             _ => {}
         }
         facts.import = match import {
@@ -282,6 +284,14 @@ proptest! {
         prop_assert!(!(refuses && changes), "{:?}", plan);
         prop_assert!(!(refuses && matches!(plan.verdict, Verdict::Ready { .. })), "{:?}", plan);
         prop_assert!(refuses || !matches!(plan.step, Step::Native(NativeStep::Hold { .. })), "{:?}", plan);
+    }
+
+    #[test]
+    fn what_is_not_rotatable_is_not_rotated(facts in any_facts()) {
+        let mut facts = facts;
+        wanted(&mut facts).not_rotatable = Some(Refusal::OnlyLiterals);
+        let step = plan(&facts, at(0)).step;
+        prop_assert!(!matches!(step, Step::EnsureVersion(Why::Due { .. } | Why::Asked(_))), "{:?}", step);
     }
 
     #[test]

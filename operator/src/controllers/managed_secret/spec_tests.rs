@@ -1,0 +1,448 @@
+//! What an edit of the source does to the value, and what a rotation that is asked for does.
+
+use serde_json::{Value as Json, json};
+
+use super::labels;
+use crate::controllers::store::SecretStore;
+use crate::controllers::testing::{NS, SECRETS, World, generated, says};
+
+fn native(name: &str) -> String {
+    format!("{SECRETS}/{name}")
+}
+
+/// A spec with these keys, all of them copied to the native Secret `db`.
+fn keys(keys: Json) -> Json {
+    json!({"source": {"generate": {"keys": keys}}, "secret": {"name": "db"}})
+}
+
+fn text(world: &World, key: &str) -> Option<String> {
+    let bytes = world.api.secret_key("db", key)?;
+    Some(String::from_utf8(bytes).unwrap())
+}
+
+async fn versions(world: &World) -> Vec<String> {
+    let view = world.view("db").await.unwrap();
+    view.versions.into_iter().map(|version| version.id).collect()
+}
+
+/// The value of a version, by key.
+async fn value(world: &World, version: &str, key: &str) -> Option<Vec<u8>> {
+    let view = world.view("db").await.unwrap();
+    let value = SecretStore::open(&world.ctx.store, view.id, version)
+        .await
+        .unwrap();
+    let found = value.keys().iter().find(|(name, _)| name.as_str() == key);
+    found.map(|(_, bytes)| bytes.expose().to_vec())
+}
+
+async fn make_current(world: &World, version: &str) {
+    use strongroom_store::vault::{Meta, UpdateStage};
+    let view = world.view("db").await.unwrap();
+    let update = UpdateStage {
+        secret: view.id,
+        stage: "Current".parse().unwrap(),
+        move_to: Some(version.parse().unwrap()),
+        remove_from: view.current().map(|current| current.parse().unwrap()),
+    };
+    let meta = Meta {
+        actor: strongroom_store::audit::Actor::System,
+        request: strongroom_store::id::RequestId::generate().unwrap(),
+        now: strongroom_store::time::Timestamp::from_millis(0),
+        asked: None,
+    };
+    world.ctx.store.run(update, meta).unwrap();
+}
+
+fn message(world: &World, type_: &str) -> String {
+    let status = world.status("db");
+    let conditions = status["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|condition| condition["type"] == type_);
+    found.unwrap()["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let password = world.api.secret_key("db", "password");
+    let mut spec = generated("db");
+    // The settings of the old key changed as well: it is not made again.
+    spec["source"]["generate"]["keys"] =
+        json!({"password": {"password": {"length": 64}}, "token": {"uuid": {}}});
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    assert_eq!(world.api.secret_key("db", "password"), password);
+    assert_eq!(world.api.secret_key("db", "token").unwrap().len(), 36);
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 2);
+}
+
+#[tokio::test]
+async fn rotate_now_rotates_once_for_each_word() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut passwords = vec![world.api.secret_key("db", "password")];
+    for word in ["first", "second"] {
+        world.annotate("db", "strongroom.dev/rotate-now", word);
+        for _ in 0..3 {
+            world.reconcile("db").await;
+        }
+        let password = world.api.secret_key("db", "password");
+        assert!(!passwords.contains(&password), "{word}");
+        passwords.push(password);
+    }
+    assert_eq!(world.view("db").await.unwrap().versions.len(), 3);
+    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+}
+
+#[tokio::test]
+async fn an_edited_literal_and_a_key_that_leaves_make_a_new_version_at_once() {
+    let mut world = World::new();
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
+    );
+    world.reconcile("db").await;
+    let password = text(&world, "password").unwrap();
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
+    );
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "user").as_deref(), Some("two"));
+    assert_eq!(text(&world, "password"), Some(password.clone()));
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
+    );
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "pair"), None);
+    assert_eq!(text(&world, "pair.pub"), None);
+    assert_eq!(text(&world, "password"), Some(password));
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    // Older versions keep what they had.
+    let all = versions(&world).await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(value(&world, &all[0], "user").await.unwrap(), b"one");
+    assert!(value(&world, &all[1], "pair.pub").await.is_some());
+    assert_eq!(value(&world, &all[2], "pair.pub").await, None);
+    // Nothing is left to do.
+    world.api.log();
+    world.reconcile("db").await;
+    assert_eq!(world.api.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_rotation_takes_an_edit_of_the_source_as_well() {
+    let mut world = World::new();
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
+    );
+    world.reconcile("db").await;
+    let password = text(&world, "password");
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
+    );
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "user").as_deref(), Some("two"));
+    assert_eq!(text(&world, "old"), None);
+    assert_ne!(text(&world, "password"), password);
+}
+
+#[tokio::test]
+async fn a_literal_that_an_older_version_brings_back_is_what_the_spec_says_again() {
+    let mut world = World::new();
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
+    );
+    world.reconcile("db").await;
+    world.apply(
+        "db",
+        keys(json!({"user": {"literal": "two"}, "password": {"password": {}}})),
+    );
+    world.reconcile("db").await;
+    let first = versions(&world).await[0].clone();
+    for count in [3, 4] {
+        make_current(&world, &first).await;
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+        assert_eq!(text(&world, "user").as_deref(), Some("two"));
+        assert_eq!(text(&world, "old"), None);
+        assert_eq!(versions(&world).await.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_command() {
+    let mut world = World::new();
+    world.apply(
+        "db",
+        keys(json!({"password": {"password": {}}, "token": {"uuid": {}}})),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.condition("db", "GeneratorCurrent"), None);
+    let password = text(&world, "password");
+    world.apply(
+        "db",
+        keys(json!({"password": {"password": {"length": 40}}, "token": {"uuid": {}}})),
+    );
+    // Once read, and once known.
+    for _ in 0..2 {
+        world.reconcile("db").await;
+        assert_eq!(
+            world.condition("db", "GeneratorCurrent").unwrap(),
+            says("False", "GeneratorChanged")
+        );
+    }
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(text(&world, "password"), password);
+    assert_eq!(versions(&world).await.len(), 1);
+    let said = message(&world, "GeneratorCurrent");
+    let command = format!(
+        "kubectl -n {NS} annotate managedsecret db strongroom.dev/rotate-now=generation-2 --overwrite"
+    );
+    assert!(said.contains("`password`") && said.contains(&command), "{said}");
+    world.annotate("db", "strongroom.dev/rotate-now", "generation-2");
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "password").unwrap().len(), 40);
+    assert_eq!(world.condition("db", "GeneratorCurrent"), None);
+    // Back and forth without a rotation is no change.
+    world.apply(
+        "db",
+        keys(json!({"password": {"hex": {}}, "token": {"uuid": {}}})),
+    );
+    world.reconcile("db").await;
+    assert!(world.condition("db", "GeneratorCurrent").is_some());
+    world.apply(
+        "db",
+        keys(json!({"password": {"password": {"length": 40}}, "token": {"uuid": {}}})),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.condition("db", "GeneratorCurrent"), None);
+    assert_eq!(versions(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_remembers_no_generators_says_nothing_wrong_and_loses_nothing() {
+    let mut world = World::new();
+    world.apply("db", keys(json!({"password": {"password": {}}})));
+    world.reconcile("db").await;
+    let forget = async |world: &World| {
+        let view = world.view("db").await.unwrap();
+        let mut labels = view.labels.clone();
+        labels.retain(|label, _| !label.contains("generators"));
+        assert!(labels.len() < view.labels.len());
+        world
+            .ctx
+            .store
+            .update(view.id, labels, view.description)
+            .await
+            .unwrap();
+    };
+    forget(&world).await;
+    world.apply("db", keys(json!({"password": {"password": {"length": 9}}})));
+    world.reconcile("db").await;
+    assert_eq!(world.condition("db", "GeneratorCurrent"), None);
+    assert_eq!(versions(&world).await.len(), 1);
+    // From then on it is remembered.
+    let view = world.view("db").await.unwrap();
+    assert!(labels::recorded_generators(&view.labels).is_some());
+    world.apply("db", keys(json!({"password": {"password": {"length": 10}}})));
+    world.reconcile("db").await;
+    assert!(world.condition("db", "GeneratorCurrent").is_some());
+    // Such a secret was made by its source alone, so what left the source before the upgrade goes.
+    forget(&world).await;
+    world.apply("db", keys(json!({"token": {"uuid": {}}})));
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "password"), None);
+    assert!(text(&world, "token").is_some());
+}
+
+#[tokio::test]
+async fn keys_that_an_import_brought_stay_when_the_source_becomes_generate() {
+    let mut world = World::new();
+    world.api.put(
+        &native("db"),
+        json!({"metadata": {"name": "db"}, "data": {"password": "b2xk", "theirs": "a2VwdA=="}, "type": "Opaque"}),
+    );
+    world.apply(
+        "db",
+        json!({"source": {"import": {"secretRef": {"name": "db"}}}, "secret": {"name": "db"}}),
+    );
+    world.reconcile("db").await;
+    world.apply("db", keys(json!({"password": {"password": {}}})));
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "password").as_deref(), Some("old"));
+    assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    assert_ne!(text(&world, "password").as_deref(), Some("old"));
+    assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
+    // Once the source has named it, it goes with its name.
+    world.apply(
+        "db",
+        keys(json!({"password": {"password": {}}, "theirs": {"literal": "kept"}})),
+    );
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "theirs").as_deref(), Some("kept"));
+    world.apply("db", keys(json!({"password": {"password": {}}})));
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "theirs"), None);
+}
+
+#[tokio::test]
+async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_brought() {
+    let mut world = World::new();
+    world.apply("db", keys(json!({"password": {"password": {}}})));
+    world.reconcile("db").await;
+    world.apply(
+        "db",
+        json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+    );
+    world.reconcile("db").await;
+    let view = world.view("db").await.unwrap();
+    let bytes = |text: &str| strongroom_store::secret::SecretBytes::new(text.as_bytes().to_vec());
+    let put = crate::controllers::store::NewVersion {
+        secret: view.id,
+        version: "v-put".to_owned(),
+        value: strongroom_store::value::Value::of(
+            [
+                ("password".parse().unwrap(), bytes("p")),
+                ("more".parse().unwrap(), bytes("m")),
+            ]
+            .into(),
+        )
+        .unwrap(),
+        base: view.current().unwrap().to_owned(),
+        rotation: None,
+        labels: None,
+    };
+    world.ctx.store.ensure(put).await.unwrap();
+    world.apply("db", keys(json!({"password": {"password": {}}})));
+    world.reconcile("db").await;
+    assert_eq!(text(&world, "more").as_deref(), Some("m"));
+    assert_eq!(text(&world, "password").as_deref(), Some("p"));
+}
+
+#[tokio::test]
+async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_so() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    for word in ["one", "two"] {
+        world.annotate("db", "strongroom.dev/rotate-now", word);
+        world.reconcile("db").await;
+        assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+    }
+    let all = versions(&world).await;
+    world.annotate("db", "strongroom.dev/rotate-now", "one");
+    for _ in 0..2 {
+        world.reconcile("db").await;
+        assert_eq!(
+            world.condition("db", "Rotated").unwrap(),
+            says("False", "RotateNowRepeated")
+        );
+        assert!(message(&world, "Rotated").contains(&format!("`{}`", all[1])));
+    }
+    assert_eq!(versions(&world).await, all);
+    // Taken away and set again, the last one is a repetition as well.
+    let mut object = world.api.get(&World::path("db")).unwrap();
+    object["metadata"]["annotations"] = json!({});
+    world.api.put(&World::path("db"), object);
+    world.watch("db");
+    world.reconcile("db").await;
+    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+    world.annotate("db", "strongroom.dev/rotate-now", "two");
+    world.reconcile("db").await;
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("False", "RotateNowRepeated")
+    );
+    world.annotate("db", "strongroom.dev/rotate-now", "three");
+    world.reconcile("db").await;
+    assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
+    assert_eq!(versions(&world).await.len(), 4);
+}
+
+#[tokio::test]
+async fn an_immutable_native_secret_keeps_its_value() {
+    let mut world = World::new();
+    let immutable = |user: &str| {
+        let mut spec = keys(json!({"user": {"literal": user}, "password": {"password": {}}}));
+        spec["secret"]["immutable"] = json!(true);
+        spec
+    };
+    world.apply("db", immutable("one"));
+    world.reconcile("db").await;
+    let before = world.api.get(&native("db")).unwrap();
+    world.annotate("db", "strongroom.dev/rotate-now", "word");
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(
+        world.condition("db", "Rotated").unwrap(),
+        says("False", "ImmutableNotRotatable")
+    );
+    let said = message(&world, "Rotated");
+    assert!(
+        said.contains("remove `spec.secret.immutable`, or the annotation `strongroom.dev/rotate-now`"),
+        "{said}"
+    );
+    world.apply("db", immutable("two"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "ImmutableNotRotatable"));
+    let said = message(&world, "Ready");
+    assert!(
+        said.contains("`user`") && said.contains("remove `spec.secret.immutable`"),
+        "{said}"
+    );
+    assert_eq!(world.api.get(&native("db")).unwrap(), before);
+    assert_eq!(versions(&world).await.len(), 1);
+    // Another name is another Secret; so is one that is not immutable any more.
+    let mut renamed = immutable("two");
+    renamed["secret"]["name"] = json!("db-2");
+    world.apply("db", renamed);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(world.api.secret_key("db-2", "user").unwrap(), b"two");
+}
+
+#[tokio::test]
+async fn an_edit_that_comes_with_immutable_is_written_first() {
+    let mut world = World::new();
+    world.apply("db", keys(json!({"user": {"literal": "one"}})));
+    world.reconcile("db").await;
+    let mut spec = keys(json!({"user": {"literal": "two"}}));
+    spec["secret"]["immutable"] = json!(true);
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(text(&world, "user").as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
+    let mut world = World::new();
+    world.apply(
+        "db",
+        json!({"source": {"external": {"wait": false}}, "secret": {"name": "db"}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "AwaitingValue"));
+    assert_eq!(world.condition("db", "Reconciling"), None);
+    world.apply(
+        "db",
+        json!({"source": {"external": {}}, "secret": {"name": "db"}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "AwaitingValue"));
+    assert_eq!(
+        world.condition("db", "Reconciling").unwrap(),
+        says("True", "AwaitingValue")
+    );
+    assert_eq!(world.condition("db", "Stalled"), None);
+}
