@@ -25,6 +25,28 @@ pub(super) struct Made {
     pub(super) record: GeneratorRecord,
 }
 
+/// How the keys were made, as labels of the stored secret record it, and the generators that changed since. With another source the value gets keys
+/// in another way.
+pub(super) fn observe(observed: &mut Observed) {
+    let (Some(view), Ok(wanted)) = (&observed.view, &mut observed.facts.wanted) else {
+        return;
+    };
+    let recorded = labels::recorded_generators(&view.labels);
+    let record = match (&observed.object.spec.source, &observed.current) {
+        (Source::Generate(source), Some((_, value))) => Some(record(source, view, value)),
+        (Source::Generate(_), None) => recorded,
+        (Source::Import(_) | Source::External(_) | Source::Sealed(_), _) => {
+            (recorded.is_some() || was_generated(view)).then(GeneratorRecord::foreign)
+        }
+    };
+    let Some(record) = record else { return };
+    labels::generators(&mut wanted.labels, &record);
+    if let Source::Generate(source) = &observed.object.spec.source {
+        let changed = record.changed(&source.keys).into_iter().map(str::to_owned);
+        observed.changed_generators = changed.collect();
+    }
+}
+
 /// How the keys of this value were made, as far as that is known.
 ///
 /// Where nothing is recorded, a secret that was made by its source holds nothing but what that named: what the source names no more has to go. Any

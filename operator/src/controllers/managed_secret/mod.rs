@@ -13,6 +13,7 @@ pub(crate) mod labels;
 mod making;
 pub(crate) mod native;
 mod observe;
+mod rotate_now;
 mod sealed;
 mod status;
 mod under_key;

@@ -7,8 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
-use strongroom_rules::cause::Cause;
-use strongroom_rules::generate::{Differences, GeneratorRecord};
+use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
     Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
     Owner, Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
@@ -21,14 +20,14 @@ use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
 use super::import::{self, ImportContent};
-use super::labels::{self, Asker};
+use super::labels::Asker;
 use super::native::{self, Desired};
 use super::sealed::{self, SealedFor};
-use super::{Failure, Look, making, under_key};
+use super::{Failure, Look, making, rotate_now, under_key};
+use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::identity::Identity;
 use crate::controllers::store::{NamespaceRecord, SecretStore, View};
-use crate::controllers::{Ctx, rotation_schedule};
 
 /// What was read of one object.
 pub(super) struct Observed {
@@ -120,90 +119,10 @@ pub(super) async fn observe<S: SecretStore>(
     }
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
-    generators(&mut observed);
-    rotation(ctx, &mut observed, now);
+    making::observe(&mut observed);
+    rotate_now::observe(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
     Ok(observed)
-}
-
-/// How the keys were made, as labels of the stored secret record it, and the generators that changed since. With another source the value gets keys
-/// in another way.
-fn generators(observed: &mut Observed) {
-    let (Some(view), Ok(wanted)) = (&observed.view, &mut observed.facts.wanted) else {
-        return;
-    };
-    let recorded = labels::recorded_generators(&view.labels);
-    let record = match (&observed.object.spec.source, &observed.current) {
-        (SourceSpec::Generate(source), Some((_, value))) => Some(making::record(source, view, value)),
-        (SourceSpec::Generate(_), None) => recorded,
-        (SourceSpec::Import(_) | SourceSpec::External(_) | SourceSpec::Sealed(_), _) => {
-            (recorded.is_some() || making::was_generated(view)).then(GeneratorRecord::foreign)
-        }
-    };
-    let Some(record) = record else { return };
-    labels::generators(&mut wanted.labels, &record);
-    if let SourceSpec::Generate(source) = &observed.object.spec.source {
-        let changed = record.changed(&source.keys).into_iter().map(str::to_owned);
-        observed.changed_generators = changed.collect();
-    }
-}
-
-/// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
-///
-/// People ask by an annotation on the object or on its schedule. What was done is recorded in labels of the stored secret, and by the version
-/// that came of it, in one commit. The label goes with the annotation, so that the same text later is told from the one that stayed. What was asked
-/// before the secret existed is done: its value is as new as can be.
-fn rotation<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestamp) {
-    let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
-    observed.facts.rotation = covered.coverage;
-    observed.rotated_keys = covered.keys;
-    let Ok(wanted) = &mut observed.facts.wanted else {
-        return;
-    };
-    let view = observed.view.as_ref();
-    let of_object = observed.object.annotations().get(annotation::ROTATE_NOW).cloned();
-    let askers = [
-        (Asker::Object, Some(of_object)),
-        (Asker::Schedule, covered.rotate_now),
-    ];
-    for (asker, asked) in askers {
-        // Whether a schedule asks is not known where none counts.
-        let asked = asked.map(|asked| asked.filter(|asked| !asked.is_empty()));
-        let Some(view) = view else {
-            if let Some(asked) = asked.flatten() {
-                labels::rotated(&mut wanted.labels, asker, &asked);
-            }
-            continue;
-        };
-        let Some(asked) = asked else {
-            labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
-            continue;
-        };
-        let Some(asked) = asked else { continue };
-        let cause = Cause::Now {
-            annotation: asked.clone(),
-        };
-        let version = cause.version_id(view.id.as_bytes());
-        labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
-        let rotate_now = &mut observed.facts.object.rotate_now;
-        if labels::is_rotated(&view.labels, asker, &asked) {
-            if view.has_version(&version) && *rotate_now == RotateNow::Nothing {
-                *rotate_now = RotateNow::Done { version };
-            }
-        } else if view.has_version(&version) {
-            if !matches!(rotate_now, RotateNow::Asked(_)) {
-                *rotate_now = RotateNow::DoneBefore { version };
-            }
-        } else {
-            match rotate_now {
-                RotateNow::Asked(other) if *other != asked => {}
-                _ => {
-                    *rotate_now = RotateNow::Asked(asked);
-                    observed.askers.push(asker);
-                }
-            }
-        }
-    }
 }
 
 /// The Namespace of an object, and what the store recorded of it.

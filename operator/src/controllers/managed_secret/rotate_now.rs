@@ -1,0 +1,70 @@
+//! Rotations that people ask for by the annotation `strongroom.dev/rotate-now`: which is to be done, and which was.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use strongroom_crds::annotation;
+use strongroom_rules::cause::Cause;
+use strongroom_rules::managed_secret::facts::RotateNow;
+
+use super::labels::{self, Asker};
+use super::observe::Observed;
+use crate::controllers::store::SecretStore;
+use crate::controllers::{Ctx, rotation_schedule};
+
+/// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
+///
+/// People ask by an annotation on the object or on its schedule. What was done is recorded in labels of the stored secret, and by the version
+/// that came of it, in one commit. The label goes with the annotation, so that the same text later is told from the one that stayed. What was asked
+/// before the secret existed is done: its value is as new as can be.
+pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now: Timestamp) {
+    let covered = rotation_schedule::cover(&ctx.cluster, &observed.object, observed.view.as_ref(), now);
+    observed.facts.rotation = covered.coverage;
+    observed.rotated_keys = covered.keys;
+    let Ok(wanted) = &mut observed.facts.wanted else {
+        return;
+    };
+    let view = observed.view.as_ref();
+    let of_object = observed.object.annotations().get(annotation::ROTATE_NOW).cloned();
+    let askers = [
+        (Asker::Object, Some(of_object)),
+        (Asker::Schedule, covered.rotate_now),
+    ];
+    for (asker, asked) in askers {
+        // Whether a schedule asks is not known where none counts.
+        let asked = asked.map(|asked| asked.filter(|asked| !asked.is_empty()));
+        let Some(view) = view else {
+            if let Some(asked) = asked.flatten() {
+                labels::rotated(&mut wanted.labels, asker, &asked);
+            }
+            continue;
+        };
+        let Some(asked) = asked else {
+            labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
+            continue;
+        };
+        let Some(asked) = asked else { continue };
+        let cause = Cause::Now {
+            annotation: asked.clone(),
+        };
+        let version = cause.version_id(view.id.as_bytes());
+        labels::keep_rotated(&mut wanted.labels, &view.labels, asker);
+        let rotate_now = &mut observed.facts.object.rotate_now;
+        if labels::is_rotated(&view.labels, asker, &asked) {
+            if view.has_version(&version) && *rotate_now == RotateNow::Nothing {
+                *rotate_now = RotateNow::Done { version };
+            }
+        } else if view.has_version(&version) {
+            if !matches!(rotate_now, RotateNow::Asked(_)) {
+                *rotate_now = RotateNow::DoneBefore { version };
+            }
+        } else {
+            match rotate_now {
+                RotateNow::Asked(other) if *other != asked => {}
+                _ => {
+                    *rotate_now = RotateNow::Asked(asked);
+                    observed.askers.push(asker);
+                }
+            }
+        }
+    }
+}
