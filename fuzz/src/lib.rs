@@ -6,6 +6,7 @@ pub mod anchor;
 pub mod audit_log;
 pub mod backup;
 pub mod manifest;
+pub mod pem;
 pub mod record;
 pub mod seal_file;
 pub mod store;
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "record",
         run: record::run,
@@ -41,6 +42,10 @@ pub const TARGETS: [Target; 8] = [
     Target {
         name: "template",
         run: template::run,
+    },
+    Target {
+        name: "pem",
+        run: pem::run,
     },
     Target {
         name: "manifest",

@@ -107,10 +107,23 @@ pub struct FileMode(u32);
 
 /// A text is no mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the mode `{0}` is not legal: write three octal digits with a 0 before them, in quotes, such as \"0440\""
-)]
-pub struct ModeError(String);
+pub enum ModeError {
+    /// It means nothing.
+    #[error(
+        "the mode `{0}` is not legal: write three octal digits with a 0 before them, in quotes, such as \"0440\""
+    )]
+    Illegal(String),
+    /// It means two things: Kubernetes prints modes as decimal numbers.
+    #[error(
+        "the mode `{text}` is not clear: write \"0{decimal:o}\" for what Kubernetes prints as {text}, or \"0{text}\" for {text} in octal"
+    )]
+    Decimal {
+        /// As it was written.
+        text: String,
+        /// What it is as a decimal number.
+        decimal: u32,
+    },
+}
 
 impl FileMode {
     /// Everybody in the pod reads.
@@ -123,14 +136,39 @@ impl FileMode {
     pub const fn bits(self) -> u32 {
         self.0
     }
+
+    /// The same where the pod has an fsGroup: its group reads, as Kubernetes has it for volumes of its own that are read only
+    /// (`SetVolumeOwnership` in its `pkg/volume`).
+    #[must_use]
+    pub const fn for_group(self, group: bool) -> Self {
+        if group { Self(self.0 | Self::GROUP.0) } else { self }
+    }
+}
+
+/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read, and nobody may more than who stands before
+/// him.
+const fn is_sensible(mode: u32) -> bool {
+    let (owner, group, others) = (mode >> 6 & 7, mode >> 3 & 7, mode & 7);
+    let reads = owner & 4 != 0 && (group == 0 || group & 4 != 0) && (others == 0 || others & 4 != 0);
+    mode <= 0o777 && reads && group & !owner == 0 && others & !group == 0
 }
 
 impl FromStr for FileMode {
     type Err = ModeError;
 
     fn from_str(text: &str) -> Result<Self, ModeError> {
-        let refused = || ModeError(text.chars().take(16).filter(|c| !c.is_control()).collect());
+        let refused = || ModeError::Illegal(text.chars().take(16).filter(|c| !c.is_control()).collect());
         let digits = text.strip_prefix('0').unwrap_or(text);
+        let decimal = text
+            .parse::<u32>()
+            .ok()
+            .filter(|_| digits == text && text.len() == 3);
+        if let Some(decimal) = decimal.filter(|decimal| is_sensible(*decimal)) {
+            return Err(ModeError::Decimal {
+                text: text.to_owned(),
+                decimal,
+            });
+        }
         let octal = digits.len() == 3 && digits.bytes().all(|c| (b'0'..=b'7').contains(&c));
         let bits = u32::from_str_radix(digits, 8).map_err(|_| refused())?;
         (octal && bits & 0o444 != 0)
@@ -199,6 +237,45 @@ mod tests {
             "", "0", "44", "04444", "4440", "0888", "-444", "0o44", "0333", "+44",
         ] {
             assert!(text.parse::<FileMode>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mode_as_kubernetes_prints_it_is_refused_with_the_octal_one() {
+        for (text, said) in [
+            (
+                "420",
+                "write \"0644\" for what Kubernetes prints as 420, or \"0420\"",
+            ),
+            ("256", "write \"0400\""),
+            ("288", "write \"0440\""),
+            ("292", "write \"0444\""),
+            ("416", "write \"0640\""),
+            ("384", "write \"0600\""),
+            ("493", "write \"0755\""),
+            ("511", "write \"0777\""),
+        ] {
+            let error = text.parse::<FileMode>().expect_err(text).to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        // As decimal numbers nobody means these.
+        for text in ["400", "440", "444", "600", "640", "644", "755"] {
+            assert_eq!(
+                text.parse::<FileMode>().map(FileMode::bits),
+                Ok(u32::from_str_radix(text, 8).expect(text))
+            );
+            let zero = format!("0{text}");
+            assert!(zero.parse::<FileMode>().is_ok(), "{zero}");
+        }
+        assert!("0420".parse::<FileMode>().is_ok());
+    }
+
+    #[test]
+    fn the_group_of_a_pod_reads_whatever_the_mode_says() {
+        for (mode, bits) in [("0400", 0o440), ("0600", 0o640), ("0440", 0o440), ("0755", 0o755)] {
+            let mode: FileMode = mode.parse().unwrap();
+            assert_eq!(mode.for_group(true).bits(), bits);
+            assert_eq!(mode.for_group(false), mode);
         }
     }
 

@@ -1,13 +1,14 @@
 //! From values to files: what a pod asks for and what its secrets hold decide every byte, name and mode of its volume, but for the random ones in
 //! a key store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_value::{KeyBytes, Value};
 
 use crate::attributes::{Attributes, Content, Files, WantedSecret};
 use crate::format::{Entries, FormatError};
+use crate::mismatch::{Detail, Mismatch};
 use crate::path::{FileMode, FilePath, PathError};
 use crate::template::{Renderer, Scope, TemplateError};
 
@@ -112,55 +113,56 @@ pub enum PlanError {
     /// Too many.
     #[error("the volume would have {0} files; at most {FILES}")]
     TooManyFiles(usize),
-    /// Too much.
-    #[error(
-        "the files take {bytes} bytes, and twice as much during a change, but the volume has {size}: raise `size`, or mount less"
-    )]
-    TooLarge {
-        /// What the files take.
-        bytes: u64,
-        /// The volume's size.
-        size: u64,
+    /// The values do not fit the templates and formats, or the volume.
+    #[error("{mismatch}; `kubectl strongroom render --pod {pod}` says where and why")]
+    Mismatch {
+        /// What is asked of the values.
+        mismatch: Mismatch,
+        /// The pod.
+        pod: String,
     },
 }
 
-/// Plans the files. `facts` stand in the order of [`Attributes::secrets`]; `size` is that of the volume in bytes, `group` whether the pod
-/// has an fsGroup.
+/// What a plan is made for, beside the attributes and the values.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The pod's name.
+    pub pod: &'a str,
+    /// Whether it has an fsGroup.
+    pub group: bool,
+    /// The size of the volume, in bytes.
+    pub size: u64,
+}
+
+/// Plans the files. `facts` stand in the order of [`Attributes::secrets`]. What does not depend on the values is looked at first, so that what is said
+/// of values is the same for all that don't fit.
 ///
 /// # Errors
 /// A [`PlanError`]; nothing of the volume is to be changed then.
-pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], group: bool, size: u64) -> Result<Plan, PlanError> {
-    let default = attributes.default_mode(group);
-    let mut files = Placed::default();
+pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], place: Place<'_>) -> Result<Plan, PlanError> {
     let mut rendering = Rendering::new(attributes, facts);
-    for wanted in &attributes.files {
-        match wanted {
-            Files::All {
-                secret,
-                directory,
-                mode,
-            } => {
-                let Some((named, fact)) = rendering.secret(*secret) else {
-                    continue;
-                };
-                for (key, bytes) in fact.value.iter() {
-                    let path: Result<FilePath, _> = key.parse();
-                    let path = path
-                        .and_then(|path| path.below(directory.as_ref()))
-                        .map_err(|source| PlanError::KeyName {
-                            secret: named.name.clone(),
-                            source,
-                        })?;
-                    files.put(path, mode.unwrap_or(default), (bytes.duplicate(), None))?;
-                }
-            }
-            Files::One { path, mode, content } => {
-                let bytes = rendering.content(path, content)?;
-                files.put(path.clone(), mode.unwrap_or(default), bytes)?;
-            }
-        }
+    let files = laid_out(&rendering, attributes.default_mode(place.group), place.group)?;
+    for (path, file) in &files {
+        rendering.check(path, &file.made_of)?;
     }
-    let files = files.checked(size)?;
+    let made = rendering.files(&files).and_then(|made| fits(made, place.size));
+    let files = match made {
+        Ok(made) => made,
+        Err(detail) => {
+            let mut places = Vec::new();
+            for (path, file) in &files {
+                places.extend(rendering.demand(path, &file.made_of)?);
+            }
+            places.push(format!(
+                "the files take at most {} bytes of this volume, since a change needs room for two versions: raise `size`, or mount less",
+                place.size.saturating_sub(SLACK) / 2
+            ));
+            return Err(PlanError::Mismatch {
+                mismatch: Mismatch::new(&places, detail),
+                pod: place.pod.to_owned(),
+            });
+        }
+    };
     let state = if facts.iter().any(|fact| fact.ended) {
         State::Ended
     } else if facts.iter().any(|fact| fact.offline) {
@@ -269,99 +271,229 @@ impl<'a> Rendering<'a> {
             })
     }
 
-    /// The bytes of a file, and what they open with where they are a key store.
-    fn content(
-        &mut self,
-        path: &FilePath,
-        content: &Content,
-    ) -> Result<(KeyBytes, Option<KeyBytes>), PlanError> {
-        match content {
-            Content::Key { secret, key } => Ok((self.key(*secret, key)?.duplicate(), None)),
-            Content::Template { text, secret } => {
-                let (attributes, facts) = (self.attributes, self.facts);
-                let renderer = self.renderers.entry(*secret).or_insert_with(|| {
-                    Renderer::new(match secret.and_then(|index| facts.get(index)) {
-                        Some(fact) => Scope::of_value(fact.value),
-                        None => {
-                            let named = attributes.secrets.iter().zip(facts);
-                            Scope::of_secrets(named.map(|(secret, fact)| (secret.alias.as_str(), fact.value)))
-                        }
-                    })
-                });
-                Ok((renderer.render(path.as_str(), text)?, None))
+    /// The names that a template has: those of one secret, or of all.
+    fn renderer(&mut self, secret: Option<usize>) -> &mut Renderer {
+        let (attributes, facts) = (self.attributes, self.facts);
+        self.renderers.entry(secret).or_insert_with(|| {
+            Renderer::new(match secret.and_then(|index| facts.get(index)) {
+                Some(fact) => Scope::of_value(fact.value),
+                None => {
+                    let named = attributes.secrets.iter().zip(facts);
+                    Scope::of_secrets(named.map(|(secret, fact)| (secret.alias.as_str(), fact.value)))
+                }
+            })
+        })
+    }
+
+    fn entries(
+        &self,
+        secrets: &[usize],
+        keys: Option<&[String]>,
+        password: Option<&(usize, String)>,
+    ) -> Result<Entries<'a>, EntriesError> {
+        let of = secrets.iter().filter_map(|index| self.secret(*index));
+        let values: Vec<&Value> = of.map(|(_, fact)| fact.value).collect();
+        let password = match password {
+            Some((secret, key)) => Some(self.key(*secret, key).map_err(EntriesError::Plan)?),
+            None => None,
+        };
+        let entries = Entries::of(&values, keys).map_err(EntriesError::Format)?;
+        Ok(entries.under(password))
+    }
+
+    /// Looks for what is wrong with a file whatever is in the values.
+    fn check(&mut self, path: &FilePath, made_of: &MadeOf<'_>) -> Result<(), PlanError> {
+        match made_of {
+            MadeOf::Bytes(_) => Ok(()),
+            MadeOf::Content(Content::Key { secret, key }) => self.key(*secret, key).map(|_| ()),
+            MadeOf::Content(Content::Template { text, secret }) => {
+                Ok(self.renderer(*secret).check(path.as_str(), text)?)
             }
-            Content::Format {
+            MadeOf::Content(Content::Format {
                 format,
                 secrets,
                 keys,
                 password,
-            } => {
-                let refused = |source| PlanError::Format {
-                    path: path.to_string(),
-                    source,
-                };
-                let values: Vec<&Value> = secrets
-                    .iter()
-                    .filter_map(|index| self.secret(*index))
-                    .map(|(_, fact)| fact.value)
-                    .collect();
-                let password = match password {
-                    Some((secret, key)) => Some(self.key(*secret, key)?),
-                    None => None,
-                };
-                let entries = Entries::of(&values, keys.as_deref()).map_err(refused)?;
-                let bytes = entries.under(password).write(*format).map_err(refused)?;
-                Ok((bytes, password.map(KeyBytes::duplicate)))
+            }) => {
+                let entries = self.entries(secrets, keys.as_deref(), password.as_ref());
+                let checked =
+                    entries.and_then(|entries| entries.check(*format).map_err(EntriesError::Format));
+                checked.map_err(|error| error.at(path))
+            }
+        }
+    }
+
+    /// All files, or where the values do not fit and why.
+    fn files(
+        &mut self,
+        files: &BTreeMap<FilePath, LaidOut<'_>>,
+    ) -> Result<BTreeMap<FilePath, PlannedFile>, Detail> {
+        let made = |(path, file): (&FilePath, &LaidOut<'_>)| {
+            let (bytes, password) = self.content(path, &file.made_of)?;
+            let planned = PlannedFile {
+                mode: file.mode,
+                bytes,
+                password,
+            };
+            Ok((path.clone(), planned))
+        };
+        files.iter().map(made).collect()
+    }
+
+    /// The bytes of a file, and what they open with where they are a key store.
+    fn content(
+        &mut self,
+        path: &FilePath,
+        made_of: &MadeOf<'_>,
+    ) -> Result<(KeyBytes, Option<KeyBytes>), Detail> {
+        let told = |error: PlanError| Detail::new(error.to_string());
+        match made_of {
+            MadeOf::Bytes(bytes) => Ok((bytes.duplicate(), None)),
+            MadeOf::Content(Content::Key { secret, key }) => {
+                Ok((self.key(*secret, key).map_err(told)?.duplicate(), None))
+            }
+            MadeOf::Content(Content::Template { text, secret }) => {
+                Ok((self.renderer(*secret).render(path.as_str(), text)?, None))
+            }
+            MadeOf::Content(Content::Format {
+                format,
+                secrets,
+                keys,
+                password,
+            }) => {
+                let entries = self.entries(secrets, keys.as_deref(), password.as_ref());
+                let entries = entries.map_err(|error| told(error.at(path)))?;
+                let written = entries.write(*format).map_err(EntriesError::Format);
+                let bytes = written.map_err(|error| told(error.at(path)))?;
+                Ok((bytes, entries.password().map(KeyBytes::duplicate)))
+            }
+        }
+    }
+
+    /// What a file asks of the values.
+    fn demand(&mut self, path: &FilePath, made_of: &MadeOf<'_>) -> Result<Option<String>, PlanError> {
+        match made_of {
+            MadeOf::Bytes(_) | MadeOf::Content(Content::Key { .. }) => Ok(None),
+            MadeOf::Content(Content::Template { text, secret }) => {
+                Ok(Some(self.renderer(*secret).demand(path.as_str(), text)?))
+            }
+            MadeOf::Content(Content::Format {
+                format,
+                secrets,
+                keys,
+                password,
+            }) => {
+                let entries = self.entries(secrets, keys.as_deref(), password.as_ref());
+                let entries = entries.map_err(|error| error.at(path))?;
+                Ok(Some(format!("file `{path}`: {}", entries.demand(*format))))
             }
         }
     }
 }
 
-/// Files at their places.
-#[derive(Default)]
-struct Placed(BTreeMap<FilePath, PlannedFile>);
+/// What keys of a format are not there.
+enum EntriesError {
+    Plan(PlanError),
+    Format(FormatError),
+}
 
-impl Placed {
-    fn put(
-        &mut self,
-        path: FilePath,
-        mode: FileMode,
-        (bytes, password): (KeyBytes, Option<KeyBytes>),
-    ) -> Result<(), PlanError> {
-        if self.0.contains_key(&path) {
-            return Err(PlanError::PathTwice(path.to_string()));
-        }
-        self.0.insert(
-            path,
-            PlannedFile {
-                mode,
-                bytes,
-                password,
+impl EntriesError {
+    fn at(self, path: &FilePath) -> PlanError {
+        match self {
+            Self::Plan(error) => error,
+            Self::Format(source) => PlanError::Format {
+                path: path.to_string(),
+                source,
             },
-        );
-        Ok(())
+        }
     }
+}
 
-    fn checked(self, size: u64) -> Result<BTreeMap<FilePath, PlannedFile>, PlanError> {
-        if self.0.len() > FILES {
-            return Err(PlanError::TooManyFiles(self.0.len()));
+/// A file before its bytes are known.
+struct LaidOut<'a> {
+    mode: FileMode,
+    made_of: MadeOf<'a>,
+}
+
+/// What a file is made of.
+enum MadeOf<'a> {
+    /// A key of a whole secret.
+    Bytes(&'a KeyBytes),
+    /// What the pod says.
+    Content(&'a Content),
+}
+
+/// The files at their places.
+fn laid_out<'a>(
+    rendering: &Rendering<'a>,
+    default: FileMode,
+    group: bool,
+) -> Result<BTreeMap<FilePath, LaidOut<'a>>, PlanError> {
+    let mut files = BTreeMap::new();
+    let mut put = |path: FilePath, mode: Option<FileMode>, made_of| {
+        let mode = mode.unwrap_or(default).for_group(group);
+        let said = path.to_string();
+        match files.insert(path, LaidOut { mode, made_of }) {
+            None => Ok(()),
+            Some(_) => Err(PlanError::PathTwice(said)),
         }
-        let places: BTreeSet<&str> = self.0.keys().map(FilePath::as_str).collect();
-        for path in self.0.keys() {
-            if let Some(folder) = path.folders().find(|folder| places.contains(folder)) {
-                return Err(PlanError::FileAndFolder {
-                    folder: folder.to_owned(),
-                    file: path.to_string(),
-                });
+    };
+    for wanted in &rendering.attributes.files {
+        match wanted {
+            Files::All {
+                secret,
+                directory,
+                mode,
+            } => {
+                let Some((named, fact)) = rendering.secret(*secret) else {
+                    continue;
+                };
+                for (key, bytes) in fact.value.iter() {
+                    let path: Result<FilePath, _> = key.parse();
+                    let path = path
+                        .and_then(|path| path.below(directory.as_ref()))
+                        .map_err(|source| PlanError::KeyName {
+                            secret: named.name.clone(),
+                            source,
+                        })?;
+                    put(path, *mode, MadeOf::Bytes(bytes))?;
+                }
             }
+            Files::One { path, mode, content } => put(path.clone(), *mode, MadeOf::Content(content))?,
         }
-        let bytes = pages(&self.0);
-        // While one version takes the place of another, both are there.
-        if bytes.saturating_mul(2).saturating_add(SLACK) > size {
-            return Err(PlanError::TooLarge { bytes, size });
-        }
-        Ok(self.0)
     }
+    if files.len() > FILES {
+        return Err(PlanError::TooManyFiles(files.len()));
+    }
+    for path in files.keys() {
+        let taken = |folder: &&str| {
+            folder
+                .parse()
+                .is_ok_and(|folder: FilePath| files.contains_key(&folder))
+        };
+        if let Some(folder) = path.folders().find(taken) {
+            return Err(PlanError::FileAndFolder {
+                folder: folder.to_owned(),
+                file: path.to_string(),
+            });
+        }
+    }
+    Ok(files)
+}
+
+/// The files, where there is room for them.
+fn fits(
+    files: BTreeMap<FilePath, PlannedFile>,
+    size: u64,
+) -> Result<BTreeMap<FilePath, PlannedFile>, Detail> {
+    let bytes = pages(&files);
+    // While one version takes the place of another, both are there.
+    if bytes.saturating_mul(2).saturating_add(SLACK) > size {
+        return Err(Detail::new(format!(
+            "the files take {bytes} bytes, and twice as much during a change, but the volume has {size}"
+        )));
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -56,10 +56,10 @@ pub struct NativeSecret {
     #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = DATA_KEY)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: Option<Vec<String>>,
     /// Templates (Jinja) by the key of the native Secret they fill. The keys of the value are variables:
-    /// `{{ password }}`, or `{{ keys["tls.crt"] }}` where the name is not an identifier. A name that does not exist is an
+    /// `{{ password }}`, or `{{ keys["tls.crt"] }}` where the name is no identifier or a word of the language. A name that does not exist is an
     /// error, never an empty text; `default` and `is defined` ask for it.
     ///
-    /// Statements: if, for. Filters: b64encode, b64decode, default, first, indent, items, join, last, length, lower,
+    /// Statements: if, for, raw. Filters: b64encode, b64decode, default, first, indent, items, join, last, length, lower,
     /// pem_bundle, quote, replace, tojson, trim, upper, urlencode. Text is joined with `{{ [a, ":", b] | join }}`. All templates
     /// of a Secret make at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]

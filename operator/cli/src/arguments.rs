@@ -2,7 +2,7 @@
 
 use crate::commands::{
     audit, completion, consumers, create, delete, describe, explain, get, key, list, policy, purge, put,
-    restore, rotate, seal, stage, status, versions,
+    render, restore, rotate, seal, stage, status, versions,
 };
 use crate::output::Format;
 
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     List(list::Arguments),
     Describe(describe::Arguments),
     Get(get::Arguments),
+    Render(render::Arguments),
     Put(put::Arguments),
     Create(create::Arguments),
     Versions(versions::Arguments),

@@ -19,9 +19,12 @@ pub(crate) struct Source {
     /// A key of the value and the file that it is in; several times for several
     #[arg(long, value_name = "KEY=PATH", value_parser = key_and_path)]
     pub(crate) from_file: Vec<(String, PathBuf)>,
-    /// Takes a newline off the end of what standard input holds
+    /// Takes a newline off the end of what standard input holds, also where that is a file or several lines
     #[arg(long, requires = "key")]
     pub(crate) trim: bool,
+    /// Keeps the newline that a pipe ends with; otherwise one line of text loses it, because `echo` and editors put it there
+    #[arg(long, requires = "key", conflicts_with = "trim")]
+    pub(crate) keep_newline: bool,
 }
 
 fn key_and_path(text: &str) -> Result<(String, PathBuf), String> {
@@ -75,19 +78,45 @@ impl Source {
             .take(most)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
+        let newline = newline(&bytes);
+        let length = bytes.len() - newline;
+        // Nobody is left to tell where a note fails.
         if self.trim {
-            let rest = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let length = rest.strip_suffix(b"\r").unwrap_or(rest).len();
             bytes.truncate(length);
-        } else if bytes.ends_with(b"\n") {
-            // Nobody is left to tell where this fails.
+        } else if newline > 0 && !self.keep_newline && is_pipe() && is_line(&bytes) {
+            bytes.truncate(length);
             let _ = writeln!(
                 std::io::stderr(),
-                "note: the value of `{key}` ends with a newline; `--trim` takes it off"
+                "note: the newline at the end of `{key}` is no part of the value; `--keep-newline` keeps it"
+            );
+        } else if newline > 0 && !self.keep_newline {
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: the value of `{key}` ends with a newline; `--trim` takes it off, `--keep-newline` says that it is meant"
             );
         }
         Ok(bytes)
     }
+}
+
+/// Bytes of the newline that a value ends with.
+fn newline(bytes: &[u8]) -> usize {
+    match bytes {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
+    }
+}
+
+/// Whether it is one line of text, as `echo` writes it.
+fn is_line(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.matches('\n').count() == 1 && text.ends_with('\n'))
+}
+
+/// Whether standard input is a pipe: what a file holds is exact.
+fn is_pipe() -> bool {
+    let stat = rustix::fs::fstat(std::io::stdin());
+    stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo)
 }
 
 impl Data {
@@ -188,6 +217,49 @@ mod tests {
         assert_eq!(about, serde_json::json!({"name": "x", "versionId": "v"}));
         assert_eq!(read.keys().collect::<Vec<_>>(), data.keys().collect::<Vec<_>>());
         assert!(Data::of_answer(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_file_is_taken_byte_by_byte() {
+        // The end of a key store (PKCS#12) may be a newline's byte.
+        let odd: [&[u8]; 6] = [
+            b"0\x82\xff\x0a",
+            b"a\0b",
+            b"\xef\xbb\xbfx\n",
+            b"a\r\n",
+            b"",
+            b"line\n",
+        ];
+        for (index, bytes) in odd.into_iter().enumerate() {
+            let path = std::env::temp_dir().join(format!("strongroom-cli-{}-{index}", std::process::id()));
+            std::fs::write(&path, bytes).unwrap();
+            let source = Source {
+                key: None,
+                from_file: vec![("k".to_owned(), path.clone())],
+                trim: false,
+                keep_newline: false,
+            };
+            let data = source.read().unwrap();
+            std::fs::remove_file(path).unwrap();
+            assert_eq!(data.keys().collect::<Vec<_>>(), [("k", bytes)]);
+        }
+    }
+
+    #[test]
+    fn one_line_of_text_ends_with_a_newline_that_is_no_part_of_it() {
+        for (bytes, line, length) in [
+            (&b"secret\n"[..], true, 1),
+            (b"secret\r\n", true, 2),
+            (b"\n", true, 1),
+            (b"\xef\xbb\xbfsecret\n", true, 1),
+            (b"secret", false, 0),
+            (b"", false, 0),
+            (b"two\nlines\n", false, 1),
+            (b"secret\n\n", false, 1),
+            (b"\xff\n", false, 1),
+        ] {
+            assert_eq!((is_line(bytes), newline(bytes)), (line, length), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -29,8 +29,11 @@ pub(super) enum VariablesError {
     /// A file whose name is no variable's.
     #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
     Name(String),
-    /// A value that no variable can have.
-    #[error("variable `{0}`: its value has a NUL byte, which no variable can have; mount it as a file")]
+    /// A value that no variable can have. Which one it is says something of it, and this is read by whoever sees the pod.
+    #[error(
+        "the value of a variable has a NUL byte, which no variable can have: mount it as a file; of {0}, \
+         `kubectl strongroom render --pod` says which"
+    )]
     Nul(String),
     /// The volume changes faster than it can be read.
     #[error("`{}` changed each time that it was read", .0.display())]
@@ -76,12 +79,18 @@ fn read_version(of_now: &Path) -> Result<Variables, VariablesError> {
         };
         let path = entry.path();
         let value = Zeroizing::new(std::fs::read(&path).map_err(failed(&path))?);
-        if value.contains(&0) {
-            return Err(VariablesError::Nul(name));
-        }
         variables.insert(name, value);
     }
+    if variables.values().any(|value| value.contains(&0)) {
+        return Err(VariablesError::Nul(names(&variables)));
+    }
     Ok(variables)
+}
+
+/// The names of the variables.
+pub(super) fn names(variables: &Variables) -> String {
+    let names = variables.keys().map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The variable that a file is; `None`: it is the volume's own.
@@ -157,12 +166,14 @@ mod tests {
                 "{said}"
             );
         }
-        let said = refused(&[("KEY", b"hunter\0two")]);
+        let said = refused(&[("KEY", b"hunter\0two"), ("B", b"x")]);
         assert!(
-            said.starts_with("variable `KEY`: its value has a NUL byte"),
+            said.contains("has a NUL byte") && said.contains("`B`, `KEY`"),
             "{said}"
         );
         assert!(!said.contains("hunter"));
+        // The same, whichever it is and wherever.
+        assert_eq!(said, refused(&[("KEY", b"x"), ("B", b"\0")]));
         assert!(refused(&[("..strongroom.json", b"{}")]).ends_with("has no variable"));
         let nowhere = tempfile::tempdir().unwrap();
         assert!(matches!(read(nowhere.path()), Err(VariablesError::Read { .. })));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::variables::Variables;
+use super::variables::{self, Variables};
 
 /// Longest line in bytes: kubelet reads up to 64 KiB, the variable's name and the quotes included.
 const LINE: usize = 65_000;
@@ -16,16 +16,12 @@ const LINE: usize = 65_000;
 /// The file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
-    /// A value that such a file cannot hold.
+    /// A value that such a file cannot hold. Which one it is and why says something of it, and this is read by whoever sees the pod.
     #[error(
-        "variable `{name}`: {what}, which `strongroom.dev/env: file` cannot give to a container; use `exec`"
+        "`strongroom.dev/env: file` takes UTF-8 text that is not empty, without single quotes and CR LF, of lines of at most 65,000 bytes, and a variable is \
+         another: use `exec`; of {0}, `kubectl strongroom render --pod` says which"
     )]
-    Value {
-        /// The variable.
-        name: String,
-        /// What of it.
-        what: &'static str,
-    },
+    Value(String),
     /// The file system.
     #[error("writing `{}`: {source}", path.display())]
     File {
@@ -70,11 +66,8 @@ fn rendered(variables: &Variables) -> Result<Zeroizing<Vec<u8>>, WriteError> {
         .sum();
     let mut text = Zeroizing::new(Vec::with_capacity(size));
     for (name, value) in variables {
-        if let Some(what) = unfit(name, value) {
-            return Err(WriteError::Value {
-                name: name.clone(),
-                what,
-            });
+        if !fits(name, value) {
+            return Err(WriteError::Value(variables::names(variables)));
         }
         text.extend_from_slice(name.as_bytes());
         text.extend_from_slice(b"='");
@@ -84,23 +77,13 @@ fn rendered(variables: &Variables) -> Result<Zeroizing<Vec<u8>>, WriteError> {
     Ok(text)
 }
 
-/// What of a value would come out otherwise than it went in.
-fn unfit(name: &str, value: &[u8]) -> Option<&'static str> {
+/// Whether a value comes out as it went in.
+fn fits(name: &str, value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else {
-        return Some("its value is no UTF-8 text");
+        return false;
     };
     let longest = text.split('\n').map(str::len).max().unwrap_or_default();
-    if text.is_empty() {
-        Some("its value is empty")
-    } else if text.contains('\'') {
-        Some("its value has a single quote")
-    } else if text.contains("\r\n") {
-        Some("its value has lines that end with CR LF")
-    } else if longest + name.len() > LINE {
-        Some("its value has a line of more than 65,000 bytes")
-    } else {
-        None
-    }
+    !text.is_empty() && !text.contains('\'') && !text.contains("\r\n") && longest + name.len() <= LINE
 }
 
 #[cfg(test)]
@@ -135,20 +118,20 @@ mod tests {
     #[test]
     fn what_would_come_out_otherwise_is_refused_without_its_value() {
         let long = vec![b'x'; LINE];
-        let cases: [(&[u8], &str); 5] = [
-            (b"", "empty"),
-            (b"hunter'two", "single quote"),
-            (b"hunter\r\ntwo", "CR LF"),
-            (b"\xffhunter", "no UTF-8"),
-            (&long, "65,000"),
-        ];
-        for (value, expected) in cases {
-            let said = rendered(&variables(&[("KEY", value)])).unwrap_err().to_string();
-            assert!(
-                said.starts_with("variable `KEY`: ") && said.contains(expected),
-                "{said}"
-            );
-            assert!(!said.contains("hunter"), "{said}");
+        let cases: [&[u8]; 5] = [b"", b"hunter'two", b"hunter\r\ntwo", b"\xffhunter", &long];
+        let refused = |value: &[u8], other: &[u8]| {
+            let variables = variables(&[("KEY", value), ("OTHER", other)]);
+            rendered(&variables).unwrap_err().to_string()
+        };
+        let said = refused(b"", b"x");
+        assert!(
+            said.contains("of `KEY`, `OTHER`, `kubectl strongroom render --pod`"),
+            "{said}"
+        );
+        // The same, whichever it is and why.
+        for value in cases {
+            assert_eq!(refused(value, b"x"), said);
+            assert_eq!(refused(b"x", value), said);
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The native Secret that a value becomes: data, type and metadata. Who owns it, and when it is written, is decided elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::NativeSecret;
+use strongroom_render::mismatch::Mismatch;
+use strongroom_render::native::{self, DataError, Recipe};
 
-use crate::template::{self, Problem, TemplateError};
 use crate::value::Value;
 
 #[cfg(test)]
@@ -26,8 +27,6 @@ pub const HELD_ANNOTATION: &str = "strongroom.dev/held";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
 /// Labels and annotations with this prefix are ours.
 const OWN_PREFIX: &str = "strongroom.dev/";
-/// Largest data of a Secret, in bytes, as the API server counts it: all values, without the keys.
-const DATA_BYTES: usize = 1_048_576;
 
 /// Why a value does not become a native Secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,38 +39,24 @@ pub enum NativeSecretError {
         /// The type.
         type_: String,
     },
-    /// `secret.keys` names a key that the value does not have.
-    #[error("`secret.keys` names `{key}`, which the value does not have; it has {present}")]
-    UnknownKey {
-        /// The key.
-        key: String,
-        /// The keys there are, quoted.
-        present: String,
-    },
-    /// The type requires a key.
-    #[error(
-        "a Secret of type `{type_}` needs {needed}: make it with `secret.template`, or choose another type"
-    )]
-    MissingForType {
-        /// The type.
-        type_: String,
-        /// The keys, quoted.
-        needed: &'static str,
-    },
     /// A label or annotation that is ours.
     #[error("`{key}` starts with `strongroom.dev/`: such labels and annotations are set by strongroom alone")]
     ReservedMetadata {
         /// The label or annotation.
         key: String,
     },
-    /// A template is wrong.
+    /// The data cannot be made, whatever is in the value.
     #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// More data than a Secret may have.
-    #[error("the native Secret would have {size} bytes of data, {DATA_BYTES} are allowed")]
-    TooLarge {
-        /// Its size in bytes.
-        size: usize,
+    Data(DataError),
+    /// The value does not fit the templates or the type.
+    #[error("{mismatch}; `kubectl strongroom render {managed_secret}` says where and why")]
+    Mismatch {
+        /// What is asked of the value.
+        mismatch: Mismatch,
+        /// Name of the ManagedSecret.
+        managed_secret: String,
+        /// Whether it has templates.
+        templated: bool,
     },
 }
 
@@ -80,16 +65,12 @@ impl NativeSecretError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
+            Self::Data(DataError::Template(_) | DataError::Mismatch(_))
+            | Self::Mismatch { templated: true, .. } => Reason::TemplateInvalid,
             Self::RefusedType { .. }
-            | Self::UnknownKey { .. }
-            | Self::MissingForType { .. }
-            | Self::ReservedMetadata { .. } => Reason::NativeSecretInvalid,
-            Self::Template(TemplateError {
-                problem: Problem::OutputTooLarge,
-                ..
-            })
-            | Self::TooLarge { .. } => Reason::ValueTooLarge,
-            Self::Template(_) => Reason::TemplateInvalid,
+            | Self::ReservedMetadata { .. }
+            | Self::Data(DataError::UnknownKey { .. } | DataError::MissingForType { .. })
+            | Self::Mismatch { templated: false, .. } => Reason::NativeSecretInvalid,
         }
     }
 }
@@ -145,17 +126,22 @@ pub fn content(spec: &NativeSecret, value: &Value, origin: Origin<'_>) -> Result
     if refused_type(&type_) {
         return Err(NativeSecretError::RefusedType { type_ });
     }
-    let mut data = copied(spec, value)?;
-    if let Some(templates) = &spec.template {
-        data.overlay(template::render(templates, value)?);
-    }
-    let size = data.iter().map(|(_, bytes)| bytes.expose().len()).sum();
-    if size > DATA_BYTES {
-        return Err(NativeSecretError::TooLarge { size });
-    }
-    if let Some(needed) = missing_for_type(&type_, &data) {
-        return Err(NativeSecretError::MissingForType { type_, needed });
-    }
+    let recipe = Recipe {
+        type_: &type_,
+        keys: spec.keys.as_deref(),
+        templates: spec.template.as_ref(),
+    };
+    let data = native::data(recipe, value).map_err(|error| match error {
+        DataError::Mismatch(mismatch) => NativeSecretError::Mismatch {
+            mismatch,
+            managed_secret: origin.managed_secret.to_owned(),
+            templated: spec
+                .template
+                .as_ref()
+                .is_some_and(|templates| !templates.is_empty()),
+        },
+        other => NativeSecretError::Data(other),
+    })?;
 
     let mut labels = own_metadata(spec.labels.as_ref())?;
     labels
@@ -171,51 +157,6 @@ pub fn content(spec: &NativeSecret, value: &Value, origin: Origin<'_>) -> Result
         annotations,
         data,
     })
-}
-
-/// The keys of the value that are copied: those that are named; else all of them, or none beside a template.
-fn copied(spec: &NativeSecret, value: &Value) -> Result<Value, NativeSecretError> {
-    let Some(keys) = &spec.keys else {
-        let templated = spec
-            .template
-            .as_ref()
-            .is_some_and(|template| !template.is_empty());
-        return Ok(if templated {
-            Value::new()
-        } else {
-            value.duplicate()
-        });
-    };
-    keys.iter()
-        .map(|key| match value.key(key) {
-            Some(bytes) => Ok((key.clone(), bytes.duplicate())),
-            None => {
-                let present: Vec<String> = value.names().map(|name| format!("`{name}`")).collect();
-                Err(NativeSecretError::UnknownKey {
-                    key: key.clone(),
-                    present: present.join(", "),
-                })
-            }
-        })
-        .collect()
-}
-
-/// What the API server requires of a type and the data lacks.
-fn missing_for_type(type_: &str, data: &Value) -> Option<&'static str> {
-    let names: BTreeSet<&str> = data.names().collect();
-    let all = |needed: &[&str]| needed.iter().all(|key| names.contains(key));
-    let (complete, needed) = match type_ {
-        "kubernetes.io/tls" => (all(&["tls.crt", "tls.key"]), "`tls.crt` and `tls.key`"),
-        "kubernetes.io/ssh-auth" => (all(&["ssh-privatekey"]), "`ssh-privatekey`"),
-        "kubernetes.io/dockerconfigjson" => (all(&[".dockerconfigjson"]), "`.dockerconfigjson`"),
-        "kubernetes.io/dockercfg" => (all(&[".dockercfg"]), "`.dockercfg`"),
-        "kubernetes.io/basic-auth" => (
-            names.contains("username") || names.contains("password"),
-            "`username` or `password`",
-        ),
-        _ => (true, ""),
-    };
-    (!complete).then_some(needed)
 }
 
 fn own_metadata(

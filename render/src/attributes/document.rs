@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{AttributesError, Content, Files, WantedSecret, WantedVersion, shown};
+use crate::document;
 use crate::format::Format;
 use crate::path::{FileMode, FilePath};
 
@@ -196,18 +197,7 @@ fn read<T: DeserializeOwned>(field: &'static str, text: &str) -> Result<T, Attri
     if text.len() > DOCUMENT_BYTES {
         return Err(refused(format!("it is larger than {DOCUMENT_BYTES} bytes")));
     }
-    serde_saphyr::from_str(text).map_err(|error| {
-        // The reader adds a picture of the place after its first line.
-        let said = error.to_string();
-        refused(
-            said.lines()
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(300)
-                .collect(),
-        )
-    })
+    document::read(text).map_err(|error| refused(error.to_string()))
 }
 
 #[derive(Deserialize)]
@@ -272,7 +262,9 @@ struct Reference {
 struct SetFile {
     path: FilePath,
     mode: Option<FileMode>,
+    #[serde(default, deserialize_with = "document::named")]
     secret: Option<String>,
+    #[serde(default, deserialize_with = "document::named")]
     key: Option<String>,
     template: Option<String>,
     format: Option<Format>,
@@ -410,6 +402,9 @@ impl<'de, T: ByName> Deserialize<'de> for OneOrMany<OrText<T>> {
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+                if name.is_empty() {
+                    return Err(E::custom("it is empty"));
+                }
                 Ok(vec![OrText(T::by_name(name.to_owned()))])
             }
 

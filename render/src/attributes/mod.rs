@@ -313,7 +313,7 @@ impl Attributes {
     #[must_use]
     pub fn default_mode(&self, group: bool) -> FileMode {
         let by_default = if group { FileMode::GROUP } else { FileMode::ALL };
-        self.mode.unwrap_or(by_default)
+        self.mode.unwrap_or(by_default).for_group(group)
     }
 }
 

@@ -51,6 +51,51 @@ fn a_name_alone_is_the_whole_secret() {
 }
 
 #[test]
+fn a_name_is_a_name_whatever_yaml_makes_of_it() {
+    for name in [
+        "81111e1",
+        "123456",
+        "null",
+        "true",
+        "007",
+        "1_000",
+        "0x1F",
+        ".inf",
+        "no",
+        "2024-01-01",
+    ] {
+        let text = name.to_owned();
+        assert_eq!(
+            parsed(&[("secrets", &text)]).secrets,
+            [current(name, name)],
+            "{name}"
+        );
+        let text = format!("[{{name: {name}, keys: [{name}, {{key: {name}, path: p}}]}}]");
+        let attributes = parsed(&[("secrets", &text)]);
+        let key = |path: &str| Files::One {
+            path: path.parse().unwrap(),
+            mode: None,
+            content: Content::Key {
+                secret: 0,
+                key: name.to_owned(),
+            },
+        };
+        assert_eq!(
+            (attributes.secrets, attributes.files),
+            (vec![current(name, name)], vec![key(name), key("p")])
+        );
+        let text = format!(
+            "{{secrets: {{{name}: {name}}}, files: [{{path: {name}, secret: {name}, key: {name}}}]}}"
+        );
+        let attributes = parsed(&[("set", &text)]);
+        assert_eq!(
+            (attributes.secrets, attributes.files),
+            (vec![current(name, name)], vec![key(name)])
+        );
+    }
+}
+
+#[test]
 fn secrets_say_versions_keys_and_modes() {
     let text = r#"
 - name: mcp!db/main

@@ -8,8 +8,7 @@ pub(super) fn write(entries: &Entries<'_>) -> Result<Zeroizing<String>, FormatEr
     let mut file = room(entries, 4);
     for entry in entries.texts() {
         let (name, text) = entry?;
-        let first = name.bytes().next().is_some_and(|c| !c.is_ascii_digit());
-        if !first || !name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') {
+        if !is_variable(name) {
             return Err(FormatError::NotVariable(name.to_owned()));
         }
         if text.contains('\0') {
@@ -27,4 +26,10 @@ pub(super) fn write(entries: &Entries<'_>) -> Result<Zeroizing<String>, FormatEr
         file.push_str("'\n");
     }
     Ok(file)
+}
+
+/// Whether it is the name of a variable (POSIX 2024, 3.216).
+pub(super) fn is_variable(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|c| !c.is_ascii_digit());
+    first && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }

@@ -21,6 +21,8 @@ use serde::Deserialize;
 use strongroom_value::{KeyBytes, Value};
 use zeroize::Zeroizing;
 
+use crate::mismatch::quoted_names;
+
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,8 +80,13 @@ pub enum FormatError {
     )]
     NotVariable(String),
     /// Not PEM.
-    #[error("key `{0}` is not PEM")]
-    NotPem(String),
+    #[error("key `{key}` is not PEM: {what}")]
+    NotPem {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
     /// No certificate.
     #[error("key `{0}` is not one or more certificates as PEM")]
     NotCertificates(String),
@@ -131,10 +138,57 @@ impl<'a> Entries<'a> {
         self
     }
 
+    /// The password of a store.
+    #[must_use]
+    pub const fn password(&self) -> Option<&'a KeyBytes> {
+        self.password
+    }
+
+    /// Whether the names of the keys do for the format, whatever is in them.
+    ///
+    /// # Errors
+    /// [`FormatError::NoKey`], [`FormatError::NotVariable`] or [`FormatError::NoPassword`].
+    pub fn check(&self, format: Format) -> Result<(), FormatError> {
+        let needed: &[&str] = match format {
+            Format::Env => {
+                let wrong = self.entries.iter().find(|(name, _)| !env::is_variable(name));
+                return wrong.map_or(Ok(()), |(name, _)| {
+                    Err(FormatError::NotVariable((*name).to_owned()))
+                });
+            }
+            Format::Json | Format::Yaml | Format::Properties | Format::Pem => return Ok(()),
+            Format::Pkcs12 => &[pkcs12::KEY, pkcs12::CERTIFICATES],
+            Format::Pkcs12Truststore => &[pkcs12::AUTHORITIES],
+        };
+        for name in needed {
+            self.key(name)?;
+        }
+        self.password.map(|_| ()).ok_or(FormatError::NoPassword)
+    }
+
+    /// What the format asks of the value, for a message that says nothing of it.
+    #[must_use]
+    pub fn demand(&self, format: Format) -> String {
+        let keys = quoted_names(self.entries.iter().map(|(name, _)| *name));
+        match format {
+            Format::Env => format!("`env` takes UTF-8 text without NUL in {keys}"),
+            Format::Json => format!("`json` takes UTF-8 text in {keys}"),
+            Format::Yaml => format!("`yaml` takes UTF-8 text in {keys}"),
+            Format::Properties => format!("`properties` takes UTF-8 text in {keys}"),
+            Format::Pem => format!("`pem` takes PEM in {keys}"),
+            Format::Pkcs12 => "`pkcs12` takes a private key as PEM in `tls.key` (PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted), certificates \
+                 as PEM in `tls.crt` and `ca.crt`, and a password of characters that PKCS#12 has, which is not empty"
+                .to_owned(),
+            Format::Pkcs12Truststore => "`pkcs12-truststore` takes certificates as PEM in `ca.crt`, and a password of characters that PKCS#12 has, \
+                 which is not empty"
+                .to_owned(),
+        }
+    }
+
     /// The file.
     ///
     /// # Errors
-    /// A [`FormatError`].
+    /// A [`FormatError`]; [`check`](Self::check) has those that don't depend on the value.
     pub fn write(&self, format: Format) -> Result<KeyBytes, FormatError> {
         let text = match format {
             Format::Env => env::write(self),

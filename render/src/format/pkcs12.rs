@@ -4,26 +4,27 @@
 //! A store holds random salts, so that no two of the same content are equal: [`same`] compares what is in them.
 
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKey, PrivateKeyChain};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use strongroom_value::KeyBytes;
 use zeroize::Zeroizing;
 
 use super::private_key::pkcs8;
 use super::{Entries, FormatError};
+use crate::pem;
 
 /// What a key is called in its store, and the first of trusted certificates in theirs: cert-manager's names.
 const KEY_ALIAS: &str = "certificate";
 const CA_ALIAS: &str = "ca";
 /// The keys of a secret of type `kubernetes.io/tls`, and the one that cert-manager adds.
-const KEY: &str = "tls.key";
-const CERTIFICATES: &str = "tls.crt";
-const AUTHORITIES: &str = "ca.crt";
+pub(super) const KEY: &str = "tls.key";
+pub(super) const CERTIFICATES: &str = "tls.crt";
+pub(super) const AUTHORITIES: &str = "ca.crt";
 
 /// A private key, its certificates, and the authorities' where the secret has them.
 pub(super) fn key_store(entries: &Entries<'_>) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let key = pkcs8(entries.key(KEY)?.expose()).ok_or_else(|| FormatError::NotKey(KEY.to_owned()))?;
-    let key = PrivateKey::from_der(key.as_bytes()).map_err(|_| FormatError::NotKey(KEY.to_owned()))?;
+    let refused = || FormatError::NotKey(KEY.to_owned());
+    let blocks = pem::blocks(entries.key(KEY)?.expose()).map_err(|_| refused())?;
+    let key = pkcs8(&blocks).ok_or_else(refused)?;
+    let key = PrivateKey::from_der(key.as_bytes()).map_err(|_| refused())?;
     let mut chain = certificates(entries, CERTIFICATES)?;
     if entries.key(AUTHORITIES).is_ok_and(|key| !key.expose().is_empty()) {
         for authority in certificates(entries, AUTHORITIES)? {
@@ -65,14 +66,23 @@ pub fn same(one: &[u8], other: &[u8], password: &KeyBytes) -> bool {
     }
 }
 
+/// The certificates of a key; blocks of other labels are passed over. The old labels are those of RFC 7468 section 5.1.
 fn certificates(entries: &Entries<'_>, name: &str) -> Result<Vec<Certificate>, FormatError> {
     let refused = || FormatError::NotCertificates(name.to_owned());
-    let pem = entries.key(name)?.expose();
-    let certificate = |der: Result<CertificateDer<'_>, _>| {
-        let der = der.map_err(|_| refused())?;
-        Certificate::from_der(&der).map_err(|_| refused())
+    let blocks = pem::blocks(entries.key(name)?.expose()).map_err(|_| refused())?;
+    let labelled = |block: &&pem::Block<'_>| {
+        matches!(
+            block.label,
+            "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE"
+        )
     };
-    let found: Vec<Certificate> = CertificateDer::pem_slice_iter(pem)
+    let certificate = |block: &pem::Block<'_>| {
+        let der = block.bytes().ok_or_else(refused)?;
+        Certificate::from_der(der).map_err(|_| refused())
+    };
+    let found: Vec<Certificate> = blocks
+        .iter()
+        .filter(labelled)
         .map(certificate)
         .collect::<Result<_, _>>()?;
     if found.is_empty() {

@@ -6,24 +6,29 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output};
 use serde::Serialize;
 
-/// Largest text that a filter makes, in bytes.
-const FILTER_BYTES: usize = 262_144;
+use crate::base64::{self, Base64Error};
+use crate::pem;
 
-/// What a filter refuses. It never shows what it was given.
+/// Largest text that a filter makes, in bytes.
+pub(super) const FILTER_BYTES: usize = 262_144;
+
+/// What a filter refuses, in words for somebody who has the value: they may show a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    /// A list, a map, a number where text belongs.
-    #[error("filter `{filter}` takes text: give it one key of the value")]
+pub(super) enum FilterError {
+    /// A list, a map, a number or bytes where text belongs.
+    #[error(
+        "filter `{filter}` takes UTF-8 text: give it one key of the value, and one that is no text `| b64encode`"
+    )]
     NotText {
         /// The filter.
         filter: &'static str,
     },
     /// Not base64.
-    #[error("filter `b64decode` was given text that is not base64")]
-    NotBase64,
+    #[error("filter `b64decode` was given text that is not base64: {0}")]
+    NotBase64(String),
     /// Not PEM.
-    #[error("filter `pem_bundle` was given text that is not PEM")]
-    NotPem,
+    #[error("filter `pem_bundle` was given text that is not PEM: {0}")]
+    NotPem(String),
     /// A wrong argument.
     #[error("filter `{filter}`: {what}")]
     Argument {
@@ -39,7 +44,9 @@ pub enum FilterError {
         filter: &'static str,
     },
     /// Bytes that are no text, where text is printed.
-    #[error("a key that is not UTF-8 text is printed: use `| b64encode`, or copy it with `secret.keys`")]
+    #[error(
+        "a key that is not UTF-8 text is printed beside other text: use `| b64encode`, or make the template `{{{{ … }}}}` alone"
+    )]
     PrintBytes,
     /// A list or a map is printed.
     #[error("a list or a map is printed: print one key, or use `| tojson` or `| join`")]
@@ -51,6 +58,29 @@ impl From<FilterError> for Error {
         Self::new(ErrorKind::InvalidOperation, "refused").with_source(error)
     }
 }
+
+/// The filters that there are.
+pub(super) const FILTERS: [&str; 17] = [
+    "b64encode",
+    "b64decode",
+    "tojson",
+    "quote",
+    "urlencode",
+    "pem_bundle",
+    "replace",
+    "join",
+    "indent",
+    "upper",
+    "lower",
+    "trim",
+    "default",
+    "first",
+    "last",
+    "length",
+    "items",
+];
+/// The tests that there are.
+pub(super) const TESTS: [&str; 4] = ["defined", "undefined", "startingwith", "endingwith"];
 
 pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("b64encode", b64encode);
@@ -132,16 +162,30 @@ fn b64encode(value: &Value, arguments: Kwargs) -> Result<String, Error> {
     Ok(encoding.encode(bytes))
 }
 
-/// Base64 of either alphabet, back to text or bytes.
+/// Base64 of either alphabet, wrapped or not, padded or not, back to text or bytes.
 fn b64decode(value: &Value) -> Result<Value, Error> {
-    let coded = text("b64decode", value)?.trim();
-    let decoded = BASE64
-        .decode(coded.as_bytes())
-        .or_else(|_| BASE64URL_NOPAD.decode(coded.as_bytes()));
-    let decoded = decoded.map_err(|_| FilterError::NotBase64)?;
-    Ok(match String::from_utf8(decoded) {
+    let coded = text("b64decode", value)?;
+    let shown = |at: usize| {
+        coded
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .unwrap_or_default()
+    };
+    let place = |at: usize| coded.get(..at).map_or(0, |before| before.chars().count()) + 1;
+    let decoded = base64::decode(coded.as_bytes()).map_err(|error| {
+        FilterError::NotBase64(match error {
+            Base64Error::Character { at } => format!("character {} is {:?}", place(at), shown(at)),
+            Base64Error::Mixed { at } => format!(
+                "character {} is {:?}, which is not of the alphabet of those before it",
+                place(at),
+                shown(at)
+            ),
+            Base64Error::Length => "it is cut off, or goes on behind its padding".to_owned(),
+        })
+    })?;
+    Ok(match std::str::from_utf8(&decoded) {
         Ok(text) => Value::from(text),
-        Err(error) => Value::from_bytes(error.into_bytes()),
+        Err(_) => Value::from_bytes(decoded.to_vec()),
     })
 }
 
@@ -150,10 +194,37 @@ fn tojson(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
+    if has_bytes(value, 0)? {
+        return Err(FilterError::NotText { filter: "tojson" }.into());
+    }
     let mut out = BoundedJson(Vec::new());
     let written = value.serialize(&mut serde_json::Serializer::new(&mut out));
     written.map_err(|_| FilterError::TooLarge { filter: "tojson" })?;
     String::from_utf8(out.0).map_err(|_| FilterError::NotText { filter: "tojson" }.into())
+}
+
+/// Whether there are bytes in a value that are no text: JSON would have a list of numbers in their place.
+fn has_bytes(value: &Value, depth: usize) -> Result<bool, Error> {
+    match value.kind() {
+        ValueKind::Bytes => Ok(true),
+        ValueKind::Seq | ValueKind::Iterable if depth < 8 => {
+            for item in value.try_iter()? {
+                if has_bytes(&item, depth + 1)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        ValueKind::Map if depth < 8 => {
+            for key in value.try_iter()? {
+                if has_bytes(&value.get_item(&key)?, depth + 1)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Ok(false),
+    }
 }
 
 struct BoundedJson(Vec<u8>);
@@ -193,18 +264,22 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     Ok(coded)
 }
 
-/// A list of PEM texts one after the other, each on lines of its own.
+/// The blocks of a PEM text, or of a list of them, one after the other, with nothing around them and one kind of line end.
 fn pem_bundle(value: &Value) -> Result<String, Error> {
     const FILTER: &str = "pem_bundle";
+    let parts: Vec<Value> = match value.kind() {
+        ValueKind::String | ValueKind::Bytes => vec![value.clone()],
+        _ => list(FILTER, value)?.collect(),
+    };
     let mut bundle = String::new();
-    for part in list(FILTER, value)? {
-        let part = text(FILTER, &part)?.trim();
-        if !(part.starts_with("-----BEGIN ") && part.ends_with("-----")) {
-            return Err(FilterError::NotPem.into());
+    for (index, part) in parts.iter().enumerate() {
+        let blocks = pem::blocks(bytes(FILTER, part)?).map_err(|(block, error)| {
+            FilterError::NotPem(format!("in text {}, {}", index + 1, error.told(block)))
+        })?;
+        for block in blocks {
+            fits(FILTER, bundle.len() + block.size())?;
+            block.write(&mut bundle);
         }
-        fits(FILTER, bundle.len() + part.len() + 1)?;
-        bundle.push_str(part);
-        bundle.push('\n');
     }
     Ok(bundle)
 }

@@ -2,7 +2,9 @@
 //!
 //! Text grows in filters only, and each of those is bounded. So there are no assignments (doubling a text forty times is
 //! one line each), no operators that join or repeat, no long lists, and few nested loops. [`check`] reads the tags of a
-//! template which the engine parsed already, with the engine's own rules of where a tag ends.
+//! template which the engine parsed already.
+
+use super::tags::{Kind, code, tags};
 
 /// Most commas in one tag.
 const COMMAS: usize = 64;
@@ -14,8 +16,8 @@ const LOOPS: usize = 3;
 /// Something that templates leave out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// A statement other than if and for.
-    #[error("`{name}` is not allowed: templates have `if` and `for` only")]
+    /// A statement other than if, for and raw.
+    #[error("`{name}` is not allowed: templates have `if`, `for` and `raw` only")]
     Statement {
         /// Its name.
         name: String,
@@ -41,29 +43,13 @@ pub enum Forbidden {
 
 /// Checks a template that parses. The error has the line.
 pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
-    let mut rest = text;
     let mut loops = 0_usize;
-    while let Some(start) = rest
-        .find("{{")
-        .into_iter()
-        .chain(rest.find("{%"))
-        .chain(rest.find("{#"))
-        .min()
-    {
-        let tag = rest.get(start + 2..).unwrap_or_default();
-        let line = 1 + text
-            .len()
-            .checked_sub(tag.len())
-            .and_then(|at| text.get(..at))
-            .map_or(0, |before| before.bytes().filter(|c| *c == b'\n').count());
-        let at = |forbidden| (line, forbidden);
-        rest = match rest.as_bytes().get(start + 1) {
-            Some(b'#') => tag
-                .find("#}")
-                .and_then(|end| tag.get(end + 2..))
-                .unwrap_or_default(),
-            Some(b'%') => {
-                let name = statement(tag);
+    for tag in tags(text) {
+        let at = |forbidden| (tag.line, forbidden);
+        match tag.kind {
+            Kind::Text => {}
+            Kind::Print(body) => bounded(body, COMMAS).map_err(at)?,
+            Kind::Statement(name, body) => {
                 match name {
                     "for" => loops += 1,
                     "endfor" => loops = loops.saturating_sub(1),
@@ -77,50 +63,18 @@ pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
                 if loops > LOOPS {
                     return Err(at(Forbidden::Nesting));
                 }
-                skip_tag(tag, "%}", if name == "for" { LOOP_COMMAS } else { COMMAS }).map_err(at)?
+                bounded(body, if name == "for" { LOOP_COMMAS } else { COMMAS }).map_err(at)?;
             }
-            _ => skip_tag(tag, "}}", COMMAS).map_err(at)?,
-        };
+        }
     }
     Ok(())
 }
 
-/// The name of a statement.
-fn statement(tag: &str) -> &str {
-    let tag = tag.strip_prefix(['-', '+']).unwrap_or(tag).trim_start();
-    let end = tag
-        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .unwrap_or(tag.len());
-    tag.get(..end).unwrap_or_default()
-}
-
-/// Reads a tag to its end and returns the text behind it. Inside brackets the engine looks for no end; as the template parses
-/// and braces are refused, an end cannot stand there.
-fn skip_tag<'a>(tag: &'a str, end: &str, commas_allowed: usize) -> Result<&'a str, Forbidden> {
-    let mut quote = None;
-    let mut escaped = false;
+/// Checks what is in a tag.
+fn bounded(body: &str, commas_allowed: usize) -> Result<(), Forbidden> {
     let mut commas = 0;
-    let body = tag.strip_prefix(['-', '+']).unwrap_or(tag);
-    for (at, c) in body.char_indices() {
-        if let Some(mark) = quote {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                _ if c == mark => quote = None,
-                _ => {}
-            }
-            continue;
-        }
-        let rest = body.get(at..).unwrap_or_default();
-        let behind = rest.strip_prefix(end);
-        if let Some(behind) = behind.or_else(|| {
-            rest.strip_prefix(['-', '+'])
-                .and_then(|rest| rest.strip_prefix(end))
-        }) {
-            return Ok(behind);
-        }
+    for (_, c) in code(body) {
         match c {
-            '"' | '\'' => quote = Some(c),
             '{' => return Err(Forbidden::Map),
             '~' | '+' | '*' => return Err(Forbidden::Operator { operator: c }),
             ',' => {
@@ -132,5 +86,5 @@ fn skip_tag<'a>(tag: &'a str, end: &str, commas_allowed: usize) -> Result<&'a st
             _ => {}
         }
     }
-    Ok("")
+    Ok(())
 }

@@ -15,6 +15,7 @@ pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod purge;
 pub(crate) mod put;
+pub(crate) mod render;
 pub(crate) mod restore;
 pub(crate) mod rotate;
 pub(crate) mod seal;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::List(arguments) => list::run(&arguments, &people, &out).await,
         Command::Describe(arguments) => describe::run(&arguments, &people, &out).await,
         Command::Get(arguments) => get::run(&arguments, &people, &out).await,
+        Command::Render(arguments) => render::run(&arguments, &people, &out).await,
         Command::Put(arguments) => put::run(&arguments, &people, &out).await,
         Command::Create(arguments) => create::run(&arguments, &people, &out).await,
         Command::Consumers(arguments) => consumers::run(&arguments, &people, &out).await,

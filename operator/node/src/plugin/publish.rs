@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::shown::Outcome;
-use strongroom_render::plan::{Fact, Plan, plan, wiped};
+use strongroom_render::plan::{Fact, Place, Plan, plan, wiped};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -268,10 +268,10 @@ pub(super) fn planned(volume: &Volume, snapshot: &Snapshot) -> Result<Plan, Plug
             offline: snapshot.alone,
         })
         .collect();
-    Ok(plan(
-        &volume.attributes,
-        &facts,
-        volume.group.is_some(),
-        volume.limits.bytes,
-    )?)
+    let place = Place {
+        pod: &volume.pod.name,
+        group: volume.group.is_some(),
+        size: volume.limits.bytes,
+    };
+    Ok(plan(&volume.attributes, &facts, place)?)
 }

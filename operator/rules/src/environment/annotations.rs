@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use strongroom_render::document;
 
 use super::{PREFIX, Refusal};
 
@@ -99,12 +100,8 @@ impl Wish {
 }
 
 fn read(text: &str) -> Result<BTreeMap<String, Variable>, Refusal> {
-    let declared: Option<BTreeMap<String, Declared>> = serde_saphyr::from_str(text).map_err(|error| {
-        // The reader adds a picture of the place after its first line.
-        let said = error.to_string();
-        let first = said.lines().next().unwrap_or_default();
-        Refusal::Document(first.chars().take(300).collect())
-    })?;
+    let declared: Option<BTreeMap<String, Declared>> =
+        document::read(text).map_err(|error| Refusal::Document(error.to_string()))?;
     let declared = declared.unwrap_or_default();
     if declared.is_empty() {
         return Err(Refusal::NoVariables);
@@ -129,6 +126,7 @@ struct Map {
     namespace: Option<String>,
     stage: Option<String>,
     version_id: Option<String>,
+    #[serde(default, deserialize_with = "document::named")]
     key: Option<String>,
     template: Option<String>,
 }

@@ -184,6 +184,25 @@ fn variables_of_one_secret_and_version_share_an_entry() {
 }
 
 #[test]
+fn a_name_is_a_name_whatever_yaml_makes_of_it() {
+    let it = changed(&pod(&[
+        EXEC,
+        (
+            "strongroom.dev/env-vars",
+            "A: 81111e1/007\nB: {secret: null, key: true}\nC: {secret: 1.10, stage: 2, key: null}\n",
+        ),
+    ]));
+    assert_eq!(
+        secrets(&it),
+        json!([
+            {"name": "81111e1", "keys": [{"key": "007", "path": "A"}]},
+            {"name": "null", "keys": [{"key": "true", "path": "B"}]},
+            {"name": "1.10", "stage": "2", "keys": [{"key": "null", "path": "C"}]},
+        ])
+    );
+}
+
+#[test]
 fn containers_are_those_that_are_named_or_the_only_one_or_kubectls() {
     let with = |more: &[(&str, &str)]| {
         let mut it = pod(&[&[EXEC, VARS], more].concat());

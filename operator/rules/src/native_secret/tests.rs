@@ -125,6 +125,76 @@ fn what_cannot_be_written_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_value_that_does_not_fit_is_refused_in_the_same_words_whatever_it_is() {
+    let template = |text: &str| NativeSecret {
+        template: map(&[("a", text)]),
+        ..spec()
+    };
+    let docker = NativeSecret {
+        type_: Some("kubernetes.io/dockerconfigjson".into()),
+        ..spec()
+    };
+    for (spec, key, values, reason) in [
+        (
+            template("{{ password | b64decode }}"),
+            "password",
+            ["%secret", "12345"],
+            Reason::TemplateInvalid,
+        ),
+        (
+            docker,
+            ".dockerconfigjson",
+            ["{\"a\":\"b\"c\"}", "x"],
+            Reason::NativeSecretInvalid,
+        ),
+    ] {
+        let [one, other] = values.map(|text| {
+            let mut value = Value::new();
+            value.insert(key, text.as_bytes().to_vec());
+            let error = content(&spec, &value, ORIGIN).expect_err("refused");
+            assert_eq!(error.reason(), reason, "{error}");
+            error.to_string()
+        });
+        assert_eq!(one, other);
+        let way = format!(
+            "; `kubectl strongroom render {}` says where and why",
+            ORIGIN.managed_secret
+        );
+        assert!(one.ends_with(&way) && one.contains(key), "{one}");
+    }
+}
+
+#[test]
+fn bytes_are_exact_in_a_native_secret() {
+    let mut value = Value::new();
+    for (key, bytes) in [
+        ("nul", &b"a\0b"[..]),
+        ("bom", b"\xef\xbb\xbfx"),
+        ("crlf", b"a\r\nb\r\n"),
+        ("no-newline", b"a\nb"),
+        ("empty", b""),
+        ("store", b"\x30\x82\xff\x0a"),
+    ] {
+        value.insert(key, bytes.to_vec());
+    }
+    for n in 0..150_u8 {
+        value.insert(format!("key-{n}"), vec![n]);
+    }
+    let secret = content(&spec(), &value, ORIGIN)
+        .expect("content")
+        .to_secret("shop", "db");
+    let data = secret.data.expect("data");
+    assert_eq!(data.len(), 156);
+    for (key, bytes) in value.iter() {
+        assert_eq!(
+            data.get(key).map(|found| found.0.as_slice()),
+            Some(bytes.expose()),
+            "{key}"
+        );
+    }
+}
+
+#[test]
 fn errors_name_the_keys_there_are() {
     let spec = NativeSecret {
         keys: Some(vec!["pasword".into()]),

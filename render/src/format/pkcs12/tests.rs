@@ -118,7 +118,10 @@ fn keys_of_any_form_are_taken() {
     let ec = openssl(&["ecparam", "-name", "secp384r1", "-genkey", "-noout"], "");
     assert!(ec.contains("BEGIN EC PRIVATE KEY"));
     let ed25519 = openssl(&["genpkey", "-algorithm", "ed25519"], "");
-    for key in [rsa, ec, ed25519] {
+    // With OpenSSL's block of the curve before it; and out of a key store, with attributes, certificate and CR LF.
+    let parameters = include_str!("../../pem/testdata/ec.pem").to_owned();
+    let bag = String::from_utf8_lossy(include_bytes!("../../pem/testdata/bag.pem")).replace('\n', "\r\n");
+    for key in [rsa, ec, ed25519, parameters, bag] {
         let store = made(&with("tls.key", &key), Format::Pkcs12, "x").unwrap();
         let (_, there) = opened(&store, "x", &["-nodes", "-nocerts"]);
         assert_eq!(openssl(&["pkey"], &there), openssl(&["pkey"], &key));
