@@ -29,6 +29,16 @@ pub enum Use {
     Followed(Timestamp),
 }
 
+impl Use {
+    /// Since when.
+    #[must_use]
+    pub const fn since(self) -> Timestamp {
+        match self {
+            Self::AtStart(since) | Self::Followed(since) => since,
+        }
+    }
+}
+
 /// The version that a pod has, of a native Secret that holds `current` and held `former`, the newest first.
 #[must_use]
 pub fn version<'a>(current: &'a str, former: &'a [Former], used: Use, now: Timestamp) -> &'a str {

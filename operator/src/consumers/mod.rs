@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use strongroom_store::id::SecretId;
-use strongroom_store::name::VersionId;
+use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
 
 use self::pods::Pods;
 use self::readers::Readers;
-use self::volumes::{Volumes, Which};
+use self::volumes::{VolumeConsumer, Volumes, Which};
 
 /// After so long all nodes have come back, and said what their volumes show.
 const COMPLETE: Duration = Duration::from_secs(60);
@@ -46,6 +46,8 @@ pub(crate) enum News {
     Secret(String, SecretId),
     /// Of a native Secret, by namespace and name.
     Native(String, String),
+    /// Of the secrets in a pod's volumes, by its namespace and name.
+    Pod(String, String),
 }
 
 /// How many have a version.
@@ -126,8 +128,29 @@ impl Consumers {
 
     /// Somebody has another version than before, or comes, or goes.
     pub(crate) fn changed(&self, news: impl IntoIterator<Item = News>) {
+        let of_volumes = |news| match news {
+            News::Pod(namespace, pod) => self.0.volumes.of_pod(&namespace, &pod),
+            other => vec![other],
+        };
+        let news: Vec<News> = news.into_iter().flat_map(of_volumes).collect();
         let mut known = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(news);
+    }
+
+    /// The volumes that have a secret with this previous version, each with the version that its programs have.
+    pub(crate) fn having(
+        &self,
+        secret: SecretId,
+        previous: Option<&str>,
+        now: Timestamp,
+    ) -> Vec<VolumeConsumer> {
+        let mut volumes = self.0.volumes.of(secret);
+        for volume in &mut volumes {
+            if let Some(started) = self.0.pods.pinned(&volume.namespace, &volume.pod) {
+                volume.pin(started, previous, now);
+            }
+        }
+        volumes
     }
 
     /// What has changed since this was asked last.
@@ -148,7 +171,8 @@ impl Consumers {
             let count = one(counted.versions.entry(version.to_owned()).or_default());
             *count = count.saturating_add(1);
         };
-        for consumer in self.0.volumes.of(secret) {
+        let previous = stages.get(Stage::Previous.as_str()).map(String::as_str);
+        for consumer in self.having(secret, previous, now) {
             counted.volumes = counted.volumes.saturating_add(1);
             if let Which::Stage(stage) = &consumer.follows
                 && stages.get(stage.as_str()).map(String::as_str)

@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use strongroom_api::stream::proto::{Applied, shown};
+use strongroom_rules::consumers::{Former, Use, formers, version};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
 
 use super::News;
 
+/// How many versions that a volume showed before are known.
+const FORMER: usize = 16;
 /// How long a node that is away counts.
 const AWAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long a node that has come back may take to say a volume again: after a restart of its plugin kubelet brings the tokens within one and a half
@@ -58,6 +62,10 @@ struct Shown {
     shows: Shows,
     /// Its files are read once; inside, the version that they had first.
     at_start: Option<Option<VersionId>>,
+    /// What it showed before, the newest first.
+    former: Vec<Former>,
+    /// When it was there already as this process heard of it first: what it showed before that is not known.
+    met: Option<Timestamp>,
 }
 
 impl Shown {
@@ -121,9 +129,25 @@ pub(crate) struct VolumeConsumer {
     pub(crate) shows: Shows,
     /// What its files had first, where they are read once.
     pub(crate) at_start: Option<VersionId>,
+    former: Vec<Former>,
+    met: Option<Timestamp>,
 }
 
 impl VolumeConsumer {
+    /// Its files stay as they were when a container started: it counts for the version that it showed then, and for the previous one where that is
+    /// not known any more.
+    pub(super) fn pin(&mut self, started: Timestamp, previous: Option<&str>, now: Timestamp) {
+        let (Some(current), None) = (self.shows.version(), &self.at_start) else {
+            return;
+        };
+        let known = self.met.is_none_or(|met| met <= started);
+        let then = match previous {
+            Some(previous) if !known && self.former.is_empty() => previous,
+            _ => version(current.as_str(), &self.former, Use::AtStart(started), now),
+        };
+        self.at_start = then.parse().ok();
+    }
+
     /// The version that its programs have, the older one where that is in doubt.
     pub(crate) fn has(&self) -> Option<&VersionId> {
         self.at_start.as_ref().or(self.shows.version())
@@ -212,6 +236,11 @@ impl Volumes {
                     Some(before) => before.at_start.clone(),
                     None => told.at_start.map(said),
                 },
+                former: before.map(|before| before.former.clone()).unwrap_or_default(),
+                met: match before {
+                    Some(before) => before.met,
+                    None => told.shown.map(|_| Timestamp::now()),
+                },
             };
             shown.begin();
             let at = (node.to_owned(), volume.to_owned());
@@ -270,7 +299,12 @@ impl Volumes {
             if let Ok(shows) = shows
                 && known.shows != shows
             {
-                known.shows = shows;
+                let before = std::mem::replace(&mut known.shows, shows);
+                if let (Some(before), Some(now)) = (before.version(), known.shows.version()) {
+                    let former = std::mem::take(&mut known.former);
+                    let before = Some(before.as_str());
+                    known.former = formers(former, before, now.as_str(), Timestamp::now(), FORMER);
+                }
                 known.begin();
                 news.push(News::Secret(known.namespace.clone(), known.secret));
             }
@@ -327,6 +361,13 @@ impl Volumes {
         gone
     }
 
+    /// The secrets of a pod's volumes.
+    pub(super) fn of_pod(&self, namespace: &str, pod: &str) -> Vec<News> {
+        let known = self.known();
+        let volumes = known.nodes.values().flat_map(|node| node.volumes.values());
+        news(volumes.filter(|volume| volume.namespace == namespace && volume.pod == pod))
+    }
+
     /// The volumes that have a secret, in order of node and volume.
     pub(crate) fn of(&self, secret: SecretId) -> Vec<VolumeConsumer> {
         let known = self.known();
@@ -344,6 +385,8 @@ impl Volumes {
                 follows: shown.follows.clone(),
                 shows: shown.shows.clone(),
                 at_start: shown.at_start.clone().flatten(),
+                former: shown.former.clone(),
+                met: shown.met,
             })
         };
         having.filter_map(has).collect()
@@ -546,5 +589,60 @@ mod tests {
         assert_eq!(volumes.forget(), news);
         assert_eq!(shows(), []);
         assert!(volumes.known().having.is_empty() && volumes.known().nodes.is_empty());
+    }
+
+    #[test]
+    fn a_volume_below_a_sub_path_counts_for_what_was_there_when_its_container_started() {
+        let volumes = Volumes::default();
+        let secret = SecretId::from_bytes([1; 16]);
+        let current = Which::Stage("Current".parse().unwrap());
+        let whose = Whose {
+            namespace: "shop",
+            pod: "app-1",
+            account: "serviceaccount shop/app",
+        };
+        let subscribe = |shown| {
+            volumes.subscribed("n", "vol", whose);
+            let told = Told {
+                secret,
+                namespace: "shop",
+                which: &current,
+                shown,
+                at_start: None,
+            };
+            let _ = volumes.told("n", "vol", std::iter::once(told));
+        };
+        let is_now = |id: &str| {
+            let applied = Applied {
+                subscription: "vol".to_owned(),
+                secrets: vec![proto::Shown {
+                    secret: 0,
+                    outcome: Some(shown::Outcome::VersionId(id.to_owned())),
+                }],
+            };
+            let _ = volumes.shows("n", &applied, |_| Some(secret));
+        };
+        let now = Timestamp::now();
+        let minute = jiff::SignedDuration::from_secs(60);
+        let has = |started: Timestamp, previous: Option<&str>| {
+            let mut of = volumes.of(secret);
+            of[0].pin(started, previous, now);
+            of[0].has().map(ToString::to_string)
+        };
+        subscribe(None);
+        is_now("v-1");
+        is_now("v-2");
+        assert_eq!(has(now - minute, Some("v-1")).as_deref(), Some("v-1"));
+        // A container that started after the change has the new one.
+        assert_eq!(has(now + minute, Some("v-1")).as_deref(), Some("v-2"));
+        assert_eq!(
+            volumes.of_pod("shop", "app-1"),
+            [News::Secret("shop".to_owned(), secret)]
+        );
+        // After a restart of this process it is not known what was there at the start.
+        subscribe(Some("v-2"));
+        assert_eq!(has(now - minute, Some("v-1")).as_deref(), Some("v-1"));
+        assert_eq!(has(now - minute, None).as_deref(), Some("v-2"));
+        assert_eq!(has(now + minute, Some("v-1")).as_deref(), Some("v-2"));
     }
 }

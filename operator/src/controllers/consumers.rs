@@ -83,6 +83,8 @@ async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: News) {
             // The next change, or the sweep, looks again.
             Err(error) => tracing::warn!(%secret, %error, "cannot find whose consumers changed"),
         },
+        // They were made those of its secrets when they came.
+        News::Pod(..) => {}
     }
 }
 

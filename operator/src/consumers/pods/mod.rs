@@ -29,6 +29,8 @@ struct Known {
     /// Whether a list was complete.
     listed: bool,
     natives: HashMap<SecretId, Native>,
+    /// Pods whose volumes stay as they were, by namespace and name: since when (`UsingPod::pinned`).
+    pinned: HashMap<Place, Timestamp>,
 }
 
 /// Namespace and name.
@@ -49,6 +51,8 @@ pub(crate) struct Native {
     pub(crate) current: String,
     /// The newest first.
     pub(crate) former: Vec<Former>,
+    /// kubelet looks at it once, for all pods of a node.
+    pub(crate) immutable: bool,
 }
 
 /// One pod that has a native Secret.
@@ -95,9 +99,10 @@ impl Pods {
                 known.listed = true;
                 let listed = known.listing.remove(&scope).unwrap_or_default();
                 let watched = |(namespace, _): &Place| scope.as_ref().is_none_or(|scope| scope == namespace);
-                let gone: Vec<Place> = known
+                let gone: HashSet<Place> = known
                     .of_pod
                     .keys()
+                    .chain(known.pinned.keys())
                     .filter(|pod| watched(pod) && !listed.contains(*pod))
                     .cloned()
                     .collect();
@@ -131,18 +136,36 @@ impl Pods {
             return Vec::new();
         };
         let place = (native.namespace.clone(), native.name.clone());
-        let uses = known.uses.get(&place).into_iter().flatten();
-        uses.map(|(pod, it)| PodConsumer {
-            namespace: native.namespace.clone(),
-            pod: pod.clone(),
-            account: it.account.clone(),
-            node: it.node.clone(),
-            native: native.name.clone(),
-            at_start: matches!(it.used, Use::AtStart(_)),
-            version: version(&native.current, &native.former, it.used, now).to_owned(),
-            settles: settles(&native.former, it.used, now),
-        })
-        .collect()
+        let uses = || known.uses.get(&place).into_iter().flatten();
+        // Kubelet keeps what it read of an immutable Secret for as long as a pod of its node uses it, also where that was made anew under its name
+        // (kubernetes/kubernetes#131589): a pod has what the oldest on its node began with.
+        let first = |node: &str| {
+            let there = uses().filter(|(_, it)| it.node == node);
+            there.map(|(_, it)| it.used.since()).min()
+        };
+        let used = |it: &PodUse| match first(&it.node) {
+            Some(first) if native.immutable => Use::AtStart(first),
+            _ => it.used,
+        };
+        uses()
+            .map(|(pod, it)| (pod, it, used(it)))
+            .map(|(pod, it, used)| PodConsumer {
+                namespace: native.namespace.clone(),
+                pod: pod.clone(),
+                account: it.account.clone(),
+                node: it.node.clone(),
+                native: native.name.clone(),
+                at_start: matches!(used, Use::AtStart(_)),
+                version: version(&native.current, &native.former, used, now).to_owned(),
+                settles: settles(&native.former, used, now),
+            })
+            .collect()
+    }
+
+    /// Since when the files of a pod's volumes are what they were then; none: they follow.
+    pub(crate) fn pinned(&self, namespace: &str, pod: &str) -> Option<Timestamp> {
+        let place = (namespace.to_owned(), pod.to_owned());
+        self.known().pinned.get(&place).copied()
     }
 }
 
@@ -151,6 +174,14 @@ impl Known {
         let at = place(pod);
         let uses = pod.uses();
         let mut news = Vec::new();
+        let pinned = pod.pinned();
+        let before = match pinned {
+            Some(since) => self.pinned.insert(at.clone(), since),
+            None => self.pinned.remove(&at),
+        };
+        if before != pinned {
+            news.push(News::Pod(at.0.clone(), at.1.clone()));
+        }
         for name in self.of_pod.remove(&at).unwrap_or_default() {
             if !uses.contains_key(&name) {
                 news.extend(self.drop_use(&at, &name));
@@ -176,6 +207,8 @@ impl Known {
     }
 
     fn gone(&mut self, at: &Place) -> Vec<News> {
+        // Its volumes go with it, and their node says so.
+        self.pinned.remove(at);
         let names = self.of_pod.remove(at).unwrap_or_default();
         names.iter().filter_map(|name| self.drop_use(at, name)).collect()
     }
@@ -231,6 +264,7 @@ mod tests {
                 version: "v-1".to_owned(),
                 until: "2026-01-02T00:00:00Z".parse().unwrap(),
             }],
+            immutable: name == "fixed",
         };
         pods.native(secret, Some(native("unused")));
         assert_eq!(pods.known().natives.len(), 0);
@@ -241,6 +275,18 @@ mod tests {
         };
         let is = |pod: &str, version: &str| (pod.to_owned(), version.to_owned());
         assert_eq!(of(), [is("new", "v-2"), is("old", "v-1")]);
+        // Of an immutable one both have what the older of their node has.
+        let _ = (
+            apply("old", "fixed", "2026-01-01T00:00:00Z"),
+            apply("new", "fixed", "2026-01-03T00:00:00Z"),
+        );
+        pods.native(secret, Some(native("fixed")));
+        assert_eq!(of(), [is("new", "v-1"), is("old", "v-1")]);
+        let _ = (
+            apply("old", "db", "2026-01-01T00:00:00Z"),
+            apply("new", "db", "2026-01-03T00:00:00Z"),
+        );
+        pods.native(secret, Some(native("db")));
 
         assert_eq!(apply("old", "api", "2026-01-03T00:00:00Z").len(), 2);
         assert_eq!(of(), [is("new", "v-2")]);

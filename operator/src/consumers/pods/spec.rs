@@ -36,6 +36,13 @@ struct Volume {
     name: String,
     secret: Option<SecretVolume>,
     projected: Option<Projected>,
+    csi: Option<CsiVolume>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct CsiVolume {
+    driver: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -137,19 +144,7 @@ impl UsingPod {
     /// The Secrets that its running containers have, and how. A Secret that is used in several ways counts for the one that keeps it longest.
     pub(crate) fn uses(&self) -> BTreeMap<String, Use> {
         let mut uses = BTreeMap::new();
-        if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
-            return uses;
-        }
-        // An init container that goes on is a sidecar.
-        let sidecars = self
-            .spec
-            .init_containers
-            .iter()
-            .filter(|container| container.restart_policy.as_deref() == Some("Always"));
-        for container in self.spec.containers.iter().chain(sidecars) {
-            let Some(started) = self.started(&container.name) else {
-                continue;
-            };
+        for (container, started) in self.running() {
             for name in container.fixed(&self.spec.volumes) {
                 keep(&mut uses, name, Use::AtStart(started));
             }
@@ -158,6 +153,34 @@ impl UsingPod {
             }
         }
         uses
+    }
+
+    /// Since when one of its running containers has files of a volume of `csi.strongroom.dev` below a `subPath`, the one that started first: such files
+    /// stay as they were then.
+    pub(crate) fn pinned(&self) -> Option<Timestamp> {
+        let ours = |mount: &Mount| {
+            let volume = self.spec.volumes.iter().find(|volume| volume.name == mount.name);
+            let csi = volume.and_then(|volume| volume.csi.as_ref());
+            mount.is_below() && csi.is_some_and(|csi| csi.driver == strongroom_rules::environment::DRIVER)
+        };
+        let pinned = self
+            .running()
+            .filter(|(container, _)| container.volume_mounts.iter().any(ours));
+        pinned.map(|(_, started)| started).min()
+    }
+
+    /// The containers that run, and since when.
+    fn running(&self) -> impl Iterator<Item = (&Container, Timestamp)> {
+        let ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
+        // An init container that goes on is a sidecar.
+        let sidecars = self
+            .spec
+            .init_containers
+            .iter()
+            .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        let containers = self.spec.containers.iter().chain(sidecars);
+        let running = containers.filter_map(|container| Some((container, self.started(&container.name)?)));
+        running.filter(move |_| !ended)
     }
 
     fn started(&self, container: &str) -> Option<Timestamp> {
@@ -204,9 +227,16 @@ impl Container {
     fn mounted<'a>(&'a self, volumes: &'a [Volume], below: bool) -> impl Iterator<Item = &'a str> {
         self.volume_mounts
             .iter()
-            .filter(move |mount| below != (mount.sub_path.is_empty() && mount.sub_path_expr.is_empty()))
+            .filter(move |mount| below == mount.is_below())
             .filter_map(move |mount| volumes.iter().find(|volume| volume.name == mount.name))
             .flat_map(Volume::secrets)
+    }
+}
+
+impl Mount {
+    /// Whether it is a part of the volume, which stays as it was when the container started.
+    fn is_below(&self) -> bool {
+        !self.sub_path.is_empty() || !self.sub_path_expr.is_empty()
     }
 }
 
@@ -304,8 +334,40 @@ mod tests {
         let expected = expected.map(|(name, used)| (name.to_owned(), used));
         assert_eq!(parse(&pod).uses(), BTreeMap::from(expected));
         assert_eq!((parse(&pod).node(), parse(&pod).account()), ("n", "app"));
+        assert_eq!(parse(&pod).pinned(), None);
         let mut ended = pod.clone();
         ended["status"]["phase"] = json!("Succeeded");
         assert_eq!(parse(&ended).uses(), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_volume_below_a_sub_path_is_pinned_to_the_start_of_its_container() {
+        let pod = |driver: &str, mounts: serde_json::Value, phase: &str| {
+            let running =
+                |name: &str, at: &str| json!({"name": name, "state": {"running": {"startedAt": at}}});
+            let pod = json!({
+                "metadata": {"namespace": "shop", "name": "app-1"},
+                "spec": {
+                    "volumes": [{"name": "s", "csi": {"driver": driver}}, {"name": "tmp", "emptyDir": {}}],
+                    "containers": [{"name": "later", "volumeMounts": mounts}, {"name": "app", "volumeMounts": mounts}],
+                },
+                "status": {"phase": phase, "containerStatuses": [
+                    running("later", "2026-01-01T00:00:09Z"), running("app", "2026-01-01T00:00:01Z")]},
+            });
+            serde_json::from_value::<UsingPod>(pod).unwrap().pinned()
+        };
+        let below = || json!([{"name": "s", "mountPath": "/a", "subPath": "k"}]);
+        let started = "2026-01-01T00:00:01Z".parse().ok();
+        assert_eq!(pod("csi.strongroom.dev", below(), "Running"), started);
+        let by_variable = json!([{"name": "s", "mountPath": "/a", "subPathExpr": "$(A)"}]);
+        assert_eq!(pod("csi.strongroom.dev", by_variable, "Running"), started);
+        assert_eq!(pod("csi.strongroom.dev", below(), "Failed"), None);
+        assert_eq!(pod("other.example.com", below(), "Running"), None);
+        for whole in [
+            json!([{"name": "s", "mountPath": "/a"}]),
+            json!([{"name": "tmp", "mountPath": "/a", "subPath": "k"}]),
+        ] {
+            assert_eq!(pod("csi.strongroom.dev", whole, "Running"), None);
+        }
     }
 }

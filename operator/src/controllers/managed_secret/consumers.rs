@@ -19,13 +19,13 @@ const VERSIONS: usize = 16;
 /// A volume that has not shown a new version after so long is behind.
 const ON_THE_WAY: SignedDuration = SignedDuration::from_secs(30);
 
-/// Counts them. Answers when some have another version than now without anything being told.
+/// Counts them; `immutable` says whether the native Secret is. Answers when some have another version than now without anything being told.
 pub(super) fn count<S>(
     ctx: &Ctx<S>,
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
     view: &View,
-    identity: &Identity,
+    (identity, immutable): (&Identity, bool),
     now: Timestamp,
 ) -> Option<Timestamp> {
     let native = status.native_secret.as_ref().map(|native| Native {
@@ -33,6 +33,7 @@ pub(super) fn count<S>(
         name: native.name.clone(),
         current: native.version_id.clone(),
         former: formers(native),
+        immutable,
     });
     ctx.consumers.pods().native(view.id, native);
     if !ctx.consumers.complete() {

@@ -45,7 +45,9 @@ pub(super) async fn report<S: SecretStore>(
         Ok((observed, plan)) => match succeeded(&before, observed, plan, identity, now) {
             Some(mut status) => {
                 if let Some(view) = own(observed, identity) {
-                    settles = consumers::count(ctx, &mut status, &before, view, identity, now);
+                    let native = object.spec.secret.as_ref();
+                    let immutable = native.is_some_and(|native| native.immutable == Some(true));
+                    settles = consumers::count(ctx, &mut status, &before, view, (identity, immutable), now);
                 }
                 status
             }

@@ -11,6 +11,7 @@ use axum::routing::get;
 use schemars::JsonSchema;
 use serde::Serialize;
 use strongroom_rules::policy::Action;
+use strongroom_store::name::{Stage, VersionId};
 
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
@@ -201,7 +202,11 @@ async fn serve(
         let action = (Action::DescribeSecret, "consumers");
         metadata(&gateway, &asking, &place, &name, action, |view, decision| {
             let known = &gateway.consumers;
-            let volumes = known.volumes().of(view.id).into_iter().map(Consumer::from);
+            let previous = view.stages.get(&Stage::Previous).map(VersionId::as_str);
+            let volumes = known
+                .having(view.id, previous, asking.now)
+                .into_iter()
+                .map(Consumer::from);
             let readers = known.readers().of(view.id).into_iter().map(Consumer::from);
             let pods = known
                 .pods()
