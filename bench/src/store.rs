@@ -98,6 +98,7 @@ fn create(store: &Store, namespace: NamespaceId, number: usize) -> Outcome<Secre
         version: "v0".parse()?,
         value: value(VALUE)?,
         object: None,
+        recovery: strongroom_store::vault::Recovery::Window,
     };
     Ok(store.run(command, meta()?)?.secret.id)
 }
@@ -403,6 +404,7 @@ fn grow(store: &Store, namespace: NamespaceId, name: &str) -> Outcome<()> {
         version: "v0".parse()?,
         value: value(8 * VALUE)?,
         object: None,
+        recovery: strongroom_store::vault::Recovery::Window,
     };
     store.run(command, meta()?)?;
     Ok(())

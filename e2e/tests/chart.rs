@@ -516,3 +516,103 @@ fn samples_are_accepted_and_wrong_objects_are_refused_with_field_and_reason() {
     let answer = f.refused(&["apply", "-f", "-"], &moved);
     assert!(answer.contains("storeName"), "{answer}");
 }
+
+#[test]
+fn a_namespace_gives_up_its_recovery_windows_by_a_cluster_administrator_alone() {
+    let f = Fixture::new();
+    f.apply(&render(&[]).unwrap());
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: namespaces}\nrules:\n\
+         - {apiGroups: [''], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: [get, create, update, patch]}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: namespaces}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: namespaces}\n\
+         subjects: [{kind: User, name: mallory, apiGroup: rbac.authorization.k8s.io}]\n---\n\
+         apiVersion: v1\nkind: Namespace\nmetadata: {name: hers}\n",
+    );
+    let new = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{strongroom.dev/recovery: none}}}}\n"
+        )
+    };
+    let as_her = ["--as=mallory", "create", "-f", "-"];
+    let mut number = 0;
+    // The policies take a moment to be in force.
+    let said = support::eventually("the policies to be in force", || {
+        number += 1;
+        let (success, _, stderr) = f.piped(&as_her, &new(&format!("preview-{number}")));
+        (!success).then_some(stderr)
+    });
+    assert!(
+        said.contains("verb grant on managedsecrets.strongroom.dev in the whole cluster"),
+        "{said}"
+    );
+    let metadata = [
+        r#"{"metadata":{"labels":{"strongroom.dev/recovery":"none"}}}"#,
+        r#"{"metadata":{"annotations":{"strongroom.dev/accept-namespace":"00000000-0000-0000-0000-000000000000"}}}"#,
+    ];
+    for patch in metadata {
+        for over in [None, Some("--subresource=status")] {
+            let mut arguments = vec![
+                "--as=mallory",
+                "patch",
+                "namespace",
+                "hers",
+                "--type=merge",
+                "-p",
+                patch,
+            ];
+            arguments.extend(over);
+            let said = f.refused(&arguments, "");
+            assert!(said.contains("needs the verb grant"), "{patch} {over:?}: {said}");
+        }
+        let mut whole = f.json(&["get", "namespace", "hers"]);
+        let patch: serde_json::Value = serde_json::from_str(patch).unwrap();
+        for (field, entries) in patch["metadata"].as_object().unwrap() {
+            for (key, value) in entries.as_object().unwrap() {
+                whole["metadata"][field][key] = value.clone();
+            }
+        }
+        let finalize = [
+            "--as=mallory",
+            "replace",
+            "--raw",
+            "/api/v1/namespaces/hers/finalize",
+            "-f",
+            "-",
+        ];
+        let said = f.refused(&finalize, &whole.to_string());
+        assert!(said.contains("needs the verb grant"), "{said}");
+    }
+    // What is there already may stay, and another label is hers to set.
+    f.kubectl(&["label", "namespace", "hers", "strongroom.dev/recovery=none"]);
+    f.kubectl(&["--as=mallory", "label", "namespace", "hers", "team=shop"]);
+    let said = f.refused(
+        &[
+            "label",
+            "namespace",
+            "hers",
+            "--overwrite",
+            "strongroom.dev/recovery=7d",
+        ],
+        "",
+    );
+    assert!(said.contains("has one value, none"), "{said}");
+    f.kubectl(&[
+        "--as=mallory",
+        "label",
+        "namespace",
+        "hers",
+        "strongroom.dev/recovery-",
+    ]);
+    let said = f.refused(
+        &[
+            "--as=mallory",
+            "label",
+            "namespace",
+            "hers",
+            "strongroom.dev/recovery=none",
+        ],
+        "",
+    );
+    assert!(said.contains("needs the verb grant"), "{said}");
+}

@@ -82,6 +82,7 @@ impl Fixture {
                 uid: format!("uid-{name}").parse().unwrap(),
                 name: name.to_owned(),
             }),
+            recovery: strongroom_store::vault::Recovery::Window,
         };
         self.store.run(create, meta()).unwrap().secret.id
     }

@@ -147,6 +147,7 @@ impl OwnSecret {
                     version,
                     value,
                     object: None,
+                    recovery: strongroom_store::vault::Recovery::Window,
                 };
                 self.store.run(create, meta(now)?)?;
             }

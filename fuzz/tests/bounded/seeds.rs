@@ -194,6 +194,7 @@ fn backup() -> Vec<u8> {
         version: "v-1".parse().unwrap(),
         value: Value::of(keys).unwrap(),
         object: None,
+        recovery: strongroom_store::vault::Recovery::Window,
     };
     store.run(secret, meta()).unwrap();
     let mut stream = Vec::new();

@@ -39,6 +39,15 @@ struct Inner {
 /// Namespace and name.
 type Place = (Box<str>, Box<str>);
 
+/// The label on a Namespace that keeps no recovery window, and its value.
+pub(crate) const RECOVERY_LABEL: (&str, &str) = ("strongroom.dev/recovery", "none");
+
+/// Whether a Namespace says that nothing of it is kept when it is deleted.
+pub(crate) fn keeps_nothing(namespace: &impl Resource) -> bool {
+    let (label, none) = RECOVERY_LABEL;
+    namespace.labels().get(label).is_some_and(|value| value == none)
+}
+
 /// A Namespace as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeenNamespace {
@@ -48,6 +57,8 @@ pub(crate) struct SeenNamespace {
     pub(crate) terminating: bool,
     /// Its annotation `strongroom.dev/accept-namespace`.
     pub(crate) accepts: Option<String>,
+    /// Its label says that nothing of it is kept when it is deleted.
+    pub(crate) keeps_nothing: bool,
 }
 
 impl SeenNamespace {
@@ -57,6 +68,7 @@ impl SeenNamespace {
             uid: namespace.metadata.uid.clone().unwrap_or_default(),
             terminating: namespace.metadata.deletion_timestamp.is_some(),
             accepts: namespace.annotations().get(ACCEPT_NAMESPACE).cloned(),
+            keeps_nothing: keeps_nothing(namespace),
         }
     }
 }

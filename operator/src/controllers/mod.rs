@@ -5,7 +5,7 @@
 
 mod absence;
 mod ca_bundle;
-mod cluster;
+pub(crate) mod cluster;
 mod consumers;
 mod encryption_key;
 mod failing;

@@ -112,6 +112,7 @@ mod tests {
             version: "v-1".parse().unwrap(),
             value: Value::of([("token".parse().unwrap(), value)].into()).unwrap(),
             object: None,
+            recovery: strongroom_store::vault::Recovery::Window,
         };
         store.run(create, meta()).unwrap();
     }

@@ -228,7 +228,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
         ctx.written.forget(&uid);
         false
     } else {
-        ctx.absences.saw(&uid);
+        ctx.absences.saw(&namespace, &object.name_any(), &uid);
         let version = |object: &Kept<ManagedSecret>| object.meta().resource_version.clone();
         let ours = ctx.written.saw(
             &uid,
@@ -370,7 +370,12 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
             }
             Event::Init | Event::InitDone => {}
         }
-        for name in ctx.cluster.namespace_event(event) {
+        let changed = ctx.cluster.namespace_event(event);
+        if !changed.is_empty() {
+            // Its label may be gone that says that nothing is kept.
+            ctx.absences.suspect();
+        }
+        for name in changed {
             touch_namespace(&ctx, &triggers, &name);
             for (_, key) in ctx.keys.all_objects().iter().filter(|(home, _)| *home == name) {
                 ctx.keys.used(&name, Some(key));

@@ -4,17 +4,23 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
-use strongroom_store::id::NamespaceId;
-use strongroom_store::vault::Store;
+use strongroom_store::audit::Actor;
+use strongroom_store::id::{NamespaceId, RequestId};
+use strongroom_store::name::NamespaceName;
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{Meta, Recovery, ReleaseNamespace, Store, StoreError};
 
 use super::blocking;
 use super::flights::Flights;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
+use crate::controllers::cluster::keeps_nothing;
 use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long it counts that another namespace is there than the store knows: the controller binds it in a moment.
+const CONTRADICTED: Duration = Duration::from_secs(1);
 /// How long it counts while the API server is away.
 const GRACE: Duration = Duration::from_secs(15 * 60);
 
@@ -33,6 +39,18 @@ struct Seen {
     known: Option<(NamespaceId, Option<String>)>,
     /// The UID of the one that is there.
     live: Option<String>,
+    /// The label of the one that is there says that nothing of it is kept.
+    keeps_nothing: bool,
+}
+
+impl Seen {
+    /// The one that is there is another one than the store knows.
+    fn contradicts(&self) -> bool {
+        match (&self.known, &self.live) {
+            (Some((_, known)), Some(live)) => known.as_ref() != Some(live),
+            _ => false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Namespaces {
@@ -66,11 +84,15 @@ impl Namespaces {
     /// # Errors
     /// [`Code::NamespaceRecreated`] where the one that is there is another one; the store's and the API server's.
     pub(super) async fn named(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
-        let seen = match self.seen.within(name, FRESH) {
+        let fresh = || {
+            let agrees = self.seen.within(name, FRESH).filter(|seen| !seen.contradicts());
+            agrees.or_else(|| self.seen.within(name, CONTRADICTED))
+        };
+        let seen = match fresh() {
             Some(seen) => seen,
             None => {
                 let _turn = self.flights.turn(name.to_owned()).await;
-                match self.seen.within(name, FRESH) {
+                match fresh() {
                     Some(seen) => seen,
                     None => Box::pin(self.look(name)).await?,
                 }
@@ -90,24 +112,73 @@ impl Namespaces {
         }
     }
 
+    /// What follows the deletion of a secret that is made in this namespace now. Where the API server does not say, a recovery window does.
+    pub(super) async fn recovery(&self, name: &str) -> Recovery {
+        let unlabelled = |seen: Seen| seen.live.is_some() && !seen.keeps_nothing;
+        if self.seen.within(name, FRESH).is_some_and(unlabelled) {
+            return Recovery::Window;
+        }
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        match api.get_metadata_opt(name).await {
+            Ok(Some(namespace)) if keeps_nothing(&namespace) => Recovery::Nothing,
+            _ => Recovery::Window,
+        }
+    }
+
+    /// Frees the name of a namespace that is gone, where nothing of it is kept.
+    async fn release(&self, seen: &Seen) -> Result<bool, Problem> {
+        let Some((id, former)) = seen.known.clone() else {
+            return Ok(false);
+        };
+        let store = self.store.clone();
+        blocking(move || {
+            if store.keeps_something(id)? {
+                return Ok(false);
+            }
+            let Some(former) = former.and_then(|uid| uid.parse().ok()) else {
+                return Ok(true);
+            };
+            let command = ReleaseNamespace {
+                namespace: id,
+                uid: former,
+            };
+            let meta = Meta {
+                actor: Actor::System,
+                request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,
+                now: Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
+                asked: None,
+            };
+            Ok(store.run(command, meta)?)
+        })
+        .await
+    }
+
     async fn look(&self, name: &str) -> Result<Seen, Problem> {
         let Ok(parsed) = name.parse() else {
             // No namespace has such a name.
             return Ok(Seen {
                 known: None,
                 live: None,
+                keeps_nothing: false,
             });
         };
         let store = self.store.clone();
-        let known = blocking(move || Ok(store.namespace_named(&parsed)?)).await?;
+        let known = {
+            let parsed: NamespaceName = parsed;
+            blocking(move || Ok(store.namespace_named(&parsed)?)).await?
+        };
         let known = known.map(|known| (known.id, known.uid.map(|uid| uid.to_string())));
+        let mut labelled = false;
         let live = if known.is_none() {
             // Nothing of it is in the store: it does not matter who it is.
             None
         } else {
             let api: Api<Namespace> = Api::all(self.client.clone());
             match api.get_metadata_opt(name).await {
-                Ok(namespace) => namespace.and_then(|namespace| namespace.metadata.uid),
+                Ok(namespace) => {
+                    labelled = namespace.as_ref().is_some_and(keeps_nothing);
+                    namespace.and_then(|namespace| namespace.metadata.uid)
+                }
                 Err(error) => {
                     tracing::warn!(name, error = %in_words(&error), "a namespace cannot be looked up");
                     return self.seen.within(name, GRACE).ok_or_else(|| {
@@ -120,7 +191,14 @@ impl Namespaces {
                 }
             }
         };
-        let found = Seen { known, live };
+        let mut found = Seen {
+            known,
+            live,
+            keeps_nothing: labelled,
+        };
+        if found.contradicts() && self.release(&found).await? {
+            found.known = None;
+        }
         self.seen
             .put(name.to_owned(), found.clone(), |age, _| age < FRESH);
         Ok(found)

@@ -252,6 +252,7 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         | Refusal::WindowAndForce
         | Refusal::WindowOutOfBounds(_)
         | Refusal::MetadataTooLarge(_)
+        | Refusal::RecoveryWindowKept
         | Refusal::KeyExists
         | Refusal::KeyNotPendingDeletion
         | Refusal::KeyVersionInUse

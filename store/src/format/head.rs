@@ -5,13 +5,27 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::{FORMAT, format, parsed};
+use super::{format_up_to, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::DataType;
 use crate::vault::{Materialized, ObjectBinding, RotationState};
+
+/// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not a window.
+const FORMAT: u8 = 1;
+const FORMAT_WITH_RECOVERY: u8 = 2;
+
+/// What follows the deletion of a secret, where nobody says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Recovery {
+    /// A recovery window.
+    #[default]
+    Window,
+    /// Its destruction: it was made where nothing is kept.
+    Nothing,
+}
 
 /// Whether a secret can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +72,7 @@ pub(crate) struct Head {
     pub(crate) object: Option<ObjectBinding>,
     pub(crate) materialized: Option<Materialized>,
     pub(crate) rotation: RotationState,
+    pub(crate) recovery: Recovery,
 }
 
 impl Head {
@@ -80,7 +95,11 @@ impl Head {
     /// The canonical bytes. The revision is not among them: it stands in clear before the sealed bytes.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(512);
-        w.u8(FORMAT)
+        let format = match self.recovery {
+            Recovery::Window => FORMAT,
+            Recovery::Nothing => FORMAT_WITH_RECOVERY,
+        };
+        w.u8(format)
             .fixed(self.namespace.as_bytes())
             .text(self.name.as_str())
             .text(&self.description);
@@ -112,14 +131,17 @@ impl Head {
         });
         w.option(self.rotation.last, |w, last| w.i64(last.as_millis()));
         w.option(self.rotation.last_trigger.as_ref(), |w, trigger| w.text(trigger));
+        if self.recovery == Recovery::Nothing {
+            w.u8(1);
+        }
         w.finish()
     }
 
     /// Reads canonical bytes of the head of `id` at `revision`.
     pub(crate) fn decode(id: SecretId, revision: u64, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        format(&mut r)?;
-        let head = Self {
+        let written = format_up_to(&mut r, FORMAT_WITH_RECOVERY)?;
+        let mut head = Self {
             id,
             revision,
             namespace: NamespaceId::from_bytes(r.array()?),
@@ -166,7 +188,14 @@ impl Head {
                 last: r.option("last rotation", |r| r.i64().map(Timestamp::from_millis))?,
                 last_trigger: r.option("last trigger", |r| r.text("last trigger").map(str::to_owned))?,
             },
+            recovery: Recovery::Window,
         };
+        if written >= FORMAT_WITH_RECOVERY {
+            head.recovery = match r.u8()? {
+                1 => Recovery::Nothing,
+                _ => return Err(DecodeError::Invalid("recovery")),
+            };
+        }
         r.end()?;
         Ok(head)
     }

@@ -8,8 +8,8 @@ mod policy;
 mod version;
 
 pub(crate) use facts::{SealDigest, State, meta};
-pub use head::SecretState;
 pub(crate) use head::{Head, HeadVersion};
+pub use head::{Recovery, SecretState};
 pub use key::KeyState;
 pub(crate) use key::{KeyRecord, KeyVersionState};
 pub(crate) use namespace::Namespace;

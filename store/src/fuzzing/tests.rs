@@ -10,7 +10,7 @@ use crate::audit::{
 };
 use crate::crypto::{SealedValue, StateDigest};
 use crate::engine::Table;
-use crate::format::{HeadVersion, KeyState, KeyVersionState, SecretState};
+use crate::format::{HeadVersion, KeyState, KeyVersionState, Recovery, SecretState};
 use crate::id::RequestId;
 use crate::name::Stage;
 use crate::secret::SecretBytes;
@@ -79,6 +79,7 @@ fn head() -> Head {
             last: Some(TIME),
             last_trigger: Some("once".to_owned()),
         },
+        recovery: Recovery::Window,
     }
 }
 
@@ -217,6 +218,23 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ("policy", policy.encode().to_vec()),
         ("truncation", truncation.encode()),
     ])
+}
+
+#[test]
+fn a_head_without_a_window_is_of_format_2_and_every_other_one_stays_as_it_was() {
+    let with = head().encode();
+    let without = Head {
+        recovery: Recovery::Nothing,
+        ..head()
+    };
+    let bytes = without.encode();
+    assert_eq!((with[0], bytes[0], bytes.len()), (1, 2, with.len() + 1));
+    assert_eq!(bytes[1..with.len()], with[1..]);
+    let read = |bytes: &[u8]| Head::decode(SecretId::from_bytes([0; 16]), 0, bytes);
+    assert_eq!(read(&bytes), Ok(without));
+    let mut other = bytes.to_vec();
+    *other.last_mut().unwrap() = 0;
+    assert_eq!(read(&other), Err(DecodeError::Invalid("recovery")));
 }
 
 #[test]

@@ -61,6 +61,9 @@ pub enum Refusal {
     /// Metadata are too large.
     #[error("{0}")]
     MetadataTooLarge(&'static str),
+    /// The secret was not made where nothing is kept.
+    #[error("the secret has a recovery window; it is not destroyed without one")]
+    RecoveryWindowKept,
     /// There is no such key.
     #[error("there is no such encryption key in the namespace")]
     KeyNotFound,
@@ -129,6 +132,7 @@ impl Refusal {
             Self::WindowAndForce => "WindowAndForce",
             Self::WindowOutOfBounds(_) => "WindowOutOfBounds",
             Self::MetadataTooLarge(_) => "MetadataTooLarge",
+            Self::RecoveryWindowKept => "RecoveryWindowKept",
             Self::KeyNotFound => "KeyNotFound",
             Self::KeyExists => "KeyExists",
             Self::KeyDisabled => "KeyDisabled",

@@ -16,7 +16,7 @@ use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry};
 use crate::crypto::{Context, IndexDomain, Keyring};
 use crate::engine::{Snapshot, Table};
-use crate::format::{SecretState, key_version_key, version_key};
+use crate::format::{Recovery, SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
@@ -360,6 +360,25 @@ impl Store {
             }
         }
         Ok(keys)
+    }
+
+    /// Whether something of a namespace is kept when it is gone: a secret that has a recovery window, or a customer's key in any state.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn keeps_something(&self, namespace: NamespaceId) -> Result<bool, StoreError> {
+        let ids = self.ids(Some(namespace), None, usize::MAX);
+        self.with_view(|view| {
+            for id in &ids {
+                if view
+                    .head(id)?
+                    .is_some_and(|head| head.recovery == Recovery::Window)
+                {
+                    return Ok(true);
+                }
+            }
+            view.has_customer_key(&namespace)
+        })
     }
 
     /// What depends on each encryption key of a namespace. It looks at every secret of the namespace.

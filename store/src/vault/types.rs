@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::audit::{Actor, Circumstances};
-pub use crate::format::{KeyState, SecretState};
+pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
@@ -128,6 +128,8 @@ pub struct SecretView {
     pub materialized: Option<Materialized>,
     /// Its rotations.
     pub rotation: RotationState,
+    /// What follows its deletion.
+    pub recovery: Recovery,
 }
 
 impl SecretView {

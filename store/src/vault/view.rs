@@ -1,7 +1,8 @@
 //! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to read both.
 //! Must not change anything; effects do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
@@ -141,6 +142,52 @@ impl<'a> View<'a> {
                     .ok_or_else(|| damaged(format!("secret {id}")))
             }
         }
+    }
+
+    /// The heads of a namespace. It looks at every head there is.
+    pub(crate) fn heads_of(&self, namespace: &NamespaceId) -> Result<Vec<Head>, StoreError> {
+        let mut heads = Vec::new();
+        for id in self.keys_of(Table::Head)? {
+            let Ok(id) = <[u8; 16]>::try_from(id.as_slice()) else {
+                continue;
+            };
+            let head = self.head(&SecretId::from_bytes(id))?;
+            heads.extend(head.filter(|head| head.namespace == *namespace));
+        }
+        Ok(heads)
+    }
+
+    /// Whether a namespace has an encryption key of a customer, in whatever state.
+    pub(crate) fn has_customer_key(&self, namespace: &NamespaceId) -> Result<bool, StoreError> {
+        for place in self.keys_of(Table::Key)? {
+            let Some((of, id)) = place.split_at_checked(16) else {
+                continue;
+            };
+            let Ok(id) = <[u8; 16]>::try_from(id) else {
+                continue;
+            };
+            if of == namespace.as_bytes()
+                && self.raw(Table::Key, &place)?.is_some()
+                && self.key(namespace, &KeyId::from_bytes(id))?.name.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The keys of all records of a table, those that are gone in the pending changes included.
+    fn keys_of(&self, table: Table) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let changed = self.staged.keys().chain(self.pending.keys());
+        let mut keys: BTreeSet<Vec<u8>> = changed
+            .filter(|(of, _)| *of == table)
+            .map(|(_, key)| key.clone())
+            .collect();
+        self.snapshot.visit(table, &mut |key, _| {
+            keys.insert(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        Ok(keys)
     }
 
     pub(crate) fn key(&self, namespace: &NamespaceId, id: &KeyId) -> Result<KeyRecord, StoreError> {

@@ -116,6 +116,7 @@ impl Real {
                         version: id(0),
                         value: value(&number.to_string()),
                         object: None,
+                        recovery: strongroom_store::vault::Recovery::Window,
                     },
                     meta,
                 )

@@ -192,6 +192,7 @@ pub fn new_secret(namespace: NamespaceId, name: &str, first: &str) -> CreateSecr
         version: version("v1"),
         value: value(first),
         object: None,
+        recovery: strongroom_store::vault::Recovery::Window,
     }
 }
 

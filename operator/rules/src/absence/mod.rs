@@ -2,22 +2,28 @@
 //! carries out the answer.
 //!
 //! There are no finalizers, so a deletion is seen only as an absence, and an absence can have other causes: a lost CRD, a list that is not
-//! complete, a cluster restored from an old state. Hence the rules: absences are collected for [`COLLECT`], and much at once waits for a
-//! person.
+//! complete, a cluster restored from an old state. Hence the rules. Each object has to be away for [`GRACE`], whatever happens to others.
+//! A namespace that loses much at once waits for a person, and no other namespace waits with it, unless many lose something at once.
+
+mod losses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
+pub use self::losses::{Loss, Losses, RememberedLoss, Wait};
 use crate::uid::Uid;
 
-/// How long absences are collected before they are judged together.
-pub const COLLECT: SignedDuration = SignedDuration::from_secs(30);
-/// How many at once go without confirmation.
+/// How long an object has to be away before it counts as deleted.
+pub const GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// How many a namespace loses at once without confirmation.
 pub const UNASKED: usize = 20;
 /// From this many secrets on, a namespace that loses more than half of them waits for confirmation.
 pub const SMALL_NAMESPACE: usize = 4;
+/// How many namespaces are many. So many that each lose much at once, or that together lose more than [`UNASKED`] at once, are a loss of the
+/// cluster: all that lose something then wait.
+pub const MANY_NAMESPACES: usize = 4;
 
 /// Everything one judgement sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +32,10 @@ pub struct Facts {
     pub crd: Crd,
     /// Live secrets whose object is missing from a complete list that is newer than its disappearance.
     pub missing: Vec<Missing>,
-    /// How many live secrets with an object each namespace has, the missing ones included.
-    pub population: BTreeMap<String, usize>,
-    /// The batch id that a person confirmed, if any.
-    pub confirmed: Option<String>,
+    /// Ids of the live secrets whose object is there, by namespace.
+    pub present: BTreeMap<String, BTreeSet<String>>,
+    /// The batch ids that a person confirmed.
+    pub confirmed: BTreeSet<String>,
 }
 
 /// The state of the CRD.
@@ -60,6 +66,20 @@ pub struct Missing {
     pub home: Home,
     /// The object may have gone with an earlier CRD of the same name: nobody can tell that it was deleted itself.
     pub crd_replaced: bool,
+    /// A recovery window follows. False where the namespace keeps none: then there is nothing that a person could still save by not confirming.
+    pub recoverable: bool,
+}
+
+impl Missing {
+    /// When its own half minute is over.
+    fn due(&self) -> Timestamp {
+        self.since.checked_add(GRACE).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether a person may have to confirm it.
+    fn counts(&self) -> bool {
+        self.recoverable || self.crd_replaced
+    }
 }
 
 /// What became of the namespace of a missing object.
@@ -73,97 +93,142 @@ pub enum Home {
     Gone,
 }
 
-/// What to do about the absences.
+/// What to do about the absences. What waits for a person stands in [`Losses::batches`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Secrets, by id, whose recovery window opens now.
-    pub delete: Vec<String>,
-    /// What waits for a person.
-    pub ask: Option<Batch>,
+    /// Secrets, by id, that go now.
+    pub delete: BTreeSet<String>,
     /// When to judge again although nothing changed.
     pub wake: Option<Timestamp>,
 }
 
-/// Deletions that wait for confirmation.
+/// Deletions that wait for one confirmation: those of a namespace, or of all namespaces that lost something at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Its id: 16 hex digits of SHA-256 over the ids of the secrets. A batch that grows needs a new confirmation.
+    /// Its id. It says where and when the first one went, so that it stays when one more goes.
     pub id: String,
-    /// The ids of the secrets, sorted.
-    pub secrets: BTreeSet<String>,
+    /// What waits, by namespace. A confirmation covers what is listed here, and nothing else.
+    pub namespaces: BTreeMap<String, Waiting>,
 }
 
 impl Batch {
-    /// The batch of these secrets.
-    pub fn new(secrets: BTreeSet<String>) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(b"strongroom deletions v1");
-        for secret in &secrets {
-            hash.update(secret.as_bytes());
-            hash.update([0]);
-        }
-        let digest = hash.finalize();
-        let id = data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default());
-        Self { id, secrets }
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        self.namespaces
+            .values()
+            .map(|waiting| waiting.secrets.len())
+            .sum()
     }
 }
 
-/// Judges the absences.
-pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+/// What of one namespace waits in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// When the first one went.
+    pub first: Timestamp,
+    /// How many secrets with an object the namespace had then.
+    pub there: usize,
+    /// The ids of those that wait.
+    pub secrets: BTreeSet<String>,
+}
+
+/// 16 hex digits of SHA-256 over the place, the first secret that went from it, and when.
+fn batch_id(place: &str, first: &Missing) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"strongroom deletions v2");
+    for part in [place, &first.secret, &first.since.as_millisecond().to_string()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest = hash.finalize();
+    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
+/// Judges the absences, and takes down what waits.
+pub fn plan(facts: &Facts, losses: &mut Losses, now: Timestamp) -> Plan {
     match facts.crd {
         Crd::Missing | Crd::Terminating => return Plan::default(),
         Crd::Present => {}
     }
-    let counting: Vec<&Missing> = facts
-        .missing
-        .iter()
-        .filter(|missing| missing.home != Home::Terminating)
-        .collect();
-    let Some(first) = counting.iter().map(|missing| missing.since).min() else {
-        return Plan::default();
+    losses.look(
+        facts
+            .missing
+            .iter()
+            .filter(|missing| missing.counts())
+            .map(|missing| (missing.namespace.as_str(), missing.secret.as_str(), missing.since)),
+        &facts.present,
+    );
+    let judged = || {
+        facts
+            .missing
+            .iter()
+            .filter(|missing| missing.home != Home::Terminating)
     };
-    let judged = first.checked_add(COLLECT).unwrap_or(Timestamp::MAX);
-    if now < judged {
-        return Plan {
-            wake: Some(judged),
-            ..Plan::default()
-        };
+    let mut places: BTreeMap<&str, Vec<&Missing>> = BTreeMap::new();
+    for missing in judged().filter(|missing| missing.counts() && !losses.is_decided(&missing.secret)) {
+        places.entry(&missing.namespace).or_default().push(missing);
     }
-    let secrets: BTreeSet<String> = counting.iter().map(|missing| missing.secret.clone()).collect();
-    if !needs_confirmation(&counting, &facts.population) {
-        return Plan {
-            delete: secrets.into_iter().collect(),
-            ..Plan::default()
-        };
+    for (place, missing) in &places {
+        losses.settle(place, missing, facts);
     }
-    let batch = Batch::new(secrets);
-    if facts.confirmed.as_ref() == Some(&batch.id) {
-        Plan {
-            delete: batch.secrets.into_iter().collect(),
-            ..Plan::default()
-        }
-    } else {
-        Plan {
-            ask: Some(batch),
-            ..Plan::default()
-        }
+    hold(&places, losses, &facts.confirmed, now);
+    let mut delete: BTreeSet<String> = judged()
+        .filter(|missing| losses.is_decided(&missing.secret) || !missing.counts() && missing.due() <= now)
+        .map(|missing| missing.secret.clone())
+        .collect();
+    for (place, missing) in &places {
+        let due = missing.iter().filter(|missing| missing.due() <= now);
+        delete.extend(losses.judge(place, due.copied(), &facts.confirmed));
+    }
+    losses.close(&facts.missing);
+    Plan {
+        delete,
+        wake: judged().map(Missing::due).filter(|due| *due > now).min(),
     }
 }
 
-/// More than [`UNASKED`] in all; or more than half of a standing namespace that has at least [`SMALL_NAMESPACE`]; or any that an earlier CRD
-/// may have taken along. Of a namespace that is gone itself nothing runs any more, so there is no half of it to protect.
-fn needs_confirmation(missing: &[&Missing], population: &BTreeMap<String, usize>) -> bool {
-    if missing.len() > UNASKED || missing.iter().any(|missing| missing.crd_replaced) {
-        return true;
+/// Has the namespaces wait that lost much, or all that lost something where many did.
+fn hold(
+    places: &BTreeMap<&str, Vec<&Missing>>,
+    losses: &mut Losses,
+    confirmed: &BTreeSet<String>,
+    now: Timestamp,
+) {
+    let free: Vec<(&str, &Vec<&Missing>)> = places
+        .iter()
+        .filter(|(place, _)| !losses.waits(place))
+        .map(|(place, missing)| (*place, missing))
+        .collect();
+    let (much, little): (Vec<_>, Vec<_>) = free
+        .iter()
+        .partition(|(place, missing)| losses.of(place).is_some_and(|loss| loss.is_much(missing)));
+    let together: usize = little.iter().map(|(_, missing)| missing.len()).sum();
+    let many = much.len() + losses.waiting_since_just_now(now) >= MANY_NAMESPACES
+        || little.len() >= MANY_NAMESPACES && together > UNASKED;
+    if many {
+        let first = free
+            .iter()
+            .flat_map(|(_, missing)| missing.iter())
+            .min_by_key(|missing| (missing.since, &missing.secret));
+        if let Some(first) = first {
+            let batch = losses
+                .clusters_batch(confirmed, now)
+                .unwrap_or_else(|| batch_id("*", first));
+            for (place, _) in free {
+                losses.wait(place, batch.clone(), true);
+            }
+        }
+        return;
     }
-    let mut lost: BTreeMap<&str, usize> = BTreeMap::new();
-    for missing in missing.iter().filter(|missing| missing.home == Home::Standing) {
-        *lost.entry(&missing.namespace).or_default() += 1;
+    for (place, missing) in much {
+        if missing.iter().any(|missing| missing.due() <= now)
+            && let Some(first) = missing
+                .iter()
+                .min_by_key(|missing| (missing.since, &missing.secret))
+        {
+            losses.wait(place, batch_id(place, first), false);
+        }
     }
-    lost.iter().any(|(namespace, lost)| {
-        let all = population.get(*namespace).copied().unwrap_or(*lost);
-        all >= SMALL_NAMESPACE && lost * 2 > all
-    })
 }
 
 #[cfg(test)]

@@ -11,13 +11,22 @@ use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::apply::delete_native;
 use crate::controllers::managed_secret::labels::{Deletion, deletion};
-use crate::controllers::store::{KeyChange, KeyView, SecretStore, StoreFailure};
+use crate::controllers::store::{KeyChange, KeyView, Recovery, SecretStore, StoreFailure};
+
+/// How a secret goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Its recovery window opens; otherwise it is destroyed.
+    pub(super) recoverable: bool,
+    /// Its namespace is gone, and nothing else of it is away that stays: if nothing at all is kept of it, its name is free afterwards.
+    pub(super) frees_namespace: bool,
+}
 
 /// Deletes what belonged to an object that is gone. Each step can be repeated: a crash between two leaves a live secret without an object, and so
 /// the next look begins here again.
-pub(super) async fn delete<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned) -> Result<(), Failure> {
+pub(super) async fn delete<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, how: How) -> Result<(), Failure> {
     match &owned.thing {
-        Thing::Secret(id) => delete_secret(ctx, owned, *id).await,
+        Thing::Secret(id) => delete_secret(ctx, owned, *id, how).await,
         Thing::Key(key) => schedule_key(ctx, owned, key).await,
     }
 }
@@ -55,7 +64,12 @@ async fn schedule_key<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, seen: &KeyVie
     }
 }
 
-async fn delete_secret<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, id: SecretId) -> Result<(), Failure> {
+async fn delete_secret<S: SecretStore>(
+    ctx: &Ctx<S>,
+    owned: &Owned,
+    id: SecretId,
+    how: How,
+) -> Result<(), Failure> {
     // The object may have been made again, or the secret taken over, since the look.
     let Some(view) = ctx.store.describe(id).await? else {
         return Ok(());
@@ -72,13 +86,29 @@ async fn delete_secret<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, id: SecretId
         ctx.cluster.lost_native(&owned.namespace, &native.name);
         ctx.store.bind_materialized(id, None).await?;
     }
-    ctx.store.delete(id, days).await?;
+    if how.recoverable {
+        if view.recovery == Recovery::Nothing {
+            ctx.store.keep_window(id).await?;
+        }
+        ctx.store.delete(id, days).await?;
+    } else {
+        ctx.store.destroy(id).await?;
+        if how.frees_namespace {
+            ctx.store
+                .release_namespace(view.namespace, &owned.namespace_uid)
+                .await?;
+        }
+    }
     ctx.metrics.deletions.inc();
     if let Some(object) = &view.object {
         ctx.cluster.unsettle(&object.uid);
         ctx.backoff.forget(&object.uid);
         let (namespace, name) = (&owned.namespace, &object.name);
-        tracing::info!(namespace, name, secret = %id, days, "its object is gone: the recovery window is open");
+        if how.recoverable {
+            tracing::info!(namespace, name, secret = %id, days, "its object is gone: the recovery window is open");
+        } else {
+            tracing::info!(namespace, name, secret = %id, "its object is gone, and its namespace keeps nothing: it is destroyed");
+        }
     }
     Ok(())
 }

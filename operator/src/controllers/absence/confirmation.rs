@@ -1,133 +1,332 @@
-//! Asking a person: the ConfigMap `strongroom-deletions`, of keys `strongroom-key-deletions`, in our own namespace lists what waits, and an annotation on it confirms.
+//! Asking a person: the ConfigMap `strongroom-deletions`, of keys `strongroom-key-deletions`, in our own namespace lists what waits, and an
+//! annotation on it confirms. It also holds what the next process has to know of what waits. The owners hear of it by Events in their namespaces.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::annotation::CONFIRM;
-use strongroom_rules::absence::{Batch, Facts};
+use strongroom_rules::absence::{Batch, RememberedLoss, SMALL_NAMESPACE, Wait, Waiting};
 
 use super::Memory;
-use super::kind::Kind;
+use super::kind::{Kind, Owned, Suspects};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::SecretStore;
 use crate::kube_error::in_words;
 
-/// So many lines fit well into the 1 MiB of a ConfigMap; the number above them counts all.
-const LINES: usize = 3000;
+/// So many bytes of lines, and as many of what is remembered, fit into the 1 MiB of a ConfigMap; the number beside them counts all.
+const MOST: usize = 400_000;
+/// How often the owners are told again: an Event is kept for an hour.
+const REMIND: SignedDuration = SignedDuration::from_mins(30);
+/// Fields of the ConfigMap.
+const BATCH: &str = "batch";
+const COUNT: &str = "count";
+const BATCHES: &str = "batches";
+const DELETIONS: &str = "deletions";
+const CONFIRM_WITH: &str = "confirm-with";
+const STATE: &str = "state";
 
-/// The conversation with the person.
-pub(super) struct Confirmation;
+/// What the ConfigMap says, by field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listing(BTreeMap<String, String>);
 
-impl Confirmation {
-    fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
-        Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)
+fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
+    Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)
+}
+
+/// The batch ids that are confirmed: one, or several with commas between them.
+pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<BTreeSet<String>, Failure> {
+    let found = api(ctx).get_metadata_opt(kind.config_map()).await?;
+    let text = found.and_then(|found| found.annotations().get(CONFIRM).cloned());
+    let ids = text.unwrap_or_default();
+    Ok(ids
+        .split([',', ' '])
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Takes in what the process before left in the ConfigMap. Once is enough.
+pub(super) async fn recall<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(), Failure> {
+    if memory.published.is_some() {
+        return Ok(());
     }
-
-    /// The batch id that was confirmed last.
-    pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<Option<String>, Failure> {
-        let found = Self::api(ctx).get_metadata_opt(kind.config_map()).await?;
-        Ok(found.and_then(|found| found.annotations().get(CONFIRM).cloned()))
-    }
-
-    /// Publishes what waits, once for each batch.
-    pub(super) async fn ask<S: SecretStore>(
-        ctx: &Ctx<S>,
-        memory: &mut Memory,
-        facts: &Facts,
-        batch: Batch,
-    ) -> Result<(), Failure> {
-        if memory.asked.as_ref() == Some(&batch) {
-            return Ok(());
-        }
-        let count = batch.secrets.len();
-        let help = format!(
-            "kubectl annotate configmap {} -n {} --overwrite {CONFIRM}={}",
-            memory.kind.config_map(),
-            ctx.options.own_namespace,
-            batch.id
-        );
-        let written = Self::write(ctx, memory.kind, &batch.id, count, &lines(facts, &batch), &help).await?;
-        ctx.metrics.deletions_wait(memory.kind.name(), count);
-        tracing::warn!(
-            batch = batch.id,
-            count,
-            "much vanished at once; deletions wait for confirmation: {help}"
-        );
-        let note = format!(
-            "{count} {}s vanished at once. Nothing is deleted until somebody confirms batch {} by annotation; applying the objects \
-             again keeps what belongs to them",
-            memory.kind.name(),
-            batch.id
-        );
-        let event = Event {
-            type_: EventType::Warning,
-            reason: "DeletionsWaiting".to_owned(),
-            note: Some(note),
-            action: "Confirm".to_owned(),
-            secondary: None,
+    let found = api(ctx).get_opt(memory.kind.config_map()).await?;
+    let data = found.and_then(|found| found.data);
+    if let Some(data) = &data {
+        let remembered = match data.get(STATE) {
+            Some(state) => serde_json::from_str(state).unwrap_or_else(|error| {
+                tracing::warn!(%error, "what waits for confirmation cannot be read; it is judged anew");
+                BTreeMap::new()
+            }),
+            None => of_one_batch(data),
         };
-        if let Err(error) = ctx.recorder.publish(&event, &written.object_ref(&())).await {
-            tracing::warn!(error = %in_words(&error), "failed to publish an event");
-        }
-        memory.asked = Some(batch);
-        Ok(())
+        memory.losses.remember(remembered);
     }
+    memory.published = Some(data.map_or_else(|| listing(ctx, memory, &Suspects::default()), Listing));
+    Ok(())
+}
 
-    /// Says that nothing waits any more.
-    pub(super) async fn clear<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(), Failure> {
-        if memory.asked.is_none() {
-            return Ok(());
-        }
-        Self::write(ctx, memory.kind, "none", 0, "", "nothing waits").await?;
-        ctx.metrics.deletions_wait(memory.kind.name(), 0);
-        memory.asked = None;
-        Ok(())
+/// What a version that had one batch for all namespaces left. Those that may have lost much go on waiting under the same id; of the others nobody can
+/// tell that they did, so they are judged anew.
+fn of_one_batch(data: &BTreeMap<String, String>) -> BTreeMap<String, RememberedLoss> {
+    let mut remembered: BTreeMap<String, RememberedLoss> = BTreeMap::new();
+    let (Some(batch), Some(lines)) = (data.get(BATCH), data.get(DELETIONS)) else {
+        return remembered;
+    };
+    for line in lines.lines() {
+        let mut words = line.split(' ');
+        let place = words.next().and_then(|place| place.split_once('/'));
+        let secret = words.next().and_then(|word| word.strip_prefix("secret="));
+        let since = words.next().and_then(|word| word.strip_prefix("missing-since="));
+        let (Some((namespace, _)), Some(secret), Some(Ok(since))) = (place, secret, since.map(str::parse))
+        else {
+            continue;
+        };
+        let loss = remembered
+            .entry(namespace.to_owned())
+            .or_insert_with(|| RememberedLoss {
+                first: since,
+                there: 0,
+                wait: None,
+            });
+        loss.first = loss.first.min(since);
+        loss.there += 1;
+        let wait = loss.wait.get_or_insert_with(|| Wait {
+            batch: batch.clone(),
+            cluster: true,
+            listed: BTreeSet::new(),
+        });
+        wait.listed.insert(secret.to_owned());
     }
+    remembered.retain(|_, loss| loss.there * 2 > SMALL_NAMESPACE);
+    remembered
+}
 
-    async fn write<S: SecretStore>(
-        ctx: &Ctx<S>,
-        kind: Kind,
-        batch: &str,
-        count: usize,
-        lines: &str,
-        help: &str,
-    ) -> Result<ConfigMap, Failure> {
+/// Brings the ConfigMap in line with what waits, and tells of what is new.
+pub(super) async fn publish<S: SecretStore>(
+    ctx: &Ctx<S>,
+    memory: &mut Memory,
+    suspects: &Suspects,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let batches = memory.losses.batches();
+    let waiting = batches.iter().map(Batch::count).sum();
+    ctx.metrics.deletions_wait(memory.kind.name(), waiting);
+    let listing = listing(ctx, memory, suspects);
+    if memory.published.as_ref() != Some(&listing) {
         let object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": kind.config_map()},
-            "data": {"batch": batch, "count": count.to_string(), "deletions": lines, "confirm-with": help},
+            "metadata": {"name": memory.kind.config_map()},
+            "data": &listing.0,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        Ok(Self::api(ctx)
-            .patch(kind.config_map(), &params, &Patch::Apply(&object))
-            .await?)
+        let written = api(ctx)
+            .patch(memory.kind.config_map(), &params, &Patch::Apply(&object))
+            .await?;
+        memory.published = Some(listing);
+        for batch in &batches {
+            if memory.told.insert((batch.id.clone(), None), now).is_none() {
+                tell(ctx, memory.kind, batch, &written.object_ref(&())).await;
+            }
+        }
+    }
+    memory
+        .told
+        .retain(|(id, _), _| batches.iter().any(|batch| batch.id == *id));
+    for batch in &batches {
+        for (namespace, waiting) in &batch.namespaces {
+            let told = (batch.id.clone(), Some(namespace.clone()));
+            let last = memory.told.get(&told);
+            if last.is_some_and(|last| now.duration_since(*last) < REMIND) {
+                continue;
+            }
+            tell_owner(ctx, memory.kind, batch, namespace, waiting, suspects).await;
+            memory.told.insert(told, now);
+        }
+    }
+    Ok(())
+}
+
+fn warning(note: String) -> Event {
+    Event {
+        type_: EventType::Warning,
+        reason: "DeletionsWaiting".to_owned(),
+        note: Some(note),
+        action: "Confirm".to_owned(),
+        secondary: None,
     }
 }
 
-/// One line a secret: namespace, object, secret id, since when.
-fn lines(facts: &Facts, batch: &Batch) -> String {
-    let mut text = String::new();
-    let waiting = facts
-        .missing
+/// The administrators, who can confirm.
+async fn tell<S: SecretStore>(ctx: &Ctx<S>, kind: Kind, batch: &Batch, list: &ObjectReference) {
+    let (id, count, help) = (&batch.id, batch.count(), command(ctx, kind, &batch.id));
+    tracing::warn!(
+        batch = id,
+        count,
+        namespaces = batch.namespaces.len(),
+        "much vanished at once; deletions wait for confirmation: {help}"
+    );
+    let event = warning(format!(
+        "{count} {}s vanished at once. Nothing of them is deleted until somebody confirms batch {id} by annotation; applying the objects again \
+         keeps what belongs to them",
+        kind.name(),
+    ));
+    if let Err(error) = ctx.recorder.publish(&event, list).await {
+        tracing::warn!(error = %in_words(&error), "failed to publish an event");
+    }
+}
+
+/// The people of a namespace, by an Event on the first object that is gone.
+async fn tell_owner<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kind: Kind,
+    batch: &Batch,
+    namespace: &str,
+    waiting: &Waiting,
+    suspects: &Suspects,
+) {
+    let Some(owned) = suspects
+        .owned
         .iter()
-        .filter(|missing| batch.secrets.contains(&missing.secret));
-    for missing in waiting.take(LINES) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{}/{} secret={} missing-since={}",
-            missing.namespace,
-            missing.object,
-            missing.secret,
-            missing.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        );
+        .find(|owned| waiting.secrets.contains(&owned.id))
+    else {
+        return;
+    };
+    let about = ObjectReference {
+        api_version: Some("strongroom.dev/v1alpha1".to_owned()),
+        kind: Some(kind.name().to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(owned.object.name.clone()),
+        uid: Some(owned.object.uid.clone()),
+        ..ObjectReference::default()
+    };
+    let why = if batch.namespaces.len() > 1 {
+        format!("{} namespaces lost something at once", batch.namespaces.len())
+    } else {
+        "that is much at once".to_owned()
+    };
+    let event = warning(format!(
+        "{} of {} {}s of this namespace are gone, and {why}: what belongs to them stays as it is until a cluster administrator confirms batch {} \
+         on ConfigMap `{}` in namespace `{}`. To keep it, apply the objects again",
+        waiting.secrets.len(),
+        waiting.there,
+        kind.name(),
+        batch.id,
+        kind.config_map(),
+        ctx.options.own_namespace,
+    ));
+    if let Err(error) = ctx.recorder.publish(&event, &about).await {
+        // A namespace that is gone or going takes no Events, and has nobody to read them.
+        tracing::debug!(error = %in_words(&error), namespace, "failed to publish an event");
+    }
+}
+
+fn command<S: SecretStore>(ctx: &Ctx<S>, kind: Kind, id: &str) -> String {
+    let (name, namespace) = (kind.config_map(), &ctx.options.own_namespace);
+    format!("kubectl annotate configmap {name} -n {namespace} --overwrite {CONFIRM}={id}")
+}
+
+/// What the ConfigMap has to say.
+fn listing<S: SecretStore>(ctx: &Ctx<S>, memory: &Memory, suspects: &Suspects) -> Listing {
+    let batches = memory.losses.batches();
+    let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
+    let count: usize = batches.iter().map(Batch::count).sum();
+    let commands: Vec<String> = ids.iter().map(|id| command(ctx, memory.kind, id)).collect();
+    let (batch, confirm_with) = if ids.is_empty() {
+        ("none".to_owned(), "nothing waits".to_owned())
+    } else {
+        (ids.join(","), commands.join("\n"))
+    };
+    let fields = [
+        (BATCH, batch),
+        (COUNT, count.to_string()),
+        (BATCHES, summary(&batches)),
+        (DELETIONS, lines(&batches, memory, suspects)),
+        (CONFIRM_WITH, confirm_with),
+        (STATE, state(memory)),
+    ];
+    Listing(
+        fields
+            .into_iter()
+            .map(|(field, text)| (field.to_owned(), text))
+            .collect(),
+    )
+}
+
+/// One line a batch and namespace: how many wait of how many that were there when the first one went, and when that was.
+fn summary(batches: &[Batch]) -> String {
+    let mut text = String::new();
+    for batch in batches {
+        for (namespace, waiting) in &batch.namespaces {
+            if text.len() > MOST / 4 {
+                return text;
+            }
+            let (away, there, first) = (waiting.secrets.len(), waiting.there, seconds(waiting.first));
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{} namespace={namespace} waiting={away} of={there} first={first}",
+                batch.id
+            );
+        }
     }
     text
+}
+
+/// One line a secret: namespace, object, secret id, since when, batch.
+fn lines(batches: &[Batch], memory: &Memory, suspects: &Suspects) -> String {
+    let mut text = String::new();
+    let by_id: BTreeMap<&str, &Owned> = suspects
+        .owned
+        .iter()
+        .map(|owned| (owned.id.as_str(), owned))
+        .collect();
+    for batch in batches {
+        for id in batch.namespaces.values().flat_map(|waiting| &waiting.secrets) {
+            let (Some(owned), Some(since)) = (by_id.get(id.as_str()), memory.since.get(id)) else {
+                continue;
+            };
+            if text.len() > MOST {
+                return text;
+            }
+            let _ = writeln!(
+                text,
+                "{}/{} secret={id} missing-since={} batch={}",
+                owned.namespace,
+                owned.object.name,
+                seconds(*since),
+                batch.id,
+            );
+        }
+    }
+    text
+}
+
+/// What the next process has to know. What does not fit is judged anew by it.
+fn state(memory: &Memory) -> String {
+    let mut bytes = 0;
+    let remembered: BTreeMap<String, RememberedLoss> = memory
+        .losses
+        .to_remember()
+        .into_iter()
+        .take_while(|(namespace, loss)| {
+            let listed = loss.wait.as_ref().map_or(0, |wait| wait.listed.len());
+            bytes += namespace.len() + 160 + listed * 36;
+            bytes <= MOST
+        })
+        .collect();
+    serde_json::to_string(&remembered).unwrap_or_default()
+}
+
+fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

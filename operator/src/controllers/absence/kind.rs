@@ -1,6 +1,6 @@
 //! The kinds whose objects stand for something in the store, and what differs between them when an object is gone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use kube::api::ListParams;
@@ -15,8 +15,8 @@ use strongroom_store::id::SecretId;
 use super::Absences;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::managed_secret::labels::{Deletion, deletion};
-use crate::controllers::store::{Bound, KeyView, OwnedKey, SecretStore};
+use crate::controllers::managed_secret::labels::{Deletion, deletion, recovery};
+use crate::controllers::store::{self, Bound, KeyView, OwnedKey, Recovery, SecretStore};
 
 /// Objects a page of a list.
 const PAGE: u32 = 500;
@@ -44,6 +44,8 @@ pub(super) struct Owned {
     pub(super) object: Bound,
     /// When it was made.
     pub(super) created: Timestamp,
+    /// What follows its deletion, by what the store has.
+    pub(super) recovery: Recovery,
     /// What it is.
     pub(super) thing: Thing,
 }
@@ -57,13 +59,15 @@ pub(super) enum Thing {
     Key(Box<KeyView>),
 }
 
-/// What of the store belongs to objects.
+/// What lost its object, as our cache has it.
 #[derive(Debug, Default)]
-pub(super) struct Census {
-    /// How much of it each namespace has.
-    pub(super) population: BTreeMap<String, usize>,
-    /// What goes when its object is gone.
-    pub(super) mortal: Vec<Owned>,
+pub(super) struct Suspects {
+    /// What goes when its object is gone, and whose object is not in our cache.
+    pub(super) owned: Vec<Owned>,
+    /// Ids of what has its object, of the namespaces that those are of.
+    pub(super) present: BTreeMap<String, BTreeSet<String>>,
+    /// Secrets that were made where nothing is kept, and that are kept now: the label of the namespace is gone, or their object retains them.
+    pub(super) keep: Vec<SecretId>,
 }
 
 impl Kind {
@@ -123,21 +127,29 @@ impl Kind {
         }
     }
 
-    /// What of the store belongs to objects of this kind.
-    pub(super) async fn census<S: SecretStore>(self, ctx: &Ctx<S>) -> Result<Census, Failure> {
-        let mut census = Census::default();
+    /// Compares the store with our cache.
+    pub(super) async fn suspects<S: SecretStore>(self, ctx: &Ctx<S>) -> Result<Suspects, Failure> {
+        let mut suspects = Suspects::default();
+        // Namespace and id of what has its object.
+        let mut places: Vec<(String, String)> = Vec::new();
         match self {
             Self::ManagedSecret => {
                 for owned in ctx.store.owned().await? {
-                    *census.population.entry(owned.namespace.clone()).or_default() += 1;
-                    let retained = deletion(&owned.view.labels) == Deletion::Retain;
-                    if let (Some(object), false) = (owned.view.object, retained) {
-                        census.mortal.push(Owned {
-                            id: owned.view.id.to_string(),
+                    let id = owned.view.id.to_string();
+                    if kept_after_all(ctx, &owned) {
+                        suspects.keep.push(owned.view.id);
+                    }
+                    let Some(object) = owned.view.object else { continue };
+                    if self.is_there(ctx, &owned.namespace, &object.name) {
+                        places.push((owned.namespace, id));
+                    } else if deletion(&owned.view.labels) != Deletion::Retain {
+                        suspects.owned.push(Owned {
+                            id,
                             namespace: owned.namespace,
                             namespace_uid: owned.namespace_uid,
                             object,
                             created: owned.view.created,
+                            recovery: owned.view.recovery,
                             thing: Thing::Secret(owned.view.id),
                         });
                     }
@@ -145,12 +157,26 @@ impl Kind {
             }
             Self::EncryptionKey => {
                 for owned in ctx.store.owned_keys().await? {
-                    *census.population.entry(owned.namespace.clone()).or_default() += 1;
-                    census.mortal.extend(mortal(ctx, owned).await?);
+                    let Some(declared) = &owned.key.declaration else {
+                        continue;
+                    };
+                    if self.is_there(ctx, &owned.namespace, &declared.object.name) {
+                        places.push((owned.namespace, owned.key.id.to_string()));
+                    } else {
+                        suspects.owned.extend(mortal(ctx, owned).await?);
+                    }
                 }
             }
         }
-        Ok(census)
+        for owned in &suspects.owned {
+            suspects.present.entry(owned.namespace.clone()).or_default();
+        }
+        for (namespace, id) in places {
+            if let Some(present) = suspects.present.get_mut(&namespace) {
+                present.insert(id);
+            }
+        }
+        Ok(suspects)
     }
 
     /// Namespace and name of every object there is.
@@ -165,17 +191,25 @@ impl Kind {
     }
 }
 
-/// A key, if it goes when its object is gone. Only of one whose object is not in our cache its dependents are counted.
+/// Whether a secret was made where nothing is kept, and that is not so any more.
+fn kept_after_all<S>(ctx: &Ctx<S>, owned: &store::Owned) -> bool {
+    let labelled = match ctx.cluster.namespace(&owned.namespace) {
+        Some(seen) if seen.uid == owned.namespace_uid => seen.keeps_nothing,
+        // Gone, or not seen yet: as far as is known the label stood to the end.
+        _ => true,
+    };
+    owned.view.recovery == Recovery::Nothing && recovery(&owned.view.labels, labelled) == Recovery::Window
+}
+
+/// A key whose object is gone, if it goes with it.
 async fn mortal<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Option<Owned>, Failure> {
     let Some(declared) = owned.key.declaration.clone() else {
         return Ok(None);
     };
-    if !ctx.keys.has_object(&owned.namespace, &declared.object.name) {
-        let usage = ctx.store.key_usage(owned.key.namespace).await?;
-        let dependents = usage.get(&owned.key.id).map_or(0, |usage| usage.secrets);
-        if !goes_with_its_object(dependents, declared.loss_accepted) {
-            return Ok(None);
-        }
+    let usage = ctx.store.key_usage(owned.key.namespace).await?;
+    let dependents = usage.get(&owned.key.id).map_or(0, |usage| usage.secrets);
+    if !goes_with_its_object(dependents, declared.loss_accepted) {
+        return Ok(None);
     }
     Ok(Some(Owned {
         id: owned.key.id.to_string(),
@@ -183,6 +217,7 @@ async fn mortal<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Option<
         namespace_uid: owned.namespace_uid,
         object: declared.object,
         created: owned.key.created,
+        recovery: Recovery::Window,
         thing: Thing::Key(Box::new(owned.key)),
     }))
 }

@@ -11,16 +11,17 @@ mod observe;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use strongroom_rules::absence::{self, COLLECT, Plan};
+use jiff::{SignedDuration, Timestamp};
+use strongroom_rules::absence::{self, Crd, GRACE, Home, Losses, Plan};
 use tokio::sync::Notify;
 
-use self::confirmation::Confirmation;
+use self::confirmation::{Listing, publish, recall};
 pub(crate) use self::kind::Kind;
+use self::kind::Suspects;
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
@@ -34,12 +35,19 @@ const GATHER: Duration = Duration::from_secs(1);
 /// How long to wait after a failed look.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How long to wait before a deletion that failed is tried again.
+const AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// How often to look at what is not judged yet, such as the secrets of a terminating namespace.
+const UNJUDGED: SignedDuration = SignedDuration::from_secs(60);
+
 /// What the watches tell the search for absences.
 #[derive(Debug, Default)]
 pub(crate) struct Absences {
     wake: Notify,
     /// UIDs of objects seen since the CRD, as it is now, was made.
     seen: Mutex<HashSet<Box<str>>>,
+    /// Namespace and name of the objects that were away at the last look, and whether one was there since.
+    away: Mutex<BTreeMap<(String, String), bool>>,
 }
 
 impl Absences {
@@ -48,9 +56,20 @@ impl Absences {
         self.wake.notify_one();
     }
 
-    /// An object with this UID exists.
-    pub(crate) fn saw(&self, uid: &str) {
+    /// An object of this name and UID exists.
+    pub(crate) fn saw(&self, namespace: &str, name: &str, uid: &str) {
         self.seen().insert(uid.into());
+        let mut away = self.away();
+        if !away.is_empty()
+            && let Some(back) = away.get_mut(&(namespace.to_owned(), name.to_owned()))
+        {
+            *back = true;
+        }
+    }
+
+    /// Objects of these UIDs exist.
+    fn saw_all(&self, uids: Vec<String>) {
+        self.seen().extend(uids.into_iter().map(Into::into));
     }
 
     fn has_seen(&self, uid: &str) -> bool {
@@ -61,12 +80,26 @@ impl Absences {
         self.seen().clear();
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, HashSet<Box<str>>> {
+    /// Takes down what is away now. Answers with what was away at the last look and came back since: the look itself cannot tell of an object that
+    /// came and went between two looks.
+    fn look_out_for(&self, now: BTreeMap<(String, String), bool>) -> BTreeSet<(String, String)> {
+        let before = std::mem::replace(&mut *self.away(), now);
+        before
+            .into_iter()
+            .filter_map(|(place, back)| back.then_some(place))
+            .collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashSet<Box<str>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn away(&self) -> MutexGuard<'_, BTreeMap<(String, String), bool>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is remembered from one look to the next. Losing it means only to wait longer, or to ask a person once more.
+/// What is remembered from one look to the next. What a person waits for stands in the ConfigMap as well; losing the rest means only to wait longer.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// What it is about.
@@ -75,8 +108,12 @@ pub(crate) struct Memory {
     since: HashMap<String, Timestamp>,
     /// UID of the CRD at the last look.
     crd: Option<String>,
-    /// The batch that waits, as it was last published.
-    asked: Option<absence::Batch>,
+    /// What each namespace lost.
+    losses: Losses,
+    /// What stands in the ConfigMap; absent until it was read.
+    published: Option<Listing>,
+    /// When each batch was last told, and to whom: to the administrators, or in a namespace.
+    told: BTreeMap<(String, Option<String>), Timestamp>,
 }
 
 impl Memory {
@@ -86,6 +123,33 @@ impl Memory {
             kind,
             ..Self::default()
         }
+    }
+
+    /// Whether a person has to confirm something.
+    fn waits(&self) -> bool {
+        !self.losses.batches().is_empty()
+    }
+
+    /// Takes down what is away in our cache.
+    fn look(&mut self, absences: &Absences, suspects: &Suspects, now: Timestamp) {
+        let place = |owned: &kind::Owned| (owned.namespace.clone(), owned.object.name.clone());
+        let away = suspects.owned.iter().map(|owned| (place(owned), false));
+        let back = absences.look_out_for(away.collect());
+        let ids: BTreeSet<&str> = suspects.owned.iter().map(|owned| owned.id.as_str()).collect();
+        self.since.retain(|id, _| ids.contains(id.as_str()));
+        for owned in &suspects.owned {
+            if back.contains(&place(owned)) {
+                self.since.remove(&owned.id);
+                self.losses.came_back(&owned.id);
+            }
+            self.since.entry(owned.id.clone()).or_insert(now);
+        }
+        let since = &self.since;
+        let away = suspects.owned.iter().filter_map(|owned| {
+            let since = since.get(&owned.id)?;
+            Some((owned.namespace.as_str(), owned.id.as_str(), *since))
+        });
+        self.losses.look(away, &suspects.present);
     }
 }
 
@@ -100,7 +164,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, kind: Kind) {
                 RETRY
             }
         };
-        if memory.asked.is_some() {
+        if memory.waits() {
             wait_for_confirmation(&ctx, &memory, pause).await;
         } else {
             // A timeout is as good a reason to look as any.
@@ -111,18 +175,17 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, kind: Kind) {
 }
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {
-    at.duration_since(now)
-        .max(jiff::SignedDuration::ZERO)
-        .unsigned_abs()
+    at.duration_since(now).max(SignedDuration::ZERO).unsigned_abs()
 }
 
 /// Waits until a person confirmed what waits, something else may be gone, or `pause` is over.
 async fn wait_for_confirmation<S: SecretStore>(ctx: &Ctx<S>, memory: &Memory, pause: Duration) {
+    let batches = memory.losses.batches();
     let confirmed = async {
         loop {
             tokio::time::sleep(CONFIRM_POLL).await;
-            let found = Confirmation::read(ctx, memory.kind).await.ok().flatten();
-            if found.is_some() && found == memory.asked.as_ref().map(|batch| batch.id.clone()) {
+            let found = confirmation::read(ctx, memory.kind).await.unwrap_or_default();
+            if batches.iter().any(|batch| found.contains(&batch.id)) {
                 return;
             }
         }
@@ -140,46 +203,60 @@ pub(crate) async fn pass<S: SecretStore>(
     memory: &mut Memory,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
-    let suspects = observe::suspects(ctx, memory.kind).await?;
-    let ids: BTreeSet<String> = suspects.owned.iter().map(|owned| owned.id.clone()).collect();
-    memory.since.retain(|id, _| ids.contains(id));
-    for id in ids {
-        memory.since.entry(id).or_insert(now);
+    recall(ctx, memory).await?;
+    let suspects = memory.kind.suspects(ctx).await?;
+    memory.look(memory.kind.absences(ctx), &suspects, now);
+    for secret in &suspects.keep {
+        ctx.store.keep_window(*secret).await?;
     }
-    let Some(first) = memory.since.values().min() else {
-        Confirmation::clear(ctx, memory).await?;
-        return Ok(None);
-    };
-    let judged = first.checked_add(COLLECT).unwrap_or(Timestamp::MAX);
-    if now < judged {
-        return Ok(Some(judged));
+    let due = |since: &Timestamp| since.checked_add(GRACE).unwrap_or(Timestamp::MAX);
+    if memory.since.values().all(|since| due(since) > now) {
+        publish(ctx, memory, &suspects, now).await?;
+        return Ok(memory.since.values().map(due).min());
     }
     let facts = observe::facts(ctx, memory, &suspects).await?;
-    let Plan { delete, ask, wake } = absence::plan(&facts, now);
+    let Plan { delete, wake } = absence::plan(&facts, &mut memory.losses, now);
+    publish(ctx, memory, &suspects, now).await?;
     let mut again = wake;
-    match ask {
-        Some(batch) => Confirmation::ask(ctx, memory, &facts, batch).await?,
-        None => Confirmation::clear(ctx, memory).await?,
-    }
-    for id in &delete {
-        let Some(owned) = suspects.owned.iter().find(|owned| owned.id == *id) else {
+    let mut soon = |after: SignedDuration| {
+        let at = now.checked_add(after).unwrap_or(Timestamp::MAX);
+        again = Some(again.map_or(at, |again| again.min(at)));
+    };
+    let goes = |owned: &kind::Owned| delete.contains(&owned.id);
+    for missing in facts
+        .missing
+        .iter()
+        .filter(|missing| delete.contains(&missing.secret))
+    {
+        let Some(owned) = suspects.owned.iter().find(|owned| owned.id == missing.secret) else {
             continue;
         };
-        match apply::delete(ctx, owned).await {
+        let last = suspects
+            .owned
+            .iter()
+            .all(|other| other.namespace != owned.namespace || goes(other));
+        let how = apply::How {
+            recoverable: missing.recoverable,
+            frees_namespace: missing.home == Home::Gone && last,
+        };
+        match apply::delete(ctx, owned, how).await {
             Ok(()) => {
-                memory.since.remove(id);
+                memory.since.remove(&owned.id);
+                // What still stands in the ConfigMap is done.
+                if memory.waits() {
+                    soon(SignedDuration::ZERO);
+                }
             }
             Err(failure) => {
                 ctx.metrics.reconciled("Absence", Some(failure.class()));
-                let (namespace, secret) = (&owned.namespace, id);
+                let (namespace, secret) = (&owned.namespace, &owned.id);
                 tracing::warn!(namespace, secret, error = %failure, "failed to delete; trying again");
-                again = now.checked_add(jiff::SignedDuration::from_secs(10)).ok();
+                soon(AGAIN);
             }
         }
     }
-    // What is not judged yet, such as the secrets of a terminating namespace, is looked at again.
-    if again.is_none() && !memory.since.is_empty() {
-        again = now.checked_add(jiff::SignedDuration::from_secs(60)).ok();
+    if !memory.since.is_empty() || facts.crd != Crd::Present {
+        soon(UNJUDGED);
     }
     Ok(again)
 }

@@ -1,37 +1,20 @@
 //! What there is to know about absences: first from the caches, then, before anything is done, from the API server itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, ResourceExt};
+use kube::Api;
 use strongroom_rules::absence::{Crd, Facts, Home, Missing};
 use strongroom_rules::uid::Uid;
 
-use super::Memory;
-use super::confirmation::Confirmation;
-use super::kind::{Census, Kind, Owned};
+use super::kind::Suspects;
+use super::{Memory, confirmation};
 use crate::controllers::Ctx;
+use crate::controllers::cluster::SeenNamespace;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::SecretStore;
-
-/// What lost its object, as our cache has it.
-pub(super) struct Suspects {
-    pub(super) owned: Vec<Owned>,
-    /// How much with an object each namespace has.
-    population: BTreeMap<String, usize>,
-}
-
-/// Compares the store with our cache.
-pub(super) async fn suspects<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<Suspects, Failure> {
-    let Census { population, mortal } = kind.census(ctx).await?;
-    let owned = mortal
-        .into_iter()
-        .filter(|owned| !kind.is_there(ctx, &owned.namespace, &owned.object.name))
-        .collect();
-    Ok(Suspects { owned, population })
-}
+use crate::controllers::store::{Recovery, SecretStore};
 
 /// The facts, each read from the API server just now.
 pub(super) async fn facts<S: SecretStore>(
@@ -44,26 +27,33 @@ pub(super) async fn facts<S: SecretStore>(
         return Ok(Facts {
             crd,
             missing: Vec::new(),
-            population: BTreeMap::new(),
-            confirmed: None,
+            present: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
         });
     }
     let listed = memory.kind.list(ctx).await?;
-    let mut homes: HashMap<&str, Option<(String, bool)>> = HashMap::new();
+    let mut homes: HashMap<&str, Option<SeenNamespace>> = HashMap::new();
     let mut missing = Vec::new();
+    let mut present = suspects.present.clone();
     for owned in &suspects.owned {
         let object = &owned.object;
         let here = listed.contains(&(owned.namespace.clone(), object.name.clone()));
         if here {
+            present
+                .entry(owned.namespace.clone())
+                .or_default()
+                .insert(owned.id.clone());
             continue;
         }
         if !homes.contains_key(owned.namespace.as_str()) {
             homes.insert(&owned.namespace, home(ctx, &owned.namespace).await?);
         }
-        let home = match homes.get(owned.namespace.as_str()).and_then(Option::as_ref) {
-            Some((uid, true)) if *uid == owned.namespace_uid => Home::Terminating,
-            Some((uid, false)) if *uid == owned.namespace_uid => Home::Standing,
-            _ => Home::Gone,
+        let seen = homes.get(owned.namespace.as_str()).and_then(Option::as_ref);
+        let seen = seen.filter(|seen| seen.uid == owned.namespace_uid);
+        let home = match seen {
+            Some(seen) if seen.terminating => Home::Terminating,
+            Some(_) => Home::Standing,
+            None => Home::Gone,
         };
         missing.push(Missing {
             since: memory.since.get(&owned.id).copied().unwrap_or(Timestamp::MAX),
@@ -74,14 +64,14 @@ pub(super) async fn facts<S: SecretStore>(
             home,
             crd_replaced: made.is_some_and(|made| made > owned.created)
                 && !memory.kind.absences(ctx).has_seen(&object.uid),
+            recoverable: owned.recovery == Recovery::Window || seen.is_some_and(|seen| !seen.keeps_nothing),
         });
     }
-    let confirmed = Confirmation::read(ctx, memory.kind).await?;
     Ok(Facts {
         crd,
         missing,
-        population: suspects.population.clone(),
-        confirmed,
+        present,
+        confirmed: confirmation::read(ctx, memory.kind).await?,
     })
 }
 
@@ -99,21 +89,15 @@ async fn crd<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) -> Result<(Crd, 
         // What was seen went with the CRD before this one.
         let absences = memory.kind.absences(ctx);
         absences.forget();
-        for uid in memory.kind.uids(ctx) {
-            absences.saw(&uid);
-        }
+        absences.saw_all(memory.kind.uids(ctx));
     }
     memory.crd = Some(uid);
     Ok((Crd::Present, crd.metadata.creation_timestamp.map(|time| time.0)))
 }
 
-/// UID of a Namespace, and whether it is being deleted; `None` when there is none.
-async fn home<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<Option<(String, bool)>, Failure> {
+/// A Namespace as it is; `None` when there is none.
+async fn home<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<Option<SeenNamespace>, Failure> {
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    Ok(api.get_metadata_opt(name).await?.map(|namespace| {
-        (
-            namespace.uid().unwrap_or_default(),
-            namespace.metadata.deletion_timestamp.is_some(),
-        )
-    }))
+    let found = api.get_metadata_opt(name).await?;
+    Ok(found.as_ref().map(SeenNamespace::of))
 }

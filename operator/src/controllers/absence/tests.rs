@@ -25,7 +25,7 @@ async fn world(count: usize) -> World {
     world
 }
 
-/// Looks once now, and once when the absences have been collected.
+/// Looks once now, and once when half a minute is over.
 async fn looks(world: &World, memory: &mut Memory) {
     pass(&world.ctx, memory, at(0)).await.unwrap();
     pass(&world.ctx, memory, at(31)).await.unwrap();
@@ -40,7 +40,7 @@ fn native(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_deleted_object_opens_the_window_after_the_collection() {
+async fn a_deleted_object_opens_the_window_after_half_a_minute() {
     let mut world = world(2).await;
     world.delete("db-0");
     let mut memory = Memory::default();
@@ -153,8 +153,41 @@ async fn what_an_earlier_crd_took_along_waits_for_a_person() {
     world.delete("db-0");
     let mut memory = Memory::default();
     looks(&world, &mut memory).await;
-    assert!(memory.asked.is_some());
+    assert!(memory.waits());
     assert!(view(&world, "db-0").await.until.is_none());
+}
+
+#[tokio::test]
+async fn each_deletion_has_its_own_half_minute() {
+    let mut world = world(2).await;
+    let mut memory = Memory::default();
+    world.delete("db-0");
+    pass(&world.ctx, &mut memory, at(0)).await.unwrap();
+    world.delete("db-1");
+    assert_eq!(pass(&world.ctx, &mut memory, at(24)).await.unwrap(), Some(at(30)));
+    assert_eq!(pass(&world.ctx, &mut memory, at(30)).await.unwrap(), Some(at(54)));
+    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(view(&world, "db-1").await.until.is_none());
+    assert!(world.api.get(&native("db-1")).is_some());
+    world.apply("db-1", generated("db-1"));
+    world.reconcile("db-1").await;
+    pass(&world.ctx, &mut memory, at(54)).await.unwrap();
+    assert_eq!(world.ready("db-1"), says("True", "Ready"));
+    assert!(view(&world, "db-1").await.until.is_none());
+}
+
+#[tokio::test]
+async fn an_object_that_came_and_went_between_two_looks_begins_anew() {
+    let mut world = world(1).await;
+    let mut memory = Memory::default();
+    world.delete("db-0");
+    pass(&world.ctx, &mut memory, at(0)).await.unwrap();
+    world.ctx.absences.saw(NS, "db-0", "another");
+    pass(&world.ctx, &mut memory, at(29)).await.unwrap();
+    pass(&world.ctx, &mut memory, at(31)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_none());
+    pass(&world.ctx, &mut memory, at(59)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_some());
 }
 
 #[tokio::test]
@@ -176,13 +209,25 @@ async fn much_at_once_waits_for_a_person() {
     );
     assert!(view(&world, "db-0").await.until.is_none());
     assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 3);
-    let events = world
-        .api
-        .log()
-        .iter()
-        .filter(|line| line.contains("/events"))
-        .count();
-    assert_eq!(events, 1);
+    // The log is taken each time: Events to the administrators, Events to the owners, and writes of the ConfigMap since the last time.
+    let told = || {
+        let log = world.api.log();
+        let count = |what: &str| log.iter().filter(|line| line.contains(what)).count();
+        let events = |namespace: &str| count(&format!("/namespaces/{namespace}/events"));
+        let writes = log
+            .iter()
+            .filter(|line| line.starts_with("PATCH") && line.contains("configmaps"));
+        (count("/events") - events(NS), events(NS), writes.count())
+    };
+    assert_eq!(
+        told(),
+        (1, 1, 2),
+        "what is about to wait is remembered, then listed"
+    );
+    pass(&world.ctx, &mut memory, at(40)).await.unwrap();
+    assert_eq!(told(), (0, 0, 0));
+    pass(&world.ctx, &mut memory, at(31 + 1800)).await.unwrap();
+    assert!(told().1 > 0, "an Event is kept for an hour");
 
     // Another batch id confirms nothing, and asking again writes nothing.
     let mut confirmed = listed;
@@ -190,7 +235,7 @@ async fn much_at_once_waits_for_a_person() {
     world.api.put(DELETIONS, confirmed.clone());
     pass(&world.ctx, &mut memory, at(60)).await.unwrap();
     assert!(view(&world, "db-0").await.until.is_none());
-    assert!(!world.api.log().iter().any(|line| line.starts_with("PATCH")));
+    assert_eq!(told().2, 0);
 
     confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
     world.api.put(DELETIONS, confirmed);
@@ -203,6 +248,209 @@ async fn much_at_once_waits_for_a_person() {
     pass(&world.ctx, &mut memory, at(120)).await.unwrap();
     assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 0);
     assert_eq!(world.api.get(DELETIONS).unwrap()["data"]["count"], "0");
+}
+
+#[tokio::test]
+async fn a_wait_outlives_the_process_with_its_id_and_its_measure() {
+    let mut world = world(4).await;
+    for name in ["db-0", "db-1", "db-2"] {
+        world.delete(name);
+    }
+    looks(&world, &mut Memory::default()).await;
+    let batch = |world: &World| world.api.get(DELETIONS).unwrap()["data"]["batch"].clone();
+    let before = batch(&world);
+    for number in 4..9 {
+        let name = format!("db-{number}");
+        world.apply(&name, generated(&name));
+        world.reconcile(&name).await;
+    }
+    let mut memory = Memory::default();
+    pass(&world.ctx, &mut memory, at(100)).await.unwrap();
+    assert_eq!(world.ctx.metrics.deletions_waiting("ManagedSecret"), 3);
+    pass(&world.ctx, &mut memory, at(131)).await.unwrap();
+    assert_eq!(batch(&world), before);
+    assert!(
+        view(&world, "db-0").await.until.is_none(),
+        "three of four, whatever was made since"
+    );
+
+    let mut confirmed = world.api.get(DELETIONS).unwrap();
+    confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": before});
+    world.api.put(DELETIONS, confirmed);
+    world.delete("db-3");
+    pass(&world.ctx, &mut memory, at(140)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(view(&world, "db-3").await.until.is_none(), "it was not listed");
+    pass(&world.ctx, &mut memory, at(171)).await.unwrap();
+    assert!(
+        view(&world, "db-3").await.until.is_some(),
+        "one of six is not much"
+    );
+}
+
+#[tokio::test]
+async fn what_the_version_before_had_waiting_goes_on_waiting() {
+    let mut world = world(6).await;
+    let mut lines = String::new();
+    for name in ["db-0", "db-1", "db-2"] {
+        let id = view(&world, name).await.id;
+        lines.push_str(&format!(
+            "shop/{name} secret={id} missing-since=2026-11-23T20:00:00Z\n"
+        ));
+        world.delete(name);
+    }
+    world.api.put(
+        DELETIONS,
+        json!({
+            "metadata": {"name": "strongroom-deletions", "annotations": {"strongroom.dev/confirm": "0123456789abcdef"}},
+            "data": {"batch": "fedcba9876543210", "count": "3", "deletions": lines, "confirm-with": "kubectl"},
+        }),
+    );
+    let mut memory = Memory::default();
+    looks(&world, &mut memory).await;
+    assert!(view(&world, "db-0").await.until.is_none());
+    let mut listed = world.api.get(DELETIONS).unwrap();
+    assert_eq!(listed["data"]["batch"], "fedcba9876543210");
+    listed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": "fedcba9876543210"});
+    world.api.put(DELETIONS, listed);
+    pass(&world.ctx, &mut memory, at(40)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_some());
+}
+
+/// The Namespace of the tests, with this UID and these labels.
+fn labelled(world: &World, uid: &str, labels: serde_json::Value) {
+    world.namespace(json!({"metadata": {"name": NS, "uid": uid, "labels": labels}}));
+}
+
+fn preview() -> serde_json::Value {
+    json!({"strongroom.dev/recovery": "none"})
+}
+
+fn destructions(world: &World) -> Vec<String> {
+    let entries = world.ctx.store.mutations_after(0, 1000).unwrap();
+    let details = entries.into_iter().map(|(_, entry)| entry.detail);
+    details
+        .filter(|detail| detail.contains("strongroom.dev/recovery=none"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_namespace_that_keeps_nothing_has_no_window_and_asks_nobody() {
+    let mut world = World::new();
+    labelled(&world, "ns-1", preview());
+    for number in 0..5 {
+        let name = format!("db-{number}");
+        world.apply(&name, generated(&name));
+        world.reconcile(&name).await;
+    }
+    let before = view(&world, "db-0").await.id;
+    for number in 0..5 {
+        world.delete(&format!("db-{number}"));
+    }
+    let mut memory = Memory::default();
+    pass(&world.ctx, &mut memory, at(0)).await.unwrap();
+    pass(&world.ctx, &mut memory, at(29)).await.unwrap();
+    assert!(world.view("db-0").await.is_some());
+    pass(&world.ctx, &mut memory, at(30)).await.unwrap();
+    assert!(world.view("db-0").await.is_none() && world.api.get(&native("db-0")).is_none());
+    assert_eq!((destructions(&world).len(), memory.waits()), (5, false));
+    world.apply("db-0", generated("db-0"));
+    world.reconcile("db-0").await;
+    assert_eq!(world.ready("db-0"), says("True", "Ready"));
+    assert_ne!(view(&world, "db-0").await.id, before);
+}
+
+#[tokio::test]
+async fn the_name_of_a_namespace_that_kept_nothing_works_at_once() {
+    // Made again before anybody looked, and after.
+    for looked in [false, true] {
+        let mut world = World::new();
+        labelled(&world, "ns-1", preview());
+        world.apply("db-0", generated("db-0"));
+        world.reconcile("db-0").await;
+        let before = view(&world, "db-0").await.id;
+        world.delete("db-0");
+        world.api.remove(&native("db-0"));
+        if looked {
+            world.api.remove(&format!("/api/v1/namespaces/{NS}"));
+            looks(&world, &mut Memory::default()).await;
+            assert!(world.view("db-0").await.is_none());
+        }
+        labelled(&world, "ns-2", json!({}));
+        world.apply("db-0", generated("db-0"));
+        world.reconcile("db-0").await;
+        assert_eq!(world.ready("db-0"), says("True", "Ready"), "{looked}");
+        assert_ne!(view(&world, "db-0").await.id, before);
+        assert_eq!(destructions(&world).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_without_the_label_keeps_its_window_and_its_namespace() {
+    let mut world = world(1).await;
+    labelled(&world, "ns-1", preview());
+    world.apply("db-1", generated("db-1"));
+    world.reconcile("db-1").await;
+    world.reconcile("db-0").await;
+    world.delete("db-0");
+    world.delete("db-1");
+    looks(&world, &mut Memory::default()).await;
+    assert!(view(&world, "db-0").await.until.is_some());
+    assert!(world.view("db-1").await.is_none());
+    labelled(&world, "ns-2", preview());
+    world.apply("db-0", generated("db-0"));
+    world.reconcile("db-0").await;
+    assert_eq!(world.ready("db-0"), says("False", "NamespaceRecreated"));
+}
+
+#[tokio::test]
+async fn a_label_that_goes_gives_the_window_back_for_good() {
+    let mut world = World::new();
+    labelled(&world, "ns-1", preview());
+    for name in ["db-0", "db-1"] {
+        world.apply(name, generated(name));
+        world.reconcile(name).await;
+    }
+    // Its object is gone before anybody saw that the label is.
+    world.delete("db-0");
+    world.api.put(
+        &format!("/api/v1/namespaces/{NS}"),
+        json!({"metadata": {"name": NS, "uid": "ns-1"}}),
+    );
+    looks(&world, &mut Memory::default()).await;
+    assert!(view(&world, "db-0").await.until.is_some());
+
+    labelled(&world, "ns-1", json!({}));
+    let mut memory = Memory::default();
+    pass(&world.ctx, &mut memory, at(60)).await.unwrap();
+    labelled(&world, "ns-1", preview());
+    world.delete("db-1");
+    pass(&world.ctx, &mut memory, at(70)).await.unwrap();
+    pass(&world.ctx, &mut memory, at(101)).await.unwrap();
+    assert!(
+        view(&world, "db-1").await.until.is_some(),
+        "the label was away once"
+    );
+    assert_eq!(destructions(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_retained_secret_is_kept_where_nothing_is() {
+    let mut world = World::new();
+    labelled(&world, "ns-1", preview());
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let mut spec = generated("db");
+    spec["deletion"] = json!({"policy": "Retain"});
+    world.apply("db", spec);
+    world.reconcile("db").await;
+    world.delete("db");
+    looks(&world, &mut Memory::default()).await;
+    assert!(view(&world, "db").await.until.is_none());
+    labelled(&world, "ns-2", preview());
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "NamespaceRecreated"));
 }
 
 #[tokio::test]

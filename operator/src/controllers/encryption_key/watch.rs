@@ -53,9 +53,9 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
             ctx.backoff.forget(&key.uid().unwrap_or_default());
             ctx.key_absences.suspect();
         } else {
-            ctx.keys
-                .saw_object(&namespace, &name, &key.uid().unwrap_or_default());
-            ctx.key_absences.saw(&key.uid().unwrap_or_default());
+            let uid = key.uid().unwrap_or_default();
+            ctx.keys.saw_object(&namespace, &name, &uid);
+            ctx.key_absences.saw(&namespace, &name, &uid);
         }
         let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
         if gone || before.as_deref().map(state) != Some(state(key)) {

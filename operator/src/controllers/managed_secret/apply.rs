@@ -21,7 +21,7 @@ use super::{Failure, Look, import, labels, making, sealed};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, Settled};
 use crate::controllers::report::FIELD_MANAGER;
-use crate::controllers::store::{Bound, NewSecret, NewVersion, Rotation, SecretStore, View};
+use crate::controllers::store::{Bound, NewSecret, NewVersion, Recovery, Rotation, SecretStore, View};
 
 /// Carries out `step`. Answers how closely to look next.
 pub(super) async fn apply<S: SecretStore>(
@@ -56,9 +56,11 @@ pub(super) async fn apply<S: SecretStore>(
                 .as_ref()
                 .map_err(|_| Failure::Inconsistent("metadata without a spec"))?;
             let (labels, description) = (wanted.labels.clone(), wanted.description.clone());
-            ctx.store
-                .update(secret(observed)?.id, labels, description)
-                .await?
+            let view = secret(observed)?;
+            if view.recovery == Recovery::Nothing && labels::recovery(&labels, true) == Recovery::Window {
+                ctx.store.keep_window(view.id).await?;
+            }
+            ctx.store.update(view.id, labels, description).await?
         }
         Step::UpdateKey => {
             ctx.store.come_under(secret(observed)?.id, observed.key).await?;
@@ -153,12 +155,19 @@ async fn create<S: SecretStore>(
         description: wanted.description.clone(),
         key: observed.key,
         object: object(observed),
+        recovery: labels::recovery(&wanted.labels, keeps_nothing(ctx, observed)),
         version,
         value,
     };
     ctx.store.create(new).await?;
     used(ctx, observed);
     Ok(())
+}
+
+/// Whether nothing of the object's namespace is kept when it is deleted.
+fn keeps_nothing<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> bool {
+    let seen = ctx.cluster.namespace(&observed.identity.namespace);
+    seen.is_some_and(|seen| seen.keeps_nothing && seen.uid == observed.facts.namespace.uid.as_str())
 }
 
 /// Tells the controller of keys that another version lies under the object's key.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, SealedSource};
 use strongroom_rules::generate::GeneratorRecord;
+use strongroom_store::vault::Recovery;
 
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
@@ -180,6 +181,14 @@ pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
                 .unwrap_or(DEFAULT_DAYS),
         ),
         None => Deletion::Window(DEFAULT_DAYS),
+    }
+}
+
+/// What follows the deletion of a secret with these labels, which the namespace may keep nothing of. What is retained is kept.
+pub(crate) fn recovery(labels: &BTreeMap<String, String>, namespace_keeps_nothing: bool) -> Recovery {
+    match deletion(labels) {
+        Deletion::Window(_) if namespace_keeps_nothing => Recovery::Nothing,
+        Deletion::Window(_) | Deletion::Retain => Recovery::Window,
     }
 }
 

@@ -130,8 +130,15 @@ pub(crate) async fn home<S: SecretStore>(
     ctx: &Ctx<S>,
     name: &str,
 ) -> Result<(Namespace, Option<NamespaceRecord>), Failure> {
-    let seen = namespace(ctx, name).await?;
-    let record = ctx.store.namespace(name).await?;
+    let mut seen = namespace(ctx, name).await?;
+    let mut record = ctx.store.namespace(name).await?;
+    if let Some(former) = record.take_if(|record| record.uid != seen.uid) {
+        // On the word of the API server alone, not of what is remembered, the former namespace counts as gone.
+        seen = look_at_namespace(ctx, name).await?;
+        if former.uid == seen.uid || !ctx.store.release_namespace(former.id, &former.uid).await? {
+            record = Some(former);
+        }
+    }
     let binding = match &record {
         None => NamespaceBinding::Unbound,
         Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
@@ -153,6 +160,11 @@ async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNames
     if let Some(seen) = ctx.cluster.namespace(name) {
         return Ok(seen);
     }
+    look_at_namespace(ctx, name).await
+}
+
+/// The Namespace as it is.
+async fn look_at_namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
     let api: Api<KubeNamespace> = Api::all(ctx.client.clone());
     let seen = SeenNamespace::of(&api.get_metadata(name).await?);
     ctx.cluster.saw_namespace(name, seen.clone());

@@ -520,6 +520,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
         version: "v-1".parse().unwrap(),
         value: value("first"),
         object: None,
+        recovery: strongroom_store::vault::Recovery::Window,
     };
     let secret = store.run(create, meta()).unwrap().secret.id;
     world.reconcile("partner").await;

@@ -16,6 +16,7 @@ use strongroom_rules::retry::ErrorClass;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
+pub(crate) use strongroom_store::vault::Recovery;
 
 pub(crate) use self::keys::{Declared, KeyChange, KeyStore, KeyView, OwnedKey};
 pub(crate) use self::policies::PolicyStore;
@@ -54,6 +55,8 @@ pub(crate) struct View {
     pub(crate) versions: Vec<VersionView>,
     /// When it was made.
     pub(crate) created: Timestamp,
+    /// What follows its deletion.
+    pub(crate) recovery: Recovery,
     /// When it was last rotated.
     pub(crate) rotated: Option<Timestamp>,
 }
@@ -109,6 +112,8 @@ pub(crate) struct NewSecret {
     pub(crate) key: Option<KeyId>,
     /// The object that it belongs to.
     pub(crate) object: Bound,
+    /// What follows its deletion.
+    pub(crate) recovery: Recovery,
     /// Id of the first version.
     pub(crate) version: String,
     /// Its value.
@@ -246,9 +251,9 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore {
     ) -> impl Future<Output = Result<Value, StoreFailure>> + Send;
     /// Every live secret with an object, in any order.
     fn owned(&self) -> impl Future<Output = Result<Vec<Owned>, StoreFailure>> + Send;
-    /// Records the UID of a namespace under its name.
     /// Live secrets of people that belong to no object.
     fn orphans(&self) -> impl Future<Output = Result<Vec<Orphan>, StoreFailure>> + Send;
+    /// Records the UID of a namespace under its name.
     fn bind_namespace(&self, name: &str, uid: &str) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Gives the secrets under this name to the namespace with this UID.
     fn accept_namespace(
@@ -285,6 +290,16 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore {
     fn purge(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Opens the recovery window of a secret: 7 to 30 days.
     fn delete(&self, secret: SecretId, days: u8) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Destroys a secret that was made where nothing is kept.
+    fn destroy(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Gives a secret a recovery window that was made without one.
+    fn keep_window(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Frees the name of a namespace that is gone, if nothing of it is kept: what is left there is destroyed. Answers whether the name is free.
+    fn release_namespace(
+        &self,
+        namespace: NamespaceId,
+        uid: &str,
+    ) -> impl Future<Output = Result<bool, StoreFailure>> + Send;
     /// Destroys some of what is due; the clock has been steady for so long. Answers with the secrets, and whether there is more. Nothing is
     /// destroyed, without an error, while the clock has not been steady for long enough.
     fn purge_due(

@@ -11,9 +11,9 @@ use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
     AcceptNamespace, BindMaterialized, BindNamespace, BindObject, Command, CreateSecret, DeleteSecret,
-    Deletion, EnsureVersion, GetValue, KeyRef, Materialized, Meta, NamespaceView, ObjectBinding, PurgeDue,
-    PurgeSecret, Refusal, RestoreSecret, RotationMark, STEADY, SecretState, SecretView, Store, StoreError,
-    UpdateSecret,
+    Deletion, DestroySecret, EnsureVersion, GetValue, KeepRecoveryWindow, KeyRef, Materialized, Meta,
+    NamespaceView, ObjectBinding, PurgeDue, PurgeSecret, Refusal, ReleaseNamespace, RestoreSecret,
+    RotationMark, STEADY, SecretState, SecretView, Store, StoreError, UpdateSecret,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -156,6 +156,7 @@ fn view(secret: SecretView) -> View {
             })
             .collect(),
         created: time(secret.created),
+        recovery: secret.recovery,
         rotated: secret.rotation.last.map(time),
     }
 }
@@ -249,6 +250,7 @@ impl SecretStore for Store {
             version: VersionId::new(&new.version)?,
             value: new.value,
             object: Some(binding(&new.object)?),
+            recovery: new.recovery,
         };
         change(self, command).await.map(drop)
     }
@@ -332,6 +334,23 @@ impl SecretStore for Store {
             force: false,
         };
         change(self, DeleteSecret { secret, deletion }).await.map(drop)
+    }
+
+    async fn destroy(&self, secret: SecretId) -> Result<(), StoreFailure> {
+        change(self, DestroySecret { secret }).await
+    }
+
+    async fn keep_window(&self, secret: SecretId) -> Result<(), StoreFailure> {
+        change(self, KeepRecoveryWindow { secret }).await
+    }
+
+    async fn release_namespace(&self, namespace: NamespaceId, uid: &str) -> Result<bool, StoreFailure> {
+        // Most often something is kept, and the writer is not to be asked for that each time.
+        if read(self, move |store| Ok(store.keeps_something(namespace)?)).await? {
+            return Ok(false);
+        }
+        let uid = ExternalId::new(uid)?;
+        change(self, ReleaseNamespace { namespace, uid }).await
     }
 
     async fn purge_due(&self, steady_for: Duration) -> Result<(Vec<SecretId>, bool), StoreFailure> {

@@ -280,7 +280,7 @@ impl World {
         let object = self.api.put(&path, object);
         let uid = object["metadata"]["uid"].as_str().unwrap();
         self.ctx.keys.saw_object(NS, name, uid);
-        self.ctx.key_absences.saw(uid);
+        self.ctx.key_absences.saw(NS, name, uid);
         let kept = serde_json::from_value(object).unwrap();
         super::encryption_key::reconcile_at(&kept, &self.ctx, at)
             .await

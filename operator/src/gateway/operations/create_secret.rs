@@ -23,7 +23,7 @@ use strongroom_store::id::{NamespaceId, SecretId};
 use strongroom_store::name::{ExternalId, SecretName, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    BindNamespace, CreateSecret, KeyRef, KeyView, ObjectBinding, Refusal, SecretState, StoreError,
+    BindNamespace, CreateSecret, KeyRef, KeyView, ObjectBinding, Recovery, Refusal, SecretState, StoreError,
 };
 
 use super::change::{Change, Failed};
@@ -194,6 +194,10 @@ async fn create(
         version: new.version,
         value: new.value,
         object: binding(&object),
+        recovery: labels::recovery(
+            &labels::wanted(&object.spec, object.labels()),
+            change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing,
+        ),
     };
     let written = change.run(command).await?;
     change

@@ -19,7 +19,10 @@ use kube::Api;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
-use strongroom_store::vault::{BindMaterialized, DeleteSecret, Deletion, Refusal, SecretState, SecretView};
+use strongroom_store::vault::{
+    BindMaterialized, DeleteSecret, Deletion, DestroySecret, KeepRecoveryWindow, Recovery, Refusal,
+    SecretState, SecretView,
+};
 
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
@@ -123,6 +126,21 @@ async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<D
         // It stays when its object goes; here somebody deletes the secret itself.
         (false, None, labels::Deletion::Retain) => None,
     };
+    // What is deleted in a namespace that keeps nothing is destroyed, unless the caller asks for a window.
+    let made_for_nothing = secret.recovery == Recovery::Nothing;
+    if made_for_nothing
+        && !how.force
+        && how.recovery_window_days.is_none()
+        && change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing
+    {
+        change.run(DestroySecret { secret: secret.id }).await?;
+        return Ok(Json(Deleted { deletion: None }));
+    }
+    if made_for_nothing && !how.force {
+        change
+            .run_beside(KeepRecoveryWindow { secret: secret.id })
+            .await?;
+    }
     let command = DeleteSecret {
         secret: secret.id,
         deletion: Deletion {

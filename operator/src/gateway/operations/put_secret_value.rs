@@ -22,7 +22,8 @@ use strongroom_store::id::SecretId;
 use strongroom_store::name::{ExternalId, Stage, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Refusal, SecretView, StoreError, Written,
+    CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Recovery, Refusal, SecretView, StoreError,
+    Written,
 };
 
 use super::get_secret_value::invalid;
@@ -55,6 +56,8 @@ struct Put {
     version: VersionId,
     value: Value,
     stages: Vec<Stage>,
+    /// What follows the deletion of a secret that is made with it.
+    recovery: Recovery,
 }
 
 /// The operation.
@@ -83,6 +86,7 @@ async fn serve(
         .await?;
     let body = received(body).await?;
     let body = parsed::<Body>(&body, &["data", "sealed", "stages"])?;
+    let recovery = gateway.namespaces.recovery(&place.name).await;
     blocking(move || {
         let about = About {
             namespace: &place.name,
@@ -95,6 +99,7 @@ async fn serve(
             version: version.parse().map_err(invalid)?,
             value,
             stages: stages.map_err(invalid)?,
+            recovery,
         };
         write(&gateway, &asking, &place, &name, put)
     })
@@ -162,6 +167,7 @@ fn write(
                 version: put.version.clone(),
                 value: put.value.duplicate(),
                 stages: put.stages.clone(),
+                recovery: put.recovery,
             };
             match create(gateway, place, name, &declaration, under, put, meta.clone()) {
                 // Another request made it in between.
@@ -271,6 +277,7 @@ fn create(
             uid: ExternalId::new(&declaration.uid).map_err(|_| not_there())?,
             name: declaration.object.clone(),
         }),
+        recovery: put.recovery,
     };
     gateway.store.run(command, meta)
 }

@@ -310,6 +310,7 @@ impl World {
             version: "v-1".parse().unwrap(),
             value: one("password", password.as_bytes()),
             object: None,
+            recovery: strongroom_store::vault::Recovery::Window,
         };
         self.gateway.store.run(create, meta()).unwrap();
         id

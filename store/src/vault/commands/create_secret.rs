@@ -12,7 +12,7 @@ use crate::id::{NamespaceId, SecretId};
 use crate::name::{SecretName, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::vault::types::{KeyRef, ObjectBinding, RotationState, Written};
+use crate::vault::types::{KeyRef, ObjectBinding, Recovery, RotationState, Written};
 
 /// Makes a secret. The caller chooses its id, so that a version id can be made from it beforehand.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct CreateSecret {
     pub value: Value,
     /// What declares it.
     pub object: Option<ObjectBinding>,
+    /// What follows its deletion.
+    pub recovery: Recovery,
 }
 
 impl Command for CreateSecret {
@@ -86,6 +88,7 @@ impl Command for CreateSecret {
             object: self.object,
             materialized: None,
             rotation: RotationState::default(),
+            recovery: self.recovery,
         };
         let version = self.version.clone();
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;

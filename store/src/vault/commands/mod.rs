@@ -4,6 +4,7 @@ mod binding;
 mod create_secret;
 mod cursor;
 mod delete_secret;
+mod destroy_secret;
 mod ensure_version;
 mod keys;
 mod namespaces;
@@ -22,12 +23,13 @@ pub use create_secret::CreateSecret;
 pub(crate) use cursor::RecordRestore;
 pub use cursor::{Record, RecordCheckpoint, SetCursor};
 pub use delete_secret::{DeleteSecret, Deletion};
+pub use destroy_secret::{DestroySecret, KeepRecoveryWindow};
 pub use ensure_version::{EnsureVersion, RotationMark};
 pub use keys::{
     CancelKeyDeletion, CreateKey, DeclareKey, DestroyKeyVersion, DisableKey, EnableKey, NewKeyVersion,
     ScheduleKeyDeletion,
 };
-pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids};
+pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids, ReleaseNamespace};
 pub use policies::{ForgetPolicy, KeepPolicy};
 pub use purge::{PurgeDue, PurgeSecret, Purged, STEADY};
 pub use put_value::PutValue;
@@ -313,6 +315,7 @@ pub(crate) fn view_of(head: &Head) -> SecretView {
         object: head.object.clone(),
         materialized: head.materialized.clone(),
         rotation: head.rotation.clone(),
+        recovery: head.recovery,
     }
 }
 

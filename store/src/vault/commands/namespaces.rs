@@ -2,9 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use super::delete_secret::destroy;
+use super::destroy_secret::about_destruction;
 use super::{About, Command, Decision, Effect, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
+use crate::format::Recovery;
 use crate::id::NamespaceId;
 use crate::name::{ExternalId, NamespaceName};
 use crate::time::Timestamp;
@@ -87,6 +90,51 @@ impl Command for AcceptNamespace {
             about,
             id,
         ))
+    }
+}
+
+/// Frees the name of a namespace that is gone and in which nothing is kept: what is left in it is destroyed, and the next namespace of this name is bound
+/// as if it were the first. A secret with a recovery window, or a customer's key in any state, leaves all as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReleaseNamespace {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The outside uid of the one that is gone.
+    pub uid: ExternalId,
+}
+
+impl Command for ReleaseNamespace {
+    /// Whether the name is free.
+    type Reply = bool;
+    const ACTION: Action = Action::BindNamespace;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<bool>, StoreError> {
+        let mut namespace = view.namespace(&self.namespace)?;
+        match &namespace.uid {
+            None => return Ok(Decision::unchanged(true)),
+            // Another one bears the name by now.
+            Some(uid) if *uid != self.uid => return Ok(Decision::unchanged(false)),
+            Some(_) => {}
+        }
+        let left = view.heads_of(&self.namespace)?;
+        if view.has_customer_key(&self.namespace)?
+            || left.iter().any(|head| head.recovery == Recovery::Window)
+        {
+            return Ok(Decision::unchanged(false));
+        }
+        let mut decision = Decision::unchanged(true);
+        for head in left {
+            decision.entries.push(about_destruction(&namespace, &head));
+            decision.effects.extend(destroy(head));
+        }
+        namespace.uid = None;
+        decision
+            .entries
+            .push(about(Action::BindNamespace, &namespace).with(|entry| {
+                entry.detail = "it is gone and nothing of it is kept: its name is free".to_owned()
+            }));
+        decision.effects.push(Effect::PutNamespace(Box::new(namespace)));
+        Ok(decision)
     }
 }
 

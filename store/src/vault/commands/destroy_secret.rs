@@ -1,0 +1,76 @@
+//! Secrets that are made where nothing is kept: destroyed without a window, or kept after all.
+
+use super::delete_secret::destroy;
+use super::{About, Command, Decision, Effect, Head, Namespace, Refusal, StoreError, View, namespace_of};
+use crate::audit::Action;
+use crate::format::Recovery;
+use crate::id::SecretId;
+use crate::time::Timestamp;
+
+/// What the record of the destruction says.
+const DETAIL: &str =
+    "destroyed at once: the namespace had the label strongroom.dev/recovery=none when the secret was made";
+
+/// Destroys a secret that was made where nothing is kept. Of any other secret it is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DestroySecret {
+    /// The secret.
+    pub secret: SecretId,
+}
+
+impl Command for DestroySecret {
+    type Reply = ();
+    const ACTION: Action = Action::DeleteSecret;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let head = view.existing(&self.secret)?;
+        if head.recovery == Recovery::Window {
+            return Err(Refusal::RecoveryWindowKept.into());
+        }
+        let namespace = namespace_of(view, &head.namespace)?;
+        let about = about_destruction(&namespace, &head);
+        Ok(Decision::new(destroy(head), about, ()))
+    }
+
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(Decision::unchanged(()))
+    }
+}
+
+/// The record of such a destruction.
+pub(super) fn about_destruction(namespace: &Namespace, head: &Head) -> About {
+    About::secret(Action::DeleteSecret, namespace, head).with(|entry| entry.detail = DETAIL.to_owned())
+}
+
+/// Gives a secret a recovery window that was made without one. There is no way back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepRecoveryWindow {
+    /// The secret.
+    pub secret: SecretId,
+}
+
+impl Command for KeepRecoveryWindow {
+    type Reply = ();
+    const ACTION: Action = Action::UpdateSecret;
+
+    fn subject(&self) -> Option<SecretId> {
+        Some(self.secret)
+    }
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<()>, StoreError> {
+        let mut head = view.existing(&self.secret)?;
+        if head.recovery == Recovery::Window {
+            return Ok(Decision::unchanged(()));
+        }
+        head.recovery = Recovery::Window;
+        head.updated = now;
+        let namespace = namespace_of(view, &head.namespace)?;
+        let about = About::secret(Action::UpdateSecret, &namespace, &head)
+            .with(|entry| entry.detail = "has a recovery window from now on".to_owned());
+        Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, ()))
+    }
+}
