@@ -168,6 +168,14 @@ reasons! {
     ImportRefused => Person,
     /// A native Secret of this name exists, and we did not make it.
     TargetNotOwned => Person,
+    /// The native Secret is being deleted, and waits for a finalizer.
+    NativeSecretTerminating => Retry,
+    /// Somebody changes the native Secret again and again; it is put back later each time.
+    NativeSecretContested => Retry,
+    /// Mutating admission changes the native Secret as it is written.
+    NativeSecretMutated => Retry,
+    /// A native Secret was taken over as it is, and what `spec.secret` asks for needs a new one; the message says what to change.
+    ReplacementUnasked => Person,
     /// The API server refuses the native Secret: a policy, a quota, a webhook.
     TargetRefused => Retry,
     /// The ManagedSecret of the certificate authority does not exist or is not ready.

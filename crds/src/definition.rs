@@ -65,7 +65,6 @@ fn complete(mut definition: CustomResourceDefinition) -> CustomResourceDefinitio
         {
             visit(root, &mut |schema| {
                 unwrap_description(schema);
-                drop_unknown_format(schema);
                 choose_by_rule(schema);
             });
             if let Some(status) = root
@@ -114,17 +113,6 @@ fn unwrap_description(schema: &mut JSONSchemaProps) {
             .map(|text| text.replace('\n', " "))
             .collect();
         *description = paragraphs.join("\n\n");
-    }
-}
-
-/// The API server warns of a format that it does not know, on every apply. What `uint32` says, `minimum` says too.
-fn drop_unknown_format(schema: &mut JSONSchemaProps) {
-    if schema
-        .format
-        .as_deref()
-        .is_some_and(|format| format.starts_with("uint"))
-    {
-        schema.format = None;
     }
 }
 

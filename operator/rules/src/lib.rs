@@ -3,6 +3,7 @@
 //! `now` and randomness are arguments of whoever needs them.
 
 pub mod absence;
+pub mod ca_bundle;
 pub mod cause;
 pub mod consumers;
 pub mod encryption_key;

@@ -1,6 +1,7 @@
 //! The native Secret that a value becomes: data, type and metadata. Who owns it, and when it is written, is decided elsewhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -10,7 +11,14 @@ use strongroom_crds::v1alpha1::NativeSecret;
 use strongroom_render::mismatch::Mismatch;
 use strongroom_render::native::{self, DataError, Recipe};
 
+use self::owners::Part;
 use crate::value::Value;
+
+pub mod beside;
+pub mod claim;
+pub mod edits;
+pub mod owners;
+pub mod repairs;
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +29,12 @@ pub const OPAQUE: &str = "Opaque";
 pub const VERSION_ANNOTATION: &str = "strongroom.dev/version";
 /// Annotation of our native Secrets: the ManagedSecret they come from. A hint for people; ownership is the stored UID.
 pub const SOURCE_ANNOTATION: &str = "strongroom.dev/managed-secret";
+/// Annotation of native Secrets that others made and we took over: what the spec leaves open stays as it was.
+pub const ADOPTED_ANNOTATION: &str = "strongroom.dev/adopted";
 /// Annotation of our native Secrets that stay as they are for now: why, in the word of the condition.
 pub const HELD_ANNOTATION: &str = "strongroom.dev/held";
+/// Annotation of our native Secrets: the id of the stored secret. With the right content it shows that an unrecorded create was ours.
+pub const SECRET_ID_ANNOTATION: &str = "strongroom.dev/secret-id";
 /// Label of our native Secrets, so that people can list them.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
 /// Labels and annotations with this prefix are ours.
@@ -106,6 +118,36 @@ pub enum Drift {
     Content,
     /// The type, or the data of an immutable Secret: only a new Secret repairs it.
     Replace,
+}
+
+/// Something that only a new Secret could change, with what of the spec would keep the Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// It is of another type.
+    Type {
+        /// The type that it is of.
+        found: String,
+    },
+    /// It is immutable, and the spec wants it otherwise.
+    Immutable,
+    /// It is immutable, and its data are others.
+    Data,
+}
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type { found } => {
+                write!(f, "its type is `{found}`: set `spec.secret.type: {found}`, or leave the type out")
+            }
+            Self::Immutable => {
+                f.write_str("it is immutable: set `spec.secret.immutable: true`, or leave that out")
+            }
+            Self::Data => f.write_str(
+                "it is immutable and `spec.secret` asks for other data: take `keys` and `template` out of `spec.secret`",
+            ),
+        }
+    }
 }
 
 /// Whether Secrets of this type are credentials for the cluster itself, which are neither written nor imported.
@@ -192,31 +234,98 @@ impl Content {
         }
     }
 
-    /// How a native Secret differs from this content, if it does. Labels and annotations that others added are theirs.
+    /// Takes on what the spec leaves open of a Secret that others made: its type, its immutability, and the label that says who manages it.
+    pub fn adopt(&mut self, spec: &NativeSecret, found: &Secret) {
+        if let (None, Some(type_)) = (&spec.type_, &found.type_) {
+            self.type_.clone_from(type_);
+        }
+        if spec.immutable.is_none() {
+            self.immutable = found.immutable == Some(true);
+        }
+        let labels = [&spec.labels, &found.metadata.labels].map(|labels| labels.as_ref()?.get(MANAGED_BY.0));
+        if let [None, Some(theirs)] = labels
+            && theirs != MANAGED_BY.1
+        {
+            self.labels.remove(MANAGED_BY.0);
+        }
+        self.annotations
+            .insert(ADOPTED_ANNOTATION.to_owned(), "true".to_owned());
+    }
+
+    /// What of a native Secret only a new one could change.
     #[must_use]
-    pub fn drift(&self, found: &Secret) -> Option<Drift> {
+    pub fn fixed(&self, found: &Secret) -> Vec<Fixed> {
         let immutable = found.immutable == Some(true);
-        let same_type = found.type_.as_deref().unwrap_or(OPAQUE) == self.type_;
+        let type_ = found.type_.as_deref().unwrap_or(OPAQUE);
+        let mut fixed = Vec::new();
+        if type_ != self.type_ {
+            let found = type_.to_owned();
+            fixed.push(Fixed::Type { found });
+        }
+        if immutable && !self.immutable {
+            fixed.push(Fixed::Immutable);
+        }
+        if immutable && !self.same_data(found) {
+            fixed.push(Fixed::Data);
+        }
+        fixed
+    }
+
+    fn same_data(&self, found: &Secret) -> bool {
         let no_data = BTreeMap::new();
-        let found_data = found.data.as_ref().unwrap_or(&no_data);
-        let same_data = found_data.len() == self.data.iter().count()
+        let found = found.data.as_ref().unwrap_or(&no_data);
+        found.len() == self.data.iter().count()
             && self
                 .data
                 .iter()
-                .all(|(key, bytes)| found_data.get(key).is_some_and(|found| found.0 == bytes.expose()));
+                .all(|(key, bytes)| found.get(key).is_some_and(|found| found.0 == bytes.expose()))
+    }
+
+    /// The copies of an old value that tools left on a Secret, and that the spec does not ask for.
+    pub fn copies(&self, found: &Secret) -> impl Iterator<Item = &'static str> {
+        claim::copies(&found.metadata).filter(|key| !self.annotations.contains_key(*key))
+    }
+
+    /// How a native Secret differs from this content, if it does. Labels and annotations that others set are theirs, but for copies of its data;
+    /// those that are ours go when the spec names them no more.
+    #[must_use]
+    pub fn drift(&self, found: &Secret) -> Option<Drift> {
         let holds = |found: Option<&BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
             wanted
                 .iter()
                 .all(|(key, value)| found.and_then(|found| found.get(key)) == Some(value))
         };
         let same_metadata = holds(found.metadata.labels.as_ref(), &self.labels)
-            && holds(found.metadata.annotations.as_ref(), &self.annotations);
-        if !same_type || (immutable && (!same_data || !self.immutable)) {
+            && holds(found.metadata.annotations.as_ref(), &self.annotations)
+            && !self.owns_surplus(found);
+        if !self.fixed(found).is_empty() {
             Some(Drift::Replace)
-        } else if !same_data || !same_metadata || immutable != self.immutable {
+        } else if !self.same_data(found)
+            || !same_metadata
+            || self.immutable != (found.immutable == Some(true))
+            || self.copies(found).next().is_some()
+        {
             Some(Drift::Content)
         } else {
             None
+        }
+    }
+
+    /// Whether our manager owns what this content lacks, or owns anything in a way that no apply takes back.
+    fn owns_surplus(&self, found: &Secret) -> bool {
+        let entries = found.metadata.managed_fields.as_deref().unwrap_or_default();
+        owners::applied(entries).is_some()
+            || Part::ALL
+                .into_iter()
+                .any(|part| owners::ours(entries, part).iter().any(|key| !self.has(part, key)))
+    }
+
+    /// Whether this content names the key.
+    fn has(&self, part: Part, key: &str) -> bool {
+        match part {
+            Part::Labels => self.labels.contains_key(key),
+            Part::Annotations => self.annotations.contains_key(key),
+            Part::Data => self.data.key(key).is_some(),
         }
     }
 }

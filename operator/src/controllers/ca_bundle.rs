@@ -1,93 +1,173 @@
 //! ConfigMap `strongroom-ca`: what a client of the API has to trust, in every namespace that has an object of ours or asks for it by the label
-//! `strongroom.dev/ca: "true"` on the Namespace. It stays when the last object goes: a pod may still mount it.
+//! `strongroom.dev/ca: "true"` on the Namespace. It stays when the last object goes: a pod may still mount it. One of somebody else stays as it is,
+//! and an Event says so. A watch tells which was changed or deleted, and that one is looked at.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::events::{Event, EventType};
+use kube::runtime::watcher::{self, Config, watcher};
+use kube::{Api, Resource, ResourceExt};
+use strongroom_rules::ca_bundle::{self, NAME, Step};
+use strongroom_rules::retry::ErrorClass;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Ctx;
-use super::report::FIELD_MANAGER;
-use super::retry::class_of;
+use super::managed_secret::Failure;
+use super::report::{self, FIELD_MANAGER};
 use super::store::SecretStore;
-use crate::kube_error::in_words;
-use strongroom_rules::retry::ErrorClass;
+use super::{Ctx, watches};
 
-/// Name of the ConfigMap.
-const NAME: &str = "strongroom-ca";
-/// Its one key.
-const KEY: &str = "ca.crt";
 /// The label on a Namespace that asks for it.
 pub(super) const LABEL: &str = "strongroom.dev/ca";
-/// How often what was written is written again: somebody may have changed it.
+/// How long until what somebody else has, or what the API server refused, is looked at again. What is right is watched.
 const REPAIR: Duration = Duration::from_secs(600);
 /// How long after a failure.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How long after somebody changed it between our look and our write.
+const SOON: Duration = Duration::from_millis(200);
+/// A `resourceVersion` that no object has: an apply with it creates, and meets what exists as a conflict.
+const NO_VERSION: &str = "1";
 
 /// The namespaces that are to have the bundle.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    wanted: Mutex<BTreeSet<String>>,
+    homes: Mutex<BTreeMap<String, Home>>,
     news: Notify,
 }
 
+/// What is known of the bundle in one namespace.
+#[derive(Debug)]
+struct Home {
+    /// When to look at it; `None`: when the watch tells of it.
+    due: Option<Instant>,
+    /// The `resourceVersion` in which it was found or left right.
+    right: Option<Box<str>>,
+}
+
 impl Bundles {
+    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, Home>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A namespace is to have it.
     pub(super) fn want(&self, namespace: &str) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wanted.contains(namespace) {
-            wanted.insert(namespace.to_owned());
+        let mut homes = self.homes();
+        if !homes.contains_key(namespace) {
+            let home = Home {
+                due: Some(Instant::now()),
+                right: None,
+            };
+            homes.insert(namespace.to_owned(), home);
             self.news.notify_one();
         }
     }
 
     /// A namespace is gone.
     pub(super) fn lost(&self, namespace: &str) {
-        self.wanted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(namespace);
+        self.homes().remove(namespace);
     }
 
-    fn wanted(&self) -> BTreeSet<String> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The bundle of a namespace is in this state now; `None`: it is gone.
+    fn changed(&self, namespace: &str, version: Option<&str>) {
+        if let Some(home) = self.homes().get_mut(namespace)
+            && (version.is_none() || home.right.as_deref() != version)
+        {
+            home.due = Some(Instant::now());
+            home.right = None;
+            self.news.notify_one();
+        }
+    }
+
+    /// A complete list has come: where it does not have what was right, that is gone.
+    fn listed(&self, listed: &HashSet<String>) {
+        for (namespace, home) in self.homes().iter_mut() {
+            if home.right.is_some() && !listed.contains(namespace) {
+                home.due = Some(Instant::now());
+                home.right = None;
+                self.news.notify_one();
+            }
+        }
+    }
+
+    /// The text is another one: all are looked at.
+    fn all_due(&self) {
+        let now = Instant::now();
+        for home in self.homes().values_mut() {
+            home.due = Some(now);
+        }
+    }
+
+    /// The namespaces whose bundle is due, which is remembered as looked at; and when the next one is.
+    fn take_due(&self, now: Instant) -> (Vec<String>, Option<Instant>) {
+        let mut homes = self.homes();
+        let mut due = Vec::new();
+        for (namespace, home) in homes.iter_mut() {
+            if home.due.is_some_and(|at| at <= now) {
+                home.due = None;
+                due.push(namespace.clone());
+            }
+        }
+        (due, homes.values().filter_map(|home| home.due).min())
+    }
+
+    /// Whether one is due now.
+    fn any_due(&self) -> bool {
+        let now = Instant::now();
+        self.homes()
+            .values()
+            .any(|home| home.due.is_some_and(|at| at <= now))
+    }
+
+    /// How a look ended. What the watch told meanwhile stays due.
+    fn looked(&self, namespace: &str, look: Look) {
+        if let Some(home) = self.homes().get_mut(namespace) {
+            match look {
+                Look::Right(version) => home.right = Some(version),
+                Look::Again(after) => {
+                    home.due.get_or_insert_with(|| Instant::now() + after);
+                }
+            }
+        }
     }
 }
 
+/// How a look at the bundle of one namespace ended.
+#[derive(Debug)]
+enum Look {
+    /// It is right in this `resourceVersion`.
+    Right(Box<str>),
+    /// It has to be looked at again after so long.
+    Again(Duration),
+}
+
 /// Writes the bundle wherever it is wanted.
-pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, mut bundle: watch::Receiver<String>) {
-    // When each namespace is due next.
-    let mut due: HashMap<String, Instant> = HashMap::new();
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, bundle: watch::Receiver<String>) {
+    futures::future::join(write_due(&ctx, bundle), watch_all(&ctx)).await;
+}
+
+async fn write_due<S: SecretStore>(ctx: &Ctx<S>, mut bundle: watch::Receiver<String>) {
     loop {
         let text = bundle.borrow_and_update().clone();
-        let now = Instant::now();
-        let wanted = ctx.bundles.wanted();
-        due.retain(|namespace, _| wanted.contains(namespace));
-        for namespace in wanted {
-            // Nothing is served yet, or a certificate of somebody else.
-            if text.is_empty() || due.get(&namespace).is_some_and(|at| *at > now) {
+        // Before that nothing is served, or with a certificate of somebody else.
+        let mut next = None;
+        if !text.is_empty() {
+            let due;
+            (due, next) = ctx.bundles.take_due(Instant::now());
+            for namespace in due {
+                let look = look(ctx, &namespace, &text).await;
+                ctx.bundles.looked(&namespace, look);
+            }
+            if ctx.bundles.any_due() {
                 continue;
             }
-            let wait = match write(&ctx, &namespace, &text).await {
-                Ok(()) => REPAIR,
-                Err(error) => {
-                    tracing::warn!(namespace, error = %in_words(&error), "ConfigMap {NAME} cannot be written");
-                    match class_of(&error) {
-                        // Not for time to heal, or nobody's business: the namespace is going.
-                        ErrorClass::Forbidden | ErrorClass::Gone | ErrorClass::Rejected => REPAIR,
-                        _ => AGAIN,
-                    }
-                }
-            };
-            due.insert(namespace, now + wait);
         }
-        let next = due.values().min().copied().unwrap_or(now + REPAIR);
+        let next = next.unwrap_or_else(|| Instant::now() + REPAIR);
         tokio::select! {
             () = ctx.bundles.news.notified() => {}
             () = tokio::time::sleep_until(next) => {}
@@ -96,27 +176,122 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, mut bundle: watch::Rec
                     // The gateway is gone, and with it what the bundle is for. The process ends.
                     return std::future::pending().await;
                 }
-                due.clear();
+                ctx.bundles.all_due();
             }
         }
     }
 }
 
-async fn write<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Result<(), kube::Error> {
-    let map = ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(NAME.to_owned()),
-            ..ObjectMeta::default()
+/// Hears of every ConfigMap of the name, and of no other.
+async fn watch_all<S: SecretStore>(ctx: &Arc<Ctx<S>>) {
+    let config = Config::default()
+        .fields(&format!("metadata.name={NAME}"))
+        .page_size(watches::PAGE);
+    let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(ctx.client.clone());
+    let mut listed = HashSet::new();
+    watches::logged(Arc::clone(ctx), "ConfigMap", watcher(api, config))
+        .for_each(|event| {
+            heard(&ctx.bundles, &mut listed, &event);
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn heard(
+    bundles: &Bundles,
+    listed: &mut HashSet<String>,
+    event: &watcher::Event<PartialObjectMeta<ConfigMap>>,
+) {
+    match event {
+        watcher::Event::Init => listed.clear(),
+        watcher::Event::InitApply(map) | watcher::Event::Apply(map) => {
+            let namespace = map.namespace().unwrap_or_default();
+            bundles.changed(&namespace, map.metadata.resource_version.as_deref());
+            if matches!(event, watcher::Event::InitApply(_)) {
+                listed.insert(namespace);
+            }
+        }
+        watcher::Event::InitDone => bundles.listed(&std::mem::take(listed)),
+        watcher::Event::Delete(map) => bundles.changed(&map.namespace().unwrap_or_default(), None),
+    }
+}
+
+/// Looks at the bundle of one namespace, and writes it where it is ours or absent.
+async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Look {
+    let terminates = ctx
+        .cluster
+        .namespace(namespace)
+        .is_some_and(|seen| seen.terminating);
+    if terminates {
+        return Look::Again(REPAIR);
+    }
+    match write(ctx, namespace, text).await.map_err(Failure::from) {
+        Ok(look) => look,
+        Err(failure) => match failure.class() {
+            // Nobody's business: the namespace is going.
+            ErrorClass::Gone => Look::Again(REPAIR),
+            // It changed since it was read.
+            ErrorClass::Conflict => Look::Again(SOON),
+            class => {
+                tracing::warn!(namespace, error = %failure, "ConfigMap {NAME} cannot be written");
+                let lasts = matches!(class, ErrorClass::Forbidden | ErrorClass::Rejected);
+                Look::Again(if lasts { REPAIR } else { AGAIN })
+            }
         },
-        data: Some(BTreeMap::from([(KEY.to_owned(), text.to_owned())])),
-        ..ConfigMap::default()
+    }
+}
+
+async fn write<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Result<Look, kube::Error> {
+    let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
+    let found = api.get_opt(NAME).await?;
+    let read = found.as_ref().and_then(ResourceExt::resource_version);
+    let over = match ca_bundle::plan(found.as_ref(), text) {
+        Step::Nothing => return Ok(Look::Right(read.unwrap_or_default().into())),
+        Step::Leave { manager } => {
+            say_taken(ctx, namespace, found.as_ref(), manager.as_deref()).await;
+            return Ok(Look::Again(REPAIR));
+        }
+        Step::Create => NO_VERSION.to_owned(),
+        Step::Write => read.unwrap_or_default(),
     };
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(ctx.client.clone(), namespace);
-    api.patch(
-        NAME,
-        &PatchParams::apply(FIELD_MANAGER).force(),
-        &Patch::Apply(&map),
-    )
-    .await
-    .map(drop)
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let desired = Patch::Apply(ca_bundle::desired(text, &over));
+    let written = api.patch(NAME, &params, &desired).await?;
+    Ok(Look::Right(written.resource_version().unwrap_or_default().into()))
 }
+
+async fn say_taken<S: SecretStore>(
+    ctx: &Ctx<S>,
+    namespace: &str,
+    found: Option<&ConfigMap>,
+    manager: Option<&str>,
+) {
+    let of = manager.map_or_else(String::new, |manager| {
+        format!(", written by field manager `{manager}`,")
+    });
+    let note = format!(
+        "this ConfigMap{of} is not strongroom's, so it is left as it is; pods of this namespace that take the authority of strongroom's API from \
+         it do not get it. Give it another name, and strongroom makes its own `{NAME}` at once"
+    );
+    tracing::warn!(
+        namespace,
+        manager,
+        "ConfigMap {NAME} is somebody else's and stays as it is"
+    );
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "NotOurs".to_owned(),
+        note: Some(note),
+        action: "Write".to_owned(),
+        secondary: None,
+    };
+    let regarding = ObjectReference {
+        namespace: Some(namespace.to_owned()),
+        ..found.map(|found| found.object_ref(&())).unwrap_or_default()
+    };
+    report::tell(&ctx.recorder, &event, &regarding).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::ACCEPT_NAMESPACE;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
+use super::identity::Identity;
+
 /// How long an object that was found right is not read again without cause: a little less than a round of the sweep, so that each one reads.
 const TRUSTED: SignedDuration = SignedDuration::from_secs(super::sweep::ROUND.as_secs().cast_signed() - 600);
 
@@ -32,6 +34,8 @@ struct Inner {
     /// Native Secrets of lists that are not complete yet, by the namespace that is watched (all: `None`).
     listed_natives: HashMap<Option<String>, HashSet<Place>>,
     settled: HashMap<String, Settled>,
+    /// The native Secret of another one that a ManagedSecret waits for, by the ManagedSecret's place.
+    awaited: HashMap<Place, Box<str>>,
     /// Counts the events about native Secrets.
     native_events: u64,
 }
@@ -120,6 +124,8 @@ pub(crate) struct Settled {
     pub(crate) version: Box<str>,
     /// Its native Secret.
     pub(crate) native: Option<NativeRevision>,
+    /// Others made the native Secret: what the spec leaves open of it is known only by reading it.
+    pub(crate) adopted: bool,
     /// When that was.
     pub(crate) at: Timestamp,
 }
@@ -247,7 +253,11 @@ impl Cluster {
                 inner.native_changed(secret).into_iter().collect()
             }
             Event::Apply(secret) => inner.native_changed(secret).into_iter().collect(),
-            Event::Delete(secret) => inner.native_gone(secret).into_iter().collect(),
+            Event::Delete(secret) => {
+                let mut owners: Vec<_> = inner.native_gone(secret).into_iter().collect();
+                owners.extend(inner.no_longer_awaited(secret));
+                owners
+            }
             Event::InitDone => {
                 let listed = inner
                     .listed_natives
@@ -259,7 +269,7 @@ impl Cluster {
     }
 
     /// Announces that a native Secret of `owner` is about to be read or written, so that events about it count from now on. The answer goes to
-    /// [`Self::saw_native`].
+    /// [`Self::saw_native`]. While it is known as another one's, it stays that one's.
     pub(crate) fn look_at_native(&self, namespace: &str, name: &str, owner: &str) -> u64 {
         let unknown = || SeenNative {
             revision: NativeRevision::unknown(),
@@ -271,18 +281,37 @@ impl Cluster {
             .natives
             .entry(place(namespace, name))
             .or_insert_with(unknown);
-        seen.owner = owner.into();
+        if seen.revision == NativeRevision::unknown() {
+            seen.owner = owner.into();
+        }
         seen.event
     }
 
-    /// Remembers a native Secret of ours that was read or written after [`Self::look_at_native`] answered `since`. If an event about another
+    /// Remembers a native Secret of `owner` that was read or written after [`Self::look_at_native`] answered `since`. If an event about another
     /// state has come since then, it may be the newer one: it stays, and with it the need to read again.
-    pub(crate) fn saw_native(&self, namespace: &str, name: &str, since: u64, revision: NativeRevision) {
+    pub(crate) fn saw_native(
+        &self,
+        namespace: &str,
+        name: &str,
+        (owner, since): (&str, u64),
+        revision: NativeRevision,
+    ) {
         if let Some(seen) = self.inner().natives.get_mut(&place(namespace, name))
             && seen.event == since
         {
             seen.revision = revision;
+            seen.owner = owner.into();
         }
+    }
+
+    /// A ManagedSecret waits for a native Secret of another one to go: it is told of that. Each waits for one at a time.
+    pub(crate) fn await_native(&self, namespace: &str, waiter: &str, name: &str) {
+        self.inner().awaited.insert(place(namespace, waiter), name.into());
+    }
+
+    /// A ManagedSecret waits for no native Secret.
+    pub(crate) fn await_no_native(&self, namespace: &str, waiter: &str) {
+        self.inner().awaited.remove(&place(namespace, waiter));
     }
 
     /// The name of the ManagedSecret that a native Secret belongs to.
@@ -292,9 +321,22 @@ impl Cluster {
         Some(seen.owner.to_string())
     }
 
-    /// Forgets a native Secret that was removed, or is not ours.
+    /// Forgets a native Secret that was removed.
     pub(crate) fn lost_native(&self, namespace: &str, name: &str) {
         self.inner().natives.remove(&place(namespace, name));
+    }
+
+    /// Forgets a native Secret that was taken for `owner`'s and is not.
+    pub(crate) fn not_native_of(&self, namespace: &str, name: &str, owner: &str) {
+        let mut inner = self.inner();
+        let place = place(namespace, name);
+        if inner
+            .natives
+            .get(&place)
+            .is_some_and(|seen| *seen.owner == *owner)
+        {
+            inner.natives.remove(&place);
+        }
     }
 
     /// The object was found as wanted.
@@ -305,6 +347,14 @@ impl Cluster {
     /// The object has to be looked at anew.
     pub(crate) fn unsettle(&self, uid: &str) {
         self.inner().settled.remove(uid);
+    }
+
+    /// Whether this spec of the object was found right with this version, whatever happened since.
+    pub(crate) fn was_right(&self, identity: &Identity, version: Option<&str>) -> bool {
+        let inner = self.inner();
+        inner.settled.get(&identity.uid).is_some_and(|settled| {
+            settled.generation == identity.generation && Some(&*settled.version) == version
+        })
     }
 
     /// Whether the object is still as it was when it was last found right: same generation, same current version, and no word of a change
@@ -374,6 +424,16 @@ impl Inner {
         Some((namespace, seen.owner.to_string()))
     }
 
+    /// Those who wait for this Secret to go, which went.
+    fn no_longer_awaited(&mut self, secret: &PartialObjectMeta<Secret>) -> Vec<(String, String)> {
+        let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+        let gone = |waiter: &Place, awaited: &str| *waiter.0 == *namespace && *awaited == *name;
+        self.awaited
+            .extract_if(|waiter, awaited| gone(waiter, awaited))
+            .map(|(waiter, _)| (waiter.0.into_string(), waiter.1.into_string()))
+            .collect()
+    }
+
     /// A complete list did not have them. Answers with their owners.
     fn natives_missing(&mut self, scope: Option<&str>, listed: &HashSet<Place>) -> Vec<(String, String)> {
         self.native_events += 1;
@@ -424,11 +484,12 @@ mod tests {
         let since = cluster.look_at_native("shop", "db", "owner");
         meanwhile(cluster);
         let written = NativeRevision::of(&secret("u", "5"));
-        cluster.saw_native("shop", "db", since, written.clone());
+        cluster.saw_native("shop", "db", ("owner", since), written.clone());
         let settled = Settled {
             generation: 1,
             version: "v".into(),
             native: Some(written),
+            adopted: false,
             at: at(0),
         };
         cluster.settle("object", settled);
@@ -484,6 +545,36 @@ mod tests {
             assert_eq!(told(cluster, &Event::Apply(secret("u", "5"))), 1)
         });
         assert!(is_settled(&cluster));
+    }
+
+    #[test]
+    fn who_waits_for_a_secret_to_go_is_told_and_does_not_take_it_before() {
+        let cluster = settled();
+        let since = cluster.look_at_native("shop", "db", "other");
+        cluster.await_native("shop", "other", "db");
+        cluster.not_native_of("shop", "db", "other");
+        assert_eq!(cluster.owner_of_native("shop", "db").unwrap(), "owner");
+        assert!(is_settled(&cluster));
+        let told = cluster.native_event(None, &Event::Delete(secret("u", "5")));
+        let both = ["owner", "other"].map(|name| ("shop".to_owned(), name.to_owned()));
+        assert_eq!(told, both);
+        // Once.
+        let again = cluster.native_event(None, &Event::Delete(secret("u", "5")));
+        assert!(!again.contains(&both[1]));
+        cluster.saw_native(
+            "shop",
+            "db",
+            ("other", since),
+            NativeRevision::of(&secret("v", "7")),
+        );
+        let newer = cluster.look_at_native("shop", "db", "other");
+        cluster.saw_native(
+            "shop",
+            "db",
+            ("other", newer),
+            NativeRevision::of(&secret("v", "7")),
+        );
+        assert_eq!(cluster.owner_of_native("shop", "db").unwrap(), "other");
     }
 
     #[test]

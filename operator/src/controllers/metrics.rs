@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) versions: Counter,
     /// Statuses written.
     pub(crate) status_writes: Counter,
+    repairs: Family<InNamespace, Counter>,
     /// Deletions that wait for a person to confirm them.
     deletions_waiting: Family<Kind, Gauge>,
     /// Recovery windows opened, and destructions of keys scheduled, because an object was gone.
@@ -48,6 +49,12 @@ type Place = (&'static str, String, String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InNamespace {
+    /// Not `namespace`, which is the scraped process's own.
+    secret_namespace: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +96,11 @@ impl Metrics {
             metrics.versions.clone(),
         );
         registry.register("status_writes", "Statuses written", metrics.status_writes.clone());
+        registry.register(
+            "native_secret_repairs",
+            "Native Secrets that were put back after somebody else changed them, by namespace",
+            metrics.repairs.clone(),
+        );
         registry.register(
             "deletions_waiting",
             "Deletions that wait for confirmation in the ConfigMap strongroom-deletions or strongroom-key-deletions",
@@ -152,6 +164,23 @@ impl Metrics {
         self.failing
             .get_or_create(&Kind { kind })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A native Secret of this namespace was put back.
+    pub(crate) fn repaired(&self, namespace: &str) {
+        let secret_namespace = namespace.to_owned();
+        self.repairs
+            .get_or_create(&InNamespace { secret_namespace })
+            .inc();
+    }
+
+    /// Native Secrets of this namespace that were put back.
+    #[cfg(test)]
+    pub(crate) fn repairs(&self, namespace: &str) -> u64 {
+        let secret_namespace = namespace.to_owned();
+        self.repairs
+            .get_or_create(&InNamespace { secret_namespace })
+            .get()
     }
 
     /// An object is put into the queue of its kind.

@@ -16,6 +16,7 @@ pub(crate) mod metrics;
 mod orphans;
 mod packed;
 mod purge;
+mod repairs;
 mod report;
 mod retry;
 mod rewrap;
@@ -51,7 +52,9 @@ use self::cluster::Cluster;
 use self::encryption_key::Keys;
 use self::kept::Kept;
 use self::managed_secret::Failure;
+use self::managed_secret::replace::Replacing;
 use self::metrics::Metrics;
+use self::repairs::Contests;
 use self::retry::Backoff;
 use self::store::SecretStore;
 use self::turns::Turns;
@@ -100,6 +103,10 @@ pub(crate) struct Ctx<S> {
     pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
     pub(crate) cluster: Cluster,
     pub(crate) backoff: Backoff,
+    /// Native Secrets that others change.
+    pub(crate) contests: Contests,
+    /// Native Secrets that are being made anew.
+    pub(crate) replacing: Replacing,
     /// Statuses of ManagedSecrets that the cache does not hold yet.
     pub(crate) written: Written<ManagedSecretStatus>,
     pub(crate) absences: Absences,
@@ -150,6 +157,8 @@ impl<S> Ctx<S> {
             managed_secrets,
             cluster: Cluster::default(),
             backoff: Backoff::default(),
+            contests: Contests::default(),
+            replacing: Replacing::default(),
             written: Written::default(),
             absences: Absences::default(),
             key_absences: Absences::default(),

@@ -1,21 +1,23 @@
-//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would change.
+//! The only writer of status and of the controllers' Events. It runs after success and after failure, and writes nothing when nothing would change.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
+use kube::runtime::events::{Event, Recorder};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use strongroom_api::visible;
 use strongroom_crds::condition::merge;
+pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
 
-/// The name under which our fields are recorded in `metadata.managedFields`.
-pub(crate) const FIELD_MANAGER: &str = "strongroom";
+use crate::kube_error::in_words;
 
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
@@ -45,24 +47,64 @@ where
     if before == status {
         return Ok(None);
     }
-    let api: Api<kube::core::PartialObjectMeta<K>> = Api::namespaced(client.clone(), subject.namespace);
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), subject.namespace, &ApiResource::erase::<K>(&()));
+    let status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
     let patch = json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "metadata": {"name": subject.name, "uid": subject.uid},
         "status": status,
     });
-    match api
-        .patch_status(
-            subject.name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
-            &Patch::Apply(patch),
-        )
-        .await
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let mut written = api
+        .patch_status(subject.name, &params, &Patch::Apply(patch))
+        .await;
+    // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the status of a backup.
+    if let Ok(there) = &written
+        && let Some(surplus) = there.data.get("status").and_then(|there| surplus(&status, there))
     {
+        let patch = json!({
+            "metadata": {"uid": subject.uid, "resourceVersion": there.metadata.resource_version},
+            "status": surplus,
+        });
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        written = api
+            .patch_status(subject.name, &params, &Patch::Merge(patch))
+            .await;
+    }
+    match written {
         Ok(written) => Ok(written.metadata.resource_version),
         Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The merge patch that takes away what is there beside `wanted`. A list is as wanted or it is replaced.
+fn surplus(wanted: &Json, there: &Json) -> Option<Json> {
+    match (wanted, there) {
+        (Json::Object(wanted), Json::Object(there)) => {
+            let patch: Map<String, Json> = there
+                .iter()
+                .filter_map(|(field, value)| match wanted.get(field) {
+                    None | Some(Json::Null) => (!value.is_null()).then(|| (field.clone(), Json::Null)),
+                    Some(wanted) => Some((field.clone(), surplus(wanted, value)?)),
+                })
+                .collect();
+            (!patch.is_empty()).then_some(patch.into())
+        }
+        (Json::Array(list), Json::Array(there)) if there.len() > list.len() => Some(wanted.clone()),
+        _ => None,
+    }
+}
+
+/// Publishes an Event. One that cannot be published is logged: nothing waits for it.
+pub(crate) async fn tell(recorder: &Recorder, event: &Event, regarding: &ObjectReference) {
+    if let Err(error) = recorder.publish(event, regarding).await {
+        tracing::warn!(reason = event.reason, error = %in_words(&error), "failed to publish an event");
     }
 }
 
@@ -85,4 +127,27 @@ pub(crate) fn conditions(before: &[Condition], wanted: Vec<Condition>) -> Vec<Co
 /// A time as it comes back from the API server.
 pub(crate) fn time(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beside_the_wanted_goes_and_nothing_else() {
+        let wanted = json!({"a": 1, "map": {"x": "y"}, "list": [1], "none": null});
+        for (there, patch) in [
+            (json!({"a": 1, "map": {"x": "y"}, "list": [1]}), None),
+            (
+                json!({"a": 1, "map": {"x": "y"}, "list": [1], "none": null}),
+                None,
+            ),
+            (
+                json!({"a": 1, "b": 2, "map": {"x": "y", "z": "w"}, "list": [1, 2]}),
+                Some(json!({"b": null, "map": {"z": null}, "list": [1]})),
+            ),
+        ] {
+            assert_eq!(surplus(&wanted, &there), patch, "{there}");
+        }
+    }
 }

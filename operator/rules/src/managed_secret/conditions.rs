@@ -89,8 +89,12 @@ fn reason_of(block: &Block) -> Reason {
         Block::KeyObjectMissing { .. } => Reason::KeyObjectMissing,
         Block::ImportMissing { .. } => Reason::ImportSourceMissing,
         Block::ImportRefused { .. } => Reason::ImportRefused,
+        Block::ReplacementUnasked { .. } => Reason::ReplacementUnasked,
         Block::Immutable { .. } => Reason::ImmutableNotRotatable,
         Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
+        Block::NativeTerminating { .. } => Reason::NativeSecretTerminating,
+        Block::NativeContested { .. } => Reason::NativeSecretContested,
+        Block::NativeMutated { .. } => Reason::NativeSecretMutated,
     }
 }
 
@@ -339,6 +343,7 @@ mod tests {
             (
                 Standing::of(&Verdict::Blocked(Block::TargetNotOwned {
                     name: "db".to_owned(),
+                    holder: None,
                 }))
                 .unwrap(),
                 pairs(&[("Ready", "False"), ("Stalled", "True")]),

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 
 use crate::generate::Differences;
-use crate::native_secret::Drift;
+use crate::native_secret::edits::{Edit, Key};
+use crate::native_secret::{Drift, Fixed};
 use crate::rotation_schedule::{Coverage, Refusal};
 use crate::uid::Uid;
 
@@ -229,6 +230,8 @@ pub struct StoredSecret {
     pub unrenderable: Option<InvalidSpec>,
     /// The native Secret that was last written for it.
     pub materialized: Option<Materialized>,
+    /// The native Secret before a rename, which goes when the new one is recorded.
+    pub former: Option<Materialized>,
 }
 
 /// Whose a stored secret is, from the point of view of the object that asks.
@@ -271,6 +274,8 @@ pub struct NativeSecret {
     pub uid: Uid,
     /// How it differs from what it should be; absent: not at all.
     pub drift: Option<Drift>,
+    /// Where that is [`Drift::Replace`]: what of it only a new Secret could change.
+    pub fixed: Vec<Fixed>,
     /// It carries the annotation, naming the stored secret's id, that our create puts there.
     pub marked: bool,
     /// A version of the stored secret was taken from just this Secret, by import or readoption.
@@ -279,6 +284,48 @@ pub struct NativeSecret {
     pub held: bool,
     /// It is immutable.
     pub immutable: bool,
+    /// It is being deleted, and waits for these finalizers.
+    pub terminating: Option<Vec<String>>,
+    /// The ManagedSecret whose native Secret it is, where that is another one.
+    pub holder: Option<Holder>,
+    /// What others changed in it.
+    pub edits: Vec<Edit>,
+    /// What was not as it was written when the API server answered the last write.
+    pub mutated: Vec<Key>,
+    /// When it may be put back, because of the repairs before.
+    pub repair_from: Option<Timestamp>,
+}
+
+impl NativeSecret {
+    /// One of which nothing more is known.
+    #[must_use]
+    pub const fn new(uid: Uid) -> Self {
+        Self {
+            uid,
+            drift: None,
+            fixed: Vec::new(),
+            marked: false,
+            recorded: false,
+            held: false,
+            immutable: false,
+            terminating: None,
+            holder: None,
+            edits: Vec::new(),
+            mutated: Vec::new(),
+            repair_from: None,
+        }
+    }
+}
+
+/// Another ManagedSecret, to which a native Secret belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Its spec names another native Secret by now, or none.
+    pub gives_up: bool,
+    /// It waits, itself or through others, for the native Secret that is ours now; and of all who wait, it is on us to let go first.
+    pub exchange: bool,
 }
 
 /// The native Secret that `spec.source.import` names.

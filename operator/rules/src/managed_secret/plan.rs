@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::facts::{
-    Facts, Import, KeyState, NamespaceBinding, Native, NativeSecret, Owner, Recorded, RotateNow, Source,
-    Stored, StoredSecret, Wanted, WantedKey,
+    Facts, Holder, Import, KeyState, Materialized, NamespaceBinding, Native, NativeSecret, Owner, Recorded,
+    RotateNow, Source, Stored, StoredSecret, Wanted, WantedKey,
 };
 use super::verdict::{Block, Rotation, Verdict};
 use crate::native_secret::Drift;
@@ -88,7 +88,7 @@ pub enum Why {
 /// A change of the native Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NativeStep {
-    /// A plain create, which fails if the name is taken, and then its UID recorded.
+    /// A create, which fails if the name is taken, and then its UID recorded; after a rename the old one goes later.
     Create,
     /// Nothing is written: its UID is recorded, because it holds what it should or was imported.
     Adopt {
@@ -100,7 +100,7 @@ pub enum NativeStep {
         /// Its UID.
         uid: Uid,
     },
-    /// A delete with this UID as precondition; the create follows when it is gone.
+    /// A delete with this UID as precondition, and a create as soon as it is gone, with what others set on it.
     Replace {
         /// Its UID.
         uid: Uid,
@@ -185,7 +185,7 @@ fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), St
     let secret = stored(facts, wanted)?;
     key(facts, wanted, secret)?;
     content(facts, wanted, secret)?;
-    native(facts, wanted, secret)?;
+    native(facts, wanted, secret, now)?;
     let rotation = rotation(facts, now);
     if let Rotation::Due(why) = rotation {
         return Err(Step::EnsureVersion(why).into());
@@ -376,7 +376,10 @@ fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), 
     // A foreign Secret of the wanted name, named by the import as well, is adopted; first the store takes what it holds.
     if let (Some(native), Source::Import { secret: imported }) = (&wanted.native, &wanted.source)
         && native.name == *imported
-        && secret.materialized.is_none()
+        && secret
+            .materialized
+            .as_ref()
+            .is_none_or(|ours| ours.name != native.name)
         && let Native::Present(found) = &facts.native
         && !found.recorded
         && !(found.drift.is_none() && found.marked)
@@ -402,65 +405,89 @@ pub fn immutable_native(facts: &Facts) -> Option<&str> {
     keeps.then_some(ours.name.as_str())
 }
 
-fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp) -> Result<(), Stop> {
+    let ours = secret.materialized.as_ref();
+    // A rename that has arrived: the new one is recorded, and what is left of the old one goes.
+    if let Some(former) = &secret.former
+        && ours.is_none_or(|ours| ours.uid != former.uid)
+    {
+        return Err(remove(former).into());
+    }
     let Some(target) = &wanted.native else {
-        return match &secret.materialized {
-            None => Ok(()),
-            Some(old) => Err(Step::Native(NativeStep::Remove {
-                name: old.name.clone(),
-                uid: old.uid.clone(),
-            })
-            .into()),
-        };
+        return ours.map_or(Ok(()), |old| Err(remove(old).into()));
     };
     let found = match &facts.native {
-        Native::Present(found) => Some(found),
-        Native::Absent | Native::Unread => None,
+        Native::Present(found) => found,
+        // A rename writes the new one before the old one goes.
+        Native::Absent | Native::Unread => return Err(Step::Native(NativeStep::Create).into()),
     };
-    match (&secret.materialized, found) {
-        // Renamed. The old one goes first, so that no crash leaves a Secret that nobody remembers; but not while the new name is taken.
-        (Some(old), None) if old.name != target.name => Err(Step::Native(NativeStep::Remove {
-            name: old.name.clone(),
-            uid: old.uid.clone(),
-        })
-        .into()),
-        (Some(old), Some(_)) if old.name != target.name && imports(wanted, &target.name) => {
-            Err(Step::Native(NativeStep::Remove {
-                name: old.name.clone(),
-                uid: old.uid.clone(),
-            })
-            .into())
-        }
-        (_, None) => Err(Step::Native(NativeStep::Create).into()),
-        (Some(ours), Some(found)) if ours.name == target.name && ours.uid == found.uid => owned(found),
-        // Its content is in the store because somebody asked for that, or our create succeeded and the record of it was lost.
-        (None, Some(found)) if found.recorded || readopts(facts) => Err(Step::Native(NativeStep::Adopt {
-            uid: found.uid.clone(),
-        })
-        .into()),
-        (_, Some(found)) if found.drift.is_none() && found.marked => Err(Step::Native(NativeStep::Adopt {
-            uid: found.uid.clone(),
-        })
-        .into()),
-        (_, Some(_)) => Err(Block::TargetNotOwned {
+    if let Some(finalizers) = &found.terminating {
+        return Err(Block::NativeTerminating {
             name: target.name.clone(),
+            finalizers: finalizers.clone(),
+        }
+        .into());
+    }
+    let of_this_name = ours.filter(|ours| ours.name == target.name);
+    if of_this_name.is_some_and(|ours| ours.uid == found.uid) {
+        return owned(found, &target.name, now);
+    }
+    // Its content is in the store because somebody asked for that, or our create succeeded and the record of it was lost.
+    let taken_over = of_this_name.is_none() && (found.recorded || readopts(facts));
+    let created = found.drift.is_none() && found.marked;
+    if taken_over || created {
+        return Err(Step::Native(NativeStep::Adopt {
+            uid: found.uid.clone(),
+        })
+        .into());
+    }
+    match (&found.holder, ours) {
+        // Each of several objects waits for another one's name: it takes one that lets go.
+        (Some(Holder { exchange: true, .. }), Some(old)) if old.name != target.name => {
+            Err(remove(old).into())
+        }
+        (holder, _) => Err(Block::TargetNotOwned {
+            name: target.name.clone(),
+            holder: holder.clone(),
         }
         .into()),
     }
 }
 
-/// What a Secret of ours still needs.
-fn owned(found: &NativeSecret) -> Result<(), Stop> {
-    let uid = found.uid.clone();
-    match found.drift {
-        None => Ok(()),
-        Some(Drift::Content) => Err(Step::Native(NativeStep::Apply { uid }).into()),
-        Some(Drift::Replace) => Err(Step::Native(NativeStep::Replace { uid }).into()),
-    }
+fn remove(native: &Materialized) -> Step {
+    Step::Native(NativeStep::Remove {
+        name: native.name.clone(),
+        uid: native.uid.clone(),
+    })
 }
 
-fn imports(wanted: &Wanted, name: &str) -> bool {
-    matches!(&wanted.source, Source::Import { secret } if secret == name)
+/// What a Secret of ours still needs. What others change is put back, later each time while they insist.
+fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
+    let Some(drift) = found.drift else {
+        return Ok(());
+    };
+    if let Some(until) = found.repair_from.filter(|until| *until > now) {
+        let name = name.to_owned();
+        if !found.edits.is_empty() {
+            let edits = found.edits.clone();
+            return Err(Block::NativeContested { name, edits, until }.into());
+        }
+        if !found.mutated.is_empty() {
+            let keys = found.mutated.clone();
+            return Err(Block::NativeMutated { name, keys, until }.into());
+        }
+    }
+    let uid = found.uid.clone();
+    Err(match drift {
+        Drift::Content => Step::Native(NativeStep::Apply { uid }).into(),
+        Drift::Replace if found.marked => Step::Native(NativeStep::Replace { uid }).into(),
+        // We never wrote it: it was taken over, or somebody replaced it.
+        Drift::Replace => Block::ReplacementUnasked {
+            name: name.to_owned(),
+            fixed: found.fixed.clone(),
+        }
+        .into(),
+    })
 }
 
 /// The annotation that asks for readoption still names the lost secret that the status does.

@@ -5,8 +5,10 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::whole_second;
-use super::facts::InvalidSpec;
+use super::facts::{Holder, InvalidSpec};
 use super::plan::Why;
+use crate::native_secret::Fixed;
+use crate::native_secret::edits::{Edit, Edits, Key, Keys};
 use crate::rotation_schedule::Refusal;
 use crate::uid::Uid;
 
@@ -40,6 +42,9 @@ impl Verdict {
     /// When to look again although no event is expected.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
+            Self::Blocked(Block::NativeContested { until, .. } | Block::NativeMutated { until, .. }) => {
+                Some((*until).max(now))
+            }
             Self::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
             Self::Ready { .. }
             | Self::AwaitingValue { .. }
@@ -117,6 +122,13 @@ pub enum Block {
         /// Why.
         why: String,
     },
+    /// What the spec asks for needs a new native Secret, and the one that was taken over would be lost.
+    ReplacementUnasked {
+        /// Its name.
+        name: String,
+        /// What of it cannot be changed.
+        fixed: Vec<Fixed>,
+    },
     /// The spec asks for another value, and the native Secret is immutable.
     Immutable {
         /// Name of the native Secret.
@@ -128,6 +140,33 @@ pub enum Block {
     TargetNotOwned {
         /// Its name.
         name: String,
+        /// The ManagedSecret that it belongs to, if it does to one.
+        holder: Option<Holder>,
+    },
+    /// The native Secret is being deleted.
+    NativeTerminating {
+        /// Its name.
+        name: String,
+        /// The finalizers that it waits for.
+        finalizers: Vec<String>,
+    },
+    /// Somebody changes the native Secret again and again.
+    NativeContested {
+        /// Its name.
+        name: String,
+        /// What is changed now.
+        edits: Vec<Edit>,
+        /// When it is put back.
+        until: Timestamp,
+    },
+    /// The native Secret is changed as it is written.
+    NativeMutated {
+        /// Its name.
+        name: String,
+        /// What is not as it was written.
+        keys: Vec<Key>,
+        /// When it is tried again.
+        until: Timestamp,
     },
 }
 
@@ -136,7 +175,18 @@ impl Block {
     fn recheck(&self) -> Option<SignedDuration> {
         match self {
             Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
-            Self::TargetNotOwned { .. } | Self::ImportRefused { .. } => Some(SignedDuration::from_mins(1)),
+            // It takes as long as the other object's next steps.
+            Self::TargetNotOwned {
+                holder: Some(Holder { gives_up: true, .. }),
+                ..
+            } => Some(SignedDuration::from_secs(1)),
+            Self::NativeTerminating { finalizers, .. } if finalizers.is_empty() => {
+                Some(SignedDuration::from_secs(1))
+            }
+            Self::NativeTerminating { .. } => Some(SignedDuration::from_secs(15)),
+            Self::ReplacementUnasked { .. } | Self::TargetNotOwned { .. } | Self::ImportRefused { .. } => {
+                Some(SignedDuration::from_mins(1))
+            }
             // Taken away by hand, it is made again with the new value.
             Self::Immutable { .. } => Some(SignedDuration::from_mins(5)),
             Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
@@ -147,6 +197,8 @@ impl Block {
             | Self::KeyNotReady { .. }
             | Self::KeyDisabled { .. }
             | Self::KeyObjectMissing { .. } => Some(SignedDuration::from_mins(5)),
+            // They say when themselves.
+            Self::NativeContested { .. } | Self::NativeMutated { .. } => None,
             Self::SpecInvalid(_) | Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
         }
     }
@@ -218,10 +270,25 @@ impl fmt::Display for Block {
             Self::ImportMissing { name } => {
                 write!(
                     f,
-                    "Secret `{name}`, which `spec.source.import` names, does not exist; create it or change the source"
+                    "Secret `{name}`, which `spec.source.import` names, does not exist; create it or change the source. If it stood in Git, \
+                     a Helm release or a Kustomization until this object took its place there, the tool pruned it before it could be \
+                     imported: bring it back as it was (`helm rollback`, `git revert`, or apply it by hand from where it was kept), give it the tool's \
+                     annotation that keeps it (Helm: `helm.sh/resource-policy: keep`), apply this object beside it, and take it out when \
+                     this is Ready; docs/moving-in.md has the annotation of each tool"
                 )
             }
             Self::ImportRefused { name, why } => write!(f, "Secret `{name}` cannot be imported: {why}"),
+            Self::ReplacementUnasked { name, fixed } => {
+                write!(
+                    f,
+                    "Secret `{name}` was taken over as it is, and what the spec asks for needs a new one: "
+                )?;
+                for (index, fixed) in fixed.iter().enumerate() {
+                    let and = if index > 0 { "; " } else { "" };
+                    write!(f, "{and}{fixed}")?;
+                }
+                f.write_str("; to have a new one in its place, delete it: its value is in the store")
+            }
             Self::Immutable { name, keys } => {
                 write!(
                     f,
@@ -236,11 +303,67 @@ impl fmt::Display for Block {
                      `spec.secret.name`",
                 )
             }
-            Self::TargetNotOwned { name } => write!(
+            Self::TargetNotOwned { name, holder: None } => write!(
                 f,
-                "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete it; to \
-                 adopt it with its content, apply a ManagedSecret with `spec.source.import.secretRef.name: {name}` instead of this one"
+                "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
+                 adopt it with its content, take `spec.secret` out of this object and apply a ManagedSecret of another name with \
+                 `spec.source.import.secretRef.name: {name}` and `spec.secret.name: {name}`"
             ),
+            Self::TargetNotOwned {
+                name,
+                holder:
+                    Some(Holder {
+                        name: by,
+                        gives_up: true,
+                        ..
+                    }),
+            } => write!(
+                f,
+                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, which gives it up; this object takes the name as soon as it \
+                 is free; if that takes long, `kubectl describe managedsecret {by}` says why"
+            ),
+            Self::TargetNotOwned {
+                name,
+                holder: Some(Holder { name: by, .. }),
+            } => write!(
+                f,
+                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, and two objects cannot share one; choose another \
+                 `spec.secret.name` here or there"
+            ),
+            Self::NativeTerminating { name, finalizers } if finalizers.is_empty() => {
+                write!(
+                    f,
+                    "Secret `{name}` is being deleted; it is made again when it is gone"
+                )
+            }
+            Self::NativeTerminating { name, finalizers } => write!(
+                f,
+                "Secret `{name}` is being deleted and waits for {} `{}`; it is made again when it is gone: whoever set that has to take it \
+                 away",
+                if finalizers.len() == 1 {
+                    "finalizer"
+                } else {
+                    "finalizers"
+                },
+                finalizers.join("`, `")
+            ),
+            Self::NativeContested { name, edits, until } => write!(
+                f,
+                "Secret `{name}` is changed again and again: {}; it is put back at {}, later each time while that goes on; have whoever \
+                 changes it leave it alone, or change `spec.secret`",
+                Edits(edits),
+                whole_second(*until)
+            ),
+            Self::NativeMutated { name, keys, until } => {
+                let keys: Vec<&Key> = keys.iter().collect();
+                write!(
+                    f,
+                    "Secret `{name}` is not as it was written: mutating admission of the cluster changes {}; exempt Secrets with the label \
+                     `strongroom.dev/managed` there; it is tried again at {}",
+                    Keys(&keys),
+                    whole_second(*until)
+                )
+            }
         }
     }
 }

@@ -301,3 +301,67 @@ fn the_origin_is_written_for_people() {
         Some("strongroom")
     );
 }
+
+/// A Secret as somebody else made it, with this value.
+fn theirs() -> Secret {
+    let mut made = content(&spec(), &value(), ORIGIN)
+        .expect("content")
+        .to_secret("shop", "db");
+    made.type_ = Some("example.com/theirs".to_owned());
+    made.immutable = Some(true);
+    made.metadata.labels = map(&[("app.kubernetes.io/managed-by", "Helm"), ("team", "shop")]);
+    made.metadata.annotations = map(&[("note", "theirs")]);
+    made
+}
+
+#[test]
+fn what_the_spec_leaves_open_of_an_adopted_secret_stays() {
+    let adopted = |spec: &NativeSecret| {
+        let mut content = content(spec, &value(), ORIGIN).expect("content");
+        content.adopt(spec, &theirs());
+        content
+    };
+    let open = adopted(&spec());
+    assert_eq!(open.type_, "example.com/theirs");
+    assert!(open.immutable);
+    assert!(!open.labels.contains_key("app.kubernetes.io/managed-by"));
+    assert_eq!(open.annotations[ADOPTED_ANNOTATION], "true");
+    assert_eq!(open.fixed(&theirs()), []);
+    assert_eq!(
+        open.drift(&theirs()),
+        Some(Drift::Content),
+        "our annotations are to come"
+    );
+
+    let mut asks = spec();
+    asks.type_ = Some("Opaque".to_owned());
+    asks.immutable = Some(false);
+    asks.keys = Some(vec!["password".to_owned()]);
+    asks.labels = map(&[("app.kubernetes.io/managed-by", "us")]);
+    let asked = adopted(&asks);
+    assert_eq!(asked.labels["app.kubernetes.io/managed-by"], "us");
+    let found = "example.com/theirs".to_owned();
+    let all = [Fixed::Type { found }, Fixed::Immutable, Fixed::Data];
+    assert_eq!(asked.fixed(&theirs()), all);
+    assert_eq!(asked.drift(&theirs()), Some(Drift::Replace));
+}
+
+#[test]
+fn a_copy_of_a_value_is_drift_unless_the_spec_asks_for_it() {
+    for key in owners::COPIES {
+        let copied = |spec: &NativeSecret| {
+            let content = content(spec, &value(), ORIGIN).expect("content");
+            let mut found = content.to_secret("shop", "db");
+            found
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert(key.to_owned(), "{}".to_owned());
+            (content.copies(&found).collect::<Vec<_>>(), content.drift(&found))
+        };
+        assert_eq!(copied(&spec()), (vec![key], Some(Drift::Content)));
+        let mut asks = spec();
+        asks.annotations = map(&[(key, "{}")]);
+        assert_eq!(copied(&asks), (vec![], None));
+    }
+}

@@ -1,16 +1,13 @@
 //! Carrying out a deletion: of a secret the native Secret goes, then the recovery window opens; of a key the destruction is scheduled.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-
 use strongroom_store::id::SecretId;
 use strongroom_store::name::KeyName;
 
 use super::kind::{Owned, Thing};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::managed_secret::apply::delete_native;
-use crate::controllers::managed_secret::labels::{Deletion, deletion};
+use crate::controllers::managed_secret::labels::{Deletion, deletion, former_natives};
+use crate::controllers::managed_secret::removal;
 use crate::controllers::store::{KeyChange, KeyView, Recovery, SecretStore, StoreFailure};
 
 /// How a secret goes.
@@ -80,10 +77,12 @@ async fn delete_secret<S: SecretStore>(
     let Deletion::Window(days) = deletion(&view.labels) else {
         return Ok(());
     };
+    // A rename may not have come to its end.
+    for former in former_natives(&view.labels) {
+        removal::release(ctx, &owned.namespace, &former, &view).await?;
+    }
     if let Some(native) = &view.materialized {
-        let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &owned.namespace);
-        delete_native(&api, &native.name, &native.uid).await?;
-        ctx.cluster.lost_native(&owned.namespace, &native.name);
+        removal::release(ctx, &owned.namespace, native, &view).await?;
         ctx.store.bind_materialized(id, None).await?;
     }
     if how.recoverable {

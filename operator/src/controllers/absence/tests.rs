@@ -59,6 +59,20 @@ async fn a_deleted_object_opens_the_window_after_half_a_minute() {
 }
 
 #[tokio::test]
+async fn a_native_secret_before_a_rename_goes_with_the_new_one() {
+    let mut world = world(2).await;
+    world.apply("db-0", generated("renamed"));
+    world.api.fail(&format!("DELETE {}", native("db-0")), 500);
+    world.reconcile_at("db-0", now()).await.unwrap_err();
+    assert!(world.api.get(&native("db-0")).is_some() && world.api.get(&native("renamed")).is_some());
+    world.delete("db-0");
+    looks(&world, &mut Memory::default()).await;
+    assert!(view(&world, "db-0").await.until.is_some());
+    assert_eq!(world.api.get(&native("db-0")), None);
+    assert_eq!(world.api.get(&native("renamed")), None);
+}
+
+#[tokio::test]
 async fn restoring_brings_the_same_value_back_and_purging_a_new_one() {
     let mut world = world(1).await;
     let password = world.api.secret_key("db-0", "password");
@@ -497,6 +511,59 @@ async fn a_native_secret_of_others_is_not_deleted() {
     looks(&world, &mut Memory::default()).await;
     assert!(view(&world, "db-0").await.until.is_some());
     assert_eq!(world.api.get(&native("db-0")), Some(theirs));
+}
+
+/// The note of the one Event that says that a native Secret stays.
+fn said_to_stay(world: &World) -> String {
+    let events = world.api.events();
+    let mut claimed = events.into_iter().filter(|(reason, _)| reason == "SecretClaimed");
+    let (_, note) = claimed.next().expect("an Event");
+    assert_eq!(claimed.next(), None, "it is said once");
+    note
+}
+
+#[tokio::test]
+async fn a_native_secret_that_was_replaced_within_the_half_minute_stays() {
+    let mut world = world(1).await;
+    world.delete("db-0");
+    let mut memory = Memory::default();
+    pass(&world.ctx, &mut memory, at(0)).await.unwrap();
+    // As `kubectl replace` does it: the UID stays, our annotations go.
+    let uid = world.api.get(&native("db-0")).unwrap()["metadata"]["uid"].clone();
+    let plain =
+        json!({"metadata": {"name": "db-0", "uid": uid}, "data": {"password": "bXk="}, "type": "Opaque"});
+    let theirs = world.api.put_as("kubectl-replace", &native("db-0"), plain);
+    pass(&world.ctx, &mut memory, at(31)).await.unwrap();
+    assert_eq!(world.api.get(&native("db-0")), Some(theirs));
+    let gone = view(&world, "db-0").await;
+    assert!(gone.until.is_some() && gone.materialized.is_none());
+    assert!(said_to_stay(&world).contains("`db-0` is not deleted: it was replaced"));
+}
+
+#[tokio::test]
+async fn a_native_secret_that_a_helm_release_declares_with_the_same_value_stays() {
+    let mut world = world(1).await;
+    let mut released = world.api.get(&native("db-0")).unwrap();
+    released["metadata"]["annotations"]["meta.helm.sh/release-name"] = json!("shop");
+    let released = world.api.put_as("helm", &native("db-0"), released);
+    world.reconcile("db-0").await;
+    world.delete("db-0");
+    looks(&world, &mut Memory::default()).await;
+    assert_eq!(world.api.get(&native("db-0")), Some(released));
+    assert!(said_to_stay(&world).contains("Helm tracks it"));
+}
+
+#[tokio::test]
+async fn a_native_secret_that_changes_while_it_is_judged_is_judged_anew() {
+    let mut world = world(1).await;
+    world.delete("db-0");
+    world.api.fail("DELETE /api/v1/namespaces/shop/secrets/db-0", 409);
+    looks(&world, &mut Memory::default()).await;
+    let log = world.api.log();
+    let of_secret = log.iter().filter(|line| line.ends_with(&native("db-0")));
+    let requests: Vec<&str> = of_secret.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(requests[requests.len() - 4..], ["GET", "DELETE", "GET", "DELETE"]);
+    assert_eq!(world.api.get(&native("db-0")), None);
 }
 
 #[tokio::test]

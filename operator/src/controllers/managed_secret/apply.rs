@@ -2,25 +2,28 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::KeySource;
 use strongroom_rules::cause::Cause;
+use strongroom_rules::managed_secret::facts::Native;
 use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why, immutable_native};
 use strongroom_rules::managed_secret::verdict::Block;
-use strongroom_rules::native_secret::HELD_ANNOTATION;
+use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
 use super::native::{self, Desired};
 use super::observe::Observed;
-use super::{Failure, Look, import, labels, making, sealed};
+use super::{Failure, Look, binding, contest, import, labels, making, removal, replace, sealed};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, Settled};
-use crate::controllers::report::FIELD_MANAGER;
+use crate::controllers::report::{self, FIELD_MANAGER};
 use crate::controllers::store::{Bound, NewSecret, NewVersion, Recovery, Rotation, SecretStore, View};
 
 /// Carries out `step`. Answers how closely to look next.
@@ -342,41 +345,14 @@ async fn native_step<S: SecretStore>(
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let view = secret(observed)?;
     match step {
-        NativeStep::Create => {
-            let desired = desired(observed)?;
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
-            let since = ctx
-                .cluster
-                .look_at_native(namespace, &desired.name, &observed.identity.name);
-            let mut object = desired.to_create();
-            let answer = api.create(&params, &object).await;
-            native::wipe(&mut object);
-            let created = match answer {
-                Ok(created) => created,
-                Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                    ctx.cluster.lost_native(namespace, &desired.name);
-                    return Ok(Look::Thorough);
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let uid = created.metadata.uid.clone().unwrap_or_default();
-            let ours = Bound {
-                name: desired.name.clone(),
-                uid,
-            };
-            ctx.store.bind_materialized(view.id, Some(ours)).await?;
-            wrote(ctx, observed, desired, created, since, now);
-        }
+        NativeStep::Create => return replace::create(ctx, observed, (view, desired(observed)?), now).await,
         NativeStep::Adopt { uid } => {
             let name = target(observed)?;
             let ours = Bound {
                 name,
                 uid: uid.as_str().to_owned(),
             };
-            ctx.store.bind_materialized(view.id, Some(ours)).await?;
+            binding::record(ctx, observed, view, ours).await?;
         }
         NativeStep::Apply { .. } => {
             let desired = desired(observed)?;
@@ -387,7 +363,7 @@ async fn native_step<S: SecretStore>(
             let since = ctx
                 .cluster
                 .look_at_native(namespace, &desired.name, &observed.identity.name);
-            let written = match write_over(&api, desired, over).await {
+            let written = match write_over(ctx, &api, observed, desired, over).await {
                 // It changed, and no watch has told: it has to be read.
                 Err(kube::Error::Api(status)) if status.is_conflict() && observed.native.is_none() => {
                     ctx.cluster.unsettle(&observed.identity.uid);
@@ -395,13 +371,17 @@ async fn native_step<S: SecretStore>(
                 }
                 answer => answer?,
             };
+            contest::written(ctx, observed, desired, &written, now).await;
             wrote(ctx, observed, desired, written, since, now);
         }
-        NativeStep::Replace { uid } => {
-            let name = target(observed)?;
-            ctx.cluster.unsettle(&observed.identity.uid);
-            delete_native(&api, &name, uid.as_str()).await?;
-            ctx.cluster.lost_native(namespace, &name);
+        NativeStep::Replace { .. } => {
+            let look = replace::replace(ctx, observed, (view, desired(observed)?), now).await?;
+            if let Native::Present(found) = &observed.facts.native
+                && !found.edits.is_empty()
+            {
+                contest::replaced(ctx, observed, &found.edits, now).await;
+            }
+            return Ok(look);
         }
         NativeStep::Hold { uid } => {
             let name = target(observed)?;
@@ -415,15 +395,18 @@ async fn native_step<S: SecretStore>(
         }
         NativeStep::Remove { name, uid } => {
             ctx.cluster.unsettle(&observed.identity.uid);
-            delete_native(&api, name, uid.as_str()).await?;
-            ctx.cluster.lost_native(namespace, name);
-            ctx.store.bind_materialized(view.id, None).await?;
+            let native = Bound {
+                name: name.clone(),
+                uid: uid.as_str().to_owned(),
+            };
+            removal::release(ctx, namespace, &native, view).await?;
+            binding::forget(ctx, observed, view, name, uid.as_str()).await?;
         }
     }
     Ok(Look::Light)
 }
 
-fn target(observed: &Observed) -> Result<String, Failure> {
+pub(super) fn target(observed: &Observed) -> Result<String, Failure> {
     let native = observed
         .facts
         .wanted
@@ -435,24 +418,53 @@ fn target(observed: &Observed) -> Result<String, Failure> {
         .ok_or(Failure::Inconsistent("a native step without a name"))
 }
 
-/// Applies what is desired over a Secret of ours. Both writes carry its UID and the `resourceVersion` that was judged, so that a Secret that was
+/// Applies what is desired over a Secret of ours. Each write carries its UID and the `resourceVersion` that was judged, so that a Secret that was
 /// deleted or changed in between is never written.
-async fn write_over(
+async fn write_over<S: SecretStore>(
+    ctx: &Ctx<S>,
     api: &Api<Secret>,
+    observed: &Observed,
     desired: &Desired,
     over: &NativeRevision,
 ) -> Result<Secret, kube::Error> {
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let mut object = desired.to_apply(over);
+    let adopting = matches!(&observed.facts.native, Native::Present(found) if !found.marked);
+    let found = observed.native.as_ref();
+    let entries = found.and_then(|found| found.metadata.managed_fields.as_deref());
+    let owners = entries.and_then(|entries| match claim::taken_over(entries) {
+        Some(taken) if adopting => Some(owners::applied(&taken).unwrap_or(taken)),
+        _ => owners::applied(entries),
+    });
+    let over = match (owners, found) {
+        (Some(owners), Some(found)) => {
+            let over = set_owners(api, &desired.name, over, &owners).await?;
+            let mut owned = found.clone();
+            owned.metadata.resource_version = Some(over.version.to_string());
+            let applied = owners::is_applied(&owners);
+            owned.metadata.managed_fields = Some(owners);
+            if applied && desired.drift(&owned).is_none() {
+                return Ok(owned);
+            }
+            native::wipe(&mut owned);
+            over
+        }
+        _ => over.clone(),
+    };
+    let mut object = desired.to_apply(&over);
     let answer = api.patch(&desired.name, &params, &Patch::Apply(&object)).await;
     native::wipe(&mut object);
     let mut written = answer?;
     let surplus = desired.surplus(&written);
+    let copies = desired.copies(&written);
     let held = written.annotations().contains_key(HELD_ANNOTATION);
-    if surplus.is_empty() && !held {
+    if surplus.is_empty() && copies.is_empty() && !held {
         return Ok(written);
     }
-    // Server-side apply leaves what another manager, our own create, or a hold brought. It goes by name.
+    // Server-side apply leaves what another manager brought. It goes by name.
+    let annotations: serde_json::Map<_, _> = std::iter::once(HELD_ANNOTATION)
+        .chain(copies.iter().copied())
+        .map(|key| (key.to_owned(), serde_json::Value::Null))
+        .collect();
     let nulls: serde_json::Map<_, _> = surplus
         .into_iter()
         .map(|key| (key, serde_json::Value::Null))
@@ -461,18 +473,57 @@ async fn write_over(
         "metadata": {
             "uid": written.metadata.uid,
             "resourceVersion": written.metadata.resource_version,
-            "annotations": {HELD_ANNOTATION: null},
+            "annotations": annotations,
         },
     });
     if let (false, Some(object)) = (nulls.is_empty(), patch.as_object_mut()) {
         object.insert("data".to_owned(), nulls.into());
     }
     native::wipe(&mut written);
-    api.patch(&desired.name, &merging(), &Patch::Merge(&patch)).await
+    let written = api
+        .patch(&desired.name, &merging(), &Patch::Merge(&patch))
+        .await?;
+    if !copies.is_empty() {
+        say_copies_went(ctx, observed, &desired.name, &copies).await;
+    }
+    Ok(written)
+}
+
+async fn say_copies_went<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, native: &str, copies: &[&str]) {
+    let event = Event {
+        type_: EventType::Normal,
+        reason: "CopyRemoved".to_owned(),
+        note: Some(format!(
+            "removed from Secret `{native}` what a tool had left there as a copy of its content: annotation `{}`. Whoever could read the \
+             Secret's metadata could read it: rotate the value if that was not meant",
+            copies.join("`, `")
+        )),
+        action: "Apply".to_owned(),
+        secondary: None,
+    };
+    report::tell(&ctx.recorder, &event, &observed.object.object_ref(&())).await;
+}
+
+/// Changes nothing but who owns the fields of a Secret. Answers with the state that came of it.
+async fn set_owners(
+    api: &Api<Secret>,
+    name: &str,
+    over: &NativeRevision,
+    owners: &[ManagedFieldsEntry],
+) -> Result<NativeRevision, kube::Error> {
+    let patch = json!({"metadata": {
+        "uid": &*over.uid,
+        "resourceVersion": &*over.version,
+        "managedFields": owners,
+    }});
+    let written = api
+        .patch_metadata(name, &merging(), &Patch::Merge(&patch))
+        .await?;
+    Ok(NativeRevision::of(&written))
 }
 
 /// A merge in our name.
-fn merging() -> PatchParams {
+pub(super) fn merging() -> PatchParams {
     PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
@@ -480,7 +531,7 @@ fn merging() -> PatchParams {
 }
 
 /// Remembers what was written, so that nothing has to be read to know that it is right.
-fn wrote<S: SecretStore>(
+pub(super) fn wrote<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
     desired: &Desired,
@@ -491,31 +542,20 @@ fn wrote<S: SecretStore>(
     let identity = &observed.identity;
     let revision = NativeRevision::of(&written);
     if desired.drift(&written).is_none() {
-        ctx.cluster
-            .saw_native(&identity.namespace, &desired.name, since, revision.clone());
+        ctx.cluster.saw_native(
+            &identity.namespace,
+            &desired.name,
+            (identity.name.as_str(), since),
+            revision.clone(),
+        );
         let settled = Settled {
             generation: identity.generation,
             version: desired.version.as_str().into(),
             native: Some(revision),
+            adopted: desired.adopted(),
             at: now,
         };
         ctx.cluster.settle(&identity.uid, settled);
     }
     native::wipe(&mut written);
-}
-
-/// Deletes a native Secret of ours. One that is gone, or has another UID by now, is no error: ours is not there any more.
-pub(crate) async fn delete_native(api: &Api<Secret>, name: &str, uid: &str) -> Result<(), kube::Error> {
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match api.delete(name, &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(error),
-    }
 }

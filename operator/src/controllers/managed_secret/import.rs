@@ -11,7 +11,7 @@ use strongroom_store::name::DataKeyName;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
-use super::{Failure, native};
+use super::{Failure, holder, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::store::SecretStore;
@@ -78,7 +78,8 @@ pub(super) async fn content<S: SecretStore>(
 ) -> Result<ImportContent, Failure> {
     let mut refusal = refused_as_such(&found);
     if refusal.is_none() {
-        refusal = held_by_another(ctx, identity, &found).await?;
+        let other = holder::of_another(ctx, identity, &found).await?;
+        refusal = other.map(|other| format!("it is the native Secret of ManagedSecret `{}`", other.name));
     }
     let value = match (&refusal, taken(&found)) {
         (Some(_), _) => None,
@@ -113,30 +114,6 @@ fn refused_as_such(found: &Secret) -> Option<String> {
         "{} `{}` controls it and would change it back; detach it first",
         owner.kind, owner.name
     ))
-}
-
-/// Whether it is the native Secret of another object's secret.
-async fn held_by_another<S: SecretStore>(
-    ctx: &Ctx<S>,
-    identity: &Identity,
-    found: &Secret,
-) -> Result<Option<String>, Failure> {
-    let Some(id) = native::mark(found) else {
-        return Ok(None);
-    };
-    let Some(view) = ctx.store.describe(id).await? else {
-        return Ok(None);
-    };
-    let holds = view
-        .materialized
-        .is_some_and(|native| found.uid().as_deref() == Some(&native.uid));
-    Ok(match view.object {
-        Some(object) if holds && object.uid != identity.uid => Some(format!(
-            "it is the native Secret of ManagedSecret `{}`",
-            object.name
-        )),
-        _ => None,
-    })
 }
 
 /// The content as a value.

@@ -8,6 +8,8 @@ use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, Se
 use strongroom_rules::generate::GeneratorRecord;
 use strongroom_store::vault::Recovery;
 
+use crate::controllers::store::Bound;
+
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
 const RETAIN: &str = "Retain";
@@ -17,6 +19,8 @@ const GENERATORS: &str = "strongroom.dev/generators.";
 const LABEL_BYTES: usize = 128;
 /// Which sealed texts were taken last.
 const SEALED: &str = "strongroom.dev/sealed";
+/// What the label begins with that records a native Secret before a rename; its name follows, and the value is its UID.
+const FORMER_NATIVE: &str = "strongroom.dev/former-native.";
 /// What our own labels begin with; nobody else's count.
 const OURS: &str = "strongroom.dev/";
 /// How many labels of an object are taken over, the first by name: some tools put dozens there.
@@ -80,6 +84,36 @@ pub(super) fn keep_rotated(
 ) {
     if let Some(digest) = recorded.get(asker.label()) {
         labels.insert(asker.label().to_owned(), digest.clone());
+    }
+}
+
+/// Records the native Secret before a rename, which has to go.
+pub(super) fn former_native(labels: &mut BTreeMap<String, String>, native: &Bound) {
+    labels.insert(format!("{FORMER_NATIVE}{}", native.name), native.uid.clone());
+}
+
+/// The native Secrets before renames that have to go.
+pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator<Item = Bound> {
+    labels.iter().filter_map(|(label, uid)| {
+        Some(Bound {
+            name: label.strip_prefix(FORMER_NATIVE)?.to_owned(),
+            uid: uid.clone(),
+        })
+    })
+}
+
+/// The native Secret before a rename is gone.
+pub(super) fn no_former_native(labels: &mut BTreeMap<String, String>, name: &str) {
+    labels.remove(&format!("{FORMER_NATIVE}{name}"));
+}
+
+/// Keeps what is recorded of native Secrets before renames.
+pub(super) fn keep_former_natives(
+    labels: &mut BTreeMap<String, String>,
+    recorded: &BTreeMap<String, String>,
+) {
+    for native in former_natives(recorded) {
+        former_native(labels, &native);
     }
 }
 
@@ -238,6 +272,23 @@ mod tests {
             .map(|number| label(&format!("l{number:02}"), "x"))
             .collect();
         assert_eq!(wanted(&spec(json!(null)), &many).len(), MOST + 1);
+    }
+
+    #[test]
+    fn former_native_secrets_are_remembered_until_they_are_gone() {
+        let native = |name: &str| Bound {
+            name: name.to_owned(),
+            uid: format!("uid of {name}"),
+        };
+        let mut recorded = BTreeMap::new();
+        former_native(&mut recorded, &native("db"));
+        former_native(&mut recorded, &native("db.old"));
+        let mut labels = wanted(&spec(json!(null)), &BTreeMap::new());
+        keep_former_natives(&mut labels, &recorded);
+        no_former_native(&mut labels, "db");
+        let left: Vec<Bound> = former_natives(&labels).collect();
+        assert_eq!(left, [native("db.old")]);
+        assert!(theirs(&labels).is_empty());
     }
 
     #[test]

@@ -5,14 +5,19 @@
 //! 3. `apply` carries it out (I/O), and it starts again at 1.
 //! 4. `status` says how it ended, on success and on failure (I/O through `report`).
 
-pub(crate) mod apply;
+mod apply;
+mod binding;
 mod consumers;
+mod contest;
 mod failure;
+mod holder;
 mod import;
 pub(crate) mod labels;
 mod making;
 pub(crate) mod native;
 mod observe;
+pub(crate) mod removal;
+pub(crate) mod replace;
 mod rotate_now;
 mod sealed;
 mod status;

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::facts::InvalidSpec;
-use strongroom_rules::native_secret::{self, Content, Drift, HELD_ANNOTATION, Origin};
+use strongroom_rules::native_secret::beside::Beside;
+use strongroom_rules::native_secret::edits::{Edit, Key};
+use strongroom_rules::native_secret::{
+    self, ADOPTED_ANNOTATION, Content, Drift, Fixed, HELD_ANNOTATION, Origin, SECRET_ID_ANNOTATION,
+};
 use strongroom_store::id::SecretId;
 use strongroom_store::value::Value;
 use zeroize::Zeroize;
@@ -16,8 +21,6 @@ use crate::controllers::cluster::NativeRevision;
 
 /// The label by which the watch of native Secrets finds those of ours. It narrows a cache and proves nothing.
 pub(crate) const MANAGED_LABEL: &str = "strongroom.dev/managed";
-/// The annotation that names the stored secret's id. With the right content it shows that an unrecorded create was ours.
-const SECRET_ID: &str = "strongroom.dev/secret-id";
 
 /// A native Secret as it has to be.
 pub(super) struct Desired {
@@ -49,7 +52,9 @@ pub(super) fn desired(
             problem: error.to_string(),
         })?;
     content.labels.insert(MANAGED_LABEL.to_owned(), "true".to_owned());
-    content.annotations.insert(SECRET_ID.to_owned(), id.to_string());
+    content
+        .annotations
+        .insert(SECRET_ID_ANNOTATION.to_owned(), id.to_string());
     let namespace = object.namespace().unwrap_or_default();
     Ok(Some(Desired {
         name: spec.name.clone(),
@@ -68,11 +73,46 @@ impl Desired {
             .or_else(|| held().then_some(Drift::Content))
     }
 
-    /// Takes on the type of a Secret that was adopted, where the spec asks for none.
-    pub(super) fn keep_type(&mut self, found: &Secret) {
-        if let Some(kind) = &found.type_ {
-            self.content.type_.clone_from(kind);
+    /// Takes on what the spec leaves open of a Secret that others made.
+    pub(super) fn adopt(&mut self, object: &ManagedSecret, found: &Secret) {
+        if let Some(spec) = &object.spec.secret {
+            self.content.adopt(spec, found);
         }
+    }
+
+    /// What others changed in it; `known`: it was found right before.
+    pub(super) fn edits(&self, found: &Secret, known: bool) -> Vec<Edit> {
+        self.content.edits(found, known)
+    }
+
+    /// What in it is not as wanted.
+    pub(super) fn differences(&self, found: &Secret) -> Vec<Key> {
+        self.content.differences(found)
+    }
+
+    /// What others set on a Secret that is to be made anew.
+    pub(super) fn beside(&self, found: &Secret) -> Beside {
+        self.content.beside(found)
+    }
+
+    /// Who owns what in a Secret that was made anew with what others had set on it.
+    pub(super) fn owners_beside(&self, made: &Secret, beside: &Beside) -> Vec<ManagedFieldsEntry> {
+        self.content.owners_beside(made, beside)
+    }
+
+    /// Whether it takes the place of a Secret that others made, which has to be read to know what it is.
+    pub(super) fn adopted(&self) -> bool {
+        self.content.annotations.contains_key(ADOPTED_ANNOTATION)
+    }
+
+    /// What of this Secret only a new one could change.
+    pub(super) fn fixed(&self, found: &Secret) -> Vec<Fixed> {
+        self.content.fixed(found)
+    }
+
+    /// The copies of an old value that tools left on it.
+    pub(super) fn copies(&self, found: &Secret) -> Vec<&'static str> {
+        self.content.copies(found).collect()
     }
 
     /// Keys of the Secret that do not belong there.
@@ -83,14 +123,18 @@ impl Desired {
             .collect()
     }
 
-    /// The object to create.
+    /// The fields to apply where no Secret of the name exists: they carry a `resourceVersion` that no object has, so that one which exists is never
+    /// written, and no UID, which would be wanted of one that exists.
     pub(super) fn to_create(&self) -> Secret {
-        self.content.to_secret(&self.namespace, &self.name)
+        const OF_NONE: &str = "1";
+        let mut secret = self.content.to_secret(&self.namespace, &self.name);
+        secret.metadata.resource_version = Some(OF_NONE.to_owned());
+        secret
     }
 
     /// The fields to apply over a Secret of ours: they carry its UID and the `resourceVersion` that was judged.
     pub(super) fn to_apply(&self, over: &NativeRevision) -> Secret {
-        let mut secret = self.to_create();
+        let mut secret = self.content.to_secret(&self.namespace, &self.name);
         secret.metadata.uid = Some(over.uid.to_string());
         secret.metadata.resource_version = Some(over.version.to_string());
         secret
@@ -99,7 +143,7 @@ impl Desired {
 
 /// The id of the stored secret that the Secret says it was made from.
 pub(super) fn mark(secret: &Secret) -> Option<SecretId> {
-    secret.annotations().get(SECRET_ID)?.parse().ok()
+    secret.annotations().get(SECRET_ID_ANNOTATION)?.parse().ok()
 }
 
 /// Wipes the values of a Secret that is not needed any more.

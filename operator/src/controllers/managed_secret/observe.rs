@@ -12,7 +12,7 @@ use strongroom_rules::managed_secret::facts::{
     Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
     Owner, Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
 };
-use strongroom_rules::native_secret::{Drift, HELD_ANNOTATION};
+use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION};
 use strongroom_rules::rotation_schedule::{Refusal, immutable};
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
@@ -20,10 +20,10 @@ use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
 use super::import::{self, ImportContent};
-use super::labels::Asker;
+use super::labels::{self, Asker};
 use super::native::{self, Desired};
 use super::sealed::{self, SealedFor};
-use super::{Failure, Look, making, rotate_now, under_key};
+use super::{Failure, Look, holder, making, rotate_now, under_key};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::identity::Identity;
@@ -51,6 +51,8 @@ pub(super) struct Observed {
     pub(super) native: Option<Secret>,
     /// The state of the native Secret that is judged, whether it was read or is known.
     pub(super) over: Option<NativeRevision>,
+    /// The native Secret was found right before, with the same spec and the same version.
+    pub(super) was_right: bool,
     /// The content to import or to readopt.
     pub(super) import: Option<ImportContent>,
     /// The keys that the rotator makes again; absent: all that are not literals.
@@ -104,6 +106,7 @@ pub(super) async fn observe<S: SecretStore>(
         desired: None,
         native: None,
         over: None,
+        was_right: false,
         import: None,
         rotated_keys: None,
         changed_generators: Vec::new(),
@@ -216,7 +219,7 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
             immutable: immutable(spec),
         }),
         not_rotatable: Refusal::of(spec),
-        labels: super::labels::wanted(spec, object.labels()),
+        labels: labels::wanted(spec, object.labels()),
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
     })
@@ -271,6 +274,9 @@ async fn content<S: SecretStore>(
             open(ctx, observed, view).await?;
         }
         if look == Look::Thorough || !know_native(ctx, observed, &wanted, live.as_ref(), now) {
+            observed.was_right = live
+                .as_ref()
+                .is_some_and(|view| ctx.cluster.was_right(&observed.identity, view.current()));
             read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
         }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
@@ -287,6 +293,7 @@ async fn content<S: SecretStore>(
             generation: observed.identity.generation,
             version: version.as_str().into(),
             native,
+            adopted: observed.desired.as_ref().is_some_and(Desired::adopted),
             at: now,
         };
         ctx.cluster.settle(&observed.identity.uid, settled);
@@ -336,12 +343,8 @@ fn settled<S: SecretStore>(
 /// A native Secret that is known to be right without another look.
 fn as_wanted(native: &NativeRevision) -> NativeSecret {
     NativeSecret {
-        uid: Uid::new(&*native.uid),
-        drift: None,
         marked: true,
-        recorded: false,
-        held: false,
-        immutable: false,
+        ..NativeSecret::new(Uid::new(&*native.uid))
     }
 }
 
@@ -393,10 +396,17 @@ fn judge_value(observed: &mut Observed) -> (Differences, Option<InvalidSpec>) {
         Ok(None) => (none, None),
         Ok(Some(mut desired)) => {
             if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
-                if untyped_import(&observed.object) {
-                    desired.keep_type(native);
+                if found.recorded
+                    || native.annotations().contains_key(ADOPTED_ANNOTATION)
+                    || adopts(&observed.object)
+                {
+                    desired.adopt(&observed.object, native);
                 }
                 found.drift = desired.drift(native);
+                found.edits = desired.edits(native, observed.was_right);
+                let left = desired.differences(native);
+                found.mutated.retain(|key| left.contains(key));
+                found.fixed = desired.fixed(native);
             }
             observed.desired = Some(desired);
             (none, None)
@@ -405,14 +415,12 @@ fn judge_value(observed: &mut Observed) -> (Differences, Option<InvalidSpec>) {
     }
 }
 
-/// What was adopted keeps its type unless another one is asked for.
-fn untyped_import(object: &ManagedSecret) -> bool {
-    let typed = object
-        .spec
-        .secret
-        .as_ref()
-        .is_some_and(|native| native.type_.is_some());
-    matches!(object.spec.source, SourceSpec::Import(_)) && !typed
+/// Whether the object names its native Secret as the one to import, too.
+fn adopts(object: &ManagedSecret) -> bool {
+    match (&object.spec.source, &object.spec.secret) {
+        (SourceSpec::Import(source), Some(native)) => source.secret_ref.name == native.name,
+        _ => false,
+    }
 }
 
 /// Takes a native Secret as it is known, where nothing but the stored secret has changed since it was found right: then it holds what was current
@@ -434,7 +442,7 @@ fn know_native<S: SecretStore>(
         .as_ref()
         .is_some_and(|native| native.immutable == Some(true));
     if immutable
-        || untyped_import(&observed.object)
+        || adopts(&observed.object)
         || view.materialized.as_ref().map(|native| &native.name) != Some(&target.name)
         || matches!(observed.facts.object.recorded, Recorded::Unknown(_))
     {
@@ -445,7 +453,7 @@ fn know_native<S: SecretStore>(
     let known = ctx
         .cluster
         .unchanged(&identity.uid, identity.generation, place, now)
-        .filter(|settled| *settled.version != **version)
+        .filter(|settled| *settled.version != **version && !settled.adopted)
         .and_then(|settled| settled.native)
         .filter(|native| {
             view.materialized
@@ -479,10 +487,16 @@ async fn read_native<S: SecretStore>(
     if !needed {
         return Ok(());
     }
-    let (namespace, owner) = (&observed.identity.namespace, &observed.identity.name);
+    let identity = observed.identity.clone();
+    let (namespace, owner) = (&identity.namespace, &identity.name);
     let ours = live.and_then(|view| view.materialized.as_ref());
-    let since = ours.map(|_| ctx.cluster.look_at_native(namespace, &target.name, owner));
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
+    let of_this_name = ours.filter(|ours| ours.name == target.name);
+    let since = of_this_name.map(|_| ctx.cluster.look_at_native(namespace, &target.name, owner));
+    if of_this_name.is_none() {
+        // Before the read, so that it is told if what is read there goes.
+        ctx.cluster.await_native(namespace, owner, &target.name);
+    }
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let Some(found) = api.get_opt(&target.name).await? else {
         observed.facts.native = Native::Absent;
         return Ok(());
@@ -490,21 +504,41 @@ async fn read_native<S: SecretStore>(
     let marked = live.is_some_and(|view| native::mark(&found) == Some(view.id));
     let recorded = live.is_some_and(|view| view.has_version(&import::version(view.id, &found)));
     let uid = found.uid().unwrap_or_default();
+    let is_ours = of_this_name.is_some_and(|ours| ours.uid == uid);
     match since {
-        Some(since) if ours.is_some_and(|ours| ours.uid == uid) => {
+        Some(since) if is_ours => {
+            let revision = NativeRevision::of(&found);
             ctx.cluster
-                .saw_native(namespace, &target.name, since, NativeRevision::of(&found));
+                .saw_native(namespace, &target.name, (owner.as_str(), since), revision);
         }
-        Some(_) => ctx.cluster.lost_native(namespace, &target.name),
+        Some(_) => ctx.cluster.not_native_of(namespace, &target.name, owner),
         None => {}
     }
+    let other = if is_ours || marked {
+        None
+    } else {
+        holder::of_another(ctx, &identity, &found).await?
+    };
+    let elsewhere = ours.filter(|ours| ours.name != target.name);
+    let contest = ctx.contests.of(&identity.uid).filter(|_| is_ours);
     observed.facts.native = Native::Present(NativeSecret {
-        uid: Uid::new(uid),
         drift: Some(Drift::Content),
         marked,
         recorded,
         held: found.annotations().contains_key(HELD_ANNOTATION),
         immutable: found.immutable == Some(true),
+        terminating: found
+            .metadata
+            .deletion_timestamp
+            .is_some()
+            .then(|| found.finalizers().to_vec()),
+        holder: other.map(|other| {
+            let ours = elsewhere.map(|ours| ours.name.as_str());
+            holder::holder(ctx, &identity, (&other, target.name.as_str()), ours)
+        }),
+        repair_from: contest.as_ref().map(|contest| contest.repairs.next()),
+        mutated: contest.map(|contest| contest.mutated).unwrap_or_default(),
+        ..NativeSecret::new(Uid::new(uid))
     });
     observed.over = Some(NativeRevision::of(&found));
     observed.native = Some(found);
@@ -526,7 +560,10 @@ async fn read_import<S: SecretStore>(
         .is_some_and(|native| native.name == *secret);
     let needed = match live {
         None => true,
-        Some(view) => adopts && view.materialized.is_none(),
+        Some(view) => {
+            let ours = view.materialized.as_ref();
+            adopts && ours.is_none_or(|ours| ours.name != *secret)
+        }
     };
     if !needed || observed.view.as_ref().is_some_and(|view| view.until.is_some()) {
         return Ok(());
@@ -577,5 +614,15 @@ async fn stored_secret<S: SecretStore>(
             name: native.name.clone(),
             uid: Uid::new(&native.uid),
         }),
+        former: labels::former_natives(&view.labels)
+            .find(|former| {
+                view.materialized
+                    .as_ref()
+                    .is_none_or(|ours| ours.uid != former.uid)
+            })
+            .map(|native| Materialized {
+                name: native.name,
+                uid: Uid::new(&native.uid),
+            }),
     })
 }

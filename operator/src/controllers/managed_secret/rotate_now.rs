@@ -24,6 +24,9 @@ pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now
         return;
     };
     let view = observed.view.as_ref();
+    if let Some(view) = view {
+        labels::keep_former_natives(&mut wanted.labels, &view.labels);
+    }
     let of_object = observed.object.annotations().get(annotation::ROTATE_NOW).cloned();
     let askers = [
         (Asker::Object, Some(of_object)),

@@ -1,7 +1,7 @@
 //! The status of a `ManagedSecret`: what is known of its secret, never a value or a hash of one.
 
 use jiff::{SignedDuration, Timestamp};
-use strongroom_crds::condition::Reason;
+use strongroom_crds::condition::{ConditionType, Reason};
 use strongroom_crds::v1alpha1::{
     FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
@@ -9,13 +9,12 @@ use strongroom_rules::managed_secret::conditions::{
     Standing, generator_condition, rotation_condition, seal_condition, standing_conditions,
 };
 use strongroom_rules::managed_secret::plan::Plan;
-use strongroom_rules::managed_secret::verdict::Rotation;
+use strongroom_rules::managed_secret::verdict::{Block, Rotation, Verdict};
 use strongroom_rules::rotation_schedule::Coverage;
 
-use super::Failure;
-use super::consumers;
 use super::observe::Observed;
 use super::sealed::SealedFor;
+use super::{Failure, consumers, holder};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
@@ -56,7 +55,24 @@ pub(super) async fn report<S: SecretStore>(
         Err(failure) => failed(&before, failure, identity, now),
     };
     write(ctx, identity, &before, &status).await?;
+    if let Ok((_, plan)) = outcome
+        && let Verdict::Blocked(Block::TargetNotOwned {
+            name,
+            holder: Some(holder),
+        }) = &plan.verdict
+        && !holder.gives_up
+        && ready(&before) != ready(&status)
+    {
+        holder::tell(ctx, identity, holder, name).await;
+    }
     Ok(settles)
+}
+
+/// What is said of the object as a whole.
+fn ready(status: &ManagedSecretStatus) -> Option<&str> {
+    let mut conditions = status.conditions.iter();
+    let ready = conditions.find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
+    Some(&ready.message)
 }
 
 /// The live secret of the object.

@@ -1,5 +1,9 @@
 //! Named scenarios against the small API server, with the real store underneath.
 
+mod adoption;
+mod native_secret;
+mod removal;
+
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
@@ -19,7 +23,7 @@ async fn a_new_object_costs_one_create_and_one_status_write() {
         log,
         [
             format!("GET /api/v1/namespaces/{NS}"),
-            format!("POST {SECRETS}"),
+            format!("PATCH {}", native("db")),
             format!("PATCH {}/status", World::path("db")),
         ]
     );
@@ -53,6 +57,30 @@ async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
     world.api.put(&World::path("db"), emptied);
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    // A restore writes the status of a backup.
+    let mut restored = world.api.get(&World::path("db")).unwrap();
+    restored["status"]["pendingDeletion"] = json!({"secretId": "abc", "until": "2026-12-01T00:00:00Z"});
+    restored["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({
+            "type": "Stalled", "status": "True", "reason": "Old", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }));
+    world.api.put_as("velero", &World::path("db"), restored);
+    world.watch("db");
+    world.reconcile("db").await;
+    assert_eq!(world.status("db")["pendingDeletion"], json!(null));
+    assert_eq!(world.condition("db", "Stalled"), None);
+    world.api.log();
+    world.reconcile("db").await;
+    assert_eq!(world.api.log(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -241,10 +269,10 @@ async fn an_import_refuses_what_is_not_free() {
 #[tokio::test]
 async fn faults_are_retried_and_make_no_second_version() {
     for (part, code, class) in [
-        ("POST", 403, "forbidden"),
-        ("POST", 422, "rejected"),
-        ("POST", 429, "throttled"),
-        ("POST", 500, "api_unavailable"),
+        ("PATCH /api/v1", 403, "forbidden"),
+        ("PATCH /api/v1", 422, "rejected"),
+        ("PATCH /api/v1", 429, "throttled"),
+        ("PATCH /api/v1", 500, "api_unavailable"),
         ("GET /api/v1/namespaces", 503, "api_unavailable"),
         ("/status", 500, "api_unavailable"),
     ] {
@@ -263,7 +291,7 @@ async fn faults_are_retried_and_make_no_second_version() {
 async fn a_forbidden_write_is_said_aloud() {
     let mut world = World::new();
     world.apply("db", generated("db"));
-    world.api.fail("POST", 403);
+    world.api.fail("PATCH /api/v1", 403);
     world.reconcile_at("db", now()).await.unwrap_err();
     assert_eq!(world.ready("db"), says("False", "ApiForbidden"));
     assert_eq!(

@@ -68,12 +68,8 @@ pub(super) async fn read_held<S: SecretStore>(
     observed.facts.native = match api.get_metadata_opt(&target.name).await? {
         None => Native::Absent,
         Some(found) => Native::Present(NativeSecret {
-            uid: Uid::new(found.uid().unwrap_or_default()),
-            drift: None,
-            marked: false,
-            recorded: false,
             held: found.annotations().contains_key(HELD_ANNOTATION),
-            immutable: false,
+            ..NativeSecret::new(Uid::new(found.uid().unwrap_or_default()))
         }),
     };
     Ok(())

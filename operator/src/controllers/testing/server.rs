@@ -16,10 +16,11 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value as Json, json};
 
+use super::managed_fields::{self, Write};
 use super::{NS, SECRETS};
 
 /// Each path whose objects are listed and watched, and how the path of such an object can be told.
-const COLLECTIONS: [(&str, &str); 6] = [
+const COLLECTIONS: [(&str, &str); 7] = [
     ("/apis/strongroom.dev/v1alpha1/managedsecrets", "/managedsecrets/"),
     ("/apis/strongroom.dev/v1alpha1/encryptionkeys", "/encryptionkeys/"),
     (
@@ -28,6 +29,7 @@ const COLLECTIONS: [(&str, &str); 6] = [
     ),
     ("/apis/strongroom.dev/v1alpha1/secretpolicies", "/secretpolicies/"),
     ("/api/v1/secrets", "/secrets/"),
+    ("/api/v1/configmaps", "/configmaps/strongroom-ca"),
     ("/api/v1/namespaces", ""),
 ];
 
@@ -45,9 +47,30 @@ fn belongs(path: &str, (collection, part): (&str, &str)) -> bool {
 struct Server {
     objects: BTreeMap<String, Json>,
     log: Vec<String>,
-    faults: VecDeque<(String, u16)>,
+    faults: VecDeque<Fault>,
     counter: u64,
     watchers: Vec<(&'static str, UnboundedSender<Json>)>,
+    admission: Option<Admission>,
+}
+
+/// What admission makes of a Secret.
+type Admission = Box<dyn Fn(&mut Json) + Send>;
+
+/// A request that is answered with an error.
+struct Fault {
+    /// What its line contains.
+    part: String,
+    /// So many of them pass before.
+    pass: usize,
+    code: u16,
+}
+
+/// How a request changes an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Apply,
+    Merge,
+    Other,
 }
 
 /// The API server; cheap to clone.
@@ -65,7 +88,25 @@ impl Api {
 
     /// Puts an object at its path, as somebody else would; UID and `resourceVersion` are given where absent.
     pub(crate) fn put(&self, path: &str, object: Json) -> Json {
-        self.server().store(path, object)
+        self.put_as("somebody", path, object)
+    }
+
+    /// Puts an object at its path, as this field manager would by an update.
+    pub(crate) fn put_as(&self, manager: &str, path: &str, object: Json) -> Json {
+        let mut server = self.server();
+        let found = server.objects.get(path).cloned().unwrap_or(json!({}));
+        let write = server.write(manager, "");
+        server.store(path, managed_fields::updated(&found, object, write))
+    }
+
+    /// From now on admission changes every Secret that is written like this.
+    pub(crate) fn admission(&self, mutate: impl Fn(&mut Json) + Send + 'static) {
+        self.server().admission = Some(Box::new(mutate));
+    }
+
+    /// Admission changes nothing any more.
+    pub(crate) fn no_admission(&self) {
+        self.server().admission = None;
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Json> {
@@ -96,12 +137,31 @@ impl Api {
 
     /// The next request whose line contains `part` is answered with `code`.
     pub(crate) fn fail(&self, part: &str, code: u16) {
-        self.server().faults.push_back((part.to_owned(), code));
+        self.fail_after(part, 0, code);
+    }
+
+    /// As [`Self::fail`], after so many such requests have passed.
+    pub(crate) fn fail_after(&self, part: &str, pass: usize, code: u16) {
+        let part = part.to_owned();
+        self.server().faults.push_back(Fault { part, pass, code });
     }
 
     /// The requests so far, as `METHOD path`, which are forgotten.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.server().log)
+    }
+
+    /// Reason and note of each Event so far.
+    pub(crate) fn events(&self) -> Vec<(String, String)> {
+        let server = self.server();
+        let events = server
+            .objects
+            .iter()
+            .filter(|(path, _)| path.starts_with("/apis/events.k8s.io/"));
+        let text = |of: &Json| of.as_str().unwrap_or_default().to_owned();
+        events
+            .map(|(_, event)| (text(&event["reason"]), text(&event["note"])))
+            .collect()
     }
 
     /// A key of a Secret.
@@ -146,13 +206,41 @@ impl Server {
         });
     }
 
-    fn answer(&mut self, method: &Method, path: &str, merge: bool, body: &Json) -> (u16, Json) {
+    fn write<'a>(&self, manager: &'a str, subresource: &'a str) -> Write<'a> {
+        Write {
+            manager,
+            subresource,
+            at: 1_795_465_320 + self.counter,
+        }
+    }
+
+    /// What admission makes of a Secret that is about to be written.
+    fn admitted(&self, path: &str, mut object: Json) -> Json {
+        if let (Some(mutate), true) = (&self.admission, path.contains("/secrets/")) {
+            mutate(&mut object);
+        }
+        object
+    }
+
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        (change, manager): (Change, &str),
+        body: &Json,
+    ) -> (u16, Json) {
         let line = format!("{method} {path}");
         self.log.push(line.clone());
-        if let Some(at) = self.faults.iter().position(|(part, _)| line.contains(part)) {
-            let (_, code) = self.faults.remove(at).unwrap();
+        let fault = self.faults.iter_mut().position(|fault| {
+            let meant = line.contains(&fault.part);
+            let now = meant && fault.pass == 0;
+            fault.pass -= usize::from(meant && !now);
+            now
+        });
+        if let Some(at) = fault {
+            let fault = self.faults.remove(at).unwrap();
             return failure(
-                code,
+                fault.code,
                 "Ordered",
                 "User \"test\" cannot use resource \"this\": ordered by the test",
             );
@@ -165,9 +253,11 @@ impl Server {
                 if self.objects.contains_key(&path) {
                     return failure(409, "AlreadyExists", "it exists");
                 }
-                (201, self.store(&path, body.clone()))
+                let made = self.admitted(&path, body.clone());
+                let made = managed_fields::updated(&json!({}), made, self.write(manager, ""));
+                (201, self.store(&path, made))
             }
-            Method::PATCH => self.patch(path, merge, body),
+            Method::PATCH => self.patch(path, (change, manager), body),
             Method::DELETE => {
                 let Some(found) = self.objects.get(path) else {
                     return failure(404, "NotFound", "no such object");
@@ -175,6 +265,20 @@ impl Server {
                 let wanted = &body["preconditions"]["uid"];
                 if !wanted.is_null() && *wanted != found["metadata"]["uid"] {
                     return failure(409, "Conflict", "the UID in the precondition is another one");
+                }
+                let wanted = &body["preconditions"]["resourceVersion"];
+                if !wanted.is_null() && *wanted != found["metadata"]["resourceVersion"] {
+                    return failure(
+                        409,
+                        "Conflict",
+                        "the resourceVersion in the precondition is another one",
+                    );
+                }
+                let held = found["metadata"]["finalizers"].as_array();
+                if held.is_some_and(|finalizers| !finalizers.is_empty()) {
+                    let mut leaving = found.clone();
+                    leaving["metadata"]["deletionTimestamp"] = json!("2026-11-23T20:22:00Z");
+                    return (200, self.store(path, leaving));
                 }
                 self.objects.remove(path);
                 (
@@ -209,17 +313,24 @@ impl Server {
         failure(404, "NotFound", "no such object")
     }
 
-    /// Server-side apply (as our own manager, so that it never removes) or merge patch.
-    fn patch(&mut self, path: &str, merge: bool, body: &Json) -> (u16, Json) {
-        let object_path = path.strip_suffix("/status").unwrap_or(path);
+    /// Server-side apply by force, or merge patch.
+    fn patch(&mut self, path: &str, (change, manager): (Change, &str), body: &Json) -> (u16, Json) {
+        let (object_path, subresource) = match path.strip_suffix("/status") {
+            Some(path) => (path, "status"),
+            None => (path, ""),
+        };
+        let write = self.write(manager, subresource);
         let Some(found) = self.objects.get(object_path).cloned() else {
-            if path.ends_with("/status") {
+            if change != Change::Apply || !subresource.is_empty() {
                 return failure(404, "NotFound", "no such object");
             }
             if !body["metadata"]["uid"].is_null() {
                 return failure(409, "Conflict", "the object with this UID is gone");
             }
-            return (201, self.store(path, body.clone()));
+            let mut made = self.admitted(path, body.clone());
+            made["metadata"]["resourceVersion"] = Json::Null;
+            let made = managed_fields::applied(&json!({}), made, body, write);
+            return (201, self.store(path, made));
         };
         for field in ["uid", "resourceVersion"] {
             let wanted = &body["metadata"][field];
@@ -227,20 +338,31 @@ impl Server {
                 return failure(409, "Conflict", "the object changed");
             }
         }
-        if path.ends_with("/status") {
-            let mut object = found;
-            object["status"] = body["status"].clone();
-            return (200, self.store(object_path, object));
+        let mut part = body.clone();
+        if let Some(part) = part.as_object_mut() {
+            if subresource.is_empty() {
+                part.remove("status");
+            } else {
+                part.retain(|field, _| field == "status");
+            }
         }
         let mut object = found.clone();
-        overlay(&mut object, body, merge);
+        overlay(&mut object, &part, change == Change::Merge);
+        let object = self.admitted(path, object);
+        let object = match change {
+            Change::Apply => managed_fields::applied(&found, object, &part, write),
+            Change::Merge | Change::Other => managed_fields::updated(&found, object, write),
+        };
         if object["type"] != found["type"] {
             return failure(422, "Invalid", "the type is immutable");
         }
         if found["immutable"] == json!(true) && object["data"] != found["data"] {
             return failure(422, "Invalid", "the Secret is immutable");
         }
-        (200, self.store(path, object))
+        if managed_fields::same(&object, &found) {
+            return (200, found);
+        }
+        (200, self.store(object_path, object))
     }
 }
 
@@ -310,11 +432,21 @@ impl tower::Service<Request<Body>> for Service {
             }
             let json = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Json::Null);
             let kind = parts.headers.get(http::header::CONTENT_TYPE);
-            let merge = kind.is_some_and(|kind| kind.to_str().unwrap().contains("merge-patch"));
-            let (code, answer) = service
-                .0
-                .server()
-                .answer(&parts.method, parts.uri.path(), merge, &json);
+            let change = match kind.map(|kind| kind.to_str().unwrap()) {
+                Some(kind) if kind.contains("merge-patch") => Change::Merge,
+                Some(kind) if kind.contains("apply-patch") => Change::Apply,
+                _ => Change::Other,
+            };
+            let query = parts.uri.query().unwrap_or_default();
+            let manager = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("fieldManager="))
+                .unwrap_or("unknown");
+            let (code, answer) =
+                service
+                    .0
+                    .server()
+                    .answer(&parts.method, parts.uri.path(), (change, manager), &json);
             let frame = stream::iter([Ok(http_body::Frame::data(Bytes::from(answer.to_string())))]);
             Ok(Response::builder()
                 .status(code)

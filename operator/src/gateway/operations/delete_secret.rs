@@ -14,11 +14,11 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::native_secret::claim::Written;
 use strongroom_rules::policy::Action;
+use strongroom_rules::uid::Uid;
 use strongroom_store::vault::{
     BindMaterialized, DeleteSecret, Deletion, DestroySecret, KeepRecoveryWindow, Recovery, Refusal,
     SecretState, SecretView,
@@ -27,8 +27,9 @@ use strongroom_store::vault::{
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::controllers::managed_secret::apply::delete_native;
 use crate::controllers::managed_secret::labels;
+use crate::controllers::managed_secret::removal::{self, Leftover};
+use crate::controllers::recorder;
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
 use crate::gateway::objects::{Objects, away, ours};
@@ -103,11 +104,35 @@ async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<D
         ours(&object, &["spec", "source"])?;
         objects.delete(&object).await?;
     }
-    if let Some(native) = &secret.materialized {
-        let api: Api<Secret> = Api::namespaced(client.clone(), &change.place.name);
-        delete_native(&api, &native.name, native.uid.as_str())
+    let ours = secret
+        .materialized
+        .iter()
+        .map(|native| (native.name.clone(), native.uid.to_string()));
+    // A rename may not have come to its end.
+    let former = labels::former_natives(&secret.labels).map(|native| (native.name, native.uid));
+    for (name, uid) in former.chain(ours) {
+        let leftover = Leftover {
+            namespace: &change.place.name,
+            name: &name,
+            written: Written {
+                uid: Uid::new(uid),
+                secret: secret.id.to_string(),
+                versions: secret
+                    .versions
+                    .iter()
+                    .map(|version| version.id.to_string())
+                    .collect(),
+            },
+            object: secret
+                .object
+                .as_ref()
+                .map(|object| (object.name.clone(), object.uid.to_string())),
+        };
+        removal::remove(client, &recorder(client), &leftover)
             .await
             .map_err(away)?;
+    }
+    if secret.materialized.is_some() {
         let command = BindMaterialized {
             secret: secret.id,
             materialized: None,

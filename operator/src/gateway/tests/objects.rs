@@ -278,28 +278,38 @@ async fn a_deleted_secret_comes_back_with_an_object() {
 }
 
 #[tokio::test]
-async fn the_native_secret_goes_with_a_deletion() {
-    let world = World::new(0);
-    world.allow("p", "app", "*", "*");
-    world.create("shop/app", &body("partner")).await;
-    let native = json!({"metadata": {"name": "partner"}});
-    world
-        .api
-        .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
-    let secret = world.stored("partner");
-    let bind = strongroom_store::vault::BindMaterialized {
-        secret: secret.id,
-        materialized: Some(strongroom_store::vault::Materialized {
-            uid: "uid-partner".parse().unwrap(),
-            name: "partner".to_owned(),
-        }),
-    };
-    world.gateway.store.run(bind, meta()).unwrap();
-    let gone = world.write(Method::DELETE, "shop/app", "/partner", "").await;
-    assert_eq!(gone.status, 200);
-    assert_eq!(world.kept("secrets", "partner"), None);
-    let secret = world.gateway.store.describe(secret.id).unwrap();
-    assert_eq!(secret.materialized, None);
+async fn the_native_secret_goes_with_a_deletion_unless_somebody_claims_it() {
+    for claimed in [false, true] {
+        let world = World::new(0);
+        world.allow("p", "app", "*", "*");
+        world.create("shop/app", &body("partner")).await;
+        let secret = world.stored("partner");
+        let version = secret.current().map(|version| version.id.to_string());
+        let mut native = json!({"metadata": {
+            "name": "partner",
+            "annotations": {"strongroom.dev/secret-id": secret.id.to_string(), "strongroom.dev/version": version},
+            "managedFields": [{"manager": "strongroom", "operation": "Apply", "fieldsV1": {"f:data": {"f:token": {}}}}],
+        }});
+        if claimed {
+            native["metadata"]["annotations"]["meta.helm.sh/release-name"] = json!("shop");
+        }
+        world
+            .api
+            .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
+        let bind = strongroom_store::vault::BindMaterialized {
+            secret: secret.id,
+            materialized: Some(strongroom_store::vault::Materialized {
+                uid: "uid-partner".parse().unwrap(),
+                name: "partner".to_owned(),
+            }),
+        };
+        world.gateway.store.run(bind, meta()).unwrap();
+        let gone = world.write(Method::DELETE, "shop/app", "/partner", "").await;
+        assert_eq!(gone.status, 200);
+        assert_eq!(world.kept("secrets", "partner").is_some(), claimed);
+        let secret = world.gateway.store.describe(secret.id).unwrap();
+        assert_eq!(secret.materialized, None);
+    }
 }
 
 #[tokio::test]

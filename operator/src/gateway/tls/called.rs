@@ -80,6 +80,12 @@ enum Failure {
     Tls(#[from] TlsError),
     #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
+    #[error("Secret `{0}` exists and is not ours, so it is left as it is; delete it, and it is made")]
+    NotOurs(String),
+    #[error(
+        "APIService `{API_SERVICE}` leads to another Service than `{0}`, so it is left as it is; two installations of one cluster cannot both serve it"
+    )]
+    LeadsElsewhere(String),
 }
 
 impl CalledKeeper {
@@ -174,8 +180,17 @@ impl CalledKeeper {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = secret_of(&self.service);
         let found = api.get_opt(&name).await?;
-        if found.is_some_and(|found| will_do(&found, bundle, (self.now)())) {
-            return Ok(());
+        if let Some(found) = found {
+            if will_do(&found, bundle, (self.now)()) {
+                return Ok(());
+            }
+            let entries = found.metadata.managed_fields.unwrap_or_default();
+            if !entries
+                .iter()
+                .any(|entry| entry.manager.as_deref() == Some(MANAGER))
+            {
+                return Err(Failure::NotOurs(name));
+            }
         }
         let leaf = Arc::clone(self).blocking(Self::leaf).await?;
         let data = [
@@ -195,8 +210,13 @@ impl CalledKeeper {
             )),
             ..Secret::default()
         };
-        api.patch(&name, &PatchParams::apply(MANAGER), &Patch::Apply(&secret))
-            .await?;
+        // By force: what somebody else changed in it is put back.
+        api.patch(
+            &name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(&secret),
+        )
+        .await?;
         tracing::info!(secret = name, renew = %leaf.renew, "made a certificate");
         Ok(())
     }
@@ -207,8 +227,21 @@ impl CalledKeeper {
         let Some(found) = api.get_opt(API_SERVICE).await? else {
             return Ok(false);
         };
-        let trusted = found.spec.and_then(|spec| spec.ca_bundle);
-        if trusted.is_some_and(|trusted| trusted.0 == bundle.as_bytes()) {
+        let spec = found.spec.unwrap_or_default();
+        let leads_here = spec.service.as_ref().is_some_and(|service| {
+            service.name.as_deref() == Some(&self.service)
+                && service.namespace.as_deref() == Some(&self.namespace)
+        });
+        if !leads_here {
+            return Err(Failure::LeadsElsewhere(format!(
+                "{}/{}",
+                self.namespace, self.service
+            )));
+        }
+        if spec
+            .ca_bundle
+            .is_some_and(|trusted| trusted.0 == bundle.as_bytes())
+        {
             return Ok(true);
         }
         let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
@@ -272,7 +305,6 @@ mod tests {
     use super::*;
     use crate::controllers::testing::{now, store};
     use crate::gateway::listen::Entrance;
-    use crate::gateway::tests::World;
     use crate::gateway::tls::door::Doors;
     use crate::gateway::tls::{Served, proof};
     use rustls::pki_types::CertificateDer;
@@ -280,20 +312,20 @@ mod tests {
 
     #[tokio::test]
     async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
-        let (world, (store, _keep)) = (World::new(0), store());
+        let (server, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
         let doors = Doors {
             everybody: Arc::new(Arc::new(Served::default()).config()),
             front: Arc::default(),
         };
         let keeper = |now| CalledKeeper {
             kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
-            client: world.gateway.client.clone(),
+            client: server.client(),
             namespace: "strongroom".to_owned(),
             service: "strongroom-front".to_owned(),
             called: Called::Front(Arc::clone(&doors.front)),
             now,
         };
-        let api: Api<Secret> = Api::namespaced(world.gateway.client.clone(), "strongroom");
+        let api: Api<Secret> = Api::namespaced(server.client(), "strongroom");
         let chain = async || {
             let secret = api.get("strongroom-front-tls").await.unwrap();
             secret.data.unwrap()["tls.crt"].0.clone()
@@ -323,5 +355,54 @@ mod tests {
         Arc::new(keeper(later)).look(&mut serving).await.unwrap();
         assert_ne!(chain().await, first);
         assert!(!Arc::ptr_eq(&door, &doors.config(Some(GATEWAY)).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn what_leads_elsewhere_or_is_somebody_elses_is_left_alone_and_edits_are_put_back() {
+        const SECRET: &str = "/api/v1/namespaces/strongroom/secrets/strongroom-front-tls";
+        let service = format!("/apis/apiregistration.k8s.io/v1/apiservices/{API_SERVICE}");
+        let (api, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
+        let keeper = || {
+            Arc::new(CalledKeeper {
+                kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
+                client: api.client(),
+                namespace: "strongroom".to_owned(),
+                service: "strongroom-front".to_owned(),
+                called: Called::Front(Arc::default()),
+                now,
+            })
+        };
+        let leads_to = |namespace: &str| {
+            json!({
+                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": API_SERVICE},
+                "spec": {
+                    "group": "people.strongroom.dev", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15,
+                    "service": {"name": "strongroom-front", "namespace": namespace},
+                },
+            })
+        };
+        let elsewhere = api.put(&service, leads_to("other"));
+        let failure = keeper().look(&mut None).await.unwrap_err();
+        assert!(matches!(failure, Failure::LeadsElsewhere(_)), "{failure}");
+        assert_eq!(api.get(&service).unwrap(), elsewhere);
+        api.put(&service, leads_to("strongroom"));
+        assert_eq!(keeper().look(&mut None).await.unwrap(), LOOK);
+        assert!(api.get(&service).unwrap()["spec"]["caBundle"].is_string());
+
+        // Somebody edits the certificate, and it is made anew.
+        let mut edited = api.get(SECRET).unwrap();
+        edited["data"]["tls.crt"] = json!("bWluZQ==");
+        api.put_as("kubectl-edit", SECRET, edited);
+        keeper().look(&mut None).await.unwrap();
+        assert_ne!(api.get(SECRET).unwrap()["data"]["tls.crt"], "bWluZQ==");
+        // A Secret of somebody else has the name.
+        api.remove(SECRET);
+        let theirs = api.put(
+            SECRET,
+            json!({"metadata": {"name": "strongroom-front-tls"}, "data": {"a": "Yg=="}}),
+        );
+        let failure = keeper().look(&mut None).await.unwrap_err();
+        assert!(matches!(failure, Failure::NotOurs(_)), "{failure}");
+        assert_eq!(api.get(SECRET).unwrap(), theirs);
     }
 }

@@ -3,6 +3,63 @@
 use strongroom_crds::condition::Reason;
 
 use super::*;
+use crate::native_secret::Fixed;
+use crate::native_secret::edits::{Edit, Key};
+use crate::native_secret::owners::Part;
+
+fn other(gives_up: bool, exchange: bool) -> Holder {
+    Holder {
+        name: "other".to_owned(),
+        gives_up,
+        exchange,
+    }
+}
+
+fn not_owned(name: &str, holder: Option<Holder>) -> Block {
+    Block::TargetNotOwned {
+        name: name.to_owned(),
+        holder,
+    }
+}
+
+/// Another name is wanted, which a Secret of somebody else has.
+fn renamed(facts: &mut Facts, name: &str) {
+    name.clone_into(&mut wanted(facts).native.as_mut().unwrap().name);
+    present(facts).uid = uid("foreign");
+    present(facts).drift = Some(Drift::Content);
+    present(facts).marked = false;
+}
+
+fn edit() -> Edit {
+    Edit {
+        key: Key {
+            part: Part::Data,
+            name: "password".to_owned(),
+        },
+        manager: Some("kubectl-patch".to_owned()),
+    }
+}
+
+/// Somebody edited the native Secret, which may be put back at this time.
+fn contested(facts: &mut Facts, from: i64) {
+    present(facts).drift = Some(Drift::Content);
+    present(facts).edits = vec![edit()];
+    present(facts).repair_from = Some(at(from));
+}
+
+#[test]
+fn an_edit_is_put_back_when_it_is_time() {
+    let apply = Step::Native(NativeStep::Apply { uid: uid("native") });
+    assert_eq!(plan(&with(settled(), |f| contested(f, 0)), at(0)).step, apply);
+    let waits = plan(&with(settled(), |f| contested(f, 7)), at(0));
+    assert_eq!((waits.step, waits.wake), (Step::Nothing, Some(at(7))));
+    // A new version is nobody's edit.
+    let new = with(settled(), |f| {
+        contested(f, 7);
+        present(f).edits.clear();
+    });
+    assert_eq!(plan(&new, at(0)).step, apply);
+}
 
 #[test]
 fn each_cause_blocks_without_touching_anything() {
@@ -194,28 +251,69 @@ fn each_cause_blocks_without_touching_anything() {
             },
         ),
         (
-            with(settled(), foreign),
-            Block::TargetNotOwned {
+            with(settled(), |f| {
+                present(f).marked = false;
+                present(f).drift = Some(Drift::Replace);
+                present(f).fixed = vec![Fixed::Immutable];
+            }),
+            Block::ReplacementUnasked {
                 name: "db".to_owned(),
+                fixed: vec![Fixed::Immutable],
             },
         ),
+        (with(settled(), foreign), not_owned("db", None)),
         (
             with(settled(), |f| {
                 present(f).uid = uid("made again by somebody");
                 present(f).drift = Some(Drift::Content);
             }),
-            Block::TargetNotOwned {
+            not_owned("db", None),
+        ),
+        (with(settled(), |f| renamed(f, "taken")), not_owned("taken", None)),
+        (
+            with(settled(), |f| {
+                present(f).uid = uid("of the other");
+                present(f).drift = Some(Drift::Content);
+                present(f).holder = Some(other(true, true));
+            }),
+            // The own one of this name is gone, so there is none to give away.
+            not_owned("db", Some(other(true, true))),
+        ),
+        (
+            with(settled(), |f| {
+                renamed(f, "taken");
+                present(f).holder = Some(other(true, false));
+            }),
+            not_owned("taken", Some(other(true, false))),
+        ),
+        (
+            with(settled(), |f| {
+                present(f).drift = Some(Drift::Replace);
+                present(f).terminating = Some(vec!["example.com/hold".to_owned()]);
+            }),
+            Block::NativeTerminating {
                 name: "db".to_owned(),
+                finalizers: vec!["example.com/hold".to_owned()],
+            },
+        ),
+        (
+            with(settled(), |f| contested(f, 1)),
+            Block::NativeContested {
+                name: "db".to_owned(),
+                edits: vec![edit()],
+                until: at(1),
             },
         ),
         (
             with(settled(), |f| {
-                wanted(f).native.as_mut().unwrap().name = "taken".to_owned();
-                present(f).uid = uid("foreign");
-                present(f).drift = Some(Drift::Content);
+                contested(f, 1);
+                present(f).edits.clear();
+                present(f).mutated = vec![edit().key];
             }),
-            Block::TargetNotOwned {
-                name: "taken".to_owned(),
+            Block::NativeMutated {
+                name: "db".to_owned(),
+                keys: vec![edit().key],
+                until: at(1),
             },
         ),
     ];
@@ -223,6 +321,46 @@ fn each_cause_blocks_without_touching_anything() {
         let plan = plan(&facts, at(0));
         assert_eq!(plan.verdict, Verdict::Blocked(block));
         assert_eq!(plan.step, Step::Nothing);
+    }
+}
+
+#[test]
+fn a_missing_import_names_pruning_as_a_cause_and_the_way_back() {
+    let text = Block::ImportMissing {
+        name: "db".to_owned(),
+    }
+    .to_string();
+    for part in [
+        "`db`",
+        "pruned",
+        "helm rollback",
+        "helm.sh/resource-policy: keep",
+        "docs/moving-in.md",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_replacement_that_nobody_asked_for_says_what_to_put_in_the_spec() {
+    let text = Block::ReplacementUnasked {
+        name: "db".to_owned(),
+        fixed: vec![
+            Fixed::Type {
+                found: "kubernetes.io/tls".to_owned(),
+            },
+            Fixed::Immutable,
+            Fixed::Data,
+        ],
+    }
+    .to_string();
+    for part in [
+        "`spec.secret.type: kubernetes.io/tls`",
+        "`spec.secret.immutable: true`",
+        "`keys` and `template`",
+        "delete it",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
     }
 }
 
@@ -386,12 +524,36 @@ fn messages_say_what_to_do_and_where() {
     }
     .to_string();
     assert!(lost.contains("strongroom.dev/readopt=abc"), "{lost}");
-    let target = Block::TargetNotOwned {
-        name: "db".to_owned(),
-    }
-    .to_string();
+    let target = not_owned("db", None).to_string();
     assert!(
         target.contains("spec.source.import.secretRef.name: db"),
         "{target}"
+    );
+    for gives_up in [true, false] {
+        let taken = not_owned("db", Some(other(gives_up, false))).to_string();
+        assert!(
+            taken.contains("it is the native Secret of ManagedSecret `other`")
+                || taken.contains("is the native Secret of ManagedSecret `other`"),
+            "{taken}"
+        );
+    }
+    let contested = Block::NativeContested {
+        name: "db".to_owned(),
+        edits: vec![edit()],
+        until: at(1),
+    }
+    .to_string();
+    assert!(
+        contested.contains("field manager `kubectl-patch` changed key `password`"),
+        "{contested}"
+    );
+    let terminating = Block::NativeTerminating {
+        name: "db".to_owned(),
+        finalizers: vec!["example.com/hold".to_owned()],
+    }
+    .to_string();
+    assert!(
+        terminating.contains("finalizer `example.com/hold`"),
+        "{terminating}"
     );
 }

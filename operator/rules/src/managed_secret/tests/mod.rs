@@ -75,17 +75,14 @@ fn secret() -> StoredSecret {
             name: "db".to_owned(),
             uid: uid("native"),
         }),
+        former: None,
     }
 }
 
 fn native() -> NativeSecret {
     NativeSecret {
-        uid: uid("native"),
-        drift: None,
         marked: true,
-        recorded: false,
-        held: false,
-        immutable: false,
+        ..NativeSecret::new(uid("native"))
     }
 }
 

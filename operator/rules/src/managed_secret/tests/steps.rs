@@ -75,6 +75,52 @@ fn each_state_has_its_one_next_step() {
                 wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
                 f.native = Native::Absent;
             }),
+            Step::Native(Create),
+        ),
+        (
+            "the new one is written, and its record was lost",
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
+                present(f).uid = uid("new");
+            }),
+            Step::Native(Adopt { uid: uid("new") }),
+        ),
+        (
+            "the new one is recorded",
+            with(settled(), |f| {
+                live(f).former = Some(Materialized {
+                    name: "before".to_owned(),
+                    uid: uid("former"),
+                });
+            }),
+            Step::Native(Remove {
+                name: "before".to_owned(),
+                uid: uid("former"),
+            }),
+        ),
+        (
+            "the new one is not recorded yet, and the old one stays",
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
+                live(f).former = live(f).materialized.clone();
+                present(f).uid = uid("new");
+            }),
+            Step::Native(Adopt { uid: uid("new") }),
+        ),
+        (
+            "names are exchanged, and it is on this object to let go first",
+            with(settled(), |f| {
+                wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
+                *present(f) = NativeSecret {
+                    drift: Some(Drift::Content),
+                    holder: Some(Holder {
+                        name: "other".to_owned(),
+                        gives_up: true,
+                        exchange: true,
+                    }),
+                    ..NativeSecret::new(uid("of the other"))
+                };
+            }),
             remove,
         ),
         (

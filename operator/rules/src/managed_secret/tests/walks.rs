@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use strongroom_crds::condition::Reason;
 
 use super::*;
+use crate::native_secret::edits::Key;
+use crate::native_secret::owners::Part;
 
 /// Carries a step out in the facts, as the store and the API server would.
 fn carry_out(facts: &mut Facts, step: &Step) {
@@ -79,10 +81,13 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     !matches!(facts.native, Native::Present(_)),
                     "a create over a known Secret"
                 );
-                live(facts).materialized = Some(Materialized {
-                    name,
-                    uid: uid("created"),
-                });
+                record(
+                    facts,
+                    Materialized {
+                        name,
+                        uid: uid("created"),
+                    },
+                );
                 facts.native = Native::Present(NativeSecret {
                     uid: uid("created"),
                     ..native()
@@ -98,10 +103,8 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     .unwrap()
                     .name
                     .clone();
-                live(facts).materialized = Some(Materialized {
-                    name,
-                    uid: uid.clone(),
-                });
+                let uid = uid.clone();
+                record(facts, Materialized { name, uid });
             }
             NativeStep::Apply { uid } => {
                 assert_eq!(
@@ -117,7 +120,16 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     Some(uid),
                     "a delete of what is not ours"
                 );
-                facts.native = Native::Absent;
+                assert!(present(facts).marked, "a replacement of what we never wrote");
+                let name = live(facts).materialized.clone().unwrap().name;
+                live(facts).materialized = Some(Materialized {
+                    name,
+                    uid: super::uid("made again"),
+                });
+                facts.native = Native::Present(NativeSecret {
+                    uid: super::uid("made again"),
+                    ..native()
+                });
             }
             NativeStep::Hold { uid } => {
                 assert_eq!(
@@ -128,30 +140,56 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                 present(facts).held = true;
             }
             NativeStep::Remove { uid, .. } => {
-                assert_eq!(
-                    live(facts).materialized.as_ref().map(|ours| &ours.uid),
-                    Some(uid),
+                let secret = live(facts);
+                let is =
+                    |native: &Option<Materialized>| native.as_ref().is_some_and(|native| native.uid == *uid);
+                assert!(
+                    is(&secret.materialized) || is(&secret.former),
                     "a delete of what is not ours"
                 );
-                live(facts).materialized = None;
+                if is(&secret.former) {
+                    secret.former = None;
+                } else {
+                    secret.materialized = None;
+                }
             }
         },
     }
 }
 
+/// The native Secret of this name is ours from now on; another one that was, goes.
+fn record(facts: &mut Facts, native: Materialized) {
+    let secret = live(facts);
+    let before = secret.materialized.replace(native);
+    if let Some(before) = before.filter(|before| {
+        secret
+            .materialized
+            .as_ref()
+            .is_some_and(|now| now.name != before.name)
+    }) {
+        secret.former = Some(before);
+    }
+}
+
 prop_compose! {
-    fn any_native()(ours: bool, drift in 0..3, marked: bool, recorded: bool, immutable: bool) -> NativeSecret {
+    fn any_native()(
+        ours: bool, drift in 0..3, marked: bool, recorded: bool, immutable: bool, terminating in 0..8, held_by in 0..4, repair in 0..4_i64,
+    ) -> NativeSecret {
         NativeSecret {
-            uid: uid(if ours { "native" } else { "foreign" }),
             drift: match drift { 0 => None, 1 => Some(Drift::Content), _ => Some(Drift::Replace) },
-            marked, recorded, held: false, immutable,
+            marked, recorded, immutable,
+            terminating: (terminating == 0).then(|| vec!["example.com/hold".to_owned()]),
+            holder: (held_by > 0 && !ours).then(|| Holder { name: "other".to_owned(), gives_up: held_by > 1, exchange: held_by > 2 }),
+            mutated: if repair == 1 { vec![Key { part: Part::Data, name: "extra".to_owned() }] } else { Vec::new() },
+            repair_from: (repair > 0).then(|| at(repair - 2)),
+            ..NativeSecret::new(uid(if ours { "native" } else { "foreign" }))
         }
     }
 }
 
 prop_compose! {
     fn any_stored()(
-        state in 0..4, owner in 0..5, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3,
+        state in 0..4, owner in 0..5, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3, former in 0..6,
     ) -> Stored {
         let secret = StoredSecret {
             owner: match owner { 4 => Owner::Nobody, 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
@@ -164,6 +202,7 @@ prop_compose! {
                 1 => secret().materialized,
                 _ => Some(Materialized { name: "before".to_owned(), uid: uid("native") }),
             },
+            former: (former == 0).then(|| Materialized { name: "former".to_owned(), uid: uid("former") }),
             ..secret()
         };
         match state { 0 => Stored::Absent, 1 => Stored::InRecoveryWindow { secret, until: at(9) }, _ => Stored::Live(secret) }
@@ -259,10 +298,16 @@ proptest! {
 
     #[test]
     fn nothing_of_others_is_written(facts in any_facts()) {
-        let ours = match &facts.stored { Stored::Live(secret) => secret.materialized.clone(), _ => None };
+        let (ours, former) = match &facts.stored {
+            Stored::Live(secret) => (secret.materialized.clone(), secret.former.clone()),
+            _ => (None, None),
+        };
         match plan(&facts, at(0)).step {
-            Step::Native(NativeStep::Apply { uid } | NativeStep::Replace { uid } | NativeStep::Remove { uid, .. }) => {
+            Step::Native(NativeStep::Apply { uid } | NativeStep::Replace { uid }) => {
                 prop_assert_eq!(Some(uid), ours.map(|ours| ours.uid));
+            }
+            Step::Native(NativeStep::Remove { uid, .. }) => {
+                prop_assert!(ours.into_iter().chain(former).any(|recorded| recorded.uid == uid));
             }
             Step::Native(NativeStep::Create) => prop_assert!(!matches!(facts.native, Native::Present(_))),
             _ => {}

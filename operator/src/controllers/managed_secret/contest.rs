@@ -1,0 +1,116 @@
+//! Native Secrets that are not left as they are written: each time is counted, and told by an Event.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::Resource;
+use kube::runtime::events::{Event, EventType};
+use strongroom_rules::managed_secret::facts::Native;
+use strongroom_rules::native_secret::edits::{Edit, Edits, Key, Keys};
+use strongroom_rules::native_secret::owners::Part;
+
+use super::apply::target;
+use super::native::Desired;
+use super::observe::Observed;
+use crate::controllers::store::SecretStore;
+use crate::controllers::{Ctx, report};
+
+/// A native Secret was written over. Where somebody else had changed it, or it came back other than it was written, that is counted and told.
+pub(super) async fn written<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    desired: &Desired,
+    written: &Secret,
+    now: Timestamp,
+) {
+    let uid = &observed.identity.uid;
+    let Native::Present(found) = &observed.facts.native else {
+        return;
+    };
+    let mutated = desired.differences(written);
+    if mutated.is_empty() {
+        ctx.contests.stands(uid);
+    }
+    if mutated.is_empty() && found.edits.is_empty() {
+        return;
+    }
+    if !mutated.is_empty() && found.mutated != mutated {
+        tell_mutated(ctx, observed, &mutated).await;
+    }
+    ctx.contests.repaired(uid, mutated, now);
+    if !found.edits.is_empty() {
+        tell_edits(ctx, observed, &found.edits).await;
+    }
+}
+
+/// A native Secret that somebody else had changed was made anew.
+pub(super) async fn replaced<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    edits: &[Edit],
+    now: Timestamp,
+) {
+    ctx.contests.repaired(&observed.identity.uid, Vec::new(), now);
+    tell_edits(ctx, observed, edits).await;
+}
+
+/// What others changed, and that it was put back.
+async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, edits: &[Edit]) {
+    ctx.metrics.repaired(&observed.identity.namespace);
+    let note = format!("{}; it was put back", Edits(edits));
+    let place = edits.first().map(|edit| {
+        let by = edit.manager.as_deref().unwrap_or_default();
+        format!("{}{{{by}}}", field(&edit.key))
+    });
+    tell(ctx, observed, ("NativeSecretEdited", "Repair"), place, note).await;
+}
+
+/// What is not as it was written.
+async fn tell_mutated<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, mutated: &[Key]) {
+    let keys: Vec<&Key> = mutated.iter().collect();
+    let note = format!("mutating admission of the cluster changes {}", Keys(&keys));
+    let place = mutated.first().map(field);
+    tell(ctx, observed, ("NativeSecretMutated", "Write"), place, note).await;
+}
+
+fn field(key: &Key) -> String {
+    let map = match key.part {
+        Part::Data => "data",
+        Part::Labels => "metadata.labels",
+        Part::Annotations => "metadata.annotations",
+    };
+    format!("{map}.{}", key.name)
+}
+
+/// An Event of the object. Events that differ in nothing but their text count as one and keep the first text, so it also says in which place of the
+/// Secret.
+async fn tell<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    (reason, action): (&str, &str),
+    place: Option<String>,
+    what: String,
+) {
+    let Ok(name) = target(observed) else { return };
+    let identity = &observed.identity;
+    tracing::warn!(
+        namespace = identity.namespace,
+        name = identity.name,
+        secret = name,
+        "the native Secret is not left as it is written: {what}"
+    );
+    let event = Event {
+        type_: EventType::Warning,
+        reason: reason.to_owned(),
+        note: Some(format!("Secret `{name}`: {what}")),
+        action: action.to_owned(),
+        secondary: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Secret".to_owned()),
+            name: Some(name),
+            namespace: Some(identity.namespace.clone()),
+            field_path: place,
+            ..ObjectReference::default()
+        }),
+    };
+    report::tell(&ctx.recorder, &event, &observed.object.object_ref(&())).await;
+}

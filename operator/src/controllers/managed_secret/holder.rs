@@ -1,0 +1,146 @@
+//! Whose native Secret it is, where it is not ours: another object's, which may give it up, and may itself wait for ours.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use strongroom_crds::condition::{ConditionType, Reason};
+use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus};
+use strongroom_rules::managed_secret::facts::Holder;
+
+use super::{Failure, native};
+use crate::controllers::Ctx;
+use crate::controllers::identity::Identity;
+use crate::controllers::report;
+use crate::controllers::store::{Bound, SecretStore};
+
+/// How many objects that wait for each other are followed.
+const MOST: usize = 16;
+
+/// The other object whose native Secret this is, by the store.
+pub(super) async fn of_another<S: SecretStore>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    found: &Secret,
+) -> Result<Option<Bound>, Failure> {
+    let Some(id) = native::mark(found) else {
+        return Ok(None);
+    };
+    let Some(view) = ctx.store.describe(id).await? else {
+        return Ok(None);
+    };
+    let holds = view
+        .materialized
+        .is_some_and(|native| found.uid().as_deref() == Some(&native.uid));
+    Ok(view.object.filter(|object| holds && object.uid != identity.uid))
+}
+
+/// How that object stands to its native Secret; `ours` is the name of the one that is ours now, where we want another.
+pub(super) fn holder<S>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    (other, held): (&Bound, &str),
+    ours: Option<&str>,
+) -> Holder {
+    let wants = wanted(ctx, identity, &other.name);
+    let gives_up = match &wants {
+        // It is gone, or on its way out: what belongs to it goes with it.
+        None => true,
+        Some(Wants::Nothing) => true,
+        Some(Wants::Name { name, .. }) => name != held,
+        Some(Wants::Held) => false,
+    };
+    Holder {
+        name: other.name.clone(),
+        gives_up,
+        exchange: ours.is_some_and(|ours| lets_go(ctx, identity, &other.name, ours)),
+    }
+}
+
+/// Tells the holder, by an Event, who else wants its native Secret: what is said at that object alone is not seen by whoever keeps this one.
+pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, native: &str) {
+    let place = ObjectRef::new(&holder.name).within(&identity.namespace);
+    let Some(kept) = ctx.managed_secrets.get(&place) else {
+        return;
+    };
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "NativeSecretWanted".to_owned(),
+        note: Some(format!(
+            "ManagedSecret `{}` wants Secret `{native}` too, which is the native Secret of this object; two cannot share one: choose another \
+             `spec.secret.name` here or there",
+            identity.name
+        )),
+        action: "Refuse".to_owned(),
+        secondary: None,
+    };
+    report::tell(&ctx.recorder, &event, &kept.object_ref(&())).await;
+}
+
+/// What an object wants of a native Secret.
+enum Wants {
+    /// None.
+    Nothing,
+    /// One of this name.
+    Name {
+        name: String,
+        /// Nothing but the name is in its way.
+        waits: bool,
+    },
+    /// Whatever it has: it is suspended, or cannot be read.
+    Held,
+}
+
+fn wanted<S>(ctx: &Ctx<S>, identity: &Identity, name: &str) -> Option<Wants> {
+    let kept = ctx
+        .managed_secrets
+        .get(&ObjectRef::new(name).within(&identity.namespace))?;
+    let Ok(object) = kept.parse() else {
+        return Some(Wants::Held);
+    };
+    if object.spec.suspend == Some(true) {
+        return Some(Wants::Held);
+    }
+    let waits = waits(&object);
+    Some(match object.spec.secret {
+        None => Wants::Nothing,
+        Some(secret) => Wants::Name {
+            name: secret.name,
+            waits,
+        },
+    })
+}
+
+/// Whether the object said, of its newest spec, that the name of its native Secret is taken.
+fn waits(object: &ManagedSecret) -> bool {
+    let status: Option<&ManagedSecretStatus> = object.status.as_ref();
+    status.is_some_and(|status| {
+        status.observed_generation == object.metadata.generation
+            && status.conditions.iter().any(|condition| {
+                condition.type_ == ConditionType::Ready.as_str()
+                    && condition.reason == Reason::TargetNotOwned.as_str()
+            })
+    })
+}
+
+/// Whether those who wait for each other's native Secrets, from `first` on, wait for ours in the end, all for nothing else, and it is on us to let
+/// go: on the first by name, so that one does and no other.
+fn lets_go<S>(ctx: &Ctx<S>, identity: &Identity, first: &str, ours: &str) -> bool {
+    let mut next = first.to_owned();
+    for _ in 0..MOST {
+        let Some(Wants::Name { name, waits: true }) = wanted(ctx, identity, &next) else {
+            return false;
+        };
+        if next <= identity.name {
+            return false;
+        }
+        if name == ours {
+            return true;
+        }
+        match ctx.cluster.owner_of_native(&identity.namespace, &name) {
+            Some(owner) if owner != next => next = owner,
+            _ => return false,
+        }
+    }
+    false
+}

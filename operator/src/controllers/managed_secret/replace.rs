@@ -1,0 +1,163 @@
+//! Making a native Secret, and making one anew: a type and an immutable Secret cannot be changed. For others it stays the same Secret: what they set on
+//! it is there from the first moment, and the name is free for no longer than two requests take.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::json;
+use strongroom_rules::native_secret::beside::{Beside, REPLACER};
+use strongroom_rules::retry::ErrorClass;
+
+use super::apply::{merging, wrote};
+use super::binding::record;
+use super::native::{self, Desired};
+use super::observe::Observed;
+use super::{Failure, Look};
+use crate::controllers::Ctx;
+use crate::controllers::cluster::NativeRevision;
+use crate::controllers::report::FIELD_MANAGER;
+use crate::controllers::retry::class_of;
+use crate::controllers::store::{Bound, SecretStore, View};
+
+/// What others had set on native Secrets that are being made anew, by the UID of the ManagedSecret: from the delete until the new one is there, which a
+/// finalizer can make long. In memory alone.
+#[derive(Debug, Default)]
+pub(crate) struct Replacing(Mutex<ByUid>);
+
+type ByUid = HashMap<Box<str>, Replaced>;
+
+#[derive(Debug)]
+struct Replaced {
+    /// Name of the native Secret.
+    native: Box<str>,
+    beside: Beside,
+}
+
+impl Replacing {
+    fn inner(&self) -> MutexGuard<'_, ByUid> {
+        // A panic while the lock was held leaves at worst a missing entry.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begins(&self, uid: &str, native: &str, beside: Beside) {
+        let native = native.into();
+        self.inner().insert(uid.into(), Replaced { native, beside });
+    }
+
+    fn of(&self, uid: &str, native: &str) -> Option<Beside> {
+        let all = self.inner();
+        let replaced = all.get(uid)?;
+        (*replaced.native == *native).then(|| replaced.beside.clone())
+    }
+
+    /// The new one is there, or the ManagedSecret is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.inner().remove(uid);
+    }
+}
+
+/// Creates the native Secret, unless one of its name exists.
+pub(super) async fn create<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    (view, desired): (&View, &Desired),
+    now: Timestamp,
+) -> Result<Look, Failure> {
+    let identity = &observed.identity;
+    let namespace = &identity.namespace;
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let beside = ctx
+        .replacing
+        .of(&identity.uid, &desired.name)
+        .filter(|beside| !beside.is_empty());
+    let since = ctx
+        .cluster
+        .look_at_native(namespace, &desired.name, &identity.name);
+    let mut object = desired.to_create();
+    let manager = match &beside {
+        None => FIELD_MANAGER,
+        Some(beside) => {
+            beside.put_on(&mut object);
+            REPLACER
+        }
+    };
+    let params = PatchParams::apply(manager).force();
+    let answer = api.patch(&desired.name, &params, &Patch::Apply(&object)).await;
+    native::wipe(&mut object);
+    let mut created = match answer {
+        Ok(created) => created,
+        // One of this name exists: it has another `resourceVersion`.
+        Err(kube::Error::Api(status)) if status.is_conflict() => {
+            ctx.cluster
+                .not_native_of(namespace, &desired.name, &identity.name);
+            return Ok(Look::Thorough);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ours = Bound {
+        name: desired.name.clone(),
+        uid: created.metadata.uid.clone().unwrap_or_default(),
+    };
+    record(ctx, observed, view, ours).await?;
+    if let Some(beside) = beside {
+        let owners = json!({"metadata": {
+            "uid": created.metadata.uid,
+            "resourceVersion": created.metadata.resource_version,
+            "managedFields": desired.owners_beside(&created, &beside),
+        }});
+        let owned = api.patch(&desired.name, &merging(), &Patch::Merge(&owners)).await;
+        native::wipe(&mut created);
+        created = owned?;
+    }
+    ctx.replacing.forget(&identity.uid);
+    wrote(ctx, observed, desired, created, since, now);
+    Ok(Look::Light)
+}
+
+/// Deletes the native Secret just as it was judged, and creates it anew.
+pub(super) async fn replace<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    (view, desired): (&View, &Desired),
+    now: Timestamp,
+) -> Result<Look, Failure> {
+    let identity = &observed.identity;
+    let (Some(found), Some(over)) = (&observed.native, &observed.over) else {
+        return Err(Failure::Inconsistent("a replacement of what was not read"));
+    };
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &identity.namespace);
+    ctx.cluster.unsettle(&identity.uid);
+    ctx.replacing
+        .begins(&identity.uid, &desired.name, desired.beside(found));
+    let params = DeleteParams {
+        preconditions: Some(precondition(over)),
+        ..DeleteParams::default()
+    };
+    let left = match api.delete(&desired.name, &params).await {
+        Ok(answer) => answer.left(),
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        // It changed: it has to be judged anew.
+        Err(error) if class_of(&error) == ErrorClass::Conflict => return Ok(Look::Thorough),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(mut left) = left {
+        native::wipe(&mut left);
+        if left.metadata.deletion_timestamp.is_some() {
+            // It waits for a finalizer, which the next look finds.
+            return Ok(Look::Thorough);
+        }
+    }
+    ctx.cluster.lost_native(&identity.namespace, &desired.name);
+    create(ctx, observed, (view, desired), now).await
+}
+
+fn precondition(over: &NativeRevision) -> Preconditions {
+    Preconditions {
+        uid: Some(over.uid.to_string()),
+        resource_version: Some(over.version.to_string()),
+    }
+}
