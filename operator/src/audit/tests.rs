@@ -94,6 +94,24 @@ fn blocks_do_not_overlap() {
 }
 
 #[test]
+fn an_event_shows_what_others_wrote_and_does_nothing() {
+    let regarding = Regarding::Namespace {
+        name: "shop".into(),
+        uid: None,
+    };
+    let mut deleted = entry(Action::DeleteSecret, 1);
+    deleted.detail = "recovery window \u{1b}[2K\n\u{9b}31m\u{202e}".to_owned();
+    let one = series(vec![(1, deleted)]).remove(0);
+    let event = event(&StoreId::from_bytes([9; 16]), &one, &regarding, "strongroom-0");
+    let note = event.note.unwrap();
+    assert!(
+        note.contains("\\u{1b}[2K\\n\\u{9b}31m\\u{202e}"),
+        "{}",
+        note.escape_debug()
+    );
+}
+
+#[test]
 fn an_event_is_what_the_api_demands_of_one() {
     let store = StoreId::from_bytes([9; 16]);
     let regarding = Regarding::ManagedSecret {
