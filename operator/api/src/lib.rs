@@ -11,5 +11,5 @@ pub mod sealed;
 pub mod stream;
 mod way;
 
-pub use strongroom_value::{visible, visible_lines};
+pub use strongroom_value::{json_visible, visible, visible_lines};
 pub use way::way;

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
-use strongroom_api::{visible, visible_lines};
+use strongroom_api::{json_visible, visible, visible_lines};
 
 use crate::failure::Failure;
 
@@ -169,20 +169,6 @@ impl Output {
     }
 }
 
-/// JSON in which nothing does anything to a terminal: what serde_json leaves as it is, such as the control characters beyond ASCII, is escaped.
-pub(crate) fn json_visible(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            let mut one = [0; 4];
-            if c == '\n' || matches!(visible(c.encode_utf8(&mut one)), Cow::Borrowed(_)) {
-                c.to_string()
-            } else {
-                format!("\\u{:04x}", u32::from(c))
-            }
-        })
-        .collect()
-}
-
 /// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON, which is YAML.
 pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
@@ -190,7 +176,7 @@ pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
         return Ok(text.trim_end().to_owned());
     }
     let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
-    Ok(json_visible(&text))
+    Ok(json_visible(&text).into_owned())
 }
 
 /// A field of an answer as a cell: `-` where there is nothing.
@@ -241,7 +227,7 @@ mod tests {
         let mut table = Table::new(&["NAME", "DESCRIPTION"]);
         table.row(vec!["db".to_owned(), hostile.to_owned()]);
         let answer = serde_json::json!({"description": hostile, "lines": ["a", "b"]});
-        let json = json_visible(&serde_json::to_string_pretty(&answer).unwrap());
+        let json = json_visible(&serde_json::to_string_pretty(&answer).unwrap()).into_owned();
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), answer);
         let yaml = yaml(&answer).unwrap();
         assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), answer);

@@ -7,4 +7,4 @@ mod value;
 mod visible;
 
 pub use value::{KeyBytes, VALUE_BYTES, Value};
-pub use visible::{visible, visible_lines};
+pub use visible::{json_visible, visible, visible_lines};

@@ -15,6 +15,25 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && hides(c))
 }
 
+/// JSON as it may be shown: what its writers leave as it is, such as the control characters beyond ASCII, is escaped as JSON has it. Lines stay.
+#[must_use]
+pub fn json_visible(text: &str) -> Cow<'_, str> {
+    let hides = |c: char| c != '\n' && hides(c);
+    if !text.chars().any(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hides(c) {
+            // None of these characters is above U+FFFF; writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Whether a character does something other than to be seen. The second group are the bidirectional controls of Unicode (UAX #9) and its two line separators.
 fn hides(c: char) -> bool {
     c.is_control()
@@ -57,6 +76,14 @@ mod tests {
             assert_eq!(visible(text), shown);
         }
         assert_eq!(visible_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        assert_eq!(
+            json_visible("{\"a\": \"\u{9b}31m\u{202e}\"\n}"),
+            "{\"a\": \"\\u009b31m\\u202e\"\n}"
+        );
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use strongroom_api::audit::{Filter, HEADER, Line, Window, row};
+use strongroom_api::json_visible;
 
 use crate::failure::Failure;
-use crate::output::{Format, Output, json_visible, yaml};
+use crate::output::{Format, Output, yaml};
 use crate::people::People;
 
 /// How often to look for more, when following.

@@ -95,7 +95,10 @@ async fn told(list: &List, out: &mut impl Write) -> Result<(), CommandError> {
 
 fn print(line: &Line, output: Output, out: &mut impl Write) -> Result<(), CommandError> {
     let text = match output {
-        Output::Json => serde_json::to_string(line).map_err(std::io::Error::from)?,
+        Output::Json => {
+            let text = serde_json::to_string(line).map_err(std::io::Error::from)?;
+            strongroom_api::json_visible(&text).into_owned()
+        }
         Output::Table => row(line),
     };
     writeln!(out, "{text}")?;
