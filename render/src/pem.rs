@@ -110,6 +110,9 @@ fn block(text: &[u8]) -> Result<(Block<'_>, &[u8]), PemError> {
         let of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
         digits.extend(inside.iter().copied().filter(of_base64).map(char::from));
         let bytes = base64::decode(digits.as_bytes()).map_err(|_| PemError::Body)?;
+        // Padding that lacks, or is too much, is made what it should be: it stands at the end alone.
+        let length = digits.trim_end_matches('=').len();
+        digits.truncate(length);
         while !digits.len().is_multiple_of(4) {
             digits.push('=');
         }

@@ -131,7 +131,7 @@ fn a_file_for_kubelet_is_written_or_refused() {
     };
     let bad = write(volume(&[("A", b"1"), ("B", b"hunter'2")]).path());
     assert_eq!(bad.status.code(), Some(125));
-    assert!(text(&bad.stderr).contains("variable `B`") && !text(&bad.stderr).contains("hunter"));
+    assert!(text(&bad.stderr).contains("`A`, `B`") && !text(&bad.stderr).contains("hunter"));
     assert!(!file.exists(), "no file that lacks a variable");
     assert!(write(volume(&[("A", b"1")]).path()).status.success());
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "A='1'\n");

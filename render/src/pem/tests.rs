@@ -65,11 +65,14 @@ fn each_line_end_indentation_and_label_is_read_and_one_is_written() {
         plain.replace('\n', ""),
         plain.replace('\n', " "),
         plain.replace("Aw==", "Aw"),
+        plain.replace("Aw==", "Aw="),
         plain.replace("AAEC", "AA\u{a0}EC"),
         format!("# paste the -----BEGIN A----- block below\n{plain}the end"),
     ] {
         assert_eq!(written(text.as_bytes()), strict, "{text:?}");
     }
+    let whole = "-----BEGIN X-----\nAAEC=\n-----END X-----\n";
+    assert_eq!(written(whole.as_bytes()), whole.replace('=', ""));
     let empty = "-----BEGIN X-----\n-----END X-----";
     assert_eq!(written(empty.as_bytes()), format!("{empty}\n"));
     assert_eq!(labels(format!("{plain}\r\n{empty}").as_bytes()), ["A-B C", "X"]);
