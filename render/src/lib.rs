@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`template`] | text with places for the keys of a value |
 //! | [`native`] | the data of a native Secret |
-//! | [`format`] | keys as one file that programs read |
+//! | [`mod@format`] | keys as one file that programs read |
 //! | [`path`] | where a file lies in a volume, and its mode |
 //! | [`attributes`] | what a pod asks of its volume |
 //! | [`plan`] | the files of a volume: what is asked for, and the values |

@@ -4,7 +4,7 @@
 //! so nothing in them may reach a file, run for long or grow without bound: see [`guard`] and [`filters`] for how.
 //!
 //! What is wrong with a template itself is a [`TemplateError`], with its line and what to do. What does not fit a value is a
-//! [`Mismatch`](crate::mismatch::Mismatch), which says the same of every value. The engine's own copies of the values are not wiped.
+//! [`Mismatch`], which says the same of every value. The engine's own copies of the values are not wiped.
 
 mod error;
 mod filters;
