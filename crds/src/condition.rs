@@ -28,6 +28,9 @@ pub enum ConditionType {
     SealCurrent,
     /// Whether all volumes show the version that they follow. There while the secret is in volumes.
     Delivered,
+    /// Whether the certificate of the current version is valid for a while yet, and from the authority that its source names. There for x509
+    /// sources.
+    CertificateCurrent,
 }
 
 impl ConditionType {
@@ -42,6 +45,7 @@ impl ConditionType {
             Self::GeneratorCurrent => "GeneratorCurrent",
             Self::SealCurrent => "SealCurrent",
             Self::Delivered => "Delivered",
+            Self::CertificateCurrent => "CertificateCurrent",
         }
     }
 }
@@ -156,6 +160,19 @@ reasons! {
     Delivered => Fine,
     /// Some volumes show another version than the one that they follow.
     VolumesBehind => Retry,
+
+    /// The certificate is valid, and from the authority that its source names.
+    CertificateCurrent => Fine,
+    /// The certificate is valid for less time than its `validFor`, because its authority ends then.
+    ValidityCut => Fine,
+    /// The certificate ends soon and was not renewed.
+    CertificateExpiring => Person,
+    /// The certificate has ended.
+    CertificateExpired => Person,
+    /// The certificate was signed by a key that its authority does not have any more.
+    AuthorityChanged => Retry,
+    /// The schedule's next rotation comes after the end of the certificate.
+    ScheduleTooLong => Person,
 
     // Other objects.
     /// Another ManagedSecret of the namespace has the same name in the store.

@@ -166,6 +166,39 @@ fn keys_do_not_hide_each_other() {
 }
 
 #[test]
+fn a_certificate_is_renewed_within_its_life() {
+    for (renew_before, valid_for, is_ca, refuses) in [
+        (json!("7d"), json!("30d"), json!(null), false),
+        (json!("720h"), json!("30d"), json!(null), true),
+        (json!("31d"), json!("30d"), json!(null), true),
+        (json!("never"), json!("30d"), json!(null), false),
+        (json!("89d"), json!(null), json!(null), false),
+        (json!("90d"), json!(null), json!(null), true),
+        (json!("90d"), json!(null), json!(true), false),
+        (json!("3650d"), json!(null), json!(true), true),
+        (json!("2w"), json!("20160m"), json!(null), true),
+        (json!("20s"), json!("30s"), json!(null), false),
+    ] {
+        let mut x509 = json!({"commonName": "a", "renewBefore": renew_before});
+        for (field, value) in [("validFor", valid_for), ("isCA", is_ca)] {
+            if !value.is_null() {
+                x509[field] = value;
+            }
+        }
+        let object = generating(json!({"tls": {"x509": x509}}));
+        if refuses {
+            refused(
+                &object,
+                None,
+                "spec.source.generate.keys.tls.x509.renewBefore: renewBefore must be shorter than validFor",
+            );
+        } else {
+            assert_eq!(errors(&object, None), Vec::<String>::new(), "{object}");
+        }
+    }
+}
+
+#[test]
 fn literals_have_a_limit_in_all() {
     let half = json!({"literal": "x".repeat(32_769)});
     refused(

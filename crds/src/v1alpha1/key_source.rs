@@ -11,6 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::renew_before::RenewBefore;
 use super::text::{DATA_KEY, OBJECT_NAME};
 use crate::period::Period;
 
@@ -29,14 +30,11 @@ pub enum KeySource {
     Base64(Base64Source),
     /// A random UUID (version 4, RFC 9562) in lower case.
     Uuid(UuidSource),
-    /// An Ed25519 key pair. The key `<name>` gets the private key (PKCS #8, PEM), `<name>.pub` the public key
-    /// (SubjectPublicKeyInfo, PEM).
+    /// An Ed25519 key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
     Ed25519(Ed25519Source),
-    /// An RSA key pair. The key `<name>` gets the private key (PKCS #8, PEM), `<name>.pub` the public key
-    /// (SubjectPublicKeyInfo, PEM).
+    /// An RSA key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
     Rsa(RsaSource),
-    /// An ECDSA key pair. The key `<name>` gets the private key (PKCS #8, PEM), `<name>.pub` the public key
-    /// (SubjectPublicKeyInfo, PEM).
+    /// An ECDSA key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
     Ecdsa(EcdsaSource),
     /// A certificate and its private key. `<name>.key` gets the private key (PKCS #8, PEM), `<name>.crt` the
     /// certificate followed by the intermediate authorities, `ca.crt` the root. Name it `tls` for a Secret of type
@@ -148,9 +146,32 @@ pub struct Base64Source {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UuidSource {}
 
-/// An Ed25519 key pair (RFC 8032); there is nothing to set.
+/// An Ed25519 key pair (RFC 8032).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ed25519Source {}
+pub struct Ed25519Source {
+    /// How the pair is written: OpenSSH (private key as OpenSSH's own format, public key as a line of authorized_keys) or PKCS8
+    /// (PEM; the public key as SubjectPublicKeyInfo). Absent: OpenSSH for the key `ssh-privatekey` and where `spec.secret.type` is
+    /// kubernetes.io/ssh-auth, else PKCS8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<KeyFormat>,
+}
+
+/// How a key pair is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyFormat {
+    #[expect(
+        missing_docs,
+        reason = "a documented variant turns the schema's plain enum into oneOf"
+    )]
+    #[serde(rename = "PKCS8")]
+    Pkcs8,
+    #[expect(
+        missing_docs,
+        reason = "a documented variant turns the schema's plain enum into oneOf"
+    )]
+    #[serde(rename = "OpenSSH")]
+    OpenSsh,
+}
 
 /// An RSA key pair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -160,6 +181,9 @@ pub struct RsaSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = [2048, 3072, 4096]))]
     pub bits: Option<i32>,
+    /// How the pair is written, as for `ed25519`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<KeyFormat>,
 }
 
 /// An ECDSA key pair.
@@ -169,6 +193,9 @@ pub struct EcdsaSource {
     /// The curve, P256 or P384. Absent: P256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<EcdsaCurve>,
+    /// How the pair is written, as for `ed25519`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<KeyFormat>,
 }
 
 /// A NIST curve (FIPS 186-5).
@@ -201,6 +228,14 @@ pub enum EcdsaCurve {
 #[x_kube(validation = Rule::new(
     "!has(self.isCA) || !self.isCA || !has(self.usages)")
     .message("a certificate authority has no usages: remove usages or isCA").field_path(".usages"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.renewBefore) || self.renewBefore == 'never' || \
+     int(self.renewBefore.substring(0, size(self.renewBefore) - 1)) * \
+     {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[self.renewBefore.substring(size(self.renewBefore) - 1)] < \
+     (has(self.validFor) ? int(self.validFor.substring(0, size(self.validFor) - 1)) * \
+     {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}[self.validFor.substring(size(self.validFor) - 1)] : \
+     (has(self.isCA) && self.isCA ? 315360000 : 7776000))")
+    .message("renewBefore must be shorter than validFor").field_path(".renewBefore"))]
 pub struct X509Source {
     /// The subject's common name, at most 64 characters. Absent: the subject is empty, and the names below identify it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,9 +250,13 @@ pub struct X509Source {
     #[schemars(length(max = 32), inner(length(min = 2, max = 45)))]
     pub ip_addresses: Vec<String>,
     /// How long the certificate is valid, from its creation, as in `90d`. It never outlives its authority's certificate.
-    /// Absent: 90d, for an authority 3650d. A RotationSchedule renews it.
+    /// Absent: 90d, for an authority 3650d.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<Period>,
+    /// How long before its end the certificate is renewed, as in `30d`; `never`: not by itself. A renewal makes a new version: with a new key, of
+    /// an authority with the same key and name. Absent: a third of its life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<RenewBefore>,
     /// What the certificate may be used for: ServerAuth, ClientAuth. Absent: both. Must be absent for an authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]

@@ -290,13 +290,16 @@ pub struct ManagedSecretStatus {
     /// When the value was last rotated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_rotation: Option<Time>,
-    /// When the value is rotated next; absent without a schedule.
+    /// When the value is rotated next, or its certificate renewed, whichever comes first; absent where neither does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
     /// Name of the RotationSchedule that rotates this secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub rotation_schedule: Option<String>,
+    /// The certificate that the current version holds; absent where the source makes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
     /// Of a sealed source: ids of the cluster's keys that its texts are sealed for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 16)))]
@@ -304,6 +307,22 @@ pub struct ManagedSecretStatus {
     /// When the current version was last found readable in the store, and the native Secret equal to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_verified: Option<Time>,
+}
+
+/// A certificate that was made here. It says what everybody can read in the certificate itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Its key in the value, such as `tls.crt`.
+    #[schemars(length(max = 253))]
+    pub key: String,
+    /// When it begins.
+    pub not_before: Time,
+    /// When it ends.
+    pub not_after: Time,
+    /// When it is renewed; absent where it is not by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
 }
 
 /// Metadata of one version.

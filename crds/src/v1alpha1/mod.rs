@@ -4,6 +4,7 @@ pub mod encryption_key;
 pub mod key_source;
 pub mod managed_secret;
 pub mod native_secret;
+mod renew_before;
 pub mod rotation_schedule;
 pub mod secret_policy;
 mod text;
@@ -13,15 +14,16 @@ pub use encryption_key::{
 };
 pub use key_source::{
     Base64Source, CertificateAuthority, CertificateUsage, EcdsaCurve, EcdsaSource, Ed25519Source, HexSource,
-    KeyAlgorithm, KeySource, ManagedCertificateAuthority, PasswordClasses, PasswordSource, RsaSource,
-    SelfSigned, UuidSource, X509Source,
+    KeyAlgorithm, KeyFormat, KeySource, ManagedCertificateAuthority, PasswordClasses, PasswordSource,
+    RsaSource, SelfSigned, UuidSource, X509Source,
 };
 pub use managed_secret::{
-    Deletion, DeletionPolicy, Delivery, ExternalSource, FormerVersion, GenerateSource, ImportSource,
-    ManagedSecret, ManagedSecretSpec, ManagedSecretStatus, NativeSecretStatus, OnRevoke, PendingDeletion,
-    SealedKey, SealedSource, SecretReference, Source, VersionConsumers, VersionStatus,
+    CertificateStatus, Deletion, DeletionPolicy, Delivery, ExternalSource, FormerVersion, GenerateSource,
+    ImportSource, ManagedSecret, ManagedSecretSpec, ManagedSecretStatus, NativeSecretStatus, OnRevoke,
+    PendingDeletion, SealedKey, SealedSource, SecretReference, Source, VersionConsumers, VersionStatus,
 };
 pub use native_secret::NativeSecret;
+pub use renew_before::RenewBefore;
 pub use rotation_schedule::{
     GenerateRotator, RotatedSecret, RotationSchedule, RotationScheduleSpec, RotationScheduleStatus, Rotator,
     Schedule, ScheduledSecrets, Weekday, Window,

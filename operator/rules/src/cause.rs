@@ -43,6 +43,15 @@ pub enum Cause {
         /// The version that was current; empty for a new secret.
         base: String,
     },
+    /// A certificate is renewed, or stands with other roots.
+    Certificate {
+        /// What happens to it: a word.
+        change: &'static str,
+        /// The version that was current.
+        base: String,
+        /// The newest number of a version of the secret: a base that becomes current again is renewed again.
+        newest: u64,
+    },
     /// A schedule says that it is time.
     Rotate {
         /// UID of the RotationSchedule.
@@ -73,6 +82,7 @@ impl fmt::Display for Cause {
                 resource_version,
             } => write!(f, "import:{uid}:{resource_version}"),
             Self::Sealed { declared, base } => write!(f, "sealed:{declared}:{base}"),
+            Self::Certificate { change, base, newest } => write!(f, "certificate:{change}:{base}:{newest}"),
             Self::Rotate { schedule_uid, due } => write!(f, "rotate:{schedule_uid}:{}", due.as_second()),
             Self::Now { annotation } => write!(f, "now:{annotation}"),
         }
@@ -151,6 +161,15 @@ mod tests {
                 },
                 "sealed:00ff:v-1",
                 "v-fuv6ucru6ihkiuzq",
+            ),
+            (
+                Cause::Certificate {
+                    change: "renew",
+                    base: "v-1".into(),
+                    newest: 7,
+                },
+                "certificate:renew:v-1:7",
+                "v-vhl5s762krximzfn",
             ),
             (
                 Cause::Now {

@@ -41,6 +41,10 @@ pub(crate) struct Metrics {
     failing_objects: Failing,
     next_rotation: Gauge<f64, AtomicU64>,
     rotations: Mutex<HashMap<(String, String), Timestamp>>,
+    certificates: Family<CertificateLabels, Gauge>,
+    deadlines: Family<CertificateLabels, Gauge>,
+    /// The key that the gauge has for each object.
+    certified: Mutex<HashMap<(String, String), String>>,
 }
 
 /// An object: its kind, namespace and name.
@@ -49,6 +53,24 @@ type Place = (&'static str, String, String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+/// What is told of the certificate of a ManagedSecret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CertificateTimes<'a> {
+    /// Its key in the value.
+    pub(crate) key: &'a str,
+    /// When it ends.
+    pub(crate) ends: Timestamp,
+    /// When it should have been renewed.
+    pub(crate) deadline: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    namespace: String,
+    name: String,
+    key: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -141,6 +163,16 @@ impl Metrics {
             "When the soonest rotation of all schedules is due, seconds since the epoch; 0 where none is",
             metrics.next_rotation.clone(),
         );
+        registry.register(
+            "certificate_expiration_timestamp_seconds",
+            "When the certificate in the current version of a ManagedSecret ends, seconds since the epoch",
+            metrics.certificates.clone(),
+        );
+        registry.register(
+            "certificate_renewal_deadline_timestamp_seconds",
+            "When that certificate should have been renewed at the latest, half way between its renewal and its end",
+            metrics.deadlines.clone(),
+        );
         metrics
     }
 
@@ -227,6 +259,56 @@ impl Metrics {
         self.show_soonest(&rotations);
     }
 
+    /// The certificate of a ManagedSecret; none where it holds none, or is gone.
+    pub(crate) fn certificate(&self, namespace: &str, name: &str, certificate: Option<CertificateTimes<'_>>) {
+        let mut certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (namespace.to_owned(), name.to_owned());
+        let labels = |key: String| CertificateLabels {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            key,
+        };
+        let before = match certificate {
+            Some(CertificateTimes { key, .. }) => certified.insert(place, key.to_owned()),
+            None => certified.remove(&place),
+        };
+        if let Some(before) = before.filter(|before| certificate.is_none_or(|now| now.key != before)) {
+            let labels = labels(before);
+            self.certificates.remove(&labels);
+            self.deadlines.remove(&labels);
+        }
+        if let Some(CertificateTimes { key, ends, deadline }) = certificate {
+            let labels = labels(key.to_owned());
+            self.certificates.get_or_create(&labels).set(ends.as_second());
+            self.deadlines.get_or_create(&labels).set(deadline.as_second());
+        }
+    }
+
+    /// Objects with a certificate, and its key.
+    #[cfg(test)]
+    pub(crate) fn certificates(&self) -> Vec<String> {
+        let certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        certified
+            .iter()
+            .map(|((namespace, name), key)| format!("{namespace}/{name} {key}"))
+            .collect()
+    }
+
+    /// Forgets the certificates of objects that are not there any more.
+    pub(crate) fn keep_certificates(&self, is_there: impl Fn(&str, &str) -> bool) {
+        let gone: Vec<_> = {
+            let certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+            certified
+                .keys()
+                .filter(|(namespace, name)| !is_there(namespace, name))
+                .cloned()
+                .collect()
+        };
+        for (namespace, name) in gone {
+            self.certificate(&namespace, &name, None);
+        }
+    }
+
     fn show_soonest(&self, rotations: &HashMap<(String, String), Timestamp>) {
         let soonest = rotations
             .values()
@@ -259,6 +341,43 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn a_certificate_has_one_series_until_its_object_is_gone() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let series = |name: &str, key: &str| {
+            format!(
+                r#"certificate_expiration_timestamp_seconds{{namespace="shop",name="{name}",key="{key}"}}"#
+            )
+        };
+        let show = |name: &str, key: &str, ends: i64| {
+            let at = |seconds| Timestamp::from_second(seconds).unwrap();
+            let times = CertificateTimes {
+                key,
+                ends: at(ends),
+                deadline: at(ends - 10),
+            };
+            metrics.certificate("shop", name, Some(times));
+        };
+        show("web", "tls.crt", 1000);
+        show("web", "tls.crt", 2000);
+        show("gone", "tls.crt", 3000);
+        assert_eq!(
+            shown(&registry, &series("web", "tls.crt")).as_deref(),
+            Some("2000")
+        );
+        show("web", "web.crt", 2000);
+        assert_eq!(shown(&registry, &series("web", "tls.crt")), None);
+        assert_eq!(
+            shown(&registry, &series("web", "web.crt")).as_deref(),
+            Some("2000")
+        );
+        metrics.keep_certificates(|_, name| name != "gone");
+        assert_eq!(shown(&registry, &series("gone", "tls.crt")), None);
+        metrics.certificate("shop", "web", None);
+        assert_eq!(shown(&registry, &series("web", "web.crt")), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod absence;
 mod ca_bundle;
+mod certificates;
 pub(crate) mod cluster;
 mod consumers;
 mod encryption_key;
@@ -48,6 +49,7 @@ use tokio::sync::watch;
 
 use self::absence::Absences;
 use self::ca_bundle::Bundles;
+use self::certificates::Certificates;
 use self::cluster::Cluster;
 use self::encryption_key::Keys;
 use self::kept::Kept;
@@ -119,6 +121,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) terms: TermsBook,
     pub(crate) consumers: Consumers,
     pub(crate) bundles: Bundles,
+    pub(crate) certificates: Certificates,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -169,6 +172,7 @@ impl<S> Ctx<S> {
             terms,
             consumers,
             bundles: Bundles::default(),
+            certificates: Certificates::new(jiff::Timestamp::now()),
         }
     }
 }
@@ -229,7 +233,10 @@ pub(crate) async fn run<S: SecretStore>(
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         futures::stream::select(
-            managed_secret_triggered,
+            futures::stream::select(
+                managed_secret_triggered,
+                futures::stream::iter(ctx.certificates.queue()).flatten(),
+            ),
             futures::stream::iter(api.declared.queue())
                 .flatten()
                 .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)),

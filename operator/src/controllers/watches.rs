@@ -61,6 +61,8 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 ctx.policies.readers_listed(is_there);
                 ctx.declared.listed(is_there);
                 ctx.terms.listed(is_there);
+                ctx.certificates.listed(is_there);
+                ctx.metrics.keep_certificates(is_there);
                 None
             }
             Event::Delete(_) => {
@@ -229,6 +231,8 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
         ctx.cluster.await_no_native(&namespace, &object.name_any());
         ctx.cluster.unsettle(&uid);
         ctx.written.forget(&uid);
+        ctx.certificates.none(&namespace, &object.name_any());
+        ctx.metrics.certificate(&namespace, &object.name_any(), None);
         false
     } else {
         ctx.absences.saw(&namespace, &object.name_any(), &uid);

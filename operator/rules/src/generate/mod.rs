@@ -1,11 +1,14 @@
 //! Makes the keys of a value as `source.generate` says: a pure function of the sources, `now`, the authority and
 //! randomness.
 
+mod authority;
+mod certificate;
 mod differences;
 mod key_pair;
 mod password;
 pub mod random;
 mod record;
+mod ssh;
 #[cfg(test)]
 mod tests;
 mod x509;
@@ -14,16 +17,22 @@ use std::collections::BTreeSet;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use jiff::Timestamp;
-use strongroom_crds::v1alpha1::{CertificateAuthority, KeySource, ManagedCertificateAuthority};
+use strongroom_crds::v1alpha1::{
+    CertificateAuthority, KeyFormat, KeySource, ManagedCertificateAuthority, X509Source,
+};
 use zeroize::Zeroizing;
 
+pub use self::authority::{Authority, AuthorityError};
+pub use self::certificate::{Certificate, Chain};
 pub use self::differences::{Differences, differences};
 pub use self::password::PasswordError;
 pub use self::random::{CryptoRng, RandomError};
 pub use self::record::{GeneratorRecord, RecordError};
-pub use self::x509::{Authority, AuthorityError, CertificateError, certificate_end};
+pub use self::x509::CertificateError;
 use crate::value::{KeyBytes, VALUE_BYTES, Value};
 
+/// The key in which a Secret of type kubernetes.io/ssh-auth holds its private key.
+const SSH_KEY: &str = "ssh-privatekey";
 /// Random bytes where the source does not say how many.
 const DEFAULT_BYTES: i32 = 32;
 
@@ -89,6 +98,21 @@ pub struct Environment<'a> {
     pub now: Timestamp,
     /// The authority that an x509 source names, if it names one.
     pub authority: Option<&'a Authority>,
+    /// The value that the new one takes the place of.
+    pub replaces: Replaces<'a>,
+    /// The value is for a Secret of type kubernetes.io/ssh-auth, so that key pairs are OpenSSH's where nothing else is asked for.
+    pub ssh_auth: bool,
+}
+
+/// The value that a new one takes the place of, as far as the new one depends on it.
+#[derive(Clone, Copy, Debug)]
+pub enum Replaces<'a> {
+    /// There is none.
+    Nothing,
+    /// What is made gets new keys.
+    Rotated(&'a Value),
+    /// Certificates get a new end: an authority keeps its key and name.
+    Renewed(&'a Value),
 }
 
 /// The keys of the value that a source makes; the first one tells whether it was made already.
@@ -134,12 +158,54 @@ pub fn rotates(source: &KeySource) -> bool {
 #[must_use]
 pub fn authority_reference(source: &KeySource) -> Option<&ManagedCertificateAuthority> {
     match source {
-        KeySource::X509(x509) => match &x509.ca {
-            Some(CertificateAuthority::ManagedSecret(reference)) => Some(reference),
-            Some(CertificateAuthority::SelfSigned(_)) | None => None,
-        },
+        KeySource::X509(x509) => certificate_authority(x509),
         _ => None,
     }
+}
+
+/// The authority in another ManagedSecret that an x509 source names.
+#[must_use]
+pub fn certificate_authority(source: &X509Source) -> Option<&ManagedCertificateAuthority> {
+    match &source.ca {
+        Some(CertificateAuthority::ManagedSecret(reference)) => Some(reference),
+        Some(CertificateAuthority::SelfSigned(_)) | None => None,
+    }
+}
+
+/// The x509 source among these, of which there is one at most.
+pub fn certificate_source<'a>(
+    sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,
+) -> Option<(&'a str, &'a X509Source)> {
+    sources.into_iter().find_map(|(name, source)| match source {
+        KeySource::X509(x509) => Some((name.as_str(), x509)),
+        _ => None,
+    })
+}
+
+/// How long a certificate of this source is valid, in seconds, if its authority lives as long.
+#[must_use]
+pub fn validity(source: &X509Source) -> i64 {
+    let default = if source.is_ca == Some(true) {
+        x509::AUTHORITY_SECONDS
+    } else {
+        x509::LEAF_SECONDS
+    };
+    source.valid_for.map_or(default, |period| period.seconds())
+}
+
+/// The value with the chain and the roots that the authority of its x509 key `name` has now. Its key and certificate stay. `None` if it holds no
+/// certificate.
+#[must_use]
+pub fn follow_authority(mut value: Value, name: &str, authority: &Authority) -> Option<Value> {
+    x509::follow(name, authority, &mut value)?;
+    Some(value)
+}
+
+/// The value of the self-signed authority `name` without the roots that it had before. `None` if it holds no certificate.
+#[must_use]
+pub fn drop_old_roots(mut value: Value, name: &str) -> Option<Value> {
+    x509::drop_old_roots(name, &mut value)?;
+    Some(value)
 }
 
 /// Makes the keys of all `sources`.
@@ -187,15 +253,36 @@ fn generate_one(
             value.insert(name, encode(&bytes(name, base64.bytes, random)?, encoding));
         }
         KeySource::Uuid(_) => value.insert(name, uuid(random)),
-        KeySource::Ed25519(_) => pair(key_pair::ed25519(random))?.store(name, value),
-        KeySource::Rsa(rsa) => pair(key_pair::rsa(rsa.bits, random))?.store(name, value),
-        KeySource::Ecdsa(ecdsa) => {
-            pair(key_pair::ecdsa(ecdsa.curve.unwrap_or_default(), random))?.store(name, value)
+        KeySource::Ed25519(source) => match format(name, source.format, environment) {
+            KeyFormat::Pkcs8 => pair(key_pair::ed25519(random))?,
+            KeyFormat::OpenSsh => key_pair::ssh_ed25519(name, random),
+        }
+        .store(name, value),
+        KeySource::Rsa(source) => pair(match format(name, source.format, environment) {
+            KeyFormat::Pkcs8 => key_pair::rsa(source.bits, random),
+            KeyFormat::OpenSsh => key_pair::ssh_rsa(source.bits, name, random),
+        })?
+        .store(name, value),
+        KeySource::Ecdsa(source) => {
+            let curve = source.curve.unwrap_or_default();
+            match format(name, source.format, environment) {
+                KeyFormat::Pkcs8 => pair(key_pair::ecdsa(curve, random))?,
+                KeyFormat::OpenSsh => key_pair::ssh_ecdsa(curve, name, random),
+            }
+            .store(name, value);
         }
         KeySource::X509(x509) => x509::generate(name, x509, environment, random, value)
             .map_err(|error| GenerateError::Certificate { key: key(), error })?,
     }
     Ok(())
+}
+
+fn format(name: &str, asked: Option<KeyFormat>, environment: &Environment<'_>) -> KeyFormat {
+    asked.unwrap_or(if environment.ssh_auth || name == SSH_KEY {
+        KeyFormat::OpenSsh
+    } else {
+        KeyFormat::Pkcs8
+    })
 }
 
 fn bytes(

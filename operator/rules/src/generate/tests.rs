@@ -1,3 +1,6 @@
+mod authorities;
+mod ssh;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -43,6 +46,15 @@ fn make(
     authority: Option<&Authority>,
     seed: u64,
 ) -> Result<Value, GenerateError> {
+    make_over(sources, authority, Replaces::Nothing, seed)
+}
+
+fn make_over(
+    sources: &[(&str, KeySource)],
+    authority: Option<&Authority>,
+    replaces: Replaces<'_>,
+    seed: u64,
+) -> Result<Value, GenerateError> {
     let sources: BTreeMap<String, KeySource> = sources
         .iter()
         .map(|(name, source)| ((*name).to_owned(), source.clone()))
@@ -52,6 +64,8 @@ fn make(
         &Environment {
             now: now(),
             authority,
+            replaces,
+            ssh_auth: false,
         },
         &mut Fixed(seed),
     )
@@ -262,15 +276,22 @@ fn a_value_over_the_limit_is_refused() {
 fn key_pairs_are_pem_that_other_libraries_read() {
     let value = make(
         &[
-            ("ed", KeySource::Ed25519(Ed25519Source {})),
-            ("p256", KeySource::Ecdsa(EcdsaSource { curve: None })),
+            ("ed", KeySource::Ed25519(Ed25519Source::default())),
+            ("p256", KeySource::Ecdsa(EcdsaSource::default())),
             (
                 "p384",
                 KeySource::Ecdsa(EcdsaSource {
                     curve: Some(EcdsaCurve::P384),
+                    format: None,
                 }),
             ),
-            ("rsa", KeySource::Rsa(RsaSource { bits: Some(2048) })),
+            (
+                "rsa",
+                KeySource::Rsa(RsaSource {
+                    bits: Some(2048),
+                    format: None,
+                }),
+            ),
         ],
         None,
         3,
@@ -340,7 +361,7 @@ fn a_certificate_of_an_own_authority_verifies() {
             now().as_second() + 30 * 86_400
         );
         assert_eq!(
-            certificate_end(leaf.key("tls.crt").expect("chain").expose()).map(Timestamp::as_second),
+            Chain::of(&leaf, "tls").map(|chain| chain.own.not_after.as_second()),
             Some(now().as_second() + 30 * 86_400)
         );
         let pair = rcgen::KeyPair::from_pem(&text(&leaf, "tls.key")).expect("a key");
@@ -370,13 +391,15 @@ fn a_certificate_never_outlives_its_authority() {
         ..x509("leaf")
     });
     let made = make(&[("tls", leaf.clone())], Some(&authority), 1).expect("made");
-    let end = certificate_end(made.key("tls.crt").expect("there").expose()).expect("a certificate");
+    let end = Chain::of(&made, "tls").expect("a certificate").own.not_after;
     assert_eq!(end.as_second(), now().as_second() + 10 * 86_400);
 
     let sources = BTreeMap::from([("tls".to_owned(), leaf.clone())]);
     let late = Environment {
         now: end,
         authority: Some(&authority),
+        replaces: Replaces::Nothing,
+        ssh_auth: false,
     };
     let expired = generate(&sources, &late, &mut Fixed(1));
     assert_eq!(
@@ -464,7 +487,7 @@ fn wrong_names_are_refused() {
 fn only_sources_without_their_first_key_are_missing() {
     let sources = BTreeMap::from([
         ("a".to_owned(), KeySource::Uuid(UuidSource {})),
-        ("b".to_owned(), KeySource::Ed25519(Ed25519Source {})),
+        ("b".to_owned(), KeySource::Ed25519(Ed25519Source::default())),
         ("tls".to_owned(), KeySource::X509(x509("x"))),
     ]);
     assert_eq!(missing(&sources, &BTreeSet::new()), ["a", "b", "tls"]);

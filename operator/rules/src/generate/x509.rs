@@ -5,31 +5,28 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use strongroom_crds::v1alpha1::{
     CertificateAuthority, CertificateUsage, EcdsaCurve, KeyAlgorithm, X509Source,
 };
-use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
-use super::Environment;
-use super::key_pair;
+use super::authority::Authority;
+use super::certificate::{first_block, old_roots, pem_certificates};
 use super::random::CryptoRng;
+use super::{Environment, Replaces, key_pair};
 use crate::value::Value;
 
 /// Validity of a certificate that says nothing, in seconds: 90 days.
-const LEAF_SECONDS: i64 = 90 * 86_400;
+pub(super) const LEAF_SECONDS: i64 = 90 * 86_400;
 /// Validity of an authority that says nothing, in seconds: 3650 days.
-const AUTHORITY_SECONDS: i64 = 3650 * 86_400;
+pub(super) const AUTHORITY_SECONDS: i64 = 3650 * 86_400;
 /// Certificates begin a little in the past, because clocks differ; in seconds.
 const BACKDATE_SECONDS: i64 = 60;
 /// The last second that a certificate can name, at the end of the year 9999 (RFC 5280 section 4.1.2.5).
 const LAST_SECOND: u64 = 253_402_300_799;
-/// Most certificates in the chain of an authority.
-const CHAIN_CERTIFICATES: usize = 8;
-
 /// Why a certificate cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CertificateError {
@@ -54,6 +51,9 @@ pub enum CertificateError {
     /// The authority was not given.
     #[error("the certificate authority is not ready")]
     AuthorityMissing,
+    /// The authority to renew cannot be read.
+    #[error("the authority cannot keep its key and name, because its value is malformed: rotate it")]
+    NotRenewable,
     /// The authority's certificate has ended.
     #[error("the certificate of the authority has ended: rotate the authority")]
     AuthorityExpired,
@@ -69,141 +69,11 @@ impl CertificateError {
             | Self::IpAddress { .. }
             | Self::NoSubject
             | Self::TooLong
+            | Self::NotRenewable
             | Self::AuthorityExpired => true,
             Self::AuthorityMissing | Self::Library => false,
         }
     }
-}
-
-/// Why a value holds no usable authority.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum AuthorityError {
-    /// A key of the value is missing.
-    #[error("the authority's value has no key `{key}`: name its x509 key in `ca.managedSecret.key`")]
-    Missing {
-        /// The missing key.
-        key: String,
-    },
-    /// A key is not what it should be.
-    #[error("key `{key}` of the authority's value is not a PEM {what}")]
-    Malformed {
-        /// The key.
-        key: String,
-        /// What it should be.
-        what: &'static str,
-    },
-    /// The certificate may not sign others.
-    #[error("the certificate `{key}` is not an authority: set `isCA: true` on its x509 key")]
-    NotAuthority {
-        /// The key.
-        key: String,
-    },
-    /// Certificate and private key are of two different pairs.
-    #[error("the certificate and the private key of the authority do not belong together")]
-    Mismatch,
-}
-
-/// An authority that can sign: its private key, its certificate, and the chain above it.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    /// Its certificate and the intermediate ones above it, without the root.
-    intermediates: String,
-    /// The root, which is the authority itself if it is self-signed.
-    root: String,
-    /// When its certificate ends, in seconds since the Unix epoch.
-    end: i64,
-}
-
-impl std::fmt::Debug for Authority {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority")
-            .field("end", &self.end)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Authority {
-    /// The authority that an x509 key named `key` made in this value.
-    ///
-    /// # Errors
-    /// If the keys `<key>.key` and `<key>.crt` are missing, malformed, or no authority.
-    pub fn from_value(value: &Value, key: &str) -> Result<Self, AuthorityError> {
-        let (key_name, certificate_name) = (format!("{key}.key"), format!("{key}.crt"));
-        let private = text(value, &key_name, "private key")?;
-        let chain = text(value, &certificate_name, "certificate")?;
-        let malformed = |key: &str, what: &'static str| AuthorityError::Malformed {
-            key: key.to_owned(),
-            what,
-        };
-
-        let pair = KeyPair::from_pem(private).map_err(|_| malformed(&key_name, "private key"))?;
-        let certificates =
-            pem_certificates(chain).ok_or_else(|| malformed(&certificate_name, "certificate"))?;
-        let own = certificates
-            .first()
-            .ok_or_else(|| malformed(&certificate_name, "certificate"))?;
-        let parsed = own
-            .parse_x509()
-            .map_err(|_| malformed(&certificate_name, "certificate"))?;
-        if !parsed.is_ca() {
-            return Err(AuthorityError::NotAuthority {
-                key: certificate_name,
-            });
-        }
-        if parsed.public_key().raw != pair.subject_public_key_info() {
-            return Err(AuthorityError::Mismatch);
-        }
-        let end = parsed.validity().not_after.timestamp();
-        let self_signed = parsed.subject() == parsed.issuer();
-        let issuer = Issuer::from_ca_cert_der(&own.contents.as_slice().into(), pair)
-            .map_err(|_| malformed(&certificate_name, "certificate"))?;
-        let (intermediates, root) = if self_signed {
-            (String::new(), chain.to_owned())
-        } else {
-            (chain.to_owned(), text(value, "ca.crt", "certificate")?.to_owned())
-        };
-        Ok(Self {
-            issuer,
-            intermediates,
-            root,
-            end,
-        })
-    }
-}
-
-/// When the first certificate of a PEM text ends, so that it is renewed in time; `None` if it is no certificate.
-#[must_use]
-pub fn certificate_end(pem: &[u8]) -> Option<Timestamp> {
-    let certificates = pem_certificates(std::str::from_utf8(pem).ok()?)?;
-    let end = certificates
-        .first()?
-        .parse_x509()
-        .ok()?
-        .validity()
-        .not_after
-        .timestamp();
-    Timestamp::from_second(end).ok()
-}
-
-fn text<'a>(value: &'a Value, key: &str, what: &'static str) -> Result<&'a str, AuthorityError> {
-    let bytes = value
-        .key(key)
-        .ok_or_else(|| AuthorityError::Missing { key: key.to_owned() })?;
-    std::str::from_utf8(bytes.expose()).map_err(|_| AuthorityError::Malformed {
-        key: key.to_owned(),
-        what,
-    })
-}
-
-fn pem_certificates(text: &str) -> Option<Vec<Pem>> {
-    let certificates: Vec<Pem> = Pem::iter_from_buffer(text.as_bytes())
-        .take(CHAIN_CERTIFICATES)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    certificates
-        .iter()
-        .all(|pem| pem.label == "CERTIFICATE")
-        .then_some(certificates)
 }
 
 pub(super) fn generate(
@@ -219,13 +89,24 @@ pub(super) fn generate(
         }
         Some(CertificateAuthority::SelfSigned(_)) | None => None,
     };
-    let params = parameters(
+    let is_ca = source.is_ca == Some(true);
+    let renewed = match environment.replaces {
+        Replaces::Renewed(former) if is_ca => Some(Renewed::of(name, former)?),
+        Replaces::Nothing | Replaces::Rotated(_) | Replaces::Renewed(_) => None,
+    };
+    let mut params = parameters(
         source,
         environment.now,
         authority.map(|authority| authority.end),
         random,
     )?;
-    let (private, pair) = subject_key(source.key_algorithm.unwrap_or_default(), random)?;
+    let (private, pair) = match renewed {
+        Some(renewed) => {
+            params.distinguished_name = renewed.name;
+            (renewed.private, renewed.pair)
+        }
+        None => subject_key(source.key_algorithm.unwrap_or_default(), random)?,
+    };
     let certificate = match authority {
         Some(authority) => params.signed_by(&pair, &authority.issuer),
         None => params.self_signed(&pair),
@@ -234,20 +115,97 @@ pub(super) fn generate(
     .pem();
 
     value.insert(format!("{name}.key"), private);
-    match authority {
-        Some(authority) => {
-            value.insert("ca.crt", authority.root.clone().into_bytes());
-            value.insert(
-                format!("{name}.crt"),
-                (certificate + &authority.intermediates).into_bytes(),
-            );
-        }
-        None => {
-            value.insert("ca.crt", certificate.clone().into_bytes());
-            value.insert(format!("{name}.crt"), certificate.into_bytes());
-        }
+    let (chain, mut roots) = match authority {
+        Some(authority) => (certificate + &authority.intermediates, authority.roots.clone()),
+        None => (certificate.clone(), certificate),
+    };
+    // What the old key signed is trusted until all of it is gone.
+    if is_ca
+        && authority.is_none()
+        && let Replaces::Rotated(former) | Replaces::Renewed(former) = environment.replaces
+    {
+        roots.push_str(&old_roots(former, &chain, environment.now).unwrap_or_default());
     }
+    // Of an authority with the name `ca` both are one key, which begins with its own certificate.
+    value.insert(format!("{name}.crt"), chain.into_bytes());
+    value.insert("ca.crt", roots.into_bytes());
     Ok(())
+}
+
+/// Gives what an authority signed before the chain and the roots that the authority has now. `None` if it holds no certificate.
+pub(super) fn follow(name: &str, authority: &Authority, value: &mut Value) -> Option<()> {
+    let key = format!("{name}.crt");
+    let own = first_block(std::str::from_utf8(value.key(&key)?.expose()).ok()?)?;
+    value.insert(key, (own + &authority.intermediates).into_bytes());
+    value.insert("ca.crt", authority.roots.clone().into_bytes());
+    Some(())
+}
+
+/// Takes the roots that a self-signed authority had before out of `ca.crt`. `None` if it holds no certificate.
+pub(super) fn drop_old_roots(name: &str, value: &mut Value) -> Option<()> {
+    let own = first_block(std::str::from_utf8(value.key(&format!("{name}.crt"))?.expose()).ok()?)?;
+    value.insert("ca.crt", own.into_bytes());
+    Some(())
+}
+
+/// What an authority keeps when it is renewed: with the same key and name, everything that it signed stays valid.
+struct Renewed {
+    private: Zeroizing<String>,
+    pair: KeyPair,
+    name: DistinguishedName,
+}
+
+impl Renewed {
+    fn of(name: &str, former: &Value) -> Result<Self, CertificateError> {
+        let text = |key: String| {
+            former
+                .key(&key)
+                .and_then(|bytes| std::str::from_utf8(bytes.expose()).ok())
+        };
+        let of_text = || {
+            let private = Zeroizing::new(text(format!("{name}.key"))?.to_owned());
+            let pair = KeyPair::from_pem(&private).ok()?;
+            let certificates = pem_certificates(text(format!("{name}.crt"))?)?;
+            let certificate = certificates.first()?.parse_x509().ok()?;
+            Some(Self {
+                private,
+                pair,
+                name: subject(certificate.subject())?,
+            })
+        };
+        of_text().ok_or(CertificateError::NotRenewable)
+    }
+}
+
+/// A name as it can be written again, byte for byte: texts of the two kinds that RFC 5280 allows for new ones.
+fn subject(name: &x509_parser::x509::X509Name<'_>) -> Option<DistinguishedName> {
+    use x509_parser::der_parser::asn1_rs::Tag;
+
+    let mut written = DistinguishedName::new();
+    for attributes in name.iter() {
+        let mut attributes = attributes.iter();
+        let (attribute, None) = (attributes.next()?, attributes.next()) else {
+            return None;
+        };
+        let numbers: Vec<u64> = attribute.attr_type().iter()?.collect();
+        let kind = match numbers.as_slice() {
+            [2, 5, 4, 3] => DnType::CommonName,
+            [2, 5, 4, 6] => DnType::CountryName,
+            [2, 5, 4, 7] => DnType::LocalityName,
+            [2, 5, 4, 8] => DnType::StateOrProvinceName,
+            [2, 5, 4, 10] => DnType::OrganizationName,
+            [2, 5, 4, 11] => DnType::OrganizationalUnitName,
+            _ => DnType::CustomDnType(numbers),
+        };
+        let text = std::str::from_utf8(attribute.attr_value().data).ok()?;
+        let text = match attribute.attr_value().header.tag() {
+            Tag::Utf8String => DnValue::Utf8String(text.to_owned()),
+            Tag::PrintableString => DnValue::PrintableString(text.try_into().ok()?),
+            _ => return None,
+        };
+        written.push(kind, text);
+    }
+    Some(written)
 }
 
 /// A private key as PEM, and as what can sign.
@@ -294,8 +252,7 @@ fn parameters(
         return Err(CertificateError::NoSubject);
     }
 
-    let default = if is_ca { AUTHORITY_SECONDS } else { LEAF_SECONDS };
-    let wanted = now.as_second() + source.valid_for.map_or(default, |period| period.seconds());
+    let wanted = now.as_second() + super::validity(source);
     let end = authority_end.map_or(wanted, |authority_end| wanted.min(authority_end));
     if end <= now.as_second() {
         return Err(CertificateError::AuthorityExpired);

@@ -91,6 +91,7 @@ fn reason_of(block: &Block) -> Reason {
         Block::ImportRefused { .. } => Reason::ImportRefused,
         Block::ReplacementUnasked { .. } => Reason::ReplacementUnasked,
         Block::Immutable { .. } => Reason::ImmutableNotRotatable,
+        Block::CertificateExpired { .. } => Reason::CertificateExpired,
         Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
         Block::NativeTerminating { .. } => Reason::NativeSecretTerminating,
         Block::NativeContested { .. } => Reason::NativeSecretContested,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use strongroom_crds::condition::Reason;
 
+use super::renewal::CertificateFacts;
 use crate::generate::Differences;
 use crate::native_secret::edits::{Edit, Key};
 use crate::native_secret::{Drift, Fixed};
@@ -28,6 +29,8 @@ pub struct Facts {
     pub import: Import,
     /// The `RotationSchedule` that covers the object.
     pub rotation: Coverage,
+    /// The certificate that the current version holds, where the source makes one.
+    pub certificate: Option<CertificateFacts>,
 }
 
 /// Identity and instructions of the object.

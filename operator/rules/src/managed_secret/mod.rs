@@ -1,8 +1,10 @@
 //! `ManagedSecret`: from what is known to the next step, and from how it stands to its conditions.
 
+pub mod certificate_condition;
 pub mod conditions;
 pub mod facts;
 pub mod plan;
+pub mod renewal;
 pub mod verdict;
 
 #[cfg(test)]

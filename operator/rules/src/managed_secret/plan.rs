@@ -7,6 +7,7 @@ use super::facts::{
     Facts, Holder, Import, KeyState, Materialized, NamespaceBinding, Native, NativeSecret, Owner, Recorded,
     RotateNow, Source, Stored, StoredSecret, Wanted, WantedKey,
 };
+use super::renewal::{CertificateChange, Renewal};
 use super::verdict::{Block, Rotation, Verdict};
 use crate::native_secret::Drift;
 use crate::rotation_schedule::Coverage;
@@ -74,6 +75,8 @@ pub enum Why {
     SpecChanged,
     /// The imported Secret holds what the store does not.
     Imported,
+    /// The certificate, or the authority that signed it, says so.
+    Certificate(CertificateChange),
     /// A schedule says so.
     Due {
         /// UID of the schedule.
@@ -121,6 +124,25 @@ pub enum NativeStep {
 
 /// The next step for one `ManagedSecret`.
 pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+    let certificate = facts.certificate.as_ref();
+    let wake = certificate.and_then(|certificate| certificate.wake(&facts.object.uid, now));
+    let mut plan = plan_value(facts, now);
+    if matches!(
+        plan.verdict,
+        Verdict::Ready { .. } | Verdict::Suspended { stored: true }
+    ) && let Some(certificate) = certificate.filter(|certificate| certificate.has_ended(now))
+    {
+        plan.verdict = Verdict::Blocked(Block::CertificateExpired {
+            key: certificate.key.clone(),
+            ended: certificate.not_after,
+            suspended: matches!(plan.verdict, Verdict::Suspended { .. }),
+        });
+    }
+    plan.wake = plan.wake.into_iter().chain(wake).min();
+    plan
+}
+
+fn plan_value(facts: &Facts, now: Timestamp) -> Plan {
     match decide(facts, now) {
         Ok((secret, rotation)) => Plan {
             step: Step::Nothing,
@@ -190,7 +212,17 @@ fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), St
     if let Rotation::Due(why) = rotation {
         return Err(Step::EnsureVersion(why).into());
     }
+    renewal(facts, now)?;
     Ok((secret, rotation))
+}
+
+/// Whether the certificate needs a new version.
+fn renewal(facts: &Facts, now: Timestamp) -> Result<(), Stop> {
+    let certificate = facts.certificate.as_ref();
+    match certificate.map(|certificate| certificate.renewal(&facts.object.uid, now)) {
+        Some(Renewal::Due(change)) => Err(Step::EnsureVersion(Why::Certificate(change)).into()),
+        _ => Ok(()),
+    }
 }
 
 fn namespace(facts: &Facts) -> Result<(), Stop> {

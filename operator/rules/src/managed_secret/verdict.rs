@@ -136,6 +136,15 @@ pub enum Block {
         /// The keys that differ, where they are known.
         keys: Vec<String>,
     },
+    /// The certificate has ended, and nothing renews it.
+    CertificateExpired {
+        /// Its key in the value.
+        key: String,
+        /// When it ended.
+        ended: Timestamp,
+        /// Nothing is changed, because `spec.suspend` says so.
+        suspended: bool,
+    },
     /// A native Secret of the wanted name exists, and it is not ours.
     TargetNotOwned {
         /// Its name.
@@ -199,7 +208,10 @@ impl Block {
             | Self::KeyObjectMissing { .. } => Some(SignedDuration::from_mins(5)),
             // They say when themselves.
             Self::NativeContested { .. } | Self::NativeMutated { .. } => None,
-            Self::SpecInvalid(_) | Self::NamespaceTerminating | Self::NamespaceRecreated { .. } => None,
+            Self::SpecInvalid(_)
+            | Self::NamespaceTerminating
+            | Self::NamespaceRecreated { .. }
+            | Self::CertificateExpired { .. } => None,
         }
     }
 }
@@ -303,6 +315,20 @@ impl fmt::Display for Block {
                      `spec.secret.name`",
                 )
             }
+            Self::CertificateExpired {
+                key,
+                ended,
+                suspended,
+            } => write!(
+                f,
+                "the certificate `{key}` ended at {}; {}",
+                whole_second(*ended),
+                if *suspended {
+                    "`spec.suspend` is true: set it to false, so that it is renewed"
+                } else {
+                    "condition CertificateCurrent says why it is not renewed; annotate with `strongroom.dev/rotate-now=TEXT` to have a new one"
+                }
+            ),
             Self::TargetNotOwned { name, holder: None } => write!(
                 f,
                 "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
@@ -425,7 +451,7 @@ impl Rotation {
     pub fn next(&self) -> Option<Timestamp> {
         match self {
             Self::Scheduled { at, .. } | Self::Due(Why::Due { at, .. }) => Some(*at),
-            Self::Due(Why::Asked(_) | Why::SpecChanged | Why::Imported)
+            Self::Due(Why::Asked(_) | Why::SpecChanged | Why::Imported | Why::Certificate(_))
             | Self::None
             | Self::Suspended { .. }
             | Self::Unscheduled { .. }

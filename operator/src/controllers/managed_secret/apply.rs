@@ -12,6 +12,7 @@ use strongroom_crds::v1alpha1::KeySource;
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::facts::Native;
 use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why, immutable_native};
+use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::managed_secret::verdict::Block;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
 use strongroom_store::id::SecretId;
@@ -221,6 +222,20 @@ async fn ensure<S: SecretStore>(
                 .value()
                 .ok_or(Failure::Inconsistent("an import without content"))?;
             (content.cause(), Err(value), None)
+        }
+        Why::Certificate(change) => {
+            let cause = Cause::Certificate {
+                change: match change {
+                    CertificateChange::Renew => "renew",
+                    CertificateChange::SignAnew => "sign",
+                    CertificateChange::FollowAuthority => "follow",
+                    CertificateChange::DropOldRoots => "roots",
+                },
+                base: base.to_owned(),
+                newest: view.versions.last().map_or(0, |version| version.seq),
+            };
+            let made = making::certified(ctx, observed, (view, current), *change, now).await?;
+            (cause, Ok(made), None)
         }
         Why::Due { schedule, at } => {
             let cause = Cause::Rotate {

@@ -8,7 +8,10 @@ use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{GenerateSource, KeySource, ManagedSecret, Source};
 use strongroom_rules::cause::Cause;
-use strongroom_rules::generate::{self, Authority, Differences, Environment, GenerateError, GeneratorRecord};
+use strongroom_rules::generate::{
+    self, Authority, Differences, Environment, GenerateError, GeneratorRecord, Replaces,
+};
+use strongroom_rules::managed_secret::renewal::CertificateChange;
 use strongroom_rules::value::{KeyBytes, Value as Plain};
 use strongroom_store::name::{DataKeyName, SecretName};
 use strongroom_store::secret::SecretBytes;
@@ -82,7 +85,14 @@ pub(super) async fn first<S: SecretStore>(
     now: Timestamp,
 ) -> Result<Made, Failure> {
     let source = source(observed)?;
-    let value = make(ctx, observed, source.keys.iter().collect(), now).await?;
+    let value = make(
+        ctx,
+        observed,
+        source.keys.iter().collect(),
+        Replaces::Nothing,
+        now,
+    )
+    .await?;
     Ok(Made {
         value: stored(value)?,
         record: GeneratorRecord::made(&source.keys),
@@ -111,7 +121,8 @@ pub(super) async fn next<S: SecretStore>(
     for (name, source) in &sources {
         record.remade(name, source);
     }
-    whole.overlay(make(ctx, observed, sources, now).await?);
+    let made = make(ctx, observed, sources, Replaces::Rotated(&whole), now).await?;
+    whole.overlay(made);
     // After that, because a source with other settings may have made other keys before.
     let removed = generate::differences(&source.keys, &whole, &record).removed;
     for key in &removed {
@@ -129,6 +140,48 @@ pub(super) fn rotates(named: Option<&Vec<String>>, name: &str, source: &KeySourc
     generate::rotates(source) && named.is_none_or(|named| named.iter().any(|key| key == name))
 }
 
+/// The current value after this change of its certificate. All other keys stay.
+pub(super) async fn certified<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    (view, current): (&View, &Value),
+    change: CertificateChange,
+    now: Timestamp,
+) -> Result<Made, Failure> {
+    let source = source(observed)?;
+    let (name, x509) = generate::certificate_source(&source.keys)
+        .ok_or(Failure::Inconsistent("a certificate without a source"))?;
+    let sources: Vec<(&String, &KeySource)> = source.keys.iter().filter(|(key, _)| *key == name).collect();
+    let mut record = record(source, view, current);
+    let mut whole = plain(current);
+    let unreadable = || Failure::Inconsistent("a certificate that cannot be read");
+    match change {
+        CertificateChange::Renew | CertificateChange::SignAnew => {
+            // An authority keeps key and name, whatever its settings are by now.
+            if x509.is_ca != Some(true) {
+                for (name, source) in &sources {
+                    record.remade(name, source);
+                }
+            }
+            let made = make(ctx, observed, sources, Replaces::Renewed(&whole), now).await?;
+            whole.overlay(made);
+        }
+        CertificateChange::FollowAuthority => {
+            let authority = authority(ctx, observed, &sources)
+                .await?
+                .ok_or(Failure::Inconsistent("a certificate without its authority"))?;
+            whole = generate::follow_authority(whole, name, &authority).ok_or_else(unreadable)?;
+        }
+        CertificateChange::DropOldRoots => {
+            whole = generate::drop_old_roots(whole, name).ok_or_else(unreadable)?;
+        }
+    }
+    Ok(Made {
+        value: stored(whole)?,
+        record: record.bounded(&source.keys),
+    })
+}
+
 fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
     match &observed.object.spec.source {
         Source::Generate(source) => Ok(source),
@@ -143,15 +196,24 @@ async fn make<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
     sources: Vec<(&String, &KeySource)>,
+    replaces: Replaces<'_>,
     now: Timestamp,
 ) -> Result<Plain, Failure> {
     let authority = authority(ctx, observed, &sources).await?;
     let environment = Environment {
         now,
         authority: authority.as_ref(),
+        replaces,
+        ssh_auth: ssh_auth(observed),
     };
     let mut random = generate::random::system().map_err(|error| Failure::randomness(&error))?;
     generate::generate(sources, &environment, &mut random).map_err(|error| Failure::made(&error))
+}
+
+/// Whether the native Secret is of the type that OpenSSH's clients read.
+fn ssh_auth(observed: &Observed) -> bool {
+    let native = observed.object.spec.secret.as_ref();
+    native.and_then(|native| native.type_.as_deref()) == Some("kubernetes.io/ssh-auth")
 }
 
 /// The authority that one of the sources names, if any.

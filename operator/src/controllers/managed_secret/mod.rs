@@ -7,6 +7,7 @@
 
 mod apply;
 mod binding;
+mod certificate;
 mod consumers;
 mod contest;
 mod failure;
@@ -48,6 +49,10 @@ use crate::controllers::store::SecretStore;
 const MOST_STEPS: usize = 16;
 /// So many failures in a row that time heals are not spoken of.
 const QUIET: u32 = 2;
+
+/// Within this time `sweep` has looked at every object.
+const SWEPT: jiff::SignedDuration =
+    jiff::SignedDuration::from_secs(2 * crate::controllers::sweep::ROUND.as_secs().cast_signed());
 
 /// How closely to look at the native Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +140,9 @@ async fn walk<S: SecretStore>(
 fn again(wake: Option<Timestamp>, now: Timestamp) -> Action {
     // A little late rather than a little early: an early look would find that it is not time yet.
     const LATE: Duration = Duration::from_millis(50);
-    wake.map_or_else(Action::await_change, |wake| {
+    // Until then `sweep` comes by, and a timer that far away would be memory for nothing.
+    let soon = |wake: &Timestamp| wake.duration_since(now) < SWEPT;
+    wake.filter(soon).map_or_else(Action::await_change, |wake| {
         Action::requeue(
             wake.duration_since(now)
                 .max(jiff::SignedDuration::ZERO)

@@ -23,7 +23,7 @@ use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
 use super::native::{self, Desired};
 use super::sealed::{self, SealedFor};
-use super::{Failure, Look, holder, making, rotate_now, under_key};
+use super::{Failure, Look, certificate, holder, making, rotate_now, under_key};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
 use crate::controllers::identity::Identity;
@@ -96,6 +96,7 @@ pub(super) async fn observe<S: SecretStore>(
             native: Native::Unread,
             import: Import::Unread,
             rotation: strongroom_rules::rotation_schedule::Coverage::None,
+            certificate: None,
         },
         identity: identity.clone(),
         object: object.clone(),
@@ -125,6 +126,7 @@ pub(super) async fn observe<S: SecretStore>(
     making::observe(&mut observed);
     rotate_now::observe(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
+    certificate::observe(ctx, &mut observed).await?;
     Ok(observed)
 }
 

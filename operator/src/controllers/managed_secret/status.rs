@@ -5,6 +5,7 @@ use strongroom_crds::condition::{ConditionType, Reason};
 use strongroom_crds::v1alpha1::{
     FormerVersion, ManagedSecret, ManagedSecretStatus, NativeSecretStatus, PendingDeletion, VersionStatus,
 };
+use strongroom_rules::managed_secret::certificate_condition::{certificate_condition, ended_condition};
 use strongroom_rules::managed_secret::conditions::{
     Standing, generator_condition, rotation_condition, seal_condition, standing_conditions,
 };
@@ -14,7 +15,7 @@ use strongroom_rules::rotation_schedule::Coverage;
 
 use super::observe::Observed;
 use super::sealed::SealedFor;
-use super::{Failure, consumers, holder};
+use super::{Failure, certificate, consumers, holder};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Kept, Misfit};
@@ -47,6 +48,7 @@ pub(super) async fn report<S: SecretStore>(
                     let native = object.spec.secret.as_ref();
                     let immutable = native.is_some_and(|native| native.immutable == Some(true));
                     settles = consumers::count(ctx, &mut status, &before, view, (identity, immutable), now);
+                    certificate::counted(ctx, identity, view, &status);
                 }
                 status
             }
@@ -65,6 +67,7 @@ pub(super) async fn report<S: SecretStore>(
     {
         holder::tell(ctx, identity, holder, name).await;
     }
+    certificate::tell(ctx, identity, &before, &status).await;
     Ok(settles)
 }
 
@@ -185,6 +188,14 @@ fn succeeded(
     if let Some(SealedFor { ids, newest }) = &observed.sealed_for {
         conditions.extend(seal_condition(ids, newest.as_deref(), generation, now));
     }
+    let certificate = certificate::status(observed, now);
+    if let Some(facts) = &observed.facts.certificate {
+        let (object, schedule) = (&observed.facts.object.uid, &observed.facts.rotation);
+        conditions.push(certificate_condition(facts, object, schedule, generation, now));
+    }
+    let renewal = certificate
+        .as_ref()
+        .and_then(|certificate| certificate.renewal_time.clone());
     let mut status = ManagedSecretStatus {
         observed_generation: generation,
         conditions: report::conditions(&before.conditions, conditions),
@@ -193,7 +204,8 @@ fn succeeded(
             .iter()
             .flat_map(|sealed| sealed.ids.iter().cloned())
             .collect(),
-        next_rotation: plan.rotation.next().map(time),
+        next_rotation: plan.rotation.next().map(time).into_iter().chain(renewal).min(),
+        certificate,
         rotation_schedule: match (&observed.facts.rotation, &plan.rotation) {
             (_, Rotation::Impossible(_)) => None,
             (Coverage::One(covering), _) => Some(covering.name.clone()),
@@ -279,19 +291,24 @@ fn failed(
 ) -> ManagedSecretStatus {
     let standing = Standing::failed(failure.reason(), failure.to_string());
     let mut conditions = standing_conditions(&standing, Some(identity.generation), now);
-    // How the last rotation went, what the object is sealed for, and what volumes show, is not changed by a failure of something else.
+    let ended = before.certificate.as_ref().and_then(|certificate| {
+        let (key, ends) = (&certificate.key, certificate.not_after.0);
+        ended_condition(key, ends, Some(identity.generation), now)
+    });
+    // How the last rotation went, what the object is sealed for, what volumes show, and whether its certificate is valid, is not changed by a
+    // failure of something else.
     conditions.extend(
         before
             .conditions
             .iter()
-            .filter(|condition| {
-                matches!(
-                    condition.type_.as_str(),
-                    "Rotated" | "GeneratorCurrent" | "SealCurrent" | "Delivered"
-                )
+            .filter(|condition| match condition.type_.as_str() {
+                "Rotated" | "GeneratorCurrent" | "SealCurrent" | "Delivered" => true,
+                "CertificateCurrent" => ended.is_none(),
+                _ => false,
             })
             .cloned(),
     );
+    conditions.extend(ended);
     ManagedSecretStatus {
         observed_generation: Some(identity.generation),
         conditions: report::conditions(&before.conditions, conditions),

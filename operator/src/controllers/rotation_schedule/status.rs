@@ -5,7 +5,10 @@ use kube::ResourceExt;
 use kube::core::Selector;
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::condition::{ConditionStatus, Reason};
-use strongroom_crds::v1alpha1::{ManagedSecret, RotatedSecret, RotationSchedule, RotationScheduleStatus};
+use strongroom_crds::v1alpha1::{
+    ManagedSecret, RenewBefore, RotatedSecret, RotationSchedule, RotationScheduleStatus, Source,
+};
+use strongroom_rules::generate;
 use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
 use strongroom_rules::rotation_schedule::{Coverage, Refusal, claim};
 use strongroom_rules::schedule::Timetable;
@@ -71,11 +74,21 @@ struct Row {
     next: Option<Timestamp>,
     version: Option<String>,
     problem: Option<(Reason, String)>,
+    /// What to know of a secret that rotates all the same.
+    note: Option<Note>,
+}
+
+/// The schedule rotates after longer than the life of a certificate.
+struct Note {
+    message: String,
+    /// Nothing else renews it.
+    ends: bool,
 }
 
 impl Row {
     fn into_status(self) -> RotatedSecret {
-        let (reason, message) = self.problem.unzip();
+        let note = self.note.map(|note| (Reason::ScheduleTooLong, note.message));
+        let (reason, message) = self.problem.or(note).unzip();
         RotatedSecret {
             name: self.name,
             last_rotation: self.last.map(time),
@@ -137,6 +150,7 @@ async fn rows<S: SecretStore>(
                 next: None,
                 version: None,
                 problem: Some(problem),
+                note: None,
             });
         }
     }
@@ -184,7 +198,9 @@ fn row<S: SecretStore>(
             }
         }
     };
+    let note = next.and_then(|next| too_long(object, live?, next));
     Some(Row {
+        note: note.filter(|_| problem.is_none()),
         name: object.name_any(),
         last: live.and_then(|view| view.rotated),
         next: next.filter(|_| problem.is_none()),
@@ -193,6 +209,27 @@ fn row<S: SecretStore>(
             .and_then(|view| view.current().map(str::to_owned)),
         problem,
     })
+}
+
+/// Whether the schedule rotates after longer than the life of the certificate that the secret holds.
+fn too_long(object: &ManagedSecret, live: &View, next: Timestamp) -> Option<Note> {
+    let Source::Generate(source) = &object.spec.source else {
+        return None;
+    };
+    let (key, x509) = generate::certificate_source(&source.keys)?;
+    let between = next.duration_since(live.rotated.unwrap_or(live.created));
+    if between.as_secs() <= generate::validity(x509) {
+        return None;
+    }
+    let ends = x509.renew_before == Some(RenewBefore::Never);
+    let after = if ends {
+        "and its `renewBefore` is `never`: shorten the schedule or remove that"
+    } else {
+        "so that it is renewed in between"
+    };
+    let message =
+        format!("the schedule rotates after longer than the life of the certificate `{key}.crt`, {after}");
+    Some(Note { message, ends })
 }
 
 /// Why this secret cannot rotate now, if so.
@@ -209,6 +246,14 @@ fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String
             "it has no value yet, see its conditions".to_owned(),
         )
     })
+}
+
+fn ready(message: String) -> Standing {
+    Standing {
+        ready: ConditionStatus::True,
+        reason: Reason::Ready,
+        message,
+    }
 }
 
 /// How the schedule as a whole stands.
@@ -256,12 +301,23 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
             Reason::NothingSelected => 3,
             _ => 4,
         });
+    let noted = rows
+        .iter()
+        .filter_map(|row| Some((row, row.note.as_ref()?)))
+        .max_by_key(|(_, note)| note.ends);
+    let noted = noted.map(|(row, note)| (format!("`{}`: {}", row.name, note.message), note.ends));
     match worst {
-        None => Standing {
-            ready: ConditionStatus::True,
-            reason: Reason::Ready,
-            message: format!("{} ManagedSecrets rotate by this schedule", rows.len()),
-        },
+        None => {
+            let rotate = format!("{} ManagedSecrets rotate by this schedule", rows.len());
+            match noted {
+                Some((note, true)) => Standing::failed(
+                    Reason::ScheduleTooLong,
+                    format!("{rotate}; {note}; see status.secrets"),
+                ),
+                Some((note, false)) => ready(format!("{rotate}; {note}")),
+                None => ready(rotate),
+            }
+        }
         Some((reason, row)) => {
             let (count, name) = (rows.iter().filter(|row| row.problem.is_some()).count(), &row.name);
             let what = row

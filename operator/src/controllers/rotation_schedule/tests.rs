@@ -366,3 +366,49 @@ async fn an_immutable_native_secret_under_a_schedule_keeps_its_value_and_both_sa
     reconcile_at(&kept, &world.ctx, in_days(2)).await.unwrap();
     assert_eq!(ready(&world, "daily"), says("False", "ImmutableNotRotatable"));
 }
+
+#[tokio::test]
+async fn a_schedule_longer_than_the_life_of_a_certificate_is_said_at_both() {
+    for (renew_before, schedule_says, secret_says) in [
+        (None, says("True", "Ready"), says("True", "CertificateCurrent")),
+        (
+            Some("never"),
+            says("False", "ScheduleTooLong"),
+            says("False", "ScheduleTooLong"),
+        ),
+    ] {
+        let mut world = World::new();
+        let mut x509 = json!({"dnsNames": ["web.shop.svc"], "validFor": "7d"});
+        if let Some(renew_before) = renew_before {
+            x509["renewBefore"] = json!(renew_before);
+        }
+        world.apply(
+            "web",
+            json!({"source": {"generate": {"keys": {"tls": {"x509": x509}}}}}),
+        );
+        // The store dates what it makes by the real time.
+        let now = Timestamp::now();
+        let monthly = schedule(&world, "monthly", every(30, named(&["web"])));
+        world.reconcile_at("web", now).await.unwrap();
+        reconcile_at(&monthly, &world.ctx, now).await.unwrap();
+        assert_eq!(ready(&world, "monthly"), schedule_says);
+        let status = &world.api.get(&path("monthly")).unwrap()["status"];
+        assert_eq!(status["secrets"][0]["reason"], "ScheduleTooLong", "{status}");
+        assert!(
+            status["secrets"][0]["nextRotation"].is_string(),
+            "it rotates all the same"
+        );
+        assert!(status.to_string().contains("`tls.crt`"), "{status}");
+        assert_eq!(world.condition("web", "CertificateCurrent").unwrap(), secret_says);
+        assert!(world.message("web", "CertificateCurrent").contains("`monthly`"));
+        // One that is shorter has nothing to say.
+        let daily = schedule(&world, "monthly", every(1, named(&["web"])));
+        world.reconcile_at("web", now).await.unwrap();
+        reconcile_at(&daily, &world.ctx, now).await.unwrap();
+        assert_eq!(ready(&world, "monthly"), says("True", "Ready"));
+        assert_eq!(
+            world.condition("web", "CertificateCurrent").unwrap(),
+            says("True", "CertificateCurrent")
+        );
+    }
+}

@@ -98,7 +98,7 @@ impl World {
             native_namespaces: Vec::new(),
             concurrency: 8,
         };
-        let ctx = Ctx::new(
+        let mut ctx = Ctx::new(
             api.client(),
             store,
             options,
@@ -107,6 +107,7 @@ impl World {
             <_>::default(),
             (<_>::default(), <_>::default(), Consumers::complete_from(now())),
         );
+        ctx.certificates = super::certificates::Certificates::new(now());
         ctx.keys.listed(std::collections::HashMap::new());
         Self {
             api,
@@ -196,6 +197,14 @@ impl World {
             found["status"].as_str()?.to_owned(),
             found["reason"].as_str()?.to_owned(),
         ))
+    }
+
+    /// Message of a condition that is there.
+    pub(crate) fn message(&self, name: &str, type_: &str) -> String {
+        let status = self.status(name);
+        let conditions = status["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|condition| condition["type"] == type_);
+        found.unwrap()["message"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn ready(&self, name: &str) -> (String, String) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::v1alpha1::{CertificateAuthority, KeySource, ManagedCertificateAuthority, X509Source};
-use strongroom_rules::generate::{self, Authority, Environment};
+use strongroom_rules::generate::{self, Authority, Environment, Replaces};
 use strongroom_rules::value::Value;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
@@ -101,6 +101,7 @@ impl Authorities {
             dns_names: names,
             ip_addresses: addresses,
             valid_for: Some(strongroom_crds::period::Period::days(LEAF_DAYS)),
+            renew_before: None,
             usages: None,
             ca: Some(CertificateAuthority::ManagedSecret(ManagedCertificateAuthority {
                 name: CURRENT.to_owned(),
@@ -131,6 +132,7 @@ impl Authorities {
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
             valid_for: Some(strongroom_crds::period::Period::days(AUTHORITY_DAYS)),
+            renew_before: None,
             usages: None,
             ca: None,
             is_ca: Some(true),
@@ -178,7 +180,12 @@ fn make(
     now: Timestamp,
 ) -> Result<Value, TlsError> {
     let mut random = generate::random::system().map_err(|error| TlsError::Make(error.to_string()))?;
-    let environment = Environment { now, authority };
+    let environment = Environment {
+        now,
+        authority,
+        replaces: Replaces::Nothing,
+        ssh_auth: false,
+    };
     let (name, source) = (name.to_owned(), KeySource::X509(source));
     generate::generate([(&name, &source)], &environment, &mut random)
         .map_err(|error| TlsError::Make(error.to_string()))

@@ -1,6 +1,7 @@
 //! What the tests of the rules start from: an object that is new, one that is as wanted, and changes to them.
 
 mod blocks;
+mod renewal;
 mod steps;
 mod walks;
 
@@ -59,6 +60,7 @@ fn new() -> Facts {
         native: Native::Unread,
         import: Import::Unread,
         rotation: Coverage::None,
+        certificate: None,
     }
 }
 

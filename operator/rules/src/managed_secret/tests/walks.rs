@@ -56,6 +56,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
             match why {
                 Why::Due { .. } => facts.rotation = scheduled(1_000),
                 Why::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
+                Why::Certificate(_) => facts.certificate = None,
                 Why::SpecChanged | Why::Imported => {}
             }
         }
