@@ -12,6 +12,7 @@ mod consumers;
 mod contest;
 mod failure;
 mod holder;
+mod home;
 mod import;
 pub(crate) mod labels;
 mod making;
@@ -38,8 +39,8 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::managed_secret::plan::{self, Plan, Step};
 
 pub(crate) use self::failure::Failure;
+pub(crate) use self::home::home;
 use self::observe::Observed;
-pub(crate) use self::observe::home;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::Kept;

@@ -2,15 +2,15 @@
 //! will need beside them. It changes nothing but what is remembered of the cluster.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::annotation;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
 use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
-    Facts, Import, InvalidSpec, Materialized, Namespace, NamespaceBinding, Native, NativeSecret, Object,
-    Owner, Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
+    Facts, Import, InvalidSpec, Materialized, NamespaceBinding, Native, NativeSecret, Object, Owner,
+    Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
 };
 use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION};
 use strongroom_rules::rotation_schedule::{Refusal, immutable};
@@ -19,15 +19,16 @@ use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
+use super::home::home;
 use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
 use super::native::{self, Desired};
 use super::sealed::{self, SealedFor};
 use super::{Failure, Look, certificate, holder, making, rotate_now, under_key};
 use crate::controllers::Ctx;
-use crate::controllers::cluster::{NativeRevision, SeenNamespace, Settled};
+use crate::controllers::cluster::{NativeRevision, Settled};
 use crate::controllers::identity::Identity;
-use crate::controllers::store::{NamespaceRecord, SecretStore, View};
+use crate::controllers::store::{SecretStore, View};
 
 /// What was read of one object.
 pub(super) struct Observed {
@@ -128,52 +129,6 @@ pub(super) async fn observe<S: SecretStore>(
     sealed::observe(ctx, &mut observed);
     certificate::observe(ctx, &mut observed).await?;
     Ok(observed)
-}
-
-/// The Namespace of an object, and what the store recorded of it.
-pub(crate) async fn home<S: SecretStore>(
-    ctx: &Ctx<S>,
-    name: &str,
-) -> Result<(Namespace, Option<NamespaceRecord>), Failure> {
-    let mut seen = namespace(ctx, name).await?;
-    let mut record = ctx.store.namespace(name).await?;
-    if let Some(former) = record.take_if(|record| record.uid != seen.uid) {
-        // On the word of the API server alone, not of what is remembered, the former namespace counts as gone.
-        seen = look_at_namespace(ctx, name).await?;
-        if former.uid == seen.uid || !ctx.store.release_namespace(former.id, &former.uid).await? {
-            record = Some(former);
-        }
-    }
-    let binding = match &record {
-        None => NamespaceBinding::Unbound,
-        Some(record) if record.uid == seen.uid => NamespaceBinding::Bound,
-        Some(record) => NamespaceBinding::Recreated {
-            recorded: Uid::new(&record.uid),
-        },
-    };
-    let namespace = Namespace {
-        uid: Uid::new(&seen.uid),
-        terminating: seen.terminating,
-        accepts: seen.accepts.map(Uid::new),
-        binding,
-    };
-    Ok((namespace, record))
-}
-
-/// The Namespace as it is remembered, or as it is.
-async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
-    if let Some(seen) = ctx.cluster.namespace(name) {
-        return Ok(seen);
-    }
-    look_at_namespace(ctx, name).await
-}
-
-/// The Namespace as it is.
-async fn look_at_namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
-    let api: Api<KubeNamespace> = Api::all(ctx.client.clone());
-    let seen = SeenNamespace::of(&api.get_metadata(name).await?);
-    ctx.cluster.saw_namespace(name, seen.clone());
-    Ok(seen)
 }
 
 /// Whether the store knows the id in the status. Mostly it is that of the secret that was found by name.
