@@ -29,8 +29,8 @@ pub struct NativeSecret {
         .reason(Reason::FieldValueForbidden))]
     pub type_: Option<String>,
     /// Mark the native Secret immutable: kubelet stops watching it. It keeps its value, because kubelet shows new pods the old
-    /// one while any pod of their node uses it: schedules, `strongroom.dev/rotate-now` and edits of the keys are refused. Absent:
-    /// false.
+    /// one while any pod of their node uses it: schedules, `strongroom.dev/rotate-now`, edits of the keys, and certificates
+    /// without `renewBefore: never` are refused. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub immutable: Option<bool>,
     /// Labels for the native Secret. Labels of strongroom.dev are refused.

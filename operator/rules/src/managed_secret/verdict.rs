@@ -326,7 +326,7 @@ impl fmt::Display for Block {
                 if *suspended {
                     "`spec.suspend` is true: set it to false, so that it is renewed"
                 } else {
-                    "condition CertificateCurrent says why it is not renewed; annotate with `strongroom.dev/rotate-now=TEXT` to have a new one"
+                    "condition CertificateCurrent says why it is not renewed, and what to do"
                 }
             ),
             Self::TargetNotOwned { name, holder: None } => write!(
