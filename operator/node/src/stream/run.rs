@@ -142,6 +142,7 @@ impl Session<'_> {
         let _ = outgoing.try_send(self.hello(desk, &token));
         let link = self.endpoint.run(to_send, &received);
         tokio::pin!(link);
+        let mut over = None;
         let mut heart: Option<Heart> = None;
         let deadline = Instant::now() + WELCOME;
         let mut look_at_token = Instant::now() + TOKEN;
@@ -190,7 +191,13 @@ impl Session<'_> {
                         }
                     }
                 }
-                ended = &mut link => return broken(ended),
+                // The link hands over its last messages and ends in one poll: they wait in the queue, and the next turn takes them.
+                () = std::future::ready(()), if over.is_some() => {
+                    if let Some(over) = over.take() {
+                        return over;
+                    }
+                }
+                ended = &mut link, if over.is_none() => over = Some(broken(ended)),
                 command = commands.0.recv() => match command {
                     Some(command) => {
                         command.carry_out(desk);
