@@ -15,7 +15,7 @@ mod strongroom;
 
 pub use cluster::{Cluster, Size};
 pub use error::ClusterError;
-pub use gateway_peer::{At, GatewayPeer, Put, Seen};
+pub use gateway_peer::{At, GatewayPeer, GatewayReplay, Put, Seen};
 pub use port::free_port;
 pub use programs::{Program, Programs};
 pub use strongroom::Strongroom;

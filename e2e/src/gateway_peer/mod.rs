@@ -1,6 +1,7 @@
 //! The gateway's end of the stream to nodes, for tests of the node plugin alone: it speaks the real protocol over a real connection, and
 //! gives out what the test puts into it, to whomever the test lets. No policy, no store, no audit.
 
+mod replay;
 mod serve;
 mod state;
 
@@ -15,6 +16,7 @@ use strongroom_api::stream::proto::Goodbye;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use tokio::sync::oneshot;
 
+pub use self::replay::GatewayReplay;
 use self::serve::{certified, serve};
 use self::state::Gateway;
 use crate::error::{ClusterError, trying};

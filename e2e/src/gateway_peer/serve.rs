@@ -68,7 +68,7 @@ pub(super) fn serve(
     network: Option<&File>,
     address: SocketAddr,
     identity: Option<Identity>,
-    gateway: Gateway,
+    gateway: impl Delivery,
     stopped: oneshot::Receiver<()>,
     listening: &sync::Sender<Result<SocketAddr, ClusterError>>,
 ) -> Result<(), ClusterError> {

@@ -10,8 +10,7 @@ mod support;
 
 use std::process::Command;
 
-use data_encoding::BASE64URL_NOPAD;
-use support::{Node, TOKENS, eventually};
+use support::{Node, eventually};
 use tonic::{Code, Status};
 
 /// Publishes a volume of `db` for a pod of this ServiceAccount, with a token that says so.
@@ -21,24 +20,7 @@ fn publish(node: &Node, volume: &str, account: &str) -> Result<(), Status> {
 
 /// The same, where kubelet names one account and the token another.
 fn publish_as(node: &Node, volume: &str, named: &str, claimed: &str) -> Result<(), Status> {
-    let claims = format!(
-        "{{\"kubernetes.io\":{{\"namespace\":\"shop\",\"pod\":{{\"name\":\"pod\",\"uid\":\"uid-{volume}\"}},\
-         \"serviceaccount\":{{\"name\":\"{claimed}\",\"uid\":\"uid-{claimed}\"}}}}}}"
-    );
-    let token = format!("h.{}.s", BASE64URL_NOPAD.encode(claims.as_bytes()));
-    let mut call = node.call(volume, &[("secrets", "db")]);
-    let context = [
-        ("pod.uid", format!("uid-{volume}")),
-        ("serviceAccount.name", named.to_owned()),
-    ];
-    for (key, text) in context {
-        call.volume_context
-            .insert(format!("csi.storage.k8s.io/{key}"), text);
-    }
-    let tokens =
-        format!("{{\"strongroom.dev\": {{\"token\": \"{token}\", \"expirationTimestamp\": \"x\"}}}}");
-    call.secrets.insert(TOKENS.to_owned(), tokens);
-    node.publish_call(call)
+    node.publish_call(node.call_as(volume, "db", named, claimed))
 }
 
 /// A node whose gateway went silent after `app` mounted `db`.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64URL_NOPAD;
 use hyper_util::rt::TokioIo;
 use strongroom_e2e::GatewayPeer;
 use strongroom_node::proto::csi::node_client::NodeClient;
@@ -42,6 +43,8 @@ pub struct Node {
     plugin: Option<Child>,
     runtime: tokio::runtime::Runtime,
     pub patience: u64,
+    /// Another gateway than the peer.
+    pub gateway: Option<String>,
 }
 
 impl Node {
@@ -66,6 +69,7 @@ impl Node {
                 .build()
                 .unwrap(),
             patience: 20,
+            gateway: None,
         };
         let own = fs::read_link("/proc/self/ns/mnt").unwrap();
         let held = format!("/proc/{}/ns/mnt", node.holder.id());
@@ -122,6 +126,7 @@ impl Node {
             .append(true)
             .open(dir.join("log"))
             .unwrap();
+        let gateway = self.gateway.clone().unwrap_or_else(|| self.peer.url());
         let mut command = self.inside(env!("CARGO_BIN_EXE_strongroom-node-testing"));
         command
             .args(["--node-name", "node-a", "--http-listen", "127.0.0.1:0"])
@@ -133,7 +138,7 @@ impl Node {
             .arg(dir.join("j"))
             .arg("--token-file")
             .arg(dir.join("token"))
-            .args(["--gateway-url", &self.peer.url()])
+            .args(["--gateway-url", &gateway])
             .args(["--publish-timeout", &self.patience.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
@@ -256,6 +261,34 @@ impl Node {
             secrets: HashMap::from([(TOKENS.to_owned(), tokens)]),
             volume_context: context,
         }
+    }
+
+    /// A publish for a pod of an account: kubelet names one, and the token says which one it is.
+    pub fn call_as(
+        &self,
+        volume: &str,
+        secrets: &str,
+        named: &str,
+        claimed: &str,
+    ) -> NodePublishVolumeRequest {
+        let claims = format!(
+            "{{\"kubernetes.io\":{{\"namespace\":\"shop\",\"pod\":{{\"name\":\"pod\",\"uid\":\"uid-{volume}\"}},\
+             \"serviceaccount\":{{\"name\":\"{claimed}\",\"uid\":\"uid-{claimed}\"}}}}}}"
+        );
+        let token = format!("h.{}.s", BASE64URL_NOPAD.encode(claims.as_bytes()));
+        let mut call = self.call(volume, &[("secrets", secrets)]);
+        let context = [
+            ("pod.uid", format!("uid-{volume}")),
+            ("serviceAccount.name", named.to_owned()),
+        ];
+        for (key, text) in context {
+            call.volume_context
+                .insert(format!("csi.storage.k8s.io/{key}"), text);
+        }
+        let tokens =
+            format!("{{\"strongroom.dev\": {{\"token\": \"{token}\", \"expirationTimestamp\": \"x\"}}}}");
+        call.secrets.insert(TOKENS.to_owned(), tokens);
+        call
     }
 
     /// Publishes a volume of some secrets, as kubelet would.

@@ -18,7 +18,7 @@ use crate::consumers::volumes::Shows;
 use crate::gateway::delivery::run;
 use crate::terms::Terms;
 
-const NODE: &str = "strongroom/node/plugin-1@n-1";
+pub(super) const NODE: &str = "strongroom/node/plugin-1@n-1";
 const POD: &str = "shop/app/app-1@n-1";
 const OTHER_POD: &str = "shop/app/app-2@n-1";
 /// The owner would rather have the files gone than where they are no business.
@@ -30,7 +30,7 @@ const WIPE: Terms = Terms {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The node's end of a stream.
-struct Node {
+pub(super) struct Node {
     to: mpsc::Sender<Result<NodeMessage, Status>>,
     from: mpsc::Receiver<Result<GatewayMessage, Status>>,
 }
@@ -75,7 +75,7 @@ impl Node {
         Self::with(world, hello(NODE)).await
     }
 
-    async fn with(world: &World, hello: Hello) -> Self {
+    pub(super) async fn with(world: &World, hello: Hello) -> Self {
         let gateway = &world.gateway;
         tokio::spawn(
             gateway
@@ -92,7 +92,7 @@ impl Node {
         node
     }
 
-    async fn say(&self, message: FromNode) {
+    pub(super) async fn say(&self, message: FromNode) {
         let message = NodeMessage {
             message: Some(message),
         };
@@ -110,7 +110,7 @@ impl Node {
         }
     }
 
-    async fn hear(&mut self) -> ToNode {
+    pub(super) async fn hear(&mut self) -> ToNode {
         self.next().await.unwrap().unwrap()
     }
 

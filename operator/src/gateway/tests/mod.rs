@@ -7,6 +7,7 @@ mod keys;
 mod metadata;
 mod objects;
 mod people;
+mod replay;
 mod values;
 mod watches;
 mod writes;
