@@ -41,7 +41,7 @@ fn owners(t: &Tenant<'_>, name: &str) -> Vec<String> {
 }
 
 fn what_leaves_the_spec_leaves_the_native_secret(t: &Tenant<'_>) {
-    let full = "{name: app, labels: {team: a, tier: b}, annotations: {example.com/x: y}}";
+    let full = "{name: app, labels: {team: a, tier: b}, annotations: {example.com/x: kept}}";
     t.manage("app", &spec(full));
     t.wait_ready("app", "True", "Ready");
     assert_eq!(owners(t, "app"), ["strongroom Apply"]);

@@ -8,7 +8,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 
 use super::beside::REPLACER;
-use super::owners::{COPIES, FIELD_MANAGER};
+use super::owners::{COPIES, FIELD_MANAGER, first_apply};
 use super::{SECRET_ID_ANNOTATION, VERSION_ANNOTATION};
 use crate::uid::Uid;
 
@@ -276,8 +276,7 @@ pub fn taken_over(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEnt
         fields.is_some_and(|fields| !fields.is_empty())
     });
     if entries.is_empty() {
-        // An empty list would change nothing; one empty entry stands for none.
-        entries.push(ManagedFieldsEntry::default());
+        entries.push(first_apply());
     }
     Some(entries)
 }

@@ -117,10 +117,13 @@ pub fn other<'a>(entries: &'a [ManagedFieldsEntry], part: Part, key: &str) -> Op
         .and_then(|entry| entry.manager.as_deref())
 }
 
-/// Whether our manager owns anything by apply.
+/// Whether our manager owns anything by apply; an entry that only comes before the first one is nothing yet.
 #[must_use]
 pub fn is_applied(entries: &[ManagedFieldsEntry]) -> bool {
-    entries.iter().any(|entry| is_ours(entry) && applies(entry))
+    let before = first_apply().fields_v1;
+    entries
+        .iter()
+        .any(|entry| is_ours(entry) && applies(entry) && entry.fields_v1 != before)
 }
 
 /// The entries with everything that our manager owns owned by apply, so that what is applied no more goes. `None`: it is so.
@@ -153,10 +156,22 @@ pub fn applied(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>
     }));
     all.extend(others.into_iter().filter(|entry| !is_passing(entry)));
     if all.is_empty() {
-        // An empty list would change nothing; one empty entry stands for none.
-        all.push(ManagedFieldsEntry::default());
+        all.push(first_apply());
     }
     Some(all)
+}
+
+/// An entry of ours by apply, for a Secret that has no other. INVARIANT: no Secret is left without an entry before it is applied: the API server
+/// would give all that is there to a manager `before-first-apply`, which never lets go.
+pub(super) fn first_apply() -> ManagedFieldsEntry {
+    ManagedFieldsEntry {
+        manager: Some(FIELD_MANAGER.to_owned()),
+        operation: Some(APPLY.to_owned()),
+        api_version: Some("v1".to_owned()),
+        fields_type: Some("FieldsV1".to_owned()),
+        fields_v1: Some(FieldsV1(json!({"f:type": {}}))),
+        ..ManagedFieldsEntry::default()
+    }
 }
 
 fn union(into: &mut Json, from: &Json) {

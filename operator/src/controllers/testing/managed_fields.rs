@@ -40,6 +40,16 @@ struct Entry {
 /// The object after `manager` applied `body` over `found` by force: what it applied before and does not any more is gone, unless others own it too.
 pub(super) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
     let mut entries = entries(found);
+    // Whoever owned it before its first apply is not known: one name stands for all of them.
+    if entries.is_empty() {
+        entries.push(Entry {
+            manager: "before-first-apply".to_owned(),
+            operation: "Update".to_owned(),
+            subresource: String::new(),
+            time: time(write.at),
+            fields: leaves(found),
+        });
+    }
     let own = |entry: &Entry| {
         (
             entry.manager.as_str(),

@@ -162,8 +162,5 @@ fn what_is_taken_over_is_nobody_elses_and_other_fields_stay_theirs() {
     assert_eq!(taken_over(&left), None);
     assert_eq!(taken_over(&[]), None);
     let theirs_alone = entries(json!([entry("kubectl-create", json!({"f:type": {}}))]));
-    assert_eq!(
-        taken_over(&theirs_alone),
-        Some(vec![ManagedFieldsEntry::default()])
-    );
+    assert_eq!(taken_over(&theirs_alone), Some(vec![first_apply()]));
 }
