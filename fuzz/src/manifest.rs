@@ -6,7 +6,7 @@ use strongroom_crds::v1alpha1::{
     KeySource, ManagedSecretSpec, RotationScheduleSpec, SecretPolicySpec, Source as ValueSource,
 };
 use strongroom_crds::{Manifest, parse_manifest};
-use strongroom_rules::generate::{Environment, generate, outputs, random};
+use strongroom_rules::generate::{Environment, Replaces, generate, outputs, random};
 use strongroom_rules::native_secret::{Origin, content};
 use strongroom_rules::policy::{
     Action, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide,
@@ -97,6 +97,8 @@ fn managed_secret(spec: &ManagedSecretSpec) {
     let environment = Environment {
         now: Timestamp::UNIX_EPOCH,
         authority: None,
+        replaces: Replaces::Nothing,
+        ssh_auth: false,
     };
     let Ok(mut random) = random::system() else { return };
     let Ok(value) = generate(quick.clone(), &environment, &mut random) else {
