@@ -49,6 +49,11 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
     Ok(())
 }
 
+/// Marks a command that its caller waits for, so that it too is ended with the cluster where the caller was killed meanwhile.
+pub(crate) fn mark(command: &mut Command, state: &Path) {
+    command.env(STATE, state);
+}
+
 /// Where the output of a process goes.
 pub(crate) fn log_of(name: &str, state: &Path) -> PathBuf {
     state.join("log").join(format!("{name}.log"))

@@ -26,7 +26,7 @@ use self::node::Node;
 use self::place::Place;
 use self::sandbox::Sandbox;
 use crate::error::{ClusterError, trying};
-use crate::process::{all, is_running, log_of, stop, stop_all};
+use crate::process::{all, is_running, log_of, mark, stop, stop_all};
 use crate::programs::{Program, Programs};
 
 /// What ends when asked, in the order of its start. Nodes end with their sandbox.
@@ -392,6 +392,7 @@ impl Cluster {
     pub fn kubectl_command(&self) -> Command {
         let mut command = self.programs.command(Program::Kubectl);
         command.env("KUBECONFIG", self.kubeconfig());
+        mark(&mut command, &self.state);
         command
     }
 

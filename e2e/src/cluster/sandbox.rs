@@ -184,6 +184,7 @@ impl Sandbox {
                 None => inside.env_remove(name),
             };
         }
+        process::mark(&mut inside, &self.state);
         inside
     }
 
