@@ -66,6 +66,7 @@ fn complete(mut definition: CustomResourceDefinition) -> CustomResourceDefinitio
             visit(root, &mut |schema| {
                 unwrap_description(schema);
                 choose_by_rule(schema);
+                known_format(schema);
             });
             if let Some(status) = root
                 .properties
@@ -113,6 +114,19 @@ fn unwrap_description(schema: &mut JSONSchemaProps) {
             .map(|text| text.replace('\n', " "))
             .collect();
         *description = paragraphs.join("\n\n");
+    }
+}
+
+/// A number without a sign: Kubernetes knows no format for it, and warns at every apply. The next larger one with a sign holds all of them.
+fn known_format(schema: &mut JSONSchemaProps) {
+    if let Some(format) = &mut schema.format
+        && let Some(signed) = match format.as_str() {
+            "uint8" | "uint16" => Some("int32"),
+            "uint32" => Some("int64"),
+            _ => None,
+        }
+    {
+        signed.clone_into(format);
     }
 }
 

@@ -53,3 +53,24 @@ fn yaml_reads_back_as_the_definitions() {
         assert_eq!(read, serde_json::to_value(&definition).expect("serializable"));
     }
 }
+
+/// Of others the API server warns at every apply (`supportedVersionedFormats` of k8s.io/apiextensions-apiserver).
+#[test]
+fn every_format_is_one_that_kubernetes_knows() {
+    let yaml = strongroom_crds::yaml().expect("printable");
+    let formats = yaml
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("format: "));
+    let known = [
+        "int32",
+        "int64",
+        "double",
+        "float",
+        "byte",
+        "date-time",
+        "duration",
+    ];
+    for format in formats.filter(|format| !format.is_empty()) {
+        assert!(known.contains(&format), "{format}");
+    }
+}

@@ -105,7 +105,8 @@ pub(super) struct Arguments {
     /// The private key of that certificate
     #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
     tls_key_file: Option<std::path::PathBuf>,
-    /// Service of the people's front in the process's own namespace: it gets a certificate, and the APIService the authority
+    /// Service of the people's front in the process's own namespace: it gets a certificate for the gateway here, and makes the one that it serves by
+    /// itself
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
     /// Service of the webhook in the process's own namespace, and name of its MutatingWebhookConfiguration: it gets a certificate, and that the

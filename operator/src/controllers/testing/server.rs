@@ -20,7 +20,7 @@ use super::managed_fields::{self, Write};
 use super::{NS, SECRETS};
 
 /// Each path whose objects are listed and watched, and how the path of such an object can be told.
-const COLLECTIONS: [(&str, &str); 7] = [
+const COLLECTIONS: [(&str, &str); 10] = [
     ("/apis/strongroom.dev/v1alpha1/managedsecrets", "/managedsecrets/"),
     ("/apis/strongroom.dev/v1alpha1/encryptionkeys", "/encryptionkeys/"),
     (
@@ -31,6 +31,15 @@ const COLLECTIONS: [(&str, &str); 7] = [
     ("/api/v1/secrets", "/secrets/"),
     ("/api/v1/configmaps", "/configmaps/strongroom-ca"),
     ("/api/v1/namespaces", ""),
+    (
+        "/api/v1/namespaces/strongroom/secrets",
+        "/namespaces/strongroom/secrets/",
+    ),
+    (
+        "/api/v1/namespaces/kube-system/configmaps",
+        "/namespaces/kube-system/configmaps/",
+    ),
+    ("/apis/apiregistration.k8s.io/v1/apiservices", "/apiservices/"),
 ];
 
 /// Whether the object at `path` belongs to the collection.
@@ -49,8 +58,15 @@ struct Server {
     log: Vec<String>,
     faults: VecDeque<Fault>,
     counter: u64,
-    watchers: Vec<(&'static str, UnboundedSender<Json>)>,
+    watchers: Vec<Watcher>,
     admission: Option<Admission>,
+}
+
+/// Who watches a collection, or one object of it.
+struct Watcher {
+    collection: &'static str,
+    name: Option<String>,
+    events: UnboundedSender<Json>,
 }
 
 /// What admission makes of a Secret.
@@ -123,15 +139,17 @@ impl Api {
             let mut server = self.server();
             let (ended, kept) = std::mem::take(&mut server.watchers)
                 .into_iter()
-                .partition(|(of, _)| *of == collection);
+                .partition(|watcher| watcher.collection == collection);
             server.watchers = kept;
             ended
         };
         assert!(!watchers.is_empty(), "nobody watches {collection}");
         meanwhile();
-        for (_, watcher) in watchers {
+        for watcher in watchers {
             let expired = failure(410, "Expired", "too old resource version").1;
-            let _ = watcher.unbounded_send(json!({"type": "ERROR", "object": expired}));
+            let _ = watcher
+                .events
+                .unbounded_send(json!({"type": "ERROR", "object": expired}));
         }
     }
 
@@ -144,6 +162,16 @@ impl Api {
     pub(crate) fn fail_after(&self, part: &str, pass: usize, code: u16) {
         let part = part.to_owned();
         self.server().faults.push_back(Fault { part, pass, code });
+    }
+
+    /// How many watches there are. What happens between a list and its watch is told to nobody here.
+    pub(crate) fn watches(&self) -> usize {
+        self.server().watchers.len()
+    }
+
+    /// Nothing is ordered any more.
+    pub(crate) fn no_faults(&self) {
+        self.server().faults.clear();
     }
 
     /// The requests so far, as `METHOD path`, which are forgotten.
@@ -200,9 +228,10 @@ impl Server {
                 .into_iter()
                 .any(|known| known.0 == collection && belongs(path, known))
         };
-        self.watchers.retain(|(collection, watcher)| {
+        self.watchers.retain(|watcher| {
             let event = json!({"type": kind, "object": object});
-            !watched(collection) || watcher.unbounded_send(event).is_ok()
+            let named = watcher.name.as_deref().is_none_or(|name| is_named(object, name));
+            !(named && watched(watcher.collection)) || watcher.events.unbounded_send(event).is_ok()
         });
     }
 
@@ -388,6 +417,17 @@ fn failure(code: u16, reason: &str, message: &str) -> (u16, Json) {
     (code, status)
 }
 
+fn is_named(object: &Json, name: &str) -> bool {
+    object["metadata"]["name"] == name
+}
+
+/// The name that the field selector of a request asks for.
+fn selected(uri: &http::Uri) -> Option<String> {
+    let mut pairs = uri.query()?.split('&');
+    let name = pairs.find_map(|pair| pair.strip_prefix("fieldSelector=metadata.name%3D"))?;
+    Some(name.to_owned())
+}
+
 #[derive(Clone)]
 struct Service(Api);
 
@@ -395,16 +435,17 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 impl Service {
     /// A stream of events from now on.
-    fn watch(&self, path: &str) -> Answer {
+    fn watch(&self, path: &str, name: Option<String>) -> Answer {
         let (sender, receiver) = unbounded();
         let collection = COLLECTIONS
             .into_iter()
             .map(|(collection, _)| collection)
             .find(|known| *known == path);
-        self.0
-            .server()
-            .watchers
-            .push((collection.expect("a collection that is watched"), sender));
+        self.0.server().watchers.push(Watcher {
+            collection: collection.expect("a collection that is watched"),
+            name,
+            events: sender,
+        });
         let lines = receiver.map(|event| Ok(http_body::Frame::data(Bytes::from(format!("{event}\n")))));
         Response::new(StreamBody::new(lines).boxed_unsync())
     }
@@ -428,7 +469,7 @@ impl tower::Service<Request<Body>> for Service {
                 .query()
                 .is_some_and(|query| query.contains("watch=true"))
             {
-                return Ok(service.watch(parts.uri.path()));
+                return Ok(service.watch(parts.uri.path(), selected(&parts.uri)));
             }
             let json = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Json::Null);
             let kind = parts.headers.get(http::header::CONTENT_TYPE);
@@ -442,11 +483,14 @@ impl tower::Service<Request<Body>> for Service {
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("fieldManager="))
                 .unwrap_or("unknown");
-            let (code, answer) =
+            let (code, mut answer) =
                 service
                     .0
                     .server()
                     .answer(&parts.method, parts.uri.path(), (change, manager), &json);
+            if let (Some(name), Some(items)) = (selected(&parts.uri), answer["items"].as_array_mut()) {
+                items.retain(|object| is_named(object, &name));
+            }
             let frame = stream::iter([Ok(http_body::Frame::data(Bytes::from(answer.to_string())))]);
             Ok(Response::builder()
                 .status(code)

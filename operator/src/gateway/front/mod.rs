@@ -5,18 +5,24 @@
 //!
 //! | module | idea |
 //! |---|---|
+//! | [`api_service`] | what the API server has to trust, told in the APIService |
 //! | [`authorizer`] | what RBAC lets the person `get` |
+//! | [`certificate`] | its own certificate and authority; pure |
+//! | [`follow`] | what it stands on, followed in the cluster |
 //! | [`reach`] | whether the gateway answers: tried again and again, and told by a metric |
-//! | [`trust`] | its certificate, and whom it believes: followed in the cluster |
+//! | [`trust`] | whom it believes, and as whom it speaks |
 //! | [`requestheader`] | the identity that the API server wrote into a request |
 //! | [`path`] | which paths are forwarded, and where to; pure |
 //! | [`discovery`] | what the API server and kubectl ask an API about itself; pure |
 //!
-//! Must not decide who gets what, and must answer discovery also while the gateway is away: an API that does not would keep every namespace of the
-//! cluster from being deleted.
+//! Must not decide who gets what, and must answer discovery also while the gateway is away, or never came up: an API that does not would keep every
+//! namespace of the cluster from being deleted.
 
+mod api_service;
 mod authorizer;
+mod certificate;
 mod discovery;
+mod follow;
 mod path;
 mod reach;
 mod requestheader;
@@ -35,18 +41,22 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, Uri, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use jiff::Timestamp;
 use strongroom_api::way;
 use strongroom_store::id::RequestId;
 
 use self::authorizer::Authorizer;
+use self::follow::Follower;
 pub(crate) use self::reach::Metrics;
 use self::reach::Reach;
-use self::trust::{Trust, Trusted};
+use self::trust::{GatewayClient, Trust};
 use super::listen::{self, Peer};
 use super::problem::{Code, Problem};
 use super::{GatewayError, REQUEST_ID};
 use crate::serve::storeless::Surroundings;
 
+/// Who writes.
+const MANAGER: &str = "strongroom-front";
 /// How long the gateway may take: longer than it gives itself.
 const PATIENCE: Duration = Duration::from_secs(35);
 /// Headers of a request that the gateway gets.
@@ -94,10 +104,15 @@ pub(crate) async fn run(
     let listener = listen::bind(settings.listen).await?;
     let trust = Trust::default();
     let authorizer = Authorizer::new(around.client.clone());
-    let following = trust
-        .clone()
-        .follow(around.client, around.namespace, settings.service, around.health);
-    let following = tokio::spawn(following);
+    let follower = Follower {
+        client: around.client,
+        namespace: around.namespace,
+        service: settings.service,
+        trust: trust.clone(),
+        health: around.health,
+        now: Timestamp::now,
+    };
+    let following = tokio::spawn(follower.follow());
     let reach = Reach {
         trust: trust.clone(),
         gateway: settings.gateway.clone(),
@@ -182,7 +197,11 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
     *asked.uri_mut() = uri;
     *asked.version_mut() = Version::HTTP_2;
     *asked.headers_mut() = headers;
-    let response = ask(&front.gateway, &trusted, asked).await?;
+    let client = trusted
+        .client
+        .as_ref()
+        .ok_or_else(|| away(&front.gateway, reach::NO_CERTIFICATE))?;
+    let response = ask(&front.gateway, client, asked).await?;
     let (parts, body) = response.into_parts();
     let body = axum::body::Body::new(body);
     let mut response = Response::new(body);
@@ -199,24 +218,28 @@ fn is_a_name(text: &str) -> bool {
 
 async fn ask(
     gateway: &Authority,
-    trusted: &Trusted,
+    client: &GatewayClient,
     asked: Request,
 ) -> Result<Response<hyper::body::Incoming>, Problem> {
-    match tokio::time::timeout(PATIENCE, trusted.client.request(asked)).await {
+    match tokio::time::timeout(PATIENCE, client.request(asked)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let why = way(&error);
             tracing::warn!(%gateway, why, "the gateway does not answer");
-            let detail = format!(
-                "the extension API server cannot reach Strongroom at https://{gateway}: {why}; try again, or see `kubectl strongroom status`"
-            );
-            Err(Problem::new(Code::StoreUnavailable, detail).retry_after(2))
+            Err(away(gateway, why))
         }
         Err(_) => {
             let detail = format!("Strongroom at https://{gateway} does not answer in time; try again");
             Err(Problem::new(Code::Timeout, detail).retry_after(1))
         }
     }
+}
+
+fn away(gateway: &Authority, why: &str) -> Problem {
+    let detail = format!(
+        "the extension API server cannot reach Strongroom at https://{gateway}: {why}; try again, or see `kubectl strongroom status`"
+    );
+    Problem::new(Code::StoreUnavailable, detail).retry_after(2)
 }
 
 fn pass(from: &HeaderMap<HeaderValue>, to: &mut HeaderMap<HeaderValue>, names: &[HeaderName]) {

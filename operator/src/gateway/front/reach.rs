@@ -19,6 +19,10 @@ const OFTEN: Duration = Duration::from_secs(10);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Why it cannot be tried.
+pub(super) const NO_CERTIFICATE: &str =
+    "the process that serves the gateway has not made our certificate yet";
+
 /// What is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -63,14 +67,12 @@ impl Reach {
     }
 
     pub(super) async fn try_once(&self) -> Result<(), &'static str> {
-        let trusted = self
-            .trust
-            .current()
-            .ok_or("the process that serves the gateway has not made our certificate yet")?;
+        let trusted = self.trust.current().ok_or("the front itself is not ready")?;
+        let client = trusted.client.as_ref().ok_or(NO_CERTIFICATE)?;
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = uri(&self.gateway, "/healthz", None).ok_or("its address is none")?;
         *request.version_mut() = Version::HTTP_2;
-        match tokio::time::timeout(PATIENCE, trusted.client.request(request)).await {
+        match tokio::time::timeout(PATIENCE, client.request(request)).await {
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
             Ok(Ok(_)) => Err("it answers with an error"),
             Ok(Err(error)) => Err(way(&error)),

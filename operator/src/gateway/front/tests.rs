@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::authorizer::Authorizer;
+use super::certificate::Certificate;
 use super::reach::{Metrics, Reach};
-use super::trust::{Missing, Trust, trusted};
+use super::trust::{Authentication, Link, Missing, Trust, Trusted, client, trusted};
 use super::{listen, router};
 use crate::gateway::tests::World;
 use crate::gateway::tls::proof::roots;
@@ -29,13 +30,14 @@ use crate::gateway::tls::{Doors, Issuer, Served};
 
 /// A certificate and its key, and whom it is of; all PEM.
 #[derive(Clone)]
-struct Pair {
+pub(super) struct Pair {
     chain: Vec<u8>,
     key: Vec<u8>,
 }
 
 struct Scene {
     ours: Issuer,
+    own: Certificate,
     front: SocketAddr,
     gateway: SocketAddr,
     shutdowns: [Shutdown; 2],
@@ -84,7 +86,7 @@ impl Rbac {
 }
 
 /// The API server's certificates for its calls.
-fn proxies() -> (Issuer, Pair) {
+pub(super) fn proxies() -> (Issuer, Pair) {
     let issuer = Issuer::new(Timestamp::now());
     let pair = pair(&issuer, "strongroom");
     (issuer, pair)
@@ -95,7 +97,7 @@ fn pair(issuer: &Issuer, name: &str) -> Pair {
     Pair { chain, key }
 }
 
-fn secret(ours: &Issuer) -> Secret {
+pub(super) fn secret(ours: &Issuer) -> Secret {
     let front = pair(ours, "front.people.strongroom.dev");
     let part = |key: &str, bytes: Vec<u8>| (key.to_owned(), ByteString(bytes));
     Secret {
@@ -111,7 +113,7 @@ fn secret(ours: &Issuer) -> Secret {
     }
 }
 
-fn authentication(proxies: &Issuer, allowed: &str) -> ConfigMap {
+pub(super) fn authentication(proxies: &Issuer, allowed: &str) -> ConfigMap {
     let data = [
         ("requestheader-client-ca-file", proxies.bundle()),
         ("requestheader-allowed-names", allowed.to_owned()),
@@ -131,7 +133,21 @@ fn authentication(proxies: &Issuer, allowed: &str) -> ConfigMap {
     }
 }
 
-async fn bound() -> (TcpListener, SocketAddr) {
+/// The certificate that the API server finds at the front.
+fn own() -> Certificate {
+    let names = ["strongroom-front.strongroom.svc".to_owned()];
+    let made = Certificate::default().advance(&names, Timestamp::now());
+    made.unwrap().unwrap()
+}
+
+/// Whom a front with this certificate believes that has one for the gateway as well.
+fn believing(own: &Certificate, ours: &Issuer, proxies: &Issuer, allowed: &str) -> Trusted {
+    let link = client(&Link::of(secret(ours)).unwrap()).unwrap();
+    let authentication = Authentication::of(Some(authentication(proxies, allowed))).unwrap();
+    trusted(own, Some(link), &authentication).unwrap()
+}
+
+pub(super) async fn bound() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -154,7 +170,8 @@ impl Scene {
 
         let rbac = Rbac::default();
         let trust = Trust::default();
-        trust.put(trusted("s", Some(&secret(&ours)), Some(&authentication(proxies, allowed))).unwrap());
+        let own = own();
+        trust.put(believing(&own, &ours, proxies, allowed));
         let (listener, front) = bound().await;
         let entrance = Arc::new(trust.clone());
         let at = gateway.to_string().parse().unwrap();
@@ -166,6 +183,7 @@ impl Scene {
         ));
         Self {
             ours,
+            own,
             front,
             gateway,
             shutdowns,
@@ -181,8 +199,8 @@ impl Scene {
         path: &str,
         user: &str,
     ) -> std::io::Result<(StatusCode, Json)> {
-        let trust = roots(self.ours.bundle().as_bytes()).unwrap();
-        let host = "front.people.strongroom.dev";
+        let trust = roots(self.own.trust().as_bytes()).unwrap();
+        let host = "strongroom-front.strongroom.svc";
         request(self.front, trust, client, host, path, ("x-remote-user", user)).await
     }
 }
@@ -193,7 +211,7 @@ impl Drop for Scene {
     }
 }
 
-async fn request(
+pub(super) async fn request(
     address: SocketAddr,
     trust: RootCertStore,
     client: Option<&Pair>,
@@ -308,12 +326,12 @@ async fn whoever_may_get_the_object_may_describe_the_secret_and_rbac_is_asked_on
         .collect();
     assert_eq!(names, [Json::Null, "db-main".into()]);
     // What a caller says of itself is not passed on.
-    let trust = roots(scene.ours.bundle().as_bytes()).unwrap();
+    let trust = roots(scene.own.trust().as_bytes()).unwrap();
     let forged = request_with(
         scene.front,
         trust,
         Some(&proxy),
-        "front.people.strongroom.dev",
+        "strongroom-front.strongroom.svc",
         &path,
         &[("x-remote-user", "joe"), ("x-strongroom-may-get", "shop/*")],
     )
@@ -332,15 +350,11 @@ async fn a_gateway_that_does_not_answer_is_told_with_its_address() {
         gateway: scene.gateway.to_string().parse().unwrap(),
         metrics: Metrics::default(),
     };
+    assert!(reach.try_once().await.unwrap_err().contains("not ready"));
+    let says = Authentication::of(Some(authentication(&issuer, "[]"))).unwrap();
+    trust.put(trusted(&scene.own, None, &says).unwrap());
     assert!(reach.try_once().await.unwrap_err().contains("certificate"));
-    trust.put(
-        trusted(
-            "s",
-            Some(&secret(&scene.ours)),
-            Some(&authentication(&issuer, "[]")),
-        )
-        .unwrap(),
-    );
+    trust.put(believing(&scene.own, &scene.ours, &issuer, "[]"));
     assert_eq!(reach.try_once().await, Ok(()));
     scene.shutdowns[0].begin();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -440,22 +454,16 @@ async fn discovery_is_answered_also_while_the_gateway_is_away() {
 
 #[test]
 fn what_is_missing_is_said() {
-    let (issuer, _) = proxies();
-    let ours = Issuer::new(Timestamp::now());
-    let missing = trusted("front-tls", None, None).err().unwrap();
-    assert_eq!(missing, Missing::Secret("front-tls".to_owned()));
-    let missing = trusted("s", Some(&secret(&ours)), Some(&ConfigMap::default()))
-        .err()
-        .unwrap();
+    let missing = Authentication::of(Some(ConfigMap::default())).err().unwrap();
     assert_eq!(missing, Missing::Authentication("requestheader-client-ca-file"));
-    let mut broken = secret(&ours);
-    broken
-        .data
-        .as_mut()
-        .unwrap()
-        .insert("tls.key".to_owned(), ByteString(b"x".to_vec()));
-    let missing = trusted("s", Some(&broken), Some(&authentication(&issuer, "[]")))
-        .err()
-        .unwrap();
+    let (issuer, _) = proxies();
+    let says = Authentication::of(Some(authentication(&issuer, "[]"))).unwrap();
+    let missing = trusted(&Certificate::default(), None, &says).err().unwrap();
     assert!(matches!(missing, Missing::Malformed(_)));
+    let mut broken = secret(&Issuer::new(Timestamp::now()));
+    let data = broken.data.as_mut().unwrap();
+    data.insert("tls.key".to_owned(), ByteString(b"x".to_vec()));
+    let missing = client(&Link::of(broken).unwrap()).err().unwrap();
+    assert!(matches!(missing, Missing::Malformed(_)));
+    assert!(Link::of(Secret::default()).is_none());
 }

@@ -1,31 +1,29 @@
-//! Whom the front believes and as whom it speaks, followed in the cluster: the Secret that the gateway's process keeps for it, and what the API
-//! server says about itself in ConfigMap `extension-apiserver-authentication`.
+//! Whom the front believes and as whom it speaks: its own certificate, what the API server says about itself in ConfigMap
+//! `extension-apiserver-authentication`, and the certificate that the gateway's process makes for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use futures::StreamExt;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
-use strongroom_process::{Check, Health};
+use zeroize::Zeroizing;
 
+use super::certificate::Certificate;
 use super::requestheader::Names;
 use crate::gateway::listen::Entrance;
 use crate::gateway::tls::proof::{common_names, mutual, roots};
-use crate::gateway::tls::{GATEWAY, TlsError, certified, secret_of};
-use crate::kube_error::watch_in_words;
+use crate::gateway::tls::{GATEWAY, TlsError};
 
 /// Where the API server says how it proves itself.
-const AUTHENTICATION: &str = "extension-apiserver-authentication";
+pub(super) const AUTHENTICATION: &str = "extension-apiserver-authentication";
 /// How long the gateway's address may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How often an idle connection to the gateway is tried, and how long that may take: its pod may have gone without a word.
@@ -45,14 +43,13 @@ pub(super) struct Trusted {
     /// Common names of the API server's certificate; empty: any of its authority.
     allowed: Vec<String>,
     pub(super) headers: Names,
-    pub(super) client: GatewayClient,
+    /// None before the gateway's process made the certificate for it.
+    pub(super) client: Option<GatewayClient>,
 }
 
 /// Something is not there yet, or is not what it should be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Missing {
-    #[error("Secret `{0}` is not there yet: the process that serves the gateway makes it")]
-    Secret(String),
     #[error(
         "ConfigMap `kube-system/{AUTHENTICATION}` does not say `{0}`: the API server runs without the aggregation layer"
     )]
@@ -75,43 +72,6 @@ impl Trust {
     pub(super) fn put(&self, trusted: Trusted) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(trusted));
     }
-
-    /// Follows both objects for as long as the process lives. What was right stays in force while something is wrong.
-    pub(super) async fn follow(self, client: Client, namespace: String, service: String, health: Health) {
-        let name = secret_of(&service);
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-        let maps: Api<ConfigMap> = Api::namespaced(client, "kube-system");
-        let mut secrets = Box::pin(watcher::watch_object(secrets, &name).default_backoff());
-        let mut maps = Box::pin(watcher::watch_object(maps, AUTHENTICATION).default_backoff());
-        let (mut secret, mut authentication) = (None, None);
-        loop {
-            let error = tokio::select! {
-                Some(seen) = secrets.next() => seen.map(|seen| secret = seen).err(),
-                Some(seen) = maps.next() => seen.map(|seen| authentication = seen).err(),
-                else => return,
-            };
-            if let Some(error) = error {
-                tracing::warn!(
-                    error = watch_in_words(&error),
-                    "what the front trusts cannot be followed; trying again"
-                );
-                continue;
-            }
-            match trusted(&name, secret.as_ref(), authentication.as_ref()) {
-                Ok(trusted) => {
-                    self.put(trusted);
-                    health.set("front", Check::Ready);
-                    tracing::info!("the front knows whom to believe");
-                }
-                Err(missing) => {
-                    tracing::info!(%missing, "the front waits");
-                    if self.current().is_none() {
-                        health.set("front", Check::Waiting(missing.to_string()));
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Entrance for Trust {
@@ -129,50 +89,83 @@ impl Entrance for Trust {
     }
 }
 
-/// What both objects come to.
+/// What the API server says about itself.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Authentication {
+    /// Authorities of its certificate, PEM.
+    authorities: String,
+    allowed: Vec<String>,
+    headers: Names,
+}
+
+impl Authentication {
+    /// From the ConfigMap.
+    pub(super) fn of(map: Option<ConfigMap>) -> Result<Self, Missing> {
+        let mut said: BTreeMap<String, String> = map.and_then(|map| map.data).unwrap_or_default();
+        let mut said = |key: &'static str| said.remove(key).ok_or(Missing::Authentication(key));
+        let authorities = said("requestheader-client-ca-file")?;
+        let allowed = serde_json::from_str(&said("requestheader-allowed-names")?)
+            .map_err(|_| Missing::Authentication("requestheader-allowed-names"))?;
+        let headers = Names::parse(
+            &said("requestheader-username-headers")?,
+            &said("requestheader-group-headers")?,
+            &said("requestheader-extra-headers-prefix")?,
+        )
+        .ok_or(Missing::Authentication("requestheader-username-headers"))?;
+        Ok(Self {
+            authorities,
+            allowed,
+            headers,
+        })
+    }
+}
+
+/// What the gateway's process makes for the front: a certificate by which the gateway knows it, and what to trust there; all PEM.
+#[derive(PartialEq, Eq)]
+pub(super) struct Link {
+    chain: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+    /// The gateway's authorities.
+    pub(super) authority: Vec<u8>,
+}
+
+impl Link {
+    /// From the Secret; none where half of it is missing.
+    pub(super) fn of(secret: Secret) -> Option<Self> {
+        let mut data = secret.data?;
+        let mut part = |key: &str| data.remove(key).map(|bytes| bytes.0);
+        Some(Self {
+            chain: part("tls.crt")?,
+            key: Zeroizing::new(part("tls.key")?),
+            authority: part("ca.crt")?,
+        })
+    }
+}
+
+/// What all of it comes to.
 pub(super) fn trusted(
-    name: &str,
-    secret: Option<&Secret>,
-    authentication: Option<&ConfigMap>,
+    certificate: &Certificate,
+    client: Option<GatewayClient>,
+    authentication: &Authentication,
 ) -> Result<Trusted, Missing> {
-    let part = |key: &str| {
-        let data = secret.and_then(|secret| secret.data.as_ref());
-        data.and_then(|data| data.get(key))
-            .map(|bytes| bytes.0.as_slice())
-            .ok_or_else(|| Missing::Secret(name.to_owned()))
-    };
-    let said = |key: &'static str| {
-        let data = authentication.and_then(|map| map.data.as_ref());
-        data.and_then(|data| data.get(key))
-            .map(String::as_str)
-            .ok_or(Missing::Authentication(key))
-    };
-    let (chain, key, authority) = (part("tls.crt")?, part("tls.key")?, part("ca.crt")?);
-    let api_server = said("requestheader-client-ca-file")?;
-    let allowed = serde_json::from_str(said("requestheader-allowed-names")?)
-        .map_err(|_| Missing::Authentication("requestheader-allowed-names"))?;
-    let headers = Names::parse(
-        said("requestheader-username-headers")?,
-        said("requestheader-group-headers")?,
-        said("requestheader-extra-headers-prefix")?,
-    )
-    .ok_or(Missing::Authentication("requestheader-username-headers"))?;
+    let authorities = authentication.authorities.as_bytes();
     Ok(Trusted {
-        server: Arc::new(mutual(certified(chain, key)?, api_server.as_bytes())?),
-        allowed,
-        headers,
-        client: client(chain, key, authority)?,
+        server: Arc::new(mutual(certificate.certified()?, authorities)?),
+        allowed: authentication.allowed.clone(),
+        headers: authentication.headers.clone(),
+        client,
     })
 }
 
-fn client(chain: &[u8], key: &[u8], authority: &[u8]) -> Result<GatewayClient, Missing> {
+/// Calls the gateway as the front.
+pub(super) fn client(link: &Link) -> Result<GatewayClient, Missing> {
     let malformed = |error: &dyn std::fmt::Display| Missing::Malformed(error.to_string());
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&link.chain)
         .collect::<Result<_, _>>()
         .map_err(|error| malformed(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| malformed(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&link.key).map_err(|error| malformed(&error))?;
     let config = ClientConfig::builder()
-        .with_root_certificates(roots(authority)?)
+        .with_root_certificates(roots(&link.authority)?)
         .with_client_auth_cert(chain, key)
         .map_err(|error| malformed(&error))?;
     let name = ServerName::try_from(GATEWAY).map_err(|error| malformed(&error))?;

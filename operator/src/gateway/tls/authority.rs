@@ -13,6 +13,7 @@ use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
 use super::TlsError;
+use crate::roots::of_pem;
 
 /// Days that an authority is valid.
 const AUTHORITY_DAYS: u16 = 730;
@@ -23,7 +24,7 @@ const SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days that the gateway's certificate is valid.
 const LEAF_DAYS: u16 = 30;
 /// How long before its end it is made again.
-pub(super) const LEAF_RENEWAL: SignedDuration = SignedDuration::from_hours(10 * 24);
+pub(in crate::gateway) const LEAF_RENEWAL: SignedDuration = SignedDuration::from_hours(10 * 24);
 
 /// Keys of the value in which the authorities are kept.
 const CURRENT: &str = "ca";
@@ -32,18 +33,36 @@ const PREVIOUS: &str = "previous.crt";
 
 /// PEM texts by key of the value.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Authorities(pub(super) BTreeMap<String, Zeroizing<Vec<u8>>>);
+pub(in crate::gateway) struct Authorities(pub(in crate::gateway) BTreeMap<String, Zeroizing<Vec<u8>>>);
 
 /// A certificate with its key, in PEM, and its end.
-pub(super) struct Leaf {
-    pub(super) chain: Vec<u8>,
-    pub(super) key: Zeroizing<Vec<u8>>,
-    pub(super) renew: Timestamp,
+pub(in crate::gateway) struct Leaf {
+    pub(in crate::gateway) chain: Vec<u8>,
+    pub(in crate::gateway) key: Zeroizing<Vec<u8>>,
+    pub(in crate::gateway) renew: Timestamp,
 }
 
 impl Authorities {
+    /// Those that can be read, of parts that somebody may have edited.
+    pub(in crate::gateway) fn of(parts: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+        let mut it = Self(parts);
+        let readable = |pem: &Zeroizing<Vec<u8>>| {
+            validity(pem).is_some() && of_pem(pem).is_ok_and(|roots| roots.len() == 1)
+        };
+        for name in [CURRENT, NEXT] {
+            if !it.0.get(&certificate(name)).is_some_and(readable) {
+                it.0.remove(&certificate(name));
+                it.0.remove(&private(name));
+            }
+        }
+        if !it.0.get(PREVIOUS).is_some_and(readable) {
+            it.0.remove(PREVIOUS);
+        }
+        it
+    }
+
     /// The authorities as they should be at `now`; `None` where they are.
-    pub(super) fn advance(&self, now: Timestamp) -> Result<Option<Self>, TlsError> {
+    pub(in crate::gateway) fn advance(&self, now: Timestamp) -> Result<Option<Self>, TlsError> {
         let mut after = self.clone();
         let current = self.validity(&certificate(CURRENT));
         match current {
@@ -72,7 +91,7 @@ impl Authorities {
     }
 
     /// What clients trust: every authority that signs, did or will.
-    pub(super) fn bundle(&self) -> String {
+    pub(in crate::gateway) fn bundle(&self) -> String {
         let mut bundle = String::new();
         for key in [PREVIOUS, &certificate(CURRENT), &certificate(NEXT)] {
             if let Some(pem) = self.0.get(key) {
@@ -83,7 +102,7 @@ impl Authorities {
     }
 
     /// A certificate for these names, signed by the current authority.
-    pub(super) fn leaf(&self, names: &[String], now: Timestamp) -> Result<Leaf, TlsError> {
+    pub(in crate::gateway) fn leaf(&self, names: &[String], now: Timestamp) -> Result<Leaf, TlsError> {
         let mut value = Value::new();
         for key in [private(CURRENT), certificate(CURRENT)] {
             if let Some(pem) = self.0.get(&key) {
@@ -192,7 +211,7 @@ fn make(
 }
 
 /// From when to when the first certificate of a PEM text is valid.
-pub(super) fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(in crate::gateway) fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let pem = Pem::iter_from_buffer(pem).next()?.ok()?;
     let validity = pem.parse_x509().ok()?.validity().clone();
     let time = |seconds: i64| Timestamp::from_second(seconds).ok();

@@ -1,5 +1,6 @@
-//! What the processes without a store need that the API server calls, made here and renewed in time: a certificate, in a Secret of the own namespace,
-//! and what the API server has to trust, in the object by which it knows them. And the door through which the people's front comes in.
+//! What the processes without a store need of the gateway's authority, made here and renewed in time: a certificate, in a Secret of the own namespace.
+//! The webhook serves with it, and the API server is told whom to trust; the people's front is our client by it, and has a door of its own. By which
+//! certificate the front serves is for the front to say: it has to answer also where the gateway never came up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
@@ -20,6 +20,7 @@ use super::TlsError;
 use super::authority::{self, LEAF_RENEWAL, Leaf};
 use super::door::{Door, FRONT, GATEWAY};
 use super::kept::Kept;
+use super::owner::{owner, owns};
 use crate::kube_error::in_words;
 
 /// How often everything is looked at.
@@ -28,17 +29,15 @@ const LOOK: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3);
 /// Who writes.
 const MANAGER: &str = "strongroom-gateway";
-/// The aggregated API of people.
-pub(in crate::gateway) const API_SERVICE: &str = "v1.people.strongroom.dev";
 
 /// The Secret with the certificate of the process that this Service leads to.
 pub(crate) fn secret_of(service: &str) -> String {
     format!("{service}-tls")
 }
 
-/// Which process is called.
+/// For which process it is.
 pub(in crate::gateway) enum Called {
-    /// The people's front: by an APIService; and it calls us.
+    /// The people's front, which calls us.
     Front(Arc<Door>),
     /// The webhook: by a MutatingWebhookConfiguration with its Service's name.
     Webhook,
@@ -82,10 +81,8 @@ enum Failure {
     Cluster(#[from] kube::Error),
     #[error("Secret `{0}` exists and is not ours, so it is left as it is; delete it, and it is made")]
     NotOurs(String),
-    #[error(
-        "APIService `{API_SERVICE}` leads to another Service than `{0}`, so it is left as it is; two installations of one cluster cannot both serve it"
-    )]
-    LeadsElsewhere(String),
+    #[error("Service `{0}` is not there, and the certificate is for it")]
+    NoService(String),
 }
 
 impl CalledKeeper {
@@ -116,7 +113,7 @@ impl CalledKeeper {
         *serving = Some(now);
         self.secret(&bundle).await?;
         let told = match &self.called {
-            Called::Front(_) => self.api_service(&bundle).await?,
+            Called::Front(_) => true,
             Called::Webhook => self.webhook(&bundle).await?,
         };
         // At an installation such an object comes last.
@@ -153,7 +150,7 @@ impl CalledKeeper {
         })
     }
 
-    /// The names that it is called by: as the server of the API server, and the front also as our client.
+    /// The names that it is known by. The front of an earlier release serves by this certificate as well.
     fn names(&self) -> Vec<String> {
         let Self {
             service, namespace, ..
@@ -179,9 +176,11 @@ impl CalledKeeper {
     async fn secret(self: &Arc<Self>, bundle: &str) -> Result<(), Failure> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = secret_of(&self.service);
+        let owner = owner(&self.client, &self.namespace, &self.service).await?;
+        let owner = owner.ok_or_else(|| Failure::NoService(self.service.clone()))?;
         let found = api.get_opt(&name).await?;
         if let Some(found) = found {
-            if will_do(&found, bundle, (self.now)()) {
+            if will_do(&found, bundle, (self.now)()) && owns(&owner, &found) {
                 return Ok(());
             }
             let entries = found.metadata.managed_fields.unwrap_or_default();
@@ -202,6 +201,7 @@ impl CalledKeeper {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
                 labels: Some([("app.kubernetes.io/managed-by".to_owned(), "strongroom".to_owned())].into()),
+                owner_references: Some(vec![owner]),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
@@ -221,39 +221,7 @@ impl CalledKeeper {
         Ok(())
     }
 
-    /// Tells the API server whom to trust; answers whether there is where to tell it.
-    async fn api_service(&self, bundle: &str) -> Result<bool, Failure> {
-        let api: Api<APIService> = Api::all(self.client.clone());
-        let Some(found) = api.get_opt(API_SERVICE).await? else {
-            return Ok(false);
-        };
-        let spec = found.spec.unwrap_or_default();
-        let leads_here = spec.service.as_ref().is_some_and(|service| {
-            service.name.as_deref() == Some(&self.service)
-                && service.namespace.as_deref() == Some(&self.namespace)
-        });
-        if !leads_here {
-            return Err(Failure::LeadsElsewhere(format!(
-                "{}/{}",
-                self.namespace, self.service
-            )));
-        }
-        if spec
-            .ca_bundle
-            .is_some_and(|trusted| trusted.0 == bundle.as_bytes())
-        {
-            return Ok(true);
-        }
-        let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
-        api.patch(API_SERVICE, &writing(), &Patch::Merge(&patch)).await?;
-        tracing::info!(
-            api_service = API_SERVICE,
-            "told the API server which authority to trust"
-        );
-        Ok(true)
-    }
-
-    /// As [`Self::api_service`], for the webhook.
+    /// Tells the API server which authority the webhook's certificate is of; answers whether there is where to tell it.
     async fn webhook(&self, bundle: &str) -> Result<bool, Failure> {
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let Some(found) = api.get_opt(&self.service).await? else {
@@ -310,34 +278,43 @@ mod tests {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
 
+    const SECRET: &str = "/api/v1/namespaces/strongroom/secrets/strongroom-front-tls";
+    const SERVICE: &str = "/api/v1/namespaces/strongroom/services/strongroom-front";
+
     #[tokio::test]
     async fn the_front_has_a_certificate_and_a_door_and_both_are_renewed_in_time() {
-        let (server, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
+        let (api, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
         let doors = Doors {
             everybody: Arc::new(Arc::new(Served::default()).config()),
             front: Arc::default(),
         };
-        let keeper = |now| CalledKeeper {
-            kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
-            client: server.client(),
-            namespace: "strongroom".to_owned(),
-            service: "strongroom-front".to_owned(),
-            called: Called::Front(Arc::clone(&doors.front)),
-            now,
+        let keeper = |now| {
+            Arc::new(CalledKeeper {
+                kept: Kept::new(store.clone(), ("strongroom".to_owned(), "ns-9".to_owned())),
+                client: api.client(),
+                namespace: "strongroom".to_owned(),
+                service: "strongroom-front".to_owned(),
+                called: Called::Front(Arc::clone(&doors.front)),
+                now,
+            })
         };
-        let api: Api<Secret> = Api::namespaced(server.client(), "strongroom");
-        let chain = async || {
-            let secret = api.get("strongroom-front-tls").await.unwrap();
-            secret.data.unwrap()["tls.crt"].0.clone()
+        let chain = || {
+            let text = api.get(SECRET).unwrap()["data"]["tls.crt"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            BASE64.decode(text.as_bytes()).unwrap()
         };
         assert!(
             doors.config(Some(GATEWAY)).is_none(),
             "nobody comes in before there is a certificate"
         );
         let mut serving = None;
-        // There is no APIService yet, so it looks again soon.
-        assert_eq!(Arc::new(keeper(now)).look(&mut serving).await.unwrap(), AGAIN);
-        let first = chain().await;
+        let failure = keeper(now).look(&mut serving).await.unwrap_err();
+        assert!(matches!(failure, Failure::NoService(_)), "{failure}");
+        let service = api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
+        assert_eq!(keeper(now).look(&mut serving).await.unwrap(), LOOK);
+        let first = chain();
         let names = proof::names(&CertificateDer::from_pem_slice(&first).unwrap());
         assert_eq!(
             names,
@@ -348,19 +325,25 @@ mod tests {
             ]
         );
         let door = doors.config(Some(GATEWAY)).unwrap();
-        Arc::new(keeper(now)).look(&mut serving).await.unwrap();
-        assert_eq!(chain().await, first);
+        keeper(now).look(&mut serving).await.unwrap();
+        assert_eq!(chain(), first);
         assert!(Arc::ptr_eq(&door, &doors.config(Some(GATEWAY)).unwrap()));
         let later = || now() + jiff::SignedDuration::from_hours(25 * 24);
-        Arc::new(keeper(later)).look(&mut serving).await.unwrap();
-        assert_ne!(chain().await, first);
+        keeper(later).look(&mut serving).await.unwrap();
+        assert_ne!(chain(), first);
         assert!(!Arc::ptr_eq(&door, &doors.config(Some(GATEWAY)).unwrap()));
+        // The cluster removes it with the Service; one of an earlier release becomes the Service's as well.
+        let owner = |secret: &serde_json::Value| secret["metadata"]["ownerReferences"][0]["uid"].clone();
+        let mut orphan = api.get(SECRET).unwrap();
+        assert_eq!(owner(&orphan), service["metadata"]["uid"]);
+        orphan["metadata"]["ownerReferences"] = json!([]);
+        api.put_as(MANAGER, SECRET, orphan);
+        keeper(later).look(&mut serving).await.unwrap();
+        assert_eq!(owner(&api.get(SECRET).unwrap()), service["metadata"]["uid"]);
     }
 
     #[tokio::test]
-    async fn what_leads_elsewhere_or_is_somebody_elses_is_left_alone_and_edits_are_put_back() {
-        const SECRET: &str = "/api/v1/namespaces/strongroom/secrets/strongroom-front-tls";
-        let service = format!("/apis/apiregistration.k8s.io/v1/apiservices/{API_SERVICE}");
+    async fn a_secret_of_somebody_else_is_left_alone_and_edits_of_ours_are_put_back() {
         let (api, (store, _keep)) = (crate::controllers::testing::Api::default(), store());
         let keeper = || {
             Arc::new(CalledKeeper {
@@ -372,30 +355,13 @@ mod tests {
                 now,
             })
         };
-        let leads_to = |namespace: &str| {
-            json!({
-                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": API_SERVICE},
-                "spec": {
-                    "group": "people.strongroom.dev", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 15,
-                    "service": {"name": "strongroom-front", "namespace": namespace},
-                },
-            })
-        };
-        let elsewhere = api.put(&service, leads_to("other"));
-        let failure = keeper().look(&mut None).await.unwrap_err();
-        assert!(matches!(failure, Failure::LeadsElsewhere(_)), "{failure}");
-        assert_eq!(api.get(&service).unwrap(), elsewhere);
-        api.put(&service, leads_to("strongroom"));
-        assert_eq!(keeper().look(&mut None).await.unwrap(), LOOK);
-        assert!(api.get(&service).unwrap()["spec"]["caBundle"].is_string());
-
-        // Somebody edits the certificate, and it is made anew.
+        api.put(SERVICE, json!({"metadata": {"name": "strongroom-front"}}));
+        keeper().look(&mut None).await.unwrap();
         let mut edited = api.get(SECRET).unwrap();
         edited["data"]["tls.crt"] = json!("bWluZQ==");
         api.put_as("kubectl-edit", SECRET, edited);
         keeper().look(&mut None).await.unwrap();
         assert_ne!(api.get(SECRET).unwrap()["data"]["tls.crt"], "bWluZQ==");
-        // A Secret of somebody else has the name.
         api.remove(SECRET);
         let theirs = api.put(
             SECRET,

@@ -1,11 +1,12 @@
 //! The gateway's certificate: of an authority of our own, whose key is a secret of the store, or one that is given as files.
 
-mod authority;
+pub(super) mod authority;
 mod called;
 mod door;
 mod given;
 mod keeper;
 mod kept;
+pub(super) mod owner;
 pub(super) mod proof;
 
 use std::sync::{Arc, PoisonError, RwLock};
