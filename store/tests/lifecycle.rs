@@ -2,7 +2,12 @@
 
 mod support;
 
-use strongroom_store::audit::Action;
+use std::collections::BTreeMap;
+
+use strongroom_store::audit::{Action, Durability};
+use strongroom_store::name::DataKeyName;
+use strongroom_store::secret::SecretBytes;
+use strongroom_store::value::{MAX_VALUE_BYTES, Value};
 use strongroom_store::vault::*;
 use support::*;
 
@@ -136,6 +141,66 @@ fn a_backup_restores_into_an_empty_place_only() {
         assert!(restore(&options, &mut &longer[..length]).is_err());
         assert!(!strongroom_store::vault::exists(&place));
     }
+}
+
+#[test]
+fn bytes_are_exact_over_a_restart_a_backup_and_a_restore() {
+    let odd: [&[u8]; 8] = [
+        b"",
+        b"a\0b\0",
+        b"\xef\xbb\xbfx\n",
+        b"a\r\nb\r\n",
+        b"a\nb",
+        b"\n",
+        b"\xff\xfe\x80",
+        b"0\x82\xff\x0a",
+    ];
+    // 150 keys, and as large as a value may be: the last one has what is left.
+    let keys = || {
+        let mut keys: BTreeMap<DataKeyName, SecretBytes> = (0..149)
+            .map(|number| {
+                let bytes = odd[number % odd.len()].to_vec();
+                (format!("key-{number}").parse().unwrap(), SecretBytes::new(bytes))
+            })
+            .collect();
+        let size: usize = keys
+            .iter()
+            .map(|(key, bytes)| key.as_str().len() + bytes.len())
+            .sum();
+        let rest = (0..=u8::MAX).cycle().take(MAX_VALUE_BYTES - size - "rest".len());
+        keys.insert("rest".parse().unwrap(), SecretBytes::new(rest.collect()));
+        keys
+    };
+    let read = |store: &Store, secret| {
+        let get = GetValue {
+            secret,
+            version: None,
+            stage: None,
+            durability: Durability::Batched,
+            detail: String::new(),
+        };
+        store.value(&get, &meta()).unwrap().value
+    };
+    let mut f = Fixture::new();
+    let new = CreateSecret {
+        value: Value::of(keys()).unwrap(),
+        ..new_secret(f.namespace, "odd", "")
+    };
+    let secret = f.store.run(new, meta()).unwrap().secret.id;
+    f = f.reopen();
+    assert!(*read(&f.store, secret).keys() == keys());
+    let mut stream = Vec::new();
+    f.store.backup(&mut stream).unwrap();
+    let place = f.keep.path().join("restored");
+    let options = RestoreOptions {
+        dir: &place,
+        secret: &slot(),
+        accept_namespaces: false,
+        meta: meta(),
+    };
+    restore(&options, &mut stream.as_slice()).unwrap();
+    let restored = try_open(&place, AnchorRule::Accept).unwrap();
+    assert!(*read(&restored, secret).keys() == keys());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -71,27 +72,36 @@ impl Source {
                 .into_bytes()
                 .into());
         }
+        self.input(key, std::io::stdin(), &mut std::io::stderr())
+            .map_err(unreadable)
+    }
+
+    /// What a file or a pipe holds; what is done with its last newline is noted.
+    fn input(
+        &self,
+        key: &str,
+        input: impl Read + AsFd,
+        notes: &mut impl Write,
+    ) -> std::io::Result<Zeroizing<Vec<u8>>> {
+        let pipe = is_pipe(input.as_fd());
         let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024 + 1));
         // One more than a value may have is enough to be refused.
         let most = 64 * 1024 + 2;
-        std::io::stdin()
-            .take(most)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
+        input.take(most).read_to_end(&mut bytes)?;
         let newline = newline(&bytes);
         let length = bytes.len() - newline;
         // Nobody is left to tell where a note fails.
         if self.trim {
             bytes.truncate(length);
-        } else if newline > 0 && !self.keep_newline && is_pipe() && is_line(&bytes) {
+        } else if newline > 0 && !self.keep_newline && pipe && is_line(&bytes) {
             bytes.truncate(length);
             let _ = writeln!(
-                std::io::stderr(),
+                notes,
                 "note: the newline at the end of `{key}` is no part of the value; `--keep-newline` keeps it"
             );
         } else if newline > 0 && !self.keep_newline {
             let _ = writeln!(
-                std::io::stderr(),
+                notes,
                 "note: the value of `{key}` ends with a newline; `--trim` takes it off, `--keep-newline` says that it is meant"
             );
         }
@@ -113,9 +123,9 @@ fn is_line(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.matches('\n').count() == 1 && text.ends_with('\n'))
 }
 
-/// Whether standard input is a pipe: what a file holds is exact.
-fn is_pipe() -> bool {
-    let stat = rustix::fs::fstat(std::io::stdin());
+/// Whether it is a pipe: what a file holds is exact.
+fn is_pipe(input: BorrowedFd<'_>) -> bool {
+    let stat = rustix::fs::fstat(input);
     stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Fifo)
 }
 
@@ -259,6 +269,57 @@ mod tests {
             (b"\xff\n", false, 1),
         ] {
             assert_eq!((is_line(bytes), newline(bytes)), (line, length), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_loses_the_newline_of_one_line_and_a_file_loses_nothing() {
+        let source = |trim, keep_newline| Source {
+            key: None,
+            from_file: Vec::new(),
+            trim,
+            keep_newline,
+        };
+        let (usual, trims, keeps) = (source(false, false), source(true, false), source(false, true));
+        let (gone, there) = ("is no part of the value", "ends with a newline");
+        /// How it is read, whether from a pipe, what is given, what is taken, and what is noted.
+        type Case<'a> = (&'a Source, bool, &'a [u8], &'a [u8], Option<&'a str>);
+        let cases: [Case<'_>; 12] = [
+            (&usual, true, b"x\n", b"x", Some(gone)),
+            (&usual, true, b"x\r\n", b"x", Some(gone)),
+            (&usual, true, b"x", b"x", None),
+            (&usual, true, b"", b"", None),
+            (&keeps, true, b"x\n", b"x\n", None),
+            (&trims, true, b"x\ny\n", b"x\ny", None),
+            (&usual, true, b"x\ny\n", b"x\ny\n", Some(there)),
+            (&usual, true, b"0\x82\xff\n", b"0\x82\xff\n", Some(there)),
+            (&usual, false, b"x\n", b"x\n", Some(there)),
+            (&keeps, false, b"x\n", b"x\n", None),
+            (&trims, false, b"x\n", b"x", None),
+            (&usual, false, b"\xef\xbb\xbf\0", b"\xef\xbb\xbf\0", None),
+        ];
+        for (source, pipe, given, taken, note) in cases {
+            let mut notes = Vec::new();
+            let bytes = if pipe {
+                let (reader, mut writer) = std::io::pipe().unwrap();
+                writer.write_all(given).unwrap();
+                drop(writer);
+                source.input("k", reader, &mut notes).unwrap()
+            } else {
+                let path = std::env::temp_dir().join(format!("strongroom-cli-input-{}", std::process::id()));
+                std::fs::write(&path, given).unwrap();
+                let file = std::fs::File::open(&path).unwrap();
+                std::fs::remove_file(path).unwrap();
+                source.input("k", file, &mut notes).unwrap()
+            };
+            let notes = String::from_utf8(notes).unwrap();
+            assert_eq!(bytes.as_slice(), taken, "{given:?} {pipe}");
+            assert_eq!(
+                notes.lines().count(),
+                usize::from(note.is_some()),
+                "{given:?}: {notes}"
+            );
+            assert!(notes.contains(note.unwrap_or_default()), "{given:?}: {notes}");
         }
     }
 
