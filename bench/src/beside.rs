@@ -92,6 +92,7 @@ pub(crate) async fn rows(
         tokens: tokens(bench, "reader", PRINCIPALS, "https://kubernetes.default.svc").await?,
         secrets,
         path: |secret| format!("/api/v1/namespaces/bench/secrets/secret-{secret}"),
+        connections: std::sync::atomic::AtomicUsize::default(),
     });
     let pids = [Program::ApiServer, Program::Etcd].map(|program| {
         cluster

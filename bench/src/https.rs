@@ -4,6 +4,7 @@
 //! Client and server share the machine. A request of an open loop is measured from the moment at which it was due, so that a server that
 //! falls behind does not hide it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use kube::api::PostParams;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
@@ -145,13 +146,27 @@ pub(crate) struct Server {
     pub(crate) secrets: usize,
     /// Where a secret is, by its number.
     pub(crate) path: fn(usize) -> String,
+    /// Connections that were made.
+    pub(crate) connections: AtomicUsize,
+}
+
+/// The address of a simulated caller, by its number: one of 127.1.0.0/16.
+pub(crate) fn address_of(number: usize) -> std::net::IpAddr {
+    let [.., third, fourth] = number.to_be_bytes();
+    std::net::Ipv4Addr::new(127, 1, third, fourth.max(1)).into()
 }
 
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 impl Server {
     pub(crate) async fn connect(&self) -> Outcome<Sender> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        // Each caller has an address of its own, as pods have.
+        let socket = TcpSocket::new_v4()?;
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        socket.bind((address_of(number), 0).into())?;
+        let stream = socket
+            .connect((std::net::Ipv4Addr::LOCALHOST, self.port).into())
+            .await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(Arc::clone(&self.config))

@@ -24,10 +24,11 @@ use strongroom_e2e::Cluster;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use crate::cluster::{Bench, connect, on_cluster};
-use crate::https::authority;
+use crate::https::{address_of, authority};
 use crate::put::{create, declare, writers};
 use crate::read::serve;
 use crate::row::Row;
@@ -213,8 +214,10 @@ fn attach(
     tokens: &[(String, String)],
     counted: &Arc<Counted>,
 ) -> Vec<JoinHandle<()>> {
-    let run = |(plugin, pod): &(String, String)| {
-        let (endpoint, counted) = (endpoint.clone(), Arc::clone(counted));
+    let run = |(number, (plugin, pod)): (usize, &(String, String))| {
+        // Each node calls from an address of its own, as nodes do.
+        let endpoint = endpoint.clone().local_address(Some(address_of(number)));
+        let counted = Arc::clone(counted);
         let (plugin, pod) = (plugin.clone(), pod.clone());
         // As a node's plugin does: a gateway that is busy is asked again, after a time by chance.
         tokio::spawn(async move {
@@ -226,7 +229,7 @@ fn attach(
             }
         })
     };
-    tokens.iter().map(run).collect()
+    tokens.iter().enumerate().map(run).collect()
 }
 
 /// One node, until its stream ends.
@@ -253,21 +256,11 @@ async fn node(
         window_bytes: 1 << 20,
     }))
     .await?;
-    for volume in 0..VOLUMES {
-        let wanted = Wanted {
-            name: "secret-0".to_owned(),
-            ..Wanted::default()
-        };
-        say(ToGateway::Subscribe(Subscribe {
-            pod_uid: String::new(),
-            subscription: format!("volume-{volume}"),
-            token: pod.to_owned(),
-            secrets: vec![wanted],
-        }))
-        .await?;
-    }
     let mut client = DeliveryClient::new(channel);
-    let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
+    let mut request = Request::new(ReceiverStream::new(messages));
+    let bearer = format!("Bearer {plugin}").parse()?;
+    request.metadata_mut().insert("authorization", bearer);
+    let mut incoming = client.attach(request).await?.into_inner();
     while let Some(message) = incoming.message().await? {
         match message.message {
             Some(FromGateway::Value(value)) => {
@@ -293,11 +286,30 @@ async fn node(
             Some(FromGateway::Denied(denied)) => return Err(denied.message.clone().into()),
             Some(FromGateway::Tombstone(ended)) => return Err(ended.message.clone().into()),
             Some(FromGateway::Goodbye(_)) => return Ok(()),
-            Some(FromGateway::Welcome(_) | FromGateway::JournalTaken(_) | FromGateway::PodAddress(_))
-            | None => {}
+            // As a node's plugin does, it asks for nothing before it is taken in.
+            Some(FromGateway::Welcome(_)) => {
+                for volume in 0..VOLUMES {
+                    say(subscribe(volume, pod)).await?;
+                }
+            }
+            Some(FromGateway::JournalTaken(_) | FromGateway::PodAddress(_)) | None => {}
         }
     }
     Ok(())
+}
+
+/// What a volume wants.
+fn subscribe(volume: usize, pod: &str) -> ToGateway {
+    let wanted = Wanted {
+        name: "secret-0".to_owned(),
+        ..Wanted::default()
+    };
+    ToGateway::Subscribe(Subscribe {
+        pod_uid: String::new(),
+        subscription: format!("volume-{volume}"),
+        token: pod.to_owned(),
+        secrets: vec![wanted],
+    })
 }
 
 /// What a volume shows now.

@@ -130,6 +130,7 @@ pub(crate) async fn writers(bench: &Bench, port: u16) -> Outcome<Vec<Writer>> {
         tokens: Vec::new(),
         secrets: WRITERS,
         path: |secret| format!("/v1/namespaces/bench/secrets/secret-{secret}"),
+        connections: std::sync::atomic::AtomicUsize::default(),
     };
     let value = ByteString(vec![b'x'; VALUE]);
     let body = Bytes::from(serde_json::to_vec(&json!({"data": {"value": value}}))?);

@@ -48,6 +48,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
         tokens: tokens(&bench, "reader", PRINCIPALS, "strongroom.dev").await?,
         secrets: objects,
         path: |secret| format!("/v1/namespaces/bench/secrets/secret-{secret}/value"),
+        connections: std::sync::atomic::AtomicUsize::default(),
     });
     // Who reads for the first time is counted in the secret's status: thousands of writes, once.
     server.closed(Ask::Secret, TIME).await?;

@@ -143,6 +143,10 @@ pub(super) struct Arguments {
     /// Writes a second of one principal, and of all principals of one namespace; 0 is without bound
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     write_rate: u32,
+    /// Network whose addresses may each have so many percent of what all callers share that have not proven yet who they are, in place of 5: for a
+    /// proxy behind which many come. Several times for several, as in `192.0.2.7=50` or `192.0.2.0/24=20`
+    #[arg(long, value_name = "NETWORK=PERCENT")]
+    address_share: Vec<gateway::AddressShare>,
     /// When the record of a read is on the medium
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
@@ -253,6 +257,7 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
                 reads: arguments.read_rate,
                 writes: arguments.write_rate,
             },
+            addresses: gateway::AddressShares::new(arguments.address_share),
             durability: match arguments.audit_reads {
                 AuditReads::Batched => Durability::Batched,
                 AuditReads::Durable => Durability::Durable,

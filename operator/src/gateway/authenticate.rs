@@ -4,7 +4,10 @@
 //! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. A token in use is reviewed anew before
 //! those are over, so that no request waits for it and a thousand callers that came at once do not come again at once. While the API server is away, a token that it
 //! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
+//!
+//! A stranger costs a review only with what may be a token of ours, and only while his address has not failed too often.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +20,12 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::flights::Flights;
+use super::limits;
 use super::may_get::MayGet;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
+use super::request::token::{TOKEN_BYTES, end_of, may_be_ours};
+use super::request::{Failures, Refusals, What, Whose, Why};
 use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
@@ -34,8 +40,15 @@ const AHEAD_REVIEWS: usize = 8;
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Tokens that are reviewed at the same time.
 const REVIEWS: usize = 64;
-/// Longest token that is looked at, in bytes.
-const TOKEN_BYTES: usize = 16 * 1024;
+
+/// At whose expense a token is reviewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Of somebody at this address, who has not said yet who it is.
+    Stranger(IpAddr),
+    /// Of a node, which has.
+    Node,
+}
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +76,8 @@ pub(super) struct Authenticator {
     /// After a start every token is new at once.
     room: Semaphore,
     room_ahead: Arc<Semaphore>,
+    failures: Arc<Failures>,
+    refusals: Refusals,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +97,7 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(client: Client, audience: String) -> Self {
+    pub(super) fn new(client: Client, audience: String, failures: Arc<Failures>, refusals: Refusals) -> Self {
         Self {
             client,
             audience,
@@ -90,11 +105,13 @@ impl Authenticator {
             flights: Flights::default(),
             room: Semaphore::new(REVIEWS),
             room_ahead: Arc::new(Semaphore::new(AHEAD_REVIEWS)),
+            failures,
+            refusals,
         }
     }
 
     /// The caller of a token.
-    pub(super) async fn caller(self: &Arc<Self>, token: &str) -> Result<Arc<Caller>, Problem> {
+    pub(super) async fn caller(self: &Arc<Self>, token: &str, asker: Asker) -> Result<Arc<Caller>, Problem> {
         if token.is_empty() || token.len() > TOKEN_BYTES {
             return Err(unknown());
         }
@@ -105,10 +122,27 @@ impl Authenticator {
             }
             return answer.caller.ok_or_else(unknown);
         }
+        let now = jiff::Timestamp::now().as_second();
+        if !may_be_ours(token, &self.audience, now) {
+            self.refusals.refused(What::Review, Whose::Address, Why::NoToken);
+            return Err(unknown());
+        }
         let _turn = self.flights.turn(hash).await;
         if let Some(answer) = self.answers.within(&hash, FRESH) {
             return answer.caller.ok_or_else(unknown);
         }
+        let _own = match asker {
+            Asker::Stranger(address) => {
+                let own = self.failures.review(address, limits::REVIEWS_OF_ADDRESS).await;
+                // After the wait: those before may have failed.
+                if !self.failures.may_fail(address) {
+                    self.refusals.refused(What::Review, Whose::Address, Why::Failures);
+                    return Err(Problem::too_many_failures());
+                }
+                own
+            }
+            Asker::Node => None,
+        };
         // It is never closed.
         let _room = self.room.acquire().await;
         // A request to the API server is a large future: whoever waits for his turn has no room for one.
@@ -118,6 +152,7 @@ impl Authenticator {
                 tracing::warn!(error = %in_words(&error), "a token cannot be checked");
                 self.answers
                     .within(&hash, GRACE)
+                    .filter(|_| is_away(&error))
                     .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
                     .and_then(|answer| answer.caller)
                     .map(|caller| {
@@ -162,13 +197,17 @@ impl Authenticator {
             caller: caller.clone(),
             ends: end_of(token),
         };
-        // Refusals go first: anybody can make as many of them as he likes.
-        self.answers
-            .put(hash, answer, |age, answer| answer.caller.is_some() && age < GRACE);
+        // Refusals go first: anybody can make as many of them as he likes. Then of whoever has the most: anybody can have many tokens of his own.
+        let keep = |age, answer: &Answer| answer.caller.is_some() && age < GRACE;
+        self.answers.put_of(hash, answer, keep, |answer| {
+            let caller = answer.caller.as_ref();
+            caller.map(|caller| caller.principal.identity.clone())
+        });
         caller
     }
 
     async fn review(&self, token: &str) -> Result<Option<Caller>, kube::Error> {
+        self.refusals.review();
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(vec![self.audience.clone()]),
@@ -182,6 +221,12 @@ impl Authenticator {
         Ok(answer.status.and_then(|status| accepted(status, &self.audience)))
     }
 
+    /// Answers that are there count from now on for nothing but the time of grace.
+    #[cfg(test)]
+    pub(super) fn age(&self) {
+        self.answers.age(FRESH);
+    }
+
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
         self.answers
@@ -193,6 +238,15 @@ impl Authenticator {
 fn ahead(hash: &[u8; 32]) -> Duration {
     let [part, ..] = *hash;
     AHEAD + AHEAD_SPREAD * u32::from(part) / 256
+}
+
+/// Whether this says that the API server is away: it is not reached, takes too long, or is broken. One that refuses is there.
+fn is_away(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500,
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    }
 }
 
 fn unknown() -> Problem {
@@ -236,19 +290,6 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
     })
 }
 
-/// The end of a token (`exp` of RFC 7519 section 4.1.4) that the API server has accepted: its signature is not ours to check.
-pub(super) fn end_of(token: &str) -> Option<i64> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        exp: i64,
-    }
-    let claims = token.split('.').nth(1)?;
-    let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
-    serde_json::from_slice::<Claims>(&claims)
-        .ok()
-        .map(|claims| claims.exp)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -258,6 +299,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::gateway::request::token::{made_for, made_with};
 
     /// An API server that counts the reviews, accepts while `accepts` holds, and answers only as often as there is room in `answers`.
     #[derive(Clone)]
@@ -292,6 +334,8 @@ mod tests {
             Arc::new(Authenticator::new(
                 Client::new(service, "default"),
                 "strongroom.dev".to_owned(),
+                Arc::default(),
+                Refusals::default(),
             ))
         }
 
@@ -307,25 +351,26 @@ mod tests {
     async fn a_token_in_use_is_reviewed_before_its_ten_seconds_are_over_and_nobody_waits() {
         let reviews = Reviews::new();
         let authenticator = reviews.authenticator();
+        let t = made_for("t");
         reviews.answers.add_permits(1);
-        authenticator.caller("t").await.unwrap();
+        authenticator.caller(&t, Asker::Node).await.unwrap();
         tokio::time::advance(AHEAD - Duration::from_millis(1)).await;
-        authenticator.caller("t").await.unwrap();
+        authenticator.caller(&t, Asker::Node).await.unwrap();
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 1);
 
         tokio::time::advance(AHEAD_SPREAD).await;
         // The API server does not answer: these are answered by what is known, and one review is asked for by all of them.
         for _ in 0..10 {
-            authenticator.caller("t").await.unwrap();
+            authenticator.caller(&t, Asker::Node).await.unwrap();
         }
         reviews.until_asked(2).await;
-        authenticator.caller("t").await.unwrap();
+        authenticator.caller(&t, Asker::Node).await.unwrap();
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
 
         // Refused now, it is so long before the first answer would have been too old.
         reviews.accepts.store(false, Ordering::SeqCst);
         reviews.answers.add_permits(1);
-        while authenticator.caller("t").await.is_ok() {
+        while authenticator.caller(&t, Asker::Node).await.is_ok() {
             tokio::task::yield_now().await;
         }
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
@@ -370,11 +415,8 @@ mod tests {
 
     #[test]
     fn grace_ends_with_the_token() {
-        let payload = data_encoding::BASE64URL_NOPAD.encode(br#"{"exp":1000,"iss":"x"}"#);
-        let ends = end_of(&format!("h.{payload}.s"));
+        let ends = end_of(&made_with(&json!({"exp": 1000, "iss": "x"})));
         assert_eq!(ends, Some(1000));
-        assert_eq!(end_of("opaque"), None);
-        assert_eq!(end_of("a.!.c"), None);
         let caller = accepted(
             status(json!({"authenticated": true, "audiences": ["a"], "user": {"username": "jane"}})),
             "a",

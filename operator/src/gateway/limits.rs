@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -9,26 +10,48 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use strongroom_rules::policy::Identity;
 
 use super::problem::{Code, Problem};
+use super::request::Failures;
 
 /// Largest body of a request in bytes: a value of 64 KiB as base64 with room for names.
 pub(super) const BODY_BYTES: usize = 192 * 1024;
 /// Largest head of a request in bytes.
-pub(super) const HEAD_BYTES: usize = 32 * 1024;
-/// How long a request's head may take, and a connection may lie idle.
-pub(super) const HEAD_TIME: Duration = Duration::from_secs(60);
-/// How long a handshake may take.
-pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How long a request may take in all.
+pub(super) const HEAD_BYTES: usize = 16 * 1024;
+/// Bytes of bodies that a connection of HTTP/2 may send ahead of who reads them.
+pub(super) const WINDOW_BYTES: u32 = 64 * 1024;
+/// Bytes of an answer that HTTP/2 takes in before the other side does.
+pub(super) const SEND_BYTES: usize = 64 * 1024;
+/// After how long a quiet connection of HTTP/2 is asked whether it is alive.
+pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long that may take.
+pub(super) const PING_TIME: Duration = Duration::from_secs(10);
+/// How long a request may take until it is answered.
 pub(super) const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// Requests at the same time; more are turned away rather than queued.
-pub(super) const REQUESTS: usize = 1024;
-/// Streams of changes at the same time.
-pub(super) const WATCHES: usize = 4_096;
-/// Connections at the same time.
-pub(super) const CONNECTIONS: usize = 16_384;
-
-/// Failures to authenticate a second that are answered and recorded, of one address.
-const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
+/// Requests of proven callers at the same time; more are turned away rather than queued.
+pub(super) const REQUESTS: u64 = 1_024;
+/// Of these, those of one principal,
+pub(super) const REQUESTS_OF_PRINCIPAL: u64 = 128;
+/// and those of all principals of one namespace.
+pub(super) const REQUESTS_OF_NAMESPACE: u64 = 256;
+/// Requests at the same time of people who come through the extension API server.
+pub(super) const REQUESTS_OF_PEOPLE: u64 = 512;
+/// Requests at the same time whose caller is not known yet.
+pub(super) const STRANGERS: u64 = 2_048;
+/// Bytes of memory of all connections without a proven caller.
+pub(super) const STRANGERS_BYTES: u64 = 64 << 20;
+/// Streams of changes at the same time,
+pub(super) const WATCHES: u64 = 4_096;
+/// those of one principal,
+pub(super) const WATCHES_OF_PRINCIPAL: u64 = 64;
+/// and those of all principals of one namespace.
+pub(super) const WATCHES_OF_NAMESPACE: u64 = 512;
+/// Connections of proven callers at the same time; those of nodes and of the extension API server have room of their own.
+pub(super) const CONNECTIONS: u64 = 16_384;
+/// Of these, those of one principal,
+pub(super) const CONNECTIONS_OF_PRINCIPAL: u64 = 4_096;
+/// and those of all principals of one namespace.
+pub(super) const CONNECTIONS_OF_NAMESPACE: u64 = 8_192;
+/// Tokens of one address that are reviewed at the same time.
+pub(super) const REVIEWS_OF_ADDRESS: usize = 8;
 
 /// Requests a second; 0 is without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +68,7 @@ pub(super) struct Limits {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
-    strangers: DefaultKeyedRateLimiter<IpAddr>,
+    strangers: Arc<Failures>,
 }
 
 #[derive(Debug)]
@@ -95,8 +118,13 @@ impl Limits {
         Self {
             reads: Buckets::new(rates.reads),
             writes: Buckets::new(rates.writes),
-            strangers: RateLimiter::keyed(Quota::per_second(STRANGERS)),
+            strangers: Arc::default(),
         }
+    }
+
+    /// How often each address may fail to authenticate.
+    pub(super) fn failures(&self) -> Arc<Failures> {
+        Arc::clone(&self.strangers)
     }
 
     /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the one that it reads from: nobody
@@ -116,17 +144,15 @@ impl Limits {
 
     /// Takes one failure to authenticate from an address.
     pub(super) fn stranger(&self, source: IpAddr) -> Result<(), Problem> {
-        self.strangers.check_key(&source).map_err(|_| {
-            Problem::new(
-                Code::TooManyRequests,
-                "too many requests without a valid token; wait",
-            )
-            .retry_after(1)
-        })
+        if self.strangers.failed(source) {
+            Ok(())
+        } else {
+            Err(Problem::too_many_failures())
+        }
     }
 
     pub(super) fn forget(&self) {
-        self.strangers.retain_recent();
+        self.strangers.forget();
         for buckets in [&self.reads, &self.writes].into_iter().flatten() {
             buckets.forget();
         }

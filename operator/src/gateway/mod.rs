@@ -20,6 +20,7 @@ mod operation;
 mod operations;
 mod problem;
 mod remembered;
+pub(crate) mod request;
 mod sealing_keys;
 pub(crate) mod tls;
 
@@ -44,20 +45,22 @@ use strongroom_rules::policy::{Action, Identity};
 use strongroom_store::audit::{self, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use self::access::Asking;
-use self::authenticate::{Authenticator, Caller};
+use self::authenticate::{Asker, Authenticator, Caller};
 use self::changes::Changes;
 use self::delivery::{Nodes, Pods};
 use self::forwarded::Forwarded;
 use self::labels::LabelBook;
 use self::limits::Limits;
 pub(crate) use self::limits::Rates;
-use self::listen::Peer;
+use self::listen::{Admission, Connection, End, Held, Peer};
 use self::namespaces::Namespaces;
 pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
+pub(crate) use self::request::{AddressShare, AddressShares, Refusals};
+use self::request::{Arrived, Room, Slot, What, Whose, Why};
 use self::sealing_keys::SealingKeys;
 pub(crate) use self::tls::TlsError;
 #[cfg(test)]
@@ -89,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) audience: String,
     /// Requests a second.
     pub(crate) rates: Rates,
+    /// What one address may have of what all strangers share.
+    pub(crate) addresses: AddressShares,
     /// When the record of a read must be on the medium.
     pub(crate) durability: Durability,
 }
@@ -125,10 +130,8 @@ struct Gateway {
     sealing_keys: SealingKeys,
     cluster_keys: ClusterKeys,
     durability: Durability,
-    /// Requests at the same time.
-    room: Semaphore,
-    /// Streams at the same time.
-    watches: Arc<Semaphore>,
+    /// What there is room for at the same time.
+    room: Room,
     changes: Changes,
     nodes: Nodes,
     consumers: Consumers,
@@ -170,6 +173,8 @@ pub(crate) struct Own {
     pub(crate) bundle: watch::Sender<String>,
     /// Where it says that it serves.
     pub(crate) health: Health,
+    /// What it counts.
+    pub(crate) refusals: Refusals,
 }
 
 /// Serves the API until the shutdown begins.
@@ -221,21 +226,28 @@ pub(crate) async fn run(
         namespace: own_name,
         name,
     });
+    let limits = Limits::new(settings.rates);
+    let authenticator = Authenticator::new(
+        client.clone(),
+        settings.audience,
+        limits.failures(),
+        own.refusals.clone(),
+    );
+    let admission = Admission::of(settings.addresses, own.refusals.clone());
     let gateway = Arc::new(Gateway {
         policies: shared.policies,
         declared: shared.declared,
-        authenticator: Arc::new(Authenticator::new(client.clone(), settings.audience)),
+        authenticator: Arc::new(authenticator),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
         labels: LabelBook::new(client.clone()),
         pods: Pods::new(client.clone()),
         client,
-        limits: Limits::new(settings.rates),
+        limits,
         sealing_keys: SealingKeys::default(),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
-        room: Semaphore::new(limits::REQUESTS),
-        watches: Arc::new(Semaphore::new(limits::WATCHES)),
+        room: Room::new(admission.clone(), own.refusals),
         changes: Changes::default(),
         nodes: Nodes::new(node_account),
         consumers: shared.consumers,
@@ -256,7 +268,7 @@ pub(crate) async fn run(
         everybody: Arc::new(served.config()),
         front: door,
     };
-    listen::serve(listener, Arc::new(doors), router(gateway), shutdown).await;
+    listen::serve(listener, Arc::new(doors), router(gateway), admission, shutdown).await;
     // They end with the same shutdown.
     let _ = forgetting.await;
     let _ = following.await;
@@ -274,6 +286,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = shutdown.wait() => return,
         }
         gateway.limits.forget();
+        gateway.room.count_strangers();
         gateway.sealing_keys.forget();
         gateway.authenticator.forget();
         gateway.consumers.readers().forget();
@@ -292,12 +305,14 @@ fn router(gateway: Arc<Gateway>) -> Router {
     for operation in operations {
         router = router.route(operation.path, operation.handler);
     }
+    router = router.route(
+        "/v1/openapi.json",
+        get(async move |_: Asking| (json.clone(), document.clone())),
+    );
+    if gateway.nodes.are_served() {
+        router = router.route_service(delivery::PATH, delivery::service(Arc::clone(&gateway)));
+    }
     router
-        .route(
-            "/v1/openapi.json",
-            get(async move |_: Asking| (json.clone(), document.clone())),
-        )
-        .route_service(delivery::PATH, delivery::service(Arc::clone(&gateway)))
         .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -329,21 +344,34 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
         request: id,
         at: Instant::now(),
     });
-    let mut response = match gateway.room.try_acquire() {
-        Err(_) => Problem::new(Code::Overloaded, "too many requests at the same time; wait")
-            .retry_after(1)
-            .into_response(),
-        Ok(_permit) => tokio::time::timeout(limits::REQUEST_TIME, next.run(request))
-            .await
-            .unwrap_or_else(|_| {
+    let arrived = match request.extensions().get::<Peer>() {
+        Some(peer) => gateway.room.arrive(peer, &request),
+        None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    let (mut response, slot) = match arrived {
+        Arrived::In(slot) => {
+            request.extensions_mut().insert(Arc::clone(&slot));
+            let answer = tokio::time::timeout(limits::REQUEST_TIME, next.run(request)).await;
+            let answer = answer.unwrap_or_else(|_| {
                 Problem::new(Code::Timeout, "try again")
                     .retry_after(1)
                     .into_response()
-            }),
+            });
+            (answer, slot)
+        }
+        Arrived::Out(slot, problem) => (problem.into_response(), slot),
+        Arrived::Unheard(full) => {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.end(End::Share(full));
+            }
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.document(&id);
     }
+    // What the request holds it holds until its answer is taken.
+    response.extensions_mut().insert(Held::new(slot));
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -371,7 +399,7 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
         let (caller, source) = match gateway.caller(peer, &parts.headers).await {
             Ok((caller, from)) => (caller, from.unwrap_or(source)),
             Err(problem) => {
-                gateway.limits.stranger(source)?;
+                gateway.refused_stranger(source, &problem)?;
                 let note = Note {
                     outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                     ..Note::new(audit::Action::Authenticate)
@@ -384,6 +412,18 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                 return Err(problem);
             }
         };
+        let slot = parts
+            .extensions
+            .get::<Arc<Slot>>()
+            .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no slot"))?;
+        let identity = &caller.principal.identity;
+        if peer.proven {
+            gateway.room.prove_person(slot, identity)?;
+        } else {
+            gateway
+                .room
+                .prove(slot, parts.extensions.get::<Arc<Connection>>(), identity)?;
+        }
         let (pod_labels, node_labels) = if gateway.policies.asks_labels() {
             gateway.labels.of(&caller).await
         } else {
@@ -399,6 +439,13 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
             node_labels,
         })
     }
+}
+
+/// The token of a request, where it has one (RFC 6750 section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Runs what touches the disk where it holds nobody up.
@@ -431,13 +478,26 @@ impl Gateway {
                 .map(|(caller, from)| (Arc::new(caller), from))
                 .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"));
         }
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map_or("", |(_, token)| token.trim());
-        Ok((self.authenticator.caller(token).await?, None))
+        let asker = Asker::Stranger(peer.address.ip().to_canonical());
+        let token = bearer(headers).unwrap_or_default();
+        Ok((self.authenticator.caller(token, asker).await?, None))
+    }
+
+    /// Counts somebody at this address who could not say who it is.
+    ///
+    /// # Errors
+    /// What is answered instead, without a record: it happens too often.
+    fn refused_stranger(&self, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
+        let refused = self.room.refusals();
+        match problem.code() {
+            Code::Unauthenticated => refused.refused(What::Request, Whose::Address, Why::Token),
+            // It is counted where it is found out, and it is no failure of its own.
+            Code::TooManyRequests => return Err(problem.clone()),
+            _ => {}
+        }
+        self.limits
+            .stranger(source)
+            .inspect_err(|_| refused.refused(What::Request, Whose::Address, Why::Failures))
     }
 
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.

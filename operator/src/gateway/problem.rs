@@ -163,6 +163,15 @@ impl Problem {
         )
     }
 
+    /// What an address gets that has failed too often to say who it is.
+    pub(crate) fn too_many_failures() -> Self {
+        Self::new(
+            Code::TooManyRequests,
+            "too many requests of your address without a valid token; wait",
+        )
+        .retry_after(1)
+    }
+
     /// The answer's body, for a batch.
     pub(crate) fn to_json(&self, request: &RequestId) -> serde_json::Value {
         let mut body = json!({

@@ -48,13 +48,24 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
         (since < age).then(|| (since, value.clone()))
     }
 
-    /// Keeps an answer. Where there are too many, those go first for which `keep` does not hold, given their age, and then all.
+    /// Keeps an answer. Where there are too many, those go first for which `keep` does not hold, given their age, and then the older half.
     pub(super) fn put(&self, key: K, value: V, keep: impl Fn(Duration, &V) -> bool) {
+        self.put_of(key, value, keep, |_| ());
+    }
+
+    /// The same; those that go then are of whoever has the most of them: nobody makes others' answers go.
+    pub(super) fn put_of<O: Eq + Hash>(
+        &self,
+        key: K,
+        value: V,
+        keep: impl Fn(Duration, &V) -> bool,
+        owner: impl Fn(&V) -> O,
+    ) {
         let mut answers = self.answers();
         if answers.len() >= MOST {
             answers.retain(|_, (at, value)| keep(at.elapsed(), value));
             if answers.len() >= MOST {
-                answers.clear();
+                make_room(&mut answers, owner);
             }
         }
         answers.insert(key, (Instant::now(), value));
@@ -68,10 +79,38 @@ impl<K: Eq + Hash, V: Clone> Remembered<K, V> {
         self.answers().remove(key);
     }
 
+    /// Makes all so much older.
+    #[cfg(test)]
+    pub(super) fn age(&self, by: Duration) {
+        for (at, _) in self.answers().values_mut() {
+            *at -= by;
+        }
+    }
+
     /// Forgets those for which `keep` does not hold, given their age.
     pub(super) fn forget(&self, keep: impl Fn(Duration, &V) -> bool) {
         self.answers().retain(|_, (at, value)| keep(at.elapsed(), value));
     }
+}
+
+/// Takes out the older half of what the owner of the most has.
+fn make_room<K, V, O: Eq + Hash>(answers: &mut HashMap<K, (Instant, V)>, owner: impl Fn(&V) -> O) {
+    let mut by_owner: HashMap<O, Vec<Instant>> = HashMap::new();
+    for (at, value) in answers.values() {
+        by_owner.entry(owner(value)).or_default().push(*at);
+    }
+    let Some((most, mut times)) = by_owner.into_iter().max_by_key(|(_, times)| times.len()) else {
+        return;
+    };
+    let half = times.len() / 2;
+    let (_, middle, _) = times.select_nth_unstable(half);
+    let middle = *middle;
+    let mut go = half.max(1);
+    answers.retain(|_, (at, value)| {
+        let goes = go > 0 && *at <= middle && owner(value) == most;
+        go = go.saturating_sub(usize::from(goes));
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -101,5 +140,24 @@ mod tests {
         assert_eq!(remembered.within(&0, LONG), Some(0));
         assert_eq!(remembered.within(&1, LONG), None);
         assert_eq!(remembered.within(&MOST, LONG), Some(MOST));
+    }
+
+    #[test]
+    fn whoever_has_many_answers_makes_only_his_own_go() {
+        let remembered = Remembered::default();
+        let put = |number: usize, whose: &'static str| {
+            remembered.put_of(number, whose, |_, _| true, |whose| *whose);
+        };
+        put(0, "b");
+        for number in 1..3 * MOST {
+            put(number, "a");
+        }
+        assert_eq!(remembered.within(&0, LONG), Some("b"));
+        assert_eq!(
+            remembered.within(&(3 * MOST - 1), LONG),
+            Some("a"),
+            "the newest stay"
+        );
+        assert!(remembered.answers().len() <= MOST);
     }
 }

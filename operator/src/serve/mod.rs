@@ -111,6 +111,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
     let controller_metrics = Arc::new(controllers::metrics::Metrics::register(&mut registry));
     let audit_metrics = audit::Metrics::register(&mut registry);
     let numbers = metrics::Metrics::register(&mut registry);
+    let refusals = gateway::Refusals::register(&mut registry);
     let health = Health::default();
     health.set("lease", Check::Waiting("not taken yet".to_owned()));
     health.set("store", Check::Waiting("not open yet".to_owned()));
@@ -160,6 +161,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
         namespace,
         anchor,
         controller_metrics,
+        refusals,
         audit_metrics,
         numbers,
         health: health.clone(),
@@ -221,6 +223,7 @@ struct Parts {
     namespace: String,
     anchor: AnchorKeeper,
     controller_metrics: Arc<controllers::metrics::Metrics>,
+    refusals: gateway::Refusals,
     audit_metrics: audit::Metrics,
     numbers: metrics::Metrics,
     health: Health,
@@ -273,6 +276,7 @@ impl Parts {
                 namespace: (self.namespace.clone(), own),
                 bundle: bundle_sender,
                 health: self.health.clone(),
+                refusals: self.refusals,
             },
             shutdown.clone(),
         ));

@@ -102,7 +102,14 @@ pub(crate) async fn run(
         tracing::info!(%address, "serving the webhook");
     }
     let router = router(settings.image, metrics);
-    listen::serve(listener, Arc::new(certificate), router, around.shutdown).await;
+    listen::serve(
+        listener,
+        Arc::new(certificate),
+        router,
+        listen::Admission::of_api_servers(),
+        around.shutdown,
+    )
+    .await;
     following.abort();
     Ok(())
 }

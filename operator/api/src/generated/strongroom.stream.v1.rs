@@ -98,7 +98,8 @@ pub struct Hello {
     #[prost(uint32, repeated, tag = "1")]
     pub protocol_versions: ::prost::alloc::vec::Vec<u32>,
     /// SECRET. The plugin's own ServiceAccount token, bound to its pod and by that to its node. The node sends it again by closing and
-    /// opening the stream before it expires.
+    /// opening the stream before it expires. It is the same as in the request's metadata (`authorization: Bearer <token>`), and looked at
+    /// only where there is none in that: a Hello has at most 64 KiB then, and comes within five seconds.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
     /// /proc/sys/kernel/random/boot_id: a node that has restarted holds nothing.

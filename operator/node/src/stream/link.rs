@@ -8,6 +8,8 @@ use strongroom_api::stream::proto::delivery_client::DeliveryClient;
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use zeroize::Zeroizing;
 
@@ -67,9 +69,10 @@ impl Endpoint {
     }
 
     /// Runs a connection: `outgoing` is what to send, Hello first; what comes goes to `incoming`, whose room is what holds a fast gateway
-    /// back. Returns when either side ends it.
+    /// back. The gateway reads nothing of it before it has checked the token. Returns when either side ends it.
     pub(super) async fn run(
         &self,
+        token: &Token,
         outgoing: mpsc::Receiver<NodeMessage>,
         incoming: &mpsc::Sender<GatewayMessage>,
     ) -> Result<(), LinkError> {
@@ -77,10 +80,13 @@ impl Endpoint {
         let mut client = DeliveryClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let ended =
             |status: tonic::Status| LinkError::Ended(format!("{}: {}", status.code(), status.message()));
-        let answer = client
-            .attach(ReceiverStream::new(outgoing))
-            .await
-            .map_err(ended)?;
+        let mut request = Request::new(ReceiverStream::new(outgoing));
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
+        let mut bearer: MetadataValue<Ascii> =
+            bearer.parse().map_err(|_| LinkError::Token(self.token.clone()))?;
+        bearer.set_sensitive(true);
+        request.metadata_mut().insert("authorization", bearer);
+        let answer = client.attach(request).await.map_err(ended)?;
         let mut messages = answer.into_inner();
         while let Some(message) = messages.message().await.map_err(ended)? {
             if incoming.send(message).await.is_err() {

@@ -140,7 +140,7 @@ impl Session<'_> {
         let (received, mut incoming) = mpsc::channel(QUEUE);
         // There is room for the first.
         let _ = outgoing.try_send(self.hello(desk, &token));
-        let link = self.endpoint.run(to_send, &received);
+        let link = self.endpoint.run(&token, to_send, &received);
         tokio::pin!(link);
         let mut over = None;
         let mut heart: Option<Heart> = None;

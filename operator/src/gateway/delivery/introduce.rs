@@ -1,4 +1,6 @@
-//! Who a node is: what its Hello says, checked by the token of its plugin. What the stream carries after that is [`super::session`]'s.
+//! Who a node is: the token of its plugin, checked. What the stream carries after that is [`super::session`]'s.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use strongroom_api::stream::proto::Hello;
@@ -6,36 +8,53 @@ use strongroom_store::audit::{self, Outcome};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::Note;
 use tonic::Status;
-use zeroize::Zeroizing;
 
 use super::ledger::ValueKey;
 use crate::gateway::Gateway;
 use crate::gateway::access::{self, Asking};
-use crate::gateway::listen::Peer;
+use crate::gateway::authenticate::Asker;
+use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::problem::Code;
+use crate::gateway::request::{Slot, What, Whose, Why};
 
-/// Who the node is, what it holds, and how much may be under way to it.
+/// Whoever opens a stream, and what that holds meanwhile.
+#[derive(Clone, Debug)]
+pub(in crate::gateway) struct Visitor {
+    /// The other end of the connection.
+    pub(in crate::gateway) peer: Peer,
+    /// What the request holds.
+    pub(in crate::gateway) slot: Arc<Slot>,
+    /// The connection, where there is one.
+    pub(in crate::gateway) connection: Option<Arc<Connection>>,
+}
+
+/// The values that a node says it holds, and how much may be under way to it.
+pub(super) fn holds(hello: &Hello) -> (Vec<ValueKey>, usize) {
+    let held = hello.held.iter().filter_map(|held| {
+        let id: [u8; 16] = held.secret_id.as_slice().try_into().ok()?;
+        Some((SecretId::from_bytes(id), held.version_id.parse().ok()?))
+    });
+    let window = usize::try_from(hello.window_bytes).unwrap_or(usize::MAX);
+    (held.collect(), window)
+}
+
+/// The node whose plugin's token this is. From now on the stream is at the expense of the node.
 ///
 /// # Errors
 /// How the stream ends: unauthenticated, no node, or not to be said now. It is on record.
-pub(super) async fn introduce(
-    gateway: &Gateway,
-    peer: Peer,
-    mut hello: Hello,
-) -> Result<(String, Vec<ValueKey>, usize), Status> {
-    let token = Zeroizing::new(std::mem::take(&mut hello.token));
+pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str) -> Result<String, Status> {
     let refused = |code: Code, detail: &str| match code {
         Code::Unauthenticated => Status::unauthenticated(detail),
         _ => Status::unavailable(detail),
     };
     let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
-    let source = peer.address.ip().to_canonical();
-    let caller = match gateway.authenticator.caller(&token).await {
+    let source = visitor.peer.address.ip().to_canonical();
+    let asker = Asker::Stranger(source);
+    let caller = match gateway.authenticator.caller(token, asker).await {
         Ok(caller) => caller,
         Err(problem) => {
             gateway
-                .limits
-                .stranger(source)
+                .refused_stranger(source, &problem)
                 .map_err(|problem| Status::resource_exhausted(problem.detail()))?;
             let note = Note {
                 outcome: Outcome::Refused(problem.code().as_str().to_owned()),
@@ -50,6 +69,10 @@ pub(super) async fn introduce(
         }
     };
     let Some(node) = gateway.nodes.node_of(&caller).map(str::to_owned) else {
+        gateway
+            .room
+            .refusals()
+            .refused(What::Node, Whose::Principal, Why::NotANode);
         let asking = Asking {
             caller,
             source,
@@ -71,10 +94,9 @@ pub(super) async fn introduce(
             "the token is not of a node plugin of this release, bound to its pod and node",
         ));
     };
-    let held = hello.held.iter().filter_map(|held| {
-        let id: [u8; 16] = held.secret_id.as_slice().try_into().ok()?;
-        Some((SecretId::from_bytes(id), held.version_id.parse().ok()?))
-    });
-    let window = usize::try_from(hello.window_bytes).unwrap_or(usize::MAX);
-    Ok((node, held.collect(), window))
+    gateway
+        .room
+        .prove_node(&visitor.slot, visitor.connection.as_ref(), &node)
+        .map_err(|problem| Status::unavailable(problem.detail()))?;
+    Ok(node)
 }

@@ -7,12 +7,16 @@
 //!                              look (policies, store) ─▶ turn (pure) ─▶ work (read, on record) ─▶ node
 //! ```
 //!
+//! The token of the node's plugin comes in the request's metadata and is checked before anything of the body is read; what an earlier plugin sends
+//! instead is a bounded `hello`. There is a stream only where there are nodes.
+//!
 //! Once a volume has changed, a pod that asks for it is told so: `whereabouts` says where it is, and `tidings` what becomes an event of it.
 //!
 //! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is answered. Every subscription is decided
 //! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
 //! before it is sent. Must not trust what a node says of a pod.
 
+mod hello;
 mod introduce;
 mod journal;
 mod ledger;
@@ -28,18 +32,26 @@ mod work;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http;
 use futures::{Stream, StreamExt};
 use strongroom_api::stream::proto::delivery_server::{Delivery, DeliveryServer};
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
+use tower::ServiceExt as _;
+use tower::util::MapRequest;
+use zeroize::Zeroizing;
 
+use self::hello::{BoundedHello, HELLO_BYTES};
+pub(super) use self::introduce::Visitor;
 pub(super) use self::nodes::Nodes;
 #[cfg(test)]
 pub(super) use self::session::run;
 pub(super) use self::whereabouts::Pods;
-use super::Gateway;
-use super::listen::Peer;
+use super::listen::{Connection, Peer};
+use super::request::Slot;
+use super::{Gateway, bearer};
 
 /// Where the stream is among the paths of the port.
 pub(super) const PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
@@ -53,8 +65,23 @@ const QUEUE: usize = 64;
 pub(super) struct Deliveries(Arc<Gateway>);
 
 /// The service as the router takes it.
-pub(super) fn service(gateway: Arc<Gateway>) -> DeliveryServer<Deliveries> {
-    DeliveryServer::new(Deliveries(gateway)).max_decoding_message_size(MESSAGE_BYTES)
+pub(super) type Service =
+    MapRequest<DeliveryServer<Deliveries>, fn(http::Request<Body>) -> http::Request<Body>>;
+
+/// The service.
+pub(super) fn service(gateway: Arc<Gateway>) -> Service {
+    DeliveryServer::new(Deliveries(gateway))
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .map_request(bounded as fn(_) -> _)
+}
+
+/// Who says nothing of itself before its first message has little room for that.
+fn bounded(request: http::Request<Body>) -> http::Request<Body> {
+    if bearer(request.headers()).is_some() {
+        request
+    } else {
+        request.map(BoundedHello::of)
+    }
 }
 
 #[tonic::async_trait]
@@ -65,21 +92,26 @@ impl Delivery for Deliveries {
         &self,
         request: Request<Streaming<NodeMessage>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let peer = *request
-            .extensions()
-            .get::<Peer>()
-            .ok_or_else(|| Status::internal("the request has no source"))?;
-        let room = self
-            .0
-            .nodes
-            .room()
-            .ok_or_else(|| Status::unavailable("too many nodes; try again"))?;
+        let extensions = request.extensions();
+        let missing = || Status::internal("the request has no source");
+        let visitor = Visitor {
+            peer: *extensions.get::<Peer>().ok_or_else(missing)?,
+            slot: Arc::clone(extensions.get::<Arc<Slot>>().ok_or_else(missing)?),
+            connection: extensions.get::<Arc<Connection>>().cloned(),
+        };
+        let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
+        let node = match token {
+            Some(token) => Some(introduce::introduce(&self.0, &visitor, &token).await?),
+            // What comes of its first message is kept until it is whole.
+            None => {
+                let kept = self.0.room.keep(&visitor.slot, HELLO_BYTES.into());
+                kept.map_err(|problem| Status::resource_exhausted(problem.detail()))?;
+                None
+            }
+        };
         let (outgoing, messages) = mpsc::channel(QUEUE);
         let (gateway, incoming) = (Arc::clone(&self.0), request.into_inner());
-        tokio::spawn(async move {
-            session::run(gateway, peer, incoming, outgoing).await;
-            drop(room);
-        });
+        tokio::spawn(session::run(gateway, visitor, node, incoming, outgoing));
         let messages = futures::stream::unfold(messages, async |mut messages| {
             let message = messages.recv().await?;
             Some((message, messages))

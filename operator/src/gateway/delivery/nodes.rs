@@ -4,12 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_rules::policy::Identity;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::gateway::authenticate::Caller;
-
-/// Streams at the same time.
-const STREAMS: usize = 8_192;
 
 /// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
 const WORKING: usize = 16;
@@ -19,7 +16,6 @@ const WORKING: usize = 16;
 pub(in crate::gateway) struct Nodes {
     /// Whose tokens are a node plugin's; none: nobody's are.
     account: Option<Identity>,
-    room: Arc<Semaphore>,
     working: Semaphore,
     streams: Mutex<Streams>,
     /// The last entry of each node's journal that is on record by this process.
@@ -46,16 +42,15 @@ impl Nodes {
     pub(in crate::gateway) fn new(account: Option<Identity>) -> Self {
         Self {
             account,
-            room: Arc::new(Semaphore::new(STREAMS)),
             working: Semaphore::new(WORKING),
             streams: Mutex::default(),
             journals: Mutex::default(),
         }
     }
 
-    /// Room for one more stream.
-    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).try_acquire_owned().ok()
+    /// Whether there are any.
+    pub(in crate::gateway) const fn are_served(&self) -> bool {
+        self.account.is_some()
     }
 
     /// A stream's turn to look at what is due, until it is dropped.

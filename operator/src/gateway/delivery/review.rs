@@ -18,9 +18,10 @@ use super::look::from_problem;
 use super::turn::{Refused, Seen};
 use crate::consumers::volumes::Which;
 use crate::gateway::access::{self, Asking};
-use crate::gateway::authenticate::{Caller, end_of};
+use crate::gateway::authenticate::{Asker, Caller};
 use crate::gateway::listen::Peer;
 use crate::gateway::problem::{Code, Problem};
+use crate::gateway::request::token::end_of;
 use crate::gateway::{Gateway, Place};
 
 /// Longest id of a volume, in bytes.
@@ -97,7 +98,7 @@ pub(super) async fn pod(
 ) -> Result<Asking, Refused> {
     let source = whence.peer.address.ip().to_canonical();
     let (now, arrived) = (Timestamp::now(), Instant::now());
-    let caller = match gateway.authenticator.caller(token).await {
+    let caller = match gateway.authenticator.caller(token, Asker::Node).await {
         Ok(caller) => caller,
         Err(problem) => {
             let meta = access::stranger(source, Some(&whence.node), request, arrived);

@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::introduce::introduce;
+use super::introduce::{Visitor, holds, introduce};
 use super::journal::{ENTRIES, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
 use super::review::{self, VOLUME_BYTES, Whence};
@@ -32,13 +32,14 @@ use super::whereabouts::Nowhere;
 use super::work::{denied, work};
 use crate::consumers::volumes as consumers;
 use crate::gateway::access::Asking;
-use crate::gateway::authenticate::{Caller, end_of};
+use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::Change;
-use crate::gateway::listen::Peer;
+use crate::gateway::request::token::end_of;
+use crate::gateway::request::{What, Whose, Why};
 use crate::gateway::{Gateway, blocking};
 
-/// How long a node may take to say who it is.
-const HELLO: Duration = Duration::from_secs(10);
+/// How long a node may take for its first message.
+const HELLO: Duration = Duration::from_secs(5);
 /// Each side says that it lives when it was silent for so long.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A side that was silent for so long is given up.
@@ -59,15 +60,16 @@ const COME_BACK_MS: u32 = 2_000;
 /// Where messages to the node go.
 type Outgoing = mpsc::Sender<Result<GatewayMessage, Status>>;
 
-/// Serves one stream to its end.
+/// Serves one stream to its end. `node` is none where its token is still to come, in the Hello.
 pub(in crate::gateway) async fn run(
     gateway: Arc<Gateway>,
-    peer: Peer,
+    visitor: Visitor,
+    node: Option<String>,
     incoming: impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin,
     outgoing: Outgoing,
 ) {
     let mut incoming = incoming;
-    if let Err(status) = serve(&gateway, peer, &mut incoming, &outgoing).await {
+    if let Err(status) = serve(&gateway, &visitor, node, &mut incoming, &outgoing).await {
         // A node that is gone hears nothing.
         let _ = outgoing.send_timeout(Err(status), SILENCE).await;
     }
@@ -75,21 +77,40 @@ pub(in crate::gateway) async fn run(
 
 async fn serve(
     gateway: &Arc<Gateway>,
-    peer: Peer,
+    visitor: &Visitor,
+    node: Option<String>,
     incoming: &mut (impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin),
     outgoing: &Outgoing,
 ) -> Result<(), Status> {
-    let first = timeout(HELLO, incoming.next())
-        .await
-        .map_err(|_| Status::invalid_argument("no Hello came"))?;
-    let Some(FromNode::Hello(hello)) = first.transpose()?.and_then(|message| message.message) else {
+    let first = timeout(HELLO, incoming.next()).await.map_err(|_| {
+        let whose = if node.is_some() {
+            Whose::Node
+        } else {
+            Whose::Address
+        };
+        gateway.room.refusals().refused(What::Node, whose, Why::Late);
+        Status::invalid_argument("no Hello came")
+    })?;
+    let Some(FromNode::Hello(mut hello)) = first.transpose()?.and_then(|message| message.message) else {
         return Err(Status::invalid_argument("Hello comes first"));
     };
     if !hello.protocol_versions.contains(&PROTOCOL_VERSION) {
         let message = format!("this gateway speaks version {PROTOCOL_VERSION} of the protocol alone");
         return Err(Status::failed_precondition(message));
     }
-    let (node, held, window) = introduce(gateway, peer, hello).await?;
+    let token = Zeroizing::new(std::mem::take(&mut hello.token));
+    let (held, window) = holds(&hello);
+    drop(hello);
+    let (node, _earlier) = match node {
+        Some(node) => (node, None),
+        // A plugin of an earlier version.
+        None => {
+            let node = introduce(gateway, visitor, &token).await?;
+            (node, Some(gateway.room.refusals().token_in_hello()))
+        }
+    };
+    drop(token);
+    let peer = visitor.peer;
     let attached = gateway.nodes.attach(&node);
     gateway.consumers.volumes().attached(&node);
     let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());

@@ -50,7 +50,7 @@ use self::follow::Follower;
 pub(crate) use self::reach::Metrics;
 use self::reach::Reach;
 use self::trust::{GatewayClient, Trust};
-use super::listen::{self, Peer};
+use super::listen::{self, Admission, Peer};
 use super::problem::{Code, Problem};
 use super::{GatewayError, REQUEST_ID};
 use crate::serve::storeless::Surroundings;
@@ -123,7 +123,14 @@ pub(crate) async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the people's front");
     }
-    listen::serve(listener, Arc::new(trust), router, around.shutdown).await;
+    listen::serve(
+        listener,
+        Arc::new(trust),
+        router,
+        Admission::of_api_servers(),
+        around.shutdown,
+    )
+    .await;
     following.abort();
     trying.abort();
     Ok(())

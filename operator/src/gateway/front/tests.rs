@@ -23,7 +23,7 @@ use super::authorizer::Authorizer;
 use super::certificate::Certificate;
 use super::reach::{Metrics, Reach};
 use super::trust::{Authentication, Link, Missing, Trust, Trusted, client, trusted};
-use super::{listen, router};
+use super::{Admission, listen, router};
 use crate::gateway::tests::World;
 use crate::gateway::tls::proof::roots;
 use crate::gateway::tls::{Doors, Issuer, Served};
@@ -166,7 +166,14 @@ impl Scene {
         let shutdowns = [Shutdown::default(), Shutdown::default()];
         let (listener, gateway) = bound().await;
         let (router_, shutdown) = (world.router.clone(), shutdowns[0].clone());
-        tokio::spawn(listen::serve(listener, Arc::new(doors), router_, shutdown));
+        let admission = Admission::of_api_servers();
+        tokio::spawn(listen::serve(
+            listener,
+            Arc::new(doors),
+            router_,
+            admission,
+            shutdown,
+        ));
 
         let rbac = Rbac::default();
         let trust = Trust::default();
@@ -179,6 +186,7 @@ impl Scene {
             listener,
             entrance,
             router(trust, at, Authorizer::new(rbac.client())),
+            Admission::of_api_servers(),
             shutdowns[1].clone(),
         ));
         Self {

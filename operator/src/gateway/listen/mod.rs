@@ -1,29 +1,41 @@
 //! The port: connections, TLS and HTTP, with a bound on everything that a stranger can make large or slow.
 
+mod answer;
+mod connection;
 #[cfg(test)]
 mod tests;
+mod watched;
 
-use std::net::SocketAddr;
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::body::Body;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use strongroom_process::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use self::answer::Answer;
+pub(in crate::gateway) use self::answer::Held;
+use self::connection::Deposit;
+pub(crate) use self::connection::Patience;
+pub(in crate::gateway) use self::connection::{Connection, End};
+use self::watched::{Bounded, Watched};
+use crate::gateway::request::{AddressShares, Refusals, Shares};
 use crate::gateway::{GatewayError, limits};
 
 /// How long what is under way may take once the process ends.
@@ -57,14 +69,67 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayErro
         .map_err(|source| GatewayError::Bind { address, source })
 }
 
+/// On which terms connections are taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    /// What one address may have.
+    addresses: AddressShares,
+    /// Connections of those who have not proven who they are, by address.
+    connections: Arc<Shares<IpAddr>>,
+    /// Bytes of memory of the same.
+    memory: Arc<Shares<IpAddr>>,
+    patience: Patience,
+    refusals: Refusals,
+}
+
+impl Admission {
+    /// For a port that everybody reaches.
+    pub(crate) fn of(addresses: AddressShares, refusals: Refusals) -> Self {
+        let each = 0;
+        Self {
+            addresses,
+            connections: Shares::new(each, limits::CONNECTIONS),
+            memory: Shares::new(each, limits::STRANGERS_BYTES),
+            patience: Patience::default(),
+            refusals,
+        }
+    }
+
+    /// For a port that API servers call, each from one address.
+    pub(crate) fn of_api_servers() -> Self {
+        let patience = Patience::default();
+        let silence = patience.idle;
+        Self {
+            patience: Patience { silence, ..patience },
+            ..Self::of(AddressShares::whole(), Refusals::default())
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::gateway) const fn patient(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Bytes of memory of those who have not proven who they are, by address.
+    pub(in crate::gateway) const fn memory(&self) -> &Arc<Shares<IpAddr>> {
+        &self.memory
+    }
+
+    /// What one address may have.
+    pub(in crate::gateway) const fn addresses(&self) -> &AddressShares {
+        &self.addresses
+    }
+}
+
 /// Serves until the shutdown begins.
 pub(crate) async fn serve(
     listener: TcpListener,
     entrance: Arc<dyn Entrance>,
     router: Router,
+    admission: Admission,
     shutdown: Shutdown,
 ) {
-    let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -80,14 +145,20 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            tracing::warn!(%peer, "too many connections; this one is closed");
-            continue;
+        let deposit = match Deposit::take(&admission, peer.ip().to_canonical()) {
+            Ok(deposit) => deposit,
+            Err(full) => {
+                admission.refusals.connection(full);
+                tracing::debug!(%peer, ?full, "too many connections without a proven caller; this one is closed");
+                continue;
+            }
         };
         let watcher = graceful.watcher();
         let (entrance, router) = (Arc::clone(&entrance), router.clone());
+        let admission = admission.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, peer, entrance, router, watcher, permit).await {
+            let ended = connection(stream, peer, entrance, router, watcher, (&admission, deposit)).await;
+            if let Err(error) = ended {
                 tracing::debug!(%peer, error, "a connection ended");
             }
         });
@@ -108,13 +179,17 @@ async fn connection(
     entrance: Arc<dyn Entrance>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
-    permit: OwnedSemaphorePermit,
+    (admission, deposit): (&Admission, Deposit),
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     stream.set_nodelay(true).map_err(|error| text(&error))?;
-    let stream = tokio::time::timeout(limits::HANDSHAKE_TIME, handshake(stream, &*entrance))
-        .await
-        .map_err(|_| "the handshake took too long".to_owned())??;
+    let handshake = handshake(Bounded::new(stream), &*entrance);
+    let Ok(shaken) = tokio::time::timeout(admission.patience.handshake, handshake).await else {
+        admission.refusals.ended("slow_handshake");
+        return Err("the handshake took too long".to_owned());
+    };
+    let mut stream = shaken?;
+    stream.get_mut().0.unbound();
     let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     if client.is_some_and(|client| !entrance.admits(client)) {
         return Err("the client's certificate is somebody else's".to_owned());
@@ -123,33 +198,75 @@ async fn connection(
         address: peer,
         proven: client.is_some(),
     };
-    // The router itself is shared: a layer for each connection would build all its routes anew.
-    let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+    let http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
+    let connection = Connection::new(admission, deposit, peer.address.ip().to_canonical(), http1);
+    if peer.proven {
+        // The entrance has let in whom it is for.
+        let nothing: Box<dyn Any + Send> = Box::new(());
+        let Ok(()) = connection.prove(|| Ok::<_, Infallible>(nothing));
+    }
+    let served = serve_connection(stream, peer, &connection, router);
+    let served = watcher.watch(served);
+    tokio::select! {
+        ended = served => ended.map_err(|error| error.to_string()),
+        end = connection.must_end() => {
+            connection.refusals.ended(end.as_str());
+            Err(format!("this side ends it: {}", end.as_str()))
+        }
+    }
+}
+
+/// The connection as HTTP. What the client negotiated is spoken: nobody is waited for to say it with the first bytes.
+fn serve_connection(
+    stream: TlsStream<Bounded<TcpStream>>,
+    peer: Peer,
+    connection: &Arc<Connection>,
+    router: Router,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error: std::fmt::Display> {
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(connection)));
+    let of = Arc::clone(connection);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let open = of.request();
         request.extensions_mut().insert(peer);
-        request
-    }));
+        request.extensions_mut().insert(Arc::clone(&of));
+        // The router itself is shared: a layer for each connection would build all its routes anew.
+        let answer = router.clone().oneshot(request);
+        async move {
+            let mut answer = answer.await?;
+            let held = answer.extensions_mut().remove::<Held>();
+            Ok::<Response<Answer>, Infallible>(answer.map(|body: Body| Answer::new(body, open, held)))
+        }
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_TIME)
+        // `Connection` looks after heads, and knows an idle connection from a slow one.
+        .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
-        .keep_alive_interval(limits::HEAD_TIME)
-        .keep_alive_timeout(limits::HANDSHAKE_TIME);
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let ended = watcher.watch(connection).await;
-    drop(permit);
-    ended.map_err(|error| error.to_string())
+        .initial_connection_window_size(limits::WINDOW_BYTES)
+        .initial_stream_window_size(limits::WINDOW_BYTES)
+        .max_send_buf_size(limits::SEND_BYTES)
+        .keep_alive_interval(limits::IDLE_TIME)
+        .keep_alive_timeout(limits::PING_TIME);
+    let builder = if connection.is_http1() {
+        builder.http1_only()
+    } else {
+        builder.http2_only()
+    };
+    let served = builder.serve_connection(stream, service);
+    served.into_owned()
 }
 
-async fn handshake(stream: TcpStream, entrance: &dyn Entrance) -> Result<TlsStream<TcpStream>, String> {
+async fn handshake(
+    stream: Bounded<TcpStream>,
+    entrance: &dyn Entrance,
+) -> Result<TlsStream<Bounded<TcpStream>>, String> {
     let text = |error: std::io::Error| error.to_string();
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream)
         .await

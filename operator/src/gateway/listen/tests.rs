@@ -1,5 +1,7 @@
 //! The port against clients that behave, and clients that do not.
 
+mod strangers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use strongroom_process::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::gateway::limits;
-use crate::gateway::tests::World;
+use crate::gateway::listen::Patience;
+use crate::gateway::tests::{World, token};
 use crate::gateway::tls::{Doors, Served, test_certificate};
 
 /// Longer than anything here takes.
@@ -43,6 +46,10 @@ impl Port {
     }
 
     async fn of(world: World, router: axum::Router) -> Self {
+        Self::patient(world, router, Patience::default()).await
+    }
+
+    async fn patient(world: World, router: axum::Router, patience: Patience) -> Self {
         let served = Arc::new(Served::default());
         let mut trust = RootCertStore::empty();
         let (key, bundle) = test_certificate(Timestamp::now());
@@ -57,7 +64,14 @@ impl Port {
             everybody: Arc::new(served.config()),
             front: Arc::default(),
         };
-        let task = tokio::spawn(super::serve(listener, Arc::new(doors), router, shutdown.clone()));
+        let admission = world.admission.clone().patient(patience);
+        let task = tokio::spawn(super::serve(
+            listener,
+            Arc::new(doors),
+            router,
+            admission,
+            shutdown.clone(),
+        ));
         Self {
             world,
             served,
@@ -78,11 +92,18 @@ impl Port {
     }
 
     async fn connect(&self, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_from(1, protocol).await
+    }
+
+    /// From the address 127.0.0.`host`.
+    async fn connect_from(&self, host: u8, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = ClientConfig::builder()
             .with_root_certificates(self.trust.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, host], 0).into())?;
+        let stream = socket.connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
@@ -117,7 +138,7 @@ fn request() -> Request<Body> {
     Request::builder()
         .uri("https://localhost/v1/namespaces/shop/secrets/db-main/value")
         .header("host", "localhost")
-        .header("authorization", "Bearer shop/app")
+        .header("authorization", format!("Bearer {}", token("shop/app")))
         .body(Body::empty())
         .unwrap()
 }
@@ -207,8 +228,11 @@ async fn a_head_and_a_body_without_end_are_cut_off() {
     );
 
     let mut stream = port.connect(b"http/1.1").await.unwrap();
-    let head = "POST /v1/namespaces/shop/secrets:batchGet HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer shop/app\r\n\
-                content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = format!(
+        "POST /v1/namespaces/shop/secrets:batchGet HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+        token("shop/app")
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = format!("1000\r\n{}\r\n", " ".repeat(4096));
     for _ in 0..2 * limits::BODY_BYTES / 4096 {

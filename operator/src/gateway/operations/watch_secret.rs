@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::get;
@@ -21,7 +21,6 @@ use strongroom_rules::policy::Action;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::Stage;
 use strongroom_store::vault::SecretState;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 
@@ -31,6 +30,7 @@ use crate::gateway::access::{Asking, Wanted, decide};
 use crate::gateway::changes::Change;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
+use crate::gateway::request::Slot;
 use crate::gateway::{Gateway, Place, blocking};
 
 /// How long a stream lasts.
@@ -70,12 +70,12 @@ struct Watcher {
     told: Option<String>,
     until: Instant,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: Asking,
+    Extension(slot): Extension<Arc<Slot>>,
     path: Result<Path<(String, String)>, PathRejection>,
     which: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
@@ -93,9 +93,7 @@ async fn serve(
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
-    let permit = Arc::clone(&gateway.watches).try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Overloaded, "too many secrets are being watched; wait").retry_after(10)
-    })?;
+    gateway.room.watch(&slot, &asking.caller.principal.identity)?;
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
@@ -112,7 +110,6 @@ async fn serve(
             told,
             until: Instant::now() + LIFE,
             ended: false,
-            _permit: permit,
         })
     })
     .await?;

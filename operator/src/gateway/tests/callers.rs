@@ -1,6 +1,7 @@
 //! Who gets in, who is told what, and who is on record.
 
 use super::*;
+use crate::gateway::request::token::made_with;
 
 #[tokio::test]
 async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
@@ -121,16 +122,85 @@ async fn rates_and_room_are_bounded() {
     assert_eq!(refused.headers["retry-after"], "1");
 
     let world = World::new(0);
-    let _all = world
-        .gateway
-        .room
-        .acquire_many(u32::try_from(limits::REQUESTS).unwrap())
-        .await
-        .unwrap();
+    let app = Identity::of("system:serviceaccount:shop:app");
+    let held = world.hold(&app, limits::REQUESTS_OF_PRINCIPAL);
     assert_eq!(
         world.get("shop/app", "/db-main/value").await.code(),
         (503, "Overloaded".into())
     );
+    // Another account of the namespace, and others.
+    assert_eq!(world.get("shop/other", "/db-main/value").await.status, 404);
+    drop(held);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);
+}
+
+impl World {
+    /// So many requests of a caller that are under way.
+    fn hold(&self, caller: &Identity, count: u64) -> Vec<Arc<Slot>> {
+        let hold = |number: u64| {
+            let [.., third, fourth] = number.to_be_bytes();
+            let peer = Peer {
+                address: ([127, 2, third, fourth], 1).into(),
+                proven: false,
+            };
+            let Arrived::In(slot) = self.gateway.room.arrive(&peer, &Request::new(())) else {
+                panic!("no room")
+            };
+            self.gateway.room.prove(&slot, None, caller).unwrap();
+            slot
+        };
+        (0..count).map(hold).collect()
+    }
+}
+
+#[tokio::test]
+async fn only_what_may_be_a_token_costs_a_review_and_an_address_has_so_many() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let reviews = || world.api.reviews.load(Ordering::SeqCst);
+    for nothing in ["nobody", "a.b.c", &"x".repeat(5_000)] {
+        assert_eq!(world.get(nothing, "/db-main/value").await.status, 401);
+    }
+    let expired = json!({"sub": "shop/app", "aud": ["strongroom.dev"], "exp": 1_000});
+    let foreign = json!({"sub": "shop/app", "aud": ["else"], "exp": 32_503_680_000_i64});
+    for claims in [expired, foreign] {
+        assert_eq!(world.get(&made_with(&claims), "/db-main/value").await.status, 401);
+    }
+    assert_eq!(reviews(), 0);
+    // What looks like a token of ours, and is none: other bytes each time.
+    for number in 0..2_000 {
+        let forged = made_with(
+            &json!({"sub": format!("forged{number}"), "aud": ["strongroom.dev"], "exp": 32_503_680_000_i64}),
+        );
+        let answer = world.get(&forged, "/db-main/value").await;
+        assert!(matches!(answer.status.as_u16(), 401 | 429), "{}", answer.status);
+    }
+    let asked = reviews();
+    assert!((10..1_000).contains(&asked), "{asked} reviews");
+    // Somebody at another address has a token that nobody has seen yet.
+    let request = Request::builder()
+        .uri("/v1/namespaces/shop/secrets/db-main/value")
+        .header("authorization", "Bearer shop/app");
+    assert_eq!(world.from("10.1.2.4:1", request).await.status, 200);
+    assert_eq!(reviews(), asked + 1);
+}
+
+#[tokio::test]
+async fn only_an_api_server_that_is_away_begins_the_time_of_grace() {
+    for (status, expected) in [(429, 503), (403, 503), (422, 503), (500, 200), (503, 200)] {
+        let world = World::new(0);
+        world.allow("p", "app", "*", "*");
+        assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
+        // The answer about it is too old to count by itself.
+        world.gateway.authenticator.age();
+        *world.api.refuses.lock().unwrap() = Some(status);
+        let answer = world.get("shop/app", "/db-main/value").await;
+        assert_eq!(answer.status.as_u16(), expected, "{status}");
+        if expected == 503 {
+            assert_eq!(answer.code().1, "AuthenticationUnavailable");
+            assert_eq!(answer.headers["retry-after"], "2");
+        }
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tonic::{Code as Grpc, Status};
 
 use super::*;
 use crate::consumers::volumes::Shows;
-use crate::gateway::delivery::run;
+use crate::gateway::delivery::{Visitor, run};
+use crate::gateway::request::token::made_with;
 use crate::terms::Terms;
 
 pub(super) const NODE: &str = "strongroom/node/plugin-1@n-1";
@@ -42,7 +43,7 @@ fn hello(token: &str) -> Hello {
 fn hello_with(token: &str, change: impl FnOnce(&mut Hello)) -> Hello {
     let mut hello = Hello {
         protocol_versions: vec![1],
-        token: token.to_owned(),
+        token: super::token(token),
         boot_id: "boot".to_owned(),
         plugin_version: "1".to_owned(),
         held: Vec::new(),
@@ -66,7 +67,17 @@ fn connect(world: &World) -> Node {
         Some((message, incoming))
     });
     let incoming = Box::pin(incoming);
-    tokio::spawn(run(gateway, peer, incoming, outgoing));
+    let request = Request::new(());
+    let Arrived::In(slot) = gateway.room.arrive(&peer, &request) else {
+        panic!("no room")
+    };
+    let visitor = Visitor {
+        peer,
+        slot,
+        connection: None,
+    };
+    // As plugins of earlier versions do, the token comes with the Hello.
+    tokio::spawn(run(gateway, visitor, None, incoming, outgoing));
     Node { to, from }
 }
 
@@ -189,7 +200,7 @@ fn wanted(name: &str, shown: &str) -> Wanted {
 fn subscribe(volume: &str, token: &str, secrets: Vec<Wanted>) -> FromNode {
     FromNode::Subscribe(Subscribe {
         subscription: volume.to_owned(),
-        token: token.to_owned(),
+        token: super::token(token),
         secrets,
         pod_uid: String::new(),
     })
@@ -361,7 +372,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
     for (pod_uid, refused) in [("uid-app-2", true), ("uid-app-1", false)] {
         node.say(FromNode::Subscribe(Subscribe {
             subscription: "vol".to_owned(),
-            token: POD.to_owned(),
+            token: super::token(POD),
             secrets: vec![wanted("nothing-there", "")],
             pod_uid: pod_uid.to_owned(),
         }))
@@ -544,10 +555,7 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
 async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_it_back() {
     let world = World::delivering();
     world.gateway.terms.saw("shop", "db-main", "db-main", Some(WIPE));
-    let token = |ends: i64| {
-        let claims = data_encoding::BASE64URL_NOPAD.encode(json!({"exp": ends}).to_string().as_bytes());
-        format!("{POD}.{claims}.s")
-    };
+    let token = |ends: i64| made_with(&json!({"sub": POD, "aud": ["strongroom.dev"], "exp": ends}));
     let now = jiff::Timestamp::now().as_second();
     let mut node = Node::attach(&world).await;
     node.subscribe("vol", &token(now + 2), &["db-main"]).await;
@@ -568,7 +576,7 @@ async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_
     node.say(renew(token(now + 3_600))).await;
     assert_eq!(node.granted().await.subscription, "vol");
     // Another pod's is no newer one: it reads for itself.
-    node.say(renew(OTHER_POD.to_owned())).await;
+    node.say(renew(super::token(OTHER_POD))).await;
     node.subscribe("other", OTHER_POD, &["db-main"]).await;
     assert_eq!(node.granted().await.subscription, "other");
     world.bring("db-main", "v-2", b"new");

@@ -13,7 +13,7 @@ mod watches;
 mod writes;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -28,6 +28,7 @@ use tower::ServiceExt;
 
 use super::limits::{Limits, Rates};
 use super::listen::Peer;
+use super::request::token::{made_for, subject_of};
 use super::*;
 use crate::controllers::testing::store;
 use crate::policies::Newest;
@@ -36,6 +37,10 @@ use crate::policies::Newest;
 #[derive(Clone, Default)]
 struct Api {
     away: Arc<AtomicBool>,
+    /// It answers reviews with this status.
+    refuses: Arc<Mutex<Option<u16>>>,
+    /// Reviews that were asked for.
+    reviews: Arc<AtomicUsize>,
     uids: Arc<Mutex<BTreeMap<String, String>>>,
     /// Custom resources by kind, as in `managedsecrets`, and name.
     objects: Arc<Mutex<BTreeMap<(String, String), Json>>>,
@@ -63,9 +68,16 @@ impl Api {
             .to_bytes();
         let (status, answer) = if path.ends_with("/tokenreviews") {
             let review: Json = serde_json::from_slice(&body).unwrap();
-            // A token is the name of its ServiceAccount, as `namespace/name`, or of its pod, as `namespace/name/pod@node`; claims may follow.
+            // A token's subject is the name of its ServiceAccount, as `namespace/name`, or of its pod, as `namespace/name/pod@node`.
             let token = review["spec"]["token"].as_str().unwrap();
-            let subject = token.split('.').next().unwrap();
+            self.reviews.fetch_add(1, Ordering::SeqCst);
+            let subject = subject_of(token).unwrap();
+            if let Some(status) = *self.refuses.lock().unwrap() {
+                return Ok(Response::builder()
+                    .status(status)
+                    .body(Body::from(failure(status, "No").1.to_string()))
+                    .unwrap());
+            }
             let parts: Vec<&str> = subject.split(['/', '@']).collect();
             let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
             let status = match *parts {
@@ -198,6 +210,8 @@ pub(super) struct World {
     api: Api,
     pub(super) gateway: Arc<Gateway>,
     pub(super) router: Router,
+    /// As a port in front of it must have it.
+    pub(super) admission: Admission,
     keep: tempfile::TempDir,
 }
 
@@ -248,26 +262,43 @@ impl World {
         Self::with(0)
     }
 
+    /// Without a node plugin.
+    pub(super) fn without_nodes() -> Self {
+        Self::of(0, None)
+    }
+
     fn with(reads: u32) -> Self {
+        Self::of(reads, Some("system:serviceaccount:strongroom:node"))
+    }
+
+    fn of(reads: u32, account: Option<&str>) -> Self {
         let (store, keep) = store();
         let api = Api::default();
+        let limits = Limits::new(Rates { reads, writes: 0 });
+        let refusals = Refusals::default();
+        let authenticator = Authenticator::new(
+            api.client(),
+            "strongroom.dev".to_owned(),
+            limits.failures(),
+            refusals.clone(),
+        );
+        let admission = Admission::of(AddressShares::default(), refusals.clone());
         let gateway = Arc::new(Gateway {
             client: api.client(),
             policies: Policies::default(),
             declared: Declared::default(),
-            authenticator: Arc::new(Authenticator::new(api.client(), "strongroom.dev".to_owned())),
+            authenticator: Arc::new(authenticator),
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
             labels: LabelBook::new(api.client()),
             pods: Pods::new(api.client()),
-            limits: Limits::new(Rates { reads, writes: 0 }),
+            limits,
             sealing_keys: SealingKeys::default(),
             cluster_keys: ClusterKeys::of("s-1"),
             durability: Durability::Batched,
-            room: Semaphore::new(limits::REQUESTS),
-            watches: Arc::new(Semaphore::new(limits::WATCHES)),
+            room: Room::new(admission.clone(), refusals),
             changes: Changes::default(),
-            nodes: Nodes::new(Some(Identity::of("system:serviceaccount:strongroom:node"))),
+            nodes: Nodes::new(account.map(Identity::of)),
             terms: TermsBook::default(),
             consumers: Consumers::new(Timestamp::now()),
             ending: Shutdown::default(),
@@ -276,6 +307,7 @@ impl World {
             api,
             router: router(Arc::clone(&gateway)),
             gateway,
+            admission,
             keep,
         };
         world.namespace("shop");
@@ -337,13 +369,28 @@ impl World {
         self.arriving(request, body, false).await
     }
 
+    /// A request without a body from this address.
+    async fn from(&self, address: &str, request: axum::http::request::Builder) -> Answer {
+        let peer = Peer {
+            address: address.parse().unwrap(),
+            proven: false,
+        };
+        self.of_peer(request, Body::empty(), peer).await
+    }
+
     /// A request over a connection whose client proved to be the front, or did not.
     async fn arriving(&self, request: axum::http::request::Builder, body: Body, proven: bool) -> Answer {
-        let mut request = request.body(body).unwrap();
-        request.extensions_mut().insert(Peer {
+        let peer = Peer {
             address: "10.1.2.3:4567".parse().unwrap(),
             proven,
-        });
+        };
+        self.of_peer(request, body, peer).await
+    }
+
+    async fn of_peer(&self, request: axum::http::request::Builder, body: Body, peer: Peer) -> Answer {
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(peer);
+        sign(request.headers_mut());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
@@ -381,6 +428,23 @@ impl World {
             Outcome::Refused(code) => code.clone(),
         };
         (entry.actor.to_string(), entry.action.name().to_owned(), outcome)
+    }
+}
+
+/// The token whose subject this is; what is no subject is no token either.
+pub(super) fn token(subject: &str) -> String {
+    if subject.contains('/') && !subject.contains('.') {
+        made_for(subject)
+    } else {
+        subject.to_owned()
+    }
+}
+
+/// Puts the token of a subject in the place of its name.
+fn sign(headers: &mut HeaderMap) {
+    if let Some(subject) = bearer(headers) {
+        let token = format!("Bearer {}", token(subject)).parse().unwrap();
+        headers.insert(header::AUTHORIZATION, token);
     }
 }
 

@@ -148,14 +148,16 @@ async fn a_gateway_answers_a_node_of_fc3a9ff_as_its_own_did() {
         match line {
             Line::Node(FromNode::Hello(hello)) => {
                 let mut hello = hello.clone();
-                NODE.clone_into(&mut hello.token);
+                hello.token = token(NODE);
                 stream = Some(Node::with(&world, hello).await);
+                // It attaches as ever, and is counted.
+                assert!(world.gateway.room.refusals().nodes_with_token_in_hello() > 0);
             }
             Line::Node(FromNode::Subscribe(was)) => {
                 let volume = &was.subscription;
                 let account = if denied(volume) { "stranger" } else { "checkout" };
                 let mut subscribe = was.clone();
-                subscribe.token = format!("shop/{account}/{volume}@n-1");
+                subscribe.token = token(&format!("shop/{account}/{volume}@n-1"));
                 subscribe.pod_uid = format!("uid-{volume}");
                 stream.as_ref().unwrap().say(FromNode::Subscribe(subscribe)).await;
             }

@@ -47,6 +47,7 @@ async fn watch(
         address: "10.1.2.3:4567".parse().unwrap(),
         proven: false,
     });
+    sign(request.headers_mut());
     let response = world.router.clone().oneshot(request).await.unwrap();
     if response.status() != StatusCode::OK {
         let status = response.status().as_u16();
@@ -133,4 +134,21 @@ async fn a_watch_ends_with_the_right_to_it_and_with_the_secret() {
     };
     world.gateway.store.run(delete, meta()).unwrap();
     assert!(events.next().await.unwrap().1.contains("InRecoveryWindow"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_watches_all_that_it_may_keeps_nobody_from_watching() {
+    let world = World::new(0);
+    world.allow("p", "*", "secrets:DescribeSecret", "*");
+    let mut held = Vec::new();
+    for _ in 0..limits::WATCHES_OF_PRINCIPAL {
+        held.push(watch(&world, "shop/app", "", None).await.unwrap());
+    }
+    let refused = watch(&world, "shop/app", "", None).await.err().unwrap();
+    assert_eq!(refused, (503, "Overloaded".to_owned()));
+    watch(&world, "shop/other", "", None).await.unwrap();
+    // It may still read, and watch again once it has stopped.
+    assert_eq!(world.get("shop/app", "/db-main").await.status, 200);
+    held.pop();
+    watch(&world, "shop/app", "", None).await.unwrap();
 }

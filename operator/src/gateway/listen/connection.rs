@@ -1,0 +1,413 @@
+//! What is known of one connection, and when it ends: what it waits for, what it holds, and since when.
+//!
+//! A connection begins as a stranger's, at the expense of its address. Once a request on it has proven who asks, it leaves the strangers' account at
+//! once. [`judge`] decides from facts and the time alone.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Admission;
+use crate::gateway::request::{Full, Refusals, Share};
+
+/// Bytes of memory that a stranger's connection counts for: TLS, and a head of HTTP/1.1 or a frame of HTTP/2.
+const STRANGER: u64 = 32 << 10;
+/// What it counts for in addition once it has sent more than [`LITTLE`]: a window of HTTP/2 and a header block.
+const TALKATIVE: u64 = 96 << 10;
+/// Bytes that the first amount covers.
+const LITTLE: u64 = 16 << 10;
+
+/// How long a connection may keep others waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Handshake.
+    pub(in crate::gateway) handshake: Duration,
+    /// A head from its first byte to its last.
+    pub(in crate::gateway) head: Duration,
+    /// Nothing from somebody who has not proven who it is.
+    pub(in crate::gateway) silence: Duration,
+    /// Nothing from somebody who has, over HTTP/1.1. HTTP/2 is asked whether it is alive.
+    pub(in crate::gateway) idle: Duration,
+    /// A piece of an answer that is not taken.
+    pub(in crate::gateway) answer: Duration,
+    /// How often it is looked at.
+    pub(in crate::gateway) look: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            silence: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            answer: Duration::from_secs(10),
+            look: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a connection is ended by this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum End {
+    /// A stranger was silent.
+    Silent,
+    /// Nothing was asked for long.
+    Idle,
+    /// A head did not end.
+    Head,
+    /// An answer was not taken.
+    Answer,
+    /// A stranger holds too much.
+    Share(Full),
+}
+
+impl End {
+    /// As a metric and the log say it.
+    pub(in crate::gateway) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silence",
+            Self::Idle => "idle",
+            Self::Head => "slow_head",
+            Self::Answer => "answer_not_taken",
+            Self::Share(_) => "share",
+        }
+    }
+}
+
+/// What decides whether a connection goes on.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    stranger: bool,
+    http1: bool,
+    /// Requests whose answers are not taken whole.
+    busy: usize,
+    /// Since when nothing is asked.
+    quiet: Instant,
+    /// When a head began that has not ended.
+    head: Option<Instant>,
+    /// When the oldest piece of an answer was given out that is not taken.
+    piece: Option<Instant>,
+    /// Since when the other side takes nothing off the wire.
+    stalled: Option<Instant>,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is looked at again then.
+    Until(Instant),
+    End(End),
+}
+
+fn judge(facts: &Facts, patience: &Patience, now: Instant) -> Verdict {
+    let idle = facts.busy == 0;
+    let waiting = [
+        (facts.piece, patience.answer, End::Answer),
+        (facts.stalled, patience.answer, End::Answer),
+        (facts.head, patience.head, End::Head),
+        (
+            (idle && facts.stranger).then_some(facts.quiet),
+            patience.silence,
+            End::Silent,
+        ),
+        (
+            (idle && !facts.stranger && facts.http1).then_some(facts.quiet),
+            patience.idle,
+            End::Idle,
+        ),
+    ];
+    let due = waiting
+        .into_iter()
+        .filter_map(|(since, time, end)| Some((since? + time, end)))
+        .min_by_key(|(at, _)| *at);
+    match due {
+        Some((at, end)) if at <= now => Verdict::End(end),
+        Some((at, _)) => Verdict::Until(at.min(now + patience.look)),
+        None => Verdict::Until(now + patience.look),
+    }
+}
+
+/// At whose expense a connection is.
+enum Payer {
+    /// Its address: memory, and one connection.
+    Stranger {
+        memory: Share<IpAddr>,
+        _connection: Share<IpAddr>,
+    },
+    /// Whoever proved who it is.
+    Proven(#[expect(dead_code, reason = "held until the connection ends")] Box<dyn Any + Send>),
+}
+
+struct State {
+    payer: Payer,
+    received: u64,
+    busy: usize,
+    quiet: Instant,
+    head: Option<Instant>,
+    stalled: Option<Instant>,
+    pieces: BTreeMap<u64, Instant>,
+    next_piece: u64,
+    end: Option<End>,
+}
+
+/// A connection.
+pub(in crate::gateway) struct Connection {
+    address: IpAddr,
+    http1: bool,
+    patience: Patience,
+    state: Mutex<State>,
+    ended: Notify,
+    pub(super) refusals: Refusals,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a stranger's address pays before the handshake.
+pub(super) struct Deposit {
+    memory: Share<IpAddr>,
+    connection: Share<IpAddr>,
+}
+
+impl Deposit {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// [`Full`]: the connection is refused.
+    pub(super) fn take(admission: &Admission, address: IpAddr) -> Result<Self, Full> {
+        let (memory, connections) = (&admission.memory, &admission.connections);
+        let of = |all| admission.addresses.of(address, all);
+        Ok(Self {
+            connection: connections.take_within(of(connections.all()), address, 1)?,
+            memory: memory.take_within(of(memory.all()).max(STRANGER + TALKATIVE), address, STRANGER)?,
+        })
+    }
+}
+
+impl Connection {
+    pub(super) fn new(admission: &Admission, deposit: Deposit, address: IpAddr, http1: bool) -> Arc<Self> {
+        let Deposit { memory, connection } = deposit;
+        Arc::new(Self {
+            address,
+            http1,
+            patience: admission.patience,
+            state: Mutex::new(State {
+                payer: Payer::Stranger {
+                    memory,
+                    _connection: connection,
+                },
+                received: 0,
+                busy: 0,
+                quiet: Instant::now(),
+                head: None,
+                stalled: None,
+                pieces: BTreeMap::new(),
+                next_piece: 0,
+                end: None,
+            }),
+            ended: Notify::new(),
+            refusals: admission.refusals.clone(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves at worst a connection that ends early or late.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether HTTP/1.1 is spoken.
+    pub(super) const fn is_http1(&self) -> bool {
+        self.http1
+    }
+
+    /// Bytes came.
+    ///
+    /// # Errors
+    /// [`Full`]: a stranger has no room for more.
+    pub(super) fn received(&self, bytes: usize) -> Result<(), Full> {
+        let mut state = self.state();
+        let before = state.received;
+        state.received = before.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if self.http1 && state.busy == 0 && state.head.is_none() {
+            state.head = Some(Instant::now());
+        }
+        let much = before <= LITTLE && state.received > LITTLE;
+        match &mut state.payer {
+            Payer::Stranger { memory, .. } if much => memory.grow(TALKATIVE),
+            Payer::Stranger { .. } | Payer::Proven(_) => Ok(()),
+        }
+    }
+
+    /// Whether the other side takes what is written.
+    pub(super) fn takes(&self, takes: bool) {
+        let mut state = self.state();
+        if takes {
+            state.stalled = None;
+        } else if state.stalled.is_none() {
+            state.stalled = Some(Instant::now());
+        }
+    }
+
+    /// A request has come whole, but for its body.
+    pub(super) fn request(self: &Arc<Self>) -> Request {
+        let mut state = self.state();
+        state.busy += 1;
+        state.head = None;
+        drop(state);
+        Request(Arc::clone(self))
+    }
+
+    /// Who asks has proven who it is: from now on the connection is at the expense of what `take` takes.
+    ///
+    /// # Errors
+    /// What `take` returns; it stays a stranger's.
+    pub(in crate::gateway) fn prove<E>(
+        &self,
+        take: impl FnOnce() -> Result<Box<dyn Any + Send>, E>,
+    ) -> Result<(), E> {
+        if matches!(self.state().payer, Payer::Proven(_)) {
+            return Ok(());
+        }
+        let taken = take()?;
+        self.state().payer = Payer::Proven(taken);
+        Ok(())
+    }
+
+    /// Ends it, whatever is under way.
+    pub(in crate::gateway) fn end(&self, end: End) {
+        self.state().end.get_or_insert(end);
+        self.ended.notify_one();
+    }
+
+    /// Returns when it must end, and why.
+    pub(super) async fn must_end(&self) -> End {
+        loop {
+            let now = Instant::now();
+            let verdict = {
+                let state = self.state();
+                let facts = Facts {
+                    stranger: matches!(state.payer, Payer::Stranger { .. }),
+                    http1: self.http1,
+                    busy: state.busy,
+                    quiet: state.quiet,
+                    head: state.head,
+                    piece: state.pieces.first_key_value().map(|(_, at)| *at),
+                    stalled: state.stalled,
+                };
+                state
+                    .end
+                    .map_or_else(|| judge(&facts, &self.patience, now), Verdict::End)
+            };
+            match verdict {
+                Verdict::End(end) => return end,
+                Verdict::Until(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = self.ended.notified() => {}
+                },
+            }
+        }
+    }
+}
+
+/// A request, until its answer is taken whole.
+#[derive(Debug)]
+pub(super) struct Request(Arc<Connection>);
+
+impl Request {
+    /// A piece of its answer is given out.
+    pub(super) fn piece(&self) -> u64 {
+        let mut state = self.0.state();
+        let number = state.next_piece;
+        state.next_piece += 1;
+        state.pieces.insert(number, Instant::now());
+        number
+    }
+
+    /// The piece has been taken.
+    pub(super) fn taken(&self, piece: u64) {
+        self.0.state().pieces.remove(&piece);
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.busy = state.busy.saturating_sub(1);
+        state.quiet = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_waiting_has_its_own_end() {
+        let start = Instant::now();
+        let patience = Patience::default();
+        let quiet = Facts {
+            stranger: true,
+            http1: true,
+            busy: 0,
+            quiet: start,
+            head: None,
+            piece: None,
+            stalled: None,
+        };
+        let after =
+            |facts: &Facts, seconds: u64| judge(facts, &patience, start + Duration::from_secs(seconds));
+        assert_eq!(after(&quiet, 9), Verdict::Until(start + Duration::from_secs(10)));
+        assert_eq!(after(&quiet, 10), Verdict::End(End::Silent));
+        let proven = Facts {
+            stranger: false,
+            ..quiet
+        };
+        assert_eq!(
+            after(&proven, 10),
+            Verdict::Until(start + Duration::from_secs(15))
+        );
+        assert_eq!(after(&proven, 60), Verdict::End(End::Idle));
+        // Whoever speaks HTTP/2 is asked whether it is alive.
+        let second = Facts {
+            http1: false,
+            ..proven
+        };
+        assert_eq!(
+            after(&second, 600),
+            Verdict::Until(start + Duration::from_secs(605))
+        );
+        let head = Facts {
+            head: Some(start),
+            ..proven
+        };
+        assert_eq!(after(&head, 10), Verdict::End(End::Head));
+        // What is under way has a time of its own.
+        let asked = Facts { busy: 1, ..quiet };
+        assert_eq!(after(&asked, 29), Verdict::Until(start + Duration::from_secs(34)));
+        for unread in [
+            Facts {
+                piece: Some(start),
+                ..asked
+            },
+            Facts {
+                stalled: Some(start),
+                busy: 1,
+                ..second
+            },
+        ] {
+            assert_eq!(after(&unread, 9), Verdict::Until(start + Duration::from_secs(10)));
+            assert_eq!(after(&unread, 10), Verdict::End(End::Answer));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How often an address may fail to say who it is: a budget that fills again with time. It is asked for before the API server is, because a review is what
+//! a failure costs.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// Failures of one address at once.
+const MOST: u32 = 50;
+/// After so long one more is forgiven.
+const FORGIVEN: Duration = Duration::from_millis(20);
+
+/// What is known of each address.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Failures {
+    /// When the last failure of an address is forgiven.
+    forgiven: Mutex<HashMap<IpAddr, Instant>>,
+    reviews: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+}
+
+/// When all failures are forgiven once there is one more; none where that is too many.
+fn one_more(forgiven: Option<Instant>, now: Instant) -> Option<Instant> {
+    let after = forgiven.map_or(now, |at| at.max(now)) + FORGIVEN;
+    (after <= now + FORGIVEN * MOST).then_some(after)
+}
+
+impl Failures {
+    fn forgiven(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        // A panic while the lock was held leaves at worst a failure that is not counted.
+        self.forgiven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the address may fail once more.
+    pub(in crate::gateway) fn may_fail(&self, address: IpAddr) -> bool {
+        let forgiven = self.forgiven().get(&address).copied();
+        one_more(forgiven, Instant::now()).is_some()
+    }
+
+    /// It failed. False where it has failed too often.
+    pub(in crate::gateway) fn failed(&self, address: IpAddr) -> bool {
+        let mut all = self.forgiven();
+        let after = one_more(all.get(&address).copied(), Instant::now());
+        if let Some(after) = after {
+            all.insert(address, after);
+        }
+        after.is_some()
+    }
+
+    /// One of the reviews that an address may have under way at the same time; more wait for each other, and for nobody else.
+    pub(in crate::gateway) async fn review(
+        &self,
+        address: IpAddr,
+        most: usize,
+    ) -> Option<OwnedSemaphorePermit> {
+        let room = {
+            let mut reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
+            if reviews.len() >= 1_024 {
+                reviews.retain(|_, room| room.strong_count() > 0);
+            }
+            reviews.get(&address).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let room = Arc::new(Semaphore::new(most));
+                reviews.insert(address, Arc::downgrade(&room));
+                room
+            })
+        };
+        // It is never closed.
+        room.acquire_owned().await.ok()
+    }
+
+    /// Forgets whose failures are forgiven.
+    pub(in crate::gateway) fn forget(&self) {
+        let now = Instant::now();
+        self.forgiven().retain(|_, forgiven| *forgiven > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_may_fail_so_often_and_no_other_pays() {
+        let failures = Failures::default();
+        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        for _ in 0..MOST {
+            assert!(failures.may_fail(one) && failures.failed(one));
+        }
+        assert!(!failures.may_fail(one) && !failures.failed(one));
+        assert!(failures.may_fail(other));
+        tokio::time::advance(FORGIVEN).await;
+        assert!(failures.failed(one));
+        assert!(!failures.may_fail(one));
+        failures.forget();
+        assert!(!failures.may_fail(one), "what is not forgiven is not forgotten");
+        tokio::time::advance(FORGIVEN * MOST).await;
+        failures.forget();
+        assert!(failures.forgiven().is_empty() && failures.may_fail(one));
+    }
+
+    #[tokio::test]
+    async fn an_address_waits_for_its_own_reviews_alone() {
+        let failures = Failures::default();
+        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let held = [failures.review(one, 2).await, failures.review(one, 2).await];
+        assert!(failures.review(one, 2).now_or_never().is_none());
+        assert!(failures.review(other, 2).now_or_never().is_some());
+        drop(held);
+        assert!(failures.review(one, 2).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,205 @@
+//! What is refused, told apart by what it is, whose share is used up, and why; for Prometheus.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::share::Full;
+
+/// Counters of the port.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refusals {
+    refused: Family<RefusedLabels, Counter>,
+    ended: Family<EndedLabels, Counter>,
+    tokenreviews: Counter,
+    nodes_with_token_in_hello: Gauge,
+    strangers_bytes: Gauge,
+}
+
+/// What is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum What {
+    /// A connection.
+    Connection,
+    /// A request.
+    Request,
+    /// A stream of changes.
+    Watch,
+    /// A node's stream.
+    Node,
+    /// The review of a token.
+    Review,
+}
+
+/// Whose share is used up, or who is refused for another reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Whose {
+    /// An address's.
+    Address,
+    /// All addresses' together.
+    Strangers,
+    /// A principal's.
+    Principal,
+    /// A namespace's.
+    Namespace,
+    /// All proven callers' together.
+    Everybody,
+    /// A node's.
+    Node,
+    /// All nodes' together.
+    Nodes,
+    /// All people's who come through the extension API server.
+    People,
+}
+
+/// Why it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Why {
+    /// The share is used up.
+    Share,
+    /// The address failed too often.
+    Failures,
+    /// What came as a token is none that could be valid here.
+    NoToken,
+    /// The API server does not accept the token.
+    Token,
+    /// The token is of nobody who may have it.
+    NotANode,
+    /// It came too late, or not at all.
+    Late,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    what: &'static str,
+    who: &'static str,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedLabels {
+    why: &'static str,
+}
+
+impl Refusals {
+    /// Registers them.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let it = Self::default();
+        registry.register(
+            "gateway_refused",
+            "What the gateway refused: what, whose share was used up or who was refused, and why",
+            it.refused.clone(),
+        );
+        registry.register(
+            "gateway_connections_ended",
+            "Connections that the gateway ended, by why",
+            it.ended.clone(),
+        );
+        registry.register(
+            "gateway_tokenreviews",
+            "Tokens that the API server was asked about",
+            it.tokenreviews.clone(),
+        );
+        registry.register(
+            "gateway_nodes_with_token_in_hello",
+            "Streams of node plugins of an earlier version, which send their token in the first message",
+            it.nodes_with_token_in_hello.clone(),
+        );
+        registry.register(
+            "gateway_strangers_bytes",
+            "Bytes that connections without a proven caller count for",
+            it.strangers_bytes.clone(),
+        );
+        it
+    }
+
+    /// Something was refused.
+    pub(in crate::gateway) fn refused(&self, what: What, who: Whose, why: Why) {
+        let labels = RefusedLabels {
+            what: match what {
+                What::Connection => "connection",
+                What::Request => "request",
+                What::Watch => "watch",
+                What::Node => "node",
+                What::Review => "review",
+            },
+            who: match who {
+                Whose::Address => "address",
+                Whose::Strangers => "strangers",
+                Whose::Principal => "principal",
+                Whose::Namespace => "namespace",
+                Whose::Everybody => "everybody",
+                Whose::Node => "node",
+                Whose::Nodes => "nodes",
+                Whose::People => "people",
+            },
+            why: match why {
+                Why::Share => "share",
+                Why::Failures => "failures",
+                Why::NoToken => "no_token",
+                Why::Token => "token",
+                Why::NotANode => "not_a_node",
+                Why::Late => "late",
+            },
+        };
+        self.refused.get_or_create(&labels).inc();
+    }
+
+    /// A stranger's connection was refused.
+    pub(in crate::gateway) fn connection(&self, full: Full) {
+        self.refused(What::Connection, Whose::of_address(full), Why::Share);
+    }
+
+    /// A connection was ended by this side.
+    pub(in crate::gateway) fn ended(&self, why: &'static str) {
+        self.ended.get_or_create(&EndedLabels { why }).inc();
+    }
+
+    /// The API server is asked about a token.
+    pub(in crate::gateway) fn review(&self) {
+        self.tokenreviews.inc();
+    }
+
+    /// What strangers count for.
+    pub(in crate::gateway) fn strangers(&self, bytes: u64) {
+        self.strangers_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A node whose token was in its Hello is attached, until this is dropped.
+    pub(in crate::gateway) fn token_in_hello(&self) -> TokenInHello {
+        self.nodes_with_token_in_hello.inc();
+        TokenInHello(self.nodes_with_token_in_hello.clone())
+    }
+
+    #[cfg(test)]
+    pub(in crate::gateway) fn nodes_with_token_in_hello(&self) -> i64 {
+        self.nodes_with_token_in_hello.get()
+    }
+
+    #[cfg(test)]
+    pub(in crate::gateway) fn reviews(&self) -> u64 {
+        self.tokenreviews.get()
+    }
+}
+
+impl Whose {
+    /// Of a share by address.
+    pub(in crate::gateway) const fn of_address(full: Full) -> Self {
+        match full {
+            Full::Each => Self::Address,
+            Full::All => Self::Strangers,
+        }
+    }
+}
+
+/// A node of an earlier version is attached.
+#[derive(Debug)]
+pub(in crate::gateway) struct TokenInHello(Gauge);
+
+impl Drop for TokenInHello {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
