@@ -18,6 +18,7 @@ mod put;
 mod read;
 mod row;
 mod store;
+mod strangers;
 mod swaps;
 
 use std::error::Error;
@@ -64,7 +65,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -121,6 +122,10 @@ const GROUPS: [Group; 11] = [
             "push.nodes1000.reconnect_s",
         ],
         measure: |arguments| nodes::measure(&arguments.dir),
+    },
+    Group {
+        rows: &["gateway.strangers.rss_mb"],
+        measure: |arguments| strangers::measure(&arguments.dir),
     },
     Group {
         rows: &[

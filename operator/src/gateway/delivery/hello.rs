@@ -147,6 +147,6 @@ mod tests {
         let large = message(HELLO_BYTES + 1);
         let begun = First::default().after(&large[..4]).unwrap();
         assert_eq!(begun.after(&large[4..5]), Err(TooLarge), "its length is enough");
-        assert_eq!(First::default().after(&message(0)), Ok(First::Message(0)));
+        assert_eq!(First::default().after(&message(0)), Ok(First::Over));
     }
 }

@@ -254,7 +254,9 @@ async fn idle_strangers_and_resets_hold_nobody_up() {
     let port = Port::open().await;
     let mut idle = Vec::new();
     for _ in 0..400 {
-        idle.push(TcpStream::connect(port.address).await.unwrap());
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 9], 0).into()).unwrap();
+        idle.push(socket.connect(port.address).await.unwrap());
     }
     assert_eq!(port.get().await, Ok(StatusCode::OK));
 

@@ -8,8 +8,8 @@ use strongroom_store::vault::DeleteSecret;
 
 use super::*;
 
-/// The events of a stream, as text.
-struct Events(BodyDataStream, String);
+/// The events of a stream, as text, and what came with it.
+struct Events(BodyDataStream, String, axum::http::response::Parts);
 
 impl Events {
     /// The next event: its name, and the rest of it.
@@ -56,7 +56,9 @@ async fn watch(
         return Err((status, problem["code"].as_str().unwrap().to_owned()));
     }
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    Ok(Events(response.into_body().into_data_stream(), String::new()))
+    // What the answer holds it holds as long as this.
+    let (parts, body) = response.into_parts();
+    Ok(Events(body.into_data_stream(), String::new(), parts))
 }
 
 fn put(world: &World, version: &str) {

@@ -209,7 +209,9 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
     let port = Port::open().await;
     let (mut senders, mut asked) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let (sender, _connection) = port.second(3, 1 << 16).await;
+        senders.push(port.second(3, 1 << 16).await.0);
+    }
+    for sender in &senders {
         for _ in 0..120 {
             let mut half = vec![0];
             half.extend(60_000_u32.to_be_bytes());
@@ -220,7 +222,6 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
                 sender.send_request(attach(endless(half))).await
             }));
         }
-        senders.push(sender);
     }
     let nodes = || port.world.gateway.room.nodes_in_use();
     for (host, in_metadata) in [(4, true), (5, false)] {
