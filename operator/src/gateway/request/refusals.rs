@@ -177,11 +177,6 @@ impl Refusals {
     pub(in crate::gateway) fn nodes_with_token_in_hello(&self) -> i64 {
         self.nodes_with_token_in_hello.get()
     }
-
-    #[cfg(test)]
-    pub(in crate::gateway) fn reviews(&self) -> u64 {
-        self.tokenreviews.get()
-    }
 }
 
 impl Whose {

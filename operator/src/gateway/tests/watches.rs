@@ -9,7 +9,11 @@ use strongroom_store::vault::DeleteSecret;
 use super::*;
 
 /// The events of a stream, as text, and what came with it.
-struct Events(BodyDataStream, String, axum::http::response::Parts);
+struct Events(
+    BodyDataStream,
+    String,
+    #[expect(dead_code, reason = "held, not looked at")] axum::http::response::Parts,
+);
 
 impl Events {
     /// The next event: its name, and the rest of it.

@@ -76,6 +76,7 @@ impl Played {
             listener,
             Arc::new(trust),
             router,
+            listen::Admission::of_api_servers(),
             self.shutdown.clone(),
         ));
         Replica { address, health }
