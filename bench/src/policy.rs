@@ -84,6 +84,7 @@ fn decided(book: &PolicyBook, policies: usize, count: u32) -> Outcome<f64> {
                 name,
             },
             key: None,
+            owner: None,
             facts: &facts,
         };
         let decision = decide(black_box(book), &request)?;

@@ -217,6 +217,8 @@ reasons! {
     // Life and death.
     /// A secret of this name is in its recovery window: restore or purge it.
     InRecoveryWindow => Person,
+    /// The store holds a secret of this name whose object is gone, and it does not become this one's unasked.
+    NameTaken => Person,
     /// The store does not know the secret of `status.secretId`.
     StoreLost => Person,
     /// The namespace was made again under its old name; an administrator must accept the secrets of the old one.
@@ -243,6 +245,8 @@ reasons! {
     KeyDisabled => Person,
     /// There is no encryption key of this name yet.
     KeyNotReady => Retry,
+    /// An EncryptionKey says that the secret must lie under it, and `spec.encryptionKey` names another one or none.
+    KeyRequired => Person,
     /// The object of the encryption key is gone while secrets depend on the key; the key works on until somebody decides.
     KeyObjectMissing => Person,
 

@@ -65,6 +65,7 @@ fn secret_policy(spec: &SecretPolicySpec) {
                     name: "db",
                 },
                 key: None,
+                owner: None,
                 facts: &Facts::default(),
             };
             let decision = decide(&book, &request);

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use jiff::Timestamp;
+
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 
 /// The declarations; cheap to clone.
@@ -29,8 +31,12 @@ pub(crate) struct Declaration {
     pub(crate) object: String,
     /// `metadata.uid`.
     pub(crate) uid: String,
+    /// When it was made.
+    pub(crate) created: Option<Timestamp>,
     /// `spec.encryptionKey`.
     pub(crate) key: Option<String>,
+    /// `spec.secret.name`.
+    pub(crate) native: Option<String>,
 }
 
 impl Default for Declared {
@@ -88,13 +94,15 @@ impl Declared {
         });
     }
 
-    /// The object that takes values for the secret of this name: the one with this UID, where the secret belongs to an object.
+    /// The object that takes values for the secret of this name: the one with this UID, where the secret belongs to an object; else the one that
+    /// was there first.
     pub(crate) fn of(&self, namespace: &str, store_name: &str, owner: Option<&str>) -> Option<Declaration> {
         let objects = self.inner.objects.read().unwrap_or_else(PoisonError::into_inner);
         objects
             .get(&(namespace.to_owned(), store_name.to_owned()))?
             .values()
-            .find(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
+            .filter(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
+            .min_by_key(|declaration| (declaration.created, &declaration.object))
             .cloned()
     }
 
@@ -121,19 +129,21 @@ impl Declared {
 mod tests {
     use super::*;
 
-    fn declaration(object: &str, uid: &str) -> Declaration {
+    fn declaration(object: &str, uid: &str, created: i64) -> Declaration {
         Declaration {
             object: object.to_owned(),
             uid: uid.to_owned(),
+            created: Timestamp::from_second(created).ok(),
             key: None,
+            native: None,
         }
     }
 
     #[test]
-    fn the_owner_is_asked_where_two_claim_a_name() {
+    fn the_owner_is_asked_where_two_claim_a_name_and_the_first_one_where_there_is_none() {
         let declared = Declared::default();
-        declared.saw("shop", "a", "db", Some(declaration("a", "uid-a")));
-        declared.saw("shop", "b", "db", Some(declaration("b", "uid-b")));
+        declared.saw("shop", "a", "db", Some(declaration("a", "uid-a", 2)));
+        declared.saw("shop", "b", "db", Some(declaration("b", "uid-b", 1)));
         let of = |owner| {
             declared
                 .of("shop", "db", owner)
@@ -141,10 +151,10 @@ mod tests {
         };
         assert_eq!(of(Some("uid-b")), Some("b".to_owned()));
         assert_eq!(of(Some("uid-c")), None);
-        assert_eq!(of(None), Some("a".to_owned()));
-        assert_eq!(declared.of("other", "db", None), None);
-        declared.saw("shop", "a", "db", None);
         assert_eq!(of(None), Some("b".to_owned()));
+        assert_eq!(declared.of("other", "db", None), None);
+        declared.saw("shop", "b", "db", None);
+        assert_eq!(of(None), Some("a".to_owned()));
         declared.listed(|_, _| false);
         assert_eq!(of(None), None);
     }

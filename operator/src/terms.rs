@@ -41,26 +41,24 @@ impl Terms {
             }),
         }
     }
-
-    /// The stricter of both, in each respect.
-    fn and(self, other: Self) -> Self {
-        Self {
-            wipe: self.wipe || other.wipe,
-            offline: self.offline.min(other.offline),
-        }
-    }
 }
 
-/// Objects that say something, by namespace and by the name of their secret in the store.
-type Objects = HashMap<(String, String), BTreeMap<String, Terms>>;
+/// What objects with these UIDs say, by namespace and by the name of their secret in the store.
+type Objects = HashMap<(String, String), BTreeMap<String, (String, Terms)>>;
 
 /// The terms of all secrets; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TermsBook(Arc<RwLock<Objects>>);
 
 impl TermsBook {
-    /// An object is like this now; none: it is gone. Answers whether that is news.
-    pub(crate) fn saw(&self, namespace: &str, object: &str, store_name: &str, terms: Option<Terms>) -> bool {
+    /// The object with this name and UID is like this now; none: it is gone. Answers whether that is news.
+    pub(crate) fn saw(
+        &self,
+        namespace: &str,
+        (object, uid): (&str, &str),
+        store_name: &str,
+        terms: Option<Terms>,
+    ) -> bool {
         let place = (namespace.to_owned(), store_name.to_owned());
         let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Most say nothing, and need no room.
@@ -74,8 +72,12 @@ impl TermsBook {
             }
             return news;
         };
-        let before = objects.entry(place).or_default().insert(object.to_owned(), terms);
-        before != Some(terms)
+        let said = (uid.to_owned(), terms);
+        let before = objects
+            .entry(place)
+            .or_default()
+            .insert(object.to_owned(), said.clone());
+        before != Some(said)
     }
 
     /// A complete list has come; what `is_there` does not know is gone.
@@ -87,14 +89,16 @@ impl TermsBook {
         objects.retain(|_, of_name| !of_name.is_empty());
     }
 
-    /// The terms of a secret: the strictest, where several objects claim its name.
-    pub(crate) fn of(&self, namespace: &str, store_name: &str) -> Terms {
+    /// The terms of a secret: what the object says that the store has as its owner. What others say who claim its name counts for nothing.
+    pub(crate) fn of(&self, namespace: &str, store_name: &str, owner: Option<&str>) -> Terms {
         let objects = self.0.read().unwrap_or_else(PoisonError::into_inner);
         objects
             .get(&(namespace.to_owned(), store_name.to_owned()))
             .into_iter()
             .flat_map(|of_name| of_name.values())
-            .fold(Terms::default(), |terms, other| terms.and(*other))
+            .find(|(uid, _)| owner == Some(uid))
+            .map(|(_, terms)| *terms)
+            .unwrap_or_default()
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strictest_object_counts_for_as_long_as_it_is_there() {
+    fn the_owner_alone_counts_for_as_long_as_it_is_there() {
         let book = TermsBook::default();
         let hours = |wipe, hours: u64| {
             Some(Terms {
@@ -125,18 +129,19 @@ mod tests {
                 offline: Duration::from_secs(hours * 3_600),
             })
         };
-        assert!(book.saw("shop", "a", "db", hours(true, 30)));
-        assert!(book.saw("shop", "b", "db", hours(false, 1)));
-        assert!(!book.saw("shop", "b", "db", hours(false, 1)) && !book.saw("shop", "c", "db", None));
-        assert_eq!(Some(book.of("shop", "db")), hours(true, 1));
-        assert_eq!(book.of("mail", "db"), Terms::default());
-        assert!(book.saw("shop", "b", "db", None));
-        assert_eq!(
-            Some(book.of("shop", "db")),
-            hours(true, 24),
-            "absent elsewhere: a day"
-        );
+        let (a, b) = (("a", "uid-a"), ("b", "uid-b"));
+        assert!(book.saw("shop", a, "db", hours(true, 30)));
+        assert!(book.saw("shop", b, "db", hours(false, 1)));
+        assert!(!book.saw("shop", b, "db", hours(false, 1)) && !book.saw("shop", ("c", "uid-c"), "db", None));
+        assert_eq!(Some(book.of("shop", "db", Some("uid-a"))), hours(true, 30));
+        assert_eq!(Some(book.of("shop", "db", Some("uid-b"))), hours(false, 1));
+        for nobody in [None, Some("uid-c")] {
+            assert_eq!(book.of("shop", "db", nobody), Terms::default());
+        }
+        assert_eq!(book.of("mail", "db", Some("uid-a")), Terms::default());
+        assert!(book.saw("shop", ("a", "uid-again"), "db", hours(true, 30)));
+        assert_eq!(book.of("shop", "db", Some("uid-a")), Terms::default());
         book.listed(|_, object| object != "a");
-        assert_eq!(book.of("shop", "db"), Terms::default());
+        assert_eq!(book.of("shop", "db", Some("uid-again")), Terms::default());
     }
 }

@@ -47,6 +47,15 @@ pub struct EncryptionKeySpec {
     /// brings everything back as it was. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Names of secrets of this namespace that must lie under this key; `*` stands for any characters, as in `card-*`. A
+    /// ManagedSecret of such a name that names no key or another one is refused. Those from before say `KeyRequired`. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 1, max = 192), regex(pattern = "^[-a-zA-Z0-9_/+=.@*]+$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub required_for: Option<Vec<String>>,
     /// When the key gets a new version, under which the secrets are wrapped anew. Absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<KeyRotation>,

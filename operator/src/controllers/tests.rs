@@ -236,6 +236,7 @@ fn may_read(policies: &Policies, name: &str) -> Result<bool, AskError> {
         action: Action::GetSecretValue,
         secret: SecretRef { namespace: NS, name },
         key: None,
+        owner: Some("uid-denied"),
         facts: &Facts::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)
@@ -258,7 +259,7 @@ async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
     let readers = |name: &str| {
         json!({
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
-            "metadata": {"name": name, "namespace": NS, "generation": 1},
+            "metadata": {"name": name, "namespace": NS, "generation": 1, "uid": "uid-denied"},
             "spec": {"source": {"external": {}}, "readers": ["app"]}, "status": {"observedGeneration": -1},
         })
     };

@@ -90,6 +90,12 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
         delivery: Option<Delivery>,
         #[serde(default)]
         source: BTreeMap<String, serde::de::IgnoredAny>,
+        #[serde(default)]
+        secret: Option<Native>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Native {
+        name: String,
     }
     #[derive(serde::Deserialize)]
     struct Only {
@@ -103,17 +109,21 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
         .unwrap_or_default();
     let readers = spec.readers.filter(|_| !gone).unwrap_or_default();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let uid = object.uid().unwrap_or_default();
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
     let terms = (!gone).then(|| Terms::of(spec.delivery.as_ref()));
-    if ctx.terms.saw(&namespace, &name, store_name, terms) {
+    if ctx.terms.saw(&namespace, (&name, &uid), store_name, terms) {
         ctx.policies.look_again();
     }
-    ctx.policies.readers(&namespace, &name, store_name, &readers);
+    ctx.policies
+        .readers(&namespace, (&name, &uid), store_name, &readers);
     let external = !gone && spec.source.contains_key("external");
     let declaration = external.then(|| Declaration {
         object: name.clone(),
-        uid: object.uid().unwrap_or_default(),
+        uid,
+        created: object.creation_timestamp().map(|time| time.0),
         key: spec.encryption_key.clone(),
+        native: spec.secret.map(|native| native.name),
     });
     ctx.declared.saw(&namespace, &name, store_name, declaration);
 }

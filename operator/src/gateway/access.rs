@@ -268,6 +268,10 @@ fn request<'a>(
             name: wanted.name,
         },
         key: key.map(|(use_of_key, key)| (*use_of_key, key.name.as_str())),
+        owner: wanted
+            .secret
+            .and_then(|secret| secret.object.as_ref())
+            .map(|object| object.uid.as_str()),
         facts: wanted.facts,
     }
 }

@@ -327,8 +327,14 @@ impl Policies {
         self.keeping(|keeping| keeping.forgotten(uid));
     }
 
-    /// The readers of a ManagedSecret are these.
-    pub(crate) fn readers(&self, namespace: &str, name: &str, store_name: &str, readers: &[String]) {
+    /// The readers of the ManagedSecret with this name and UID are these. They count while the store has it as the secret's owner.
+    pub(crate) fn readers(
+        &self,
+        namespace: &str,
+        (name, uid): (&str, &str),
+        store_name: &str,
+        readers: &[String],
+    ) {
         let source = Source::Readers(name.to_owned());
         if readers.is_empty() && !self.has(namespace, &source) {
             // Most objects have none, and whoever follows what is in force has nothing to look at.
@@ -340,7 +346,7 @@ impl Policies {
                 return;
             }
             let spec = strongroom_rules::policy::of_readers(store_name, readers);
-            if let Err(error) = book.put(namespace, &source, &spec) {
+            if let Err(error) = book.put_of_owner(namespace, &source, uid, &spec) {
                 // The schema lets no such name through. Nobody may read rather than the readers of before.
                 tracing::error!(namespace, name, %error, "spec.readers cannot be compiled");
                 book.remove(namespace, &source);

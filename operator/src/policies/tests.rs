@@ -39,6 +39,7 @@ fn allowed(policies: &Policies) -> Result<bool, AskError> {
             name: "db",
         },
         key: None,
+        owner: Some("uid-db"),
         facts: &Facts::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)
@@ -77,7 +78,7 @@ fn a_broken_generation_leaves_the_one_before_in_force() {
 #[test]
 fn a_broken_policy_that_was_in_force_before_and_is_not_kept_denies() {
     let policies = listed();
-    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.policy("shop", "never", newest(1, None, "Deny", "secrets:Nothing"));
     assert_eq!(allowed(&policies), Ok(true));
     policies.policy("shop", "p", newest(2, Some(1), "Deny", "secrets:Nothing"));
@@ -92,7 +93,7 @@ fn a_broken_policy_that_was_in_force_before_and_is_not_kept_denies() {
 #[test]
 fn what_a_list_does_not_have_is_gone() {
     let policies = listed();
-    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.policy("shop", "p", newest(1, None, "Deny", "*"));
     assert_eq!(allowed(&policies), Ok(false));
     policies.policies_listed(&std::collections::HashSet::new());
@@ -107,7 +108,7 @@ fn what_a_list_does_not_have_is_gone() {
 fn next(kept: AllKept, there: &[Newest]) -> Policies {
     let policies = Policies::default();
     policies.found(kept);
-    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.readers_listed(|_, _| true);
     for newest in there {
         policies.policy("shop", "p", newest.clone());
@@ -222,7 +223,7 @@ fn what_is_kept_of_a_policy_that_is_gone_is_forgotten() {
 #[test]
 fn a_policy_made_again_under_its_name_has_nothing_of_the_one_before() {
     let policies = listed();
-    policies.readers("shop", "db", "db", &["app".to_owned()]);
+    policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.policy("shop", "p", newest(5, None, "Deny", "*"));
     policies.kept(&policies.to_keep("u").unwrap());
     assert_eq!(allowed(&policies), Ok(false));

@@ -3,6 +3,7 @@
 use rcgen::{Issuer, KeyPair, PublicKeyData};
 
 use super::certificate::{Certificate, pem_certificates, roots};
+use super::x509::path_length;
 use crate::value::Value;
 
 /// Why a value holds no usable authority.
@@ -42,6 +43,8 @@ pub struct Authority {
     pub(super) roots: String,
     /// When its certificate ends, in seconds since the Unix epoch.
     pub(super) end: i64,
+    /// How many authorities may stand between it and a certificate; none: any number.
+    pub(super) path_length: Option<u8>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -84,6 +87,7 @@ impl Authority {
             return Err(AuthorityError::Mismatch);
         }
         let end = parsed.validity().not_after.timestamp();
+        let path_length = path_length(&parsed);
         let self_signed = Certificate::of(&parsed)
             .ok_or_else(|| malformed(&certificate_name, "certificate"))?
             .is_self_signed();
@@ -100,6 +104,7 @@ impl Authority {
             intermediates,
             roots,
             end,
+            path_length,
         })
     }
 }

@@ -57,6 +57,12 @@ pub enum CertificateError {
     /// The authority's certificate has ended.
     #[error("the certificate of the authority has ended: rotate the authority")]
     AuthorityExpired,
+    /// The authority signs no further one.
+    #[error(
+        "the authority is signed by another one, so its path length is 0 and it signs no further authority: name the one above it, or \
+         remove isCA"
+    )]
+    PathLength,
     /// The key or the certificate could not be made by the library.
     #[error("failed to make the key or to sign the certificate")]
     Library,
@@ -70,6 +76,7 @@ impl CertificateError {
             | Self::NoSubject
             | Self::TooLong
             | Self::NotRenewable
+            | Self::PathLength
             | Self::AuthorityExpired => true,
             Self::AuthorityMissing | Self::Library => false,
         }
@@ -90,6 +97,9 @@ pub(super) fn generate(
         Some(CertificateAuthority::SelfSigned(_)) | None => None,
     };
     let is_ca = source.is_ca == Some(true);
+    if is_ca && authority.is_some_and(|authority| authority.path_length == Some(0)) {
+        return Err(CertificateError::PathLength);
+    }
     let renewed = match environment.replaces {
         Replaces::Renewed(former) if is_ca => Some(Renewed::of(name, former)?),
         Replaces::Nothing | Replaces::Rotated(_) | Replaces::Renewed(_) => None,
@@ -100,6 +110,15 @@ pub(super) fn generate(
         authority.map(|authority| authority.end),
         random,
     )?;
+    if is_ca && authority.is_some() {
+        // One of before stays as it is until it is rotated: what it signed may be authorities.
+        params.is_ca = IsCa::Ca(match &renewed {
+            Some(renewed) => renewed
+                .path_length
+                .map_or(BasicConstraints::Unconstrained, BasicConstraints::Constrained),
+            None => BasicConstraints::Constrained(0),
+        });
+    }
     let (private, pair) = match renewed {
         Some(renewed) => {
             params.distinguished_name = renewed.name;
@@ -153,6 +172,7 @@ struct Renewed {
     private: Zeroizing<String>,
     pair: KeyPair,
     name: DistinguishedName,
+    path_length: Option<u8>,
 }
 
 impl Renewed {
@@ -171,10 +191,18 @@ impl Renewed {
                 private,
                 pair,
                 name: subject(certificate.subject())?,
+                path_length: path_length(&certificate),
             })
         };
         of_text().ok_or(CertificateError::NotRenewable)
     }
+}
+
+/// How many authorities may stand between this one and a certificate; none: any number.
+pub(super) fn path_length(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Option<u8> {
+    let constraints = certificate.basic_constraints().ok()??.value;
+    let length = constraints.path_len_constraint?;
+    Some(u8::try_from(length).unwrap_or(u8::MAX))
 }
 
 /// A name as it can be written again, byte for byte: texts of the two kinds that RFC 5280 allows for new ones.

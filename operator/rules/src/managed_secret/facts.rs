@@ -93,6 +93,8 @@ pub struct Wanted {
     pub source: Source,
     /// The customer's key that it is to lie under; absent: the namespace's own.
     pub key: Option<WantedKey>,
+    /// The key that another object says it must lie under, where the spec does not name that.
+    pub required_key: Option<String>,
     /// The native Secret to keep, if any.
     pub native: Option<WantedNative>,
     /// Why the value is not rotated, whoever asks.
@@ -227,6 +229,10 @@ pub struct StoredSecret {
     pub description: String,
     /// It comes under another encryption key than the wanted one.
     pub other_key: bool,
+    /// It stays when its object goes.
+    pub retained: bool,
+    /// The object has readers, and the one before had another name: who may read the one's value was granted for the other's.
+    pub new_readers: bool,
     /// How the keys of the current version differ from the declared ones.
     pub differences: Differences,
     /// Why the native Secret cannot be made from the current version, if it cannot.

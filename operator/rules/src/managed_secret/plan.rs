@@ -8,7 +8,7 @@ use super::facts::{
     RotateNow, Source, Stored, StoredSecret, Wanted, WantedKey,
 };
 use super::renewal::{CertificateChange, Renewal};
-use super::verdict::{Block, Rotation, Verdict};
+use super::verdict::{Block, Obstacle, Rotation, Verdict};
 use crate::native_secret::Drift;
 use crate::rotation_schedule::Coverage;
 use crate::uid::Uid;
@@ -146,11 +146,12 @@ fn plan_value(facts: &Facts, now: Timestamp) -> Plan {
     match decide(facts, now) {
         Ok((secret, rotation)) => Plan {
             step: Step::Nothing,
-            verdict: match orphaned_key(facts) {
-                None => Verdict::Ready {
+            verdict: match (required_key(facts), orphaned_key(facts)) {
+                (Some(block), _) => Verdict::Blocked(block),
+                (None, None) => Verdict::Ready {
                     secret: secret.id.clone(),
                 },
-                Some(key) => Verdict::Blocked(Block::KeyObjectMissing { name: key.to_owned() }),
+                (None, Some(key)) => Verdict::Blocked(Block::KeyObjectMissing { name: key.to_owned() }),
             },
             wake: rotation.wake(now),
             rotation,
@@ -279,6 +280,7 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
     }
     match &facts.stored {
         Stored::Absent => {
+            required_key(facts).map_or(Ok(()), Err)?;
             usable(wanted.key.as_ref())?;
             importable(facts, wanted)?;
             Err(match wanted.source {
@@ -309,20 +311,47 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
         }
         Stored::Live(secret) => match &secret.owner {
             Owner::ThisObject => Ok(secret),
-            Owner::GoneObject => Err(Step::BindObject.into()),
+            Owner::GoneObject => Err(bind(facts, wanted, secret)),
             Owner::Rival(name) => Err(Block::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: Some(name.clone()),
             }
             .into()),
             // Made over the API for whoever declares it.
-            Owner::Nobody if matches!(wanted.source, Source::External { .. }) => Err(Step::BindObject.into()),
+            Owner::Nobody if matches!(wanted.source, Source::External { .. }) => {
+                Err(bind(facts, wanted, secret))
+            }
             Owner::Nobody => Err(Block::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: None,
             }
             .into()),
         },
+    }
+}
+
+/// A live secret whose object is gone: it becomes this one's where that shows its value nowhere else than the one before did. For anything more
+/// somebody who may grant it has to ask.
+fn bind(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Stop {
+    let shown = secret.materialized.as_ref().map(|native| native.name.as_str());
+    let obstacle = match &wanted.native {
+        _ if facts.object.restore.as_ref() == Some(&secret.id) => None,
+        _ if secret.retained => Some(Obstacle::Retained),
+        Some(native) if shown != Some(native.name.as_str()) => Some(Obstacle::Shown {
+            native: native.name.clone(),
+        }),
+        _ if secret.other_key => Some(Obstacle::OtherKey),
+        _ if secret.new_readers => Some(Obstacle::Readers),
+        _ => None,
+    };
+    match obstacle {
+        None => Step::BindObject.into(),
+        Some(obstacle) => Block::NameTaken {
+            name: wanted.store_name.clone(),
+            secret: secret.id.clone(),
+            obstacle,
+        }
+        .into(),
     }
 }
 
@@ -343,6 +372,12 @@ fn usable(key: Option<&WantedKey>) -> Result<(), Block> {
     }
 }
 
+/// The key that the secret must lie under, if the spec does not name that.
+fn required_key(facts: &Facts) -> Option<Block> {
+    let name = facts.wanted.as_ref().ok()?.required_key.clone()?;
+    Some(Block::KeyRequired { name })
+}
+
 /// The key whose object is gone, if that is so.
 fn orphaned_key(facts: &Facts) -> Option<&str> {
     let key = facts.wanted.as_ref().ok()?.key.as_ref()?;
@@ -352,7 +387,7 @@ fn orphaned_key(facts: &Facts) -> Option<&str> {
 /// The encryption key of a secret. While it does not work, the native Secret stays as it is and says so.
 fn key(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
     match usable(wanted.key.as_ref()) {
-        Ok(()) if secret.other_key => Err(Step::UpdateKey.into()),
+        Ok(()) if secret.other_key => Err(required_key(facts).map_or(Step::UpdateKey.into(), Stop::from)),
         Ok(()) => Ok(()),
         Err(block) => {
             if let (Some(ours), Native::Present(found)) = (&secret.materialized, &facts.native)

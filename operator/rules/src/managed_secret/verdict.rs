@@ -88,6 +88,15 @@ pub enum Block {
         /// That object; absent for a secret made through the API.
         by: Option<String>,
     },
+    /// The store holds a secret of this name whose object is gone, and it does not become this object's unasked.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Its id.
+        secret: String,
+        /// Why not.
+        obstacle: Obstacle,
+    },
     /// The source is external, and no value has arrived yet.
     AwaitingValue {
         /// The name in the store.
@@ -96,6 +105,11 @@ pub enum Block {
     /// There is no encryption key of the wanted name.
     KeyNotReady {
         /// The name.
+        name: String,
+    },
+    /// Another key says that the secret must lie under it.
+    KeyRequired {
+        /// Its name.
         name: String,
     },
     /// The encryption key is disabled, or waits for its destruction.
@@ -179,6 +193,22 @@ pub enum Block {
     },
 }
 
+/// Why a secret whose object is gone does not become the next one's unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It was retained when its object went.
+    Retained,
+    /// It would be shown in a native Secret of this name, which it was not before.
+    Shown {
+        /// The name.
+        native: String,
+    },
+    /// It would come under another encryption key.
+    OtherKey,
+    /// `spec.readers` would let others read it than the object before, which had another name.
+    Readers,
+}
+
 impl Block {
     /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of others are not.
     fn recheck(&self) -> Option<SignedDuration> {
@@ -198,12 +228,14 @@ impl Block {
             }
             // Taken away by hand, it is made again with the new value.
             Self::Immutable { .. } => Some(SignedDuration::from_mins(5)),
-            Self::StoreNameTaken { .. } | Self::StoreLost { .. } | Self::InRecoveryWindow { .. } => {
-                Some(SignedDuration::from_mins(5))
-            }
+            Self::StoreNameTaken { .. }
+            | Self::NameTaken { .. }
+            | Self::StoreLost { .. }
+            | Self::InRecoveryWindow { .. } => Some(SignedDuration::from_mins(5)),
             // Values that arrive, keys and their objects are told of.
             Self::AwaitingValue { .. }
             | Self::KeyNotReady { .. }
+            | Self::KeyRequired { .. }
             | Self::KeyDisabled { .. }
             | Self::KeyObjectMissing { .. } => Some(SignedDuration::from_mins(5)),
             // They say when themselves.
@@ -255,10 +287,39 @@ impl fmt::Display for Block {
                 f,
                 "the name `{name}` in the store belongs to a secret that was made through the API; choose another `spec.storeName`"
             ),
+            Self::NameTaken {
+                name,
+                secret,
+                obstacle,
+            } => {
+                write!(
+                    f,
+                    "the store holds secret `{name}`, whose ManagedSecret is gone, and "
+                )?;
+                match obstacle {
+                    Obstacle::Retained => f.write_str("it was to be retained")?,
+                    Obstacle::Shown { native } => {
+                        write!(f, "its value was not shown in Secret `{native}` before")?;
+                    }
+                    Obstacle::OtherKey => f.write_str("it lies under another encryption key")?,
+                    Obstacle::Readers => {
+                        f.write_str("`spec.readers` was granted for this object and not for that one")?
+                    }
+                }
+                write!(
+                    f,
+                    "; to have it, annotate with `strongroom.dev/restore={secret}`, which takes the verb grant on managedsecrets; to have \
+                     a new one, choose another `spec.storeName`"
+                )
+            }
             Self::AwaitingValue { name } => f.write_str(&awaiting(name)),
             Self::KeyNotReady { name } => write!(
                 f,
                 "EncryptionKey `{name}`, which `spec.encryptionKey` names, does not exist or is not ready; apply it or change the name"
+            ),
+            Self::KeyRequired { name } => write!(
+                f,
+                "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey: {name}`"
             ),
             Self::KeyDisabled { name, until: None } => write!(
                 f,

@@ -47,6 +47,8 @@ struct InForce {
     sids: Vec<Option<String>>,
     /// Whether a statement asks for labels of a pod or a node.
     asks_labels: bool,
+    /// UID of the ManagedSecret that says it about its own secret; none: it counts for whatever it is attached to.
+    speaker: Option<Box<str>>,
 }
 
 /// Statements by the names that they are attached to. Whoever asks looks at two shards, however many statements there are.
@@ -183,6 +185,7 @@ impl Namespace {
                 .iter()
                 .map(|statement| statement.sid.clone())
                 .collect(),
+            speaker: None,
         };
         let asking = usize::from(in_force.asks_labels);
         self.sources.insert(source, in_force);
@@ -220,6 +223,25 @@ impl PolicyBook {
                 reason: super::CompileReason::Cedar(why),
             })?;
         self.went();
+        Ok(())
+    }
+
+    /// [`PolicyBook::put`] for what an object with this UID says about its own secret: it counts only where that is the store's owner of it.
+    ///
+    /// # Errors
+    /// [`CompileError`]: nothing has changed.
+    pub fn put_of_owner(
+        &mut self,
+        namespace: &str,
+        source: &Source,
+        uid: &str,
+        spec: &SecretPolicySpec,
+    ) -> Result<(), CompileError> {
+        self.put(namespace, source, spec)?;
+        let book = self.namespaces.get_mut(namespace);
+        if let Some(in_force) = book.and_then(|book| book.sources.get_mut(source)) {
+            in_force.speaker = Some(uid.into());
+        }
         Ok(())
     }
 
@@ -332,7 +354,7 @@ impl PolicyBook {
         action: Action,
         target: Target,
     ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
-        self.ask(namespace, |book| {
+        self.ask(namespace, request.owner, |book| {
             book.identities.ask(account, request, action, target)
         })
     }
@@ -342,7 +364,7 @@ impl PolicyBook {
         request: &Request<'_>,
         action: Action,
     ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
-        self.ask(request.secret.namespace, |book| {
+        self.ask(request.secret.namespace, request.owner, |book| {
             book.secrets
                 .ask(request.secret.name, request, action, Target::Secret)
         })
@@ -351,14 +373,26 @@ impl PolicyBook {
     fn ask(
         &self,
         namespace: &str,
+        owner: Option<&str>,
         ask: impl FnOnce(&Namespace) -> Result<(Says, Vec<String>), Unanswerable>,
     ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
         let Some(book) = self.namespaces.get(namespace) else {
             return Ok((Says::Nothing, Vec::new()));
         };
         let (says, deciding) = ask(book)?;
+        let counts = |id: &&String| {
+            let in_force = Source::of_statement(id).and_then(|(source, _)| book.sources.get(&source));
+            let speaker = in_force.and_then(|in_force| in_force.speaker.as_deref());
+            speaker.is_none_or(|speaker| owner == Some(speaker))
+        };
+        let counting = deciding.iter().filter(counts).count();
+        // Whoever speaks for a secret of his own only allows, so that nothing is denied by what is left out.
+        if says == Says::Allow && counting == 0 {
+            return Ok((Says::Nothing, Vec::new()));
+        }
         let mut statements: Vec<StatementRef> = deciding
             .iter()
+            .filter(counts)
             .filter_map(|id| {
                 let (source, index) = Source::of_statement(id)?;
                 let sid = book

@@ -26,6 +26,7 @@ pub use decide::{Decision, Missing, PolicyKind, decide};
 pub use denial::denial;
 pub use explain::{Explanation, Shown, explain};
 pub use fallback::{Before, Fallback, Kept, Unknown, fallback};
+pub use pattern::name_matches;
 pub use readers::of_readers;
 pub use request::{Facts, Identity, Principal, Request, SecretRef};
 pub use shard::Unanswerable;

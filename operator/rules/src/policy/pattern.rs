@@ -2,6 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
+/// Whether a name fits a pattern, in which `*` stands for any characters.
+#[must_use]
+pub fn name_matches(pattern: &str, name: &str) -> bool {
+    Pattern::new(pattern).matches(name)
+}
+
 /// A text with wildcards. There is no way to write a `*` that means itself: no name that policies speak of has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pattern(String);

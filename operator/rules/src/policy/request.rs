@@ -87,6 +87,8 @@ pub struct Request<'a> {
     pub secret: SecretRef<'a>,
     /// The customer's key that the secret lies under and that the action uses, with the use; always of the secret's namespace.
     pub key: Option<(Action, &'a str)>,
+    /// UID of the object that the store has as the secret's: what another one says about the secret counts for nothing.
+    pub owner: Option<&'a str>,
     /// What is known about the request.
     pub facts: &'a Facts,
 }

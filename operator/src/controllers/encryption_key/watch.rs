@@ -55,11 +55,21 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
         } else {
             let uid = key.uid().unwrap_or_default();
             ctx.keys.saw_object(&namespace, &name, &uid);
+            ctx.keys.saw_required(&namespace, &name, required_for(key));
             ctx.key_absences.saw(&namespace, &name, &uid);
         }
         let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
         if gone || before.as_deref().map(state) != Some(state(key)) {
             touch_users(&ctx, &triggers, Some(&namespace), Some(&name));
+        }
+        let required = if gone { None } else { required_for(key) };
+        if before.as_deref().and_then(required_for) != required {
+            for object in ctx
+                .managed_secrets
+                .state_filter(|object| object.namespace().as_deref() == Some(&namespace))
+            {
+                triggers.managed_secret(&namespace, &object.name_any());
+            }
         }
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
@@ -71,6 +81,22 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
             };
             std::future::ready(reference)
         })
+}
+
+/// `spec.requiredFor` of a key.
+fn required_for(key: &Kept<EncryptionKey>) -> Option<Vec<String>> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec {
+        #[serde(default)]
+        required_for: Option<Vec<String>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Only {
+        #[serde(default)]
+        spec: Spec,
+    }
+    key.parse_as::<Only>().ok()?.spec.required_for
 }
 
 /// The state of a key as its status tells it.

@@ -50,7 +50,9 @@ pub(super) async fn apply<S: SecretStore>(
         Step::BindObject => {
             ctx.store
                 .bind_object(secret(observed)?.id, object(observed))
-                .await?
+                .await?;
+            // What it says of readers and delivery counts from now on.
+            ctx.policies.look_again();
         }
         Step::CreateSecret(first) => create(ctx, observed, *first, now).await?,
         Step::UpdateMetadata => {

@@ -167,7 +167,8 @@ pub(super) async fn certified<S: SecretStore>(
             whole.overlay(made);
         }
         CertificateChange::FollowAuthority => {
-            let authority = authority(ctx, observed, &sources)
+            let purpose = format!("its roots go to ManagedSecret `{}`", observed.identity.name);
+            let authority = authority(ctx, observed, &sources, purpose)
                 .await?
                 .ok_or(Failure::Inconsistent("a certificate without its authority"))?;
             whole = generate::follow_authority(whole, name, &authority).ok_or_else(unreadable)?;
@@ -199,7 +200,7 @@ async fn make<S: SecretStore>(
     replaces: Replaces<'_>,
     now: Timestamp,
 ) -> Result<Plain, Failure> {
-    let authority = authority(ctx, observed, &sources).await?;
+    let authority = authority(ctx, observed, &sources, signs(observed, &sources)).await?;
     let environment = Environment {
         now,
         authority: authority.as_ref(),
@@ -216,11 +217,40 @@ fn ssh_auth(observed: &Observed) -> bool {
     native.and_then(|native| native.type_.as_deref()) == Some("kubernetes.io/ssh-auth")
 }
 
-/// The authority that one of the sources names, if any.
+/// What an authority signs and for whom, for the record of the use of its key.
+fn signs(observed: &Observed, sources: &[(&String, &KeySource)]) -> String {
+    let Some((key, source)) = sources.iter().find_map(|(key, source)| match source {
+        KeySource::X509(source) => Some((key, source)),
+        _ => None,
+    }) else {
+        return String::new();
+    };
+    let what = if source.is_ca == Some(true) {
+        "authority"
+    } else {
+        "certificate"
+    };
+    let names = source
+        .common_name
+        .iter()
+        .chain(&source.dns_names)
+        .chain(&source.ip_addresses);
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    format!(
+        "signs {what} `{key}` of ManagedSecret `{}`: {}",
+        observed.identity.name,
+        names.join(", ")
+    )
+}
+
+/// The authority that one of the sources names, if any. The record of its opening says what for.
+///
+/// INVARIANT: it is the secret of that object, and not one whose name the object claims.
 async fn authority<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
     sources: &[(&String, &KeySource)],
+    purpose: String,
 ) -> Result<Option<Authority>, Failure> {
     let Some(reference) = sources
         .iter()
@@ -241,6 +271,7 @@ async fn authority<S: SecretStore>(
         .get(&key)
         .and_then(|kept| kept.parse().ok())
         .ok_or_else(absent)?;
+    let owner = object.metadata.uid;
     let name = object.spec.store_name.unwrap_or_else(|| reference.name.clone());
     let name = SecretName::new(&name).map_err(|error| Failure::Name(error.to_string()))?;
     let namespace = observed.namespace.ok_or_else(absent)?;
@@ -249,9 +280,10 @@ async fn authority<S: SecretStore>(
         .find(namespace, &name)
         .await?
         .filter(|view| view.until.is_none())
+        .filter(|view| view.object.as_ref().map(|object| &object.uid) == owner.as_ref())
         .ok_or_else(absent)?;
     let version = view.current().ok_or_else(absent)?;
-    let value = ctx.store.open(view.id, version).await?;
+    let value = ctx.store.open_for(view.id, version, purpose).await?;
     let authority =
         Authority::from_value(&plain(&value), reference.key.as_deref().unwrap_or("ca")).map_err(|error| {
             Failure::Make {

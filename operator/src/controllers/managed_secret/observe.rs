@@ -171,6 +171,7 @@ fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, Invalid
         source,
         // Read when the namespace is known.
         key: None,
+        required_key: None,
         native: spec.secret.as_ref().map(|native| WantedNative {
             name: native.name.clone(),
             immutable: immutable(spec),
@@ -565,6 +566,12 @@ async fn stored_secret<S: SecretStore>(
         labels: view.labels.clone(),
         description: view.description.clone(),
         other_key: view.key != observed.key,
+        new_readers: observed.object.spec.readers.is_some()
+            && view
+                .object
+                .as_ref()
+                .is_none_or(|object| object.name != observed.identity.name),
+        retained: labels::deletion(&view.labels) == labels::Deletion::Retain,
         differences,
         unrenderable,
         materialized: view.materialized.as_ref().map(|native| Materialized {

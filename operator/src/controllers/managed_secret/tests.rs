@@ -2,6 +2,7 @@
 
 mod adoption;
 mod native_secret;
+mod rebinding;
 mod removal;
 
 use kube::runtime::reflector::ObjectRef;
@@ -537,7 +538,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
     };
     let store: Store = world.ctx.store.clone();
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
-    // Made for nobody yet, as by a restore: whoever declares it takes it over.
+    // Made for nobody yet: whoever declares it takes it over, and shows it when that is granted.
     let create = CreateSecret {
         id: strongroom_store::id::SecretId::generate().unwrap(),
         namespace,
@@ -551,6 +552,9 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
         recovery: strongroom_store::vault::Recovery::Window,
     };
     let secret = store.run(create, meta()).unwrap().secret.id;
+    world.reconcile("partner").await;
+    assert_eq!(world.ready("partner"), says("False", "NameTaken"));
+    world.annotate("partner", "strongroom.dev/restore", &secret.to_string());
     world.reconcile("partner").await;
     assert_eq!(world.ready("partner"), says("True", "Ready"));
     assert_eq!(world.api.secret_key("partner", "token").unwrap(), b"first");

@@ -20,7 +20,15 @@ pub(super) async fn key<S: SecretStore>(
     observed: &mut Observed,
     namespace: NamespaceId,
 ) -> Result<(), Failure> {
-    let (Some(name), Ok(wanted)) = (&observed.object.spec.encryption_key, &mut observed.facts.wanted) else {
+    let Ok(wanted) = &mut observed.facts.wanted else {
+        return Ok(());
+    };
+    let named = observed.object.spec.encryption_key.as_ref();
+    wanted.required_key = ctx
+        .keys
+        .required(&observed.identity.namespace, &wanted.store_name)
+        .filter(|required| named != Some(required));
+    let Some(name) = named else {
         return Ok(());
     };
     let found = match KeyName::new(name) {

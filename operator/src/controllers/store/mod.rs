@@ -249,6 +249,13 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore {
         secret: SecretId,
         version: &str,
     ) -> impl Future<Output = Result<Value, StoreFailure>> + Send;
+    /// The same, for a purpose that its record names.
+    fn open_for(
+        &self,
+        secret: SecretId,
+        version: &str,
+        purpose: String,
+    ) -> impl Future<Output = Result<Value, StoreFailure>> + Send;
     /// Every live secret with an object, in any order.
     fn owned(&self) -> impl Future<Output = Result<Vec<Owned>, StoreFailure>> + Send;
     /// Live secrets of people that belong to no object.

@@ -192,6 +192,15 @@ impl SecretStore for Store {
     }
 
     async fn open(&self, secret: SecretId, version: &str) -> Result<Value, StoreFailure> {
+        self.open_for(secret, version, String::new()).await
+    }
+
+    async fn open_for(
+        &self,
+        secret: SecretId,
+        version: &str,
+        purpose: String,
+    ) -> Result<Value, StoreFailure> {
         let version = Some(VersionId::new(version)?);
         let meta = meta(ACTOR)?;
         read(self, move |store| {
@@ -200,7 +209,7 @@ impl SecretStore for Store {
                 version,
                 stage: None,
                 durability: Durability::Batched,
-                detail: String::new(),
+                detail: purpose,
             };
             Ok(store.value(&get, &meta)?.value)
         })

@@ -11,7 +11,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_store::audit::Actor;
+use strongroom_store::audit::{self, Actor};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
@@ -36,7 +36,6 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) ctx: Ctx<Store>,
     writer: Writer<Kept<ManagedSecret>>,
-    #[expect(dead_code, reason = "the store's directory goes with it")]
     keep: tempfile::TempDir,
 }
 
@@ -207,6 +206,21 @@ impl World {
         found.unwrap()["message"].as_str().unwrap().to_owned()
     }
 
+    /// What the records of reads say of their purpose.
+    pub(crate) fn purposes(&self) -> Vec<String> {
+        let directory = self.keep.path().join("store").join(audit::DIRECTORY);
+        let medium = audit::Directory::read_only(&directory);
+        let records = self.ctx.store.reads_after(&medium, 0, usize::MAX).unwrap();
+        records
+            .into_iter()
+            .filter_map(|(_, record)| match record {
+                audit::Logged::Entry(entry) => Some(entry.detail),
+                _ => None,
+            })
+            .filter(|detail| !detail.is_empty())
+            .collect()
+    }
+
     pub(crate) fn ready(&self, name: &str) -> (String, String) {
         self.condition(name, "Ready").unwrap()
     }
@@ -290,6 +304,8 @@ impl World {
         let object = self.api.put(&path, object);
         let uid = object["metadata"]["uid"].as_str().unwrap();
         self.ctx.keys.saw_object(NS, name, uid);
+        let required = serde_json::from_value(object["spec"]["requiredFor"].clone()).unwrap();
+        self.ctx.keys.saw_required(NS, name, required);
         self.ctx.key_absences.saw(NS, name, uid);
         let kept = serde_json::from_value(object).unwrap();
         super::encryption_key::reconcile_at(&kept, &self.ctx, at)

@@ -39,7 +39,9 @@ fn seen(gateway: &Gateway, asking: &Asking, want: &Want) -> Result<Seen, Problem
         facts: &facts,
     };
     let decision = decide(gateway, asking, Action::GetSecretValue, &wanted)?;
-    let terms = gateway.terms.of(&want.place.name, &want.name);
+    let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
+    let owner = owner.map(|object| object.uid.as_str());
+    let terms = gateway.terms.of(&want.place.name, &want.name, owner);
     let wipe = terms.wipe;
     let refused = |code, ended, record, message: String| Refused {
         code,

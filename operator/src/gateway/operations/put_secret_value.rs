@@ -179,16 +179,25 @@ fn write(
             }
         }
     };
+    let detail = match (written.created, &declaration.native) {
+        // Nothing changed, so that no change is on record; the attempt is.
+        (false, _) => Some("the version was there".to_owned()),
+        // Whoever wrote the object chose where the value is seen, before there was one.
+        (true, Some(native)) if secret.is_none() => {
+            Some(format!("first value, to be shown in Secret `{native}`"))
+        }
+        (true, _) => None,
+    };
     if written.created {
         gateway.declared.changed(&place.name, &declaration.object);
-    } else {
-        // Nothing changed, so that no change is on record; the attempt is.
+    }
+    if let Some(detail) = detail {
         let note = Note {
             namespace: place.name.parse().ok(),
             secret: Some(written.secret.name.clone()),
             secret_id: Some(written.secret.id),
             version: Some(id.clone()),
-            detail: "the version was there".to_owned(),
+            detail,
             ..Note::new(recorded(Action::PutSecretValue))
         };
         gateway.store.note(note, &meta, gateway.durability)?;

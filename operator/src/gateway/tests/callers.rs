@@ -39,13 +39,27 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
 async fn a_policy_counts_from_the_next_request_on() {
     let world = World::new(0);
     assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);
-    world
-        .gateway
-        .policies
-        .readers("shop", "db-main", "db-main", &["app".to_owned()]);
+    world.read_by("db-main", &["app"]);
     assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
-    world.gateway.policies.readers("shop", "db-main", "db-main", &[]);
+    world.read_by("db-main", &[]);
     assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);
+}
+
+#[tokio::test]
+async fn readers_count_from_the_owner_of_the_secret_alone() {
+    let world = World::new(0);
+    world.read_by("db-main", &[]);
+    let readers = ["app".to_owned()];
+    for rival in [("rival", "uid-rival"), ("db-main", "uid-of-the-next-one")] {
+        let policies = &world.gateway.policies;
+        policies.readers("shop", rival, "db-main", &readers);
+        let answer = world.get("shop/app", "/db-main/value").await;
+        assert_eq!(answer.code(), (404, "SecretNotFound".to_owned()), "{rival:?}");
+        assert_eq!(world.last().2, "PolicyDenied");
+        policies.readers("shop", rival, "db-main", &[]);
+    }
+    world.read_by("db-main", &["app"]);
+    assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
 }
 
 #[tokio::test]

@@ -409,7 +409,11 @@ async fn access_ends_with_its_policy_and_comes_back_with_it() {
     );
     assert_eq!(world.last().2, "PolicyDenied");
     // The owner would rather have the files gone.
-    world.gateway.terms.saw("shop", "db-main", "db-main", Some(WIPE));
+    world.bound("db-main");
+    world
+        .gateway
+        .terms
+        .saw("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
     world.gateway.policies.look_again();
     assert_eq!(node.tombstone().await.on_revoke, i32::from(OnRevoke::Wipe));
     // The node still holds the value; the pod, whose files are gone, reads it anew.
@@ -554,7 +558,11 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_it_back() {
     let world = World::delivering();
-    world.gateway.terms.saw("shop", "db-main", "db-main", Some(WIPE));
+    world.bound("db-main");
+    world
+        .gateway
+        .terms
+        .saw("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
     let token = |ends: i64| made_with(&json!({"sub": POD, "aud": ["strongroom.dev"], "exp": ends}));
     let now = jiff::Timestamp::now().as_second();
     let mut node = Node::attach(&world).await;

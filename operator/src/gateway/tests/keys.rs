@@ -139,8 +139,7 @@ async fn readers_may_use_the_key_and_others_are_told_what_is_missing() {
     let key = world.key("pay");
     let secret = world.secret("shop", "card", "s3cr3t");
     world.under(secret, key);
-    let policies = &world.gateway.policies;
-    policies.readers("shop", "card", "card", &["app".to_owned()]);
+    world.read_by("card", &["app"]);
     assert_eq!(world.get("shop/app", "/card/value").await.status, 200);
     let described = world.get("shop/app", "/card").await.json();
     assert_eq!(described["encryptionKey"], "pay");
@@ -177,8 +176,7 @@ async fn disabling_the_key_stops_reads_and_enabling_brings_the_same_answer_back(
     let namespace = world.namespace_id();
     let secret = world.secret("shop", "card", "s3cr3t");
     world.under(secret, key);
-    let policies = &world.gateway.policies;
-    policies.readers("shop", "card", "card", &["app".to_owned()]);
+    world.read_by("card", &["app"]);
     let before = world.get("shop/app", "/card/value").await;
     let store = &world.gateway.store;
     store.run(DisableKey { namespace, key }, meta()).unwrap();

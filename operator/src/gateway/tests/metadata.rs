@@ -133,10 +133,7 @@ async fn a_list_shows_what_the_caller_may_list_in_pages() {
 async fn an_explanation_is_for_whoever_may_see_the_secret() {
     let world = World::new(0);
     world.allow("p", "owner", "secrets:DescribeSecret", "*");
-    world
-        .gateway
-        .policies
-        .readers("shop", "db-main", "db-main", &["app".to_owned()]);
+    world.read_by("db-main", &["app"]);
     let explained = world
         .get("shop/owner", "/db-main/access?principal=shop/app")
         .await

@@ -349,6 +349,28 @@ impl World {
         id
     }
 
+    /// The secret of this name belongs to an object of the same name.
+    pub(super) fn bound(&self, name: &str) {
+        let bind = strongroom_store::vault::BindObject {
+            secret: self.stored(name).id,
+            object: Some(strongroom_store::vault::ObjectBinding {
+                uid: format!("uid-{name}").parse().unwrap(),
+                name: name.to_owned(),
+            }),
+        };
+        self.gateway.store.run(bind, meta()).unwrap();
+    }
+
+    /// The secret of this name belongs to an object that has these readers.
+    pub(super) fn read_by(&self, name: &str, readers: &[&str]) {
+        self.bound(name);
+        let readers: Vec<String> = readers.iter().map(|name| (*name).to_owned()).collect();
+        let uid = format!("uid-{name}");
+        self.gateway
+            .policies
+            .readers("shop", (name, &uid), name, &readers);
+    }
+
     /// A secret of the namespace `shop`, as the store has it.
     fn stored(&self, name: &str) -> SecretView {
         let store = &self.gateway.store;

@@ -12,7 +12,9 @@ impl World {
         let declaration = Declaration {
             object: name.to_owned(),
             uid: format!("uid-{name}"),
+            created: None,
             key: key.map(str::to_owned),
+            native: None,
         };
         self.gateway.declared.saw("shop", name, name, Some(declaration));
     }
@@ -303,15 +305,7 @@ impl World {
         });
         let place = ("managedsecrets".to_owned(), name.to_owned());
         self.api.objects.lock().unwrap().insert(place, object);
-        let secret = self.stored(name);
-        let bind = strongroom_store::vault::BindObject {
-            secret: secret.id,
-            object: Some(strongroom_store::vault::ObjectBinding {
-                uid: format!("uid-{name}").parse().unwrap(),
-                name: name.to_owned(),
-            }),
-        };
-        self.gateway.store.run(bind, meta()).unwrap();
+        self.bound(name);
     }
 
     async fn rotate(&self, name: &str, token: &str) -> Answer {

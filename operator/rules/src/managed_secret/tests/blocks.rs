@@ -15,6 +15,20 @@ fn other(gives_up: bool, exchange: bool) -> Holder {
     }
 }
 
+fn taken(obstacle: Obstacle) -> Block {
+    Block::NameTaken {
+        name: "db".to_owned(),
+        secret: "abc".to_owned(),
+        obstacle,
+    }
+}
+
+fn required() -> Block {
+    Block::KeyRequired {
+        name: "pay".to_owned(),
+    }
+}
+
 fn not_owned(name: &str, holder: Option<Holder>) -> Block {
     Block::TargetNotOwned {
         name: name.to_owned(),
@@ -227,6 +241,71 @@ fn each_cause_blocks_without_touching_anything() {
                 name: "db".to_owned(),
                 by: None,
             },
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).materialized = None;
+                f.object.restore = Some("another".to_owned());
+            }),
+            taken(Obstacle::Shown {
+                native: "db".to_owned(),
+            }),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::Nobody;
+                wanted(f).source = Source::External { wait: false };
+                live(f).materialized = None;
+            }),
+            taken(Obstacle::Shown {
+                native: "db".to_owned(),
+            }),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).materialized.as_mut().unwrap().name = "other".to_owned();
+            }),
+            taken(Obstacle::Shown {
+                native: "db".to_owned(),
+            }),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).retained = true;
+            }),
+            taken(Obstacle::Retained),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).other_key = true;
+            }),
+            taken(Obstacle::OtherKey),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).new_readers = true;
+            }),
+            taken(Obstacle::Readers),
+        ),
+        (
+            with(new(), |f| wanted(f).required_key = Some("pay".to_owned())),
+            required(),
+        ),
+        (
+            with(settled(), |f| wanted(f).required_key = Some("pay".to_owned())),
+            required(),
+        ),
+        (
+            with(settled(), |f| {
+                live(f).other_key = true;
+                wanted(f).required_key = Some("pay".to_owned());
+            }),
+            required(),
         ),
         (
             with(new(), |f| {

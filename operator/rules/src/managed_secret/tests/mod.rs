@@ -38,6 +38,7 @@ fn new() -> Facts {
             rotate_now: RotateNow::Nothing,
         },
         wanted: Ok(Wanted {
+            required_key: None,
             store_name: "db".to_owned(),
             source: Source::Generate,
             key: None,
@@ -71,6 +72,8 @@ fn secret() -> StoredSecret {
         labels: BTreeMap::new(),
         description: String::new(),
         other_key: false,
+        retained: false,
+        new_readers: false,
         differences: Differences::default(),
         unrenderable: None,
         materialized: Some(Materialized {

@@ -30,6 +30,25 @@ fn each_state_has_its_one_next_step() {
             Step::BindObject,
         ),
         (
+            "the object was made again and shows nothing",
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                wanted(f).native = None;
+            }),
+            Step::BindObject,
+        ),
+        (
+            "the object was made again with another native Secret, and somebody who may grants it",
+            with(settled(), |f| {
+                live(f).owner = Owner::GoneObject;
+                live(f).retained = true;
+                live(f).other_key = true;
+                live(f).materialized = None;
+                f.object.restore = Some("abc".to_owned());
+            }),
+            Step::BindObject,
+        ),
+        (
             "the labels differ",
             with(settled(), |f| {
                 drop(wanted(f).labels.insert("a".to_owned(), "b".to_owned()))

@@ -13,6 +13,7 @@ fn said(book: &PolicyBook, principal: &Principal) -> String {
             name: "checkout-db",
         },
         key: None,
+        owner: None,
         facts: &facts,
     };
     denial(&request, &decide(book, &request).unwrap(), "checkout-db")

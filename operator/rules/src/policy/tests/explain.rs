@@ -22,6 +22,7 @@ fn what_is_missing_allows_it_once_it_is_applied() {
                     name: "Db_main/1",
                 },
                 key,
+                owner: None,
                 facts: &facts,
             };
             let mut book = PolicyBook::default();
@@ -77,6 +78,7 @@ fn a_deny_names_its_statement_and_offers_nothing() {
             name: "db-main",
         },
         key: None,
+        owner: None,
         facts: &facts,
     };
     let decision = decide(&book, &request).unwrap();
@@ -116,6 +118,7 @@ fn no_suggested_policy_takes_the_place_of_another() {
                             name,
                         },
                         key,
+                        owner: None,
                         facts: &facts,
                     };
                     let denied = decide(&PolicyBook::default(), &request).unwrap();
@@ -146,6 +149,7 @@ fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
             name: "db",
         },
         key: None,
+        owner: None,
         facts: &facts,
     };
     for action in Action::ALL.iter().copied().filter(|action| !action.uses_key()) {

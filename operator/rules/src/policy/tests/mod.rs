@@ -58,6 +58,7 @@ fn ask(book: &PolicyBook, principal: &Principal, action: Action, name: &str, fac
             name,
         },
         key: None,
+        owner: None,
         facts,
     };
     decide(book, &request).unwrap()
@@ -123,6 +124,7 @@ fn the_table_of_decisions() {
                     name: "db",
                 },
                 key: under_key.then_some((Action::Decrypt, "payments")),
+                owner: None,
                 facts: &Facts::default(),
             };
             let decision = decide(&book(&policies), &request).unwrap();

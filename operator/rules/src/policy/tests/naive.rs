@@ -344,6 +344,7 @@ proptest! {
             action,
             secret: SecretRef { namespace: "shop", name },
             key: key.map(|key| (Action::Decrypt, key)),
+            owner: None,
             facts: &facts,
         };
         let naive = Naive { policies: &policies, request: &request };
