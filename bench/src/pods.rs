@@ -102,7 +102,7 @@ fn install(cluster: &Cluster) -> Outcome<()> {
             "--set",
             &volume,
         ])
-        .args(["--set", "gateway.clusterIP=10.96.0.77,node.enabled=true"]);
+        .args(["--set", "node.enabled=true"]);
     output(&mut helm)?;
     for target in ["statefulset/strongroom", "daemonset/strongroom-node"] {
         kubectl(
