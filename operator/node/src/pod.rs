@@ -20,7 +20,7 @@ pub struct Pod {
 impl Pod {
     /// Reads it from what kubelet passes on.
     #[must_use]
-    pub fn of(context: &BTreeMap<String, String>) -> Self {
+    pub fn from_volume_context(context: &BTreeMap<String, String>) -> Self {
         let read = |key: &str| {
             context
                 .get(&format!("{KUBELET}{key}"))
@@ -55,6 +55,6 @@ mod tests {
             uid: "u".into(),
             service_account: "s".into(),
         };
-        assert_eq!(Pod::of(&BTreeMap::from(context)), pod);
+        assert_eq!(Pod::from_volume_context(&BTreeMap::from(context)), pod);
     }
 }

@@ -116,6 +116,26 @@ fn what_was_taken_away_is_not_served_offline() {
 }
 
 #[test]
+fn what_was_taken_away_meanwhile_is_ended_when_the_gateway_is_back() {
+    let node = alone();
+    // No Tombstone comes: the stream is gone.
+    node.peer.deny("db", "no policy", false);
+    node.peer.hush(false);
+    eventually("the volume to hear of it", || {
+        (state(&node, "vol-1") == "ended").then_some(())
+    });
+    assert_eq!(node.read("vol-1", "password").unwrap(), "MARKER-1");
+    silent(&node);
+    let refused = publish(&node, "vol-2", "app").unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    // Allowed again, it is as before.
+    node.peer.allow("db");
+    node.peer.hush(false);
+    publish(&node, "vol-3", "app").unwrap();
+    assert_eq!(state(&node, "vol-3"), "current");
+}
+
+#[test]
 fn nothing_is_served_that_cannot_be_written_down() {
     let node = alone();
     std::fs::remove_dir_all(node.dir.path().join("j")).unwrap();

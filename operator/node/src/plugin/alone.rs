@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
-use strongroom_api::stream::proto::Refusal;
 use strongroom_render::attributes::WantedSecret;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -74,18 +73,9 @@ impl Plugin {
         .await;
     }
 
-    /// Forgets what a volume is refused. A gateway that cannot say now takes nothing away.
+    /// Forgets what a volume is refused for good.
     pub(super) async fn forget(&self, volume: &Volume, refused: &Refused) {
-        let refused_for_good = match refused.code {
-            Refusal::Policy | Refusal::NotFound | Refusal::NotReadable => true,
-            Refusal::Unspecified
-            | Refusal::Invalid
-            | Refusal::Unauthenticated
-            | Refusal::OtherNode
-            | Refusal::TooMany
-            | Refusal::Unavailable => false,
-        };
-        if refused_for_good {
+        if refused.is_for_good() {
             self.forget_all(volume).await;
         }
     }

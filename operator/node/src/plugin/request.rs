@@ -72,7 +72,7 @@ impl Reading {
             target,
             group,
             attributes,
-            pod: Pod::of(&text),
+            pod: Pod::from_volume_context(&text),
             text: text.into_iter().filter(|(key, _)| !key.contains('/')).collect(),
             token: token(&self.audience, &call.secrets),
         })

@@ -30,6 +30,22 @@ pub struct Refused {
     pub wipe: bool,
 }
 
+impl Refused {
+    /// Whether what was there before is taken away by it. A gateway that cannot say now takes nothing away.
+    #[must_use]
+    pub const fn is_for_good(&self) -> bool {
+        match self.code {
+            Refusal::Policy | Refusal::NotFound | Refusal::NotReadable => true,
+            Refusal::Unspecified
+            | Refusal::Invalid
+            | Refusal::Unauthenticated
+            | Refusal::OtherNode
+            | Refusal::TooMany
+            | Refusal::Unavailable => false,
+        }
+    }
+}
+
 /// Everything that a volume may show now.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -73,8 +89,8 @@ enum Standing {
     Waiting,
     /// It may have these.
     Granted(Vec<Item>),
-    /// It may not. What it had before stays in `Subscription::shown`.
-    Denied(Refused),
+    /// It may not. What it was granted before, and shows, is ended: so it is whether the stream was there to bring a Tombstone or not.
+    Denied(Refused, Vec<Item>),
 }
 
 #[derive(Clone, Debug)]
@@ -164,7 +180,7 @@ impl Desk {
         match &subscription.standing {
             Standing::Waiting if before.is_some() => {}
             Standing::Waiting => self.ask(volume),
-            Standing::Denied(_) => {
+            Standing::Denied(..) => {
                 subscription.standing = Standing::Waiting;
                 self.ask(volume);
             }
@@ -282,7 +298,7 @@ impl Desk {
         let volumes: Vec<String> = self.subscriptions.keys().cloned().collect();
         for volume in volumes {
             if let Some(subscription) = self.subscriptions.get_mut(&volume)
-                && matches!(subscription.standing, Standing::Denied(_))
+                && matches!(subscription.standing, Standing::Denied(..))
             {
                 subscription.standing = Standing::Waiting;
             }
@@ -481,7 +497,20 @@ impl Desk {
             // Whoever waits no more, waits for nothing.
             let _ = reader.send(Err(refused.clone()));
         }
-        subscription.standing = Standing::Denied(refused);
+        let shown = match std::mem::replace(&mut subscription.standing, Standing::Waiting) {
+            Standing::Granted(items) | Standing::Denied(_, items)
+                if refused.is_for_good() && !refused.wipe =>
+            {
+                let end = |item| Item {
+                    ended: true,
+                    wipe: false,
+                    ..item
+                };
+                items.into_iter().map(end).collect()
+            }
+            _ => Vec::new(),
+        };
+        subscription.standing = Standing::Denied(refused, shown);
         subscription.confirmed = false;
         subscription.changes.send_modify(|changes| *changes += 1);
         self.prune();
@@ -526,7 +555,12 @@ impl Desk {
         }
         let items = match &mut subscription.standing {
             Standing::Waiting => return,
-            Standing::Denied(refused) => {
+            Standing::Denied(_, shown)
+                if !shown.is_empty() && shown.iter().all(|item| self.held.has(&item.key)) =>
+            {
+                shown
+            }
+            Standing::Denied(refused, _) => {
                 let refused = refused.clone();
                 for reader in subscription.readers.drain(..) {
                     let _ = reader.send(Err(refused.clone()));
@@ -587,7 +621,7 @@ impl Desk {
     fn prune(&mut self) {
         let (mut pointed, mut awaited) = (BTreeSet::new(), BTreeSet::new());
         for subscription in self.subscriptions.values() {
-            if let Standing::Granted(items) = &subscription.standing {
+            if let Standing::Granted(items) | Standing::Denied(_, items) = &subscription.standing {
                 let keys = || items.iter().map(|item| item.key.clone());
                 pointed.extend(keys());
                 if !subscription.readers.is_empty() {

@@ -74,7 +74,6 @@ pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
     } = stream;
     let mut failures = 0;
     loop {
-        let mut welcomed = false;
         let session = Session {
             endpoint: &endpoint,
             boot_id: &boot_id,
@@ -83,11 +82,10 @@ pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
             metrics: &metrics,
             shutdown: &shutdown,
         };
-        let over = session.run(&mut desk, &mut commands, &mut welcomed).await;
+        let over = session.run(&mut desk, &mut commands).await;
         desk.disconnected();
         metrics.connected(false);
-        link.send_replace(false);
-        if welcomed {
+        if link.send_replace(false) {
             failures = 0;
         }
         let chance = fastrand::f64();
@@ -131,7 +129,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// One connection.
-    async fn run(&self, desk: &mut Desk, commands: &mut Commands, welcomed: &mut bool) -> Over {
+    async fn run(&self, desk: &mut Desk, commands: &mut Commands) -> Over {
         let token = match self.endpoint.own_token() {
             Ok(token) => token,
             Err(error) => return Over::Broken(error.to_string()),
@@ -142,62 +140,30 @@ impl Session<'_> {
         let _ = outgoing.try_send(self.hello(desk, &token));
         let link = self.endpoint.run(&token, to_send, &received);
         tokio::pin!(link);
-        let mut over = None;
         let mut heart: Option<Heart> = None;
         let deadline = Instant::now() + WELCOME;
         let mut look_at_token = Instant::now() + TOKEN;
         loop {
             let wake = heart.as_ref().map_or(deadline, Heart::next).min(look_at_token);
             tokio::select! {
-                // What came before the end is taken in before the end.
+                // What has come is taken in before it is judged whether the gateway is silent.
                 biased;
                 () = self.shutdown.wait() => return Over::Stop,
                 message = incoming.recv() => {
                     let Some(message) = message else { return Over::Broken("the connection is gone".to_owned()) };
-                    match (&mut heart, message.message) {
-                        (None, Some(FromGateway::Welcome(welcome))) => {
-                            if welcome.protocol_version != PROTOCOL_VERSION {
-                                let version = welcome.protocol_version;
-                                return Over::Broken(format!("the gateway speaks version {version} of the protocol"));
-                            }
-                            heart = Some(Heart::of(&welcome));
-                            desk.welcome(&welcome);
-                            desk.journal(self.pending());
-                            self.link.send_replace(true);
-                            *welcomed = true;
-                            self.metrics.connected(true);
-                            tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
-                        }
-                        (None, _) => return Over::Broken("the gateway said something else than Welcome first".to_owned()),
-                        (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
-                            tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
-                            return Over::Goodbye(Duration::from_millis(u64::from(goodbye.reconnect_within_ms)));
-                        }
-                        (Some(heart), Some(FromGateway::JournalTaken(taken))) => {
-                            heart.heard();
-                            if let Err(error) = self.journal.taken(taken.sequence) {
-                                tracing::warn!(%error, "what is on record stays in the journal, and is told again");
-                            } else {
-                                desk.journal(self.pending());
-                            }
-                        }
-                        (Some(heart), message) => {
-                            heart.heard();
-                            if let Err(what) = desk.receive(GatewayMessage { message }) {
-                                self.metrics.misunderstood();
-                                tracing::warn!(what, "a message of the gateway breaks the protocol and is left out");
-                            }
-                            self.metrics.sizes(desk.sizes());
-                        }
-                    }
-                }
-                // The link hands over its last messages and ends in one poll: they wait in the queue, and the next turn takes them.
-                () = std::future::ready(()), if over.is_some() => {
-                    if let Some(over) = over.take() {
+                    if let Some(over) = self.take_in(message, desk, &mut heart) {
                         return over;
                     }
                 }
-                ended = &mut link, if over.is_none() => over = Some(broken(ended)),
+                // The link hands over its last messages and ends in one poll: what waits in the queue came before the end.
+                ended = &mut link => {
+                    while let Ok(message) = incoming.try_recv() {
+                        if let Some(over) = self.take_in(message, desk, &mut heart) {
+                            return over;
+                        }
+                    }
+                    return broken(ended);
+                }
                 command = commands.0.recv() => match command {
                     Some(command) => {
                         command.carry_out(desk);
@@ -214,7 +180,7 @@ impl Session<'_> {
                 }
                 () = sleep_until(wake) => match &mut heart {
                     None => return Over::Broken("the gateway does not take the node in".to_owned()),
-                    Some(heart) if heart.silent() => return Over::Broken("the gateway is silent".to_owned()),
+                    Some(heart) if heart.silent() && incoming.is_empty() => return Over::Broken("the gateway is silent".to_owned()),
                     Some(heart) => {
                         if heart.due() {
                             desk.heartbeat();
@@ -234,6 +200,54 @@ impl Session<'_> {
         drop(outgoing);
         let _ = timeout_at(Instant::now() + Duration::from_secs(1), &mut link).await;
         Over::NewToken
+    }
+
+    /// Takes a message of the gateway in. Answers when the connection is over by it.
+    fn take_in(&self, message: GatewayMessage, desk: &mut Desk, heart: &mut Option<Heart>) -> Option<Over> {
+        match (heart.as_mut(), message.message) {
+            (None, Some(FromGateway::Welcome(welcome))) => {
+                if welcome.protocol_version != PROTOCOL_VERSION {
+                    let version = welcome.protocol_version;
+                    let why = format!("the gateway speaks version {version} of the protocol");
+                    return Some(Over::Broken(why));
+                }
+                *heart = Some(Heart::of(&welcome));
+                desk.welcome(&welcome);
+                desk.journal(self.pending());
+                self.link.send_replace(true);
+                self.metrics.connected(true);
+                tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
+            }
+            (None, _) => {
+                let why = "the gateway said something else than Welcome first";
+                return Some(Over::Broken(why.to_owned()));
+            }
+            (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
+                tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
+                let within = u64::from(goodbye.reconnect_within_ms);
+                return Some(Over::Goodbye(Duration::from_millis(within)));
+            }
+            (Some(heart), Some(FromGateway::JournalTaken(taken))) => {
+                heart.heard();
+                if let Err(error) = self.journal.taken(taken.sequence) {
+                    tracing::warn!(%error, "what is on record stays in the journal, and is told again");
+                } else {
+                    desk.journal(self.pending());
+                }
+            }
+            (Some(heart), message) => {
+                heart.heard();
+                if let Err(what) = desk.receive(GatewayMessage { message }) {
+                    self.metrics.misunderstood();
+                    tracing::warn!(
+                        what,
+                        "a message of the gateway breaks the protocol and is left out"
+                    );
+                }
+                self.metrics.sizes(desk.sizes());
+            }
+        }
+        None
     }
 
     /// What is not on record at the gateway yet, in a message's measure.

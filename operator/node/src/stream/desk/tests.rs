@@ -289,6 +289,53 @@ fn a_tombstone_ends_access_and_wipes_where_it_says_so() {
 }
 
 #[test]
+fn what_is_denied_after_a_break_is_ended_as_by_a_tombstone() {
+    let denied = |code: Refusal, on_revoke: OnRevoke| {
+        from(FromGateway::Denied(Denied {
+            subscription: "v".into(),
+            code: code.into(),
+            on_revoke: on_revoke.into(),
+            ..Denied::default()
+        }))
+    };
+    let granted_once = || {
+        let mut desk = connected();
+        let changes = desk.subscribe("v", Some(token("t")), vec![wanted("a")]);
+        desk.receive(value(1, "a1")).unwrap();
+        desk.receive(granted("v", vec![pointer(0, 1, "a1", 1)])).unwrap();
+        desk.disconnected();
+        desk.welcome(&welcome(1, 1));
+        (desk, changes)
+    };
+    for code in [Refusal::Policy, Refusal::NotFound, Refusal::NotReadable] {
+        let (mut desk, changes) = granted_once();
+        let before = *changes.borrow();
+        // Said twice, it is so twice.
+        for _ in 0..2 {
+            desk.receive(denied(code, OnRevoke::Keep)).unwrap();
+            let kept = read(&mut desk, "v").try_recv().unwrap().unwrap();
+            assert!(!kept.wipe && kept.secrets[0].ended, "{code:?}");
+        }
+        assert!(*changes.borrow() > before);
+        said(&mut desk);
+        desk.renew("v", token("t"));
+        assert_eq!(said(&mut desk), ["subscribe v t"]);
+        desk.receive(granted("v", vec![pointer(0, 1, "a1", 2)])).unwrap();
+        let again = read(&mut desk, "v").try_recv().unwrap().unwrap();
+        assert!(!again.secrets[0].ended, "{code:?}");
+    }
+    for (code, on_revoke) in [
+        (Refusal::Policy, OnRevoke::Wipe),
+        (Refusal::Unavailable, OnRevoke::Keep),
+    ] {
+        let (mut desk, _changes) = granted_once();
+        desk.receive(denied(code, on_revoke)).unwrap();
+        let refused = read(&mut desk, "v").try_recv().unwrap().unwrap_err();
+        assert_eq!(refused.wipe, on_revoke == OnRevoke::Wipe, "{code:?}");
+    }
+}
+
+#[test]
 fn a_value_that_had_to_go_is_fetched_once() {
     let mut desk = Desk::new(1);
     desk.welcome(&welcome(1, 1));
