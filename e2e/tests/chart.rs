@@ -232,6 +232,39 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     f.kubectl(&["wait", "--for=delete", "namespace/stuck", "--timeout=120s"]);
 }
 
+/// A warning that is always there is one that nobody reads. The cluster has a default class of storage; the namespace has pods of a restricted kind alone, and says so of others.
+#[test]
+fn a_good_install_prints_no_warning() {
+    let f = Fixture::bare(Size::Api);
+    f.apply(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: strongroom, labels: {pod-security.kubernetes.io/warn: restricted, \
+         pod-security.kubernetes.io/enforce: restricted}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n\
+         apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: some, annotations: \
+         {storageclass.kubernetes.io/is-default-class: \"true\"}}\nprovisioner: kubernetes.io/no-provisioner\n",
+    );
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    for command in ["install", "upgrade", "uninstall"] {
+        let mut helm = Command::new(Programs::helm().unwrap());
+        helm.args([command, "strongroom"])
+            .args(Some(chart).filter(|_| command != "uninstall"))
+            .args(["--namespace", "strongroom"])
+            .env("KUBECONFIG", f.cluster.kubeconfig());
+        let output = helm.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (printed, said) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{command}: {said}");
+        assert_eq!(said, "", "{command}");
+        assert!(
+            !printed.to_lowercase().contains("warning") && !printed.contains("Pending"),
+            "{command}: {printed}"
+        );
+    }
+    // What people apply next.
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/samples");
+    let (success, _, said) = f.piped(&["-n", "shop", "apply", "-f", samples], "");
+    assert!(success && said.is_empty(), "{said}");
+}
+
 #[test]
 fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let plain = render(&[]).unwrap();
