@@ -7,11 +7,11 @@ use serde_json::{Map, Value as Json, json};
 
 /// One write: who makes it, how, and to which subresource.
 #[derive(Clone, Copy)]
-pub(super) struct Write<'a> {
-    pub(super) manager: &'a str,
-    pub(super) subresource: &'a str,
+pub(crate) struct Write<'a> {
+    pub(crate) manager: &'a str,
+    pub(crate) subresource: &'a str,
     /// Seconds after the epoch.
-    pub(super) at: u64,
+    pub(crate) at: u64,
 }
 
 type Path = Vec<String>;
@@ -38,7 +38,7 @@ struct Entry {
 }
 
 /// The object after `manager` applied `body` over `found` by force: what it applied before and does not any more is gone, unless others own it too.
-pub(super) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
+pub(crate) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
     let mut entries = entries(found);
     // Whoever owned it before its first apply is not known: one name stands for all of them.
     if entries.is_empty() {
@@ -83,7 +83,7 @@ pub(super) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'
 }
 
 /// The object after `manager` changed it from `found` to `after` in any other way: what it changed is its own, and nobody else's any more.
-pub(super) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
+pub(crate) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
     // Owners that are written win over those that were there.
     let written = after["metadata"]["managedFields"]
         .as_array()
@@ -116,8 +116,24 @@ pub(super) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
     with(after, entries)
 }
 
+/// Who else owns what an apply of `body` would change: an apply without force is refused then.
+pub(crate) fn conflict(found: &Json, body: &Json, write: Write<'_>) -> Option<String> {
+    let differs: Vec<Path> = leaves(body)
+        .into_iter()
+        .filter(|path| at(body, path) != at(found, path))
+        .collect();
+    let holds = |entry: &Entry| differs.iter().any(|path| entry.fields.contains(path));
+    let other =
+        |entry: &&Entry| (entry.manager.as_str(), entry.operation.as_str()) != (write.manager, "Apply");
+    entries(found)
+        .iter()
+        .filter(other)
+        .find(|entry| holds(entry))
+        .map(|entry| entry.manager.clone())
+}
+
 /// Whether a write from one to the other changes nothing: when it was made counts for nothing.
-pub(super) fn same(one: &Json, other: &Json) -> bool {
+pub(crate) fn same(one: &Json, other: &Json) -> bool {
     let timeless = |object: &Json| {
         let mut object = object.clone();
         let entries = object["metadata"]["managedFields"].as_array_mut();

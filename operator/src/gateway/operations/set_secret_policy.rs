@@ -22,7 +22,7 @@ use super::incoming::{parsed, received};
 use crate::external::object_name;
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, ours};
+use crate::gateway::objects::{Objects, elsewhere, ours};
 use crate::gateway::problem::Problem;
 
 /// Most statements of one policy, as in the SecretPolicy.
@@ -85,6 +85,11 @@ async fn set(change: &Change, name: &str, spec: SecretPolicySpec) -> Result<Json
     let objects = Objects::<SecretPolicy>::of(&change.gateway.client, &change.place.name);
     if let Some(found) = objects.find(name).await? {
         ours(&found, &["spec", "statements"])?;
+        // Whoever may set the policy of one secret may not thereby say who reads others.
+        if (&found.spec.secrets, &found.spec.identities) != (&spec.secrets, &None) {
+            let why = "it counts for more than this secret";
+            return Err(elsewhere("SecretPolicy", name, why).into());
+        }
     }
     let applied = objects.apply(&SecretPolicy::new(name, spec)).await?;
     change.note(&format!("SecretPolicy `{name}`")).await?;

@@ -103,19 +103,24 @@ async fn update(
         let why = "it names the secret, and two that do so rotate nothing";
         return Err(elsewhere("RotationSchedule", &other.name_any(), why).into());
     }
+    let secrets = ScheduledSecrets {
+        names: Some(vec![name.clone()]),
+        selector: None,
+    };
     let before = all.iter().find(|schedule| schedule.name_any() == name);
     if let Some(before) = before {
         ours(before, &["spec", "schedule"])?;
+        if before.spec.secrets != secrets {
+            let why = "it rotates more than this secret";
+            return Err(elsewhere("RotationSchedule", &name, why).into());
+        }
     }
     let every = policy
         .every
         .or_else(|| before.and_then(|schedule| schedule.spec.schedule.every))
         .ok_or_else(|| invalid("`every` is needed: no schedule of the secret says it yet"))?;
     let spec = RotationScheduleSpec {
-        secrets: ScheduledSecrets {
-            names: Some(vec![name.clone()]),
-            selector: None,
-        },
+        secrets,
         schedule: Schedule {
             every: Some(every),
             ..Schedule::default()

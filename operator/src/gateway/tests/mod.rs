@@ -30,6 +30,7 @@ use super::limits::{Limits, Rates};
 use super::listen::Peer;
 use super::request::token::{made_for, subject_of};
 use super::*;
+use crate::controllers::testing::managed_fields::{self, Write};
 use crate::controllers::testing::store;
 use crate::policies::Newest;
 
@@ -152,6 +153,14 @@ impl Api {
         let body: Json = serde_json::from_slice(body).unwrap_or_default();
         let (kind, name) = resource.split_once('/').unwrap_or((resource, ""));
         let place = |name: &str| (kind.to_owned(), name.to_owned());
+        let write = Write {
+            manager: query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("fieldManager="))
+                .unwrap_or("unknown"),
+            subresource: "",
+            at: 1_795_465_320,
+        };
         let made = |mut object: Json| {
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             object["metadata"]["uid"] = json!(format!("uid-{name}"));
@@ -164,7 +173,10 @@ impl Api {
                 if objects.contains_key(&place(&name)) {
                     return failure(409, "AlreadyExists");
                 }
-                objects.insert(place(&name), made(body.clone()));
+                objects.insert(
+                    place(&name),
+                    managed_fields::updated(&json!({}), made(body), write),
+                );
                 (201, objects[&place(&name)].clone())
             }
             Method::GET if name.is_empty() => {
@@ -177,14 +189,25 @@ impl Api {
             }
             // Server-side apply makes what is not there.
             Method::PATCH if !query.contains("force=true") && body.get("kind").is_some() => {
-                let object = objects.entry(place(name)).or_insert_with(|| made(body.clone()));
-                merged(object, &body);
-                (200, object.clone())
+                let found = objects.get(&place(name)).cloned().unwrap_or(json!({}));
+                if managed_fields::conflict(&found, &body, write).is_some() {
+                    return failure(409, "Conflict");
+                }
+                let mut object = match found.get("spec") {
+                    Some(_) => found.clone(),
+                    None => made(body.clone()),
+                };
+                merged(&mut object, &body);
+                let object = managed_fields::applied(&found, object, &body, write);
+                objects.insert(place(name), object.clone());
+                (200, object)
             }
             Method::PATCH => match objects.get_mut(&place(name)) {
                 Some(object) => {
                     assert_eq!(body["metadata"]["uid"], object["metadata"]["uid"]);
-                    merged(object, &body);
+                    let mut after = object.clone();
+                    merged(&mut after, &body);
+                    *object = managed_fields::updated(object, after, write);
                     (200, object.clone())
                 }
                 None => failure(404, "NotFound"),

@@ -393,3 +393,130 @@ async fn a_rotation_policy_is_a_schedule_of_its_own() {
     world.drop_object("db-main");
     assert_eq!(put(on).await.code(), says(409, "NotRotatable"));
 }
+
+#[tokio::test]
+async fn what_the_api_says_no_more_is_gone_and_what_others_set_stays() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    world.create("shop/app", &body("partner")).await;
+    let put = async |path: &str, body: Json| {
+        world
+            .write(Method::PUT, "shop/app", path, &body.to_string())
+            .await
+    };
+    // Somebody labels the objects, and gives the schedule a window.
+    let labelled = |kind: &str, more: Json| {
+        let place = (kind.to_owned(), "partner".to_owned());
+        let mut objects = world.api.objects.lock().unwrap();
+        let found = objects.get_mut(&place).unwrap();
+        let mut after = found.clone();
+        merged(&mut after, &json!({"metadata": {"labels": {"theirs": "yes"}}}));
+        merged(&mut after, &more);
+        let write = Write {
+            manager: "kubectl-edit",
+            subresource: "",
+            at: 1_795_465_320,
+        };
+        *found = managed_fields::updated(found, after, write);
+    };
+
+    let statement = |account: &str, more: Json| {
+        let mut statement = json!({
+            "effect": "Allow", "principals": [{"serviceAccount": account}], "actions": ["secrets:GetSecretValue"],
+        });
+        merged(&mut statement, &more);
+        statement
+    };
+    let narrow = statement("b", json!({"sid": "b", "conditions": {"stages": ["AWSCURRENT"]}}));
+    let two = json!({"statements": [statement("a", json!({})), narrow]});
+    assert_eq!(put("/partner/policy", two).await.status, 200);
+    labelled("secretpolicies", json!({}));
+    let one = json!({"statements": [statement("b", json!({}))]});
+    assert_eq!(put("/partner/policy", one.clone()).await.json(), one);
+    let policy = world.kept("secretpolicies", "partner").unwrap();
+    assert_eq!(policy["spec"]["statements"], one["statements"]);
+    assert_eq!(policy["metadata"]["labels"], json!({"theirs": "yes"}));
+
+    labelled("managedsecrets", json!({}));
+    let patch = json!({"description": null, "labels": {"team": null}});
+    let patched = world
+        .write(Method::PATCH, "shop/app", "/partner", &patch.to_string())
+        .await;
+    assert_eq!(
+        (&patched.json()["labels"], patched.json().get("description")),
+        (&json!({"theirs": "yes"}), None)
+    );
+    let object = world.kept("managedsecrets", "partner").unwrap();
+    assert_eq!(object["spec"], json!({"source": {"external": {}}}));
+    assert_eq!(object["metadata"]["labels"], json!({"theirs": "yes"}));
+    let stored = world.stored("partner");
+    assert_eq!(stored.description, "");
+    assert!(!stored.labels.contains_key("team"), "{:?}", stored.labels);
+
+    world.drop_object("partner");
+    world.object(
+        "partner",
+        json!({"generate": {"keys": {"password": {"password": {}}}}}),
+    );
+    let on = json!({"enabled": true, "every": "30d"});
+    assert_eq!(put("/partner/rotation", on).await.status, 200);
+    labelled("rotationschedules", json!({"spec": {"jitter": "1h"}}));
+    let off = json!({"enabled": false, "every": "7d"});
+    assert_eq!(put("/partner/rotation", off).await.status, 200);
+    let schedule = world.kept("rotationschedules", "partner").unwrap();
+    assert_eq!(
+        schedule["spec"],
+        json!({
+            "secrets": {"names": ["partner"]}, "schedule": {"every": "7d"}, "rotator": {"generate": {}}, "suspend": true,
+            "jitter": "1h",
+        })
+    );
+    assert_eq!(schedule["metadata"]["labels"], json!({"theirs": "yes"}));
+}
+
+#[tokio::test]
+async fn an_object_that_counts_for_other_secrets_too_is_not_changed_by_whoever_may_change_one() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "partner");
+    world.create("shop/app", &body("partner")).await;
+    world.drop_object("partner");
+    world.object(
+        "partner",
+        json!({"generate": {"keys": {"password": {"password": {}}}}}),
+    );
+    let statements = json!({"statements": [
+        {"effect": "Allow", "principals": [{"serviceAccount": "b"}], "actions": ["secrets:GetSecretValue"]}]});
+    let rotation = json!({"enabled": true, "every": "30d"});
+    for (kind, path, body, wider) in [
+        (
+            "secretpolicies",
+            "/partner/policy",
+            statements,
+            json!({"secrets": ["partner", "other"]}),
+        ),
+        (
+            "rotationschedules",
+            "/partner/rotation",
+            rotation,
+            json!({"secrets": {"names": ["other", "partner"]}}),
+        ),
+    ] {
+        let put = async || {
+            world
+                .write(Method::PUT, "shop/app", path, &body.to_string())
+                .await
+        };
+        assert_eq!(put().await.status, 200);
+        let place = (kind.to_owned(), "partner".to_owned());
+        merged(
+            world.api.objects.lock().unwrap().get_mut(&place).unwrap(),
+            &json!({"spec": wider}),
+        );
+        let before = world.kept(kind, "partner");
+        let answer = put().await;
+        assert_eq!(answer.code(), says(409, "ManagedElsewhere"));
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("more than this secret"), "{detail}");
+        assert_eq!(world.kept(kind, "partner"), before);
+    }
+}
