@@ -1,8 +1,8 @@
 //! The vocabulary of conditions: which there are, and one reason for each cause. Nothing else may invent one.
 //!
 //! `Ready`, `Reconciling` and `Stalled` mean what kstatus defines
-//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that `kubectl wait`, Flux and Argo
-//! CD understand them.
+//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that `kubectl wait`, Flux and
+//! Argo CD understand them.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub enum ConditionType {
     SealCurrent,
     /// Whether all volumes show the version that they follow. There while the secret is in volumes.
     Delivered,
-    /// Whether the certificate of the current version is valid for a while yet, and from the authority that its source names. There for x509
-    /// sources.
+    /// Whether the certificate of the current version is valid for a while yet, and from the authority that its source
+    /// names. There for x509 sources.
     CertificateCurrent,
 }
 
@@ -191,7 +191,8 @@ reasons! {
     NativeSecretContested => Retry,
     /// Mutating admission changes the native Secret as it is written.
     NativeSecretMutated => Retry,
-    /// A native Secret was taken over as it is, and what `spec.secret` asks for needs a new one; the message says what to change.
+    /// A native Secret was taken over as it is, and what `spec.secret` asks for needs a new one; the message says what
+    /// to change.
     ReplacementUnasked => Person,
     /// The API server refuses the native Secret: a policy, a quota, a webhook.
     TargetRefused => Retry,
@@ -207,6 +208,8 @@ reasons! {
     NothingToRotate => Person,
     /// The native Secret is immutable, so that its value stays; a schedule, a request or an edit asks for another one.
     ImmutableNotRotatable => Person,
+    /// The schedule's jitter is longer than the time from one of its times to the next; it rotates all the same.
+    JitterTooLong => Person,
     /// The text of `strongroom.dev/rotate-now` was used before, so nothing is rotated.
     RotateNowRepeated => Person,
     /// A generator was edited after its key was made; nothing is made anew by that.
@@ -247,7 +250,8 @@ reasons! {
     KeyNotReady => Retry,
     /// An EncryptionKey says that the secret must lie under it, and `spec.encryptionKey` names another one or none.
     KeyRequired => Person,
-    /// The object of the encryption key is gone while secrets depend on the key; the key works on until somebody decides.
+    /// The object of the encryption key is gone while secrets depend on the key; the key works on until somebody
+    /// decides.
     KeyObjectMissing => Person,
 
     // The API server and what it lets us do.
@@ -287,7 +291,8 @@ pub fn condition(
     }
 }
 
-/// The conditions that follow `before`: exactly `wanted`, each with its old transition time if its status did not change.
+/// The conditions that follow `before`: exactly `wanted`, each with its old transition time if its status did not
+/// change.
 ///
 /// A condition that is not wanted any more is gone: its cause is.
 #[must_use]

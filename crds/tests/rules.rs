@@ -497,12 +497,47 @@ fn jitter_is_no_longer_than_the_interval() {
             "{every} {jitter}"
         );
     }
-    // Times of the calendar have no one interval.
-    let calendar = schedule(|spec| {
-        spec["schedule"] = json!({"cron": "0 3 * * MON"});
-        spec["jitter"] = json!("30d");
-    });
-    assert_eq!(errors(&calendar, None), Vec::<String>::new());
+}
+
+#[test]
+fn jitter_is_no_longer_than_the_time_between_two_times_of_the_calendar() {
+    let with = |cron: &str, jitter: &str| {
+        schedule(|spec| {
+            spec["schedule"] = json!({"cron": cron});
+            spec["jitter"] = json!(jitter);
+        })
+    };
+    for (cron, fits, long) in [
+        ("* * * * *", "60s", "61s"),
+        ("*/15 * * * *", "15m", "16m"),
+        ("30 * * * *", "1h", "61m"),
+        ("*/5 3 * * *", "5m", "6m"),
+        ("0 3 * * *", "24h", "25h"),
+        ("0 3 * * MON", "1w", "30d"),
+        ("0 3 * * 1", "7d", "8d"),
+        ("0 3 1 * *", "31d", "32d"),
+    ] {
+        assert_eq!(
+            errors(&with(cron, fits), None),
+            Vec::<String>::new(),
+            "{cron} {fits}"
+        );
+        refused(
+            &with(cron, long),
+            None,
+            "spec.jitter: jitter is longer than the time from one time of schedule.cron to the next",
+        );
+    }
+    // What the text does not tell at a glance is the controller's to say.
+    for cron in [
+        "0 1,13 * * *",
+        "5 */6 * * *",
+        "0 3 * * MON-FRI",
+        "0 3 * * MON#1",
+        "0 3 1 1 *",
+    ] {
+        assert_eq!(errors(&with(cron, "30d"), None), Vec::<String>::new(), "{cron}");
+    }
 }
 
 #[test]
@@ -630,4 +665,47 @@ fn a_key_rotates_and_goes_within_bounds() {
             ": the name of an EncryptionKey has up to 63",
         );
     }
+}
+
+#[test]
+fn an_immutable_secret_and_a_certificate_that_renews_are_refused_together() {
+    let object = |renew_before: Option<&str>, immutable: bool| {
+        let mut x509 = json!({"dnsNames": ["web.shop.svc"]});
+        if let Some(renew_before) = renew_before {
+            x509["renewBefore"] = json!(renew_before);
+        }
+        managed_secret(json!({
+            "source": {"generate": {"keys": {"tls": {"x509": x509}, "password": {"password": {}}}}},
+            "secret": {"name": "web", "immutable": immutable},
+        }))
+    };
+    let never = Some("never");
+    for renews in [None, Some("30d")] {
+        let both = object(renews, true);
+        let expected = "spec.secret.immutable: an immutable Secret keeps its value, so its certificate cannot be renewed: remove \
+                        secret.immutable, or set renewBefore of the x509 key to never";
+        for old in [None, Some(object(renews, false)), Some(object(never, true))] {
+            refused(&both, old.as_ref(), expected);
+        }
+        // It is mended by either.
+        for new in [&object(never, true), &object(renews, false)] {
+            assert_eq!(errors(new, Some(&both)), Vec::<String>::new(), "{new}");
+        }
+        assert_eq!(errors(&object(renews, false), None), Vec::<String>::new());
+    }
+    // The rule stands at the spec and asks for nothing of before, so the API server leaves it out where the spec stays as it is.
+    let definition = strongroom_crds::all()
+        .into_iter()
+        .find(|definition| definition.spec.names.kind == "ManagedSecret")
+        .expect("the kind");
+    let schema = serde_json::to_value(&definition.spec.versions[0].schema).expect("serializable");
+    let rules = schema["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"].clone();
+    let of_spec = rules.as_array().expect("rules").iter();
+    let mut found = of_spec.filter(|rule| rule["fieldPath"] == ".secret.immutable");
+    let text = found.next().expect("the rule")["rule"].to_string();
+    assert!(!text.contains("oldSelf"), "{text}");
+    assert_eq!(errors(&object(never, true), None), Vec::<String>::new());
+    let mut external = object(None, true);
+    external["spec"]["source"] = json!({"external": {}});
+    assert_eq!(errors(&external, None), Vec::<String>::new());
 }

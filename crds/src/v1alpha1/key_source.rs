@@ -82,8 +82,8 @@ pub struct PasswordSource {
     /// Whether symbols are used. Absent: true if `symbolSet` is given, else false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symbols: Option<bool>,
-    /// The symbols to use: printable ASCII other than letters, digits and space. Absent: `!#$%&()*+,-./:;<=>?@[]^_{|}~`,
-    /// all that survive a shell's double quotes and a YAML or JSON string.
+    /// The symbols to use: printable ASCII other than letters, digits and space. Absent:
+    /// `!#$%&()*+,-./:;<=>?@[]^_{|}~`, all that survive a shell's double quotes and a YAML or JSON string.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[!-/:-@\[-`{-~]+$"))]
     pub symbol_set: Option<String>,
@@ -149,9 +149,9 @@ pub struct UuidSource {}
 /// An Ed25519 key pair (RFC 8032).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ed25519Source {
-    /// How the pair is written: OpenSSH (private key as OpenSSH's own format, public key as a line of authorized_keys) or PKCS8
-    /// (PEM; the public key as SubjectPublicKeyInfo). Absent: OpenSSH for the key `ssh-privatekey` and where `spec.secret.type` is
-    /// kubernetes.io/ssh-auth, else PKCS8.
+    /// How the pair is written: OpenSSH (private key as OpenSSH's own format, public key as a line of authorized_keys)
+    /// or PKCS8 (PEM; the public key as SubjectPublicKeyInfo). Absent: OpenSSH for the key `ssh-privatekey` and where
+    /// `spec.secret.type` is kubernetes.io/ssh-auth, else PKCS8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<KeyFormat>,
 }
@@ -249,12 +249,12 @@ pub struct X509Source {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 45)))]
     pub ip_addresses: Vec<String>,
-    /// How long the certificate is valid, from its creation, as in `90d`. It never outlives its authority's certificate.
-    /// Absent: 90d, for an authority 3650d.
+    /// How long the certificate is valid, from its creation, as in `90d`. It never outlives its authority's
+    /// certificate. Absent: 90d, for an authority 3650d.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<Period>,
-    /// How long before its end the certificate is renewed, as in `30d`; `never`: not by itself. A renewal makes a new version: with a new key, of
-    /// an authority with the same key and name. Absent: a third of its life.
+    /// How long before its end the certificate is renewed, as in `30d`; `never`: not by itself. A renewal makes a new
+    /// version: with a new key, of an authority with the same key and name. Absent: a third of its life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<RenewBefore>,
     /// What the certificate may be used for: ServerAuth, ClientAuth. Absent: both. Must be absent for an authority.

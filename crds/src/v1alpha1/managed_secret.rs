@@ -57,9 +57,19 @@ use crate::period::Period;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+// Where both were there before, an object whose spec does not change is let through: the API server looks at what changes.
+#[x_kube(validation = Rule::new(
+    "!(has(self.secret) && has(self.secret.immutable) && self.secret.immutable) || !has(self.source.generate) || \
+     self.source.generate.keys.all(key, !has(self.source.generate.keys[key].x509) || \
+      (has(self.source.generate.keys[key].x509.renewBefore) && \
+       self.source.generate.keys[key].x509.renewBefore == 'never'))")
+    .message("an immutable Secret keeps its value, so its certificate cannot be renewed: remove secret.immutable, or set \
+        renewBefore of the x509 key to never")
+    .field_path(".secret.immutable")
+    .reason(Reason::FieldValueForbidden))]
 pub struct ManagedSecretSpec {
-    /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and `_/+=.@-`; a `!`
-    /// belongs to the names of products.
+    /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and `_/+=.@-`; a
+    /// `!` belongs to the names of products.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 192))]
     #[x_kube(validation = Rule::new("!self.contains('!')")
@@ -78,7 +88,8 @@ pub struct ManagedSecretSpec {
         .message("a secret of another source cannot become an imported one: make a new ManagedSecret")
         .reason(Reason::FieldValueForbidden))]
     pub source: Source,
-    /// Names of ServiceAccounts of this namespace that may read the secret over the API: the short form of a SecretPolicy.
+    /// Names of ServiceAccounts of this namespace that may read the secret over the API: the short form of a
+    /// SecretPolicy.
     /// `*` stands for any characters, as in `batch-*`. Setting it needs the verb grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -90,8 +101,8 @@ pub struct ManagedSecretSpec {
     /// How volumes of pods get the secret. Absent: as each field says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the versions move, their
-    /// values do not. Absent: a key that Strongroom keeps for the namespace.
+    /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the versions move,
+    /// their values do not. Absent: a key that Strongroom keeps for the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),
@@ -104,8 +115,8 @@ pub struct ManagedSecretSpec {
     /// What happens to the secret when this object is deleted. Absent: it can be restored for 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
-    /// Stop working on this object: nothing is generated, imported, rotated or written, and its native Secret stays as it
-    /// is. Absent: false.
+    /// Stop working on this object: nothing is generated, imported, rotated or written, and its native Secret stays as
+    /// it is. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -117,7 +128,8 @@ pub struct Delivery {
     /// What happens to the files of running pods when their access ends, or the secret does. Absent: Keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_revoke: Option<OnRevoke>,
-    /// For how long a node that cannot reach Strongroom serves the secret to new pods of a ServiceAccount that was allowed it on that node, as in
+    /// For how long a node that cannot reach Strongroom serves the secret to new pods of a ServiceAccount that was
+    /// allowed it on that node, as in
     /// `12h`. A node that is cut off learns of nothing that is taken away meanwhile. `0s`: not at all. Absent: 24h.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(0s|[1-9][0-9]{0,4}[smhdw])$"))]
@@ -151,8 +163,8 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SealedSource {
-    /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this secret and this key.
-    /// When one of them changes, the value becomes a new version; what was sealed anew without a change does not.
+    /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this secret and this
+    /// key. When one of them changes, the value becomes a new version; what was sealed anew without a change does not.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
         .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
@@ -182,8 +194,9 @@ pub struct ExternalSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GenerateSource {
-    /// The keys of the value by name, and how each is made. A key that is added or taken out, and a literal that is edited,
-    /// make a new version at once that keeps the others. A generator that is edited makes nothing anew by itself: the condition
+    /// The keys of the value by name, and how each is made. A key that is added or taken out, and a literal that is
+    /// edited, make a new version at once that keeps the others. A generator that is edited makes nothing anew by
+    /// itself: the condition
     /// `GeneratorCurrent` has the command. In all at most 64 KiB.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
@@ -234,8 +247,8 @@ pub struct Deletion {
     #[x_kube(validation = Rule::new("self.matches('^([7-9]|[12][0-9]|30)d$')")
         .message("recoveryWindow must be 7d to 30d, in whole days"))]
     pub recovery_window: Option<Period>,
-    /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store and its native
-    /// Secret where it is. Absent: Delete.
+    /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store and its
+    /// native Secret where it is. Absent: Delete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<DeletionPolicy>,
 }
@@ -276,8 +289,9 @@ pub struct ManagedSecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub versions: Vec<VersionStatus>,
-    /// Who has which version: volumes as their nodes acknowledged it, callers of the API by what they read last within a day, pods with the native Secret by
-    /// their specs and start times. The newest versions first; a version that nobody has is not among them.
+    /// Who has which version: volumes as their nodes acknowledged it, callers of the API by what they read last within
+    /// a day, pods with the native Secret by their specs and start times. The newest versions first; a version that
+    /// nobody has is not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub consumers: Vec<VersionConsumers>,
@@ -297,7 +311,8 @@ pub struct ManagedSecretStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub rotation_schedule: Option<String>,
-    /// The certificate that the current version holds; absent where the source makes none.
+    /// The certificate that the current version holds: the one that the source makes, or `tls.crt` of a value that comes from
+    /// elsewhere. Absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
     /// Of a sealed source: ids of the cluster's keys that its texts are sealed for.
@@ -309,7 +324,7 @@ pub struct ManagedSecretStatus {
     pub last_verified: Option<Time>,
 }
 
-/// A certificate that was made here. It says what everybody can read in the certificate itself.
+/// A certificate. It says what everybody can read in the certificate itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateStatus {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
-use crate::native_secret::owners::FIELD_MANAGER;
+use crate::config_map::{Whose, whose};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "strongroom-ca";
@@ -36,9 +35,8 @@ pub fn plan(found: Option<&ConfigMap>, text: &str) -> Step {
     let Some(found) = found else {
         return Step::Create;
     };
-    let entries = || found.metadata.managed_fields.iter().flatten();
-    if !entries().any(ours) {
-        let manager = entries().find_map(|entry| entry.manager.clone());
+    let ours: [&[&str]; 2] = [&["data", KEY], &["metadata", "labels", MANAGED_BY.0]];
+    if let Whose::Others { manager } = whose(&found.metadata, &ours) {
         return Step::Leave { manager };
     }
     let holds = |map: &Option<BTreeMap<String, String>>, key: &str, value: &str| {
@@ -49,17 +47,6 @@ pub fn plan(found: Option<&ConfigMap>, text: &str) -> Step {
     } else {
         Step::Write
     }
-}
-
-/// Whether our manager owns the key or the label.
-fn ours(entry: &ManagedFieldsEntry) -> bool {
-    let owns = |path: &[&str]| {
-        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-        path.iter()
-            .try_fold(fields?, |at, name| at.get(format!("f:{name}")))
-    };
-    entry.manager.as_deref() == Some(FIELD_MANAGER)
-        && (owns(&["data", KEY]).is_some() || owns(&["metadata", "labels", MANAGED_BY.0]).is_some())
 }
 
 /// The ConfigMap as it is applied over the state `resource_version`.

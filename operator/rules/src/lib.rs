@@ -5,6 +5,7 @@
 pub mod absence;
 pub mod ca_bundle;
 pub mod cause;
+pub mod config_map;
 pub mod consumers;
 pub mod encryption_key;
 pub mod environment;

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::managed_secret::Failure;
-use super::report::{self, FIELD_MANAGER};
+use super::report::FIELD_MANAGER;
 use super::store::SecretStore;
 use super::{Ctx, watches};
 
@@ -290,7 +290,7 @@ async fn say_taken<S: SecretStore>(
         namespace: Some(namespace.to_owned()),
         ..found.map(|found| found.object_ref(&())).unwrap_or_default()
     };
-    report::tell(&ctx.recorder, &event, &regarding).await;
+    ctx.events.tell(event, &regarding).await;
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod certificates;
 pub(crate) mod cluster;
 mod consumers;
 mod encryption_key;
+mod event_writer;
 mod failing;
 mod identity;
 mod kept;
@@ -42,7 +43,6 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
 use tokio::sync::watch;
@@ -52,6 +52,7 @@ use self::ca_bundle::Bundles;
 use self::certificates::Certificates;
 use self::cluster::Cluster;
 use self::encryption_key::Keys;
+pub(crate) use self::event_writer::EventWriter;
 use self::kept::Kept;
 use self::managed_secret::Failure;
 use self::managed_secret::replace::Replacing;
@@ -101,7 +102,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) store: S,
     pub(crate) options: Options,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) recorder: Recorder,
+    pub(crate) events: EventWriter,
     pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
     pub(crate) cluster: Cluster,
     pub(crate) backoff: Backoff,
@@ -132,15 +133,6 @@ impl<S> fmt::Debug for Ctx<S> {
     }
 }
 
-/// Writes Events, which come from `strongroom` whatever part of it has something to tell.
-pub(crate) fn recorder(client: &Client) -> Recorder {
-    let reporter = Reporter {
-        controller: "strongroom".to_owned(),
-        instance: None,
-    };
-    Recorder::new(client.clone(), reporter)
-}
-
 impl<S> Ctx<S> {
     fn new(
         client: Client,
@@ -152,7 +144,7 @@ impl<S> Ctx<S> {
         (cluster_keys, terms, consumers): (ClusterKeys, TermsBook, Consumers),
     ) -> Self {
         Self {
-            recorder: recorder(&client),
+            events: EventWriter::new(&client),
             client,
             store,
             options,

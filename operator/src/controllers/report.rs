@@ -1,14 +1,12 @@
-//! The only writer of status and of the controllers' Events. It runs after success and after failure, and writes nothing when nothing would change.
+//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would change.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
-use kube::runtime::events::{Event, Recorder};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,8 +14,6 @@ use serde_json::{Map, Value as Json, json};
 use strongroom_api::visible;
 use strongroom_crds::condition::merge;
 pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
-
-use crate::kube_error::in_words;
 
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +94,6 @@ fn surplus(wanted: &Json, there: &Json) -> Option<Json> {
         }
         (Json::Array(list), Json::Array(there)) if there.len() > list.len() => Some(wanted.clone()),
         _ => None,
-    }
-}
-
-/// Publishes an Event. One that cannot be published is logged: nothing waits for it.
-pub(crate) async fn tell(recorder: &Recorder, event: &Event, regarding: &ObjectReference) {
-    if let Err(error) = recorder.publish(event, regarding).await {
-        tracing::warn!(reason = event.reason, error = %in_words(&error), "failed to publish an event");
     }
 }
 

@@ -204,7 +204,7 @@ impl Losses {
         }
     }
 
-    pub(super) fn of(&self, namespace: &str) -> Option<&Loss> {
+    pub(super) fn of_namespace(&self, namespace: &str) -> Option<&Loss> {
         self.open.get(namespace)
     }
 
@@ -213,7 +213,8 @@ impl Losses {
     }
 
     pub(super) fn waits(&self, namespace: &str) -> bool {
-        self.of(namespace).is_some_and(|loss| loss.wait.is_some())
+        self.of_namespace(namespace)
+            .is_some_and(|loss| loss.wait.is_some())
     }
 
     /// How many namespaces wait by themselves whose first one went as good as now.

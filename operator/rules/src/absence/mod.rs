@@ -199,9 +199,11 @@ fn hold(
         .filter(|(place, _)| !losses.waits(place))
         .map(|(place, missing)| (*place, missing))
         .collect();
-    let (much, little): (Vec<_>, Vec<_>) = free
-        .iter()
-        .partition(|(place, missing)| losses.of(place).is_some_and(|loss| loss.is_much(missing)));
+    let (much, little): (Vec<_>, Vec<_>) = free.iter().partition(|(place, missing)| {
+        losses
+            .of_namespace(place)
+            .is_some_and(|loss| loss.is_much(missing))
+    });
     let together: usize = little.iter().map(|(_, missing)| missing.len()).sum();
     let many = much.len() + losses.waiting_since_just_now(now) >= MANY_NAMESPACES
         || little.len() >= MANY_NAMESPACES && together > UNASKED;

@@ -88,7 +88,7 @@ impl Authority {
         }
         let end = parsed.validity().not_after.timestamp();
         let path_length = path_length(&parsed);
-        let self_signed = Certificate::of(&parsed)
+        let self_signed = Certificate::from_x509(&parsed)
             .ok_or_else(|| malformed(&certificate_name, "certificate"))?
             .is_self_signed();
         let issuer = Issuer::from_ca_cert_der(&own.contents.as_slice().into(), pair)

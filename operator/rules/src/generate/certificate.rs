@@ -29,7 +29,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    pub(super) fn of(parsed: &X509Certificate<'_>) -> Option<Self> {
+    pub(super) fn from_x509(parsed: &X509Certificate<'_>) -> Option<Self> {
         let time = |seconds| Timestamp::from_second(seconds).ok();
         let (mut key, mut issuer_key) = (None, None);
         for extension in parsed.extensions() {
@@ -74,10 +74,10 @@ pub struct Chain {
 impl Chain {
     /// The chain that an x509 key named `key` made in this value; `None` if there is no such thing.
     #[must_use]
-    pub fn of(value: &Value, key: &str) -> Option<Self> {
+    pub fn from_value(value: &Value, key: &str) -> Option<Self> {
         let chain = pem_certificates(text(value, &format!("{key}.crt"))?)?;
         let (first, rest) = chain.split_first()?;
-        let own = Certificate::of(&first.parse_x509().ok()?)?;
+        let own = Certificate::from_x509(&first.parse_x509().ok()?)?;
         let above = if own.is_self_signed() {
             // Without a `ca.crt` of its own it is its own root.
             roots(value, first).or_else(|| text(value, &format!("{key}.crt")))
@@ -92,7 +92,7 @@ impl Chain {
         };
         let keys = roots
             .iter()
-            .filter_map(|root| Certificate::of(&root.parse_x509().ok()?)?.key);
+            .filter_map(|root| Certificate::from_x509(&root.parse_x509().ok()?)?.key);
         Some(Self {
             above: digest(rest, &roots),
             bundle: digest(given, &roots),
@@ -155,7 +155,7 @@ pub(super) fn roots<'a>(value: &'a Value, own: &Pem) -> Option<&'a str> {
 /// the key `own`.
 pub(super) fn old_roots(former: &Value, own: &str, now: Timestamp) -> Option<String> {
     let own = pem_certificates(own)?;
-    let own = Certificate::of(&own.first()?.parse_x509().ok()?)?.key;
+    let own = Certificate::from_x509(&own.first()?.parse_x509().ok()?)?.key;
     let text = text(former, "ca.crt")?;
     let mut kept = String::new();
     let mut count = 1;
@@ -163,7 +163,7 @@ pub(super) fn old_roots(former: &Value, own: &str, now: Timestamp) -> Option<Str
         let certificates = pem_certificates(block)?;
         let Some(root) = certificates
             .first()
-            .and_then(|root| Certificate::of(&root.parse_x509().ok()?))
+            .and_then(|root| Certificate::from_x509(&root.parse_x509().ok()?))
         else {
             continue;
         };

@@ -361,7 +361,7 @@ fn a_certificate_of_an_own_authority_verifies() {
             now().as_second() + 30 * 86_400
         );
         assert_eq!(
-            Chain::of(&leaf, "tls").map(|chain| chain.own.not_after.as_second()),
+            Chain::from_value(&leaf, "tls").map(|chain| chain.own.not_after.as_second()),
             Some(now().as_second() + 30 * 86_400)
         );
         let pair = rcgen::KeyPair::from_pem(&text(&leaf, "tls.key")).expect("a key");
@@ -391,7 +391,10 @@ fn a_certificate_never_outlives_its_authority() {
         ..x509("leaf")
     });
     let made = make(&[("tls", leaf.clone())], Some(&authority), 1).expect("made");
-    let end = Chain::of(&made, "tls").expect("a certificate").own.not_after;
+    let end = Chain::from_value(&made, "tls")
+        .expect("a certificate")
+        .own
+        .not_after;
     assert_eq!(end.as_second(), now().as_second() + 10 * 86_400);
 
     let sources = BTreeMap::from([("tls".to_owned(), leaf.clone())]);

@@ -101,7 +101,7 @@ pub(super) fn generate(
         return Err(CertificateError::PathLength);
     }
     let renewed = match environment.replaces {
-        Replaces::Renewed(former) if is_ca => Some(Renewed::of(name, former)?),
+        Replaces::Renewed(former) if is_ca => Some(Renewed::from_former(name, former)?),
         Replaces::Nothing | Replaces::Rotated(_) | Replaces::Renewed(_) => None,
     };
     let mut params = parameters(
@@ -176,7 +176,7 @@ struct Renewed {
 }
 
 impl Renewed {
-    fn of(name: &str, former: &Value) -> Result<Self, CertificateError> {
+    fn from_former(name: &str, former: &Value) -> Result<Self, CertificateError> {
         let text = |key: String| {
             former
                 .key(&key)

@@ -15,7 +15,7 @@ use crate::uid::Uid;
 const NAMED: usize = 3;
 
 /// What a condition or an Event says.
-struct Said {
+struct CertificateFinding {
     status: ConditionStatus,
     reason: Reason,
     message: String,
@@ -29,7 +29,7 @@ pub fn certificate_condition(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
-    let Said {
+    let CertificateFinding {
         status,
         reason,
         message,
@@ -68,11 +68,16 @@ pub fn ended_condition(
     })
 }
 
-fn say(certificate: &CertificateFacts, object: &Uid, schedule: &Coverage, now: Timestamp) -> Said {
+fn say(
+    certificate: &CertificateFacts,
+    object: &Uid,
+    schedule: &Coverage,
+    now: Timestamp,
+) -> CertificateFinding {
     let next = certificate.renewal(object, now);
     let (key, end) = (&certificate.key, whole_second(certificate.not_after));
     let how = How(certificate, &next);
-    let no = |reason, message| Said {
+    let no = |reason, message| CertificateFinding {
         status: ConditionStatus::False,
         reason,
         message,
@@ -132,7 +137,7 @@ fn say(certificate: &CertificateFacts, object: &Uid, schedule: &Coverage, now: T
     if let Signature::Own { old_roots: Some(old) } = &certificate.signature {
         message.push_str(&format!("; {}", Overlap(old)));
     }
-    Said {
+    CertificateFinding {
         status: ConditionStatus::True,
         reason,
         message,
@@ -169,6 +174,9 @@ impl fmt::Display for How<'_> {
             }
             (Renewal::Never, RenewalPolicy::Immutable, _) => f.write_str(
                 "it is not renewed, because `spec.secret.immutable` is true: remove that, or replace the ManagedSecret in time",
+            ),
+            (Renewal::Never, RenewalPolicy::Elsewhere, _) => f.write_str(
+                "it is not renewed here, because its value comes from elsewhere: bring a new one in time",
             ),
             (Renewal::Never, ..) => f.write_str(
                 "it is not renewed by itself, because `renewBefore` is `never`: annotate with `strongroom.dev/rotate-now=TEXT` in time, or set \

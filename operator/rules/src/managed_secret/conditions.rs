@@ -92,7 +92,7 @@ fn reason_of(block: &Block) -> Reason {
         Block::ImportMissing { .. } => Reason::ImportSourceMissing,
         Block::ImportRefused { .. } => Reason::ImportRefused,
         Block::ReplacementUnasked { .. } => Reason::ReplacementUnasked,
-        Block::Immutable { .. } => Reason::ImmutableNotRotatable,
+        Block::Immutable { .. } | Block::ImmutableContent { .. } => Reason::ImmutableNotRotatable,
         Block::CertificateExpired { .. } => Reason::CertificateExpired,
         Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
         Block::NativeTerminating { .. } => Reason::NativeSecretTerminating,

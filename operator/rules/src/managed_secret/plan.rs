@@ -9,7 +9,8 @@ use super::facts::{
 };
 use super::renewal::{CertificateChange, Renewal};
 use super::verdict::{Block, Obstacle, Rotation, Verdict};
-use crate::native_secret::Drift;
+use crate::native_secret::owners::Part;
+use crate::native_secret::{Drift, Fixed};
 use crate::rotation_schedule::Coverage;
 use crate::uid::Uid;
 
@@ -130,7 +131,8 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     if matches!(
         plan.verdict,
         Verdict::Ready { .. } | Verdict::Suspended { stored: true }
-    ) && let Some(certificate) = certificate.filter(|certificate| certificate.has_ended(now))
+    ) && let Some(certificate) =
+        certificate.filter(|certificate| certificate.is_ours() && certificate.has_ended(now))
     {
         plan.verdict = Verdict::Blocked(Block::CertificateExpired {
             key: certificate.key.clone(),
@@ -547,6 +549,10 @@ fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
     let uid = found.uid.clone();
     Err(match drift {
         Drift::Content => Step::Native(NativeStep::Apply { uid }).into(),
+        Drift::Replace if found.marked && keeps_data(found) => Block::ImmutableContent {
+            name: name.to_owned(),
+        }
+        .into(),
         Drift::Replace if found.marked => Step::Native(NativeStep::Replace { uid }).into(),
         // We never wrote it: it was taken over, or somebody replaced it.
         Drift::Replace => Block::ReplacementUnasked {
@@ -555,6 +561,12 @@ fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
         }
         .into(),
     })
+}
+
+/// Whether this Secret of ours keeps its data: it is immutable, stays so, and it is not others who changed them. So it is whatever brings the new ones.
+fn keeps_data(found: &NativeSecret) -> bool {
+    let by_others = !found.mutated.is_empty() || found.edits.iter().any(|edit| edit.key.part == Part::Data);
+    found.fixed.contains(&Fixed::Data) && !found.fixed.contains(&Fixed::Immutable) && !by_others
 }
 
 /// The annotation that asks for readoption still names the lost secret that the status does.

@@ -52,6 +52,8 @@ pub enum RenewalPolicy {
     Never,
     /// Not by itself, because the native Secret is immutable.
     Immutable,
+    /// Not here, because the value comes from elsewhere: it is only watched.
+    Elsewhere,
 }
 
 /// Whose signature a certificate has, as seen from what its source names.
@@ -200,6 +202,11 @@ impl CertificateFacts {
         self.not_after.duration_since(self.made)
     }
 
+    /// Whether it is made here. Of one that comes from elsewhere only its end is said.
+    pub fn is_ours(&self) -> bool {
+        self.policy != RenewalPolicy::Elsewhere
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.not_after <= now
@@ -240,7 +247,7 @@ impl CertificateFacts {
             // A life that was cut short leaves less than was asked for.
             RenewalPolicy::Before(ahead) if ahead < self.life() => Some(ahead),
             RenewalPolicy::Third | RenewalPolicy::Before(_) => Some(third),
-            RenewalPolicy::Never | RenewalPolicy::Immutable => None,
+            RenewalPolicy::Never | RenewalPolicy::Immutable | RenewalPolicy::Elsewhere => None,
         }
     }
 

@@ -150,6 +150,11 @@ pub enum Block {
         /// The keys that differ, where they are known.
         keys: Vec<String>,
     },
+    /// The native Secret is immutable and is to hold other data: a value that arrived, a stage that was moved, or an edit of `spec.secret`.
+    ImmutableContent {
+        /// Name of the native Secret.
+        name: String,
+    },
     /// The certificate has ended, and nothing renews it.
     CertificateExpired {
         /// Its key in the value.
@@ -227,7 +232,7 @@ impl Block {
                 Some(SignedDuration::from_mins(1))
             }
             // Taken away by hand, it is made again with the new value.
-            Self::Immutable { .. } => Some(SignedDuration::from_mins(5)),
+            Self::Immutable { .. } | Self::ImmutableContent { .. } => Some(SignedDuration::from_mins(5)),
             Self::StoreNameTaken { .. }
             | Self::NameTaken { .. }
             | Self::StoreLost { .. }
@@ -376,6 +381,13 @@ impl fmt::Display for Block {
                      `spec.secret.name`",
                 )
             }
+            Self::ImmutableContent { name } => write!(
+                f,
+                "Secret `{name}` is immutable and keeps the data that it holds, because kubelet shows new pods the old content of an \
+                 immutable Secret while any pod of their node uses it; now it is to hold others, by a value that arrived, a stage that \
+                 was moved, or an edit of `keys` or `template` of `spec.secret`: take that back, or set `spec.secret.immutable: false`, \
+                 or choose another `spec.secret.name`"
+            ),
             Self::CertificateExpired {
                 key,
                 ended,

@@ -76,7 +76,7 @@ const TRACKING: [Tracking; 12] = [
 
 /// What the store records of a native Secret, and of the secret that it was written for.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct WrittenSecret {
     /// Its UID.
     pub uid: Uid,
     /// Id of the stored secret, in hex.
@@ -145,7 +145,7 @@ impl fmt::Display for Claim {
 ///
 /// # Errors
 /// Who claims it; of several claims the weightiest.
-pub fn deletable(found: &ObjectMeta, written: &Written) -> Result<(), Claim> {
+pub fn deletable(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Claim> {
     ours(found, written)?;
     if let Some(owner) = found.owner_references.iter().flatten().next() {
         return Err(Claim::Owner {
@@ -167,7 +167,7 @@ pub fn deletable(found: &ObjectMeta, written: &Written) -> Result<(), Claim> {
 ///
 /// # Errors
 /// [`Claim::OtherUid`] or [`Claim::Unmarked`].
-pub fn ours(found: &ObjectMeta, written: &Written) -> Result<(), Claim> {
+pub fn ours(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Claim> {
     if found.uid.as_deref() != Some(written.uid.as_str()) {
         return Err(Claim::OtherUid);
     }

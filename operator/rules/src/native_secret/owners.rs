@@ -45,7 +45,7 @@ impl Part {
         }
     }
 
-    fn of(self, fields: &Json) -> Option<&Map<String, Json>> {
+    fn owned_in(self, fields: &Json) -> Option<&Map<String, Json>> {
         match self {
             Self::Labels => fields.get("f:metadata")?.get("f:labels"),
             Self::Annotations => fields.get("f:metadata")?.get("f:annotations"),
@@ -79,7 +79,7 @@ fn owns(entry: &ManagedFieldsEntry, part: Part, key: &str) -> bool {
     entry
         .fields_v1
         .as_ref()
-        .and_then(|fields| part.of(&fields.0))
+        .and_then(|fields| part.owned_in(&fields.0))
         .is_some_and(|keys| keys.contains_key(&format!("f:{key}")))
 }
 
@@ -89,7 +89,7 @@ pub fn ours(entries: &[ManagedFieldsEntry], part: Part) -> BTreeSet<&str> {
     entries
         .iter()
         .filter(|entry| is_ours(entry))
-        .filter_map(|entry| part.of(&entry.fields_v1.as_ref()?.0))
+        .filter_map(|entry| part.owned_in(&entry.fields_v1.as_ref()?.0))
         .flat_map(Map::keys)
         .filter_map(|key| key.strip_prefix("f:"))
         .collect()

@@ -90,6 +90,12 @@ impl Timetable {
         })
     }
 
+    /// The time from one time of the schedule to the next, in seconds, where the jitter is longer than that: rotations then move into one another.
+    #[must_use]
+    pub fn gap_below_jitter(&self) -> Option<u64> {
+        self.recurrence.gap_below(self.jitter)
+    }
+
     /// When a secret that was last rotated (or else created) at `last` is rotated next. A time that is not after `now` means:
     /// now. The time is inside the window, except that one that is past may not be.
     ///

@@ -8,6 +8,12 @@ use strongroom_crds::v1alpha1::Schedule;
 
 use super::{ScheduleError, later, time_zone};
 
+/// A cron expression of five fields names no two times that are nearer, in seconds.
+const LEAST_GAP: u64 = 60;
+/// How many times of a calendar are looked at to find its least gap, and how far ahead.
+const LOOKED_AT: usize = 512;
+const LOOKED_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 400);
+
 #[derive(Debug)]
 pub(super) enum Recurrence {
     /// A number of seconds after the last one.
@@ -43,6 +49,35 @@ impl Recurrence {
                 Ok(next.timestamp())
             }
         }
+    }
+
+    /// The time between two times that follow each other, in seconds, where one is found that is less than `bound`. The calendar is gone through as UTC
+    /// has it: that the clock is put forward makes no schedule wrong.
+    pub(super) fn gap_below(&self, bound: u64) -> Option<u64> {
+        let cron = match self {
+            Self::Every(seconds) => return Some(*seconds).filter(|seconds| *seconds < bound),
+            Self::Calendar { cron, .. } => cron,
+        };
+        if bound <= LEAST_GAP {
+            return None;
+        }
+        let mut times = cron
+            .iter_after(Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC))
+            .take(LOOKED_AT)
+            .map(|time| time.timestamp());
+        let first = times.next()?;
+        let mut before = first;
+        for time in times {
+            let gap = time.duration_since(before).as_secs().unsigned_abs();
+            if gap < bound {
+                return Some(gap);
+            }
+            if time.duration_since(first) > LOOKED_AHEAD {
+                return None;
+            }
+            before = time;
+        }
+        None
     }
 }
 

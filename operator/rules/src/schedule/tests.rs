@@ -238,6 +238,30 @@ fn jitter_spreads_secrets() {
     );
 }
 
+#[test]
+fn a_jitter_longer_than_the_least_gap_is_found() {
+    let gap = |schedule, jitter| timetable(&spec(schedule, None, Some(jitter))).gap_below_jitter();
+    let berlin = |text| cron(text, "Europe/Berlin");
+    for (schedule, fits, long, least) in [
+        (every("1h"), "1h", "61m", 3_600),
+        (berlin("* * * * *"), "60s", "61s", 60),
+        (berlin("*/45 * * * *"), "15m", "16m", 900),
+        (berlin("0 1,4,13 * * *"), "3h", "4h", 10_800),
+        (berlin("0 3 * * *"), "24h", "25h", 86_400),
+        (berlin("0 3 * * MON-FRI"), "1d", "2d", 86_400),
+        (berlin("0 3 1 * *"), "28d", "29d", 28 * 86_400),
+        (berlin("0 3 1 1 *"), "365d", "366d", 365 * 86_400),
+    ] {
+        assert_eq!(gap(schedule.clone(), fits), None, "{schedule:?}");
+        assert!(
+            gap(schedule.clone(), long).is_some_and(|gap| gap >= least),
+            "{schedule:?}"
+        );
+    }
+    let without = timetable(&spec(berlin("* * * * *"), None, None));
+    assert_eq!(without.gap_below_jitter(), None);
+}
+
 fn schedules() -> impl Strategy<Value = Schedule> {
     prop_oneof![
         (1_u32..5000).prop_map(|minutes| every(&format!("{minutes}m"))),

@@ -6,12 +6,14 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::annotation::CONFIRM;
 use strongroom_rules::absence::{Batch, RememberedLoss, SMALL_NAMESPACE, Wait, Waiting};
+use strongroom_rules::config_map::{Whose, whose};
 
 use super::Memory;
 use super::kind::{Kind, Owned, Suspects};
@@ -33,6 +35,9 @@ const DELETIONS: &str = "deletions";
 const CONFIRM_WITH: &str = "confirm-with";
 const STATE: &str = "state";
 
+/// A `resourceVersion` that no object has: what is applied with it is made, and never written over what is there.
+const NO_VERSION: &str = "1";
+
 /// What the ConfigMap says, by field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listing(BTreeMap<String, String>);
@@ -41,9 +46,17 @@ fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
     Api::namespaced(ctx.client.clone(), &ctx.options.own_namespace)
 }
 
-/// The batch ids that are confirmed: one, or several with commas between them.
+/// What we write of the ConfigMap, by which it is known as ours.
+const OURS: [&[&str]; 3] = [&["data", BATCH], &["data", DELETIONS], &["data", STATE]];
+
+fn is_ours(found: &ObjectMeta) -> bool {
+    whose(found, &OURS) == Whose::Ours
+}
+
+/// The batch ids that are confirmed: one, or several with commas between them. In a ConfigMap of somebody else nothing is.
 pub(super) async fn read<S: SecretStore>(ctx: &Ctx<S>, kind: Kind) -> Result<BTreeSet<String>, Failure> {
     let found = api(ctx).get_metadata_opt(kind.config_map()).await?;
+    let found = found.filter(|found| is_ours(&found.metadata));
     let text = found.and_then(|found| found.annotations().get(CONFIRM).cloned());
     let ids = text.unwrap_or_default();
     Ok(ids
@@ -59,7 +72,9 @@ pub(super) async fn recall<S: SecretStore>(ctx: &Ctx<S>, memory: &mut Memory) ->
         return Ok(());
     }
     let found = api(ctx).get_opt(memory.kind.config_map()).await?;
-    let data = found.and_then(|found| found.data);
+    let data = found
+        .filter(|found| is_ours(&found.metadata))
+        .and_then(|found| found.data);
     if let Some(data) = &data {
         let remembered = match data.get(STATE) {
             Some(state) => serde_json::from_str(state).unwrap_or_else(|error| {
@@ -121,17 +136,9 @@ pub(super) async fn publish<S: SecretStore>(
     let waiting = batches.iter().map(Batch::count).sum();
     ctx.metrics.deletions_wait(memory.kind.name(), waiting);
     let listing = listing(ctx, memory, suspects);
-    if memory.published.as_ref() != Some(&listing) {
-        let object = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": memory.kind.config_map()},
-            "data": &listing.0,
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = api(ctx)
-            .patch(memory.kind.config_map(), &params, &Patch::Apply(&object))
-            .await?;
+    if memory.published.as_ref() != Some(&listing)
+        && let Some(written) = write(ctx, memory, &listing).await?
+    {
         memory.published = Some(listing);
         for batch in &batches {
             if memory.told.insert((batch.id.clone(), None), now).is_none() {
@@ -154,6 +161,69 @@ pub(super) async fn publish<S: SecretStore>(
         }
     }
     Ok(())
+}
+
+/// Writes the ConfigMap, unless it is somebody else's: that stays as it is, and is told once.
+async fn write<S: SecretStore>(
+    ctx: &Ctx<S>,
+    memory: &mut Memory,
+    listing: &Listing,
+) -> Result<Option<ConfigMap>, Failure> {
+    let name = memory.kind.config_map();
+    let found = api(ctx).get_metadata_opt(name).await?;
+    if let Some(found) = &found
+        && let Whose::Others { manager } = whose(&found.metadata, &OURS)
+    {
+        if !std::mem::replace(&mut memory.taken, true) {
+            say_taken(ctx, name, &found.metadata, manager.as_deref()).await;
+        }
+        return Ok(None);
+    }
+    memory.taken = false;
+    let version = found.and_then(|found| found.metadata.resource_version);
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        // In the state that was judged, or not at all.
+        "metadata": {"name": name, "resourceVersion": version.as_deref().unwrap_or(NO_VERSION)},
+        "data": &listing.0,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let written = api(ctx).patch(name, &params, &Patch::Apply(&object)).await?;
+    Ok(Some(written))
+}
+
+/// The ConfigMap's name is taken, so that nobody can confirm.
+async fn say_taken<S: SecretStore>(ctx: &Ctx<S>, name: &str, found: &ObjectMeta, manager: Option<&str>) {
+    let namespace = &ctx.options.own_namespace;
+    let of = manager.map_or_else(String::new, |manager| {
+        format!(", written by field manager `{manager}`,")
+    });
+    let note = format!(
+        "this ConfigMap{of} is not strongroom's, so it is left as it is; deletions that wait for a confirmation are listed nowhere and wait on. Give \
+         it another name, and strongroom makes its own `{name}`"
+    );
+    tracing::warn!(
+        namespace,
+        manager,
+        "ConfigMap {name} is somebody else's and stays as it is; deletions that wait cannot be confirmed"
+    );
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "NotOurs".to_owned(),
+        note: Some(note),
+        action: "Write".to_owned(),
+        secondary: None,
+    };
+    let regarding = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("ConfigMap".to_owned()),
+        namespace: Some(namespace.clone()),
+        name: Some(name.to_owned()),
+        uid: found.uid.clone(),
+        ..ObjectReference::default()
+    };
+    ctx.events.tell(event, &regarding).await;
 }
 
 fn warning(note: String) -> Event {
@@ -180,9 +250,7 @@ async fn tell<S: SecretStore>(ctx: &Ctx<S>, kind: Kind, batch: &Batch, list: &Ob
          keeps what belongs to them",
         kind.name(),
     ));
-    if let Err(error) = ctx.recorder.publish(&event, list).await {
-        tracing::warn!(error = %in_words(&error), "failed to publish an event");
-    }
+    ctx.events.tell(event, list).await;
 }
 
 /// The people of a namespace, by an Event on the first object that is gone.
@@ -224,7 +292,7 @@ async fn tell_owner<S: SecretStore>(
         kind.config_map(),
         ctx.options.own_namespace,
     ));
-    if let Err(error) = ctx.recorder.publish(&event, &about).await {
+    if let Err(error) = ctx.events.publish(event, &about).await {
         // A namespace that is gone or going takes no Events, and has nobody to read them.
         tracing::debug!(error = %in_words(&error), namespace, "failed to publish an event");
     }

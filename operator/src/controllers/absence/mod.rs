@@ -112,6 +112,8 @@ pub(crate) struct Memory {
     losses: Losses,
     /// What stands in the ConfigMap; absent until it was read.
     published: Option<Listing>,
+    /// The ConfigMap's name is taken by somebody else, which was told.
+    taken: bool,
     /// When each batch was last told, and to whom: to the administrators, or in a namespace.
     told: BTreeMap<(String, Option<String>), Timestamp>,
 }

@@ -313,7 +313,8 @@ async fn what_the_version_before_had_waiting_goes_on_waiting() {
         ));
         world.delete(name);
     }
-    world.api.put(
+    world.api.put_as(
+        "strongroom",
         DELETIONS,
         json!({
             "metadata": {"name": "strongroom-deletions", "annotations": {"strongroom.dev/confirm": "0123456789abcdef"}},
@@ -579,4 +580,50 @@ async fn a_failure_in_the_middle_is_finished_later() {
     pass(&world.ctx, &mut memory, at(42)).await.unwrap();
     assert!(view(&world, "db-0").await.until.is_some());
     assert_eq!(world.api.get(&native("db-0")), None);
+}
+
+#[tokio::test]
+async fn a_list_of_deletions_of_somebody_else_stays_and_an_event_says_so() {
+    let mut world = world(6).await;
+    // What it says counts for nothing.
+    let theirs = world.api.put_as(
+        "kubectl-create",
+        DELETIONS,
+        json!({
+            "metadata": {"name": "strongroom-deletions", "namespace": "strongroom"},
+            "data": {"batch": "mine", "state": "{}"},
+        }),
+    );
+    for number in 0..4 {
+        world.delete(&format!("db-{number}"));
+    }
+    let mut memory = Memory::default();
+    looks(&world, &mut memory).await;
+    pass(&world.ctx, &mut memory, at(40)).await.unwrap();
+    assert_eq!(world.api.get(DELETIONS).unwrap(), theirs);
+    assert!(
+        view(&world, "db-0").await.until.is_none(),
+        "it waits for a confirmation"
+    );
+    let said = world.api.events();
+    let told = said.iter().filter(|(reason, _)| reason == "NotOurs");
+    let notes: Vec<&String> = told.map(|(_, note)| note).collect();
+    assert_eq!(notes.len(), 1, "{said:?}");
+    assert!(notes[0].contains("field manager `kubectl-create`"), "{notes:?}");
+    // A confirmation there is none of ours.
+    let batch = memory.losses.batches()[0].id.clone();
+    let mut confirmed = theirs;
+    confirmed["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
+    world.api.put_as("kubectl-annotate", DELETIONS, confirmed);
+    pass(&world.ctx, &mut memory, at(50)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_none());
+    // The name is free: ours is there at the next look, and a confirmation counts.
+    world.api.remove(DELETIONS);
+    pass(&world.ctx, &mut memory, at(60)).await.unwrap();
+    let mut ours = world.api.get(DELETIONS).unwrap();
+    assert_eq!(ours["data"]["batch"], json!(batch));
+    ours["metadata"]["annotations"] = json!({"strongroom.dev/confirm": batch});
+    world.api.put_as("kubectl-annotate", DELETIONS, ours);
+    pass(&world.ctx, &mut memory, at(70)).await.unwrap();
+    assert!(view(&world, "db-0").await.until.is_some());
 }

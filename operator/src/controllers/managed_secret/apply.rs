@@ -24,7 +24,7 @@ use super::observe::Observed;
 use super::{Failure, Look, binding, contest, import, labels, making, removal, replace, sealed};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, Settled};
-use crate::controllers::report::{self, FIELD_MANAGER};
+use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::{Bound, NewSecret, NewVersion, Recovery, Rotation, SecretStore, View};
 
 /// Carries out `step`. Answers how closely to look next.
@@ -518,7 +518,7 @@ async fn say_copies_went<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, nati
         action: "Apply".to_owned(),
         secondary: None,
     };
-    report::tell(&ctx.recorder, &event, &observed.object.object_ref(&())).await;
+    ctx.events.tell(event, &observed.object.object_ref(&())).await;
 }
 
 /// Changes nothing but who owns the fields of a Secret. Answers with the state that came of it.

@@ -29,6 +29,8 @@ use crate::controllers::store::{SecretStore, View};
 
 /// Certificates begin so long before they are made.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
+/// Where values from elsewhere have their certificate, as Secrets of type kubernetes.io/tls do: in `tls.crt`.
+const TLS: &str = "tls";
 /// The x509 key of an authority whose leaf names none.
 const AUTHORITY_KEY: &str = "ca";
 
@@ -37,7 +39,9 @@ pub(super) async fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observe
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     let own = own_source(observed);
     let mut keys: BTreeSet<Box<str>> = ctx.certificates.issuing(namespace, name);
+    let elsewhere = comes_from_elsewhere(observed);
     keys.extend(own.map(|(key, _)| key.into()));
+    keys.extend(elsewhere.then(|| TLS.into()));
     if keys.is_empty() {
         ctx.certificates.none(namespace, name);
         ctx.metrics.certificate(namespace, name, None);
@@ -53,6 +57,11 @@ pub(super) async fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observe
         let chain = held.chains.get(key)?.as_ref()?;
         Some(facts(ctx, observed, view, key, source, chain))
     });
+    let watched = || {
+        let chain = held.chains.get(TLS)?.as_ref()?;
+        Some(watched_facts(ctx, view, chain))
+    };
+    let certificate = certificate.or_else(|| elsewhere.then(watched).flatten());
     let times = certificate.as_ref().map(|certificate| CertificateTimes {
         key: &certificate.key,
         ends: certificate.not_after,
@@ -69,6 +78,29 @@ fn own_source(observed: &Observed) -> Option<(&str, &X509Source)> {
     match &observed.object.spec.source {
         Source::Generate(source) => generate::certificate_source(&source.keys),
         Source::Import(_) | Source::External(_) | Source::Sealed(_) => None,
+    }
+}
+
+/// Whether the value comes from elsewhere: a certificate in it is not made here, and only its end is watched.
+fn comes_from_elsewhere(observed: &Observed) -> bool {
+    match &observed.object.spec.source {
+        Source::Generate(_) => false,
+        Source::Import(_) | Source::External(_) | Source::Sealed(_) => true,
+    }
+}
+
+/// What there is to know of a certificate that comes from elsewhere.
+fn watched_facts<S>(ctx: &Ctx<S>, view: &View, chain: &Chain) -> CertificateFacts {
+    let made = made(chain);
+    CertificateFacts {
+        key: format!("{TLS}.crt"),
+        made,
+        not_after: chain.own.not_after,
+        policy: RenewalPolicy::Elsewhere,
+        signature: Signature::Own { old_roots: None },
+        valid_for: chain.own.not_after.duration_since(made),
+        rotated: view.rotated.unwrap_or(view.created),
+        started: ctx.certificates.started(),
     }
 }
 
@@ -116,7 +148,7 @@ async fn held<S: SecretStore>(
     let chains: BTreeMap<_, _> = keys
         .into_iter()
         .map(|key| {
-            let chain = Chain::of(&value, &key);
+            let chain = Chain::from_value(&value, &key);
             (key, chain)
         })
         .collect();
@@ -384,8 +416,7 @@ pub(super) async fn tell<S>(
         uid: Some(identity.uid.clone()),
         ..ObjectReference::default()
     };
-    for (type_, reason, mut note) in events {
-        note.truncate(note.floor_char_boundary(1024));
+    for (type_, reason, note) in events {
         let event = Event {
             type_,
             reason,
@@ -393,8 +424,6 @@ pub(super) async fn tell<S>(
             action: "Certificate".to_owned(),
             secondary: None,
         };
-        if let Err(error) = ctx.recorder.publish(&event, &object).await {
-            tracing::debug!(namespace = identity.namespace, name = identity.name, %error, "no Event of a certificate");
-        }
+        ctx.events.tell(event, &object).await;
     }
 }

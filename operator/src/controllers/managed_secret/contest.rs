@@ -11,8 +11,8 @@ use strongroom_rules::native_secret::owners::Part;
 use super::apply::target;
 use super::native::Desired;
 use super::observe::Observed;
+use crate::controllers::Ctx;
 use crate::controllers::store::SecretStore;
-use crate::controllers::{Ctx, report};
 
 /// A native Secret was written over. Where somebody else had changed it, or it came back other than it was written, that is counted and told.
 pub(super) async fn written<S: SecretStore>(
@@ -112,5 +112,5 @@ async fn tell<S: SecretStore>(
             ..ObjectReference::default()
         }),
     };
-    report::tell(&ctx.recorder, &event, &observed.object.object_ref(&())).await;
+    ctx.events.tell(event, &observed.object.object_ref(&())).await;
 }

@@ -11,7 +11,6 @@ use strongroom_rules::managed_secret::facts::Holder;
 use super::{Failure, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::report;
 use crate::controllers::store::{Bound, SecretStore};
 
 /// How many objects that wait for each other are followed.
@@ -74,7 +73,7 @@ pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, 
         action: "Refuse".to_owned(),
         secondary: None,
     };
-    report::tell(&ctx.recorder, &event, &kept.object_ref(&())).await;
+    ctx.events.tell(event, &kept.object_ref(&())).await;
 }
 
 /// What an object wants of a native Secret.

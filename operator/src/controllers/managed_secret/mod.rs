@@ -20,7 +20,7 @@ pub(crate) mod native;
 mod observe;
 pub(crate) mod removal;
 pub(crate) mod replace;
-mod rotate_now;
+pub(crate) mod rotate_now;
 mod sealed;
 mod status;
 mod under_key;

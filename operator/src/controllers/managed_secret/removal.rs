@@ -2,16 +2,16 @@
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{DeleteParams, Preconditions};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::native_secret::claim::{self, Claim, Written};
+use strongroom_rules::native_secret::claim::{self, Claim, WrittenSecret};
 use strongroom_rules::retry::ErrorClass;
 use strongroom_rules::uid::Uid;
 
 use crate::controllers::Ctx;
+use crate::controllers::EventWriter;
 use crate::controllers::cluster::NativeRevision;
-use crate::controllers::report;
 use crate::controllers::retry::class_of;
 use crate::controllers::store::{Bound, View};
 
@@ -26,7 +26,7 @@ pub(crate) struct Leftover<'a> {
     /// Its name.
     pub(crate) name: &'a str,
     /// What is recorded of it.
-    pub(crate) written: Written,
+    pub(crate) written: WrittenSecret,
     /// Name and UID of the ManagedSecret that it belongs to.
     pub(crate) object: Option<(String, String)>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Leftover<'a> {
 /// The API server's; a conflict where the Secret does not come to rest.
 pub(crate) async fn remove(
     client: &Client,
-    recorder: &Recorder,
+    events: &EventWriter,
     leftover: &Leftover<'_>,
 ) -> Result<(), kube::Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), leftover.namespace);
@@ -48,7 +48,7 @@ pub(crate) async fn remove(
         };
         if let Err(claim) = claim::deletable(&found.metadata, &leftover.written) {
             let uid = found.metadata.uid.unwrap_or_default();
-            say_claimed(recorder, leftover, uid, &claim).await;
+            say_claimed(events, leftover, uid, &claim).await;
             return Ok(());
         }
         match delete(&api, leftover.name, &NativeRevision::of(&found)).await {
@@ -84,7 +84,7 @@ pub(crate) async fn release<S>(
     let leftover = Leftover {
         namespace,
         name: &native.name,
-        written: Written {
+        written: WrittenSecret {
             uid: Uid::new(&native.uid),
             secret: view.id.to_string(),
             versions: view.versions.iter().map(|version| version.id.clone()).collect(),
@@ -94,12 +94,12 @@ pub(crate) async fn release<S>(
             .as_ref()
             .map(|object| (object.name.clone(), object.uid.clone())),
     };
-    remove(&ctx.client, &ctx.recorder, &leftover).await?;
+    remove(&ctx.client, &ctx.events, &leftover).await?;
     ctx.cluster.lost_native(namespace, &native.name);
     Ok(())
 }
 
-async fn say_claimed(recorder: &Recorder, leftover: &Leftover<'_>, uid: String, claim: &Claim) {
+async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String, claim: &Claim) {
     let (namespace, name) = (leftover.namespace, leftover.name);
     tracing::info!(namespace, name, %claim, "a native Secret is not wanted any more and stays, because somebody else claims it");
     let event = Event {
@@ -126,5 +126,5 @@ async fn say_claimed(recorder: &Recorder, leftover: &Leftover<'_>, uid: String, 
         uid: Some(uid),
         ..ObjectReference::default()
     };
-    report::tell(recorder, &event, &regarding).await;
+    events.tell(event, &regarding).await;
 }

@@ -8,7 +8,7 @@ use strongroom_rules::managed_secret::facts::RotateNow;
 
 use super::labels::{self, Asker};
 use super::observe::Observed;
-use crate::controllers::store::SecretStore;
+use crate::controllers::store::{SecretStore, View};
 use crate::controllers::{Ctx, rotation_schedule};
 
 /// The schedule that covers the object, and the rotation that somebody asks for and that was not done yet.
@@ -56,7 +56,7 @@ pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now
             if view.has_version(&version) && *rotate_now == RotateNow::Nothing {
                 *rotate_now = RotateNow::Done { version };
             }
-        } else if view.has_version(&version) {
+        } else if let Some(version) = done_before(view, asker, &asked) {
             if !matches!(rotate_now, RotateNow::Asked(_)) {
                 *rotate_now = RotateNow::DoneBefore { version };
             }
@@ -70,4 +70,19 @@ pub(super) fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, now
             }
         }
     }
+}
+
+/// The version for which a text was used before, where it is not what this asker asked for last: it is not carried out again.
+fn done_before(view: &View, asker: Asker, asked: &str) -> Option<String> {
+    let cause = Cause::Now {
+        annotation: asked.to_owned(),
+    };
+    let version = cause.version_id(view.id.as_bytes());
+    (view.has_version(&version) && !labels::is_rotated(&view.labels, asker, asked)).then_some(version)
+}
+
+/// As a schedule asks it: the version of this secret for which the text was used before.
+pub(crate) fn schedule_repeats(view: &View, asked: Option<&String>) -> Option<String> {
+    let asked = asked.filter(|asked| !asked.is_empty())?;
+    done_before(view, Asker::Schedule, asked)
 }

@@ -446,3 +446,131 @@ async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
     );
     assert_eq!(world.condition("db", "Stalled"), None);
 }
+
+/// A new value by the API.
+async fn put(world: &World, version: &str, token: &str) {
+    use strongroom_store::secret::SecretBytes;
+    use strongroom_store::value::Value;
+    use strongroom_store::vault::{Meta, PutValue};
+    let key = |key: &str, text: &str| (key.parse().unwrap(), SecretBytes::new(text.as_bytes().to_vec()));
+    let put = PutValue {
+        secret: world.view("db").await.unwrap().id,
+        version: version.parse().unwrap(),
+        value: Value::of([key("token", token), key("user", "app")].into()).unwrap(),
+        stages: Vec::new(),
+    };
+    let meta = Meta {
+        actor: strongroom_store::audit::Actor::System,
+        request: strongroom_store::id::RequestId::generate().unwrap(),
+        now: strongroom_store::time::Timestamp::from_millis(0),
+        asked: None,
+    };
+    world.ctx.store.run(put, meta).unwrap();
+}
+
+/// A ManagedSecret `db` whose immutable native Secret holds its second version, the token `two`; with its spec.
+async fn immutable() -> (World, Json) {
+    let mut world = World::new();
+    let mut spec = json!({"source": {"external": {}}, "secret": {"name": "db"}});
+    world.apply("db", keys(json!({"token": {"literal": "one"}})));
+    world.reconcile("db").await;
+    world.apply("db", spec.clone());
+    put(&world, "v-2", "two").await;
+    spec["secret"]["immutable"] = json!(true);
+    world.apply("db", spec.clone());
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    assert_eq!(text(&world, "token").as_deref(), Some("two"));
+    assert_eq!(world.status("db")["nativeSecret"]["versionId"], "v-2");
+    (world, spec)
+}
+
+/// How another content reaches the native Secret.
+#[derive(Clone, Copy, Debug)]
+enum Arrives {
+    Put,
+    Stage,
+    Template,
+    Keys,
+    TypeAndPut,
+}
+
+#[tokio::test]
+async fn an_immutable_native_secret_keeps_its_data_whatever_brings_new_ones() {
+    use Arrives::{Keys, Put, Stage, Template, TypeAndPut};
+    for way in [Put, Stage, Template, Keys, TypeAndPut] {
+        let (mut world, spec) = immutable().await;
+        let before = world.api.get(&native("db")).unwrap();
+        let mut edited = spec.clone();
+        match way {
+            Put => put(&world, "v-3", "three").await,
+            Stage => {
+                let first = versions(&world).await[0].clone();
+                make_current(&world, &first).await;
+            }
+            Template => edited["secret"]["template"] = json!({"more": "{{ token }}!"}),
+            Keys => edited["secret"]["keys"] = json!(["token"]),
+            TypeAndPut => {
+                put(&world, "v-3", "three").await;
+                edited["secret"]["type"] = json!("example.com/token");
+            }
+        }
+        world.apply("db", edited.clone());
+        for _ in 0..2 {
+            world.reconcile("db").await;
+            assert_eq!(
+                world.ready("db"),
+                says("False", "ImmutableNotRotatable"),
+                "{way:?}"
+            );
+            let said = message(&world, "Ready");
+            assert!(
+                said.contains("take that back, or set `spec.secret.immutable: false`"),
+                "{said}"
+            );
+            assert_eq!(world.api.get(&native("db")).unwrap(), before, "{way:?}");
+            // Nobody is counted for what the native Secret does not hold.
+            assert_eq!(world.status("db")["nativeSecret"]["versionId"], "v-2", "{way:?}");
+        }
+        // Taken back, it is right again; or the Secret gives up being immutable.
+        match way {
+            Put | Stage | TypeAndPut => {
+                let mut mutable = edited.clone();
+                mutable["secret"]["immutable"] = json!(false);
+                world.apply("db", mutable);
+            }
+            Template | Keys => world.apply("db", spec),
+        }
+        world.reconcile("db").await;
+        assert_eq!(world.ready("db"), says("True", "Ready"), "{way:?}");
+        let token = match way {
+            Put | TypeAndPut => "three",
+            Stage => "one",
+            Template | Keys => "two",
+        };
+        assert_eq!(text(&world, "token").as_deref(), Some(token), "{way:?}");
+        let status = world.status("db");
+        assert_eq!(status["nativeSecret"]["versionId"], status["stages"]["Current"]);
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_native_secret_that_was_taken_over_keeps_its_data_too() {
+    let mut world = World::new();
+    world.api.put_as(
+        "kubectl-create",
+        &native("old"),
+        json!({"metadata": {"name": "old"}, "type": "Opaque", "immutable": true, "data": {"token": "b25l"}}),
+    );
+    world.apply(
+        "db",
+        json!({"source": {"import": {"secretRef": {"name": "old"}}}, "secret": {"name": "old"}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("True", "Ready"));
+    let before = world.api.get(&native("old")).unwrap();
+    put(&world, "v-2", "two").await;
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db"), says("False", "ImmutableNotRotatable"));
+    assert_eq!(world.api.get(&native("old")).unwrap(), before);
+}

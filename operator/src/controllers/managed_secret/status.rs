@@ -221,7 +221,10 @@ fn succeeded(
         ..ManagedSecretStatus::default()
     };
     match own {
-        Some(view) => describe(&mut status, before, view, now),
+        Some(view) => {
+            let keeps = matches!(plan.verdict, Verdict::Blocked(Block::ImmutableContent { .. }));
+            describe(&mut status, before, (view, keeps), now);
+        }
         // The id that the store does not know stays: it is what a restored backup is recognised by.
         None => status.secret_id.clone_from(&before.secret_id),
     }
@@ -229,8 +232,13 @@ fn succeeded(
     Some(status)
 }
 
-/// What the store says about the secret.
-fn describe(status: &mut ManagedSecretStatus, before: &ManagedSecretStatus, view: &View, now: Timestamp) {
+/// What the store says about the secret. `keeps`: the native Secret keeps what it held before, whatever is current.
+fn describe(
+    status: &mut ManagedSecretStatus,
+    before: &ManagedSecretStatus,
+    (view, keeps): (&View, bool),
+    now: Timestamp,
+) {
     status.secret_id = Some(view.id.to_string());
     status.stages = view.stages.clone();
     status.versions = view
@@ -246,11 +254,18 @@ fn describe(status: &mut ManagedSecretStatus, before: &ManagedSecretStatus, view
         })
         .collect();
     status.last_rotation = view.rotated.map(time);
-    status.native_secret = view.materialized.as_ref().map(|native| NativeSecretStatus {
-        name: native.name.clone(),
-        uid: native.uid.clone(),
-        version_id: view.current().unwrap_or_default().to_owned(),
-        former: former(before, view.current().unwrap_or_default(), now),
+    status.native_secret = view.materialized.as_ref().map(|native| {
+        let kept = before.native_secret.as_ref();
+        let kept = kept.filter(|kept| keeps && kept.uid == native.uid);
+        let version = kept.map_or(view.current().unwrap_or_default(), |kept| {
+            kept.version_id.as_str()
+        });
+        NativeSecretStatus {
+            name: native.name.clone(),
+            uid: native.uid.clone(),
+            version_id: version.to_owned(),
+            former: former(before, version, now),
+        }
     });
 }
 

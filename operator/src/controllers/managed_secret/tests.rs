@@ -3,6 +3,7 @@
 mod adoption;
 mod native_secret;
 mod rebinding;
+mod refused;
 mod removal;
 
 use kube::runtime::reflector::ObjectRef;

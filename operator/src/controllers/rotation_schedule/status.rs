@@ -1,8 +1,9 @@
 //! The status of a `RotationSchedule`: its secrets, and what keeps them from rotating.
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::core::Selector;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::condition::{ConditionStatus, Reason};
 use strongroom_crds::v1alpha1::{
@@ -17,7 +18,7 @@ use strongroom_store::name::SecretName;
 use super::coverage::cover;
 use crate::controllers::Ctx;
 use crate::controllers::kept::Kept;
-use crate::controllers::managed_secret::Failure;
+use crate::controllers::managed_secret::{Failure, rotate_now};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};
 
@@ -64,6 +65,7 @@ pub(super) async fn refresh<S: SecretStore>(
         uid: &uid,
     };
     report::write::<RotationSchedule, _>(&ctx.client, subject, &before, &status).await?;
+    tell_repeated(ctx, kept, &before, &status).await;
     Ok(next)
 }
 
@@ -76,6 +78,8 @@ struct Row {
     problem: Option<(Reason, String)>,
     /// What to know of a secret that rotates all the same.
     note: Option<Note>,
+    /// The version for which the text of the schedule's `strongroom.dev/rotate-now` was used before.
+    repeated: Option<String>,
 }
 
 /// The schedule rotates after longer than the life of a certificate.
@@ -88,7 +92,13 @@ struct Note {
 impl Row {
     fn into_status(self) -> RotatedSecret {
         let note = self.note.map(|note| (Reason::ScheduleTooLong, note.message));
-        let (reason, message) = self.problem.or(note).unzip();
+        let repeated = self.repeated.map(|version| {
+            let message = format!(
+                "the text of the schedule's `strongroom.dev/rotate-now` was used before, for version `{version}`"
+            );
+            (Reason::RotateNowRepeated, message)
+        });
+        let (reason, message) = self.problem.or(repeated).or(note).unzip();
         RotatedSecret {
             name: self.name,
             last_rotation: self.last.map(time),
@@ -136,7 +146,8 @@ async fn rows<S: SecretStore>(
                     .as_ref()
                     .is_some_and(|bound| Some(&bound.uid) == object.metadata.uid.as_ref())
         });
-        rows.extend(row(ctx, &own_name, &object, live.as_ref(), now));
+        let asked = schedule.annotations().get(ROTATE_NOW);
+        rows.extend(row(ctx, (&own_name, asked), &object, live.as_ref(), now));
     }
     for name in schedule.spec.secrets.names.iter().flatten() {
         if !rows.iter().any(|row| row.name == *name) && !claimed_elsewhere(ctx, &namespace, name) {
@@ -151,6 +162,7 @@ async fn rows<S: SecretStore>(
                 version: None,
                 problem: Some(problem),
                 note: None,
+                repeated: None,
             });
         }
     }
@@ -167,7 +179,7 @@ fn claimed_elsewhere<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, name: &str) 
 /// What there is to say about one claimed secret; `None` when another schedule has the stronger claim.
 fn row<S: SecretStore>(
     ctx: &Ctx<S>,
-    own_name: &str,
+    (own_name, asked): (&str, Option<&String>),
     object: &ManagedSecret,
     live: Option<&View>,
     now: Timestamp,
@@ -199,8 +211,10 @@ fn row<S: SecretStore>(
         }
     };
     let note = next.and_then(|next| too_long(object, live?, next));
+    let repeated = live.and_then(|view| rotate_now::schedule_repeats(view, asked));
     Some(Row {
         note: note.filter(|_| problem.is_none()),
+        repeated: repeated.filter(|_| problem.is_none()),
         name: object.name_any(),
         last: live.and_then(|view| view.rotated),
         next: next.filter(|_| problem.is_none()),
@@ -248,12 +262,60 @@ fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String
     })
 }
 
-fn ready(message: String) -> Standing {
-    Standing {
-        ready: ConditionStatus::True,
-        reason: Reason::Ready,
-        message,
-    }
+/// That the text of the schedule's annotation was used before, and for which of its secrets.
+fn repeated(rows: &[Row]) -> Option<String> {
+    let used = || {
+        rows.iter()
+            .filter_map(|row| Some((&row.name, row.repeated.as_ref()?)))
+    };
+    let (name, version) = used().min()?;
+    let more = match used().count().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "the text of `strongroom.dev/rotate-now` was used before, for version `{version}` of `{name}`{more}, so nothing is rotated \
+         there: use a text that was not used before"
+    ))
+}
+
+/// Tells once by an Event that the text of the schedule's annotation was used before.
+async fn tell_repeated<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<RotationSchedule>,
+    before: &RotationScheduleStatus,
+    status: &RotationScheduleStatus,
+) {
+    let repeated = |row: &&RotatedSecret| row.reason.as_deref() == Some(Reason::RotateNowRepeated.as_str());
+    let known = |row: &RotatedSecret| {
+        let mut known = before.secrets.iter().filter(repeated);
+        known.any(|known| (&known.name, &known.message) == (&row.name, &row.message))
+    };
+    let Some(row) = status.secrets.iter().filter(repeated).find(|row| !known(row)) else {
+        return;
+    };
+    let event = Event {
+        type_: EventType::Warning,
+        reason: Reason::RotateNowRepeated.as_str().to_owned(),
+        note: Some(format!(
+            "nothing is rotated in ManagedSecret `{}`: {}; use a text that was not used before",
+            row.name,
+            row.message.as_deref().unwrap_or_default()
+        )),
+        action: "Rotate".to_owned(),
+        secondary: None,
+    };
+    ctx.events.tell(event, &kept.object_ref(&())).await;
+}
+
+/// So many seconds in the largest unit that fits.
+fn in_units(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
+    let fits = units.into_iter().find(|(_, unit)| seconds % unit == 0);
+    fits.map_or_else(
+        || format!("{seconds}s"),
+        |(name, unit)| format!("{}{name}", seconds / unit),
+    )
 }
 
 /// How the schedule as a whole stands.
@@ -266,9 +328,10 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
             format!("`spec.secrets.selector`: {error}"),
         );
     }
-    if let Err(error) = Timetable::parse(spec) {
-        return Standing::failed(Reason::ScheduleInvalid, error.to_string());
-    }
+    let timetable = match Timetable::parse(spec) {
+        Ok(timetable) => timetable,
+        Err(error) => return Standing::failed(Reason::ScheduleInvalid, error.to_string()),
+    };
     if spec.suspend == Some(true) {
         let asks = schedule.annotations().contains_key(ROTATE_NOW);
         let waits = if asks {
@@ -306,16 +369,34 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
         .filter_map(|row| Some((row, row.note.as_ref()?)))
         .max_by_key(|(_, note)| note.ends);
     let noted = noted.map(|(row, note)| (format!("`{}`: {}", row.name, note.message), note.ends));
+    let repeated = repeated(rows);
+    let but = |text: &Option<String>| text.as_ref().map_or_else(String::new, |text| format!("; {text}"));
     match worst {
         None => {
             let rotate = format!("{} ManagedSecrets rotate by this schedule", rows.len());
-            match noted {
-                Some((note, true)) => Standing::failed(
+            match (noted, timetable.gap_below_jitter()) {
+                (Some((note, true)), _) => Standing::failed(
                     Reason::ScheduleTooLong,
-                    format!("{rotate}; {note}; see status.secrets"),
+                    format!("{rotate}; {note}{}; see status.secrets", but(&repeated)),
                 ),
-                Some((note, false)) => ready(format!("{rotate}; {note}")),
-                None => ready(rotate),
+                (noted, Some(gap)) => Standing::failed(
+                    Reason::JitterTooLong,
+                    format!(
+                        "`spec.jitter` is longer than the {} that lie between two times of `spec.schedule`, so that rotations move into one \
+                         another: shorten it; {rotate}{}{}",
+                        in_units(gap),
+                        but(&repeated),
+                        but(&noted.map(|(note, _)| note))
+                    ),
+                ),
+                (noted, None) => Standing {
+                    ready: ConditionStatus::True,
+                    reason: match repeated {
+                        Some(_) => Reason::RotateNowRepeated,
+                        None => Reason::Ready,
+                    },
+                    message: format!("{rotate}{}{}", but(&repeated), but(&noted.map(|(note, _)| note))),
+                },
             }
         }
         Some((reason, row)) => {
@@ -326,8 +407,9 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
                 .map(|(_, message)| message.as_str())
                 .unwrap_or_default();
             let message = format!(
-                "{count} of {} do not rotate; `{name}`: {what}; see status.secrets",
-                rows.len()
+                "{count} of {} do not rotate; `{name}`: {what}{}; see status.secrets",
+                rows.len(),
+                but(&repeated)
             );
             // Of several reasons, a suspended secret alone is nobody's fault.
             match reason {

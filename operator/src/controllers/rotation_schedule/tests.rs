@@ -412,3 +412,106 @@ async fn a_schedule_longer_than_the_life_of_a_certificate_is_said_at_both() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too() {
+    let mut world = World::new();
+    for name in ["one", "two"] {
+        world.apply(name, generated(name));
+        world.reconcile(name).await;
+    }
+    let asked = |world: &World, word: &str| {
+        let annotations = json!({"strongroom.dev/rotate-now": word});
+        schedule_with(world, "all", every(30, json!({"selector": {}})), annotations)
+    };
+    for word in ["first", "second"] {
+        let kept = asked(&world, word);
+        for name in ["one", "two"] {
+            world.reconcile(name).await;
+        }
+        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+        assert_eq!(ready(&world, "all"), says("True", "Ready"));
+    }
+    // What is made meanwhile has no version of the first text.
+    world.apply("new", generated("new"));
+    world.reconcile("new").await;
+    let kept = asked(&world, "first");
+    for name in ["one", "two"] {
+        world.reconcile(name).await;
+        assert_eq!(versions(&world, name).await, 3);
+    }
+    for _ in 0..2 {
+        reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+        assert_eq!(ready(&world, "all"), says("True", "RotateNowRepeated"));
+        let status = world.api.get(&path("all")).unwrap()["status"].clone();
+        let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains("of `one` and 1 more")
+                && message.contains("use a text that was not used before"),
+            "{message}"
+        );
+        let reasons: Vec<(&Json, &Json)> = status["secrets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (&row["name"], &row["reason"]))
+            .collect();
+        let repeated = json!("RotateNowRepeated");
+        for row in [
+            (&json!("one"), &repeated),
+            (&json!("two"), &repeated),
+            (&json!("new"), &Json::Null),
+        ] {
+            assert!(reasons.contains(&row), "{reasons:?}");
+        }
+        let told: Vec<String> = world
+            .api
+            .events()
+            .into_iter()
+            .filter(|(reason, _)| reason == "RotateNowRepeated")
+            .map(|(_, note)| note)
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("ManagedSecret `one`"), "{told:?}");
+    }
+    // It is told once, also where the status has come back.
+    let again = world.api.get(&path("all")).unwrap();
+    world.api.log();
+    let kept: Kept<RotationSchedule> = serde_json::from_value(again).unwrap();
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    let log = world.api.log();
+    assert!(!log.iter().any(|line| line.contains("events")), "{log:?}");
+    let kept = asked(&world, "third");
+    for name in ["one", "two", "new"] {
+        world.reconcile(name).await;
+    }
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "all"), says("True", "Ready"));
+}
+
+#[tokio::test]
+async fn a_jitter_longer_than_the_least_gap_of_a_calendar_is_said_and_it_rotates_all_the_same() {
+    let mut world = World::new();
+    world.apply("db", generated("db"));
+    world.reconcile("db").await;
+    let calendar = |jitter: &str| {
+        let mut spec = every(1, named(&["db"]));
+        spec["schedule"] = json!({"cron": "0 1,4,13 * * *"});
+        spec["jitter"] = json!(jitter);
+        spec
+    };
+    let kept = schedule(&world, "often", calendar("4h"));
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "often"), says("False", "JitterTooLong"));
+    let status = world.api.get(&path("often")).unwrap()["status"].clone();
+    assert!(
+        status.to_string().contains("`spec.jitter` is longer than the 3h"),
+        "{status}"
+    );
+    assert!(status["nextRotation"].is_string(), "{status}");
+    world.reconcile_at("db", in_days(2)).await.unwrap();
+    assert_eq!(versions(&world, "db").await, 2);
+    let kept = schedule(&world, "often", calendar("3h"));
+    reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
+    assert_eq!(ready(&world, "often"), says("True", "Ready"));
+}

@@ -1,7 +1,7 @@
 //! What the controllers' tests stand on: a small API server behind a real client, a real store in a temporary directory, and short ways to
 //! make objects.
 
-mod managed_fields;
+pub(crate) mod managed_fields;
 mod server;
 
 use std::sync::Arc;

@@ -78,7 +78,8 @@ struct Fault {
     part: String,
     /// So many of them pass before.
     pass: usize,
-    code: u16,
+    /// The Status.
+    answer: (u16, Json),
 }
 
 /// How a request changes an object.
@@ -160,8 +161,21 @@ impl Api {
 
     /// As [`Self::fail`], after so many such requests have passed.
     pub(crate) fn fail_after(&self, part: &str, pass: usize, code: u16) {
+        let message = "User \"test\" cannot use resource \"this\": ordered by the test";
+        let answer = failure(code, "Ordered", message);
         let part = part.to_owned();
-        self.server().faults.push_back(Fault { part, pass, code });
+        self.server().faults.push_back(Fault { part, pass, answer });
+    }
+
+    /// The next request whose line contains `part` is answered with this Status.
+    pub(crate) fn refuse(&self, part: &str, status: Json) {
+        let code = status["code"].as_u64().unwrap().try_into().unwrap();
+        let (part, answer) = (part.to_owned(), (code, status));
+        self.server().faults.push_back(Fault {
+            part,
+            pass: 0,
+            answer,
+        });
     }
 
     /// How many watches there are. What happens between a list and its watch is told to nobody here.
@@ -267,12 +281,7 @@ impl Server {
             now
         });
         if let Some(at) = fault {
-            let fault = self.faults.remove(at).unwrap();
-            return failure(
-                fault.code,
-                "Ordered",
-                "User \"test\" cannot use resource \"this\": ordered by the test",
-            );
+            return self.faults.remove(at).unwrap().answer;
         }
         match *method {
             Method::GET => self.read(path),

@@ -7,12 +7,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::runtime::events::{Event, Recorder};
+use kube::runtime::events::Event;
 use kube::{Api, Client};
-use strongroom_api::visible;
 use tokio::time::timeout;
 
-use crate::controllers::recorder;
+use crate::controllers::EventWriter;
 use crate::gateway::authenticate::Caller;
 use crate::kube_error::in_words;
 
@@ -48,7 +47,7 @@ pub(super) enum Nowhere {
 #[derive(Clone)]
 pub(in crate::gateway) struct Pods {
     client: Client,
-    recorder: Recorder,
+    events: EventWriter,
 }
 
 impl std::fmt::Debug for Pods {
@@ -60,7 +59,7 @@ impl std::fmt::Debug for Pods {
 impl Pods {
     pub(in crate::gateway) fn new(client: Client) -> Self {
         Self {
-            recorder: recorder(&client),
+            events: EventWriter::new(&client),
             client,
         }
     }
@@ -85,10 +84,6 @@ impl Pods {
     /// Says something in an event of a caller's pod. One that cannot be written is none.
     pub(super) async fn say(&self, caller: &Caller, event: Event) {
         let Some((name, uid)) = &caller.pod else { return };
-        let event = Event {
-            note: event.note.map(|note| visible(&note).into_owned()),
-            ..event
-        };
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -97,7 +92,7 @@ impl Pods {
             uid: Some(uid.clone()),
             ..ObjectReference::default()
         };
-        match timeout(PATIENCE, self.recorder.publish(&event, &regarding)).await {
+        match timeout(PATIENCE, self.events.publish(event, &regarding)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(error = %in_words(&error), pod = name, "an event of a pod could not be written");

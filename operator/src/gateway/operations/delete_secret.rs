@@ -16,7 +16,7 @@ use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::native_secret::claim::Written;
+use strongroom_rules::native_secret::claim::WrittenSecret;
 use strongroom_rules::policy::Action;
 use strongroom_rules::uid::Uid;
 use strongroom_store::vault::{
@@ -27,9 +27,9 @@ use strongroom_store::vault::{
 use super::change::{Change, Failed};
 use super::get_secret_value::invalid;
 use super::shape::time;
+use crate::controllers::EventWriter;
 use crate::controllers::managed_secret::labels;
 use crate::controllers::managed_secret::removal::{self, Leftover};
-use crate::controllers::recorder;
 use crate::gateway::Gateway;
 use crate::gateway::access::Asking;
 use crate::gateway::objects::{Objects, away, ours};
@@ -114,7 +114,7 @@ async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<D
         let leftover = Leftover {
             namespace: &change.place.name,
             name: &name,
-            written: Written {
+            written: WrittenSecret {
                 uid: Uid::new(uid),
                 secret: secret.id.to_string(),
                 versions: secret
@@ -128,7 +128,7 @@ async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<D
                 .as_ref()
                 .map(|object| (object.name.clone(), object.uid.to_string())),
         };
-        removal::remove(client, &recorder(client), &leftover)
+        removal::remove(client, &EventWriter::new(client), &leftover)
             .await
             .map_err(away)?;
     }

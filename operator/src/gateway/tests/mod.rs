@@ -173,10 +173,12 @@ impl Api {
                 if objects.contains_key(&place(&name)) {
                     return failure(409, "AlreadyExists");
                 }
-                objects.insert(
-                    place(&name),
-                    managed_fields::updated(&json!({}), made(body), write),
-                );
+                let object = made(body);
+                let object = match object["metadata"].get("managedFields") {
+                    Some(_) => object,
+                    None => managed_fields::updated(&json!({}), object, write),
+                };
+                objects.insert(place(&name), object);
                 (201, objects[&place(&name)].clone())
             }
             Method::GET if name.is_empty() => {

@@ -24,7 +24,7 @@ fn authority(value: &Value, key: &str) -> Authority {
 }
 
 fn chain(value: &Value, key: &str) -> Chain {
-    Chain::of(value, key).expect("a certificate")
+    Chain::from_value(value, key).expect("a certificate")
 }
 
 fn blocks(value: &Value, key: &str) -> usize {

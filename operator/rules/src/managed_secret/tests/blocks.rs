@@ -340,6 +340,25 @@ fn each_cause_blocks_without_touching_anything() {
                 fixed: vec![Fixed::Immutable],
             },
         ),
+        (
+            with(settled(), |f| {
+                present(f).drift = Some(Drift::Replace);
+                present(f).fixed = vec![Fixed::Data];
+            }),
+            Block::ImmutableContent {
+                name: "db".to_owned(),
+            },
+        ),
+        (
+            with(settled(), |f| {
+                present(f).drift = Some(Drift::Replace);
+                let found = "Opaque".to_owned();
+                present(f).fixed = vec![Fixed::Type { found }, Fixed::Data];
+            }),
+            Block::ImmutableContent {
+                name: "db".to_owned(),
+            },
+        ),
         (with(settled(), foreign), not_owned("db", None)),
         (
             with(settled(), |f| {

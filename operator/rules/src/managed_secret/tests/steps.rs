@@ -1,6 +1,9 @@
 //! Each state and its one next step.
 
 use super::*;
+use crate::native_secret::Fixed;
+use crate::native_secret::edits::{Edit, Key};
+use crate::native_secret::owners::Part;
 
 #[test]
 fn each_state_has_its_one_next_step() {
@@ -79,8 +82,31 @@ fn each_state_has_its_one_next_step() {
             Step::Native(Apply { uid: uid("native") }),
         ),
         (
-            "the type changed, or an immutable native Secret differs",
+            "the type changed, or it is immutable no more",
             with(settled(), |f| present(f).drift = Some(Drift::Replace)),
+            Step::Native(Replace { uid: uid("native") }),
+        ),
+        (
+            "it is immutable no more, and other data come with that",
+            with(settled(), |f| {
+                present(f).drift = Some(Drift::Replace);
+                present(f).fixed = vec![Fixed::Immutable, Fixed::Data];
+            }),
+            Step::Native(Replace { uid: uid("native") }),
+        ),
+        (
+            "somebody else changed the data and made it immutable",
+            with(settled(), |f| {
+                present(f).drift = Some(Drift::Replace);
+                present(f).fixed = vec![Fixed::Data];
+                present(f).edits = vec![Edit {
+                    key: Key {
+                        part: Part::Data,
+                        name: "password".to_owned(),
+                    },
+                    manager: Some("kubectl-edit".to_owned()),
+                }];
+            }),
             Step::Native(Replace { uid: uid("native") }),
         ),
         (

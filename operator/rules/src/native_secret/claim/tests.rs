@@ -21,7 +21,7 @@ fn entry(manager: &str, fields: Json) -> Json {
 }
 
 fn judged(found: Json) -> Result<(), Claim> {
-    let written = Written {
+    let written = WrittenSecret {
         uid: Uid::new("u"),
         secret: "5e".to_owned(),
         versions: vec!["v-1".to_owned(), "v-2".to_owned()],

@@ -45,7 +45,7 @@ async fn plain(world: &World, name: &str) -> strongroom_rules::value::Value {
 
 async fn chain(world: &World, name: &str) -> Chain {
     let key = if name == WEB { "tls" } else { CA };
-    Chain::of(&plain(world, name).await, key).unwrap()
+    Chain::from_value(&plain(world, name).await, key).unwrap()
 }
 
 async fn token(world: &World) -> Vec<u8> {
@@ -244,7 +244,7 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
     let later = asked + SignedDuration::from_mins(11);
     settle(&mut world, &[WEB, "api"], later).await;
     for name in [WEB, "api"] {
-        let chain = Chain::of(&plain(&world, name).await, "tls").unwrap();
+        let chain = Chain::from_value(&plain(&world, name).await, "tls").unwrap();
         assert!(chain.is_signed_by(&new_root), "{name}");
         assert_eq!(
             world.condition(name, "CertificateCurrent").unwrap(),
@@ -262,7 +262,7 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
         let value = plain(&world, name).await;
         let key = if name == CA { CA } else { "tls" };
         assert_eq!(
-            Chain::of(&value, key).unwrap().roots,
+            Chain::from_value(&value, key).unwrap().roots,
             [new_root.own.key.clone().unwrap()],
             "{name}"
         );
@@ -361,4 +361,37 @@ async fn the_certificate_is_a_metric_while_its_object_is_there() {
     );
     world.reconcile(WEB).await;
     assert_eq!(world.ctx.metrics.certificates(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_never_renewed() {
+    let mut world = World::new();
+    let mut made = web(|x509| x509["renewBefore"] = json!("never"));
+    made["secret"] = json!({"name": "made"});
+    world.apply(WEB, made);
+    world.reconcile(WEB).await;
+    let secrets = crate::controllers::testing::SECRETS;
+    let data = world.api.get(&format!("{secrets}/made")).unwrap()["data"].clone();
+    world.api.put(
+        &format!("{secrets}/bought"),
+        json!({"metadata": {"name": "bought"}, "data": {"tls.crt": data["tls.crt"], "tls.key": data["tls.key"]}}),
+    );
+    let spec = json!({"source": {"import": {"secretRef": {"name": "bought"}}}});
+    world.apply("shop-tls", spec);
+    world.reconcile("shop-tls").await;
+    let current = |world: &World| world.condition("shop-tls", "CertificateCurrent").unwrap();
+    assert_eq!(current(&world), says("True", "CertificateCurrent"));
+    assert_eq!(world.status("shop-tls")["certificate"]["key"], "tls.crt");
+    assert_eq!(world.status("shop-tls")["nextRotation"], json!(null));
+    for (day, reason) in [(80, "CertificateExpiring"), (91, "CertificateExpired")] {
+        world.api.log();
+        world.reconcile_at("shop-tls", days(day)).await.unwrap();
+        assert_eq!(current(&world), says("False", reason));
+        let said = world.message("shop-tls", "CertificateCurrent");
+        assert!(said.contains("its value comes from elsewhere"), "{said}");
+        assert!(world.api.events().iter().any(|(told, _)| told == reason));
+        // It is only said: what brings the value decides.
+        assert_eq!(world.ready("shop-tls"), says("True", "Ready"));
+        assert_eq!(versions(&world, "shop-tls").await, 1);
+    }
 }

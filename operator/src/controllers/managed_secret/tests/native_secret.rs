@@ -297,6 +297,32 @@ async fn a_secret_that_is_made_anew_keeps_what_others_set_on_it() {
     }
 }
 
+/// Time stands still unless somebody waits for it.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_between_the_delete_and_the_create_of_a_secret_that_is_made_anew() {
+    let mut world = World::new();
+    world.apply("db", spec("db", json!({"immutable": true})));
+    world.reconcile("db").await;
+    let begun = tokio::time::Instant::now();
+    for change in [
+        json!({"type": "example.com/password", "immutable": true}),
+        json!({"type": "example.com/password"}),
+        json!({}),
+    ] {
+        world.apply("db", spec("db", change));
+        world.api.log();
+        // One attempt, without an end in between.
+        world.reconcile_at("db", now()).await.unwrap();
+        let log = world.api.log();
+        let of = |start: &str| log.iter().position(|line| line.starts_with(start));
+        if let Some(deleted) = of("DELETE") {
+            assert_eq!(log[deleted + 1], format!("PATCH {}", native("db")), "{log:?}");
+        }
+        assert_eq!(world.ready("db"), says("True", "Ready"));
+    }
+    assert_eq!(tokio::time::Instant::now(), begun);
+}
+
 #[tokio::test]
 async fn owners_that_could_not_be_set_are_set_later() {
     let mut world = World::new();
