@@ -91,6 +91,7 @@ const GROUPS: [Group; 12] = [
             "policy.decide.1k_us",
             "policy.decide.10k_us",
             "policy.decide.wild_10k_us",
+            "policy.decide.worst_us",
         ],
         measure: |_| policy::measure(),
     },

@@ -114,6 +114,87 @@ fn times(count: usize, names: Names, decisions: u32) -> Outcome<Times> {
     Ok(Times { compile, decide })
 }
 
+/// The largest namespace that the bounds admit: 1,000 policies, 10,000 statements without wildcards and 1,000 with, all attached to the secret that is
+/// asked about or matched against its name in vain, to the last character. Nothing allows it, so that all are looked at.
+fn worst() -> Outcome<PolicyBook> {
+    let mut book = PolicyBook::default();
+    let name = worst_name();
+    let statement = |principal: serde_json::Value, stage: &str| json!({"effect": "Allow", "principals": [principal], "actions": ["secrets:*"], "conditions": {"stages": [stage]}});
+    // What is before the last piece is found late, and again in what is left, and the piece never.
+    let vain = format!("*{}b*{}c*", "a".repeat(90), "a".repeat(90));
+    for number in 0..1_000_usize {
+        let spec = if number < 200 {
+            // 5 statements each with a wildcard.
+            let statements: Vec<_> = (0..5)
+                .map(|_| {
+                    statement(
+                        json!({"serviceAccount": format!("{NAMESPACE}/{}*b", "r".repeat(30))}),
+                        "Current",
+                    )
+                })
+                .collect();
+            let vain = (0..3).map(|place| format!("{vain}{number}{place}*"));
+            let secrets: Vec<String> = vain.chain([name.clone()]).collect();
+            json!({"secrets": secrets, "statements": statements})
+        } else {
+            // 12 or 13 statements each that fit in everything but their stage.
+            let count = 12 + usize::from(number % 2 == 0);
+            let statements: Vec<_> = (0..count)
+                .map(|place| {
+                    statement(
+                        json!({"serviceAccount": "reader-0"}),
+                        &format!("stage-{number}-{place}"),
+                    )
+                })
+                .collect();
+            json!({"secrets": [name], "statements": statements})
+        };
+        let spec = serde_json::from_value(spec)?;
+        book.put(NAMESPACE, &Source::Policy(format!("policy-{number}")), &spec)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(book)
+}
+
+/// A name of 192 characters, the longest that there is.
+fn worst_name() -> String {
+    format!("{}b{}", "a".repeat(95), "a".repeat(96))
+}
+
+/// Microseconds of a decision in that namespace, on the mean.
+fn worst_decided(book: &PolicyBook, count: u32) -> Outcome<f64> {
+    let principal = Principal {
+        identity: Identity::of(&format!("system:serviceaccount:{NAMESPACE}:reader-0")),
+        groups: vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{NAMESPACE}"),
+        ],
+    };
+    let facts = Facts {
+        stages: ["Current".to_owned()].into(),
+        ..Facts::default()
+    };
+    let name = worst_name();
+    let start = Instant::now();
+    for _ in 0..count {
+        let request = Request {
+            principal: &principal,
+            action: Action::GetSecretValue,
+            secret: SecretRef {
+                namespace: NAMESPACE,
+                name: &name,
+            },
+            key: None,
+            owner: None,
+            facts: &facts,
+        };
+        if decide(black_box(book), &request)?.allowed {
+            return Err("a read is allowed that nothing allows".into());
+        }
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(count))
+}
+
 /// All rows: they share the policies.
 pub(crate) fn measure() -> Outcome<Vec<Row>> {
     // The first of all pays for pages and caches that the others find.
@@ -123,6 +204,10 @@ pub(crate) fn measure() -> Outcome<Vec<Row>> {
     let many = times(10_000, Names::Exact, 5_000)?;
     let wild_ten = times(10, Names::Wild, 5_000)?;
     let wild = times(10_000, Names::Wild, 20)?;
+    let book = worst()?;
+    let worst = (0..ROUNDS)
+        .map(|_| worst_decided(&book, 100))
+        .collect::<Outcome<Vec<f64>>>()?;
     Ok(vec![
         Row::of("policy.compile.10_ms", "ms", &ten.compile),
         Row::of("policy.compile.1k_ms", "ms", &thousand.compile).against(TEN, &ten.compile),
@@ -131,5 +216,6 @@ pub(crate) fn measure() -> Outcome<Vec<Row>> {
         Row::of("policy.decide.1k_us", "µs", &thousand.decide).against(TEN, &ten.decide),
         Row::of("policy.decide.10k_us", "µs", &many.decide).against(TEN, &ten.decide),
         Row::of("policy.decide.wild_10k_us", "µs", &wild.decide).against(TEN, &wild_ten.decide),
+        Row::of("policy.decide.worst_us", "µs", &worst),
     ])
 }

@@ -145,6 +145,8 @@ reasons! {
     ScheduleInvalid => Person,
     /// A statement of the policy cannot be compiled; what was in force before stays in force.
     PolicyInvalid => Person,
+    /// With the policy its namespace would have more in force than it may.
+    PolicyTooLarge => Person,
     /// The value or the native Secret is over its size limit.
     ValueTooLarge => Person,
     /// `strongroom.dev/…` annotation with a value that means nothing here.

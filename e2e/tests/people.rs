@@ -248,7 +248,19 @@ fn lives(f: &Fixture, people: &People<'_>) {
         second.trim()
     );
     people.jane(&["purge", "team/partner"]).refused("--yes");
-    people.jane(&["purge", "team/partner", "--yes"]).well();
+    // `secrets:*` does not allow what destroys.
+    let refused = people.jane(&["purge", "team/partner", "--yes"]);
+    refused.refused("secrets:PurgeSecret");
+    f.apply(
+        "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: jane-purges, namespace: shop}\nspec:\n  \
+         secrets: [team/partner]\n  statements:\n  - {effect: Allow, principals: [{user: jane}], actions: [\"secrets:PurgeSecret\"]}\n",
+    );
+    eventually("jane to be allowed to purge", || {
+        people
+            .jane(&["purge", "team/partner", "--yes"])
+            .success
+            .then_some(())
+    });
     people
         .jane(&["describe", "team/partner"])
         .refused("SecretNotFound");

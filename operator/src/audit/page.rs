@@ -24,11 +24,11 @@ pub(crate) struct Page {
     pub(crate) next: Place,
 }
 
-/// Those of the records after a place that are wanted.
+/// Those of the records after a place that `told` says yes to, as it leaves them.
 ///
 /// # Errors
 /// What the store says, in words.
-pub(crate) fn page(store: &Store, place: Place, wanted: impl Fn(&Line) -> bool) -> Result<Page, String> {
+pub(crate) fn page(store: &Store, place: Place, told: impl Fn(&mut Line) -> bool) -> Result<Page, String> {
     let changes: Vec<Line> = store
         .mutations_after(place.changes, RECORDS)
         .map_err(|error| error.to_string())?
@@ -61,12 +61,12 @@ pub(crate) fn page(store: &Store, place: Place, wanted: impl Fn(&Line) -> bool) 
             (Some(_), None) => changes.next(),
             (None, None) => None,
         };
-        let Some(line) = line else { break };
+        let Some(mut line) = line else { break };
         match line.chain {
             Chain::Changes => next.changes = line.sequence,
             Chain::Reads => next.reads = line.sequence,
         }
-        if !wanted(&line) {
+        if !told(&mut line) {
             continue;
         }
         oldest.get_or_insert(line.time);

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_rules::policy::{
-    Action, Decision, Explanation, Facts, Request, SecretRef, Shown, StatementRef, denial, explain,
+    Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, denial, explain,
 };
 use strongroom_store::audit::{self, Actor, Circumstances, MOST_STATEMENTS, Outcome};
 use strongroom_store::id::RequestId;
+use strongroom_store::name::{NamespaceName, SecretName};
 use strongroom_store::vault::{Asked, KeyView, Meta, Note, SecretView};
 
 use super::Gateway;
@@ -131,32 +132,37 @@ pub(super) fn authorise<'a>(
 }
 
 /// Decides about what is there, or is declared and may be made; a refusal is put on record.
+///
+/// INVARIANT: whoever is refused is decided about twice, whether the secret is there or not, so that the time tells nobody which it is.
 pub(super) fn permit(
     gateway: &Gateway,
     asking: &Asking,
     wanted: &Wanted<'_>,
     exists: bool,
 ) -> Result<Decision, Problem> {
-    let (code, statements, problem) = match decide(gateway, asking, wanted.action, wanted) {
+    let decided = decide(gateway, asking, wanted.action, wanted).and_then(|decision| {
+        if exists && decision.allowed {
+            return Ok((decision, None));
+        }
+        let knows = decide(gateway, asking, Action::DescribeSecret, wanted)?;
+        Ok((decision, Some(knows)))
+    });
+    let (code, statements, problem) = match decided {
         Err(problem) => (problem.code(), Vec::new(), problem),
-        Ok(decision) => match exists {
-            true if decision.allowed => return Ok(decision),
-            // A caller that may not know of the secret is not told, the record is.
-            true => {
-                let knows = decide(gateway, asking, Action::DescribeSecret, wanted)?;
-                let problem = if knows.allowed {
-                    let shown = shown_by(&knows, wanted.namespace);
-                    denied(gateway, asking, wanted, &decision, shown)?
-                } else {
-                    Problem::no_secret(wanted.namespace, wanted.name)
-                };
-                (Code::PolicyDenied, decision.statements, problem)
-            }
-            false => {
-                let problem = Problem::no_secret(wanted.namespace, wanted.name);
-                (problem.code(), decision.statements, problem)
-            }
-        },
+        Ok((decision, None)) => return Ok(decision),
+        // A caller that may not know of the secret is not told, the record is.
+        Ok((decision, Some(knows))) if exists => {
+            let problem = if knows.allowed {
+                denied(gateway, asking, wanted, (&decision, &knows))?
+            } else {
+                Problem::no_secret(wanted.namespace, wanted.name)
+            };
+            (Code::PolicyDenied, decision.statements, problem)
+        }
+        Ok((decision, Some(_))) => {
+            let problem = Problem::no_secret(wanted.namespace, wanted.name);
+            (problem.code(), decision.statements, problem)
+        }
     };
     put_on_record(gateway, asking, wanted, &statements, code)?;
     Err(problem)
@@ -195,12 +201,17 @@ fn put_on_record(
 }
 
 /// Decides alone.
+///
+/// INVARIANT: policies are asked about names that can be. What is none is no secret, whatever anybody may, and costs no decision.
 pub(super) fn decide(
     gateway: &Gateway,
     asking: &Asking,
     action: Action,
     wanted: &Wanted<'_>,
 ) -> Result<Decision, Problem> {
+    if !can_be(wanted.namespace, wanted.name) {
+        return Err(Problem::no_secret(wanted.namespace, wanted.name));
+    }
     let key = used_key(gateway, action, wanted)?;
     let request = request(asking, action, wanted, key.as_ref());
     let decision = gateway.policies.decide(&request).map_err(|error| match error {
@@ -218,6 +229,11 @@ pub(super) fn decide(
     })
 }
 
+/// Whether a secret of these names can be.
+fn can_be(namespace: &str, name: &str) -> bool {
+    namespace.parse::<NamespaceName>().is_ok() && name.parse::<SecretName>().is_ok()
+}
+
 /// The use that an action makes of the key that the secret lies under.
 const fn use_of_key(action: Action) -> Option<Action> {
     match action {
@@ -228,6 +244,7 @@ const fn use_of_key(action: Action) -> Option<Action> {
         | Action::UpdateSecret
         | Action::UpdateSecretVersionStage
         | Action::DeleteSecret
+        | Action::PurgeSecret
         | Action::RestoreSecret
         | Action::ListSecretVersionIds
         | Action::UpdateSecretRotationPolicy
@@ -281,28 +298,24 @@ pub(super) fn may_know(gateway: &Gateway, asking: &Asking, wanted: &Wanted<'_>) 
     Ok(decide(gateway, asking, Action::DescribeSecret, wanted)?.allowed)
 }
 
-/// The statements that somebody is shown whom this decision lets know of the secret.
-pub(super) const fn shown_by<'a>(knows: &Decision, namespace: &'a str) -> Shown<'a> {
-    if knows.rbac {
-        Shown::OfNamespace(namespace)
-    } else {
-        Shown::All
-    }
+/// The namespace whose statements a caller is shown: its own. Whoever has none, or knows of the secret by RBAC, is shown those of the secret's.
+fn shown_to<'a>(asking: &'a Asking, wanted: &Wanted<'a>, knows: &Decision) -> &'a str {
+    let own = asking.caller.principal.identity.namespace();
+    own.filter(|_| !knows.rbac).unwrap_or(wanted.namespace)
 }
 
-/// The decision in words.
+/// The decision about a subject, in words for whoever asks and knows of the secret by `knows`.
 pub(super) fn explained(
     gateway: &Gateway,
-    asking: &Asking,
+    (asking, subject): (&Asking, &Asking),
     wanted: &Wanted<'_>,
-    decision: &Decision,
-    shown: Shown<'_>,
+    (decision, knows): (&Decision, &Decision),
 ) -> Result<Explanation, Problem> {
     let key = used_key(gateway, wanted.action, wanted)?;
     Ok(explain(
-        &request(asking, wanted.action, wanted, key.as_ref()),
+        &request(subject, wanted.action, wanted, key.as_ref()),
         decision,
-        shown,
+        shown_to(asking, wanted, knows),
     ))
 }
 
@@ -316,7 +329,7 @@ pub(super) fn denied_to_a_program(
 ) -> Result<(String, Vec<String>), Problem> {
     let key = used_key(gateway, wanted.action, wanted)?;
     let request = request(asking, wanted.action, wanted, key.as_ref());
-    let yaml = explain(&request, decision, Shown::All).yaml;
+    let yaml = explain(&request, decision, wanted.namespace).yaml;
     Ok((denial(&request, decision, object), yaml))
 }
 
@@ -324,10 +337,9 @@ fn denied(
     gateway: &Gateway,
     asking: &Asking,
     wanted: &Wanted<'_>,
-    decision: &Decision,
-    shown: Shown<'_>,
+    decisions: (&Decision, &Decision),
 ) -> Result<Problem, Problem> {
-    let explanation = explained(gateway, asking, wanted, decision, shown)?;
+    let explanation = explained(gateway, (asking, asking), wanted, decisions)?;
     let detail = explanation.text.trim_end().replace('\n', "; ");
     Ok(Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml))
 }
@@ -343,6 +355,7 @@ pub(super) fn recorded(action: Action) -> audit::Action {
         Action::PutSecretValue => audit::Action::PutSecretValue,
         Action::UpdateSecretVersionStage => audit::Action::UpdateSecretVersionStage,
         Action::DeleteSecret => audit::Action::DeleteSecret,
+        Action::PurgeSecret => audit::Action::PurgeSecret,
         Action::RestoreSecret => audit::Action::RestoreSecret,
         Action::ListSecretVersionIds => audit::Action::ListSecretVersionIds,
         Action::RotateSecret => audit::Action::RotateSecret,

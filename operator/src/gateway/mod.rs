@@ -19,6 +19,7 @@ mod openapi;
 mod operation;
 mod operations;
 mod problem;
+mod puts;
 mod remembered;
 pub(crate) mod request;
 mod sealing_keys;
@@ -59,6 +60,7 @@ use self::listen::{Admission, Connection, End, Held, Peer};
 use self::namespaces::Namespaces;
 pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
+use self::puts::Puts;
 pub(crate) use self::request::{AddressShare, AddressShares, Refusals};
 use self::request::{Arrived, Room, Slot, What, Whose, Why};
 use self::sealing_keys::SealingKeys;
@@ -128,6 +130,7 @@ struct Gateway {
     labels: LabelBook,
     limits: Limits,
     sealing_keys: SealingKeys,
+    puts: Puts,
     cluster_keys: ClusterKeys,
     durability: Durability,
     /// What there is room for at the same time.
@@ -245,6 +248,7 @@ pub(crate) async fn run(
         client,
         limits,
         sealing_keys: SealingKeys::default(),
+        puts: Puts::default(),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
         room: Room::new(admission.clone(), own.refusals),
@@ -288,6 +292,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.limits.forget();
         gateway.room.count_strangers();
         gateway.sealing_keys.forget();
+        gateway.puts.forget(Timestamp::now());
         gateway.authenticator.forget();
         gateway.consumers.readers().forget();
         gateway.consumers.changed(gateway.consumers.volumes().forget());

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 use strongroom_store::engine::EngineError;
 use strongroom_store::id::RequestId;
+use strongroom_store::name::{NamespaceName, SecretName};
 use strongroom_store::vault::{Refusal, StoreError};
 
 /// Why a request is not answered with what it asked for.
@@ -153,14 +154,21 @@ impl Problem {
         &self.detail
     }
 
-    /// What a caller gets that may not know of the secret, and for a secret that is not there.
+    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no name is not repeated.
     pub(crate) fn no_secret(namespace: &str, name: &str) -> Self {
-        Self::new(
-            Code::SecretNotFound,
-            format!(
+        let detail = match (
+            namespace.parse::<NamespaceName>().is_ok(),
+            name.parse::<SecretName>().is_ok(),
+        ) {
+            (true, true) => format!(
                 "there is no secret `{name}` in namespace `{namespace}` that you may know of; check both names, or ask an admin of `{namespace}` for `spec.readers` or a SecretPolicy"
             ),
-        )
+            (true, false) => {
+                format!("no secret of namespace `{namespace}` can have a name like this; check the name")
+            }
+            (false, _) => "no namespace can have a name like this; check the name".to_owned(),
+        };
+        Self::new(Code::SecretNotFound, detail)
     }
 
     /// What an address gets that has failed too often to say who it is.

@@ -2,24 +2,28 @@
 //!
 //! A statement takes effect with the event that brings it. Until both lists are complete nothing is decided: a Deny might still be on its way.
 //! What is in force of a SecretPolicy is kept in the store (`kept`), so that it survives a restart when a newer generation is broken.
+//!
+//! Policies compile outside of every lock, and each namespace has a place of its own (`places`): nobody's policies keep another namespace waiting.
 
 mod kept;
+mod places;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 use strongroom_rules::policy::{
-    Before, CompileError, Decision, Fallback, Kept, PolicyBook, Request, Source, Unanswerable, decide,
-    fallback,
+    BOUNDS, BOUNDS_WITH_DENIALS, Before, CompileError, Decision, Fallback, Kept, NamespacePolicies, Request,
+    SharedStatements, Source, TooLarge, Unanswerable, Unknown, compile, decide_by, denies, fallback,
 };
 use tokio::sync::{Notify, watch};
 
 pub(crate) use self::kept::{AllKept, KeptPolicy};
 use self::kept::{Found, Keeping};
+use self::places::Places;
 
 /// The statements in force; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -29,14 +33,14 @@ pub(crate) struct Policies {
 
 #[derive(Debug, Default)]
 struct Inner {
-    book: RwLock<PolicyBook>,
+    places: Places,
+    shared: SharedStatements,
     outcomes: Mutex<HashMap<(String, String), Outcome>>,
     keeping: Mutex<Keeping>,
     /// Something of a policy that is gone is kept.
     stale: Notify,
     /// Counts changes of what is in force.
     changed: watch::Sender<u64>,
-    asks_labels: AtomicBool,
     policies_listed: AtomicBool,
     readers_listed: AtomicBool,
 }
@@ -48,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) seen: Seen,
     /// Set where it could not come into force.
     pub(crate) flaw: Option<Flaw>,
+    /// It is in force as it was before there were bounds; over which one it is.
+    pub(crate) over: Option<TooLarge>,
 }
 
 impl Outcome {
@@ -78,6 +84,9 @@ pub(crate) enum Why {
     /// It does not fit its type.
     #[error("{0}")]
     Misfit(String),
+    /// The namespace would have more in force than it may.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 /// One generation of one object: a policy that is made again under its name begins at 1 anew.
@@ -127,21 +136,45 @@ pub(crate) enum AskError {
 }
 
 impl Policies {
-    fn change<T>(&self, change: impl FnOnce(&mut PolicyBook) -> T) -> T {
-        // A panic inside would leave a shard half changed; there is none, since this crate and the rules have no panicking calls.
-        let mut book = self.inner.book.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = change(&mut book);
-        self.inner
-            .asks_labels
-            .store(book.asks_labels(), Ordering::Release);
-        drop(book);
-        self.look_again();
-        changed
+    fn remove(&self, namespace: &str, source: &Source) {
+        if self.has(namespace, source) {
+            self.inner
+                .places
+                .change(namespace, |policies| policies.remove(source));
+            self.look_again();
+        }
     }
 
     fn has(&self, namespace: &str, source: &Source) -> bool {
-        let book = self.inner.book.read().unwrap_or_else(PoisonError::into_inner);
-        book.has(namespace, source)
+        let policies = self.inner.places.of(namespace);
+        policies.is_some_and(|policies| policies.has(source))
+    }
+
+    /// Compiles a policy, and puts it in force where the namespace has room for it. What was in force before there were bounds stays so, and over
+    /// which bound it is comes with the answer.
+    fn admit(
+        &self,
+        namespace: &str,
+        source: &Source,
+        spec: &SecretPolicySpec,
+        was_in_force: bool,
+    ) -> Result<Option<TooLarge>, Why> {
+        let policy = compile(namespace, spec, &self.inner.shared)?;
+        let source = source.clone();
+        let over = self.inner.places.change(namespace, |policies| {
+            let over = policies.fits(&source, &policy, BOUNDS).err();
+            if over.is_none() || was_in_force {
+                policies.put(source, policy);
+            }
+            over
+        });
+        match over {
+            Some(over) if !was_in_force => Err(over.into()),
+            over => {
+                self.look_again();
+                Ok(over)
+            }
+        }
     }
 
     /// Something else changed that whoever follows what is in force has to look at.
@@ -164,6 +197,17 @@ impl Policies {
 
     /// What the store keeps, read before the first list.
     pub(crate) fn found(&self, all: AllKept) {
+        for kept in &all.policies {
+            let spec = kept.parse();
+            let policy = spec.and_then(|spec| compile(&kept.namespace, &spec, &self.inner.shared).ok());
+            if let Some(policy) = policy {
+                // It counts from the first policy on that comes, so that none takes its room.
+                let source = Source::Policy(kept.name.clone());
+                self.inner
+                    .places
+                    .change(&kept.namespace, |policies| policies.expect(source, policy));
+            }
+        }
         self.keeping(|keeping| *keeping = Keeping::found(all));
     }
 
@@ -174,18 +218,20 @@ impl Policies {
             let same = known.seen.uid == newest.seen.uid;
             if !same {
                 // Made again under its name: nothing of this object was in force.
-                self.change(|book| book.remove(namespace, &source));
+                self.remove(namespace, &source);
                 self.not_kept(&known.seen.uid);
             }
             same
         });
         let Newest { seen, told, spec } = newest;
-        let (why, spec) = match spec {
-            Ok(spec) => match self.change(|book| book.put(namespace, &source, &spec)) {
-                Ok(()) => (None, spec),
-                Err(error) => (Some(Why::Compile(error)), spec),
-            },
-            Err((why, attached)) => (Some(why), attached),
+        let was_in_force = self.was_in_force(known.as_ref(), &seen);
+        let (admitted, spec) = match spec {
+            Ok(spec) => (self.admit(namespace, &source, &spec, was_in_force), spec),
+            Err((why, attached)) => (Err(why), attached),
+        };
+        let (why, over) = match admitted {
+            Ok(over) => (None, over),
+            Err(why) => (Some(why), None),
         };
         let flaw = match why {
             None => {
@@ -194,12 +240,19 @@ impl Policies {
             }
             Some(why) => {
                 let here = known.and_then(|known| known.in_force());
-                let instead = self.instead(namespace, &source, &seen.uid, (here, told), &spec);
+                let instead = self.instead(namespace, &source, &seen.uid, (here, told), (&why, &spec));
                 Some(Flaw { why, instead })
             }
         };
-        let outcome = Outcome { seen, flaw };
+        let outcome = Outcome { seen, flaw, over };
         self.outcomes(|outcomes| outcomes.insert((namespace.to_owned(), name.to_owned()), outcome));
+    }
+
+    /// Whether this very generation was in force: by this process, or by what the store keeps of one before.
+    fn was_in_force(&self, known: Option<&Outcome>, seen: &Seen) -> bool {
+        let here = known.and_then(Outcome::in_force) == Some(seen.generation);
+        let kept = || self.keeping(|keeping| keeping.of(&seen.uid));
+        here || matches!(kept(), Found::Policy(policy) if policy.generation == seen.generation)
     }
 
     fn comes_into_force(&self, namespace: &str, name: &str, seen: &Seen, spec: &SecretPolicySpec) {
@@ -220,10 +273,14 @@ impl Policies {
         source: &Source,
         uid: &str,
         (here, told): (Option<i64>, Option<i64>),
-        attached: &SecretPolicySpec,
+        (why, attached): (&Why, &SecretPolicySpec),
     ) -> Fallback {
         let found = self.keeping(|keeping| keeping.of(uid));
-        let decided = |kept| fallback(Before { here, kept, told });
+        let decided = |kept| match fallback(Before { here, kept, told }) {
+            // It says something that cannot be in force, and it may deny.
+            Fallback::Nothing if matches!(why, Why::TooLarge(_)) => Fallback::Denies(Unknown::TooLarge),
+            other => other,
+        };
         let instead = match found {
             Found::Nothing => decided(Kept::Nothing),
             Found::Unreadable => decided(Kept::Unreadable),
@@ -231,7 +288,7 @@ impl Policies {
                 Fallback::Kept(generation) => {
                     let compiles = policy
                         .parse()
-                        .is_some_and(|spec| self.change(|book| book.put(namespace, source, &spec)).is_ok());
+                        .is_some_and(|spec| self.admit(namespace, source, &spec, true).is_ok());
                     // An older version of this program may have known words that this one does not.
                     if compiles {
                         Fallback::Kept(generation)
@@ -244,10 +301,7 @@ impl Policies {
         };
         if let Fallback::Denies(why) = instead {
             tracing::warn!(namespace, %source, %why, "everything that the policy is attached to is denied");
-            if self
-                .change(|book| book.deny(namespace, source, attached))
-                .is_err()
-            {
+            if self.deny(namespace, source, attached).is_err() {
                 tracing::error!(
                     namespace,
                     %source,
@@ -258,9 +312,29 @@ impl Policies {
         instead
     }
 
+    /// Denies what a policy is attached to; in a namespace without room for that, everything.
+    fn deny(
+        &self,
+        namespace: &str,
+        source: &Source,
+        attached: &SecretPolicySpec,
+    ) -> Result<(), CompileError> {
+        let policy = compile(namespace, &denies(attached), &self.inner.shared)?;
+        let source = source.clone();
+        self.inner.places.change(namespace, |policies| {
+            if policies.fits(&source, &policy, BOUNDS_WITH_DENIALS).is_ok() {
+                policies.put(source, policy);
+            } else {
+                policies.shut(source, &policy);
+            }
+        });
+        self.look_again();
+        Ok(())
+    }
+
     /// A SecretPolicy is gone.
     pub(crate) fn no_policy(&self, namespace: &str, name: &str) {
-        self.change(|book| book.remove(namespace, &Source::Policy(name.to_owned())));
+        self.remove(namespace, &Source::Policy(name.to_owned()));
         let gone = self.outcomes(|outcomes| outcomes.remove(&(namespace.to_owned(), name.to_owned())));
         if let Some(outcome) = gone {
             self.not_kept(&outcome.seen.uid);
@@ -284,6 +358,11 @@ impl Policies {
         });
         for (namespace, name) in gone {
             self.no_policy(&namespace, &name);
+        }
+        for namespace in self.inner.places.namespaces() {
+            self.inner
+                .places
+                .change(&namespace, NamespacePolicies::expect_nothing);
         }
         let there = self.outcomes(|outcomes| {
             let uids = outcomes.values().map(|outcome| outcome.seen.uid.clone());
@@ -340,39 +419,46 @@ impl Policies {
             // Most objects have none, and whoever follows what is in force has nothing to look at.
             return;
         }
-        self.change(|book| {
-            if readers.is_empty() {
-                book.remove(namespace, &source);
-                return;
+        if readers.is_empty() {
+            self.remove(namespace, &source);
+            return;
+        }
+        let spec = strongroom_rules::policy::of_readers(store_name, readers);
+        match compile(namespace, &spec, &self.inner.shared) {
+            Ok(policy) => {
+                self.inner
+                    .places
+                    .change(namespace, |policies| policies.put_declared(source, uid, policy));
+                self.look_again();
             }
-            let spec = strongroom_rules::policy::of_readers(store_name, readers);
-            if let Err(error) = book.put_of_owner(namespace, &source, uid, &spec) {
+            Err(error) => {
                 // The schema lets no such name through. Nobody may read rather than the readers of before.
                 tracing::error!(namespace, name, %error, "spec.readers cannot be compiled");
-                book.remove(namespace, &source);
+                self.remove(namespace, &source);
             }
-        });
+        }
     }
 
     /// A complete list of ManagedSecrets has come; readers of those that `is_there` does not know are gone.
     pub(crate) fn readers_listed(&self, is_there: impl Fn(&str, &str) -> bool) {
-        self.change(|book| {
-            for namespace in book.namespaces() {
-                for source in book.sources(&namespace) {
-                    if let Source::Readers(name) = &source
-                        && !is_there(&namespace, name)
-                    {
-                        book.remove(&namespace, &source);
-                    }
-                }
+        for namespace in self.inner.places.namespaces() {
+            let Some(policies) = self.inner.places.of(&namespace) else {
+                continue;
+            };
+            let gone = |source: &&Source| match source {
+                Source::Readers(name) => !is_there(&namespace, name),
+                Source::Policy(_) => false,
+            };
+            for source in policies.sources().filter(gone) {
+                self.remove(&namespace, source);
             }
-        });
+        }
         self.inner.readers_listed.store(true, Ordering::Release);
     }
 
     /// Whether any statement asks for labels of a pod or a node.
     pub(crate) fn asks_labels(&self) -> bool {
-        self.inner.asks_labels.load(Ordering::Acquire)
+        self.inner.places.ask_labels()
     }
 
     /// What became of a SecretPolicy.
@@ -386,7 +472,9 @@ impl Policies {
         if !listed(&self.inner.policies_listed) || !listed(&self.inner.readers_listed) {
             return Err(AskError::NotLoaded);
         }
-        let book = self.inner.book.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(decide(&book, request)?)
+        let namespace = request.principal.identity.namespace();
+        let own = namespace.and_then(|namespace| self.inner.places.of(namespace));
+        let of_secret = self.inner.places.of(request.secret.namespace);
+        Ok(decide_by(own.as_deref(), of_secret.as_deref(), request)?)
     }
 }

@@ -240,3 +240,131 @@ fn a_policy_made_again_under_its_name_has_nothing_of_the_one_before() {
     assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), None);
     assert_eq!(policies.to_forget(), ["u"]);
 }
+
+/// A policy with so many statements with wildcards, which deny.
+fn wild(statements: usize) -> SecretPolicySpec {
+    let statement = |number: usize| {
+        json!({"effect": "Deny", "principals": [{"serviceAccount": format!("nobody-{number}")}],
+            "actions": ["secrets:GetSecretValue"]})
+    };
+    let statements: Vec<_> = (0..statements).map(statement).collect();
+    serde_json::from_value(json!({"secrets": ["d*"], "statements": statements})).unwrap()
+}
+
+fn of(uid: &str, generation: i64, spec: SecretPolicySpec) -> Newest {
+    Newest {
+        seen: Seen {
+            uid: uid.to_owned(),
+            generation,
+        },
+        told: None,
+        spec: Ok(spec),
+    }
+}
+
+#[test]
+fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
+    let policies = listed();
+    policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
+    for number in 0..15 {
+        let name = format!("p{number}");
+        policies.policy("shop", &name, of(&name, 1, wild(64)));
+    }
+    // 960 of 1,000.
+    assert_eq!(allowed(&policies), Ok(true));
+    policies.policy("shop", "more", of("more", 1, wild(40)));
+    assert_eq!(policies.outcome("shop", "more").unwrap().flaw, None);
+    // A change over the bound leaves what was in force; a new policy denies what it is attached to.
+    policies.policy("shop", "more", of("more", 2, wild(41)));
+    let outcome = policies.outcome("shop", "more").unwrap();
+    assert_eq!(outcome.in_force(), Some(1));
+    let flaw = outcome.flaw.unwrap();
+    assert!(matches!(flaw.why, Why::TooLarge(_)), "{flaw:?}");
+    assert!(
+        flaw.why.to_string().contains("1001 statements with wildcards"),
+        "{}",
+        flaw.why
+    );
+    assert_eq!(allowed(&policies), Ok(true));
+    policies.policy("shop", "new", of("new", 1, wild(1)));
+    let flaw = policies.outcome("shop", "new").unwrap().flaw.unwrap();
+    assert_eq!(flaw.instead, Fallback::Denies(Unknown::TooLarge));
+    assert_eq!(allowed(&policies), Ok(false));
+    // Another namespace has room of its own, and once there is room again the policy comes into force.
+    policies.policy("other", "new", of("other", 1, wild(64)));
+    assert_eq!(policies.outcome("other", "new").unwrap().flaw, None);
+    policies.no_policy("shop", "p0");
+    policies.policy("shop", "new", of("new", 2, wild(1)));
+    assert_eq!(policies.outcome("shop", "new").unwrap().flaw, None);
+    assert_eq!(allowed(&policies), Ok(true));
+    // However many there is no room for, they cost nothing, and deny.
+    for number in 0..300 {
+        let name = format!("over{number}");
+        policies.policy("shop", &name, of(&name, 1, wild(64)));
+    }
+    assert_eq!(allowed(&policies), Ok(false));
+    for number in 0..300 {
+        policies.no_policy("shop", &format!("over{number}"));
+    }
+    assert_eq!(allowed(&policies), Ok(true));
+}
+
+/// What an upgrade finds over the bounds is kept in the store by the version before.
+#[test]
+fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
+    let policy = |name: &str| KeptPolicy {
+        uid: name.to_owned(),
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+        generation: 1,
+        spec: serde_json::to_vec(&wild(64)).unwrap(),
+    };
+    let names: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();
+    let policies = Policies::default();
+    policies.found(AllKept {
+        policies: names.iter().map(|name| policy(name)).collect(),
+        unreadable: false,
+    });
+    policies.readers_listed(|_, _| true);
+    // One that the version before did not have takes nobody's room, though it comes first.
+    policies.policy("shop", "first", of("first", 1, wild(1)));
+    for name in &names {
+        policies.policy("shop", name, of(name, 1, wild(64)));
+    }
+    policies.policies_listed(
+        &names
+            .iter()
+            .map(|name| ("shop".to_owned(), name.clone()))
+            .chain([("shop".to_owned(), "first".to_owned())])
+            .collect(),
+    );
+    let flaw = policies.outcome("shop", "first").unwrap().flaw;
+    assert!(
+        matches!(
+            flaw,
+            Some(Flaw {
+                why: Why::TooLarge(_),
+                ..
+            })
+        ),
+        "{flaw:?}"
+    );
+    for name in &names {
+        let outcome = policies.outcome("shop", name).unwrap();
+        assert_eq!(outcome.in_force(), Some(1), "{name}");
+        assert!(outcome.over.is_some(), "{name} does not say so");
+        // The same again, as after the list of another watch.
+        policies.policy("shop", name, of(name, 1, wild(64)));
+        assert_eq!(policies.outcome("shop", name).unwrap().in_force(), Some(1));
+    }
+    policies.policy("shop", "p7", of("p7", 2, wild(63)));
+    let changed = policies.outcome("shop", "p7").unwrap();
+    assert_eq!((changed.in_force(), changed.over), (Some(1), None));
+    assert!(matches!(
+        changed.flaw,
+        Some(Flaw {
+            why: Why::TooLarge(_),
+            ..
+        })
+    ));
+}

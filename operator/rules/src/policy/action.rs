@@ -40,6 +40,8 @@ actions! {
     UpdateSecretVersionStage = "secrets:UpdateSecretVersionStage",
     /// Open the recovery window.
     DeleteSecret = "secrets:DeleteSecret",
+    /// Destroy a secret without a recovery window.
+    PurgeSecret = "secrets:PurgeSecret",
     /// Take a secret out of its recovery window.
     RestoreSecret = "secrets:RestoreSecret",
     /// See the versions of a secret.
@@ -65,6 +67,30 @@ impl Action {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|action| action.as_str() == name)
+    }
+
+    /// Whether it destroys what nobody can bring back: then an Allow has to name it in full, and no pattern allows it.
+    #[must_use]
+    pub const fn destroys(self) -> bool {
+        match self {
+            Self::PurgeSecret => true,
+            Self::CreateSecret
+            | Self::ListSecrets
+            | Self::DescribeSecret
+            | Self::UpdateSecret
+            | Self::PutSecretValue
+            | Self::UpdateSecretVersionStage
+            | Self::DeleteSecret
+            | Self::RestoreSecret
+            | Self::ListSecretVersionIds
+            | Self::RotateSecret
+            | Self::UpdateSecretRotationPolicy
+            | Self::SetSecretPolicy
+            | Self::GetSecretPolicy
+            | Self::GetSecretValue
+            | Self::Decrypt
+            | Self::GenerateDataKey => false,
+        }
     }
 
     /// Whether it is the use of a key.

@@ -1,20 +1,24 @@
 //! From a statement to a Cedar policy, in Cedar's JSON form: no text of a statement is ever read as policy source.
 //!
-//! What Cedar's language cannot say (a window of the day, a wildcard over groups) is worked out for each request beforehand, and the policy
-//! asks whether it is `met`.
+//! What Cedar's language cannot say (a window of the day), and what takes it more than a time in proportion to its length (a name with wildcards),
+//! is worked out for each request beforehand, and the policy asks whether it is `met`.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use cedar_policy::PolicySet;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::{
     PolicyConditions, PolicyEffect, PolicyPrincipal, PolicyStatement, SecretPolicySpec,
 };
 
 use super::Action;
+use super::ask::Answers;
+use super::bounds::Weight;
+use super::filter::{Exact, Filter, Wild};
 use super::pattern::Pattern;
-use super::source::Source;
+use super::range::Range;
+use super::shared::SharedStatements;
 use crate::schedule::{DailyWindow, ScheduleError};
 
 /// Where and why a statement cannot be compiled.
@@ -43,6 +47,11 @@ pub enum CompileReason {
     /// No operation has a name like this.
     #[error("`{0}` is no action; actions are like `secrets:GetSecretValue` or `keys:Decrypt`")]
     Action(String),
+    /// A pattern of an Allow, of actions that destroy.
+    #[error(
+        "`{0}` allows nothing: an action that destroys has to be named in full, as in `secrets:PurgeSecret`"
+    )]
+    Destroys(String),
     /// Not a resource.
     #[error(
         "`{0}` is no resource; write `secret/<name>` or `key/<name>`, with `<namespace>:` before it for another namespace"
@@ -63,7 +72,7 @@ pub enum CompileReason {
 }
 
 /// What a policy is attached to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Attachment {
     /// ServiceAccounts of its namespace, by name.
     Identities(Vec<Pattern>),
@@ -72,53 +81,46 @@ pub(super) enum Attachment {
 }
 
 impl Attachment {
-    /// Whether statements are asked only about the names that they are attached to, so that they need not test them.
-    pub(super) fn is_exact(&self) -> bool {
+    pub(super) fn names(&self) -> &[Pattern] {
         let (Self::Identities(names) | Self::Secrets(names)) = self;
-        names.iter().all(|name| name.exact().is_some())
+        names
     }
+}
 
-    /// The names without wildcards, each once.
-    pub(super) fn exact_names(&self) -> BTreeSet<&str> {
-        let (Self::Identities(names) | Self::Secrets(names)) = self;
-        names.iter().filter_map(Pattern::exact).collect()
-    }
+/// A policy, compiled: what it is attached to, and its statements in their order.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    pub(super) attachment: Attachment,
+    pub(super) statements: Vec<Arc<Compiled>>,
+    pub(super) sids: Vec<Option<String>>,
+    /// Whether a statement asks for labels of a pod or a node.
+    pub(super) asks_labels: bool,
+    pub(super) weight: Weight,
 }
 
 /// One statement, compiled.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// Under no id of its own: statements that say the same share it.
-    pub(super) policy: cedar_policy::Policy,
-    /// The word for what is worked out for each request beforehand.
-    pub(super) met: String,
-    pub(super) window: Option<DailyWindow>,
-    /// Groups with wildcards.
-    pub(super) groups: Vec<Pattern>,
+    pub(super) deny: bool,
+    /// Which requests it is put to.
+    pub(super) filter: Filter,
+    /// It alone.
+    pub(super) policies: PolicySet,
     /// What it asks of the context.
     pub(super) asks: BTreeSet<&'static str>,
+    /// What it said before.
+    pub(super) answers: Answers,
 }
 
-/// Statements by what they say to Cedar: secrets that have the same readers have them in memory once.
-#[derive(Debug, Default)]
-pub(super) struct Said {
-    statements: HashMap<String, Weak<Compiled>>,
-}
-
-impl Said {
-    /// Forgets what nobody says any more.
-    pub(super) fn forget(&mut self) {
-        self.statements.retain(|_, compiled| compiled.strong_count() > 0);
-    }
-}
-
-/// What the policy is attached to, and its statements in their order.
-pub(super) fn compile(
+/// Compiles a policy of a namespace. Statements that are among the shared ones already are not compiled again.
+///
+/// # Errors
+/// [`CompileError`] says where and why not.
+pub fn compile(
     namespace: &str,
-    source: &Source,
     spec: &SecretPolicySpec,
-    said: &mut Said,
-) -> Result<(Attachment, Vec<Arc<Compiled>>), CompileError> {
+    shared: &SharedStatements,
+) -> Result<CompiledPolicy, CompileError> {
     let attachment = match (&spec.identities, &spec.secrets) {
         (Some(identities), None) => Attachment::Identities(patterns(&identities.service_accounts)),
         (None, Some(secrets)) => Attachment::Secrets(patterns(secrets)),
@@ -129,16 +131,33 @@ pub(super) fn compile(
         .iter()
         .enumerate()
         .map(|(index, statement)| {
-            Compiler {
+            let compiler = Compiler {
                 namespace,
                 number: index + 1,
-                met: source.statement_id(index),
                 deny: statement.effect == PolicyEffect::Deny,
-            }
-            .statement(&attachment, statement, said)
+            };
+            let identities = matches!(attachment, Attachment::Identities(_));
+            shared.of((namespace, identities, statement), || {
+                compiler.statement(&attachment, statement)
+            })
         })
-        .collect::<Result<_, _>>()?;
-    Ok((attachment, statements))
+        .collect::<Result<Vec<_>, _>>()?;
+    let conditions = || {
+        spec.statements
+            .iter()
+            .filter_map(|statement| statement.conditions.as_ref())
+    };
+    Ok(CompiledPolicy {
+        weight: Weight::of(&attachment, &statements),
+        sids: spec
+            .statements
+            .iter()
+            .map(|statement| statement.sid.clone())
+            .collect(),
+        asks_labels: conditions().any(|asked| asked.pod_labels.is_some() || asked.node_labels.is_some()),
+        attachment,
+        statements,
+    })
 }
 
 /// Whether a policy compiles.
@@ -146,8 +165,7 @@ pub(super) fn compile(
 /// # Errors
 /// [`CompileError`] where it does not, and then it would change nothing.
 pub fn check(namespace: &str, spec: &SecretPolicySpec) -> Result<(), CompileError> {
-    let said = &mut Said::default();
-    compile(namespace, &Source::Policy("policy".to_owned()), spec, said).map(drop)
+    compile(namespace, spec, &SharedStatements::default()).map(drop)
 }
 
 fn patterns(texts: &[String]) -> Vec<Pattern> {
@@ -167,61 +185,64 @@ fn error(statement: usize, field: impl Into<String>, column: usize, reason: Comp
 struct Compiler<'a> {
     namespace: &'a str,
     number: usize,
-    /// The word for what is worked out beforehand.
-    met: String,
     deny: bool,
 }
 
-impl Compiler<'_> {
+/// The names that a statement is about.
+#[derive(Default)]
+struct Names<'a> {
+    exact: Vec<Exact<'a>>,
+    wild: Vec<Wild>,
+    /// The names without wildcards, as Cedar asks about them.
+    clauses: Vec<Json>,
+}
+
+impl<'a> Names<'a> {
+    fn exact(&mut self, name: Exact<'a>, clause: Json) {
+        self.exact.push(name);
+        self.clauses.push(clause);
+    }
+}
+
+impl<'a> Compiler<'a> {
     fn error(&self, field: impl Into<String>, column: usize, reason: CompileReason) -> CompileError {
         error(self.number, field, column, reason)
     }
 
+    /// INVARIANT: what the policy is attached to is not part of it: it is asked only about that.
     fn statement(
         &self,
         attachment: &Attachment,
-        statement: &PolicyStatement,
-        said: &mut Said,
-    ) -> Result<Arc<Compiled>, CompileError> {
-        let mut groups = Vec::new();
-        let names = |attribute, names: &[Pattern]| {
-            if attachment.is_exact() {
-                return json!({"Value": true});
-            }
-            any(names.iter().map(|name| like(attribute, name)).collect())
-        };
+        statement: &'a PolicyStatement,
+    ) -> Result<Compiled, CompileError> {
         let missing = |field| self.error(field, 1, CompileReason::Missing);
-        let who_and_what = match attachment {
-            Attachment::Identities(accounts) => {
-                let resources = statement
-                    .resources
-                    .as_deref()
-                    .filter(|resources| !resources.is_empty())
-                    .ok_or_else(|| missing("resources"))?;
-                let resources = resources
-                    .iter()
-                    .enumerate()
-                    .map(|(index, text)| self.resource(index, text))
-                    .collect::<Result<Vec<_>, _>>()?;
-                // The set of a namespace is asked only about ServiceAccounts of it.
-                vec![names("account", accounts), any(resources)]
+        let mut names = Names::default();
+        match attachment {
+            Attachment::Identities(_) => {
+                let resources = statement.resources.as_deref().filter(|all| !all.is_empty());
+                let resources = resources.ok_or_else(|| missing("resources"))?;
+                for (index, text) in resources.iter().enumerate() {
+                    self.resource(index, text, &mut names)?;
+                }
             }
-            Attachment::Secrets(secrets) => {
-                let principals = statement
-                    .principals
-                    .as_deref()
-                    .filter(|principals| !principals.is_empty())
-                    .ok_or_else(|| missing("principals"))?;
-                let principals = principals
-                    .iter()
-                    .enumerate()
-                    .map(|(index, principal)| self.principal(index, principal, &mut groups))
-                    .collect::<Result<Vec<_>, _>>()?;
-                vec![names("secret", secrets), any(principals)]
+            Attachment::Secrets(_) => {
+                let principals = statement.principals.as_deref().filter(|all| !all.is_empty());
+                let principals = principals.ok_or_else(|| missing("principals"))?;
+                for (index, principal) in principals.iter().enumerate() {
+                    self.principal(index, principal, &mut names)?;
+                }
             }
-        };
-        let mut all_of = who_and_what;
-        all_of.push(self.actions(&statement.actions)?);
+        }
+        let Names {
+            exact,
+            wild,
+            mut clauses,
+        } = names;
+        if !wild.is_empty() {
+            clauses.push(met(MET_NAMES));
+        }
+        let actions = self.actions(&statement.actions)?;
+        let mut all_of = vec![any(clauses), covers(&actions)];
         let conditions = statement.conditions.clone().unwrap_or_default();
         let window = conditions
             .window
@@ -238,41 +259,49 @@ impl Compiler<'_> {
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
             "conditions": [{"kind": "when", "body": body}],
         });
-        let text = policy.to_string();
-        // INVARIANT: a window and patterns of groups do not stand in the text, so that equal texts with them may say different things.
-        let all_in_text = window.is_none() && groups.is_empty();
-        if all_in_text && let Some(same) = said.statements.get(&text).and_then(Weak::upgrade) {
-            return Ok(same);
-        }
-        let policy = cedar_policy::Policy::from_json(None, policy)
-            .map_err(|why| self.error("statement", 1, CompileReason::Cedar(why.to_string())))?;
-        let compiled = Arc::new(Compiled {
-            policy,
-            met: self.met.clone(),
-            window,
-            groups,
+        let cedar =
+            |why: &dyn std::fmt::Display| self.error("statement", 1, CompileReason::Cedar(why.to_string()));
+        let policy = cedar_policy::Policy::from_json(None, policy).map_err(|why| cedar(&why))?;
+        let mut policies = PolicySet::new();
+        policies.add(policy).map_err(|why| cedar(&why))?;
+        Ok(Compiled {
+            deny: self.deny,
+            filter: Filter::new(&actions, &exact, wild, (self.deny, &conditions), window),
+            policies,
             asks,
-        });
-        if all_in_text {
-            said.statements.insert(text, Arc::downgrade(&compiled));
-        }
-        Ok(compiled)
+            answers: Answers::default(),
+        })
     }
 
-    fn actions(&self, actions: &[String]) -> Result<Json, CompileError> {
-        let mut choices = Vec::new();
-        for (index, text) in actions.iter().enumerate() {
+    /// The actions that the patterns stand for.
+    ///
+    /// INVARIANT: no pattern of an Allow stands for an action that destroys; any pattern of a Deny does.
+    fn actions(&self, patterns: &[String]) -> Result<BTreeSet<Action>, CompileError> {
+        let mut covered = BTreeSet::new();
+        for (index, text) in patterns.iter().enumerate() {
             let pattern = Pattern::new(text);
-            if !Action::ALL.iter().any(|action| pattern.matches(action.as_str())) {
-                let reason = CompileReason::Action(text.clone());
+            let in_full = self.deny || pattern.exact().is_some();
+            let matched = || {
+                Action::ALL
+                    .iter()
+                    .filter(|action| pattern.matches(action.as_str()))
+            };
+            let reason = if matched().next().is_none() {
+                Some(CompileReason::Action(text.clone()))
+            } else if !in_full && matched().all(|action| action.destroys()) {
+                Some(CompileReason::Destroys(text.clone()))
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
                 return Err(self.error(format!("actions[{index}]"), first_unlike(text), reason));
             }
-            choices.push(like("action", &pattern));
+            covered.extend(matched().filter(|action| in_full || !action.destroys()));
         }
-        Ok(any(choices))
+        Ok(covered)
     }
 
-    fn resource(&self, index: usize, text: &str) -> Result<Json, CompileError> {
+    fn resource(&self, index: usize, text: &'a str, names: &mut Names<'a>) -> Result<(), CompileError> {
         let refuse = |column| {
             let reason = CompileReason::Resource(text.to_owned());
             self.error(format!("resources[{index}]"), column, reason)
@@ -285,28 +314,39 @@ impl Compiler<'_> {
             return Err(refuse(1));
         }
         let (kind, name) = rest.split_once('/').ok_or_else(|| refuse(text.len() + 1))?;
-        let attribute = match kind {
-            "secret" => "secret",
-            "key" => "key",
-            _ => return Err(refuse(before + 1)),
-        };
+        if !matches!(kind, "secret" | "key") {
+            return Err(refuse(before + 1));
+        }
         if name.is_empty() {
             return Err(refuse(text.len() + 1));
         }
-        Ok(all(vec![
-            json!({"==": {"left": context("kind"), "right": {"Value": attribute}}}),
-            like("namespace", &Pattern::new(namespace)),
-            like(attribute, &Pattern::new(name)),
-        ]))
+        let is_secret = kind == "secret";
+        if namespace.contains('*') || name.contains('*') {
+            let (namespace, name) = (Pattern::new(namespace), Pattern::new(name));
+            names.wild.push(if is_secret {
+                Wild::Secret(namespace, name)
+            } else {
+                Wild::Key(namespace, name)
+            });
+            return Ok(());
+        }
+        let clause = all(vec![is("kind", kind), is("namespace", namespace), is(kind, name)]);
+        let exact = if is_secret {
+            Exact::Secret(namespace, name)
+        } else {
+            Exact::Key(namespace, name)
+        };
+        names.exact(exact, clause);
+        Ok(())
     }
 
     fn principal(
         &self,
         index: usize,
-        principal: &PolicyPrincipal,
-        groups: &mut Vec<Pattern>,
-    ) -> Result<Json, CompileError> {
-        Ok(match principal {
+        principal: &'a PolicyPrincipal,
+        names: &mut Names<'a>,
+    ) -> Result<(), CompileError> {
+        match principal {
             PolicyPrincipal::ServiceAccount(text) => {
                 let (namespace, name) = text.split_once('/').unwrap_or((self.namespace, text));
                 if namespace.is_empty() || name.is_empty() || name.contains('/') {
@@ -314,24 +354,31 @@ impl Compiler<'_> {
                     let reason = CompileReason::ServiceAccount(text.clone());
                     return Err(self.error(format!("principals[{index}].serviceAccount"), column, reason));
                 }
-                all(vec![
-                    // Without this, `*` would stand for the name that a user has not.
-                    context("isAccount"),
-                    like("accountNamespace", &Pattern::new(namespace)),
-                    like("account", &Pattern::new(name)),
-                ])
-            }
-            PolicyPrincipal::User(text) => all(vec![context("isUser"), like("user", &Pattern::new(text))]),
-            PolicyPrincipal::Group(text) => {
-                let pattern = Pattern::new(text);
-                if pattern.exact().is_some() {
-                    json!({"contains": {"left": context("groups"), "right": {"Value": text}}})
+                if namespace.contains('*') || name.contains('*') {
+                    let account = Wild::Account(Pattern::new(namespace), Pattern::new(name));
+                    names.wild.push(account);
                 } else {
-                    groups.push(pattern);
-                    met(&self.met, "groups")
+                    let (home, account) = (is("accountNamespace", namespace), is("account", name));
+                    let clause = all(vec![context("isAccount"), home, account]);
+                    names.exact(Exact::Account(namespace, name), clause);
                 }
             }
-        })
+            PolicyPrincipal::User(text) if text.contains('*') => {
+                names.wild.push(Wild::User(Pattern::new(text)))
+            }
+            PolicyPrincipal::User(text) => {
+                let clause = all(vec![context("isUser"), is("user", text)]);
+                names.exact(Exact::User(text), clause);
+            }
+            PolicyPrincipal::Group(text) if text.contains('*') => {
+                names.wild.push(Wild::Group(Pattern::new(text)));
+            }
+            PolicyPrincipal::Group(text) => {
+                let clause = json!({"contains": {"left": context("groups"), "right": {"Value": text}}});
+                names.exact(Exact::Group(text), clause);
+            }
+        }
+        Ok(())
     }
 
     /// What is unknown does not fulfil a condition of an Allow, and fulfils that of a Deny.
@@ -357,7 +404,7 @@ impl Compiler<'_> {
             all_of.push(json!({"<": {"left": context("now"), "right": {"Value": until.0.as_millisecond()}}}));
         }
         if conditions.window.is_some() {
-            all_of.push(met(&self.met, "window"));
+            all_of.push(met(MET_WINDOW));
         }
         for (labels, known, attribute) in [
             (&conditions.pod_labels, "podKnown", "podLabels"),
@@ -372,7 +419,7 @@ impl Compiler<'_> {
         if let Some(ranges) = &conditions.source_ranges {
             let mut inside = Vec::new();
             for (index, text) in ranges.iter().enumerate() {
-                if !is_range(text) {
+                if Range::parse(text).is_none() {
                     let reason = CompileReason::Range(text.clone());
                     let field = format!("conditions.sourceRanges[{index}]");
                     let column = text.find('/').map_or(1, |slash| slash + 1);
@@ -397,35 +444,18 @@ fn first_unlike(text: &str) -> usize {
     (0..=text.len()).rev().find(|end| fits(*end)).unwrap_or(0) + 1
 }
 
-fn is_range(text: &str) -> bool {
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (text, None),
-    };
-    let Ok(address) = address.parse::<IpAddr>() else {
-        return false;
-    };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    length.is_none_or(|length| {
-        // Without a leading zero: Cedar refuses it.
-        length
-            .parse::<u8>()
-            .is_ok_and(|number| number <= most && number.to_string() == length)
-    })
-}
-
 /// A label as one text. No key of a label has a `=`.
 pub(super) fn label(key: &str, value: &str) -> String {
     format!("{key}={value}")
 }
 
-/// The word under which a request says that something was worked out and holds.
-pub(super) fn met_word(statement: &str, what: &str) -> String {
-    format!("{what} {statement}")
-}
+/// What a request says where one of the names with wildcards stands for its own.
+pub(super) const MET_NAMES: &str = "names";
+/// What a request says inside the window of the day.
+pub(super) const MET_WINDOW: &str = "window";
 
-fn met(statement: &str, what: &str) -> Json {
-    json!({"contains": {"left": context("met"), "right": {"Value": met_word(statement, what)}}})
+fn met(what: &str) -> Json {
+    json!({"contains": {"left": context("met"), "right": {"Value": what}}})
 }
 
 /// What can be asked of the context.
@@ -470,11 +500,13 @@ fn context(attribute: &str) -> Json {
     json!({".": {"left": {"Var": "context"}, "attr": attribute}})
 }
 
-fn like(attribute: &str, pattern: &Pattern) -> Json {
-    match pattern.exact() {
-        Some(text) => json!({"==": {"left": context(attribute), "right": {"Value": text}}}),
-        None => json!({"like": {"left": context(attribute), "pattern": pattern.cedar()}}),
-    }
+fn is(attribute: &str, text: &str) -> Json {
+    json!({"==": {"left": context(attribute), "right": {"Value": text}}})
+}
+
+fn covers(actions: &BTreeSet<Action>) -> Json {
+    let names: Vec<String> = actions.iter().map(|action| action.as_str().to_owned()).collect();
+    json!({"contains": {"left": set(&names), "right": context("action")}})
 }
 
 fn set(texts: &[String]) -> Json {

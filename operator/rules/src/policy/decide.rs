@@ -6,9 +6,10 @@
 //! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's status anyway.
 
 use super::Action;
+use super::ask::{Says, Target, Unanswerable};
 use super::book::{PolicyBook, StatementRef};
+use super::namespace::NamespacePolicies;
 use super::request::{Identity, Request};
-use super::shard::{Says, Target, Unanswerable};
 
 /// Whether a request is allowed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +72,27 @@ enum Relation {
     User,
 }
 
-/// Decides a request.
+/// Decides a request by everything in force.
 ///
 /// # Errors
 /// [`Unanswerable`]: then it is denied.
 pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unanswerable> {
+    let own = request.principal.identity.namespace();
+    let own = own.and_then(|namespace| book.of(namespace));
+    decide_by(own, book.of(request.secret.namespace), request)
+}
+
+/// Decides a request by what is in force in the principal's namespace, if it has one, and in the secret's.
+///
+/// # Errors
+/// [`Unanswerable`]: then it is denied.
+pub fn decide_by(
+    own: Option<&NamespacePolicies>,
+    of_secret: Option<&NamespacePolicies>,
+    request: &Request<'_>,
+) -> Result<Decision, Unanswerable> {
+    let nothing = NamespacePolicies::default();
+    let (own, of_secret) = (own.unwrap_or(&nothing), of_secret.unwrap_or(&nothing));
     let mut allowing = Vec::new();
     let mut denying = Vec::new();
     let mut missing = Vec::new();
@@ -83,11 +100,11 @@ pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unan
     for (action, target) in [(request.action, Target::Secret)].into_iter().chain(uses) {
         let (identity, by_identity) = match &request.principal.identity {
             Identity::ServiceAccount { namespace, name } => {
-                book.ask_identities(namespace, name, request, action, target)?
+                own.ask_identities((namespace, name), request, action, target)?
             }
             Identity::User(_) => (Says::Nothing, Vec::new()),
         };
-        let (secret, by_secret) = book.ask_secrets(request, action)?;
+        let (secret, by_secret) = of_secret.ask_secrets(request, action)?;
         let mut statements: Vec<StatementRef> = Vec::new();
         for (says, by) in [(identity, by_identity), (secret, by_secret)] {
             match says {

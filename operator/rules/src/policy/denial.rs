@@ -3,7 +3,7 @@
 use strongroom_value::visible;
 
 use super::decide::{Decision, PolicyKind};
-use super::explain::Shown;
+use super::explain::shows;
 use super::request::{Identity, Request};
 
 /// Why the request is denied, and whom to ask for what. `object` is the ManagedSecret as far as the reader may know it: else the secret's own name.
@@ -17,11 +17,10 @@ pub fn denial(request: &Request<'_>, decision: &Decision, object: &str) -> Strin
     );
     if decision.missing.is_empty() {
         let own = request.principal.identity.namespace().unwrap_or_default();
-        let shown = Shown::OfNamespace(own);
         let statement = decision
             .statements
             .iter()
-            .find(|statement| shown.shows(statement))
+            .find(|statement| shows(own, statement))
             .map_or_else(
                 || format!("a statement of namespace `{}`", secret.namespace),
                 ToString::to_string,

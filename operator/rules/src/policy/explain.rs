@@ -21,27 +21,14 @@ pub struct Explanation {
     pub yaml: Vec<String>,
 }
 
-/// Which statements the reader of an explanation may see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown<'a> {
-    /// All of them.
-    All,
-    /// Those of this namespace; the others are counted.
-    OfNamespace(&'a str),
+/// Whether somebody of this namespace is shown a statement: names of another namespace's policies are told to nobody.
+pub(super) fn shows(namespace: &str, statement: &StatementRef) -> bool {
+    statement.namespace == namespace
 }
 
-impl Shown<'_> {
-    pub(super) fn shows(self, statement: &StatementRef) -> bool {
-        match self {
-            Self::All => true,
-            Self::OfNamespace(namespace) => statement.namespace == namespace,
-        }
-    }
-}
-
-/// Explains a decision to somebody who may know of the secret.
+/// Explains a decision to somebody of the namespace `reader` who may know of the secret. Statements of other namespaces are counted alone.
 #[must_use]
-pub fn explain(request: &Request<'_>, decision: &Decision, shown: Shown<'_>) -> Explanation {
+pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Explanation {
     let mut text = String::new();
     let secret = format!(
         "secret `{}` of namespace `{}`",
@@ -58,7 +45,7 @@ pub fn explain(request: &Request<'_>, decision: &Decision, shown: Shown<'_>) -> 
     let (statements, hidden): (Vec<&StatementRef>, Vec<&StatementRef>) = decision
         .statements
         .iter()
-        .partition(|statement| shown.shows(statement));
+        .partition(|statement| shows(reader, statement));
     let (does, do_) = if denied_by_statement {
         ("denies", "deny")
     } else {

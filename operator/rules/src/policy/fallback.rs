@@ -55,6 +55,8 @@ pub enum Unknown {
     },
     /// What the store keeps cannot be read or compiled.
     Unreadable,
+    /// Nothing was in force, and what it says is over a bound: a Deny of it is held.
+    TooLarge,
 }
 
 /// Decides what is in force.
@@ -104,6 +106,7 @@ impl std::fmt::Display for Unknown {
                 "generation {told} was in force and the store keeps generation {kept} alone"
             ),
             Self::Unreadable => f.write_str("what the store keeps of it cannot be read"),
+            Self::TooLarge => f.write_str("nothing of it was in force"),
         }
     }
 }

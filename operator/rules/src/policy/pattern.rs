@@ -1,6 +1,6 @@
-//! Texts in which `*` stands for any characters.
+//! Names in which `*` stands for any characters.
 
-use serde_json::{Value as Json, json};
+use memchr::memmem::Finder;
 
 /// Whether a name fits a pattern, in which `*` stands for any characters.
 #[must_use]
@@ -9,51 +9,76 @@ pub fn name_matches(pattern: &str, name: &str) -> bool {
 }
 
 /// A text with wildcards. There is no way to write a `*` that means itself: no name that policies speak of has one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pattern(String);
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    text: Box<str>,
+    /// What stands between two wildcards, in order.
+    between: Box<[Finder<'static>]>,
+}
 
 impl Pattern {
+    /// Wildcards that follow one another mean the same as one.
     pub(super) fn new(text: &str) -> Self {
-        Self(text.to_owned())
+        let mut kept = String::with_capacity(text.len());
+        for c in text.chars() {
+            if c != '*' || !kept.ends_with('*') {
+                kept.push(c);
+            }
+        }
+        let between = kept
+            .split_once('*')
+            .and_then(|(_, others)| others.rsplit_once('*'));
+        let finder = |piece: &str| Finder::new(piece.as_bytes()).into_owned();
+        Self {
+            between: between
+                .into_iter()
+                .flat_map(|(between, _)| between.split('*'))
+                .map(finder)
+                .collect(),
+            text: kept.into(),
+        }
     }
 
     /// The text, if it stands for itself alone.
     pub(super) fn exact(&self) -> Option<&str> {
-        (!self.0.contains('*')).then_some(self.0.as_str())
+        (!self.text.contains('*')).then_some(&*self.text)
     }
 
-    /// Whether the pattern stands for `text`. Takes time in proportion to the product of both lengths at worst.
+    /// What every text begins with that the pattern stands for.
+    pub(super) fn prefix(&self) -> &str {
+        self.text
+            .split_once('*')
+            .map_or(&*self.text, |(prefix, _)| prefix)
+    }
+
+    fn suffix(&self) -> &str {
+        self.text.rsplit_once('*').map_or("", |(_, suffix)| suffix)
+    }
+
+    /// Number of wildcards.
+    pub(super) fn wildcards(&self) -> usize {
+        self.text.bytes().filter(|byte| *byte == b'*').count()
+    }
+
+    /// Whether the pattern stands for `text`. Takes time in proportion to the sum of both lengths: each piece is looked for once, in what the pieces
+    /// before it left, by a search that is linear.
     pub(super) fn matches(&self, text: &str) -> bool {
-        let mut pieces = self.0.split('*');
-        let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
+        if let Some(exact) = self.exact() {
+            return exact == text;
+        }
+        // Both ends first: most texts end here.
+        let inside = text.strip_prefix(self.prefix());
+        let Some(inside) = inside.and_then(|rest| rest.strip_suffix(self.suffix())) else {
             return false;
         };
-        let mut last = None;
-        for piece in pieces {
-            // The piece before this one may stand at its first place: what follows has then the most room.
-            if let Some(middle) = last.replace(piece) {
-                let Some((_, after)) = rest.split_once(middle) else {
-                    return false;
-                };
-                rest = after;
-            }
-        }
-        last.map_or(rest.is_empty(), |last| rest.ends_with(last))
-    }
-
-    /// The pattern of Cedar's `like`, in the JSON form of policies
-    /// (<https://docs.cedarpolicy.com/policies/json-format.html#like>).
-    pub(super) fn cedar(&self) -> Json {
-        let mut parts = Vec::new();
-        for (index, piece) in self.0.split('*').enumerate() {
-            if index > 0 {
-                parts.push(json!("Wildcard"));
-            }
-            if !piece.is_empty() {
-                parts.push(json!({"Literal": piece}));
-            }
-        }
-        Json::Array(parts)
+        let mut rest = inside.as_bytes();
+        // A piece may stand at its first place: what follows has then the most room.
+        self.between.iter().all(|piece| {
+            let at = piece.find(rest);
+            let after = at.and_then(|at| rest.get(at + piece.needle().len()..));
+            rest = after.unwrap_or_default();
+            after.is_some()
+        })
     }
 }
 
@@ -87,5 +112,10 @@ mod tests {
         assert!(!Pattern::new("a*a").matches("a"));
         assert_eq!(Pattern::new("db").exact(), Some("db"));
         assert_eq!(Pattern::new("d*").exact(), None);
+        assert_eq!(Pattern::new("d**b*").wildcards(), 2);
+        assert_eq!(
+            (Pattern::new("d*b").prefix(), Pattern::new("db").prefix()),
+            ("d", "db")
+        );
     }
 }

@@ -20,6 +20,7 @@ use crate::controllers::kept::Kept;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject};
 use crate::controllers::store::SecretStore;
+use crate::policies::Why;
 
 /// Has the store keep what is in force, and says what became of the policy.
 pub(crate) async fn reconcile<S: SecretStore>(
@@ -54,9 +55,20 @@ async fn write<S: SecretStore>(
         None => Standing {
             ready: ConditionStatus::True,
             reason: Reason::Ready,
-            message: format!("{statements} statements are in force"),
+            message: match &outcome.over {
+                None => format!("{statements} statements are in force"),
+                Some(over) => format!(
+                    "{statements} statements are in force as they were before there were bounds, until the policy changes: {over}"
+                ),
+            },
         },
-        Some(flaw) => Standing::failed(Reason::PolicyInvalid, format!("{}; {}", flaw.why, flaw.instead)),
+        Some(flaw) => {
+            let reason = match flaw.why {
+                Why::TooLarge(_) => Reason::PolicyTooLarge,
+                Why::Compile(_) | Why::Misfit(_) => Reason::PolicyInvalid,
+            };
+            Standing::failed(reason, format!("{}; {}", flaw.why, flaw.instead))
+        }
     };
     let standing = match &in_store {
         Ok(()) => standing,

@@ -17,6 +17,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Response, header};
 use serde::Deserialize;
 use strongroom_rules::policy::Action;
+use strongroom_store::name::SecretName;
 use zeroize::Zeroizing;
 
 use super::get_secret_value::{Read, Which, invalid, read};
@@ -109,8 +110,10 @@ async fn serve(
                 Ok(Read::Unchanged(_)) => {}
                 Err(problem) => {
                     let mut problem = problem.to_json(&asking.request);
-                    if let Some(fields) = problem.as_object_mut() {
-                        fields.insert("name".to_owned(), one.name.into());
+                    // What is no name is not repeated.
+                    let name = one.name.parse::<SecretName>();
+                    if let (Ok(name), Some(fields)) = (name, problem.as_object_mut()) {
+                        fields.insert("name".to_owned(), name.as_str().into());
                     }
                     problems.push(problem);
                 }

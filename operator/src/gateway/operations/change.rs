@@ -106,6 +106,22 @@ impl Change {
         Ok(change)
     }
 
+    /// The same change, where policies allow this action of the secret as well.
+    pub(super) async fn also(mut self, action: Action) -> Result<Self, Problem> {
+        blocking(move || {
+            self.action = action;
+            let facts = self.asking.facts();
+            let decision = permit(&self.gateway, &self.asking, &self.wanted(&facts), true)?;
+            for statement in decision.statements {
+                if !self.statements.contains(&statement) {
+                    self.statements.push(statement);
+                }
+            }
+            Ok(self)
+        })
+        .await
+    }
+
     fn wanted<'a>(&'a self, facts: &'a Facts) -> Wanted<'a> {
         Wanted {
             action: self.action,

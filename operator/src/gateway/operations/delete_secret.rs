@@ -1,5 +1,6 @@
 //! DeleteSecret: `DELETE /v1/namespaces/{namespace}/secrets/{name}`: the ManagedSecret goes, then the native Secret, then the recovery window opens, of
-//! `recoveryWindowDays` or as the object said; with `force=true` the secret is destroyed at once.
+//! `recoveryWindowDays` or as the object said; with `force=true` the secret is destroyed at once. What is
+//! destroyed without a window takes PurgeSecret as well as DeleteSecret.
 //!
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of those.
 
@@ -89,11 +90,39 @@ async fn serve(
         .admit_write(&asking, Action::DeleteSecret, namespace)
         .await?;
     let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::DeleteSecret).await?;
-    let outcome = delete(&change, &secret, how).await;
+    let end = end(&change, &secret, how).await;
+    let change = if end == End::Window {
+        change
+    } else {
+        change.also(Action::PurgeSecret).await?
+    };
+    let outcome = delete(&change, &secret, how, end).await;
     change.settle(outcome).await
 }
 
-async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<Deleted>, Failed> {
+/// What becomes of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// A recovery window opens.
+    Window,
+    /// It is destroyed, because the caller says so.
+    Forced,
+    /// It is destroyed: it was made in a namespace that keeps nothing, which still does, and the caller asks for no window.
+    Nothing,
+}
+
+async fn end(change: &Change, secret: &SecretView, how: How) -> End {
+    if how.force {
+        return End::Forced;
+    }
+    let keeps_nothing = secret.recovery == Recovery::Nothing
+        && how.recovery_window_days.is_none()
+        && secret.state == SecretState::Live
+        && change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing;
+    if keeps_nothing { End::Nothing } else { End::Window }
+}
+
+async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Result<Json<Deleted>, Failed> {
     if let (SecretState::PendingDeletion { until, .. }, false) = (secret.state, how.force) {
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
@@ -151,17 +180,11 @@ async fn delete(change: &Change, secret: &SecretView, how: How) -> Result<Json<D
         // It stays when its object goes; here somebody deletes the secret itself.
         (false, None, labels::Deletion::Retain) => None,
     };
-    // What is deleted in a namespace that keeps nothing is destroyed, unless the caller asks for a window.
-    let made_for_nothing = secret.recovery == Recovery::Nothing;
-    if made_for_nothing
-        && !how.force
-        && how.recovery_window_days.is_none()
-        && change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing
-    {
+    if end == End::Nothing {
         change.run(DestroySecret { secret: secret.id }).await?;
         return Ok(Json(Deleted { deletion: None }));
     }
-    if made_for_nothing && !how.force {
+    if secret.recovery == Recovery::Nothing && !how.force {
         change
             .run_beside(KeepRecoveryWindow { secret: secret.id })
             .await?;

@@ -19,7 +19,7 @@ use strongroom_store::vault::{KeyState, Note, SecretState};
 
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::gateway::access::{Asking, Wanted, authorise, decide, explained, refuse, shown_by};
+use crate::gateway::access::{Asking, Wanted, authorise, decide, explained, refuse};
 use crate::gateway::authenticate::Caller;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
@@ -147,8 +147,7 @@ fn answer(
         ..sees
     };
     let decision = decide(gateway, &subject, action, &wanted)?;
-    let shown = shown_by(&knows, &place.name);
-    let explanation = explained(gateway, &subject, &wanted, &decision, shown)?;
+    let explanation = explained(gateway, (asking, &subject), &wanted, (&decision, &knows))?;
     let note = Note {
         outcome: Outcome::Done,
         namespace: place.name.parse().ok(),

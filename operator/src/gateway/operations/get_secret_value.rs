@@ -18,15 +18,16 @@ use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
 use strongroom_rules::policy::{Action, Facts};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
-use strongroom_store::vault::{GetValue, SecretView, ValueRead, VersionView};
+use strongroom_store::vault::{KeyState, Refusal, SecretState, SecretView, StoreError, ValueRead};
 
 use zeroize::Zeroizing;
 
+use super::asked_version::AskedVersion;
 use super::incoming::only_sealed;
 use super::shape;
 use crate::consumers::News;
 use crate::consumers::readers::Who;
-use crate::gateway::access::{Asking, Wanted, authorise};
+use crate::gateway::access::{Asking, Wanted, authorise, refuse};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
@@ -242,9 +243,11 @@ pub(super) fn read(
         .map_err(parse)?;
     looked(which, || {
         let secret = gateway.find(place, name)?;
-        let found = secret
-            .as_deref()
-            .and_then(|secret| resolve(secret, stage.as_ref(), version.as_ref()));
+        let asked = AskedVersion {
+            stage: stage.as_ref(),
+            id: version.as_ref(),
+        };
+        let found = secret.as_deref().and_then(|secret| asked.of(secret));
         let facts = Facts {
             stages: found
                 .iter()
@@ -263,23 +266,21 @@ pub(super) fn read(
             facts: &facts,
         };
         let (decision, secret) = authorise(gateway, asking, &wanted)?;
+        let get = match asked.opening(secret, found, gateway.durability) {
+            Ok(get) => get,
+            Err(refusal) => {
+                // A key that is off says so first, as it does of a version that is there.
+                let refusal = unusable(gateway, secret)?.unwrap_or(refusal);
+                let problem = StoreError::Refused(refusal).into();
+                return Err(refuse(gateway, asking, &wanted, &decision.statements, problem)?);
+            }
+        };
         if let Some(version) = found
-            && secret.state == strongroom_store::vault::SecretState::Live
             && held.iter().any(|id| id == version.id.as_str())
         {
             reads(gateway, asking, place, secret.id, &version.id);
             return Ok(Read::Unchanged(version.id.clone()));
         }
-        let get = GetValue {
-            secret: secret.id,
-            // INVARIANT: the version that is opened is the one that was decided about, also where its stage moves in between.
-            version: found.map(|version| &version.id).or(version.as_ref()).cloned(),
-            stage: stage
-                .clone()
-                .filter(|_| which.version_id.is_some() || found.is_none()),
-            durability: gateway.durability,
-            detail: String::new(),
-        };
         let read = gateway.store.value(&get, &asking.meta(&decision.statements))?;
         reads(gateway, asking, place, secret.id, &read.version.id);
         Ok(Read::Value(read))
@@ -316,17 +317,17 @@ fn reads(gateway: &Gateway, asking: &Asking, place: &Place, secret: SecretId, ve
     }
 }
 
-/// The version that is asked for, where it is unambiguous and there. The store decides again; this only tells the policies which one it is.
-fn resolve<'a>(
-    secret: &'a SecretView,
-    stage: Option<&Stage>,
-    version: Option<&VersionId>,
-) -> Option<&'a VersionView> {
-    let id = match (version, stage) {
-        (Some(id), _) => id,
-        (None, stage) => secret.stages.get(stage.unwrap_or(&Stage::Current))?,
-    };
-    secret.versions.iter().find(|version| version.id == *id)
+/// Why nothing under the secret's key is opened, if that is so.
+fn unusable(gateway: &Gateway, secret: &SecretView) -> Result<Option<Refusal>, Problem> {
+    if secret.state != SecretState::Live {
+        return Ok(None);
+    }
+    Ok(match gateway.key(secret)?.map(|key| key.state) {
+        None | Some(KeyState::Enabled) => None,
+        Some(KeyState::Disabled) => Some(Refusal::KeyDisabled),
+        Some(KeyState::PendingDeletion { until }) => Some(Refusal::KeyPendingDeletion { until }),
+        Some(KeyState::Destroyed) => Some(Refusal::KeyDestroyed),
+    })
 }
 
 #[cfg(test)]

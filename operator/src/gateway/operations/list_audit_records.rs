@@ -14,6 +14,7 @@ use axum::routing::get;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use strongroom_api::audit::Line;
 use strongroom_store::audit::{self, Outcome};
 use strongroom_store::vault::Note;
 
@@ -108,11 +109,14 @@ fn answer(
     let (lines, next) = if from.is_end(&gateway.store) {
         (Vec::new(), from)
     } else {
-        let wanted = |line: &strongroom_api::audit::Line| {
+        let told = |line: &mut Line| {
+            if let Some(namespace) = namespace {
+                own_statements(line, namespace);
+            }
             line.action != "Checkpoint" && (namespace.is_none() || line.namespace.as_deref() == namespace)
         };
         let page =
-            page(&gateway.store, from, wanted).map_err(|why| Problem::new(Code::StoreUnavailable, why))?;
+            page(&gateway.store, from, told).map_err(|why| Problem::new(Code::StoreUnavailable, why))?;
         (page.lines, page.next)
     };
     let mut body = b"{\"records\":[".to_vec();
@@ -130,4 +134,37 @@ fn answer(
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Leaves out the statements of other namespaces' policies: their names are told to nobody who audits one namespace.
+fn own_statements(line: &mut Line, namespace: &str) {
+    let end = format!(" in namespace `{namespace}`");
+    line.statements
+        .retain(|statement| statement.ends_with(&end) || statement.starts_with("RBAC"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_audits_a_namespace_is_told_no_policy_of_another() {
+        let line = serde_json::json!({
+            "chain": "reads", "sequence": 7, "time": "2026-11-23T20:22:00Z", "principal": "user jane", "action": "GetSecretValue",
+            "decision": "done", "namespace": "shop", "statements": [
+                "statement 1 (`ours`) of SecretPolicy `p` in namespace `shop`",
+                "statement 2 of SecretPolicy `merger` in namespace `team-b`",
+                "RBAC: `get` on the ManagedSecret",
+            ],
+        });
+        let mut line: Line = serde_json::from_value(line).unwrap();
+        own_statements(&mut line, "shop");
+        assert_eq!(
+            line.statements,
+            [
+                "statement 1 (`ours`) of SecretPolicy `p` in namespace `shop`",
+                "RBAC: `get` on the ManagedSecret",
+            ]
+        );
+    }
 }

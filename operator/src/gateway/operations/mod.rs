@@ -1,5 +1,6 @@
 //! The operations, one file each. An operation says what it is to the outside, finds the secret, has the request decided, and answers.
 
+mod asked_version;
 mod batch_get_secret_value;
 mod change;
 mod create_sealing_key;

@@ -1,7 +1,9 @@
 //! PutSecretValue: `PUT /v1/namespaces/{namespace}/secrets/{name}/versions/{versionId}`.
 //!
 //! The version's id is the caller's choice and the idempotency token: the same id with the same value is a success that changes nothing, with another
-//! value a conflict. Only a ManagedSecret with the source `external` takes values; its first one makes the secret in the store.
+//! value a conflict. Which of the two it is would let a caller guess a value: whoever may not read it is told only of
+//! what he put himself (`puts`). Only a ManagedSecret with the source `external` takes values; its first one makes the
+//! secret in the store.
 
 use crate::gateway::operation::Operation;
 use axum::http::Method;
@@ -30,7 +32,7 @@ use super::get_secret_value::invalid;
 use super::incoming::{Data, SealedData, given, parsed, received};
 use super::shape::{self, VersionAnswer};
 use crate::declared::Declaration;
-use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
+use crate::gateway::access::{Asking, Wanted, decide, permit, recorded, refuse};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, Place, blocking};
 
@@ -160,6 +162,11 @@ fn write(
     }
     let id = put.version.clone();
     let meta = asking.meta(&decision.statements);
+    let mut may_compare = may_compare(gateway, asking, &wanted, &id)?;
+    let is_there = |secret: &&SecretView| secret.versions.iter().any(|version| version.id == id);
+    if !may_compare && secret.as_deref().as_ref().is_some_and(is_there) {
+        return Err(refused(taken())?);
+    }
     let written = match &secret {
         Some(secret) => add(gateway, secret.id, put, meta.clone())?,
         None => {
@@ -169,16 +176,31 @@ fn write(
                 stages: put.stages.clone(),
                 recovery: put.recovery,
             };
-            match create(gateway, place, name, &declaration, under, put, meta.clone()) {
+            match create(gateway, place, name, &declaration, &under, put, meta.clone()) {
                 // Another request made it in between.
                 Err(StoreError::Refused(Refusal::SecretExists)) => match gateway.find(place, name)? {
-                    Some(secret) => add(gateway, secret.id, again, meta.clone())?,
+                    Some(secret) => {
+                        may_compare = false;
+                        add(gateway, secret.id, again, meta.clone())?
+                    }
                     None => return Err(StoreError::NotCommitted.into()),
                 },
                 done => done?,
             }
         }
     };
+    if written.created {
+        gateway.declared.changed(&place.name, &declaration.object);
+        gateway.puts.remember(
+            &asking.caller.principal.identity,
+            written.secret.id,
+            &id,
+            asking.now,
+        );
+    } else if !may_compare {
+        // Another request put it in between, and with which value is not told.
+        return Err(refused(taken())?);
+    }
     let detail = match (written.created, &declaration.native) {
         // Nothing changed, so that no change is on record; the attempt is.
         (false, _) => Some("the version was there".to_owned()),
@@ -188,9 +210,6 @@ fn write(
         }
         (true, _) => None,
     };
-    if written.created {
-        gateway.declared.changed(&place.name, &declaration.object);
-    }
     if let Some(detail) = detail {
         let note = Note {
             namespace: place.name.parse().ok(),
@@ -210,6 +229,42 @@ fn write(
     let version = written.secret.versions.iter().find(|version| version.id == id);
     let version = version.ok_or(StoreError::Refused(Refusal::VersionNotFound))?;
     Ok((status, Json(shape::version(version))))
+}
+
+/// Whether the caller may be told that a version which is there has the value that he sent: he may read it, or put it himself.
+fn may_compare(
+    gateway: &Gateway,
+    asking: &Asking,
+    wanted: &Wanted<'_>,
+    version: &VersionId,
+) -> Result<bool, Problem> {
+    let Some(secret) = wanted.secret else {
+        return Ok(true);
+    };
+    let identity = &asking.caller.principal.identity;
+    if gateway.puts.has(identity, secret.id, version, asking.now) {
+        return Ok(true);
+    }
+    let there = secret.versions.iter().find(|known| known.id == *version);
+    let facts = Facts {
+        stages: there
+            .iter()
+            .flat_map(|version| &version.stages)
+            .map(ToString::to_string)
+            .collect(),
+        ..wanted.facts.clone()
+    };
+    let reads = Wanted {
+        action: Action::GetSecretValue,
+        facts: &facts,
+        ..wanted.clone()
+    };
+    Ok(decide(gateway, asking, Action::GetSecretValue, &reads)?.allowed)
+}
+
+/// The answer to a version that is there, whatever its value is.
+fn taken() -> Problem {
+    StoreError::Refused(Refusal::VersionConflict).into()
 }
 
 /// The key that a secret which is not there yet comes under.
@@ -264,7 +319,7 @@ fn create(
     place: &Place,
     name: &str,
     declaration: &Declaration,
-    under: NewKey,
+    under: &NewKey,
     put: Put,
     meta: strongroom_store::vault::Meta,
 ) -> Result<Written, StoreError> {

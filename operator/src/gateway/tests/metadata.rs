@@ -196,3 +196,30 @@ async fn our_own_labels_are_shown_to_nobody_by_a_filter_either() {
         assert_eq!(page["secrets"].as_array().unwrap().len(), expected, "{filter}");
     }
 }
+
+/// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal repeats it.
+#[tokio::test]
+async fn names_are_parsed_before_they_are_decided_about() {
+    let world = World::unloaded();
+    assert_eq!(world.get("shop/app", "/db-main/value").await.code().0, 503);
+    let long = "a".repeat(8_000);
+    for name in [long.as_str(), "a%20b", "a!b!c"] {
+        for path in ["", "/value", "/versions", "/access"] {
+            let answer = world.get("shop/app", &format!("/{name}{path}")).await;
+            assert_eq!(answer.code(), (404, "SecretNotFound".into()), "{name}{path}");
+            assert!(answer.body.len() < 500, "{}", answer.body.len());
+            assert_eq!(world.last().2, "SecretNotFound");
+        }
+    }
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let batch = json!({"secrets": [{"name": long}, {"name": "nothing"}]}).to_string();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/v1/namespaces/shop/secrets:batchGet")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer shop/app");
+    let answer = world.send(request, Body::from(batch)).await;
+    assert!(answer.body.len() < 1_500, "{}", answer.body.len());
+    assert_eq!(answer.json()["errors"][1]["name"], "nothing");
+}

@@ -43,6 +43,7 @@ struct Api {
     /// Reviews that were asked for.
     reviews: Arc<AtomicUsize>,
     uids: Arc<Mutex<BTreeMap<String, String>>>,
+    keep_nothing: Arc<Mutex<std::collections::BTreeSet<String>>>,
     /// Custom resources by kind, as in `managedsecrets`, and name.
     objects: Arc<Mutex<BTreeMap<(String, String), Json>>>,
 }
@@ -105,10 +106,18 @@ impl Api {
         } else {
             let name = path.rsplit('/').next().unwrap();
             match self.uids.lock().unwrap().get(name) {
-                Some(uid) => (
-                    200,
-                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": uid}}),
-                ),
+                Some(uid) => {
+                    let nothing = self.keep_nothing.lock().unwrap().contains(name);
+                    let labels = if nothing {
+                        json!({"strongroom.dev/recovery": "none"})
+                    } else {
+                        json!({})
+                    };
+                    (
+                        200,
+                        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": uid, "labels": labels}}),
+                    )
+                }
                 None => (
                     404,
                     json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no"}),
@@ -319,6 +328,7 @@ impl World {
             pods: Pods::new(api.client()),
             limits,
             sealing_keys: SealingKeys::default(),
+            puts: Puts::default(),
             cluster_keys: ClusterKeys::of("s-1"),
             durability: Durability::Batched,
             room: Room::new(admission.clone(), refusals),
@@ -351,6 +361,33 @@ impl World {
     }
 
     fn secret(&self, namespace: &str, name: &str, password: &str) -> SecretId {
+        let window = strongroom_store::vault::Recovery::Window;
+        self.made(namespace, name, password, window)
+    }
+
+    /// A secret whose deletion is followed by this.
+    fn secret_with(
+        &self,
+        namespace: &str,
+        name: &str,
+        recovery: strongroom_store::vault::Recovery,
+    ) -> SecretId {
+        self.made(namespace, name, "s3cr3t", recovery)
+    }
+
+    /// The namespace keeps nothing of what is deleted in it.
+    fn keeps_nothing(&self, namespace: &str) {
+        let mut nothing = self.api.keep_nothing.lock().unwrap();
+        nothing.insert(namespace.to_owned());
+    }
+
+    fn made(
+        &self,
+        namespace: &str,
+        name: &str,
+        password: &str,
+        recovery: strongroom_store::vault::Recovery,
+    ) -> SecretId {
         let id = SecretId::generate().unwrap();
         let namespace = self
             .gateway
@@ -368,7 +405,7 @@ impl World {
             version: "v-1".parse().unwrap(),
             value: one("password", password.as_bytes()),
             object: None,
-            recovery: strongroom_store::vault::Recovery::Window,
+            recovery,
         };
         self.gateway.store.run(create, meta()).unwrap();
         id

@@ -269,6 +269,13 @@ async fn a_deleted_secret_comes_back_with_an_object() {
     // Its object is bound again: the next deletion finds it.
     assert_eq!(send(Method::DELETE, "/partner").await.status, 200);
     assert_eq!(world.kept("managedsecrets", "partner"), None);
+    // Whoever may delete, by whatever pattern, may not therefore destroy.
+    let refused = send(Method::DELETE, "/partner?force=true").await;
+    assert_eq!(refused.code(), says(403, "PolicyDenied"));
+    let missing = refused.json()["missingPolicies"][0].as_str().unwrap().to_owned();
+    assert!(missing.contains("secrets:PurgeSecret"), "{missing}");
+    assert_eq!(world.last(), record_of("PurgeSecret", "PolicyDenied"));
+    world.allow("purges", "app", "secrets:PurgeSecret", "partner");
     let destroyed = send(Method::DELETE, "/partner?force=true").await;
     assert_eq!(destroyed.json(), json!({}));
     assert_eq!(
@@ -519,4 +526,23 @@ async fn an_object_that_counts_for_other_secrets_too_is_not_changed_by_whoever_m
         assert!(detail.contains("more than this secret"), "{detail}");
         assert_eq!(world.kept(kind, "partner"), before);
     }
+}
+
+/// A namespace that keeps nothing destroys by every deletion without a window: that is a purge as well.
+#[tokio::test]
+async fn a_deletion_that_leaves_no_window_asks_whether_it_may_destroy() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:DeleteSecret", "*");
+    world.keeps_nothing("shop");
+    world.secret_with("shop", "brief", strongroom_store::vault::Recovery::Nothing);
+    world.secret("shop", "lasting", "x");
+    let send = |path: &'static str| world.write(Method::DELETE, "shop/app", path, "");
+    // Not by its own pattern, and not known of either.
+    assert_eq!(send("/brief").await.code(), says(404, "SecretNotFound"));
+    assert_eq!(world.last(), record_of("PurgeSecret", "PolicyDenied"));
+    assert_eq!(send("/lasting").await.status, 200);
+    assert!(send("/brief?recoveryWindowDays=7").await.json()["deletion"].is_string());
+    world.allow("purges", "app", "secrets:PurgeSecret", "brief-2");
+    world.secret_with("shop", "brief-2", strongroom_store::vault::Recovery::Nothing);
+    assert_eq!(send("/brief-2").await.json(), json!({}));
 }

@@ -444,3 +444,46 @@ async fn what_cannot_rotate_says_why() {
         says(503, "ClusterUnavailable")
     );
 }
+
+/// Whoever may write and not read hears the same of each guess, unless he put the version himself.
+#[tokio::test]
+async fn a_writer_that_may_not_read_tests_no_guess() {
+    let world = World::new(0);
+    world.declare("pin", None);
+    world.allow("puts", "*", "secrets:PutSecretValue", "*");
+    world.allow("reads", "reader", "secrets:GetSecretValue", "*");
+    let path = "/pin/versions/v-1";
+    assert_eq!(world.put("shop/owner", path, "4711").await, says(201, ""));
+    for guess in ["0000", "4711"] {
+        assert_eq!(
+            world.put("shop/putter", path, guess).await,
+            says(409, "VersionConflict"),
+            "{guess}"
+        );
+        assert_eq!(
+            world.last(),
+            record("serviceaccount shop/putter", "PutSecretValue", "VersionConflict")
+        );
+    }
+    // A repetition of one's own put is one, and whoever may read hears what he could read.
+    for account in ["shop/owner", "shop/reader"] {
+        assert_eq!(world.put(account, path, "4711").await, says(200, ""), "{account}");
+        assert_eq!(
+            world.put(account, path, "0000").await,
+            says(409, "VersionConflict"),
+            "{account}"
+        );
+    }
+    // A Deny of the version's own stage counts for whoever compares as for whoever reads.
+    let deny = serde_json::from_value(json!({"secrets": ["pin"], "statements": [
+        {"effect": "Deny", "principals": [{"serviceAccount": "reader"}], "actions": ["secrets:GetSecretValue"],
+            "conditions": {"stages": ["Current"]}}]}));
+    world
+        .gateway
+        .policies
+        .policy("shop", "deny", Newest::first("deny", deny.unwrap()));
+    assert_eq!(
+        world.put("shop/reader", path, "4711").await,
+        says(409, "VersionConflict")
+    );
+}

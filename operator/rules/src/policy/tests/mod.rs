@@ -1,7 +1,9 @@
 //! The table of decisions, cell by cell, and the decision against an evaluator without any cleverness.
 
+mod bounds;
 mod compile;
 mod denial;
+mod destroys;
 mod explain;
 mod naive;
 mod shared;

@@ -143,10 +143,10 @@ impl Naive<'_> {
                 let deny = statement.effect == PolicyEffect::Deny;
                 let conditions = statement.conditions.clone().unwrap_or_default();
                 if about
-                    && statement
-                        .actions
-                        .iter()
-                        .any(|pattern| glob(pattern, action.as_str()))
+                    && statement.actions.iter().any(|pattern| {
+                        let in_full = deny || action != Action::PurgeSecret || pattern == action.as_str();
+                        in_full && glob(pattern, action.as_str())
+                    })
                     && self.holds(deny, &conditions)
                 {
                     effects.push(statement.effect);
@@ -235,6 +235,7 @@ fn statement(identity: bool) -> impl Strategy<Value = PolicyStatement> {
             "secrets:*",
             "secrets:Get*",
             "secrets:DescribeSecret",
+            "secrets:PurgeSecret",
             "keys:Decrypt",
             "keys:*",
         ]),
@@ -326,7 +327,7 @@ proptest! {
         policies in policies(),
         facts in facts(),
         principal in principal(),
-        action in select(vec![Action::GetSecretValue, Action::DescribeSecret]),
+        action in select(vec![Action::GetSecretValue, Action::DescribeSecret, Action::PurgeSecret]),
         key in prop::option::of(select(vec!["pay", "other"])),
         name in select(vec!["db", "data", "cache"]),
     ) {

@@ -31,25 +31,24 @@ fn reads(book: &PolicyBook, name: &str, secret: &str) -> bool {
 }
 
 #[test]
-fn secrets_with_the_same_readers_share_one_shard() {
+fn secrets_with_the_same_readers_share_one_statement() {
     let mut book = PolicyBook::default();
     for number in 0..500 {
         readers(&mut book, &format!("db-{number}"), &["app", "batch-*"]);
     }
-    assert_eq!(book.shards(), 1);
+    assert_eq!(book.different(), 1);
     readers(&mut book, "db-7", &["other"]);
-    assert_eq!(book.shards(), 2);
+    assert_eq!(book.different(), 2);
     assert!(reads(&book, "app", "db-6") && reads(&book, "batch-1", "db-6"));
     assert!(reads(&book, "other", "db-7") && !reads(&book, "app", "db-7"));
     assert!(!reads(&book, "other", "db-6") && !reads(&book, "app", "db-500"));
     for number in 0..500 {
         book.remove("shop", &Source::Readers(format!("db-{number}")));
     }
-    assert_eq!(book.shards(), 0);
+    assert_eq!(book.different(), 0);
     assert!(!reads(&book, "app", "db-6"));
 }
 
-/// A name with many statements has a shard of its own, and goes back to a shared one.
 #[test]
 fn many_statements_on_one_name_come_and_go() {
     let allow = |number: usize| {
@@ -87,7 +86,7 @@ fn many_statements_on_one_name_come_and_go() {
     }
 }
 
-/// What Cedar is not told, a window of the day and patterns of groups, is part of what a statement says.
+/// What Cedar is not told, a window of the day and names with wildcards, is part of what a statement says.
 #[test]
 fn an_edit_of_what_stands_beside_the_text_counts_and_so_does_another_namespace() {
     let noon = Facts {

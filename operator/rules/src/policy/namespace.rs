@@ -1,0 +1,284 @@
+//! The statements in force in one namespace.
+//!
+//! The statements of a policy take the place of those before them in one step, which cannot fail: what is put in force was compiled before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::Action;
+use super::ask::{Says, Target, Unanswerable};
+use super::attached::{Attached, InForce};
+use super::book::StatementRef;
+use super::bounds::{TooLarge, Weight};
+use super::compile::{Attachment, CompiledPolicy};
+use super::filter::Probe;
+use super::request::Request;
+use super::source::Source;
+
+/// Statements that are told of those that decided the same, at most.
+const MOST_TOLD: usize = 8;
+
+/// Statements of one namespace. A copy shares the statements.
+#[derive(Clone, Debug, Default)]
+pub struct NamespacePolicies {
+    sources: BTreeMap<Source, Arc<InForce>>,
+    /// Attached to ServiceAccounts.
+    identities: Attached,
+    /// Attached to secrets.
+    secrets: Attached,
+    /// Of the SecretPolicies in force and of those that are expected.
+    weight: Weight,
+    /// SecretPolicies that were in force before and have not come yet.
+    expected: HashMap<Source, Arc<CompiledPolicy>>,
+    /// Policies that there is no room even to deny for: with them everything is denied that is asked of their kind.
+    shut: BTreeMap<Source, Kind>,
+    /// How many sources ask for labels of a pod or a node.
+    asking: usize,
+}
+
+/// What a policy is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Identities,
+    Secrets,
+}
+
+impl Kind {
+    const fn of(attachment: &Attachment) -> Self {
+        match attachment {
+            Attachment::Identities(_) => Self::Identities,
+            Attachment::Secrets(_) => Self::Secrets,
+        }
+    }
+}
+
+impl NamespacePolicies {
+    /// Puts a policy in force, in the place of what was in force of its source.
+    pub fn put(&mut self, source: Source, policy: CompiledPolicy) {
+        self.put_in_force(InForce {
+            source,
+            policy,
+            declared_by: None,
+        });
+    }
+
+    /// [`NamespacePolicies::put`] for what the object with this UID declares of its own secret: it counts only where that is the store's owner of it.
+    pub fn put_declared(&mut self, source: Source, uid: &str, policy: CompiledPolicy) {
+        self.put_in_force(InForce {
+            source,
+            policy,
+            declared_by: Some(uid.into()),
+        });
+    }
+
+    fn put_in_force(&mut self, policy: InForce) {
+        let weight = weight(&policy.source, &policy.policy);
+        let asking = usize::from(policy.policy.asks_labels);
+        let policy = Arc::new(policy);
+        self.side(&policy.policy.attachment).add(&policy);
+        self.take_out(&policy.source);
+        self.shut.remove(&policy.source);
+        self.weight = self.weight.plus(weight);
+        self.asking += asking;
+        self.sources.insert(policy.source.clone(), policy);
+    }
+
+    /// Takes the statements of a source out of force.
+    pub fn remove(&mut self, source: &Source) {
+        self.take_out(source);
+        self.sources.remove(source);
+        self.shut.remove(source);
+    }
+
+    /// Denies everything in the place of a policy, which takes no room.
+    pub fn shut(&mut self, source: Source, policy: &CompiledPolicy) {
+        self.remove(&source);
+        self.shut.insert(source, Kind::of(&policy.attachment));
+    }
+
+    /// What is said for everything, because a policy of this kind is shut out.
+    fn shut_out(&self, namespace: &str, kind: Kind) -> Option<(Says, Vec<StatementRef>)> {
+        let mut shut = self.shut.iter();
+        let (source, _) = shut.find(|(_, shut)| **shut == kind)?;
+        let statement = StatementRef {
+            namespace: namespace.to_owned(),
+            source: source.clone(),
+            number: 1,
+            sid: None,
+        };
+        Some((Says::Deny, vec![statement]))
+    }
+
+    fn take_out(&mut self, source: &Source) {
+        if let Some(expected) = self.expected.remove(source) {
+            self.weight = self.weight.less(weight(source, &expected));
+        }
+        let Some(before) = self.sources.get(source).cloned() else {
+            return;
+        };
+        self.side(&before.policy.attachment).remove(&before);
+        self.weight = self.weight.less(weight(source, &before.policy));
+        self.asking -= usize::from(before.policy.asks_labels);
+    }
+
+    const fn side(&mut self, attachment: &Attachment) -> &mut Attached {
+        match attachment {
+            Attachment::Identities(_) => &mut self.identities,
+            Attachment::Secrets(_) => &mut self.secrets,
+        }
+    }
+
+    /// Counts a policy that was in force before this process began, until it comes.
+    pub fn expect(&mut self, source: Source, policy: CompiledPolicy) {
+        if self.sources.contains_key(&source) {
+            return;
+        }
+        self.take_out(&source);
+        self.weight = self.weight.plus(weight(&source, &policy));
+        self.expected.insert(source, Arc::new(policy));
+    }
+
+    /// Every policy has come: what is expected yet is gone.
+    pub fn expect_nothing(&mut self) {
+        for (source, policy) in self.expected.drain() {
+            self.weight = self.weight.less(weight(&source, &policy));
+        }
+    }
+
+    /// Whether the namespace is within the bounds with this policy in the place of the one of its source.
+    ///
+    /// # Errors
+    /// [`TooLarge`] where it is not.
+    pub fn fits(&self, source: &Source, policy: &CompiledPolicy, bounds: Weight) -> Result<(), TooLarge> {
+        let before = match (self.sources.get(source), self.expected.get(source)) {
+            (Some(before), _) => weight(source, &before.policy),
+            (None, Some(expected)) => weight(source, expected),
+            (None, None) => Weight::default(),
+        };
+        self.weight
+            .less(before)
+            .plus(weight(source, policy))
+            .within(bounds)
+    }
+
+    /// Whether anything of a source is in force.
+    #[must_use]
+    pub fn has(&self, source: &Source) -> bool {
+        self.sources.contains_key(source) || self.shut.contains_key(source)
+    }
+
+    /// The sources that have statements in force.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.keys()
+    }
+
+    /// Whether nothing is in force, nor expected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.expected.is_empty() && self.shut.is_empty()
+    }
+
+    /// How many sources ask for labels of a pod or a node.
+    #[must_use]
+    pub const fn asking(&self) -> usize {
+        self.asking
+    }
+
+    /// Number of statements in force.
+    #[must_use]
+    pub fn statements(&self) -> usize {
+        self.sources
+            .values()
+            .map(|source| source.policy.statements.len())
+            .sum()
+    }
+
+    /// What the policies attached to a ServiceAccount of this namespace say.
+    pub(super) fn ask_identities(
+        &self,
+        (namespace, account): (&str, &str),
+        request: &Request<'_>,
+        action: Action,
+        target: Target,
+    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+        if let Some(denied) = self.shut_out(namespace, Kind::Identities) {
+            return Ok(denied);
+        }
+        let probe = Probe::of(request, action, target);
+        ask(namespace, &self.identities.of(account), &probe)
+    }
+
+    /// What the policies attached to a secret of this namespace say.
+    pub(super) fn ask_secrets(
+        &self,
+        request: &Request<'_>,
+        action: Action,
+    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+        let secret = request.secret;
+        if let Some(denied) = self.shut_out(secret.namespace, Kind::Secrets) {
+            return Ok(denied);
+        }
+        let probe = Probe::of(request, action, Target::Secret);
+        ask(secret.namespace, &self.secrets.of(secret.name), &probe)
+    }
+}
+
+/// `readers` are not SecretPolicies: each is of one secret, and counts as nothing.
+fn weight(source: &Source, policy: &CompiledPolicy) -> Weight {
+    match source {
+        Source::Policy(_) => policy.weight,
+        Source::Readers(_) => Weight::default(),
+    }
+}
+
+/// Puts the question to those statements that it passes to: first to those that deny, and to no more of them than are told.
+fn ask(
+    namespace: &str,
+    policies: &[&Arc<InForce>],
+    probe: &Probe<'_>,
+) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+    let (mut denying, mut allowing) = (Vec::new(), Vec::new());
+    let owner = probe.request.owner;
+    for policy in policies.iter().filter(|policy| policy.counts(owner)) {
+        for (index, statement) in policy.policy.statements.iter().enumerate() {
+            if statement.filter.passes(probe) {
+                let side = if statement.deny {
+                    &mut denying
+                } else {
+                    &mut allowing
+                };
+                side.push((*policy, index, statement));
+            }
+        }
+    }
+    for candidates in [denying, allowing] {
+        let (mut deny, mut allow) = (Vec::new(), Vec::new());
+        for (policy, index, statement) in candidates {
+            match statement.ask(probe)? {
+                Says::Deny => deny.push(named(namespace, policy, index)),
+                Says::Allow => allow.push(named(namespace, policy, index)),
+                Says::Nothing => {}
+            }
+            if deny.len().max(allow.len()) >= MOST_TOLD {
+                break;
+            }
+        }
+        // An Allow that cannot be evaluated denies as well.
+        for (says, mut by) in [(Says::Deny, deny), (Says::Allow, allow)] {
+            if !by.is_empty() {
+                by.sort();
+                return Ok((says, by));
+            }
+        }
+    }
+    Ok((Says::Nothing, Vec::new()))
+}
+
+fn named(namespace: &str, policy: &InForce, index: usize) -> StatementRef {
+    StatementRef {
+        namespace: namespace.to_owned(),
+        source: policy.source.clone(),
+        number: index + 1,
+        sid: policy.policy.sids.get(index).cloned().flatten(),
+    }
+}
