@@ -311,7 +311,7 @@ async fn tell_repeated<S: SecretStore>(
 /// So many seconds in the largest unit that fits.
 fn in_units(seconds: u64) -> String {
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
-    let fits = units.into_iter().find(|(_, unit)| seconds % unit == 0);
+    let fits = units.into_iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
     fits.map_or_else(
         || format!("{seconds}s"),
         |(name, unit)| format!("{}{name}", seconds / unit),
