@@ -17,6 +17,8 @@ pub const VERSION_FILE: &str = "..strongroom.json";
 
 /// Most files in a volume.
 const FILES: usize = 1_024;
+/// Most key stores of a volume: each takes a processor for long, since its password is stretched.
+pub const STORES: usize = 8;
 /// What a file takes at least: tmpfs counts pages.
 const PAGE: u64 = 4_096;
 /// Room that is not for files, in bytes: folders, links.
@@ -35,14 +37,16 @@ impl Plan {
     /// What it takes of memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        pages(&self.files).saturating_add(SLACK)
+        let files = self.files.values();
+        files.fold(SLACK, |sum, file| {
+            sum.saturating_add(pages(file.bytes.expose().len()))
+        })
     }
 }
 
-/// What files take: whole pages.
-fn pages(files: &BTreeMap<FilePath, PlannedFile>) -> u64 {
-    let pages = |bytes: usize| (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE + 1) * PAGE;
-    files.values().map(|file| pages(file.bytes.expose().len())).sum()
+/// What a file of so many bytes takes: whole pages.
+fn pages(bytes: usize) -> u64 {
+    (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE + 1).saturating_mul(PAGE)
 }
 
 /// A file.
@@ -113,6 +117,9 @@ pub enum PlanError {
     /// Too many.
     #[error("the volume would have {0} files; at most {FILES}")]
     TooManyFiles(usize),
+    /// Too many key stores.
+    #[error("the volume would have {0} key stores; at most {STORES}: mount more volumes, or read PEM files")]
+    TooManyStores(usize),
     /// The values do not fit the templates and formats, or the volume.
     #[error("{mismatch}; `kubectl strongroom render --pod {pod}` says where and why")]
     Mismatch {
@@ -134,6 +141,19 @@ pub struct Place<'a> {
     pub size: u64,
 }
 
+/// Whether a new volume asks for no more key stores than it may. One that runs is not asked any more.
+///
+/// # Errors
+/// [`PlanError::TooManyStores`].
+pub fn few_stores(attributes: &Attributes) -> Result<(), PlanError> {
+    let is_store = |files: &&Files| matches!(files, Files::One { content: Content::Format { format, .. }, .. } if format.is_store());
+    let stores = attributes.files.iter().filter(is_store).count();
+    if stores > STORES {
+        return Err(PlanError::TooManyStores(stores));
+    }
+    Ok(())
+}
+
 /// Plans the files. `facts` stand in the order of [`Attributes::secrets`]. What does not depend on the values is looked at first, so that what is said
 /// of values is the same for all that don't fit.
 ///
@@ -145,7 +165,7 @@ pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], place: Place<'_>) -> Re
     for (path, file) in &files {
         rendering.check(path, &file.made_of)?;
     }
-    let made = rendering.files(&files).and_then(|made| fits(made, place.size));
+    let made = rendering.files(&files, place.size);
     let files = match made {
         Ok(made) => made,
         Err(detail) => {
@@ -323,13 +343,17 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    /// All files, or where the values do not fit and why.
+    /// All files, or where the values do not fit, or not into a volume of this size, and why. No more is made than fits.
     fn files(
         &mut self,
         files: &BTreeMap<FilePath, LaidOut<'_>>,
+        size: u64,
     ) -> Result<BTreeMap<FilePath, PlannedFile>, Detail> {
+        let mut taken = 0;
         let made = |(path, file): (&FilePath, &LaidOut<'_>)| {
             let (bytes, password) = self.content(path, &file.made_of)?;
+            taken = u64::saturating_add(taken, pages(bytes.expose().len()));
+            fits(taken, size)?;
             let planned = PlannedFile {
                 mode: file.mode,
                 bytes,
@@ -481,19 +505,15 @@ fn laid_out<'a>(
     Ok(files)
 }
 
-/// The files, where there is room for them.
-fn fits(
-    files: BTreeMap<FilePath, PlannedFile>,
-    size: u64,
-) -> Result<BTreeMap<FilePath, PlannedFile>, Detail> {
-    let bytes = pages(&files);
+/// Whether there is room for files that take so many bytes.
+fn fits(bytes: u64, size: u64) -> Result<(), Detail> {
     // While one version takes the place of another, both are there.
     if bytes.saturating_mul(2).saturating_add(SLACK) > size {
         return Err(Detail::new(format!(
-            "the files take {bytes} bytes, and twice as much during a change, but the volume has {size}"
+            "the files take {bytes} bytes or more, and twice as much during a change, but the volume has {size}"
         )));
     }
-    Ok(files)
+    Ok(())
 }
 
 #[cfg(test)]

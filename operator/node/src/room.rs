@@ -7,25 +7,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What the plugin itself takes, and what changes of running volumes take for a moment, in bytes: this, and an eighth of the limit.
 const OWN: u64 = 24 << 20;
 
+/// How many times what is left free the volumes of one namespace may take: seven eighths of all where it is alone, and there is always something left
+/// for one that comes.
+const TIMES_FREE: u64 = 7;
+
+/// What a volume takes.
+#[derive(Debug)]
+struct Taken {
+    namespace: String,
+    bytes: u64,
+}
+
 /// The room for volumes.
 #[derive(Debug)]
 pub struct Room {
     /// None: without bound.
     most: Option<u64>,
-    /// Bytes of each volume.
-    taken: Mutex<HashMap<String, u64>>,
+    /// Each volume.
+    taken: Mutex<HashMap<String, Taken>>,
 }
 
 /// A volume does not fit beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the volume takes {wants} bytes of the node plugin's memory, and {left} are left for volumes on this node: raise the chart's \
-     `node.resources.limits.memory`, or mount less"
+    "the volume takes {wants} bytes of the node plugin's memory, and {left} of its namespace's share are left for volumes on this node: raise \
+     the chart's `node.resources.limits.memory`, or mount less"
 )]
 pub struct NoRoom {
     /// What the volume takes.
     pub wants: u64,
-    /// What is left.
+    /// What is left for its namespace.
     pub left: u64,
 }
 
@@ -40,43 +51,48 @@ impl Room {
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+    fn taken(&self) -> MutexGuard<'_, HashMap<String, Taken>> {
         // Nothing is left half-done under it.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a volume so large. Answers what it was, to be given back to [`Self::set`] where nothing came of it.
+    /// Makes a volume of a pod of this namespace so large. Answers what it was, to be given back to [`Self::set`] where nothing came of it.
     ///
     /// # Errors
     /// [`NoRoom`]. A volume that becomes no larger always fits: neither a rotation nor a wipe waits for room.
-    pub fn enter(&self, volume: &str, bytes: u64) -> Result<u64, NoRoom> {
+    pub fn enter(&self, volume: &str, namespace: &str, bytes: u64) -> Result<u64, NoRoom> {
         let mut taken = self.taken();
-        let before = taken.get(volume).copied().unwrap_or_default();
-        let others = taken
-            .iter()
-            .filter(|(id, _)| id.as_str() != volume)
-            .fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
-        if let Some(most) = self.most
+        let before = taken.get(volume).map_or(0, |taken| taken.bytes);
+        let sum = |of: &dyn Fn(&Taken) -> bool| {
+            let others = taken
+                .iter()
+                .filter(|(id, taken)| id.as_str() != volume && of(taken));
+            others.fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.bytes))
+        };
+        let left = self.most.map(|most| {
+            let own = sum(&|taken| taken.namespace == namespace);
+            let free = most.saturating_sub(sum(&|_| true));
+            // `own` and the volume are at most so many times what is free then.
+            (TIMES_FREE.saturating_mul(free)).saturating_sub(own) / (TIMES_FREE + 1)
+        });
+        if let Some(left) = left
             && bytes > before
-            && others.saturating_add(bytes) > most
+            && bytes > left
         {
-            return Err(NoRoom {
-                wants: bytes,
-                left: most.saturating_sub(others),
-            });
+            return Err(NoRoom { wants: bytes, left });
         }
-        taken.insert(volume.to_owned(), bytes);
+        put(&mut taken, volume, namespace, bytes);
         Ok(before)
     }
 
+    /// A volume is gone.
+    pub fn leave(&self, volume: &str) {
+        self.taken().remove(volume);
+    }
+
     /// A volume is so large, whether or not it fits.
-    pub fn set(&self, volume: &str, bytes: u64) {
-        let mut taken = self.taken();
-        if bytes == 0 {
-            taken.remove(volume);
-        } else {
-            taken.insert(volume.to_owned(), bytes);
-        }
+    pub fn set(&self, volume: &str, namespace: &str, bytes: u64) {
+        put(&mut self.taken(), volume, namespace, bytes);
     }
 
     /// What all volumes take.
@@ -84,8 +100,17 @@ impl Room {
     fn all(&self) -> u64 {
         self.taken()
             .values()
-            .fold(0, |sum, bytes| sum.saturating_add(*bytes))
+            .fold(0, |sum, taken| sum.saturating_add(taken.bytes))
     }
+}
+
+fn put(taken: &mut HashMap<String, Taken>, volume: &str, namespace: &str, bytes: u64) {
+    if bytes == 0 {
+        taken.remove(volume);
+        return;
+    }
+    let namespace = namespace.to_owned();
+    taken.insert(volume.to_owned(), Taken { namespace, bytes });
 }
 
 #[cfg(test)]
@@ -96,34 +121,58 @@ mod tests {
 
     #[test]
     fn volumes_fit_beside_the_plugin_and_each_other() {
-        // 64 MiB, without 24 and an eighth.
+        // 64 MiB, without 24 and an eighth: 32, of which one namespace has at most seven eighths.
         let room = Room::within(64 * MIB);
-        assert_eq!(room.enter("a", 20 * MIB), Ok(0));
+        assert_eq!(room.enter("a", "shop", 20 * MIB), Ok(0));
         let refused = NoRoom {
-            wants: 13 * MIB,
-            left: 12 * MIB,
+            wants: 9 * MIB,
+            left: 8 * MIB,
         };
-        assert_eq!(room.enter("b", 13 * MIB), Err(refused));
-        assert_eq!(room.enter("b", 12 * MIB), Ok(0));
-        assert_eq!(room.all(), 32 * MIB);
+        assert_eq!(room.enter("b", "shop", 9 * MIB), Err(refused));
+        assert_eq!(room.enter("b", "shop", 8 * MIB), Ok(0));
+        assert_eq!(room.all(), 28 * MIB);
         // Full: what runs changes on, and may shrink, but not grow.
-        assert_eq!(room.enter("a", 20 * MIB), Ok(20 * MIB));
-        assert!(room.enter("a", 21 * MIB).is_err());
-        assert_eq!(room.enter("a", MIB), Ok(20 * MIB));
-        assert_eq!(room.enter("b", 20 * MIB), Ok(12 * MIB));
-        room.set("b", 0);
+        assert_eq!(room.enter("a", "shop", 20 * MIB), Ok(20 * MIB));
+        assert!(room.enter("a", "shop", 21 * MIB).is_err());
+        assert_eq!(room.enter("a", "shop", MIB), Ok(20 * MIB));
+        assert_eq!(room.enter("b", "shop", 20 * MIB), Ok(8 * MIB));
+        room.leave("b");
         assert_eq!(room.all(), MIB);
+    }
+
+    #[test]
+    fn one_namespace_that_takes_all_it_gets_leaves_something_for_each_that_comes() {
+        let room = Room::within(64 * MIB);
+        let mut left = 32 * MIB;
+        for namespace in ["a", "b", "c"] {
+            let mut number = 0;
+            let mut own = 0;
+            // In steps of a page, until nothing more is had.
+            while room
+                .enter(&format!("{namespace}-{number}"), namespace, 64 << 10)
+                .is_ok()
+            {
+                number += 1;
+                own += 64 << 10;
+            }
+            let share = left * 7 / 8;
+            assert!(
+                own <= share && own + (128 << 10) > share,
+                "{namespace}: {own} of {share}"
+            );
+            left -= own;
+        }
     }
 
     #[test]
     fn what_is_there_already_may_be_more_than_the_limit() {
         let room = Room::within(32 * MIB);
-        room.set("a", 100 * MIB);
-        assert_eq!(room.enter("a", 100 * MIB), Ok(100 * MIB));
+        room.set("a", "shop", 100 * MIB);
+        assert_eq!(room.enter("a", "shop", 100 * MIB), Ok(100 * MIB));
         let refused = NoRoom { wants: 1, left: 0 };
-        assert_eq!(room.enter("b", 1), Err(refused));
+        assert_eq!(room.enter("b", "other", 1), Err(refused));
         let without = Room::within(0);
-        assert_eq!(without.enter("a", u64::MAX), Ok(0));
-        assert_eq!(without.enter("b", u64::MAX), Ok(0));
+        assert_eq!(without.enter("a", "shop", u64::MAX), Ok(0));
+        assert_eq!(without.enter("b", "shop", u64::MAX), Ok(0));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use prometheus_client::registry::Registry;
 use strongroom_process::{
-    Check, Health, LoggingError, ServerError, Shutdown, init_logging, shutdown_on_signal,
+    Check, Health, LoggingError, ServerError, Shutdown, WorkPool, init_logging, shutdown_on_signal,
 };
 use tokio::sync::watch;
 
@@ -74,7 +74,7 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     init_logging(settings.log_format, &settings.log_filter)?;
     // Whatever is made below is root's alone until it is said otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up.
+    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up; they are made on threads of their own.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -123,6 +123,8 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     let health = Health::default();
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    let work = WorkPool::by_processors();
+    work.register(registry.sub_registry_with_prefix("strongroom_node"));
     let boot_id = boot_id().map_err(PluginError::from)?;
 
     let journal = Arc::new(Journal::open(&settings.journal_dir).map_err(PluginError::from)?);
@@ -155,6 +157,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
             inodes: settings.volume_inodes,
         },
         room: Room::within(settings.memory_limit),
+        work,
         patience: settings.patience(),
         alone: Alone {
             cache: offline,

@@ -12,6 +12,7 @@ use std::fs;
 use std::process::Command;
 
 use support::{Node, eventually};
+use tonic::Code;
 
 const FILES: &str = "[{name: tls, keys: [tls.crt], files: [{path: keystore.p12, format: pkcs12, password: storepass}, \
     {path: truststore.p12, format: pkcs12-truststore, password: storepass}]}]";
@@ -26,6 +27,14 @@ fn put(node: &Node, version: &str, password: &str) {
         ("storepass", password),
     ];
     node.peer.put("tls", version, &keys);
+}
+
+/// So many stores of the certificate alone.
+fn stores(count: usize) -> String {
+    let files: Vec<String> = (0..count)
+        .map(|number| format!("{{path: s{number}.p12, format: pkcs12-truststore, password: storepass}}"))
+        .collect();
+    format!("[{{name: tls, keys: [tls.crt], files: [{}]}}]", files.join(", "))
 }
 
 /// The names that the certificates in a store are for.
@@ -81,4 +90,36 @@ fn a_key_store_follows_its_secret_and_stays_as_it_is_otherwise() {
     });
     assert!(names(&node, "keystore.p12", "second").contains("v-2.example.com"));
     assert!(!node.log().contains("BEGIN"));
+}
+
+#[test]
+fn a_volume_has_at_most_eight_key_stores() {
+    let node = Node::running();
+    put(&node, "v-1", "first");
+    let refused = node.publish("v", &stores(9)).unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(
+        refused.message().contains("9 key stores; at most 8"),
+        "{}",
+        refused.message()
+    );
+    assert!(node.mounts().is_empty());
+    node.publish("v", &stores(8)).unwrap();
+    assert!(names(&node, "s7.p12", "first").contains("v-1.example.com"));
+}
+
+#[test]
+fn the_plugin_answers_while_key_stores_are_made() {
+    let node = Node::running();
+    put(&node, "v-0", "first");
+    node.publish("v", &stores(8)).unwrap();
+    let mut version = 0;
+    // Its metrics come from the thread that holds the stream and answers kubelet too: were stores made on it, it would never say so.
+    eventually("metrics that come meanwhile", || {
+        version += 1;
+        put(&node, &format!("v-{version}"), "first");
+        node.metrics()?
+            .contains("strongroom_node_work_running 1")
+            .then_some(())
+    });
 }

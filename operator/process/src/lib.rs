@@ -1,12 +1,14 @@
-//! What every Strongroom process needs: logs, metrics, health, signals. Must not know what the process does.
+//! What every Strongroom process needs: logs, metrics, health, signals, threads for long work. Must not know what the process does.
 
 mod escape;
 mod health;
 mod logging;
 mod server;
 mod signals;
+mod work;
 
 pub use health::{Check, Health};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};
+pub use work::{NotDone, WorkPool};

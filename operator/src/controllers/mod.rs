@@ -18,6 +18,7 @@ pub(crate) mod metrics;
 mod orphans;
 mod packed;
 mod purge;
+mod refusals;
 mod repairs;
 mod report;
 mod retry;
@@ -45,7 +46,9 @@ use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
+use strongroom_process::{NotDone, WorkPool};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use self::absence::Absences;
 use self::ca_bundle::Bundles;
@@ -57,6 +60,7 @@ use self::kept::Kept;
 use self::managed_secret::Failure;
 use self::managed_secret::replace::Replacing;
 use self::metrics::Metrics;
+use self::refusals::Refusals;
 use self::repairs::Contests;
 use self::retry::Backoff;
 use self::store::SecretStore;
@@ -77,6 +81,8 @@ pub(crate) struct Options {
     pub(crate) native_namespaces: Vec<String>,
     /// How many objects of one kind are worked on at once.
     pub(crate) concurrency: u16,
+    /// Where values are made and rendered.
+    pub(crate) work: WorkPool,
 }
 
 /// What the controllers share with the API.
@@ -106,6 +112,10 @@ pub(crate) struct Ctx<S> {
     pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
     pub(crate) cluster: Cluster,
     pub(crate) backoff: Backoff,
+    /// Which ManagedSecret is looked at next.
+    turns: Turns<ObjectRef<Kept<ManagedSecret>>>,
+    /// Values that were refused as their specs are.
+    pub(crate) refusals: Refusals,
     /// Native Secrets that others change.
     pub(crate) contests: Contests,
     /// Native Secrets that are being made anew.
@@ -145,6 +155,8 @@ impl<S> Ctx<S> {
     ) -> Self {
         Self {
             events: EventWriter::new(&client),
+            turns: Turns::new(options.concurrency),
+            refusals: Refusals::default(),
             client,
             store,
             options,
@@ -166,6 +178,18 @@ impl<S> Ctx<S> {
             bundles: Bundles::default(),
             certificates: Certificates::new(jiff::Timestamp::now()),
         }
+    }
+}
+
+impl<S> Ctx<S> {
+    /// Does work that takes a processor for long for a ManagedSecret of this namespace. It takes nobody's place while it waits.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        namespace: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let _aside = self.turns.aside(namespace);
+        self.options.work.run(namespace, work).await
     }
 }
 
@@ -247,6 +271,7 @@ pub(crate) async fn run<S: SecretStore>(
     let managed_secret_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "ManagedSecret",
+        turns: ctx.turns.clone(),
         cache: managed_secrets,
         pace: Pace::InTurn,
     }
@@ -254,6 +279,7 @@ pub(crate) async fn run<S: SecretStore>(
     let schedule_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "RotationSchedule",
+        turns: Turns::new(ctx.options.concurrency),
         cache: schedules,
         pace: Pace::Gathering,
     }
@@ -261,6 +287,7 @@ pub(crate) async fn run<S: SecretStore>(
     let policy_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "SecretPolicy",
+        turns: Turns::new(ctx.options.concurrency),
         cache: secret_policies,
         pace: Pace::InTurn,
     }
@@ -268,12 +295,19 @@ pub(crate) async fn run<S: SecretStore>(
     let key_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "EncryptionKey",
+        turns: Turns::new(ctx.options.concurrency),
         cache: encryption_keys,
         pace: Pace::Gathering,
     }
     .over(key_queue, stop.clone(), encryption_key::reconcile);
+    // Policies come into force whatever else is under way: their watch and their reports are a task of their own.
+    let mut policy_task = JoinSet::new();
+    let policy_stop = stop.clone();
     // These can be repeated whole, so nothing of them has to be finished; and without their kind in the cluster they would never end.
-    let policy_runs = futures::future::select(Box::pin(policy_runs), Box::pin(stopped(stop.clone())));
+    policy_task.spawn(async move {
+        let _ = futures::future::select(Box::pin(policy_runs), Box::pin(stopped(policy_stop))).await;
+    });
+    let policy_runs = ended_task(policy_task);
     let key_runs = futures::future::select(Box::pin(key_runs), Box::pin(stopped(stop.clone())));
 
     let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
@@ -313,6 +347,15 @@ pub(crate) async fn run<S: SecretStore>(
     }
 }
 
+/// The end of the one task of a set. What it dies of, the controllers die of, and the process with them.
+async fn ended_task(mut task: JoinSet<()>) {
+    if let Some(Err(error)) = task.join_next().await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// Ends when `stop` turns true, or its sender is gone: then nobody can stop us any more, because the process ends.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -339,6 +382,7 @@ enum Pace {
 struct Runs<K: kube::Resource<DynamicType = ()> + 'static, S> {
     ctx: Arc<Ctx<S>>,
     kind: &'static str,
+    turns: Turns<ObjectRef<Kept<K>>>,
     cache: Store<Kept<K>>,
     pace: Pace,
 }
@@ -356,15 +400,19 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
         let Self {
             ctx,
             kind,
+            turns,
             cache,
             pace,
         } = self;
         let waiting = Arc::clone(&ctx);
         let queue = queue.inspect(move |object| waits(&waiting.metrics, kind, object));
-        let turns = Turns::new(ctx.options.concurrency);
         let config = Config::default().concurrency(ctx.options.concurrency);
         let (queue, config) = match pace {
-            Pace::InTurn => (turns.clone().in_turn(queue).left_stream(), config),
+            // How many are worked on is decided there.
+            Pace::InTurn => (
+                turns.clone().in_turn(queue).left_stream(),
+                config.concurrency(ctx.options.concurrency.saturating_add(turns::ASIDE)),
+            ),
             Pace::Gathering => (
                 queue.right_stream(),
                 config.debounce(std::time::Duration::from_secs(1)),
@@ -375,13 +423,15 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
                 taken(&ctx.metrics, kind, &ObjectRef::from_obj(object.as_ref()));
                 reconcile(object, ctx).boxed()
             },
-            // After a failure: wait as its class says, longer each time.
+            // After a failure: wait as its class says, longer each time; what only another spec can mend waits for that.
             |object: Arc<Kept<K>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
                 let uid = kube::Resource::meta(object.as_ref())
                     .uid
                     .clone()
                     .unwrap_or_default();
-                Action::requeue(failure.wait(&ctx.backoff, &uid))
+                failure
+                    .wait(&ctx.backoff, &uid)
+                    .map_or_else(Action::await_change, Action::requeue)
             },
             Arc::clone(&ctx),
             cache,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use strongroom_process::WorkPool;
 use strongroom_rules::policy::{Action, Facts, Identity, Principal, Request, SecretRef};
 use strongroom_store::vault::Store;
 use tokio::sync::watch;
@@ -30,6 +31,16 @@ fn start(api: &Api) -> Running {
 }
 
 fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir) -> Running {
+    start_with(api, store, policies, keep, WorkPool::with_threads(2))
+}
+
+fn start_with(
+    api: &Api,
+    store: Store,
+    policies: Policies,
+    keep: tempfile::TempDir,
+    work: WorkPool,
+) -> Running {
     api.put(
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1"}}),
@@ -39,6 +50,7 @@ fn start_on(api: &Api, store: Store, policies: Policies, keep: tempfile::TempDir
         own_namespace: "strongroom".to_owned(),
         native_namespaces: Vec::new(),
         concurrency: 4,
+        work,
     };
     let metrics = Arc::new(Metrics::default());
     let task = tokio::spawn(run(
@@ -320,4 +332,137 @@ async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
         .until("mended", |api| says_in_force(api, "allowed", 4, 4))
         .await;
     running.stop().await;
+}
+
+/// A ManagedSecret of any namespace.
+fn path_in(namespace: &str, name: &str) -> String {
+    format!("/apis/strongroom.dev/v1alpha1/namespaces/{namespace}/managedsecrets/{name}")
+}
+
+fn put_in(api: &Api, namespace: &str, name: &str, spec: serde_json::Value) {
+    api.put(
+        &path_in(namespace, name),
+        json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+            "metadata": {"name": name, "namespace": namespace, "generation": 1},
+            "spec": spec, "status": {"observedGeneration": -1},
+        }),
+    );
+}
+
+/// Status and reason of the condition Ready, where it is there.
+fn ready_in(api: &Api, namespace: &str, name: &str) -> (String, String) {
+    let object = api.get(&path_in(namespace, name)).unwrap();
+    let conditions = object["status"]["conditions"].as_array().cloned();
+    let ready = conditions
+        .unwrap_or_default()
+        .into_iter()
+        .find(|condition| condition["type"] == "Ready");
+    let text = |field: &str| {
+        ready
+            .as_ref()
+            .map_or("", |ready| ready[field].as_str().unwrap())
+            .to_owned()
+    };
+    (text("status"), text("reason"))
+}
+
+/// So many RSA keys of 4,096 bits.
+fn large_keys(count: usize) -> serde_json::Value {
+    let keys: serde_json::Map<_, _> = (0..count)
+        .map(|number| (format!("key-{number}"), json!({"rsa": {"bits": 4_096}})))
+        .collect();
+    json!({"source": {"generate": {"keys": keys}}})
+}
+
+#[tokio::test]
+async fn a_namespace_whose_keys_take_for_ever_holds_up_nobody_else() {
+    let api = Api::default();
+    let (store, keep) = store();
+    let (policies, work) = (Policies::default(), WorkPool::with_threads(2));
+    // Without its kind nothing counts as deleted.
+    let crd = "managedsecrets.strongroom.dev";
+    api.put(
+        &format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}"),
+        json!({"metadata": {"name": crd, "creationTimestamp": "2026-01-01T00:00:00Z"}}),
+    );
+    api.put(
+        "/api/v1/namespaces/pay",
+        json!({"metadata": {"name": "pay", "uid": "ns-2"}}),
+    );
+    // Stands for a key that takes for ever: it has the share of `shop` of the threads.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let taken = tokio::spawn({
+        let work = work.clone();
+        async move { work.run(NS, move || released.recv().is_err()).await }
+    });
+    put_in(&api, "pay", "gone", generated("gone"));
+    for number in 0..20 {
+        put_in(&api, NS, &format!("large-{number}"), large_keys(15));
+    }
+    put_in(&api, NS, "a-too-large", large_keys(32));
+    let running = start_with(&api, store.clone(), policies.clone(), keep, work);
+    running
+        .until("refused, and no key was made", |api| {
+            ready_in(api, NS, "a-too-large") == ("False".to_owned(), "ValueTooLarge".to_owned())
+        })
+        .await;
+    running
+        .until("what was there", |api| ready_in(api, "pay", "gone").0 == "True")
+        .await;
+    // All of `shop` wait; of `pay` nothing does.
+    api.remove(&path_in("pay", "gone"));
+    put_in(&api, "pay", "db", generated("db"));
+    running
+        .until("a new secret", |api| ready_in(api, "pay", "db").0 == "True")
+        .await;
+    policy(&api, "policy", 1, "Allow", "secrets:GetSecretValue");
+    running
+        .until("a policy", |_| may_read(&policies, "policy") == Ok(true))
+        .await;
+    policy(&api, "policy", 2, "Deny", "secrets:GetSecretValue");
+    running
+        .until("a Deny", |_| may_read(&policies, "policy") == Ok(false))
+        .await;
+    let mut asked = api.get(&path_in("pay", "db")).unwrap();
+    let before = asked["status"]["stages"]["Current"].clone();
+    asked["metadata"]["annotations"]["strongroom.dev/rotate-now"] = json!("word");
+    api.put(&path_in("pay", "db"), asked);
+    running
+        .until("a rotation", |api| {
+            api.get(&path_in("pay", "db")).unwrap()["status"]["stages"]["Current"] != before
+        })
+        .await;
+    // A deletion takes its half minute.
+    let native = "/api/v1/namespaces/pay/secrets/gone";
+    let deleted = tokio::time::timeout(3 * DEADLINE, async {
+        while api.get(native).is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(deleted.await.is_ok(), "a deletion");
+    assert!(!taken.is_finished(), "the thread was never free");
+    for number in 0..20 {
+        assert_eq!(ready_in(&api, NS, &format!("large-{number}")).0, "", "{number}");
+    }
+    drop(release);
+    assert_eq!(taken.await.unwrap(), Ok(true));
+    running.task.abort();
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_size_waits_for_another_spec() {
+    let mut world = World::new();
+    world.apply("db", large_keys(32));
+    let refused = world.reconcile_at("db", super::testing::now()).await.unwrap_err();
+    assert_eq!(refused.wait(&world.ctx.backoff, "uid"), None);
+    assert_eq!(world.ready("db"), super::testing::says("False", "ValueTooLarge"));
+    // Again, as after an event: the same, and still nothing is made. Then it fits.
+    assert!(world.reconcile_at("db", super::testing::now()).await.is_err());
+    world.apply(
+        "db",
+        json!({"source": {"generate": {"keys": {"key": {"rsa": {"bits": 2_048}}}}}}),
+    );
+    world.reconcile("db").await;
+    assert_eq!(world.ready("db").0, "True");
 }

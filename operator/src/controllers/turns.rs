@@ -1,16 +1,36 @@
-//! The order in which objects are looked at: first come, first served.
+//! The order in which objects are looked at: the namespaces take turns, and within one it is first come, first served.
 //!
 //! kube's queue takes any of the objects that wait, so that under load one can wait for as long as others keep coming. It is handed only as many as
-//! are worked on at once; the others wait here. What is due at a time, and that no object is worked on twice at once, stays with kube.
+//! are worked on at once; the others wait here. One that waits for a thread to make its value steps aside ([`Turns::aside`]): it takes nobody's
+//! place then, and of its namespace only some do so at once. What is due at a time, and that no object is worked on twice at once, stays with kube.
 //! Must not decide whether an object is looked at.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures::{Stream, StreamExt, stream};
+use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+
+/// Objects of a namespace that may stand aside at once.
+const ASIDE_OF_ONE: usize = 8;
+/// Objects that may stand aside at once.
+pub(super) const ASIDE: u16 = 256;
+
+/// What waits in a line of its namespace.
+pub(super) trait Waiting: Hash + Eq + Clone {
+    /// Its namespace; nothing for what has none.
+    fn home(&self) -> &str;
+}
+
+impl<K: Resource<DynamicType = ()>> Waiting for ObjectRef<K> {
+    fn home(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+}
 
 /// What waits, and what was handed over.
 #[derive(Debug)]
@@ -20,11 +40,17 @@ pub(super) struct Turns<T> {
 
 #[derive(Debug)]
 struct Inner<T> {
-    /// Most that are handed over at once.
+    /// Most that are handed over at once, beside those that stand aside.
     most: usize,
-    line: VecDeque<Arc<T>>,
+    /// What waits of each namespace.
+    lines: HashMap<String, VecDeque<Arc<T>>>,
+    /// The namespaces of which something waits, each once: the next is first.
+    homes: VecDeque<String>,
     in_line: HashSet<Arc<T>>,
     handed_over: HashSet<T>,
+    /// How many of each namespace stand aside, and in all.
+    aside: HashMap<String, usize>,
+    all_aside: usize,
     waker: Option<Waker>,
 }
 
@@ -36,14 +62,17 @@ impl<T> Clone for Turns<T> {
     }
 }
 
-impl<T: Hash + Eq + Clone> Turns<T> {
+impl<T> Turns<T> {
     /// Hands over so many at once.
     pub(super) fn new(most: u16) -> Self {
         let inner = Inner {
             most: usize::from(most.max(1)),
-            line: VecDeque::new(),
+            lines: HashMap::new(),
+            homes: VecDeque::new(),
             in_line: HashSet::new(),
             handed_over: HashSet::new(),
+            aside: HashMap::new(),
+            all_aside: 0,
             waker: None,
         };
         Self {
@@ -56,6 +85,42 @@ impl<T: Hash + Eq + Clone> Turns<T> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One of this namespace that was handed over waits for a thread from now on, until what is returned is dropped: another may come meanwhile.
+    pub(super) fn aside(&self, home: &str) -> Aside<T> {
+        let mut inner = self.inner();
+        inner.all_aside = inner.all_aside.saturating_add(1);
+        let aside = inner.aside.entry(home.to_owned()).or_default();
+        *aside = aside.saturating_add(1);
+        inner.wake();
+        Aside {
+            turns: self.clone(),
+            home: home.to_owned(),
+        }
+    }
+}
+
+/// One that stands aside.
+pub(super) struct Aside<T> {
+    turns: Turns<T>,
+    home: String,
+}
+
+impl<T> Drop for Aside<T> {
+    fn drop(&mut self) {
+        let mut inner = self.turns.inner();
+        inner.all_aside = inner.all_aside.saturating_sub(1);
+        if let Some(aside) = inner.aside.get_mut(&self.home) {
+            *aside = aside.saturating_sub(1);
+            if *aside == 0 {
+                inner.aside.remove(&self.home);
+            }
+        }
+        // Others of its namespace may have waited for that.
+        inner.wake();
+    }
+}
+
+impl<T: Waiting> Turns<T> {
     /// What `arrivals` bring, each in its turn, once for as often as it comes while it waits. It ends with them.
     pub(super) fn in_turn(self, arrivals: impl Stream<Item = T> + Send) -> impl Stream<Item = T> {
         let mut arrivals = Box::pin(arrivals);
@@ -87,32 +152,67 @@ impl<T: Hash + Eq + Clone> Turns<T> {
     pub(super) fn done(&self, it: &T) {
         let mut inner = self.inner();
         inner.handed_over.remove(it);
-        if let Some(waker) = inner.waker.take() {
+        inner.wake();
+    }
+}
+
+impl<T> Inner<T> {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 }
 
-impl<T: Hash + Eq + Clone> Inner<T> {
+impl<T: Waiting> Inner<T> {
     fn arrives(&mut self, arrival: T) {
         let arrival = Arc::new(arrival);
-        if self.in_line.insert(Arc::clone(&arrival)) {
-            self.line.push_back(arrival);
+        if !self.in_line.insert(Arc::clone(&arrival)) {
+            return;
+        }
+        match self.lines.get_mut(arrival.home()) {
+            Some(line) => line.push_back(arrival),
+            None => {
+                let home = arrival.home().to_owned();
+                self.homes.push_back(home.clone());
+                self.lines.insert(home, VecDeque::from([arrival]));
+            }
         }
     }
 
-    /// The first that is not worked on.
+    /// The first that is not worked on, of the first namespace that has one.
     fn next(&mut self) -> Option<T> {
-        if self.handed_over.len() >= self.most {
+        if self.handed_over.len() >= self.most.saturating_add(self.all_aside.min(usize::from(ASIDE))) {
             return None;
         }
-        let at = self.line.iter().position(|it| !self.handed_over.contains(it))?;
-        let next = self.line.remove(at)?;
+        for _ in 0..self.homes.len() {
+            let home = self.homes.pop_front()?;
+            let next = self.next_of(&home);
+            if self.lines.contains_key(&home) {
+                self.homes.push_back(home);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn next_of(&mut self, home: &str) -> Option<T> {
+        if self.aside.get(home).is_some_and(|aside| *aside >= ASIDE_OF_ONE) {
+            return None;
+        }
+        let line = self.lines.get_mut(home)?;
+        let at = line.iter().position(|it| !self.handed_over.contains(&**it))?;
+        let next = line.remove(at)?;
+        if line.is_empty() {
+            self.lines.remove(home);
+        }
         self.in_line.remove(&next);
-        if self.line.is_empty() {
+        if self.in_line.is_empty() {
             // After a burst.
-            self.line.shrink_to_fit();
             self.in_line.shrink_to_fit();
+            self.lines.shrink_to_fit();
         }
         let next = Arc::unwrap_or_clone(next);
         self.handed_over.insert(next.clone());
@@ -126,6 +226,13 @@ mod tests {
     use futures::{FutureExt, StreamExt};
 
     use super::*;
+
+    impl Waiting for &'static str {
+        /// What stands before a slash.
+        fn home(&self) -> &str {
+            self.split_once('/').map_or("", |(home, _)| home)
+        }
+    }
 
     type Queue = Pin<Box<dyn Stream<Item = &'static str>>>;
 
@@ -173,6 +280,50 @@ mod tests {
         assert!(ready(&mut queue).is_empty());
         turns.done(&"a");
         assert_eq!(ready(&mut queue), ["c"]);
+    }
+
+    #[test]
+    fn namespaces_take_turns() {
+        let (turns, arrive, mut queue) = turns();
+        for it in ["a/1", "a/2", "a/3", "a/4", "b/1", "a/5"] {
+            arrive.unbounded_send(it).unwrap();
+        }
+        assert_eq!(ready(&mut queue), ["a/1", "b/1"]);
+        for (it, next) in [("a/1", "a/2"), ("a/2", "a/3"), ("b/1", "a/4")] {
+            turns.done(&it);
+            assert_eq!(ready(&mut queue), [next]);
+        }
+        arrive.unbounded_send("c/1").unwrap();
+        turns.done(&"a/3");
+        turns.done(&"a/4");
+        assert_eq!(ready(&mut queue), ["a/5", "c/1"]);
+    }
+
+    #[test]
+    fn what_stands_aside_takes_nobodys_place_and_of_one_namespace_only_some_do() {
+        let (turns, arrive, mut queue) = turns();
+        let names: Vec<&'static str> = (0..40).map(|number| &*format!("a/{number}").leak()).collect();
+        for it in &names {
+            arrive.unbounded_send(*it).unwrap();
+        }
+        let mut aside = Vec::new();
+        let mut handed = ready(&mut queue);
+        while aside.len() < handed.len() {
+            aside.push(turns.aside("a"));
+            handed.extend(ready(&mut queue));
+        }
+        assert_eq!(handed, names[..9], "eight, and the one that was there already");
+        arrive.unbounded_send("b/1").unwrap();
+        arrive.unbounded_send("b/2").unwrap();
+        assert_eq!(ready(&mut queue), ["b/1", "b/2"]);
+        // One goes on: it counts again, and another of its namespace may come once there is a place.
+        aside.clear();
+        assert!(ready(&mut queue).is_empty());
+        for it in handed {
+            turns.done(&it);
+        }
+        turns.done(&"b/1");
+        assert_eq!(ready(&mut queue), ["a/9"]);
     }
 
     #[tokio::test]

@@ -236,6 +236,7 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     }
     let ours = if gone {
         ctx.backoff.forget(&uid);
+        ctx.refusals.forget(&uid);
         ctx.contests.forget(&uid);
         ctx.replacing.forget(&uid);
         ctx.cluster.await_no_native(&namespace, &object.name_any());

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
-use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
+use strongroom_process::{Check, Health, Shutdown, WorkPool, shutdown_on_signal};
 use strongroom_store::audit::Limits;
 use strongroom_store::time::Timestamp;
 use tokio::sync::watch;
@@ -112,6 +112,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
     let audit_metrics = audit::Metrics::register(&mut registry);
     let numbers = metrics::Metrics::register(&mut registry);
     let refusals = gateway::Refusals::register(&mut registry);
+    let work = WorkPool::by_processors();
+    work.register(&mut registry);
     let health = Health::default();
     health.set("lease", Check::Waiting("not taken yet".to_owned()));
     health.set("store", Check::Waiting("not open yet".to_owned()));
@@ -164,6 +166,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
         refusals,
         audit_metrics,
         numbers,
+        work,
         health: health.clone(),
     };
     let ended = tokio::select! {
@@ -226,6 +229,7 @@ struct Parts {
     refusals: gateway::Refusals,
     audit_metrics: audit::Metrics,
     numbers: metrics::Metrics,
+    work: WorkPool,
     health: Health,
 }
 
@@ -284,6 +288,7 @@ impl Parts {
             own_namespace: self.namespace,
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
+            work: self.work,
         };
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),

@@ -210,6 +210,7 @@ async fn volume(
         .map(|(key, value)| (key.clone(), text(Some(value))))
         .collect();
     let attributes = Attributes::parse(&context).map_err(|error| Failure::Input(error.to_string()))?;
+    plan::few_stores(&attributes).map_err(|error| Failure::Input(error.to_string()))?;
     let mut values = Vec::new();
     for secret in &attributes.secrets {
         let query = match &secret.version {

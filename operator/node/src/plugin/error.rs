@@ -5,6 +5,7 @@
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::visible;
+use strongroom_process::NotDone;
 use strongroom_render::attributes::AttributesError;
 use strongroom_render::plan::PlanError;
 use tonic::{Code, Status};
@@ -51,6 +52,9 @@ pub enum PluginError {
     /// The value and what the pod asks for do not fit.
     #[error("{0}")]
     Plan(#[from] PlanError),
+    /// The plan was not made.
+    #[error("{0}")]
+    NotDone(#[from] NotDone),
     /// The volumes of the node are too large together.
     #[error("{0}")]
     Room(#[from] NoRoom),
@@ -89,7 +93,7 @@ impl PluginError {
             Self::NoToken(_) | Self::Elsewhere | Self::Plan(_) => Code::FailedPrecondition,
             Self::Busy(_) => Code::Aborted,
             Self::Refused(refused) => code_of(refused.code),
-            Self::Timeout(_) | Self::Stopping(_) => Code::Unavailable,
+            Self::Timeout(_) | Self::Stopping(_) | Self::NotDone(_) => Code::Unavailable,
             Self::Write(WriteError::NoSpace) | Self::Room(_) => Code::ResourceExhausted,
             Self::Mount(_)
             | Self::Door(_)
@@ -109,7 +113,7 @@ impl PluginError {
             Self::NoToken(_) => "no_token",
             Self::Busy(_) => "busy",
             Self::Refused(_) => "refused",
-            Self::Timeout(_) | Self::Stopping(_) => "unavailable",
+            Self::Timeout(_) | Self::Stopping(_) | Self::NotDone(_) => "unavailable",
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
             Self::Room(_) => "no_room",

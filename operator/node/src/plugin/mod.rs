@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
+use strongroom_process::WorkPool;
 use strongroom_render::attributes::{Attributes, Reads, WantedSecret, WantedVersion};
 use strongroom_render::plan::SLACK;
 use tokio::sync::Semaphore;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What all volumes may take.
     pub room: Room,
+    /// Where files are made.
+    pub work: WorkPool,
     /// How long a publish waits for the gateway.
     pub patience: Duration,
     /// What there is while there is no gateway.
@@ -129,9 +132,10 @@ impl Plugin {
     }
 
     /// A volume of an earlier process takes what it takes: at least what a plan for it would, so that its next change, and a wipe above all, fits.
-    fn found(&self, id: &str, root: BorrowedFd<'_>) -> Result<(), PluginError> {
+    fn found(&self, volume: &Volume, root: BorrowedFd<'_>) -> Result<(), PluginError> {
         let used = mount::usage(root)?.used();
-        self.parts.room.set(id, used.saturating_add(SLACK));
+        let room = &self.parts.room;
+        room.set(&volume.id, &volume.pod.namespace, used.saturating_add(SLACK));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::stream::proto::shown::Outcome;
-use strongroom_render::plan::{Fact, Place, Plan, plan, wiped};
+use strongroom_render::plan::{Fact, Place, Plan, PlanError, few_stores, plan, wiped};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ use crate::atomic_write;
 use crate::fault;
 use crate::mount::{self, Detached, There};
 use crate::offline::Claims;
-use crate::stream::{Refused, Snapshot};
+use crate::stream::{Refused, Secret, Snapshot};
 use crate::volumes::{Claim, Shows, Volume};
 
 impl Plugin {
@@ -85,7 +85,7 @@ impl Plugin {
             drop(shows);
             self.parts.metrics.lost();
             claim.take();
-            self.parts.room.set(&request.volume_id, 0);
+            self.parts.room.leave(&request.volume_id);
             volume.shut().await;
             subscriptions.unsubscribe(&request.volume_id).await?;
         }
@@ -95,7 +95,7 @@ impl Plugin {
             There::Volume(root) => {
                 let volume = self.volume(request);
                 let device = mount::device_of(root.as_fd())?;
-                self.found(&volume.id, root.as_fd())?;
+                self.found(&volume, root.as_fd())?;
                 self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
                 *volume.writing.lock().await = Shows {
@@ -122,6 +122,7 @@ impl Plugin {
         let Some(token) = request.token.clone() else {
             return Err(PluginError::NoToken(parts.reading.audience.clone()));
         };
+        few_stores(&request.attributes)?;
         // Fetch.
         let volume = Arc::new(self.volume(request));
         let asked = wants(&volume, &[], &[]);
@@ -152,13 +153,14 @@ impl Plugin {
             }));
         }
         // Plan.
-        let planned = planned(&volume, &snapshot)?;
-        let before = parts.room.enter(&volume.id, planned.bytes())?;
+        let planned = self.planned(&volume, &snapshot).await?;
+        let namespace = &volume.pod.namespace;
+        let before = parts.room.enter(&volume.id, namespace, planned.bytes())?;
         let published = self
             .publish_planned(claim, request, &volume, (snapshot, planned), changes)
             .await;
         if published.is_err() {
-            parts.room.set(&volume.id, before);
+            parts.room.set(&volume.id, namespace, before);
         }
         published
     }
@@ -249,23 +251,35 @@ fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool, Option<Bound>), 
 
 /// The versions in a snapshot.
 pub(super) fn versions(snapshot: &Snapshot) -> Vec<String> {
-    let version = |secret: &crate::stream::Secret| secret.delivered.version_id.clone();
+    let version = |secret: &Secret| secret.delivered.version_id.clone();
     snapshot.secrets.iter().map(version).collect()
 }
 
-/// The plan for a snapshot.
-pub(super) fn planned(volume: &Volume, snapshot: &Snapshot) -> Result<Plan, PluginError> {
-    if snapshot.wipe {
-        return Ok(wiped(&volume.attributes));
+impl Plugin {
+    /// The plan for a snapshot, made on a thread for such work in the turn of the pod's namespace: templates and key stores take their time.
+    pub(super) async fn planned(
+        &self,
+        volume: &Arc<Volume>,
+        snapshot: &Snapshot,
+    ) -> Result<Plan, PluginError> {
+        if snapshot.wipe {
+            return Ok(wiped(&volume.attributes));
+        }
+        let planning = Arc::clone(volume);
+        let (secrets, alone) = (snapshot.secrets.clone(), snapshot.alone);
+        let work = move || planned(&planning, &secrets, alone);
+        Ok(self.parts.work.run(&volume.pod.namespace, work).await??)
     }
-    let facts: Vec<Fact<'_>> = snapshot
-        .secrets
+}
+
+fn planned(volume: &Volume, secrets: &[Secret], alone: bool) -> Result<Plan, PlanError> {
+    let facts: Vec<Fact<'_>> = secrets
         .iter()
         .map(|secret| Fact {
             version_id: &secret.delivered.version_id,
             value: &secret.delivered.value,
             ended: secret.ended,
-            offline: snapshot.alone,
+            offline: alone,
         })
         .collect();
     let place = Place {
@@ -273,5 +287,5 @@ pub(super) fn planned(volume: &Volume, snapshot: &Snapshot) -> Result<Plan, Plug
         group: volume.group.is_some(),
         size: volume.limits.bytes,
     };
-    Ok(plan(&volume.attributes, &facts, place)?)
+    plan(&volume.attributes, &facts, place)
 }

@@ -56,7 +56,7 @@ impl Plugin {
             first: kept.first,
             behind: false,
         };
-        self.found(&volume.id, root.as_fd())?;
+        self.found(&volume, root.as_fd())?;
         self.mend_socket(&volume, root.as_fd()).await;
         drop(root);
         let changes = self
@@ -86,7 +86,7 @@ impl Plugin {
             if mount::known(&volume.target, device).is_none() {
                 self.parts.metrics.lost();
                 claim.take();
-                self.parts.room.set(&id, 0);
+                self.parts.room.leave(&id);
                 volume.shut().await;
                 self.parts.subscriptions.unsubscribe(&id).await?;
                 self.parts.states.forget(&id)?;

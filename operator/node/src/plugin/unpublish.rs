@@ -31,7 +31,7 @@ impl Plugin {
                 Ok(removed) => removed?,
                 Err(_) => return Err(PluginError::Stopping(crate::stream::Gone)),
             }
-            plugin.parts.room.set(&volume_id, 0);
+            plugin.parts.room.leave(&volume_id);
             fault::point("unpublish.unmounted");
             Ok(plugin.parts.states.forget(&volume_id)?)
         });

@@ -11,7 +11,7 @@ use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
 use strongroom_render::plan::wiped;
 use tokio::sync::watch;
 
-use super::publish::{planned, versions};
+use super::publish::versions;
 use super::{Plugin, PluginError, first, told};
 use crate::atomic_write::{self, WriteError, Written};
 use crate::mount;
@@ -76,7 +76,7 @@ impl Plugin {
         if wipe {
             volume.take_back();
         }
-        let result = match planned(volume, &snapshot) {
+        let result = match self.planned(volume, &snapshot).await {
             Ok(planned) => self.write(volume, text, planned, versions.clone()).await,
             Err(error) => Err(error),
         };
@@ -148,11 +148,11 @@ impl Plugin {
         planned: strongroom_render::plan::Plan,
         versions: Vec<String>,
     ) -> Result<Written, PluginError> {
-        let room = &self.parts.room;
-        let before = room.enter(&volume.id, planned.bytes())?;
+        let (room, namespace) = (&self.parts.room, &volume.pod.namespace);
+        let before = room.enter(&volume.id, namespace, planned.bytes())?;
         let written = self.write_planned(volume, text, planned, versions).await;
         if written.is_err() {
-            room.set(&volume.id, before);
+            room.set(&volume.id, namespace, before);
         }
         written
     }
@@ -169,13 +169,19 @@ impl Plugin {
         // Until it is done: a repeated publish asks for it again.
         shows.behind = true;
         let writing = Arc::clone(volume);
-        let work = tokio::task::spawn_blocking(move || {
+        let stores = planned.files.values().any(|file| file.password.is_some());
+        let work = move || {
             let root = mount::known(&writing.target, device).ok_or(PluginError::NoVolume)?;
             Ok::<_, PluginError>(atomic_write::write(root.as_fd(), &planned, writing.group)?)
-        });
-        let written = work
-            .await
-            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))?;
+        };
+        let written = if stores {
+            // They are opened to see whether anything of them changes, and their passwords are stretched for that.
+            self.parts.work.run(&volume.pod.namespace, work).await?
+        } else {
+            tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+        }?;
         shows.behind = false;
         if shows.versions != versions {
             shows.versions.clone_from(&versions);

@@ -12,7 +12,7 @@ use super::random::CryptoRng;
 use super::ssh::{self, Fields};
 use crate::value::Value;
 
-const DEFAULT_RSA_BITS: i32 = 3072;
+pub(super) const DEFAULT_RSA_BITS: i32 = 3072;
 
 /// A key pair as text.
 pub(super) struct KeyPair {

@@ -8,6 +8,7 @@ mod key_pair;
 mod password;
 pub mod random;
 mod record;
+mod size;
 mod ssh;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use self::differences::{Differences, differences};
 pub use self::password::PasswordError;
 pub use self::random::{CryptoRng, RandomError};
 pub use self::record::{GeneratorRecord, RecordError};
+pub use self::size::{fits, takes_long};
 pub use self::x509::CertificateError;
 use crate::value::{KeyBytes, VALUE_BYTES, Value};
 
@@ -211,12 +213,14 @@ pub fn drop_old_roots(mut value: Value, name: &str) -> Option<Value> {
 /// Makes the keys of all `sources`.
 ///
 /// # Errors
-/// A [`GenerateError`] that names the key; nothing is made then.
+/// A [`GenerateError`] that names the key; nothing is made then. What is too large by its settings is refused before anything is made.
 pub fn generate<'a>(
     sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,
     environment: &Environment<'_>,
     random: &mut dyn CryptoRng,
 ) -> Result<Value, GenerateError> {
+    let sources: Vec<_> = sources.into_iter().collect();
+    fits(sources.iter().copied(), environment.ssh_auth, 0)?;
     let mut value = Value::new();
     for (name, source) in sources {
         generate_one(name, source, environment, random, &mut value)?;
@@ -253,19 +257,19 @@ fn generate_one(
             value.insert(name, encode(&bytes(name, base64.bytes, random)?, encoding));
         }
         KeySource::Uuid(_) => value.insert(name, uuid(random)),
-        KeySource::Ed25519(source) => match format(name, source.format, environment) {
+        KeySource::Ed25519(source) => match format(name, source.format, environment.ssh_auth) {
             KeyFormat::Pkcs8 => pair(key_pair::ed25519(random))?,
             KeyFormat::OpenSsh => key_pair::ssh_ed25519(name, random),
         }
         .store(name, value),
-        KeySource::Rsa(source) => pair(match format(name, source.format, environment) {
+        KeySource::Rsa(source) => pair(match format(name, source.format, environment.ssh_auth) {
             KeyFormat::Pkcs8 => key_pair::rsa(source.bits, random),
             KeyFormat::OpenSsh => key_pair::ssh_rsa(source.bits, name, random),
         })?
         .store(name, value),
         KeySource::Ecdsa(source) => {
             let curve = source.curve.unwrap_or_default();
-            match format(name, source.format, environment) {
+            match format(name, source.format, environment.ssh_auth) {
                 KeyFormat::Pkcs8 => pair(key_pair::ecdsa(curve, random))?,
                 KeyFormat::OpenSsh => key_pair::ssh_ecdsa(curve, name, random),
             }
@@ -277,8 +281,8 @@ fn generate_one(
     Ok(())
 }
 
-fn format(name: &str, asked: Option<KeyFormat>, environment: &Environment<'_>) -> KeyFormat {
-    asked.unwrap_or(if environment.ssh_auth || name == SSH_KEY {
+fn format(name: &str, asked: Option<KeyFormat>, ssh_auth: bool) -> KeyFormat {
+    asked.unwrap_or(if ssh_auth || name == SSH_KEY {
         KeyFormat::OpenSsh
     } else {
         KeyFormat::Pkcs8

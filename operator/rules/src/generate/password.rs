@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::random::{CryptoRng, below};
 use crate::value::KeyBytes;
 
-const DEFAULT_LENGTH: i32 = 32;
+pub(super) const DEFAULT_LENGTH: i32 = 32;
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const DIGITS: &str = "0123456789";

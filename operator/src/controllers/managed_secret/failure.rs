@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strongroom_crds::condition::Reason;
+use strongroom_process::NotDone;
 use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
@@ -29,6 +30,14 @@ pub(crate) enum Failure {
         /// The cause in words.
         message: String,
     },
+    /// As its spec is, no value can be made.
+    #[error("{message}")]
+    Refused {
+        /// The cause.
+        reason: Reason,
+        /// The cause in words.
+        message: String,
+    },
     /// The plan took a step that its own facts do not allow: a defect here.
     #[error("internal inconsistency: {0}; please report this")]
     Inconsistent(&'static str),
@@ -48,6 +57,14 @@ impl Failure {
         }
     }
 
+    /// No thread did the work.
+    pub(super) fn not_done(error: NotDone) -> Self {
+        Self::Make {
+            reason: Reason::GenerateFailed,
+            message: error.to_string(),
+        }
+    }
+
     /// Its row in the table of retries.
     pub(crate) fn class(&self) -> ErrorClass {
         match self {
@@ -55,7 +72,7 @@ impl Failure {
             Self::Api(error) => retry::class_of(error),
             Self::Store(failure) => failure.class(),
             Self::Name(_) => ErrorClass::Rejected,
-            Self::Make { .. } => ErrorClass::Generation,
+            Self::Make { .. } | Self::Refused { .. } => ErrorClass::Generation,
             Self::Inconsistent(_) | Self::NoEnd => ErrorClass::NoEnd,
         }
     }
@@ -75,7 +92,7 @@ impl Failure {
             Self::Api(error) => retry::reason_of(error),
             Self::Store(failure) => failure.reason(),
             Self::Name(_) => Reason::SourceInvalid,
-            Self::Make { reason, .. } => *reason,
+            Self::Make { reason, .. } | Self::Refused { reason, .. } => *reason,
             Self::Inconsistent(_) | Self::NoEnd => Reason::Progressing,
         }
     }
@@ -92,12 +109,13 @@ impl Failure {
                 .any(|cause| cause.reason == "NamespaceTerminating")
     }
 
-    /// Counts the failure and says how long to wait.
-    pub(crate) fn wait(&self, backoff: &Backoff, uid: &str) -> Duration {
+    /// Counts the failure and says how long to wait; `None`: until the object changes.
+    pub(crate) fn wait(&self, backoff: &Backoff, uid: &str) -> Option<Duration> {
         let asked = match self {
             Self::Api(error) => retry::asked(error),
+            Self::Refused { .. } => return None,
             _ => None,
         };
-        backoff.failed(uid, self.class(), asked)
+        Some(backoff.failed(uid, self.class(), asked))
     }
 }

@@ -1,7 +1,8 @@
-//! Making values: the generators of `strongroom_rules`, with the operating system's randomness and, where a certificate names one, the
+//! Making values: the generators of `strongroom_rules`, on threads of their own, with the operating system's randomness and, where a certificate names one, the
 //! authority in another secret of the namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -20,6 +21,7 @@ use strongroom_store::value::Value;
 use super::observe::Observed;
 use super::{Failure, labels};
 use crate::controllers::Ctx;
+use crate::controllers::refusals::{Grounds, Refusal};
 use crate::controllers::store::{SecretStore, View};
 
 /// A value that was made, and how its keys were.
@@ -85,6 +87,7 @@ pub(super) async fn first<S: SecretStore>(
     now: Timestamp,
 ) -> Result<Made, Failure> {
     let source = source(observed)?;
+    let names: Vec<String> = source.keys.keys().cloned().collect();
     let value = make(
         ctx,
         observed,
@@ -94,7 +97,7 @@ pub(super) async fn first<S: SecretStore>(
     )
     .await?;
     Ok(Made {
-        value: stored(value)?,
+        value: taken(ctx, observed, &names, value)?,
         record: GeneratorRecord::made(&source.keys),
     })
 }
@@ -121,6 +124,7 @@ pub(super) async fn next<S: SecretStore>(
     for (name, source) in &sources {
         record.remade(name, source);
     }
+    let names: Vec<String> = sources.iter().map(|(name, _)| (*name).clone()).collect();
     let made = make(ctx, observed, sources, Replaces::Rotated(&whole), now).await?;
     whole.overlay(made);
     // After that, because a source with other settings may have made other keys before.
@@ -130,7 +134,7 @@ pub(super) async fn next<S: SecretStore>(
     }
     record.forget(removed.iter().map(String::as_str));
     Ok(Made {
-        value: stored(whole)?,
+        value: taken(ctx, observed, &names, whole)?,
         record: record.bounded(&source.keys),
     })
 }
@@ -152,6 +156,7 @@ pub(super) async fn certified<S: SecretStore>(
     let (name, x509) = generate::certificate_source(&source.keys)
         .ok_or(Failure::Inconsistent("a certificate without a source"))?;
     let sources: Vec<(&String, &KeySource)> = source.keys.iter().filter(|(key, _)| *key == name).collect();
+    let names: Vec<String> = sources.iter().map(|(key, _)| (*key).clone()).collect();
     let mut record = record(source, view, current);
     let mut whole = plain(current);
     let unreadable = || Failure::Inconsistent("a certificate that cannot be read");
@@ -178,7 +183,7 @@ pub(super) async fn certified<S: SecretStore>(
         }
     }
     Ok(Made {
-        value: stored(whole)?,
+        value: taken(ctx, observed, &names, whole)?,
         record: record.bounded(&source.keys),
     })
 }
@@ -192,7 +197,7 @@ fn source(observed: &Observed) -> Result<&GenerateSource, Failure> {
     }
 }
 
-/// Makes the keys of these sources.
+/// Makes the keys of these sources, unless that was refused before.
 async fn make<S: SecretStore>(
     ctx: &Ctx<S>,
     observed: &Observed,
@@ -200,15 +205,149 @@ async fn make<S: SecretStore>(
     replaces: Replaces<'_>,
     now: Timestamp,
 ) -> Result<Plain, Failure> {
-    let authority = authority(ctx, observed, &sources, signs(observed, &sources)).await?;
-    let environment = Environment {
-        now,
-        authority: authority.as_ref(),
-        replaces,
-        ssh_auth: ssh_auth(observed),
+    let grounds = grounds(observed, sources.iter().map(|(name, _)| *name));
+    if let Some(Refusal { reason, message }) = ctx.refusals.of(&observed.identity.uid, &grounds) {
+        return Err(Failure::Refused { reason, message });
+    }
+    let made = make_anew(ctx, observed, &sources, replaces, now).await;
+    made.inspect_err(|failure| remember(ctx, observed, grounds, failure))
+}
+
+async fn make_anew<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    sources: &[(&String, &KeySource)],
+    replaces: Replaces<'_>,
+    now: Timestamp,
+) -> Result<Plain, Failure> {
+    let ssh_auth = ssh_auth(observed);
+    let kept = kept(source(observed)?, sources, replaces);
+    generate::fits(sources.iter().copied(), ssh_auth, kept).map_err(|error| Failure::made(&error))?;
+    let authority = authority(ctx, observed, sources, signs(observed, sources)).await?;
+    let authority = authority.map(Arc::new);
+    let former = Former::of(replaces, sources).map(Arc::new);
+    let mut made = Vec::new();
+    for batch in batches(sources) {
+        let (authority, former) = (authority.clone(), former.clone());
+        let work = move || {
+            let environment = Environment {
+                now,
+                authority: authority.as_deref(),
+                replaces: former.as_deref().map_or(Replaces::Nothing, Former::replaces),
+                ssh_auth,
+            };
+            let mut random = generate::random::system().map_err(|error| Failure::randomness(&error))?;
+            let made = batch.into_iter().map(|(index, name, source)| {
+                let value = generate::generate([(&name, &source)], &environment, &mut random);
+                value
+                    .map(|value| (index, value))
+                    .map_err(|error| Failure::made(&error))
+            });
+            made.collect::<Result<Vec<_>, Failure>>()
+        };
+        let done = ctx.work(&observed.identity.namespace, work).await;
+        made.extend(done.map_err(Failure::not_done)??);
+    }
+    // Where two sources make the same key, the last one has it.
+    made.sort_unstable_by_key(|(index, _)| *index);
+    let mut value = Plain::new();
+    for (_, keys) in made {
+        value.overlay(keys);
+    }
+    Ok(value)
+}
+
+/// A source with its place among those that are made, and its name.
+type Placed = (usize, String, KeySource);
+
+/// The sources in the order in which they are made: what is fast at once, because it may be what is refused, and then each that takes long by itself,
+/// so that another namespace waits for one key at most.
+fn batches(sources: &[(&String, &KeySource)]) -> Vec<Vec<Placed>> {
+    let placed = sources.iter().enumerate();
+    let placed = placed.map(|(index, (name, source))| (index, (*name).clone(), (*source).clone()));
+    let (mut long, fast): (Vec<Placed>, Vec<Placed>) =
+        placed.partition(|(_, _, source)| generate::takes_long(source));
+    // A certificate may be refused, a key pair is not.
+    long.sort_by_key(|(_, _, source)| !matches!(source, KeySource::X509(_)));
+    std::iter::once(fast)
+        .filter(|fast| !fast.is_empty())
+        .chain(long.into_iter().map(|source| vec![source]))
+        .collect()
+}
+
+/// The value that a certificate takes the place of.
+enum Former {
+    Rotated(Plain),
+    Renewed(Plain),
+}
+
+impl Former {
+    /// A copy of it, where one of the sources needs it.
+    fn of(replaces: Replaces<'_>, sources: &[(&String, &KeySource)]) -> Option<Self> {
+        generate::certificate_source(sources.iter().copied())?;
+        match replaces {
+            Replaces::Nothing => None,
+            Replaces::Rotated(value) => Some(Self::Rotated(value.duplicate())),
+            Replaces::Renewed(value) => Some(Self::Renewed(value.duplicate())),
+        }
+    }
+
+    const fn replaces(&self) -> Replaces<'_> {
+        match self {
+            Self::Rotated(value) => Replaces::Rotated(value),
+            Self::Renewed(value) => Replaces::Renewed(value),
+        }
+    }
+}
+
+/// Bytes of the keys that certainly stay beside those that are made: what other sources made.
+fn kept(source: &GenerateSource, sources: &[(&String, &KeySource)], replaces: Replaces<'_>) -> usize {
+    let (Replaces::Rotated(value) | Replaces::Renewed(value)) = replaces else {
+        return 0;
     };
-    let mut random = generate::random::system().map_err(|error| Failure::randomness(&error))?;
-    generate::generate(sources, &environment, &mut random).map_err(|error| Failure::made(&error))
+    let made: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|(name, source)| generate::outputs(name, source))
+        .collect();
+    let stay: BTreeSet<String> = source
+        .keys
+        .iter()
+        .flat_map(|(name, source)| generate::outputs(name, source))
+        .collect();
+    value
+        .iter()
+        .filter(|(key, _)| stay.contains(*key) && !made.contains(*key))
+        .map(|(key, bytes)| key.len() + bytes.expose().len())
+        .sum()
+}
+
+/// What a refusal to make these keys stands on.
+fn grounds<'a>(observed: &Observed, names: impl Iterator<Item = &'a String>) -> Grounds {
+    Grounds {
+        generation: observed.identity.generation,
+        version: observed
+            .view
+            .as_ref()
+            .and_then(|view| view.current().map(str::to_owned)),
+        keys: names.cloned().collect(),
+    }
+}
+
+/// What is refused is not made again before something changes.
+fn remember<S>(ctx: &Ctx<S>, observed: &Observed, grounds: Grounds, failure: &Failure) {
+    if let Failure::Refused { reason, message } = failure {
+        let refusal = Refusal {
+            reason: *reason,
+            message: message.clone(),
+        };
+        ctx.refusals.refused(&observed.identity.uid, grounds, refusal);
+    }
+}
+
+/// The value that was made of these sources, in the terms of the store.
+fn taken<S>(ctx: &Ctx<S>, observed: &Observed, names: &[String], value: Plain) -> Result<Value, Failure> {
+    let stored = stored(value);
+    stored.inspect_err(|failure| remember(ctx, observed, grounds(observed, names.iter()), failure))
 }
 
 /// Whether the native Secret is of the type that OpenSSH's clients read.
@@ -313,7 +452,7 @@ pub(super) fn stored(value: Plain) -> Result<Value, Failure> {
         })?;
         keys.insert(name, SecretBytes::new(bytes.expose().to_vec()));
     }
-    Value::of(keys).map_err(|error| Failure::Make {
+    Value::of(keys).map_err(|error| Failure::Refused {
         reason: Reason::ValueTooLarge,
         message: error.to_string(),
     })
@@ -322,14 +461,25 @@ pub(super) fn stored(value: Plain) -> Result<Value, Failure> {
 impl Failure {
     /// A generator failed.
     fn made(error: &GenerateError) -> Self {
-        let reason = match error {
-            GenerateError::TooLarge { .. } => Reason::ValueTooLarge,
-            _ if error.needs_person() => Reason::SourceInvalid,
-            _ => Reason::GenerateFailed,
-        };
-        Self::Make {
-            reason,
-            message: error.to_string(),
+        let message = error.to_string();
+        match error {
+            GenerateError::TooLarge { .. } => Self::Refused {
+                reason: Reason::ValueTooLarge,
+                message,
+            },
+            GenerateError::Password { .. } | GenerateError::OutOfRange { .. } => Self::Refused {
+                reason: Reason::SourceInvalid,
+                message,
+            },
+            // Another certificate of its authority may mend it.
+            GenerateError::Certificate { .. } if error.needs_person() => Self::Make {
+                reason: Reason::SourceInvalid,
+                message,
+            },
+            GenerateError::Certificate { .. } | GenerateError::KeyPair { .. } => Self::Make {
+                reason: Reason::GenerateFailed,
+                message,
+            },
         }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     match (outcome, reported) {
         (Ok((_, plan)), Ok(consumers)) => {
             ctx.backoff.forget(&identity.uid);
+            ctx.refusals.forget(&identity.uid);
             Ok(again(plan.wake.into_iter().chain(consumers).min(), now))
         }
         (Ok(_), Err(failure)) => Err(failure),

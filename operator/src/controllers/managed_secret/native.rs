@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
-use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_crds::v1alpha1::{ManagedSecret, NativeSecret};
 use strongroom_rules::managed_secret::facts::InvalidSpec;
 use strongroom_rules::native_secret::beside::Beside;
 use strongroom_rules::native_secret::edits::{Edit, Key};
@@ -30,20 +30,27 @@ pub(super) struct Desired {
     content: Content,
 }
 
+/// Whether making it is long work: templates are.
+pub(super) fn takes_long(object: &ManagedSecret) -> bool {
+    let native = object.spec.secret.as_ref();
+    native
+        .and_then(|native| native.template.as_ref())
+        .is_some_and(|templates| !templates.is_empty())
+}
+
+/// Where a native Secret is, and what of: all that making it needs beside the spec and the value.
+pub(super) struct Whence {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) id: SecretId,
+    pub(super) version: String,
+}
+
 /// Makes it from the spec and a version's value.
-pub(super) fn desired(
-    object: &ManagedSecret,
-    value: &Value,
-    id: SecretId,
-    version: &str,
-) -> Result<Option<Desired>, InvalidSpec> {
-    let Some(spec) = &object.spec.secret else {
-        return Ok(None);
-    };
-    let name = object.name_any();
+pub(super) fn desired(spec: &NativeSecret, value: &Value, whence: Whence) -> Result<Desired, InvalidSpec> {
     let origin = Origin {
-        managed_secret: &name,
-        version_id: version,
+        managed_secret: &whence.name,
+        version_id: &whence.version,
     };
     let mut content =
         native_secret::content(spec, &making::plain(value), origin).map_err(|error| InvalidSpec {
@@ -54,14 +61,13 @@ pub(super) fn desired(
     content.labels.insert(MANAGED_LABEL.to_owned(), "true".to_owned());
     content
         .annotations
-        .insert(SECRET_ID_ANNOTATION.to_owned(), id.to_string());
-    let namespace = object.namespace().unwrap_or_default();
-    Ok(Some(Desired {
+        .insert(SECRET_ID_ANNOTATION.to_owned(), whence.id.to_string());
+    Ok(Desired {
         name: spec.name.clone(),
-        version: version.to_owned(),
-        namespace,
+        version: whence.version,
+        namespace: whence.namespace,
         content,
-    }))
+    })
 }
 
 impl Desired {

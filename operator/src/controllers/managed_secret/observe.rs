@@ -22,7 +22,7 @@ use strongroom_store::value::Value;
 use super::home::home;
 use super::import::{self, ImportContent};
 use super::labels::{self, Asker};
-use super::native::{self, Desired};
+use super::native::{self, Desired, Whence};
 use super::sealed::{self, SealedFor};
 use super::{Failure, Look, certificate, holder, making, rotate_now, under_key};
 use crate::controllers::Ctx;
@@ -239,7 +239,7 @@ async fn content<S: SecretStore>(
         }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
     }
-    let (differences, unrenderable) = judge_value(observed);
+    let (differences, unrenderable) = judge_value(ctx, observed).await?;
     observed.facts.stored = judged(ctx, observed, differences, unrenderable).await?;
     if let (Stored::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
         && secret.differences.is_empty()
@@ -338,39 +338,63 @@ async fn open<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, view: &View
 }
 
 /// How the current value differs from what is declared, and what the native Secret has to be.
-fn judge_value(observed: &mut Observed) -> (Differences, Option<InvalidSpec>) {
+async fn judge_value<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut Observed,
+) -> Result<(Differences, Option<InvalidSpec>), Failure> {
     let none = Differences::default();
     let (Some((version, value)), Some(view)) = (&observed.current, &observed.view) else {
-        return (none, None);
+        return Ok((none, None));
     };
     if let SourceSpec::Generate(source) = &observed.object.spec.source {
         let record = making::record(source, view, value);
         let differences = making::differences(source, value, &record);
         if !differences.is_empty() {
-            return (differences, None);
+            return Ok((differences, None));
         }
     }
-    match native::desired(&observed.object, value, view.id, version) {
-        Ok(None) => (none, None),
-        Ok(Some(mut desired)) => {
-            if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
-                if found.recorded
-                    || native.annotations().contains_key(ADOPTED_ANNOTATION)
-                    || adopts(&observed.object)
-                {
-                    desired.adopt(&observed.object, native);
-                }
-                found.drift = desired.drift(native);
-                found.edits = desired.edits(native, observed.was_right);
-                let left = desired.differences(native);
-                found.mutated.retain(|key| left.contains(key));
-                found.fixed = desired.fixed(native);
-            }
-            observed.desired = Some(desired);
-            (none, None)
+    let Some(spec) = &observed.object.spec.secret else {
+        return Ok((none, None));
+    };
+    let whence = Whence {
+        name: observed.object.name_any(),
+        namespace: observed.object.namespace().unwrap_or_default(),
+        id: view.id,
+        version: version.clone(),
+    };
+    let desired = if native::takes_long(&observed.object) {
+        let spec = spec.clone();
+        let Some((version, value)) = observed.current.take() else {
+            return Ok((none, None));
+        };
+        let work = move || {
+            let desired = native::desired(&spec, &value, whence);
+            (desired, value)
+        };
+        let done = ctx.work(&observed.identity.namespace, work).await;
+        let (desired, value) = done.map_err(Failure::not_done)?;
+        observed.current = Some((version, value));
+        desired
+    } else {
+        native::desired(spec, value, whence)
+    };
+    let mut desired = match desired {
+        Ok(desired) => desired,
+        Err(invalid) => return Ok((none, Some(invalid))),
+    };
+    if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
+        if found.recorded || native.annotations().contains_key(ADOPTED_ANNOTATION) || adopts(&observed.object)
+        {
+            desired.adopt(&observed.object, native);
         }
-        Err(invalid) => (none, Some(invalid)),
+        found.drift = desired.drift(native);
+        found.edits = desired.edits(native, observed.was_right);
+        let left = desired.differences(native);
+        found.mutated.retain(|key| left.contains(key));
+        found.fixed = desired.fixed(native);
     }
+    observed.desired = Some(desired);
+    Ok((none, None))
 }
 
 /// Whether the object names its native Secret as the one to import, too.

@@ -11,6 +11,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_process::WorkPool;
 use strongroom_store::audit::{self, Actor};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
@@ -96,6 +97,7 @@ impl World {
             own_namespace: "strongroom".to_owned(),
             native_namespaces: Vec::new(),
             concurrency: 8,
+            work: WorkPool::with_threads(2),
         };
         let mut ctx = Ctx::new(
             api.client(),

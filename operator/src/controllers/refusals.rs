@@ -1,0 +1,77 @@
+//! Values that cannot be made as the spec of their object is, so that no key is made again for them before something changes. Must not decide what is
+//! refused.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use strongroom_crds::condition::Reason;
+
+/// What a value was refused for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The cause.
+    pub(crate) reason: Reason,
+    /// The cause in words.
+    pub(crate) message: String,
+}
+
+/// What a refusal stands on: another of either may bring a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grounds {
+    /// The generation of the object.
+    pub(crate) generation: i64,
+    /// The current version, which keeps some of its keys.
+    pub(crate) version: Option<String>,
+    /// The names of the keys that were to be made.
+    pub(crate) keys: Vec<String>,
+}
+
+/// The refusals, by UID of the object.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<HashMap<String, (Grounds, Refusal)>>);
+
+impl Refusals {
+    /// What these were refused for before.
+    pub(crate) fn of(&self, uid: &str, grounds: &Grounds) -> Option<Refusal> {
+        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (refused, why) = refusals.get(uid)?;
+        (refused == grounds).then(|| why.clone())
+    }
+
+    /// These are refused.
+    pub(crate) fn refused(&self, uid: &str, grounds: Grounds, why: Refusal) {
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.insert(uid.to_owned(), (grounds, why));
+    }
+
+    /// The object is gone, or its value was made.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_stands_until_something_changes() {
+        let grounds = |generation, version: &str| Grounds {
+            generation,
+            version: Some(version.to_owned()),
+            keys: vec!["tls".to_owned()],
+        };
+        let why = Refusal {
+            reason: Reason::ValueTooLarge,
+            message: "too large".to_owned(),
+        };
+        let refusals = Refusals::default();
+        refusals.refused("u", grounds(1, "v-1"), why.clone());
+        assert_eq!(refusals.of("u", &grounds(1, "v-1")), Some(why));
+        assert_eq!(refusals.of("u", &grounds(2, "v-1")), None);
+        assert_eq!(refusals.of("u", &grounds(1, "v-2")), None);
+        assert_eq!(refusals.of("other", &grounds(1, "v-1")), None);
+        refusals.forget("u");
+        assert_eq!(refusals.of("u", &grounds(1, "v-1")), None);
+    }
+}
