@@ -68,6 +68,7 @@ pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
 use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
+use crate::audit::Held;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
@@ -140,6 +141,8 @@ struct Gateway {
     consumers: Consumers,
     pods: Pods,
     terms: TermsBook,
+    /// How far back the audit log reaches.
+    held: Held,
     /// The process ends.
     ending: Shutdown,
 }
@@ -165,6 +168,8 @@ pub(crate) struct Shared {
     pub(crate) terms: TermsBook,
     /// Who has which version.
     pub(crate) consumers: Consumers,
+    /// How far back the audit log reaches.
+    pub(crate) held: Held,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -256,6 +261,7 @@ pub(crate) async fn run(
         nodes: Nodes::new(node_account),
         consumers: shared.consumers,
         terms: shared.terms,
+        held: shared.held,
         ending: shutdown.clone(),
     });
     let following = gateway

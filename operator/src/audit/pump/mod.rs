@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::audit::cursor::Cursor;
 use crate::audit::destination::{Destination, Sink};
+use crate::audit::line::rolled_over;
 use crate::audit::metrics::SinkMetrics;
 use crate::audit::page::{Page, Place, page};
 
@@ -91,6 +92,22 @@ impl<N: Fn() -> Timestamp> Pump<N> {
         }
     }
 
+    /// The lines, after one that says what was cut before this sink had taken it, where something was; and how many records that are at most.
+    async fn with_gap(&self, place: Place, lines: Vec<u8>) -> Result<(Vec<u8>, u64), Failed> {
+        let store = self.store.clone();
+        let cut = crate::audit::blocking(move || store.audit_cut()).await?;
+        let lost = cut.changes.saturating_sub(place.changes) + cut.reads.saturating_sub(place.reads);
+        if lost == 0 {
+            return Ok((lines, 0));
+        }
+        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let line = rolled_over(place, cut, now);
+        let mut text = serde_json::to_vec(&line).map_err(|error| Failed::Page(error.to_string()))?;
+        text.push(b'\n');
+        text.extend_from_slice(&lines);
+        Ok((text, lost))
+    }
+
     /// One page. Answers whether there was one.
     async fn round(&self, cursor: &mut Cursor<Place>, sink: &mut Sink) -> Result<bool, Failed> {
         let place = cursor.place(&self.store).await?;
@@ -104,6 +121,7 @@ impl<N: Fn() -> Timestamp> Pump<N> {
             crate::audit::blocking(move || Ok(page(&store, place, |line| line.action != "Checkpoint")))
                 .await?;
         let Page { lines, oldest, next } = read.map_err(Failed::Page)?;
+        let (lines, lost) = self.with_gap(place, lines).await?;
         let age = oldest.map_or(0, |oldest| {
             let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
             u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
@@ -115,6 +133,10 @@ impl<N: Fn() -> Timestamp> Pump<N> {
                 .map_err(|_| Failed::Sink(std::io::ErrorKind::TimedOut.into()))??;
             let count = lines.iter().filter(|byte| **byte == b'\n').count();
             self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        if lost > 0 {
+            self.metrics.lost(lost);
+            tracing::warn!(sink = %self.destination, records = lost, "audit records were cut before a sink had taken them");
         }
         cursor.moved(next);
         cursor.save_when_due(&self.store, (self.now)()).await?;

@@ -12,8 +12,8 @@ use strongroom_api::stream::PROTOCOL_VERSION;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, PodAddress, Refusal,
-    Subscribe, Welcome,
+    Applied, GatewayMessage, Goodbye, Heartbeat, JournalTaken, NodeMessage, PodAddress, Refusal, Subscribe,
+    Welcome,
 };
 use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
@@ -23,7 +23,7 @@ use tonic::Status;
 use zeroize::Zeroizing;
 
 use super::introduce::{Visitor, holds, introduce};
-use super::journal::{ENTRIES, put_on_record};
+use super::journal::{Pending, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::tidings::{Tiding, Tidings};
@@ -123,6 +123,7 @@ async fn serve(
         queued: VecDeque::new(),
         asked: HashMap::new(),
         subscribes: 0,
+        journal: None,
         tidings: Tidings::default(),
         said: Instant::now(),
     };
@@ -192,6 +193,8 @@ struct Session {
     /// The newest Subscribe of each volume that is not answered yet: what became of an older one is nobody's business.
     asked: HashMap<String, u64>,
     subscribes: u64,
+    /// The journal that is not answered yet.
+    journal: Option<Pending>,
     tidings: Tidings,
     said: Instant,
 }
@@ -229,6 +232,8 @@ impl Session {
         let mut heard = Instant::now();
         loop {
             let due = self.ledger()?.has_due();
+            let answered = !due && self.asked.is_empty();
+            let journal = self.journal.as_ref().is_some_and(|it| it.is_due(answered));
             let silent = self.said + HEARTBEAT;
             tokio::select! {
                 () = ending.wait() => return Ok(Some("the gateway stops")),
@@ -273,6 +278,7 @@ impl Session {
                 }
                 () = sleep_until(silent) => self.say(ToNode::Heartbeat(Heartbeat {})).await?,
                 () = std::future::ready(()), if due => self.work().await?,
+                () = std::future::ready(()), if journal => self.record_journal().await?,
             }
         }
     }
@@ -319,6 +325,9 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let node = self.whence.node.clone();
         if let Some(subscription) = self.ledger()?.get(volume) {
+            for told in subscription.told.iter().flatten() {
+                gateway.nodes.has_granted(&node, told.key.0);
+            }
             let told = subscription.told.iter().flatten().zip(&subscription.wanted);
             let told = told.map(|(told, want)| consumers::Told {
                 secret: told.key.0,
@@ -366,7 +375,13 @@ impl Session {
                     (ledger.get_mut(&fetch.subscription), usize::try_from(fetch.secret))
                 {
                     subscription.fetch.insert(place);
-                    ledger.touch(&fetch.subscription);
+                    let reader = Arc::clone(&subscription.asking.caller);
+                    // A value more is a read more, with its record: beyond the reader's rate it comes with the next look.
+                    if self.gateway.limits.read(&reader.principal.identity).is_ok() {
+                        self.ledger()?.touch(&fetch.subscription);
+                    } else {
+                        self.ledger()?.wait(&fetch.subscription);
+                    }
                 }
             }
             FromNode::Applied(applied) => self.applied(&applied)?,
@@ -375,7 +390,9 @@ impl Session {
                 self.ledger()?.credit(bytes);
             }
             FromNode::Heartbeat(_) => {}
-            FromNode::Journal(journal) => self.journal(journal).await?,
+            FromNode::Journal(journal) => {
+                self.journal = Some(Pending::come(self.journal.as_ref(), journal)?);
+            }
             FromNode::Whereabouts(asked) => self.whereabouts(asked.subscription)?,
             FromNode::Noticed(noticed) => {
                 let caller = self.granted(&noticed.subscription)?;
@@ -519,17 +536,21 @@ impl Session {
         Ok(())
     }
 
-    /// Puts on record what the node served without a gateway.
-    async fn journal(&mut self, journal: Journal) -> Result<(), Status> {
-        if journal.entries.len() > ENTRIES {
-            return Err(Status::invalid_argument(
-                "a journal has at most 64 entries a message",
-            ));
+    /// Puts on record what the node served without a gateway, or lets it wait where that is more than the node may.
+    async fn record_journal(&mut self) -> Result<(), Status> {
+        let Some(mut journal) = self.journal.take() else {
+            return Ok(());
+        };
+        let may = |entries| self.gateway.nodes.may_record(&self.whence.node, entries);
+        if !journal.size().is_none_or(may) {
+            journal.wait();
+            self.journal = Some(journal);
+            return Ok(());
         }
         let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
         let known = gateway.nodes.journal(&whence.node);
         let recorded = blocking(move || {
-            let last = put_on_record(&gateway, &whence, known, &journal.entries)?;
+            let last = put_on_record(&gateway, &whence, known, &journal.entries())?;
             gateway.nodes.has_journal(&whence.node, last);
             Ok(last)
         });
