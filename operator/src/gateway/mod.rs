@@ -270,6 +270,16 @@ pub(crate) async fn run(
         .follow(gateway.store.clone(), shutdown.clone());
     let following = tokio::spawn(following);
     let forgetting = tokio::spawn(forget(Arc::clone(&gateway), shutdown.clone()));
+    if gateway.nodes.are_served() {
+        let presence = Arc::clone(gateway.nodes.presence());
+        presence.is_watched();
+        // It ends with the same shutdown, and nobody waits for it.
+        tokio::spawn(delivery::watch(
+            gateway.client.clone(),
+            presence,
+            shutdown.clone(),
+        ));
+    }
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the API");
     }
@@ -303,6 +313,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.consumers.readers().forget();
         gateway.consumers.changed(gateway.consumers.volumes().forget());
         gateway.namespaces.forget();
+        gateway.nodes.presence().forget();
         gateway.labels.forget();
     }
 }

@@ -10,6 +10,7 @@ use strongroom_store::id::SecretId;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::journal::QUOTA;
+use super::presence::Presence;
 use crate::gateway::authenticate::Caller;
 
 /// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
@@ -31,6 +32,8 @@ pub(in crate::gateway) struct Nodes {
     journal_rate: DefaultKeyedRateLimiter<String>,
     /// The secrets that this process granted to pods of each node.
     granted: Mutex<HashMap<String, HashSet<SecretId>>>,
+    /// Who of those that hold streams is still there.
+    presence: Arc<Presence>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +61,13 @@ impl Nodes {
             journals: Mutex::default(),
             journal_rate: RateLimiter::keyed(QUOTA),
             granted: Mutex::default(),
+            presence: Arc::default(),
         }
+    }
+
+    /// Who of those that hold streams is still there.
+    pub(in crate::gateway) const fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 
     /// Whether there are any.

@@ -15,6 +15,7 @@ use strongroom_api::stream::proto::{
     Applied, GatewayMessage, Goodbye, Heartbeat, JournalTaken, NodeMessage, PodAddress, Refusal, Subscribe,
     Welcome,
 };
+use strongroom_rules::policy::Identity;
 use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -22,9 +23,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
 use zeroize::Zeroizing;
 
+use super::REVIEW_AGAIN;
 use super::introduce::{Visitor, holds, introduce};
 use super::journal::{Pending, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
+use super::presence::{Ends, Kind, Place};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::tidings::{Tiding, Tidings};
 use super::turn::Refused;
@@ -34,6 +37,7 @@ use crate::consumers::volumes as consumers;
 use crate::gateway::access::Asking;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::Change;
+use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::token::end_of;
 use crate::gateway::request::{What, Whose, Why};
 use crate::gateway::{Gateway, blocking};
@@ -124,6 +128,8 @@ async fn serve(
         asked: HashMap::new(),
         subscribes: 0,
         journal: None,
+        again: None,
+        ends: Arc::default(),
         tidings: Tidings::default(),
         said: Instant::now(),
     };
@@ -169,7 +175,9 @@ async fn serve(
 enum Reviewed {
     /// Of a volume, and the how manieth Subscribe it was.
     Subscribed(String, u64, Result<Subscription, Refused>),
-    Renewed(String, Option<i64>, Result<Asking, Refused>),
+    Renewed(String, Option<i64>, Zeroizing<String>, Result<Asking, Refused>),
+    /// The token of a volume, once more.
+    Again(String, Result<Arc<Caller>, Problem>),
     /// Where the pod of a volume is.
     Found(String, Arc<Caller>, Result<IpAddr, Nowhere>),
 }
@@ -178,6 +186,7 @@ enum Reviewed {
 enum ToReview {
     Subscribe(u64, Subscribe),
     Renew(String, RequestId, Zeroizing<String>),
+    Again(String, Zeroizing<String>),
     Whereabouts(String, Arc<Caller>),
 }
 
@@ -195,6 +204,10 @@ struct Session {
     subscribes: u64,
     /// The journal that is not answered yet.
     journal: Option<Pending>,
+    /// When a token was asked about once more whose review is under way.
+    again: Option<Instant>,
+    /// Where it hears whose pods, ServiceAccounts and node are gone.
+    ends: Arc<Ends>,
     tidings: Tidings,
     said: Instant,
 }
@@ -226,6 +239,16 @@ impl Session {
         let mut changes = self.gateway.changes.subscribe();
         let mut policies = self.gateway.policies.changes();
         let ending = self.gateway.ending.clone();
+        let ends = Arc::clone(&self.ends);
+        self.gateway.nodes.presence().hold(
+            Place {
+                kind: Kind::Node,
+                namespace: String::new(),
+                name: self.whence.node.clone(),
+            },
+            None,
+            &ends,
+        );
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut all = Instant::now() + LOOK_AT_ALL;
@@ -275,6 +298,15 @@ impl Session {
                     let ledger = self.ledger()?;
                     ledger.touch_waiting();
                     ledger.touch_expired(jiff::Timestamp::now().as_second());
+                    self.review_again()?;
+                }
+                gone = ends.next() => {
+                    for gone in gone {
+                        if gone.0.kind == Kind::Node {
+                            return Err(Status::unauthenticated("the node is gone"));
+                        }
+                        self.ledger()?.end_those_of(&gone);
+                    }
                 }
                 () = sleep_until(silent) => self.say(ToNode::Heartbeat(Heartbeat {})).await?,
                 () = std::future::ready(()), if due => self.work().await?,
@@ -443,7 +475,11 @@ impl Session {
                 }
                 ToReview::Renew(volume, request, token) => {
                     let asking = review::pod(&gateway, &whence, &token, request).await;
-                    Reviewed::Renewed(volume, end_of(&token), asking)
+                    Reviewed::Renewed(volume, end_of(&token), token, asking)
+                }
+                ToReview::Again(volume, token) => {
+                    let caller = gateway.authenticator.again(&token).await;
+                    Reviewed::Again(volume, caller)
                 }
                 ToReview::Whereabouts(volume, caller) => {
                     let found = gateway.pods.address(&caller, &whence.node).await;
@@ -452,6 +488,39 @@ impl Session {
             }
         };
         self.reviews.push(review.boxed());
+    }
+
+    /// Asks about the token that was reviewed longest ago, where that is long ago. One at a time: all nodes together have a pace.
+    fn review_again(&mut self) -> Result<(), Status> {
+        if self.again.is_some_and(|at| at.elapsed() < REVIEW_AGAIN) || !self.queued.is_empty() {
+            return Ok(());
+        }
+        let ledger = self.ledger()?;
+        let Some(volume) = ledger.to_review(REVIEW_AGAIN, 1).pop() else {
+            return Ok(());
+        };
+        if let Some(token) = ledger.get(&volume).map(|subscription| subscription.token.clone()) {
+            self.again = Some(Instant::now());
+            self.review(ToReview::Again(volume, token));
+        }
+        Ok(())
+    }
+
+    /// Hears from now on when the pod or its ServiceAccount is gone.
+    fn hold(&self, caller: &Caller) {
+        let Identity::ServiceAccount { namespace, name } = &caller.principal.identity else {
+            return;
+        };
+        let place = |kind, name: &str| Place {
+            kind,
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+        };
+        let presence = self.gateway.nodes.presence();
+        presence.hold(place(Kind::ServiceAccount, name), None, &self.ends);
+        if let Some((pod, uid)) = &caller.pod {
+            presence.hold(place(Kind::Pod, pod), Some(uid), &self.ends);
+        }
     }
 
     async fn subscribe(&mut self, message: Subscribe) -> Result<(), Status> {
@@ -498,13 +567,28 @@ impl Session {
                     .consumers
                     .volumes()
                     .subscribed(&self.whence.node, &volume, whose);
+                self.hold(&subscription.asking.caller);
                 self.ledger()?.put(&volume, subscription);
             }
             Reviewed::Subscribed(volume, _, Err(refused)) => {
                 self.ledger()?.remove(&volume);
                 self.say(ToNode::Denied(denied(&volume, None, refused))).await?;
             }
-            Reviewed::Renewed(volume, ends, Ok(asking)) => {
+            Reviewed::Again(volume, caller) => {
+                self.again = None;
+                let ledger = self.ledger()?;
+                match caller {
+                    Ok(_) => {
+                        if let Some(subscription) = ledger.get_mut(&volume) {
+                            subscription.reviewed = std::time::Instant::now();
+                        }
+                    }
+                    Err(problem) if problem.code() == Code::Unauthenticated => ledger.end(&volume),
+                    // Nobody knows: it is asked again in a while.
+                    Err(_) => {}
+                }
+            }
+            Reviewed::Renewed(volume, ends, token, Ok(asking)) => {
                 let ledger = self.ledger()?;
                 if let Some(subscription) = ledger.get_mut(&volume) {
                     // A token of another pod is no newer token of this one.
@@ -512,6 +596,8 @@ impl Session {
                         let request = subscription.asking.request;
                         subscription.asking = Asking { request, ..asking };
                         subscription.ends = ends;
+                        subscription.token = token;
+                        subscription.reviewed = std::time::Instant::now();
                         ledger.touch(&volume);
                     }
                 }
@@ -529,7 +615,7 @@ impl Session {
                 .await?;
             }
             // The one that it has counts until its own end.
-            Reviewed::Renewed(volume, _, Err(refused)) => {
+            Reviewed::Renewed(volume, _, _, Err(refused)) => {
                 tracing::debug!(volume, code = refused.record.as_str(), "a newer token is refused");
             }
         }

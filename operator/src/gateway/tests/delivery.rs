@@ -15,7 +15,7 @@ use tonic::{Code as Grpc, Status};
 
 use super::*;
 use crate::consumers::volumes::Shows;
-use crate::gateway::delivery::{Visitor, run};
+use crate::gateway::delivery::{Kind, Told, Visitor, run};
 use crate::gateway::request::token::made_with;
 use crate::terms::Terms;
 
@@ -609,6 +609,59 @@ async fn an_api_server_that_is_away_takes_nothing_from_volumes() {
     world.bring("db-main", "v-2", b"new");
     assert_eq!(node.value().await.0, "v-2");
     assert_eq!(node.moved().await.0, "vol");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_deleted_gets_no_further_version() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    node.subscribe("other", OTHER_POD, &["db-main"]).await;
+    node.granted().await;
+    let presence = world.gateway.nodes.presence();
+    let there = |uid| Told::There {
+        namespace: "shop",
+        name: "app-1",
+        uid,
+    };
+    presence.told(Kind::Pod, &there("another"));
+    let ToNode::Tombstone(tombstone) = node.hear().await else {
+        panic!("no end")
+    };
+    assert_eq!(tombstone.subscription, "vol");
+    assert_eq!(tombstone.on_revoke, i32::from(OnRevoke::Keep));
+    world.bring("db-main", "v-2", b"new");
+    assert_eq!(node.value().await.0, "v-2");
+    assert_eq!(
+        node.moved().await.0,
+        "other",
+        "the pod that is there has it, the other one has not"
+    );
+    // The ServiceAccount of both goes, and then the node itself.
+    let gone = Told::Gone {
+        namespace: "shop",
+        name: "app",
+    };
+    presence.told(Kind::ServiceAccount, &gone);
+    let ToNode::Tombstone(tombstone) = node.hear().await else {
+        panic!("no end")
+    };
+    assert_eq!(tombstone.subscription, "other");
+    let gone = Told::Gone {
+        namespace: "",
+        name: "n-1",
+    };
+    presence.told(Kind::Node, &gone);
+    let status = loop {
+        match node.next().await {
+            Some(Err(status)) => break status,
+            Some(Ok(_)) => {}
+            None => panic!("it ended without a word"),
+        }
+    };
+    assert_eq!(status.code(), Grpc::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]
