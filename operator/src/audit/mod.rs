@@ -46,7 +46,7 @@ pub(crate) use destination::Destination;
 pub(crate) use metrics::Metrics;
 pub(crate) use page::{Place, page};
 pub(crate) use pump::Pump;
-pub(crate) use retention::{Held, Keeper};
+pub(crate) use retention::{HeldHours, Keeper};
 pub(crate) use sink::EventSink;
 
 use strongroom_store::vault::StoreError;

@@ -28,9 +28,9 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// How many hours the log holds at the present rate, as the last look at it said; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Held(Arc<Mutex<Option<f64>>>);
+pub(crate) struct HeldHours(Arc<Mutex<Option<f64>>>);
 
-impl Held {
+impl HeldHours {
     /// The hours; none where nothing is ever cut, or before the first look.
     pub(crate) fn hours(&self) -> Option<f64> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,7 +52,7 @@ pub(crate) struct Keeper<N> {
     /// Where it counts.
     pub(crate) metrics: RetentionMetrics,
     /// Where it says how far back the log reaches.
-    pub(crate) held: Held,
+    pub(crate) held: HeldHours,
 }
 
 impl<N> fmt::Debug for Keeper<N> {

@@ -68,7 +68,7 @@ pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
 use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
-use crate::audit::Held;
+use crate::audit::HeldHours;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
@@ -142,7 +142,7 @@ struct Gateway {
     pods: Pods,
     terms: TermsBook,
     /// How far back the audit log reaches.
-    held: Held,
+    held: HeldHours,
     /// The process ends.
     ending: Shutdown,
 }
@@ -169,7 +169,7 @@ pub(crate) struct Shared {
     /// Who has which version.
     pub(crate) consumers: Consumers,
     /// How far back the audit log reaches.
-    pub(crate) held: Held,
+    pub(crate) held: HeldHours,
 }
 
 /// What the gateway has of the process that it runs in.

@@ -50,7 +50,7 @@ impl Scene {
             destinations: vec![destination.clone()],
             now: || NOW,
             metrics: metrics.log(),
-            held: Held::default(),
+            held: HeldHours::default(),
         };
         let pump = Pump {
             store: fixture.store.clone(),

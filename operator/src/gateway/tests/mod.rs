@@ -335,7 +335,7 @@ impl World {
             changes: Changes::default(),
             nodes: Nodes::new(account.map(Identity::of)),
             terms: TermsBook::default(),
-            held: crate::audit::Held::default(),
+            held: crate::audit::HeldHours::default(),
             consumers: Consumers::new(Timestamp::now()),
             ending: Shutdown::default(),
         });
