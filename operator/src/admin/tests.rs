@@ -122,7 +122,7 @@ async fn slots_come_and_go_and_the_caller_is_on_record() {
     for told in [
         format!("did add key-file slot {second}"),
         format!("did remove key-file slot {first}"),
-        "did add recovery-key slot".to_owned(),
+        "did add recovery slot".to_owned(),
         format!("is about to remove key-file slot {second}"),
     ] {
         assert!(

@@ -342,6 +342,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
     assert_eq!(code, Grpc::Unauthenticated);
     assert_eq!(world.last(), record("unknown", "Authenticate", "Unauthenticated"));
     for token in [POD, "strongroom/node", "shop/node/plugin-1@n-1"] {
+        world.a_minute_later();
         let (code, _) = connect(&world).refused(with(token)).await;
         assert_eq!(code, Grpc::PermissionDenied, "{token}");
         assert_eq!(world.last().2, "NotANode");
@@ -359,6 +360,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
         ("nobody", Refusal::Unauthenticated, "Unauthenticated"),
         ("", Refusal::Unauthenticated, "Unauthenticated"),
     ] {
+        world.a_minute_later();
         node.subscribe("vol", token, &["db-main"]).await;
         let denied = node.denied().await;
         assert_eq!(

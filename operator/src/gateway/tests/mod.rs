@@ -351,6 +351,13 @@ impl World {
         world
     }
 
+    /// Refusals are summed a minute: what is refused from now on is a record again.
+    fn a_minute_later(&self) {
+        let now = Timestamp::now().as_millisecond() + 120_000;
+        let now = strongroom_store::time::Timestamp::from_millis(now);
+        self.gateway.store.close_minutes(now).unwrap();
+    }
+
     fn namespace(&self, name: &str) {
         let uid = format!("uid-{name}");
         let bind = BindNamespace {
