@@ -116,8 +116,7 @@ fn nothing_waits_for_a_pod_that_does_not_answer() {
             counted(&node, "timed_out").as_deref(),
             node.peer.seen().whereabouts
         ),
-        // Each had three tries, and where the pod is was asked before each.
-        (Some("2"), 6)
+        (Some("2"), 2)
     );
 }
 

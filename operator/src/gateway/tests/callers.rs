@@ -26,7 +26,6 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
         (answer.status, body)
     };
     for path in ["", "/value", "/versions", "/access"] {
-        world.a_minute_later();
         let hidden = strip(world.get("shop/spy", &format!("/db-main{path}")).await, "db-main");
         assert_eq!(world.last().2, "PolicyDenied");
         let absent = strip(world.get("shop/spy", &format!("/nothing{path}")).await, "nothing");

@@ -44,19 +44,15 @@ impl Command for RecordCheckpoint {
 }
 
 /// Puts a restore on record.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct RecordRestore {
-    /// What opened the backup, and what was accepted.
-    pub(crate) detail: String,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RecordRestore;
 
 impl Command for RecordRestore {
     type Reply = ();
     const ACTION: Action = Action::Restore;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        let about = About::new(Action::Restore).with(|entry| entry.detail = self.detail);
-        Ok(Decision::new(Vec::new(), about, ()))
+        Ok(Decision::new(Vec::new(), About::new(Action::Restore), ()))
     }
 }
 
