@@ -1,5 +1,5 @@
 //! The promise: whoever has a kubeconfig reaches secrets by `kubectl strongroom`, gets there what policies allow, and no value passes the API server in
-//! the clear; and a Strongroom that is away keeps no namespace from being deleted.
+//! the clear; and a Strongroom that is away, or never came up, keeps no namespace from being deleted.
 
 #![allow(
     clippy::unwrap_used,
@@ -387,6 +387,58 @@ fn tells(f: &Fixture, people: &People<'_>) {
     }
 }
 
+/// An installation that never comes up, because nothing binds its claim: the API is available all the same, and namespaces go. It goes without a trace.
+fn never_comes_up(f: &Fixture, people: &People<'_>) {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    let class = "persistence.storageClass=of-nobody";
+    f.helm(&["install", "strongroom", chart, "--set", class]);
+    f.kubectl(&[
+        "wait",
+        "--for=condition=Available",
+        "apiservice/v1.people.strongroom.dev",
+        "--timeout=120s",
+    ]);
+    f.rolled_out("strongroom", "deployment/strongroom-front");
+    let claim = f.json(&[
+        "-n",
+        "strongroom",
+        "get",
+        "persistentvolumeclaim",
+        "data-strongroom-0",
+    ]);
+    assert_eq!(claim["status"]["phase"], "Pending");
+    f.kubectl(&["create", "namespace", "passing"]);
+    f.kubectl(&["delete", "namespace", "passing", "--timeout=60s"]);
+    people
+        .with("admin", &["describe", "db-main"], "")
+        .refused("has not made our certificate yet");
+    people
+        .with("admin", &["status"], "")
+        .refused("the claim of the store is Pending");
+    // It may make its own certificate and no other Secret, and tell of its own API alone.
+    let front = "--as=system:serviceaccount:strongroom:strongroom-front";
+    for (verb, object) in [
+        ("create", "secrets"),
+        ("create", "secrets/strongroom-front-tls"),
+        ("patch", "secrets/strongroom-front-tls"),
+        ("patch", "secrets/strongroom-root-key"),
+        ("get", "secrets/strongroom-root-key"),
+        ("patch", "apiservices/v1.apps"),
+        ("create", "apiservices"),
+    ] {
+        let said = f
+            .piped(&["-n", "strongroom", front, "auth", "can-i", verb, object], "")
+            .1;
+        assert_eq!(said.trim(), "no", "{verb} {object}");
+    }
+    f.helm(&["uninstall", "strongroom"]);
+    f.kubectl(&["-n", "strongroom", "delete", "persistentvolumeclaim", "--all"]);
+    eventually("the certificates to go with their Service", || {
+        let secrets = f.json(&["-n", "strongroom", "get", "secrets"]);
+        secrets["items"].as_array()?.is_empty().then_some(())
+    });
+}
+
 /// Without the store the front still says what it is, so that namespaces can go.
 fn goes(f: &Fixture, people: &People<'_>) {
     f.kubectl(&[
@@ -399,10 +451,10 @@ fn goes(f: &Fixture, people: &People<'_>) {
     f.wait_gone();
     people
         .jane(&["describe", "db-main"])
-        .refused("cannot reach Strongroom at https://10.96.0.77:443");
+        .refused("cannot reach Strongroom at https://strongroom-gateway.strongroom.svc:443");
     people
         .with("admin", &["status"], "")
-        .refused("cannot reach Strongroom at https://10.96.0.77:443");
+        .refused("cannot reach Strongroom at https://strongroom-gateway.strongroom.svc:443");
     f.kubectl(&["create", "namespace", "passing"]);
     f.kubectl(&["delete", "namespace", "passing", "--timeout=30s"]);
     f.kubectl(&[
@@ -424,7 +476,12 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     for namespace in ["strongroom", "shop"] {
         f.kubectl(&["create", "namespace", namespace]);
     }
-    f.install(&["gateway.clusterIP=10.96.0.77"]);
+    let people = People {
+        f: &f,
+        heard: std::cell::RefCell::default(),
+    };
+    never_comes_up(&f, &people);
+    f.install(&[]);
     f.kubectl(&[
         "-n",
         "strongroom",
@@ -446,10 +503,6 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     f.wait_ready("db-main", "True", "Ready");
     // `kubectl get secrets` is what it was.
     assert!(f.native("db-main").is_some());
-    let people = People {
-        f: &f,
-        heard: std::cell::RefCell::default(),
-    };
     f.helm(&["test", "strongroom"]);
     administers(&f, &people);
     knocks(&f, &people);
@@ -471,8 +524,17 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
         people.jane(&["describe", "db-main"]).success.then_some(())
     });
     goes(&f, &people);
-    // And with the release goes the API.
+    // And with the release goes the API, and the certificates that were made for it.
     f.helm(&["uninstall", "strongroom"]);
+    eventually("the certificates to go with their Service", || {
+        let secrets = f.json(&["-n", "strongroom", "get", "secrets"]);
+        let secrets = secrets["items"].as_array()?;
+        let name = |secret: &Value| secret["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        secrets
+            .iter()
+            .all(|secret| !name(secret).starts_with("strongroom-front-"))
+            .then_some(())
+    });
     people
         .with("admin", &["describe", "db-main"], "")
         .refused("does not serve people.strongroom.dev");

@@ -18,9 +18,6 @@ use serde_json::Value;
 use strongroom_e2e::{Size, Strongroom};
 use support::{Fixture, eventually};
 
-/// The address of the API's Service: this cluster has no DNS.
-const ADDRESS: &str = "10.96.0.77";
-
 /// What a person would write: nothing but Python's own library.
 const SCRIPT: &str = r#"
 import json, ssl, sys, urllib.error, urllib.request
@@ -28,7 +25,7 @@ trust = ssl.create_default_context(cafile="/strongroom/ca.crt")
 how = sys.argv[2] if len(sys.argv) > 2 else "get"
 token = sys.stdin.read().strip() if how == "token" else open("/strongroom/token").read()
 request = urllib.request.Request(
-    "https://10.96.0.77/v1/namespaces/shop/secrets" + (sys.argv[1] and "/" + sys.argv[1]), headers={"Authorization": "Bearer " + token})
+    "https://strongroom-gateway.strongroom.svc/v1/namespaces/shop/secrets" + (sys.argv[1] and "/" + sys.argv[1]), headers={"Authorization": "Bearer " + token})
 if how in ("put", "post", "patch", "delete"):
     request.data, request.method = sys.stdin.buffer.read(), how.upper()
 try:
@@ -379,7 +376,7 @@ fn a_pod_reads_what_policies_allow_and_every_attempt_is_in_the_chain() {
     for namespace in ["strongroom", "shop"] {
         f.kubectl(&["create", "namespace", namespace]);
     }
-    f.install(&[&format!("gateway.clusterIP={ADDRESS}")]);
+    f.install(&[]);
     f.apply(
         "apiVersion: strongroom.dev/v1alpha1\nkind: ManagedSecret\nmetadata: {name: db-main, namespace: shop}\nspec:\n  \
          source: {generate: {keys: {password: {password: {length: 40}}}}}\n  readers: [app]\n  secret: {name: db-main}\n---\n\
