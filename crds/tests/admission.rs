@@ -2,8 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
+mod cel_variables;
+
 use std::path::Path;
 
+use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -74,23 +77,6 @@ fn refusals(object: &Value, old: Option<&Value>) -> Vec<String> {
         .filter(|result| !result.passed)
         .filter_map(|result| result.message)
         .collect()
-}
-
-/// The text with `variables.NAME` replaced by what it stands for.
-fn in_place(text: &str, name: &str, expression: &str) -> String {
-    let variable = format!("variables.{name}");
-    let mut parts = text.split(variable.as_str());
-    let mut replaced = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let longer = part.starts_with(|next: char| next.is_ascii_alphanumeric());
-        replaced.push_str(&if longer {
-            variable.clone()
-        } else {
-            format!("({expression})")
-        });
-        replaced.push_str(part);
-    }
-    replaced
 }
 
 fn managed_secret(keys: &Value, immutable: bool) -> Value {

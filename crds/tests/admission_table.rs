@@ -7,8 +7,11 @@
     reason = "helpers of tests are tests"
 )]
 
+mod cel_variables;
+
 use std::path::Path;
 
+use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde_json::{Value, json};
 
@@ -39,23 +42,6 @@ fn variables(deletion: bool) -> Vec<(String, String)> {
         .iter()
         .map(|variable| (text(&variable["name"]), text(&variable["expression"])))
         .collect()
-}
-
-/// The text with `variables.NAME` replaced by what it stands for.
-fn in_place(text: &str, name: &str, expression: &str) -> String {
-    let variable = format!("variables.{name}");
-    let mut parts = text.split(variable.as_str());
-    let mut replaced = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let longer = part.starts_with(|next: char| next.is_ascii_alphanumeric());
-        replaced.push_str(&if longer {
-            variable.clone()
-        } else {
-            format!("({expression})")
-        });
-        replaced.push_str(part);
-    }
-    replaced
 }
 
 /// Whether a row fits a write.

@@ -11,4 +11,4 @@ pub use health::{Check, Health};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};
-pub use work::{NotDone, WorkPool};
+pub use work::{WorkError, WorkPool};

@@ -22,7 +22,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Work came to nothing: it broke, no thread can be started, or the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work was not finished; it is tried again")]
-pub struct NotDone;
+pub struct WorkError;
 
 /// The threads and what waits for them; cheap to clone. They end with the last clone.
 #[derive(Clone, Debug)]
@@ -56,17 +56,17 @@ impl WorkPool {
         let numbers = &self.0.0.numbers;
         registry.register(
             "work_waiting",
-            "Making of keys and rendering that waits for a thread",
+            "Jobs of key generation and rendering that wait for a thread",
             numbers.waiting.clone(),
         );
         registry.register(
             "work_running",
-            "Making of keys and rendering under way",
+            "Jobs of key generation and rendering under way",
             numbers.running.clone(),
         );
         registry.register(
             "work",
-            "Making of keys and rendering that is done",
+            "Jobs of key generation and rendering that are done",
             numbers.done.clone(),
         );
     }
@@ -75,12 +75,12 @@ impl WorkPool {
     /// not done.
     ///
     /// # Errors
-    /// [`NotDone`].
+    /// [`WorkError`].
     pub async fn run<T: Send + 'static>(
         &self,
         namespace: &str,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, NotDone> {
+    ) -> Result<T, WorkError> {
         let (answer, answered) = oneshot::channel();
         let job = move || {
             if !answer.is_closed() {
@@ -89,7 +89,7 @@ impl WorkPool {
             }
         };
         Shared::enter(&self.0.0, namespace, Box::new(job))?;
-        answered.await.map_err(|_| NotDone)
+        answered.await.map_err(|_| WorkError)
     }
 }
 
@@ -124,7 +124,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(shared: &Arc<Self>, namespace: &str, job: Job) -> Result<(), NotDone> {
+    fn enter(shared: &Arc<Self>, namespace: &str, job: Job) -> Result<(), WorkError> {
         let mut queue = shared.queue();
         // One that idles may have been woken for other work already.
         if queue.started < queue.threads && queue.idle <= queue.jobs {
@@ -135,7 +135,7 @@ impl Shared {
                 Ok(_) => queue.started = queue.started.saturating_add(1),
                 Err(error) if queue.started == 0 => {
                     tracing::warn!(%error, "no thread for work can be started");
-                    return Err(NotDone);
+                    return Err(WorkError);
                 }
                 // Those that there are do it.
                 Err(_) => {}
@@ -256,14 +256,14 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     /// Work that goes on until it is let go, and tells its name when it begins.
-    struct Held {
+    struct BlockedPool {
         begun: mpsc::Receiver<&'static str>,
         tell: mpsc::Sender<&'static str>,
         gates: Vec<mpsc::Sender<()>>,
-        running: tokio::task::JoinSet<Result<(), NotDone>>,
+        running: tokio::task::JoinSet<Result<(), WorkError>>,
     }
 
-    impl Held {
+    impl BlockedPool {
         fn new() -> Self {
             let (tell, begun) = mpsc::channel();
             Self {
@@ -295,7 +295,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_namespace_with_much_work_leaves_threads_for_others() {
         let pool = WorkPool::with_threads(4);
-        let mut held = Held::new();
+        let mut held = BlockedPool::new();
         for _ in 0..300 {
             held.begin(&pool, "much");
         }
@@ -339,7 +339,7 @@ mod tests {
     async fn work_that_breaks_is_told_and_the_thread_goes_on() {
         let pool = WorkPool::with_threads(1);
         for _ in 0..5 {
-            assert_eq!(pool.run("a", || panic!("broken")).await, Err::<(), _>(NotDone));
+            assert_eq!(pool.run("a", || panic!("broken")).await, Err::<(), _>(WorkError));
         }
         assert_eq!(pool.run("a", || 7).await, Ok(7));
     }
@@ -347,7 +347,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn work_that_nobody_waits_for_is_not_done() {
         let pool = WorkPool::with_threads(2);
-        let mut held = Held::new();
+        let mut held = BlockedPool::new();
         held.begin(&pool, "a");
         held.next();
         let (tell, told) = mpsc::channel();
@@ -362,7 +362,7 @@ mod tests {
     #[tokio::test]
     async fn one_thread_of_a_runtime_goes_on_beside_it() {
         let pool = WorkPool::with_threads(2);
-        let mut held = Held::new();
+        let mut held = BlockedPool::new();
         held.begin(&pool, "a");
         // The test's runtime has one thread, and it is not the one that works.
         while held.begun.try_recv().is_err() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use crate::config_map::{Whose, whose};
+use crate::config_map::{ConfigMapOwner, owner_of};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "strongroom-ca";
@@ -36,7 +36,7 @@ pub fn plan(found: Option<&ConfigMap>, text: &str) -> Step {
         return Step::Create;
     };
     let ours: [&[&str]; 2] = [&["data", KEY], &["metadata", "labels", MANAGED_BY.0]];
-    if let Whose::Others { manager } = whose(&found.metadata, &ours) {
+    if let ConfigMapOwner::Other { manager } = owner_of(&found.metadata, &ours) {
         return Step::Leave { manager };
     }
     let holds = |map: &Option<BTreeMap<String, String>>, key: &str, value: &str| {

@@ -1,16 +1,16 @@
-//! Whose a ConfigMap is that we write by its name.
+//! Who owns a ConfigMap that we write by its name.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::native_secret::owners::FIELD_MANAGER;
 
-/// Whose it is.
+/// Who owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum ConfigMapOwner {
     /// Ours: our manager owns what we write there.
     Ours,
     /// Somebody else's.
-    Others {
+    Other {
         /// A field manager of it, where the API server knows one.
         manager: Option<String>,
     },
@@ -19,7 +19,7 @@ pub enum Whose {
 /// Whose the ConfigMap is, of which we write these fields, each as a path such as `["data", "ca.crt"]`. To own one of them is enough: somebody may have
 /// edited the others.
 #[must_use]
-pub fn whose(found: &ObjectMeta, fields: &[&[&str]]) -> Whose {
+pub fn owner_of(found: &ObjectMeta, fields: &[&[&str]]) -> ConfigMapOwner {
     let entries = || found.managed_fields.iter().flatten();
     let mut own = entries().filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
     let owns = |path: &[&str], owned: &serde_json::Value| {
@@ -32,9 +32,9 @@ pub fn whose(found: &ObjectMeta, fields: &[&[&str]]) -> Whose {
         owned.is_some_and(|owned| fields.iter().any(|path| owns(path, owned)))
     });
     if ours {
-        Whose::Ours
+        ConfigMapOwner::Ours
     } else {
-        Whose::Others {
+        ConfigMapOwner::Other {
             manager: entries().find_map(|entry| entry.manager.clone()),
         }
     }

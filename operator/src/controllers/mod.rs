@@ -46,7 +46,7 @@ use kube::Client;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretStatus, RotationSchedule};
-use strongroom_process::{NotDone, WorkPool};
+use strongroom_process::{WorkError, WorkPool};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -187,7 +187,7 @@ impl<S> Ctx<S> {
         &self,
         namespace: &str,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, NotDone> {
+    ) -> Result<T, WorkError> {
         let _aside = self.turns.aside(namespace);
         self.options.work.run(namespace, work).await
     }

@@ -25,7 +25,7 @@ use super::may_get::MayGet;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
 use super::request::token::{TOKEN_BYTES, end_of, may_be_ours};
-use super::request::{Failures, Refusals, What, Whose, Why};
+use super::request::{Failures, LimitScope, LimitedResource, RefusalReason, Refusals};
 use crate::kube_error::in_words;
 
 /// How long an answer of the API server counts.
@@ -124,7 +124,11 @@ impl Authenticator {
         }
         let now = jiff::Timestamp::now().as_second();
         if !may_be_ours(token, &self.audience, now) {
-            self.refusals.refused(What::Review, Whose::Address, Why::NoToken);
+            self.refusals.refused(
+                LimitedResource::Review,
+                LimitScope::Address,
+                RefusalReason::NoToken,
+            );
             return Err(unknown());
         }
         let _turn = self.flights.turn(hash).await;
@@ -136,7 +140,11 @@ impl Authenticator {
                 let own = self.failures.review(address, limits::REVIEWS_OF_ADDRESS).await;
                 // After the wait: those before may have failed.
                 if !self.failures.may_fail(address) {
-                    self.refusals.refused(What::Review, Whose::Address, Why::Failures);
+                    self.refusals.refused(
+                        LimitedResource::Review,
+                        LimitScope::Address,
+                        RefusalReason::Failures,
+                    );
                     return Err(Problem::too_many_failures());
                 }
                 own

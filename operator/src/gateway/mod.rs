@@ -62,7 +62,7 @@ pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
 use self::puts::Puts;
 pub(crate) use self::request::{AddressShare, AddressShares, Refusals};
-use self::request::{Arrived, Room, Slot, What, Whose, Why};
+use self::request::{Arrived, LimitScope, LimitedResource, RefusalReason, Room, Slot};
 use self::sealing_keys::SealingKeys;
 pub(crate) use self::tls::TlsError;
 #[cfg(test)]
@@ -290,7 +290,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = shutdown.wait() => return,
         }
         gateway.limits.forget();
-        gateway.room.count_strangers();
+        gateway.room.publish_stranger_bytes();
         gateway.sealing_keys.forget();
         gateway.puts.forget(Timestamp::now());
         gateway.authenticator.forget();
@@ -495,14 +495,22 @@ impl Gateway {
     fn refused_stranger(&self, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
         let refused = self.room.refusals();
         match problem.code() {
-            Code::Unauthenticated => refused.refused(What::Request, Whose::Address, Why::Token),
+            Code::Unauthenticated => refused.refused(
+                LimitedResource::Request,
+                LimitScope::Address,
+                RefusalReason::Token,
+            ),
             // It is counted where it is found out, and it is no failure of its own.
             Code::TooManyRequests => return Err(problem.clone()),
             _ => {}
         }
-        self.limits
-            .stranger(source)
-            .inspect_err(|_| refused.refused(What::Request, Whose::Address, Why::Failures))
+        self.limits.stranger(source).inspect_err(|_| {
+            refused.refused(
+                LimitedResource::Request,
+                LimitScope::Address,
+                RefusalReason::Failures,
+            )
+        })
     }
 
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.

@@ -175,7 +175,7 @@ impl Problem {
     pub(crate) fn too_many_failures() -> Self {
         Self::new(
             Code::TooManyRequests,
-            "too many requests of your address without a valid token; wait",
+            "too many requests without a valid token from your address; wait and try again",
         )
         .retry_after(1)
     }

@@ -5,7 +5,7 @@
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::visible;
-use strongroom_process::NotDone;
+use strongroom_process::WorkError;
 use strongroom_render::attributes::AttributesError;
 use strongroom_render::plan::PlanError;
 use tonic::{Code, Status};
@@ -54,7 +54,7 @@ pub enum PluginError {
     Plan(#[from] PlanError),
     /// The plan was not made.
     #[error("{0}")]
-    NotDone(#[from] NotDone),
+    Work(#[from] WorkError),
     /// The volumes of the node are too large together.
     #[error("{0}")]
     Room(#[from] NoRoom),
@@ -93,7 +93,7 @@ impl PluginError {
             Self::NoToken(_) | Self::Elsewhere | Self::Plan(_) => Code::FailedPrecondition,
             Self::Busy(_) => Code::Aborted,
             Self::Refused(refused) => code_of(refused.code),
-            Self::Timeout(_) | Self::Stopping(_) | Self::NotDone(_) => Code::Unavailable,
+            Self::Timeout(_) | Self::Stopping(_) | Self::Work(_) => Code::Unavailable,
             Self::Write(WriteError::NoSpace) | Self::Room(_) => Code::ResourceExhausted,
             Self::Mount(_)
             | Self::Door(_)
@@ -113,7 +113,7 @@ impl PluginError {
             Self::NoToken(_) => "no_token",
             Self::Busy(_) => "busy",
             Self::Refused(_) => "refused",
-            Self::Timeout(_) | Self::Stopping(_) | Self::NotDone(_) => "unavailable",
+            Self::Timeout(_) | Self::Stopping(_) | Self::Work(_) => "unavailable",
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
             Self::Room(_) => "no_room",

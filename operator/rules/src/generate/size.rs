@@ -162,9 +162,9 @@ mod tests {
     }
 
     /// Gives no random bytes, so that whoever makes a key of it is found out.
-    struct Nothing;
+    struct NoRandomness;
 
-    impl rsa::rand_core::TryRng for Nothing {
+    impl rsa::rand_core::TryRng for NoRandomness {
         type Error = std::convert::Infallible;
 
         fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    impl rsa::rand_core::TryCryptoRng for Nothing {}
+    impl rsa::rand_core::TryCryptoRng for NoRandomness {}
 
     #[test]
     fn what_is_made_is_as_large_as_it_was_said_to_become() {
@@ -239,7 +239,7 @@ mod tests {
             replaces: Replaces::Nothing,
             ssh_auth: false,
         };
-        let refused = generate(of(32), &environment, &mut Nothing).unwrap_err();
+        let refused = generate(of(32), &environment, &mut NoRandomness).unwrap_err();
         assert!(
             matches!(refused, GenerateError::TooLarge { size } if size > 2 * 60_000),
             "{refused}"

@@ -95,7 +95,7 @@ impl PolicyBook {
 
     /// The statements of a namespace.
     #[must_use]
-    pub fn of(&self, namespace: &str) -> Option<&NamespacePolicies> {
+    pub fn namespace(&self, namespace: &str) -> Option<&NamespacePolicies> {
         self.namespaces.get(namespace)
     }
 

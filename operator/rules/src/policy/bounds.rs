@@ -37,7 +37,7 @@ pub const BOUNDS_WITH_DENIALS: Weight = Weight {
 };
 
 impl Weight {
-    pub(super) fn of(attachment: &Attachment, statements: &[Arc<Compiled>]) -> Self {
+    pub(super) fn new(attachment: &Attachment, statements: &[Arc<Compiled>]) -> Self {
         let names: usize = attachment
             .names()
             .iter()
@@ -83,14 +83,14 @@ impl Weight {
     /// [`TooLarge`] names the first of them.
     pub const fn within(self, bounds: Self) -> Result<(), TooLarge> {
         let (what, has, may) = if self.policies > bounds.policies {
-            (What::Policies, self.policies, bounds.policies)
+            (Bound::Policies, self.policies, bounds.policies)
         } else if self.statements > bounds.statements {
-            (What::Statements, self.statements, bounds.statements)
+            (Bound::Statements, self.statements, bounds.statements)
         } else if self.wildcard_statements > bounds.wildcard_statements {
             let (has, may) = (self.wildcard_statements, bounds.wildcard_statements);
-            (What::WildcardStatements, has, may)
+            (Bound::WildcardStatements, has, may)
         } else if self.wildcards > bounds.wildcards {
-            (What::Wildcards, self.wildcards, bounds.wildcards)
+            (Bound::Wildcards, self.wildcards, bounds.wildcards)
         } else {
             return Ok(());
         };
@@ -101,24 +101,24 @@ impl Weight {
 /// With a policy its namespace would have more in force than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "with it the namespace has {has} {what} and {may} are allowed; remove or narrow some, then change it"
+    "the namespace would have {has} {what}, and at most {may} are allowed; remove or narrow some of them, then change this policy"
 )]
 pub struct TooLarge {
-    what: What,
+    what: Bound,
     has: usize,
     may: usize,
 }
 
 /// What there is too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Bound {
     Policies,
     Statements,
     WildcardStatements,
     Wildcards,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Policies => "SecretPolicies",

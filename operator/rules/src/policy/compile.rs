@@ -148,7 +148,7 @@ pub fn compile(
             .filter_map(|statement| statement.conditions.as_ref())
     };
     Ok(CompiledPolicy {
-        weight: Weight::of(&attachment, &statements),
+        weight: Weight::new(&attachment, &statements),
         sids: spec
             .statements
             .iter()

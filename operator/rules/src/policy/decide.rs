@@ -78,8 +78,8 @@ enum Relation {
 /// [`Unanswerable`]: then it is denied.
 pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unanswerable> {
     let own = request.principal.identity.namespace();
-    let own = own.and_then(|namespace| book.of(namespace));
-    decide_by(own, book.of(request.secret.namespace), request)
+    let own = own.and_then(|namespace| book.namespace(namespace));
+    decide_by(own, book.namespace(request.secret.namespace), request)
 }
 
 /// Decides a request by what is in force in the principal's namespace, if it has one, and in the secret's.

@@ -107,7 +107,7 @@ pub(super) struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn of(request: &'a Request<'a>, action: Action, target: Target) -> Self {
+    pub(super) fn new(request: &'a Request<'a>, action: Action, target: Target) -> Self {
         let secret = request.secret;
         let who = match &request.principal.identity {
             Identity::ServiceAccount { namespace, name } => Exact::Account(namespace, name),

@@ -44,7 +44,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn of(attachment: &Attachment) -> Self {
+    const fn from_attachment(attachment: &Attachment) -> Self {
         match attachment {
             Attachment::Identities(_) => Self::Identities,
             Attachment::Secrets(_) => Self::Secrets,
@@ -93,7 +93,8 @@ impl NamespacePolicies {
     /// Denies everything in the place of a policy, which takes no room.
     pub fn shut(&mut self, source: Source, policy: &CompiledPolicy) {
         self.remove(&source);
-        self.shut.insert(source, Kind::of(&policy.attachment));
+        self.shut
+            .insert(source, Kind::from_attachment(&policy.attachment));
     }
 
     /// What is said for everything, because a policy of this kind is shut out.
@@ -204,7 +205,7 @@ impl NamespacePolicies {
         if let Some(denied) = self.shut_out(namespace, Kind::Identities) {
             return Ok(denied);
         }
-        let probe = Probe::of(request, action, target);
+        let probe = Probe::new(request, action, target);
         ask(namespace, &self.identities.of(account), &probe)
     }
 
@@ -218,7 +219,7 @@ impl NamespacePolicies {
         if let Some(denied) = self.shut_out(secret.namespace, Kind::Secrets) {
             return Ok(denied);
         }
-        let probe = Probe::of(request, action, Target::Secret);
+        let probe = Probe::new(request, action, Target::Secret);
         ask(secret.namespace, &self.secrets.of(secret.name), &probe)
     }
 }

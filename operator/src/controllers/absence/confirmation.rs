@@ -13,7 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::annotation::CONFIRM;
 use strongroom_rules::absence::{Batch, RememberedLoss, SMALL_NAMESPACE, Wait, Waiting};
-use strongroom_rules::config_map::{Whose, whose};
+use strongroom_rules::config_map::{ConfigMapOwner, owner_of};
 
 use super::Memory;
 use super::kind::{Kind, Owned, Suspects};
@@ -50,7 +50,7 @@ fn api<S: SecretStore>(ctx: &Ctx<S>) -> Api<ConfigMap> {
 const OURS: [&[&str]; 3] = [&["data", BATCH], &["data", DELETIONS], &["data", STATE]];
 
 fn is_ours(found: &ObjectMeta) -> bool {
-    whose(found, &OURS) == Whose::Ours
+    owner_of(found, &OURS) == ConfigMapOwner::Ours
 }
 
 /// The batch ids that are confirmed: one, or several with commas between them. In a ConfigMap of somebody else nothing is.
@@ -172,7 +172,7 @@ async fn write<S: SecretStore>(
     let name = memory.kind.config_map();
     let found = api(ctx).get_metadata_opt(name).await?;
     if let Some(found) = &found
-        && let Whose::Others { manager } = whose(&found.metadata, &OURS)
+        && let ConfigMapOwner::Other { manager } = owner_of(&found.metadata, &OURS)
     {
         if !std::mem::replace(&mut memory.taken, true) {
             say_taken(ctx, name, &found.metadata, manager.as_deref()).await;

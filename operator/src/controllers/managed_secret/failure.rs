@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use strongroom_crds::condition::Reason;
-use strongroom_process::NotDone;
+use strongroom_process::WorkError;
 use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
@@ -58,7 +58,7 @@ impl Failure {
     }
 
     /// No thread did the work.
-    pub(super) fn not_done(error: NotDone) -> Self {
+    pub(super) fn not_done(error: WorkError) -> Self {
         Self::Make {
             reason: Reason::GenerateFailed,
             message: error.to_string(),

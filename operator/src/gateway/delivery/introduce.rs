@@ -15,7 +15,7 @@ use crate::gateway::access::{self, Asking};
 use crate::gateway::authenticate::Asker;
 use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::problem::Code;
-use crate::gateway::request::{Slot, What, Whose, Why};
+use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, Slot};
 
 /// Whoever opens a stream, and what that holds meanwhile.
 #[derive(Clone, Debug)]
@@ -69,10 +69,11 @@ pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str)
         }
     };
     let Some(node) = gateway.nodes.node_of(&caller).map(str::to_owned) else {
-        gateway
-            .room
-            .refusals()
-            .refused(What::Node, Whose::Principal, Why::NotANode);
+        gateway.room.refusals().refused(
+            LimitedResource::Node,
+            LimitScope::Principal,
+            RefusalReason::NotANode,
+        );
         let asking = Asking {
             caller,
             source,

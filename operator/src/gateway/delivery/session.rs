@@ -35,7 +35,7 @@ use crate::gateway::access::Asking;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::Change;
 use crate::gateway::request::token::end_of;
-use crate::gateway::request::{What, Whose, Why};
+use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason};
 use crate::gateway::{Gateway, blocking};
 
 /// How long a node may take for its first message.
@@ -84,11 +84,14 @@ async fn serve(
 ) -> Result<(), Status> {
     let first = timeout(HELLO, incoming.next()).await.map_err(|_| {
         let whose = if node.is_some() {
-            Whose::Node
+            LimitScope::Node
         } else {
-            Whose::Address
+            LimitScope::Address
         };
-        gateway.room.refusals().refused(What::Node, whose, Why::Late);
+        gateway
+            .room
+            .refusals()
+            .refused(LimitedResource::Node, whose, RefusalReason::Late);
         Status::invalid_argument("no Hello came")
     })?;
     let Some(FromNode::Hello(mut hello)) = first.transpose()?.and_then(|message| message.message) else {

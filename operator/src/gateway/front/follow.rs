@@ -83,7 +83,10 @@ impl Follower {
                 Err(failure) => {
                     let text = failure.to_string();
                     if said.as_ref() != Some(&text) {
-                        tracing::warn!(error = text, "the front is not as it should be yet; trying again");
+                        tracing::warn!(
+                            error = text,
+                            "the certificate or the APIService of the extension API server is not ready; trying again"
+                        );
                     }
                     if in_force.standing.is_none() {
                         self.health.set("front", Check::Waiting(text.clone()));
@@ -117,7 +120,7 @@ impl Follower {
             if let Some(error) = error {
                 tracing::warn!(
                     error = watch_in_words(&error),
-                    "what the front stands on cannot be watched; trying again"
+                    "failed to watch the Secret, ConfigMap or APIService of the extension API server; trying again"
                 );
             }
         };
@@ -146,14 +149,16 @@ impl Follower {
             if let Some(link) = changed {
                 match client(&link) {
                     Ok(client) => in_force.link = Some((link, client)),
-                    Err(error) => tracing::warn!(%error, "the certificate for the gateway stays as it is"),
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to renew the client certificate for the gateway; the one in force stays")
+                    }
                 }
             }
             let client = in_force.link.as_ref().map(|(_, client)| client.clone());
             self.trust.put(trusted(&certificate, client, &authentication)?);
             in_force.certificate = Some(certificate);
             in_force.authentication = Some(authentication);
-            tracing::info!("the front knows whom to believe");
+            tracing::info!("the extension API server trusts the clients of the API server");
         }
         let standing = told?;
         if standing == Standing::Elsewhere && in_force.standing != Some(standing) {

@@ -19,6 +19,6 @@ pub(in crate::gateway) mod token;
 pub(crate) use self::address::{AddressShare, AddressShares};
 pub(in crate::gateway) use self::failures::Failures;
 pub(crate) use self::refusals::Refusals;
-pub(in crate::gateway) use self::refusals::{What, Whose, Why};
+pub(in crate::gateway) use self::refusals::{LimitScope, LimitedResource, RefusalReason};
 pub(in crate::gateway) use self::room::{Arrived, Room, Slot};
 pub(in crate::gateway) use self::share::{Full, Share, Shares};

@@ -20,7 +20,7 @@ pub(crate) struct Refusals {
 
 /// What is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum What {
+pub(in crate::gateway) enum LimitedResource {
     /// A connection.
     Connection,
     /// A request.
@@ -35,7 +35,7 @@ pub(in crate::gateway) enum What {
 
 /// Whose share is used up, or who is refused for another reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Whose {
+pub(in crate::gateway) enum LimitScope {
     /// An address's.
     Address,
     /// All addresses' together.
@@ -56,7 +56,7 @@ pub(in crate::gateway) enum Whose {
 
 /// Why it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Why {
+pub(in crate::gateway) enum RefusalReason {
     /// The share is used up.
     Share,
     /// The address failed too often.
@@ -116,32 +116,32 @@ impl Refusals {
     }
 
     /// Something was refused.
-    pub(in crate::gateway) fn refused(&self, what: What, who: Whose, why: Why) {
+    pub(in crate::gateway) fn refused(&self, what: LimitedResource, who: LimitScope, why: RefusalReason) {
         let labels = RefusedLabels {
             what: match what {
-                What::Connection => "connection",
-                What::Request => "request",
-                What::Watch => "watch",
-                What::Node => "node",
-                What::Review => "review",
+                LimitedResource::Connection => "connection",
+                LimitedResource::Request => "request",
+                LimitedResource::Watch => "watch",
+                LimitedResource::Node => "node",
+                LimitedResource::Review => "review",
             },
             who: match who {
-                Whose::Address => "address",
-                Whose::Strangers => "strangers",
-                Whose::Principal => "principal",
-                Whose::Namespace => "namespace",
-                Whose::Everybody => "everybody",
-                Whose::Node => "node",
-                Whose::Nodes => "nodes",
-                Whose::People => "people",
+                LimitScope::Address => "address",
+                LimitScope::Strangers => "strangers",
+                LimitScope::Principal => "principal",
+                LimitScope::Namespace => "namespace",
+                LimitScope::Everybody => "everybody",
+                LimitScope::Node => "node",
+                LimitScope::Nodes => "nodes",
+                LimitScope::People => "people",
             },
             why: match why {
-                Why::Share => "share",
-                Why::Failures => "failures",
-                Why::NoToken => "no_token",
-                Why::Token => "token",
-                Why::NotANode => "not_a_node",
-                Why::Late => "late",
+                RefusalReason::Share => "share",
+                RefusalReason::Failures => "failures",
+                RefusalReason::NoToken => "no_token",
+                RefusalReason::Token => "token",
+                RefusalReason::NotANode => "not_a_node",
+                RefusalReason::Late => "late",
             },
         };
         self.refused.get_or_create(&labels).inc();
@@ -149,7 +149,11 @@ impl Refusals {
 
     /// A stranger's connection was refused.
     pub(in crate::gateway) fn connection(&self, full: Full) {
-        self.refused(What::Connection, Whose::of_address(full), Why::Share);
+        self.refused(
+            LimitedResource::Connection,
+            LimitScope::from_address(full),
+            RefusalReason::Share,
+        );
     }
 
     /// A connection was ended by this side.
@@ -179,9 +183,9 @@ impl Refusals {
     }
 }
 
-impl Whose {
+impl LimitScope {
     /// Of a share by address.
-    pub(in crate::gateway) const fn of_address(full: Full) -> Self {
+    pub(in crate::gateway) const fn from_address(full: Full) -> Self {
         match full {
             Full::Each => Self::Address,
             Full::All => Self::Strangers,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::http::Request;
 use strongroom_rules::policy::Identity;
 
-use super::refusals::{Refusals, What, Whose, Why};
+use super::refusals::{LimitScope, LimitedResource, RefusalReason, Refusals};
 use super::share::{Full, Share, Shares};
 use crate::gateway::limits;
 use crate::gateway::listen::{Admission, Connection, Peer};
@@ -47,17 +47,17 @@ impl Tenants {
         }
     }
 
-    fn take(&self, principal: &Identity) -> Result<Tenancy, Whose> {
+    fn take(&self, principal: &Identity) -> Result<Tenancy, LimitScope> {
         let namespace = principal.namespace().map(str::to_owned);
         let namespace = namespace.map(|namespace| self.namespaces.take(namespace, 1));
         let namespace = namespace.transpose().map_err(|full| match full {
-            Full::Each => Whose::Namespace,
-            Full::All => Whose::Everybody,
+            Full::Each => LimitScope::Namespace,
+            Full::All => LimitScope::Everybody,
         })?;
         let principal = self.principals.take(principal.clone(), 1);
         let principal = principal.map_err(|full| match full {
-            Full::Each => Whose::Principal,
-            Full::All => Whose::Everybody,
+            Full::Each => LimitScope::Principal,
+            Full::All => LimitScope::Everybody,
         })?;
         Ok(Tenancy(principal, namespace))
     }
@@ -152,8 +152,8 @@ impl Room {
         &self.refusals
     }
 
-    /// What strangers count for now.
-    pub(in crate::gateway) fn count_strangers(&self) {
+    /// Publishes how many bytes the connections without a proven caller count for.
+    pub(in crate::gateway) fn publish_stranger_bytes(&self) {
         self.refusals.strangers(self.admission.memory().in_use());
     }
 
@@ -175,23 +175,23 @@ impl Room {
         self.nodes.in_use()
     }
 
-    fn full(&self, what: What, whose: Whose) -> Problem {
-        self.refusals.refused(what, whose, Why::Share);
+    fn full(&self, what: LimitedResource, whose: LimitScope) -> Problem {
+        self.refusals.refused(what, whose, RefusalReason::Share);
         let of = match whose {
-            Whose::Address => "of your address",
-            Whose::Strangers => "without a proven caller",
-            Whose::Principal => "of you",
-            Whose::Namespace => "of your namespace",
-            Whose::People => "of people",
-            Whose::Node => "of this node",
-            Whose::Nodes => "of nodes",
-            Whose::Everybody => "in all",
+            LimitScope::Address => "of your address",
+            LimitScope::Strangers => "without a proven caller",
+            LimitScope::Principal => "of you",
+            LimitScope::Namespace => "of your namespace",
+            LimitScope::People => "of people",
+            LimitScope::Node => "of this node",
+            LimitScope::Nodes => "of nodes",
+            LimitScope::Everybody => "in all",
         };
         let (what, seconds) = match what {
-            What::Connection => ("connections", 1),
-            What::Request | What::Review => ("requests", 1),
-            What::Watch => ("watches", 10),
-            What::Node => ("streams", 1),
+            LimitedResource::Connection => ("connections", 1),
+            LimitedResource::Request | LimitedResource::Review => ("requests", 1),
+            LimitedResource::Watch => ("watches", 10),
+            LimitedResource::Node => ("streams", 1),
         };
         Problem::new(
             Code::Overloaded,
@@ -212,8 +212,11 @@ impl Room {
         let memory = match memory.take_within(addresses.of(address, memory.all()), address, bytes) {
             Ok(memory) => memory,
             Err(full) => {
-                self.refusals
-                    .refused(What::Request, Whose::of_address(full), Why::Share);
+                self.refusals.refused(
+                    LimitedResource::Request,
+                    LimitScope::from_address(full),
+                    RefusalReason::Share,
+                );
                 return Arrived::Unheard(full);
             }
         };
@@ -225,7 +228,7 @@ impl Room {
             })),
             Err(full) => {
                 let request = None;
-                let problem = self.full(What::Request, Whose::of_address(full));
+                let problem = self.full(LimitedResource::Request, LimitScope::from_address(full));
                 Arrived::Out(Slot::of(Holding::Stranger { request, memory }), problem)
             }
         }
@@ -239,7 +242,7 @@ impl Room {
         match &mut *slot.holding() {
             Holding::Stranger { memory, .. } => memory
                 .grow(bytes)
-                .map_err(|full| self.full(What::Request, Whose::of_address(full))),
+                .map_err(|full| self.full(LimitedResource::Request, LimitScope::from_address(full))),
             Holding::Nothing | Holding::Caller(_) | Holding::Person(_) | Holding::Node(_) => Ok(()),
         }
     }
@@ -257,13 +260,13 @@ impl Room {
         if let Some(connection) = connection {
             connection.prove(|| {
                 let taken = self.connections.take(caller);
-                let taken = taken.map_err(|whose| self.full(What::Connection, whose))?;
+                let taken = taken.map_err(|whose| self.full(LimitedResource::Connection, whose))?;
                 Ok::<Box<dyn Any + Send>, Problem>(Box::new(taken))
             })?;
         }
         let tenancy = self.requests.take(caller);
         slot.hold(Holding::Caller(
-            tenancy.map_err(|whose| self.full(What::Request, whose))?,
+            tenancy.map_err(|whose| self.full(LimitedResource::Request, whose))?,
         ));
         Ok(())
     }
@@ -275,10 +278,10 @@ impl Room {
     pub(in crate::gateway) fn prove_person(&self, slot: &Slot, person: &Identity) -> Result<(), Problem> {
         let share = self.people.take(person.clone(), 1).map_err(|full| {
             let whose = match full {
-                Full::Each => Whose::Principal,
-                Full::All => Whose::People,
+                Full::Each => LimitScope::Principal,
+                Full::All => LimitScope::People,
             };
-            self.full(What::Request, whose)
+            self.full(LimitedResource::Request, whose)
         })?;
         slot.hold(Holding::Person(share));
         Ok(())
@@ -296,10 +299,10 @@ impl Room {
     ) -> Result<(), Problem> {
         let share = self.nodes.take(node.to_owned(), 1).map_err(|full| {
             let whose = match full {
-                Full::Each => Whose::Node,
-                Full::All => Whose::Nodes,
+                Full::Each => LimitScope::Node,
+                Full::All => LimitScope::Nodes,
             };
-            self.full(What::Node, whose)
+            self.full(LimitedResource::Node, whose)
         })?;
         if let Some(connection) = connection {
             // Its stream is what is counted.
@@ -316,7 +319,7 @@ impl Room {
     pub(in crate::gateway) fn watch(&self, slot: &Slot, caller: &Identity) -> Result<(), Problem> {
         let tenancy = self.watches.take(caller);
         slot.hold(Holding::Caller(
-            tenancy.map_err(|whose| self.full(What::Watch, whose))?,
+            tenancy.map_err(|whose| self.full(LimitedResource::Watch, whose))?,
         ));
         Ok(())
     }
