@@ -21,17 +21,17 @@ pub(super) fn tools() -> Result<PathBuf, ClusterError> {
 
 /// The image of `strongroom` itself, from this tree, with the debug profile: a minute less to wait than for `make image`.
 pub(super) fn strongroom() -> Result<PathBuf, ClusterError> {
-    built(&["strongroom", "dev"])
+    built(&["strongroom", "test"])
 }
 
 /// The image of the node plugin, likewise.
 pub(super) fn node_plugin() -> Result<PathBuf, ClusterError> {
-    built(&["node", "dev"])
+    built(&["node", "test"])
 }
 
 /// The image of `strongroom-exec`, likewise.
 pub(super) fn exec() -> Result<PathBuf, ClusterError> {
-    built(&["exec", "dev"])
+    built(&["exec", "test"])
 }
 
 /// What the builder says last is the archive.

@@ -1,5 +1,6 @@
 //! A process with its API beside the cluster, and those who ask it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use strongroom_e2e::Strongroom;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -42,7 +43,13 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        self.tls_from(Ipv4Addr::LOCALHOST).await
+    }
+
+    async fn tls_from(&self, address: Ipv4Addr) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((address, 0).into())?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, self.port).into()).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::clone(&self.config))
             .connect(name, stream)
@@ -50,7 +57,12 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> std::io::Result<SendRequest<Full<Bytes>>> {
-        let stream = self.tls().await?;
+        self.connect_from(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// As [`Server::connect`], from another address of this machine.
+    pub(crate) async fn connect_from(&self, address: Ipv4Addr) -> std::io::Result<SendRequest<Full<Bytes>>> {
+        let stream = self.tls_from(address).await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;

@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait after failures.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long a page that is under way may take once the process stops: a page that was delivered without its place being kept comes again.
+const LAST_PAGE: Duration = Duration::from_secs(2);
 
 /// Brings the records to one destination.
 pub(crate) struct Pump<N> {
@@ -49,10 +51,14 @@ impl<N: Fn() -> Timestamp> Pump<N> {
     /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the store is closed.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut cursor = Cursor::new(self.name());
+        let stopping = stop.clone();
+        let overdue = async {
+            stopped(&mut stop).await;
+            sleep(LAST_PAGE).await;
+        };
         tokio::select! {
-            // An error means that nobody can stop us any more: the process ends.
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = self.deliver_all(&mut cursor) => {}
+            () = overdue => {}
+            () = self.deliver_all(&mut cursor, stopping) => {}
         }
         if let Err(error) = cursor.save(&self.store, (self.now)()).await {
             tracing::warn!(%error, sink = %self.destination, "the place of a sink was not saved; some records are sent again at the next start");
@@ -64,19 +70,21 @@ impl<N: Fn() -> Timestamp> Pump<N> {
         self.destination.cursor()
     }
 
-    async fn deliver_all(&self, cursor: &mut Cursor<Place>) {
+    /// Page after page, until `stop` turns true between two of them.
+    async fn deliver_all(&self, cursor: &mut Cursor<Place>, mut stop: watch::Receiver<bool>) {
         let mut sink = self.destination.sink();
         let mut failures = 0_u32;
-        loop {
-            match self.round(cursor, &mut sink).await {
+        while !*stop.borrow() {
+            let pause = match self.round(cursor, &mut sink).await {
                 Ok(told) => {
                     if failures > 0 {
                         tracing::info!(sink = %self.destination, "a sink takes audit records again");
                     }
                     failures = 0;
-                    if !told {
-                        sleep(LOOK).await;
+                    if told {
+                        continue;
                     }
+                    LOOK
                 }
                 Err(Failed::Store(error)) if error.retry() == Retry::Exit => return,
                 Err(failed) => {
@@ -85,8 +93,12 @@ impl<N: Fn() -> Timestamp> Pump<N> {
                     }
                     self.metrics.failed();
                     failures = failures.saturating_add(1);
-                    sleep(Duration::from_secs(1 << failures.min(6)).min(LONGEST)).await;
+                    Duration::from_secs(1 << failures.min(6)).min(LONGEST)
                 }
+            };
+            tokio::select! {
+                () = stopped(&mut stop) => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -120,6 +132,12 @@ impl<N: Fn() -> Timestamp> Pump<N> {
         cursor.save_when_due(&self.store, (self.now)()).await?;
         Ok(next != place)
     }
+}
+
+/// Returns once `stop` is true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can stop us any more: the process ends.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A page was not delivered.

@@ -63,7 +63,9 @@ pub(in crate::gateway) fn operation() -> Operation {
         "application/json",
         &json!({"type": "object", "required": ["values", "errors"], "properties": {
             "values": {"type": "array", "items": shape::value_schema()},
-            "errors": {"type": "array", "items": {"type": "object", "required": ["name", "code", "detail"]}},
+            "errors": {"type": "array", "items": {"type": "object", "required": ["code", "detail"], "properties": {
+                "name": {"type": "string", "description": "The secret; absent where what was asked for is no legal name."},
+            }}},
         }}),
     )
 }
