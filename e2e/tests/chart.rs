@@ -297,7 +297,14 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     ] {
         assert!(kept.contains(argument), "{argument}");
     }
-    assert!(plain.contains("--audit-when-full=stop") && !plain.contains("--audit-keep"));
+    // By default it rolls within its volume, and no sink and no reader is waited for.
+    assert!(plain.contains("--audit-when-full=roll") && plain.contains("--volume-size=2Gi"));
+    assert!(!plain.contains("--audit-keep") && !plain.contains("--audit-bound"));
+    assert!(
+        render(&["persistence.size=512Mi"])
+            .unwrap()
+            .contains("--volume-size=512Mi")
+    );
     assert!(render(&["audit.sinks={syslog://siem:514}"]).is_err());
     assert_eq!(
         kinds(

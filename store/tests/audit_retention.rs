@@ -297,10 +297,99 @@ fn what_is_to_be_kept_stops_reads_unless_the_exported_may_go() {
                     assert!(written < 20_000, "what was not exported went");
                 }
             }
+            WhenFull::Roll => {}
         }
         let (dir, key, _keep) = scene.close();
         sound(&dir, &key);
     }
+}
+
+/// The limits of a volume of 21 MiB and a third; two gigabytes behave alike.
+#[test]
+fn a_log_that_rolls_refuses_no_read_in_ten_times_its_bound_although_a_reader_is_dead() {
+    let bound = 16 * MIB;
+    let (keep, bound) = Limits::on_volume(bound / 3 * 4, None, Some(bound));
+    let scene = Scene::new(limits(None, Some(keep), Some(bound), WhenFull::Roll));
+    let mut asked = meta();
+    asked.asked = Some(Box::new(Asked {
+        arrived: std::time::Instant::now(),
+        circumstances: audit::Circumstances {
+            statements: vec!["s".repeat(256); audit::MOST_STATEMENTS],
+            ..audit::Circumstances::default()
+        },
+    }));
+    let (mut written, mut most, mut cut) = (0, 0, 0);
+    let dead = [reader(0, 0)];
+    while written < 10 * bound {
+        let before = scene.store.audit_bytes();
+        for _ in 0..200 {
+            let read = Note::new(Action::GetSecretValue);
+            scene.store.note(read, &asked, Durability::Batched).unwrap();
+        }
+        written += scene.store.audit_bytes() - before;
+        scene.store.run(RecordCheckpoint, meta()).unwrap();
+        let retained = scene.retain(&dead);
+        assert_eq!(retained.full, None);
+        cut += retained.read_bytes_removed;
+        most = most.max(scene.store.audit_bytes());
+    }
+    assert!(most <= bound, "{most}");
+    assert!(cut > 8 * bound, "{cut}");
+    assert!(
+        scene.store.audit_bytes() > keep,
+        "a reader that is late has its time up to the bound"
+    );
+    assert!(scene.store.audit_cut().unwrap().reads > 50_000);
+    // One that has taken all leaves what is kept.
+    scene.retain(&[reader(u64::MAX, u64::MAX)]);
+    assert!(scene.store.audit_bytes() <= keep);
+    let (dir, key, _keep) = scene.close();
+    sound(&dir, &key);
+}
+
+#[test]
+fn refusals_of_an_hour_are_few_records_and_the_chain_verifies_with_them() {
+    let scene = Scene::new(Limits::default());
+    let before = scene.store.audit_bytes();
+    let asked = |second: i64, request: u8| Meta {
+        actor: audit::Actor::Principal("serviceaccount shop/app".to_owned()),
+        request: strongroom_store::id::RequestId::from_bytes([request; 16]),
+        now: at(second * 1_000),
+        asked: None,
+    };
+    let refused = |name: &str| Note {
+        outcome: audit::Outcome::Refused("PolicyDenied".to_owned()),
+        namespace: Some("shop".parse().unwrap()),
+        secret: Some(name.parse().unwrap()),
+        ..Note::new(Action::GetSecretValue)
+    };
+    for second in 0..3_600 {
+        for name in ["db", "cache"] {
+            scene
+                .store
+                .note(refused(name), &asked(second, 1), Durability::Batched)
+                .unwrap();
+        }
+        scene.store.close_minutes(at(second * 1_000)).unwrap();
+    }
+    let grown = scene.store.audit_bytes() - before;
+    assert!(grown < 100_000, "{grown}");
+    // The end of the process tells what is not told yet.
+    scene
+        .store
+        .note(refused("db"), &asked(3_600, 2), Durability::Batched)
+        .unwrap();
+    let (dir, key, _keep) = scene.close();
+    let medium = audit::Directory::read_only(&dir.join(audit::DIRECTORY));
+    let store = open_with(&dir, Limits::default());
+    let read = store.reads_after(&medium, 0, usize::MAX).unwrap();
+    let counts = read.iter().filter_map(|(_, record)| match record {
+        audit::Logged::Entry(entry) if entry.action == Action::GetSecretValue => Some(entry.count.get()),
+        _ => None,
+    });
+    assert_eq!(counts.sum::<u64>(), 7_201);
+    store.close();
+    sound(&dir, &key);
 }
 
 #[test]

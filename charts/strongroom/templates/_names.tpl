@@ -46,3 +46,29 @@ app.kubernetes.io/component: node
 {{- $text -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* An image of a repository, by its digest where one is given: that stays what it is, whatever becomes of the tag. */ -}}
+{{- define "strongroom.image" -}}
+{{- if .image.digest -}}
+{{ printf "%s@%s" .image.repository .image.digest }}
+{{- else -}}
+{{ printf "%s:%s" .image.repository (default .appVersion .image.tag) }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where the API server is, and who resolves names: as NetworkPolicies say it. */ -}}
+{{- define "strongroom.egress" -}}
+- ports:
+  - {port: 443, protocol: TCP}
+  - {port: 6443, protocol: TCP}
+  {{- with .Values.networkPolicy.apiServer }}
+  to:
+  {{- range . }}
+  - ipBlock: {cidr: {{ . }}}
+  {{- end }}
+  {{- end }}
+- ports:
+  - {port: 53, protocol: UDP}
+  - {port: 53, protocol: TCP}
+  to: {{- toYaml .Values.networkPolicy.dns | nindent 2 }}
+{{- end -}}

@@ -219,6 +219,11 @@ impl People {
         Ok(answer.keys)
     }
 
+    /// How many hours the audit log holds at the present rate, for whoever may list it. No record is read.
+    pub(crate) async fn audit_held_hours(&self) -> Option<f64> {
+        self.records(false, Some(AFTER_ALL)).await.ok()?.held_hours
+    }
+
     /// A page of audit records, of the namespace or of all.
     pub(crate) async fn records(&self, everywhere: bool, after: Option<&str>) -> Result<AuditPage, Failure> {
         let path = if everywhere {
@@ -237,10 +242,17 @@ impl People {
 
 /// Some records, and where to go on.
 #[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AuditPage {
     pub(crate) records: Vec<strongroom_api::audit::Line>,
     pub(crate) next: String,
+    /// How many hours the log holds at the present rate.
+    #[serde(default)]
+    pub(crate) held_hours: Option<f64>,
 }
+
+/// After all records that there will ever be: a page of none.
+const AFTER_ALL: &str = "18446744073709551615.18446744073709551615";
 
 /// A version or a stage as a part of a path.
 pub(crate) fn segment(text: &str) -> Result<&str, Failure> {

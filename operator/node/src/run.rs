@@ -54,6 +54,13 @@ pub enum RunError {
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    // A dump would hold values, tokens and the key of the cache.
+    if let Err(error) = forbid_core_dumps() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "strongroom-node: core dumps, which could hold values, cannot be forbidden: {error}"
+        );
+    }
     // A client without a provider panics. Only a second call fails.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(Settings::parse()) {
@@ -64,6 +71,17 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes the process undumpable, and its limit of core dumps zero.
+fn forbid_core_dumps() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Runs the plugin until a signal ends it.
@@ -220,5 +238,18 @@ async fn look_around(plugin: Plugin, every: Duration, shutdown: Shutdown) {
         if let Err(error) = plugin.look_around().await {
             tracing::warn!(%error, "a look around failed; it is done again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+    #[test]
+    fn no_core_dump_is_written_of_the_plugin() {
+        super::forbid_core_dumps().unwrap();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
     }
 }

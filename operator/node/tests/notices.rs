@@ -116,7 +116,8 @@ fn nothing_waits_for_a_pod_that_does_not_answer() {
             counted(&node, "timed_out").as_deref(),
             node.peer.seen().whereabouts
         ),
-        (Some("2"), 2)
+        // Each had three tries, and where the pod is was asked before each.
+        (Some("2"), 6)
     );
 }
 

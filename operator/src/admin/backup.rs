@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use strongroom_store::admin::Answer;
+use strongroom_store::seal::SealFile;
 use strongroom_store::vault::{Meta, OpenError, Record, Store};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
@@ -31,7 +32,7 @@ pub(super) async fn stream(
     let backup = tokio::task::spawn_blocking(move || {
         let record = Record {
             action: strongroom_store::audit::Action::Backup,
-            detail: String::new(),
+            detail: opened_by(&store),
         };
         store.run(record, meta).map_err(OpenError::from)?;
         let mut frames = Frames {
@@ -51,6 +52,14 @@ pub(super) async fn stream(
         Err(_) => Answer::Refused("the backup was broken off".to_owned()),
     };
     within(send(to, &last.encode())).await
+}
+
+/// What opens the backup: the slots that there are now.
+fn opened_by(store: &Store) -> String {
+    let file = store.directory().and_then(|dir| SealFile::load(dir).ok());
+    let slots = file.iter().flat_map(SealFile::slots);
+    let slots: Vec<String> = slots.map(|slot| format!("{} {}", slot.kind, slot.id)).collect();
+    format!("all of the store; it opens with: {}", slots.join(", "))
 }
 
 async fn within(sending: impl Future<Output = Result<(), AdminError>>) -> Result<(), AdminError> {

@@ -118,6 +118,22 @@ async fn slots_come_and_go_and_the_caller_is_on_record() {
         };
         assert!(who.starts_with("user ") && who.contains("process"), "{who}");
     }
+    let details: Vec<&str> = recorded.iter().map(|(_, entry)| entry.detail.as_str()).collect();
+    for told in [
+        format!("did add key-file slot {second}"),
+        format!("did remove key-file slot {first}"),
+        "did add recovery slot".to_owned(),
+        format!("is about to remove key-file slot {second}"),
+    ] {
+        assert!(
+            details.iter().any(|detail| detail.starts_with(&told)),
+            "{told}: {details:?}"
+        );
+    }
+    assert!(
+        !details.iter().any(|detail| detail.contains(&*text)),
+        "a key is in no record"
+    );
     let fixture = running.stop().await;
     assert!(Client::connect(&fixture.dir).await.unwrap().is_none());
 }
@@ -181,6 +197,11 @@ async fn a_backup_from_the_running_process_restores() {
         last.action,
         Action::Backup,
         "on record, before its first byte left"
+    );
+    assert!(
+        last.detail.contains("it opens with: key-file "),
+        "{}",
+        last.detail
     );
 
     let place = tempfile::tempdir().unwrap();

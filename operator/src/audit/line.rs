@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use strongroom_api::audit::{Chain, Decision, Line};
 use strongroom_store::audit::{Entry, Outcome};
+use strongroom_store::vault::Place;
 
 fn time(at: strongroom_store::time::Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::MAX)
@@ -36,6 +37,8 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> Line {
         offline: about.offline,
         statements: about.statements,
         latency_micros: about.latency_micros,
+        count: entry.count.get(),
+        claimed: entry.claimed.clone(),
         detail: entry.detail.clone(),
     }
 }
@@ -51,5 +54,26 @@ pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> Line {
         action: "Gap".to_owned(),
         detail: format!("after an unclean stop reads from {missing_from} on may be missing"),
         ..line(Chain::Reads, sequence, &entry)
+    }
+}
+
+/// Records that were cut before a sink had taken them: from where it stood up to where the log was cut.
+pub(crate) fn rolled_over(from: Place, cut: Place, now: Timestamp) -> Line {
+    let entry = Entry::new(
+        strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
+        strongroom_store::audit::Actor::System,
+        strongroom_store::audit::Action::TruncateAudit,
+    );
+    let detail = format!(
+        "the log rolled before this sink had taken all of changes {} to {} and reads {} to {}",
+        from.changes.saturating_add(1),
+        cut.changes.max(from.changes),
+        from.reads.saturating_add(1),
+        cut.reads.max(from.reads)
+    );
+    Line {
+        action: "Gap".to_owned(),
+        detail,
+        ..line(Chain::Reads, cut.reads, &entry)
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers about the Events, for Prometheus.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,6 +26,7 @@ pub(crate) struct Metrics {
 pub(crate) struct RetentionMetrics {
     bytes: Family<ChainLabel, Gauge>,
     bound: Gauge,
+    held: Gauge<f64, AtomicU64>,
     full: Gauge,
     changes_cut: Counter,
     read_bytes_cut: Counter,
@@ -35,6 +38,11 @@ struct ChainLabel {
 }
 
 impl RetentionMetrics {
+    /// How many hours the log holds; none where nothing is ever cut.
+    pub(super) fn holds(&self, hours: Option<f64>) {
+        self.held.set(hours.unwrap_or(f64::INFINITY));
+    }
+
     pub(super) fn retained(&self, retained: &Retained, bound: Option<u64>) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for (chain, bytes) in [("changes", retained.change_bytes), ("reads", retained.read_bytes)] {
@@ -52,6 +60,7 @@ impl RetentionMetrics {
 struct Sinks {
     delivered: Family<SinkLabel, Counter>,
     failures: Family<SinkLabel, Counter>,
+    lost: Family<SinkLabel, Counter>,
     lag_seconds: Family<SinkLabel, Gauge>,
 }
 
@@ -74,6 +83,10 @@ impl SinkMetrics {
 
     pub(super) fn failed(&self) {
         self.sinks.failures.get_or_create(&self.label).inc();
+    }
+
+    pub(super) fn lost(&self, records: u64) {
+        self.sinks.lost.get_or_create(&self.label).inc_by(records);
     }
 
     pub(super) fn lag(&self, seconds: u64) {
@@ -145,6 +158,16 @@ impl Metrics {
             "audit_bound_bytes",
             "Bytes of the audit log at which reads stop; 0: without bound",
             metrics.log.bound.clone(),
+        );
+        registry.register(
+            "audit_held_hours",
+            "Hours that the audit log reaches back at the present rate, once it is as large as it may be; +Inf: nothing is ever cut",
+            metrics.log.held.clone(),
+        );
+        registry.register(
+            "audit_sink_records_lost",
+            "Audit records that were cut before a sink had taken them: the log rolled over them",
+            metrics.sinks.lost.clone(),
         );
         registry.register(
             "audit_full",

@@ -14,6 +14,7 @@
 //! | [`pump`] | both chains to one destination |
 //! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`] | the destinations |
 //! | [`retention`] | what every destination has may go, within the limits of the log |
+//! | [`held`] | how many hours the log holds at the present rate; pure |
 //! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
 //! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
@@ -26,6 +27,7 @@ mod delivery;
 mod destination;
 mod event;
 mod file;
+mod held;
 mod line;
 mod metrics;
 mod otlp;
@@ -44,7 +46,7 @@ pub(crate) use destination::Destination;
 pub(crate) use metrics::Metrics;
 pub(crate) use page::{Place, page};
 pub(crate) use pump::Pump;
-pub(crate) use retention::Keeper;
+pub(crate) use retention::{HeldHours, Keeper};
 pub(crate) use sink::EventSink;
 
 use strongroom_store::vault::StoreError;

@@ -1,9 +1,10 @@
 //! Keeps the audit log within its limits, each second: how far every sink has come, durably, and then what the store makes of that.
 //!
-//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning; one that is no longer configured holds
-//! back nothing. Must not decide what goes: the store does.
+//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning, up to the bound where the log rolls; one that
+//! is no longer configured holds back nothing. Must not decide what goes: the store does.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use strongroom_store::audit::Exported;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use super::cursor::Saved;
 use super::destination::Destination;
+use super::held::Rate;
 use super::metrics::RetentionMetrics;
 use super::page::Place;
 use super::sink;
@@ -20,6 +22,24 @@ use crate::steadiness::Steadiness;
 
 /// How often to look.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often to see whether the log grows so fast that it must be looked at earlier.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How many hours the log holds at the present rate, as the last look at it said; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldHours(Arc<Mutex<Option<f64>>>);
+
+impl HeldHours {
+    /// The hours; none where nothing is ever cut, or before the first look.
+    pub(crate) fn hours(&self) -> Option<f64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, hours: Option<f64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hours;
+    }
+}
 
 /// Keeps the log of one store.
 pub(crate) struct Keeper<N> {
@@ -31,6 +51,8 @@ pub(crate) struct Keeper<N> {
     pub(crate) now: N,
     /// Where it counts.
     pub(crate) metrics: RetentionMetrics,
+    /// Where it says how far back the log reaches.
+    pub(crate) held: HeldHours,
 }
 
 impl<N> fmt::Debug for Keeper<N> {
@@ -55,12 +77,18 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
         let begin = Instant::now();
         let mut steadiness = Steadiness::new(wall((self.now)()), Duration::ZERO);
         let (mut failed, mut full) = (false, false);
+        let (mut rate, mut looked) = (Rate::default(), Instant::now());
         loop {
             let now = (self.now)();
             let steady_for = steadiness.observe(wall(now), begin.elapsed());
             match self.round(now, steady_for).await {
                 Ok(retained) => {
                     failed = false;
+                    let later = std::mem::replace(&mut looked, Instant::now()).elapsed();
+                    let cut = retained.changes_removed > 0 || retained.read_bytes_removed > 0;
+                    rate.observe(retained.change_bytes + retained.read_bytes, later, cut);
+                    self.held.set(rate.hours(&self.store.audit_limits()));
+                    self.metrics.holds(self.held.hours());
                     self.tell(&retained, full);
                     full = retained.full.is_some();
                 }
@@ -71,13 +99,31 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
                     failed = true;
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            self.wait().await;
+        }
+    }
+
+    /// Until the next look: a second, or less where the log grows by an eighth of the room between what is kept and where reads stop.
+    async fn wait(&self) {
+        let limits = self.store.audit_limits();
+        let step = limits
+            .stop()
+            .zip(limits.kept_bytes())
+            .map_or(u64::MAX, |(stop, kept)| stop.saturating_sub(kept) / 8);
+        let (until, before) = (tokio::time::Instant::now() + LOOK, self.store.audit_bytes());
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(GLANCE).await;
+            if self.store.audit_bytes().saturating_sub(before) > step {
+                return;
+            }
         }
     }
 
     async fn round(&self, now: Timestamp, steady_for: Duration) -> Result<Retained, RetainError> {
         let (store, destinations) = (self.store.clone(), self.destinations.clone());
         let kept = tokio::task::spawn_blocking(move || {
+            // Sums that cannot be written are kept, and what ails the log is said below.
+            let _ = store.close_minutes(now);
             let readers = exported(&store, &destinations)?;
             store.retain(&readers, now, steady_for)
         });
@@ -86,7 +132,7 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
     }
 
     fn tell(&self, retained: &Retained, was_full: bool) {
-        self.metrics.retained(retained, self.store.audit_limits().bound());
+        self.metrics.retained(retained, self.store.audit_limits().stop());
         if retained.changes_removed > 0 || retained.read_bytes_removed > 0 {
             tracing::info!(
                 changes = retained.changes_removed,

@@ -135,6 +135,7 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::ChangeSeal
         | Action::AcceptRollback
         | Action::TruncateAudit
+        | Action::RefuseMore
         | Action::Checkpoint => return None,
     })
 }

@@ -1,5 +1,6 @@
 //! How much of the audit log is kept, as the command line says it.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,13 +10,17 @@ use strongroom_store::audit::{Limits, LimitsError, WhenFull};
 /// The limits of the audit log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct AuditLimits {
-    /// Cuts audit records that are older, such as 90d, at least 1h; without it they are kept
+    /// Size of the volume that the store lies on, such as 2Gi: half of it is kept of the audit log, and three quarters are its bound. Without it, or
+    /// where that is less, the size of the file system
+    #[arg(long, value_name = "SIZE")]
+    volume_size: Option<VolumeSize>,
+    /// Cuts audit records that are older, such as 90d, at least 1h; without it only their size counts
     #[arg(long, value_name = "TIME")]
     audit_keep_for: Option<Period>,
-    /// Cuts the oldest audit records where the log is larger, such as 4Gi; without it they are kept
+    /// Cuts the oldest audit records where the log is larger, such as 4Gi; without it half of the volume is kept
     #[arg(long, value_name = "SIZE")]
     audit_keep_bytes: Option<Size>,
-    /// Size of the audit log at which reads stop, such as 8Gi; without it the volume is the bound
+    /// Most bytes of the audit log, such as 8Gi; without it three quarters of the volume
     #[arg(long, value_name = "SIZE")]
     audit_bound: Option<Size>,
     /// What happens at that size
@@ -23,8 +28,7 @@ pub(super) struct AuditLimits {
         long,
         value_enum,
         value_name = "WHAT",
-        default_value = "stop",
-        requires_if("drop-exported", "audit_bound"),
+        default_value = "roll",
         requires_if("drop-exported", "audit_sink")
     )]
     audit_when_full: Full,
@@ -33,26 +37,100 @@ pub(super) struct AuditLimits {
 /// What happens at the bound
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Full {
-    /// Reads are refused until there is room
-    Stop,
+    /// The oldest records go, whether a sink has them or not
+    Roll,
     /// The oldest records that every sink has go first; reads are refused where none is left
     DropExported,
+    /// Reads are refused until there is room
+    Stop,
 }
 
 impl AuditLimits {
-    /// The limits, where they can be held.
-    pub(super) fn limits(self) -> Result<Limits, LimitsError> {
+    /// The limits, where they can be held. `file_system` is the size of the one that the store lies on, where that is known.
+    pub(super) fn limits(self, file_system: Option<u64>) -> Result<Limits, LimitsError> {
         let time = |period: Period| Duration::from_secs(period.seconds().unsigned_abs());
+        let said = [self.audit_keep_bytes, self.audit_bound].map(|size| size.map(|size| size.0));
+        let [keep_bytes, bound] = said;
+        let volume = self.volume_size.map(|size| size.0);
+        let volume = volume.into_iter().chain(file_system).min();
+        let (keep_bytes, bound) = match volume {
+            Some(volume) => {
+                let (keep, bound) = Limits::on_volume(volume, keep_bytes, bound);
+                (Some(keep), Some(bound))
+            }
+            None => (keep_bytes, bound),
+        };
         Limits::new(
             self.audit_keep_for.map(time),
-            self.audit_keep_bytes.map(|size| size.0),
-            self.audit_bound.map(|size| size.0),
+            keep_bytes,
+            bound,
             match self.audit_when_full {
-                Full::Stop => WhenFull::Stop,
+                Full::Roll => WhenFull::Roll,
                 Full::DropExported => WhenFull::DropExported,
+                Full::Stop => WhenFull::Stop,
             },
         )
     }
+}
+
+/// The size of the file system at a place; none where it does not say.
+pub(super) fn file_system(at: &Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(at).ok()?;
+    Some(about.f_blocks.saturating_mul(about.f_frsize)).filter(|bytes| *bytes > 0)
+}
+
+/// A size of a volume as a claim asks for it, in bytes: `2Gi`, `2G`, `1.5Ti`, `2e9`, `2147483648`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct VolumeSize(u64);
+
+/// A text that is no size of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a size of a volume is a number with a unit as Kubernetes has it, such as `2Gi` or `2G`")]
+struct VolumeSizeError;
+
+impl FromStr for VolumeSize {
+    type Err = VolumeSizeError;
+
+    fn from_str(text: &str) -> Result<Self, VolumeSizeError> {
+        let units: [(&str, u64); 12] = [
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("Ti", 1 << 40),
+            ("Pi", 1 << 50),
+            ("Ei", 1 << 60),
+            ("k", 1_000),
+            ("M", 1_000_000),
+            ("G", 1_000_000_000),
+            ("T", 1_000_000_000_000),
+            ("P", 1_000_000_000_000_000),
+            ("E", 1_000_000_000_000_000_000),
+        ];
+        let (number, unit) = units
+            .iter()
+            .find_map(|(unit, bytes)| text.strip_suffix(unit).map(|number| (number, *bytes)))
+            .unwrap_or((text, 1));
+        let begins = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+        let number = number
+            .bytes()
+            .next()
+            .filter(|byte| begins(*byte))
+            .and_then(|_| number.parse::<f64>().ok())
+            .ok_or(VolumeSizeError)?;
+        bytes_of(number, unit).map(Self).ok_or(VolumeSizeError)
+    }
+}
+
+/// So many units in bytes, rounded down.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a volume is not told to the byte, and what is out of range is refused"
+)]
+fn bytes_of(number: f64, unit: u64) -> Option<u64> {
+    let bytes = number * unit as f64;
+    (bytes >= 0.0 && bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
 /// A number of bytes as Kubernetes writes it: `512Mi`, `4Gi`, `1048576`.
@@ -88,18 +166,91 @@ mod tests {
     use super::super::Arguments;
     use super::*;
 
+    fn parsed(more: &[&str]) -> Option<AuditLimits> {
+        let line = ["strongroom", "serve"].iter().chain(more);
+        match Arguments::try_parse_from(line).ok()?.command {
+            super::super::Command::Serve(arguments) => Some(arguments.audit_limits),
+            _ => None,
+        }
+    }
+
     #[test]
     fn exported_records_go_only_where_somebody_else_has_them() {
-        let parsed = |more: &[&str]| {
-            let line = ["strongroom", "serve"].iter().chain(more);
-            Arguments::try_parse_from(line).map(drop).is_ok()
-        };
+        let parsed = |more: &[&str]| parsed(more).is_some();
         let drop = "--audit-when-full=drop-exported";
         assert!(parsed(&[drop, "--audit-bound=2Mi", "--audit-sink=stdout"]));
         assert!(!parsed(&[drop, "--audit-bound=2Mi"]));
-        assert!(!parsed(&[drop, "--audit-sink=stdout"]));
+        assert!(parsed(&[drop, "--audit-sink=stdout"]));
         assert!(parsed(&["--audit-when-full=stop", "--audit-keep-for=90d"]));
         assert!(!parsed(&["--audit-keep-for=90"]) && !parsed(&["--audit-keep-bytes=1G"]));
+    }
+
+    #[test]
+    fn the_log_rolls_within_the_volume_whatever_its_size_and_however_it_is_written() {
+        const MIB: u64 = 1 << 20;
+        const GIB: u64 = 1 << 30;
+        for (size, keep, bound) in [
+            ("2Gi", GIB, 3 * GIB / 2),
+            ("512Mi", 256 * MIB, 384 * MIB),
+            ("2G", 1_000_000_000, 1_500_000_000),
+            ("2147483648", GIB, 3 * GIB / 2),
+            ("2.147483648e+09", GIB, 3 * GIB / 2),
+            ("1.5Gi", 768 * MIB, 1_152 * MIB),
+            ("1Ti", 512 * GIB, 768 * GIB),
+            // Too small for anything: there is a log all the same, and a file system's own end.
+            ("1Mi", MIB, MIB + MIB / 8),
+            ("0", MIB, MIB + MIB / 8),
+        ] {
+            let limits = parsed(&[&format!("--volume-size={size}")])
+                .unwrap()
+                .limits(None)
+                .unwrap();
+            assert_eq!(
+                (limits.kept_bytes(), limits.bound()),
+                (Some(keep), Some(bound)),
+                "{size}"
+            );
+            assert_eq!(limits.when_full(), WhenFull::Roll, "{size}");
+        }
+        for wrong in [
+            "",
+            "Gi",
+            "2 Gi",
+            "-1Gi",
+            "2GB",
+            "inf",
+            "nan",
+            "1e400",
+            "99999999Ei",
+        ] {
+            assert_eq!(wrong.parse::<VolumeSize>(), Err(VolumeSizeError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_file_system_counts_and_what_somebody_said_stays() {
+        let limits = |more: &[&str], file_system| {
+            let limits = parsed(more).unwrap().limits(file_system).unwrap();
+            (limits.kept_bytes(), limits.bound())
+        };
+        assert_eq!(
+            limits(&["--volume-size=2Gi"], Some(1 << 30)),
+            (Some(1 << 29), Some(3 << 28))
+        );
+        assert_eq!(
+            limits(&["--volume-size=2Gi"], Some(1 << 40)),
+            (Some(1 << 30), Some(3 << 29))
+        );
+        assert_eq!(limits(&[], Some(1 << 30)), (Some(1 << 29), Some(3 << 28)));
+        assert_eq!(limits(&[], None), (None, None));
+        let said = [
+            "--volume-size=2Gi",
+            "--audit-keep-bytes=100Mi",
+            "--audit-bound=200Mi",
+        ];
+        assert_eq!(limits(&said, None), (Some(100 << 20), Some(200 << 20)));
+        let dir = tempfile::tempdir().unwrap();
+        assert!(file_system(dir.path()).is_some());
     }
 
     #[test]

@@ -21,6 +21,17 @@ pub(crate) enum CommandError {
     /// A backup on a screen.
     #[error("a backup is no text; send it to a file with `--to FILE`, or to another program")]
     Terminal,
+    /// There is a recovery key, and nobody said that there shall be another.
+    #[error(
+        "there is a recovery key already, slot `{id}` ({label}), and another one would open everything as well; say --another to make it, or first take \
+         that one away with `strongroom seal remove {id}`"
+    )]
+    RecoveryKeyExists {
+        /// Its slot.
+        id: String,
+        /// What people call it.
+        label: String,
+    },
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {

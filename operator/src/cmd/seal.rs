@@ -1,13 +1,13 @@
 //! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped store is opened
 //! here, under its lock.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use strongroom_store::audit::Actor;
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
-use strongroom_store::seal::{SealFile, SlotId, SlotSecret};
+use strongroom_store::seal::{SealFile, SlotId, SlotInfo, SlotKind, SlotSecret};
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{AnchorRule, Meta, Open, OpenError, Store};
 use zeroize::Zeroizing;
@@ -49,9 +49,14 @@ pub(super) enum Arguments {
         force: bool,
     },
     /// Makes a recovery key and shows it, this once
+    ///
+    /// It opens the store and every backup from now on, whoever has it. Where there is one already, it asks before it makes another.
     RecoveryKey {
         #[command(flatten)]
         place: Place,
+        /// Makes one although there is one already
+        #[arg(long)]
+        another: bool,
         /// What people call its slot
         #[arg(long, default_value = "recovery key")]
         label: String,
@@ -108,7 +113,15 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
                     .await?;
             }
         },
-        Arguments::RecoveryKey { place, label } => {
+        Arguments::RecoveryKey {
+            place,
+            another,
+            label,
+        } => {
+            let slots = SealFile::load(&place.data_dir.store())?.slots();
+            if !another && let Some(there) = slots.into_iter().find(|slot| slot.kind == SlotKind::Recovery) {
+                confirm(&there)?;
+            }
             let key: Zeroizing<String> = match place.reach().await? {
                 Reached::Running(client) => client.new_recovery_key(label).await?,
                 Reached::Stopped(open) => {
@@ -121,6 +134,29 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
         }
     }
     Ok(())
+}
+
+/// Asks the person whether there shall be another recovery key; refuses where nobody can be asked.
+fn confirm(there: &SlotInfo) -> Result<(), CommandError> {
+    let refused = || CommandError::RecoveryKeyExists {
+        id: there.id.to_string(),
+        label: strongroom_api::visible(&there.label).into_owned(),
+    };
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(refused());
+    }
+    write!(
+        std::io::stderr(),
+        "There is a recovery key already, slot {}. Another one opens everything as well. Make another? [y/N] ",
+        there.id
+    )?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("y") {
+        Ok(())
+    } else {
+        Err(refused())
+    }
 }
 
 fn list(slots: impl Iterator<Item = SlotLine>, out: &mut dyn Write) -> Result<(), std::io::Error> {

@@ -155,7 +155,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SINK")]
     audit_sink: Vec<Destination>,
     #[command(flatten)]
-    audit_limits: AuditLimits,
+    pub(super) audit_limits: AuditLimits,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -228,6 +228,7 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
 async fn store(arguments: Arguments) -> Result<(), CommandError> {
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
+    let file_system = super::audit_limits::file_system(&arguments.data_dir.data_dir);
     let settings = Settings {
         dir: arguments.data_dir.store(),
         namespace: arguments.namespace,
@@ -265,7 +266,7 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
         },
         service: arguments.gateway_service,
         sinks: arguments.audit_sink,
-        audit: arguments.audit_limits.limits()?,
+        audit: arguments.audit_limits.limits(file_system)?,
     };
     Ok(serve::run(settings).await?)
 }

@@ -8,9 +8,11 @@
 //! A stranger costs a review only with what may be a token of ours, and only while his address has not failed too often.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -40,6 +42,9 @@ const AHEAD_REVIEWS: usize = 8;
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Tokens that are reviewed at the same time.
 const REVIEWS: usize = 64;
+/// Reviews a second of tokens that hold a stream, all together.
+const AGAIN: Quota =
+    Quota::per_second(NonZeroU32::MIN.saturating_add(99)).allow_burst(NonZeroU32::MIN.saturating_add(7));
 
 /// At whose expense a token is reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +83,8 @@ pub(super) struct Authenticator {
     room_ahead: Arc<Semaphore>,
     failures: Arc<Failures>,
     refusals: Refusals,
+    /// The pace of reviews of tokens that hold a stream.
+    again: DefaultDirectRateLimiter,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +114,7 @@ impl Authenticator {
             room_ahead: Arc::new(Semaphore::new(AHEAD_REVIEWS)),
             failures,
             refusals,
+            again: RateLimiter::direct(AGAIN),
         }
     }
 
@@ -177,6 +185,24 @@ impl Authenticator {
                         .retry_after(2)
                     })
             }
+        }
+    }
+
+    /// The caller of a token that was accepted long ago, by an answer of now. It waits for its pace and behind all who come with a new one.
+    ///
+    /// # Errors
+    /// [`Code::Unauthenticated`] where it is refused by now; [`Code::AuthenticationUnavailable`] where nobody answers: then it is not known.
+    pub(super) async fn again(&self, token: &str) -> Result<Arc<Caller>, Problem> {
+        self.again.until_ready().await;
+        // It is never closed.
+        let _room = self.room_ahead.acquire().await;
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        match Box::pin(self.review(token)).await {
+            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unknown),
+            Err(error) => Err(Problem::new(
+                Code::AuthenticationUnavailable,
+                in_words(&error).to_string(),
+            )),
         }
     }
 

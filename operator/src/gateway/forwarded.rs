@@ -17,7 +17,7 @@ const POD: HeaderName = HeaderName::from_static("x-strongroom-pod");
 const POD_UID: HeaderName = HeaderName::from_static("x-strongroom-pod-uid");
 const NODE: HeaderName = HeaderName::from_static("x-strongroom-node");
 const MAY_GET: HeaderName = HeaderName::from_static("x-strongroom-may-get");
-/// Groups that are looked at.
+/// Most groups of a person. Whoever has more is refused: a Deny by one that is left out would not hold.
 const GROUPS: usize = 512;
 
 /// Whom the API server verified.
@@ -35,12 +35,15 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    /// As headers; `None` where a name cannot stand in one.
+    /// As headers; `None` where a name cannot stand in one, or there are too many groups.
     pub(super) fn headers(&self) -> Option<HeaderMap> {
         let mut headers = HeaderMap::new();
         let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
         headers.insert(USER, value(&self.user)?);
-        for group in self.groups.iter().take(GROUPS) {
+        if self.groups.len() > GROUPS {
+            return None;
+        }
+        for group in &self.groups {
             headers.append(GROUP, value(group)?);
         }
         if let Some(source) = self.source {
@@ -59,17 +62,17 @@ impl Forwarded {
         Some(headers)
     }
 
-    /// From headers. Nobody is nobody: not without a name, and not as the API server calls those without one.
+    /// From headers. Nobody is nobody: not without a name, and not as the API server calls those without one. Nor is whoever has a group that
+    /// cannot be read, or too many.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         let one = |name: HeaderName| headers.get(name).and_then(text);
+        let groups: Vec<String> = headers.get_all(GROUP).iter().map(text).collect::<Option<_>>()?;
+        if groups.len() > GROUPS {
+            return None;
+        }
         Some(Self {
             user: one(USER).filter(|user| !user.is_empty() && user != "system:anonymous")?,
-            groups: headers
-                .get_all(GROUP)
-                .iter()
-                .filter_map(text)
-                .take(GROUPS)
-                .collect(),
+            groups,
             source: one(SOURCE).and_then(|source| source.parse().ok()),
             pod: one(POD).zip(one(POD_UID)),
             node: one(NODE),
@@ -114,6 +117,24 @@ mod tests {
             may_get: "shop/db".parse().ok(),
         };
         assert_eq!(Forwarded::read(&person.headers().unwrap()), Some(person));
+    }
+
+    #[test]
+    fn no_group_is_left_out_on_the_way() {
+        let person = |groups: usize| Forwarded {
+            user: "jane".to_owned(),
+            groups: (0..groups).map(|number| format!("g-{number}")).collect(),
+            ..Forwarded::default()
+        };
+        let most = person(GROUPS);
+        let mut headers = most.headers().unwrap();
+        assert_eq!(Forwarded::read(&headers), Some(most));
+        assert_eq!(person(GROUPS + 1).headers(), None);
+        headers.append(GROUP, HeaderValue::from_static("one-more"));
+        assert_eq!(Forwarded::read(&headers), None);
+        headers.remove(GROUP);
+        headers.append(GROUP, HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        assert_eq!(Forwarded::read(&headers), None, "a group that cannot be read");
     }
 
     #[test]

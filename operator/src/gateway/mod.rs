@@ -68,6 +68,7 @@ pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
 use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
+use crate::audit::HeldHours;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
@@ -140,6 +141,8 @@ struct Gateway {
     consumers: Consumers,
     pods: Pods,
     terms: TermsBook,
+    /// How far back the audit log reaches.
+    held: HeldHours,
     /// The process ends.
     ending: Shutdown,
 }
@@ -165,6 +168,8 @@ pub(crate) struct Shared {
     pub(crate) terms: TermsBook,
     /// Who has which version.
     pub(crate) consumers: Consumers,
+    /// How far back the audit log reaches.
+    pub(crate) held: HeldHours,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -256,6 +261,7 @@ pub(crate) async fn run(
         nodes: Nodes::new(node_account),
         consumers: shared.consumers,
         terms: shared.terms,
+        held: shared.held,
         ending: shutdown.clone(),
     });
     let following = gateway
@@ -264,6 +270,16 @@ pub(crate) async fn run(
         .follow(gateway.store.clone(), shutdown.clone());
     let following = tokio::spawn(following);
     let forgetting = tokio::spawn(forget(Arc::clone(&gateway), shutdown.clone()));
+    if gateway.nodes.are_served() {
+        let presence = Arc::clone(gateway.nodes.presence());
+        presence.is_watched();
+        // It ends with the same shutdown, and nobody waits for it.
+        tokio::spawn(delivery::watch(
+            gateway.client.clone(),
+            presence,
+            shutdown.clone(),
+        ));
+    }
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the API");
     }
@@ -297,6 +313,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
         gateway.consumers.readers().forget();
         gateway.consumers.changed(gateway.consumers.volumes().forget());
         gateway.namespaces.forget();
+        gateway.nodes.presence().forget();
         gateway.labels.forget();
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
-use crate::audit::{self, Destination, EventSink, Keeper, Pump};
+use crate::audit::{self, Destination, EventSink, HeldHours, Keeper, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
@@ -247,6 +247,7 @@ impl Parts {
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
+        let held = HeldHours::default();
         let consumers = Consumers::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
@@ -275,6 +276,7 @@ impl Parts {
                 cluster_keys: cluster_keys.clone(),
                 terms: terms.clone(),
                 consumers: consumers.clone(),
+                held: held.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -313,6 +315,7 @@ impl Parts {
             destinations: self.settings.sinks.clone(),
             now,
             metrics: self.audit_metrics.log(),
+            held,
         };
         last.push(tokio::spawn(keeper.run(after.subscribe())));
         for destination in self.settings.sinks {

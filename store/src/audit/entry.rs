@@ -1,6 +1,7 @@
 //! One entry of either chain. Must not hold a value or a hash of one; `detail` is for facts about the request, such as a count.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use zeroize::Zeroizing;
 
@@ -33,7 +34,7 @@ impl Actor {
         }
     }
 
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         match self {
             Self::Controller(text) | Self::Admin(text) | Self::Principal(text) => text,
             Self::System => "",
@@ -169,6 +170,8 @@ actions! {
     RenewSealedValues = 67
     /// The oldest records of the audit were cut.
     TruncateAudit = 68
+    /// Requests of several kinds were refused that are not told one by one.
+    RefuseMore = 69
     /// The read chain's place, while there are reads.
     Checkpoint = 80
 }
@@ -211,6 +214,10 @@ pub struct Entry {
     pub detail: String,
     /// Of a request from outside: where it came from, and what decided.
     pub circumstances: Option<Box<Circumstances>>,
+    /// How many requests it stands for: 1, but for a sum of refusals.
+    pub count: NonZeroU64,
+    /// Whom the actor, a node, says that it served, at most 256 bytes. Nobody else saw it.
+    pub claimed: Option<String>,
 }
 
 impl Entry {
@@ -231,15 +238,27 @@ impl Entry {
             request: None,
             detail: String::new(),
             circumstances: None,
+            count: NonZeroU64::MIN,
+            claimed: None,
         }
     }
 
-    /// The canonical bytes: format 1, or 2 where the circumstances follow.
+    /// Whether it stands for more than one request, or for what somebody says of another.
+    const fn is_extended(&self) -> bool {
+        self.count.get() > 1 || self.claimed.is_some()
+    }
+
+    /// The canonical bytes: format 1, 2 where the circumstances follow, or 3 where a count and a claim do as well.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut writer = Writer::with_capacity(256);
+        let format = match (self.is_extended(), &self.circumstances) {
+            (true, _) => 3,
+            (false, Some(_)) => 2,
+            (false, None) => 1,
+        };
         writer
-            .u8(if self.circumstances.is_some() { 2 } else { 1 })
+            .u8(format)
             .i64(self.time.as_millis())
             .u8(self.actor.code())
             .text(cut(self.actor.text()))
@@ -257,7 +276,15 @@ impl Entry {
             .option(self.key, |w, id| w.fixed(id.as_bytes()))
             .option(self.request, |w, id| w.fixed(id.as_bytes()))
             .text(cut(&self.detail));
-        if let Some(circumstances) = &self.circumstances {
+        if self.is_extended() {
+            writer
+                .option(self.circumstances.as_ref(), |w, circumstances| {
+                    circumstances.encode(w);
+                    w
+                })
+                .u64(self.count.get())
+                .option(self.claimed.as_ref(), |w, claimed| w.text(cut(claimed)));
+        } else if let Some(circumstances) = &self.circumstances {
             circumstances.encode(&mut writer);
         }
         writer.finish()
@@ -272,9 +299,8 @@ impl Entry {
             r.text(field)?.parse().map_err(|_| DecodeError::Invalid(field))
         }
         let mut r = Reader::new(bytes);
-        let circumstanced = match r.u8()? {
-            1 => false,
-            2 => true,
+        let format = match r.u8()? {
+            known @ 1..=3 => known,
             newer => return Err(DecodeError::UnknownFormat(newer)),
         };
         let time = Timestamp::from_millis(r.i64()?);
@@ -305,9 +331,20 @@ impl Entry {
             request: r.option("request", |r| r.array().map(RequestId::from_bytes))?,
             detail: short(&mut r, "detail")?.to_owned(),
             circumstances: None,
+            count: NonZeroU64::MIN,
+            claimed: None,
         };
-        if circumstanced {
-            entry.circumstances = Some(Box::new(Circumstances::decode(&mut r)?));
+        let circumstances = |r: &mut Reader<'_>| Circumstances::decode(r).map(Box::new);
+        if format == 2 {
+            entry.circumstances = Some(circumstances(&mut r)?);
+        }
+        if format == 3 {
+            entry.circumstances = r.option("circumstances", circumstances)?;
+            entry.count = NonZeroU64::new(r.u64()?).ok_or(DecodeError::Invalid("count"))?;
+            entry.claimed = r.option("claim", |r| Ok(short(r, "claim")?.to_owned()))?;
+            if !entry.is_extended() {
+                return Err(DecodeError::Invalid("format"));
+            }
         }
         r.end()?;
         Ok(entry)
@@ -393,6 +430,38 @@ mod tests {
             8,
             "the rest is left out"
         );
+    }
+
+    #[test]
+    fn a_count_and_a_claim_follow_in_a_third_format() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::GetSecretValue);
+        let about = Circumstances {
+            node: Some("n-1".into()),
+            ..Circumstances::default()
+        };
+        for circumstances in [None, Some(Box::new(about))] {
+            entry.circumstances = circumstances;
+            for (count, claimed) in [
+                (4_711, None),
+                (1, Some("serviceaccount shop/app".to_owned())),
+                (2, Some(String::new())),
+            ] {
+                entry.count = NonZeroU64::new(count).unwrap();
+                entry.claimed = claimed;
+                let bytes = entry.encode();
+                assert_eq!(bytes[0], 3);
+                assert_eq!(Entry::decode(&bytes).unwrap(), entry);
+            }
+        }
+        // Written in the third format, it says nothing that the others do not: one value has one encoding.
+        entry.count = NonZeroU64::new(2).unwrap();
+        entry.claimed = None;
+        for (count, field) in [(0, "count"), (1, "format")] {
+            let mut bytes = entry.encode().to_vec();
+            let at = bytes.len() - 2;
+            bytes[at] = count;
+            assert_eq!(Entry::decode(&bytes), Err(DecodeError::Invalid(field)));
+        }
     }
 
     /// As a store of the first release holds it.

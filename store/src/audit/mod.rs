@@ -14,6 +14,8 @@ mod memory;
 mod mutation;
 mod read_back;
 mod reads;
+mod recorder;
+mod refusals;
 mod retention;
 mod truncation;
 mod verify;
@@ -31,6 +33,7 @@ pub use read_back::{Logged, reads_after};
 pub use reads::{
     DIRECTORY, Directory, Fault, InUse, Medium, OldReads, Piece, ReadLog, ReadLogError, ReadLogOptions,
 };
+pub(crate) use recorder::Recorder;
 pub use retention::{Exported, Limits, LimitsError, WhenFull};
 pub(crate) use retention::{Goal, Old, OldChange, Plan, exported_by_all, plan, roll_is_due, why};
 pub use truncation::{Cut, Truncation};

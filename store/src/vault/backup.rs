@@ -266,7 +266,18 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         audit: Limits::default(),
         now: options.meta.now,
     })?;
-    store.run(super::commands::RecordRestore, options.meta.clone())?;
+    let namespaces = if options.accept_namespaces {
+        "; namespaces are taken over by name"
+    } else {
+        ""
+    };
+    let restored = super::commands::RecordRestore {
+        detail: format!(
+            "a backup, opened with a {} slot{namespaces}",
+            options.secret.kind()
+        ),
+    };
+    store.run(restored, options.meta.clone())?;
     if options.accept_namespaces {
         store.run(ForgetNamespaceUids, options.meta.clone())?;
     }

@@ -1,4 +1,5 @@
-//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that no value is read.
+//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that no value is read. A log that rolls
+//! comes there only where its old end cannot go.
 //!
 //! Changes go on: their records are in their own commits. Must not cut anything; `retain` does.
 
@@ -37,8 +38,8 @@ impl Bound {
 
     pub(super) fn is_reached(&self, reads: u64) -> bool {
         self.limits
-            .bound()
-            .is_some_and(|bound| self.changes().saturating_add(reads) >= bound)
+            .stop()
+            .is_some_and(|stop| self.changes().saturating_add(reads) >= stop)
     }
 
     pub(super) fn changes(&self) -> u64 {

@@ -39,7 +39,7 @@ pub use read::{GetValue, Note};
 pub use retain::{RetainError, Retained};
 pub use types::*;
 
-use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead};
+use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead, Recorder};
 use crate::crypto::{Keyring, PublicKey};
 use crate::engine::Engine;
 use crate::format::State;
@@ -60,7 +60,7 @@ struct Published {
 struct Shared {
     engine: Box<dyn Engine>,
     keyring: Arc<Keyring>,
-    reads: Arc<dyn ReadChain>,
+    record: Arc<Recorder>,
     epoch: u64,
     /// Names of secrets by namespace. The file shows none, so that a list needs this.
     names: RwLock<BTreeMap<(NamespaceId, SecretName), SecretId>>,
@@ -96,8 +96,13 @@ impl Shared {
 
     /// Puts an entry into the read chain, unless the audit has reached its bound.
     fn put_on_record(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
-        self.bound.admit(self.reads.bytes())?;
-        self.reads.append(entry, durability)
+        self.record
+            .put(entry, durability, || self.bound.admit(self.reads().bytes()))
+    }
+
+    /// The read chain.
+    fn reads(&self) -> &dyn ReadChain {
+        self.record.chain()
     }
 
     fn anchor(&self, state: &State) -> Anchor {
@@ -138,7 +143,7 @@ pub struct Store {
 struct Queue {
     sender: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-    reads: Arc<dyn ReadChain>,
+    record: Arc<Recorder>,
 }
 
 impl Queue {
@@ -147,7 +152,7 @@ impl Queue {
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A writer that panicked has nothing left to say.
             let _ = thread.join();
-            self.reads.close();
+            self.record.close();
         }
     }
 }
@@ -269,13 +274,13 @@ impl Store {
     /// The number of the last record of the read chain that is on the medium.
     #[must_use]
     pub fn read_head(&self) -> u64 {
-        self.shared.reads.fsynced().sequence
+        self.shared.reads().fsynced().sequence
     }
 
     /// Whether reads were recorded that no mutation record has seen: then [`RecordCheckpoint`] is due, once a second.
     #[must_use]
     pub fn checkpoint_due(&self) -> bool {
-        self.shared.reads.fsynced().sequence > self.shared.published().reads.sequence
+        self.shared.reads().fsynced().sequence > self.shared.published().reads.sequence
     }
 
     /// What it holds and did.
@@ -293,6 +298,16 @@ impl Store {
             secrets: names as u64,
             ..self.shared.stats.snapshot()
         }
+    }
+
+    /// Writes the sums of refusals whose minute is over; to be called every second or so.
+    ///
+    /// # Errors
+    /// [`StoreError::Audit`] where they cannot be written; they are kept, and counted on.
+    pub fn close_minutes(&self, now: Timestamp) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let admit = || shared.bound.admit(shared.reads().bytes());
+        Ok(shared.record.close_minutes(now, admit)?)
     }
 
     /// Finishes what is queued, and closes. Later commands are refused with [`StoreError::Closed`].

@@ -22,6 +22,7 @@ use super::writer::{Writer, each_head};
 use super::{Published, Queue, Shared, Store};
 use crate::audit::{
     self, Action, Actor, ChainHead, Checkpoint, Entry, Limits, ReadChain, ReadHead, ReadLog, ReadLogOptions,
+    Recorder,
 };
 use crate::codec::DecodeError;
 use crate::crypto::{Context, CryptoError, Keyring, RootKey, StateDigest};
@@ -339,10 +340,11 @@ impl Store {
             u32::try_from(epoch).unwrap_or(u32::MAX),
             checkpoint.reads,
         )?;
+        let record = Arc::new(Recorder::new(reads));
         let shared = Arc::new(Shared {
             engine,
             keyring,
-            reads: Arc::clone(&reads),
+            record: Arc::clone(&record),
             epoch,
             names: RwLock::new(names),
             published: Mutex::new(Published {
@@ -366,7 +368,7 @@ impl Store {
         let queue = Queue {
             sender: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
-            reads,
+            record,
         };
         Ok(Self {
             shared,

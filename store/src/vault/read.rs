@@ -41,6 +41,8 @@ pub struct Note {
     pub stage: Option<Stage>,
     /// Facts about the request, at most 256 bytes; never about a value.
     pub detail: String,
+    /// Whom the actor, a node, says that it served.
+    pub claimed: Option<String>,
 }
 
 impl Note {
@@ -56,6 +58,7 @@ impl Note {
             version: None,
             stage: None,
             detail: String::new(),
+            claimed: None,
         }
     }
 }
@@ -174,6 +177,7 @@ impl Store {
         entry.stage = note.stage;
         entry.request = Some(meta.request);
         entry.detail = note.detail;
+        entry.claimed = note.claimed;
         entry.circumstances = meta.circumstances();
         self.shared.put_on_record(&entry, durability)?;
         Ok(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::commands::{RemoveTruncated, STEADY, TruncateAudit};
 use super::error::StoreError;
+use super::place::Place;
 use super::types::Meta;
 use super::view::View;
 use super::{Refusal, Store};
@@ -88,7 +89,7 @@ impl Store {
         let bound = &self.shared.bound;
         let text = why(&bound.limits, readers, heads);
         done.change_bytes = bound.changes();
-        done.read_bytes = self.shared.reads.bytes();
+        done.read_bytes = self.shared.reads().bytes();
         done.full = bound.is_reached(done.read_bytes).then(|| text.clone());
         bound.explain(text);
         kept.map(|()| done)
@@ -102,7 +103,7 @@ impl Store {
         done: &mut Retained,
     ) -> Result<(), RetainError> {
         let limits = self.shared.bound.limits;
-        let Some(old) = self.shared.reads.old() else {
+        let Some(old) = self.shared.reads().old() else {
             return Ok(());
         };
         self.remove(old, now, done)?;
@@ -114,9 +115,11 @@ impl Store {
             old.roll()?;
         }
         for _ in 0..ROUNDS {
-            let Some(plan) = self.plan(old, exported_by_all(readers), trusted)? else {
-                break;
+            let planned = match self.plan(old, exported_by_all(readers), trusted)? {
+                None => self.plan_whatever_waits(old)?,
+                planned => planned,
             };
+            let Some(plan) = planned else { break };
             let command = TruncateAudit {
                 changes: plan.changes.unwrap_or(0),
                 reads: plan.reads.unwrap_or_default(),
@@ -130,6 +133,28 @@ impl Store {
         Ok(())
     }
 
+    /// The last records of both chains that were cut at their old end.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn audit_cut(&self) -> Result<Place, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let cut = View::new(&self.shared.keyring, snapshot.as_ref()).cut()?;
+        Ok(Place {
+            changes: cut.changes.sequence,
+            reads: cut.reads.sequence,
+        })
+    }
+
+    /// Bytes of both chains now.
+    #[must_use]
+    pub fn audit_bytes(&self) -> u64 {
+        self.shared
+            .bound
+            .changes()
+            .saturating_add(self.shared.reads().bytes())
+    }
+
     /// What goes now, as far as one cut goes.
     fn plan(
         &self,
@@ -138,7 +163,7 @@ impl Store {
         now: Option<Timestamp>,
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
         let limits = self.shared.bound.limits;
-        let bytes = self.shared.bound.changes() + self.shared.reads.bytes();
+        let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
         let first = self.oldest(1, exported.0)?;
         let piece = old.next_piece(first.cut.reads)?;
         let oldest = [
@@ -149,10 +174,28 @@ impl Store {
         let Some(goal) = Goal::of(&limits, bytes, oldest, now) else {
             return Ok(None);
         };
+        self.plan_for(&goal, old, exported)
+    }
+
+    /// What goes of a log that rolls, near its bound, although a reader has not got it.
+    fn plan_whatever_waits(&self, old: &dyn OldReads) -> Result<Option<crate::audit::Plan>, RetainError> {
+        let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
+        match Goal::whatever_waits(&self.shared.bound.limits, bytes) {
+            None => Ok(None),
+            Some(goal) => self.plan_for(&goal, old, (u64::MAX, u64::MAX)),
+        }
+    }
+
+    fn plan_for(
+        &self,
+        goal: &Goal,
+        old: &dyn OldReads,
+        exported: (u64, u64),
+    ) -> Result<Option<crate::audit::Plan>, RetainError> {
         let found = self.oldest(CHANGES, exported.0)?;
         let pieces = pieces(old, found.cut.reads, exported.1)?;
         Ok(plan(
-            &goal,
+            goal,
             &Old {
                 changes: &found.changes,
                 pieces: &pieces,

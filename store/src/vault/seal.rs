@@ -12,7 +12,7 @@ use crate::crypto::{CryptoError, Keyring};
 use crate::engine::{Snapshot, Table};
 use crate::format::{SealDigest, meta};
 use crate::id::RequestId;
-use crate::seal::{SealError, SealFile};
+use crate::seal::{SealError, SealFile, SlotInfo};
 
 /// Whether the store knows this seal file: the one in force, or the one that a change was about to put in place.
 pub(super) fn check_seal(
@@ -31,6 +31,23 @@ pub(super) fn check_seal(
     } else {
         Err(OpenError::SealReplaced)
     }
+}
+
+/// Which slots come and go, in words: `add recovery slot 0a1b2c3d "paper"`.
+fn what_changes(before: &[SlotInfo], after: &[SlotInfo]) -> String {
+    let say = |verb: &str, of: &[SlotInfo], other: &[SlotInfo]| {
+        let lacks = |slot: &&SlotInfo| other.iter().all(|there| there.id != slot.id);
+        of.iter()
+            .filter(lacks)
+            .map(|slot| format!("{verb} {} slot {} {:?}", slot.kind, slot.id, slot.label))
+            .collect::<Vec<_>>()
+    };
+    let mut all = say("add", after, before);
+    all.extend(say("remove", before, after));
+    if all.is_empty() {
+        return "change no slot".to_owned();
+    }
+    all.join(", ")
 }
 
 impl Store {
@@ -55,13 +72,19 @@ impl Store {
             &file,
         )?;
         let current = self.shared.keyring.seal_file_mac(&file.encode());
+        let before = file.slots();
         let out = change(&mut file)?;
+        let changed = what_changes(&before, &file.slots());
         let next = self.shared.keyring.seal_file_mac(&file.encode());
         let announced = SealDigest {
             current,
             next: Some(next),
         };
-        self.run(ChangeSeal(announced), meta.clone())?;
+        let announce = ChangeSeal {
+            digest: announced,
+            detail: format!("is about to {changed}"),
+        };
+        self.run(announce, meta.clone())?;
         file.write(&directory.path)?;
         let meta = Meta {
             request: RequestId::generate().map_err(|_| CryptoError::NoRandomness)?,
@@ -71,7 +94,11 @@ impl Store {
             current: next,
             next: None,
         };
-        self.run(ChangeSeal(settled), meta)?;
+        let settle = ChangeSeal {
+            digest: settled,
+            detail: format!("did {changed}"),
+        };
+        self.run(settle, meta)?;
         Ok(out)
     }
 

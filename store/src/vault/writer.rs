@@ -320,7 +320,7 @@ impl Writer {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        let reads = shared.reads.fsynced();
+        let reads = shared.reads().fsynced();
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
         let head = self.record(view, entries, reads, time).map_err(Failure::from)?;
         let (state, moved) = self.next_state(view, head).map_err(Failure::from)?;

@@ -90,7 +90,22 @@ pub struct Line {
     /// How long the answer took, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_micros: Option<u32>,
+    /// How many requests it stands for, where they are more than one: refusals that are summed.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+    /// Whom the principal, a node, says that it served. Nobody else saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<String>,
     /// What else there is to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(count: &u64) -> bool {
+    *count == 1
 }

@@ -20,10 +20,18 @@ pub fn row(line: &Line) -> String {
         Decision::Refused => "refused",
     };
     let mut note: Vec<String> = Vec::new();
+    if line.count != 1 {
+        note.push(format!("{} requests", line.count));
+    }
     note.extend(line.code.clone());
     note.extend(line.version.clone());
     note.extend(line.source.map(|source| format!("from {source}")));
     note.extend(line.statements.iter().map(|statement| format!("by {statement}")));
+    note.extend(
+        line.claimed
+            .as_ref()
+            .map(|claimed| format!("which says: for {claimed}")),
+    );
     if !line.detail.is_empty() {
         note.push(line.detail.clone());
     }

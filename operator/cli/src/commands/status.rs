@@ -49,14 +49,18 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     let secrets: Vec<Value> = objects.iter().map(standing).collect();
     let ready = |secret: &&Value| field(secret, "ready") == "True";
     let number = secrets.iter().filter(ready).count();
-    let summary = format!("{} ManagedSecrets, {number} ready; {answers}", secrets.len());
+    let held = people.audit_held_hours().await;
+    let log = held.map_or_else(String::new, |hours| {
+        format!("; at its present rate the audit log holds {}", length(hours))
+    });
+    let summary = format!("{} ManagedSecrets, {number} ready; {answers}{log}", secrets.len());
     let shown: Vec<&Value> = secrets
         .iter()
         .filter(|secret| !arguments.not_ready || !ready(secret))
         .collect();
     let answer = json!({
         "server": people.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
-        "managedSecrets": secrets.len(), "ready": number, "secrets": shown,
+        "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "secrets": shown,
     });
     if out.format == Format::Table {
         out.tell(&answer, &summary)?;
@@ -94,6 +98,15 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     }
 }
 
+/// Hours as people say them.
+fn length(hours: f64) -> String {
+    if hours >= 72.0 {
+        format!("{:.0} days", (hours / 24.0).floor())
+    } else {
+        format!("{hours:.0} hours")
+    }
+}
+
 /// Whether Strongroom, or the API server in front of it, answered, if only with a refusal of what was asked.
 fn is_somebodys_answer(error: &Failure) -> bool {
     match error {
@@ -128,4 +141,21 @@ fn standing(object: &ManagedSecret) -> Value {
         "current": field(field(&status, "stages"), "Current"),
         "lastRotation": field(&status, "lastRotation"), "nextRotation": field(&status, "nextRotation"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_told_as_people_say_them() {
+        for (hours, told) in [
+            (0.2, "0 hours"),
+            (71.9, "72 hours"),
+            (72.0, "3 days"),
+            (87_600.0, "3650 days"),
+        ] {
+            assert_eq!(length(hours), told);
+        }
+    }
 }

@@ -5,10 +5,11 @@
 //! ```
 //!
 //! It comes after the swap and holds up neither that nor its acknowledgement. The request says nothing but that something changed: no body, and the
-//! answer is not read beyond its status. The address is the gateway's word alone, which looks it up by the pod's UID. Must not touch a file.
+//! answer is not read beyond its status. The address is the gateway's word alone, which looks it up by the pod's UID
+//! before each try. Must not touch a file.
 
 mod post;
 mod state;
 
-pub use post::{Outcome, post};
+pub use post::{Outcome, Tries, post};
 pub use state::Notices;

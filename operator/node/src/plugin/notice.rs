@@ -9,7 +9,7 @@ use strongroom_render::attributes::Notify;
 use tokio::time::timeout;
 
 use super::Plugin;
-use crate::notice::{self, Outcome};
+use crate::notice::{self, Outcome, Tries};
 use crate::volumes::Volume;
 
 /// How long to wait for the gateway to say where a pod is.
@@ -49,22 +49,28 @@ impl Plugin {
         if !is_there() {
             return;
         }
-        let word = match timeout(WHERE, self.parts.subscriptions.whereabouts(&volume.id)).await {
-            Err(_) | Ok(Err(_)) => "no_gateway",
-            Ok(Ok(address)) => match address.parse::<IpAddr>() {
+        let mut tries = Tries::default();
+        let word = loop {
+            // An address may be another pod's by the next try.
+            let address = match timeout(WHERE, self.parts.subscriptions.whereabouts(&volume.id)).await {
+                Err(_) | Ok(Err(_)) => break "no_gateway",
+                Ok(Ok(address)) => address,
+            };
+            let Ok(address) = address.parse::<IpAddr>() else {
                 // The gateway says why, in the pod's event.
-                Err(_) => "no_address",
-                Ok(address) => {
-                    let outcome = notice::post(address, notify).await;
-                    // Where it fails the process stops.
-                    let _ = self
-                        .parts
-                        .subscriptions
-                        .noticed(told(&volume.id, notify, outcome))
-                        .await;
-                    outcome.word()
-                }
-            },
+                break "no_address";
+            };
+            let outcome = notice::post(address, notify).await;
+            if tries.again(outcome).await {
+                continue;
+            }
+            // Where it fails the process stops.
+            let _ = self
+                .parts
+                .subscriptions
+                .noticed(told(&volume.id, notify, outcome))
+                .await;
+            break outcome.word();
         };
         self.parts.metrics.noticed(word);
     }

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::audit::cursor::Cursor;
 use crate::audit::destination::{Destination, Sink};
+use crate::audit::line::rolled_over;
 use crate::audit::metrics::SinkMetrics;
 use crate::audit::page::{Page, Place, page};
 
@@ -103,6 +104,31 @@ impl<N: Fn() -> Timestamp> Pump<N> {
         }
     }
 
+    /// The page, after a line that says what was cut before this sink had taken it, where something was; and how many records that are at most.
+    async fn with_gap(&self, place: Place, page: Page) -> Result<(Page, u64), Failed> {
+        let store = self.store.clone();
+        let cut = crate::audit::blocking(move || store.audit_cut()).await?;
+        let lost = cut.changes.saturating_sub(place.changes) + cut.reads.saturating_sub(place.reads);
+        if lost == 0 {
+            return Ok((page, 0));
+        }
+        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let line = rolled_over(place, cut, now);
+        let mut text = serde_json::to_vec(&line).map_err(|error| Failed::Page(error.to_string()))?;
+        text.push(b'\n');
+        text.extend_from_slice(&page.lines);
+        let next = Place {
+            changes: page.next.changes.max(cut.changes),
+            reads: page.next.reads.max(cut.reads),
+        };
+        let page = Page {
+            lines: text,
+            next,
+            ..page
+        };
+        Ok((page, lost))
+    }
+
     /// One page. Answers whether there was one.
     async fn round(&self, cursor: &mut Cursor<Place>, sink: &mut Sink) -> Result<bool, Failed> {
         let place = cursor.place(&self.store).await?;
@@ -115,7 +141,8 @@ impl<N: Fn() -> Timestamp> Pump<N> {
         let read =
             crate::audit::blocking(move || Ok(page(&store, place, |line| line.action != "Checkpoint")))
                 .await?;
-        let Page { lines, oldest, next } = read.map_err(Failed::Page)?;
+        let (page, lost) = self.with_gap(place, read.map_err(Failed::Page)?).await?;
+        let Page { lines, oldest, next } = page;
         let age = oldest.map_or(0, |oldest| {
             let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
             u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
@@ -127,6 +154,10 @@ impl<N: Fn() -> Timestamp> Pump<N> {
                 .map_err(|_| Failed::Sink(std::io::ErrorKind::TimedOut.into()))??;
             let count = lines.iter().filter(|byte| **byte == b'\n').count();
             self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        if lost > 0 {
+            self.metrics.lost(lost);
+            tracing::warn!(sink = %self.destination, records = lost, "audit records were cut before a sink had taken them");
         }
         cursor.moved(next);
         cursor.save_when_due(&self.store, (self.now)()).await?;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use serde_json::Value as Json;
-use strongroom_store::audit::Durability;
+use strongroom_store::audit::{Durability, Exported, Limits, WhenFull};
 use strongroom_store::id::SecretId;
-use strongroom_store::vault::GetValue;
+use strongroom_store::vault::{GetValue, RecordCheckpoint};
 
 use super::*;
 use crate::audit::Metrics;
@@ -253,4 +253,38 @@ async fn a_server_whose_certificate_is_of_others_gets_nothing() {
         "{refused}"
     );
     assert_eq!(reads(&server.path("out")), Vec::<u64>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_was_away_for_too_long_is_told_what_it_lacks() {
+    const MIB: u64 = 1 << 20;
+    let limits = Limits::new(None, Some(MIB), Some(2 * MIB), WhenFull::Roll).unwrap();
+    let fixture = Fixture::keeping(limits);
+    let secret = fixture.secret("db");
+    let away = [Exported {
+        reader: "the sink `away`".to_owned(),
+        changes: 0,
+        reads: 0,
+    }];
+    for _ in 0..100 {
+        read(&fixture, secret, 100);
+        fixture.store.run(RecordCheckpoint, meta()).unwrap();
+        fixture.store.retain(&away, NOW, Duration::ZERO).unwrap();
+    }
+    let cut = fixture.store.audit_cut().unwrap();
+    assert!(cut.reads > 1_000, "{cut:?}");
+    let keep = tempfile::tempdir().unwrap();
+    let path = keep.path().join("audit.json");
+    let running = Running::start(&fixture, &format!("file:{}", path.display()));
+    let last = || reads(&path).last().copied().unwrap_or_default();
+    until("it to have the rest", || last() >= 10_000).await;
+    running.stop().await;
+    let gaps: Vec<String> = objects(&path)
+        .iter()
+        .filter(|line| line["action"] == "Gap")
+        .map(|line| line["detail"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].contains(&format!("reads 1 to {}", cut.reads)), "{gaps:?}");
+    assert_eq!(objects(&path)[0]["action"], "Gap");
 }

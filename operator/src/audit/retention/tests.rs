@@ -50,6 +50,7 @@ impl Scene {
             destinations: vec![destination.clone()],
             now: || NOW,
             metrics: metrics.log(),
+            held: HeldHours::default(),
         };
         let pump = Pump {
             store: fixture.store.clone(),

@@ -99,6 +99,13 @@ async fn slots_of_a_stopped_store_are_changed_under_its_lock() {
     let recovery = RecoveryKey::parse(&shown).unwrap();
     let file = SealFile::load(&dir).unwrap();
     file.unlock(&SlotSecret::Recovery(recovery)).unwrap();
+    // Another one opens everything as well: nobody makes it by the way.
+    let refused = strongroom(data, &["seal", "recovery-key", &opens])
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("--another"), "{refused}");
+    let another = ["seal", "recovery-key", "--another", "--label=safe", &opens];
+    strongroom(data, &another).await.unwrap();
     strongroom(data, &["seal", "remove", id.trim(), &opens])
         .await
         .unwrap();

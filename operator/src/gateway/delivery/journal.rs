@@ -1,19 +1,93 @@
-//! What nodes served while there was no gateway, put on record once it is there again. It is what the node says: nobody else saw it.
+//! What nodes served while there was no gateway, put on record once it is there again.
+//!
+//! It is what the node says: nobody else saw it. So the node is who acts in the record, and whom it served is its claim, in a field of its own. What
+//! it was not granted by this process it cannot have served: such a claim is a refusal, and is summed. Must not put more on record than a rate.
 
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
-use strongroom_api::stream::proto::JournalEntry;
+use governor::Quota;
+use strongroom_api::stream::proto::{Journal, JournalEntry};
 use strongroom_rules::policy::Identity;
-use strongroom_store::audit::{self, Actor, Circumstances};
+use strongroom_store::audit::{self, Actor, Circumstances, Outcome};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::{Asked, Meta, Note};
+use tonic::Status;
 
 use super::review::Whence;
 use crate::gateway::Gateway;
 use crate::gateway::problem::{Code, Problem};
 
 /// Entries of one message.
-pub(super) const ENTRIES: usize = 64;
+const ENTRIES: usize = 64;
+/// Entries of one node that are put on record, each second in the long run,
+const RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+/// and at once after an outage.
+const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_023);
+/// How long a journal waits for the answers to what the node asked before it: they say what it was granted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How soon a journal is looked at again that was more than its node may.
+const LATER: Duration = Duration::from_secs(1);
+
+/// How much each node may put on record.
+pub(super) const QUOTA: Quota = Quota::per_second(RATE).allow_burst(AT_ONCE);
+
+/// The journal of a node that has come and is not answered yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    journal: Journal,
+    since: Instant,
+    /// It is more than the node may put on record, until then at least.
+    not_before: Instant,
+}
+
+impl Pending {
+    /// A journal that came now, beside the one that waits.
+    ///
+    /// # Errors
+    /// The stream ends: a node tells one journal at a time, and at most 64 entries of it.
+    pub(super) fn come(before: Option<&Self>, journal: Journal) -> Result<Self, Status> {
+        if journal.entries.len() > ENTRIES {
+            return Err(Status::invalid_argument(
+                "a journal has at most 64 entries a message",
+            ));
+        }
+        if before.is_some() {
+            return Err(Status::resource_exhausted(
+                "a journal is told once the one before it is taken",
+            ));
+        }
+        let now = Instant::now();
+        Ok(Self {
+            journal,
+            since: now,
+            not_before: now,
+        })
+    }
+
+    /// Whether it can be looked at: all that was asked before is answered, or it has waited long enough.
+    pub(super) fn is_due(&self, answered: bool) -> bool {
+        let now = Instant::now();
+        now >= self.not_before && (answered || now.duration_since(self.since) >= PATIENCE)
+    }
+
+    /// Looks again later: it is more than the node may.
+    pub(super) fn wait(&mut self) {
+        self.not_before = Instant::now() + LATER;
+    }
+
+    /// How many entries it has; none where it has none.
+    pub(super) fn size(&self) -> Option<NonZeroU32> {
+        u32::try_from(self.journal.entries.len())
+            .ok()
+            .and_then(NonZeroU32::new)
+    }
+
+    pub(super) fn entries(self) -> Vec<JournalEntry> {
+        self.journal.entries
+    }
+}
 
 /// Puts entries on record, in their order; those up to `known` are there already. Answers the last sequence that is.
 ///
@@ -38,40 +112,49 @@ pub(super) fn put_on_record(
 fn one(gateway: &Gateway, whence: &Whence, entry: &JournalEntry) -> Result<(), Problem> {
     let id: Option<[u8; 16]> = entry.secret_id.as_slice().try_into().ok();
     let id = id.map(SecretId::from_bytes);
+    let granted = id.is_some_and(|id| gateway.nodes.was_granted(&whence.node, id));
     // One that was destroyed meanwhile is known by its id alone.
     let secret = id.and_then(|id| gateway.store.describe(id).ok());
     let namespace = secret
         .as_ref()
         .and_then(|secret| gateway.store.namespace(secret.namespace).ok());
     let at = jiff::Timestamp::from_second(entry.at_unix_s).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let short = |text: &str| text.chars().take(64).collect::<String>();
+    let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let principal = Identity::ServiceAccount {
+        namespace: short(&entry.namespace, 64),
+        name: short(&entry.service_account, 64),
+    };
     let note = Note {
+        outcome: if granted {
+            Outcome::Done
+        } else {
+            Outcome::Refused("NotGranted".to_owned())
+        },
         namespace: namespace.map(|namespace| namespace.name),
         secret: secret.map(|secret| secret.name),
         secret_id: id,
         version: entry.version_id.parse().ok(),
         detail: format!(
-            "served by the node without a gateway at {at}, entry {} of its journal, to pod {}",
-            entry.sequence,
-            short(&entry.pod_uid)
+            "the node says that it served this without a gateway at {at}, entry {} of its journal",
+            entry.sequence
         ),
+        claimed: Some(format!(
+            "{principal}, pod {} with UID {}",
+            short(&entry.pod, 64),
+            short(&entry.pod_uid, 36)
+        )),
         ..Note::new(audit::Action::GetSecretValue)
-    };
-    let principal = Identity::ServiceAccount {
-        namespace: short(&entry.namespace),
-        name: entry.service_account.chars().take(253).collect(),
     };
     let request = RequestId::generate()
         .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be made"))?;
     let meta = Meta {
-        actor: Actor::Principal(principal.to_string()),
+        actor: Actor::Principal(format!("node {}", whence.node)),
         request,
         now: strongroom_store::time::Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
         asked: Some(Box::new(Asked {
             arrived: Instant::now(),
             circumstances: Circumstances {
                 source: Some(whence.peer.address.ip().to_canonical()),
-                pod: Some(entry.pod.chars().take(253).collect()),
                 node: Some(whence.node.clone()),
                 offline: true,
                 ..Circumstances::default()

@@ -1,10 +1,14 @@
 //! What a node was told, and what it may have to be told. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
+use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::VersionId;
+use zeroize::Zeroizing;
 
+use super::presence::{Gone, Kind};
 use crate::consumers::volumes::Which;
 use crate::gateway::Place;
 use crate::gateway::access::Asking;
@@ -49,6 +53,12 @@ pub(super) struct Told {
 pub(super) struct Subscription {
     /// Who asks.
     pub(super) asking: Asking,
+    /// The pod's token, to be reviewed again.
+    pub(super) token: Zeroizing<String>,
+    /// When it was reviewed last.
+    pub(super) reviewed: Instant,
+    /// The pod, its ServiceAccount or its node is gone, or the token is refused by now.
+    pub(super) gone: bool,
     /// When the pod's token ends, in seconds since the Unix epoch.
     pub(super) ends: Option<i64>,
     /// What it wants.
@@ -60,6 +70,23 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Whether it is of what is gone: of the pod or the ServiceAccount of that name, but for the pod that has the name now.
+    fn is_of(&self, (place, but): &Gone) -> bool {
+        let caller = &self.asking.caller;
+        match (&caller.principal.identity, place.kind) {
+            (Identity::ServiceAccount { namespace, name }, Kind::ServiceAccount) => {
+                *namespace == place.namespace && *name == place.name
+            }
+            (Identity::ServiceAccount { namespace, .. }, Kind::Pod) => {
+                caller.pod.as_ref().is_some_and(|(name, uid)| {
+                    *namespace == place.namespace && *name == place.name && Some(uid) != but.as_ref()
+                })
+            }
+            (_, Kind::Node) => caller.node.as_ref() == Some(&place.name),
+            _ => false,
+        }
+    }
+
     /// Whether the pod's token has ended.
     pub(super) fn expired(&self, now: i64) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
@@ -159,6 +186,37 @@ impl Ledger {
                 .any(|told| told.ended.is_none());
             live && subscription.expired(now)
         });
+    }
+
+    /// Those of what is gone have to be looked at, and get nothing more.
+    pub(super) fn end_those_of(&mut self, gone: &Gone) {
+        for subscription in self.subscriptions.values_mut() {
+            subscription.gone |= subscription.is_of(gone);
+        }
+        self.touch_where(|subscription| subscription.gone);
+    }
+
+    /// The token of a volume is refused by now.
+    pub(super) fn end(&mut self, volume: &str) {
+        if let Some(subscription) = self.subscriptions.get_mut(volume) {
+            subscription.gone = true;
+            self.touch(volume);
+        }
+    }
+
+    /// Volumes whose tokens were reviewed longer ago than that, the longest ago first, at most so many.
+    pub(super) fn to_review(&self, age: Duration, most: usize) -> Vec<String> {
+        let mut old: Vec<(Instant, &String)> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| !subscription.gone && subscription.reviewed.elapsed() >= age)
+            .map(|(volume, subscription)| (subscription.reviewed, volume))
+            .collect();
+        old.sort();
+        old.into_iter()
+            .take(most)
+            .map(|(_, volume)| volume.clone())
+            .collect()
     }
 
     fn touch_where(&mut self, which: impl Fn(&Subscription) -> bool) {

@@ -11,6 +11,7 @@
 //! instead is a bounded `hello`. There is a stream only where there are nodes.
 //!
 //! Once a volume has changed, a pod that asks for it is told so: `whereabouts` says where it is, and `tidings` what becomes an event of it.
+//! Whose pod, ServiceAccount or node is deleted gets nothing more: `watch` tells `presence`, and that the session.
 //!
 //! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is answered. Every subscription is decided
 //! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
@@ -22,10 +23,12 @@ mod journal;
 mod ledger;
 mod look;
 mod nodes;
+mod presence;
 mod review;
 mod session;
 mod tidings;
 mod turn;
+mod watch;
 mod whereabouts;
 mod work;
 
@@ -47,7 +50,10 @@ use self::hello::{BoundedHello, HELLO_BYTES};
 pub(super) use self::introduce::Visitor;
 pub(super) use self::nodes::Nodes;
 #[cfg(test)]
+pub(super) use self::presence::{Kind, Told};
+#[cfg(test)]
 pub(super) use self::session::run;
+pub(super) use self::watch::watch;
 pub(super) use self::whereabouts::Pods;
 use super::listen::{Connection, Peer};
 use super::request::Slot;
@@ -57,6 +63,10 @@ use super::{Gateway, bearer};
 pub(super) const PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
 /// Largest message of a node, in bytes: a Hello that names some thousands of held values.
 const MESSAGE_BYTES: usize = 1 << 20;
+/// How soon the token of a volume is reviewed again,
+const REVIEW_AGAIN: std::time::Duration = std::time::Duration::from_secs(300);
+/// and how long after its last review it gets new versions while nobody tells who is gone: time for the review is in it.
+const REVIEWED_WITHIN: std::time::Duration = std::time::Duration::from_secs(360);
 /// Messages on their way to a node; more wait.
 const QUEUE: usize = 64;
 

@@ -1,15 +1,23 @@
 //! Which nodes have a stream. A second stream of a node ends its first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use strongroom_rules::policy::Identity;
+use strongroom_store::id::SecretId;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
+use super::journal::QUOTA;
+use super::presence::Presence;
 use crate::gateway::authenticate::Caller;
 
 /// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
 const WORKING: usize = 16;
+
+/// Secrets of one node that are known to have been granted: what a node's journal says of more is not believed.
+const GRANTED: usize = 16_384;
 
 /// The nodes.
 #[derive(Debug)]
@@ -20,6 +28,12 @@ pub(in crate::gateway) struct Nodes {
     streams: Mutex<Streams>,
     /// The last entry of each node's journal that is on record by this process.
     journals: Mutex<HashMap<String, u64>>,
+    /// How much of its journal each may still put on record.
+    journal_rate: DefaultKeyedRateLimiter<String>,
+    /// The secrets that this process granted to pods of each node.
+    granted: Mutex<HashMap<String, HashSet<SecretId>>>,
+    /// Who of those that hold streams is still there.
+    presence: Arc<Presence>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +59,15 @@ impl Nodes {
             working: Semaphore::new(WORKING),
             streams: Mutex::default(),
             journals: Mutex::default(),
+            journal_rate: RateLimiter::keyed(QUOTA),
+            granted: Mutex::default(),
+            presence: Arc::default(),
         }
+    }
+
+    /// Who of those that hold streams is still there.
+    pub(in crate::gateway) const fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 
     /// Whether there are any.
@@ -76,6 +98,27 @@ impl Nodes {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         let known = journals.entry(node.to_owned()).or_default();
         *known = sequence.max(*known);
+    }
+
+    /// Whether a node may put so many entries on record now; then they are taken from what it may.
+    pub(super) fn may_record(&self, node: &str, entries: NonZeroU32) -> bool {
+        let taken = self.journal_rate.check_key_n(&node.to_owned(), entries);
+        matches!(taken, Ok(Ok(())))
+    }
+
+    /// A pod of the node was granted a secret.
+    pub(super) fn has_granted(&self, node: &str, secret: SecretId) {
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_node = granted.entry(node.to_owned()).or_default();
+        if of_node.len() < GRANTED {
+            of_node.insert(secret);
+        }
+    }
+
+    /// Whether one was.
+    pub(super) fn was_granted(&self, node: &str, secret: SecretId) -> bool {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        granted.get(node).is_some_and(|of_node| of_node.contains(&secret))
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {

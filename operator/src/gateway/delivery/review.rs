@@ -80,6 +80,9 @@ pub(super) async fn subscribe(
     Ok(Subscription {
         asking,
         ends: end_of(&token),
+        token,
+        reviewed: Instant::now(),
+        gone: false,
         wanted: wants,
         told: None,
         fetch: BTreeSet::new(),
@@ -209,7 +212,8 @@ pub(super) fn invalid(message: &str) -> Refused {
     }
 }
 
-fn unavailable(message: &str) -> Refused {
+/// A refusal of what cannot be answered now.
+pub(super) fn unavailable(message: &str) -> Refused {
     Refused {
         code: Refusal::Unavailable,
         ..invalid(message)

@@ -12,9 +12,10 @@ use strongroom_api::stream::PROTOCOL_VERSION;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, GatewayMessage, Goodbye, Heartbeat, Journal, JournalTaken, NodeMessage, PodAddress, Refusal,
-    Subscribe, Welcome,
+    Applied, GatewayMessage, Goodbye, Heartbeat, JournalTaken, NodeMessage, PodAddress, Refusal, Subscribe,
+    Welcome,
 };
+use strongroom_rules::policy::Identity;
 use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -22,9 +23,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
 use zeroize::Zeroizing;
 
+use super::REVIEW_AGAIN;
 use super::introduce::{Visitor, holds, introduce};
-use super::journal::{ENTRIES, put_on_record};
+use super::journal::{Pending, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
+use super::presence::{Ends, Kind, Place};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::tidings::{Tiding, Tidings};
 use super::turn::Refused;
@@ -34,6 +37,7 @@ use crate::consumers::volumes as consumers;
 use crate::gateway::access::Asking;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::Change;
+use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::token::end_of;
 use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason};
 use crate::gateway::{Gateway, blocking};
@@ -126,6 +130,9 @@ async fn serve(
         queued: VecDeque::new(),
         asked: HashMap::new(),
         subscribes: 0,
+        journal: None,
+        again: None,
+        ends: Arc::default(),
         tidings: Tidings::default(),
         said: Instant::now(),
     };
@@ -171,7 +178,9 @@ async fn serve(
 enum Reviewed {
     /// Of a volume, and the how manieth Subscribe it was.
     Subscribed(String, u64, Result<Subscription, Refused>),
-    Renewed(String, Option<i64>, Result<Asking, Refused>),
+    Renewed(String, Option<i64>, Zeroizing<String>, Result<Asking, Refused>),
+    /// The token of a volume, once more.
+    Again(String, Result<Arc<Caller>, Problem>),
     /// Where the pod of a volume is.
     Found(String, Arc<Caller>, Result<IpAddr, Nowhere>),
 }
@@ -180,6 +189,7 @@ enum Reviewed {
 enum ToReview {
     Subscribe(u64, Subscribe),
     Renew(String, RequestId, Zeroizing<String>),
+    Again(String, Zeroizing<String>),
     Whereabouts(String, Arc<Caller>),
 }
 
@@ -195,6 +205,12 @@ struct Session {
     /// The newest Subscribe of each volume that is not answered yet: what became of an older one is nobody's business.
     asked: HashMap<String, u64>,
     subscribes: u64,
+    /// The journal that is not answered yet.
+    journal: Option<Pending>,
+    /// When a token was asked about once more whose review is under way.
+    again: Option<Instant>,
+    /// Where it hears whose pods, ServiceAccounts and node are gone.
+    ends: Arc<Ends>,
     tidings: Tidings,
     said: Instant,
 }
@@ -226,12 +242,24 @@ impl Session {
         let mut changes = self.gateway.changes.subscribe();
         let mut policies = self.gateway.policies.changes();
         let ending = self.gateway.ending.clone();
+        let ends = Arc::clone(&self.ends);
+        self.gateway.nodes.presence().hold(
+            Place {
+                kind: Kind::Node,
+                namespace: String::new(),
+                name: self.whence.node.clone(),
+            },
+            None,
+            &ends,
+        );
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut all = Instant::now() + LOOK_AT_ALL;
         let mut heard = Instant::now();
         loop {
             let due = self.ledger()?.has_due();
+            let answered = !due && self.asked.is_empty();
+            let journal = self.journal.as_ref().is_some_and(|it| it.is_due(answered));
             let silent = self.said + HEARTBEAT;
             tokio::select! {
                 () = ending.wait() => return Ok(Some("the gateway stops")),
@@ -273,9 +301,19 @@ impl Session {
                     let ledger = self.ledger()?;
                     ledger.touch_waiting();
                     ledger.touch_expired(jiff::Timestamp::now().as_second());
+                    self.review_again()?;
+                }
+                gone = ends.next() => {
+                    for gone in gone {
+                        if gone.0.kind == Kind::Node {
+                            return Err(Status::unauthenticated("the node is gone"));
+                        }
+                        self.ledger()?.end_those_of(&gone);
+                    }
                 }
                 () = sleep_until(silent) => self.say(ToNode::Heartbeat(Heartbeat {})).await?,
                 () = std::future::ready(()), if due => self.work().await?,
+                () = std::future::ready(()), if journal => self.record_journal().await?,
             }
         }
     }
@@ -322,6 +360,9 @@ impl Session {
         let gateway = Arc::clone(&self.gateway);
         let node = self.whence.node.clone();
         if let Some(subscription) = self.ledger()?.get(volume) {
+            for told in subscription.told.iter().flatten() {
+                gateway.nodes.has_granted(&node, told.key.0);
+            }
             let told = subscription.told.iter().flatten().zip(&subscription.wanted);
             let told = told.map(|(told, want)| consumers::Told {
                 secret: told.key.0,
@@ -369,7 +410,13 @@ impl Session {
                     (ledger.get_mut(&fetch.subscription), usize::try_from(fetch.secret))
                 {
                     subscription.fetch.insert(place);
-                    ledger.touch(&fetch.subscription);
+                    let reader = Arc::clone(&subscription.asking.caller);
+                    // A value more is a read more, with its record: beyond the reader's rate it comes with the next look.
+                    if self.gateway.limits.read(&reader.principal.identity).is_ok() {
+                        self.ledger()?.touch(&fetch.subscription);
+                    } else {
+                        self.ledger()?.wait(&fetch.subscription);
+                    }
                 }
             }
             FromNode::Applied(applied) => self.applied(&applied)?,
@@ -378,7 +425,9 @@ impl Session {
                 self.ledger()?.credit(bytes);
             }
             FromNode::Heartbeat(_) => {}
-            FromNode::Journal(journal) => self.journal(journal).await?,
+            FromNode::Journal(journal) => {
+                self.journal = Some(Pending::come(self.journal.as_ref(), journal)?);
+            }
             FromNode::Whereabouts(asked) => self.whereabouts(asked.subscription)?,
             FromNode::Noticed(noticed) => {
                 let caller = self.granted(&noticed.subscription)?;
@@ -429,7 +478,11 @@ impl Session {
                 }
                 ToReview::Renew(volume, request, token) => {
                     let asking = review::pod(&gateway, &whence, &token, request).await;
-                    Reviewed::Renewed(volume, end_of(&token), asking)
+                    Reviewed::Renewed(volume, end_of(&token), token, asking)
+                }
+                ToReview::Again(volume, token) => {
+                    let caller = gateway.authenticator.again(&token).await;
+                    Reviewed::Again(volume, caller)
                 }
                 ToReview::Whereabouts(volume, caller) => {
                     let found = gateway.pods.address(&caller, &whence.node).await;
@@ -438,6 +491,39 @@ impl Session {
             }
         };
         self.reviews.push(review.boxed());
+    }
+
+    /// Asks about the token that was reviewed longest ago, where that is long ago. One at a time: all nodes together have a pace.
+    fn review_again(&mut self) -> Result<(), Status> {
+        if self.again.is_some_and(|at| at.elapsed() < REVIEW_AGAIN) || !self.queued.is_empty() {
+            return Ok(());
+        }
+        let ledger = self.ledger()?;
+        let Some(volume) = ledger.to_review(REVIEW_AGAIN, 1).pop() else {
+            return Ok(());
+        };
+        if let Some(token) = ledger.get(&volume).map(|subscription| subscription.token.clone()) {
+            self.again = Some(Instant::now());
+            self.review(ToReview::Again(volume, token));
+        }
+        Ok(())
+    }
+
+    /// Hears from now on when the pod or its ServiceAccount is gone.
+    fn hold(&self, caller: &Caller) {
+        let Identity::ServiceAccount { namespace, name } = &caller.principal.identity else {
+            return;
+        };
+        let place = |kind, name: &str| Place {
+            kind,
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+        };
+        let presence = self.gateway.nodes.presence();
+        presence.hold(place(Kind::ServiceAccount, name), None, &self.ends);
+        if let Some((pod, uid)) = &caller.pod {
+            presence.hold(place(Kind::Pod, pod), Some(uid), &self.ends);
+        }
     }
 
     async fn subscribe(&mut self, message: Subscribe) -> Result<(), Status> {
@@ -484,13 +570,28 @@ impl Session {
                     .consumers
                     .volumes()
                     .subscribed(&self.whence.node, &volume, whose);
+                self.hold(&subscription.asking.caller);
                 self.ledger()?.put(&volume, subscription);
             }
             Reviewed::Subscribed(volume, _, Err(refused)) => {
                 self.ledger()?.remove(&volume);
                 self.say(ToNode::Denied(denied(&volume, None, refused))).await?;
             }
-            Reviewed::Renewed(volume, ends, Ok(asking)) => {
+            Reviewed::Again(volume, caller) => {
+                self.again = None;
+                let ledger = self.ledger()?;
+                match caller {
+                    Ok(_) => {
+                        if let Some(subscription) = ledger.get_mut(&volume) {
+                            subscription.reviewed = std::time::Instant::now();
+                        }
+                    }
+                    Err(problem) if problem.code() == Code::Unauthenticated => ledger.end(&volume),
+                    // Nobody knows: it is asked again in a while.
+                    Err(_) => {}
+                }
+            }
+            Reviewed::Renewed(volume, ends, token, Ok(asking)) => {
                 let ledger = self.ledger()?;
                 if let Some(subscription) = ledger.get_mut(&volume) {
                     // A token of another pod is no newer token of this one.
@@ -498,6 +599,8 @@ impl Session {
                         let request = subscription.asking.request;
                         subscription.asking = Asking { request, ..asking };
                         subscription.ends = ends;
+                        subscription.token = token;
+                        subscription.reviewed = std::time::Instant::now();
                         ledger.touch(&volume);
                     }
                 }
@@ -515,24 +618,28 @@ impl Session {
                 .await?;
             }
             // The one that it has counts until its own end.
-            Reviewed::Renewed(volume, _, Err(refused)) => {
+            Reviewed::Renewed(volume, _, _, Err(refused)) => {
                 tracing::debug!(volume, code = refused.record.as_str(), "a newer token is refused");
             }
         }
         Ok(())
     }
 
-    /// Puts on record what the node served without a gateway.
-    async fn journal(&mut self, journal: Journal) -> Result<(), Status> {
-        if journal.entries.len() > ENTRIES {
-            return Err(Status::invalid_argument(
-                "a journal has at most 64 entries a message",
-            ));
+    /// Puts on record what the node served without a gateway, or lets it wait where that is more than the node may.
+    async fn record_journal(&mut self) -> Result<(), Status> {
+        let Some(mut journal) = self.journal.take() else {
+            return Ok(());
+        };
+        let may = |entries| self.gateway.nodes.may_record(&self.whence.node, entries);
+        if !journal.size().is_none_or(may) {
+            journal.wait();
+            self.journal = Some(journal);
+            return Ok(());
         }
         let (gateway, whence) = (Arc::clone(&self.gateway), self.whence.clone());
         let known = gateway.nodes.journal(&whence.node);
         let recorded = blocking(move || {
-            let last = put_on_record(&gateway, &whence, known, &journal.entries)?;
+            let last = put_on_record(&gateway, &whence, known, &journal.entries())?;
             gateway.nodes.has_journal(&whence.node, last);
             Ok(last)
         });

@@ -34,8 +34,13 @@ fn one(gateway: &Gateway, ledger: &mut Ledger, volume: &str, messages: &mut Vec<
         now: jiff::Timestamp::now(),
         ..subscription.asking.clone()
     };
+    let lately = subscription.reviewed.elapsed() < super::REVIEWED_WITHIN;
     let mut seen: Vec<Seen> = if subscription.expired(asking.now.as_second()) {
         subscription.wanted.iter().map(|_| expired()).collect()
+    } else if subscription.gone {
+        subscription.wanted.iter().map(|_| gone()).collect()
+    } else if !lately && gateway.nodes.presence().is_broken() {
+        subscription.wanted.iter().map(|_| not_known()).collect()
     } else {
         let look = |want| look(gateway, &asking, want);
         subscription.wanted.iter().map(look).collect()
@@ -67,6 +72,24 @@ fn expired() -> Seen {
         wipe: Some(false),
         ..super::review::invalid("the pod's token has expired and no newer one came")
     })
+}
+
+fn gone() -> Seen {
+    Seen::Refused(Refused {
+        ended: Ended::Token,
+        // Whoever has the node has the files as well: nobody is left to take them from.
+        wipe: Some(false),
+        ..super::review::invalid(
+            "the pod, its ServiceAccount or its node is gone, or its token is no longer accepted",
+        )
+    })
+}
+
+/// It may be gone by now: what the volume has stays, and nothing newer comes.
+fn not_known() -> Seen {
+    Seen::Unclear(super::review::unavailable(
+        "the API server does not tell whether the pod is still there",
+    ))
 }
 
 /// Refuses a subscription, and forgets it.

@@ -192,7 +192,7 @@ async fn forwarded(front: &Front, request: Request) -> Result<Response<Body>, Pr
     let mut headers = person.headers().ok_or_else(|| {
         Problem::new(
             Code::Unauthenticated,
-            "the name of the user or of a group cannot be forwarded",
+            "the name of the user or of a group cannot be forwarded, or there are more than 512 groups",
         )
     })?;
     pass(request.headers(), &mut headers, &SENT);

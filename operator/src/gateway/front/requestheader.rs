@@ -42,8 +42,9 @@ impl Names {
             .group
             .iter()
             .flat_map(|name| headers.get_all(name))
-            .filter_map(text)
-            .collect();
+            .map(text)
+            // A group that cannot be read is not left out: a Deny may name it.
+            .collect::<Option<_>>()?;
         let source = headers
             .get_all(SOURCE)
             .iter()

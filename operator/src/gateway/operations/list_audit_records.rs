@@ -54,6 +54,7 @@ fn described(operation: Operation) -> Operation {
     let answer = json!({"type": "object", "required": ["records", "next"], "properties": {
         "records": {"type": "array", "items": {"type": "object"}},
         "next": {"type": "string"},
+        "heldHours": {"type": "number"},
     }});
     operation
         .about("The records of both audit chains, in pages; only over people.strongroom.dev")
@@ -128,7 +129,11 @@ fn answer(
         body.push(b',');
         body.extend_from_slice(line);
     }
-    body.extend_from_slice(format!("],\"next\":\"{}.{}\"}}", next.changes, next.reads).as_bytes());
+    body.extend_from_slice(format!("],\"next\":\"{}.{}\"", next.changes, next.reads).as_bytes());
+    if let Some(hours) = gateway.held.hours() {
+        body.extend_from_slice(format!(",\"heldHours\":{hours:.1}").as_bytes());
+    }
+    body.push(b'}');
     let mut response = Response::new(Body::from(body));
     response
         .headers_mut()

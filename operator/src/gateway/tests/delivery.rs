@@ -15,7 +15,7 @@ use tonic::{Code as Grpc, Status};
 
 use super::*;
 use crate::consumers::volumes::Shows;
-use crate::gateway::delivery::{Visitor, run};
+use crate::gateway::delivery::{Kind, Told, Visitor, run};
 use crate::gateway::request::token::made_with;
 use crate::terms::Terms;
 
@@ -342,6 +342,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
     assert_eq!(code, Grpc::Unauthenticated);
     assert_eq!(world.last(), record("unknown", "Authenticate", "Unauthenticated"));
     for token in [POD, "strongroom/node", "shop/node/plugin-1@n-1"] {
+        world.a_minute_later();
         let (code, _) = connect(&world).refused(with(token)).await;
         assert_eq!(code, Grpc::PermissionDenied, "{token}");
         assert_eq!(world.last().2, "NotANode");
@@ -359,6 +360,7 @@ async fn only_a_node_is_a_node_and_only_its_own_pods_are_its_pods() {
         ("nobody", Refusal::Unauthenticated, "Unauthenticated"),
         ("", Refusal::Unauthenticated, "Unauthenticated"),
     ] {
+        world.a_minute_later();
         node.subscribe("vol", token, &["db-main"]).await;
         let denied = node.denied().await;
         assert_eq!(
@@ -612,6 +614,59 @@ async fn an_api_server_that_is_away_takes_nothing_from_volumes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_deleted_gets_no_further_version() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    node.subscribe("other", OTHER_POD, &["db-main"]).await;
+    node.granted().await;
+    let presence = world.gateway.nodes.presence();
+    let there = |uid| Told::There {
+        namespace: "shop",
+        name: "app-1",
+        uid,
+    };
+    presence.told(Kind::Pod, &there("another"));
+    let ToNode::Tombstone(tombstone) = node.hear().await else {
+        panic!("no end")
+    };
+    assert_eq!(tombstone.subscription, "vol");
+    assert_eq!(tombstone.on_revoke, i32::from(OnRevoke::Keep));
+    world.bring("db-main", "v-2", b"new");
+    assert_eq!(node.value().await.0, "v-2");
+    assert_eq!(
+        node.moved().await.0,
+        "other",
+        "the pod that is there has it, the other one has not"
+    );
+    // The ServiceAccount of both goes, and then the node itself.
+    let gone = Told::Gone {
+        namespace: "shop",
+        name: "app",
+    };
+    presence.told(Kind::ServiceAccount, &gone);
+    let ToNode::Tombstone(tombstone) = node.hear().await else {
+        panic!("no end")
+    };
+    assert_eq!(tombstone.subscription, "other");
+    let gone = Told::Gone {
+        namespace: "",
+        name: "n-1",
+    };
+    presence.told(Kind::Node, &gone);
+    let status = loop {
+        match node.next().await {
+            Some(Err(status)) => break status,
+            Some(Ok(_)) => {}
+            None => panic!("it ended without a word"),
+        }
+    };
+    assert_eq!(status.code(), Grpc::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_served_alone_is_put_on_record_once() {
     let world = World::delivering();
     let id = world.stored("db-main").id;
@@ -629,6 +684,10 @@ async fn what_a_node_served_alone_is_put_on_record_once() {
         version_id: "v-1".to_owned(),
     };
     let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    let reads = world.records().len();
     for entries in [vec![entry(1), entry(2)], vec![entry(2), entry(3)]] {
         let last = entries.last().unwrap().sequence;
         node.say(FromNode::Journal(Journal { entries })).await;
@@ -642,29 +701,91 @@ async fn what_a_node_served_alone_is_put_on_record_once() {
         .iter()
         .filter_map(|entry| {
             let asked = entry.circumstances.as_ref().filter(|it| it.offline)?;
+            assert_eq!(asked.pod, None, "no token says so");
             let secret = entry.secret.as_ref()?.to_string();
             Some((
                 entry.actor.to_string(),
                 secret,
-                asked.pod.clone()?,
+                entry.claimed.clone()?,
                 asked.node.clone()?,
             ))
         })
         .collect();
     let one = |pod: &str| {
         (
-            "serviceaccount shop/app".to_owned(),
+            "node n-1".to_owned(),
             "db-main".to_owned(),
-            pod.to_owned(),
+            format!("serviceaccount shop/app, pod {pod} with UID uid"),
             "n-1".to_owned(),
         )
     };
     assert_eq!(served, [one("app-1"), one("app-2"), one("app-3")]);
+    assert_eq!(records.len(), reads + 3);
     assert!(
         records.last().unwrap().detail.contains("2023-11-14T22:13:20Z"),
         "{}",
         records.last().unwrap().detail
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_frames_nobody_and_fills_no_log() {
+    let world = World::delivering();
+    let id = world.stored("db-main").id;
+    let entry = |sequence: u64| JournalEntry {
+        sequence,
+        subscription: "vol".to_owned(),
+        namespace: "shop".to_owned(),
+        pod: "app-1".to_owned(),
+        service_account: "app".to_owned(),
+        secret_id: id.as_bytes().to_vec(),
+        version_id: "v-1".to_owned(),
+        ..JournalEntry::default()
+    };
+    // It was granted nothing: what it says is a claim that is refused, and summed.
+    let mut node = Node::attach(&world).await;
+    let before = world.records().len();
+    for first in [1, 65, 129] {
+        let entries = (first..first + 64).map(entry).collect();
+        node.say(FromNode::Journal(Journal { entries })).await;
+        let ToNode::JournalTaken(taken) = node.hear().await else {
+            panic!("no answer")
+        };
+        assert_eq!(taken.sequence, first + 63);
+    }
+    let records = world.records();
+    let [forged] = &records[before..] else {
+        panic!("{:?}", &records[before..]);
+    };
+    assert_eq!(forged.actor.to_string(), "node n-1");
+    assert_eq!(forged.outcome, Outcome::Refused("NotGranted".to_owned()));
+    assert_eq!(
+        forged.claimed.as_deref(),
+        Some("serviceaccount shop/app, pod app-1 with UID ")
+    );
+    // Ten thousand at once are not taken: it tells one journal after the other, and no more than a rate of them.
+    let flood = |first: u64| {
+        FromNode::Journal(Journal {
+            entries: (first..first + 64).map(entry).collect(),
+        })
+    };
+    for first in 0..30 {
+        // It may have ended by now.
+        let message = NodeMessage {
+            message: Some(flood(1_000 + first * 64)),
+        };
+        let _ = node.to.send(Ok(message)).await;
+    }
+    let mut taken = 0;
+    let ended = loop {
+        match node.next().await {
+            Some(Ok(_)) => taken += 1,
+            Some(Err(status)) => break status,
+            None => panic!("it ended without a word"),
+        }
+    };
+    assert_eq!(ended.code(), Grpc::ResourceExhausted);
+    assert!(taken <= 16, "{taken} messages");
 }
 
 impl World {

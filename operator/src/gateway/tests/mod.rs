@@ -335,6 +335,7 @@ impl World {
             changes: Changes::default(),
             nodes: Nodes::new(account.map(Identity::of)),
             terms: TermsBook::default(),
+            held: crate::audit::HeldHours::default(),
             consumers: Consumers::new(Timestamp::now()),
             ending: Shutdown::default(),
         });
@@ -348,6 +349,13 @@ impl World {
         world.namespace("shop");
         world.secret("shop", "db-main", "s3cr3t");
         world
+    }
+
+    /// Refusals are summed a minute: what is refused from now on is a record again.
+    fn a_minute_later(&self) {
+        let now = Timestamp::now().as_millisecond() + 120_000;
+        let now = strongroom_store::time::Timestamp::from_millis(now);
+        self.gateway.store.close_minutes(now).unwrap();
     }
 
     fn namespace(&self, name: &str) {

@@ -159,6 +159,7 @@ async fn nobody_makes_or_changes_anything_unasked() {
     for (method, path, body, action) in requests {
         let body = body.to_string();
         let send = |account| world.write(method.clone(), account, path, &body);
+        world.a_minute_later();
         let stranger = send("shop/stranger").await;
         assert_eq!(stranger.code(), says(404, "SecretNotFound"), "{method} {path}");
         let recorded = record("serviceaccount shop/stranger", action, "PolicyDenied");

@@ -1,6 +1,6 @@
 //! Why reads stop at the bound, and what to do about it.
 
-use super::{Exported, Limits};
+use super::{Exported, Limits, WhenFull};
 
 /// A reader that is fewer records behind keeps up, and is not what holds the log back.
 const BEHIND: u64 = 100;
@@ -19,6 +19,10 @@ pub(crate) fn why(limits: &Limits, readers: &[Exported], heads: (u64, u64)) -> S
         .max_by_key(|reader| behind(reader))
         .filter(|reader| behind(reader) >= BEHIND);
     match last {
+        // It waits for nobody, so nothing but what it is kept in can hold it up.
+        _ if limits.when_full() == WhenFull::Roll => format!(
+            "the audit log has grown beyond its bound of {bound}, and its oldest records could not be cut; the log of the process says why"
+        ),
         Some(reader) => format!(
             "the audit log has reached its bound of {bound}, and {} has yet to take {} records; make it take them, or raise \
              `--audit-bound`; a sink that is gone for good goes out of `--audit-sink`",
@@ -27,7 +31,7 @@ pub(crate) fn why(limits: &Limits, readers: &[Exported], heads: (u64, u64)) -> S
         ),
         None => format!(
             "the audit log has reached its bound of {bound}; raise `--audit-bound`, or let old records go with `--audit-keep-bytes`, \
-             `--audit-keep-for` or `--audit-when-full=drop-exported`"
+             `--audit-keep-for` or `--audit-when-full=roll`"
         ),
     }
 }
@@ -48,7 +52,6 @@ impl std::fmt::Display for Bytes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WhenFull;
     use super::*;
 
     #[test]

@@ -14,14 +14,16 @@ const LEAST_SEGMENT: u64 = 64 << 10;
 /// What happens at the bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WhenFull {
-    /// Reads are refused until there is room.
+    /// The oldest records go, whoever has not got them yet. Nobody is refused anything.
     #[default]
+    Roll,
+    /// Reads are refused until there is room.
     Stop,
     /// The oldest records that every reader has got go, also those that would be kept for longer; where none is left, reads are refused.
     DropExported,
 }
 
-/// How much of the audit log is kept. By default all of it, without bound.
+/// How much of the audit log is kept. Without any limit all of it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
     keep_for: Option<Duration>,
@@ -47,6 +49,22 @@ pub enum LimitsError {
 }
 
 impl Limits {
+    /// What is kept, and the bound, of a log on a volume of so many bytes where nobody said otherwise: half of it, and three quarters. The rest is
+    /// the store's. What somebody said of one makes room with the other.
+    #[must_use]
+    pub fn on_volume(volume: u64, keep_bytes: Option<u64>, bound: Option<u64>) -> (u64, u64) {
+        let least_bound = |keep: u64| keep.saturating_add(keep / 8);
+        match (keep_bytes, bound) {
+            (Some(keep), Some(bound)) => (keep, bound),
+            (Some(keep), None) => (keep, (volume / 4 * 3).max(least_bound(keep))),
+            (None, Some(bound)) => ((volume / 2).min(bound / 3 * 2).max(LEAST_BYTES), bound),
+            (None, None) => {
+                let keep = (volume / 2).max(LEAST_BYTES);
+                (keep, (volume / 4 * 3).max(least_bound(keep)))
+            }
+        }
+    }
+
     /// Limits that can be held. `keep_for`: older records go. `keep_bytes`: the oldest go where the log is larger. `bound`: at so many bytes
     /// reads stop, or what `when_full` says.
     ///
@@ -78,16 +96,41 @@ impl Limits {
         })
     }
 
-    /// Bytes at which reads stop.
+    /// Bytes at which `when_full` says what happens.
     #[must_use]
     pub const fn bound(&self) -> Option<u64> {
         self.bound
+    }
+
+    /// Bytes at which reads stop. A log that rolls has a sixth above its bound, for what comes until the oldest went: it is there for an old end
+    /// that cannot go because it is damaged.
+    #[must_use]
+    pub const fn stop(&self) -> Option<u64> {
+        match (self.bound, self.when_full) {
+            (Some(bound), WhenFull::Roll) => Some(bound.saturating_add(bound / 6)),
+            (bound, _) => bound,
+        }
     }
 
     /// What happens there.
     #[must_use]
     pub const fn when_full(&self) -> WhenFull {
         self.when_full
+    }
+
+    /// Bytes that are kept, in the end.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> Option<u64> {
+        match self.keep_bytes {
+            None => self.bound,
+            some => some,
+        }
+    }
+
+    /// How long records are kept, where that was said.
+    #[must_use]
+    pub const fn kept_time(&self) -> Option<Duration> {
+        self.keep_for
     }
 
     pub(crate) const fn keep_for(&self) -> Option<Duration> {
@@ -102,7 +145,7 @@ impl Limits {
     pub(crate) fn cuts(&self) -> bool {
         self.keep_for.is_some()
             || self.keep_bytes.is_some()
-            || (self.bound.is_some() && self.when_full == WhenFull::DropExported)
+            || (self.bound.is_some() && self.when_full != WhenFull::Stop)
     }
 
     /// Bytes of a new segment: reads go by whole segments, so an eighth of the smallest limit.
@@ -124,7 +167,7 @@ mod tests {
     fn limits_that_cannot_be_held_are_refused() {
         let hour = Duration::from_secs(3_600);
         let of = |time, keep, bound| Limits::new(time, keep, bound, WhenFull::Stop);
-        assert_eq!(of(None, None, None), Ok(Limits::default()));
+        assert!(of(None, None, None).is_ok_and(|limits| !limits.cuts()));
         assert!(of(Some(hour), Some(7 << 20), Some(8 << 20)).is_ok());
         assert_eq!(
             of(Some(hour - Duration::from_secs(1)), None, None),
@@ -149,6 +192,41 @@ mod tests {
                 "{bound}"
             );
         }
+    }
+
+    #[test]
+    fn a_volume_has_room_for_its_log_and_for_the_store() {
+        for volume in [0, 1, 3 << 20, 64 << 20, 2_000_000_000, 2 << 30, 1 << 40, u64::MAX] {
+            let (keep, bound) = Limits::on_volume(volume, None, None);
+            assert!(
+                Limits::new(None, Some(keep), Some(bound), WhenFull::Roll).is_ok(),
+                "{volume}"
+            );
+            if volume >= 2 << 20 {
+                assert_eq!(keep, volume / 2);
+                assert!(
+                    bound <= volume / 4 * 3 && bound >= keep + keep / 8,
+                    "{volume}: {bound}"
+                );
+            }
+            for said in [1 << 20, 5 << 20, 1_800 << 20] {
+                let (keep, bound) = Limits::on_volume(volume, Some(said), None);
+                assert!(keep == said && Limits::new(None, Some(keep), Some(bound), WhenFull::Roll).is_ok());
+            }
+            for said in [2 << 20, 5 << 20, 1_800 << 20] {
+                let (keep, bound) = Limits::on_volume(volume, None, Some(said));
+                assert!(bound == said && Limits::new(None, Some(keep), Some(bound), WhenFull::Roll).is_ok());
+            }
+        }
+        assert_eq!(Limits::on_volume(2 << 30, None, None), (1 << 30, 3 << 29));
+    }
+
+    #[test]
+    fn only_a_log_that_rolls_has_room_above_its_bound() {
+        let of = |when| Limits::new(None, None, Some(6 << 20), when).unwrap().stop();
+        assert_eq!(of(WhenFull::Roll), Some(7 << 20));
+        assert_eq!(of(WhenFull::Stop), Some(6 << 20));
+        assert_eq!(of(WhenFull::DropExported), Some(6 << 20));
     }
 
     #[test]

@@ -59,14 +59,32 @@ impl Goal {
                 let slack = (keep / 24).min(Duration::from_secs(3_600));
                 (now.since(oldest) > keep + slack).then(|| earlier(now, keep))
             });
-        let over = |limit: u64, to: u64| if bytes > limit { bytes - to } else { 0 };
-        let kept = limits.keep_bytes().map_or(0, |keep| over(keep, keep - keep / 16));
-        let full = match (limits.bound(), limits.when_full()) {
-            (Some(bound), WhenFull::DropExported) => over(bound - bound / 16, bound - bound / 8),
-            _ => 0,
-        };
-        let bytes = kept.max(full);
+        let kept = limits
+            .keep_bytes()
+            .map_or(0, |keep| over(bytes, keep, keep - keep / 16));
+        let bytes = kept.max(near_bound(limits, bytes));
         (before.is_some() || bytes > 0).then_some(Self { before, bytes })
+    }
+
+    /// What goes of a log that rolls and has come near its bound, whoever has not got it.
+    pub(crate) fn whatever_waits(limits: &Limits, bytes: u64) -> Option<Self> {
+        let bytes = near_bound(limits, bytes);
+        (limits.when_full() == WhenFull::Roll && bytes > 0).then_some(Self { before: None, bytes })
+    }
+}
+
+/// How much goes where there is more than a limit, to come down to `to`.
+const fn over(bytes: u64, limit: u64, to: u64) -> u64 {
+    if bytes > limit { bytes - to } else { 0 }
+}
+
+/// How much goes because the bound is near.
+const fn near_bound(limits: &Limits, bytes: u64) -> u64 {
+    match (limits.bound(), limits.when_full()) {
+        (Some(bound), WhenFull::DropExported | WhenFull::Roll) => {
+            over(bytes, bound - bound / 16, bound - bound / 8)
+        }
+        _ => 0,
     }
 }
 

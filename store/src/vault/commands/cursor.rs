@@ -44,15 +44,19 @@ impl Command for RecordCheckpoint {
 }
 
 /// Puts a restore on record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct RecordRestore;
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct RecordRestore {
+    /// What opened the backup, and what was accepted.
+    pub(crate) detail: String,
+}
 
 impl Command for RecordRestore {
     type Reply = ();
     const ACTION: Action = Action::Restore;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        Ok(Decision::new(Vec::new(), About::new(Action::Restore), ()))
+        let about = About::new(Action::Restore).with(|entry| entry.detail = self.detail);
+        Ok(Decision::new(Vec::new(), about, ()))
     }
 }
 

@@ -5,9 +5,12 @@ use crate::audit::Action;
 use crate::format::SealDigest;
 use crate::time::Timestamp;
 
-/// Puts the digests in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ChangeSeal(pub(crate) SealDigest);
+/// Puts the digests in place, on a record that says what changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ChangeSeal {
+    pub(crate) digest: SealDigest,
+    pub(crate) detail: String,
+}
 
 impl Command for ChangeSeal {
     type Reply = ();
@@ -15,8 +18,8 @@ impl Command for ChangeSeal {
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
         Ok(Decision::new(
-            vec![Effect::PutSeal(self.0)],
-            About::new(Action::ChangeSeal),
+            vec![Effect::PutSeal(self.digest)],
+            About::new(Action::ChangeSeal).with(|entry| entry.detail = self.detail),
             (),
         ))
     }

@@ -1,0 +1,307 @@
+//! Whether the pods, ServiceAccounts and nodes that hold a stream are still there.
+//!
+//! Of all that the watch tells, only UID and name of those that hold one are kept. Whoever is gone, or there again under another UID, is told to the
+//! session that holds for it. Pure but for the lock; [`super::watch`] has the watches. Must not end anything by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::gateway) enum Kind {
+    Pod,
+    ServiceAccount,
+    Node,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Pod, Self::ServiceAccount, Self::Node];
+}
+
+/// One of them by name; a node has no namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) kind: Kind,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// What a watch tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum Told<'a> {
+    /// A complete list begins.
+    Begins,
+    /// It is there.
+    There {
+        namespace: &'a str,
+        name: &'a str,
+        uid: &'a str,
+    },
+    /// It is gone.
+    Gone { namespace: &'a str, name: &'a str },
+    /// The list is complete.
+    Complete,
+    /// The watch broke off; it begins again with a list.
+    Broke,
+}
+
+/// Who is gone, but for the one of this UID, which has the name now.
+pub(super) type Gone = (Place, Option<String>);
+
+/// Where a session hears who is gone.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    gone: Mutex<BTreeSet<Gone>>,
+    news: Notify,
+}
+
+impl Ends {
+    /// Waits until somebody is gone, and who.
+    pub(super) async fn next(&self) -> BTreeSet<Gone> {
+        loop {
+            let heard = self.news.notified();
+            let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+            if !gone.is_empty() {
+                return gone;
+            }
+            heard.await;
+        }
+    }
+
+    fn tell(&self, place: &Place, but: Option<&str>) {
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((place.clone(), but.map(str::to_owned)));
+        self.news.notify_one();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Holder {
+    uid: Option<String>,
+    /// The complete list that lacks it counts only if it began later.
+    before_list: bool,
+    in_list: bool,
+    sessions: Vec<Weak<Ends>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holders: BTreeMap<Place, Holder>,
+    /// Kinds whose watch is whole now.
+    whole: BTreeSet<Kind>,
+    /// Whether anybody watches at all.
+    watched: bool,
+}
+
+/// All that hold a stream.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Presence(Mutex<State>);
+
+impl Presence {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves at worst one that is not told to be gone; its token is reviewed all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session holds for one of them; its UID where the token says it.
+    pub(super) fn hold(&self, place: Place, uid: Option<&str>, ends: &Arc<Ends>) {
+        let mut state = self.state();
+        let replaced = state
+            .holders
+            .get(&place)
+            .and_then(|holder| holder.uid.as_deref())
+            .zip(uid)
+            .is_some_and(|(known, uid)| known != uid);
+        if replaced {
+            // Whoever held for the former one hears of it here, before the watch says so.
+            state.gone(&place, uid);
+        }
+        let holder = state.holders.entry(place).or_default();
+        holder.uid = holder.uid.take().or_else(|| uid.map(str::to_owned));
+        holder.sessions.retain(|session| session.strong_count() > 0);
+        if !holder
+            .sessions
+            .iter()
+            .any(|session| session.as_ptr() == Arc::as_ptr(ends))
+        {
+            holder.sessions.push(Arc::downgrade(ends));
+        }
+    }
+
+    /// Somebody will watch: until each kind is complete once, the watch counts as broken.
+    pub(in crate::gateway) fn is_watched(&self) {
+        self.state().watched = true;
+    }
+
+    /// Whether those that are gone may not be known.
+    pub(super) fn is_broken(&self) -> bool {
+        let state = self.state();
+        state.watched && state.whole.len() < Kind::ALL.len()
+    }
+
+    /// Takes in what a watch tells.
+    pub(in crate::gateway) fn told(&self, kind: Kind, told: &Told<'_>) {
+        let mut state = self.state();
+        let place = |namespace: &str, name: &str| Place {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        match told {
+            Told::Begins => {
+                for (place, holder) in &mut state.holders {
+                    if place.kind == kind {
+                        (holder.before_list, holder.in_list) = (true, false);
+                    }
+                }
+            }
+            Told::There { namespace, name, uid } => {
+                let place = place(namespace, name);
+                let Some(holder) = state.holders.get_mut(&place) else {
+                    return;
+                };
+                holder.in_list = true;
+                match &holder.uid {
+                    Some(known) if known != uid => state.gone(&place, Some(uid)),
+                    Some(_) => {}
+                    None => holder.uid = Some((*uid).to_owned()),
+                }
+            }
+            Told::Gone { namespace, name } => state.gone(&place(namespace, name), None),
+            Told::Complete => {
+                let lacking = |(place, holder): (&Place, &Holder)| {
+                    (place.kind == kind && holder.before_list && !holder.in_list).then(|| place.clone())
+                };
+                let gone: Vec<Place> = state.holders.iter().filter_map(lacking).collect();
+                for place in gone {
+                    state.gone(&place, None);
+                }
+                state.whole.insert(kind);
+            }
+            Told::Broke => {
+                state.whole.remove(&kind);
+            }
+        }
+    }
+
+    /// Forgets those for whom no session holds any more.
+    pub(in crate::gateway) fn forget(&self) {
+        self.state()
+            .holders
+            .retain(|_, holder| holder.sessions.iter().any(|session| session.strong_count() > 0));
+    }
+}
+
+impl State {
+    fn gone(&mut self, place: &Place, but: Option<&str>) {
+        let holder = self.holders.remove(place).unwrap_or_default();
+        for session in holder.sessions.iter().filter_map(Weak::upgrade) {
+            session.tell(place, but);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn pod(name: &str) -> Place {
+        Place {
+            kind: Kind::Pod,
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn there<'a>(name: &'a str, uid: &'a str) -> Told<'a> {
+        Told::There {
+            namespace: "shop",
+            name,
+            uid,
+        }
+    }
+
+    /// Who is gone by now.
+    fn gone(ends: &Ends) -> Vec<Place> {
+        let gone = ends.next().now_or_never().into_iter().flatten();
+        gone.map(|(place, _)| place).collect()
+    }
+
+    fn told(presence: &Presence, all: &[Told<'_>]) {
+        for one in all {
+            presence.told(Kind::Pod, one);
+        }
+    }
+
+    #[test]
+    fn a_deletion_and_another_uid_are_told_to_whoever_holds_and_nobody_else() {
+        let (presence, mine, others) = (Presence::default(), Arc::default(), Arc::default());
+        presence.hold(pod("a"), Some("u-1"), &mine);
+        presence.hold(pod("b"), Some("u-2"), &mine);
+        presence.hold(pod("c"), Some("u-3"), &others);
+        told(
+            &presence,
+            &[there("a", "u-1"), there("b", "u-2"), there("x", "u-9")],
+        );
+        assert_eq!(gone(&mine), []);
+        let deleted = Told::Gone {
+            namespace: "shop",
+            name: "a",
+        };
+        told(&presence, &[deleted, there("b", "u-7")]);
+        assert_eq!(gone(&mine), [pod("a"), pod("b")]);
+        assert_eq!(gone(&others), []);
+        assert_eq!(
+            presence.state().holders.len(),
+            1,
+            "who is gone is not kept, nor who holds nothing"
+        );
+        drop(others);
+        presence.forget();
+        assert!(presence.state().holders.is_empty());
+    }
+
+    #[test]
+    fn who_went_while_the_watch_was_broken_is_missing_from_the_next_list() {
+        let (presence, ends) = (Presence::default(), Arc::default());
+        presence.hold(pod("a"), Some("u-1"), &ends);
+        presence.hold(pod("b"), Some("u-2"), &ends);
+        told(&presence, &[Told::Begins, there("b", "u-2")]);
+        // It came after the list began: a page that is past does not have it.
+        presence.hold(pod("c"), Some("u-3"), &ends);
+        told(&presence, &[Told::Complete]);
+        assert_eq!(gone(&ends), [pod("a")]);
+        told(&presence, &[Told::Begins, there("b", "u-2"), Told::Complete]);
+        assert_eq!(gone(&ends), [pod("c")]);
+    }
+
+    #[test]
+    fn a_watch_is_whole_once_every_kind_is_complete_and_until_one_breaks() {
+        let presence = Presence::default();
+        assert!(!presence.is_broken(), "nobody watches where there are no nodes");
+        presence.is_watched();
+        assert!(presence.is_broken());
+        for kind in Kind::ALL {
+            assert!(presence.is_broken());
+            presence.told(kind, &Told::Complete);
+        }
+        assert!(!presence.is_broken());
+        presence.told(Kind::Node, &Told::Broke);
+        assert!(presence.is_broken());
+    }
+
+    #[test]
+    fn a_pod_that_subscribes_under_another_uid_ends_the_former_one() {
+        let (presence, ends) = (Presence::default(), Arc::default());
+        presence.hold(pod("a"), Some("u-1"), &ends);
+        presence.hold(pod("a"), Some("u-2"), &ends);
+        let gone: Vec<Gone> = ends.next().now_or_never().into_iter().flatten().collect();
+        assert_eq!(gone, [(pod("a"), Some("u-2".to_owned()))]);
+    }
+}

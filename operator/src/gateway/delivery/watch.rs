@@ -1,0 +1,98 @@
+//! The watches behind [`super::presence`]: metadata of pods, ServiceAccounts and nodes of the whole cluster, of which nothing is kept here.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use kube::api::PartialObjectMeta;
+use kube::runtime::watcher::{Config, Event};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use strongroom_process::Shutdown;
+
+use super::presence::{Kind, Presence, Told};
+use crate::kube_error::watch_in_words;
+
+/// Objects a page of a list.
+const PAGE: u32 = 500;
+
+/// Watches until the shutdown begins.
+pub(in crate::gateway) async fn watch(client: Client, presence: Arc<Presence>, shutdown: Shutdown) {
+    let all = async {
+        tokio::join!(
+            follow(metadata::<Pod>(&client), Kind::Pod, &presence),
+            follow(
+                metadata::<ServiceAccount>(&client),
+                Kind::ServiceAccount,
+                &presence
+            ),
+            follow(metadata::<Node>(&client), Kind::Node, &presence),
+        );
+    };
+    tokio::select! {
+        () = all => {}
+        () = shutdown.wait() => {}
+    }
+}
+
+/// The metadata of all of a kind: nothing else of an object is asked for.
+fn metadata<K>(client: &Client) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    Api::all(client.clone())
+}
+
+async fn follow<M>(api: Api<M>, kind: Kind, presence: &Presence)
+where
+    M: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let events = watcher(api, Config::default().page_size(PAGE)).default_backoff();
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => tell(presence, kind, &event),
+            Err(error) => {
+                tracing::warn!(
+                    ?kind,
+                    error = watch_in_words(&error),
+                    "the watch of those that hold streams broke off; it starts again"
+                );
+                presence.told(kind, &Told::Broke);
+            }
+        }
+    }
+}
+
+fn tell<M: Resource>(presence: &Presence, kind: Kind, event: &Event<M>) {
+    let name = |object: &M| {
+        let meta = object.meta();
+        (
+            meta.namespace.clone().unwrap_or_default(),
+            meta.name.clone().unwrap_or_default(),
+            meta.uid.clone().unwrap_or_default(),
+        )
+    };
+    match event {
+        Event::Init => presence.told(kind, &Told::Begins),
+        Event::InitDone => presence.told(kind, &Told::Complete),
+        Event::Apply(object) | Event::InitApply(object) => {
+            let (namespace, name, uid) = name(object);
+            let there = Told::There {
+                namespace: &namespace,
+                name: &name,
+                uid: &uid,
+            };
+            presence.told(kind, &there);
+        }
+        Event::Delete(object) => {
+            let (namespace, name, _) = name(object);
+            let gone = Told::Gone {
+                namespace: &namespace,
+                name: &name,
+            };
+            presence.told(kind, &gone);
+        }
+    }
+}
