@@ -5,12 +5,16 @@ pub mod admin;
 pub mod anchor;
 pub mod audit_log;
 pub mod backup;
+pub mod hello;
 pub mod manifest;
+pub mod name;
 pub mod pem;
+pub mod query;
 pub mod record;
 pub mod seal_file;
 pub mod store;
 pub mod template;
+pub mod token;
 
 /// A target.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +26,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "record",
         run: record::run,
@@ -58,5 +62,21 @@ pub const TARGETS: [Target; 9] = [
     Target {
         name: "anchor",
         run: anchor::run,
+    },
+    Target {
+        name: "token",
+        run: token::run,
+    },
+    Target {
+        name: "hello",
+        run: hello::run,
+    },
+    Target {
+        name: "name",
+        run: name::run,
+    },
+    Target {
+        name: "query",
+        run: query::run,
     },
 ];

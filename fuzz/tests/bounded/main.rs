@@ -115,4 +115,4 @@ macro_rules! bounded {
     };
 }
 
-bounded! { record seal_file audit_log backup template pem manifest admin anchor }
+bounded! { record seal_file audit_log backup template pem manifest admin anchor token hello name query }

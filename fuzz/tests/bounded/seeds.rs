@@ -9,11 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
+use strongroom_api::stream::proto::{Hello, NodeMessage, node_message};
 use strongroom_crds::parse_manifest;
 use strongroom_fuzz::admin::understood;
 use strongroom_fuzz::anchor::fields;
 use strongroom_fuzz::audit_log::{self, EPOCH, SEGMENT, Segments};
 use strongroom_fuzz::store::{STORE, keyring, root, slot};
+use strongroom_rules::request::first_message::FirstMessage;
+use strongroom_rules::request::list_query::ListQuery;
+use strongroom_rules::request::token::may_be_ours;
 use strongroom_store::admin::{Answer, Request, SlotLine, header};
 use strongroom_store::audit::{
     Action, Actor, ChainHead, Checkpoint, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
@@ -22,6 +27,7 @@ use strongroom_store::audit::{
 use strongroom_store::codec::Writer;
 use strongroom_store::fuzzing::RECORDS;
 use strongroom_store::id::{RequestId, SecretId};
+use strongroom_store::name::SecretName;
 use strongroom_store::seal::{PassphraseCost, RecoveryKey, SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
@@ -276,6 +282,30 @@ fn anchor() -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
+/// A token whose signature says nothing.
+fn token() -> Vec<u8> {
+    let claims = serde_json::json!({
+        "aud": ["strongroom.dev"], "exp": 4_102_444_800_i64, "sub": "system:serviceaccount:shop:app",
+    });
+    let claims = claims.to_string();
+    let encode = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+    let parts = [r#"{"alg":"RS256"}"#.as_bytes(), claims.as_bytes(), b"signature"];
+    parts.map(encode).join(".").into_bytes()
+}
+
+/// How it is cut, then a frame with the Hello of a plugin.
+fn hello() -> Vec<u8> {
+    let mut hello = Hello::default();
+    hello.protocol_versions.push(1);
+    hello.token.push_str("a token");
+    let message = NodeMessage {
+        message: Some(node_message::Message::Hello(hello)),
+    };
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [[3, 0].as_slice(), &length, &message].concat()
+}
+
 #[test]
 fn seeds_are_what_is_accepted() {
     if std::env::var_os("UPDATE_GENERATED").is_some() {
@@ -290,6 +320,8 @@ fn seeds_are_what_is_accepted() {
             ("admin", "requests", requests()),
             ("admin", "answers", answers()),
             ("anchor", "as-written", anchor()),
+            ("token", "of-a-pod", token()),
+            ("hello", "with-a-token", hello()),
         ] {
             fs::create_dir_all(folder(target)).unwrap();
             fs::write(folder(target).join(name), bytes).unwrap();
@@ -332,6 +364,21 @@ fn seeds_are_what_is_accepted() {
         of("anchor")
             .iter()
             .any(|seed| Anchor::from_fields(&fields(seed)).is_ok())
+    );
+
+    let tokens = of("token");
+    let ours = |seed: &Vec<u8>| may_be_ours(std::str::from_utf8(seed).unwrap(), "strongroom.dev", 0);
+    assert!(tokens.iter().any(ours));
+    let hello = fs::read(folder("hello").join("with-a-token")).unwrap();
+    assert_eq!(FirstMessage::default().after(&hello[1..]), Ok(FirstMessage::Over));
+    assert!(of("name").iter().any(|seed| {
+        let text = std::str::from_utf8(seed).unwrap();
+        text.contains('/') && text.parse::<SecretName>().is_ok()
+    }));
+    assert!(
+        of("query")
+            .iter()
+            .all(|seed| ListQuery::parse(std::str::from_utf8(seed).unwrap()).is_ok())
     );
 
     let manifests = of("manifest");

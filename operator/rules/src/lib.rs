@@ -13,6 +13,7 @@ pub mod generate;
 pub mod managed_secret;
 pub mod native_secret;
 pub mod policy;
+pub mod request;
 pub mod retry;
 pub mod rotation_schedule;
 pub mod schedule;

@@ -18,6 +18,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 use strongroom_rules::policy::{Identity, Principal};
+use strongroom_rules::request::token::{TOKEN_BYTES, end_of, may_be_ours};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,6 @@ use super::limits;
 use super::may_get::MayGet;
 use super::problem::{Code, Problem};
 use super::remembered::Remembered;
-use super::request::token::{TOKEN_BYTES, end_of, may_be_ours};
 use super::request::{Failures, LimitScope, LimitedResource, RefusalReason, Refusals};
 use crate::kube_error::in_words;
 

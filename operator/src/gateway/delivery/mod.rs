@@ -40,13 +40,14 @@ use axum::http;
 use futures::{Stream, StreamExt};
 use strongroom_api::stream::proto::delivery_server::{Delivery, DeliveryServer};
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
+use strongroom_rules::request::first_message::HELLO_BYTES;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt as _;
 use tower::util::MapRequest;
 use zeroize::Zeroizing;
 
-use self::hello::{BoundedHello, HELLO_BYTES};
+use self::hello::BoundedHello;
 pub(super) use self::introduce::Visitor;
 pub(super) use self::nodes::Nodes;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use strongroom_api::stream::SECRETS;
 use strongroom_api::stream::proto::{Ended, Refusal, Subscribe, Wanted, wanted};
+use strongroom_rules::request::token::end_of;
 use strongroom_store::audit::{self, Outcome};
 use strongroom_store::id::RequestId;
 use strongroom_store::name::Stage;
@@ -21,7 +22,6 @@ use crate::gateway::access::{self, Asking};
 use crate::gateway::authenticate::{Asker, Caller};
 use crate::gateway::listen::Peer;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::request::token::end_of;
 use crate::gateway::{Gateway, Place};
 
 /// Longest id of a volume, in bytes.

@@ -16,6 +16,7 @@ use strongroom_api::stream::proto::{
     Welcome,
 };
 use strongroom_rules::policy::Identity;
+use strongroom_rules::request::token::end_of;
 use strongroom_store::id::RequestId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -38,7 +39,6 @@ use crate::gateway::access::Asking;
 use crate::gateway::authenticate::Caller;
 use crate::gateway::changes::Change;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::request::token::end_of;
 use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason};
 use crate::gateway::{Gateway, blocking};
 

@@ -1,7 +1,6 @@
 //! ListSecrets: `GET /v1/namespaces/{namespace}/secrets`: those that the caller may list, in order of their names, in pages.
 //!
-//! Each secret is decided by itself, so a page tells nothing of the others. Filters: `name` and `description` are found anywhere in the text;
-//! `label=key` or `label=key=value`, several of them all.
+//! Each secret is decided by itself, so a page tells nothing of the others.
 
 use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
@@ -14,6 +13,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde::Serialize;
 use strongroom_rules::policy::Action;
+use strongroom_rules::request::list_query::ListQuery;
 use strongroom_store::audit::Outcome;
 use strongroom_store::name::SecretName;
 use strongroom_store::vault::{Note, SecretView};
@@ -28,12 +28,8 @@ use crate::own_secret;
 
 /// Secrets a page where nothing is said.
 const PAGE: usize = 50;
-/// Most secrets of a page.
-const MOST: usize = 100;
 /// Secrets that are looked at for one page: whoever may see few of many gets several short pages rather than one slow one.
 const LOOKED_AT: usize = 2_000;
-/// Most labels of a filter.
-const LABELS: usize = 10;
 
 /// A page of secrets.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -46,42 +42,20 @@ pub(in crate::gateway) struct Page {
 }
 
 /// What is asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 struct Filter {
-    limit: Option<usize>,
+    query: ListQuery,
     after: Option<SecretName>,
-    name: String,
-    description: String,
-    labels: Vec<(String, Option<String>)>,
 }
 
 impl Filter {
     fn parse(query: &str) -> Result<Self, Problem> {
-        let mut filter = Self::default();
-        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(invalid)?;
-        for (key, value) in pairs {
-            match key.as_str() {
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-                    filter.limit = Some(limit.ok_or_else(|| invalid(format!("`limit` is 1 to {MOST}")))?);
-                }
-                "after" => filter.after = Some(value.parse().map_err(invalid)?),
-                "name" => filter.name = value,
-                "description" => filter.description = value,
-                "label" if filter.labels.len() < LABELS => filter.labels.push(match value.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (value, None),
-                }),
-                "label" => return Err(invalid(format!("at most {LABELS} labels"))),
-                _ => {
-                    let known = "limit, after, name, description, label";
-                    return Err(invalid(format!(
-                        "there is no parameter of this name; there are {known}"
-                    )));
-                }
-            }
-        }
-        Ok(filter)
+        let query = ListQuery::parse(query).map_err(invalid)?;
+        let after = query.after.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            after: after.map_err(invalid)?,
+            query,
+        })
     }
 
     fn fits(&self, secret: &SecretView) -> bool {
@@ -92,13 +66,13 @@ impl Filter {
                     .get(key)
                     .is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
-        secret.name.as_str().contains(&self.name)
-            && secret.description.contains(&self.description)
-            && self.labels.iter().all(has)
+        secret.name.as_str().contains(&self.query.name)
+            && secret.description.contains(&self.query.description)
+            && self.query.labels.iter().all(has)
     }
 }
 
-/// The parameters, as they are told; [`Filter::parse`] reads them, because `label` may be there several times.
+/// The parameters, as they are told; [`ListQuery::parse`] reads them, because `label` may be there several times.
 #[derive(JsonSchema)]
 #[schemars(rename = "ListSecretsQuery")]
 #[expect(dead_code, reason = "it describes what is read by hand")]
@@ -156,7 +130,7 @@ fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> R
     let Some(id) = place.id else {
         return Ok(page);
     };
-    let limit = filter.limit.unwrap_or(PAGE);
+    let limit = filter.query.limit.unwrap_or(PAGE);
     let after = filter.after.clone().map(|name| (id, name));
     let found = gateway.store.list(Some(id), after.as_ref(), LOOKED_AT)?;
     let all = found.len() < LOOKED_AT;
@@ -196,19 +170,11 @@ mod tests {
 
     #[test]
     fn filters_are_read_or_refused() {
-        let filter = Filter::parse("limit=2&after=a%2Fb&name=db&label=team&label=tier%3Dgold").unwrap();
-        assert_eq!(filter.limit, Some(2));
+        let filter = Filter::parse("limit=2&after=a%2Fb").unwrap();
+        assert_eq!(filter.query.limit, Some(2));
         assert_eq!(filter.after.unwrap().as_str(), "a/b");
-        assert_eq!(
-            filter.labels,
-            [
-                ("team".to_owned(), None),
-                ("tier".to_owned(), Some("gold".to_owned()))
-            ]
-        );
-        for bad in ["limit=0", "limit=101", "limit=x", "after=", "colour=red"] {
+        for bad in ["limit=0", "after=", "after=a%00b"] {
             assert!(Filter::parse(bad).is_err(), "{bad}");
         }
-        assert!(Filter::parse(&"label=a&".repeat(11)).is_err());
     }
 }

@@ -14,6 +14,7 @@ mod failures;
 mod refusals;
 mod room;
 mod share;
+#[cfg(test)]
 pub(in crate::gateway) mod token;
 
 pub(crate) use self::address::{AddressShare, AddressShares};

@@ -1,0 +1,28 @@
+//! Names, stages and version ids as they stand in paths of requests.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use strongroom_store::name::{NamespaceName, SecretName, Stage, StageName, VersionId};
+
+fn one<T: FromStr + Display + PartialEq>(text: &str, most: usize) {
+    if let Ok(name) = text.parse::<T>() {
+        assert_eq!(name.to_string(), text, "it is written as something else");
+        assert!(!text.is_empty() && text.len() <= most, "its length is not legal");
+        assert!(
+            text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%'),
+            "it says more than it shows"
+        );
+    }
+}
+
+/// Reads a name of each kind: what is one is written as it was read, and shows all that it has.
+pub fn run(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    one::<NamespaceName>(text, NamespaceName::MAX);
+    one::<SecretName>(text, SecretName::MAX);
+    one::<Stage>(text, StageName::MAX);
+    one::<VersionId>(text, VersionId::MAX);
+}
