@@ -1,7 +1,7 @@
 //! Whether the pods, ServiceAccounts and nodes that hold a stream are still there.
 //!
 //! Of all that the watch tells, only UID and name of those that hold one are kept. Whoever is gone, or there again under another UID, is told to the
-//! session that holds for it. Pure but for the lock; [`super::watch`] has the watches. Must not end anything by itself.
+//! session that holds for it. Pure but for the lock; [`mod@super::watch`] has the watches. Must not end anything by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
