@@ -5,7 +5,6 @@
 //! | [`share`] | an account of what each holds of something |
 //! | [`address`] | which part of what strangers share one address may have |
 //! | [`room`] | everything that there is room for, and what a request holds of it |
-//! | [`token`] | whether a token may be one of ours; pure |
 //! | [`failures`] | how often an address may fail to say who it is |
 //! | [`refusals`] | what was refused, counted |
 
