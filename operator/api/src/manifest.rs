@@ -24,7 +24,7 @@ pub struct ClusterKey {
     pub id: String,
     /// The public key, 1,216 bytes in base64url without padding.
     pub key: String,
-    /// [`crate::sealed::SUITE`].
+    /// The suite of RFC 9180: `X-Wing,HKDF-SHA256,ChaCha20-Poly1305`.
     pub suite: String,
 }
 

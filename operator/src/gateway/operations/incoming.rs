@@ -25,7 +25,7 @@ use crate::gateway::{Gateway, limits};
 /// A value as it is: each key in base64.
 pub(super) type Data = BTreeMap<String, Encoded>;
 
-/// A value that is sealed; it opens to the JSON of [`Data`].
+/// A value that is sealed; it opens to the JSON of what an unsealed request has as `data`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SealedData {

@@ -72,7 +72,7 @@ impl Filter {
     }
 }
 
-/// The parameters, as they are told; [`ListQuery::parse`] reads them, because `label` may be there several times.
+// As they are told; `ListQuery` reads them, because `label` may be there several times.
 #[derive(JsonSchema)]
 #[schemars(rename = "ListSecretsQuery")]
 #[expect(dead_code, reason = "it describes what is read by hand")]
