@@ -79,6 +79,8 @@ pub(in crate::audit) fn first(medium: &dyn Medium, segment: u64, most: u64) -> i
     Ok(bytes)
 }
 
+/// Bytes that no new segment takes: changes go on where reads no longer do. A commit of the store needs 1 MiB.
+const OF_CHANGES: u64 = 4 << 20;
 /// Open files are kept for so many segments.
 const KEPT_OPEN: usize = 4;
 
@@ -178,8 +180,9 @@ impl Medium for Directory {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path_of(segment);
         let existed = path.exists();
-        if !existed && self.free().is_some_and(|free| free < bytes) {
-            // An attempt that has to fail would take the last room for a moment, and a commit of the store would find none.
+        let needed = bytes.saturating_add(OF_CHANGES);
+        if !existed && self.free().is_some_and(|free| free < needed) {
+            // Not even for a moment, in an attempt that has to fail: a commit of the store would find none.
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = OpenOptions::new()
