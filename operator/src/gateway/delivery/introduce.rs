@@ -1,7 +1,6 @@
 //! Who a node is: the token of its plugin, checked. What the stream carries after that is [`super::session`]'s.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_api::stream::proto::Hello;
@@ -9,12 +8,11 @@ use strongroom_store::audit::{self, Outcome};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::Note;
 use tonic::Status;
-use zeroize::Zeroizing;
 
 use super::ledger::ValueKey;
 use crate::gateway::Gateway;
 use crate::gateway::access::{self, Asking};
-use crate::gateway::authenticate::{Asker, Caller};
+use crate::gateway::authenticate::Asker;
 use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::problem::Code;
 use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, Slot};
@@ -40,28 +38,11 @@ pub(super) fn holds(hello: &Hello) -> (Vec<ValueKey>, usize) {
     (held.collect(), window)
 }
 
-/// A node's plugin, whose token was accepted.
-#[derive(Debug)]
-pub(in crate::gateway) struct Plugin {
-    /// Its node.
-    pub(super) node: String,
-    /// Its pod and ServiceAccount.
-    pub(super) caller: Arc<Caller>,
-    /// Its token, to be reviewed again.
-    pub(super) token: Zeroizing<String>,
-    /// When it was reviewed last.
-    pub(super) reviewed: Instant,
-}
-
-/// The plugin whose token this is. From now on the stream is at the expense of its node.
+/// The node whose plugin's token this is. From now on the stream is at the expense of the node.
 ///
 /// # Errors
 /// How the stream ends: unauthenticated, no node, or not to be said now. It is on record.
-pub(super) async fn introduce(
-    gateway: &Gateway,
-    visitor: &Visitor,
-    token: Zeroizing<String>,
-) -> Result<Plugin, Status> {
+pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str) -> Result<String, Status> {
     let refused = |code: Code, detail: &str| match code {
         Code::Unauthenticated => Status::unauthenticated(detail),
         _ => Status::unavailable(detail),
@@ -69,7 +50,7 @@ pub(super) async fn introduce(
     let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
     let source = visitor.peer.address.ip().to_canonical();
     let asker = Asker::Stranger(source);
-    let caller = match gateway.authenticator.caller(&token, asker).await {
+    let caller = match gateway.authenticator.caller(token, asker).await {
         Ok(caller) => caller,
         Err(problem) => {
             gateway
@@ -79,7 +60,7 @@ pub(super) async fn introduce(
                 outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                 ..Note::new(audit::Action::Authenticate)
             };
-            let meta = access::stranger(source, None, request, Instant::now());
+            let meta = access::stranger(source, None, request, std::time::Instant::now());
             gateway
                 .note(note, meta)
                 .await
@@ -98,7 +79,7 @@ pub(super) async fn introduce(
             source,
             request,
             now: Timestamp::now(),
-            arrived: Instant::now(),
+            arrived: std::time::Instant::now(),
             pod_labels: None,
             node_labels: None,
         };
@@ -118,10 +99,5 @@ pub(super) async fn introduce(
         .room
         .prove_node(&visitor.slot, visitor.connection.as_ref(), &node)
         .map_err(|problem| Status::unavailable(problem.detail()))?;
-    Ok(Plugin {
-        node,
-        caller,
-        token,
-        reviewed: Instant::now(),
-    })
+    Ok(node)
 }
