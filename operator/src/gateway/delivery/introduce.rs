@@ -1,6 +1,7 @@
 //! Who a node is: the token of its plugin, checked. What the stream carries after that is [`super::session`]'s.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_api::stream::proto::Hello;
@@ -8,11 +9,12 @@ use strongroom_store::audit::{self, Outcome};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::vault::Note;
 use tonic::Status;
+use zeroize::Zeroizing;
 
 use super::ledger::ValueKey;
 use crate::gateway::Gateway;
 use crate::gateway::access::{self, Asking};
-use crate::gateway::authenticate::Asker;
+use crate::gateway::authenticate::{Asker, Caller};
 use crate::gateway::listen::{Connection, Peer};
 use crate::gateway::problem::Code;
 use crate::gateway::request::{LimitScope, LimitedResource, RefusalReason, Slot};
@@ -38,11 +40,28 @@ pub(super) fn holds(hello: &Hello) -> (Vec<ValueKey>, usize) {
     (held.collect(), window)
 }
 
-/// The node whose plugin's token this is. From now on the stream is at the expense of the node.
+/// A node's plugin, whose token was accepted.
+#[derive(Debug)]
+pub(in crate::gateway) struct Plugin {
+    /// Its node.
+    pub(super) node: String,
+    /// Its pod and ServiceAccount.
+    pub(super) caller: Arc<Caller>,
+    /// Its token, to be reviewed again.
+    pub(super) token: Zeroizing<String>,
+    /// When it was reviewed last.
+    pub(super) reviewed: Instant,
+}
+
+/// The plugin whose token this is. From now on the stream is at the expense of its node.
 ///
 /// # Errors
 /// How the stream ends: unauthenticated, no node, or not to be said now. It is on record.
-pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str) -> Result<String, Status> {
+pub(super) async fn introduce(
+    gateway: &Gateway,
+    visitor: &Visitor,
+    token: Zeroizing<String>,
+) -> Result<Plugin, Status> {
     let refused = |code: Code, detail: &str| match code {
         Code::Unauthenticated => Status::unauthenticated(detail),
         _ => Status::unavailable(detail),
@@ -50,7 +69,7 @@ pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str)
     let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
     let source = visitor.peer.address.ip().to_canonical();
     let asker = Asker::Stranger(source);
-    let caller = match gateway.authenticator.caller(token, asker).await {
+    let caller = match gateway.authenticator.caller(&token, asker).await {
         Ok(caller) => caller,
         Err(problem) => {
             gateway
@@ -60,7 +79,7 @@ pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str)
                 outcome: Outcome::Refused(problem.code().as_str().to_owned()),
                 ..Note::new(audit::Action::Authenticate)
             };
-            let meta = access::stranger(source, None, request, std::time::Instant::now());
+            let meta = access::stranger(source, None, request, Instant::now());
             gateway
                 .note(note, meta)
                 .await
@@ -79,7 +98,7 @@ pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str)
             source,
             request,
             now: Timestamp::now(),
-            arrived: std::time::Instant::now(),
+            arrived: Instant::now(),
             pod_labels: None,
             node_labels: None,
         };
@@ -99,5 +118,10 @@ pub(super) async fn introduce(gateway: &Gateway, visitor: &Visitor, token: &str)
         .room
         .prove_node(&visitor.slot, visitor.connection.as_ref(), &node)
         .map_err(|problem| Status::unavailable(problem.detail()))?;
-    Ok(node)
+    Ok(Plugin {
+        node,
+        caller,
+        token,
+        reviewed: Instant::now(),
+    })
 }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::VersionId;
 use zeroize::Zeroizing;
 
-use super::presence::{Gone, Kind};
+use super::presence::{Gone, is_gone};
 use crate::consumers::volumes::Which;
 use crate::gateway::Place;
 use crate::gateway::access::Asking;
@@ -70,23 +69,6 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Whether it is of what is gone: of the pod or the ServiceAccount of that name, but for the pod that has the name now.
-    fn is_of(&self, (place, but): &Gone) -> bool {
-        let caller = &self.asking.caller;
-        match (&caller.principal.identity, place.kind) {
-            (Identity::ServiceAccount { namespace, name }, Kind::ServiceAccount) => {
-                *namespace == place.namespace && *name == place.name
-            }
-            (Identity::ServiceAccount { namespace, .. }, Kind::Pod) => {
-                caller.pod.as_ref().is_some_and(|(name, uid)| {
-                    *namespace == place.namespace && *name == place.name && Some(uid) != but.as_ref()
-                })
-            }
-            (_, Kind::Node) => caller.node.as_ref() == Some(&place.name),
-            _ => false,
-        }
-    }
-
     /// Whether the pod's token has ended.
     pub(super) fn expired(&self, now: i64) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
@@ -191,7 +173,7 @@ impl Ledger {
     /// Those of what is gone have to be looked at, and get nothing more.
     pub(super) fn end_those_of(&mut self, gone: &Gone) {
         for subscription in self.subscriptions.values_mut() {
-            subscription.gone |= subscription.is_of(gone);
+            subscription.gone |= is_gone(&subscription.asking.caller, gone);
         }
         self.touch_where(|subscription| subscription.gone);
     }

@@ -64,9 +64,7 @@ use super::{Gateway, bearer};
 pub(super) const PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
 /// Largest message of a node, in bytes: a Hello that names some thousands of held values.
 const MESSAGE_BYTES: usize = 1 << 20;
-/// How soon the token of a volume is reviewed again,
-const REVIEW_AGAIN: std::time::Duration = std::time::Duration::from_secs(300);
-/// and how long after its last review it gets new versions while nobody tells who is gone: time for the review is in it.
+/// How long after the last review of its token a volume gets new versions while nobody tells who is gone: time for the next review is in it.
 const REVIEWED_WITHIN: std::time::Duration = std::time::Duration::from_secs(360);
 /// Messages on their way to a node; more wait.
 const QUEUE: usize = 64;
@@ -111,8 +109,8 @@ impl Delivery for Deliveries {
             connection: extensions.get::<Arc<Connection>>().cloned(),
         };
         let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
-        let node = match token {
-            Some(token) => Some(introduce::introduce(&self.0, &visitor, &token).await?),
+        let plugin = match token {
+            Some(token) => Some(introduce::introduce(&self.0, &visitor, token).await?),
             // What comes of its first message is kept until it is whole.
             None => {
                 let kept = self.0.room.keep(&visitor.slot, HELLO_BYTES.into());
@@ -122,7 +120,7 @@ impl Delivery for Deliveries {
         };
         let (outgoing, messages) = mpsc::channel(QUEUE);
         let (gateway, incoming) = (Arc::clone(&self.0), request.into_inner());
-        tokio::spawn(session::run(gateway, visitor, node, incoming, outgoing));
+        tokio::spawn(session::run(gateway, visitor, plugin, incoming, outgoing));
         let messages = futures::stream::unfold(messages, async |mut messages| {
             let message = messages.recv().await?;
             Some((message, messages))

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use strongroom_rules::policy::Identity;
@@ -12,6 +14,9 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use super::journal::QUOTA;
 use super::presence::Presence;
 use crate::gateway::authenticate::Caller;
+
+/// A token that holds a stream is reviewed again after so many milliseconds.
+const REVIEW_AGAIN_MS: u64 = 300_000;
 
 /// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
 const WORKING: usize = 16;
@@ -34,6 +39,8 @@ pub(in crate::gateway) struct Nodes {
     granted: Mutex<HashMap<String, HashSet<SecretId>>>,
     /// Who of those that hold streams is still there.
     presence: Arc<Presence>,
+    /// After how many milliseconds a token that holds a stream is reviewed again.
+    review_again: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -62,12 +69,25 @@ impl Nodes {
             journal_rate: RateLimiter::keyed(QUOTA),
             granted: Mutex::default(),
             presence: Arc::default(),
+            review_again: AtomicU64::new(REVIEW_AGAIN_MS),
         }
     }
 
     /// Who of those that hold streams is still there.
     pub(in crate::gateway) const fn presence(&self) -> &Arc<Presence> {
         &self.presence
+    }
+
+    /// How old the last review of a token that holds a stream may be.
+    pub(super) fn review_again(&self) -> Duration {
+        Duration::from_millis(self.review_again.load(Ordering::Relaxed))
+    }
+
+    /// From now on as old as this.
+    #[cfg(test)]
+    pub(in crate::gateway) fn review_again_after(&self, age: Duration) {
+        let age = u64::try_from(age.as_millis()).unwrap();
+        self.review_again.store(age, Ordering::Relaxed);
     }
 
     /// Whether there are any.

@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use strongroom_rules::policy::Identity;
 use tokio::sync::Notify;
+
+use crate::gateway::authenticate::Caller;
 
 /// What a token is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +52,22 @@ pub(in crate::gateway) enum Told<'a> {
 
 /// Who is gone, but for the one of this UID, which has the name now.
 pub(super) type Gone = (Place, Option<String>);
+
+/// Whether somebody is what is gone: the pod or the ServiceAccount of that name, but for the pod that has the name now, or on the node.
+pub(super) fn is_gone(caller: &Caller, (place, but): &Gone) -> bool {
+    match (&caller.principal.identity, place.kind) {
+        (Identity::ServiceAccount { namespace, name }, Kind::ServiceAccount) => {
+            *namespace == place.namespace && *name == place.name
+        }
+        (Identity::ServiceAccount { namespace, .. }, Kind::Pod) => {
+            caller.pod.as_ref().is_some_and(|(name, uid)| {
+                *namespace == place.namespace && *name == place.name && Some(uid) != but.as_ref()
+            })
+        }
+        (_, Kind::Node) => caller.node.as_ref() == Some(&place.name),
+        _ => false,
+    }
+}
 
 /// Where a session hears who is gone.
 #[derive(Debug, Default)]

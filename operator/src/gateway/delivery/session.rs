@@ -24,11 +24,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::REVIEW_AGAIN;
-use super::introduce::{Visitor, holds, introduce};
+use super::introduce::{Plugin, Visitor, holds, introduce};
 use super::journal::{Pending, put_on_record};
 use super::ledger::{Ledger, SUBSCRIPTIONS, Subscription};
-use super::presence::{Ends, Kind, Place};
+use super::presence::{Ends, Kind, Place, is_gone};
 use super::review::{self, VOLUME_BYTES, Whence};
 use super::tidings::{Tiding, Tidings};
 use super::turn::Refused;
@@ -64,16 +63,16 @@ const COME_BACK_MS: u32 = 2_000;
 /// Where messages to the node go.
 type Outgoing = mpsc::Sender<Result<GatewayMessage, Status>>;
 
-/// Serves one stream to its end. `node` is none where its token is still to come, in the Hello.
+/// Serves one stream to its end. `plugin` is none where its token is still to come, in the Hello.
 pub(in crate::gateway) async fn run(
     gateway: Arc<Gateway>,
     visitor: Visitor,
-    node: Option<String>,
+    plugin: Option<Plugin>,
     incoming: impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin,
     outgoing: Outgoing,
 ) {
     let mut incoming = incoming;
-    if let Err(status) = serve(&gateway, &visitor, node, &mut incoming, &outgoing).await {
+    if let Err(status) = serve(&gateway, &visitor, plugin, &mut incoming, &outgoing).await {
         // A node that is gone hears nothing.
         let _ = outgoing.send_timeout(Err(status), SILENCE).await;
     }
@@ -82,12 +81,12 @@ pub(in crate::gateway) async fn run(
 async fn serve(
     gateway: &Arc<Gateway>,
     visitor: &Visitor,
-    node: Option<String>,
+    plugin: Option<Plugin>,
     incoming: &mut (impl Stream<Item = Result<NodeMessage, Status>> + Send + Unpin),
     outgoing: &Outgoing,
 ) -> Result<(), Status> {
     let first = timeout(HELLO, incoming.next()).await.map_err(|_| {
-        let whose = if node.is_some() {
+        let whose = if plugin.is_some() {
             LimitScope::Node
         } else {
             LimitScope::Address
@@ -108,22 +107,23 @@ async fn serve(
     let token = Zeroizing::new(std::mem::take(&mut hello.token));
     let (held, window) = holds(&hello);
     drop(hello);
-    let (node, _earlier) = match node {
-        Some(node) => (node, None),
+    let (plugin, _earlier) = match plugin {
+        Some(plugin) => (plugin, None),
         // A plugin of an earlier version.
         None => {
-            let node = introduce(gateway, visitor, &token).await?;
-            (node, Some(gateway.room.refusals().token_in_hello()))
+            let plugin = introduce(gateway, visitor, token).await?;
+            (plugin, Some(gateway.room.refusals().token_in_hello()))
         }
     };
-    drop(token);
     let peer = visitor.peer;
+    let node = plugin.node.clone();
     let attached = gateway.nodes.attach(&node);
     gateway.consumers.volumes().attached(&node);
     let (tx, reviews) = (outgoing.clone(), FuturesUnordered::new());
     let mut session = Session {
         gateway: Arc::clone(gateway),
         whence: Whence { peer, node },
+        plugin,
         outgoing: tx,
         ledger: Some(Ledger::new(window, held)),
         reviews,
@@ -136,6 +136,7 @@ async fn serve(
         tidings: Tidings::default(),
         said: Instant::now(),
     };
+    session.hold_plugin();
     session
         .say(ToNode::Welcome(Welcome {
             protocol_version: PROTOCOL_VERSION,
@@ -179,8 +180,8 @@ enum Reviewed {
     /// Of a volume, and the how manieth Subscribe it was.
     Subscribed(String, u64, Result<Subscription, Refused>),
     Renewed(String, Option<i64>, Zeroizing<String>, Result<Asking, Refused>),
-    /// The token of a volume, once more.
-    Again(String, Result<Arc<Caller>, Problem>),
+    /// The token of a volume, once more; none: the plugin's own.
+    Again(Option<String>, Result<Arc<Caller>, Problem>),
     /// Where the pod of a volume is.
     Found(String, Arc<Caller>, Result<IpAddr, Nowhere>),
 }
@@ -189,13 +190,15 @@ enum Reviewed {
 enum ToReview {
     Subscribe(u64, Subscribe),
     Renew(String, RequestId, Zeroizing<String>),
-    Again(String, Zeroizing<String>),
+    Again(Option<String>, Zeroizing<String>),
     Whereabouts(String, Arc<Caller>),
 }
 
 struct Session {
     gateway: Arc<Gateway>,
     whence: Whence,
+    /// Whose stream it is.
+    plugin: Plugin,
     outgoing: Outgoing,
     /// None only while it is worked on elsewhere.
     ledger: Option<Ledger>,
@@ -243,15 +246,6 @@ impl Session {
         let mut policies = self.gateway.policies.changes();
         let ending = self.gateway.ending.clone();
         let ends = Arc::clone(&self.ends);
-        self.gateway.nodes.presence().hold(
-            Place {
-                kind: Kind::Node,
-                namespace: String::new(),
-                name: self.whence.node.clone(),
-            },
-            None,
-            &ends,
-        );
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut all = Instant::now() + LOOK_AT_ALL;
@@ -305,8 +299,8 @@ impl Session {
                 }
                 gone = ends.next() => {
                     for gone in gone {
-                        if gone.0.kind == Kind::Node {
-                            return Err(Status::unauthenticated("the node is gone"));
+                        if is_gone(&self.plugin.caller, &gone) {
+                            return Err(Status::unauthenticated("the node or its plugin is gone"));
                         }
                         self.ledger()?.end_those_of(&gone);
                     }
@@ -493,20 +487,40 @@ impl Session {
         self.reviews.push(review.boxed());
     }
 
-    /// Asks about the token that was reviewed longest ago, where that is long ago. One at a time: all nodes together have a pace.
+    /// Asks about the plugin's token, or the volume's that was reviewed longest ago, where that is long ago. One at a time: all nodes together
+    /// have a pace.
     fn review_again(&mut self) -> Result<(), Status> {
-        if self.again.is_some_and(|at| at.elapsed() < REVIEW_AGAIN) || !self.queued.is_empty() {
+        let age = self.gateway.nodes.review_again();
+        if self.again.is_some_and(|at| at.elapsed() < age) || !self.queued.is_empty() {
             return Ok(());
         }
+        let plugin = (self.plugin.reviewed, None, self.plugin.token.clone());
         let ledger = self.ledger()?;
-        let Some(volume) = ledger.to_review(REVIEW_AGAIN, 1).pop() else {
+        let volume = ledger.to_review(age, 1).pop();
+        let volume = volume.and_then(|volume| {
+            let subscription = ledger.get(&volume)?;
+            Some((subscription.reviewed, Some(volume), subscription.token.clone()))
+        });
+        let is_old = |reviewed: std::time::Instant| reviewed.elapsed() >= age;
+        let oldest = [Some(plugin), volume].into_iter().flatten();
+        let oldest = oldest.min_by_key(|(reviewed, ..)| *reviewed);
+        let Some((_, volume, token)) = oldest.filter(|(reviewed, ..)| is_old(*reviewed)) else {
             return Ok(());
         };
-        if let Some(token) = ledger.get(&volume).map(|subscription| subscription.token.clone()) {
-            self.again = Some(Instant::now());
-            self.review(ToReview::Again(volume, token));
-        }
+        self.again = Some(Instant::now());
+        self.review(ToReview::Again(volume, token));
         Ok(())
+    }
+
+    /// Hears from now on when the node, or the pod or the ServiceAccount of its plugin, is gone.
+    fn hold_plugin(&self) {
+        let node = Place {
+            kind: Kind::Node,
+            namespace: String::new(),
+            name: self.whence.node.clone(),
+        };
+        self.gateway.nodes.presence().hold(node, None, &self.ends);
+        self.hold(&self.plugin.caller);
     }
 
     /// Hears from now on when the pod or its ServiceAccount is gone.
@@ -579,16 +593,24 @@ impl Session {
             }
             Reviewed::Again(volume, caller) => {
                 self.again = None;
-                let ledger = self.ledger()?;
-                match caller {
-                    Ok(_) => {
-                        if let Some(subscription) = ledger.get_mut(&volume) {
-                            subscription.reviewed = std::time::Instant::now();
+                let refused = match caller {
+                    Ok(_) => false,
+                    Err(problem) if problem.code() == Code::Unauthenticated => true,
+                    // Nobody knows: it is asked again in a while.
+                    Err(_) => return Ok(()),
+                };
+                let now = std::time::Instant::now();
+                match (volume, refused) {
+                    (None, false) => self.plugin.reviewed = now,
+                    (None, true) => {
+                        return Err(Status::unauthenticated("the plugin's token is refused by now"));
+                    }
+                    (Some(volume), true) => self.ledger()?.end(&volume),
+                    (Some(volume), false) => {
+                        if let Some(subscription) = self.ledger()?.get_mut(&volume) {
+                            subscription.reviewed = now;
                         }
                     }
-                    Err(problem) if problem.code() == Code::Unauthenticated => ledger.end(&volume),
-                    // Nobody knows: it is asked again in a while.
-                    Err(_) => {}
                 }
             }
             Reviewed::Renewed(volume, ends, token, Ok(asking)) => {

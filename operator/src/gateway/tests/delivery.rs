@@ -667,6 +667,52 @@ async fn who_is_deleted_gets_no_further_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_holds_a_stream_is_reviewed_again_and_again() {
+    let world = World::delivering();
+    world.gateway.nodes.review_again_after(Duration::from_millis(10));
+    let mut node = Node::attach(&world).await;
+    node.subscribe("vol", POD, &["db-main"]).await;
+    node.value().await;
+    node.granted().await;
+    // An API server that is away ends nothing.
+    world.api.away.store(true, Ordering::SeqCst);
+    world.bring("db-main", "v-2", b"new");
+    node.value().await;
+    node.moved().await;
+    world.api.away.store(false, Ordering::SeqCst);
+    // One that refuses the pod's token ends the volume, and the plugin's the stream.
+    let ends = |subject: &str| world.api.ended.lock().unwrap().insert(subject.to_owned());
+    ends(POD);
+    let tombstone = node.tombstone().await;
+    assert_eq!(tombstone.subscription, "vol");
+    assert_eq!(tombstone.on_revoke, i32::from(OnRevoke::Keep));
+    node.subscribe("other", OTHER_POD, &["db-main"]).await;
+    assert_eq!(node.granted().await.subscription, "other");
+    ends(NODE);
+    let status = loop {
+        match node.next().await {
+            Some(Err(status)) => break status,
+            Some(Ok(_)) => {}
+            None => panic!("it ended without a word"),
+        }
+    };
+    assert_eq!(status.code(), Grpc::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_whose_pod_is_gone_has_no_stream() {
+    let world = World::delivering();
+    let mut node = Node::attach(&world).await;
+    let gone = Told::Gone {
+        namespace: "strongroom",
+        name: "plugin-1",
+    };
+    world.gateway.nodes.presence().told(Kind::Pod, &gone);
+    let ended = node.next().await.unwrap();
+    assert_eq!(ended.unwrap_err().code(), Grpc::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_served_alone_is_put_on_record_once() {
     let world = World::delivering();
     let id = world.stored("db-main").id;

@@ -40,6 +40,8 @@ struct Api {
     away: Arc<AtomicBool>,
     /// It answers reviews with this status.
     refuses: Arc<Mutex<Option<u16>>>,
+    /// Subjects whose tokens it refuses by now.
+    ended: Arc<Mutex<std::collections::BTreeSet<String>>>,
     /// Reviews that were asked for.
     reviews: Arc<AtomicUsize>,
     uids: Arc<Mutex<BTreeMap<String, String>>>,
@@ -83,6 +85,7 @@ impl Api {
             let parts: Vec<&str> = subject.split(['/', '@']).collect();
             let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
             let status = match *parts {
+                _ if self.ended.lock().unwrap().contains(&subject) => json!({"authenticated": false}),
                 [namespace, name] => json!({
                     "authenticated": true, "audiences": ["strongroom.dev"],
                     "user": {"username": user(namespace, name)}}),
