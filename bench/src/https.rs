@@ -4,6 +4,7 @@
 //! Client and server share the machine. A request of an open loop is measured from the moment at which it was due, so that a server that
 //! falls behind does not hide it.
 
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -151,9 +152,14 @@ pub(crate) struct Server {
 }
 
 /// The address of a simulated caller, by its number: one of 127.1.0.0/16.
-pub(crate) fn address_of(number: usize) -> std::net::IpAddr {
+pub(crate) fn address_of(number: usize) -> Ipv4Addr {
     let [.., third, fourth] = number.to_be_bytes();
-    std::net::Ipv4Addr::new(127, 1, third, fourth.max(1)).into()
+    Ipv4Addr::new(127, 1, third, fourth.max(1))
+}
+
+/// So many of those addresses.
+pub(crate) fn addresses(count: usize) -> Vec<Ipv4Addr> {
+    (0..count).map(address_of).collect()
 }
 
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
@@ -164,9 +170,7 @@ impl Server {
         let socket = TcpSocket::new_v4()?;
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         socket.bind((address_of(number), 0).into())?;
-        let stream = socket
-            .connect((std::net::Ipv4Addr::LOCALHOST, self.port).into())
-            .await?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, self.port).into()).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(Arc::clone(&self.config))

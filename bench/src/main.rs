@@ -10,6 +10,7 @@ mod cluster;
 mod cold;
 mod https;
 mod memory;
+mod neighbours;
 mod nodes;
 mod plugin;
 mod pods;
@@ -65,7 +66,7 @@ struct Group {
     measure: fn(&Arguments) -> Outcome<Vec<Row>>,
 }
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group {
         rows: &["store.put.single", "store.put.group64"],
         measure: |arguments| store::put(&arguments.dir),
@@ -127,6 +128,10 @@ const GROUPS: [Group; 12] = [
     Group {
         rows: &["gateway.strangers.rss_mb"],
         measure: |arguments| strangers::measure(&arguments.dir),
+    },
+    Group {
+        rows: &neighbours::ROWS,
+        measure: neighbours::measure,
     },
     Group {
         rows: &[

@@ -216,7 +216,7 @@ fn attach(
 ) -> Vec<JoinHandle<()>> {
     let run = |(number, (plugin, pod)): (usize, &(String, String))| {
         // Each node calls from an address of its own, as nodes do.
-        let endpoint = endpoint.clone().local_address(Some(address_of(number)));
+        let endpoint = endpoint.clone().local_address(Some(address_of(number).into()));
         let counted = Arc::clone(counted);
         let (plugin, pod) = (plugin.clone(), pod.clone());
         // As a node's plugin does: a gateway that is busy is asked again, after a time by chance.

@@ -4,6 +4,7 @@
 //! Everything they make is in one folder, and [`Cluster::down`] leaves nothing behind, also after the starter was killed.
 //! Each test file starts a cluster of its own in a folder of its own.
 
+pub mod attacks;
 mod certificates;
 mod cluster;
 mod error;

@@ -12,12 +12,14 @@ mod support;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use strongroom_e2e::Programs;
 use support::{Fixture, eventually, generated};
 
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 const TABLE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../charts/strongroom/files/admission-table.yaml"
@@ -153,23 +155,35 @@ fn every_cell_has_its_row() {
     assert_eq!(cells, BTreeSet::new(), "no such cell");
 }
 
+/// The chart's templates that this is about.
+const TEMPLATES: [&str; 3] = [
+    "templates/admission-policies.yaml",
+    "templates/people-clusterroles.yaml",
+    "templates/serve-admission-policy.yaml",
+];
+
+/// What a chart makes of these templates.
+fn rendered(chart: &Path, templates: &[&str]) -> String {
+    let mut helm = Command::new(Programs::helm().unwrap());
+    helm.args(["template", "strongroom"])
+        .arg(chart)
+        .args(["--namespace", "strongroom"]);
+    for template in templates {
+        helm.args(["--show-only", template]);
+    }
+    let output = helm.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A cluster with the kinds and the chart's policies and roles; nothing of the release runs.
 fn cluster() -> Fixture {
     let f = Fixture::new();
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
-    let rendered = Command::new(Programs::helm().unwrap())
-        .args(["template", "strongroom", chart, "--namespace", "strongroom"])
-        .args(["--show-only", "templates/admission-policies.yaml"])
-        .args(["--show-only", "templates/people-clusterroles.yaml"])
-        .args(["--show-only", "templates/serve-admission-policy.yaml"])
-        .output()
-        .unwrap();
-    assert!(
-        rendered.status.success(),
-        "{}",
-        String::from_utf8_lossy(&rendered.stderr)
-    );
-    f.apply(&String::from_utf8(rendered.stdout).unwrap());
+    f.apply(&rendered(Path::new(CHART), &TEMPLATES));
     f
 }
 
@@ -264,16 +278,18 @@ fn tried(f: &Fixture, user: &str, row: &Value) -> (bool, String) {
     (success, stderr)
 }
 
-/// Both ways: whoever has just what a row asks is let through, and without any one of it he is not.
-#[test]
-fn each_row_takes_what_it_asks_and_no_less() {
-    let f = cluster();
-    let rows: Vec<Value> = rows()
+/// Rows that ask something.
+fn asking() -> Vec<Value> {
+    rows()
         .into_iter()
         .filter(|row| !list(&row["asks"]).is_empty())
-        .collect();
-    let mut roles = String::new();
-    for row in &rows {
+        .collect()
+}
+
+/// Of each row: `ID-all` and `ID-or` have all that it asks, `ID-0`, `ID-1` … lack one of it.
+fn users(rows: &[Value]) -> String {
+    let mut users = String::new();
+    for row in rows {
         let (id, tries) = (text(&row["id"]), &row["try"]);
         let (asks, also) = (list(&row["asks"]), list(&tries["also"]));
         let rights = |left_out: Option<usize>, or: bool| -> Vec<(Value, Option<String>)> {
@@ -294,7 +310,7 @@ fn each_row_takes_what_it_asks_and_no_less() {
         };
         let mut add = |who: &str, rights: Vec<(Value, Option<String>)>| {
             let rights: Vec<_> = rights.iter().map(|(ask, name)| (ask, name.clone())).collect();
-            roles.push_str(&user(who, &rights));
+            users.push_str(&user(who, &rights));
         };
         add(&format!("{id}-all"), rights(None, false));
         add(&format!("{id}-or"), rights(None, true));
@@ -302,38 +318,103 @@ fn each_row_takes_what_it_asks_and_no_less() {
             add(&format!("{id}-{index}"), rights(Some(index), false));
         }
     }
-    f.apply(&roles);
-    for row in &rows {
-        let id = text(&row["id"]);
-        if !row["try"]["before"].is_null() {
-            f.apply(&object(&row["try"]["before"]));
-        }
-        // Rules and roles take a moment to be in force, so that a try counts once it comes out as it should.
-        for (index, ask) in list(&row["asks"]).iter().enumerate() {
-            let who = format!("{id}-{index}");
-            let expected = format!("ask for {}", verb(ask));
-            let mut last = String::new();
-            let refused = eventually_or(|| {
-                let (success, said) = tried(&f, &who, row);
-                let fits = !success && said.contains(&expected);
-                last = said;
-                fits
-            });
-            assert!(refused, "{who} was not told `{expected}`: {last}");
-        }
-        for who in ["all", "or"] {
+    users
+}
+
+/// What does not come out as a row says; none where all does.
+fn wrong(f: &Fixture, row: &Value) -> Option<String> {
+    let id = text(&row["id"]);
+    let lacking = list(&row["asks"]).iter().enumerate().find_map(|(index, ask)| {
+        let (who, expected) = (format!("{id}-{index}"), format!("ask for {}", verb(ask)));
+        let (success, said) = tried(f, &who, row);
+        (success || !said.contains(&expected)).then(|| format!("{who} was not told `{expected}`: {said}"))
+    });
+    lacking.or_else(|| {
+        ["all", "or"].into_iter().find_map(|who| {
             let who = format!("{id}-{who}");
-            let mut last = String::new();
-            let accepted = eventually_or(|| {
-                let (success, said) = tried(&f, &who, row);
-                last = said;
-                success
+            let (success, said) = tried(f, &who, row);
+            (!success).then(|| format!("{who} was refused: {said}"))
+        })
+    })
+}
+
+/// With the object of a row as it is before the write.
+fn with_object(f: &Fixture, row: &Value, run: impl FnOnce()) {
+    let before = &row["try"]["before"];
+    if !before.is_null() {
+        f.apply(&object(before));
+    }
+    run();
+    if !before.is_null() {
+        f.kubectl(&["-n", "shop", "delete", "managedsecret", TRIED]);
+    }
+}
+
+/// Both ways: whoever has just what a row asks is let through, and without any one of it he is not.
+#[test]
+fn each_row_takes_what_it_asks_and_no_less() {
+    let f = cluster();
+    let rows = asking();
+    f.apply(&users(&rows));
+    for row in &rows {
+        with_object(&f, row, || {
+            // Rules and roles take a moment to be in force.
+            let mut last = None;
+            let right = eventually_or(|| {
+                last = wrong(&f, row);
+                last.is_none()
             });
-            assert!(accepted, "{who} was refused: {last}");
-        }
-        if !row["try"]["before"].is_null() {
-            f.kubectl(&["-n", "shop", "delete", "managedsecret", TRIED]);
-        }
+            assert!(right, "{last:?}");
+        });
+    }
+}
+
+/// A verb that is none of a row's.
+const ANOTHER: &str = "deletecollection";
+
+/// The rules of a table with each row taken out, and with each verb exchanged: those who are refused by the row are let through, or told another verb.
+#[test]
+fn a_row_taken_out_and_a_verb_exchanged_are_noticed() {
+    let f = cluster();
+    let rows = asking();
+    f.apply(&users(&rows));
+    let chart = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(CHART)
+        .arg(chart.path())
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let chart = chart.path().join("strongroom");
+    let table = |rows: Vec<Value>| {
+        fs::write(
+            chart.join("files/admission-table.yaml"),
+            json!({"rows": rows}).to_string(),
+        )
+        .unwrap();
+        rendered(&chart, &TEMPLATES[..1])
+    };
+    let without = |id: &Value| rows.iter().filter(|row| row["id"] != *id).cloned().collect();
+    let exchanged = |id: &Value, index: usize| {
+        let mut rows = rows.clone();
+        let row = rows.iter_mut().find(|row| row["id"] == *id).unwrap();
+        row["asks"][index]["verb"] = ANOTHER.into();
+        rows
+    };
+    let noticed = |row: &Value, what: &str, rules: &str| {
+        f.apply(rules);
+        let noticed = eventually_or(|| wrong(&f, row).is_some());
+        assert!(noticed, "{}: {what}, and nobody notices", row["id"]);
+    };
+    for row in &rows {
+        with_object(&f, row, || {
+            noticed(row, "taken out", &table(without(&row["id"])));
+            for index in 0..list(&row["asks"]).len() {
+                let rules = table(exchanged(&row["id"], index));
+                noticed(row, &format!("verb {index} exchanged"), &rules);
+            }
+        });
     }
 }
 

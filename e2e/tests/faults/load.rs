@@ -42,6 +42,24 @@ pub(crate) struct Answer {
 }
 
 impl Server {
+    /// The API at a port, for clients that trust this authority (PEM) and have this token.
+    pub(crate) fn new(port: u16, authority: &str, token: &str) -> Self {
+        // Only a second call fails.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self {
+            port,
+            config: Arc::new(config),
+            token: token.into(),
+        }
+    }
+
     pub(crate) async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
         self.tls_from(Ipv4Addr::LOCALHOST).await
     }
@@ -127,21 +145,7 @@ pub(crate) fn scene_in(f: &Fixture, environment: &[(&str, &str)]) -> (Strongroom
     for number in 0..CLIENTS {
         f.wait_ready(&format!("s{number}"), "False", "AwaitingValue");
     }
-    let authority = f.authority();
-    // Only a second call fails.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let server = Server {
-        port,
-        config: Arc::new(config),
-        token: token.into(),
-    };
+    let server = Server::new(port, &f.authority(), &token);
     (strongroom, server)
 }
 

@@ -43,6 +43,9 @@ struct Inner {
     changed: watch::Sender<u64>,
     policies_listed: AtomicBool,
     readers_listed: AtomicBool,
+    /// How often it was decided: that a refusal costs the same whatever there is, is shown by counting.
+    #[cfg(test)]
+    decisions: std::sync::atomic::AtomicU64,
 }
 
 /// What became of the newest generation of a SecretPolicy.
@@ -472,9 +475,19 @@ impl Policies {
         if !listed(&self.inner.policies_listed) || !listed(&self.inner.readers_listed) {
             return Err(AskError::NotLoaded);
         }
+        #[cfg(test)]
+        self.inner.decisions.fetch_add(1, Ordering::Relaxed);
         let namespace = request.principal.identity.namespace();
         let own = namespace.and_then(|namespace| self.inner.places.of(namespace));
         let of_secret = self.inner.places.of(request.secret.namespace);
         Ok(decide_by(own.as_deref(), of_secret.as_deref(), request)?)
+    }
+}
+
+#[cfg(test)]
+impl Policies {
+    /// Decisions so far.
+    pub(crate) fn decisions(&self) -> u64 {
+        self.inner.decisions.load(Ordering::Relaxed)
     }
 }

@@ -37,6 +37,31 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
 }
 
 #[tokio::test]
+async fn a_refusal_takes_as_many_decisions_whether_the_secret_is_there_or_not() {
+    let world = World::new(0);
+    let decisions_of = async |path: &str| {
+        let before = world.gateway.policies.decisions();
+        let answer = world.get("shop/spy", path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        world.gateway.policies.decisions() - before
+    };
+    for of in [
+        "",
+        "/value",
+        "/value?stage=Nothing",
+        "/versions",
+        "/policy",
+        "/consumers",
+        "/access",
+    ] {
+        let there = decisions_of(&format!("/db-main{of}")).await;
+        let absent = decisions_of(&format!("/nothing{of}")).await;
+        assert!(there > 0, "{of}");
+        assert_eq!(there, absent, "{of}");
+    }
+}
+
+#[tokio::test]
 async fn a_policy_counts_from_the_next_request_on() {
     let world = World::new(0);
     assert_eq!(world.get("shop/app", "/db-main/value").await.status, 404);

@@ -1,0 +1,163 @@
+//! Rows of what one tenant's worst does to another: reads of one namespace while somebody of another one attacks, against the same reads without him.
+//!
+//! The attackers and the control plane have one processor, the server and who is measured the other: what is left is what they share inside the server.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use strongroom_e2e::Cluster;
+use strongroom_e2e::attacks::{Attack, Attacker};
+
+use crate::cluster::{Bench, connect, on_cluster};
+use crate::https::{Ask, Server, accounts, tokens, trust};
+use crate::read::serve;
+use crate::row::{Row, quantile, sorted};
+use crate::strangers::target;
+use crate::{Arguments, Outcome};
+
+/// Reads of a phase,
+const READS: u32 = 1_000;
+/// one every
+const PACE: Duration = Duration::from_millis(4);
+/// Phases without the attack, and as many with it, in turn.
+const PHASES: usize = 5;
+/// How long an attack goes on before anything is measured, and how long its end is waited for.
+const LEAD: Duration = Duration::from_secs(2);
+/// Secrets of the one who is measured, and accounts that read them: few, so that one read in a thousand waits for a review of its token.
+const SECRETS: usize = 100;
+const READERS: usize = 4;
+
+/// Processors: of the server and of who is measured,
+const MEASURED: usize = 0;
+/// and of everybody else.
+const ATTACKING: usize = 1;
+
+/// Large objects of the attacker.
+const LARGE_OBJECTS: usize = 40;
+/// A secret that he may not read.
+const VICTIM: &str = "/v1/namespaces/bench/secrets/secret-0/value";
+/// The rows, one for each attack, in their order.
+pub(crate) const ROWS: [&str; 15] = [
+    "tenant.neighbour.silent.p99_ratio",
+    "tenant.neighbour.half_head.p99_ratio",
+    "tenant.neighbour.half_hello.p99_ratio",
+    "tenant.neighbour.unread.p99_ratio",
+    "tenant.neighbour.junk_tokens.p99_ratio",
+    "tenant.neighbour.refused_reads.p99_ratio",
+    "tenant.neighbour.long_names.p99_ratio",
+    "tenant.neighbour.bodies.p99_ratio",
+    "tenant.neighbour.unread_values.p99_ratio",
+    "tenant.neighbour.watches.p99_ratio",
+    "tenant.neighbour.policies.p99_ratio",
+    "tenant.neighbour.keys.p99_ratio",
+    "tenant.neighbour.large_objects.p99_ratio",
+    "tenant.neighbour.create_and_delete.p99_ratio",
+    "tenant.neighbour.many_deletions.p99_ratio",
+];
+
+/// The rows.
+pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
+    // What is started from here on inherits it.
+    let anywhere = sched_getaffinity(None)?;
+    pin(None, ATTACKING)?;
+    let rows = on_cluster(&arguments.dir, async |cluster, data| {
+        rows(cluster, data, arguments).await
+    });
+    sched_setaffinity(None, &anywhere)?;
+    rows
+}
+
+/// Lets a thread, or this one, run on one processor alone.
+fn pin(thread: Option<rustix::process::Pid>, processor: usize) -> Outcome<()> {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    Ok(sched_setaffinity(thread, &set)?)
+}
+
+/// Lets all threads of a process run on one processor alone; new ones inherit it.
+fn pin_process(pid: u32, processor: usize) -> Outcome<()> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let id: i32 = thread?.file_name().to_string_lossy().parse()?;
+        pin(rustix::process::Pid::from_raw(id), processor)?;
+    }
+    Ok(())
+}
+
+async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<Vec<Row>> {
+    let bench = Bench {
+        client: connect(cluster).await?,
+    };
+    bench.prepare(cluster).await?;
+    let (mut process, port) = serve(cluster, data, &["--node-account=node"])?;
+    pin_process(process.pid(), MEASURED)?;
+    bench.apply("bench", SECRETS, false).await?;
+    bench.all_ready(SECRETS).await?;
+    accounts(&bench, "reader", READERS).await?;
+    let server = Arc::new(Server {
+        port,
+        config: Arc::new(trust(&bench).await?),
+        tokens: tokens(&bench, "reader", READERS, "strongroom.dev").await?,
+        secrets: SECRETS,
+        path: |secret| format!("/v1/namespaces/bench/secrets/secret-{secret}/value"),
+        connections: std::sync::atomic::AtomicUsize::default(),
+    });
+    let attacker =
+        Arc::new(Attacker::prepare(bench.client.clone(), target(&bench, port).await?, VICTIM).await?);
+    let mut rows = Vec::new();
+    for (row, attack) in ROWS.into_iter().zip(Attack::all(LARGE_OBJECTS)) {
+        if !arguments.wants(&[row]) {
+            continue;
+        }
+        let mut ratios = Vec::new();
+        for _ in 0..PHASES {
+            let alone = phase(&server).await?;
+            let attacking = tokio::spawn(Arc::clone(&attacker).attack(attack));
+            tokio::time::sleep(LEAD).await;
+            let attacked = phase(&server).await?;
+            attacking.abort();
+            // What it held goes with it.
+            let _ = attacking.await;
+            attacker.clean_up().await?;
+            tokio::time::sleep(LEAD).await;
+            ratios.push(attacked / alone);
+        }
+        if process.ended().is_some() {
+            return Err(format!("the process ended: {row}").into());
+        }
+        rows.push(Row::of(row, "×", &ratios));
+    }
+    process.stop()?;
+    Ok(rows)
+}
+
+/// The p99 of reads of one phase, in milliseconds, each from the moment at which it was due.
+async fn phase(server: &Arc<Server>) -> Outcome<f64> {
+    let server = Arc::clone(server);
+    let client = move || {
+        pin(None, MEASURED)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let mut sender = runtime.block_on(server.connect())?;
+        // The first one asks about the tokens, if need be.
+        for principal in 0..READERS {
+            runtime.block_on(server.read(&mut sender, principal, 0))?;
+        }
+        let begin = Instant::now();
+        let mut latencies = Vec::new();
+        for number in 0..READS {
+            let due = begin + PACE * number;
+            // The connection has nothing to do meanwhile; the runtime's own timers are a millisecond coarse.
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            runtime.block_on(server.ask(&mut sender, Ask::Secret))?;
+            latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+        }
+        Ok(quantile(&sorted(&latencies), 0.99))
+    };
+    // A thread of its own, that goes: where it may run is not given to whoever comes next.
+    tokio::task::spawn_blocking(|| std::thread::spawn(client).join())
+        .await?
+        .map_err(|_| "who is measured panicked")?
+}
