@@ -1,5 +1,5 @@
-//! Which ManagedSecrets take their values over the API: told by the watch that sees them, asked by the requests that bring values. And the way back:
-//! what a request changed is looked at at once.
+//! Which ManagedSecrets take their values over the API, and which EncryptionKeys require secrets to lie under them: told by the watches that see them,
+//! asked by the requests that bring values. And the way back: what a request changed is looked at at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::Timestamp;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use strongroom_rules::policy::name_matches;
 
 /// The declarations; cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ type Objects = HashMap<(String, String), BTreeMap<String, Declaration>>;
 #[derive(Debug)]
 struct Inner {
     objects: RwLock<Objects>,
+    /// `spec.requiredFor` of the EncryptionKeys that have it, by namespace and name.
+    required_for: RwLock<BTreeMap<(String, String), Vec<String>>>,
     changed: UnboundedSender<(String, String)>,
     queue: Mutex<Option<UnboundedReceiver<(String, String)>>>,
 }
@@ -45,6 +48,7 @@ impl Default for Declared {
         Self {
             inner: Arc::new(Inner {
                 objects: RwLock::default(),
+                required_for: RwLock::default(),
                 changed,
                 queue: Mutex::new(Some(queue)),
             }),
@@ -104,6 +108,36 @@ impl Declared {
             .filter(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
             .min_by_key(|declaration| (declaration.created, &declaration.object))
             .cloned()
+    }
+
+    /// The names of secrets that must lie under this key; none: it requires nothing, or is gone.
+    pub(crate) fn requires(&self, namespace: &str, key: &str, names: Option<Vec<String>>) {
+        let place = (namespace.to_owned(), key.to_owned());
+        let required_for = &self.inner.required_for;
+        let mut required_for = required_for.write().unwrap_or_else(PoisonError::into_inner);
+        match names {
+            Some(names) => drop(required_for.insert(place, names)),
+            None => drop(required_for.remove(&place)),
+        }
+    }
+
+    /// A complete list of EncryptionKeys has come; what `is_there` does not know is gone.
+    pub(crate) fn keys_listed(&self, is_there: impl Fn(&(String, String)) -> bool) {
+        let required_for = &self.inner.required_for;
+        required_for
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|place, _| is_there(place));
+    }
+
+    /// The EncryptionKey under which the secret of this name must lie; the first by name, where several say so.
+    pub(crate) fn required_key(&self, namespace: &str, store_name: &str) -> Option<String> {
+        let required_for = &self.inner.required_for;
+        let required_for = required_for.read().unwrap_or_else(PoisonError::into_inner);
+        let required = required_for.iter().find(|((home, _), names)| {
+            home == namespace && names.iter().any(|name| name_matches(name, store_name))
+        });
+        required.map(|((_, key), _)| key.clone())
     }
 
     /// A request changed the secret of this object.

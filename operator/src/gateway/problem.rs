@@ -81,6 +81,8 @@ codes! {
     SourceNotExternal = CONFLICT, "the secret takes no values over the API";
     /// There is no encryption key of the name that the object says.
     KeyNotFound = CONFLICT, "there is no such encryption key";
+    /// Another encryption key must be the secret's than the object says.
+    KeyRequired = CONFLICT, "the secret must lie under an encryption key";
     /// Nobody makes a new value for the secret.
     NotRotatable = CONFLICT, "nobody makes a new value for the secret";
     /// The stage can be moved and not removed.

@@ -1,12 +1,11 @@
 //! What others tell the controller of keys: that a key is used by more or fewer, that data keys have to be wrapped anew, and which objects there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::v1alpha1::EncryptionKey;
-use strongroom_rules::policy::name_matches;
 use tokio::sync::Notify;
 
 use crate::controllers::kept::Kept;
@@ -28,8 +27,6 @@ pub(crate) struct Keys {
 struct Objects {
     listed: bool,
     there: HashMap<(String, String), String>,
-    /// `spec.requiredFor` of those that have it.
-    required_for: BTreeMap<(String, String), Vec<String>>,
 }
 
 impl Default for Keys {
@@ -83,38 +80,15 @@ impl Keys {
     /// An object is gone.
     pub(crate) fn lost_object(&self, namespace: &str, name: &str) {
         let place = (namespace.to_owned(), name.to_owned());
-        self.objects(|objects| {
-            objects.required_for.remove(&place);
-            objects.there.remove(&place);
-        });
+        self.objects(|objects| drop(objects.there.remove(&place)));
     }
 
     /// A complete list has come; these are all.
     pub(crate) fn listed(&self, there: HashMap<(String, String), String>) {
         self.objects(|objects| {
-            objects.required_for.retain(|place, _| there.contains_key(place));
             objects.listed = true;
             objects.there = there;
         });
-    }
-
-    /// The names of secrets that must lie under this key.
-    pub(crate) fn saw_required(&self, namespace: &str, name: &str, required_for: Option<Vec<String>>) {
-        let place = (namespace.to_owned(), name.to_owned());
-        self.objects(|objects| match required_for {
-            Some(names) => drop(objects.required_for.insert(place, names)),
-            None => drop(objects.required_for.remove(&place)),
-        });
-    }
-
-    /// The key under which the secret of this name must lie; the first by name, where several say so.
-    pub(crate) fn required(&self, namespace: &str, store_name: &str) -> Option<String> {
-        self.objects(|objects| {
-            let required = objects.required_for.iter().find(|((home, _), names)| {
-                home == namespace && names.iter().any(|name| name_matches(name, store_name))
-            });
-            required.map(|((_, key), _)| key.clone())
-        })
     }
 
     /// Whether there is an object of this name. While that is not known, there is.

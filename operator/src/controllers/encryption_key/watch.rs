@@ -33,6 +33,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
         let (key, gone) = match event {
             Event::Init => return listed.clear(),
             Event::InitDone => {
+                ctx.declared.keys_listed(|place| listed.contains_key(place));
                 ctx.keys.listed(std::mem::take(&mut listed));
                 ctx.key_absences.suspect();
                 // A secret whose key's object is gone could not be told from others until now.
@@ -55,7 +56,6 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
         } else {
             let uid = key.uid().unwrap_or_default();
             ctx.keys.saw_object(&namespace, &name, &uid);
-            ctx.keys.saw_required(&namespace, &name, required_for(key));
             ctx.key_absences.saw(&namespace, &name, &uid);
         }
         let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
@@ -63,6 +63,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
             touch_users(&ctx, &triggers, Some(&namespace), Some(&name));
         }
         let required = if gone { None } else { required_for(key) };
+        ctx.declared.requires(&namespace, &name, required.clone());
         if before.as_deref().and_then(required_for) != required {
             for object in ctx
                 .managed_secrets

@@ -25,8 +25,8 @@ pub(super) async fn key<S: SecretStore>(
     };
     let named = observed.object.spec.encryption_key.as_ref();
     wanted.required_key = ctx
-        .keys
-        .required(&observed.identity.namespace, &wanted.store_name)
+        .declared
+        .required_key(&observed.identity.namespace, &wanted.store_name)
         .filter(|required| named != Some(required));
     let Some(name) = named else {
         return Ok(());

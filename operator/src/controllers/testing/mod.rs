@@ -307,7 +307,7 @@ impl World {
         let uid = object["metadata"]["uid"].as_str().unwrap();
         self.ctx.keys.saw_object(NS, name, uid);
         let required = serde_json::from_value(object["spec"]["requiredFor"].clone()).unwrap();
-        self.ctx.keys.saw_required(NS, name, required);
+        self.ctx.declared.requires(NS, name, required);
         self.ctx.key_absences.saw(NS, name, uid);
         let kept = serde_json::from_value(object).unwrap();
         super::encryption_key::reconcile_at(&kept, &self.ctx, at)

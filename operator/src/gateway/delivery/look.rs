@@ -193,6 +193,7 @@ pub(super) fn from_problem(problem: &Problem) -> Seen {
         | Code::ManagedElsewhere
         | Code::VersionConflict
         | Code::SourceNotExternal
+        | Code::KeyRequired
         | Code::NotRotatable
         | Code::StageReserved
         | Code::TooManyStages

@@ -120,7 +120,7 @@ fn write(
     let declaration = gateway
         .declared
         .of(&place.name, name, owner.map(|object| object.uid.as_str()));
-    let under = new_key(gateway, place, secret.as_deref(), declaration.as_ref())?;
+    let under = new_key(gateway, place, (name, secret.as_deref()), declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
         &current[..]
@@ -139,7 +139,7 @@ fn write(
         secret: secret.as_deref(),
         new_under: match &under {
             NewKey::Customers(key) => Some(key),
-            NewKey::Default | NewKey::Missing(_) => None,
+            NewKey::Default | NewKey::Missing(_) | NewKey::Required(_) => None,
         },
         facts: &facts,
     };
@@ -153,8 +153,10 @@ fn write(
     let Some(declaration) = declaration else {
         return Err(refused(not_external(name))?);
     };
-    if let NewKey::Missing(key) = &under {
-        return Err(refused(no_key(key))?);
+    match &under {
+        NewKey::Missing(key) => return Err(refused(no_key(key))?),
+        NewKey::Required(key) => return Err(refused(other_key(key))?),
+        NewKey::Default | NewKey::Customers(_) => {}
     }
     if secret.is_none() && stages != current {
         let why = "the first version of a secret is Current; add other stages afterwards";
@@ -273,19 +275,24 @@ enum NewKey {
     Customers(Box<KeyView>),
     /// There is none of this name.
     Missing(String),
+    /// Another one says that the secret must lie under it.
+    Required(String),
 }
 
 fn new_key(
     gateway: &Gateway,
     place: &Place,
-    secret: Option<&SecretView>,
+    (secret_name, secret): (&str, Option<&SecretView>),
     declaration: Option<&Declaration>,
 ) -> Result<NewKey, Problem> {
-    let (None, Some(namespace), Some(name)) = (
-        secret,
-        place.id,
-        declaration.and_then(|declaration| declaration.key.as_ref()),
-    ) else {
+    let (None, Some(declaration)) = (secret, declaration) else {
+        return Ok(NewKey::Default);
+    };
+    let required = gateway.declared.required_key(&place.name, secret_name);
+    if let Some(required) = required.filter(|required| Some(required) != declaration.key.as_ref()) {
+        return Ok(NewKey::Required(required));
+    }
+    let (Some(namespace), Some(name)) = (place.id, &declaration.key) else {
         return Ok(NewKey::Default);
     };
     let found = match name.parse() {
@@ -333,7 +340,7 @@ fn create(
         labels: BTreeMap::new(),
         key: match under {
             NewKey::Customers(key) => KeyRef::Customer(key.id),
-            NewKey::Default | NewKey::Missing(_) => KeyRef::Default,
+            NewKey::Default | NewKey::Missing(_) | NewKey::Required(_) => KeyRef::Default,
         },
         version: put.version,
         value: put.value,
@@ -359,5 +366,14 @@ pub(super) fn no_key(name: &str) -> Problem {
     Problem::new(
         Code::KeyNotFound,
         format!("the ManagedSecret names EncryptionKey `{name}`, which does not exist yet; apply it"),
+    )
+}
+
+fn other_key(name: &str) -> Problem {
+    Problem::new(
+        Code::KeyRequired,
+        format!(
+            "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey` of the ManagedSecret to it"
+        ),
     )
 }

@@ -208,6 +208,35 @@ async fn what_means_nothing_is_refused_and_never_repeated() {
 }
 
 #[tokio::test]
+async fn a_first_value_lies_under_the_key_that_requires_it() {
+    let world = World::new(0);
+    world.allow("p", "app", "secrets:*", "*");
+    let declared = &world.gateway.declared;
+    let required = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    world.declare("partner", None);
+    declared.requires("shop", "pay", required(&["part*"]));
+    declared.requires("evil", "theirs", required(&["*"]));
+    let refused = world
+        .write(
+            Method::PUT,
+            "shop/app",
+            "/partner/versions/v-1",
+            r#"{"data": {"password": "eA=="}}"#,
+        )
+        .await;
+    assert_eq!(refused.code(), says(409, "KeyRequired"));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("EncryptionKey `pay`"), "{detail}");
+    // Gone, or never about this name, it requires nothing.
+    declared.keys_listed(|(namespace, _)| namespace == "evil");
+    declared.requires("shop", "pay", required(&["card-*"]));
+    assert_eq!(world.put("shop/app", "/partner/versions/v-1", "x").await.0, 201);
+    // What was there before goes on.
+    declared.requires("shop", "pay", required(&["part*"]));
+    assert_eq!(world.put("shop/app", "/partner/versions/v-2", "y").await.0, 201);
+}
+
+#[tokio::test]
 async fn under_a_customers_key_the_right_to_use_it_is_asked_for() {
     let world = World::new(0);
     world.allow("p", "app", "secrets:*", "*");
