@@ -15,6 +15,7 @@ pub mod agent;
 pub mod atomic_write;
 pub mod csi;
 pub mod fault;
+pub mod lock;
 pub mod metrics;
 pub mod mount;
 pub mod notice;

@@ -1,6 +1,7 @@
 //! Starts everything and waits for its end.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,10 @@ use strongroom_process::{
     Check, Health, LoggingError, ServerError, Shutdown, WorkPool, init_logging, shutdown_on_signal,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::csi::{self, SocketError};
+use crate::lock::{LockError, PluginLock};
 use crate::metrics::Metrics;
 use crate::mount::Limits;
 use crate::offline::{Cache, CacheKey, Journal};
@@ -24,6 +27,11 @@ use crate::stream::{self, Desk, Endpoint, Stream};
 
 /// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up until the process is killed.
 const GRACE: Duration = Duration::from_secs(3);
+/// How often it is looked whether another plugin has ended.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long to wait for a plugin that answers kubelet and has no lock, because its version knew none. It ends
+/// sooner where it was asked to.
+const UNLOCKED: Duration = Duration::from_secs(60);
 
 /// Why the plugin cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,9 @@ pub enum RunError {
     /// The gateway would see tokens and give values in the clear.
     #[error("--gateway-url is neither https nor on loopback: values would travel in the clear")]
     Clear,
+    /// The lock of the node.
+    #[error("{0}")]
+    Lock(#[from] LockError),
     /// What was kept.
     #[error("{0}")]
     Plugin(#[from] PluginError),
@@ -92,13 +103,18 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     init_logging(settings.log_format, &settings.log_filter)?;
     // Whatever is made below is root's alone until it is said otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let lock = PluginLock::open(&settings.state_dir)?;
     // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up; they are made on threads of their own.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .thread_stack_size(512 * 1_024)
-        .build()?
-        .block_on(serve(settings))
+        .build()?;
+    let result = runtime.block_on(serve(settings, &lock));
+    // The last write is over before the next plugin begins.
+    drop(runtime);
+    drop(lock);
+    result
 }
 
 fn endpoint(settings: &Settings) -> Result<Endpoint, RunError> {
@@ -135,60 +151,16 @@ fn cache(settings: &Settings, boot_id: &str) -> Result<Option<Cache>, RunError> 
     }
 }
 
-async fn serve(settings: Settings) -> Result<(), RunError> {
+async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
     let endpoint = endpoint(&settings)?;
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
+    health.set("csi", Check::Waiting("the socket is not open yet".to_owned()));
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let work = WorkPool::by_processors();
     work.register(registry.sub_registry_with_prefix("strongroom_node"));
-    let boot_id = boot_id().map_err(PluginError::from)?;
-
-    let journal = Arc::new(Journal::open(&settings.journal_dir).map_err(PluginError::from)?);
-    let offline = cache(&settings, &boot_id)?;
-    let (link, linked) = watch::channel(false);
-    let (subscriptions, commands) = stream::channel();
-    let held = usize::try_from(settings.held_kib.saturating_mul(1_024)).unwrap_or(usize::MAX);
-    let stream = Stream {
-        endpoint,
-        boot_id: boot_id.clone(),
-        journal: Arc::clone(&journal),
-        link,
-        metrics: metrics.clone(),
-        shutdown: shutdown.clone(),
-    };
-    let streaming = tokio::spawn(stream::run(stream, Desk::new(held), commands));
-
-    let plugin = Plugin::new(Parts {
-        reading: Reading {
-            targets: settings.targets(),
-            audience: settings.audience.clone(),
-            #[cfg(feature = "testing")]
-            sanity: settings.sanity.is_some(),
-        },
-        subscriptions,
-        states: States::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
-        boot_id,
-        limits: Limits {
-            bytes: settings.volume_kib.saturating_mul(1_024),
-            inodes: settings.volume_inodes,
-        },
-        room: Room::within(settings.memory_limit),
-        work,
-        patience: settings.patience(),
-        alone: Alone {
-            cache: offline,
-            journal,
-            linked,
-            after: Duration::from_secs(settings.offline_after),
-        },
-        metrics,
-    });
-    // Before kubelet can call: what it then publishes again is known.
-    plugin.resume().await?;
-
-    health.set("csi", Check::Waiting("the socket is not open yet".to_owned()));
+    // Before anything else: a plugin that waits for another one is alive.
     let http = strongroom_process::serve(
         settings.http_listen,
         health.clone(),
@@ -196,31 +168,137 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         shutdown.clone(),
         |address| tracing::info!(%address, "health and metrics"),
     );
-    let socket = settings.socket();
-    let kubelet = csi::serve(
-        socket.clone(),
-        settings.node_name,
-        plugin.clone(),
-        shutdown.clone(),
-        || {
-            health.set("csi", Check::Ready);
-            tracing::info!(socket = %socket.display(), "kubelet may call");
-        },
-    );
-    let every = Duration::from_secs(settings.look_every);
-    tokio::spawn(look_around(plugin, every, shutdown.clone()));
+    let own = Own {
+        lock,
+        endpoint,
+        health,
+        metrics,
+        work,
+    };
+    let kubelet = own.serve_kubelet(settings, &shutdown);
 
     // The first that fails ends the others.
     let http = async { Ok::<_, RunError>(http.await?) };
-    let kubelet = async { Ok::<_, RunError>(kubelet.await?) };
     let result = tokio::select! {
         result = async { tokio::try_join!(http, kubelet) } => result.map(drop),
         () = overdue(&shutdown) => Ok(()),
     };
     shutdown.begin();
-    // Nothing of the stream is worth waiting for longer than it takes to end.
-    let _ = streaming.await;
     result
+}
+
+/// Waits until no other plugin serves this node, and holds the lock then; false where the end comes first.
+async fn alone(
+    lock: &PluginLock,
+    socket: &Path,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<bool, RunError> {
+    let mut told = false;
+    let mut wait = || {
+        if !std::mem::replace(&mut told, true) {
+            let why = "another plugin serves this node; this one waits for its end";
+            tracing::info!("{why}");
+            health.set("csi", Check::Waiting(why.to_owned()));
+        }
+        tokio::time::sleep(LOOK)
+    };
+    let turn = async {
+        while !lock.try_take()? {
+            wait().await;
+        }
+        let locked = Instant::now();
+        while locked.elapsed() < UNLOCKED && csi::is_served(socket).await {
+            wait().await;
+        }
+        Ok(true)
+    };
+    tokio::select! {
+        turn = turn => turn,
+        () = shutdown.wait() => Ok(false),
+    }
+}
+
+/// What the process has of its own.
+struct Own<'a> {
+    lock: &'a PluginLock,
+    endpoint: Endpoint,
+    health: Health,
+    metrics: Metrics,
+    work: WorkPool,
+}
+
+impl Own<'_> {
+    /// Serves kubelet once nobody else does, until the shutdown begins.
+    async fn serve_kubelet(self, settings: Settings, shutdown: &Shutdown) -> Result<(), RunError> {
+        let socket = settings.socket();
+        if !alone(self.lock, &socket, &self.health, shutdown).await? {
+            return Ok(());
+        }
+        let boot_id = boot_id().map_err(PluginError::from)?;
+
+        let journal = Arc::new(Journal::open(&settings.journal_dir).map_err(PluginError::from)?);
+        let offline = cache(&settings, &boot_id)?;
+        let (link, linked) = watch::channel(false);
+        let (subscriptions, commands) = stream::channel();
+        let held = usize::try_from(settings.held_kib.saturating_mul(1_024)).unwrap_or(usize::MAX);
+        let stream = Stream {
+            endpoint: self.endpoint,
+            boot_id: boot_id.clone(),
+            journal: Arc::clone(&journal),
+            link,
+            metrics: self.metrics.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let streaming = tokio::spawn(stream::run(stream, Desk::new(held), commands));
+
+        let plugin = Plugin::new(Parts {
+            reading: Reading {
+                targets: settings.targets(),
+                audience: settings.audience.clone(),
+                #[cfg(feature = "testing")]
+                sanity: settings.sanity.is_some(),
+            },
+            subscriptions,
+            states: States::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
+            boot_id,
+            limits: Limits {
+                bytes: settings.volume_kib.saturating_mul(1_024),
+                inodes: settings.volume_inodes,
+            },
+            room: Room::within(settings.memory_limit),
+            work: self.work,
+            patience: settings.patience(),
+            alone: Alone {
+                cache: offline,
+                journal,
+                linked,
+                after: Duration::from_secs(settings.offline_after),
+            },
+            metrics: self.metrics,
+        });
+        // Before kubelet can call: what it then publishes again is known.
+        plugin.resume().await?;
+
+        let every = Duration::from_secs(settings.look_every);
+        tokio::spawn(look_around(plugin.clone(), every, shutdown.clone()));
+        let health = self.health;
+        let listening = || {
+            health.set("csi", Check::Ready);
+            tracing::info!(socket = %socket.display(), "kubelet may call");
+        };
+        csi::serve(
+            socket.clone(),
+            settings.node_name,
+            plugin,
+            shutdown.clone(),
+            listening,
+        )
+        .await?;
+        // Nothing of the stream is worth waiting for longer than it takes to end.
+        let _ = streaming.await;
+        Ok(())
+    }
 }
 
 /// Returns when the end is overdue. Whatever is under way then is safe: it is made for a death at any time.

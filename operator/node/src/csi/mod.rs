@@ -12,7 +12,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 pub use registration::socket_name;
-pub use socket::{SocketError, bind};
+pub use socket::{SocketError, bind, is_served};
 
 use self::registration::Registrar;
 use crate::plugin::{Plugin, PluginError, volume_id};

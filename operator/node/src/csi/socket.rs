@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 
 /// Longest path of a Unix socket, in bytes (`man 7 unix`), without the NUL.
@@ -59,6 +59,11 @@ pub fn bind(path: &Path) -> Result<UnixListenerStream, SocketError> {
     listen().map(UnixListenerStream::new).map_err(refused)
 }
 
+/// Whether a process listens there.
+pub async fn is_served(path: &Path) -> bool {
+    UnixStream::connect(path).await.is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +72,11 @@ mod tests {
     async fn a_socket_takes_the_place_of_a_dead_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a@b.sock");
+        assert!(!is_served(&path).await);
         drop(bind(&path).unwrap());
-        assert!(path.exists());
+        assert!(path.exists() && !is_served(&path).await);
         let _second = bind(&path).unwrap();
-        tokio::net::UnixStream::connect(&path).await.unwrap();
+        assert!(is_served(&path).await);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let long = dir.path().join("x".repeat(100));

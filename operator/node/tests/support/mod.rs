@@ -41,6 +41,8 @@ pub struct Node {
     pub dir: tempfile::TempDir,
     holder: Child,
     plugin: Option<Child>,
+    /// The plugin that another one was started beside.
+    first: Option<Child>,
     runtime: tokio::runtime::Runtime,
     pub patience: u64,
     /// Another gateway than the peer.
@@ -64,6 +66,7 @@ impl Node {
             dir,
             holder,
             plugin: None,
+            first: None,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -92,13 +95,20 @@ impl Node {
 
     /// What the running plugin counts.
     pub fn metrics(&self) -> Option<String> {
+        self.answer("/metrics")
+    }
+
+    /// What the plugin that was started last answers for its health and metrics, head and body.
+    pub fn answer(&self, path: &str) -> Option<String> {
         let log = self.log();
         let line = log.lines().rfind(|line| line.contains("health and metrics"))?;
         let address = line.split("address=").nth(1)?.split_whitespace().next()?;
         let mut stream = TcpStream::connect(address).ok()?;
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
         let mut said = String::new();
         stream.read_to_string(&mut said).ok()?;
         Some(said)
@@ -120,6 +130,33 @@ impl Node {
     }
 
     pub fn start_with(&mut self, fault: Option<&str>, arguments: &[&str]) {
+        let before = self.times_listening();
+        let plugin = self.spawn(fault, arguments);
+        self.plugin = Some(plugin);
+        self.wait_listening(before);
+    }
+
+    /// Starts another plugin beside the one that there is, if there is one, and does not wait for it.
+    pub fn start_beside(&mut self) {
+        let second = self.spawn(None, &[]);
+        self.first = self.plugin.replace(second);
+    }
+
+    /// How often a plugin has begun to listen for kubelet.
+    pub fn times_listening(&self) -> usize {
+        self.log().matches("kubelet may call").count()
+    }
+
+    /// Waits until the plugin that was started last listens, where so many had listened before it.
+    pub fn wait_listening(&mut self, before: usize) {
+        eventually("the plugin to listen", || {
+            let ended = self.plugin.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the plugin ended: {}", self.log());
+            (self.times_listening() > before).then_some(())
+        });
+    }
+
+    fn spawn(&self, fault: Option<&str>, arguments: &[&str]) -> Child {
         let dir = self.dir.path();
         let log = File::options()
             .create(true)
@@ -147,13 +184,7 @@ impl Node {
         if let Some(fault) = fault {
             command.env("STRONGROOM_FAULT", fault);
         }
-        let before = self.log().matches("kubelet may call").count();
-        self.plugin = Some(command.spawn().unwrap());
-        eventually("the plugin to listen", || {
-            let ended = self.plugin.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "the plugin ended: {}", self.log());
-            (self.log().matches("kubelet may call").count() > before).then_some(())
-        });
+        command.spawn().unwrap()
     }
 
     /// Kills the plugin where it stands.
@@ -165,9 +196,25 @@ impl Node {
         }
     }
 
+    /// Kills the one that another was started beside.
+    pub fn kill_first(&mut self) {
+        if let Some(mut first) = self.first.take() {
+            let _ = first.kill();
+            let _ = first.wait();
+        }
+    }
+
     /// Asks the plugin to stop, and waits until it has.
     pub fn stop(&mut self) {
-        let mut plugin = self.plugin.take().unwrap();
+        Self::end(self.plugin.take().unwrap());
+    }
+
+    /// The same of the one that another was started beside.
+    pub fn stop_first(&mut self) {
+        Self::end(self.first.take().unwrap());
+    }
+
+    fn end(mut plugin: Child) {
         let pid = rustix::process::Pid::from_child(&plugin);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         eventually("the plugin to end", || plugin.try_wait().unwrap());
@@ -341,6 +388,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
+        self.kill_first();
         let _ = self.holder.kill();
         let _ = self.holder.wait();
         if std::thread::panicking() {
