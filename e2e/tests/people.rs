@@ -348,6 +348,7 @@ fn tells(f: &Fixture, people: &People<'_>) {
                 && record["decision"] == decision
                 && record["namespace"] == "shop"
                 && record["source"].is_string()
+                && record["extensionApi"] == true
         })
     };
     for (action, decision) in [

@@ -35,6 +35,7 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> Line {
         pod: about.pod,
         node: about.node,
         offline: about.offline,
+        extension_api: about.extension_api,
         statements: about.statements,
         latency_micros: about.latency_micros,
         count: entry.count.get(),

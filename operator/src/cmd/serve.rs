@@ -11,7 +11,7 @@ use super::audit_limits::AuditLimits;
 use super::data_dir::DataDir;
 use crate::audit::Destination;
 use crate::bootstrap::Accept;
-use crate::gateway::{self, front};
+use crate::gateway::{self, FrontAccounts, front};
 use crate::seal::{SealArgs, SealSourceError};
 use crate::serve::{self, Settings, storeless};
 use crate::webhook;
@@ -125,9 +125,15 @@ pub(super) struct Arguments {
     /// Resources of the init container that such pods get, as JSON: what a container has in `resources`
     #[arg(long, value_name = "JSON", value_parser = resources)]
     exec_resources: Option<serde_json::Value>,
-    /// ServiceAccount of the node plugin in the process's own namespace: its pods get values for the volumes of their nodes
-    #[arg(long, value_name = "NAME")]
-    node_account: Option<String>,
+    /// Whether ServiceAccounts may come over the extension API, as people do; it is on record of each request
+    /// that it came that way
+    #[arg(long, value_enum, value_name = "WHETHER", default_value = "allow")]
+    people_service_accounts: FrontAccounts,
+    /// ServiceAccount of the node plugin, in the process's own namespace where none is named: its pods get
+    /// values for the volumes of their nodes. Several times for several, while the plugin moves to another
+    /// namespace
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    node_account: Vec<gateway::NodeAccount>,
     /// Address of the people's front
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     front_listen: SocketAddr,
@@ -252,7 +258,8 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
                 .map(|(chain, key)| gateway::Certificate { chain, key }),
             front: arguments.people_front,
             webhook: arguments.webhook,
-            node_account: arguments.node_account,
+            node_accounts: arguments.node_account,
+            front_accounts: arguments.people_service_accounts,
             audience: arguments.token_audience,
             rates: gateway::Rates {
                 reads: arguments.read_rate,

@@ -1,6 +1,7 @@
-//! ConfigMap `strongroom-ca`: what a client of the API has to trust, in every namespace that has an object of ours or asks for it by the label
-//! `strongroom.dev/ca: "true"` on the Namespace. It stays when the last object goes: a pod may still mount it. One of somebody else stays as it is,
-//! and an Event says so. A watch tells which was changed or deleted, and that one is looked at.
+//! ConfigMap `strongroom-ca`: what a client of the API has to trust, in every namespace that has an object of
+//! ours, asks for it by the label `strongroom.dev/ca: "true"` on the Namespace, or is a node plugin's. It
+//! stays when the last object goes: a pod may still mount it. One of somebody else stays as it is, and an
+//! Event says so. A watch tells which was changed or deleted, and that one is looked at.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

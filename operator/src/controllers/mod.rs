@@ -77,6 +77,8 @@ use crate::terms::TermsBook;
 pub(crate) struct Options {
     /// The namespace that this process lives in, where `strongroom-deletions` is.
     pub(crate) own_namespace: String,
+    /// The namespaces of node plugins, which are told what to trust as soon as they are there.
+    pub(crate) node_namespaces: Vec<String>,
     /// The namespaces whose native Secrets may be read; empty: all.
     pub(crate) native_namespaces: Vec<String>,
     /// How many objects of one kind are worked on at once.
@@ -329,7 +331,7 @@ pub(crate) async fn run<S: SecretStore>(
             orphans::run(Arc::clone(&ctx)).await;
         }
     };
-    // What else of the release speaks to the API, such as the node plugin, lives in the same namespace.
+    // What else of the release speaks to the API lives in the same namespace, or is a node plugin.
     ctx.bundles.want(&ctx.options.own_namespace);
     let bundles = ca_bundle::run(Arc::clone(&ctx), api.bundle);
     // The queues end with `stop`; what only feeds them is dropped then.

@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Running {
     api: Api,
     stop: watch::Sender<bool>,
+    /// What clients of the API have to trust; empty: nothing is served.
+    bundle: watch::Sender<String>,
     task: JoinHandle<()>,
     keep: tempfile::TempDir,
 }
@@ -48,11 +50,13 @@ fn start_with(
     let (stop, stopped) = watch::channel(false);
     let options = Options {
         own_namespace: "strongroom".to_owned(),
+        node_namespaces: vec!["nodes".to_owned()],
         native_namespaces: Vec::new(),
         concurrency: 4,
         work,
     };
     let metrics = Arc::new(Metrics::default());
+    let (bundle, told) = watch::channel(String::new());
     let task = tokio::spawn(run(
         api.client(),
         store,
@@ -63,7 +67,7 @@ fn start_with(
             cluster_keys: <_>::default(),
             terms: <_>::default(),
             consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
-            bundle: watch::channel(String::new()).1,
+            bundle: told,
         },
         options,
         stopped,
@@ -71,6 +75,7 @@ fn start_with(
     Running {
         api: api.clone(),
         stop,
+        bundle,
         task,
         keep,
     }
@@ -120,6 +125,31 @@ fn ready(api: &Api, name: &str) -> bool {
 
 fn native(name: &str) -> String {
     format!("{SECRETS}/{name}")
+}
+
+/// The node plugin asks by no label and has no object: it is told what to trust where its ServiceAccount is,
+/// also if that namespace comes later.
+#[tokio::test]
+async fn the_namespace_of_a_node_plugin_has_the_authority_as_soon_as_it_is_there() {
+    let api = Api::default();
+    let running = start(&api);
+    running.bundle.send("pem".to_owned()).unwrap();
+    let namespace = |name: &str| {
+        let object = json!({"metadata": {"name": name, "uid": format!("ns-{name}")}});
+        api.put(&format!("/api/v1/namespaces/{name}"), object);
+    };
+    for name in ["others", "nodes"] {
+        namespace(name);
+    }
+    let map = |name: &str| format!("/api/v1/namespaces/{name}/configmaps/strongroom-ca");
+    running
+        .until("the authority", |api| {
+            api.get(&map("nodes"))
+                .is_some_and(|map| map["data"] == json!({"ca.crt": "pem"}))
+        })
+        .await;
+    assert_eq!(api.get(&map("others")), None);
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -378,12 +378,13 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         match &event {
             Event::Delete(namespace) => ctx.bundles.lost(&namespace.name_any()),
             Event::Apply(namespace) | Event::InitApply(namespace) => {
-                if namespace
+                let name = namespace.name_any();
+                let asks = namespace
                     .labels()
                     .get(super::ca_bundle::LABEL)
-                    .is_some_and(|value| value == "true")
-                {
-                    ctx.bundles.want(&namespace.name_any());
+                    .is_some_and(|value| value == "true");
+                if asks || ctx.options.node_namespaces.contains(&name) {
+                    ctx.bundles.want(&name);
                 }
             }
             Event::Init | Event::InitDone => {}

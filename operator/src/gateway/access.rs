@@ -39,7 +39,7 @@ impl Asking {
             pod,
             node,
             offline,
-            through_front: _,
+            through_front,
             may_get: _,
         } = &*self.caller;
         Meta {
@@ -53,6 +53,7 @@ impl Asking {
                     pod: pod.as_ref().map(|(name, _)| name.clone()),
                     node: node.clone(),
                     offline: *offline,
+                    extension_api: *through_front,
                     statements: statements
                         .iter()
                         .take(MOST_STATEMENTS)

@@ -9,6 +9,7 @@ use strongroom_rules::policy::{Identity, Principal};
 
 use super::authenticate::Caller;
 use super::may_get::MayGet;
+use super::problem::{Code, Problem};
 
 const USER: HeaderName = HeaderName::from_static("x-strongroom-user");
 const GROUP: HeaderName = HeaderName::from_static("x-strongroom-group");
@@ -19,6 +20,32 @@ const NODE: HeaderName = HeaderName::from_static("x-strongroom-node");
 const MAY_GET: HeaderName = HeaderName::from_static("x-strongroom-may-get");
 /// Most groups of a person. Whoever has more is refused: a Deny by one that is left out would not hold.
 const GROUPS: usize = 512;
+
+/// Whether ServiceAccounts may come over the extension API, as by the kubeconfig of a pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FrontAccounts {
+    /// As people do
+    #[default]
+    Allow,
+    /// Not at all: a front that was taken over speaks for none of them
+    Refuse,
+}
+
+impl FrontAccounts {
+    /// Lets somebody in who comes over the extension API.
+    ///
+    /// # Errors
+    /// [`Code::ServiceAccountRefused`].
+    pub(super) fn admit(self, identity: &Identity) -> Result<(), Problem> {
+        match (self, identity) {
+            (Self::Refuse, Identity::ServiceAccount { .. }) => Err(Problem::new(
+                Code::ServiceAccountRefused,
+                "this installation takes no ServiceAccount over people.strongroom.dev (`people.serviceAccounts` of the chart); call the gateway over HTTPS with a projected token of audience `strongroom.dev`",
+            )),
+            (Self::Allow, _) | (Self::Refuse, Identity::User(_)) => Ok(()),
+        }
+    }
+}
 
 /// Whom the API server verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

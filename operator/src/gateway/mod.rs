@@ -42,7 +42,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 use kube::Client;
 use strongroom_process::{Check, Health, Shutdown};
-use strongroom_rules::policy::{Action, Identity};
+use strongroom_rules::policy::Action;
 use strongroom_store::audit::{self, Durability, Outcome};
 use strongroom_store::id::{NamespaceId, RequestId};
 use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
@@ -51,8 +51,10 @@ use tokio::sync::watch;
 use self::access::Asking;
 use self::authenticate::{Asker, Authenticator, Caller};
 use self::changes::Changes;
+pub(crate) use self::delivery::NodeAccount;
 use self::delivery::{Nodes, Pods};
 use self::forwarded::Forwarded;
+pub(crate) use self::forwarded::FrontAccounts;
 use self::labels::LabelBook;
 use self::limits::Limits;
 pub(crate) use self::limits::Rates;
@@ -89,8 +91,10 @@ pub(crate) struct Settings {
     pub(crate) front: Option<String>,
     /// The Service of the webhook in the process's own namespace, where there is one.
     pub(crate) webhook: Option<String>,
-    /// The ServiceAccount of the node plugin in the process's own namespace, where there is one.
-    pub(crate) node_account: Option<String>,
+    /// The ServiceAccounts that node plugins run as, where there are any.
+    pub(crate) node_accounts: Vec<NodeAccount>,
+    /// Whether ServiceAccounts may come over the extension API.
+    pub(crate) front_accounts: FrontAccounts,
     /// The audience that tokens must be made for.
     pub(crate) audience: String,
     /// Requests a second.
@@ -138,6 +142,7 @@ struct Gateway {
     room: Room,
     changes: Changes,
     nodes: Nodes,
+    front_accounts: FrontAccounts,
     consumers: Consumers,
     pods: Pods,
     terms: TermsBook,
@@ -230,10 +235,11 @@ pub(crate) async fn run(
         };
         Some(tokio::spawn(keeper.keep(shutdown.clone())))
     });
-    let node_account = settings.node_account.map(|name| Identity::ServiceAccount {
-        namespace: own_name,
-        name,
-    });
+    let node_accounts = settings
+        .node_accounts
+        .iter()
+        .map(|account| account.identity(&own_name))
+        .collect();
     let limits = Limits::new(settings.rates);
     let authenticator = Authenticator::new(
         client.clone(),
@@ -258,7 +264,8 @@ pub(crate) async fn run(
         durability: settings.durability,
         room: Room::new(admission.clone(), own.refusals),
         changes: Changes::default(),
-        nodes: Nodes::new(node_account),
+        nodes: Nodes::new(node_accounts),
+        front_accounts: settings.front_accounts,
         consumers: shared.consumers,
         terms: shared.terms,
         held: shared.held,
@@ -441,6 +448,18 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
         let identity = &caller.principal.identity;
         if peer.proven {
             gateway.room.prove_person(slot, identity)?;
+            if let Err(problem) = gateway.front_accounts.admit(identity) {
+                let asking = Self {
+                    caller,
+                    source,
+                    request,
+                    now,
+                    arrived,
+                    pod_labels: None,
+                    node_labels: None,
+                };
+                return Err(gateway.refused_account(&asking, problem).await);
+            }
         } else {
             gateway
                 .room
@@ -503,6 +522,24 @@ impl Gateway {
         let asker = Asker::Stranger(peer.address.ip().to_canonical());
         let token = bearer(headers).unwrap_or_default();
         Ok((self.authenticator.caller(token, asker).await?, None))
+    }
+
+    /// Counts a ServiceAccount that may not come over the extension API, and puts it on record. What is
+    /// answered.
+    async fn refused_account(&self, asking: &Asking, problem: Problem) -> Problem {
+        self.room.refusals().refused(
+            LimitedResource::Request,
+            LimitScope::People,
+            RefusalReason::ServiceAccount,
+        );
+        let note = Note {
+            outcome: Outcome::Refused(problem.code().as_str().to_owned()),
+            ..Note::new(audit::Action::Authenticate)
+        };
+        match self.note(note, asking.meta(&[])).await {
+            Ok(()) => problem,
+            Err(failed) => failed,
+        }
     }
 
     /// Counts somebody at this address who could not say who it is.

@@ -57,6 +57,8 @@ codes! {
     Unauthenticated = UNAUTHORIZED, "the caller is not known";
     /// No policy allows it, or one denies it.
     PolicyDenied = FORBIDDEN, "no policy allows it";
+    /// ServiceAccounts may not come over the extension API.
+    ServiceAccountRefused = FORBIDDEN, "ServiceAccounts do not come this way";
     /// There is no such secret, or the caller may not know of it.
     SecretNotFound = NOT_FOUND, "no such secret";
     /// There is no such version.

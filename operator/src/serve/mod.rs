@@ -251,6 +251,11 @@ impl Parts {
         let consumers = Consumers::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
+        let node_namespaces = gateway_settings
+            .node_accounts
+            .iter()
+            .filter_map(|account| account.namespace().map(str::to_owned))
+            .collect();
         let own = place::own_namespace(&self.client, &self.namespace).await?;
         if let Some(service) = &self.settings.service {
             gateway_settings
@@ -288,6 +293,7 @@ impl Parts {
         ));
         let options = controllers::Options {
             own_namespace: self.namespace,
+            node_namespaces,
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
             work: self.work,

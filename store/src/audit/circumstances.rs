@@ -5,6 +5,11 @@ use std::net::IpAddr;
 use super::entry::{LONGEST_TEXT, cut, short};
 use crate::codec::{DecodeError, Reader, Writer};
 
+/// The bit of [`Circumstances::offline`]. In the entry's formats 2 and 3 it is the only one.
+const OFFLINE: u8 = 1;
+/// The bit of [`Circumstances::extension_api`].
+const EXTENSION_API: u8 = 2;
+
 /// Most statements of a record.
 pub const MOST_STATEMENTS: usize = 8;
 
@@ -19,6 +24,8 @@ pub struct Circumstances {
     pub node: Option<String>,
     /// The API server was away, and the token was accepted before.
     pub offline: bool,
+    /// It came over the extension API: the API server verified who the caller is, not this process.
+    pub extension_api: bool,
     /// The statements that decided, by the names that people use; at most [`MOST_STATEMENTS`] are kept, of at most 256 bytes each.
     pub statements: Vec<String>,
     /// From the arrival of the request until its record was made, in microseconds.
@@ -34,7 +41,7 @@ impl Circumstances {
             })
             .option(self.pod.as_ref(), |w, pod| w.text(cut(pod)))
             .option(self.node.as_ref(), |w, node| w.text(cut(node)))
-            .u8(self.offline.into())
+            .u8((u8::from(self.offline) * OFFLINE) | (u8::from(self.extension_api) * EXTENSION_API))
             .list(self.statements.iter().take(MOST_STATEMENTS), |w, statement| {
                 w.text(cut(statement))
             })
@@ -42,19 +49,23 @@ impl Circumstances {
     }
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let source = r.option("source", |r| match r.u8()? {
+            4 => Ok(IpAddr::from(r.array::<4>()?)),
+            6 => Ok(IpAddr::from(r.array::<16>()?)),
+            _ => Err(DecodeError::Invalid("source")),
+        })?;
+        let pod = r.option("pod", |r| Ok(short(r, "pod")?.to_owned()))?;
+        let node = r.option("node", |r| Ok(short(r, "node")?.to_owned()))?;
+        let flags = r.u8()?;
+        if flags & !(OFFLINE | EXTENSION_API) != 0 {
+            return Err(DecodeError::Invalid("flags"));
+        }
         let circumstances = Self {
-            source: r.option("source", |r| match r.u8()? {
-                4 => Ok(IpAddr::from(r.array::<4>()?)),
-                6 => Ok(IpAddr::from(r.array::<16>()?)),
-                _ => Err(DecodeError::Invalid("source")),
-            })?,
-            pod: r.option("pod", |r| Ok(short(r, "pod")?.to_owned()))?,
-            node: r.option("node", |r| Ok(short(r, "node")?.to_owned()))?,
-            offline: match r.u8()? {
-                0 => false,
-                1 => true,
-                _ => return Err(DecodeError::Invalid("offline")),
-            },
+            source,
+            pod,
+            node,
+            offline: flags & OFFLINE != 0,
+            extension_api: flags & EXTENSION_API != 0,
             statements: r.list(|r| Ok(short(r, "statement")?.to_owned()))?,
             latency_micros: r.option("latency", Reader::u32)?,
         };

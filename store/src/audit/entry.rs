@@ -248,15 +248,30 @@ impl Entry {
         self.count.get() > 1 || self.claimed.is_some()
     }
 
-    /// The canonical bytes: format 1, 2 where the circumstances follow, or 3 where a count and a claim do as well.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut writer = Writer::with_capacity(256);
-        let format = match (self.is_extended(), &self.circumstances) {
+    /// Whether the caller came over the extension API.
+    fn is_over_extension_api(&self) -> bool {
+        self.circumstances
+            .as_ref()
+            .is_some_and(|circumstances| circumstances.extension_api)
+    }
+
+    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, or 5,
+    /// which is 3 of a request over the extension API. The lowest that says it all, so that an older program
+    /// refuses no more than it must.
+    fn format(&self) -> u8 {
+        match (self.is_extended(), &self.circumstances) {
+            _ if self.is_over_extension_api() => 5,
             (true, _) => 3,
             (false, Some(_)) => 2,
             (false, None) => 1,
-        };
+        }
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut writer = Writer::with_capacity(256);
+        let format = self.format();
         writer
             .u8(format)
             .i64(self.time.as_millis())
@@ -276,7 +291,7 @@ impl Entry {
             .option(self.key, |w, id| w.fixed(id.as_bytes()))
             .option(self.request, |w, id| w.fixed(id.as_bytes()))
             .text(cut(&self.detail));
-        if self.is_extended() {
+        if format >= 3 {
             writer
                 .option(self.circumstances.as_ref(), |w, circumstances| {
                     circumstances.encode(w);
@@ -300,7 +315,7 @@ impl Entry {
         }
         let mut r = Reader::new(bytes);
         let format = match r.u8()? {
-            known @ 1..=3 => known,
+            known @ (1..=3 | 5) => known,
             newer => return Err(DecodeError::UnknownFormat(newer)),
         };
         let time = Timestamp::from_millis(r.i64()?);
@@ -338,13 +353,14 @@ impl Entry {
         if format == 2 {
             entry.circumstances = Some(circumstances(&mut r)?);
         }
-        if format == 3 {
+        if format >= 3 {
             entry.circumstances = r.option("circumstances", circumstances)?;
             entry.count = NonZeroU64::new(r.u64()?).ok_or(DecodeError::Invalid("count"))?;
             entry.claimed = r.option("claim", |r| Ok(short(r, "claim")?.to_owned()))?;
-            if !entry.is_extended() {
-                return Err(DecodeError::Invalid("format"));
-            }
+        }
+        // One entry has one form.
+        if entry.format() != format {
+            return Err(DecodeError::Invalid("format"));
         }
         r.end()?;
         Ok(entry)
@@ -409,6 +425,7 @@ mod tests {
                 pod: Some("checkout-7d".into()),
                 node: Some("n".repeat(256)),
                 offline: true,
+                extension_api: false,
                 statements: vec![
                     "statement 1 of SecretPolicy `shop/p`".into();
                     super::super::MOST_STATEMENTS
@@ -461,6 +478,37 @@ mod tests {
             let at = bytes.len() - 2;
             bytes[at] = count;
             assert_eq!(Entry::decode(&bytes), Err(DecodeError::Invalid(field)));
+        }
+    }
+
+    #[test]
+    fn a_request_over_the_extension_api_has_a_format_of_its_own() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::GetSecretValue);
+        for offline in [false, true] {
+            for (count, claimed) in [(1, None), (4_711, None), (1, Some("n-1".to_owned()))] {
+                entry.count = NonZeroU64::new(count).unwrap();
+                entry.claimed = claimed;
+                let mut about = Circumstances {
+                    offline,
+                    extension_api: true,
+                    ..Circumstances::default()
+                };
+                entry.circumstances = Some(Box::new(about.clone()));
+                let bytes = entry.encode();
+                assert_eq!(bytes[0], 5);
+                assert_eq!(Entry::decode(&bytes).unwrap(), entry);
+                // No other format says it, and this one says nothing else.
+                for other in [1, 2, 3, 4, 6] {
+                    let mut bytes = bytes.to_vec();
+                    bytes[0] = other;
+                    assert!(Entry::decode(&bytes).is_err(), "{other}");
+                }
+                about.extension_api = false;
+                entry.circumstances = Some(Box::new(about));
+                let mut bytes = entry.encode().to_vec();
+                bytes[0] = 5;
+                assert!(Entry::decode(&bytes).is_err());
+            }
         }
     }
 

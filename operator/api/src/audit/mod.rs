@@ -84,6 +84,9 @@ pub struct Line {
     /// The API server was away, and the token had been accepted before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub offline: bool,
+    /// It came over the extension API, by a kubeconfig.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extension_api: bool,
     /// The statements that decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<String>,

@@ -26,6 +26,7 @@ pub fn row(line: &Line) -> String {
     note.extend(line.code.clone());
     note.extend(line.version.clone());
     note.extend(line.source.map(|source| format!("from {source}")));
+    note.extend(line.extension_api.then(|| "over the extension API".to_owned()));
     note.extend(line.statements.iter().map(|statement| format!("by {statement}")));
     note.extend(
         line.claimed

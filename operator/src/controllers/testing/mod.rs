@@ -95,6 +95,7 @@ impl World {
         writer.apply_watcher_event(&Event::InitDone);
         let options = Options {
             own_namespace: "strongroom".to_owned(),
+            node_namespaces: Vec::new(),
             native_namespaces: Vec::new(),
             concurrency: 8,
             work: WorkPool::with_threads(2),

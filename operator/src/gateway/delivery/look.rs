@@ -188,6 +188,7 @@ pub(super) fn from_problem(problem: &Problem) -> Seen {
         | Code::DataKeyNotFound
         | Code::PolicyNotFound
         | Code::NoSuchPath
+        | Code::ServiceAccountRefused
         | Code::MethodNotAllowed
         | Code::SecretExists
         | Code::ManagedElsewhere

@@ -17,6 +17,7 @@
 //! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
 //! before it is sent. Must not trust what a node says of a pod.
 
+mod account;
 mod hello;
 mod introduce;
 mod journal;
@@ -47,6 +48,7 @@ use tower::ServiceExt as _;
 use tower::util::MapRequest;
 use zeroize::Zeroizing;
 
+pub(crate) use self::account::NodeAccount;
 use self::hello::BoundedHello;
 pub(super) use self::introduce::Visitor;
 pub(super) use self::nodes::Nodes;

@@ -27,8 +27,9 @@ const GRANTED: usize = 16_384;
 /// The nodes.
 #[derive(Debug)]
 pub(in crate::gateway) struct Nodes {
-    /// Whose tokens are a node plugin's; none: nobody's are.
-    account: Option<Identity>,
+    /// Whose tokens are a node plugin's. More than one while the plugin moves to another namespace; none:
+    /// nobody's are.
+    accounts: Vec<Identity>,
     working: Semaphore,
     streams: Mutex<Streams>,
     /// The last entry of each node's journal that is on record by this process.
@@ -59,10 +60,10 @@ pub(super) struct Attached<'a> {
 }
 
 impl Nodes {
-    /// Those whose plugin runs as this ServiceAccount.
-    pub(in crate::gateway) fn new(account: Option<Identity>) -> Self {
+    /// Those whose plugin runs as one of these ServiceAccounts.
+    pub(in crate::gateway) fn new(accounts: Vec<Identity>) -> Self {
         Self {
-            account,
+            accounts,
             working: Semaphore::new(WORKING),
             streams: Mutex::default(),
             journals: Mutex::default(),
@@ -92,7 +93,7 @@ impl Nodes {
 
     /// Whether there are any.
     pub(in crate::gateway) const fn are_served(&self) -> bool {
-        self.account.is_some()
+        !self.accounts.is_empty()
     }
 
     /// A stream's turn to look at what is due, until it is dropped.
@@ -103,7 +104,7 @@ impl Nodes {
 
     /// The node whose plugin the caller is.
     pub(super) fn node_of<'a>(&self, caller: &'a Caller) -> Option<&'a str> {
-        let plugin = self.account.as_ref() == Some(&caller.principal.identity);
+        let plugin = self.accounts.contains(&caller.principal.identity);
         caller.node.as_deref().filter(|_| plugin && caller.pod.is_some())
     }
 
@@ -216,8 +217,10 @@ mod tests {
     #[test]
     fn only_the_plugin_on_a_node_is_a_node() {
         let plugin = "system:serviceaccount:strongroom:node";
-        let nodes = Nodes::new(Some(Identity::of(plugin)));
+        let moved = "system:serviceaccount:nodes:node";
+        let nodes = Nodes::new(vec![Identity::of(plugin), Identity::of(moved)]);
         assert_eq!(nodes.node_of(&caller(plugin, Some("n-1"))), Some("n-1"));
+        assert_eq!(nodes.node_of(&caller(moved, Some("n-1"))), Some("n-1"));
         assert_eq!(nodes.node_of(&caller(plugin, None)), None);
         let other = caller("system:serviceaccount:shop:node", Some("n-1"));
         assert_eq!(nodes.node_of(&other), None);
@@ -226,12 +229,12 @@ mod tests {
             ..caller(plugin, Some("n-1"))
         };
         assert_eq!(nodes.node_of(&unbound), None);
-        assert_eq!(Nodes::new(None).node_of(&caller(plugin, Some("n-1"))), None);
+        assert_eq!(Nodes::new(Vec::new()).node_of(&caller(plugin, Some("n-1"))), None);
     }
 
     #[tokio::test]
     async fn a_second_stream_ends_the_first() {
-        let nodes = Nodes::new(None);
+        let nodes = Nodes::new(Vec::new());
         let first = nodes.attach("n-1");
         let other = nodes.attach("n-2");
         let second = nodes.attach("n-1");

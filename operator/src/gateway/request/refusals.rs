@@ -67,6 +67,8 @@ pub(in crate::gateway) enum RefusalReason {
     Token,
     /// The token is of nobody who may have it.
     NotANode,
+    /// It is of a ServiceAccount over the extension API, and those may not come there.
+    ServiceAccount,
     /// It came too late, or not at all.
     Late,
 }
@@ -141,6 +143,7 @@ impl Refusals {
                 RefusalReason::NoToken => "no_token",
                 RefusalReason::Token => "token",
                 RefusalReason::NotANode => "not_a_node",
+                RefusalReason::ServiceAccount => "service_account",
                 RefusalReason::Late => "late",
             },
         };

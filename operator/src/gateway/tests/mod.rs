@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
+use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{Actor, DIRECTORY, Directory, Durability, Entry, Logged, Outcome};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::secret::SecretBytes;
@@ -288,9 +289,7 @@ impl World {
     /// With its policies loaded, and none of them.
     pub(super) fn new(reads: u32) -> Self {
         let world = Self::with(reads);
-        let policies = &world.gateway.policies;
-        policies.policies_listed(&std::collections::HashSet::new());
-        policies.readers_listed(|_, _| false);
+        world.policies_are_listed();
         world
     }
 
@@ -301,14 +300,28 @@ impl World {
 
     /// Without a node plugin.
     pub(super) fn without_nodes() -> Self {
-        Self::of(0, None)
+        Self::of(0, None, FrontAccounts::Allow)
+    }
+
+    /// ServiceAccounts may not come over the extension API; no policy is there.
+    pub(super) fn refusing_accounts() -> Self {
+        let world = Self::of(0, None, FrontAccounts::Refuse);
+        world.policies_are_listed();
+        world
     }
 
     fn with(reads: u32) -> Self {
-        Self::of(reads, Some("system:serviceaccount:strongroom:node"))
+        let account = "system:serviceaccount:strongroom:node";
+        Self::of(reads, Some(account), FrontAccounts::Allow)
     }
 
-    fn of(reads: u32, account: Option<&str>) -> Self {
+    fn policies_are_listed(&self) {
+        let policies = &self.gateway.policies;
+        policies.policies_listed(&std::collections::HashSet::new());
+        policies.readers_listed(|_, _| false);
+    }
+
+    fn of(reads: u32, account: Option<&str>, front_accounts: FrontAccounts) -> Self {
         let (store, keep) = store();
         let api = Api::default();
         let limits = Limits::new(Rates { reads, writes: 0 });
@@ -336,7 +349,8 @@ impl World {
             durability: Durability::Batched,
             room: Room::new(admission.clone(), refusals),
             changes: Changes::default(),
-            nodes: Nodes::new(account.map(Identity::of)),
+            nodes: Nodes::new(account.map(Identity::of).into_iter().collect()),
+            front_accounts,
             terms: TermsBook::default(),
             held: crate::audit::HeldHours::default(),
             consumers: Consumers::new(Timestamp::now()),

@@ -117,6 +117,52 @@ async fn statements_of_other_namespaces_are_counted_and_never_shown() {
     assert_eq!(answer["statements"], json!([]));
 }
 
+/// Of a pipeline with a kubeconfig, say. It comes as people do, and the record says on which way.
+#[tokio::test]
+async fn a_service_account_over_the_extension_api_is_on_record_as_such() {
+    let world = World::new(0);
+    world.allow("p", "app", "*", "*");
+    let account = "system:serviceaccount:shop:app";
+    let described = person(&world, account, "GET", "secrets/db-main", json!({})).await;
+    assert_eq!(described.status, StatusCode::OK);
+    let over = |entry: &Entry| {
+        let about = entry.circumstances.as_ref().unwrap();
+        (entry.actor.to_string(), about.extension_api)
+    };
+    let who = "serviceaccount shop/app".to_owned();
+    assert_eq!(over(world.records().last().unwrap()), (who.clone(), true));
+    // With its own token it has the same rights, and is on record without it.
+    world.get("shop/app", "/db-main").await;
+    assert_eq!(over(world.records().last().unwrap()), (who, false));
+}
+
+#[tokio::test]
+async fn service_accounts_are_refused_over_the_extension_api_where_they_may_not_come() {
+    let world = World::refusing_accounts();
+    world.allow("p", "app", "*", "*");
+    jane_may(&world, "secrets:DescribeSecret");
+    let account = "system:serviceaccount:shop:app";
+    for path in ["secrets/db-main", "secrets/none", "auditrecords"] {
+        let refused = person(&world, account, "GET", path, json!({})).await;
+        assert_eq!(
+            refused.code(),
+            (403, "ServiceAccountRefused".to_owned()),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        world.last(),
+        record("serviceaccount shop/app", "Authenticate", "ServiceAccountRefused")
+    );
+    let record = world.records().pop().unwrap();
+    assert!(record.circumstances.unwrap().extension_api);
+    // People come as before, and so does the account with a token of its own.
+    let described = person(&world, "jane", "GET", "secrets/db-main", json!({})).await;
+    assert_eq!(described.status, StatusCode::OK);
+    let described = world.get("shop/app", "/db-main").await;
+    assert_eq!(described.status, StatusCode::OK);
+}
+
 fn jane_may(world: &World, action: &str) {
     let spec = json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"user": "jane"}], "actions": [action]}]});

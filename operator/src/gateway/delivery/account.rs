@@ -1,0 +1,92 @@
+//! The ServiceAccount that a node plugin runs as, as an argument names it.
+
+use std::str::FromStr;
+
+use strongroom_rules::policy::Identity;
+use strongroom_store::name::NamespaceName;
+
+/// Longest name of a ServiceAccount, in bytes: that of a DNS subdomain (RFC 1123).
+const NAME_BYTES: usize = 253;
+
+/// `NAMESPACE/NAME`, or `NAME` for one in the process's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeAccount {
+    namespace: Option<NamespaceName>,
+    name: String,
+}
+
+/// What is said of a ServiceAccount is no name of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NodeAccountError {
+    /// The part before the slash.
+    #[error(
+        "what stands before `/` is no name of a namespace; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
+    )]
+    Namespace,
+    /// The rest.
+    #[error(
+        "that is no name of a ServiceAccount; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
+    )]
+    Name,
+}
+
+impl FromStr for NodeAccount {
+    type Err = NodeAccountError;
+
+    fn from_str(text: &str) -> Result<Self, NodeAccountError> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => {
+                let namespace = namespace.parse().map_err(|_| NodeAccountError::Namespace)?;
+                (Some(namespace), name)
+            }
+            None => (None, text),
+        };
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(known) {
+            return Err(NodeAccountError::Name);
+        }
+        Ok(Self {
+            namespace,
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl NodeAccount {
+    /// Its namespace, where it is named.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_ref().map(NamespaceName::as_str)
+    }
+
+    /// Who that is, for a process in the namespace `own`.
+    pub(in crate::gateway) fn identity(&self, own: &str) -> Identity {
+        Identity::ServiceAccount {
+            namespace: self.namespace().unwrap_or(own).to_owned(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Identity, NodeAccountError> {
+        text.parse::<NodeAccount>()
+            .map(|account| account.identity("strongroom"))
+    }
+
+    #[test]
+    fn an_account_is_named_with_its_namespace_or_is_of_the_own_one() {
+        let identity =
+            |namespace: &str, name: &str| Identity::of(&format!("system:serviceaccount:{namespace}:{name}"));
+        assert_eq!(of("node"), Ok(identity("strongroom", "node")));
+        assert_eq!(of("nodes/node"), Ok(identity("nodes", "node")));
+        for wrong in ["/node", "No/node", "a b/node", "a.b/node"] {
+            assert_eq!(of(wrong), Err(NodeAccountError::Namespace), "{wrong}");
+        }
+        for wrong in ["", "nodes/", "nodes/a/b", "Node", "nodes/a:b"] {
+            assert_eq!(of(wrong), Err(NodeAccountError::Name), "{wrong}");
+        }
+    }
+}
