@@ -102,7 +102,7 @@ fn install(cluster: &Cluster) -> Outcome<()> {
             "--set",
             &volume,
         ])
-        .args(["--set", "node.enabled=true"]);
+        .args(["--set", "node.enabled=true,nativeSecrets.namespaces=*"]);
     output(&mut helm)?;
     for target in ["statefulset/strongroom", "daemonset/strongroom-node"] {
         kubectl(

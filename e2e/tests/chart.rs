@@ -11,13 +11,20 @@ mod support;
 use std::process::Command;
 
 use strongroom_e2e::{Programs, Size};
-use support::{Fixture, condition, eventually, generated};
+use support::{EVERYWHERE, Fixture, condition, eventually, generated};
 
-/// The chart, rendered with these values.
+/// The chart, rendered with these values, and with rights on the Secrets of the whole cluster unless they say
+/// less.
 fn render(values: &[&str]) -> Result<String, String> {
+    template(&[], &[&[EVERYWHERE], values].concat())
+}
+
+/// The chart, rendered with these arguments and values, and nothing else.
+fn template(arguments: &[&str], values: &[&str]) -> Result<String, String> {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom", chart, "--namespace", "strongroom"]);
+    helm.args(["template", "strongroom", chart, "--namespace", "strongroom"])
+        .args(arguments);
     for value in values {
         helm.args(["--set", value]);
     }
@@ -67,6 +74,95 @@ fn the_node_plugin_comes_with_one_switch_and_has_no_right_at_the_api_server() {
     ] {
         assert!(render(&["node.enabled=true", wrong]).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_at_an_upgrade() {
+    for nothing in [
+        &[][..],
+        &["--set", "nativeSecrets.namespaces=null"],
+        &["--set-json", "nativeSecrets.namespaces=[]"],
+    ] {
+        let said = template(nothing, &[]).unwrap_err();
+        for line in [
+            "--set 'nativeSecrets.namespaces={shop,pay}' ",
+            "--set nativeSecrets.namespaces='*' ",
+        ] {
+            assert!(said.contains(line), "{said}");
+        }
+        assert_eq!(
+            template(&[&["--is-upgrade"], nothing].concat(), &[]).unwrap(),
+            template(&["--is-upgrade"], &[EVERYWHERE]).unwrap()
+        );
+    }
+    // A file of values says the same.
+    let keep = tempfile::tempdir().unwrap();
+    let file = keep.path().join("values.yaml");
+    let of_file = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        template(&["-f", file.to_str().unwrap()], &[]).unwrap()
+    };
+    assert_eq!(
+        of_file("nativeSecrets: {namespaces: \"*\"}\n"),
+        render(&[]).unwrap()
+    );
+    assert_eq!(
+        of_file("nativeSecrets: {namespaces: [shop, pay]}\n"),
+        render(&["nativeSecrets.namespaces={shop,pay}"]).unwrap()
+    );
+}
+
+/// Everything of the node plugin, and nothing else, is in the namespace that its value names.
+#[test]
+fn the_node_plugin_has_a_namespace_of_its_own_where_one_is_named() {
+    let own = "\n  namespace: nodes\n";
+    let here = render(&["node.enabled=true"]).unwrap();
+    assert!(here.contains("--node-account=strongroom/strongroom-node"));
+    assert!(!here.contains(own) && kinds(&here, "Namespace") == 0);
+    let there = render(&["node.enabled=true", "env.enabled=true", "node.namespace=nodes"]).unwrap();
+    assert!(there.contains("--node-account=nodes/strongroom-node"));
+    assert!(there.contains("values: [kube-system, strongroom, nodes]"));
+    let of_the_node = |document: &&str| document.contains("\n  name: strongroom-node\n");
+    let documents: Vec<&str> = there.split("\n---\n").filter(of_the_node).collect();
+    assert_eq!(documents.len(), 3, "DaemonSet, ServiceAccount, NetworkPolicy");
+    assert!(documents.iter().all(|document| document.contains(own)), "{there}");
+    assert_eq!(there.matches(own).count(), 3);
+    // Metrics are read from the release's namespace all the same.
+    let policy = documents
+        .iter()
+        .find(|document| document.contains("kind: NetworkPolicy"))
+        .unwrap();
+    assert!(
+        policy.contains("namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: strongroom}}"),
+        "{policy}"
+    );
+    let made = [
+        "node.enabled=true",
+        "node.namespace=nodes",
+        "node.createNamespace=true",
+    ];
+    let made = render(&made).unwrap();
+    assert_eq!(kinds(&made, "Namespace"), 1);
+    for line in [
+        "    pod-security.kubernetes.io/enforce: privileged\n",
+        "    strongroom.dev/ca: \"true\"\n",
+        "    helm.sh/resource-policy: keep\n",
+    ] {
+        assert!(made.contains(line), "{line}");
+    }
+    let said = render(&["node.enabled=true", "node.createNamespace=true"]).unwrap_err();
+    assert!(said.contains("name another one there"), "{said}");
+    assert!(render(&["node.enabled=true", "node.namespace=No"]).is_err());
+}
+
+#[test]
+fn service_accounts_come_over_the_extension_api_unless_a_value_refuses_them() {
+    let argument = "--people-service-accounts=";
+    let plain = render(&[]).unwrap();
+    assert!(plain.contains(&format!("{argument}allow")));
+    let refused = render(&["people.serviceAccounts=false"]).unwrap();
+    assert!(refused.contains(&format!("{argument}refuse")));
+    assert!(!render(&["people.enabled=false"]).unwrap().contains(argument));
 }
 
 #[test]
@@ -165,7 +261,24 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
         let output = helm.output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
-    let installed = helm("install", &["gateway.clusterIP=10.96.0.78"]);
+    // What must be given, and the lines to choose from: each is a line that a shell takes.
+    let refused = helm("install", &[]);
+    let lines = [
+        "--set 'nativeSecrets.namespaces={shop,pay}' ",
+        "--set nativeSecrets.namespaces='*' ",
+    ];
+    assert!(
+        !refused.0 && lines.iter().all(|line| refused.1.contains(line)),
+        "{}",
+        refused.1
+    );
+    let refused = helm(
+        "install",
+        &[EVERYWHERE, "node.enabled=true", "node.namespace=nodes"],
+    );
+    let line = "kubectl create namespace nodes && kubectl label namespace nodes pod-security.kubernetes.io/enforce=privileged strongroom.dev/ca=true";
+    assert!(!refused.0 && refused.1.contains(line), "{}", refused.1);
+    let installed = helm("install", &[EVERYWHERE, "gateway.clusterIP=10.96.0.78"]);
     assert!(installed.0, "{}", installed.1);
     let version = || {
         f.json(&["-n", "strongroom", "get", "secrets", "-l", "owner=helm"])["items"]
@@ -208,6 +321,28 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
         ],
     );
     assert!(upgraded.0, "{}", upgraded.1);
+    // A release from before it was asked goes on, and is told; one that says it is not.
+    let loud = "WHERE STRONGROOM MAY READ AND WRITE SECRETS IS NOT SAID";
+    let notes = || f.helm(&["get", "notes", "strongroom"]);
+    assert!(notes().contains(loud), "{}", notes());
+    let upgraded = helm("upgrade", &["gateway.clusterIP=10.96.0.78", EVERYWHERE]);
+    assert!(upgraded.0, "{}", upgraded.1);
+    assert!(!notes().contains(loud), "{}", notes());
+    // Rights that were narrowed are not widened by leaving the value out.
+    let narrowed = helm(
+        "upgrade",
+        &[
+            "gateway.clusterIP=10.96.0.78",
+            "nativeSecrets.namespaces={default}",
+        ],
+    );
+    assert!(narrowed.0, "{}", narrowed.1);
+    let refused = helm("upgrade", &["gateway.clusterIP=10.96.0.78"]);
+    assert!(
+        !refused.0 && refused.1.contains("this release was narrowed by it"),
+        "{}",
+        refused.1
+    );
 
     // Nothing of the release runs here, and its claim has no volume: `status` says so, with an exit code.
     eventually("the claim of the store", || {
@@ -245,9 +380,11 @@ fn a_good_install_prints_no_warning() {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     for command in ["install", "upgrade", "uninstall"] {
         let mut helm = Command::new(Programs::helm().unwrap());
-        helm.args([command, "strongroom"])
-            .args(Some(chart).filter(|_| command != "uninstall"))
-            .args(["--namespace", "strongroom"])
+        helm.args([command, "strongroom"]);
+        if command != "uninstall" {
+            helm.args([chart, "--set", EVERYWHERE]);
+        }
+        helm.args(["--namespace", "strongroom"])
             .env("KUBECONFIG", f.cluster.kubeconfig());
         let output = helm.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -315,6 +452,7 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     );
     let narrow = render(&["nativeSecrets.namespaces={shop,pay}"]).unwrap();
     assert!(narrow.contains("--native-secret-namespaces=shop,pay"));
+    assert!(!plain.contains("--native-secret-namespaces"));
     let wide = |rendered: &str| kinds(rendered, "ClusterRoleBinding");
     assert_eq!(
         wide(&narrow) + 1,
@@ -368,6 +506,8 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "serve.anchor.mode=loose",
         "serve.concurrency=0",
         "nativeSecrets.namespaces={Shop}",
+        "nativeSecrets.namespaces={*}",
+        "nativeSecrets.namespaces=shop",
         "unknown=1",
         "persistence.size=2",
         "audit.keepFor=90",

@@ -256,14 +256,27 @@ fn a_backup_of_fc3a9ff_is_restored_by_the_recovery_key_of_that_time() {
     f.holds_what_was_left();
 }
 
+/// They never said where Secrets may be read and written, and an upgrade goes on with what that meant:
+/// everywhere.
 #[test]
 fn values_of_fc3a9ff_and_its_defaults_are_values_of_this_chart() {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     for values in ["values.yaml", "defaults.yaml"] {
         let mut helm = Command::new(Programs::helm().unwrap());
-        helm.args(["template", RELEASE, chart, "--namespace", RELEASE, "-f"])
-            .arg(golden(values));
+        helm.args([
+            "template",
+            RELEASE,
+            chart,
+            "--namespace",
+            RELEASE,
+            "--is-upgrade",
+            "-f",
+        ])
+        .arg(golden(values));
         let rendered = must(helm.output().unwrap());
         assert!(rendered.contains("kind: StatefulSet"), "{values}");
+        let everywhere = "kind: ClusterRoleBinding\nmetadata:\n  name: strongroom-native-secrets\n";
+        assert!(rendered.contains(everywhere), "{values}");
+        assert!(!rendered.contains("--native-secret-namespaces"), "{values}");
     }
 }

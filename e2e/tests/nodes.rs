@@ -347,6 +347,67 @@ fn a_drain(f: &Fixture) {
     f.kubectl(&["uncordon", "node-b"]);
 }
 
+/// By an upgrade, out of the namespace of the root key, which then admits no privileged pod. What runs keeps
+/// its files at every moment, and has changes again when the new plugin has taken over.
+#[test]
+fn the_plugin_moves_to_a_namespace_of_its_own_while_pods_have_volumes() {
+    const RUNNING: usize = 3;
+    let f = Fixture::with_volumes(Size::OneNode, &[], OBJECTS);
+    f.first_put("db", "one");
+    f.apply(&deployment("app", RUNNING, &template("app", "", "{secrets: db}")));
+    f.rolled_out("shop", "deployment/app");
+    let all = |password: &str| vec![password.to_owned(); RUNNING];
+    assert_eq!(files(&f, "node-a"), all("one"));
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
+    let moves = "node.namespace=nodes,node.createNamespace=true";
+    f.helm(&["upgrade", "strongroom", chart, "--reuse-values", "--set", moves]);
+    eventually("the plugin to have moved", || {
+        assert_eq!(files(&f, "node-a"), all("one"), "at every moment of the move");
+        let moved = f.json(&["-n", "nodes", "get", "daemonset", "strongroom-node"]);
+        let here = f.json(&[
+            "-n",
+            "strongroom",
+            "get",
+            "pods",
+            "-l",
+            "app.kubernetes.io/component=node",
+        ]);
+        let gone = here["items"].as_array()?.is_empty();
+        (gone && moved["status"]["numberReady"] == 1).then_some(())
+    });
+    let missing = ["-n", "strongroom", "get", "serviceaccount", "strongroom-node"];
+    assert!(f.refused(&missing, "").contains("not found"));
+    // The namespace of the root key needs to admit none but restricted pods now.
+    f.kubectl(&[
+        "label",
+        "namespace",
+        "strongroom",
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    f.rolled_out("strongroom", "statefulset/strongroom");
+    f.kubectl(&["-n", "strongroom", "delete", "pod", "strongroom-0"]);
+    f.rolled_out("strongroom", "statefulset/strongroom");
+    f.first_put("db", "two");
+    eventually("the change to be in all volumes", || {
+        (files(&f, "node-a") == all("two")).then_some(())
+    });
+    assert_eq!(mounts(&f, "node-a"), RUNNING);
+    // As before: a change is there when the prompt is back, a pod starts, and what goes leaves nothing.
+    f.put("db", "three");
+    assert_eq!(files(&f, "node-a"), all("three"));
+    f.apply(&pod("late", &template("app", "", "{secrets: db}")));
+    f.wait_pod("late");
+    assert_eq!(f.file_in("late", "/secret/password"), "three");
+    f.kubectl(&["-n", "shop", "delete", "pod", "late", "--timeout=60s"]);
+    f.kubectl(&["-n", "shop", "delete", "deployment", "app", "--timeout=60s"]);
+    eventually("the volumes to be gone", || {
+        (mounts(&f, "node-a") == 0).then_some(())
+    });
+    eventually("nothing of them to be kept", || {
+        (f.on_node("ls /run/strongroom-node/volumes | wc -l") == "0").then_some(())
+    });
+}
+
 #[test]
 fn a_plugin_whose_memory_is_full_refuses_new_pods_and_keeps_the_others() {
     let f = Fixture::with_volumes(Size::OneNode, &["node.resources.limits.memory=64Mi"], OBJECTS);

@@ -14,7 +14,7 @@ use std::process::Command;
 
 use data_encoding::BASE64URL_NOPAD;
 use strongroom_e2e::{At, GatewayPeer, Programs, Size};
-use support::{Fixture, eventually};
+use support::{EVERYWHERE, Fixture, eventually};
 
 /// A cluster with a node, the plugin on it, and a peer that the plugin reaches over TLS.
 fn node() -> (Fixture, GatewayPeer) {
@@ -67,7 +67,7 @@ fn chart(peer: &GatewayPeer) -> String {
     for template in ["node-daemonset", "node-csidriver", "node-rbac"] {
         helm.arg("--show-only").arg(format!("templates/{template}.yaml"));
     }
-    helm.args(["--set", "node.enabled=true", "--set"]);
+    helm.args(["--set", EVERYWHERE, "--set", "node.enabled=true", "--set"]);
     helm.arg(format!("node.gateway.url={}", peer.url()));
     let output = helm.output().unwrap();
     assert!(

@@ -34,6 +34,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end -}}
 
+{{- /* Where the node plugin is. */ -}}
+{{- define "strongroom.node.namespace" -}}
+{{- default .Release.Namespace .Values.node.namespace -}}
+{{- end -}}
+
+{{- /* Not empty where the process may read and write Secrets everywhere. Nothing is what releases have from before it had to be said. */ -}}
+{{- define "strongroom.nativeSecrets.everywhere" -}}
+{{- if or (not .Values.nativeSecrets.namespaces) (eq (toString .Values.nativeSecrets.namespaces) "*") -}}yes{{- end -}}
+{{- end -}}
+
 {{- /* A quantity of Kubernetes in bytes, so that 2048Mi and 2Gi are the same. */ -}}
 {{- define "strongroom.bytes" -}}
 {{- $text := toString . -}}

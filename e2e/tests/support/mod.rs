@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use strongroom_e2e::{Cluster, Programs, Size, Strongroom};
 
+/// What an install must say: Secrets of the whole cluster.
+pub const EVERYWHERE: &str = "nativeSecrets.namespaces=*";
+
 /// A cluster in a folder of its own; both go with it.
 pub struct Fixture {
     pub cluster: Cluster,
@@ -120,12 +123,21 @@ impl Fixture {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Installs the chart, with its data in a folder of the cluster, and waits until it serves.
+    /// Installs the chart, with its data in a folder of the cluster and rights on the Secrets of all of it
+    /// unless the values say less, and waits until it serves.
     pub fn install(&self, values: &[&str]) {
         let volume = self.cluster.volume("strongroom", 65532).unwrap();
         let volume = format!("persistence.hostPath={}", volume.display());
         let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
-        let mut arguments = vec!["install", "strongroom", chart, "--set", &volume];
+        let mut arguments = vec![
+            "install",
+            "strongroom",
+            chart,
+            "--set",
+            &volume,
+            "--set",
+            EVERYWHERE,
+        ];
         for value in values {
             arguments.extend(["--set", value]);
         }
