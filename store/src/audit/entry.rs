@@ -255,12 +255,12 @@ impl Entry {
             .is_some_and(|circumstances| circumstances.extension_api)
     }
 
-    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, or 5,
+    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, or 4,
     /// which is 3 of a request over the extension API. The lowest that says it all, so that an older program
     /// refuses no more than it must.
     fn format(&self) -> u8 {
         match (self.is_extended(), &self.circumstances) {
-            _ if self.is_over_extension_api() => 5,
+            _ if self.is_over_extension_api() => 4,
             (true, _) => 3,
             (false, Some(_)) => 2,
             (false, None) => 1,
@@ -315,7 +315,7 @@ impl Entry {
         }
         let mut r = Reader::new(bytes);
         let format = match r.u8()? {
-            known @ (1..=3 | 5) => known,
+            known @ 1..=4 => known,
             newer => return Err(DecodeError::UnknownFormat(newer)),
         };
         let time = Timestamp::from_millis(r.i64()?);
@@ -498,7 +498,7 @@ mod tests {
                 assert_eq!(bytes[0], 5);
                 assert_eq!(Entry::decode(&bytes).unwrap(), entry);
                 // No other format says it, and this one says nothing else.
-                for other in [1, 2, 3, 4, 6] {
+                for other in [1, 2, 3, 5, 6] {
                     let mut bytes = bytes.to_vec();
                     bytes[0] = other;
                     assert!(Entry::decode(&bytes).is_err(), "{other}");
