@@ -147,6 +147,9 @@ reasons! {
     PolicyInvalid => Person,
     /// With the policy its namespace would have more in force than it may.
     PolicyTooLarge => Person,
+    /// The objects of the namespace take more memory than one namespace has, or this one is too large: nothing is done for
+    /// it.
+    NamespaceObjectsTooLarge => Person,
     /// The value or the native Secret is over its size limit.
     ValueTooLarge => Person,
     /// `strongroom.dev/…` annotation with a value that means nothing here.

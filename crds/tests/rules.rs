@@ -56,6 +56,30 @@ fn refused(object: &Value, old: Option<&Value>, expected: &str) {
     );
 }
 
+/// A sealed source whose keys have texts of this many characters.
+fn sealed(texts: &[usize]) -> Value {
+    let keys: serde_json::Map<_, _> = texts
+        .iter()
+        .enumerate()
+        .map(|(number, length)| {
+            let head = "strongroom1.0123456789abcdef.A.";
+            let text = format!("{head}{}", "A".repeat(length - head.len()));
+            (format!("key-{number}"), json!(text))
+        })
+        .collect();
+    managed_secret(json!({"source": {"sealed": {"keys": keys}}}))
+}
+
+#[test]
+fn sealed_texts_have_a_bound_in_all_that_every_value_fits_in() {
+    let path = "spec.source.sealed.keys: the sealed texts are longer than those of a value";
+    for texts in [&[90_000, 50_000][..], &[4_375; 32], &[90_000]] {
+        assert_eq!(errors(&sealed(texts), None), Vec::<String>::new());
+    }
+    refused(&sealed(&[90_000, 50_001]), None, path);
+    refused(&sealed(&[90_000; 15]), None, path);
+}
+
 #[test]
 fn good_objects_pass() {
     for object in [

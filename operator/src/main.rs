@@ -14,6 +14,7 @@ mod external;
 mod fixture;
 mod gateway;
 mod kube_error;
+mod kube_watch;
 mod lease;
 mod own_secret;
 mod policies;
@@ -22,6 +23,7 @@ mod seal;
 mod serve;
 mod steadiness;
 mod terms;
+mod under_way;
 mod webhook;
 
 use std::process::ExitCode;

@@ -165,9 +165,12 @@ pub enum Source {
 pub struct SealedSource {
     /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this secret and this
     /// key. When one of them changes, the value becomes a new version; what was sealed anew without a change does not.
+    /// In all at most 140,000 characters: what 64 KiB in 32 keys make.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
         .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
+    #[x_kube(validation = Rule::new("self.map(key, size(self[key])).sum() <= 140000")
+        .message("the sealed texts are longer than those of a value, which has at most 64 KiB"))]
     pub keys: BTreeMap<String, SealedKey>,
 }
 

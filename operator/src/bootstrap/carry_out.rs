@@ -1,10 +1,11 @@
 //! Looks at what is there, and carries the decision out: the store comes back open, or a person reads why not.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::{Api, Client};
+use serde::Deserialize;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_store::audit::{Action, Actor, Limits};
 use strongroom_store::crypto::{CryptoError, RootKey};
@@ -19,6 +20,7 @@ use strongroom_store::vault::{
 use super::decide::{Accept, BootstrapError, Facts, SlotFact, Start, decide};
 use crate::anchor::{AnchorError, AnchorKeeper};
 use crate::kube_error::in_words;
+use crate::kube_watch::{self, Selection};
 use crate::seal::{SealSource, SealSourceError, kubernetes};
 
 /// What a start needs to know and reach.
@@ -271,27 +273,29 @@ impl Bootstrap<'_> {
 /// Whether any ManagedSecret says that it is in a store. Without the kind there is none.
 async fn in_use(client: &Client) -> Result<bool, StartError> {
     // Only the status counts here: an object that does not fit its type must not keep the process from starting.
-    let kind = ApiResource::erase::<ManagedSecret>(&());
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    let mut page = ListParams::default().limit(500);
-    loop {
-        let list = match api.list(&page).await {
-            Ok(list) => list,
-            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
-            Err(error) => return Err(Box::new(error).into()),
-        };
-        let has_id = |object: &DynamicObject| {
-            object
-                .data
-                .pointer("/status/secretId")
-                .is_some_and(|id| !id.is_null())
-        };
-        if list.items.iter().any(has_id) {
-            return Ok(true);
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default)]
+        status: Status,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        #[serde(default)]
+        secret_id: serde_json::Value,
+    }
+    let api: Api<ManagedSecret> = Api::all(client.clone());
+    let mut found = false;
+    let listed = kube_watch::list(api, Selection::whole(), |Only { status }| {
+        if status.secret_id.is_null() {
+            return ControlFlow::Continue(());
         }
-        match list.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => page = ListParams::default().limit(500).continue_token(&next),
-            None => return Ok(false),
-        }
+        found = true;
+        ControlFlow::Break(())
+    });
+    match listed.await {
+        Ok(()) => Ok(found),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) => Err(Box::new(error).into()),
     }
 }

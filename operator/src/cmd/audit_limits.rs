@@ -135,12 +135,12 @@ fn bytes_of(number: f64, unit: u64) -> Option<u64> {
 
 /// A number of bytes as Kubernetes writes it: `512Mi`, `4Gi`, `1048576`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size(u64);
+pub(super) struct Size(pub(super) u64);
 
 /// A text that is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a size is a whole number with Ki, Mi, Gi or Ti, such as `4Gi`")]
-struct SizeError;
+pub(super) struct SizeError;
 
 impl FromStr for Size {
     type Err = SizeError;

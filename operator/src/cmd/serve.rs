@@ -7,7 +7,7 @@ use strongroom_rules::environment::Image;
 use strongroom_store::audit::Durability;
 
 use super::CommandError;
-use super::audit_limits::AuditLimits;
+use super::audit_limits::{AuditLimits, Size, SizeError};
 use super::data_dir::DataDir;
 use crate::audit::Destination;
 use crate::bootstrap::Accept;
@@ -79,6 +79,10 @@ pub(super) struct Arguments {
     /// Objects of one kind reconciled at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
+    /// Memory that the ManagedSecrets of one namespace may take here; on what is over it a condition stands, and nothing is done for it. 20,000 of the usual
+    /// ones take 16Mi
+    #[arg(long, value_name = "SIZE", default_value = "16Mi", value_parser = object_bytes)]
+    namespace_objects_size: usize,
     /// Namespaces whose native Secrets may be read and written, separated by commas; all where absent
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     native_secret_namespaces: Vec<String>,
@@ -231,6 +235,15 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
     Ok(storeless::run("webhook", namespace, http, webhook::Metrics::register, serve).await?)
 }
 
+/// A share of memory that is worth something and does not take the process's own.
+fn object_bytes(text: &str) -> Result<usize, String> {
+    let Size(bytes) = text.parse().map_err(|error: SizeError| error.to_string())?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| (1 << 20..=1 << 30).contains(bytes))
+        .ok_or_else(|| "a namespace has 1Mi to 1Gi".to_owned())
+}
+
 async fn store(arguments: Arguments) -> Result<(), CommandError> {
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
@@ -247,6 +260,7 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
         },
         cache_bytes: usize::from(arguments.store_cache) << 20,
         concurrency: arguments.concurrency,
+        namespace_objects_bytes: arguments.namespace_objects_size,
         native_namespaces: arguments.native_secret_namespaces,
         http_listen: arguments.http_listen,
         gateway: gateway::Settings {

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType};
-use kube::runtime::watcher::{self, Config, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
 use strongroom_rules::ca_bundle::{self, NAME, Step};
 use strongroom_rules::retry::ErrorClass;
@@ -23,6 +23,7 @@ use super::managed_secret::Failure;
 use super::report::FIELD_MANAGER;
 use super::store::SecretStore;
 use super::{Ctx, watches};
+use crate::kube_watch::{Selection, watcher as watch_pages};
 
 /// The label on a Namespace that asks for it.
 pub(super) const LABEL: &str = "strongroom.dev/ca";
@@ -185,12 +186,10 @@ async fn write_due<S: SecretStore>(ctx: &Ctx<S>, mut bundle: watch::Receiver<Str
 
 /// Hears of every ConfigMap of the name, and of no other.
 async fn watch_all<S: SecretStore>(ctx: &Arc<Ctx<S>>) {
-    let config = Config::default()
-        .fields(&format!("metadata.name={NAME}"))
-        .page_size(watches::PAGE);
+    let selection = Selection::metadata().fields(&format!("metadata.name={NAME}"));
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(ctx.client.clone());
     let mut listed = HashSet::new();
-    watches::logged(Arc::clone(ctx), "ConfigMap", watcher(api, config))
+    watches::logged(Arc::clone(ctx), "ConfigMap", watch_pages(api, selection))
         .for_each(|event| {
             heard(&ctx.bundles, &mut listed, &event);
             std::future::ready(())

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
-use kube::runtime::watcher::Config;
 use strongroom_crds::v1alpha1::VersionConsumers;
 
 use super::store::SecretStore;
-use super::watches::{PAGE, where_natives_are};
+use super::watches::where_natives_are;
 use super::{Ctx, Triggers};
 use crate::consumers::News;
 use crate::consumers::pods::spec::UsingPod;
+use crate::kube_watch::Selection;
 
 /// How often what has changed is looked at.
 const STEP: Duration = Duration::from_secs(5);
@@ -24,8 +24,7 @@ const LOOKS: usize = 250;
 
 /// Watches pods until it is dropped.
 pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
-    let config = Config::default().page_size(PAGE);
-    where_natives_are::<UsingPod, S>(&ctx, "Pod", &config)
+    where_natives_are::<UsingPod, S>(&ctx, "Pod", &Selection::whole())
         .for_each(|(scope, event)| {
             let news = ctx.consumers.pods().event(scope.as_deref(), &event);
             ctx.consumers.changed(news);

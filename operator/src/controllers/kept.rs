@@ -2,6 +2,9 @@
 //!
 //! A parsed object with its maps takes several times the memory of its text, and ten thousand of them are kept. The text is parsed when its
 //! turn comes. That also means that an object which does not fit our types stops no watch: it becomes a condition on that one object.
+//!
+//! An object comes whole. How much of it stays is decided in [`super::shares`]: all of it, an outline in which long texts are marks, or nothing but
+//! the identity. Whoever needs more reads the object again ([`super::read_again`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,8 +24,46 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) struct Kept<K> {
     /// Identity, generation and labels; annotations are only in the text.
     meta: ObjectMeta,
-    text: Packed,
+    text: Text,
+    /// Bytes of the object's text, whole.
+    bytes: usize,
     kind: PhantomData<fn() -> K>,
+}
+
+/// What of an object is kept beside its identity.
+#[derive(Clone)]
+enum Text {
+    Whole(Packed),
+    Outline(Packed),
+    Nothing(TooLarge),
+}
+
+/// How much of an object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that counts.
+    Whole,
+    /// Long texts are marks.
+    Outline,
+    /// Nothing but the identity.
+    Nothing(TooLarge),
+}
+
+/// Why nothing of an object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooLarge {
+    /// It alone is too large.
+    #[error(
+        "the object is too large, also without its long texts, so nothing is done for it: it has too many labels, annotations of strongroom.dev or \
+         keys; take some away"
+    )]
+    Alone,
+    /// Its namespace has used up what is kept of its objects.
+    #[error(
+        "the objects of the namespace take more memory than one namespace has, so nothing is done for this one, until others of \
+         them are smaller or gone"
+    )]
+    Namespace,
 }
 
 /// An object does not fit its type at this path: an older definition let it in. What stands there is not told, since it may be a value in
@@ -32,12 +73,12 @@ pub(crate) struct Kept<K> {
 pub(crate) struct Misfit(String);
 
 impl<K: DeserializeOwned + Resource> Kept<K> {
-    /// The object, parsed.
+    /// The object, parsed: as it is kept, so that the long texts of an outline are marks.
     ///
     /// # Errors
-    /// The object does not fit the type.
+    /// The object does not fit the type, or nothing of it is kept.
     pub(crate) fn parse(&self) -> Result<K, Misfit> {
-        let text = self.text.text();
+        let text = self.text.text().ok_or_else(|| Misfit("spec".to_owned()))?;
         let text = &mut serde_json::Deserializer::from_slice(&text);
         let mut object: K = serde_path_to_error::deserialize(text).map_err(
             |error: serde_path_to_error::Error<serde_json::Error>| Misfit(error.path().to_string()),
@@ -65,7 +106,72 @@ impl<K> Kept<K> {
 
     /// Annotations and status of an object that may not fit its type.
     pub(crate) fn parse_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.text.text())
+        serde_json::from_slice(&self.text.text().unwrap_or_default())
+    }
+
+    /// How much of the object is kept.
+    pub(crate) fn extent(&self) -> Extent {
+        match &self.text {
+            Text::Whole(_) => Extent::Whole,
+            Text::Outline(_) => Extent::Outline,
+            Text::Nothing(why) => Extent::Nothing(*why),
+        }
+    }
+
+    /// Bytes of the object's text, whole.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that it takes here beside its names. What compresses well is read, and what follows from it is kept elsewhere, so that a longer text counts
+    /// as it is.
+    pub(crate) fn weight(&self) -> usize {
+        /// Texts up to this length count as they are packed.
+        const SHORT: usize = 2 << 10;
+        let labels = self.meta.labels.iter().flatten();
+        // Each is two texts and its place in a map.
+        let labels: usize = labels.map(|(key, value)| key.len() + value.len() + 64).sum();
+        let text = match &self.text {
+            Text::Whole(packed) | Text::Outline(packed) if packed.unpacked() <= SHORT => packed.len(),
+            Text::Whole(packed) | Text::Outline(packed) => packed.unpacked(),
+            Text::Nothing(_) => 0,
+        };
+        labels + text
+    }
+
+    /// The outline: what `without` leaves of the object.
+    pub(super) fn outlined(&self, without: impl FnOnce(&mut serde_json::Value)) -> Option<Self> {
+        let mut object = serde_json::from_slice(&self.text.text()?).ok()?;
+        without(&mut object);
+        let text = serde_json::to_vec(&object).ok()?;
+        Some(Self {
+            meta: self.meta.clone(),
+            text: Text::Outline(Packed::of(&text)),
+            bytes: self.bytes,
+            kind: PhantomData,
+        })
+    }
+
+    /// The identity alone.
+    pub(super) fn identity(&self, why: TooLarge) -> Self {
+        Self {
+            meta: ObjectMeta {
+                labels: None,
+                ..self.meta.clone()
+            },
+            text: Text::Nothing(why),
+            bytes: self.bytes,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl Text {
+    fn text(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Whole(packed) | Self::Outline(packed) => Some(packed.text()),
+            Self::Nothing(_) => None,
+        }
     }
 }
 
@@ -90,16 +196,21 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
             {
                 annotations.remove(LAST_APPLIED);
             }
-            meta = ObjectMeta::deserialize(serde_json::Value::Object(metadata.clone()))
+            // Nobody here reads them, and there may be any number.
+            metadata.remove("ownerReferences");
+            metadata.remove("finalizers");
+            let annotations = metadata.remove("annotations");
+            meta = ObjectMeta::deserialize(serde_json::Value::Object(std::mem::take(metadata)))
                 .map_err(D::Error::custom)?;
-            meta.annotations = None;
             // Everything else of it is in `meta`.
-            metadata.retain(|field, _| field == "annotations");
+            metadata.extend(annotations.map(|annotations| ("annotations".to_owned(), annotations)));
         }
-        let text = Packed::of(&serde_json::to_vec(&object).map_err(D::Error::custom)?);
+        let text = serde_json::to_vec(&object).map_err(D::Error::custom)?;
+        drop(object);
         Ok(Self {
             meta,
-            text,
+            bytes: text.len(),
+            text: Text::Whole(Packed::of(&text)),
             kind: PhantomData,
         })
     }
@@ -110,6 +221,7 @@ impl<K> Clone for Kept<K> {
         Self {
             meta: self.meta.clone(),
             text: self.text.clone(),
+            bytes: self.bytes,
             kind: PhantomData,
         }
     }
@@ -175,7 +287,7 @@ mod tests {
             },
             "spec": {"source": {"generate": {"keys": {"password": {"password": {}}}}}},
         }));
-        let text = String::from_utf8(kept.text.text()).unwrap();
+        let text = String::from_utf8(kept.text.text().unwrap()).unwrap();
         assert!(!text.contains("kubectl") && !text.contains("v1alpha1"), "{text}");
         let object = kept.parse().unwrap();
         assert_eq!(
@@ -186,6 +298,44 @@ mod tests {
             (kept.meta().generation, kept.meta().annotations.is_none()),
             (Some(3), true)
         );
+    }
+
+    #[test]
+    fn of_an_outline_the_identity_and_the_status_stay_and_of_what_is_left_out_the_identity() {
+        let kept = kept(json!({
+            "metadata": {
+                "name": "db", "namespace": "shop", "uid": "u", "generation": 3, "labels": {"team": "shop"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}],
+                "finalizers": ["example.com/slow"],
+            },
+            "spec": {"source": {"external": {}}, "secret": {"name": "db", "template": {"file": "long"}}},
+            "status": {"secretId": "id"},
+        }));
+        assert_eq!(kept.extent(), Extent::Whole);
+        assert_eq!(
+            (&kept.meta.owner_references, &kept.meta.finalizers),
+            (&None, &None)
+        );
+        let outline = kept
+            .outlined(|object| object["spec"]["secret"]["template"]["file"] = json!("mark"))
+            .unwrap();
+        assert_eq!(
+            (outline.extent(), outline.bytes()),
+            (Extent::Outline, kept.bytes())
+        );
+        let object = outline.parse().unwrap();
+        assert_eq!(object.spec.secret.unwrap().template.unwrap()["file"], "mark");
+        assert_eq!(object.metadata.labels, kept.meta.labels);
+        assert_eq!(object.status.unwrap().secret_id.as_deref(), Some("id"));
+        let left_out = kept.identity(TooLarge::Namespace);
+        assert_eq!(left_out.extent(), Extent::Nothing(TooLarge::Namespace));
+        assert_eq!(left_out.weight(), 0);
+        assert_eq!(
+            (left_out.meta.uid.as_deref(), left_out.meta.generation),
+            (Some("u"), Some(3))
+        );
+        assert!(left_out.parse().is_err());
+        assert!(left_out.status::<serde_json::Value>().is_none());
     }
 
     #[test]

@@ -13,9 +13,11 @@ mod event_writer;
 mod failing;
 mod identity;
 mod kept;
+mod left_out;
 pub(crate) mod managed_secret;
 pub(crate) mod metrics;
 mod orphans;
+mod outline;
 mod packed;
 mod purge;
 mod refusals;
@@ -25,6 +27,7 @@ mod retry;
 mod rewrap;
 mod rotation_schedule;
 mod secret_policy;
+pub(crate) mod shares;
 pub(crate) mod store;
 mod sweep;
 mod turns;
@@ -57,12 +60,14 @@ use self::cluster::Cluster;
 use self::encryption_key::Keys;
 pub(crate) use self::event_writer::EventWriter;
 use self::kept::Kept;
+use self::left_out::LeftOut;
 use self::managed_secret::Failure;
 use self::managed_secret::replace::Replacing;
 use self::metrics::Metrics;
 use self::refusals::Refusals;
 use self::repairs::Contests;
 use self::retry::Backoff;
+use self::shares::Shares;
 use self::store::SecretStore;
 use self::turns::Turns;
 use self::written::Written;
@@ -71,6 +76,7 @@ use crate::consumers::Consumers;
 use crate::declared::Declared;
 use crate::policies::Policies;
 use crate::terms::TermsBook;
+use crate::under_way::UnderWay;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -83,6 +89,8 @@ pub(crate) struct Options {
     pub(crate) native_namespaces: Vec<String>,
     /// How many objects of one kind are worked on at once.
     pub(crate) concurrency: u16,
+    /// What one namespace's objects may take of memory.
+    pub(crate) objects: shares::Bounds,
     /// Where values are made and rendered.
     pub(crate) work: WorkPool,
 }
@@ -112,6 +120,12 @@ pub(crate) struct Ctx<S> {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: EventWriter,
     pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
+    /// What the objects of each namespace take.
+    pub(crate) shares: Shares,
+    /// Those that have no room.
+    pub(crate) left_out: LeftOut,
+    /// Large objects that are worked on.
+    under_way: UnderWay,
     pub(crate) cluster: Cluster,
     pub(crate) backoff: Backoff,
     /// Which ManagedSecret is looked at next.
@@ -158,6 +172,9 @@ impl<S> Ctx<S> {
         Self {
             events: EventWriter::new(&client),
             turns: Turns::new(options.concurrency),
+            shares: Shares::new(options.objects),
+            left_out: LeftOut::default(),
+            under_way: UnderWay::default(),
             refusals: Refusals::default(),
             client,
             store,

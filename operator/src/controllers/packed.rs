@@ -1,7 +1,9 @@
 //! The text of a watched object, packed: ten thousand of them are kept, and they are much alike. LZ4 with a text that is like most of them unpacks about as
 //! fast as memory is copied. Must not be written anywhere: it opens with the same program alone.
 
-use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
+use lz4_flex::block::{
+    compress_prepend_size_with_dict, decompress_size_prepended_with_dict, uncompressed_size,
+};
 
 /// What most texts are made of. What is like its end is packed best.
 const LIKE: &[u8] = br#"{"metadata":{"annotations":{"strongroom.dev/rotate-now":""}},"spec":{"deletion":{"policy":"Retain"},"description":"","encryptionKey":"","readers":["*"],"suspend":false,"secret":{"name":"secret-","template":{"data":{}},"type":"Opaque"},"source":{"external":{},"import":{"secretRef":{"name":""}},"generate":{"keys":{"username":{"literal":""},"password":{"password":{"length":32,"symbols":true}}}}}},"status":{"conditions":[{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"","observedGeneration":1,"reason":"Ready","status":"True","type":"Reconciling"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"the secret is current","observedGeneration":1,"reason":"Ready","status":"True","type":"Ready"}],"lastRotation":"2026-01-01T00:00:00Z","lastVerified":"2026-01-01T00:00:00Z","nativeSecret":{"name":"secret-"},"nextRotation":"2026-01-01T00:00:00Z","observedGeneration":1,"rotationSchedule":"","secretId":"","stages":{"Current":"v-","Previous":"v-"},"versions":[{"created":"2026-01-01T00:00:00Z","id":"v-","seq":1,"stages":["Previous"]},{"created":"2026-01-01T00:00:00Z","id":"v-","seq":2,"stages":["Current"]}]}}"#;
@@ -13,6 +15,16 @@ pub(super) struct Packed(Box<[u8]>);
 impl Packed {
     pub(super) fn of(text: &[u8]) -> Self {
         Self(compress_prepend_size_with_dict(text, LIKE).into_boxed_slice())
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Bytes of the text: they stand before it.
+    pub(super) fn unpacked(&self) -> usize {
+        uncompressed_size(&self.0).map_or(0, |(bytes, _)| bytes)
     }
 
     /// The text. What does not unpack, which nothing in memory does, is no object.
@@ -32,7 +44,9 @@ mod tests {
         // Noise, what is like most, and each cut anywhere.
         for text in [noise.as_slice(), LIKE, &[LIKE, LIKE].concat()] {
             for length in (0..text.len()).step_by(37).chain([text.len()]) {
-                assert_eq!(Packed::of(&text[..length]).text(), &text[..length]);
+                let packed = Packed::of(&text[..length]);
+                assert_eq!(packed.text(), &text[..length]);
+                assert_eq!(packed.unpacked(), length);
             }
         }
     }

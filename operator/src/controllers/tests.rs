@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
-use super::testing::{Api, NS, SECRETS, World, generated, store};
+use super::testing::{Api, NS, SECRETS, World, generated, says, store};
 use super::{Options, run};
 use crate::policies::{AskError, Policies};
+
+mod large_objects;
 
 /// How long anything may take: far more than it does.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -43,6 +45,17 @@ fn start_with(
     keep: tempfile::TempDir,
     work: WorkPool,
 ) -> Running {
+    let bounds = super::shares::Bounds::default();
+    start_within(api, store, policies, (keep, work), (bounds, <_>::default()))
+}
+
+fn start_within(
+    api: &Api,
+    store: Store,
+    policies: Policies,
+    (keep, work): (tempfile::TempDir, WorkPool),
+    (objects, cluster_keys): (super::shares::Bounds, crate::cluster_keys::ClusterKeys),
+) -> Running {
     api.put(
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1"}}),
@@ -53,6 +66,7 @@ fn start_with(
         node_namespaces: vec!["nodes".to_owned()],
         native_namespaces: Vec::new(),
         concurrency: 4,
+        objects,
         work,
     };
     let metrics = Arc::new(Metrics::default());
@@ -64,7 +78,7 @@ fn start_with(
         super::Api {
             policies,
             declared: <_>::default(),
-            cluster_keys: <_>::default(),
+            cluster_keys,
             terms: <_>::default(),
             consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
             bundle: told,

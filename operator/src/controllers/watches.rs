@@ -10,25 +10,26 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::{self, ObjectRef, store::Writer};
-use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use strongroom_crds::v1alpha1::{
     Delivery, ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
 };
 
-use super::kept::Kept;
+use super::kept::{Extent, Kept, TooLarge};
+use super::left_out::{self, OfKind};
 use super::managed_secret::native::MANAGED_LABEL;
+use super::outline;
+use super::shares::Shared;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::declared::Declaration;
 use crate::kube_error::watch_in_words;
+use crate::kube_watch::{Selection, watcher};
 use crate::policies::{Newest, Seen, Why};
 use crate::terms::Terms;
-
-/// Objects a page of the first list: what is parsed at once is what is held in memory at once.
-pub(super) const PAGE: u32 = 200;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn managed_secrets<S: SecretStore>(
@@ -36,15 +37,16 @@ pub(super) fn managed_secrets<S: SecretStore>(
     mut writer: Writer<Kept<ManagedSecret>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<Kept<ManagedSecret>>> {
-    let api: Api<Kept<ManagedSecret>> = Api::all(ctx.client.clone());
-    let events = logged(
-        Arc::clone(&ctx),
-        "ManagedSecret",
-        watcher(api, Config::default().page_size(PAGE)),
-    );
-    events.filter_map(move |event| {
+    let cache = writer.as_reader();
+    let events = of_kind(&ctx, "ManagedSecret", |ctx| &ctx.left_out.managed_secrets, &cache);
+    events.filter_map(move |whole| {
+        let of_kind = &ctx.left_out.managed_secrets;
+        let room = |namespace: &str, name: &str| triggers.managed_secret(namespace, name);
+        let event = what_is_kept(&ctx, of_kind, &cache, &whole, room);
         // Before the cache takes the event in, it still holds the object as it was.
-        let news = seen_managed_secret(&ctx, &triggers, &event);
+        let news = seen_managed_secret(&ctx, &triggers, &whole, &event);
+        // It is long, and not needed any more.
+        drop(whole);
         writer.apply_watcher_event(&event);
         let reference = match event {
             // Without UID and version: many wait at once.
@@ -63,6 +65,7 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 ctx.terms.listed(is_there);
                 ctx.certificates.listed(is_there);
                 ctx.metrics.keep_certificates(is_there);
+                ctx.left_out.managed_secrets.listed(is_there);
                 None
             }
             Event::Delete(_) => {
@@ -75,8 +78,50 @@ pub(super) fn managed_secrets<S: SecretStore>(
     })
 }
 
-/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it.
-fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
+/// The events of a kind, and the objects of it that were left out and are read again.
+pub(super) fn of_kind<K: Shared, S: SecretStore>(
+    ctx: &Arc<Ctx<S>>,
+    kind: &'static str,
+    left_out: fn(&Ctx<S>) -> &OfKind<K>,
+    cache: &Store<Kept<K>>,
+) -> impl Stream<Item = Event<Kept<K>>> + Send + use<K, S> {
+    let api: Api<Kept<K>> = Api::all(ctx.client.clone());
+    let events = logged(Arc::clone(ctx), kind, watcher(api, Selection::whole()));
+    let (ctx, cache) = (Arc::clone(ctx), cache.clone());
+    let again = futures::stream::iter(left_out(&ctx).queue()).flatten();
+    let again = again.filter_map(move |read| {
+        let keeps = left_out::is_left_out(&cache, &read) && ctx.shares.would_keep(&read);
+        std::future::ready(keeps.then_some(Event::Apply(read)))
+    });
+    futures::stream::select(events, again)
+}
+
+/// An event with what is kept of its object. Where there is room again, `look` is told of some that were left out.
+pub(super) fn what_is_kept<K: Shared, S>(
+    ctx: &Ctx<S>,
+    left_out: &OfKind<K>,
+    cache: &Store<Kept<K>>,
+    whole: &Event<Kept<K>>,
+    look: impl Fn(&str, &str),
+) -> Event<Kept<K>> {
+    let taken = ctx.shares.take_in(cache, whole);
+    match &taken.event {
+        Event::Apply(kept) | Event::InitApply(kept) if matches!(kept.extent(), Extent::Nothing(_)) => {}
+        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+            left_out.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+        }
+        Event::Init | Event::InitDone => {}
+    }
+    if let Some(namespace) = taken.room {
+        for name in left_out.waiting(&namespace) {
+            look(&namespace, &name);
+        }
+    }
+    taken.event
+}
+
+/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is left out has no readers.
+fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, (gone, left_out): (bool, bool)) {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Spec {
@@ -107,7 +152,7 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, gone: bool) {
         .parse_as::<Only>()
         .map(|only| only.spec)
         .unwrap_or_default();
-    let readers = spec.readers.filter(|_| !gone).unwrap_or_default();
+    let readers = spec.readers.filter(|_| !gone && !left_out).unwrap_or_default();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
@@ -134,23 +179,31 @@ pub(super) fn secret_policies<S: SecretStore>(
     writer: Writer<Kept<SecretPolicy>>,
 ) -> impl Stream<Item = ObjectRef<Kept<SecretPolicy>>> {
     let api: Api<Kept<SecretPolicy>> = Api::all(ctx.client.clone());
-    let events = logged(
-        Arc::clone(&ctx),
-        "SecretPolicy",
-        watcher(api, Config::default().page_size(PAGE)),
-    );
+    let events = logged(Arc::clone(&ctx), "SecretPolicy", watcher(api, Selection::whole()));
     let mut listed = HashSet::new();
-    let events = events.inspect(move |event| match event {
-        Event::Init => listed.clear(),
+    let events = events.map(move |event| match event {
+        Event::Init => {
+            listed.clear();
+            Event::Init
+        }
         Event::InitApply(policy) => {
             listed.insert((policy.namespace().unwrap_or_default(), policy.name_any()));
-            seen_policy(&ctx, policy);
+            seen_policy(&ctx, &policy);
+            Event::InitApply(counted(&policy))
         }
-        Event::InitDone => ctx.policies.policies_listed(&listed),
-        Event::Apply(policy) => seen_policy(&ctx, policy),
-        Event::Delete(policy) => ctx
-            .policies
-            .no_policy(&policy.namespace().unwrap_or_default(), &policy.name_any()),
+        Event::InitDone => {
+            ctx.policies.policies_listed(&listed);
+            Event::InitDone
+        }
+        Event::Apply(policy) => {
+            seen_policy(&ctx, &policy);
+            Event::Apply(counted(&policy))
+        }
+        Event::Delete(policy) => {
+            ctx.policies
+                .no_policy(&policy.namespace().unwrap_or_default(), &policy.name_any());
+            Event::Delete(counted(&policy))
+        }
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
@@ -161,6 +214,14 @@ pub(super) fn secret_policies<S: SecretStore>(
             };
             std::future::ready(reference)
         })
+}
+
+/// What is kept of a policy once its statements have taken effect: their number.
+fn counted(policy: &Kept<SecretPolicy>) -> Kept<SecretPolicy> {
+    policy
+        .outlined(outline::of_secret_policy)
+        .filter(|outline| outline.weight() <= outline::MOST)
+        .unwrap_or_else(|| policy.identity(TooLarge::Alone))
 }
 
 /// The statements of a policy take effect.
@@ -215,8 +276,14 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     ctx.policies.policy(&namespace, &name, newest);
 }
 
-/// What follows from an event before it is in the cache. Answers whether the object has to be looked at: a status that we wrote ourselves is no news.
-fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<ManagedSecret>>) -> bool {
+/// What follows from an event before it is in the cache, which takes in what is `kept`. Answers whether the object has to be looked at: a status that we
+/// wrote ourselves is no news.
+fn seen_managed_secret<S>(
+    ctx: &Ctx<S>,
+    triggers: &Triggers,
+    event: &Event<Kept<ManagedSecret>>,
+    kept: &Event<Kept<ManagedSecret>>,
+) -> bool {
     let (object, gone) = match event {
         Event::Apply(object) | Event::InitApply(object) => (object, false),
         Event::Delete(object) => (object, true),
@@ -225,11 +292,18 @@ fn seen_managed_secret<S>(ctx: &Ctx<S>, triggers: &Triggers, event: &Event<Kept<
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
     let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));
+    let nothing = |object: &Kept<ManagedSecret>| matches!(object.extent(), Extent::Nothing(_));
+    let left_out = match kept {
+        Event::Apply(kept) | Event::InitApply(kept) => nothing(kept),
+        Event::Delete(_) | Event::Init | Event::InitDone => false,
+    };
     let same_spec = |before: &Kept<ManagedSecret>| {
-        before.meta().generation == object.meta().generation && before.uid() == object.uid()
+        before.meta().generation == object.meta().generation
+            && before.uid() == object.uid()
+            && nothing(before) == left_out
     };
     if gone || !before.as_deref().is_some_and(same_spec) {
-        seen_spec(ctx, object, gone);
+        seen_spec(ctx, object, (gone, left_out));
     }
     if !gone {
         ctx.bundles.want(&namespace);
@@ -273,13 +347,15 @@ pub(super) fn schedules<S: SecretStore>(
     writer: Writer<Kept<RotationSchedule>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<Kept<RotationSchedule>>> {
-    let api: Api<Kept<RotationSchedule>> = Api::all(ctx.client.clone());
     let cache = writer.as_reader();
-    let events = logged(
-        Arc::clone(&ctx),
-        "RotationSchedule",
-        watcher(api, Config::default().page_size(PAGE)),
-    );
+    let events = of_kind(&ctx, "RotationSchedule", |ctx| &ctx.left_out.schedules, &cache);
+    let events = {
+        let (ctx, triggers, cache) = (Arc::clone(&ctx), triggers.clone(), cache.clone());
+        events.map(move |whole| {
+            let room = |namespace: &str, name: &str| triggers.schedule(namespace, name);
+            what_is_kept(&ctx, &ctx.left_out.schedules, &cache, &whole, room)
+        })
+    };
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
         .filter_map(move |event| {
@@ -309,6 +385,7 @@ pub(super) fn schedules<S: SecretStore>(
                     };
                     ctx.cluster.keep_schedules(is_there);
                     ctx.metrics.keep_rotations(is_there);
+                    ctx.left_out.schedules.listed(is_there);
                     for object in ctx.managed_secrets.state() {
                         let namespace = object.namespace().unwrap_or_default();
                         if !ctx.cluster.schedules(&namespace).is_empty() {
@@ -367,7 +444,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         "Namespace",
         watcher(
             Api::<PartialObjectMeta<Namespace>>::all(ctx.client.clone()),
-            Config::default().page_size(PAGE),
+            Selection::metadata(),
         ),
     )
     .for_each(|event| {
@@ -402,8 +479,8 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         }
         std::future::ready(())
     });
-    let config = Config::default().labels(MANAGED_LABEL).page_size(PAGE);
-    let natives = where_natives_are::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &config).for_each(
+    let selection = Selection::metadata().labels(MANAGED_LABEL);
+    let natives = where_natives_are::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &selection).for_each(
         |(scope, event)| {
             for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
                 triggers.managed_secret(&namespace, &name);
@@ -418,7 +495,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
 pub(super) fn where_natives_are<K, S: SecretStore>(
     ctx: &Arc<Ctx<S>>,
     kind: &'static str,
-    config: &Config,
+    selection: &Selection,
 ) -> impl Stream<Item = (Option<String>, Event<K>)> + Send
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -439,7 +516,7 @@ where
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        logged(Arc::clone(ctx), kind, watcher(api, config.clone()))
+        logged(Arc::clone(ctx), kind, watcher(api, selection.clone()))
             .map(move |event| (scope.clone(), event))
             .boxed()
     }))
@@ -492,15 +569,15 @@ mod tests {
         };
         write(&world).await;
         let event = Event::Apply(world.kept("db"));
-        assert!(!seen_managed_secret(&world.ctx, &triggers, &event));
+        assert!(!seen_managed_secret(&world.ctx, &triggers, &event, &event));
         world.watch("db");
 
         world.annotate("db", "strongroom.dev/rotate-now", "word");
         let event = Event::Apply(world.kept("db"));
-        assert!(seen_managed_secret(&world.ctx, &triggers, &event));
+        assert!(seen_managed_secret(&world.ctx, &triggers, &event, &event));
         // In a list it stands for all that happened since the cache.
         write(&world).await;
         let event = Event::InitApply(world.kept("db"));
-        assert!(seen_managed_secret(&world.ctx, &triggers, &event));
+        assert!(seen_managed_secret(&world.ctx, &triggers, &event, &event));
     }
 }

@@ -77,6 +77,7 @@ use crate::declared::Declared;
 use crate::own_secret;
 use crate::policies::Policies;
 use crate::terms::TermsBook;
+use crate::under_way::UnderWay;
 
 /// How the API is served.
 #[derive(Clone, Debug)]
@@ -146,6 +147,8 @@ struct Gateway {
     consumers: Consumers,
     pods: Pods,
     terms: TermsBook,
+    /// Large objects that are read.
+    under_way: UnderWay,
     /// How far back the audit log reaches.
     held: HeldHours,
     /// The process ends.
@@ -268,6 +271,7 @@ pub(crate) async fn run(
         front_accounts: settings.front_accounts,
         consumers: shared.consumers,
         terms: shared.terms,
+        under_way: UnderWay::default(),
         held: shared.held,
         ending: shutdown.clone(),
     });

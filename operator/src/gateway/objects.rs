@@ -3,17 +3,22 @@
 //! Must not overwrite what somebody else keeps: a field that another field manager owns is theirs, and so is an object that they made
 //! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).
 
+use std::ops::ControlFlow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
+use super::Gateway;
 use super::problem::{Code, Problem};
 use crate::kube_error::in_words;
+use crate::kube_watch::{self, Selection};
+use crate::under_way::UnderWay;
 
 /// The name under which our writes are recorded in `metadata.managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "strongroom-api";
@@ -61,11 +66,13 @@ pub(super) fn elsewhere(kind: &str, name: &str, why: &str) -> Problem {
 
 /// The objects of one kind in one namespace.
 #[derive(Debug)]
-pub(super) struct Objects<K> {
+pub(super) struct Objects<'a, K> {
     api: Api<K>,
+    namespace: &'a str,
+    under_way: &'a UnderWay,
 }
 
-impl<K> Objects<K>
+impl<'a, K> Objects<'a, K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -73,19 +80,30 @@ where
         + DeserializeOwned
         + Serialize,
 {
-    pub(super) fn of(client: &Client, namespace: &str) -> Self {
+    pub(super) fn of(gateway: &'a Gateway, namespace: &'a str) -> Self {
         Self {
-            api: Api::namespaced(client.clone(), namespace),
+            api: Api::namespaced(gateway.client.clone(), namespace),
+            namespace,
+            under_way: &gateway.under_way,
         }
     }
 
+    /// The object of this name. How large it is is known when it is there: only some of a namespace are read at once.
     pub(super) async fn find(&self, name: &str) -> Result<Option<K>, Problem> {
+        let _held = self.under_way.enter(self.namespace, 0).await;
         self.api.get_opt(name).await.map_err(away)
     }
 
-    pub(super) async fn all(&self) -> Result<Vec<K>, Problem> {
-        let list = self.api.list(&<_>::default()).await.map_err(away)?;
-        Ok(list.items)
+    /// What `keep` leaves of all of them, each read on its own.
+    pub(super) async fn those(&self, mut keep: impl FnMut(K) -> Option<K>) -> Result<Vec<K>, Problem> {
+        let mut kept = Vec::new();
+        kube_watch::list(self.api.clone(), Selection::whole(), |object| {
+            kept.extend(keep(object));
+            ControlFlow::Continue(())
+        })
+        .await
+        .map_err(away)?;
+        Ok(kept)
     }
 
     /// Makes the object; none where its name is taken.
@@ -159,7 +177,7 @@ where
     }
 }
 
-impl Objects<ManagedSecret> {
+impl Objects<'_, ManagedSecret> {
     /// The object that declares a secret, if it is there and still the same.
     pub(super) async fn declaring(
         &self,

@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: usize,
     /// Objects of one kind reconciled at once.
     pub(crate) concurrency: u16,
+    /// Memory for the ManagedSecrets of one namespace, in bytes.
+    pub(crate) namespace_objects_bytes: usize,
     /// Namespaces of native Secrets; empty: all.
     pub(crate) native_namespaces: Vec<String>,
     /// The health and metrics port.
@@ -296,6 +298,7 @@ impl Parts {
             node_namespaces,
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
+            objects: controllers::shares::Bounds::of(self.settings.namespace_objects_bytes),
             work: self.work,
         };
         let controllers = tokio::spawn(controllers::run(

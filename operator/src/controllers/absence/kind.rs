@@ -1,13 +1,12 @@
 //! The kinds whose objects stand for something in the store, and what differs between them when an object is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, CustomResourceExt, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 use strongroom_rules::encryption_key::goes_with_its_object;
 use strongroom_store::id::SecretId;
@@ -17,9 +16,7 @@ use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::labels::{Deletion, deletion, recovery};
 use crate::controllers::store::{self, Bound, KeyView, OwnedKey, Recovery, SecretStore};
-
-/// Objects a page of a list.
-const PAGE: u32 = 500;
+use crate::kube_watch::{self, Selection};
 
 /// A kind whose absent objects mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,28 +219,26 @@ async fn mortal<S: SecretStore>(ctx: &Ctx<S>, owned: OwnedKey) -> Result<Option<
     }))
 }
 
-/// A consistent list, because it names no `resourceVersion`
-/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
+/// A consistent list: it is no older than the request.
 async fn list<K, S>(ctx: &Ctx<S>) -> Result<HashSet<(String, String)>, Failure>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
-    let api: Api<K> = Api::all(ctx.client.clone());
-    let mut params = ListParams::default().limit(PAGE);
-    let mut found = HashSet::new();
-    loop {
-        let page = api.list_metadata(&params).await?;
-        found.extend(
-            page.items
-                .iter()
-                .map(|object| (object.namespace().unwrap_or_default(), object.name_any())),
-        );
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(found),
-        }
+    #[derive(serde::Deserialize)]
+    struct Only {
+        metadata: Place,
     }
+    #[derive(serde::Deserialize)]
+    struct Place {
+        namespace: String,
+        name: String,
+    }
+    let api: Api<K> = Api::all(ctx.client.clone());
+    let mut found = HashSet::new();
+    kube_watch::list(api, Selection::metadata(), |Only { metadata }| {
+        found.insert((metadata.namespace, metadata.name));
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(found)
 }

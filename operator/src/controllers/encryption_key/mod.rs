@@ -23,7 +23,8 @@ use self::observe::Observed;
 pub(crate) use self::queue::Keys;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Extent, Kept};
+use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
 
@@ -44,6 +45,13 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
+    if let Extent::Nothing(why) = kept.extent() {
+        if let Some(read) = left_out::look(ctx, &ctx.left_out.keys, kept, why).await? {
+            status::left_out(ctx, &read.object, why, now).await?;
+            ctx.left_out.keys.said(kept, why);
+        }
+        return Ok(Action::await_change());
+    }
     let identity = Identity::of(kept);
     let object = match kept.parse() {
         Ok(object) => object,

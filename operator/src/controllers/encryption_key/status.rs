@@ -10,7 +10,7 @@ use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions
 use super::observe::Observed;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Kept, Misfit};
+use crate::controllers::kept::{Kept, Misfit, TooLarge};
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::SecretStore;
@@ -48,9 +48,31 @@ pub(super) async fn unreadable<S: SecretStore>(
     misfit: &Misfit,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let before: EncryptionKeyStatus = kept.status().unwrap_or_default();
     let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
-    write(ctx, identity, &before, &standing, before.clone(), now).await
+    stands(ctx, kept, identity, &standing, now).await
+}
+
+/// Writes that nothing is done for the object, for want of room.
+pub(super) async fn left_out<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<EncryptionKey>,
+    why: TooLarge,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    stands(ctx, kept, &Identity::of(kept), &standing, now).await
+}
+
+/// Writes how an object stands of which nothing else is known.
+async fn stands<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<EncryptionKey>,
+    identity: &Identity,
+    standing: &Standing,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let before: EncryptionKeyStatus = kept.status().unwrap_or_default();
+    write(ctx, identity, &before, standing, before.clone(), now).await
 }
 
 async fn write<S: SecretStore>(

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::watcher::{self, Event};
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 
 use crate::controllers::kept::Kept;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{PAGE, logged};
+use crate::controllers::watches::{of_kind, what_is_kept};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
@@ -20,58 +20,15 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
     writer: Writer<Kept<EncryptionKey>>,
     triggers: Triggers,
 ) -> impl Stream<Item = ObjectRef<Kept<EncryptionKey>>> {
-    let api: Api<Kept<EncryptionKey>> = Api::all(ctx.client.clone());
-    let events = logged(
-        Arc::clone(&ctx),
-        "EncryptionKey",
-        watcher(api, Config::default().page_size(PAGE)),
-    );
     let cache = writer.as_reader();
+    let events = of_kind(&ctx, "EncryptionKey", |ctx| &ctx.left_out.keys, &cache);
     let mut listed = HashMap::new();
     // Before the cache takes the event in, it still holds the object as it was.
-    let events = events.inspect(move |event| {
-        let (key, gone) = match event {
-            Event::Init => return listed.clear(),
-            Event::InitDone => {
-                ctx.declared.keys_listed(|place| listed.contains_key(place));
-                ctx.keys.listed(std::mem::take(&mut listed));
-                ctx.key_absences.suspect();
-                // A secret whose key's object is gone could not be told from others until now.
-                return touch_users(&ctx, &triggers, None, None);
-            }
-            Event::InitApply(key) => {
-                let place = (key.namespace().unwrap_or_default(), key.name_any());
-                listed.insert(place, key.uid().unwrap_or_default());
-                (key, false)
-            }
-            Event::Apply(key) => (key, false),
-            Event::Delete(key) => (key, true),
-        };
-        let (namespace, name) = (key.namespace().unwrap_or_default(), key.name_any());
-        let before = cache.get(&ObjectRef::from_obj(key));
-        if gone {
-            ctx.keys.lost_object(&namespace, &name);
-            ctx.backoff.forget(&key.uid().unwrap_or_default());
-            ctx.key_absences.suspect();
-        } else {
-            let uid = key.uid().unwrap_or_default();
-            ctx.keys.saw_object(&namespace, &name, &uid);
-            ctx.key_absences.saw(&namespace, &name, &uid);
-        }
-        let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
-        if gone || before.as_deref().map(state) != Some(state(key)) {
-            touch_users(&ctx, &triggers, Some(&namespace), Some(&name));
-        }
-        let required = if gone { None } else { required_for(key) };
-        ctx.declared.requires(&namespace, &name, required.clone());
-        if before.as_deref().and_then(required_for) != required {
-            for object in ctx
-                .managed_secrets
-                .state_filter(|object| object.namespace().as_deref() == Some(&namespace))
-            {
-                triggers.managed_secret(&namespace, &object.name_any());
-            }
-        }
+    let events = events.map(move |whole| {
+        let room = |namespace: &str, name: &str| ctx.keys.used(namespace, Some(name));
+        let kept = what_is_kept(&ctx, &ctx.left_out.keys, &cache, &whole, room);
+        follow(&ctx, &triggers, &cache, &mut listed, &whole);
+        kept
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
@@ -82,6 +39,60 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
             };
             std::future::ready(reference)
         })
+}
+
+/// What follows from an event.
+fn follow<S: SecretStore>(
+    ctx: &Ctx<S>,
+    triggers: &Triggers,
+    cache: &Store<Kept<EncryptionKey>>,
+    listed: &mut HashMap<(String, String), String>,
+    event: &Event<Kept<EncryptionKey>>,
+) {
+    let (key, gone) = match event {
+        Event::Init => return listed.clear(),
+        Event::InitDone => {
+            ctx.declared.keys_listed(|place| listed.contains_key(place));
+            ctx.keys.listed(std::mem::take(listed));
+            ctx.key_absences.suspect();
+            // A secret whose key's object is gone could not be told from others until now.
+            let is_there = |namespace: &str, name: &str| ctx.keys.has_object(namespace, name);
+            ctx.left_out.keys.listed(is_there);
+            return touch_users(ctx, triggers, None, None);
+        }
+        Event::InitApply(key) => {
+            let place = (key.namespace().unwrap_or_default(), key.name_any());
+            listed.insert(place, key.uid().unwrap_or_default());
+            (key, false)
+        }
+        Event::Apply(key) => (key, false),
+        Event::Delete(key) => (key, true),
+    };
+    let (namespace, name) = (key.namespace().unwrap_or_default(), key.name_any());
+    let before = cache.get(&ObjectRef::from_obj(key));
+    if gone {
+        ctx.keys.lost_object(&namespace, &name);
+        ctx.backoff.forget(&key.uid().unwrap_or_default());
+        ctx.key_absences.suspect();
+    } else {
+        let uid = key.uid().unwrap_or_default();
+        ctx.keys.saw_object(&namespace, &name, &uid);
+        ctx.key_absences.saw(&namespace, &name, &uid);
+    }
+    let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
+    if gone || before.as_deref().map(state) != Some(state(key)) {
+        touch_users(ctx, triggers, Some(&namespace), Some(&name));
+    }
+    let required = if gone { None } else { required_for(key) };
+    ctx.declared.requires(&namespace, &name, required.clone());
+    if before.as_deref().and_then(required_for) != required {
+        for object in ctx
+            .managed_secrets
+            .state_filter(|object| object.namespace().as_deref() == Some(&namespace))
+        {
+            triggers.managed_secret(&namespace, &object.name_any());
+        }
+    }
 }
 
 /// `spec.requiredFor` of a key.

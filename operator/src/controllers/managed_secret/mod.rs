@@ -43,7 +43,8 @@ pub(crate) use self::home::home;
 use self::observe::Observed;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Extent, Kept};
+use crate::controllers::left_out;
 use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has: creating, labelling, adopting, replacing and rotating in one go are fewer.
@@ -74,6 +75,33 @@ pub(crate) async fn reconcile<S: SecretStore>(
 
 /// [`reconcile`] at a given time.
 pub(crate) async fn reconcile_at<S: SecretStore>(
+    kept: &Kept<ManagedSecret>,
+    ctx: &Ctx<S>,
+    now: Timestamp,
+) -> Result<Action, Failure> {
+    let read = match kept.extent() {
+        Extent::Whole => return reconcile_whole(kept, ctx, now).await,
+        Extent::Outline => left_out::read_again(ctx, kept).await,
+        Extent::Nothing(why) => left_out::look(ctx, &ctx.left_out.managed_secrets, kept, why).await,
+    };
+    let read = read.inspect_err(|error| {
+        let class = crate::controllers::retry::class_of(error);
+        ctx.metrics.reconciled("ManagedSecret", Some(class));
+    })?;
+    match (read, kept.extent()) {
+        // It is gone, or its condition says so already.
+        (None, _) => Ok(Action::await_change()),
+        (Some(read), Extent::Nothing(why)) => {
+            status::left_out(ctx, &read.object, why, now).await?;
+            ctx.left_out.managed_secrets.said(kept, why);
+            Ok(Action::await_change())
+        }
+        (Some(read), Extent::Outline | Extent::Whole) => reconcile_whole(&read.object, ctx, now).await,
+    }
+}
+
+/// [`reconcile`] of an object that is whole.
+async fn reconcile_whole<S: SecretStore>(
     kept: &Kept<ManagedSecret>,
     ctx: &Ctx<S>,
     now: Timestamp,

@@ -62,25 +62,29 @@ pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failu
             secret,
             key,
         };
-        let bytes = ctx
-            .cluster_keys
-            .open(text, &belongs)
-            .map_err(|error| Failure::Make {
-                reason: match error {
-                    NotOpened::NotLoaded => Reason::StoreUnavailable,
-                    NotOpened::Malformed { .. }
-                    | NotOpened::OtherKey { .. }
-                    | NotOpened::Elsewhere { .. } => Reason::SealInvalid,
+        let bytes = ctx.cluster_keys.open(text, &belongs).map_err(|error| {
+            let message = error.to_string();
+            match error {
+                NotOpened::NotLoaded => Failure::Make {
+                    reason: Reason::StoreUnavailable,
+                    message,
                 },
-                message: error.to_string(),
-            })?;
+                // A key that this process does not have, it gets by no waiting: it makes its own, and reads what there is at its start.
+                NotOpened::Malformed { .. } | NotOpened::OtherKey { .. } | NotOpened::Elsewhere { .. } => {
+                    Failure::Refused {
+                        reason: Reason::SealInvalid,
+                        message,
+                    }
+                }
+            }
+        })?;
         let name = DataKeyName::new(key).map_err(|error| Failure::Make {
             reason: Reason::SourceInvalid,
             message: error.to_string(),
         })?;
         keys.insert(name, SecretBytes::new(bytes.to_vec()));
     }
-    Value::of(keys).map_err(|error| Failure::Make {
+    Value::of(keys).map_err(|error| Failure::Refused {
         reason: Reason::ValueTooLarge,
         message: error.to_string(),
     })
@@ -158,6 +162,34 @@ mod tests {
         world.reconcile("db").await;
         assert_eq!(world.api.secret_key("db", "password").unwrap(), b"two");
         assert_eq!(versions(&world).await, 4);
+    }
+
+    #[test]
+    fn every_value_fits_into_what_the_schema_lets_in() {
+        let world = world();
+        for keys in [1, 32] {
+            let value = "x".repeat(65_536 / keys);
+            let names: Vec<String> = (0..keys).map(|number| format!("key-{number}")).collect();
+            let values: Vec<(&str, &str)> =
+                names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+            let spec = sealed(&world, "db", &values);
+            let texts = spec["source"]["sealed"]["keys"].as_object().unwrap();
+            let lengths: Vec<usize> = texts.values().map(|text| text.as_str().unwrap().len()).collect();
+            assert!(lengths.iter().all(|length| *length <= 90_000), "{lengths:?}");
+            assert!(lengths.iter().sum::<usize>() <= 140_000, "{lengths:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_waits_for_another_text() {
+        let mut world = world();
+        world.apply("db", sealed(&world, "other", &[("password", "stolen")]));
+        let kept = world.kept("db");
+        let now = crate::controllers::testing::now();
+        let failure = crate::controllers::managed_secret::reconcile_at(&kept, &world.ctx, now)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.wait(&world.ctx.backoff, "uid"), None);
     }
 
     #[tokio::test]

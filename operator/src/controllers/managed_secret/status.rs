@@ -18,7 +18,7 @@ use super::sealed::SealedFor;
 use super::{Failure, certificate, consumers, holder};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Kept, Misfit};
+use crate::controllers::kept::{Kept, Misfit, TooLarge};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};
 use crate::controllers::written::Over;
@@ -96,9 +96,31 @@ pub(super) async fn unreadable<S: SecretStore>(
     misfit: &Misfit,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let before = before(ctx, identity, || kept.status());
     let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
-    let conditions = standing_conditions(&standing, Some(identity.generation), now);
+    stands(ctx, kept, identity, &standing, now).await
+}
+
+/// Writes that nothing is done for the object, for want of room.
+pub(super) async fn left_out<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<ManagedSecret>,
+    why: TooLarge,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    stands(ctx, kept, &Identity::of(kept), &standing, now).await
+}
+
+/// Writes how an object stands of which nothing else is known.
+async fn stands<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<ManagedSecret>,
+    identity: &Identity,
+    standing: &Standing,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let before = before(ctx, identity, || kept.status());
+    let conditions = standing_conditions(standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
         observed_generation: Some(identity.generation),
         conditions: report::conditions(&before.conditions, conditions),

@@ -17,7 +17,8 @@ use strongroom_crds::v1alpha1::RotationSchedule;
 
 pub(crate) use self::coverage::cover;
 use crate::controllers::Ctx;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Extent, Kept};
+use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
 
@@ -39,6 +40,15 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     now: Timestamp,
 ) -> Result<Action, Failure> {
     if kept.metadata_deletion_timestamp() {
+        return Ok(Action::await_change());
+    }
+    if let Extent::Nothing(why) = kept.extent() {
+        if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
+            status::left_out(ctx, &read.object, why, now).await?;
+            ctx.left_out.schedules.said(kept, why);
+        }
+        ctx.metrics
+            .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), None);
         return Ok(Action::await_change());
     }
     let outcome = status::refresh(ctx, kept, now).await;

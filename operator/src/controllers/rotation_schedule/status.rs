@@ -17,7 +17,7 @@ use strongroom_store::name::SecretName;
 
 use super::coverage::cover;
 use crate::controllers::Ctx;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Kept, TooLarge};
 use crate::controllers::managed_secret::{Failure, rotate_now};
 use crate::controllers::report::{self, Subject, time};
 use crate::controllers::store::{SecretStore, View};
@@ -57,6 +57,39 @@ pub(super) async fn refresh<S: SecretStore>(
         last_rotation: rows.iter().filter_map(|row| row.last).max().map(time),
         secrets: rows.into_iter().take(LISTED).map(Row::into_status).collect(),
     };
+    write(ctx, kept, &before, &status).await?;
+    tell_repeated(ctx, kept, &before, &status).await;
+    Ok(next)
+}
+
+/// Writes that nothing is done for the schedule, for want of room.
+pub(super) async fn left_out<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<RotationSchedule>,
+    why: TooLarge,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let before: RotationScheduleStatus = kept.status().unwrap_or_default();
+    let generation = kept.meta().generation;
+    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    let conditions = standing_conditions(&standing, generation, now);
+    let status = RotationScheduleStatus {
+        observed_generation: generation,
+        conditions: report::conditions(&before.conditions, conditions),
+        selected: Some(0),
+        next_rotation: None,
+        last_rotation: before.last_rotation.clone(),
+        secrets: Vec::new(),
+    };
+    write(ctx, kept, &before, &status).await
+}
+
+async fn write<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kept: &Kept<RotationSchedule>,
+    before: &RotationScheduleStatus,
+    status: &RotationScheduleStatus,
+) -> Result<(), Failure> {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let uid = kept.uid().unwrap_or_default();
     let subject = Subject {
@@ -64,9 +97,8 @@ pub(super) async fn refresh<S: SecretStore>(
         name: &name,
         uid: &uid,
     };
-    report::write::<RotationSchedule, _>(&ctx.client, subject, &before, &status).await?;
-    tell_repeated(ctx, kept, &before, &status).await;
-    Ok(next)
+    report::write::<RotationSchedule, _>(&ctx.client, subject, before, status).await?;
+    Ok(())
 }
 
 /// One secret that the schedule claims.

@@ -16,7 +16,7 @@ use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions
 use strongroom_rules::policy::Fallback;
 
 use crate::controllers::Ctx;
-use crate::controllers::kept::Kept;
+use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject};
 use crate::controllers::store::SecretStore;
@@ -35,6 +35,19 @@ pub(crate) async fn reconcile<S: SecretStore>(
     Ok(Action::await_change())
 }
 
+/// How many statements a policy has. What is kept of it says no more.
+fn statements(kept: &Kept<SecretPolicy>) -> usize {
+    #[derive(serde::Deserialize)]
+    struct Counted {
+        statements: usize,
+    }
+    match kept.extent() {
+        Extent::Whole => kept.parse().map_or(0, |policy| policy.spec.statements.len()),
+        Extent::Outline => kept.parse_as::<Counted>().map_or(0, |counted| counted.statements),
+        Extent::Nothing(_) => 0,
+    }
+}
+
 async fn write<S: SecretStore>(
     kept: &Kept<SecretPolicy>,
     ctx: &Ctx<S>,
@@ -50,7 +63,7 @@ async fn write<S: SecretStore>(
     };
     let before: SecretPolicyStatus = kept.status().unwrap_or_default();
     let in_force = outcome.in_force();
-    let statements = kept.parse().map_or(0, |policy| policy.spec.statements.len());
+    let statements = statements(kept);
     let standing = match &outcome.flaw {
         None => Standing {
             ready: ConditionStatus::True,

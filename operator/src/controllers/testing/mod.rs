@@ -98,6 +98,7 @@ impl World {
             node_namespaces: Vec::new(),
             native_namespaces: Vec::new(),
             concurrency: 8,
+            objects: super::shares::Bounds::default(),
             work: WorkPool::with_threads(2),
         };
         let mut ctx = Ctx::new(

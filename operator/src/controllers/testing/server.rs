@@ -66,6 +66,8 @@ struct Server {
 struct Watcher {
     collection: &'static str,
     name: Option<String>,
+    /// It wants to know of metadata alone.
+    metadata: bool,
     events: UnboundedSender<Json>,
 }
 
@@ -243,7 +245,12 @@ impl Server {
                 .any(|known| known.0 == collection && belongs(path, known))
         };
         self.watchers.retain(|watcher| {
-            let event = json!({"type": kind, "object": object});
+            let told = if watcher.metadata {
+                partial(object)
+            } else {
+                object.clone()
+            };
+            let event = json!({"type": kind, "object": told});
             let named = watcher.name.as_deref().is_none_or(|name| is_named(object, name));
             !(named && watched(watcher.collection)) || watcher.events.unbounded_send(event).is_ok()
         });
@@ -430,6 +437,47 @@ fn is_named(object: &Json, name: &str) -> bool {
     object["metadata"]["name"] == name
 }
 
+/// What is told of an object to whoever asks for its metadata alone.
+fn partial(object: &Json) -> Json {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+fn wants_metadata(headers: &http::HeaderMap) -> bool {
+    let accept = headers.get(http::header::ACCEPT);
+    accept.is_some_and(|accept| accept.to_str().unwrap().contains("PartialObjectMetadata"))
+}
+
+/// A parameter of a request.
+fn parameter(uri: &http::Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    Some(values.next()?.replace("%2F", "/"))
+}
+
+/// Leaves of a list the page that is asked for. Its end is told by the place of the last object.
+fn page(uri: &http::Uri, answer: &mut Json) -> Result<(), (u16, Json)> {
+    let Some(items) = answer["items"].as_array_mut() else {
+        return Ok(());
+    };
+    let place = |object: &Json| {
+        let part = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+        format!("{}/{}", part("namespace"), part("name"))
+    };
+    if let Some(after) = parameter(uri, "continue") {
+        let Some(at) = items.iter().position(|object| place(object) == after) else {
+            return Err(failure(410, "Expired", "the continue token is too old"));
+        };
+        items.drain(..=at);
+    }
+    let limit = parameter(uri, "limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
+    if items.len() > limit {
+        items.truncate(limit);
+        let last = place(items.last().unwrap());
+        answer["metadata"]["continue"] = json!(last);
+    }
+    Ok(())
+}
+
 /// The name that the field selector of a request asks for.
 fn selected(uri: &http::Uri) -> Option<String> {
     let mut pairs = uri.query()?.split('&');
@@ -444,7 +492,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 impl Service {
     /// A stream of events from now on.
-    fn watch(&self, path: &str, name: Option<String>) -> Answer {
+    fn watch(&self, path: &str, name: Option<String>, metadata: bool) -> Answer {
         let (sender, receiver) = unbounded();
         let collection = COLLECTIONS
             .into_iter()
@@ -453,6 +501,7 @@ impl Service {
         self.0.server().watchers.push(Watcher {
             collection: collection.expect("a collection that is watched"),
             name,
+            metadata,
             events: sender,
         });
         let lines = receiver.map(|event| Ok(http_body::Frame::data(Bytes::from(format!("{event}\n")))));
@@ -478,7 +527,8 @@ impl tower::Service<Request<Body>> for Service {
                 .query()
                 .is_some_and(|query| query.contains("watch=true"))
             {
-                return Ok(service.watch(parts.uri.path(), selected(&parts.uri)));
+                let metadata = wants_metadata(&parts.headers);
+                return Ok(service.watch(parts.uri.path(), selected(&parts.uri), metadata));
             }
             let json = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Json::Null);
             let kind = parts.headers.get(http::header::CONTENT_TYPE);
@@ -492,13 +542,19 @@ impl tower::Service<Request<Body>> for Service {
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("fieldManager="))
                 .unwrap_or("unknown");
-            let (code, mut answer) =
+            let (mut code, mut answer) =
                 service
                     .0
                     .server()
                     .answer(&parts.method, parts.uri.path(), (change, manager), &json);
             if let (Some(name), Some(items)) = (selected(&parts.uri), answer["items"].as_array_mut()) {
                 items.retain(|object| is_named(object, &name));
+            }
+            if let (Some(items), true) = (answer["items"].as_array_mut(), wants_metadata(&parts.headers)) {
+                items.iter_mut().for_each(|object| *object = partial(object));
+            }
+            if let Err(expired) = page(&parts.uri, &mut answer) {
+                (code, answer) = expired;
             }
             let frame = stream::iter([Ok(http_body::Frame::data(Bytes::from(answer.to_string())))]);
             Ok(Response::builder()

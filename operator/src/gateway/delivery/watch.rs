@@ -5,17 +5,15 @@ use std::sync::Arc;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube::api::PartialObjectMeta;
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use strongroom_process::Shutdown;
 
 use super::presence::{Kind, Presence, Told};
 use crate::kube_error::watch_in_words;
-
-/// Objects a page of a list.
-const PAGE: u32 = 500;
+use crate::kube_watch::{Selection, watcher};
 
 /// Watches until the shutdown begins.
 pub(in crate::gateway) async fn watch(client: Client, presence: Arc<Presence>, shutdown: Shutdown) {
@@ -48,7 +46,7 @@ async fn follow<M>(api: Api<M>, kind: Kind, presence: &Presence)
 where
     M: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = watcher(api, Config::default().page_size(PAGE)).default_backoff();
+    let events = watcher(api, Selection::metadata()).default_backoff();
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {

@@ -231,7 +231,7 @@ async fn namespace(change: &Change) -> Result<NamespaceId, Failed> {
 
 /// The object that declares the secret: made now, or left by a try that did not get further.
 async fn object(change: &Change, new: &New, key: Option<&str>) -> Result<ManagedSecret, Failed> {
-    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
+    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
     let name = object_name(new.name.as_str());
     let declared = Declared {
         secret: new.name.as_str(),

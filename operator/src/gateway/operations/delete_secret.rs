@@ -127,7 +127,7 @@ async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Res
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
     let client = &change.gateway.client;
-    let objects = Objects::<ManagedSecret>::of(client, &change.place.name);
+    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
     if let Some(object) = objects.declaring(secret).await? {
         // Whoever keeps the source would make the object again.
         ours(&object, &["spec", "source"])?;

@@ -46,7 +46,7 @@ async fn serve(
 
 async fn policy(change: &Change, secret: &SecretView) -> Result<Json<OwnPolicy>, Failed> {
     let name = policy_name(secret);
-    let objects = Objects::<SecretPolicy>::of(&change.gateway.client, &change.place.name);
+    let objects = Objects::<SecretPolicy>::of(&change.gateway, &change.place.name);
     let of_secret = |policy: &SecretPolicy| {
         policy
             .spec

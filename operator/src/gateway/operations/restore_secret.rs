@@ -57,7 +57,7 @@ async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnsw
     let gateway = Arc::clone(&change.gateway);
     let (of, under) = (secret.clone(), Arc::clone(&gateway));
     let key = blocking(move || under.key(&of)).await?;
-    let objects = Objects::<ManagedSecret>::of(&gateway.client, &change.place.name);
+    let objects = Objects::<ManagedSecret>::of(&gateway, &change.place.name);
     let name = match &secret.object {
         Some(object) => object.name.clone(),
         None => object_name(secret.name.as_str()),

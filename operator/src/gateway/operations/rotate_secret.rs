@@ -12,12 +12,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use kube::Api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{Patch, PatchParams};
+use kube::core::ObjectMeta;
+use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crds::annotation::ROTATE_NOW;
-use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule};
+use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, ScheduledSecrets};
 use strongroom_rules::cause::Cause;
 use strongroom_rules::policy::{Action, StatementRef};
 use strongroom_rules::rotation_schedule;
@@ -175,6 +177,23 @@ fn permitted(
     Ok((view.clone(), decision.statements))
 }
 
+/// A schedule that claims the object, without what it says of others: a namespace may have many that are long.
+fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<RotationSchedule> {
+    let name = object.name_any();
+    rotation_schedule::claim(&schedule, &name, object.labels())?;
+    let secrets = &mut schedule.spec.secrets;
+    *secrets = ScheduledSecrets {
+        names: secrets.names(&name).then(|| vec![name]),
+        selector: secrets.selector.as_ref().map(|_| LabelSelector::default()),
+    };
+    schedule.metadata = ObjectMeta {
+        name: schedule.metadata.name,
+        ..ObjectMeta::default()
+    };
+    schedule.status = None;
+    Some(schedule)
+}
+
 /// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made again in between is not touched.
 async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &str) -> Result<(), Problem> {
     let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
@@ -183,14 +202,14 @@ async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &s
             "no ManagedSecret declares the secret, so nobody makes its value",
         ));
     };
-    let objects = Objects::<ManagedSecret>::of(&gateway.client, &place.name);
+    let objects = Objects::<ManagedSecret>::of(gateway, &place.name);
     let Some(found) = objects.declaring(view).await? else {
         return Err(not_rotatable(
             "the ManagedSecret of the secret is gone; apply it again",
         ));
     };
-    let schedules = Objects::<RotationSchedule>::of(&gateway.client, &place.name)
-        .all()
+    let schedules = Objects::<RotationSchedule>::of(gateway, &place.name)
+        .those(|schedule| claiming(schedule, &found))
         .await?;
     if let Some(refusal) = rotation_schedule::Refusal::on_request(&found, &schedules) {
         return Err(not_rotatable(&refusal.to_string()));

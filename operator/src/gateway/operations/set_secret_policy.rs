@@ -82,7 +82,7 @@ async fn serve(
 
 async fn set(change: &Change, name: &str, spec: SecretPolicySpec) -> Result<Json<OwnPolicy>, Failed> {
     check(&change.place.name, &spec).map_err(invalid)?;
-    let objects = Objects::<SecretPolicy>::of(&change.gateway.client, &change.place.name);
+    let objects = Objects::<SecretPolicy>::of(&change.gateway, &change.place.name);
     if let Some(found) = objects.find(name).await? {
         ours(&found, &["spec", "statements"])?;
         // Whoever may set the policy of one secret may not thereby say who reads others.

@@ -156,7 +156,7 @@ async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json
 
 /// The ManagedSecret, changed. The controller writes its status meanwhile, so it is looked at again where it changed in between.
 async fn declared(change: &Change, secret: &SecretView, body: &Body) -> Result<ManagedSecret, Failed> {
-    let objects = Objects::<ManagedSecret>::of(&change.gateway.client, &change.place.name);
+    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
     for _ in 0..TRIES {
         let object = objects.declaring(secret).await?.ok_or_else(|| {
             elsewhere(

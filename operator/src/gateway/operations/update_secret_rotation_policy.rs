@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use kube::ResourceExt;
+use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{
@@ -74,8 +75,8 @@ async fn update(
     secret: &SecretView,
     policy: RotationPolicy,
 ) -> Result<Json<RotationPolicy>, Failed> {
-    let (client, namespace) = (&change.gateway.client, change.place.name.as_str());
-    let object = Objects::<ManagedSecret>::of(client, namespace)
+    let (gateway, namespace) = (&change.gateway, change.place.name.as_str());
+    let object = Objects::<ManagedSecret>::of(gateway, namespace)
         .declaring(secret)
         .await?;
     let object = object.ok_or_else(|| {
@@ -88,18 +89,14 @@ async fn update(
         return Err(Problem::new(Code::NotRotatable, refusal.to_string()).into());
     }
     let name = object.name_any();
-    let schedules = Objects::<RotationSchedule>::of(client, namespace);
-    let all = schedules.all().await?;
-    let names = |schedule: &&RotationSchedule| {
-        schedule.name_any() != name
-            && schedule
-                .spec
-                .secrets
-                .names
-                .as_ref()
-                .is_some_and(|names| names.contains(&name))
-    };
-    if let Some(other) = all.iter().find(names) {
+    let schedules = Objects::<RotationSchedule>::of(gateway, namespace);
+    let all = schedules
+        .those(|schedule| {
+            let own = schedule.name_any() == name;
+            (own || schedule.spec.secrets.names(&name)).then(|| if own { schedule } else { short(schedule) })
+        })
+        .await?;
+    if let Some(other) = all.iter().find(|schedule| schedule.name_any() != name) {
         let why = "it names the secret, and two that do so rotate nothing";
         return Err(elsewhere("RotationSchedule", &other.name_any(), why).into());
     }
@@ -141,4 +138,15 @@ async fn update(
         every: Some(every),
         ..policy
     }))
+}
+
+/// A schedule of which only the name counts.
+fn short(mut schedule: RotationSchedule) -> RotationSchedule {
+    schedule.spec.secrets = ScheduledSecrets::default();
+    schedule.metadata = ObjectMeta {
+        name: schedule.metadata.name,
+        ..ObjectMeta::default()
+    };
+    schedule.status = None;
+    schedule
 }

@@ -342,6 +342,7 @@ impl World {
             store,
             labels: LabelBook::new(api.client()),
             pods: Pods::new(api.client()),
+            under_way: crate::under_way::UnderWay::default(),
             limits,
             sealing_keys: SealingKeys::default(),
             puts: Puts::default(),

@@ -1,0 +1,178 @@
+//! Objects of which nothing is kept, because their namespace has no room for them or they are too large. What they ask for is not done, and their conditions
+//! say so. They are read again when there is room, a few at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::SinkExt;
+use futures::channel::mpsc::{Receiver, Sender, channel};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Resource, ResourceExt};
+use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule};
+
+use super::Ctx;
+use super::kept::{Extent, Kept, TooLarge};
+use super::shares::Shared;
+use crate::under_way::Held;
+
+/// Objects of a namespace that are looked at when there is room.
+const AT_ONCE: usize = 16;
+
+/// All of them, by kind.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut {
+    pub(crate) managed_secrets: OfKind<ManagedSecret>,
+    pub(crate) keys: OfKind<EncryptionKey>,
+    pub(crate) schedules: OfKind<RotationSchedule>,
+}
+
+/// Those of one kind.
+#[derive(Debug)]
+pub(crate) struct OfKind<K> {
+    /// What each was told, by namespace and name.
+    told: Mutex<BTreeMap<(String, String), Told>>,
+    again: Sender<Kept<K>>,
+    queue: Mutex<Option<Receiver<Kept<K>>>>,
+}
+
+/// What the condition of an object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    uid: Option<String>,
+    generation: Option<i64>,
+    why: TooLarge,
+}
+
+impl Told {
+    fn of(kept: &impl Resource, why: TooLarge) -> Self {
+        Self {
+            uid: kept.uid(),
+            generation: kept.meta().generation,
+            why,
+        }
+    }
+}
+
+impl<K> Default for OfKind<K> {
+    fn default() -> Self {
+        let (again, queue) = channel(1);
+        Self {
+            told: Mutex::default(),
+            again,
+            queue: Mutex::new(Some(queue)),
+        }
+    }
+}
+
+impl<K> OfKind<K> {
+    fn told(&self) -> MutexGuard<'_, BTreeMap<(String, String), Told>> {
+        // A panic while the lock was held leaves at worst one that is told once more.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The condition of the object says it.
+    pub(super) fn said(&self, kept: &Kept<K>, why: TooLarge)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let place = (kept.namespace().unwrap_or_default(), kept.name_any());
+        self.told().insert(place, Told::of(kept, why));
+    }
+
+    /// Some that wait for room.
+    pub(super) fn waiting(&self, namespace: &str) -> Vec<String> {
+        let from = (namespace.to_owned(), String::new());
+        self.told()
+            .range(from..)
+            .take_while(|((home, _), _)| home == namespace)
+            .filter(|(_, told)| told.why == TooLarge::Namespace)
+            .map(|((_, name), _)| name.clone())
+            .take(AT_ONCE)
+            .collect()
+    }
+
+    /// It is not left out any more, or it is gone.
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        let mut told = self.told();
+        if !told.is_empty() {
+            told.remove(&(namespace.to_owned(), name.to_owned()));
+        }
+    }
+
+    /// A complete list has come; those that `is_there` does not know are gone.
+    pub(super) fn listed(&self, is_there: impl Fn(&str, &str) -> bool) {
+        self.told()
+            .retain(|(namespace, name), _| is_there(namespace, name));
+    }
+
+    /// The objects that were read again. They can be taken once.
+    pub(super) fn queue(&self) -> Option<Receiver<Kept<K>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// An object as it was read again, for as long as it is worked on.
+pub(super) struct ReadAgain<K> {
+    /// The object, whole.
+    pub(super) object: Kept<K>,
+    _held: Held,
+}
+
+/// Reads an object of which not all is kept; none where it is gone, or another one has its name.
+///
+/// # Errors
+/// The API server's.
+pub(super) async fn read_again<K, S>(ctx: &Ctx<S>, kept: &Kept<K>) -> kube::Result<Option<ReadAgain<K>>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    // It takes nobody's place while it waits.
+    let aside = ctx.turns.aside(&namespace);
+    let held = ctx.under_way.enter(&namespace, kept.bytes()).await;
+    drop(aside);
+    let api: Api<Kept<K>> = Api::namespaced(ctx.client.clone(), &namespace);
+    let found = api.get_opt(&name).await?;
+    let same = found.filter(|found| found.uid() == kept.uid());
+    Ok(same.map(|object| ReadAgain { object, _held: held }))
+}
+
+/// Looks at an object that is left out: where there may be room, it goes the way of an event once more. The answer is what its condition does not say yet.
+///
+/// # Errors
+/// The API server's.
+pub(super) async fn look<K, S>(
+    ctx: &Ctx<S>,
+    of_kind: &OfKind<K>,
+    kept: &Kept<K>,
+    why: TooLarge,
+) -> kube::Result<Option<ReadAgain<K>>>
+where
+    K: Shared + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
+    let room = why == TooLarge::Namespace && ctx.shares.has_room::<K>(&namespace);
+    let known = of_kind.told().get(&(namespace, name)) == Some(&Told::of(kept, why));
+    if known && !room {
+        return Ok(None);
+    }
+    let Some(read) = read_again(ctx, kept).await? else {
+        return Ok(None);
+    };
+    if room && ctx.shares.would_keep(&read.object) {
+        // A closed channel means that the process ends.
+        let _ = of_kind.again.clone().send(read.object).await;
+        return Ok(None);
+    }
+    Ok(Some(read).filter(|_| !known))
+}
+
+/// Whether an object that was read again is still the one that is left out.
+pub(super) fn is_left_out<K: Shared>(cache: &Store<Kept<K>>, read: &Kept<K>) -> bool {
+    cache.get(&ObjectRef::from_obj(read)).is_some_and(|kept| {
+        matches!(kept.extent(), Extent::Nothing(TooLarge::Namespace))
+            && kept.uid() == read.uid()
+            && kept.resource_version() == read.resource_version()
+    })
+}

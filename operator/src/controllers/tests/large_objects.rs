@@ -1,0 +1,171 @@
+//! Objects that take much memory: their namespace's share is used up, and nobody else's.
+
+use strongroom_process::WorkPool;
+
+use super::*;
+use crate::cluster_keys::ClusterKeys;
+use crate::controllers::shares::Bounds;
+
+/// What may be stored in etcd, nearly: 15 texts of 90,000 characters that are sealed for nobody.
+fn meaningless() -> serde_json::Value {
+    let text = format!("strongroom1.0123456789abcdef.AAAA.{}", "A".repeat(89_900));
+    let keys: serde_json::Map<_, _> = (0..15)
+        .map(|number| (format!("key-{number}"), json!(text)))
+        .collect();
+    json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "large"}})
+}
+
+fn start_bounded(api: &Api, store: Store, keep: tempfile::TempDir, bounds: Bounds) -> Running {
+    api.put(
+        "/api/v1/namespaces/pay",
+        json!({"metadata": {"name": "pay", "uid": "ns-2"}}),
+    );
+    let work = WorkPool::with_threads(2);
+    let keys = ClusterKeys::of("s-1");
+    start_within(api, store, Policies::default(), (keep, work), (bounds, keys))
+}
+
+fn reads(log: &[String], path: &str) -> usize {
+    let line = format!("GET {path}");
+    log.iter().filter(|it| **it == line).count()
+}
+
+#[tokio::test]
+async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_on() {
+    const MANY: usize = 30;
+    let api = Api::default();
+    let name = |number| format!("large-{number:02}");
+    for number in 0..MANY {
+        put_in(&api, NS, &name(number), meaningless());
+    }
+    put_in(&api, "pay", "db", generated("db"));
+    let (store, keep) = store();
+    let mut running = start_bounded(&api, store.clone(), keep, Bounds::default());
+    let invalid =
+        |api: &Api| (0..MANY).all(|number| ready_in(api, NS, &name(number)) == says("False", "SealInvalid"));
+    // A restart finds them all again.
+    for round in 0..2 {
+        running
+            .until("the other namespace", |api| {
+                ready_in(api, "pay", "db") == says("True", "Ready")
+            })
+            .await;
+        running.until("each says what is wrong", invalid).await;
+        let path = path_in(NS, &name(7));
+        let log = api.log();
+        // Of 1.35 MB each time: once for itself, and once more where the status did not come back in time.
+        assert!((1..=2).contains(&reads(&log, &path)), "{round}: {log:?}");
+        let keep = running.stop().await;
+        running = start_bounded(&api, store.clone(), keep, Bounds::default());
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_outline_is_read_again_where_a_value_is_rendered() {
+    let api = Api::default();
+    let file = "x".repeat(60_000);
+    let mut spec = generated("db");
+    spec["secret"]["template"] = json!({"file": format!("{file}{{{{ password }}}}")});
+    put_in(&api, NS, "db", spec.clone());
+    let (store, keep) = store();
+    let running = start_bounded(&api, store, keep, Bounds::default());
+    running
+        .until("ready", |api| ready_in(api, NS, "db") == says("True", "Ready"))
+        .await;
+    let shown = api.secret_key("db", "file").unwrap();
+    assert!(shown.starts_with(file.as_bytes()) && shown.len() > file.len());
+    // What somebody changes is put back as it was, by the whole template.
+    let mut edited = api.get(&native("db")).unwrap();
+    edited["data"]["file"] = json!("ZWRpdGVk");
+    api.put(&native("db"), edited);
+    running
+        .until("repaired", |api| {
+            api.secret_key("db", "file").as_ref() == Some(&shown)
+        })
+        .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_namespace_has_no_room_for_says_so_and_has_its_turn_when_others_go() {
+    let api = Api::default();
+    for name in ["a", "b", "c"] {
+        put_in(&api, NS, name, generated(name));
+    }
+    put_in(&api, "pay", "db", generated("db"));
+    let (store, keep) = store();
+    let bounds = Bounds {
+        objects: 2,
+        ..Bounds::default()
+    };
+    let mut running = start_bounded(&api, store.clone(), keep, bounds);
+    let left_out = says("False", "NamespaceObjectsTooLarge");
+    for _ in 0..2 {
+        running
+            .until("those that have room, and others", |api| {
+                [(NS, "a"), (NS, "b"), ("pay", "db")]
+                    .into_iter()
+                    .all(|(namespace, name)| ready_in(api, namespace, name) == says("True", "Ready"))
+            })
+            .await;
+        running
+            .until("what has none", |api| ready_in(api, NS, "c") == left_out)
+            .await;
+        assert_eq!(api.get(&native("c")), None);
+        let keep = running.stop().await;
+        running = start_bounded(&api, store.clone(), keep, bounds);
+    }
+    running
+        .until("what has none, after a restart", |api| {
+            ready_in(api, NS, "b") == says("True", "Ready") && ready_in(api, NS, "c") == left_out
+        })
+        .await;
+    api.remove(&path_in(NS, "a"));
+    running
+        .until("the one that had none", |api| {
+            ready_in(api, NS, "c") == says("True", "Ready")
+        })
+        .await;
+    assert!(api.secret_key("c", "password").is_some());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn schedules_and_keys_that_are_too_large_say_so() {
+    let api = Api::default();
+    put_in(&api, NS, "db", generated("db"));
+    let labels: serde_json::Map<_, _> = (0..20_000)
+        .map(|number| (format!("example.com/label-{number}"), json!("value")))
+        .collect();
+    let at = |plural: &str| format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/{plural}/large");
+    let (schedule, key) = (at("rotationschedules"), at("encryptionkeys"));
+    api.put(
+        &schedule,
+        json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule",
+            "metadata": {"name": "large", "namespace": NS, "generation": 1},
+            "spec": {"secrets": {"selector": {"matchLabels": labels}}, "schedule": {"every": "30d"}, "rotator": {"generate": {}}},
+        }),
+    );
+    api.put(
+        &key,
+        json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "EncryptionKey",
+            "metadata": {"name": "large", "namespace": NS, "generation": 1, "labels": labels}, "spec": {},
+        }),
+    );
+    let (store, keep) = store();
+    let running = start_bounded(&api, store, keep, Bounds::default());
+    for path in [&schedule, &key] {
+        running
+            .until(path, |api| {
+                api.get(path).unwrap()["status"]["conditions"][0]["reason"] == "NamespaceObjectsTooLarge"
+            })
+            .await;
+    }
+    running
+        .until("others", |api| ready_in(api, NS, "db") == says("True", "Ready"))
+        .await;
+    running.stop().await;
+}
