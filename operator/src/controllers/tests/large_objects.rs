@@ -1,5 +1,7 @@
 //! Objects that take much memory: their namespace's share is used up, and nobody else's.
 
+use std::cell::RefCell;
+
 use strongroom_process::WorkPool;
 
 use super::*;
@@ -32,7 +34,7 @@ fn reads(log: &[String], path: &str) -> usize {
 
 #[tokio::test]
 async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_on() {
-    const MANY: usize = 30;
+    const MANY: usize = 12;
     let api = Api::default();
     let name = |number| format!("large-{number:02}");
     for number in 0..MANY {
@@ -51,10 +53,17 @@ async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_
             })
             .await;
         running.until("each says what is wrong", invalid).await;
-        let path = path_in(NS, &name(7));
-        let log = api.log();
-        // Of 1.35 MB each time: once for itself, and once more where the status did not come back in time.
-        assert!((1..=2).contains(&reads(&log, &path)), "{round}: {log:?}");
+        let log = RefCell::new(Vec::new());
+        let read = |number| reads(&log.borrow(), &path_in(NS, &name(number)));
+        running
+            .until("each is read", |api| {
+                log.borrow_mut().extend(api.log());
+                (0..MANY).all(|number| read(number) > 0)
+            })
+            .await;
+        // 1.35 MB each time: for itself, where it is named again before, and where the status did not come back in time.
+        let most = (0..MANY).map(read).max().unwrap();
+        assert!(most <= 3, "{round}: {most}");
         let keep = running.stop().await;
         running = start_bounded(&api, store.clone(), keep, Bounds::default());
     }
