@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::SinkExt;
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -32,7 +31,7 @@ pub(crate) struct LeftOut {
 pub(crate) struct OfKind<K> {
     /// What each was told, by namespace and name.
     told: Mutex<BTreeMap<(String, String), Told>>,
-    again: Sender<Kept<K>>,
+    again: Mutex<Sender<Kept<K>>>,
     queue: Mutex<Option<Receiver<Kept<K>>>>,
 }
 
@@ -59,7 +58,7 @@ impl<K> Default for OfKind<K> {
         let (again, queue) = channel(1);
         Self {
             told: Mutex::default(),
-            again,
+            again: Mutex::new(again),
             queue: Mutex::new(Some(queue)),
         }
     }
@@ -161,8 +160,9 @@ where
         return Ok(None);
     };
     if room && ctx.shares.would_keep(&read.object) {
-        // A closed channel means that the process ends.
-        let _ = of_kind.again.clone().send(read.object).await;
+        // Where others wait there it has its turn with the next room. A closed channel means that the process ends.
+        let mut again = of_kind.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = again.try_send(read.object);
         return Ok(None);
     }
     Ok(Some(read).filter(|_| !known))

@@ -245,11 +245,12 @@ impl Shares {
         TakenIn { event, room }
     }
 
-    /// Whether another object of the kind may have room in this namespace.
+    /// Whether another object of the kind may have room in this namespace. While a list is not complete that is not known, and there is none.
     pub(crate) fn has_room<K: Shared>(&self, namespace: &str) -> bool {
         let bounds = self.bounds.part(K::PART);
-        let load = self.of::<K>().now.get(namespace).copied().unwrap_or_default();
-        load.fits(bounds, OUTLINE.min(bounds.bytes / 16))
+        let of = self.of::<K>();
+        let load = of.now.get(namespace).copied().unwrap_or_default();
+        of.listing.is_none() && load.fits(bounds, OUTLINE.min(bounds.bytes / 16))
     }
 
     /// Whether an object that was left out would have room now.
@@ -459,6 +460,10 @@ mod tests {
             world.event(Event::InitApply(object("shop", name, 10)));
         }
         assert_eq!(world.load("shop").left_out, 1, "the old one stands");
+        assert!(
+            !world.shares.has_room::<ManagedSecret>("pay"),
+            "it is not known yet"
+        );
         world.event(Event::InitDone);
         assert_eq!((world.load("shop").objects, world.load("shop").left_out), (2, 0));
     }

@@ -164,8 +164,8 @@ mod tests {
         assert_eq!(versions(&world).await, 4);
     }
 
-    #[test]
-    fn every_value_fits_into_what_the_schema_lets_in() {
+    #[tokio::test]
+    async fn every_value_fits_into_what_the_schema_lets_in() {
         let world = world();
         for keys in [1, 32] {
             let value = "x".repeat(65_536 / keys);
