@@ -113,6 +113,7 @@ fn unlock(dir: &Path) -> Outcome<Store> {
         cache_bytes: CACHE,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota: None,
         now: now(),
     })?)
 }

@@ -245,6 +245,8 @@ reasons! {
     StoreUnavailable => Retry,
     /// The disk under the store is full.
     StoreFull => Person,
+    /// The namespace has as much of the store as it may have: no new secret, and no larger value.
+    NamespaceFull => Person,
     /// The record of the secret in the store is damaged: restore a backup.
     StoreDamaged => Person,
     /// No audit record can be written, so nothing is read or changed.

@@ -238,6 +238,7 @@ fn the_extension_api_server_is_spread_and_may_ask_what_rbac_lets_people_get() {
         "StrongroomGatewayUnreachable",
         "StrongroomClaimPending",
         "StrongroomPeopleApiUnavailable",
+        "StrongroomNamespaceFull",
     ] {
         assert!(watched.contains(&format!("alert: {alert}")), "{alert}");
     }
@@ -442,6 +443,11 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
             .unwrap()
             .contains("--volume-size=512Mi")
     );
+    // A namespace has ten thousand secrets, and what the program makes of the volume.
+    assert!(plain.contains("--namespace-secrets=10000") && !plain.contains("--namespace-bytes"));
+    let shares = ["shares.namespace.secrets=50000", "shares.namespace.bytes=500Mi"];
+    let shares = render(&shares).unwrap();
+    assert!(shares.contains("--namespace-secrets=50000") && shares.contains("--namespace-bytes=500Mi"));
     assert!(render(&["audit.sinks={syslog://siem:514}"]).is_err());
     assert_eq!(
         kinds(
@@ -514,6 +520,8 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "audit.keepBytes=1G",
         "audit.whenFull=drop-exported",
         "audit.whenFull=never",
+        "shares.namespace.secrets=-1",
+        "shares.namespace.bytes=1G",
     ] {
         assert!(render(&[wrong]).is_err(), "{wrong}");
     }

@@ -74,6 +74,16 @@ impl People<'_> {
             .well();
         serde_json::from_str(&said).unwrap()
     }
+
+    /// Records, of which each is a document.
+    fn json_lines(&self, user: &str, arguments: &[&str]) -> Vec<Value> {
+        let said = self
+            .with(user, &[arguments, &["--output=json"]].concat(), "")
+            .well();
+        said.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
 }
 
 /// Without any policy whoever may get the object describes its secret and asks why it is refused; nobody else does.
@@ -282,6 +292,48 @@ fn lives(f: &Fixture, people: &People<'_>) {
     );
     assert_eq!(status["healthy"], true, "{status}");
     assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
+}
+
+/// What is in recovery windows in a namespace is for administrators to see and to destroy, whatever policies say.
+fn purges(f: &Fixture, people: &People<'_>) {
+    for name in ["spare-1", "spare-2"] {
+        people
+            .with("jane", &["create", name, "--key=token"], MARKER)
+            .well();
+        people.jane(&["delete", name]).well();
+    }
+    people.jane(&["purge", "--list"]).refused("strongroom-purger");
+    people.jane(&["purge", "--yes"]).refused("strongroom-purger");
+    let listed = people.json("admin", &["purge", "--list"]);
+    let names: Vec<&str> = listed["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|secret| secret["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["spare-1", "spare-2"]);
+    let used = listed["used"]["secrets"].as_u64().unwrap();
+    assert_eq!(listed["limit"]["secrets"], 10_000);
+    people.with("admin", &["purge"], "").refused("say `--yes`");
+    // Bound to somebody in the namespace it is enough for that one, and no policy is asked.
+    f.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: purger, namespace: shop}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-purger}\n\
+         subjects: [{kind: User, name: paul, apiGroup: rbac.authorization.k8s.io}]\n",
+    );
+    let said = eventually("paul to be let in", || {
+        let said = people.with("paul", &["purge", "--yes"], "");
+        said.success.then_some(said.stdout)
+    });
+    assert!(said.starts_with("2 secrets of shop are destroyed, "), "{said}");
+    let status = people.json("admin", &["status"]);
+    assert_eq!(status["room"]["used"]["secrets"], used - 2, "{status}");
+    people
+        .with("paul", &["describe", "db-main"], "")
+        .refused("cannot get resource");
+    let records = people.json_lines("admin", &["audit", "--action=PurgeSecret", "--secret=spare-1"]);
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0]["principal"], "user paul", "{records:?}");
 }
 
 /// A value that lies in a file, sealed: only here, and only in its place, is it one.
@@ -508,6 +560,7 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     administers(&f, &people);
     knocks(&f, &people);
     lives(&f, &people);
+    purges(&f, &people);
     seals(&f, &people);
     tells(&f, &people);
     // Either of the two will do.

@@ -103,6 +103,7 @@ fn open_keeping(dir: &std::path::Path, audit: Limits) -> Store {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit,
+        quota: None,
         now: NOW,
     })
     .unwrap()

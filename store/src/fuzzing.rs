@@ -6,7 +6,9 @@ mod tests;
 use crate::audit;
 pub use crate::audit::forge;
 use crate::codec::DecodeError;
-use crate::format::{Head, KeyRecord, Namespace, SealDigest, State, StoredDataKey, StoredVersion};
+use crate::format::{
+    Allowances, Head, KeyRecord, Namespace, SealDigest, State, StoredDataKey, StoredVersion,
+};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::value::Value;
 use crate::vault::{PolicyInForce, decode_part, encode_part};
@@ -56,5 +58,8 @@ pub const RECORDS: &[(&str, Again)] = &[
     }),
     ("truncation", |bytes| {
         Ok(audit::Truncation::decode(bytes)?.encode())
+    }),
+    ("allowances", |bytes| {
+        Ok(Allowances::decode(bytes)?.encode().to_vec())
     }),
 ];

@@ -107,6 +107,14 @@ names! {
     }
 }
 
+impl SecretName {
+    /// Whether it is the name of a product's default secret.
+    #[must_use]
+    pub fn is_products(&self) -> bool {
+        self.as_str().contains('!')
+    }
+}
+
 fn dns_label(text: &str) -> bool {
     text.bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

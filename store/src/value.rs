@@ -139,15 +139,19 @@ impl Value {
         self.keys
     }
 
+    /// How many canonical bytes there are.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let keys = self.keys.iter();
+        5 + keys
+            .map(|(key, bytes)| 8 + key.as_str().len() + bytes.len())
+            .sum::<usize>()
+    }
+
     /// The canonical bytes: keys in order, so that equal values have equal bytes.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let size = self
-            .keys
-            .iter()
-            .map(|(key, bytes)| 8 + key.as_str().len() + bytes.len())
-            .sum::<usize>();
-        let mut writer = Writer::with_capacity(5 + size);
+        let mut writer = Writer::with_capacity(self.encoded_len());
         writer
             .u8(self.data_type.code())
             .list(self.keys.iter(), |w, (key, bytes)| {

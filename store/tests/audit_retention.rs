@@ -44,6 +44,7 @@ fn open_with(dir: &Path, audit: Limits) -> Store {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit,
+        quota: None,
         now: at(0),
     })
     .unwrap()

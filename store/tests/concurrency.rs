@@ -72,6 +72,7 @@ fn of_many_that_ensure_one_version_one_makes_it() {
                         value: value(&format!("from {writer}")),
                         base: None,
                         rotation: None,
+                        may_grow: false,
                         labels: None,
                     };
                     start.wait();

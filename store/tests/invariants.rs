@@ -178,6 +178,7 @@ fn invariant_15_a_version_is_ensured_once_whatever_the_value() {
             at: at(5),
             trigger: Some("now".to_owned()),
         }),
+        may_grow: true,
         labels: Some([("asked".to_owned(), id.to_owned())].into()),
     };
     assert!(f.store.run(ensure("r1", "two", "v1"), meta()).unwrap().created);

@@ -65,6 +65,7 @@ fn invariant_38_a_request_sent_again_is_carried_out_once() {
         value: value(id),
         base: None,
         rotation: None,
+        may_grow: false,
         labels: None,
     };
     let late = meta();

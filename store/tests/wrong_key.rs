@@ -89,6 +89,7 @@ fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota: None,
         now: at(0),
     })
 }

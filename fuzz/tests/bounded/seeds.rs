@@ -178,6 +178,7 @@ fn backup() -> Vec<u8> {
         cache_bytes: 1 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota: None,
         now: NOW,
     };
     let store = Store::open(open).unwrap();

@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     },
     /// RBAC.
     #[error(
-        "{0}; ask an admin to bind ClusterRole `strongroom-user` (or, for `audit`, `strongroom-auditor`) to you in this namespace"
+        "{0}; ask an admin to bind ClusterRole `strongroom-user` (for `audit` `strongroom-auditor`, for `purge` of a namespace `strongroom-purger`) to you in this namespace"
     )]
     Forbidden(String),
     /// The cluster does not serve people's API.

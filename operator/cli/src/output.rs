@@ -28,6 +28,15 @@ pub(crate) struct Output {
     coloured: bool,
 }
 
+/// A number of bytes as people read it.
+pub(crate) fn bytes(number: u64) -> String {
+    match number {
+        0..10_240 => format!("{number} bytes"),
+        10_240..10_485_760 => format!("{} KiB", number / 1_024),
+        _ => format!("{} MiB", number / 1_048_576),
+    }
+}
+
 /// Rows of text below their headings.
 #[derive(Debug)]
 pub(crate) struct Table {

@@ -219,6 +219,24 @@ impl People {
         Ok(answer.keys)
     }
 
+    /// A page of what is in recovery windows in the namespace, for administrators.
+    pub(crate) async fn deleted<S: DeserializeOwned>(
+        &self,
+        after: Option<&str>,
+    ) -> Result<DeletedPage<S>, Failure> {
+        let query: Vec<(&str, String)> = after
+            .map(|after| ("after", after.to_owned()))
+            .into_iter()
+            .collect();
+        self.ask(Method::GET, "deletedsecrets", &query, None).await
+    }
+
+    /// Destroys some of what was deleted in the namespace before a time.
+    pub(crate) async fn purge(&self, deleted_before: &str) -> Result<Purged, Failure> {
+        let body = json!({"deletedBefore": deleted_before});
+        self.ask(Method::POST, "purges", &[], Some(&body)).await
+    }
+
     /// How many hours the audit log holds at the present rate, for whoever may list it. No record is read.
     pub(crate) async fn audit_held_hours(&self) -> Option<f64> {
         self.records(false, Some(AFTER_ALL)).await.ok()?.held_hours
@@ -238,6 +256,24 @@ impl People {
         let answer = self.at(Method::GET, &path, &query, None).await?;
         serde_json::from_slice(&answer).map_err(|error| Failure::Malformed(error.to_string()))
     }
+}
+
+/// Some deleted secrets, where to go on, and what the namespace has of the store.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct DeletedPage<S> {
+    pub(crate) secrets: Vec<S>,
+    pub(crate) next: Option<String>,
+    pub(crate) time: String,
+    pub(crate) used: Value,
+    pub(crate) limit: Value,
+}
+
+/// What was destroyed.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub(crate) struct Purged {
+    pub(crate) destroyed: u64,
+    pub(crate) bytes: u64,
+    pub(crate) more: bool,
 }
 
 /// Some records, and where to go on.

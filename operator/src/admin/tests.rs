@@ -222,6 +222,7 @@ async fn a_backup_from_the_running_process_restores() {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota: None,
         now: NOW,
     })
     .unwrap();

@@ -14,7 +14,7 @@ use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{
-    Anchor, AnchorRule, Create, Meta, Open, OpenError, Record, Store, StoreError, StrictAnchor,
+    Anchor, AnchorRule, Create, Meta, Open, OpenError, Quota, Record, Store, StoreError, StrictAnchor,
 };
 
 use super::decide::{Accept, BootstrapError, Facts, SlotFact, Start, decide};
@@ -45,6 +45,8 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) strict_anchor: Option<StrictAnchor>,
     /// How much of the audit is kept.
     pub(crate) audit: Limits,
+    /// What one namespace may have; none: there is no end.
+    pub(crate) quota: Option<Quota>,
     /// Now.
     pub(crate) now: Timestamp,
 }
@@ -261,6 +263,7 @@ impl Bootstrap<'_> {
             cache_bytes: self.cache_bytes,
             strict_anchor: self.strict_anchor,
             audit: self.audit,
+            quota: self.quota,
             now: self.now,
         })?;
         Ok(Started {

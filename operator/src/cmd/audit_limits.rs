@@ -10,8 +10,8 @@ use strongroom_store::audit::{Limits, LimitsError, WhenFull};
 /// The limits of the audit log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct AuditLimits {
-    /// Size of the volume that the store lies on, such as 2Gi: half of it is kept of the audit log, and three quarters are its bound. Without it, or
-    /// where that is less, the size of the file system
+    /// Size of the volume that the store lies on, such as 2Gi: half of it is kept of the audit log, three quarters are its bound, and a fifth is what
+    /// the secrets of one namespace may take. Without it, or where that is less, the size of the file system
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<VolumeSize>,
     /// Cuts audit records that are older, such as 90d, at least 1h; without it only their size counts
@@ -46,14 +46,18 @@ enum Full {
 }
 
 impl AuditLimits {
+    /// The size of the volume, where something is known of it.
+    pub(super) fn volume(self, file_system: Option<u64>) -> Option<u64> {
+        let said = self.volume_size.map(|size| size.0);
+        said.into_iter().chain(file_system).min()
+    }
+
     /// The limits, where they can be held. `file_system` is the size of the one that the store lies on, where that is known.
     pub(super) fn limits(self, file_system: Option<u64>) -> Result<Limits, LimitsError> {
         let time = |period: Period| Duration::from_secs(period.seconds().unsigned_abs());
         let said = [self.audit_keep_bytes, self.audit_bound].map(|size| size.map(|size| size.0));
         let [keep_bytes, bound] = said;
-        let volume = self.volume_size.map(|size| size.0);
-        let volume = volume.into_iter().chain(file_system).min();
-        let (keep_bytes, bound) = match volume {
+        let (keep_bytes, bound) = match self.volume(file_system) {
             Some(volume) => {
                 let (keep, bound) = Limits::on_volume(volume, keep_bytes, bound);
                 (Some(keep), Some(bound))
@@ -135,7 +139,14 @@ fn bytes_of(number: f64, unit: u64) -> Option<u64> {
 
 /// A number of bytes as Kubernetes writes it: `512Mi`, `4Gi`, `1048576`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
+pub(super) struct Size(u64);
+
+impl Size {
+    /// How many.
+    pub(super) const fn bytes(self) -> u64 {
+        self.0
+    }
+}
 
 /// A text that is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

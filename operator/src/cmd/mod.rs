@@ -8,6 +8,7 @@ mod backup;
 mod crds;
 mod data_dir;
 mod error;
+mod namespace_share;
 mod reach;
 mod restore;
 mod seal;

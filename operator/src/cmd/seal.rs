@@ -212,6 +212,7 @@ impl Place {
                 cache_bytes: CACHE,
                 strict_anchor: None,
                 audit: strongroom_store::audit::Limits::default(),
+                quota: None,
                 now: now(),
             })?;
             Ok(Stopped { store, root })

@@ -9,6 +9,7 @@ use strongroom_store::audit::Durability;
 use super::CommandError;
 use super::audit_limits::{AuditLimits, Size, SizeError};
 use super::data_dir::DataDir;
+use super::namespace_share::NamespaceShare;
 use crate::audit::Destination;
 use crate::bootstrap::Accept;
 use crate::gateway::{self, FrontAccounts, front};
@@ -166,6 +167,8 @@ pub(super) struct Arguments {
     audit_sink: Vec<Destination>,
     #[command(flatten)]
     pub(super) audit_limits: AuditLimits,
+    #[command(flatten)]
+    pub(super) namespace_share: NamespaceShare,
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
@@ -237,8 +240,8 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
 
 /// A share of memory that is worth something and does not take the process's own.
 fn object_bytes(text: &str) -> Result<usize, String> {
-    let Size(bytes) = text.parse().map_err(|error: SizeError| error.to_string())?;
-    usize::try_from(bytes)
+    let size: Size = text.parse().map_err(|error: SizeError| error.to_string())?;
+    usize::try_from(size.bytes())
         .ok()
         .filter(|bytes| (1 << 20..=1 << 30).contains(bytes))
         .ok_or_else(|| "a namespace has 1Mi to 1Gi".to_owned())
@@ -288,6 +291,11 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
         service: arguments.gateway_service,
         sinks: arguments.audit_sink,
         audit: arguments.audit_limits.limits(file_system)?,
+        quota: Some(
+            arguments
+                .namespace_share
+                .quota(arguments.audit_limits.volume(file_system)),
+        ),
     };
     Ok(serve::run(settings).await?)
 }

@@ -41,6 +41,7 @@ pub(crate) fn reason_of(error: &kube::Error) -> Reason {
         ErrorClass::Throttled
         | ErrorClass::ApiUnavailable
         | ErrorClass::StoreRefused
+        | ErrorClass::NamespaceFull
         | ErrorClass::StoreUnavailable
         | ErrorClass::StoreDamaged
         | ErrorClass::Generation

@@ -91,6 +91,8 @@ codes! {
     StageReserved = CONFLICT, "the stage can only be moved";
     /// The secret has as many stages as it can have.
     TooManyStages = CONFLICT, "the secret has too many stages";
+    /// The namespace has as much of the store as it may have.
+    NamespaceFull = CONFLICT, "the namespace is full";
     /// The key that a value is sealed for is not there.
     SealingKeyNotFound = CONFLICT, "the value is sealed for a key that is gone";
     /// Version and stage contradict each other.
@@ -264,6 +266,7 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
         Refusal::VersionConflict => Code::VersionConflict,
         Refusal::StageReserved(_) => Code::StageReserved,
         Refusal::TooManyStages => Code::TooManyStages,
+        Refusal::NamespaceFull { .. } => Code::NamespaceFull,
         Refusal::KeyNotFound => Code::KeyNotFound,
         Refusal::SecretExists => Code::SecretExists,
         Refusal::NotInRecoveryWindow => Code::NotInRecoveryWindow,

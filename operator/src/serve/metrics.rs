@@ -1,10 +1,15 @@
 //! Numbers about the process and its store, for Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use strongroom_store::vault::StoreStats;
+use strongroom_store::vault::{NamespaceRoom, StoreStats};
 
 /// Gauges of the process; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +23,26 @@ pub(super) struct Metrics {
     queued: Gauge,
     anchored: Gauge,
     verified: Gauge<f64, AtomicU64>,
+    full: Counter,
+    room: Arc<RoomMetrics>,
+}
+
+/// Of namespaces that have much of what they may have: few, whatever there is in the cluster.
+#[derive(Debug, Default)]
+struct RoomMetrics {
+    used: Family<RoomLabels, Gauge>,
+    limit: Family<RoomLabels, Gauge>,
+    shown: Mutex<HashSet<RoomLabels>>,
+    /// Refusals that the counter has.
+    refusals: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoomLabels {
+    /// Not `namespace`, which is the scraped process's own.
+    secret_namespace: String,
+    /// `secrets` or `bytes`.
+    of: &'static str,
 }
 
 impl Metrics {
@@ -60,7 +85,50 @@ impl Metrics {
             "When the store last answered a look at its records, seconds since the epoch",
             it.verified.clone(),
         );
+        registry.register(
+            "namespace_full",
+            "Changes that were refused because their namespace is full",
+            it.full.clone(),
+        );
+        registry.register(
+            "namespace_used",
+            "What a namespace has of the store, secrets or bytes, those in recovery windows included: of the 20 fullest that have at least half of what they may have",
+            it.room.used.clone(),
+        );
+        registry.register(
+            "namespace_limit",
+            "What those namespaces may have",
+            it.room.limit.clone(),
+        );
         it
+    }
+
+    /// These namespaces have much, and no other.
+    pub(super) fn fullest(&self, rooms: &[NamespaceRoom]) {
+        let mut shown = HashSet::new();
+        for NamespaceRoom { name, used, limit } in rooms {
+            let Some(limit) = limit else { continue };
+            let numbers = [
+                ("secrets", used.secrets, limit.secrets),
+                ("bytes", used.bytes, limit.bytes),
+            ];
+            for (of, used, limit) in numbers {
+                let labels = RoomLabels {
+                    secret_namespace: name.to_string(),
+                    of,
+                };
+                let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+                self.room.used.get_or_create(&labels).set(number(used));
+                self.room.limit.get_or_create(&labels).set(number(limit));
+                shown.insert(labels);
+            }
+        }
+        let mut before = self.room.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in before.difference(&shown) {
+            self.room.used.remove(gone);
+            self.room.limit.remove(gone);
+        }
+        *before = shown;
     }
 
     pub(super) fn lease_held(&self, held: bool) {
@@ -82,9 +150,67 @@ impl Metrics {
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        let told = self.room.refusals.swap(stats.namespace_full, Ordering::Relaxed);
+        self.full.inc_by(stats.namespace_full.saturating_sub(told));
     }
 
     pub(super) fn verified(&self, seconds: f64) {
         self.verified.set(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_store::vault::{Quota, Usage};
+
+    use super::*;
+
+    fn room(name: &str, secrets: u64) -> NamespaceRoom {
+        let limit = Quota {
+            secrets: 100,
+            bytes: 1_000,
+        };
+        NamespaceRoom {
+            name: name.parse().unwrap(),
+            used: Usage { secrets, bytes: 10 },
+            limit: Some(limit),
+        }
+    }
+
+    #[test]
+    fn a_namespace_has_series_while_it_has_much() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let lines = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            let lines = text.lines().filter(|line| line.starts_with("namespace_"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        metrics.fullest(&[room("shop", 90), room("pay", 60)]);
+        let told = lines();
+        let used = r#"namespace_used{secret_namespace="shop",of="secrets"} 90"#;
+        let limit = r#"namespace_limit{secret_namespace="pay",of="bytes"} 1000"#;
+        assert!(
+            told.iter().any(|line| line == used) && told.iter().any(|line| line == limit),
+            "{told:?}"
+        );
+        metrics.fullest(&[room("pay", 61)]);
+        let told = lines();
+        assert!(!told.iter().any(|line| line.contains("shop")), "{told:?}");
+        assert_eq!(told.iter().filter(|line| line.contains("pay")).count(), 4);
+
+        let stats = |namespace_full| StoreStats {
+            namespace_full,
+            ..StoreStats::default()
+        };
+        for refused in [2, 2, 5] {
+            metrics.store(&stats(refused));
+        }
+        assert!(
+            lines().iter().any(|line| line == "namespace_full_total 5"),
+            "{:?}",
+            lines()
+        );
     }
 }

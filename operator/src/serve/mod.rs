@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 use strongroom_process::{Check, Health, Shutdown, WorkPool, shutdown_on_signal};
 use strongroom_store::audit::Limits;
 use strongroom_store::time::Timestamp;
+use strongroom_store::vault::Quota;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
@@ -70,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) sinks: Vec<Destination>,
     /// How much of the audit is kept.
     pub(crate) audit: Limits,
+    /// What one namespace may have of the store.
+    pub(crate) quota: Option<Quota>,
 }
 
 /// The process ended other than by being asked.
@@ -208,6 +211,7 @@ async fn start(
             cache_bytes: settings.cache_bytes,
             strict_anchor: settings.strict_anchor.then(|| anchor.strict()),
             audit: settings.audit,
+            quota: settings.quota,
             now: now(),
         };
         match bootstrap.start().await {

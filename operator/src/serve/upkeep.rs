@@ -9,6 +9,11 @@ use strongroom_store::vault::{Meta, RecordCheckpoint, Store};
 
 use super::metrics::Metrics;
 
+/// From how many percent of its share on a namespace has metrics of its own,
+const FULL: u64 = 50;
+/// and how many have at most.
+const MOST_SERIES: usize = 20;
+
 /// Works until the shutdown begins.
 pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -26,10 +31,14 @@ pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
             let reads = asked
                 .mutations_after(last, 1)
                 .is_ok_and(|records| !records.is_empty());
-            (asked.stats(), reads)
+            (asked.stats(), reads, asked.fullest(FULL, MOST_SERIES))
         });
-        if let Ok((stats, reads)) = looked.await {
+        if let Ok((stats, reads, fullest)) = looked.await {
             metrics.store(&stats);
+            match fullest {
+                Ok(fullest) => metrics.fullest(&fullest),
+                Err(error) => tracing::debug!(%error, "the fullest namespaces could not be told"),
+            }
             if reads {
                 metrics.verified(jiff::Timestamp::now().as_duration().as_secs_f64());
             }

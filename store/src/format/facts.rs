@@ -19,6 +19,8 @@ pub(crate) mod meta {
     pub(crate) const TRUNCATION: &[u8] = b"truncation";
     /// [`super::SealDigest`].
     pub(crate) const SEAL: &[u8] = b"seal";
+    /// [`crate::format::Allowances`], sealed; absent where no quota was ever in force.
+    pub(crate) const ALLOWANCES: &[u8] = b"allowances";
 }
 
 /// What changes with every commit.

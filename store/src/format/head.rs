@@ -50,6 +50,11 @@ pub(crate) struct HeadVersion {
     pub(crate) data_type: DataType,
 }
 
+/// Bytes of the row of a head: its key, its revision, and what is sealed (nonce and synthetic IV of 16 bytes each).
+pub(crate) fn head_row_bytes(head: &Head) -> u64 {
+    u64::try_from(16 + 8 + 32 + head.encode().len()).unwrap_or(u64::MAX)
+}
+
 /// A secret's head.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Head {

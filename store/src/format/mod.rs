@@ -1,5 +1,6 @@
 //! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store anything.
 
+mod allowances;
 mod facts;
 mod head;
 mod key;
@@ -7,8 +8,9 @@ mod namespace;
 mod policy;
 mod version;
 
+pub(crate) use allowances::Allowances;
 pub(crate) use facts::{SealDigest, State, meta};
-pub(crate) use head::{Head, HeadVersion};
+pub(crate) use head::{Head, HeadVersion, head_row_bytes};
 pub use head::{Recovery, SecretState};
 pub use key::KeyState;
 pub(crate) use key::{KeyRecord, KeyVersionState};

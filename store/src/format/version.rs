@@ -23,6 +23,11 @@ pub(crate) fn key_version_key(key: &KeyId, version: u32) -> Vec<u8> {
 pub(crate) struct StoredVersion;
 
 impl StoredVersion {
+    /// Bytes of the row of a value with so many canonical bytes: key, format, commitment, and what is sealed (nonce and synthetic IV of 16 bytes each).
+    pub(crate) fn row_bytes(plaintext: usize) -> u64 {
+        u64::try_from(20 + 1 + 32 + 32 + plaintext).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn encode(value: &SealedValue) -> Vec<u8> {
         let mut w = Writer::with_capacity(33 + value.sealed.len());
         w.u8(FORMAT).fixed(&value.commitment).fixed(&value.sealed);
@@ -50,6 +55,9 @@ pub(crate) struct StoredDataKey {
 }
 
 impl StoredDataKey {
+    /// Bytes of the row: key, format, key id and version, length, wrapped key.
+    pub(crate) const ROW_BYTES: u64 = 20 + 1 + 16 + 4 + 4 + 48;
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(80);
         w.u8(FORMAT)

@@ -16,7 +16,7 @@ use crate::name::Stage;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{KeyDeclaration, Materialized, ObjectBinding, RotationState};
+use crate::vault::{KeyDeclaration, Materialized, ObjectBinding, Quota, RotationState};
 
 const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 const READS: ReadHead = ReadHead {
@@ -192,6 +192,14 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         generation: 4,
         statements: br#"{"secrets":["db"]}"#.to_vec(),
     };
+    let quota = |secrets| Quota {
+        secrets,
+        bytes: 1 << 20,
+    };
+    let allowances = Allowances(BTreeMap::from([
+        (NamespaceId::from_bytes([1; 16]), quota(11_000)),
+        (NamespaceId::from_bytes([2; 16]), quota(1)),
+    ]));
     let (read_record, segment_header) = audit::read_samples();
     BTreeMap::from([
         ("state", state.encode().to_vec()),
@@ -217,6 +225,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         ("backup-part", encode_part(&items).to_vec()),
         ("policy", policy.encode().to_vec()),
         ("truncation", truncation.encode()),
+        ("allowances", allowances.encode().to_vec()),
     ])
 }
 

@@ -264,6 +264,7 @@ fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError>
         cache_bytes: RedbOptions::default().cache_bytes,
         strict_anchor: None,
         audit: Limits::default(),
+        quota: None,
         now: options.meta.now,
     })?;
     let namespaces = if options.accept_namespaces {

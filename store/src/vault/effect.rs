@@ -89,7 +89,7 @@ pub(crate) enum Effect {
         value: Box<Value>,
     },
     /// Destroys one version.
-    DropVersion(SecretId, u32),
+    DropVersion(NamespaceId, SecretId, u32),
     /// Wraps a data key anew.
     Rewrap {
         head: Box<Head>,
@@ -132,6 +132,11 @@ impl View<'_> {
         self.staged.insert((table, key), None);
     }
 
+    /// Rows of a secret change: they count for its namespace.
+    fn touch(&mut self, secret: SecretId, namespace: NamespaceId) {
+        self.homes.insert(secret, namespace);
+    }
+
     /// Carries all effects out on the pending changes, or none.
     pub(crate) fn apply(&mut self, effects: Vec<Effect>) -> Result<(), StoreError> {
         let applied = effects.into_iter().try_for_each(|effect| self.apply_one(effect));
@@ -152,6 +157,7 @@ impl View<'_> {
                 };
                 let mut bytes = head.revision.to_be_bytes().to_vec();
                 bytes.extend_from_slice(&self.keyring.seal(&context, &head.encode())?);
+                self.touch(head.id, head.namespace);
                 self.put(Table::Head, head.id.as_bytes().to_vec(), bytes);
             }
             Effect::NameSecret(namespace, name, id) => {
@@ -161,6 +167,7 @@ impl View<'_> {
                 self.put(Table::Name, index.to_vec(), id.as_bytes().to_vec());
             }
             Effect::DropSecret(head) => {
+                self.touch(head.id, head.namespace);
                 for version in &head.versions {
                     self.remove(Table::DataKey, version_key(&head.id, version.sequence));
                     self.remove(Table::Version, version_key(&head.id, version.sequence));
@@ -183,7 +190,8 @@ impl View<'_> {
             } => {
                 self.add_version(namespace, secret, sequence, &version, (key, key_version), &value)?;
             }
-            Effect::DropVersion(secret, sequence) => {
+            Effect::DropVersion(namespace, secret, sequence) => {
+                self.touch(secret, namespace);
                 self.remove(Table::DataKey, version_key(&secret, sequence));
                 self.remove(Table::Version, version_key(&secret, sequence));
             }
@@ -295,6 +303,7 @@ impl View<'_> {
         (key, key_version): (KeyId, u32),
         data_key: &DataKey,
     ) -> Result<(), StoreError> {
+        self.touch(secret, namespace);
         let material = self.material(&namespace, &key, key_version)?;
         let context = DataKeyContext {
             store: self.keyring.store(),

@@ -1,9 +1,11 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
+use super::room::{Bytes, Quota, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
 use crate::id::RequestId;
+use crate::name::NamespaceName;
 use crate::time::Timestamp;
 use crate::value::ValueError;
 
@@ -46,6 +48,20 @@ pub enum Refusal {
     /// Neither a version to move to nor one to remove from.
     #[error("say which version the stage moves to, which it is removed from, or both")]
     StageUnchanged,
+    /// The namespace has as much of the store as it may have.
+    #[error(
+        "namespace `{namespace}` is full: it has {} of {} secrets and {} of {}, those in recovery windows included; delete secrets, \
+         whose room is free once their recovery windows end, or ask an administrator for `kubectl strongroom purge --namespace {namespace}`",
+        .used.secrets, .limit.secrets, Bytes(.used.bytes), Bytes(.limit.bytes)
+    )]
+    NamespaceFull {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// What it has.
+        used: Usage,
+        /// What it may have.
+        limit: Quota,
+    },
     /// These labels contradict each other.
     #[error("a new version cannot be Current and Previous at once")]
     StagesContradict,
@@ -127,6 +143,7 @@ impl Refusal {
             Self::BaseMoved => "BaseMoved",
             Self::StageReserved(_) => "StageReserved",
             Self::StageUnchanged => "StageUnchanged",
+            Self::NamespaceFull { .. } => "NamespaceFull",
             Self::StagesContradict => "StagesContradict",
             Self::TooManyStages => "TooManyStages",
             Self::WindowAndForce => "WindowAndForce",

@@ -17,6 +17,7 @@ mod open;
 mod place;
 mod read;
 mod retain;
+mod room;
 mod seal;
 mod types;
 mod view;
@@ -37,6 +38,7 @@ pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
 pub use place::Place;
 pub use read::{GetValue, Note};
 pub use retain::{RetainError, Retained};
+pub use room::{Bytes, Quota, Usage};
 pub use types::*;
 
 use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead, Recorder};
@@ -72,6 +74,7 @@ struct Shared {
     stats: writer::GroupStats,
     known: known::Known,
     bound: bound::Bound,
+    room: room::Room,
     /// INVARIANT: one at a time looks at the old end of the audit and cuts it.
     retaining: Mutex<()>,
     /// Held for the life of the store where it lies in a directory.
@@ -130,6 +133,8 @@ pub struct StoreStats {
     pub queued: u64,
     /// Secrets, those in a recovery window included.
     pub secrets: u64,
+    /// Changes that were refused because their namespace is full.
+    pub namespace_full: u64,
 }
 
 /// An open store.
@@ -296,6 +301,7 @@ impl Store {
         StoreStats {
             bytes: engine.bytes,
             secrets: names as u64,
+            namespace_full: self.shared.room.refusals(),
             ..self.shared.stats.snapshot()
         }
     }

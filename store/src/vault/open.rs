@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use super::anchor::Anchor;
 use super::bound::Bound;
 use super::error::StoreError;
+use super::room::{self, Quota, Room};
 use super::seal::check_seal;
 use super::view::View;
 use super::writer::{Writer, each_head};
@@ -27,7 +28,7 @@ use crate::audit::{
 use crate::codec::DecodeError;
 use crate::crypto::{Context, CryptoError, Keyring, RootKey, StateDigest};
 use crate::engine::{Batch, Change, Engine, EngineError, Outcome, RedbEngine, RedbOptions, Snapshot, Table};
-use crate::format::{SealDigest, State, meta};
+use crate::format::{Allowances, SealDigest, State, meta};
 use crate::id::{NamespaceId, SecretId};
 use crate::lock::{LockError, StoreLock};
 use crate::name::SecretName;
@@ -149,6 +150,8 @@ pub struct Open<'a> {
     pub strict_anchor: Option<StrictAnchor>,
     /// How much of the audit is kept.
     pub audit: Limits,
+    /// What one namespace may have; none: there is no end.
+    pub quota: Option<Quota>,
     /// Now.
     pub now: Timestamp,
 }
@@ -269,6 +272,7 @@ impl Store {
             anchor: open.anchor,
             strict_anchor: open.strict_anchor,
             audit: open.audit,
+            quota: open.quota,
         };
         Self::assemble(
             Box::new(engine),
@@ -298,11 +302,27 @@ impl Store {
         epoch: u64,
         reads: Arc<dyn ReadChain>,
     ) -> Result<Self, OpenError> {
+        Self::on_engine_within(engine, keyring, epoch, reads, None)
+    }
+
+    /// The same, with a quota of namespaces.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    #[doc(hidden)]
+    pub fn on_engine_within(
+        engine: Box<dyn Engine>,
+        keyring: Keyring,
+        epoch: u64,
+        reads: Arc<dyn ReadChain>,
+        quota: Option<Quota>,
+    ) -> Result<Self, OpenError> {
         let rules = Rules {
             epoch,
             anchor: AnchorRule::Absent,
             strict_anchor: None,
             audit: Limits::default(),
+            quota,
         };
         Self::assemble(engine, keyring, None, rules, None, move |_, _, _| Ok(reads))
     }
@@ -332,6 +352,11 @@ impl Store {
         // A restored store has the records of its past, and no fence of it.
         let newest = u64::from(audit::newest_epoch(snapshot.as_ref())?);
         let bound = Bound::new(rules.audit, audit::bytes_of_changes(snapshot.as_ref())?);
+        let room = Room::new(
+            rules.quota,
+            read_allowances(&keyring, snapshot.as_ref())?,
+            room::count(&keyring, snapshot.as_ref())?,
+        );
         drop(snapshot);
         let epoch = rules.epoch.max(engine.fence()? + 1).max(newest + 1);
         let keyring = Arc::new(keyring);
@@ -357,6 +382,7 @@ impl Store {
             stats: super::writer::GroupStats::default(),
             known: super::known::Known::default(),
             bound,
+            room,
             retaining: Mutex::default(),
             directory,
         });
@@ -391,6 +417,7 @@ struct Rules {
     anchor: AnchorRule,
     strict_anchor: Option<StrictAnchor>,
     audit: Limits,
+    quota: Option<Quota>,
 }
 
 pub(super) fn private_dir(dir: &Path) -> std::io::Result<()> {
@@ -464,6 +491,17 @@ pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<S
         .open(&Context::Meta("state"), &sealed)
         .map_err(|_| OpenError::Tampered)?;
     Ok(State::decode(bytes.expose())?)
+}
+
+/// What namespaces may have beyond the quota; none where there never was one.
+fn read_allowances(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<Option<Allowances>, OpenError> {
+    let Some(sealed) = snapshot.value(Table::Meta, meta::ALLOWANCES)? else {
+        return Ok(None);
+    };
+    let bytes = keyring
+        .open(&Context::Meta("allowances"), &sealed)
+        .map_err(|_| OpenError::Tampered)?;
+    Ok(Some(Allowances::decode(bytes.expose())?))
 }
 
 /// The last signed head of the mutation chain.

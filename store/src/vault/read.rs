@@ -5,11 +5,12 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
-use super::commands::{About, key_view, version_view, view_of};
+use super::commands::{About, key_view, room_for_any_secret, version_view, view_of};
 use super::error::{Refusal, StoreError};
 use super::known::{Fact, Ground, KnownValue, LONGEST};
 use super::types::{
-    KeyUsage, KeyView, Meta, NamespaceView, PoliciesInForce, PolicyInForce, SecretView, ValueRead,
+    DeletedSecret, KeyUsage, KeyView, Meta, NamespaceRoom, NamespaceView, PoliciesInForce, PolicyInForce,
+    SecretView, ValueRead,
 };
 use super::view::{View, key_key, open_policy};
 use super::writer::refusal;
@@ -284,6 +285,86 @@ impl Store {
             .take(limit)
             .map(|(_, id)| *id)
             .collect()
+    }
+
+    /// What a namespace has of the store, and may have.
+    ///
+    /// # Errors
+    /// [`Refusal::NamespaceNotFound`]; [`StoreError::Damaged`].
+    pub fn room(&self, namespace: NamespaceId) -> Result<NamespaceRoom, StoreError> {
+        let name = self.namespace(namespace)?.name;
+        let room = &self.shared.room;
+        Ok(NamespaceRoom {
+            name,
+            used: room.of(&namespace),
+            limit: room.limit(&namespace),
+        })
+    }
+
+    /// The namespaces that have at least so many percent of what they may have, the fullest first, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn fullest(&self, percent: u64, most: usize) -> Result<Vec<NamespaceRoom>, StoreError> {
+        let found = self.shared.room.fullest(percent);
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with_view(|view| {
+            let rooms = found.into_iter().take(most).map(|(namespace, used, limit)| {
+                Ok(NamespaceRoom {
+                    name: view.namespace(&namespace)?.name,
+                    used,
+                    limit: Some(limit),
+                })
+            });
+            rooms.collect()
+        })
+    }
+
+    /// Whether a namespace has room for another secret, with this value where it is known. The secret itself may yet be refused.
+    ///
+    /// # Errors
+    /// [`Refusal::NamespaceFull`], [`Refusal::NamespaceNotFound`]; [`StoreError::Damaged`].
+    pub fn has_room_for(&self, namespace: NamespaceId, value: Option<&Value>) -> Result<(), StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let view = View::new(&self.shared.keyring, snapshot.as_ref()).with_room(&self.shared.room);
+        room_for_any_secret(&view, &view.namespace(&namespace)?, value)
+            .inspect_err(|_| self.shared.room.refused())?;
+        Ok(())
+    }
+
+    /// Secrets of a namespace that are in their recovery windows, in order of their names, among the next `look` ones after `after`; and the name of the
+    /// last one that was looked at, where more may follow.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn deleted(
+        &self,
+        namespace: NamespaceId,
+        after: Option<&SecretName>,
+        look: usize,
+    ) -> Result<(Vec<DeletedSecret>, Option<SecretName>), StoreError> {
+        let after = after.map(|name| (namespace, name.clone()));
+        let ids = self.ids(Some(namespace), after.as_ref(), look);
+        self.with_view(|view| {
+            let (mut found, mut last) = (Vec::new(), None);
+            for id in &ids {
+                let Some(head) = view.head(id)? else { continue };
+                if let SecretState::PendingDeletion { since, until } = head.state {
+                    found.push(DeletedSecret {
+                        id: head.id,
+                        name: head.name.clone(),
+                        since,
+                        until,
+                        versions: head.versions.len(),
+                        bytes: view.secret_bytes(&head)?,
+                    });
+                }
+                last = Some(head.name);
+            }
+            Ok((found, last.filter(|_| ids.len() >= look)))
+        })
     }
 
     /// A namespace by its id.

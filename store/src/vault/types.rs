@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::room::{Quota, Usage};
 use crate::audit::{Actor, Circumstances};
 pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
@@ -159,6 +160,34 @@ pub struct NamespaceView {
     pub name: NamespaceName,
     /// Its outside uid; absent after a restore, until it is seen.
     pub uid: Option<ExternalId>,
+}
+
+/// What a namespace has of the store, and may have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamespaceRoom {
+    /// Its name.
+    pub name: NamespaceName,
+    /// What it has.
+    pub used: Usage,
+    /// What it may have; none: there is no end.
+    pub limit: Option<Quota>,
+}
+
+/// A secret in its recovery window, without its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedSecret {
+    /// Its id.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// When it was deleted.
+    pub since: Timestamp,
+    /// When its window closes.
+    pub until: Timestamp,
+    /// How many versions it has.
+    pub versions: usize,
+    /// Bytes of its rows, as [`Quota`] counts them.
+    pub bytes: u64,
 }
 
 /// What an outside object says about the encryption key that it declares.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
+use super::room::{Quota, Room, Usage, row_bytes};
 use super::types::PolicyInForce;
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
@@ -15,7 +16,7 @@ use crate::crypto::{
 use crate::engine::{Snapshot, Table};
 use crate::format::{
     Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState, StoredDataKey, StoredVersion,
-    key_version_key, meta, version_key,
+    head_row_bytes, key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
@@ -31,6 +32,12 @@ pub struct View<'a> {
     pub(super) pending: Pending,
     /// Changes of the command that is being carried out; they become pending together, or not at all.
     pub(super) staged: Pending,
+    /// The accounts of namespaces, where something is decided about.
+    pub(super) room: Option<&'a Room>,
+    /// What the commands before in the same group took.
+    taken: BTreeMap<NamespaceId, Usage>,
+    /// The namespaces of the secrets whose rows change.
+    pub(super) homes: BTreeMap<SecretId, NamespaceId>,
 }
 
 fn damaged(record: impl Into<String>) -> StoreError {
@@ -46,7 +53,57 @@ impl<'a> View<'a> {
             snapshot,
             pending: Pending::new(),
             staged: Pending::new(),
+            room: None,
+            taken: BTreeMap::new(),
+            homes: BTreeMap::new(),
         }
+    }
+
+    /// The same, with the accounts of namespaces.
+    pub(crate) fn with_room(self, room: &'a Room) -> Self {
+        Self {
+            room: Some(room),
+            ..self
+        }
+    }
+
+    /// What a namespace has, with what was taken in this group.
+    pub(crate) fn used(&self, namespace: &NamespaceId) -> Usage {
+        let taken = self.taken.get(namespace).copied().unwrap_or_default();
+        let room = self.room.map(|room| room.of(namespace));
+        room.unwrap_or_default().plus(taken)
+    }
+
+    /// What a namespace may have; none: there is no end.
+    pub(crate) fn limit(&self, namespace: &NamespaceId) -> Option<Quota> {
+        self.room?.limit(namespace)
+    }
+
+    /// Room is taken by a command that is carried out.
+    pub(crate) fn take(&mut self, namespace: NamespaceId, more: Usage) {
+        let taken = self.taken.entry(namespace).or_default();
+        *taken = taken.plus(more);
+    }
+
+    /// Bytes of the rows of a version.
+    pub(crate) fn version_bytes(&self, secret: &SecretId, sequence: u32) -> Result<u64, StoreError> {
+        let key = version_key(secret, sequence);
+        let mut bytes = 0;
+        for table in [Table::Version, Table::DataKey] {
+            if let Some(value) = self.raw(table, &key)? {
+                bytes += row_bytes(&key, &value);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of all rows of a secret.
+    pub(crate) fn secret_bytes(&self, head: &Head) -> Result<u64, StoreError> {
+        let mut bytes = head_row_bytes(head);
+        for version in &head.versions {
+            bytes += self.version_bytes(&head.id, version.sequence)?;
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn raw(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

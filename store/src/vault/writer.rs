@@ -4,13 +4,14 @@
 //! INVARIANT: nobody is answered before the commit that their answer rests on is durable, refusals included: a refusal may
 //! rest on a change of the same group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 
 use super::commands::{About, Command, Decision};
-use super::error::StoreError;
+use super::error::{Refusal, StoreError};
+use super::room::{self, Moved};
 use super::types::Meta;
 use super::view::{Pending, View};
 use super::{Published, Shared, StoreStats};
@@ -18,7 +19,7 @@ use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, Outcome as
 use crate::crypto::{Context, CryptoError};
 use crate::engine::{Batch, Change, EngineError, Outcome, Precondition, Resolution, Revision, Table};
 use crate::format::{Head, State, meta};
-use crate::id::{RequestId, SecretId};
+use crate::id::{NamespaceId, RequestId, SecretId};
 use crate::time::Timestamp;
 
 /// Most commands in one commit.
@@ -126,6 +127,9 @@ fn carry_out<C: Command>(
     let subject = command.subject();
     let decided = decide(command, view, meta.now).and_then(|decision| {
         view.apply(decision.effects)?;
+        if let Some((namespace, room)) = decision.takes {
+            view.take(namespace, room);
+        }
         Ok((decision.entries, decision.reply))
     });
     match decided {
@@ -135,6 +139,9 @@ fn carry_out<C: Command>(
             answer: Box::new(move |outcome| reply(outcome.map(|()| value))),
         },
         Err(error) => {
+            if let (StoreError::Refused(Refusal::NamespaceFull { .. }), Some(room)) = (&error, view.room) {
+                room.refused();
+            }
             let refused = refusal(view, C::ACTION, subject, meta, &error);
             Step {
                 entries: Vec::new(),
@@ -226,7 +233,7 @@ impl Writer {
                 return;
             }
         };
-        let mut view = View::new(&shared.keyring, snapshot.as_ref());
+        let mut view = View::new(&shared.keyring, snapshot.as_ref()).with_room(&shared.room);
         let mut steps = Vec::with_capacity(group.len());
         let mut carried_out = BTreeSet::new();
         for job in group {
@@ -293,6 +300,8 @@ impl Writer {
         *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) = names;
         let changes = audit::bytes_of_changes(snapshot.as_ref()).map_err(Failure::from)?;
         self.shared.bound.counted(changes);
+        let used = room::count(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
+        self.shared.room.counted(used);
         let reads = self.shared.published().reads;
         self.publish(opened, reads);
         Ok(())
@@ -322,6 +331,14 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let reads = shared.reads().fsynced();
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
+        if let Some(allowances) = shared.room.unsaved() {
+            let sealed = shared
+                .keyring
+                .seal(&Context::Meta("allowances"), &allowances.encode())
+                .map_err(Failure::from)?;
+            view.pending
+                .insert((Table::Meta, meta::ALLOWANCES.to_vec()), Some(sealed));
+        }
         let head = self.record(view, entries, reads, time).map_err(Failure::from)?;
         let (state, moved) = self.next_state(view, head).map_err(Failure::from)?;
         let group = RequestId::generate().map_err(|_| Failure::from(CryptoError::NoRandomness))?;
@@ -382,7 +399,9 @@ impl Writer {
                 };
             }
         }
-        shared.bound.moved(moved.came, moved.went);
+        shared.bound.moved(moved.audit_came, moved.audit_went);
+        shared.room.moved(&moved.namespaces);
+        shared.room.saved();
         self.publish(state, reads);
         match &shared.strict_anchor {
             Some(hook) => hook(&shared.anchor(&state)).map_err(Failure::Anchor),
@@ -427,21 +446,17 @@ impl Writer {
         Ok(head)
     }
 
-    /// The counter and digest after the changes, and the bytes of audit rows that come and go with them.
-    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(State, AuditRows), StoreError> {
+    /// The counter and digest after the changes, and what comes and goes with them.
+    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(State, Rows), StoreError> {
         let mut digest = self.state.digest;
-        let mut moved = AuditRows::default();
+        let mut moved = Rows::default();
         for ((table, key), value) in &view.pending {
-            let bytes_of = |value: &[u8]| match table {
-                Table::Audit => audit::row_bytes(key, value),
-                _ => 0,
-            };
-            if let Some(old) = view.snapshot.value(*table, key)? {
-                moved.went += bytes_of(&old);
+            let old = view.snapshot.value(*table, key)?;
+            moved.row(view, *table, key, old.as_deref(), value.as_deref());
+            if let Some(old) = old {
                 digest = digest.minus(self.shared.keyring.record_term(table.code(), key, &old));
             }
             if let Some(new) = value {
-                moved.came += bytes_of(new);
                 digest = digest.plus(self.shared.keyring.record_term(table.code(), key, new));
             }
         }
@@ -454,17 +469,39 @@ impl Writer {
     }
 }
 
-/// Bytes of rows of the mutation chain.
-#[derive(Clone, Copy, Debug, Default)]
-struct AuditRows {
-    came: u64,
-    went: u64,
+/// Rows that come and go with a commit.
+#[derive(Debug, Default)]
+struct Rows {
+    /// Bytes of the mutation chain.
+    audit_came: u64,
+    audit_went: u64,
+    /// What namespaces have.
+    namespaces: BTreeMap<NamespaceId, Moved>,
 }
 
-type NameChange = (
-    (crate::id::NamespaceId, crate::name::SecretName),
-    Option<SecretId>,
-);
+impl Rows {
+    /// A row was `old`, and is `new`.
+    fn row(&mut self, view: &View<'_>, table: Table, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        if table == Table::Audit {
+            let bytes = |value: Option<&[u8]>| value.map_or(0, |value| audit::row_bytes(key, value));
+            self.audit_came += bytes(new);
+            self.audit_went += bytes(old);
+        }
+        let home = room::secret_of_row(table, key).and_then(|secret| view.homes.get(&secret));
+        let Some(home) = home else { return };
+        let signed = |value: Option<&[u8]>| {
+            let bytes = value.map_or(0, |value| room::row_bytes(key, value));
+            i64::try_from(bytes).unwrap_or(i64::MAX)
+        };
+        let moved = self.namespaces.entry(*home).or_default();
+        moved.bytes += signed(new) - signed(old);
+        if table == Table::Head {
+            moved.secrets += i64::from(new.is_some()) - i64::from(old.is_some());
+        }
+    }
+}
+
+type NameChange = ((NamespaceId, crate::name::SecretName), Option<SecretId>);
 
 /// How a group changes the index of names: heads that came and went.
 fn renamed(view: &View<'_>, pending: &Pending) -> Vec<NameChange> {
@@ -558,6 +595,15 @@ pub(super) fn each_head(
     snapshot: &dyn crate::engine::Snapshot,
     mut visit: impl FnMut(Head) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
+    each_head_row(keyring, snapshot, |head, _| visit(head))
+}
+
+/// Shows every head, with the bytes of its row.
+pub(super) fn each_head_row(
+    keyring: &crate::crypto::Keyring,
+    snapshot: &dyn crate::engine::Snapshot,
+    mut visit: impl FnMut(Head, u64) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let mut failed = None;
     snapshot.visit(Table::Head, &mut |key, bytes| {
         let head = <[u8; 16]>::try_from(key)
@@ -566,7 +612,7 @@ pub(super) fn each_head(
             })
             .and_then(|id| super::view::open_head(keyring, &SecretId::from_bytes(id), bytes));
         match head {
-            Ok(head) => visit(head),
+            Ok(head) => visit(head, room::row_bytes(key, bytes)),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())

@@ -150,6 +150,7 @@ impl Real {
                         value: value(&number.to_string()),
                         base: base.map(id),
                         rotation: None,
+                        may_grow: false,
                         labels: None,
                     },
                     meta,

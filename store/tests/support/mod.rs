@@ -92,6 +92,7 @@ pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota: None,
         now: at(0),
     })
 }

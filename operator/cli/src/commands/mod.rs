@@ -56,7 +56,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Rotate(arguments) => rotate::run(&arguments, &people, &out).await,
         Command::Delete(arguments) => delete::run(&arguments, &people, &out).await,
         Command::Restore(arguments) => restore::run(&arguments, &people, &out).await,
-        Command::Purge(arguments) => purge::run(&arguments, &people, &out).await,
+        Command::Purge(purge) => {
+            purge::run(&purge, arguments.cluster.namespace.is_some(), &people, &out).await
+        }
         Command::Policy(arguments) => policy::run(&arguments, &people, &out).await,
         Command::Key(arguments) => key::run(&arguments, &people.cluster, &out).await,
         Command::Explain(arguments) => explain::run(&arguments, &people, &out).await,

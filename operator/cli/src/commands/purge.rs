@@ -1,49 +1,111 @@
-//! `purge`.
+//! `purge`: of one secret, or of all that was deleted in a namespace.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write};
 
 use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, Table, bytes};
 use crate::people::People;
 
-/// Destroys a secret and all its versions at once; nothing brings it back
+/// Names that are shown before somebody is asked.
+const NAMES: usize = 10;
+
+/// Destroys a secret and all its versions at once, or all that was deleted in a namespace; nothing brings it back
 ///
-/// Asks for the name once more. Example: kubectl strongroom purge partner
+/// Without a name it is about the namespace that `--namespace` says: it shows what is in recovery windows there, and destroys that. This is for
+/// administrators who need the room, who have ClusterRole `strongroom-purger`, also where the namespace is gone. Both ask for the name once more.
+///
+/// Examples: kubectl strongroom purge partner
+///
+///   kubectl strongroom purge --namespace shop --list
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The secret, by its name in the store
-    name: String,
+    /// The secret, by its name in the store; without it all that was deleted in the namespace that `--namespace` says
+    name: Option<String>,
+    /// Only shows what is in recovery windows in the namespace, and how much of the store it has
+    #[arg(long, conflicts_with = "name")]
+    list: bool,
     /// Does not ask
     #[arg(long)]
     yes: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
-    if !arguments.yes {
-        confirm(people.namespace(), &arguments.name)?;
+/// `given`: the namespace was said on the command line.
+pub(crate) async fn run(
+    arguments: &Arguments,
+    given: bool,
+    people: &People,
+    out: &Output,
+) -> Result<(), Failure> {
+    match &arguments.name {
+        Some(name) => one(name, arguments.yes, people, out).await,
+        // A context's namespace is nobody's word for all of it.
+        None if !given => Err(Failure::Input(
+            "name a secret, or say by `--namespace` of which namespace all that was deleted is to be destroyed".to_owned(),
+        )),
+        None if arguments.list => Deleted::look(people).await?.show(out),
+        None => all(arguments.yes, people, out).await,
     }
-    let query = [("force", "true".to_owned())];
-    let answer = people
-        .change(Method::DELETE, &arguments.name, "", &query, None)
-        .await?;
-    out.tell(
-        &answer,
-        &format!("{}/{} is destroyed", people.namespace(), arguments.name),
-    )
 }
 
-fn confirm(namespace: &str, name: &str) -> Result<(), Failure> {
+async fn one(name: &str, yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
+    let namespace = people.namespace();
+    if !yes {
+        let what =
+            format!("{namespace}/{name} and all its versions will be destroyed. Type its name to go on: ");
+        confirm(&what, name)?;
+    }
+    let query = [("force", "true".to_owned())];
+    let answer = people.change(Method::DELETE, name, "", &query, None).await?;
+    out.tell(&answer, &format!("{namespace}/{name} is destroyed"))
+}
+
+async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
+    let namespace = people.namespace();
+    let deleted = Deleted::look(people).await?;
+    if deleted.secrets.is_empty() {
+        let answer = json!({"namespace": namespace, "destroyed": 0, "bytes": 0});
+        return out.tell(
+            &answer,
+            &format!("nothing of {namespace} is in a recovery window"),
+        );
+    }
+    if !yes {
+        let what = format!(
+            "{} Type the name of the namespace to go on: ",
+            deleted.question(namespace)
+        );
+        confirm(&what, namespace)?;
+    }
+    let (mut destroyed, mut freed) = (0, 0);
+    loop {
+        let purged = people.purge(&deleted.time).await?;
+        destroyed += purged.destroyed;
+        freed += purged.bytes;
+        // One that destroys nothing would do so for ever.
+        if !purged.more || purged.destroyed == 0 {
+            break;
+        }
+    }
+    let answer = json!({"namespace": namespace, "destroyed": destroyed, "bytes": freed});
+    let text = format!(
+        "{destroyed} secrets of {namespace} are destroyed, {} are free",
+        bytes(freed)
+    );
+    out.tell(&answer, &text)
+}
+
+fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Input(format!(
             "nobody can be asked whether to destroy `{name}`; say `--yes`"
         )));
     }
-    write!(
-        std::io::stderr(),
-        "{namespace}/{name} and all its versions will be destroyed. Type its name to go on: "
-    )?;
+    write!(std::io::stderr(), "{what}")?;
     let mut typed = String::new();
     std::io::stdin().lock().read_line(&mut typed)?;
     if typed.trim() == name {
@@ -52,4 +114,120 @@ fn confirm(namespace: &str, name: &str) -> Result<(), Failure> {
     Err(Failure::Input(
         "that is another name; nothing was changed".to_owned(),
     ))
+}
+
+/// All that is in recovery windows in a namespace.
+#[derive(Debug, Default)]
+struct Deleted {
+    secrets: Vec<Secret>,
+    /// When the first page was read: what is deleted after that was not seen.
+    time: String,
+    used: Value,
+    limit: Value,
+}
+
+/// A deleted secret.
+#[derive(Debug, Deserialize, serde::Serialize)]
+struct Secret {
+    name: String,
+    deleted: String,
+    until: String,
+    versions: u64,
+    bytes: u64,
+}
+
+impl Deleted {
+    async fn look(people: &People) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        let mut after = None;
+        loop {
+            let page = people.deleted::<Secret>(after.as_deref()).await?;
+            if after.is_none() {
+                all.time = page.time;
+                (all.used, all.limit) = (page.used, page.limit);
+            }
+            all.secrets.extend(page.secrets);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.secrets.iter().map(|secret| secret.bytes).sum()
+    }
+
+    /// How many, how much, and the names of some.
+    fn question(&self, namespace: &str) -> String {
+        let mut text = format!(
+            "In {namespace} {} secrets are in recovery windows, of {}:\n",
+            self.secrets.len(),
+            bytes(self.bytes())
+        );
+        for secret in self.secrets.iter().take(NAMES) {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "  {}, until {}", secret.name, secret.until);
+        }
+        if let Some(more) = self.secrets.len().checked_sub(NAMES).filter(|more| *more > 0) {
+            let _ = writeln!(text, "  and {more} more, which `--list` shows");
+        }
+        text.push_str("All of them and all their versions will be destroyed.");
+        text
+    }
+
+    fn show(&self, out: &Output) -> Result<(), Failure> {
+        let answer = json!({
+            "secrets": self.secrets, "time": self.time, "used": self.used, "limit": self.limit, "bytes": self.bytes(),
+        });
+        out.print(&answer, || {
+            let mut table = Table::new(&["NAME", "DELETED", "UNTIL", "VERSIONS", "BYTES"]);
+            for secret in &self.secrets {
+                let Secret {
+                    name,
+                    deleted,
+                    until,
+                    versions,
+                    bytes,
+                } = secret;
+                table.row(vec![
+                    name.clone(),
+                    deleted.clone(),
+                    until.clone(),
+                    versions.to_string(),
+                    bytes.to_string(),
+                ]);
+            }
+            table
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_asked_sees_how_many_how_much_and_some_names() {
+        let secret = |number: u64| Secret {
+            name: format!("db-{number}"),
+            deleted: "2026-11-23T20:22:00Z".to_owned(),
+            until: "2026-12-23T20:22:00Z".to_owned(),
+            versions: 1,
+            bytes: 70_000,
+        };
+        let deleted = |count| Deleted {
+            secrets: (0..count).map(secret).collect(),
+            ..Deleted::default()
+        };
+        let few = deleted(2).question("shop");
+        assert!(
+            few.starts_with(
+                "In shop 2 secrets are in recovery windows, of 136 KiB:\n  db-0, until 2026-12-23"
+            )
+        );
+        assert!(!few.contains("more"));
+        let many = deleted(11).question("shop");
+        assert!(many.contains("db-9,") && !many.contains("db-10,") && many.contains("and 1 more"));
+    }
 }

@@ -7,7 +7,7 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::installation;
 use crate::failure::Failure;
-use crate::output::{Format, Output, Table, cell, field};
+use crate::output::{Format, Output, Table, bytes, cell, field};
 use crate::people::People;
 
 /// Shows whether Strongroom answers, and how the ManagedSecrets stand
@@ -53,13 +53,22 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     let log = held.map_or_else(String::new, |hours| {
         format!("; at its present rate the audit log holds {}", length(hours))
     });
-    let summary = format!("{} ManagedSecrets, {number} ready; {answers}{log}", secrets.len());
+    let room = people.deleted::<Value>(None).await.ok();
+    let has = room.as_ref().map_or_else(String::new, |page| {
+        has_of_store(people.namespace(), &page.used, &page.limit)
+    });
+    let summary = format!(
+        "{} ManagedSecrets, {number} ready; {answers}{log}{has}",
+        secrets.len()
+    );
     let shown: Vec<&Value> = secrets
         .iter()
         .filter(|secret| !arguments.not_ready || !ready(secret))
         .collect();
+    let room =
+        room.map(|page| json!({"namespace": people.namespace(), "used": page.used, "limit": page.limit}));
     let answer = json!({
-        "server": people.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
+        "room": room, "server": people.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
         "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "secrets": shown,
     });
     if out.format == Format::Table {
@@ -96,6 +105,23 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     } else {
         Err(Failure::Unwell(problems.join("\nerror: ")))
     }
+}
+
+/// What a namespace has of the store, for whoever may know.
+fn has_of_store(namespace: &str, used: &Value, limit: &Value) -> String {
+    let number = |of: &Value, what| field(of, what).as_u64();
+    let told = |what, shown: fn(u64) -> String| {
+        let used = shown(number(used, what).unwrap_or_default());
+        match number(limit, what) {
+            Some(most) => format!("{used} of {}", shown(most)),
+            None => used,
+        }
+    };
+    format!(
+        "; {namespace} has {} secrets and {} in the store",
+        told("secrets", |count| count.to_string()),
+        told("bytes", bytes)
+    )
 }
 
 /// Hours as people say them.
@@ -146,6 +172,20 @@ fn standing(object: &ManagedSecret) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_told_with_its_end_where_it_has_one() {
+        let used = json!({"secrets": 12, "bytes": 5_000});
+        let limit = json!({"secrets": 10_000, "bytes": 429_496_729});
+        assert_eq!(
+            has_of_store("shop", &used, &limit),
+            "; shop has 12 of 10000 secrets and 5000 bytes of 409 MiB in the store"
+        );
+        assert_eq!(
+            has_of_store("shop", &used, &json!({})),
+            "; shop has 12 secrets and 5000 bytes in the store"
+        );
+    }
 
     #[test]
     fn hours_are_told_as_people_say_them() {

@@ -19,6 +19,8 @@ pub enum ErrorClass {
     Gone,
     /// The store refuses the command as such.
     StoreRefused,
+    /// The namespace has no room in the store: only deletions, windows that end, or an administrator make some.
+    NamespaceFull,
     /// The store cannot serve: poisoned, disk full, closing, outcome unknown.
     StoreUnavailable,
     /// One record of the store is damaged.
@@ -31,7 +33,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// All classes, for metrics that show each from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Conflict,
         Self::Throttled,
         Self::ApiUnavailable,
@@ -39,6 +41,7 @@ impl ErrorClass {
         Self::Rejected,
         Self::Gone,
         Self::StoreRefused,
+        Self::NamespaceFull,
         Self::StoreUnavailable,
         Self::StoreDamaged,
         Self::Generation,
@@ -55,6 +58,7 @@ impl ErrorClass {
             Self::Rejected => Row("rejected", 10, 300),
             Self::Gone => Row("gone", 1, 60),
             Self::StoreRefused => Row("store_refused", 5, 300),
+            Self::NamespaceFull => Row("namespace_full", 30, 300),
             Self::StoreUnavailable => Row("store_unavailable", 2, 60),
             Self::StoreDamaged => Row("store_damaged", 30, 600),
             Self::Generation => Row("generation", 5, 300),

@@ -8,7 +8,7 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use strongroom_crds::condition::Reason;
-use strongroom_crds::v1alpha1::KeySource;
+use strongroom_crds::v1alpha1::{KeySource, Source};
 use strongroom_rules::cause::Cause;
 use strongroom_rules::managed_secret::facts::Native;
 use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why, immutable_native};
@@ -118,6 +118,8 @@ async fn create<S: SecretStore>(
     let namespace = observed
         .namespace
         .ok_or(Failure::Inconsistent("a create without a namespace"))?;
+    // Before a key is made for nothing.
+    ctx.store.has_room(namespace).await?;
     let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
     let mut labels = wanted.labels.clone();
     let (version, value) = match first {
@@ -210,6 +212,8 @@ async fn ensure<S: SecretStore>(
         .map_err(|_| Failure::Inconsistent("a version without a spec"))?;
     let mut labels = wanted.labels.clone();
     let named = observed.rotated_keys.as_ref();
+    // What a rotation makes by another generator than the one before is a larger value, where it is larger.
+    let mut applies_changes = false;
     let (cause, made, rotation) = match why {
         Why::SpecChanged => {
             let made = making::next(ctx, observed, (view, current), |_, _| false, now).await?;
@@ -245,6 +249,7 @@ async fn ensure<S: SecretStore>(
                 due: *at,
             };
             let again = |name: &str, source: &KeySource| making::rotates(named, name, source);
+            applies_changes = changes_generators(observed, again);
             let made = making::next(ctx, observed, (view, current), again, now).await?;
             (cause, Ok(made), Some(Rotation::Scheduled))
         }
@@ -260,6 +265,7 @@ async fn ensure<S: SecretStore>(
                 making::rotates(named, name, source)
                     || observed.changed_generators.iter().any(|changed| changed == name)
             };
+            applies_changes = changes_generators(observed, again);
             let made = making::next(ctx, observed, (view, current), again, now).await?;
             let rotation = Rotation::Asked { text: asked.clone() };
             (cause, Ok(made), Some(rotation))
@@ -277,12 +283,22 @@ async fn ensure<S: SecretStore>(
         version: cause.version_id(view.id.as_bytes()),
         value,
         base: base.to_owned(),
+        may_grow: rotation.is_some() && !applies_changes || matches!(why, Why::Certificate(_)),
         rotation: rotation.map(|rotation| (rotation, now)),
         labels: Some(labels),
     };
     ctx.store.ensure(new).await?;
     used(ctx, observed);
     Ok(())
+}
+
+/// Whether a generator that changed since makes one of the keys that are made again.
+fn changes_generators(observed: &Observed, again: impl Fn(&str, &KeySource) -> bool) -> bool {
+    let Source::Generate(source) = &observed.object.spec.source else {
+        return false;
+    };
+    let mut changed = observed.changed_generators.iter();
+    changed.any(|name| source.keys.get(name).is_some_and(|source| again(name, source)))
 }
 
 /// The cause of a version that a changed spec asks for. It differs where the version of this generation is there already, and one from before it
@@ -338,6 +354,7 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
             value,
             base: base.to_owned(),
             rotation: None,
+            may_grow: false,
             labels: None,
         };
         ctx.store.ensure(new).await?;

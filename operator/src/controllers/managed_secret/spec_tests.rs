@@ -320,6 +320,7 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
         .unwrap(),
         base: view.current().unwrap().to_owned(),
         rotation: None,
+        may_grow: false,
         labels: None,
     };
     world.ctx.store.ensure(put).await.unwrap();

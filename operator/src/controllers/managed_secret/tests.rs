@@ -1,6 +1,7 @@
 //! Named scenarios against the small API server, with the real store underneath.
 
 mod adoption;
+mod full;
 mod native_secret;
 mod rebinding;
 mod refused;

@@ -133,6 +133,8 @@ pub(crate) struct NewVersion {
     pub(crate) base: String,
     /// This is a rotation, done at this time: the next one counts from it.
     pub(crate) rotation: Option<(Rotation, Timestamp)>,
+    /// Whether it is made as the one before was, by a rotation or a renewal: then it is written also where the namespace is full.
+    pub(crate) may_grow: bool,
     /// The labels that the secret has with it, where they record how it came about; absent: as they are.
     pub(crate) labels: Option<BTreeMap<String, String>>,
 }
@@ -187,6 +189,9 @@ pub(crate) enum StoreFailure {
     /// The old version of a key still wraps something, or something depends on the key.
     #[error("the encryption key is in use: {0}")]
     KeyInUse(String),
+    /// The namespace has as much of the store as it may have.
+    #[error("{0}")]
+    NamespaceFull(String),
     /// The rules of the store say no.
     #[error("the store refuses: {0}")]
     Refused(String),
@@ -210,6 +215,7 @@ impl StoreFailure {
         match self {
             Self::BaseMoved => ErrorClass::Conflict,
             Self::KeyDisabled(_) | Self::KeyInUse(_) | Self::Refused(_) => ErrorClass::StoreRefused,
+            Self::NamespaceFull(_) => ErrorClass::NamespaceFull,
             Self::AuditUnavailable(_) | Self::Full | Self::Unavailable(_) => ErrorClass::StoreUnavailable,
             Self::Damaged(_) => ErrorClass::StoreDamaged,
         }
@@ -220,6 +226,7 @@ impl StoreFailure {
         match self {
             Self::BaseMoved => Reason::Progressing,
             Self::KeyDisabled(_) => Reason::KeyDisabled,
+            Self::NamespaceFull(_) => Reason::NamespaceFull,
             Self::KeyInUse(_) | Self::Refused(_) | Self::Unavailable(_) => Reason::StoreUnavailable,
             Self::AuditUnavailable(_) => Reason::AuditUnavailable,
             Self::Full => Reason::StoreFull,
@@ -268,6 +275,8 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore {
         name: &str,
         uid: &str,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    /// Whether a namespace has room for another secret, of which nothing else is known yet.
+    fn has_room(&self, namespace: NamespaceId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Makes a secret with its first version.
     fn create(&self, new: NewSecret) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Adds a version as Current, unless its id exists.

@@ -34,6 +34,7 @@ impl From<StoreError> for StoreFailure {
                 Refusal::KeyDisabled | Refusal::KeyPendingDeletion { .. } | Refusal::KeyDestroyed,
             ) => Self::KeyDisabled(text),
             StoreError::Refused(Refusal::KeyInUse | Refusal::KeyVersionInUse) => Self::KeyInUse(text),
+            StoreError::Refused(Refusal::NamespaceFull { .. }) => Self::NamespaceFull(text),
             StoreError::Refused(_) => Self::Refused(text),
             StoreError::Damaged { .. } => Self::Damaged(text),
             StoreError::Audit(_) => Self::AuditUnavailable(text),
@@ -248,6 +249,10 @@ impl SecretStore for Store {
         change(self, command).await.map(drop)
     }
 
+    async fn has_room(&self, namespace: NamespaceId) -> Result<(), StoreFailure> {
+        read(self, move |store| Ok(store.has_room_for(namespace, None)?)).await
+    }
+
     async fn create(&self, new: NewSecret) -> Result<(), StoreFailure> {
         let command = CreateSecret {
             id: new.id,
@@ -280,6 +285,7 @@ impl SecretStore for Store {
                     trigger,
                 }
             }),
+            may_grow: new.may_grow,
             labels: new.labels,
         };
         change(self, command).await.map(drop)

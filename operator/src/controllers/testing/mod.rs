@@ -17,7 +17,7 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
-use strongroom_store::vault::{AnchorRule, Create, Open, Store};
+use strongroom_store::vault::{AnchorRule, Create, Open, Quota, Store};
 
 pub(crate) use self::server::Api;
 use super::cluster::Cluster;
@@ -46,6 +46,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 pub(crate) fn store() -> (Store, tempfile::TempDir) {
+    store_within(None)
+}
+
+/// A store in which a namespace may have so much.
+pub(crate) fn store_within(quota: Option<Quota>) -> (Store, tempfile::TempDir) {
     let keep = tempfile::tempdir().unwrap();
     let dir = keep.path().join("store");
     let at = strongroom_store::time::Timestamp::from_millis(now().as_millisecond());
@@ -69,6 +74,7 @@ pub(crate) fn store() -> (Store, tempfile::TempDir) {
         cache_bytes: 1 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
+        quota,
         now: at,
     };
     (Store::open(open).unwrap(), keep)
@@ -76,7 +82,12 @@ pub(crate) fn store() -> (Store, tempfile::TempDir) {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let (store, keep) = store();
+        Self::within(None)
+    }
+
+    /// In which a namespace may have so much.
+    pub(crate) fn within(quota: Option<Quota>) -> Self {
+        let (store, keep) = store_within(quota);
         let api = Api::default();
         api.put(
             &format!("/api/v1/namespaces/{NS}"),

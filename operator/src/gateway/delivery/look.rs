@@ -198,6 +198,7 @@ pub(super) fn from_problem(problem: &Problem) -> Seen {
         | Code::NotRotatable
         | Code::StageReserved
         | Code::TooManyStages
+        | Code::NamespaceFull
         | Code::SealingKeyNotFound
         | Code::NotInRecoveryWindow
         | Code::TooLarge => Seen::Unclear(refused(Refusal::Unavailable, Ended::Unspecified)),

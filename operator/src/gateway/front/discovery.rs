@@ -12,7 +12,7 @@ pub(super) const GROUP: &str = "people.strongroom.dev";
 pub(super) const VERSION: &str = "v1";
 
 /// Resources with the verbs of RBAC that they are asked by, as far as they are told.
-const RESOURCES: [(&str, &str, &[&str]); 12] = [
+const RESOURCES: [(&str, &str, &[&str]); 14] = [
     ("secrets", "Secret", &["create", "get", "patch"]),
     ("secrets/access", "Access", &["get"]),
     ("secrets/consumers", "Consumers", &["get"]),
@@ -25,6 +25,8 @@ const RESOURCES: [(&str, &str, &[&str]); 12] = [
     ("sealingkeys", "SealingKey", &["create"]),
     ("auditrecords", "AuditRecord", &["get"]),
     ("clusterkeys", "ClusterKey", &["create", "get"]),
+    ("deletedsecrets", "DeletedSecret", &["get"]),
+    ("purges", "Purge", &["create"]),
 ];
 
 pub(super) fn group() -> Json<Value> {

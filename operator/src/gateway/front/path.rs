@@ -44,7 +44,8 @@ fn gateways(path: &str) -> Option<String> {
         [
             "namespaces",
             namespace,
-            resource @ ("auditrecords" | "clusterkeys" | "sealingkeys" | "secrets"),
+            resource @ ("auditrecords" | "clusterkeys" | "deletedsecrets" | "purges" | "sealingkeys"
+            | "secrets"),
         ] => Some(format!("/v1/namespaces/{namespace}/{resource}")),
         ["namespaces", namespace, "secrets", name, rest @ ..] if rest.len() <= 2 => {
             let mut path = format!("/v1/namespaces/{namespace}/secrets/{}", slashes(name));
@@ -84,6 +85,11 @@ mod tests {
             ),
             ("namespaces/shop/sealingkeys", "/v1/namespaces/shop/sealingkeys"),
             ("namespaces/shop/auditrecords", "/v1/namespaces/shop/auditrecords"),
+            (
+                "namespaces/shop/deletedsecrets",
+                "/v1/namespaces/shop/deletedsecrets",
+            ),
+            ("namespaces/shop/purges", "/v1/namespaces/shop/purges"),
             ("auditrecords", "/v1/auditrecords"),
         ] {
             assert_eq!(at(path).as_deref(), Some(expected));
@@ -101,6 +107,10 @@ mod tests {
             "proxy/namespaces/shop/secrets/db",
             "sealingkeys",
             "secrets",
+            "purges",
+            "deletedsecrets",
+            "namespaces/shop/purges/db",
+            "namespaces/shop/deletedsecrets/db",
         ] {
             assert_eq!(at(path), None, "{path}");
         }

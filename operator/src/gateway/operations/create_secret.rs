@@ -179,6 +179,7 @@ async fn create(
         return Err(no_key(name).into());
     }
     let namespace = namespace(change).await?;
+    has_room(change, namespace, &new.value).await?;
     let object = object(change, &new, wanted_key).await?;
     let command = CreateSecret {
         id: SecretId::generate()
@@ -227,6 +228,12 @@ async fn namespace(change: &Change) -> Result<NamespaceId, Failed> {
     let id = change.run_beside(command).await?;
     change.gateway.namespaces.changed(name);
     Ok(id)
+}
+
+/// Before there is an object that would wait for a value in vain.
+async fn has_room(change: &Change, namespace: NamespaceId, value: &Value) -> Result<(), Failed> {
+    let (store, value) = (change.gateway.store.clone(), value.duplicate());
+    Ok(blocking(move || Ok(store.has_room_for(namespace, Some(&value))?)).await?)
 }
 
 /// The object that declares the secret: made now, or left by a try that did not get further.

@@ -13,9 +13,11 @@ mod get_secret_policy;
 mod get_secret_value;
 mod incoming;
 mod list_audit_records;
+mod list_deleted_secrets;
 mod list_secret_consumers;
 mod list_secret_version_ids;
 mod list_secrets;
+mod purge_deleted_secrets;
 mod put_secret_value;
 mod renew_sealed_values;
 mod restore_secret;
@@ -43,9 +45,11 @@ pub(super) fn all() -> Vec<Operation> {
         get_secret_value::operation(),
         list_audit_records::operation(),
         list_audit_records::of_all(),
+        list_deleted_secrets::operation(),
         list_secret_consumers::operation(),
         list_secret_version_ids::operation(),
         list_secrets::operation(),
+        purge_deleted_secrets::operation(),
         put_secret_value::operation(),
         renew_sealed_values::operation(),
         restore_secret::operation(),

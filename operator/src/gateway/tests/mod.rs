@@ -3,6 +3,7 @@
 mod callers;
 mod delivery;
 mod document;
+mod full;
 mod keys;
 mod metadata;
 mod objects;
@@ -24,7 +25,9 @@ use strongroom_store::audit::{Actor, DIRECTORY, Directory, Durability, Entry, Lo
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
-use strongroom_store::vault::{BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue};
+use strongroom_store::vault::{
+    BindNamespace, CreateSecret, DeleteSecret, Deletion, KeyRef, Meta, PutValue, Quota,
+};
 use tower::ServiceExt;
 
 use super::limits::{Limits, Rates};
@@ -32,7 +35,7 @@ use super::listen::Peer;
 use super::request::token::{made_for, subject_of};
 use super::*;
 use crate::controllers::testing::managed_fields::{self, Write};
-use crate::controllers::testing::store;
+use crate::controllers::testing::store_within;
 use crate::policies::Newest;
 
 /// The API server as far as the gateway asks it.
@@ -288,9 +291,14 @@ fn one(key: &str, bytes: &[u8]) -> Value {
 impl World {
     /// With its policies loaded, and none of them.
     pub(super) fn new(reads: u32) -> Self {
-        let world = Self::with(reads);
-        world.policies_are_listed();
-        world
+        Self::with(reads).loaded()
+    }
+
+    fn loaded(self) -> Self {
+        let policies = &self.gateway.policies;
+        policies.policies_listed(&std::collections::HashSet::new());
+        policies.readers_listed(|_, _| false);
+        self
     }
 
     /// As at a start, before the lists of policies have come.
@@ -300,29 +308,26 @@ impl World {
 
     /// Without a node plugin.
     pub(super) fn without_nodes() -> Self {
-        Self::of(0, None, FrontAccounts::Allow)
+        Self::of(0, None, FrontAccounts::Allow, None)
     }
 
     /// ServiceAccounts may not come over the extension API; no policy is there.
     pub(super) fn refusing_accounts() -> Self {
-        let world = Self::of(0, None, FrontAccounts::Refuse);
-        world.policies_are_listed();
-        world
+        Self::of(0, None, FrontAccounts::Refuse, None).loaded()
     }
 
     fn with(reads: u32) -> Self {
         let account = "system:serviceaccount:strongroom:node";
-        Self::of(reads, Some(account), FrontAccounts::Allow)
+        Self::of(reads, Some(account), FrontAccounts::Allow, None)
     }
 
-    fn policies_are_listed(&self) {
-        let policies = &self.gateway.policies;
-        policies.policies_listed(&std::collections::HashSet::new());
-        policies.readers_listed(|_, _| false);
+    /// In which a namespace may have so much of the store.
+    fn within(quota: Quota) -> Self {
+        Self::of(0, None, FrontAccounts::Allow, Some(quota)).loaded()
     }
 
-    fn of(reads: u32, account: Option<&str>, front_accounts: FrontAccounts) -> Self {
-        let (store, keep) = store();
+    fn of(reads: u32, account: Option<&str>, front_accounts: FrontAccounts, quota: Option<Quota>) -> Self {
+        let (store, keep) = store_within(quota);
         let api = Api::default();
         let limits = Limits::new(Rates { reads, writes: 0 });
         let refusals = Refusals::default();

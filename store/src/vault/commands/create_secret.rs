@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     About, Command, Decision, Effect, Head, Refusal, StoreError, View, add_version, check_metadata, key_for,
-    key_used, view_after, view_of,
+    key_used, room, view_after, view_of,
 };
 use crate::audit::Action;
 use crate::format::SecretState;
@@ -91,7 +91,9 @@ impl Command for CreateSecret {
             recovery: self.recovery,
         };
         let version = self.version.clone();
+        let version_bytes = room::bytes_of(&self.value);
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
+        let takes = room::for_secret(view, &namespace, &head, version_bytes)?;
         let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
             entry.version = Some(version);
@@ -107,7 +109,7 @@ impl Command for CreateSecret {
             head.id,
         ));
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply);
+        let mut decision = Decision::new(effects, about, reply).taking(self.namespace, takes);
         decision.entries.extend(used);
         Ok(decision)
     }

@@ -25,6 +25,7 @@ impl Command for SetCursor {
         Ok(Decision {
             effects: vec![Effect::PutCursor(self.name, self.place)],
             entries: Vec::new(),
+            takes: None,
             reply: (),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     About, Command, Decision, Effect, Refusal, StoreError, View, add_version, check_metadata, key_used,
-    namespace_of, view_after, view_of,
+    namespace_of, room, view_after, view_of,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -35,6 +35,8 @@ pub struct EnsureVersion {
     pub base: Option<VersionId>,
     /// Set where this is a rotation.
     pub rotation: Option<RotationMark>,
+    /// Whether it is a rotation or a renewal of what is there, made as before: its value may be larger than all before also where the namespace is full.
+    pub may_grow: bool,
     /// The secret's labels from then on, where they record how the version came about; absent: as they are. Bounds as in [`super::UpdateSecret`].
     pub labels: Option<BTreeMap<String, String>>,
 }
@@ -48,7 +50,8 @@ impl Command for EnsureVersion {
     }
 
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
-        let mut head = view.live(&self.secret)?;
+        let before = view.live(&self.secret)?;
+        let mut head = before.clone();
         let key = view.usable_key(&head.namespace, &head.key)?;
         if head.version(&self.version).is_some() {
             return Ok(Decision::unchanged(Written {
@@ -64,6 +67,7 @@ impl Command for EnsureVersion {
         let namespace = namespace_of(view, &head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
+        let version_bytes = room::bytes_of(&self.value);
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
         let action = if self.rotation.is_some() {
             Action::RotateSecret
@@ -80,6 +84,15 @@ impl Command for EnsureVersion {
             check_metadata(&head.description, &labels)?;
             head.labels = labels;
         }
+        let takes = room::for_version(
+            view,
+            &namespace,
+            &before,
+            &mut head,
+            version_bytes,
+            self.may_grow,
+            &mut effects,
+        )?;
         let used = key_used(&namespace, &head, &key, &version);
         let about = About::secret(action, &namespace, &head).with(|entry| {
             entry.version = Some(version);
@@ -90,7 +103,7 @@ impl Command for EnsureVersion {
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply);
+        let mut decision = Decision::new(effects, about, reply).taking(namespace.id, takes);
         decision.entries.extend(used);
         Ok(decision)
     }

@@ -10,9 +10,11 @@ mod keys;
 mod namespaces;
 mod policies;
 mod purge;
+mod purge_secrets;
 mod put_value;
 mod restore_secret;
 mod rewrap;
+mod room;
 mod seal;
 mod truncate_audit;
 mod update_secret;
@@ -32,9 +34,11 @@ pub use keys::{
 pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids, ReleaseNamespace};
 pub use policies::{ForgetPolicy, KeepPolicy};
 pub use purge::{PurgeDue, PurgeSecret, Purged, STEADY};
+pub use purge_secrets::PurgeSecrets;
 pub use put_value::PutValue;
 pub use restore_secret::RestoreSecret;
 pub use rewrap::{Rewrap, RewrapProgress};
+pub(crate) use room::for_any_secret as room_for_any_secret;
 pub(crate) use seal::ChangeSeal;
 pub(crate) use truncate_audit::{RemoveTruncated, TruncateAudit};
 pub use update_secret::UpdateSecret;
@@ -42,6 +46,7 @@ pub use update_stage::UpdateStage;
 
 use super::effect::Effect;
 use super::error::{Refusal, StoreError};
+use super::room::Usage;
 use super::types::{KeyRef, KeyView, SecretView, VersionView};
 use super::view::View;
 use crate::audit::{Action, Entry};
@@ -62,6 +67,8 @@ pub struct Decision<T> {
     pub(crate) effects: Vec<Effect>,
     /// The records of what changes; none where nothing does.
     pub(crate) entries: Vec<About>,
+    /// The room that it takes: those that are decided after it in the same group must not count on it.
+    pub(crate) takes: Option<(NamespaceId, Usage)>,
     pub(crate) reply: T,
 }
 
@@ -71,6 +78,7 @@ impl<T> Decision<T> {
         Self {
             effects: Vec::new(),
             entries: Vec::new(),
+            takes: None,
             reply,
         }
     }
@@ -80,8 +88,15 @@ impl<T> Decision<T> {
         Self {
             effects,
             entries: vec![entry],
+            takes: None,
             reply,
         }
+    }
+
+    /// It takes this room.
+    pub(crate) fn taking(mut self, namespace: NamespaceId, room: Usage) -> Self {
+        self.takes = Some((namespace, room));
+        self
     }
 }
 
@@ -272,16 +287,18 @@ fn move_stage(head: &mut Head, stage: &Stage, sequence: u32) {
 /// INVARIANT: there are fewer labels than versions allowed, so beyond the limit there is a version without one.
 fn evict(head: &mut Head, effects: &mut Vec<Effect>) {
     while head.versions.len() > MOST_VERSIONS {
-        let oldest = head
-            .versions
-            .iter()
-            .map(|version| version.sequence)
-            .filter(|of| !head.is_labelled(*of))
-            .min();
-        let Some(oldest) = oldest else { break };
+        let Some(oldest) = oldest_without_stage(head) else {
+            break;
+        };
         head.versions.retain(|version| version.sequence != oldest);
-        effects.push(Effect::DropVersion(head.id, oldest));
+        effects.push(Effect::DropVersion(head.namespace, head.id, oldest));
     }
+}
+
+/// The oldest version that no label holds.
+fn oldest_without_stage(head: &Head) -> Option<u32> {
+    let sequences = head.versions.iter().map(|version| version.sequence);
+    sequences.filter(|of| !head.is_labelled(*of)).min()
 }
 
 /// What callers see of a head.

@@ -1,7 +1,7 @@
 //! Writes a version.
 
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of,
+    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of, room,
     view_after, view_of,
 };
 use crate::audit::Action;
@@ -34,7 +34,8 @@ impl Command for PutValue {
     }
 
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
-        let mut head = view.live(&self.secret)?;
+        let before = view.live(&self.secret)?;
+        let mut head = before.clone();
         let key = view.usable_key(&head.namespace, &head.key)?;
         if let Some(version) = head.version(&self.version) {
             // `Value` compares in constant time, and which byte differs is told to nobody.
@@ -50,6 +51,7 @@ impl Command for PutValue {
         let namespace = namespace_of(view, &head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
+        let version_bytes = room::bytes_of(&self.value);
         add_version(
             &mut head,
             &key,
@@ -57,6 +59,15 @@ impl Command for PutValue {
             self.value,
             &self.stages,
             now,
+            &mut effects,
+        )?;
+        let takes = room::for_version(
+            view,
+            &namespace,
+            &before,
+            &mut head,
+            version_bytes,
+            false,
             &mut effects,
         )?;
         let used = key_used(&namespace, &head, &key, &version);
@@ -70,7 +81,7 @@ impl Command for PutValue {
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply);
+        let mut decision = Decision::new(effects, about, reply).taking(namespace.id, takes);
         decision.entries.extend(used);
         Ok(decision)
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    About, Command, Decision, Effect, StoreError, View, check_metadata, key_for, namespace_of, view_after,
-    view_of,
+    About, Command, Decision, Effect, StoreError, View, check_metadata, key_for, namespace_of, room,
+    view_after, view_of,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -53,11 +53,12 @@ impl Command for UpdateSecret {
             return Ok(Decision::unchanged(view_of(&head)));
         }
         head.updated = now;
+        let takes = room::for_metadata(view, &namespace, &before, &head)?;
         let about = About::secret(Action::UpdateSecret, &namespace, &head)
             .with(|entry| entry.key = head.customer_key.then_some(head.key));
         let reply = view_after(&head);
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply))
+        Ok(Decision::new(effects, about, reply).taking(namespace.id, takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {

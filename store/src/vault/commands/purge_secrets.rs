@@ -1,0 +1,61 @@
+//! Destroys many secrets of a namespace that wait for their destruction, as an administrator asks who needs their room.
+
+use std::collections::BTreeSet;
+
+use super::delete_secret::destroy;
+use super::{About, Command, Decision, StoreError, View, namespace_of};
+use crate::audit::Action;
+use crate::format::SecretState;
+use crate::id::{NamespaceId, SecretId};
+use crate::time::Timestamp;
+use crate::vault::room::Usage;
+
+/// Destroys those of these secrets that are in this namespace and were deleted at or before this time; all others it leaves as they are, and so it does
+/// what is beyond [`PurgeSecrets::MOST`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PurgeSecrets {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The secrets.
+    pub secrets: BTreeSet<SecretId>,
+    /// What was deleted, or deleted again, after this stays.
+    pub deleted_before: Timestamp,
+}
+
+impl PurgeSecrets {
+    /// Most secrets of one command.
+    pub const MOST: usize = 64;
+}
+
+impl Command for PurgeSecrets {
+    /// What was destroyed.
+    type Reply = Usage;
+    const ACTION: Action = Action::PurgeSecret;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Usage>, StoreError> {
+        let namespace = namespace_of(view, &self.namespace)?;
+        let mut decision = Decision::unchanged(Usage::default());
+        for secret in self.secrets.into_iter().take(Self::MOST) {
+            let Some(head) = view.head(&secret)? else { continue };
+            let SecretState::PendingDeletion { since, .. } = head.state else {
+                continue;
+            };
+            if head.namespace != self.namespace || since > self.deleted_before {
+                continue;
+            }
+            let about = About::secret(Action::PurgeSecret, &namespace, &head)
+                .with(|entry| entry.detail = "with what else was deleted in the namespace".to_owned());
+            decision.entries.push(about);
+            decision.reply = decision.reply.plus(Usage {
+                secrets: 1,
+                bytes: view.secret_bytes(&head)?,
+            });
+            decision.effects.extend(destroy(head));
+        }
+        Ok(decision)
+    }
+
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<Usage>, StoreError> {
+        Ok(Decision::unchanged(Usage::default()))
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether there is room in a namespace for what a command would write.
+//!
+//! Refused are new secrets, larger values and larger metadata. A rotation always passes; where the namespace is full, the oldest versions of the secret
+//! that no stage is on make room for it.
+
+use super::{Effect, Head, Refusal, StoreError, View, oldest_without_stage};
+use crate::format::{Namespace, StoredDataKey, StoredVersion, head_row_bytes};
+use crate::value::Value;
+use crate::vault::room::{Quota, Usage};
+
+/// Metadata of a secret never need room up to so many bytes of its head.
+const SMALL_HEAD: u64 = 4_096;
+
+/// Bytes of the rows of a version with this value.
+pub(super) fn bytes_of(value: &Value) -> u64 {
+    StoredVersion::row_bytes(value.encoded_len()) + StoredDataKey::ROW_BYTES
+}
+
+/// A namespace with an end, and what it has with what the commands before in the same group took.
+struct Account<'v> {
+    namespace: &'v Namespace,
+    used: Usage,
+    limit: Quota,
+}
+
+impl<'v> Account<'v> {
+    /// The account that a secret of this name is on. Those of products are bounded by their products, and only counted here.
+    fn of(view: &View<'_>, namespace: &'v Namespace, head: &Head) -> Option<Self> {
+        if head.name.is_products() {
+            return None;
+        }
+        Self::of_any(view, namespace)
+    }
+
+    fn of_any(view: &View<'_>, namespace: &'v Namespace) -> Option<Self> {
+        Some(Self {
+            namespace,
+            used: view.used(&namespace.id),
+            limit: view.limit(&namespace.id)?,
+        })
+    }
+
+    /// What does not come to more of something may be whatever there is of that.
+    fn has_room_for(&self, more: Usage) -> bool {
+        let then = self.used.plus(more);
+        (more.secrets == 0 || then.secrets <= self.limit.secrets)
+            && (more.bytes == 0 || then.bytes <= self.limit.bytes)
+    }
+
+    fn full(&self) -> Refusal {
+        Refusal::NamespaceFull {
+            namespace: self.namespace.name.clone(),
+            used: self.used,
+            limit: self.limit,
+        }
+    }
+}
+
+/// Whether there is room for a new secret; what it takes.
+pub(super) fn for_secret(
+    view: &View<'_>,
+    namespace: &Namespace,
+    head: &Head,
+    version_bytes: u64,
+) -> Result<Usage, Refusal> {
+    let takes = Usage {
+        secrets: 1,
+        bytes: head_row_bytes(head).saturating_add(version_bytes),
+    };
+    match Account::of(view, namespace, head) {
+        Some(account) if !account.has_room_for(takes) => Err(account.full()),
+        _ => Ok(takes),
+    }
+}
+
+/// Whether a secret with a value of this many bytes could be made: what can be known before its head is.
+pub(crate) fn for_any_secret(
+    view: &View<'_>,
+    namespace: &Namespace,
+    value: Option<&Value>,
+) -> Result<(), Refusal> {
+    let least = Usage {
+        secrets: 1,
+        bytes: value.map_or(1, bytes_of),
+    };
+    match Account::of_any(view, namespace) {
+        Some(account) if !account.has_room_for(least) => Err(account.full()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is room for the version that was just added to `head`, which was `before`; what it takes. With `may_grow` its value may be larger
+/// than all before it also where the namespace is full.
+pub(super) fn for_version(
+    view: &View<'_>,
+    namespace: &Namespace,
+    before: &Head,
+    head: &mut Head,
+    version_bytes: u64,
+    may_grow: bool,
+    effects: &mut Vec<Effect>,
+) -> Result<Usage, StoreError> {
+    let Some(account) = Account::of(view, namespace, head) else {
+        return Ok(Usage::default());
+    };
+    let mut comes = version_bytes.saturating_add(head_row_bytes(head));
+    let mut goes = head_row_bytes(before);
+    for version in &before.versions {
+        if head.version(&version.id).is_none() {
+            goes = goes.saturating_add(view.version_bytes(&head.id, version.sequence)?);
+        }
+    }
+    let more = |comes: u64, goes: u64| Usage {
+        secrets: 0,
+        bytes: comes.saturating_sub(goes),
+    };
+    if comes <= goes || account.has_room_for(more(comes, goes)) {
+        return Ok(more(comes, goes));
+    }
+    if !may_grow && is_larger(view, before, version_bytes)? {
+        return Err(account.full().into());
+    }
+    while comes > goes
+        && let Some(oldest) = oldest_without_stage(head)
+    {
+        goes = goes.saturating_add(view.version_bytes(&head.id, oldest)?);
+        head.versions.retain(|version| version.sequence != oldest);
+        effects.push(Effect::DropVersion(head.namespace, head.id, oldest));
+    }
+    comes = version_bytes.saturating_add(head_row_bytes(head));
+    Ok(more(comes, goes))
+}
+
+/// Whether a version of so many bytes is larger than every one that a secret has.
+fn is_larger(view: &View<'_>, before: &Head, version_bytes: u64) -> Result<bool, StoreError> {
+    for version in &before.versions {
+        if view.version_bytes(&before.id, version.sequence)? >= version_bytes {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether there is room for other metadata; what they take.
+pub(super) fn for_metadata(
+    view: &View<'_>,
+    namespace: &Namespace,
+    before: &Head,
+    head: &Head,
+) -> Result<Usage, Refusal> {
+    let (comes, goes) = (head_row_bytes(head), head_row_bytes(before));
+    let takes = Usage {
+        secrets: 0,
+        bytes: comes.saturating_sub(goes),
+    };
+    match Account::of(view, namespace, head) {
+        Some(account) if comes > goes && comes > SMALL_HEAD && !account.has_room_for(takes) => {
+            Err(account.full())
+        }
+        _ => Ok(takes),
+    }
+}
