@@ -15,7 +15,7 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, Create, CreateSecret, GetValue, KeyRef, Meta, Open, PutValue, Store,
+    AnchorRule, BindNamespace, Create, CreateSecret, GetValue, KeyRef, Meta, Open, PutValue, Quota, Store,
 };
 
 use crate::bare::{Bare, Shape, shape_of_a_put};
@@ -113,7 +113,11 @@ fn unlock(dir: &Path) -> Outcome<Store> {
         cache_bytes: CACHE,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
-        quota: None,
+        // As it runs: with one, and far from its end.
+        quota: Some(Quota {
+            secrets: u64::MAX,
+            bytes: u64::MAX,
+        }),
         now: now(),
     })?)
 }

@@ -189,5 +189,22 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     assert_eq!(store.policies().unwrap().policies, [policy]);
     assert_eq!(get(&store, LIVE, None, None).unwrap(), "of today");
     assert_eq!(get(&store, CUSTOMERS, Some("v1"), None).unwrap(), "first");
+    store.close();
+    drop(store);
+
+    // A quota comes to it: what it has above that is its own limit.
+    let quota = Some(Quota {
+        secrets: 2,
+        bytes: 1 << 20,
+    });
+    for _ in 0..2 {
+        let store = open_within(&dir, quota);
+        let room = store.room(live.namespace).unwrap();
+        assert_eq!((room.used.secrets, room.limit.unwrap().secrets), (3, 3));
+        put(&store, LIVE, &format!("v{}", store.epoch()), "of today", &[]).unwrap();
+        let new = new_secret(live.namespace, "more", "first");
+        assert_eq!(store.run(new, meta()).unwrap_err().code(), "NamespaceFull");
+        store.close();
+    }
     assert!(audit::verify(&dir, &key.parse().unwrap()).unwrap().is_sound());
 }

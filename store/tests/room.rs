@@ -9,30 +9,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use strongroom_store::id::{NamespaceId, SecretId};
-use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 use support::*;
 
 const KIB: u64 = 1_024;
-
-fn open_within(dir: &Path, quota: Option<Quota>) -> Store {
-    let root = SealFile::load(dir).unwrap().unlock(&slot()).unwrap();
-    Store::open(Open {
-        dir,
-        root: &root,
-        epoch: 0,
-        anchor: AnchorRule::Absent,
-        cache_bytes: 4 << 20,
-        strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
-        quota,
-        now: at(0),
-    })
-    .unwrap()
-}
 
 /// A store in which a namespace may have so much.
 struct Scene {

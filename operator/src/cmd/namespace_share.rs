@@ -39,7 +39,6 @@ mod tests {
     use clap::Parser;
 
     use super::super::Arguments;
-    use super::*;
 
     fn quota(more: &[&str], file_system: Option<u64>) -> (u64, u64) {
         let line = ["strongroom", "serve"].iter().chain(more);

@@ -60,7 +60,7 @@ impl<'a> View<'a> {
     }
 
     /// The same, with the accounts of namespaces.
-    pub(crate) fn with_room(self, room: &'a Room) -> Self {
+    pub(in crate::vault) fn with_room(self, room: &'a Room) -> Self {
         Self {
             room: Some(room),
             ..self

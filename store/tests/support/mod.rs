@@ -83,6 +83,10 @@ pub fn prepare(dir: &Path) {
 }
 
 pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
+    try_open_within(dir, anchor, None)
+}
+
+fn try_open_within(dir: &Path, anchor: AnchorRule, quota: Option<Quota>) -> Result<Store, OpenError> {
     let root = SealFile::load(dir)?.unlock(&slot())?;
     Store::open(Open {
         dir,
@@ -92,13 +96,18 @@ pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
         cache_bytes: 4 << 20,
         strict_anchor: None,
         audit: strongroom_store::audit::Limits::default(),
-        quota: None,
+        quota,
         now: at(0),
     })
 }
 
 pub fn open(dir: &Path) -> Store {
-    try_open(dir, AnchorRule::Absent).unwrap()
+    open_within(dir, None)
+}
+
+/// With a quota of namespaces.
+pub fn open_within(dir: &Path, quota: Option<Quota>) -> Store {
+    try_open_within(dir, AnchorRule::Absent, quota).unwrap()
 }
 
 impl Fixture {

@@ -283,7 +283,7 @@ async fn ensure<S: SecretStore>(
         version: cause.version_id(view.id.as_bytes()),
         value,
         base: base.to_owned(),
-        may_grow: rotation.is_some() && !applies_changes || matches!(why, Why::Certificate(_)),
+        may_grow: (rotation.is_some() && !applies_changes) || matches!(why, Why::Certificate(_)),
         rotation: rotation.map(|rotation| (rotation, now)),
         labels: Some(labels),
     };

@@ -140,11 +140,12 @@ async fn administrators_see_what_is_in_recovery_windows_and_destroy_what_they_sa
         .sum::<u64>();
     assert_eq!(done, json!({"destroyed": 2, "bytes": bytes, "more": false}));
     let entries = world.gateway.store.mutations_after(0, 1_000).unwrap();
-    let purged: Vec<String> = entries
+    let mut purged: Vec<String> = entries
         .iter()
         .filter(|(_, entry)| entry.action == audit::Action::PurgeSecret)
         .map(|(_, entry)| format!("{:?} {}", entry.actor, entry.secret.as_ref().unwrap()))
         .collect();
+    purged.sort();
     assert_eq!(purged.len(), 2);
     assert!(
         purged[0].contains("root") && purged[0].ends_with(" old"),

@@ -103,32 +103,35 @@ pub(super) fn for_version(
     let Some(account) = Account::of(view, namespace, head) else {
         return Ok(Usage::default());
     };
-    let mut comes = version_bytes.saturating_add(head_row_bytes(head));
-    let mut goes = head_row_bytes(before);
+    // Of the values first: a head changes by a few bytes, and no version goes for those.
+    let mut freed = 0_u64;
     for version in &before.versions {
         if head.version(&version.id).is_none() {
-            goes = goes.saturating_add(view.version_bytes(&head.id, version.sequence)?);
+            freed = freed.saturating_add(view.version_bytes(&head.id, version.sequence)?);
         }
     }
-    let more = |comes: u64, goes: u64| Usage {
-        secrets: 0,
-        bytes: comes.saturating_sub(goes),
+    let takes = |head: &Head, freed: u64| {
+        let comes = version_bytes.saturating_add(head_row_bytes(head));
+        let goes = freed.saturating_add(head_row_bytes(before));
+        Usage {
+            secrets: 0,
+            bytes: comes.saturating_sub(goes),
+        }
     };
-    if comes <= goes || account.has_room_for(more(comes, goes)) {
-        return Ok(more(comes, goes));
+    if account.has_room_for(takes(head, freed)) {
+        return Ok(takes(head, freed));
     }
     if !may_grow && is_larger(view, before, version_bytes)? {
         return Err(account.full().into());
     }
-    while comes > goes
+    while freed < version_bytes
         && let Some(oldest) = oldest_without_stage(head)
     {
-        goes = goes.saturating_add(view.version_bytes(&head.id, oldest)?);
+        freed = freed.saturating_add(view.version_bytes(&head.id, oldest)?);
         head.versions.retain(|version| version.sequence != oldest);
         effects.push(Effect::DropVersion(head.namespace, head.id, oldest));
     }
-    comes = version_bytes.saturating_add(head_row_bytes(head));
-    Ok(more(comes, goes))
+    Ok(takes(head, freed))
 }
 
 /// Whether a version of so many bytes is larger than every one that a secret has.

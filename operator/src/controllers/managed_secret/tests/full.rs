@@ -1,9 +1,12 @@
 //! A namespace that has as much of the store as it may have: what is said of it, and that what is there goes on.
 
-use serde_json::json;
-use strongroom_store::vault::Quota;
+use std::collections::BTreeMap;
 
-use crate::controllers::testing::{World, generated, now, says};
+use serde_json::json;
+use strongroom_store::id::SecretId;
+use strongroom_store::vault::{CreateSecret, KeyRef, Quota, Recovery};
+
+use crate::controllers::testing::{NS, World, generated, now, says};
 
 fn keys(length: u32, more: bool) -> serde_json::Value {
     let mut keys = json!({"token": {"password": {"length": length}}});
@@ -67,19 +70,37 @@ async fn a_full_namespace_makes_nothing_new_and_says_what_helps() {
     assert_eq!(world.ready("three"), says("True", "Ready"));
 }
 
+/// Takes what is left of the room, but for a few bytes.
+fn fill(world: &World, most: u64) {
+    let store = &world.ctx.store;
+    let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
+    let left = most - store.room(namespace).unwrap().used.bytes;
+    let made = (0..left).rev().step_by(8).find(|size| {
+        let value = "x".repeat(usize::try_from(*size).unwrap());
+        let new = CreateSecret {
+            id: SecretId::generate().unwrap(),
+            namespace,
+            name: "filler".parse().unwrap(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            key: KeyRef::Default,
+            version: crate::fixture::version("v-1"),
+            value: crate::fixture::value(&value),
+            object: None,
+            recovery: Recovery::Window,
+        };
+        store.run(new, crate::fixture::meta()).is_ok()
+    });
+    assert!(made.is_some(), "{left} bytes are too few to be filled");
+}
+
 #[tokio::test]
 async fn in_a_full_namespace_a_value_may_change_and_not_grow() {
     let bytes = 3_000;
     let mut world = World::within(Some(Quota { secrets: 10, bytes }));
     world.apply("db", keys(200, false));
     world.reconcile("db").await;
-    for number in 0..10 {
-        let name = format!("fill-{number}");
-        world.apply(&name, keys(100, false));
-        if world.reconcile_at(&name, now()).await.is_err() {
-            break;
-        }
-    }
+    fill(&world, bytes);
     let versions = async |world: &World| world.view("db").await.unwrap().versions.len();
     // Another key makes it larger.
     world.apply("db", keys(200, true));
