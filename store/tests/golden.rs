@@ -201,7 +201,7 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
         let store = open_within(&dir, quota);
         let room = store.room(live.namespace).unwrap();
         assert_eq!((room.used.secrets, room.limit.unwrap().secrets), (3, 3));
-        put(&store, LIVE, &format!("v{}", store.epoch()), "of today", &[]).unwrap();
+        put(&store, LIVE, &format!("quota-{}", store.epoch()), "of today", &[]).unwrap();
         let new = new_secret(live.namespace, "more", "first");
         assert_eq!(store.run(new, meta()).unwrap_err().code(), "NamespaceFull");
         store.close();
