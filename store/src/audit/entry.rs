@@ -495,7 +495,7 @@ mod tests {
                 };
                 entry.circumstances = Some(Box::new(about.clone()));
                 let bytes = entry.encode();
-                assert_eq!(bytes[0], 5);
+                assert_eq!(bytes[0], 4);
                 assert_eq!(Entry::decode(&bytes).unwrap(), entry);
                 // No other format says it, and this one says nothing else.
                 for other in [1, 2, 3, 5, 6] {
