@@ -17,7 +17,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use strongroom_e2e::Programs;
-use support::{Fixture, eventually, generated};
+use support::{EVERYWHERE, Fixture, eventually, generated};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 const TABLE: &str = concat!(
@@ -167,7 +167,7 @@ fn rendered(chart: &Path, templates: &[&str]) -> String {
     let mut helm = Command::new(Programs::helm().unwrap());
     helm.args(["template", "strongroom"])
         .arg(chart)
-        .args(["--namespace", "strongroom"]);
+        .args(["--namespace", "strongroom", "--set", EVERYWHERE]);
     for template in templates {
         helm.args(["--show-only", template]);
     }

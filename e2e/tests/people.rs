@@ -12,7 +12,7 @@ mod support;
 use data_encoding::BASE64;
 use serde_json::Value;
 use strongroom_e2e::Size;
-use support::{Fixture, eventually};
+use support::{EVERYWHERE, Fixture, eventually};
 
 /// What must not be seen on the way.
 const MARKER: &str = "MARKER-7f3a91-of-a-partner";
@@ -444,7 +444,16 @@ fn tells(f: &Fixture, people: &People<'_>) {
 fn never_comes_up(f: &Fixture, people: &People<'_>) {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let class = "persistence.storageClass=of-nobody";
-    f.helm(&["install", "strongroom", chart, "--set", class]);
+    let arguments = [
+        "install",
+        "strongroom",
+        chart,
+        "--set",
+        class,
+        "--set",
+        EVERYWHERE,
+    ];
+    f.helm(&arguments);
     f.kubectl(&[
         "wait",
         "--for=condition=Available",
