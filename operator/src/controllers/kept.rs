@@ -4,7 +4,7 @@
 //! turn comes. That also means that an object which does not fit our types stops no watch: it becomes a condition on that one object.
 //!
 //! An object comes whole. How much of it stays is decided in [`super::shares`]: all of it, an outline in which long texts are marks, or nothing but
-//! the identity. Whoever needs more reads the object again ([`super::read_again`]).
+//! the identity. Whoever needs more reads the object again ([`super::left_out::read_again`]).
 
 use std::borrow::Cow;
 use std::fmt;
