@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use zeroize::Zeroizing;
 
-use super::Circumstances;
+use super::{Circumstances, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, RequestId, SecretId};
 use crate::name::{NamespaceName, SecretName, Stage, VersionId};
@@ -152,6 +152,10 @@ actions! {
     EnforcePolicy = 44
     /// An access policy is gone.
     RemovePolicy = 45
+    /// What an object declares was changed, and counts from now on.
+    DeclareObject = 46
+    /// An object that declares something is gone.
+    WithdrawObject = 47
     /// The store was made.
     CreateStore = 60
     /// The store was opened by a new epoch.
@@ -218,6 +222,8 @@ pub struct Entry {
     pub count: NonZeroU64,
     /// Whom the actor, a node, says that it served, at most 256 bytes. Nobody else saw it.
     pub claimed: Option<String>,
+    /// Of what a controller does because of an object: who wrote that.
+    pub requester: Option<Requester>,
 }
 
 impl Entry {
@@ -240,6 +246,7 @@ impl Entry {
             circumstances: None,
             count: NonZeroU64::MIN,
             claimed: None,
+            requester: None,
         }
     }
 
@@ -248,14 +255,16 @@ impl Entry {
         self.count.get() > 1 || self.claimed.is_some()
     }
 
-    /// The canonical bytes: format 1, 2 where the circumstances follow, or 3 where a count and a claim do as well.
+    /// The canonical bytes: format 1, 2 where the circumstances follow, 3 where a count and a claim do as well, or 4 where the requester does
+    /// after those.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut writer = Writer::with_capacity(256);
-        let format = match (self.is_extended(), &self.circumstances) {
-            (true, _) => 3,
-            (false, Some(_)) => 2,
-            (false, None) => 1,
+        let format = match (&self.requester, self.is_extended(), &self.circumstances) {
+            (Some(_), _, _) => 4,
+            (None, true, _) => 3,
+            (None, false, Some(_)) => 2,
+            (None, false, None) => 1,
         };
         writer
             .u8(format)
@@ -276,7 +285,7 @@ impl Entry {
             .option(self.key, |w, id| w.fixed(id.as_bytes()))
             .option(self.request, |w, id| w.fixed(id.as_bytes()))
             .text(cut(&self.detail));
-        if self.is_extended() {
+        if format >= 3 {
             writer
                 .option(self.circumstances.as_ref(), |w, circumstances| {
                     circumstances.encode(w);
@@ -284,6 +293,9 @@ impl Entry {
                 })
                 .u64(self.count.get())
                 .option(self.claimed.as_ref(), |w, claimed| w.text(cut(claimed)));
+            if let Some(requester) = &self.requester {
+                requester.encode(&mut writer);
+            }
         } else if let Some(circumstances) = &self.circumstances {
             circumstances.encode(&mut writer);
         }
@@ -300,7 +312,7 @@ impl Entry {
         }
         let mut r = Reader::new(bytes);
         let format = match r.u8()? {
-            known @ 1..=3 => known,
+            known @ 1..=4 => known,
             newer => return Err(DecodeError::UnknownFormat(newer)),
         };
         let time = Timestamp::from_millis(r.i64()?);
@@ -333,16 +345,19 @@ impl Entry {
             circumstances: None,
             count: NonZeroU64::MIN,
             claimed: None,
+            requester: None,
         };
         let circumstances = |r: &mut Reader<'_>| Circumstances::decode(r).map(Box::new);
         if format == 2 {
             entry.circumstances = Some(circumstances(&mut r)?);
         }
-        if format == 3 {
+        if format >= 3 {
             entry.circumstances = r.option("circumstances", circumstances)?;
             entry.count = NonZeroU64::new(r.u64()?).ok_or(DecodeError::Invalid("count"))?;
             entry.claimed = r.option("claim", |r| Ok(short(r, "claim")?.to_owned()))?;
-            if !entry.is_extended() {
+            if format == 4 {
+                entry.requester = Some(Requester::decode(&mut r)?);
+            } else if !entry.is_extended() {
                 return Err(DecodeError::Invalid("format"));
             }
         }
@@ -371,6 +386,7 @@ pub(super) fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Author, MOST_GROUPS};
     use proptest::prelude::*;
 
     #[test]
@@ -462,6 +478,39 @@ mod tests {
             bytes[at] = count;
             assert_eq!(Entry::decode(&bytes), Err(DecodeError::Invalid(field)));
         }
+    }
+
+    #[test]
+    fn a_requester_follows_in_a_fourth_format() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::CreateSecret);
+        let jane = Requester::Attested(Author {
+            user: "jane".into(),
+            groups: vec!["ops".into(); MOST_GROUPS],
+            uid: "u-1".into(),
+        });
+        for requester in [Requester::Unattested, jane] {
+            for claimed in [None, Some("app".to_owned())] {
+                for circumstances in [None, Some(Box::default())] {
+                    entry.requester = Some(requester.clone());
+                    entry.claimed = claimed.clone();
+                    entry.circumstances = circumstances;
+                    let bytes = entry.encode();
+                    assert_eq!(bytes[0], 4);
+                    assert_eq!(Entry::decode(&bytes).unwrap(), entry);
+                }
+            }
+        }
+        let many = Author {
+            user: "u".repeat(300),
+            groups: vec!["g".into(); 600],
+            uid: String::new(),
+        };
+        entry.requester = Some(Requester::Attested(many));
+        let read = Entry::decode(&entry.encode()).unwrap();
+        let Some(Requester::Attested(author)) = read.requester else {
+            panic!("an author")
+        };
+        assert_eq!((author.user.len(), author.groups.len()), (256, MOST_GROUPS));
     }
 
     /// As a store of the first release holds it.

@@ -19,6 +19,8 @@ pub(crate) mod meta {
     pub(crate) const TRUNCATION: &[u8] = b"truncation";
     /// [`super::SealDigest`].
     pub(crate) const SEAL: &[u8] = b"seal";
+    /// [`crate::format::AttestedSince`], in clear; absent before anybody asked.
+    pub(crate) const ATTESTED_SINCE: &[u8] = b"attested-since";
 }
 
 /// What changes with every commit.

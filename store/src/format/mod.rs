@@ -1,5 +1,6 @@
 //! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store anything.
 
+mod declaration;
 mod facts;
 mod head;
 mod key;
@@ -7,6 +8,7 @@ mod namespace;
 mod policy;
 mod version;
 
+pub(crate) use declaration::{Attestation, AttestedSince, Declaration};
 pub(crate) use facts::{SealDigest, State, meta};
 pub(crate) use head::{Head, HeadVersion};
 pub use head::{Recovery, SecretState};
