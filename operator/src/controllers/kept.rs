@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use strongroom_rules::declaration::{Declares, Digest};
 
 use super::packed::Packed;
 
@@ -61,6 +62,22 @@ impl<K> Kept<K> {
             status: Option<T>,
         }
         self.parse_as::<OnlyStatus<T>>().ok()?.status
+    }
+
+    /// A digest of what it declares, of the JSON that it came in: what it does not fit counts too.
+    pub(crate) fn declared(&self) -> Digest {
+        fn texts(field: Option<&serde_json::Value>) -> impl Iterator<Item = (&str, &str)> {
+            let found = field.and_then(serde_json::Value::as_object).into_iter().flatten();
+            found.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+        }
+        let object = self.parse_as::<serde_json::Value>().unwrap_or_default();
+        let labels = self.meta.labels.iter().flatten();
+        Digest::of(
+            Declares::All,
+            object.get("spec"),
+            labels.map(|(key, value)| (key.as_str(), value.as_str())),
+            texts(object.pointer("/metadata/annotations")),
+        )
     }
 
     /// Annotations and status of an object that may not fit its type.
@@ -186,6 +203,30 @@ mod tests {
             (kept.meta().generation, kept.meta().annotations.is_none()),
             (Some(3), true)
         );
+    }
+
+    #[test]
+    fn what_it_declares_is_what_the_webhook_saw() {
+        // As the webhook sees it: without a status yet, and with what nobody here knows.
+        let seen = json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+            "metadata": {
+                "name": "db", "namespace": "shop", "uid": "u", "generation": 1, "labels": {"team": "a"},
+                "managedFields": [{"manager": "kubectl"}],
+                "annotations": {LAST_APPLIED: "long", "strongroom.dev/restore": "id", "other": "x"},
+            },
+            "spec": {"futureField": {"b": [1.5, null], "a": true}, "source": 7},
+        });
+        let mut stored = seen.clone();
+        stored["status"] = json!({"observedGeneration": 1});
+        stored["metadata"]["resourceVersion"] = json!("7");
+        let mut changed = seen.clone();
+        changed["spec"]["futureField"]["a"] = json!(false);
+        let digest = |object: &serde_json::Value| Digest::of_object(Declares::All, object);
+        assert!(kept(stored).declared() == digest(&seen));
+        assert!(kept(changed).declared() != digest(&seen));
+        let bare = json!({"metadata": {"name": "db"}});
+        assert!(kept(bare.clone()).declared() == digest(&bare));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod ca_bundle;
 mod certificates;
 pub(crate) mod cluster;
 mod consumers;
+mod declarations;
 mod encryption_key;
 mod event_writer;
 mod failing;
@@ -54,6 +55,7 @@ use self::absence::Absences;
 use self::ca_bundle::Bundles;
 use self::certificates::Certificates;
 use self::cluster::Cluster;
+use self::declarations::Declarations;
 use self::encryption_key::Keys;
 pub(crate) use self::event_writer::EventWriter;
 use self::kept::Kept;
@@ -66,6 +68,7 @@ use self::retry::Backoff;
 use self::store::SecretStore;
 use self::turns::Turns;
 use self::written::Written;
+use crate::attestation::Waiting;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
@@ -98,6 +101,8 @@ pub(crate) struct Api {
     pub(crate) terms: TermsBook,
     /// Who has which version, which the watch of pods and the API tell.
     pub(crate) consumers: Consumers,
+    /// Who is about to write objects, which the webhook tells.
+    pub(crate) waiting: Waiting,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -133,6 +138,7 @@ pub(crate) struct Ctx<S> {
     pub(crate) consumers: Consumers,
     pub(crate) bundles: Bundles,
     pub(crate) certificates: Certificates,
+    pub(crate) declarations: Declarations,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -177,6 +183,7 @@ impl<S> Ctx<S> {
             consumers,
             bundles: Bundles::default(),
             certificates: Certificates::new(jiff::Timestamp::now()),
+            declarations: Declarations::default(),
         }
     }
 }
@@ -235,7 +242,7 @@ pub(crate) async fn run<S: SecretStore>(
     };
     let (secret_policies, secret_policies_writer) = reflector::store();
     let (encryption_keys, encryption_keys_writer) = reflector::store();
-    let ctx = Arc::new(Ctx::new(
+    let mut ctx = Ctx::new(
         client,
         store,
         options,
@@ -243,9 +250,12 @@ pub(crate) async fn run<S: SecretStore>(
         managed_secrets.clone(),
         (api.policies, api.declared.clone()),
         (api.cluster_keys, api.terms, api.consumers),
-    ));
+    );
+    ctx.declarations = Declarations::new(api.waiting);
+    let ctx = Arc::new(ctx);
 
     secret_policy::keep::find(&ctx).await;
+    declarations::begin(&ctx).await;
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         futures::stream::select(
@@ -344,6 +354,7 @@ pub(crate) async fn run<S: SecretStore>(
         () = purge::run(Arc::clone(&ctx)) => {}
         () = orphans => {}
         () = secret_policy::keep::run(Arc::clone(&ctx)) => {}
+        () = declarations::run(Arc::clone(&ctx)) => {}
     }
 }
 

@@ -63,6 +63,7 @@ fn start_with(
             cluster_keys: <_>::default(),
             terms: <_>::default(),
             consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
+            waiting: <_>::default(),
             bundle: watch::channel(String::new()).1,
         },
         options,

@@ -18,6 +18,7 @@ use strongroom_crds::v1alpha1::{
     Delivery, ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
 };
 
+use super::declarations;
 use super::kept::Kept;
 use super::managed_secret::native::MANAGED_LABEL;
 use super::store::SecretStore;
@@ -63,16 +64,24 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 ctx.terms.listed(is_there);
                 ctx.certificates.listed(is_there);
                 ctx.metrics.keep_certificates(is_there);
+                ctx.declarations
+                    .listed("ManagedSecret", uids(cache.state().iter()));
                 None
             }
-            Event::Delete(_) => {
+            Event::Delete(object) => {
                 ctx.absences.suspect();
+                ctx.declarations.gone("ManagedSecret", &object);
                 None
             }
             Event::Init => None,
         };
         std::future::ready(reference)
     })
+}
+
+/// UIDs of objects that are cached.
+pub(super) fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<Kept<K>>>) -> HashSet<String> {
+    objects.filter_map(|object| object.uid()).collect()
 }
 
 /// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it.
@@ -140,6 +149,8 @@ pub(super) fn secret_policies<S: SecretStore>(
         watcher(api, Config::default().page_size(PAGE)),
     );
     let mut listed = HashSet::new();
+    let cache = writer.as_reader();
+    let telling = Arc::clone(&ctx);
     let events = events.inspect(move |event| match event {
         Event::Init => listed.clear(),
         Event::InitApply(policy) => {
@@ -154,10 +165,19 @@ pub(super) fn secret_policies<S: SecretStore>(
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(|event| {
+        .filter_map(move |event| {
+            let declarations = &telling.declarations;
             let reference = match event {
                 Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(_) | Event::Init | Event::InitDone => None,
+                Event::Delete(object) => {
+                    declarations.gone("SecretPolicy", &object);
+                    None
+                }
+                Event::InitDone => {
+                    declarations.listed("SecretPolicy", uids(cache.state().iter()));
+                    None
+                }
+                Event::Init => None,
             };
             std::future::ready(reference)
         })
@@ -299,6 +319,7 @@ pub(super) fn schedules<S: SecretStore>(
                     let namespace = object.namespace().unwrap_or_default();
                     ctx.cluster.lost_schedule(&namespace, &object.name_any());
                     ctx.metrics.rotates(&namespace, &object.name_any(), None);
+                    ctx.declarations.gone("RotationSchedule", &object);
                     touch_namespace(&ctx, &triggers, &namespace);
                     None
                 }
@@ -309,6 +330,8 @@ pub(super) fn schedules<S: SecretStore>(
                     };
                     ctx.cluster.keep_schedules(is_there);
                     ctx.metrics.keep_rotations(is_there);
+                    ctx.declarations
+                        .listed("RotationSchedule", uids(cache.state().iter()));
                     for object in ctx.managed_secrets.state() {
                         let namespace = object.namespace().unwrap_or_default();
                         if !ctx.cluster.schedules(&namespace).is_empty() {
@@ -362,6 +385,7 @@ fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
 
 /// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those with our label.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+    let mut listed = HashSet::new();
     let namespaces = logged(
         Arc::clone(&ctx),
         "Namespace",
@@ -371,6 +395,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         ),
     )
     .for_each(|event| {
+        declarations::saw_namespaces(&ctx, &mut listed, &event);
         if matches!(event, Event::Delete(_) | Event::InitDone) {
             ctx.absences.suspect();
             ctx.key_absences.suspect();

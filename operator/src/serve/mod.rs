@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
+use crate::attestation::Waiting;
 use crate::audit::{self, Destination, EventSink, HeldHours, Keeper, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::cluster_keys::ClusterKeys;
@@ -247,7 +248,7 @@ impl Parts {
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
-        let held = HeldHours::default();
+        let (held, waiting) = (HeldHours::default(), Waiting::default());
         let consumers = Consumers::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
@@ -277,6 +278,7 @@ impl Parts {
                 terms: terms.clone(),
                 consumers: consumers.clone(),
                 held: held.clone(),
+                waiting: waiting.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -302,6 +304,7 @@ impl Parts {
                 cluster_keys,
                 terms,
                 consumers,
+                waiting,
                 bundle,
             },
             options,

@@ -11,7 +11,7 @@ use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 
 use crate::controllers::kept::Kept;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{PAGE, logged};
+use crate::controllers::watches::{PAGE, logged, uids};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
@@ -27,6 +27,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
         watcher(api, Config::default().page_size(PAGE)),
     );
     let cache = writer.as_reader();
+    let (all, telling) = (writer.as_reader(), Arc::clone(&ctx));
     let mut listed = HashMap::new();
     // Before the cache takes the event in, it still holds the object as it was.
     let events = events.inspect(move |event| {
@@ -74,10 +75,19 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(|event| {
+        .filter_map(move |event| {
+            let declarations = &telling.declarations;
             let reference = match event {
                 Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(_) | Event::Init | Event::InitDone => None,
+                Event::Delete(object) => {
+                    declarations.gone("EncryptionKey", &object);
+                    None
+                }
+                Event::InitDone => {
+                    declarations.listed("EncryptionKey", uids(all.state().iter()));
+                    None
+                }
+                Event::Init => None,
             };
             std::future::ready(reference)
         })

@@ -17,6 +17,7 @@ use strongroom_crds::v1alpha1::RotationSchedule;
 
 pub(crate) use self::coverage::cover;
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::kept::Kept;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
@@ -41,6 +42,9 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     if kept.metadata_deletion_timestamp() {
         return Ok(Action::await_change());
     }
+    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote it.
+    let asked = declarations::take(ctx, "RotationSchedule", kept).await?;
+    ctx.declarations.settle(&asked);
     let outcome = status::refresh(ctx, kept, now).await;
     ctx.metrics
         .reconciled("RotationSchedule", outcome.as_ref().err().map(Failure::class));

@@ -16,6 +16,7 @@ use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions
 use strongroom_rules::policy::Fallback;
 
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::kept::Kept;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject};
@@ -27,7 +28,12 @@ pub(crate) async fn reconcile<S: SecretStore>(
     kept: Arc<Kept<SecretPolicy>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
-    let outcome = write(&kept, &ctx, Timestamp::now()).await;
+    let asked = declarations::take(&ctx, "SecretPolicy", &kept).await?;
+    let written = write(&kept, &ctx, Timestamp::now());
+    let outcome = declarations::asked_by(asked.requester().clone(), written).await;
+    if outcome.is_ok() {
+        ctx.declarations.settle(&asked);
+    }
     ctx.metrics
         .reconciled("SecretPolicy", outcome.as_ref().err().map(Failure::class));
     outcome?;
