@@ -130,7 +130,8 @@ fn document(rendered: &str, kind: &str, name: &str) -> serde_json::Value {
         let is = |line: String| document.lines().any(|it| it == line);
         is(format!("kind: {kind}")) && is(format!("  name: {name}"))
     });
-    serde_saphyr::from_str(found.unwrap_or_else(|| panic!("no {kind} {name}"))).unwrap()
+    assert!(found.is_some(), "no {kind} {name}");
+    serde_saphyr::from_str(found.unwrap()).unwrap()
 }
 
 #[test]
