@@ -1,6 +1,8 @@
-//! Rows of what one tenant's worst does to another: reads of one namespace while somebody of another one attacks, against the same reads without him.
+//! One tenant's attacks beside another's reads: p99 of the reads under each attack, against the same reads
+//! without it.
 //!
-//! The attackers and the control plane have one processor, the server and who is measured the other: what is left is what they share inside the server.
+//! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row shows
+//! what the two share inside the server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +27,8 @@ const PACE: Duration = Duration::from_millis(4);
 const PHASES: usize = 5;
 /// How long an attack goes on before anything is measured, and how long its end is waited for.
 const LEAD: Duration = Duration::from_secs(2);
-/// Secrets of the one who is measured, and accounts that read them: few, so that one read in a thousand waits for a review of its token.
+/// Secrets of the reader's namespace, and accounts that read them: few, so that hardly a read waits for a
+/// TokenReview.
 const SECRETS: usize = 100;
 const READERS: usize = 4;
 
@@ -57,7 +60,7 @@ pub(crate) const ROWS: [&str; 15] = [
     "tenant.neighbour.many_deletions.p99_ratio",
 ];
 
-/// The rows.
+/// Measures the rows that are asked for; the affinity of this thread is as before afterwards.
 pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
     // What is started from here on inherits it.
     let anywhere = sched_getaffinity(None)?;

@@ -64,7 +64,8 @@ async fn asks(
     }
 }
 
-/// Tokens that have the shape of one for us, each another: every one is to be reviewed by the API server, and to leave a record.
+/// Tokens of the right shape and audience that nobody signed, each different: each costs a TokenReview and
+/// a record if the gateway lets it.
 pub(super) async fn junk_tokens(target: &Target, from: Ipv4Addr, tries: Tries) {
     let encode = |json: &str| BASE64URL_NOPAD.encode(json.as_bytes());
     let head = encode(r#"{"alg":"RS256","kid":"none"}"#);

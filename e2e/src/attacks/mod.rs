@@ -1,7 +1,7 @@
 //! What a hostile tenant does to the API and by custom resources: the attacks that tests and measurements share.
 //!
-//! Only loopback is a target: every connection comes from 127.0.0.0/8 and goes to 127.0.0.1. Each attack stops by itself after a number of tries, and earlier where its
-//! future is dropped. Being refused is what is hoped for, so that no attack reports a failure.
+//! Only loopback is a target: connections go from 127.0.0.0/8 to 127.0.0.1. Each attack ends after a number
+//! of tries, or when its future is dropped. A refusal is what is hoped for, so no attack reports one.
 
 mod attacker;
 mod callers;

@@ -1,4 +1,4 @@
-//! What somebody declares who may write custom resources in a namespace of his own. Each object is JSON, as the API server takes it.
+//! Custom resources of an attacker who may write them in a namespace of his own, as JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -66,7 +66,8 @@ pub(super) fn room(round: usize) -> Value {
     )
 }
 
-/// The largest policy that the kind admits: 64 patterns that fit nothing before their last character, and 64 statements of 64 principals. Each round is another.
+/// The largest policy that the kind admits: 64 patterns that fail at their last character, and 64 statements
+/// of 64 principals. Each round changes it.
 pub(super) fn largest_policy(round: usize) -> Value {
     let vain = (0..63).map(|number| format!("*{}{number:02}b", "a".repeat(180)));
     let secrets: Vec<String> = vain.chain([format!("round-{round}")]).collect();

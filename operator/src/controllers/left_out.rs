@@ -30,21 +30,21 @@ pub(crate) struct LeftOut {
 #[derive(Debug)]
 pub(crate) struct OfKind<K> {
     /// What each was told, by namespace and name.
-    told: Mutex<BTreeMap<(String, String), Told>>,
+    told: Mutex<BTreeMap<(String, String), ReportedReason>>,
     again: Mutex<Sender<Kept<K>>>,
     queue: Mutex<Option<Receiver<Kept<K>>>>,
 }
 
-/// What the condition of an object says.
+/// Why an object is left out, as its condition says of one generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct ReportedReason {
     uid: Option<String>,
     generation: Option<i64>,
     why: TooLarge,
 }
 
-impl Told {
-    fn of(kept: &impl Resource, why: TooLarge) -> Self {
+impl ReportedReason {
+    fn new(kept: &impl Resource, why: TooLarge) -> Self {
         Self {
             uid: kept.uid(),
             generation: kept.meta().generation,
@@ -65,7 +65,7 @@ impl<K> Default for OfKind<K> {
 }
 
 impl<K> OfKind<K> {
-    fn told(&self) -> MutexGuard<'_, BTreeMap<(String, String), Told>> {
+    fn told(&self) -> MutexGuard<'_, BTreeMap<(String, String), ReportedReason>> {
         // A panic while the lock was held leaves at worst one that is told once more.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +76,7 @@ impl<K> OfKind<K> {
         K: Resource<DynamicType = ()>,
     {
         let place = (kept.namespace().unwrap_or_default(), kept.name_any());
-        self.told().insert(place, Told::of(kept, why));
+        self.told().insert(place, ReportedReason::new(kept, why));
     }
 
     /// Some that wait for room.
@@ -152,7 +152,7 @@ where
 {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let room = why == TooLarge::Namespace && ctx.shares.has_room::<K>(&namespace);
-    let known = of_kind.told().get(&(namespace, name)) == Some(&Told::of(kept, why));
+    let known = of_kind.told().get(&(namespace, name)) == Some(&ReportedReason::new(kept, why));
     if known && !room {
         return Ok(None);
     }

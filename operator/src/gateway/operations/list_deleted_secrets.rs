@@ -49,7 +49,7 @@ struct Page {
     /// When this was so.
     time: Timestamp,
     /// What the namespace has of the store.
-    used: Room,
+    used: StoreRoom,
     /// What it may have.
     limit: Limit,
 }
@@ -71,7 +71,7 @@ struct Deleted {
 /// Some of the store.
 #[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "Room")]
-struct Room {
+struct StoreRoom {
     /// Secrets, those in recovery windows included.
     secrets: u64,
     /// Bytes of their rows.
@@ -149,14 +149,14 @@ fn page(
         secrets: Vec::new(),
         next: None,
         time: asking.now,
-        used: Room::default(),
+        used: StoreRoom::default(),
         limit: Limit::default(),
     };
     let Some(found) = store.namespace_named(&namespace)? else {
         return Ok(Json(page));
     };
     let NamespaceRoom { used, limit, .. } = store.room(found.id)?;
-    page.used = Room {
+    page.used = StoreRoom {
         secrets: used.secrets,
         bytes: used.bytes,
     };
