@@ -12,8 +12,17 @@ use crate::crypto::scan;
 const fn is_wiped<T: ZeroizeOnDrop>() {}
 const _: () = is_wiped::<Aes256Siv>();
 
+/// Larger than any stack that another test's thread left behind for reuse, so that it is new, and zero.
+const NEW_STACK: usize = 64 << 20;
+
 #[test]
 fn both_halves_are_wiped_on_drop() {
+    let on_a_new_stack = std::thread::Builder::new().stack_size(NEW_STACK);
+    on_a_new_stack.spawn(seal_and_drop).unwrap().join().unwrap();
+}
+
+/// The padding of a cipher has what lay on the stack before, which must not be random words of another test.
+fn seal_and_drop() {
     let mut key = [0; 64];
     getrandom::fill(&mut key).unwrap();
     // Emptying a vector drops the cipher in place and keeps the memory, so that nothing else is written over it.
