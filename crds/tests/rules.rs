@@ -107,6 +107,22 @@ fn good_objects_pass() {
 }
 
 #[test]
+fn readers_have_bounds() {
+    let definition = strongroom_crds::all()
+        .into_iter()
+        .find(|definition| definition.spec.names.kind == "ManagedSecret")
+        .expect("the kind");
+    let schema = serde_json::to_value(&definition.spec.versions[0].schema).expect("serializable");
+    let readers = &schema["openAPIV3Schema"]["properties"]["spec"]["properties"]["readers"];
+    assert_eq!(readers["minItems"], 1);
+    // docs/limits.md says both.
+    assert_eq!(readers["maxItems"], 64);
+    assert_eq!(readers["items"]["maxLength"], 253);
+    assert_eq!(readers["items"]["minLength"], 1);
+    assert_eq!(readers["items"]["pattern"], "^[-a-z0-9.*]+$");
+}
+
+#[test]
 fn sources_are_exactly_one() {
     let import = json!({"secretRef": {"name": "old"}});
     let generate = json!({"keys": {"a": {"uuid": {}}}});

@@ -42,9 +42,9 @@ const AHEAD_REVIEWS: usize = 8;
 const GRACE: Duration = Duration::from_secs(15 * 60);
 /// Tokens that are reviewed at the same time.
 const REVIEWS: usize = 64;
-/// Reviews a second of tokens that hold a stream, all together.
+/// Reviews a second of tokens that hold a stream, all together: with those at once, a hundred.
 const AGAIN: Quota =
-    Quota::per_second(NonZeroU32::MIN.saturating_add(99)).allow_burst(NonZeroU32::MIN.saturating_add(7));
+    Quota::per_second(NonZeroU32::MIN.saturating_add(91)).allow_burst(NonZeroU32::MIN.saturating_add(7));
 
 /// At whose expense a token is reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod connection;
+mod fair_executor;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -17,7 +18,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
@@ -34,10 +35,13 @@ pub(in crate::gateway) use self::answer::Held;
 use self::connection::Deposit;
 pub(crate) use self::connection::Patience;
 pub(in crate::gateway) use self::connection::{Connection, End};
+use self::fair_executor::{AddressExecutor, FairExecutor};
 use self::watched::{Bounded, Watched};
 use crate::gateway::request::{AddressShares, Refusals, Shares};
 use crate::gateway::{GatewayError, limits};
 
+/// Connections that are taken before those that are there go on.
+const IN_A_ROW: u32 = 4;
 /// How long what is under way may take once the process ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -131,7 +135,14 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
 ) {
     let graceful = GracefulShutdown::new();
+    let executor = FairExecutor::start();
+    let mut in_a_row = 0_u32;
     loop {
+        in_a_row = in_a_row.wrapping_add(1);
+        if in_a_row.is_multiple_of(IN_A_ROW) {
+            // Connections that come faster than they can be refused do not keep those that are there from going on.
+            tokio::task::yield_now().await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.wait() => break,
@@ -155,9 +166,11 @@ pub(crate) async fn serve(
         };
         let watcher = graceful.watcher();
         let (entrance, router) = (Arc::clone(&entrance), router.clone());
-        let admission = admission.clone();
-        tokio::spawn(async move {
-            let ended = connection(stream, peer, entrance, router, watcher, (&admission, deposit)).await;
+        let (admission, of_address) = (admission.clone(), executor.of(peer.ip().to_canonical()));
+        let turns = of_address.clone();
+        of_address.spawn(async move {
+            let on = (&admission, deposit, turns);
+            let ended = connection(stream, peer, entrance, router, watcher, on).await;
             if let Err(error) = ended {
                 tracing::debug!(%peer, error, "a connection ended");
             }
@@ -179,7 +192,7 @@ async fn connection(
     entrance: Arc<dyn Entrance>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
-    (admission, deposit): (&Admission, Deposit),
+    (admission, deposit, executor): (&Admission, Deposit, AddressExecutor),
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     stream.set_nodelay(true).map_err(|error| text(&error))?;
@@ -205,7 +218,7 @@ async fn connection(
         let nothing: Box<dyn Any + Send> = Box::new(());
         let Ok(()) = connection.prove(|| Ok::<_, Infallible>(nothing));
     }
-    let served = serve_connection(stream, peer, &connection, router);
+    let served = serve_connection(stream, peer, &connection, router, executor);
     let served = watcher.watch(served);
     tokio::select! {
         ended = served => ended.map_err(|error| error.to_string()),
@@ -222,6 +235,7 @@ fn serve_connection(
     peer: Peer,
     connection: &Arc<Connection>,
     router: Router,
+    executor: AddressExecutor,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error: std::fmt::Display> {
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(connection)));
     let of = Arc::clone(connection);
@@ -237,7 +251,7 @@ fn serve_connection(
             Ok::<Response<Answer>, Infallible>(answer.map(|body: Body| Answer::new(body, open, held)))
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(executor);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -1,0 +1,366 @@
+//! The processor, by turns of addresses: connections and their requests run on an executor that polls next a task of whichever address has used the
+//! least. One address with a thousand requests takes what is left, and another one's single request waits for the poll that is under way, not for the
+//! thousand.
+//!
+//! Tokio polls in the order in which tasks become ready, whoever they are for. Its workers stay in charge of timers, sockets and everything else: a few
+//! tasks of the runtime, the runners, poll ours. Must not know what a task does.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_task::Runnable;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::task::coop::has_budget_remaining;
+
+/// How far an address that was away comes before those that were not: a request takes several polls, and less than this in all.
+const ADVANCE: Duration = Duration::from_millis(2);
+/// After how long a runner lets the other tasks of the runtime go first.
+const BATCH: Duration = Duration::from_micros(100);
+/// Addresses that are remembered without need before they are looked through.
+const REMEMBERED: usize = 1_024;
+
+/// The executor of one port. Its tasks are not polled any more once it is dropped.
+#[derive(Debug)]
+pub(super) struct FairExecutor {
+    shared: Arc<Shared>,
+    _runners: JoinSet<()>,
+}
+
+/// Spawns tasks at the expense of an address.
+#[derive(Clone, Debug)]
+pub(super) struct AddressExecutor {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue<Runnable>>,
+    ready: Notify,
+}
+
+impl FairExecutor {
+    /// Starts as many runners as the runtime has workers. Must be called on a runtime.
+    pub(super) fn start() -> Self {
+        let shared = Arc::<Shared>::default();
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
+        let mut runners = JoinSet::new();
+        for _ in 0..workers {
+            runners.spawn(run(Arc::clone(&shared)));
+        }
+        Self {
+            shared,
+            _runners: runners,
+        }
+    }
+
+    /// For tasks of this address.
+    pub(super) fn of(&self, address: IpAddr) -> AddressExecutor {
+        AddressExecutor {
+            shared: Arc::clone(&self.shared),
+            address,
+        }
+    }
+}
+
+impl AddressExecutor {
+    /// Runs a future to its end.
+    pub(super) fn spawn(&self, future: impl Future<Output: Send + 'static> + Send + 'static) {
+        let (shared, address) = (Arc::clone(&self.shared), self.address);
+        let schedule = move |task| shared.arrives(address, task);
+        let (task, handle) = async_task::spawn(future, schedule);
+        handle.detach();
+        task.schedule();
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for AddressExecutor
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.spawn(future);
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue<Runnable>> {
+        // Nothing that can panic runs while the lock is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrives(&self, address: IpAddr, task: Runnable) {
+        self.queue().arrives(address, task);
+        self.ready.notify_one();
+    }
+}
+
+/// Polls what is ready, one after the other.
+async fn run(shared: Arc<Shared>) {
+    loop {
+        let begin = Instant::now();
+        let mut before = begin;
+        // A task that is polled without budget does nothing.
+        while before.duration_since(begin) < BATCH && has_budget_remaining() {
+            let (next, more) = {
+                let mut queue = shared.queue();
+                (queue.next(), !queue.order.is_empty())
+            };
+            let Some((address, task)) = next else {
+                shared.ready.notified().await;
+                before = Instant::now();
+                continue;
+            };
+            if more {
+                // Several may have become ready while one runner was told.
+                shared.ready.notify_one();
+            }
+            // As for a task of the runtime: who panics ends alone.
+            let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
+            let now = Instant::now();
+            shared.queue().ran(address, now.duration_since(before));
+            before = now;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What is ready, by addresses, and how much of the processor each has used.
+#[derive(Debug)]
+struct Queue<T> {
+    lines: HashMap<IpAddr, Line<T>>,
+    /// The addresses of which something is ready, by what they have used.
+    order: BTreeSet<(Duration, IpAddr)>,
+    /// What the one that was polled last had used: nobody who comes has used less, but for [`ADVANCE`].
+    floor: Duration,
+    /// Tasks that are being polled.
+    running: usize,
+}
+
+#[derive(Debug)]
+struct Line<T> {
+    used: Duration,
+    ready: VecDeque<T>,
+    running: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            lines: HashMap::new(),
+            order: BTreeSet::new(),
+            // Whoever comes first has its advance too.
+            floor: ADVANCE,
+            running: 0,
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    /// A task became ready.
+    fn arrives(&mut self, address: IpAddr, task: T) {
+        let earliest = self.floor.saturating_sub(ADVANCE);
+        let line = self.lines.entry(address).or_insert_with(|| Line {
+            used: earliest,
+            ready: VecDeque::new(),
+            running: 0,
+        });
+        if line.ready.is_empty() {
+            if line.running == 0 {
+                line.used = line.used.max(earliest);
+            }
+            self.order.insert((line.used, address));
+        }
+        line.ready.push_back(task);
+    }
+
+    /// The task that is polled next.
+    fn next(&mut self) -> Option<(IpAddr, T)> {
+        let (used, address) = self.order.pop_first()?;
+        self.floor = self.floor.max(used);
+        let line = self.lines.get_mut(&address)?;
+        let task = line.ready.pop_front()?;
+        line.running = line.running.saturating_add(1);
+        self.running = self.running.saturating_add(1);
+        if !line.ready.is_empty() {
+            self.order.insert((used, address));
+        }
+        Some((address, task))
+    }
+
+    /// A task of this address was polled, for so long.
+    fn ran(&mut self, address: IpAddr, took: Duration) {
+        self.running = self.running.saturating_sub(1);
+        if self.running == 0 && self.order.is_empty() {
+            // Nobody waits: what anybody has used is no matter any more.
+            *self = Self::default();
+            return;
+        }
+        if let Some(line) = self.lines.get_mut(&address) {
+            let ready = self.order.remove(&(line.used, address));
+            line.running = line.running.saturating_sub(1);
+            line.used = line.used.saturating_add(took);
+            if ready {
+                self.order.insert((line.used, address));
+            }
+        }
+        if self.lines.len() > REMEMBERED.saturating_add(self.order.len().saturating_mul(2)) {
+            let floor = self.floor;
+            self.lines
+                .retain(|_, line| !line.ready.is_empty() || line.running > 0 || line.used > floor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const C: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// The next task, which then runs for so long.
+    fn runs(queue: &mut Queue<u32>, took: Duration) -> Option<u32> {
+        let (address, task) = queue.next()?;
+        queue.ran(address, took);
+        Some(task)
+    }
+
+    #[test]
+    fn who_comes_now_and_then_is_before_who_has_much_to_do() {
+        let mut queue = Queue::default();
+        for number in 0..100 {
+            queue.arrives(A, number);
+        }
+        for number in 0..10 {
+            assert_eq!(runs(&mut queue, MILLISECOND), Some(number));
+        }
+        // A request of three polls, each of which makes the next ready.
+        for number in 1_000..1_003 {
+            queue.arrives(B, number);
+            assert_eq!(runs(&mut queue, MILLISECOND / 10), Some(number));
+        }
+        assert_eq!(runs(&mut queue, MILLISECOND), Some(10));
+    }
+
+    #[test]
+    fn who_have_much_to_do_share_the_time_and_not_the_polls() {
+        let mut queue = Queue::default();
+        for number in 0..1_000 {
+            queue.arrives(A, number);
+            queue.arrives(B, 10_000 + number);
+        }
+        let (mut polls_of_a, mut polls_of_b) = (0_i32, 0_i32);
+        for _ in 0..400 {
+            let (address, _) = queue.next().unwrap();
+            if address == A {
+                polls_of_a += 1;
+                queue.ran(A, MILLISECOND * 3);
+            } else {
+                polls_of_b += 1;
+                queue.ran(B, MILLISECOND);
+            }
+        }
+        assert!(
+            (polls_of_b - 3 * polls_of_a).abs() <= 6,
+            "{polls_of_a} {polls_of_b}"
+        );
+    }
+
+    #[test]
+    fn who_goes_for_a_moment_is_not_forgiven() {
+        let mut queue = Queue::default();
+        // The processor is never idle.
+        queue.arrives(C, 0);
+        queue.next().unwrap();
+        for number in 0..10 {
+            queue.arrives(A, number);
+            assert_eq!(runs(&mut queue, MILLISECOND * 10), Some(number));
+        }
+        // Nothing of `A` was left each time.
+        queue.arrives(A, 10);
+        for number in 0..20 {
+            queue.arrives(B, 100 + number);
+        }
+        for number in 0..12 {
+            assert_eq!(runs(&mut queue, MILLISECOND), Some(100 + number));
+        }
+    }
+
+    #[test]
+    fn an_address_may_run_on_all_processors_and_nothing_of_it_stays() {
+        let mut queue = Queue::default();
+        for number in 0..3 {
+            queue.arrives(A, number);
+        }
+        assert_eq!(queue.next(), Some((A, 0)));
+        assert_eq!(queue.next(), Some((A, 1)));
+        queue.ran(A, MILLISECOND);
+        queue.arrives(B, 7);
+        assert_eq!(queue.next(), Some((B, 7)));
+        assert_eq!(queue.next(), Some((A, 2)));
+        for (address, took) in [(B, MILLISECOND), (A, MILLISECOND), (A, MILLISECOND)] {
+            queue.ran(address, took);
+        }
+        assert_eq!(queue.next(), None);
+        assert!(queue.order.is_empty() && queue.lines.is_empty());
+        queue.arrives(C, 0);
+        queue.next().unwrap();
+        let many = u32::try_from(REMEMBERED).unwrap() + 10;
+        for number in 0..many {
+            queue.arrives(IpAddr::V4(number.into()), number);
+            queue.next().unwrap();
+            queue.ran(IpAddr::V4(number.into()), MILLISECOND);
+        }
+        assert!(queue.lines.len() < 20, "{}", queue.lines.len());
+    }
+
+    #[tokio::test]
+    async fn one_request_does_not_wait_for_the_thousand_of_another_address() {
+        let executor = FairExecutor::start();
+        let polls = Arc::new(AtomicUsize::new(0));
+        for _ in 0..1_000 {
+            let polls = Arc::clone(&polls);
+            executor.of(A).spawn(async move {
+                loop {
+                    polls.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        while polls.load(Ordering::SeqCst) < 1_000 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10 {
+            let (tell, told) = oneshot::channel();
+            let begin = polls.load(Ordering::SeqCst);
+            let seen = Arc::clone(&polls);
+            executor.of(B).spawn(async move {
+                let _ = tell.send(seen.load(Ordering::SeqCst));
+            });
+            let waited = told.await.unwrap() - begin;
+            assert!(waited < 50, "{waited} polls of others came first");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_alone() {
+        let executor = FairExecutor::start();
+        executor.of(A).spawn(async { panic!("on purpose") });
+        let (tell, told) = oneshot::channel();
+        executor.of(A).spawn(async move {
+            let _ = tell.send(());
+        });
+        told.await.unwrap();
+    }
+}
