@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
-use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
-use kube::{Api, Client, Resource};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
@@ -43,8 +43,7 @@ where
     if before == status {
         return Ok(None);
     }
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), subject.namespace, &ApiResource::erase::<K>(&()));
+    let url = K::url_path(&(), Some(subject.namespace));
     let status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
     let patch = json!({
         "apiVersion": K::api_version(&()),
@@ -53,12 +52,10 @@ where
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let mut written = api
-        .patch_status(subject.name, &params, &Patch::Apply(patch))
-        .await;
+    let mut written = patch_status(client, &url, subject.name, (&params, &Patch::Apply(patch))).await;
     // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the status of a backup.
     if let Ok(there) = &written
-        && let Some(surplus) = there.data.get("status").and_then(|there| surplus(&status, there))
+        && let Some(surplus) = there.status.as_ref().and_then(|there| surplus(&status, there))
     {
         let patch = json!({
             "metadata": {"uid": subject.uid, "resourceVersion": there.metadata.resource_version},
@@ -68,15 +65,40 @@ where
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        written = api
-            .patch_status(subject.name, &params, &Patch::Merge(patch))
-            .await;
+        written = patch_status(client, &url, subject.name, (&params, &Patch::Merge(patch))).await;
     }
     match written {
         Ok(written) => Ok(written.metadata.resource_version),
         Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What is read of an object whose status was written: its spec may be a megabyte, and others wait meanwhile.
+#[derive(serde::Deserialize)]
+struct WrittenStatus {
+    metadata: WrittenMetadata,
+    #[serde(default)]
+    status: Option<Json>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenMetadata {
+    #[serde(default)]
+    resource_version: Option<String>,
+}
+
+async fn patch_status(
+    client: &Client,
+    url: &str,
+    name: &str,
+    (params, patch): (&PatchParams, &Patch<Json>),
+) -> Result<WrittenStatus, kube::Error> {
+    let request = kube::core::Request::new(url)
+        .patch_subresource("status", name, params, patch)
+        .map_err(kube::Error::BuildRequest)?;
+    client.request(request).await
 }
 
 /// The merge patch that takes away what is there beside `wanted`. A list is as wanted or it is replaced.
