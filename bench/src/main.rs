@@ -120,6 +120,7 @@ const GROUPS: [Group; 13] = [
         rows: &[
             "push.nodes1000.seconds",
             "push.nodes1000.rss_mb",
+            "push.nodes1000.tokenreviews_s",
             "push.nodes1000.connect_s",
             "push.nodes1000.reconnect_s",
         ],

@@ -40,6 +40,10 @@ const NODES: usize = 1_000;
 const VOLUMES: usize = 20;
 /// Changes that are measured.
 const CHANGES: usize = 5;
+/// How long the tokens are watched: each is reviewed again within five minutes, and they take turns.
+const REVIEWS: Duration = Duration::from_secs(330);
+/// How often it is counted.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long any of it may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -84,7 +88,9 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
         counted.reach(NODES * VOLUMES).await?;
         seconds.push(start.elapsed().as_secs_f64());
     }
+    // The watch of pods, nodes and accounts is in it: there are as many of those as the nodes and twice that.
     let resident = memory::at_rest(process.pid()).await?;
+    let reviews = reviews(&bench).await?;
     // As after the gateway was away: all at once, with tokens that it has not seen lately.
     for node in nodes {
         node.abort();
@@ -103,9 +109,46 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
         Row::of("push.nodes1000.seconds", "s", &seconds),
         Row::of("push.nodes1000.rss_mb", "MB", &resident)
             .against("the same process without a node", &nothing),
+        Row::of("push.nodes1000.tokenreviews_s", "1/s", &reviews),
         Row::of("push.nodes1000.connect_s", "s", &[connected]),
         Row::of("push.nodes1000.reconnect_s", "s", &[again]),
     ])
+}
+
+/// TokenReviews a second that the API server was asked for while the nodes stay, in each second in which there was one: their tokens are reviewed again.
+/// The largest is what is bounded.
+async fn reviews(bench: &Bench) -> Outcome<Vec<f64>> {
+    let end = Instant::now() + REVIEWS;
+    let (mut since, mut before) = (Instant::now(), reviews_so_far(bench).await?);
+    let mut rates = Vec::new();
+    while Instant::now() < end {
+        tokio::time::sleep(LOOK).await;
+        let now = reviews_so_far(bench).await?;
+        let seconds = since.elapsed().as_secs_f64();
+        since = Instant::now();
+        if now > before {
+            rates.push((now - before) / seconds);
+        }
+        before = now;
+    }
+    if rates.is_empty() {
+        return Err("no token was reviewed again".into());
+    }
+    Ok(rates)
+}
+
+/// TokenReviews that the API server was asked for, as its metrics say.
+async fn reviews_so_far(bench: &Bench) -> Outcome<f64> {
+    let request = http::Request::get("/metrics").body(Vec::new())?;
+    let metrics = bench.client.request_text(request).await?;
+    let mut all = 0.0;
+    for line in metrics.lines() {
+        if line.starts_with("apiserver_request_total{") && line.contains("resource=\"tokenreviews\"") {
+            let (_, count) = line.rsplit_once(' ').ok_or("a metric without a value")?;
+            all += count.parse::<f64>()?;
+        }
+    }
+    Ok(all)
 }
 
 /// Volumes that were told of a version.

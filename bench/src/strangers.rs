@@ -31,6 +31,9 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     let bench = Bench { client };
     bench.prepare(cluster).await?;
     let (mut process, port) = serve(cluster, data, &["--node-account=node"])?;
+    // The authority is published where there is something of ours.
+    bench.apply("bench", 1, false).await?;
+    bench.all_ready(1).await?;
     let target = target(&bench, port).await?;
     let idle = memory::at_rest(process.pid()).await?;
     let mut peaks = Vec::new();
