@@ -86,8 +86,19 @@ impl Tenant<'_> {
 
         let name = format!("round-{number}");
         self.f.apply(&generated(&name));
-        self.within(DEADLINE, "a new secret", |it| {
+        let made = self.within(DEADLINE, "a new secret", |it| {
             eventually("its native Secret", || it.f.native(&name))
+        });
+        self.f.kubectl(&[
+            "-n",
+            "shop",
+            "annotate",
+            "managedsecret",
+            &name,
+            "strongroom.dev/rotate-now=once",
+        ]);
+        self.within(DEADLINE, "a rotation", |it| {
+            eventually("another value", || (it.f.native(&name)? != made).then_some(()));
         });
 
         self.f.apply(

@@ -69,7 +69,7 @@ pub enum Traffic {
 pub enum Objects {
     /// The largest policy, rewritten ten times a second.
     Policies,
-    /// Keys that take a processor long.
+    /// Keys that take a processor long, made and rotated.
     Keys,
     /// So many objects as large as the API server takes.
     Large(usize),
@@ -274,12 +274,22 @@ impl Attacker {
         }
     }
 
-    /// Twenty objects whose keys fit, and one whose keys don't.
+    /// Twenty objects whose keys fit, and one whose keys don't. From then on a rotation of all twenty is asked for each second, while their first
+    /// keys are made too: what is asked before a secret exists counts as done.
     async fn keys(&self) {
+        let fitting = |number: usize| objects::keys(&format!("keys-{number}"), 15);
         for number in 0..20 {
-            self.tries(&objects::keys(&format!("keys-{number}"), 15)).await;
+            self.tries(&fitting(number)).await;
         }
         self.tries(&objects::keys("too-many-keys", 32)).await;
+        let mut pace = tokio::time::interval(Duration::from_secs(1));
+        for round in 0..TRIES {
+            pace.tick().await;
+            let word = format!("round-{round}");
+            for number in 0..20 {
+                self.tries(&objects::rotating(fitting(number), &word)).await;
+            }
+        }
     }
 
     async fn create_and_delete(&self) {

@@ -45,6 +45,17 @@ pub(super) fn keys(name: &str, count: usize) -> Value {
     managed(name, &json!({"source": {"generate": {"keys": keys}}}))
 }
 
+/// This secret, with a word that asks for a rotation: each new word asks for another one.
+pub(super) fn rotating(mut secret: Value, word: &str) -> Value {
+    if let Some(metadata) = secret.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert(
+            "annotations".to_owned(),
+            json!({"strongroom.dev/rotate-now": word}),
+        );
+    }
+    secret
+}
+
 /// A secret of 1.35 MB of sealed text that means nothing, which the API server keeps.
 pub(super) fn large(name: &str) -> Value {
     let keys: Map<String, Value> = (0..15_u8)
