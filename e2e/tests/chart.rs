@@ -193,18 +193,19 @@ fn variables_come_with_one_switch_and_their_webhook_may_read_its_own_certificate
     let with = render(&["node.enabled=true", "env.enabled=true"]).unwrap();
     for (kind, more) in [
         ("MutatingWebhookConfiguration", 1),
-        ("Deployment", 1),
-        ("Service", 1),
-        ("NetworkPolicy", 1),
-        ("PodDisruptionBudget", 1),
-        ("Role", 1),
+        ("ValidatingWebhookConfiguration", 0),
+        ("Deployment", 0),
+        ("Service", 0),
+        ("NetworkPolicy", 0),
+        ("PodDisruptionBudget", 0),
+        ("Role", 0),
         ("ClusterRole", 0),
         ("ClusterRoleBinding", 0),
         ("ValidatingAdmissionPolicy", 0),
     ] {
         assert_eq!(kinds(&with, kind), kinds(&plain, kind) + more, "{kind}");
     }
-    assert!(!plain.contains("--webhook") && !plain.contains("strongroom-webhook"));
+    assert!(!plain.contains("--exec-image"));
     assert!(with.contains("--exec-image=strongroom.dev/strongroom-exec:0.1.0"));
     assert!(with.contains("values: [kube-system, strongroom]"));
     let other = [
@@ -217,6 +218,75 @@ fn variables_come_with_one_switch_and_their_webhook_may_read_its_own_certificate
     let said = render(&["env.enabled=true"]).unwrap_err();
     assert!(said.contains("env.enabled needs node.enabled"), "{said}");
     assert!(render(&["node.enabled=true", "env.replicas=0"]).is_err());
+}
+
+/// The documents of a rendered chart of this kind and name.
+fn document(rendered: &str, kind: &str, name: &str) -> serde_json::Value {
+    let found = rendered.split("\n---").find(|document| {
+        let is = |line: String| document.lines().any(|it| it == line);
+        is(format!("kind: {kind}")) && is(format!("  name: {name}"))
+    });
+    assert!(found.is_some(), "no {kind} {name}");
+    serde_saphyr::from_str(found.unwrap()).unwrap()
+}
+
+#[test]
+fn who_writes_objects_is_asked_always_and_holds_nobody_up() {
+    let plain = render(&[]).unwrap();
+    let asked = document(&plain, "ValidatingWebhookConfiguration", "strongroom-webhook");
+    let webhooks = asked["webhooks"].as_array().unwrap();
+    assert_eq!(webhooks.len(), 2);
+    for webhook in webhooks {
+        assert_eq!(webhook["failurePolicy"], "Ignore");
+        assert_eq!(webhook["timeoutSeconds"], 2);
+        assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
+        assert_eq!(webhook["clientConfig"]["service"]["path"], "/attest");
+        assert_eq!(
+            webhook["rules"][0]["operations"],
+            serde_json::json!(["CREATE", "UPDATE", "DELETE"])
+        );
+    }
+    let kinds_of_ours = &webhooks[0]["rules"][0]["resources"];
+    assert_eq!(
+        kinds_of_ours,
+        &serde_json::json!([
+            "managedsecrets",
+            "rotationschedules",
+            "secretpolicies",
+            "encryptionkeys"
+        ])
+    );
+    // It reads its own certificate, and nothing else anywhere.
+    let role = document(&plain, "Role", "strongroom-webhook");
+    assert_eq!(
+        role["rules"],
+        serde_json::json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["strongroom-webhook-tls"],
+            "verbs": ["get", "list", "watch"]}])
+    );
+    // Nobody but the webhook comes to where it says so.
+    let policy = document(&plain, "NetworkPolicy", "strongroom");
+    let to = policy["spec"]["ingress"].as_array().unwrap().iter();
+    let mut to = to.filter(|rule| rule["ports"][0]["port"] == "attestations");
+    let peer = &to.next().unwrap()["from"][0]["podSelector"]["matchLabels"];
+    assert_eq!(peer["app.kubernetes.io/component"], "webhook");
+    assert!(to.next().is_none());
+    for said in [
+        "--webhook=strongroom-webhook",
+        "--attestations-listen=0.0.0.0:8444",
+        "--attestations-address=strongroom-gateway.strongroom.svc:8444",
+    ] {
+        assert!(plain.contains(said), "{said}");
+    }
+    let replicas = |values: &[&str]| {
+        document(&render(values).unwrap(), "Deployment", "strongroom-webhook")["spec"]["replicas"].clone()
+    };
+    assert_eq!(replicas(&[]), 2);
+    assert_eq!(replicas(&["webhook.replicas=3"]), 3);
+    assert_eq!(
+        replicas(&["webhook.replicas=3", "env.replicas=4"]),
+        4,
+        "as before"
+    );
 }
 
 #[test]
@@ -483,10 +553,10 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
     let alone = render(&["people.enabled=false"]).unwrap();
     for (kind, with) in [
         ("APIService", 1),
-        ("Deployment", 1),
-        ("Service", 3),
-        ("PodDisruptionBudget", 2),
-        ("NetworkPolicy", 2),
+        ("Deployment", 2),
+        ("Service", 4),
+        ("PodDisruptionBudget", 3),
+        ("NetworkPolicy", 3),
     ] {
         assert_eq!(kinds(&plain, kind), with, "{kind}");
         assert!(kinds(&alone, kind) < with, "{kind}");

@@ -2,6 +2,7 @@
 
 mod admin;
 mod anchor;
+mod attestation;
 mod audit;
 mod bootstrap;
 mod cluster_keys;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 use strongroom_store::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, Keyring, MaterialContext, RootKey, SealedValue,
     StateDigest, ValueContext,
@@ -38,6 +39,10 @@ fn keyring() -> Keyring {
 fn records_open_in_their_place() {
     let keyring = keyring();
     let policy = keyring.blind_index(IndexDomain::Policy, &[b"uid-1"]);
+    let declaration = keyring.blind_index(IndexDomain::Declaration, &[b"uid-1"]);
+    let digest = Sha256::digest(b"what it declares");
+    let mark = keyring.blind_index(IndexDomain::Mark, &[b"uid-1", &digest]);
+    let attestation = keyring.blind_index(IndexDomain::Attestation, &[b"uid-1", b"deleted", &mark]);
     for (name, context) in [
         ("namespace", Context::Namespace(&NAMESPACE)),
         (
@@ -57,6 +62,8 @@ fn records_open_in_their_place() {
         ("meta", Context::Meta("state")),
         ("cursor", Context::Cursor("events")),
         ("policy", Context::Policy(&policy)),
+        ("declaration", Context::Declaration(&declaration)),
+        ("attestation", Context::Attestation(&attestation)),
         (
             "audit",
             Context::Audit {

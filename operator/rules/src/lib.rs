@@ -7,6 +7,7 @@ pub mod ca_bundle;
 pub mod cause;
 pub mod config_map;
 pub mod consumers;
+pub mod declaration;
 pub mod encryption_key;
 pub mod environment;
 pub mod generate;

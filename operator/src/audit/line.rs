@@ -1,8 +1,8 @@
 //! From a record of either chain to the line that people and other systems read.
 
 use jiff::Timestamp;
-use strongroom_api::audit::{Chain, Decision, Line};
-use strongroom_store::audit::{Entry, Outcome};
+use strongroom_api::audit::{Chain, Decision, Line, Requester};
+use strongroom_store::audit::{self, Entry, Outcome};
 use strongroom_store::vault::Place;
 
 fn time(at: strongroom_store::time::Timestamp) -> Timestamp {
@@ -40,7 +40,20 @@ pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> Line {
         latency_micros: about.latency_micros,
         count: entry.count.get(),
         claimed: entry.claimed.clone(),
+        requester: entry.requester.as_ref().map(requester),
         detail: entry.detail.clone(),
+    }
+}
+
+fn requester(requester: &audit::Requester) -> Requester {
+    match requester {
+        audit::Requester::Unattested => Requester::default(),
+        audit::Requester::Attested(author) => Requester {
+            attested: true,
+            user: Some(author.user.clone()),
+            groups: author.groups.clone(),
+            uid: Some(author.uid.clone()).filter(|uid| !uid.is_empty()),
+        },
     }
 }
 

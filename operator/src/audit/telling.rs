@@ -128,6 +128,8 @@ fn reason(entry: &Entry) -> Option<Reason> {
         | Action::BindNamespace
         | Action::EnforcePolicy
         | Action::RemovePolicy
+        | Action::DeclareObject
+        | Action::WithdrawObject
         | Action::CreateStore
         | Action::OpenStore
         | Action::Backup

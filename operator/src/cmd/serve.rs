@@ -42,7 +42,7 @@ enum Role {
     Store,
     /// The people's front, by which kubectl strongroom reaches the API; has no store
     Front,
-    /// The webhook that gives pods their variables; has no store
+    /// The webhook that says who writes objects, and gives pods their variables; has no store
     Webhook,
 }
 
@@ -114,10 +114,15 @@ pub(super) struct Arguments {
     /// itself
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
-    /// Service of the webhook in the process's own namespace, and name of its MutatingWebhookConfiguration: it gets a certificate, and that the
-    /// authority
+    /// Service of the webhook in the process's own namespace, and name of its webhook configurations: it gets a certificate, and those the authority
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
+    /// Address where the webhook says who writes objects
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8446")]
+    attestations_listen: SocketAddr,
+    /// Host and port at which the webhook reaches that
+    #[arg(long, value_name = "HOST:PORT", default_value = "strongroom-gateway:8444")]
+    attestations_address: axum::http::uri::Authority,
     /// Address of the webhook
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8445")]
     webhook_listen: SocketAddr,
@@ -227,6 +232,7 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
         service: arguments
             .webhook
             .unwrap_or_else(|| "strongroom-webhook".to_owned()),
+        attestations: arguments.attestations_address,
         image: Image {
             name: arguments.exec_image,
             pull_policy: arguments.exec_pull_policy,
@@ -275,6 +281,7 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
                 .map(|(chain, key)| gateway::Certificate { chain, key }),
             front: arguments.people_front,
             webhook: arguments.webhook,
+            attestations: arguments.attestations_listen,
             node_accounts: arguments.node_account,
             front_accounts: arguments.people_service_accounts,
             audience: arguments.token_audience,

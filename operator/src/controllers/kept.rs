@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use strongroom_rules::declaration::{Declares, Digest};
 
 use super::packed::Packed;
 
@@ -27,6 +28,7 @@ pub(crate) struct Kept<K> {
     text: Text,
     /// Bytes of the object's text, whole.
     bytes: usize,
+    declared: Digest,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -104,6 +106,11 @@ impl<K> Kept<K> {
         self.parse_as::<OnlyStatus<T>>().ok()?.status
     }
 
+    /// A digest of what the whole object declares, of the JSON that it came in: what does not fit its type counts too.
+    pub(crate) const fn declared(&self) -> Digest {
+        self.declared
+    }
+
     /// Annotations and status of an object that may not fit its type.
     pub(crate) fn parse_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.text.text().unwrap_or_default())
@@ -148,6 +155,7 @@ impl<K> Kept<K> {
             meta: self.meta.clone(),
             text: Text::Outline(Packed::of(&text)),
             bytes: self.bytes,
+            declared: self.declared,
             kind: PhantomData,
         })
     }
@@ -161,6 +169,7 @@ impl<K> Kept<K> {
             },
             text: Text::Nothing(why),
             bytes: self.bytes,
+            declared: self.declared,
             kind: PhantomData,
         }
     }
@@ -180,6 +189,7 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
         use serde::de::Error;
 
         let mut object = serde_json::Value::deserialize(deserializer)?;
+        let declared = Digest::of_object(Declares::All, &object);
         if let Some(object) = object.as_object_mut() {
             // The type says so.
             object.retain(|field, _| field != "apiVersion" && field != "kind");
@@ -211,6 +221,7 @@ impl<'de, K> Deserialize<'de> for Kept<K> {
             meta,
             bytes: text.len(),
             text: Text::Whole(Packed::of(&text)),
+            declared,
             kind: PhantomData,
         })
     }
@@ -222,6 +233,7 @@ impl<K> Clone for Kept<K> {
             meta: self.meta.clone(),
             text: self.text.clone(),
             bytes: self.bytes,
+            declared: self.declared,
             kind: PhantomData,
         }
     }
@@ -336,6 +348,32 @@ mod tests {
         );
         assert!(left_out.parse().is_err());
         assert!(left_out.status::<serde_json::Value>().is_none());
+        // Who wrote it can be found whatever is kept.
+        assert!(outline.declared() == kept.declared() && left_out.declared() == kept.declared());
+    }
+
+    #[test]
+    fn what_it_declares_is_what_the_webhook_saw() {
+        // As the webhook sees it: without a status yet, and with what nobody here knows.
+        let seen = json!({
+            "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
+            "metadata": {
+                "name": "db", "namespace": "shop", "uid": "u", "generation": 1, "labels": {"team": "a"},
+                "managedFields": [{"manager": "kubectl"}],
+                "annotations": {LAST_APPLIED: "long", "strongroom.dev/restore": "id", "other": "x"},
+            },
+            "spec": {"futureField": {"b": [1.5, null], "a": true}, "source": 7},
+        });
+        let mut stored = seen.clone();
+        stored["status"] = json!({"observedGeneration": 1});
+        stored["metadata"]["resourceVersion"] = json!("7");
+        let mut changed = seen.clone();
+        changed["spec"]["futureField"]["a"] = json!(false);
+        let digest = |object: &serde_json::Value| Digest::of_object(Declares::All, object);
+        assert!(kept(stored).declared() == digest(&seen));
+        assert!(kept(changed).declared() != digest(&seen));
+        let bare = json!({"metadata": {"name": "db"}});
+        assert!(kept(bare.clone()).declared() == digest(&bare));
     }
 
     #[test]

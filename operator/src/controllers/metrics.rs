@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) rewrap_refused: Gauge,
     /// Watches that broke off with an error.
     pub(crate) watch_errors: Counter,
+    unattested: Family<Kind, Counter>,
     queue: Family<Kind, Gauge>,
     /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
     waiting: Mutex<HashSet<Place>>,
@@ -149,6 +150,11 @@ impl Metrics {
             metrics.watch_errors.clone(),
         );
         registry.register(
+            "unattested_changes",
+            "Changes and deletions of objects that the webhook did not see, so that nobody knows whose they are, by kind",
+            metrics.unattested.clone(),
+        );
+        registry.register(
             "queue",
             "Objects that wait for a reconcile; those that wait for a time are not among them",
             metrics.queue.clone(),
@@ -174,6 +180,17 @@ impl Metrics {
             metrics.deadlines.clone(),
         );
         metrics
+    }
+
+    /// An object of this kind was changed or deleted past the webhook.
+    pub(crate) fn unattested(&self, kind: &'static str) {
+        self.unattested.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// How often that was.
+    #[cfg(test)]
+    pub(crate) fn unattested_changes(&self, kind: &'static str) -> u64 {
+        self.unattested.get_or_create(&Kind { kind }).get()
     }
 
     /// An attempt failed. Answers whether the cause is news of this object.

@@ -8,6 +8,7 @@ mod ca_bundle;
 mod certificates;
 pub(crate) mod cluster;
 mod consumers;
+mod declarations;
 mod encryption_key;
 mod event_writer;
 mod failing;
@@ -57,6 +58,7 @@ use self::absence::Absences;
 use self::ca_bundle::Bundles;
 use self::certificates::Certificates;
 use self::cluster::Cluster;
+use self::declarations::Declarations;
 use self::encryption_key::Keys;
 pub(crate) use self::event_writer::EventWriter;
 use self::kept::Kept;
@@ -67,13 +69,16 @@ use self::metrics::Metrics;
 use self::refusals::Refusals;
 use self::repairs::Contests;
 use self::retry::Backoff;
+use self::secret_policy::WritePace;
 use self::shares::Shares;
 use self::store::SecretStore;
 use self::turns::Turns;
 use self::written::Written;
+use crate::attestation::PendingAttestations;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
 use crate::declared::Declared;
+use crate::kube_watch::WatchThread;
 use crate::policies::Policies;
 use crate::terms::TermsBook;
 use crate::under_way::UnderWay;
@@ -93,6 +98,8 @@ pub(crate) struct Options {
     pub(crate) objects: shares::Bounds,
     /// Where values are made and rendered.
     pub(crate) work: WorkPool,
+    /// Where large objects are watched; none: where everything else is done.
+    pub(crate) watches: Option<Arc<WatchThread>>,
 }
 
 /// What the controllers share with the API.
@@ -108,6 +115,8 @@ pub(crate) struct Api {
     pub(crate) terms: TermsBook,
     /// Who has which version, which the watch of pods and the API tell.
     pub(crate) consumers: Consumers,
+    /// Who is about to write objects, which the webhook tells.
+    pub(crate) pending_attestations: PendingAttestations,
     /// What clients must trust, which the API says.
     pub(crate) bundle: watch::Receiver<String>,
 }
@@ -149,6 +158,8 @@ pub(crate) struct Ctx<S> {
     pub(crate) consumers: Consumers,
     pub(crate) bundles: Bundles,
     pub(crate) certificates: Certificates,
+    pub(crate) declarations: Declarations,
+    pub(crate) policy_writes: WritePace,
 }
 
 impl<S> fmt::Debug for Ctx<S> {
@@ -196,6 +207,8 @@ impl<S> Ctx<S> {
             consumers,
             bundles: Bundles::default(),
             certificates: Certificates::new(jiff::Timestamp::now()),
+            declarations: Declarations::default(),
+            policy_writes: WritePace::default(),
         }
     }
 }
@@ -254,7 +267,7 @@ pub(crate) async fn run<S: SecretStore>(
     };
     let (secret_policies, secret_policies_writer) = reflector::store();
     let (encryption_keys, encryption_keys_writer) = reflector::store();
-    let ctx = Arc::new(Ctx::new(
+    let mut ctx = Ctx::new(
         client,
         store,
         options,
@@ -262,9 +275,12 @@ pub(crate) async fn run<S: SecretStore>(
         managed_secrets.clone(),
         (api.policies, api.declared.clone()),
         (api.cluster_keys, api.terms, api.consumers),
-    ));
+    );
+    ctx.declarations = Declarations::new(api.pending_attestations);
+    let ctx = Arc::new(ctx);
 
     secret_policy::keep::find(&ctx).await;
+    declarations::begin(&ctx).await;
     let managed_secret_queue = futures::stream::select(
         watches::managed_secrets(Arc::clone(&ctx), managed_secrets_writer, triggers.clone()),
         futures::stream::select(
@@ -281,7 +297,7 @@ pub(crate) async fn run<S: SecretStore>(
         watches::schedules(Arc::clone(&ctx), schedules_writer, triggers.clone()),
         schedule_triggered,
     );
-    let policy_queue = watches::secret_policies(Arc::clone(&ctx), secret_policies_writer);
+    let policy_queue = secret_policy::watch::secret_policies(Arc::clone(&ctx), secret_policies_writer);
     let encryption_keys_listed = encryption_keys.clone();
     let key_queue = futures::stream::select(
         encryption_key::watch::encryption_keys(Arc::clone(&ctx), encryption_keys_writer, triggers.clone()),
@@ -363,6 +379,7 @@ pub(crate) async fn run<S: SecretStore>(
         () = purge::run(Arc::clone(&ctx)) => {}
         () = orphans => {}
         () = secret_policy::keep::run(Arc::clone(&ctx)) => {}
+        () = declarations::run(Arc::clone(&ctx)) => {}
     }
 }
 

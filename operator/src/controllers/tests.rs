@@ -68,6 +68,7 @@ fn start_within(
         concurrency: 4,
         objects,
         work,
+        watches: None,
     };
     let metrics = Arc::new(Metrics::default());
     let (bundle, told) = watch::channel(String::new());
@@ -81,6 +82,7 @@ fn start_within(
             cluster_keys,
             terms: <_>::default(),
             consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
+            pending_attestations: <_>::default(),
             bundle: told,
         },
         options,

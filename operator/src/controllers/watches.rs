@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -14,21 +15,18 @@ use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use strongroom_crds::v1alpha1::{
-    Delivery, ManagedSecret, PolicyIdentities, RotationSchedule, SecretPolicy, SecretPolicySpec,
-};
+use strongroom_crds::v1alpha1::{Delivery, ManagedSecret, RotationSchedule};
 
-use super::kept::{Extent, Kept, TooLarge};
+use super::declarations;
+use super::kept::{Extent, Kept};
 use super::left_out::{self, OfKind};
 use super::managed_secret::native::MANAGED_LABEL;
-use super::outline;
 use super::shares::Shared;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::declared::Declaration;
 use crate::kube_error::watch_in_words;
-use crate::kube_watch::{Selection, watcher};
-use crate::policies::{Newest, Seen, Why};
+use crate::kube_watch::{Selection, WatchThread, watcher};
 use crate::terms::Terms;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
@@ -66,10 +64,13 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 ctx.certificates.listed(is_there);
                 ctx.metrics.keep_certificates(is_there);
                 ctx.left_out.managed_secrets.listed(is_there);
+                ctx.declarations
+                    .listed("ManagedSecret", uids(cache.state().iter()));
                 None
             }
-            Event::Delete(_) => {
+            Event::Delete(object) => {
                 ctx.absences.suspect();
+                ctx.declarations.gone("ManagedSecret", &object);
                 None
             }
             Event::Init => None,
@@ -85,8 +86,7 @@ pub(super) fn of_kind<K: Shared, S: SecretStore>(
     left_out: fn(&Ctx<S>) -> &OfKind<K>,
     cache: &Store<Kept<K>>,
 ) -> impl Stream<Item = Event<Kept<K>>> + Send + use<K, S> {
-    let api: Api<Kept<K>> = Api::all(ctx.client.clone());
-    let events = logged(Arc::clone(ctx), kind, watcher(api, Selection::whole()));
+    let events = large(ctx, kind);
     let (ctx, cache) = (Arc::clone(ctx), cache.clone());
     let again = futures::stream::iter(left_out(&ctx).queue()).flatten();
     let again = again.filter_map(move |read| {
@@ -94,6 +94,22 @@ pub(super) fn of_kind<K: Shared, S: SecretStore>(
         std::future::ready(keeps.then_some(Event::Apply(read)))
     });
     futures::stream::select(events, again)
+}
+
+/// The events of a kind whose objects may be large.
+pub(super) fn large<K, S>(ctx: &Arc<Ctx<S>>, kind: &'static str) -> BoxStream<'static, Event<Kept<K>>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
+    S: SecretStore,
+{
+    let thread = ctx.options.watches.as_deref();
+    let client = thread.map_or_else(|| ctx.client.clone(), WatchThread::client);
+    let api: Api<Kept<K>> = Api::all(client);
+    let events = logged(Arc::clone(ctx), kind, watcher(api, Selection::whole()));
+    match thread {
+        Some(thread) => thread.run(events).boxed(),
+        None => events.boxed(),
+    }
 }
 
 /// An event with what is kept of its object. Where there is room again, `look` is told of some that were left out.
@@ -118,6 +134,11 @@ pub(super) fn what_is_kept<K: Shared, S>(
         }
     }
     taken.event
+}
+
+/// UIDs of objects that are cached.
+pub(super) fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<Kept<K>>>) -> HashSet<String> {
+    objects.filter_map(|object| object.uid()).collect()
 }
 
 /// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is left out has no readers.
@@ -171,109 +192,6 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, (gone, left_out): (b
         native: spec.secret.map(|native| native.name),
     });
     ctx.declared.saw(&namespace, &name, store_name, declaration);
-}
-
-/// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be reported on.
-pub(super) fn secret_policies<S: SecretStore>(
-    ctx: Arc<Ctx<S>>,
-    writer: Writer<Kept<SecretPolicy>>,
-) -> impl Stream<Item = ObjectRef<Kept<SecretPolicy>>> {
-    let api: Api<Kept<SecretPolicy>> = Api::all(ctx.client.clone());
-    let events = logged(Arc::clone(&ctx), "SecretPolicy", watcher(api, Selection::whole()));
-    let mut listed = HashSet::new();
-    let events = events.map(move |event| match event {
-        Event::Init => {
-            listed.clear();
-            Event::Init
-        }
-        Event::InitApply(policy) => {
-            listed.insert((policy.namespace().unwrap_or_default(), policy.name_any()));
-            seen_policy(&ctx, &policy);
-            Event::InitApply(counted(&policy))
-        }
-        Event::InitDone => {
-            ctx.policies.policies_listed(&listed);
-            Event::InitDone
-        }
-        Event::Apply(policy) => {
-            seen_policy(&ctx, &policy);
-            Event::Apply(counted(&policy))
-        }
-        Event::Delete(policy) => {
-            ctx.policies
-                .no_policy(&policy.namespace().unwrap_or_default(), &policy.name_any());
-            Event::Delete(counted(&policy))
-        }
-    });
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(|event| {
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(_) | Event::Init | Event::InitDone => None,
-            };
-            std::future::ready(reference)
-        })
-}
-
-/// What is kept of a policy once its statements have taken effect: their number.
-fn counted(policy: &Kept<SecretPolicy>) -> Kept<SecretPolicy> {
-    policy
-        .outlined(outline::of_secret_policy)
-        .filter(|outline| outline.weight() <= outline::MOST)
-        .unwrap_or_else(|| policy.identity(TooLarge::Alone))
-}
-
-/// The statements of a policy take effect.
-pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
-    #[derive(Default, serde::Deserialize)]
-    struct Attached {
-        #[serde(default)]
-        identities: Option<PolicyIdentities>,
-        #[serde(default)]
-        secrets: Option<Vec<String>>,
-    }
-    #[derive(Default, serde::Deserialize)]
-    struct OnlyAttached {
-        #[serde(default)]
-        spec: Attached,
-    }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct InForce {
-        generation_in_force: Option<i64>,
-    }
-    let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
-    ctx.bundles.want(&namespace);
-    let seen = Seen {
-        uid: kept.uid().unwrap_or_default(),
-        generation: kept.meta().generation.unwrap_or_default(),
-    };
-    if ctx
-        .policies
-        .outcome(&namespace, &name)
-        .is_some_and(|outcome| outcome.seen == seen)
-    {
-        // Only its status or its labels changed.
-        return;
-    }
-    let spec = kept.parse().map(|policy| policy.spec).map_err(|misfit| {
-        let Attached { identities, secrets } = kept.parse_as::<OnlyAttached>().unwrap_or_default().spec;
-        let attached = SecretPolicySpec {
-            identities,
-            secrets,
-            statements: Vec::new(),
-        };
-        (Why::Misfit(misfit.to_string()), attached)
-    });
-    let newest = Newest {
-        seen,
-        told: kept
-            .status::<InForce>()
-            .and_then(|status| status.generation_in_force),
-        spec,
-    };
-    ctx.policies.policy(&namespace, &name, newest);
 }
 
 /// What follows from an event before it is in the cache, which takes in what is `kept`. Answers whether the object has to be looked at: a status that we
@@ -375,6 +293,7 @@ pub(super) fn schedules<S: SecretStore>(
                     let namespace = object.namespace().unwrap_or_default();
                     ctx.cluster.lost_schedule(&namespace, &object.name_any());
                     ctx.metrics.rotates(&namespace, &object.name_any(), None);
+                    ctx.declarations.gone("RotationSchedule", &object);
                     touch_namespace(&ctx, &triggers, &namespace);
                     None
                 }
@@ -386,6 +305,8 @@ pub(super) fn schedules<S: SecretStore>(
                     ctx.cluster.keep_schedules(is_there);
                     ctx.metrics.keep_rotations(is_there);
                     ctx.left_out.schedules.listed(is_there);
+                    ctx.declarations
+                        .listed("RotationSchedule", uids(cache.state().iter()));
                     for object in ctx.managed_secrets.state() {
                         let namespace = object.namespace().unwrap_or_default();
                         if !ctx.cluster.schedules(&namespace).is_empty() {
@@ -439,6 +360,7 @@ fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
 
 /// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those with our label.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+    let mut listed = HashSet::new();
     let namespaces = logged(
         Arc::clone(&ctx),
         "Namespace",
@@ -448,6 +370,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         ),
     )
     .for_each(|event| {
+        declarations::saw_namespaces(&ctx, &mut listed, &event);
         if matches!(event, Event::Delete(_) | Event::InitDone) {
             ctx.absences.suspect();
             ctx.key_absences.suspect();

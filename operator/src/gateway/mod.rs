@@ -3,6 +3,7 @@
 //! A request is authenticated, decided and recorded before anything of a secret leaves; only an answer that nothing changed leaves no record. Must not decide by itself: `rules` does, and the store.
 
 mod access;
+mod attestations;
 mod authenticate;
 mod changes;
 mod delivery;
@@ -70,6 +71,7 @@ pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
 use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
+use crate::attestation::PendingAttestations;
 use crate::audit::HeldHours;
 use crate::cluster_keys::ClusterKeys;
 use crate::consumers::Consumers;
@@ -92,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) front: Option<String>,
     /// The Service of the webhook in the process's own namespace, where there is one.
     pub(crate) webhook: Option<String>,
+    /// The port where that one says who writes objects.
+    pub(crate) attestations: SocketAddr,
     /// The ServiceAccounts that node plugins run as, where there are any.
     pub(crate) node_accounts: Vec<NodeAccount>,
     /// Whether ServiceAccounts may come over the extension API.
@@ -178,6 +182,8 @@ pub(crate) struct Shared {
     pub(crate) consumers: Consumers,
     /// How far back the audit log reaches.
     pub(crate) held: HeldHours,
+    /// Who is about to write objects.
+    pub(crate) pending_attestations: PendingAttestations,
 }
 
 /// What the gateway has of the process that it runs in.
@@ -222,10 +228,14 @@ pub(crate) async fn run(
             keeper.serve(shutdown.clone()).await?;
         }
     }
-    let door = Arc::new(Door::default());
+    let (door, webhooks_door) = (Arc::new(Door::default()), Arc::new(Door::default()));
+    let attested = match &settings.webhook {
+        Some(_) => Some(listen::bind(settings.attestations).await?),
+        None => None,
+    };
     let called = [
         (settings.front, Called::Front(Arc::clone(&door))),
-        (settings.webhook, Called::Webhook),
+        (settings.webhook, Called::Webhook(Arc::clone(&webhooks_door))),
     ];
     let called = called.map(|(service, called)| {
         let keeper = CalledKeeper {
@@ -251,6 +261,16 @@ pub(crate) async fn run(
         own.refusals.clone(),
     );
     let admission = Admission::of(settings.addresses, own.refusals.clone());
+    let attesting = attested.map(|listener| {
+        tokio::spawn(attestations::serve(
+            listener,
+            webhooks_door,
+            (store.clone(), shared.pending_attestations),
+            // Whoever has not proven itself has no more room for there being two ports.
+            admission.clone(),
+            shutdown.clone(),
+        ))
+    });
     let gateway = Arc::new(Gateway {
         policies: shared.policies,
         declared: shared.declared,
@@ -303,8 +323,8 @@ pub(crate) async fn run(
     // They end with the same shutdown.
     let _ = forgetting.await;
     let _ = following.await;
-    for keeper in called.into_iter().flatten() {
-        let _ = keeper.await;
+    for task in called.into_iter().flatten().chain(attesting) {
+        let _ = task.await;
     }
     Ok(())
 }

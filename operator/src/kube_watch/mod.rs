@@ -7,8 +7,10 @@ mod items;
 mod page_size;
 mod pages;
 mod selection;
+mod thread;
 mod watcher;
 
 pub(crate) use self::pages::list;
 pub(crate) use self::selection::Selection;
+pub(crate) use self::thread::{WatchThread, WatchThreadError};
 pub(crate) use self::watcher::watcher;

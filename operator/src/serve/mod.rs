@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
 use crate::anchor::AnchorKeeper;
+use crate::attestation::PendingAttestations;
 use crate::audit::{self, Destination, EventSink, HeldHours, Keeper, Pump};
 use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
 use crate::cluster_keys::ClusterKeys;
@@ -32,6 +33,7 @@ use crate::controllers;
 use crate::declared::Declared;
 use crate::gateway::{self, GatewayError};
 use crate::kube_error::in_words;
+use crate::kube_watch::{WatchThread, WatchThreadError};
 use crate::lease::{Lease, LeaseError};
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
@@ -84,6 +86,9 @@ pub(crate) enum ServeError {
     /// No client.
     #[error("no client of the API server can be made: {}", in_words(.0))]
     Client(#[from] Box<kube::Error>),
+    /// The watches' thread.
+    #[error(transparent)]
+    Watches(#[from] WatchThreadError),
     /// Signals cannot be watched.
     #[error("signals cannot be watched: {0}")]
     Signals(#[from] std::io::Error),
@@ -139,7 +144,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
     // A refused request is ours to repeat, with our own patience: kube's retries would hold it for minutes.
     let mut config = config;
     config.default_retry = false;
-    let client = Client::try_from(config).map_err(Box::new)?;
+    let client = Client::try_from(config.clone()).map_err(Box::new)?;
+    let watches = Arc::new(WatchThread::start(config)?);
 
     let waiting = |why| health.set("lease", Check::Waiting(why));
     let lease = tokio::select! {
@@ -172,6 +178,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
         audit_metrics,
         numbers,
         work,
+        watches,
         health: health.clone(),
     };
     let ended = tokio::select! {
@@ -236,6 +243,7 @@ struct Parts {
     audit_metrics: audit::Metrics,
     numbers: metrics::Metrics,
     work: WorkPool,
+    watches: Arc<WatchThread>,
     health: Health,
 }
 
@@ -253,7 +261,7 @@ impl Parts {
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
         let (policies, declared) = (Policies::default(), Declared::default());
         let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
-        let held = HeldHours::default();
+        let (held, pending_attestations) = (HeldHours::default(), PendingAttestations::default());
         let consumers = Consumers::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
@@ -288,6 +296,7 @@ impl Parts {
                 terms: terms.clone(),
                 consumers: consumers.clone(),
                 held: held.clone(),
+                pending_attestations: pending_attestations.clone(),
             },
             gateway::Own {
                 namespace: (self.namespace.clone(), own),
@@ -304,6 +313,7 @@ impl Parts {
             concurrency: self.settings.concurrency,
             objects: controllers::shares::Bounds::of(self.settings.namespace_objects_bytes),
             work: self.work,
+            watches: Some(self.watches),
         };
         let controllers = tokio::spawn(controllers::run(
             self.client.clone(),
@@ -315,6 +325,7 @@ impl Parts {
                 cluster_keys,
                 terms,
                 consumers,
+                pending_attestations,
                 bundle,
             },
             options,

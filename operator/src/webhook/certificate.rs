@@ -1,6 +1,7 @@
-//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster.
+//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster. The API server is served with it, and that
+//! process is called.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use strongroom_process::{Check, Health};
 
 use crate::gateway::listen::Entrance;
-use crate::gateway::tls::{Served, TlsError, certified, secret_of};
+use crate::gateway::tls::{ATTESTATIONS, Link, LinkClient, Served, TlsError, certified, secret_of};
 use crate::kube_error::watch_in_words;
 
 /// What is served now; cheap to clone.
@@ -19,13 +20,18 @@ use crate::kube_error::watch_in_words;
 pub(super) struct Certificate {
     served: Arc<Served>,
     config: Arc<ServerConfig>,
+    link: Arc<RwLock<Option<LinkClient>>>,
 }
 
 impl Default for Certificate {
     fn default() -> Self {
         let served = Arc::new(Served::default());
         let config = Arc::new(served.config());
-        Self { served, config }
+        Self {
+            served,
+            config,
+            link: Arc::default(),
+        }
     }
 }
 
@@ -37,7 +43,7 @@ impl Certificate {
         let mut secrets = Box::pin(watcher::watch_object(secrets, &name).default_backoff());
         while let Some(seen) = secrets.next().await {
             let waits = match seen {
-                Ok(Some(secret)) => match self.take(&secret) {
+                Ok(Some(secret)) => match self.take(secret) {
                     Ok(()) => {
                         health.set("webhook", Check::Ready);
                         tracing::info!("serving with the certificate that is there now");
@@ -63,15 +69,24 @@ impl Certificate {
         }
     }
 
-    /// Serves what the Secret has.
-    fn take(&self, secret: &Secret) -> Result<(), TlsError> {
+    /// Serves what the Secret has, and calls with it.
+    pub(super) fn take(&self, secret: Secret) -> Result<(), TlsError> {
         let part = |key: &str| {
             let data = secret.data.as_ref();
             data.and_then(|data| data.get(key))
                 .map_or(&[][..], |bytes| &bytes.0)
         };
         self.served.swap(certified(part("tls.crt"), part("tls.key"))?);
+        if let Some(link) = Link::of(secret) {
+            let client = link.client(ATTESTATIONS)?;
+            *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        }
         Ok(())
+    }
+
+    /// How the process with the store is called; none before there is a certificate.
+    pub(super) fn link(&self) -> Option<LinkClient> {
+        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,13 +1,16 @@
-//! The webhook: pods that ask for variables by annotation get what that takes before they are made (docs/env.md).
+//! The webhook: pods that ask for variables by annotation get what that takes before they are made (docs/env.md), and who writes our objects is said to the
+//! process with the store (docs/audit.md).
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`review`] | what the API server asks, and what it is answered; pure |
+//! | [`review`] | what the API server asks about a pod, and what it is answered; pure |
+//! | [`attest`] | what it asks about an object of ours, and what of that is handed over |
 //! | [`certificate`] | its certificate, followed in the cluster |
 //!
-//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing. Must not see a value, and must not log
-//! what a refusal says: people write into annotations what they will.
+//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing. Must not keep a value, and must not log
+//! what an object or a refusal says: people write into those what they will.
 
+mod attest;
 mod certificate;
 mod review;
 #[cfg(test)]
@@ -19,7 +22,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use axum::{RequestExt, Router};
@@ -36,6 +40,12 @@ use crate::serve::storeless::Surroundings;
 
 /// Largest question in bytes: the API server takes objects of up to 3 MiB.
 const BODY_BYTES: usize = 8 << 20;
+/// Largest question about an object of ours: as it is and as it was, each of at most 1.5 MiB (<https://etcd.io/docs/latest/dev-guide/limit/>).
+const OBJECTS_BYTES: usize = 4 << 20;
+/// KiB of such questions that are read at the same time.
+const OBJECTS_KIB: usize = 8 << 10;
+/// Such questions that are answered at the same time; more are unattested.
+const OBJECTS: usize = 256;
 /// Questions that are read and answered at the same time.
 const QUESTIONS: usize = 32;
 /// How long a question may take to arrive: the API server waits for less.
@@ -48,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// The Service that leads to it.
     pub(crate) service: String,
+    /// Where it says who writes objects.
+    pub(crate) attestations: Authority,
     /// The image of `strongroom-exec`.
     pub(crate) image: Image,
 }
@@ -56,6 +68,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     pods: Family<Outcome, Counter>,
+    attestations: Family<Outcome, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +85,12 @@ impl Metrics {
             "Pods that the webhook was asked about, by what came of it: changed, unchanged or refused",
             it.pods.clone(),
         );
+        registry.register(
+            "webhook_attestations",
+            "Changes of objects that the webhook was asked about, by what came of it: handed to the process with the store, refused there, unreachable, \
+             or nothing to hand over",
+            it.attestations.clone(),
+        );
         it
     }
 }
@@ -80,6 +99,11 @@ struct Webhook {
     image: Image,
     metrics: Metrics,
     room: Semaphore,
+    certificate: Certificate,
+    attestations: Authority,
+    /// KiB for what is read.
+    reading: Semaphore,
+    answering: Semaphore,
 }
 
 /// Serves until the shutdown begins.
@@ -101,7 +125,12 @@ pub(crate) async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving the webhook");
     }
-    let router = router(settings.image, metrics);
+    let router = router(
+        settings.image,
+        metrics,
+        certificate.clone(),
+        settings.attestations,
+    );
     listen::serve(
         listener,
         Arc::new(certificate),
@@ -114,15 +143,21 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn router(image: Image, metrics: Metrics) -> Router {
+fn router(image: Image, metrics: Metrics, certificate: Certificate, attestations: Authority) -> Router {
     let webhook = Webhook {
         image,
         metrics,
         room: Semaphore::new(QUESTIONS),
+        certificate,
+        attestations,
+        reading: Semaphore::new(OBJECTS_KIB),
+        answering: Semaphore::new(OBJECTS),
     };
+    let pods = post(asked).layer(DefaultBodyLimit::max(BODY_BYTES));
+    let objects = post(changed).layer(DefaultBodyLimit::max(OBJECTS_BYTES));
     Router::new()
-        .route("/env", post(asked))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route("/env", pods)
+        .route("/attest", objects)
         .with_state(Arc::new(webhook))
 }
 
@@ -149,4 +184,66 @@ async fn asked(State(webhook): State<Arc<Webhook>>, request: Request) -> Respons
     );
     webhook.metrics.pods.get_or_create(&Outcome { outcome }).inc();
     Json(answer).into_response()
+}
+
+/// Who changes an object is handed over, and the change is allowed whatever comes of that.
+async fn changed(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let Ok(_answering) = webhook.answering.try_acquire() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let body = match tokio::time::timeout(PATIENCE, question(&webhook, request)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refused)) => return refused,
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    let (answer, handed, kind) = match body {
+        Ok(question) => (question.allowed(), question.handed(), question.kind().to_owned()),
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    let outcome = match &handed {
+        Some(handed) => attest::hand_over(&webhook.certificate, &webhook.attestations, handed).await,
+        None => attest::Outcome::Nothing,
+    };
+    if let (Some(handed), attest::Outcome::Refused | attest::Outcome::Unreachable) = (&handed, outcome) {
+        tracing::warn!(
+            kind,
+            namespace = handed.namespace,
+            user = handed.user,
+            outcome = outcome.name(),
+            "who writes an object could not be handed over: it is unattested"
+        );
+    }
+    let outcome = outcome.name();
+    webhook
+        .metrics
+        .attestations
+        .get_or_create(&Outcome { outcome })
+        .inc();
+    Json(answer).into_response()
+}
+
+/// Reads a question. What it takes is taken before its body is read, and is free again once it is known what it says.
+async fn question(
+    webhook: &Webhook,
+    request: Request,
+) -> Result<Result<attest::Question, review::ReviewError>, Response> {
+    let kib = kib(request.headers());
+    let Ok(_room) = webhook.reading.acquire_many(kib).await else {
+        return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    };
+    let body = request
+        .extract::<Bytes, _>()
+        .await
+        .map_err(IntoResponse::into_response)?;
+    Ok(attest::read(&body))
+}
+
+/// What a body takes at most, by what its head says.
+fn kib(headers: &HeaderMap) -> u32 {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(OBJECTS_BYTES)
+        .min(OBJECTS_BYTES);
+    u32::try_from(length.div_ceil(1_024)).unwrap_or(u32::MAX).max(1)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use strongroom_rules::environment::{self, Image};
 
 /// The only version there is.
-const VERSION: &str = "admission.k8s.io/v1";
+pub(super) const VERSION: &str = "admission.k8s.io/v1";
 
 /// A question.
 #[derive(Debug, Deserialize)]

@@ -13,6 +13,11 @@ fn image() -> Image {
     }
 }
 
+fn router_with(metrics: Metrics) -> Router {
+    let nowhere = Authority::from_static("127.0.0.1:1");
+    router(image(), metrics, Certificate::default(), nowhere)
+}
+
 async fn ask(router: &Router, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
     let request = Request::post("/env").body(Body::from(body)).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
@@ -44,7 +49,7 @@ async fn about(router: &Router, pod: &Value) -> Value {
 #[tokio::test]
 async fn a_pod_is_changed_let_alone_or_refused_and_counted() {
     let metrics = Metrics::default();
-    let router = router(image(), metrics.clone());
+    let router = router_with(metrics.clone());
     let pod = |annotations: Value, command: Value| {
         json!({"metadata": {"generateName": "app-", "annotations": annotations},
             "spec": {"futureField": 1, "containers": [{"name": "app", "command": command}]}})
@@ -94,7 +99,7 @@ async fn a_pod_is_changed_let_alone_or_refused_and_counted() {
 
 #[tokio::test]
 async fn what_is_no_question_is_refused() {
-    let router = router(image(), Metrics::default());
+    let router = router_with(Metrics::default());
     for body in [
         b"".to_vec(),
         b"{".to_vec(),
@@ -106,4 +111,98 @@ async fn what_is_no_question_is_refused() {
     }
     let (status, _) = ask(&router, vec![b' '; BODY_BYTES + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Asks about a change; whether it is allowed, and what came of it besides.
+async fn about_change(router: &Router, request: Value) -> Value {
+    let question =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+    let request = Request::post("/attest")
+        .body(Body::from(question.to_string()))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice::<Value>(&body).unwrap()["response"].clone()
+}
+
+fn change(operation: &str) -> Value {
+    let object = json!({"metadata": {"name": "db", "uid": "o-1"}, "spec": {"a": 1}});
+    json!({"uid": "u-1", "operation": operation, "namespace": "shop", "name": "db",
+        "kind": {"group": "strongroom.dev", "version": "v1alpha1", "kind": "ManagedSecret"},
+        "userInfo": {"username": "jane", "uid": "7", "groups": ["ops"]},
+        "object": if operation == "DELETE" { Value::Null } else { object.clone() },
+        "oldObject": if operation == "CREATE" { Value::Null } else { object }})
+}
+
+/// What there is to hand over of a change.
+fn handed(request: &Value) -> Option<crate::attestation::AttestationMessage> {
+    let question =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+    attest::read(question.to_string().as_bytes()).unwrap().handed()
+}
+
+#[test]
+fn what_is_handed_over_is_who_does_what_to_which_object() {
+    use strongroom_rules::declaration::{Declares, Digest};
+
+    for operation in ["CREATE", "UPDATE", "DELETE"] {
+        let handed = handed(&change(operation)).unwrap();
+        assert_eq!(
+            (
+                handed.uid.as_str(),
+                handed.namespace.as_str(),
+                handed.user.as_str()
+            ),
+            ("o-1", "shop", "jane")
+        );
+        let attest = handed.attest(Vec::new()).unwrap();
+        assert_eq!(attest.author.groups, ["ops"]);
+        let digest = Digest::of_object(Declares::All, &json!({"spec": {"a": 1}}));
+        assert_eq!(attest.digest.0, *digest.bytes());
+        let is_deletion = attest.change == strongroom_store::vault::ObjectChange::Deleted;
+        assert_eq!(is_deletion, operation == "DELETE");
+    }
+    // Of a Namespace only what it carries of ours counts.
+    let mut namespace = change("UPDATE");
+    namespace["kind"] = json!({"group": "", "version": "v1", "kind": "Namespace"});
+    namespace["name"] = json!("pay");
+    namespace["object"]["metadata"]["labels"] = json!({"strongroom.dev/recovery": "none", "team": "a"});
+    let handed_over = handed(&namespace).unwrap();
+    assert_eq!(handed_over.namespace, "pay");
+    let digest = Digest::of_object(
+        Declares::Marks,
+        &json!({"metadata": {"labels": {"strongroom.dev/recovery": "none"}}}),
+    );
+    assert_eq!(handed_over.attest(Vec::new()).unwrap().digest.0, *digest.bytes());
+    // What is only tried, what has no identity, and what is none of ours.
+    let mut tried = change("UPDATE");
+    tried["dryRun"] = json!(true);
+    let mut nameless = change("CREATE");
+    nameless["object"]["metadata"] = json!({});
+    let mut foreign = change("CREATE");
+    foreign["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+    for nothing in [tried, nameless, foreign, change("CONNECT")] {
+        assert!(handed(&nothing).is_none(), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_held_up_whatever_becomes_of_a_hand_over() {
+    let metrics = Metrics::default();
+    let router = router_with(metrics.clone());
+    let allowed = json!({"uid": "u-1", "allowed": true});
+    assert_eq!(about_change(&router, change("UPDATE")).await, allowed);
+    let mut tried = change("UPDATE");
+    tried["dryRun"] = json!(true);
+    assert_eq!(about_change(&router, tried).await, allowed);
+    for outcome in ["unreachable", "nothing"] {
+        let counted = metrics.attestations.get_or_create(&Outcome { outcome }).get();
+        assert_eq!(counted, 1, "{outcome}");
+    }
+    let large = Request::post("/attest")
+        .body(Body::from(vec![b' '; OBJECTS_BYTES + 1]))
+        .unwrap();
+    let refused = router.oneshot(large).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 
 use zeroize::Zeroizing;
 
-use super::Circumstances;
+use super::{Circumstances, Requester};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::id::{KeyId, RequestId, SecretId};
 use crate::name::{NamespaceName, SecretName, Stage, VersionId};
@@ -152,6 +152,10 @@ actions! {
     EnforcePolicy = 44
     /// An access policy is gone.
     RemovePolicy = 45
+    /// What an object declares was changed, and counts from now on.
+    DeclareObject = 46
+    /// An object that declares something is gone.
+    WithdrawObject = 47
     /// The store was made.
     CreateStore = 60
     /// The store was opened by a new epoch.
@@ -218,6 +222,8 @@ pub struct Entry {
     pub count: NonZeroU64,
     /// Whom the actor, a node, says that it served, at most 256 bytes. Nobody else saw it.
     pub claimed: Option<String>,
+    /// Of what a controller does because of an object: who wrote that.
+    pub requester: Option<Requester>,
 }
 
 impl Entry {
@@ -240,6 +246,7 @@ impl Entry {
             circumstances: None,
             count: NonZeroU64::MIN,
             claimed: None,
+            requester: None,
         }
     }
 
@@ -255,11 +262,12 @@ impl Entry {
             .is_some_and(|circumstances| circumstances.extension_api)
     }
 
-    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, or 4,
-    /// which is 3 of a request over the extension API. The lowest that says it all, so that an older program
-    /// refuses no more than it must.
+    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, 4, which is
+    /// 3 of a request over the extension API, or 5 where the requester follows after those. The lowest that says
+    /// it all, so that an older program refuses no more than it must.
     fn format(&self) -> u8 {
         match (self.is_extended(), &self.circumstances) {
+            _ if self.requester.is_some() => 5,
             _ if self.is_over_extension_api() => 4,
             (true, _) => 3,
             (false, Some(_)) => 2,
@@ -299,6 +307,9 @@ impl Entry {
                 })
                 .u64(self.count.get())
                 .option(self.claimed.as_ref(), |w, claimed| w.text(cut(claimed)));
+            if let Some(requester) = &self.requester {
+                requester.encode(&mut writer);
+            }
         } else if let Some(circumstances) = &self.circumstances {
             circumstances.encode(&mut writer);
         }
@@ -315,7 +326,7 @@ impl Entry {
         }
         let mut r = Reader::new(bytes);
         let format = match r.u8()? {
-            known @ 1..=4 => known,
+            known @ 1..=5 => known,
             newer => return Err(DecodeError::UnknownFormat(newer)),
         };
         let time = Timestamp::from_millis(r.i64()?);
@@ -348,6 +359,7 @@ impl Entry {
             circumstances: None,
             count: NonZeroU64::MIN,
             claimed: None,
+            requester: None,
         };
         let circumstances = |r: &mut Reader<'_>| Circumstances::decode(r).map(Box::new);
         if format == 2 {
@@ -357,6 +369,9 @@ impl Entry {
             entry.circumstances = r.option("circumstances", circumstances)?;
             entry.count = NonZeroU64::new(r.u64()?).ok_or(DecodeError::Invalid("count"))?;
             entry.claimed = r.option("claim", |r| Ok(short(r, "claim")?.to_owned()))?;
+        }
+        if format == 5 {
+            entry.requester = Some(Requester::decode(&mut r)?);
         }
         // One entry has one form.
         if entry.format() != format {
@@ -387,6 +402,7 @@ pub(super) fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Author, MOST_GROUPS};
     use proptest::prelude::*;
 
     #[test]
@@ -510,6 +526,52 @@ mod tests {
                 assert!(Entry::decode(&bytes).is_err());
             }
         }
+    }
+
+    #[test]
+    fn a_requester_follows_in_a_fifth_format() {
+        let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::CreateSecret);
+        let jane = Requester::Attested(Author {
+            user: "jane".into(),
+            groups: vec!["ops".into(); MOST_GROUPS],
+            uid: "u-1".into(),
+        });
+        let over_extension_api = Circumstances {
+            extension_api: true,
+            ..Circumstances::default()
+        };
+        for requester in [Requester::Unattested, jane] {
+            for claimed in [None, Some("app".to_owned())] {
+                for circumstances in [
+                    None,
+                    Some(Box::default()),
+                    Some(Box::new(over_extension_api.clone())),
+                ] {
+                    entry.requester = Some(requester.clone());
+                    entry.claimed = claimed.clone();
+                    entry.circumstances = circumstances;
+                    let bytes = entry.encode();
+                    assert_eq!(bytes[0], 5);
+                    assert_eq!(Entry::decode(&bytes).unwrap(), entry);
+                    for other in 1..=4 {
+                        let mut bytes = bytes.to_vec();
+                        bytes[0] = other;
+                        assert!(Entry::decode(&bytes).is_err(), "{other}");
+                    }
+                }
+            }
+        }
+        let many = Author {
+            user: "u".repeat(300),
+            groups: vec!["g".into(); 600],
+            uid: String::new(),
+        };
+        entry.requester = Some(Requester::Attested(many));
+        let read = Entry::decode(&entry.encode()).unwrap();
+        let Some(Requester::Attested(author)) = read.requester else {
+            panic!("an author")
+        };
+        assert_eq!((author.user.len(), author.groups.len()), (256, MOST_GROUPS));
     }
 
     /// As a store of the first release holds it.

@@ -16,6 +16,7 @@ mod read_back;
 mod reads;
 mod recorder;
 mod refusals;
+mod requester;
 mod retention;
 mod truncation;
 mod verify;
@@ -34,6 +35,7 @@ pub use reads::{
     DIRECTORY, Directory, Fault, InUse, Medium, OldReads, Piece, ReadLog, ReadLogError, ReadLogOptions,
 };
 pub(crate) use recorder::Recorder;
+pub use requester::{Author, MOST_GROUPS, Requester};
 pub use retention::{Exported, Limits, LimitsError, WhenFull};
 pub(crate) use retention::{Goal, Old, OldChange, Plan, exported_by_all, plan, roll_is_due, why};
 pub use truncation::{Cut, Truncation};

@@ -28,6 +28,10 @@ pub enum Context<'a> {
     Cursor(&'a str),
     /// An access policy in force, under the index of what the outside calls it.
     Policy(&'a [u8; 32]),
+    /// What an outside object declares, under the index of the object.
+    Declaration(&'a [u8; 32]),
+    /// Who wrote or deleted an outside object, under the index of that.
+    Attestation(&'a [u8; 32]),
     /// An entry of an audit chain.
     Audit {
         /// 1: mutations, 2: reads.
@@ -63,6 +67,8 @@ impl Context<'_> {
             Self::Meta(name) => then(&[b"sr/meta/1", store, name.as_bytes()]),
             Self::Cursor(name) => then(&[b"sr/cursor/1", store, name.as_bytes()]),
             Self::Policy(index) => then(&[b"sr/policy/1", store, *index]),
+            Self::Declaration(index) => then(&[b"sr/declaration/1", store, *index]),
+            Self::Attestation(index) => then(&[b"sr/attestation/1", store, *index]),
             Self::Audit {
                 chain,
                 epoch,

@@ -28,6 +28,12 @@ pub enum IndexDomain {
     Cursor,
     /// Access policies by what the outside calls them.
     Policy,
+    /// Outside objects by what the outside calls them.
+    Declaration,
+    /// Changes of outside objects: by the object, whether it goes, and the mark of what it declares.
+    Attestation,
+    /// What an outside object declares, by the object and a digest.
+    Mark,
 }
 
 impl IndexDomain {
@@ -38,6 +44,9 @@ impl IndexDomain {
             Self::Key => b"key",
             Self::Cursor => b"cursor",
             Self::Policy => b"policy",
+            Self::Declaration => b"declaration",
+            Self::Attestation => b"attestation",
+            Self::Mark => b"mark",
         }
     }
 }
@@ -92,7 +101,9 @@ impl Keyring {
             | Context::Key { .. }
             | Context::Meta(_)
             | Context::Cursor(_)
-            | Context::Policy(_) => self.metadata.expose(),
+            | Context::Policy(_)
+            | Context::Declaration(_)
+            | Context::Attestation(_) => self.metadata.expose(),
         }
     }
 

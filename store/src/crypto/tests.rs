@@ -17,6 +17,8 @@ enum Place {
     Meta(&'static str),
     Cursor(&'static str),
     Policy([u8; 32]),
+    Declaration([u8; 32]),
+    Attestation([u8; 32]),
     Audit(u8, u32, u64, [u8; 32]),
     Backup([u8; 16], u64, bool),
 }
@@ -33,6 +35,8 @@ impl Place {
             Self::Meta(name) => Context::Meta(name),
             Self::Cursor(name) => Context::Cursor(name),
             Self::Policy(index) => Context::Policy(index),
+            Self::Declaration(index) => Context::Declaration(index),
+            Self::Attestation(index) => Context::Attestation(index),
             Self::Audit(chain, epoch, sequence, previous) => Context::Audit {
                 chain: *chain,
                 epoch: *epoch,
@@ -64,6 +68,8 @@ fn place() -> impl Strategy<Value = Place> {
         name().prop_map(Place::Meta),
         name().prop_map(Place::Cursor),
         prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Policy),
+        prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Declaration),
+        prop_oneof![Just([0; 32]), Just([9; 32])].prop_map(Place::Attestation),
         (
             1..3_u8,
             0..2_u32,

@@ -27,11 +27,15 @@ pub enum Table {
     Cursor,
     /// Access policies in force. A file that was made before there were any gets the table with its first record.
     Policy,
+    /// What each outside object declares, by the object, as it was last taken in. Made with its first record, as the next one is.
+    Declaration,
+    /// Who wrote or deleted outside objects of which nothing was seen yet.
+    Attestation,
 }
 
 impl Table {
     /// Every table, in the order of the codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Namespace,
         Self::Name,
@@ -44,6 +48,8 @@ impl Table {
         Self::Audit,
         Self::Cursor,
         Self::Policy,
+        Self::Declaration,
+        Self::Attestation,
     ];
 
     /// The stable code, used in MACs and backups.
@@ -62,6 +68,8 @@ impl Table {
             Self::Audit => 10,
             Self::Cursor => 11,
             Self::Policy => 12,
+            Self::Declaration => 13,
+            Self::Attestation => 14,
         }
     }
 
@@ -87,6 +95,8 @@ impl Table {
             Self::Audit => "audit",
             Self::Cursor => "cursor",
             Self::Policy => "policy",
+            Self::Declaration => "declaration",
+            Self::Attestation => "attestation",
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) mod meta {
     pub(crate) const SEAL: &[u8] = b"seal";
     /// [`crate::format::Allowances`], sealed; absent where no quota was ever in force.
     pub(crate) const ALLOWANCES: &[u8] = b"allowances";
+    /// [`crate::format::AttestedSince`], in clear; absent before anybody asked.
+    pub(crate) const ATTESTED_SINCE: &[u8] = b"attested-since";
 }
 
 /// What changes with every commit.

@@ -1,6 +1,7 @@
 //! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store anything.
 
 mod allowances;
+mod declaration;
 mod facts;
 mod head;
 mod key;
@@ -9,6 +10,7 @@ mod policy;
 mod version;
 
 pub(crate) use allowances::Allowances;
+pub(crate) use declaration::{Attestation, AttestedSince, Declaration};
 pub(crate) use facts::{SealDigest, State, meta};
 pub(crate) use head::{Head, HeadVersion, head_row_bytes};
 pub use head::{Recovery, SecretState};

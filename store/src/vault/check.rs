@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::open::{OpenError, STORE_FILE, digest_of, read_state};
-use super::read::each_policy;
+use super::read::{each_attestation, each_declaration, each_policy};
 use super::view::View;
 use super::writer::each_head;
 use crate::crypto::{Keyring, RootKey};
@@ -120,7 +120,17 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         Ok(_) => report.policies += 1,
         Err(error) => report.damage.push(error.to_string()),
     });
-    if let Err(error) = walked.and(policies) {
+    let declarations = each_declaration(&keyring, snapshot.as_ref(), |declaration| {
+        report
+            .damage
+            .extend(declaration.err().map(|error| error.to_string()));
+    });
+    let attestations = each_attestation(&keyring, snapshot.as_ref(), |attestation| {
+        report
+            .damage
+            .extend(attestation.err().map(|error| error.to_string()));
+    });
+    if let Err(error) = walked.and(policies).and(declarations).and(attestations) {
         report.damage.push(error.to_string());
     }
     Ok(report)

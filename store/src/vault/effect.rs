@@ -1,15 +1,16 @@
 //! What a decision changes, and how that becomes sealed records. Must not decide: an effect is carried out as it stands.
 
 use super::error::StoreError;
-use super::types::PolicyInForce;
-use super::view::{View, key_key, policy_index};
+use super::types::{AttestationId, PolicyInForce};
+use super::view::{View, declaration_index, key_key, policy_index};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, MaterialContext, ValueContext,
 };
 use crate::engine::Table;
 use crate::format::{
-    Head, KeyRecord, Namespace, SealDigest, StoredDataKey, StoredVersion, key_version_key, meta, version_key,
+    Attestation, AttestedSince, Declaration, Head, KeyRecord, Namespace, SealDigest, StoredDataKey,
+    StoredVersion, key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, ExternalId, VersionId};
@@ -115,6 +116,16 @@ pub(crate) enum Effect {
     PutPolicy(Box<PolicyInForce>),
     /// Forgets an access policy.
     DropPolicy(ExternalId),
+    /// Writes what an object declares.
+    PutDeclaration(Box<Declaration>),
+    /// Forgets what an object declares.
+    DropDeclaration(ExternalId),
+    /// Writes who is about to change an object.
+    PutAttestation(AttestationId, Box<Attestation>),
+    /// Forgets who was about to.
+    DropAttestation(AttestationId),
+    /// Remembers since when it is known who writes objects.
+    PutAttestedSince(AttestedSince),
     /// Remembers the seal file.
     PutSeal(SealDigest),
     /// Signs up to where the audit is cut.
@@ -256,6 +267,26 @@ impl View<'_> {
             }
             Effect::DropPolicy(uid) => {
                 self.remove(Table::Policy, policy_index(self.keyring, &uid).to_vec());
+            }
+            Effect::PutDeclaration(declaration) => {
+                let index = declaration_index(self.keyring, &declaration.object.uid);
+                let sealed = self
+                    .keyring
+                    .seal(&Context::Declaration(&index), &declaration.encode())?;
+                self.put(Table::Declaration, index.to_vec(), sealed);
+            }
+            Effect::DropDeclaration(uid) => {
+                self.remove(Table::Declaration, declaration_index(self.keyring, &uid).to_vec());
+            }
+            Effect::PutAttestation(id, attestation) => {
+                let sealed = self
+                    .keyring
+                    .seal(&Context::Attestation(&id.0), &attestation.encode())?;
+                self.put(Table::Attestation, id.0.to_vec(), sealed);
+            }
+            Effect::DropAttestation(id) => self.remove(Table::Attestation, id.0.to_vec()),
+            Effect::PutAttestedSince(since) => {
+                self.put(Table::Meta, meta::ATTESTED_SINCE.to_vec(), since.encode());
             }
             Effect::SignCut(cut, time) => {
                 let signed = Truncation::sign(self.keyring.signer(), &self.keyring.store(), cut, time);

@@ -144,7 +144,13 @@ impl Known {
                 | Table::Key
                 | Table::KeyVersion => {}
                 // Nothing that is known rests on them.
-                Table::Meta | Table::Due | Table::Audit | Table::Cursor | Table::Policy => continue,
+                Table::Meta
+                | Table::Due
+                | Table::Audit
+                | Table::Cursor
+                | Table::Policy
+                | Table::Declaration
+                | Table::Attestation => continue,
             }
             if let Some(changed) = self.changed(mark(table, key)) {
                 changed.fetch_max(revision.0, Ordering::SeqCst);

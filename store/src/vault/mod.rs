@@ -41,7 +41,7 @@ pub use retain::{RetainError, Retained};
 pub use room::{Bytes, Quota, Usage};
 pub use types::*;
 
-use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead, Recorder};
+use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead, Recorder, Requester};
 use crate::crypto::{Keyring, PublicKey};
 use crate::engine::Engine;
 use crate::format::State;
@@ -176,7 +176,18 @@ impl Store {
         meta: Meta,
         reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
     ) {
-        let job = Job::new(command, meta, reply);
+        self.submit_for(None, command, meta, reply);
+    }
+
+    /// [`Self::submit`], because somebody wrote an object that asks for it: the records say who.
+    pub fn submit_for<C: Command>(
+        &self,
+        requester: Option<Requester>,
+        command: C,
+        meta: Meta,
+        reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
+    ) {
+        let job = Job::new(command, meta, requester, reply);
         let sender = self
             .queue
             .sender

@@ -9,17 +9,17 @@ use super::commands::{About, key_view, room_for_any_secret, version_view, view_o
 use super::error::{Refusal, StoreError};
 use super::known::{Fact, Ground, KnownValue, LONGEST};
 use super::types::{
-    DeletedSecret, KeyUsage, KeyView, Meta, NamespaceRoom, NamespaceView, PoliciesInForce, PolicyInForce,
-    SecretView, ValueRead,
+    AttestationId, DeclaredObject, DeletedSecret, KeyUsage, KeyView, Meta, NamespaceRoom, NamespaceView,
+    PoliciesInForce, PolicyInForce, SecretView, ValueRead, WaitingAttestation,
 };
-use super::view::{View, key_key, open_policy};
+use super::view::{View, key_key, open_attestation, open_declaration, open_policy};
 use super::writer::refusal;
-use crate::audit::{self, Action, Durability, Entry};
+use crate::audit::{self, Action, Durability, Entry, Requester};
 use crate::crypto::{Context, IndexDomain, Keyring};
 use crate::engine::{Snapshot, Table};
 use crate::format::{Recovery, SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
-use crate::name::{CursorName, KeyName, NamespaceName, SecretName, Stage, VersionId};
+use crate::name::{CursorName, ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -540,6 +540,52 @@ impl Store {
         Ok(found)
     }
 
+    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot be read is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    pub fn waiting_attestations(&self) -> Result<Vec<WaitingAttestation>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = Vec::new();
+        each_attestation(&self.shared.keyring, snapshot.as_ref(), |attestation| {
+            found.extend(attestation);
+        })?;
+        Ok(found)
+    }
+
+    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone, by their uid.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`].
+    pub fn declarations_without_object(
+        &self,
+        kind: &str,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<Vec<DeclaredObject>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let mut found = Vec::new();
+        each_declaration(&self.shared.keyring, snapshot.as_ref(), |object| {
+            found.extend(
+                object
+                    .ok()
+                    .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
+            );
+        })?;
+        Ok(found)
+    }
+
+    /// Who wrote what this object declares; none where nobody knows, or nothing of it was taken in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn requester_of(&self, uid: &ExternalId) -> Result<Option<Requester>, StoreError> {
+        let snapshot = self.shared.engine.snapshot()?;
+        let view = View::new(&self.shared.keyring, snapshot.as_ref());
+        Ok(view
+            .declaration(uid)?
+            .and_then(|declaration| declaration.requester))
+    }
+
     /// Entries of the mutation chain after a number, in order, at most `limit`.
     ///
     /// # Errors
@@ -600,6 +646,48 @@ pub(super) fn each_policy(
             record: "an access policy in force".to_owned(),
         });
         visit(index.and_then(|index| open_policy(keyring, index, sealed)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Shows every attestation that waits. One that cannot be read says nothing, and is shown to nobody but a check.
+pub(super) fn each_attestation(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    mut visit: impl FnMut(Result<WaitingAttestation, StoreError>),
+) -> Result<(), StoreError> {
+    snapshot.visit(Table::Attestation, &mut |key, sealed| {
+        let id = <[u8; 32]>::try_from(key)
+            .map(AttestationId)
+            .map_err(|_| StoreError::Damaged {
+                record: "who wrote an object".to_owned(),
+            });
+        visit(id.and_then(|id| {
+            let found = open_attestation(keyring, id, sealed)?;
+            Ok(WaitingAttestation {
+                id,
+                namespace: found.namespace,
+                uid: found.uid,
+                at: found.at,
+            })
+        }));
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// Shows what each object declares that was taken in.
+pub(super) fn each_declaration(
+    keyring: &Keyring,
+    snapshot: &dyn Snapshot,
+    mut visit: impl FnMut(Result<DeclaredObject, StoreError>),
+) -> Result<(), StoreError> {
+    snapshot.visit(Table::Declaration, &mut |key, sealed| {
+        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
+            record: "what an object declares".to_owned(),
+        });
+        visit(index.and_then(|index| Ok(open_declaration(keyring, index, sealed)?.object)));
         ControlFlow::Continue(())
     })?;
     Ok(())

@@ -226,7 +226,9 @@ pub(super) fn secret_of_row(table: Table, key: &[u8]) -> Option<SecretId> {
         | Table::Due
         | Table::Audit
         | Table::Cursor
-        | Table::Policy => None,
+        | Table::Policy
+        | Table::Declaration
+        | Table::Attestation => None,
     }
 }
 

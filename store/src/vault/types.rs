@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::room::{Quota, Usage};
-use crate::audit::{Actor, Circumstances};
+use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
@@ -61,6 +61,66 @@ pub struct Materialized {
     pub uid: ExternalId,
     /// Its name.
     pub name: String,
+}
+
+/// An outside object that declares something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclaredObject {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; of a namespace, itself.
+    pub namespace: NamespaceName,
+    /// Its name.
+    pub name: String,
+    /// What the outside system calls it for good.
+    pub uid: ExternalId,
+}
+
+/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept, shown or told as it is.
+#[derive(Clone, Copy)]
+pub struct ObjectDigest(pub [u8; 32]);
+
+impl std::fmt::Debug for ObjectDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectDigest").finish_non_exhaustive()
+    }
+}
+
+/// What became of an outside object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectChange {
+    /// It was made or changed.
+    Written,
+    /// It was deleted.
+    Deleted,
+}
+
+/// The place of an attestation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AttestationId(pub [u8; 32]);
+
+/// An attestation that waits for what it is about to be seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitingAttestation {
+    /// Its place.
+    pub id: AttestationId,
+    /// The namespace of the object.
+    pub namespace: NamespaceName,
+    /// The object.
+    pub uid: ExternalId,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// What taking in a declaration, or that there is none any more, came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TakenDeclaration {
+    /// Who wrote it, or deleted it; none where it was there before anybody could say so.
+    pub requester: Option<Requester>,
+    /// Whether it is news.
+    pub changed: bool,
+    /// The attestation that said so.
+    pub joined: Option<AttestationId>,
 }
 
 /// What is known of a secret's rotations.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
 use super::room::{Quota, Room, Usage, row_bytes};
-use super::types::PolicyInForce;
+use super::types::{AttestationId, ObjectChange, ObjectDigest, PolicyInForce};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
@@ -15,8 +15,8 @@ use crate::crypto::{
 };
 use crate::engine::{Snapshot, Table};
 use crate::format::{
-    Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState, StoredDataKey, StoredVersion,
-    head_row_bytes, key_version_key, meta, version_key,
+    Attestation, AttestedSince, Declaration, Head, HeadVersion, KeyRecord, KeyState, Namespace, SecretState,
+    StoredDataKey, StoredVersion, head_row_bytes, key_version_key, meta, version_key,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
@@ -290,6 +290,50 @@ impl<'a> View<'a> {
             .transpose()
     }
 
+    /// What tells what an object declares from everything else that it may declare.
+    pub(crate) fn mark(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
+        self.keyring
+            .blind_index(IndexDomain::Mark, &[uid.as_str().as_bytes(), &digest.0])
+    }
+
+    /// The place of an attestation.
+    pub(crate) fn attestation_id(
+        &self,
+        uid: &ExternalId,
+        change: ObjectChange,
+        mark: &[u8; 32],
+    ) -> AttestationId {
+        let change: &[u8] = match change {
+            ObjectChange::Written => b"written",
+            ObjectChange::Deleted => b"deleted",
+        };
+        let parts = [uid.as_str().as_bytes(), change, mark];
+        AttestationId(self.keyring.blind_index(IndexDomain::Attestation, &parts))
+    }
+
+    pub(crate) fn attestation(&self, id: AttestationId) -> Result<Option<Attestation>, StoreError> {
+        self.raw(Table::Attestation, &id.0)?
+            .map(|sealed| open_attestation(self.keyring, id, &sealed))
+            .transpose()
+    }
+
+    /// What of an object was taken in last.
+    pub(crate) fn declaration(&self, uid: &ExternalId) -> Result<Option<Declaration>, StoreError> {
+        let index = declaration_index(self.keyring, uid);
+        self.raw(Table::Declaration, &index)?
+            .map(|sealed| open_declaration(self.keyring, &index, &sealed))
+            .transpose()
+    }
+
+    /// Since when it is known who writes objects.
+    pub(crate) fn attested_since(&self) -> Result<Option<AttestedSince>, StoreError> {
+        self.raw(Table::Meta, meta::ATTESTED_SINCE)?
+            .map(|bytes| {
+                AttestedSince::decode(&bytes).map_err(|_| damaged("since when changes are attested"))
+            })
+            .transpose()
+    }
+
     pub(crate) fn material(
         &self,
         namespace: &NamespaceId,
@@ -449,6 +493,37 @@ pub(crate) fn open_policy(
         .open(&Context::Policy(index), sealed)
         .map_err(|_| record())?;
     PolicyInForce::decode(bytes.expose()).map_err(|_| record())
+}
+
+/// Where is kept what an object declares.
+pub(crate) fn declaration_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
+    keyring.blind_index(IndexDomain::Declaration, &[uid.as_str().as_bytes()])
+}
+
+/// Opens what is kept of an object under this index.
+pub(crate) fn open_declaration(
+    keyring: &Keyring,
+    index: &[u8; 32],
+    sealed: &[u8],
+) -> Result<Declaration, StoreError> {
+    let record = || damaged("what an object declares");
+    let bytes = keyring
+        .open(&Context::Declaration(index), sealed)
+        .map_err(|_| record())?;
+    Declaration::decode(bytes.expose()).map_err(|_| record())
+}
+
+/// Opens an attestation.
+pub(crate) fn open_attestation(
+    keyring: &Keyring,
+    id: AttestationId,
+    sealed: &[u8],
+) -> Result<Attestation, StoreError> {
+    let record = || damaged("who wrote an object");
+    let bytes = keyring
+        .open(&Context::Attestation(&id.0), sealed)
+        .map_err(|_| record())?;
+    Attestation::decode(bytes.expose()).map_err(|_| record())
 }
 
 impl std::fmt::Debug for View<'_> {

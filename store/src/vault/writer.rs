@@ -15,7 +15,9 @@ use super::room::{self, Moved};
 use super::types::Meta;
 use super::view::{Pending, View};
 use super::{Published, Shared, StoreStats};
-use crate::audit::{self, Action, Actor, ChainHead, Checkpoint, Entry, Outcome as AuditOutcome, ReadHead};
+use crate::audit::{
+    self, Action, Actor, ChainHead, Checkpoint, Entry, Outcome as AuditOutcome, ReadHead, Requester,
+};
 use crate::crypto::{Context, CryptoError};
 use crate::engine::{Batch, Change, EngineError, Outcome, Precondition, Resolution, Revision, Table};
 use crate::format::{Head, State, meta};
@@ -95,9 +97,11 @@ impl Job {
     pub(super) fn new<C: Command>(
         command: C,
         meta: Meta,
+        requester: Option<Requester>,
         reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
     ) -> Self {
         let request = meta.request;
+        let meta = (meta, requester);
         let run = Box::new(move |input: JobInput<'_, '_>| match input {
             JobInput::Refuse(error) => {
                 reply(Err(error));
@@ -120,7 +124,7 @@ type Decide<C> = fn(C, &View<'_>, Timestamp) -> Result<Decision<<C as Command>::
 fn carry_out<C: Command>(
     command: C,
     decide: Decide<C>,
-    meta: &Meta,
+    (meta, requester): &(Meta, Option<Requester>),
     view: &mut View<'_>,
     reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
 ) -> Step {
@@ -134,7 +138,10 @@ fn carry_out<C: Command>(
     });
     match decided {
         Ok((entries, value)) => Step {
-            entries: entries.into_iter().map(|about| about.entry(meta)).collect(),
+            entries: entries
+                .into_iter()
+                .map(|about| with_requester(about.entry(meta), requester))
+                .collect(),
             refused: None,
             answer: Box::new(move |outcome| reply(outcome.map(|()| value))),
         },
@@ -142,13 +149,21 @@ fn carry_out<C: Command>(
             if let (StoreError::Refused(Refusal::NamespaceFull { .. }), Some(room)) = (&error, view.room) {
                 room.refused();
             }
-            let refused = refusal(view, C::ACTION, subject, meta, &error);
+            let refused = with_requester(refusal(view, C::ACTION, subject, meta, &error), requester);
             Step {
                 entries: Vec::new(),
                 refused: Some(refused),
                 answer: Box::new(move |outcome| reply(Err(outcome.err().unwrap_or(error)))),
             }
         }
+    }
+}
+
+/// The record, with who asked for it, unless it says that by itself.
+fn with_requester(entry: Entry, requester: &Option<Requester>) -> Entry {
+    Entry {
+        requester: entry.requester.clone().or_else(|| requester.clone()),
+        ..entry
     }
 }
 

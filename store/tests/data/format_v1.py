@@ -70,6 +70,11 @@ def records() -> None:
     show("cursor", seal(metadata, [b"sr/cursor/1", STORE, b"events"], plaintext))
     index = mac(root("index", 32), [b"policy", b"uid-1"])
     show("policy", seal(metadata, [b"sr/policy/1", STORE, index], plaintext))
+    index = mac(root("index", 32), [b"declaration", b"uid-1"])
+    show("declaration", seal(metadata, [b"sr/declaration/1", STORE, index], plaintext))
+    mark = mac(root("index", 32), [b"mark", b"uid-1", hashlib.sha256(b"what it declares").digest()])
+    index = mac(root("index", 32), [b"attestation", b"uid-1", b"deleted", mark])
+    show("attestation", seal(metadata, [b"sr/attestation/1", STORE, index], plaintext))
     place = [b"\x01", u(4, 3), u(8, 9), bytes([0x55] * 32)]
     show("audit", seal(audit, [b"sr/audit/1", STORE, *place], plaintext))
     place = [bytes([0x56] * 16), u(8, 2), b"\x01"]

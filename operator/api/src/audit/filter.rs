@@ -13,7 +13,7 @@ pub struct Filter {
     /// On this secret, by its name in the store
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
-    /// By somebody whose name holds this text, such as `shop/checkout`
+    /// By somebody, or for somebody, whose name holds this text, such as `shop/checkout`
     #[arg(long, value_name = "TEXT")]
     pub principal: Option<String>,
     /// Of this action; several with commas
@@ -56,11 +56,19 @@ impl Filter {
             && self
                 .principal
                 .as_ref()
-                .is_none_or(|text| line.principal.contains(text.as_str()))
+                .is_none_or(|text| is_by_or_for(line, text))
             && self.decision.is_none_or(|decision| line.decision == decision)
             && self.since.is_none_or(|since| line.time >= since)
             && self.until.is_none_or(|until| line.time < until)
     }
+}
+
+fn is_by_or_for(line: &Line, text: &str) -> bool {
+    let user = line
+        .requester
+        .as_ref()
+        .and_then(|requester| requester.user.as_ref());
+    line.principal.contains(text) || user.is_some_and(|user| user.contains(text))
 }
 
 /// The newest records of what is there, and then each that comes.

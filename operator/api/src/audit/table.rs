@@ -33,6 +33,10 @@ pub fn row(line: &Line) -> String {
             .as_ref()
             .map(|claimed| format!("which says: for {claimed}")),
     );
+    note.extend(line.requester.as_ref().map(|requester| match &requester.user {
+        Some(user) if requester.attested => format!("for {user}"),
+        _ => "unattested".to_owned(),
+    }));
     if !line.detail.is_empty() {
         note.push(line.detail.clone());
     }

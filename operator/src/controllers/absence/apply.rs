@@ -5,6 +5,7 @@ use strongroom_store::name::KeyName;
 
 use super::kind::{Owned, Thing};
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::labels::{Deletion, deletion, former_natives};
 use crate::controllers::managed_secret::removal;
@@ -22,10 +23,14 @@ pub(super) struct How {
 /// Deletes what belonged to an object that is gone. Each step can be repeated: a crash between two leaves a live secret without an object, and so
 /// the next look begins here again.
 pub(super) async fn delete<S: SecretStore>(ctx: &Ctx<S>, owned: &Owned, how: How) -> Result<(), Failure> {
-    match &owned.thing {
-        Thing::Secret(id) => delete_secret(ctx, owned, *id, how).await,
-        Thing::Key(key) => schedule_key(ctx, owned, key).await,
-    }
+    let deleted = async {
+        match &owned.thing {
+            Thing::Secret(id) => delete_secret(ctx, owned, *id, how).await,
+            Thing::Key(key) => schedule_key(ctx, owned, key).await,
+        }
+    };
+    let requester = ctx.declarations.deleted_by(&owned.object.uid).await;
+    declarations::on_behalf_of(requester, deleted).await
 }
 
 /// The key refuses from now on, and is destroyed when its window ends.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::EncryptionKey;
-use strongroom_rules::encryption_key::{Plan, Step, plan};
+use strongroom_rules::encryption_key::{Plan, Step, Verdict, plan};
 
 use self::observe::Observed;
 pub(crate) use self::queue::Keys;
 use crate::controllers::Ctx;
+use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
@@ -53,6 +54,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
         return Ok(Action::await_change());
     }
     let identity = Identity::of(kept);
+    let authorship = declarations::take(ctx, "EncryptionKey", kept).await?;
     let object = match kept.parse() {
         Ok(object) => object,
         Err(misfit) => {
@@ -60,7 +62,11 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
             return Ok(Action::await_change());
         }
     };
-    let outcome = walk(ctx, &object, &identity, now).await;
+    let outcome = walk(ctx, &object, &identity, &authorship, now).await;
+    // What waits for something else is done later, and still because of this.
+    if matches!(&outcome, Ok((_, plan)) if matches!(plan.verdict, Verdict::Ready { .. })) {
+        ctx.declarations.settle(&authorship);
+    }
     ctx.metrics
         .reconciled("EncryptionKey", outcome.as_ref().err().map(Failure::class));
     let reported = status::report(ctx, &object, &identity, &outcome, now).await;
@@ -79,6 +85,7 @@ async fn walk<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &EncryptionKey,
     identity: &Identity,
+    authorship: &Authorship,
     now: Timestamp,
 ) -> Result<(Observed, Plan), Failure> {
     for _ in 0..MOST_STEPS {
@@ -88,7 +95,24 @@ async fn walk<S: SecretStore>(
             return Ok((observed, plan));
         }
         tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
-        apply::apply(ctx, &observed, identity, plan.step).await?;
+        let requester = match plan.step {
+            // It is due.
+            Step::Rotate | Step::Nothing => None,
+            // By an annotation of the Namespace.
+            Step::AcceptNamespace => {
+                ctx.store
+                    .requester_of(observed.facts.namespace.uid.as_str())
+                    .await?
+            }
+            Step::BindNamespace
+            | Step::Create
+            | Step::Declare
+            | Step::CancelDeletion
+            | Step::Enable
+            | Step::Disable => authorship.requester().clone(),
+        };
+        let applied = apply::apply(ctx, &observed, identity, plan.step);
+        declarations::on_behalf_of(requester, applied).await?;
     }
     Err(Failure::NoEnd)
 }

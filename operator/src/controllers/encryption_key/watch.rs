@@ -11,7 +11,7 @@ use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 
 use crate::controllers::kept::Kept;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{of_kind, what_is_kept};
+use crate::controllers::watches::{of_kind, uids, what_is_kept};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
@@ -22,6 +22,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
 ) -> impl Stream<Item = ObjectRef<Kept<EncryptionKey>>> {
     let cache = writer.as_reader();
     let events = of_kind(&ctx, "EncryptionKey", |ctx| &ctx.left_out.keys, &cache);
+    let (all, telling) = (writer.as_reader(), Arc::clone(&ctx));
     let mut listed = HashMap::new();
     // Before the cache takes the event in, it still holds the object as it was.
     let events = events.map(move |whole| {
@@ -32,10 +33,19 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
     });
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(|event| {
+        .filter_map(move |event| {
+            let declarations = &telling.declarations;
             let reference = match event {
                 Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(_) | Event::Init | Event::InitDone => None,
+                Event::Delete(object) => {
+                    declarations.gone("EncryptionKey", &object);
+                    None
+                }
+                Event::InitDone => {
+                    declarations.listed("EncryptionKey", uids(all.state().iter()));
+                    None
+                }
+                Event::Init => None,
             };
             std::future::ready(reference)
         })

@@ -36,12 +36,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::managed_secret::plan::{self, Plan, Step};
+use strongroom_rules::managed_secret::plan::{self, Plan, Step, Why};
+use strongroom_rules::managed_secret::verdict::Verdict;
+use strongroom_store::audit::Requester;
 
 pub(crate) use self::failure::Failure;
 pub(crate) use self::home::home;
 use self::observe::Observed;
 use crate::controllers::Ctx;
+use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
 use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
@@ -107,14 +110,26 @@ async fn reconcile_whole<S: SecretStore>(
     now: Timestamp,
 ) -> Result<Action, Failure> {
     let identity = Identity::of(kept);
+    let authorship = declarations::take(ctx, "ManagedSecret", kept).await;
     let object = match kept.parse() {
         Ok(object) => object,
         Err(error) => {
             status::unreadable(ctx, kept, &identity, &error, now).await?;
+            authorship?;
             return Ok(Action::await_change());
         }
     };
-    let outcome = walk(ctx, &object, &identity, now).await;
+    let outcome = match authorship {
+        Ok(authorship) => {
+            let walked = walk(ctx, &object, &identity, &authorship, now).await;
+            // What waits for something else is done later, and still because of this.
+            if matches!(&walked, Ok((_, plan)) if matches!(plan.verdict, Verdict::Ready { .. })) {
+                ctx.declarations.settle(&authorship);
+            }
+            walked
+        }
+        Err(failure) => Err(failure.into()),
+    };
     ctx.metrics
         .reconciled("ManagedSecret", outcome.as_ref().err().map(Failure::class));
     let quiet = outcome.as_ref().is_err_and(|failure| failure.passes())
@@ -145,6 +160,7 @@ async fn walk<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &ManagedSecret,
     identity: &Identity,
+    authorship: &Authorship,
     now: Timestamp,
 ) -> Result<(Observed, Plan), Failure> {
     let mut look = Look::Light;
@@ -155,7 +171,9 @@ async fn walk<S: SecretStore>(
             return Ok((observed, plan));
         }
         tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
-        if apply::apply(ctx, &observed, &plan.step, now).await? == Look::Thorough {
+        let requester = requester(ctx, &observed, authorship, &plan.step).await?;
+        let applied = apply::apply(ctx, &observed, &plan.step, now);
+        if declarations::on_behalf_of(requester, applied).await? == Look::Thorough {
             look = Look::Thorough;
         }
         if let Step::EnsureVersion(_) = plan.step {
@@ -163,6 +181,35 @@ async fn walk<S: SecretStore>(
         }
     }
     Err(Failure::NoEnd)
+}
+
+/// Who asked for a step.
+async fn requester<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &Observed,
+    authorship: &Authorship,
+    step: &Step,
+) -> Result<Option<Requester>, Failure> {
+    Ok(match step {
+        // It happens by itself.
+        Step::EnsureVersion(Why::Due { .. } | Why::Certificate(_)) | Step::Nothing => None,
+        // By an annotation of the Namespace.
+        Step::AcceptNamespace => {
+            ctx.store
+                .requester_of(observed.facts.namespace.uid.as_str())
+                .await?
+        }
+        Step::EnsureVersion(Why::SpecChanged | Why::Imported | Why::Asked(_))
+        | Step::BindNamespace
+        | Step::BindObject
+        | Step::CreateSecret(_)
+        | Step::UpdateMetadata
+        | Step::UpdateKey
+        | Step::TakeSealed
+        | Step::Restore
+        | Step::Purge
+        | Step::Native(_) => authorship.requester().clone(),
+    })
 }
 
 /// The next look at a time of the plan, or when consumers have another version. Without one there is none: what changes is watched, and `sweep` comes by now and then. A timer for each

@@ -412,7 +412,7 @@ async fn two_objects_do_not_share_a_name() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_is_asked_for_costs_one_commit_one_apply_and_one_status_write() {
+async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status_write() {
     let mut world = World::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
@@ -433,11 +433,12 @@ async fn a_rotation_that_is_asked_for_costs_one_commit_one_apply_and_one_status_
     wrote(world.api.log());
     let records = world.ctx.store.mutations_after(head, 10).unwrap();
     let actions: Vec<&str> = records.iter().map(|(_, entry)| entry.action.name()).collect();
-    assert_eq!(actions, ["RotateSecret"]);
+    // Who asked is on record by itself: whatever comes of it.
+    assert_eq!(actions, ["DeclareObject", "RotateSecret"]);
     // The word is remembered with the version.
     world.reconcile("db").await;
     assert_eq!(world.api.log(), Vec::<String>::new());
-    assert_eq!(world.ctx.store.mutation_head(), head + 1);
+    assert_eq!(world.ctx.store.mutation_head(), head + 2);
     world.annotate("db", "strongroom.dev/rotate-now", "other");
     world.reconcile("db").await;
     wrote(world.api.log());

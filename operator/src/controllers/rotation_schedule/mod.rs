@@ -17,6 +17,7 @@ use strongroom_crds::v1alpha1::RotationSchedule;
 
 pub(crate) use self::coverage::cover;
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
@@ -42,6 +43,9 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     if kept.metadata_deletion_timestamp() {
         return Ok(Action::await_change());
     }
+    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote it.
+    let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
+    ctx.declarations.settle(&authorship);
     if let Extent::Nothing(why) = kept.extent() {
         if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
             status::left_out(ctx, &read.object, why, now).await?;

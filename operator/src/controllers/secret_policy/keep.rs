@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::store::{SecretStore, StoreFailure};
 use crate::policies::AllKept;
 
@@ -56,7 +57,9 @@ pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
 /// Has the store forget all policies that are gone.
 pub(super) async fn forget<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), StoreFailure> {
     let forgetting = ctx.policies.to_forget().into_iter().map(|uid| async move {
-        ctx.store.forget_policy(&uid).await?;
+        let forgotten = ctx.store.forget_policy(&uid);
+        let requester = ctx.declarations.deleted_by(&uid).await;
+        declarations::on_behalf_of(requester, forgotten).await?;
         ctx.policies.forgotten(&uid);
         Ok(())
     });

@@ -1,11 +1,15 @@
-//! `SecretPolicy`: has the store keep what is in force of it, and says what became of it. Its statements took effect with the event that brought
-//! them (`watches`).
+//! `SecretPolicy`: has the store keep what is in force of it, and says what became of it. Its statements took effect before
+//! ([`watch`]).
 
 pub(super) mod keep;
+mod pace;
+mod pending;
 #[cfg(test)]
 mod tests;
+pub(super) mod watch;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -15,7 +19,9 @@ use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
 use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
 use strongroom_rules::policy::Fallback;
 
+pub(crate) use self::pace::WritePace;
 use crate::controllers::Ctx;
+use crate::controllers::declarations;
 use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::report::{self, Subject};
@@ -27,11 +33,20 @@ pub(crate) async fn reconcile<S: SecretStore>(
     kept: Arc<Kept<SecretPolicy>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
-    let outcome = write(&kept, &ctx, Timestamp::now()).await;
+    let authorship = declarations::take(&ctx, "SecretPolicy", &kept).await?;
+    let uid = kept.uid().unwrap_or_default();
+    if let Some(wait) = ctx.policy_writes.wait(&uid, kept.bytes(), Instant::now()) {
+        return Ok(Action::requeue(wait));
+    }
+    let written = write(&kept, &ctx, Timestamp::now());
+    let outcome = declarations::on_behalf_of(authorship.requester().clone(), written).await;
+    if outcome.is_ok() {
+        ctx.declarations.settle(&authorship);
+    }
     ctx.metrics
         .reconciled("SecretPolicy", outcome.as_ref().err().map(Failure::class));
     outcome?;
-    ctx.backoff.forget(&kept.uid().unwrap_or_default());
+    ctx.backoff.forget(&uid);
     Ok(Action::await_change())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this line.
 
+mod declarations;
 mod keys;
 mod policies;
 mod vault;
@@ -18,6 +19,7 @@ use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 pub(crate) use strongroom_store::vault::Recovery;
 
+pub(crate) use self::declarations::DeclarationStore;
 pub(crate) use self::keys::{Declared, KeyChange, KeyStore, KeyView, OwnedKey};
 pub(crate) use self::policies::PolicyStore;
 
@@ -236,7 +238,7 @@ impl StoreFailure {
 }
 
 /// What the controllers ask of the store. Calls that change something are done when they return.
-pub(crate) trait SecretStore: KeyStore + PolicyStore {
+pub(crate) trait SecretStore: KeyStore + PolicyStore + DeclarationStore {
     /// What is recorded under the name of a namespace.
     fn namespace(
         &self,

@@ -21,6 +21,7 @@ use super::{
     Bound, NamespaceRecord, NewSecret, NewVersion, Orphan, Owned, Rotation, SecretStore, StoreFailure,
     VersionView, View,
 };
+use crate::controllers::declarations;
 
 /// Secrets a page, when all are looked through.
 const PAGE: usize = 500;
@@ -94,14 +95,15 @@ pub(super) async fn change<C: Command>(store: &Store, command: C) -> Result<C::R
     change_as(store, ACTOR, command).await
 }
 
-/// Runs a command on the writer, on behalf of an object of this kind.
+/// Runs a command on the writer, on behalf of an object of this kind, and of whoever wrote it where that is known ([`declarations::on_behalf_of`]).
 pub(super) async fn change_as<C: Command>(
     store: &Store,
     controller: &str,
     command: C,
 ) -> Result<C::Reply, StoreFailure> {
     let (answer, answered) = oneshot::channel();
-    store.submit(command, meta(controller)?, move |reply| {
+    let requester = declarations::requester();
+    store.submit_for(requester, command, meta(controller)?, move |reply| {
         // Nobody waits any more: the process is ending.
         let _ = answer.send(reply);
     });

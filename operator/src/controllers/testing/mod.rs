@@ -111,6 +111,7 @@ impl World {
             concurrency: 8,
             objects: super::shares::Bounds::default(),
             work: WorkPool::with_threads(2),
+            watches: None,
         };
         let mut ctx = Ctx::new(
             api.client(),

@@ -3,34 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use axum::body::Body;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ServerConfig};
-use zeroize::Zeroizing;
+use k8s_openapi::api::core::v1::ConfigMap;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use super::certificate::Certificate;
 use super::requestheader::Names;
 use crate::gateway::listen::Entrance;
-use crate::gateway::tls::proof::{common_names, mutual, roots};
+use crate::gateway::tls::proof::{common_names, mutual};
 use crate::gateway::tls::{GATEWAY, TlsError};
+pub(super) use crate::gateway::tls::{Link, LinkClient as GatewayClient};
 
 /// Where the API server says how it proves itself.
 pub(super) const AUTHENTICATION: &str = "extension-apiserver-authentication";
-/// How long the gateway's address may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How often an idle connection to the gateway is tried, and how long that may take: its pod may have gone without a word.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-
-/// Calls the gateway.
-pub(super) type GatewayClient = HttpClient<HttpsConnector<HttpConnector>, Body>;
 
 /// What counts now; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -120,28 +106,6 @@ impl Authentication {
     }
 }
 
-/// What the gateway's process makes for the front: a certificate by which the gateway knows it, and what to trust there; all PEM.
-#[derive(PartialEq, Eq)]
-pub(super) struct Link {
-    chain: Vec<u8>,
-    key: Zeroizing<Vec<u8>>,
-    /// The gateway's authorities.
-    pub(super) authority: Vec<u8>,
-}
-
-impl Link {
-    /// From the Secret; none where half of it is missing.
-    pub(super) fn of(secret: Secret) -> Option<Self> {
-        let mut data = secret.data?;
-        let mut part = |key: &str| data.remove(key).map(|bytes| bytes.0);
-        Some(Self {
-            chain: part("tls.crt")?,
-            key: Zeroizing::new(part("tls.key")?),
-            authority: part("ca.crt")?,
-        })
-    }
-}
-
 /// What all of it comes to.
 pub(super) fn trusted(
     certificate: &Certificate,
@@ -159,31 +123,5 @@ pub(super) fn trusted(
 
 /// Calls the gateway as the front.
 pub(super) fn client(link: &Link) -> Result<GatewayClient, Missing> {
-    let malformed = |error: &dyn std::fmt::Display| Missing::Malformed(error.to_string());
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&link.chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| malformed(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(&link.key).map_err(|error| malformed(&error))?;
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots(&link.authority)?)
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| malformed(&error))?;
-    let name = ServerName::try_from(GATEWAY).map_err(|error| malformed(&error))?;
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(Some(CONNECT));
-    tcp.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_only()
-        .with_server_name_resolver(FixedServerNameResolver::new(name))
-        .enable_http2()
-        .wrap_connector(tcp);
-    Ok(HttpClient::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .http2_only(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_keep_alive_timeout(KEEP_ALIVE)
-        .http2_keep_alive_while_idle(true)
-        .build(connector))
+    Ok(link.client(GATEWAY)?)
 }

@@ -1,6 +1,6 @@
 //! What the processes without a store need of the gateway's authority, made here and renewed in time: a certificate, in a Secret of the own namespace.
-//! The webhook serves with it, and the API server is told whom to trust; the people's front is our client by it, and has a door of its own. By which
-//! certificate the front serves is for the front to say: it has to answer also where the gateway never came up.
+//! The webhook serves with it, and the API server is told whom to trust; the people's front is our client by it, and so is the webhook, each at a door of
+//! its own. By which certificate the front serves is for the front to say: it has to answer also where the gateway never came up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,22 +9,30 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use strongroom_process::Shutdown;
 
 use super::TlsError;
 use super::authority::{self, LEAF_RENEWAL, Leaf};
-use super::door::{Door, FRONT, GATEWAY};
+use super::door::{ATTESTATIONS, Door, FRONT, GATEWAY, WEBHOOK};
 use super::kept::Kept;
 use super::owner::{owner, owns};
+use super::proof;
 use crate::kube_error::in_words;
 
 /// How often everything is looked at.
 const LOOK: Duration = Duration::from_secs(60);
+/// The same, while there may be more to tell.
+const SOMETIMES: Duration = Duration::from_secs(10);
 /// The same, while it is not as it should be.
 const AGAIN: Duration = Duration::from_secs(3);
 /// Who writes.
@@ -39,8 +47,9 @@ pub(crate) fn secret_of(service: &str) -> String {
 pub(in crate::gateway) enum Called {
     /// The people's front, which calls us.
     Front(Arc<Door>),
-    /// The webhook: by a MutatingWebhookConfiguration with its Service's name.
-    Webhook,
+    /// The webhook, which calls us as well: by a ValidatingWebhookConfiguration with its Service's name, and a MutatingWebhookConfiguration where
+    /// there is one.
+    Webhook(Arc<Door>),
 }
 
 impl Called {
@@ -48,7 +57,7 @@ impl Called {
     const fn name(&self) -> &'static str {
         match self {
             Self::Front(_) => "front",
-            Self::Webhook => "webhook",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -112,12 +121,10 @@ impl CalledKeeper {
         let bundle = now.bundle.clone();
         *serving = Some(now);
         self.secret(&bundle).await?;
-        let told = match &self.called {
-            Called::Front(_) => true,
-            Called::Webhook => self.webhook(&bundle).await?,
-        };
-        // At an installation such an object comes last.
-        Ok(if told { LOOK } else { AGAIN })
+        match &self.called {
+            Called::Front(_) => Ok(LOOK),
+            Called::Webhook(_) => self.webhook(&bundle).await,
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -140,10 +147,12 @@ impl CalledKeeper {
         {
             return Ok(before);
         }
-        let leaf = authorities.leaf(&[GATEWAY.to_owned()], now)?;
-        if let Called::Front(door) = &self.called {
-            door.open(&leaf.chain, &leaf.key, &bundle)?;
-        }
+        let (door, name) = match &self.called {
+            Called::Front(door) => (door, GATEWAY),
+            Called::Webhook(door) => (door, ATTESTATIONS),
+        };
+        let leaf = authorities.leaf(&[name.to_owned()], now)?;
+        door.open(&leaf.chain, &leaf.key, &bundle)?;
         Ok(Serving {
             bundle,
             renew: leaf.renew,
@@ -156,14 +165,14 @@ impl CalledKeeper {
             service, namespace, ..
         } = self;
         let own = match &self.called {
-            Called::Front(_) => Some(FRONT.to_owned()),
-            Called::Webhook => None,
+            Called::Front(_) => FRONT,
+            Called::Webhook(_) => WEBHOOK,
         };
-        let of_service = [
+        vec![
+            own.to_owned(),
             format!("{service}.{namespace}.svc"),
             format!("{service}.{namespace}.svc.cluster.local"),
-        ];
-        own.into_iter().chain(of_service).collect()
+        ]
     }
 
     fn leaf(&self) -> Result<Leaf, TlsError> {
@@ -180,7 +189,7 @@ impl CalledKeeper {
         let owner = owner.ok_or_else(|| Failure::NoService(self.service.clone()))?;
         let found = api.get_opt(&name).await?;
         if let Some(found) = found {
-            if will_do(&found, bundle, (self.now)()) && owns(&owner, &found) {
+            if will_do(&found, bundle, &self.names(), (self.now)()) && owns(&owner, &found) {
                 return Ok(());
             }
             let entries = found.metadata.managed_fields.unwrap_or_default();
@@ -221,15 +230,49 @@ impl CalledKeeper {
         Ok(())
     }
 
-    /// Tells the API server which authority the webhook's certificate is of; answers whether there is where to tell it.
-    async fn webhook(&self, bundle: &str) -> Result<bool, Failure> {
-        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+    /// Tells the API server which authority the webhook's certificate is of; answers when to look again.
+    async fn webhook(&self, bundle: &str) -> Result<Duration, Failure> {
+        let validating = self
+            .tell(bundle, |found: ValidatingWebhookConfiguration| {
+                let webhooks = found.webhooks.unwrap_or_default().into_iter();
+                webhooks
+                    .map(|webhook| (webhook.name, webhook.client_config))
+                    .collect()
+            })
+            .await?;
+        // Of pods there is one only where they can ask for variables.
+        let mutating = self
+            .tell(bundle, |found: MutatingWebhookConfiguration| {
+                let webhooks = found.webhooks.unwrap_or_default().into_iter();
+                webhooks
+                    .map(|webhook| (webhook.name, webhook.client_config))
+                    .collect()
+            })
+            .await?;
+        // At an installation such an object comes last, and this one may come with an upgrade.
+        Ok(match (validating, mutating) {
+            (true, true) => LOOK,
+            (true, false) => SOMETIMES,
+            (false, _) => AGAIN,
+        })
+    }
+
+    /// Tells it in a configuration of this kind; answers whether there is one.
+    async fn tell<K>(
+        &self,
+        bundle: &str,
+        webhooks: impl FnOnce(K) -> Vec<(String, WebhookClientConfig)>,
+    ) -> Result<bool, Failure>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
         let Some(found) = api.get_opt(&self.service).await? else {
             return Ok(false);
         };
-        let webhooks = found.webhooks.unwrap_or_default();
-        let trusts = |webhook: &k8s_openapi::api::admissionregistration::v1::MutatingWebhook| {
-            let trusted = webhook.client_config.ca_bundle.as_ref();
+        let webhooks = webhooks(found);
+        let trusts = |(_, config): &(String, WebhookClientConfig)| {
+            let trusted = config.ca_bundle.as_ref();
             trusted.is_some_and(|trusted| trusted.0 == bundle.as_bytes())
         };
         if webhooks.iter().all(trusts) {
@@ -238,13 +281,14 @@ impl CalledKeeper {
         let config = json!({"caBundle": BASE64.encode(bundle.as_bytes())});
         let told: Vec<_> = webhooks
             .iter()
-            .map(|webhook| json!({"name": webhook.name, "clientConfig": config}))
+            .map(|(name, _)| json!({"name": name, "clientConfig": config}))
             .collect();
         // Of each webhook, by its name, this field alone.
         let patch = Patch::Strategic(json!({"webhooks": told}));
         api.patch(&self.service, &writing(), &patch).await?;
         tracing::info!(
             webhook = self.service,
+            kind = %K::kind(&()),
             "told the API server which authority to trust"
         );
         Ok(true)
@@ -258,14 +302,21 @@ fn writing() -> PatchParams {
     }
 }
 
-/// Whether the process can go on with this Secret.
-fn will_do(secret: &Secret, bundle: &str, now: Timestamp) -> bool {
+/// Whether the process can go on with this Secret. One of an earlier release may lack a name.
+fn will_do(secret: &Secret, bundle: &str, names: &[String], now: Timestamp) -> bool {
     let part = |key: &str| secret.data.as_ref().and_then(|data| data.get(key));
     let fresh = part("tls.crt")
         .and_then(|chain| authority::validity(&chain.0))
         .and_then(|(_, end)| end.checked_sub(LEAF_RENEWAL).ok())
         .is_some_and(|renew| now < renew);
-    fresh && part("tls.key").is_some() && part("ca.crt").is_some_and(|trusted| trusted.0 == bundle.as_bytes())
+    let named = part("tls.crt")
+        .and_then(|chain| CertificateDer::from_pem_slice(&chain.0).ok())
+        .map(|leaf| proof::names(&leaf))
+        .is_some_and(|has| names.iter().all(|name| has.contains(name)));
+    fresh
+        && named
+        && part("tls.key").is_some()
+        && part("ca.crt").is_some_and(|trusted| trusted.0 == bundle.as_bytes())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod door;
 mod given;
 mod keeper;
 mod kept;
+mod link;
 pub(super) mod owner;
 pub(super) mod proof;
 
@@ -19,10 +20,12 @@ use rustls::sign::CertifiedKey;
 
 pub(crate) use self::called::secret_of;
 pub(super) use self::called::{Called, CalledKeeper};
-pub(super) use self::door::{Door, Doors, GATEWAY};
+pub(crate) use self::door::ATTESTATIONS;
+pub(super) use self::door::{Door, Doors, GATEWAY, WebhooksDoor};
 pub(super) use self::given::Given;
 pub(super) use self::keeper::Keeper;
 pub(super) use self::kept::Kept;
+pub(crate) use self::link::{Link, LinkClient};
 
 /// What is spoken (ALPN, RFC 7301).
 pub(super) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

@@ -3,6 +3,7 @@
 mod binding;
 mod create_secret;
 mod cursor;
+mod declarations;
 mod delete_secret;
 mod destroy_secret;
 mod ensure_version;
@@ -24,6 +25,7 @@ pub use binding::{BindMaterialized, BindObject};
 pub use create_secret::CreateSecret;
 pub(crate) use cursor::RecordRestore;
 pub use cursor::{Record, RecordCheckpoint, SetCursor};
+pub use declarations::{Attest, BeginAttestations, ForgetAttestations, TakeDeclaration, WithdrawDeclaration};
 pub use delete_secret::{DeleteSecret, Deletion};
 pub use destroy_secret::{DestroySecret, KeepRecoveryWindow};
 pub use ensure_version::{EnsureVersion, RotationMark};

@@ -1,0 +1,251 @@
+//! Attestations that wait until what they are about is seen: which they are, so that nobody fills the store with them. Of most nothing is left a moment
+//! later; what was refused after the webhook saw it, or overtaken by the next change, never comes, and goes by its age.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use strongroom_store::vault::AttestationId;
+
+/// How long one waits.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// Most of one namespace,
+const OF_NAMESPACE: usize = 4_096;
+/// and of all together.
+const OF_ALL: usize = 16_384;
+/// Most that are forgotten at once.
+const AT_ONCE: usize = 128;
+
+/// What waits; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingAttestations(Arc<Mutex<Book>>);
+
+#[derive(Debug)]
+struct Book {
+    /// By the order of their coming.
+    all: BTreeMap<u64, One>,
+    numbers: HashMap<AttestationId, u64>,
+    by_namespace: HashMap<Arc<str>, BTreeSet<u64>>,
+    by_object: HashMap<Box<str>, BTreeSet<u64>>,
+    /// Gone from here, and not from the store yet.
+    stale: Vec<AttestationId>,
+    next: u64,
+    of_namespace: usize,
+    of_all: usize,
+}
+
+#[derive(Debug)]
+struct One {
+    id: AttestationId,
+    namespace: Arc<str>,
+    object: Box<str>,
+    at: Timestamp,
+}
+
+impl Default for PendingAttestations {
+    fn default() -> Self {
+        Self::bounded(OF_NAMESPACE, OF_ALL)
+    }
+}
+
+impl PendingAttestations {
+    fn bounded(of_namespace: usize, of_all: usize) -> Self {
+        Self(Arc::new(Mutex::new(Book {
+            all: BTreeMap::new(),
+            numbers: HashMap::new(),
+            by_namespace: HashMap::new(),
+            by_object: HashMap::new(),
+            stale: Vec::new(),
+            next: 0,
+            of_namespace,
+            of_all,
+        })))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most where there is no room at all. Answers
+    /// with what the store has to forget.
+    pub(crate) fn make_room(&self, namespace: &str) -> Vec<AttestationId> {
+        let mut book = self.book();
+        while book
+            .by_namespace
+            .get(namespace)
+            .is_some_and(|its| its.len() >= book.of_namespace)
+        {
+            book.drop_oldest_of(namespace);
+        }
+        while book.all.len() >= book.of_all {
+            let most = book.by_namespace.iter().max_by_key(|(_, its)| its.len());
+            let Some(most) = most.map(|(namespace, _)| Arc::clone(namespace)) else {
+                break;
+            };
+            book.drop_oldest_of(&most);
+        }
+        book.take_stale()
+    }
+
+    /// One came, about this object.
+    pub(crate) fn came(&self, id: AttestationId, namespace: &str, object: &str, at: Timestamp) {
+        let mut book = self.book();
+        book.forget(id);
+        let number = book.next;
+        book.next += 1;
+        let namespace = match book.by_namespace.get_key_value(namespace) {
+            Some((name, _)) => Arc::clone(name),
+            None => Arc::from(namespace),
+        };
+        book.numbers.insert(id, number);
+        book.by_namespace
+            .entry(Arc::clone(&namespace))
+            .or_default()
+            .insert(number);
+        book.by_object.entry(object.into()).or_default().insert(number);
+        let one = One {
+            id,
+            namespace,
+            object: object.into(),
+            at,
+        };
+        book.all.insert(number, one);
+    }
+
+    /// What one is about was seen: those of the same object that came before it will not be any more.
+    pub(crate) fn joined(&self, id: AttestationId) {
+        let mut book = self.book();
+        let Some(number) = book.numbers.get(&id).copied() else {
+            return;
+        };
+        let object = book.all.get(&number).map(|one| one.object.clone());
+        let before: Vec<AttestationId> = object
+            .and_then(|object| book.by_object.get(&object))
+            .into_iter()
+            .flat_map(|its| its.range(..number))
+            .filter_map(|number| book.all.get(number).map(|one| one.id))
+            .collect();
+        book.forget(id);
+        for overtaken in before {
+            book.forget(overtaken);
+            book.stale.push(overtaken);
+        }
+    }
+
+    /// Some that have waited for too long at `now`, or will not come any more, for the store to forget.
+    pub(crate) fn aged(&self, now: Timestamp) -> Vec<AttestationId> {
+        let mut book = self.book();
+        while book.stale.len() < AT_ONCE {
+            let oldest = book.all.first_key_value();
+            let aged = oldest.filter(|(_, one)| now.duration_since(one.at) >= PATIENCE);
+            let Some(id) = aged.map(|(_, one)| one.id) else {
+                break;
+            };
+            book.forget(id);
+            book.stale.push(id);
+        }
+        book.take_stale()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.book().all.len()
+    }
+}
+
+impl Book {
+    fn forget(&mut self, id: AttestationId) {
+        let Some(number) = self.numbers.remove(&id) else {
+            return;
+        };
+        let Some(one) = self.all.remove(&number) else {
+            return;
+        };
+        if let Some(its) = self.by_namespace.get_mut(&one.namespace) {
+            its.remove(&number);
+            if its.is_empty() {
+                self.by_namespace.remove(&one.namespace);
+            }
+        }
+        if let Some(its) = self.by_object.get_mut(&one.object) {
+            its.remove(&number);
+            if its.is_empty() {
+                self.by_object.remove(&one.object);
+            }
+        }
+    }
+
+    fn drop_oldest_of(&mut self, namespace: &str) {
+        let oldest = self.by_namespace.get(namespace).and_then(BTreeSet::first);
+        if let Some(id) = oldest.and_then(|number| self.all.get(number)).map(|one| one.id) {
+            self.forget(id);
+            self.stale.push(id);
+        }
+    }
+
+    fn take_stale(&mut self) -> Vec<AttestationId> {
+        let rest = self.stale.split_off(self.stale.len().min(AT_ONCE));
+        std::mem::replace(&mut self.stale, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> AttestationId {
+        AttestationId([number; 32])
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_795_465_320 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_uses_up_its_own_share() {
+        let waiting = PendingAttestations::bounded(3, 5);
+        for number in 0..3 {
+            assert!(waiting.make_room("loud").is_empty());
+            waiting.came(id(number), "loud", &format!("o-{number}"), at(0));
+        }
+        assert_eq!(waiting.make_room("loud"), [id(0)]);
+        waiting.came(id(3), "loud", "o-3", at(0));
+        assert!(waiting.make_room("quiet").is_empty());
+        waiting.came(id(4), "quiet", "q-4", at(0));
+        // No room at all: who has most makes some.
+        waiting.came(id(5), "third", "t-5", at(0));
+        assert_eq!(waiting.make_room("quiet"), [id(1)]);
+        waiting.came(id(6), "quiet", "q-6", at(0));
+        assert_eq!(waiting.len(), 5);
+    }
+
+    #[test]
+    fn what_was_overtaken_goes_with_what_was_seen() {
+        let waiting = PendingAttestations::default();
+        waiting.came(id(1), "shop", "a", at(0));
+        waiting.came(id(2), "shop", "a", at(1));
+        waiting.came(id(3), "shop", "b", at(1));
+        waiting.came(id(4), "shop", "a", at(2));
+        waiting.joined(id(2));
+        assert_eq!(waiting.aged(at(3)), [id(1)]);
+        assert_eq!(waiting.len(), 2, "what came later may yet be seen");
+        // The same again takes the place of the first.
+        waiting.came(id(3), "shop", "b", at(9));
+        assert_eq!(waiting.len(), 2);
+        waiting.joined(id(7));
+    }
+
+    #[test]
+    fn what_never_comes_goes_by_its_age() {
+        let waiting = PendingAttestations::default();
+        for number in 0..200 {
+            waiting.came(id(number), "shop", "a", at(i64::from(number)));
+        }
+        assert!(waiting.aged(at(599)).is_empty());
+        assert_eq!(waiting.aged(at(600)), [id(0)]);
+        assert_eq!(waiting.aged(at(2_000)).len(), 128);
+        assert_eq!(waiting.aged(at(2_000)).len(), 71);
+        assert_eq!(waiting.len(), 0);
+        assert!(waiting.book().by_namespace.is_empty() && waiting.book().by_object.is_empty());
+    }
+}

@@ -1,0 +1,225 @@
+//! What the watches tell of declarations that nothing is reconciled for: objects that are gone, and what Namespaces carry of ours.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
+use strongroom_rules::declaration::{Declares, Digest, is_marked};
+use strongroom_store::name::{ExternalId, NameError, NamespaceName};
+use strongroom_store::vault::DeclaredObject;
+
+use super::short;
+use crate::controllers::Ctx;
+use crate::controllers::store::{SecretStore, StoreFailure};
+
+/// The kind of Namespaces.
+const NAMESPACE: &str = "Namespace";
+/// Kinds whose names are told.
+const KINDS: [&str; 5] = [
+    "ManagedSecret",
+    "RotationSchedule",
+    "SecretPolicy",
+    "EncryptionKey",
+    NAMESPACE,
+];
+/// Events that the store takes at the same time.
+const AT_ONCE: usize = 32;
+
+/// What a watch says.
+#[derive(Debug)]
+pub(super) enum WatchEvent {
+    /// An object is gone, and declared this last, where that was seen.
+    Gone(DeclaredObject, Option<Digest>),
+    /// Objects with these UIDs are all that there are of a kind.
+    Listed(&'static str, HashSet<String>),
+    /// A Namespace is there that was made at this time, and carries this of ours.
+    Namespace(DeclaredObject, Timestamp, Digest),
+}
+
+/// Reads what is known. Must come before the watches.
+pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
+    let begun = ctx.store.begin_attestations().await;
+    let known = ctx.store.declarations_without(NAMESPACE, HashSet::new()).await;
+    match begun.and(known) {
+        Ok(known) => ctx
+            .declarations
+            .namespaces()
+            .extend(known.into_iter().map(|known| known.uid.to_string())),
+        Err(error) => tracing::warn!(%error, "what Namespaces carried before cannot be read"),
+    }
+}
+
+/// Has the store take in what the watches say, until it is dropped.
+pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+    let receiver = ctx
+        .declarations
+        .receiver
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
+    if let Some(receiver) = receiver {
+        receiver
+            .map(|event| {
+                let ctx = Arc::clone(&ctx);
+                async move { take_in(&ctx, event).await }
+            })
+            .buffer_unordered(AT_ONCE)
+            .for_each(|()| std::future::ready(()))
+            .await;
+    }
+    // The watches go on whatever becomes of this.
+    std::future::pending::<()>().await;
+}
+
+pub(super) async fn take_in<S: SecretStore>(ctx: &Ctx<S>, event: WatchEvent) {
+    let done = match event {
+        WatchEvent::Gone(object, digest) => {
+            let uid = object.uid.to_string();
+            let done = withdraw(ctx, object, digest).await;
+            ctx.declarations.ended(&uid);
+            done
+        }
+        WatchEvent::Listed(kind, there) => listed(ctx, kind, there).await,
+        WatchEvent::Namespace(object, created, digest) => namespace(ctx, object, created, digest).await,
+    };
+    if let Err(error) = done {
+        // What is still kept of it is found missing at the next list.
+        tracing::warn!(%error, "who changed or deleted an object cannot be put on record");
+    }
+}
+
+/// The same text for as long as the process lives.
+fn kind_of(object: &DeclaredObject) -> &'static str {
+    KINDS
+        .into_iter()
+        .find(|kind| *kind == object.kind)
+        .unwrap_or("other")
+}
+
+async fn withdraw<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: DeclaredObject,
+    digest: Option<Digest>,
+) -> Result<(), StoreFailure> {
+    let (kind, uid) = (kind_of(&object), object.uid.to_string());
+    ctx.declarations.settled().remove(&short(uid.as_bytes()));
+    let taken = ctx.store.withdraw_declaration(object, digest).await?;
+    ctx.declarations.taken(&ctx.metrics, kind, &taken);
+    if taken.changed {
+        ctx.declarations.withdraw(&uid, taken.requester);
+    }
+    Ok(())
+}
+
+async fn listed<S: SecretStore>(
+    ctx: &Ctx<S>,
+    kind: &'static str,
+    there: HashSet<String>,
+) -> Result<(), StoreFailure> {
+    for gone in ctx.store.declarations_without(kind, there).await? {
+        withdraw(ctx, gone, None).await?;
+    }
+    Ok(())
+}
+
+async fn namespace<S: SecretStore>(
+    ctx: &Ctx<S>,
+    object: DeclaredObject,
+    created: Timestamp,
+    digest: Digest,
+) -> Result<(), StoreFailure> {
+    let place = short(object.uid.as_str().as_bytes());
+    let taken = ctx.store.take_declaration(object, created, digest).await;
+    if taken.is_err() {
+        // The next event of it tries again.
+        ctx.declarations.settled().remove(&place);
+    }
+    ctx.declarations.taken(&ctx.metrics, NAMESPACE, &taken?);
+    Ok(())
+}
+
+/// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and never did, nothing is kept.
+pub(crate) fn saw_namespaces<S>(
+    ctx: &Ctx<S>,
+    listed: &mut HashSet<String>,
+    event: &Event<PartialObjectMeta<Namespace>>,
+) {
+    match event {
+        Event::Init => listed.clear(),
+        Event::InitApply(namespace) => {
+            listed.insert(namespace.uid().unwrap_or_default());
+            saw(ctx, namespace, false);
+        }
+        Event::Apply(namespace) => saw(ctx, namespace, true),
+        Event::Delete(namespace) => gone(ctx, namespace),
+        Event::InitDone => {
+            let there = std::mem::take(listed);
+            ctx.declarations.namespaces().retain(|uid| there.contains(uid));
+            ctx.declarations.listed(NAMESPACE, there);
+        }
+    }
+}
+
+/// `just_now`: it was not so a moment ago, however old the Namespace is.
+fn saw<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>, just_now: bool) {
+    // From here on nothing of it counts, and who deleted it is known now.
+    if namespace.metadata.deletion_timestamp.is_some() {
+        return gone(ctx, namespace);
+    }
+    let uid = namespace.uid().unwrap_or_default();
+    let keys = namespace.labels().keys().chain(namespace.annotations().keys());
+    let is_new = {
+        let mut known = ctx.declarations.namespaces();
+        if is_marked(keys.map(String::as_str)) {
+            known.insert(uid.clone());
+        } else if !known.contains(&uid) {
+            return;
+        }
+        let (place, digest) = (short(uid.as_bytes()), short(carried(namespace).bytes()));
+        ctx.declarations.settled().insert(place, digest) != Some(digest)
+    };
+    if is_new && let Ok(object) = object(namespace) {
+        let created = namespace
+            .creation_timestamp()
+            .filter(|_| !just_now)
+            .map_or(Timestamp::MAX, |time| time.0);
+        ctx.declarations
+            .tell(WatchEvent::Namespace(object, created, carried(namespace)));
+    }
+}
+
+fn gone<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>) {
+    let uid = namespace.uid().unwrap_or_default();
+    ctx.declarations.settled().remove(&short(uid.as_bytes()));
+    if ctx.declarations.namespaces().remove(&uid)
+        && let Ok(object) = object(namespace)
+    {
+        ctx.declarations
+            .tell(WatchEvent::Gone(object, Some(carried(namespace))));
+    }
+}
+
+fn carried(namespace: &PartialObjectMeta<Namespace>) -> Digest {
+    let labels = namespace.labels().iter();
+    let annotations = namespace.annotations().iter();
+    Digest::of(
+        Declares::Marks,
+        None,
+        labels.map(|(key, value)| (key.as_str(), value.as_str())),
+        annotations.map(|(key, value)| (key.as_str(), value.as_str())),
+    )
+}
+
+fn object(namespace: &PartialObjectMeta<Namespace>) -> Result<DeclaredObject, NameError> {
+    Ok(DeclaredObject {
+        kind: NAMESPACE.to_owned(),
+        namespace: NamespaceName::new(&namespace.name_any())?,
+        name: namespace.name_any(),
+        uid: ExternalId::new(&namespace.uid().unwrap_or_default())?,
+    })
+}

@@ -1,0 +1,197 @@
+//! Where the webhook hands over who is about to write an object: a port of its own, with a door that lets in the webhook alone. Nothing can be read here,
+//! and what is handed over is kept in the store before it is acknowledged, so that the object is never seen before who wrote it is known.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use strongroom_process::Shutdown;
+use strongroom_store::audit::Actor;
+use strongroom_store::id::RequestId;
+use strongroom_store::vault::{ForgetAttestations, Meta, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::listen::{self, Admission, Peer};
+use super::request::Shares;
+use super::tls::{Door, WebhooksDoor};
+use crate::attestation::{AttestationMessage, PATH, PendingAttestations};
+
+/// Largest that is handed over, in bytes: names of a user and of 16 groups.
+const BODY_BYTES: usize = 16 << 10;
+/// Taken in at the same time of one namespace,
+const AT_ONCE_OF_NAMESPACE: u64 = 32;
+/// and of all together.
+const AT_ONCE: u64 = 256;
+/// A second of one namespace: more than an API server writes of it.
+const RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
+/// How often what never came is looked for.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Keeps what is handed over, within shares and rates.
+struct Attestations {
+    store: Store,
+    pending: PendingAttestations,
+    at_once: Arc<Shares<String>>,
+    rates: DefaultKeyedRateLimiter<String>,
+}
+
+/// Serves until the shutdown begins.
+pub(super) async fn serve(
+    listener: TcpListener,
+    door: Arc<Door>,
+    (store, pending): (Store, PendingAttestations),
+    admission: Admission,
+    shutdown: Shutdown,
+) {
+    found(&store, &pending).await;
+    let attestations = Attestations::new(store, pending);
+    let forgetting = tokio::spawn(forget(Arc::clone(&attestations), shutdown.clone()));
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "taking from the webhook who writes objects");
+    }
+    let entrance = Arc::new(WebhooksDoor(door));
+    listen::serve(listener, entrance, router(attestations), admission, shutdown).await;
+    // It ends with the same shutdown.
+    let _ = forgetting.await;
+}
+
+impl Attestations {
+    fn new(store: Store, pending: PendingAttestations) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            pending,
+            at_once: Shares::new(AT_ONCE_OF_NAMESPACE, AT_ONCE),
+            rates: RateLimiter::keyed(Quota::per_second(RATE)),
+        })
+    }
+
+    /// Keeps it; done when that is durable.
+    async fn keep(&self, handed: AttestationMessage) -> Result<(), StatusCode> {
+        let (namespace, uid) = (handed.namespace.clone(), handed.uid.clone());
+        // Before anything is kept by its name.
+        if namespace.len() > 253 {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let Ok(_turn) = self.at_once.take(namespace.clone(), 1) else {
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        };
+        if self.rates.check_key(&namespace).is_err() {
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        }
+        let attest = handed.attest(Vec::new()).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let attest = strongroom_store::vault::Attest {
+            forget: self.pending.make_room(&namespace),
+            ..attest
+        };
+        let (meta, at) = meta().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        let (answer, answered) = oneshot::channel();
+        self.store.submit(attest, meta, move |reply| {
+            // Nobody waits any more: the process is ending.
+            let _ = answer.send(reply);
+        });
+        match answered.await {
+            Ok(Ok(id)) => {
+                self.pending.came(id, &namespace, &uid, at);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "who writes an object cannot be kept");
+                Err(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+fn router(attestations: Arc<Attestations>) -> Router {
+    Router::new()
+        .route(PATH, post(handed))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(attestations)
+}
+
+async fn handed(
+    State(attestations): State<Arc<Attestations>>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> StatusCode {
+    // The door lets in nobody else; this is for whoever serves this behind another one day.
+    if !peer.proven {
+        return StatusCode::UNAUTHORIZED;
+    }
+    let Ok(handed) = serde_json::from_slice(&body) else {
+        return StatusCode::BAD_REQUEST;
+    };
+    match attestations.keep(handed).await {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(refused) => refused,
+    }
+}
+
+fn meta() -> Option<(Meta, Timestamp)> {
+    let at = Timestamp::now();
+    let meta = Meta {
+        actor: Actor::System,
+        request: RequestId::generate().ok()?,
+        now: strongroom_store::time::Timestamp::from_millis(at.as_millisecond()),
+        asked: None,
+    };
+    Some((meta, at))
+}
+
+/// What another process before this one was told, and what has not come yet. It waits from now on: while nobody was there, nothing could be seen.
+async fn found(store: &Store, pending: &PendingAttestations) {
+    let reading = store.clone();
+    let read = tokio::task::spawn_blocking(move || reading.waiting_attestations()).await;
+    match read {
+        Ok(Ok(mut found)) => {
+            found.sort_by_key(|one| one.at);
+            let now = Timestamp::now();
+            for one in found {
+                pending.came(one.id, one.namespace.as_str(), one.uid.as_str(), now);
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "who was about to write objects cannot be read"),
+        Err(_) => {}
+    }
+}
+
+/// Forgets what never came.
+async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shutdown.wait() => return,
+        }
+        attestations.rates.retain_recent();
+        attestations.rates.shrink_to_fit();
+        loop {
+            let aged = attestations.pending.aged(Timestamp::now());
+            let Some((meta, _)) = meta().filter(|_| !aged.is_empty()) else {
+                break;
+            };
+            let (answer, answered) = oneshot::channel();
+            attestations.store.submit(
+                ForgetAttestations(aged),
+                meta,
+                move |reply: Result<(), StoreError>| {
+                    let _ = answer.send(reply);
+                },
+            );
+            if let Ok(Err(error)) = answered.await {
+                tracing::warn!(%error, "attestations of which nothing came cannot be forgotten");
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! The hand-over over real connections: who is let in, and how much.
+
+use axum::body::Body;
+use axum::http::{Method, Request, Version, header};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value as Json, json};
+use strongroom_store::vault::ObjectChange;
+
+use super::*;
+use crate::fixture::Fixture;
+use crate::gateway::tls::{ATTESTATIONS, GATEWAY, Issuer, Link, LinkClient};
+
+const WEBHOOK: &str = "webhook.attestations.strongroom.dev";
+
+/// A port that is served.
+struct Scene {
+    f: Fixture,
+    ours: Issuer,
+    address: std::net::SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+    }
+}
+
+async fn scene() -> Scene {
+    // Two providers are in the program, and none is the default by itself.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (f, ours) = (Fixture::new(), Issuer::new(Timestamp::now()));
+    let (chain, key) = ours.leaf(ATTESTATIONS);
+    let door = Arc::new(Door::default());
+    door.open(&chain, &key, &ours.bundle()).unwrap();
+    let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (pending, shutdown) = (PendingAttestations::default(), Shutdown::default());
+    tokio::spawn(serve(
+        listener,
+        door,
+        (f.store.clone(), pending),
+        Admission::of_api_servers(),
+        shutdown.clone(),
+    ));
+    Scene {
+        f,
+        ours,
+        address,
+        shutdown,
+    }
+}
+
+/// Somebody with a certificate of this name by `issuer`, who trusts `trusts` and calls at the door.
+fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> LinkClient {
+    let (chain, key) = issuer.leaf(name);
+    let part = |key: &str, bytes: Vec<u8>| (key.to_owned(), ByteString(bytes));
+    let data = [
+        part("tls.crt", chain),
+        part("tls.key", key),
+        part("ca.crt", trusts.bundle().into_bytes()),
+    ];
+    let secret = Secret {
+        data: Some(data.into()),
+        ..Secret::default()
+    };
+    Link::of(secret).unwrap().client(door).unwrap()
+}
+
+fn handed(uid: &str) -> Json {
+    json!({"uid": uid, "namespace": "shop", "operation": "UPDATE", "digest": "ab".repeat(32), "user": "jane",
+        "groups": ["ops"], "userUid": ""})
+}
+
+impl Scene {
+    fn webhook(&self) -> LinkClient {
+        client(&self.ours, WEBHOOK, &self.ours, ATTESTATIONS)
+    }
+
+    async fn ask(&self, client: &LinkClient, path: &str, body: Vec<u8>) -> Option<StatusCode> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("https://{}{path}", self.address))
+            .version(Version::HTTP_2)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        client.request(request).await.ok().map(|answer| answer.status())
+    }
+
+    async fn hand(&self, client: &LinkClient, handed: &Json) -> Option<StatusCode> {
+        self.ask(client, PATH, handed.to_string().into_bytes()).await
+    }
+}
+
+#[tokio::test]
+async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
+    let scene = scene().await;
+    let webhook = scene.webhook();
+    assert_eq!(
+        scene.hand(&webhook, &handed("u-1")).await,
+        Some(StatusCode::NO_CONTENT)
+    );
+    let kept = scene.f.store.waiting_attestations().unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(
+        (kept[0].namespace.as_str(), kept[0].uid.as_str()),
+        ("shop", "u-1")
+    );
+    // The same again is one.
+    scene.hand(&webhook, &handed("u-1")).await.unwrap();
+    assert_eq!(scene.f.store.waiting_attestations().unwrap().len(), 1);
+    // Nothing else can be asked here.
+    for path in ["/", "/healthz", "/v1/namespaces/shop/secrets"] {
+        assert_eq!(
+            scene.ask(&webhook, path, Vec::new()).await,
+            Some(StatusCode::NOT_FOUND),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_the_webhook_is_let_in() {
+    let scene = scene().await;
+    let theirs = Issuer::new(Timestamp::now());
+    for (who, client) in [
+        (
+            "the extension API server",
+            client(
+                &scene.ours,
+                "front.people.strongroom.dev",
+                &scene.ours,
+                ATTESTATIONS,
+            ),
+        ),
+        (
+            "a name like it",
+            client(&scene.ours, &format!("x.{WEBHOOK}"), &scene.ours, ATTESTATIONS),
+        ),
+        (
+            "the port's own certificate",
+            client(&scene.ours, ATTESTATIONS, &scene.ours, ATTESTATIONS),
+        ),
+        (
+            "another authority",
+            client(&theirs, WEBHOOK, &scene.ours, ATTESTATIONS),
+        ),
+        (
+            "the webhook at another door",
+            client(&scene.ours, WEBHOOK, &scene.ours, GATEWAY),
+        ),
+    ] {
+        assert_eq!(scene.hand(&client, &handed("u-1")).await, None, "{who}");
+    }
+    assert!(scene.f.store.waiting_attestations().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_much_or_nonsense_is_refused() {
+    let scene = scene().await;
+    let webhook = scene.webhook();
+    let mut large = handed("u-1");
+    large["groups"] = json!(vec!["g".repeat(1_000); 17]);
+    assert_eq!(
+        scene.hand(&webhook, &large).await,
+        Some(StatusCode::PAYLOAD_TOO_LARGE)
+    );
+    for (field, value) in [
+        ("namespace", json!("NO NAME")),
+        ("namespace", json!("n".repeat(300))),
+        ("digest", json!("ab")),
+        ("user", json!("")),
+        ("operation", json!("CONNECT")),
+        ("uid", json!("")),
+    ] {
+        let mut wrong = handed("u-1");
+        wrong[field] = value;
+        assert_eq!(
+            scene.hand(&webhook, &wrong).await,
+            Some(StatusCode::BAD_REQUEST),
+            "{field}"
+        );
+    }
+    assert!(scene.f.store.waiting_attestations().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_loud_uses_up_its_own_share() {
+    let f = Fixture::new();
+    let attestations = Attestations::new(f.store.clone(), PendingAttestations::default());
+    let turns: Vec<_> = (0..AT_ONCE_OF_NAMESPACE)
+        .map(|_| attestations.at_once.take("shop".to_owned(), 1).unwrap())
+        .collect();
+    let one = |namespace: &str| {
+        let mut handed = handed("u-1");
+        handed["namespace"] = json!(namespace);
+        serde_json::from_value::<AttestationMessage>(handed).unwrap()
+    };
+    assert_eq!(
+        attestations.keep(one("shop")).await,
+        Err(StatusCode::TOO_MANY_REQUESTS)
+    );
+    assert_eq!(attestations.keep(one("pay")).await, Ok(()));
+    drop(turns);
+    assert_eq!(attestations.keep(one("shop")).await, Ok(()));
+    // Nor by its rate.
+    let loud = "loud".to_owned();
+    while attestations.rates.check_key(&loud).is_ok() {}
+    assert_eq!(
+        attestations.keep(one("loud")).await,
+        Err(StatusCode::TOO_MANY_REQUESTS)
+    );
+    assert_eq!(attestations.keep(one("pay")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_another_process_was_told_waits_on() {
+    let f = Fixture::new();
+    let first = Attestations::new(f.store.clone(), PendingAttestations::default());
+    first
+        .keep(serde_json::from_value(handed("u-1")).unwrap())
+        .await
+        .unwrap();
+    let waiting = PendingAttestations::default();
+    found(&f.store, &waiting).await;
+    let long_after = Timestamp::now()
+        .checked_add(jiff::SignedDuration::from_hours(1))
+        .unwrap();
+    let aged = waiting.aged(long_after);
+    assert_eq!(aged.len(), 1);
+    assert_eq!(aged[0], f.store.waiting_attestations().unwrap()[0].id);
+    let attest = serde_json::from_value::<AttestationMessage>(handed("u-1"))
+        .unwrap()
+        .attest(aged)
+        .unwrap();
+    assert_eq!(attest.change, ObjectChange::Written);
+}

@@ -1,0 +1,210 @@
+//! Who writes our objects: what the API server asks about a change of one is handed to the process with the store, and always allowed. Whatever goes
+//! wrong holds nobody up: the change is `unattested` then.
+//!
+//! Must not log or keep what an object declares, nor a digest of it: there may be values in it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, Method, Request, Uri, Version, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use strongroom_api::way;
+use strongroom_rules::declaration::{Declares, Digest};
+
+use super::certificate::Certificate;
+use super::review::{ReviewError, VERSION};
+use crate::attestation::{AttestationMessage, Operation, PATH};
+
+/// How long the hand-over may take: the API server waits for two seconds in all.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// After how long it is tried again where nothing answered.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// A question about a change.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Question {
+    api_version: String,
+    kind: String,
+    request: AdmissionRequest,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdmissionRequest {
+    uid: String,
+    operation: String,
+    kind: Kind,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    dry_run: Option<bool>,
+    #[serde(default)]
+    user_info: User,
+    #[serde(default)]
+    object: Option<Value>,
+    #[serde(default)]
+    old_object: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default)]
+    group: String,
+    kind: String,
+}
+
+#[derive(Default, Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    groups: Option<Vec<String>>,
+}
+
+/// Reads a question.
+///
+/// # Errors
+/// [`ReviewError`].
+pub(super) fn read(body: &[u8]) -> Result<Question, ReviewError> {
+    let question: Question = serde_json::from_slice(body)?;
+    if question.api_version != VERSION || question.kind != "AdmissionReview" {
+        let what = format!("{} {}", question.api_version, question.kind);
+        return Err(ReviewError::Version(what));
+    }
+    Ok(question)
+}
+
+impl Question {
+    /// The answer: nobody is ever held up.
+    pub(super) fn allowed(&self) -> Value {
+        let response = json!({"uid": self.request.uid, "allowed": true});
+        json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response})
+    }
+
+    /// Of which kind of object it is, for a log.
+    pub(super) fn kind(&self) -> &str {
+        &self.request.kind.kind
+    }
+
+    /// What there is to hand over; nothing of what is only tried, or is none of ours.
+    pub(super) fn handed(&self) -> Option<AttestationMessage> {
+        let asked = &self.request;
+        if asked.dry_run == Some(true) {
+            return None;
+        }
+        let (operation, object) = match asked.operation.as_str() {
+            "CREATE" => (Operation::Create, asked.object.as_ref()),
+            "UPDATE" => (Operation::Update, asked.object.as_ref()),
+            "DELETE" => (Operation::Delete, asked.old_object.as_ref()),
+            _ => return None,
+        };
+        let (declares, namespace) = match (asked.kind.group.as_str(), asked.kind.kind.as_str()) {
+            ("strongroom.dev", _) => (Declares::All, &asked.namespace),
+            ("", "Namespace") => (Declares::Marks, &asked.name),
+            _ => return None,
+        };
+        let object = object?;
+        let text = |field: &str| object.pointer(field).and_then(Value::as_str);
+        let uid = text("/metadata/uid")?.to_owned();
+        let digest = Digest::of_object(declares, object);
+        let User {
+            username,
+            uid: of_user,
+            groups,
+        } = &asked.user_info;
+        let user = (
+            username.as_str(),
+            of_user.as_str(),
+            groups.as_deref().unwrap_or(&[]),
+        );
+        Some(AttestationMessage::new(
+            (namespace.clone(), uid),
+            operation,
+            &digest,
+            user,
+        ))
+    }
+}
+
+/// What became of a hand-over, as metrics call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The process with the store keeps it.
+    Handed,
+    /// It takes no more now.
+    Refused,
+    /// It could not be reached in time.
+    Unreachable,
+    /// There was nothing to hand over.
+    Nothing,
+}
+
+impl Outcome {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Handed => "handed",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// Hands it over, within the time that there is.
+pub(super) async fn hand_over(
+    certificate: &Certificate,
+    to: &Authority,
+    handed: &AttestationMessage,
+) -> Outcome {
+    let Some(uri) = uri(to) else {
+        return Outcome::Unreachable;
+    };
+    let Ok(body) = serde_json::to_vec(handed) else {
+        return Outcome::Nothing;
+    };
+    let trying = async {
+        loop {
+            match once(certificate, &uri, &body).await {
+                Ok(outcome) => return outcome,
+                Err(why) => {
+                    tracing::debug!(%to, why, "who writes an object cannot be handed over yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, trying)
+        .await
+        .unwrap_or(Outcome::Unreachable)
+}
+
+async fn once(certificate: &Certificate, uri: &Uri, body: &[u8]) -> Result<Outcome, &'static str> {
+    let client = certificate.link().ok_or("there is no certificate yet")?;
+    let mut request = Request::new(Body::from(body.to_vec()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.clone();
+    *request.version_mut() = Version::HTTP_2;
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(header::CONTENT_TYPE, json);
+    let answer = client.request(request).await.map_err(|error| way(&error))?;
+    match answer.status() {
+        status if status.is_success() => Ok(Outcome::Handed),
+        status if status.is_client_error() => Ok(Outcome::Refused),
+        _ => Err("it answers with an error"),
+    }
+}
+
+fn uri(to: &Authority) -> Option<Uri> {
+    let mut parts = axum::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = Some(to.clone());
+    parts.path_and_query = Some(PathAndQuery::from_static(PATH));
+    Uri::from_parts(parts).ok()
+}

@@ -1,0 +1,109 @@
+//! What an outside object declares, as it was last taken in, and who wrote or deleted one of which nothing was seen yet.
+
+use zeroize::Zeroizing;
+
+use super::{FORMAT, format, parsed};
+use crate::audit::{Author, Requester};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::name::{ExternalId, NamespaceName};
+use crate::time::Timestamp;
+use crate::vault::DeclaredObject;
+
+/// A declaration that was taken in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Declaration {
+    pub(crate) object: DeclaredObject,
+    /// Which one: keyed, so that it tells nothing of what the object says.
+    pub(crate) mark: [u8; 32],
+    /// Who wrote it; none where it was there before anybody could say so.
+    pub(crate) requester: Option<Requester>,
+}
+
+impl Declaration {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut w = Writer::with_capacity(256);
+        w.u8(FORMAT)
+            .text(&self.object.kind)
+            .text(self.object.namespace.as_str())
+            .text(&self.object.name)
+            .text(self.object.uid.as_str())
+            .fixed(&self.mark)
+            .option(self.requester.as_ref(), |w, requester| {
+                requester.encode(w);
+                w
+            });
+        w.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        format(&mut r)?;
+        let declaration = Self {
+            object: DeclaredObject {
+                kind: r.text("kind")?.to_owned(),
+                namespace: parsed(&mut r, "object namespace")?,
+                name: r.text("object name")?.to_owned(),
+                uid: parsed(&mut r, "object uid")?,
+            },
+            mark: r.array()?,
+            requester: r.option("requester", Requester::decode)?,
+        };
+        r.end()?;
+        Ok(declaration)
+    }
+}
+
+/// Who wrote or deleted an object. What it declared then, and whether it went, is in the index that the record lies under.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Attestation {
+    pub(crate) namespace: NamespaceName,
+    pub(crate) uid: ExternalId,
+    /// When it came here.
+    pub(crate) at: Timestamp,
+    pub(crate) author: Author,
+}
+
+impl Attestation {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut w = Writer::with_capacity(256);
+        w.u8(FORMAT)
+            .text(self.namespace.as_str())
+            .text(self.uid.as_str())
+            .i64(self.at.as_millis());
+        self.author.encode(&mut w);
+        w.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        format(&mut r)?;
+        let attestation = Self {
+            namespace: parsed(&mut r, "object namespace")?,
+            uid: parsed(&mut r, "object uid")?,
+            at: Timestamp::from_millis(r.i64()?),
+            author: Author::decode(&mut r)?,
+        };
+        r.end()?;
+        Ok(attestation)
+    }
+}
+
+/// Since when a change of an object that nobody attests counts as one: what is older was there before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AttestedSince(pub(crate) Timestamp);
+
+impl AttestedSince {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(FORMAT).i64(self.0.as_millis());
+        w.finish().to_vec()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        format(&mut r)?;
+        let since = Self(Timestamp::from_millis(r.i64()?));
+        r.end()?;
+        Ok(since)
+    }
+}

@@ -1,0 +1,253 @@
+//! Who wrote what outside objects declare. The outside says who writes an object, and what, before the object is there; whoever sees the object joins the
+//! two by the object and a digest of what it declares. What nobody said so of is on record as such.
+
+use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
+use crate::audit::{Action, Author, Requester};
+use crate::format::{Attestation, AttestedSince, Declaration};
+use crate::name::{ExternalId, NamespaceName};
+use crate::time::Timestamp;
+use crate::vault::types::{AttestationId, DeclaredObject, ObjectChange, ObjectDigest, TakenDeclaration};
+
+/// Most attestations that one command forgets.
+const MOST_FORGOTTEN: usize = 256;
+/// Longest kind and name of an object in bytes.
+const LONGEST_NAME: usize = 253;
+
+/// From now on a change that nobody attests counts as one. Again changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BeginAttestations;
+
+impl Command for BeginAttestations {
+    type Reply = ();
+    const ACTION: Action = Action::DeclareObject;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<()>, StoreError> {
+        if view.attested_since()?.is_some() {
+            return Ok(Decision::unchanged(()));
+        }
+        Ok(unrecorded(vec![Effect::PutAttestedSince(AttestedSince(now))], ()))
+    }
+}
+
+/// Keeps who is about to change an object, in the place of whoever was about to change it likewise. Not on record: nothing may come of it.
+#[derive(Clone, Debug)]
+pub struct Attest {
+    /// The object.
+    pub uid: ExternalId,
+    /// Its namespace.
+    pub namespace: NamespaceName,
+    /// What becomes of it.
+    pub change: ObjectChange,
+    /// What it declares then, or did last.
+    pub digest: ObjectDigest,
+    /// Who.
+    pub author: Author,
+    /// What makes room for it; at most 256.
+    pub forget: Vec<AttestationId>,
+}
+
+impl Command for Attest {
+    type Reply = AttestationId;
+    const ACTION: Action = Action::DeclareObject;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<AttestationId>, StoreError> {
+        let mut effects = forgotten(self.forget)?;
+        let id = view.attestation_id(&self.uid, self.change, &view.mark(&self.uid, self.digest));
+        let attestation = Attestation {
+            namespace: self.namespace,
+            uid: self.uid,
+            at: now,
+            author: self.author,
+        };
+        effects.push(Effect::PutAttestation(id, Box::new(attestation)));
+        Ok(unrecorded(effects, id))
+    }
+}
+
+/// Forgets attestations of which nothing came; at most 256.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForgetAttestations(pub Vec<AttestationId>);
+
+impl Command for ForgetAttestations {
+    type Reply = ();
+    const ACTION: Action = Action::DeclareObject;
+
+    fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
+        Ok(unrecorded(forgotten(self.0)?, ()))
+    }
+}
+
+/// Takes in what an object declares. What it declared already changes nothing; a change is on record with who wrote it.
+#[derive(Clone, Debug)]
+pub struct TakeDeclaration {
+    /// The object.
+    pub object: DeclaredObject,
+    /// When the outside made it.
+    pub created: Timestamp,
+    /// What it declares.
+    pub digest: ObjectDigest,
+}
+
+impl Command for TakeDeclaration {
+    type Reply = TakenDeclaration;
+    const ACTION: Action = Action::DeclareObject;
+
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
+        let Self {
+            object,
+            created,
+            digest,
+        } = self;
+        checked(&object)?;
+        let mark = view.mark(&object.uid, digest);
+        let before = taken(view, &object.uid)?;
+        if let Some(before) = &before
+            && before.mark == mark
+        {
+            return Ok(Decision::unchanged(TakenDeclaration {
+                requester: before.requester.clone(),
+                changed: false,
+                joined: None,
+            }));
+        }
+        let (requester, joined) = match attested(view, &object.uid, ObjectChange::Written, &mark)? {
+            Some((author, id)) => (Some(Requester::Attested(author)), Some(id)),
+            // Seen for the first time, and older than the time since which it is known who writes.
+            None if before.is_none() && created <= view.attested_since()?.map_or(now, |since| since.0) => {
+                (None, None)
+            }
+            None => (Some(Requester::Unattested), None),
+        };
+        let mut effects: Vec<Effect> = joined.map(Effect::DropAttestation).into_iter().collect();
+        let entry = requester
+            .as_ref()
+            .map(|requester| about(Action::DeclareObject, &object, requester));
+        effects.push(Effect::PutDeclaration(Box::new(Declaration {
+            object,
+            mark,
+            requester: requester.clone(),
+        })));
+        Ok(Decision {
+            effects,
+            entries: entry.into_iter().collect(),
+            reply: TakenDeclaration {
+                requester,
+                changed: true,
+                joined,
+            },
+            takes: None,
+        })
+    }
+}
+
+/// Puts on record that an object is gone, and who deleted it. One of which nothing was taken in changes nothing, unless its last state is known.
+#[derive(Clone, Debug)]
+pub struct WithdrawDeclaration {
+    /// The object.
+    pub object: DeclaredObject,
+    /// What it declared last, where that was seen.
+    pub digest: Option<ObjectDigest>,
+}
+
+impl Command for WithdrawDeclaration {
+    type Reply = TakenDeclaration;
+    const ACTION: Action = Action::WithdrawObject;
+
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
+        let Self { object, digest } = self;
+        checked(&object)?;
+        let before = taken(view, &object.uid)?;
+        let seen = digest.map(|digest| view.mark(&object.uid, digest));
+        let Some(mark) = seen.or(before.as_ref().map(|before| before.mark)) else {
+            return Ok(Decision::unchanged(TakenDeclaration {
+                requester: None,
+                changed: false,
+                joined: None,
+            }));
+        };
+        let (requester, joined) = match attested(view, &object.uid, ObjectChange::Deleted, &mark)? {
+            Some((author, id)) => (Requester::Attested(author), Some(id)),
+            None => (Requester::Unattested, None),
+        };
+        let mut effects: Vec<Effect> = joined.map(Effect::DropAttestation).into_iter().collect();
+        if before.is_some() {
+            effects.push(Effect::DropDeclaration(object.uid.clone()));
+        }
+        Ok(Decision {
+            effects,
+            entries: vec![about(Action::WithdrawObject, &object, &requester)],
+            reply: TakenDeclaration {
+                requester: Some(requester),
+                changed: true,
+                joined,
+            },
+            takes: None,
+        })
+    }
+
+    /// It was on record, with whoever it was.
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
+        Ok(Decision::unchanged(TakenDeclaration {
+            requester: None,
+            changed: false,
+            joined: None,
+        }))
+    }
+}
+
+/// Effects that are on nobody's record.
+const fn unrecorded<T>(effects: Vec<Effect>, reply: T) -> Decision<T> {
+    Decision {
+        effects,
+        entries: Vec::new(),
+        reply,
+        takes: None,
+    }
+}
+
+fn forgotten(ids: Vec<AttestationId>) -> Result<Vec<Effect>, StoreError> {
+    if ids.len() > MOST_FORGOTTEN {
+        return Err(Refusal::MetadataTooLarge("at most 256 attestations are forgotten at once").into());
+    }
+    Ok(ids.into_iter().map(Effect::DropAttestation).collect())
+}
+
+fn checked(object: &DeclaredObject) -> Result<(), Refusal> {
+    if object.kind.len() > LONGEST_NAME || object.name.len() > LONGEST_NAME {
+        return Err(Refusal::MetadataTooLarge(
+            "kind and name of an object have at most 253 bytes each",
+        ));
+    }
+    Ok(())
+}
+
+/// What of an object was taken in last. What cannot be read gives way.
+fn taken(view: &View<'_>, uid: &ExternalId) -> Result<Option<Declaration>, StoreError> {
+    match view.declaration(uid) {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+/// Who was about to do that. One that cannot be read says nothing.
+fn attested(
+    view: &View<'_>,
+    uid: &ExternalId,
+    change: ObjectChange,
+    mark: &[u8; 32],
+) -> Result<Option<(Author, AttestationId)>, StoreError> {
+    let id = view.attestation_id(uid, change, mark);
+    match view.attestation(id) {
+        Ok(found) => Ok(found.map(|found| (found.author, id))),
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn about(action: Action, object: &DeclaredObject, requester: &Requester) -> About {
+    About::new(action).with(|entry| {
+        entry.namespace = Some(object.namespace.clone());
+        entry.detail = format!("{} {}", object.kind, object.name);
+        entry.requester = Some(requester.clone());
+    })
+}

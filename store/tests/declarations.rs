@@ -1,0 +1,243 @@
+//! Who wrote what an object declares: joined by the object and what it declares, on record, and known to the next process. What nobody attested says so.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
+
+mod support;
+
+use strongroom_store::audit::{Action, Author, Requester};
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::*;
+use support::*;
+
+fn author(user: &str) -> Author {
+    Author {
+        user: user.to_owned(),
+        groups: vec!["ops".to_owned()],
+        uid: String::new(),
+    }
+}
+
+fn jane() -> Option<Requester> {
+    Some(Requester::Attested(author("jane")))
+}
+
+fn object(uid: &str) -> DeclaredObject {
+    DeclaredObject {
+        kind: "ManagedSecret".to_owned(),
+        namespace: "shop".parse().unwrap(),
+        name: format!("name-of-{uid}"),
+        uid: uid.parse().unwrap(),
+    }
+}
+
+fn attest(f: &Fixture, user: &str, uid: &str, change: ObjectChange, digest: u8) -> AttestationId {
+    let attest = Attest {
+        uid: uid.parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        change,
+        digest: ObjectDigest([digest; 32]),
+        author: author(user),
+        forget: Vec::new(),
+    };
+    f.store.run(attest, meta()).unwrap()
+}
+
+fn take_made_at(f: &Fixture, uid: &str, created: Timestamp, digest: u8) -> TakenDeclaration {
+    let take = TakeDeclaration {
+        object: object(uid),
+        created,
+        digest: ObjectDigest([digest; 32]),
+    };
+    f.store.run(take, meta()).unwrap()
+}
+
+fn take(f: &Fixture, uid: &str, digest: u8) -> TakenDeclaration {
+    take_made_at(f, uid, Timestamp::from_millis(i64::MAX), digest)
+}
+
+fn withdraw(f: &Fixture, uid: &str, digest: Option<u8>) -> TakenDeclaration {
+    let withdraw = WithdrawDeclaration {
+        object: object(uid),
+        digest: digest.map(|digest| ObjectDigest([digest; 32])),
+    };
+    f.store.run(withdraw, meta()).unwrap()
+}
+
+/// What is on record of declarations: action, detail and requester.
+fn told(f: &Fixture) -> Vec<(Action, String, Option<Requester>)> {
+    let entries = f.store.mutations_after(0, 100).unwrap().into_iter();
+    entries
+        .map(|(_, entry)| (entry.action, entry.detail, entry.requester))
+        .filter(|(action, _, _)| matches!(action, Action::DeclareObject | Action::WithdrawObject))
+        .collect()
+}
+
+#[test]
+fn a_change_is_joined_with_its_author_once_and_the_next_process_knows_it() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    let id = attest(&f, "jane", "a", ObjectChange::Written, 1);
+    let f = f.reopen();
+    assert_eq!(f.store.waiting_attestations().unwrap().len(), 1);
+    let taken = TakenDeclaration {
+        requester: jane(),
+        changed: true,
+        joined: Some(id),
+    };
+    assert_eq!(take(&f, "a", 1), taken);
+    assert!(f.store.waiting_attestations().unwrap().is_empty());
+    let f = f.reopen();
+    let counter = f.store.anchor().counter;
+    let again = TakenDeclaration {
+        changed: false,
+        joined: None,
+        ..taken
+    };
+    assert_eq!(take(&f, "a", 1), again);
+    assert_eq!(f.store.anchor().counter, counter, "nothing is written");
+    assert_eq!(f.store.requester_of(&"a".parse().unwrap()).unwrap(), jane());
+    let expected = (
+        Action::DeclareObject,
+        "ManagedSecret name-of-a".to_owned(),
+        jane(),
+    );
+    assert_eq!(told(&f), [expected]);
+}
+
+#[test]
+fn what_was_refused_lends_its_author_to_nobody_else() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    attest(&f, "jane", "a", ObjectChange::Written, 1);
+    take(&f, "a", 1);
+    // Hers was refused elsewhere, so that it never came to be; another's came past whoever attests.
+    attest(&f, "jane", "a", ObjectChange::Written, 2);
+    let unattested = Some(Requester::Unattested);
+    assert_eq!(take(&f, "a", 3).requester, unattested);
+    // The same declaration of another object, and its deletion, are something else too.
+    assert_eq!(take(&f, "b", 2).requester, unattested);
+    assert_eq!(withdraw(&f, "a", Some(3)).requester, unattested);
+    assert_eq!(told(&f).len(), 4);
+}
+
+#[test]
+fn the_latest_author_of_the_same_counts() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    let first = attest(&f, "jim", "a", ObjectChange::Written, 1);
+    assert_eq!(attest(&f, "jane", "a", ObjectChange::Written, 1), first);
+    assert_eq!(take(&f, "a", 1).requester, jane());
+}
+
+#[test]
+fn a_deletion_is_joined_by_what_the_object_declared_last() {
+    let f = Fixture::new();
+    f.store.run(BeginAttestations, meta()).unwrap();
+    for (uid, seen) in [("seen", Some(2)), ("unseen", None)] {
+        attest(&f, "jim", uid, ObjectChange::Written, 2);
+        take(&f, uid, 2);
+        attest(&f, "jane", uid, ObjectChange::Deleted, 2);
+        assert_eq!(withdraw(&f, uid, seen).requester, jane(), "{uid}");
+        assert_eq!(f.store.requester_of(&uid.parse().unwrap()).unwrap(), None);
+    }
+    // Of what was never taken in nothing is known, unless its last state was seen.
+    let nothing = withdraw(&f, "never", None);
+    assert!(!nothing.changed && nothing.requester.is_none());
+    attest(&f, "jane", "short", ObjectChange::Deleted, 5);
+    assert_eq!(withdraw(&f, "short", Some(5)).requester, jane());
+    assert!(f.store.waiting_attestations().unwrap().is_empty());
+}
+
+#[test]
+fn what_was_there_before_anybody_attested_is_nobodys() {
+    let f = Fixture::new();
+    let begin = meta();
+    f.store.run(BeginAttestations, begin.clone()).unwrap();
+    let later = Meta {
+        now: Timestamp::from_millis(begin.now.as_millis() + 60_000),
+        ..meta()
+    };
+    f.store.run(BeginAttestations, later.clone()).unwrap();
+    assert_eq!(take_made_at(&f, "old", begin.now, 1).requester, None);
+    assert_eq!(told(&f), [], "nobody is blamed");
+    let unattested = Some(Requester::Unattested);
+    assert_eq!(take_made_at(&f, "new", later.now, 1).requester, unattested);
+    // From here on a change of the old one counts as well.
+    assert_eq!(take_made_at(&f, "old", begin.now, 2).requester, unattested);
+}
+
+#[test]
+fn what_is_gone_is_found_by_its_kind() {
+    let f = Fixture::new();
+    for uid in ["a", "b"] {
+        take(&f, uid, 1);
+    }
+    let gone = f
+        .store
+        .declarations_without_object("ManagedSecret", |uid| uid == "b")
+        .unwrap();
+    assert_eq!(gone, [object("b")]);
+    assert!(
+        f.store
+            .declarations_without_object("SecretPolicy", |_| true)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn room_is_made_in_the_same_commit() {
+    let f = Fixture::new();
+    let ids: Vec<AttestationId> = (0..4)
+        .map(|digest| attest(&f, "jane", "a", ObjectChange::Written, digest))
+        .collect();
+    let attest = Attest {
+        uid: "b".parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        change: ObjectChange::Written,
+        digest: ObjectDigest([9; 32]),
+        author: author("jane"),
+        forget: ids[..2].to_vec(),
+    };
+    f.store.run(attest.clone(), meta()).unwrap();
+    assert_eq!(f.store.waiting_attestations().unwrap().len(), 3);
+    f.store
+        .run(ForgetAttestations(ids[2..].to_vec()), meta())
+        .unwrap();
+    let left = f.store.waiting_attestations().unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].uid.as_str(), "b");
+    assert_eq!(told(&f), [], "nothing came of any of them");
+    let many = Attest {
+        forget: vec![ids[0]; 257],
+        ..attest
+    };
+    assert_eq!(f.refused(many), "MetadataTooLarge");
+}
+
+#[test]
+fn what_a_controller_does_says_who_asked_for_it() {
+    let f = Fixture::new();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let bind = |name: &str| BindNamespace {
+        name: name.parse().unwrap(),
+        uid: "u-1".parse().unwrap(),
+    };
+    let reply = sender.clone();
+    f.store.submit_for(jane(), bind("hers"), meta(), move |done| {
+        reply.send(done.map(drop)).unwrap();
+    });
+    receiver.recv().unwrap().unwrap();
+    f.store.run(bind("nobodys"), meta()).unwrap();
+    let entries = f.store.mutations_after(0, 100).unwrap();
+    let of = |name: &str| {
+        let found = entries.iter().find(|(_, entry)| {
+            entry.action == Action::BindNamespace
+                && entry
+                    .namespace
+                    .as_ref()
+                    .is_some_and(|namespace| namespace.as_str() == name)
+        });
+        found.unwrap().1.requester.clone()
+    };
+    assert_eq!((of("hers"), of("nobodys")), (jane(), None));
+}
