@@ -653,12 +653,12 @@ fn a_key_says_which_secrets_must_lie_under_it() {
 
 /// A process that was taken over has its ServiceAccount's rights on all Secrets, and makes no more of them than it needs.
 #[test]
-fn our_own_account_writes_no_secret_but_its_own() {
+fn our_own_account_writes_and_deletes_no_secret_but_its_own() {
     let f = cluster();
     let account = "--as=system:serviceaccount:strongroom:strongroom";
     f.apply(&format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: natives}}\nrules:\n\
-         - {{apiGroups: [''], resources: [secrets], verbs: [get, create, patch]}}\n---\n{}",
+         - {{apiGroups: [''], resources: [secrets], verbs: [get, create, patch, delete]}}\n---\n{}",
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "natives"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "natives"},
@@ -742,4 +742,51 @@ fn our_own_account_writes_no_secret_but_its_own() {
         r#"{"metadata":{"labels":{"strongroom.dev/managed":null}}}"#,
     );
     assert!(success, "{said}");
+
+    // What is deleted carries the annotation of native Secrets: a label alone proves nothing, and somebody may have taken it off.
+    let native = |namespace: &str, name: &str, labels: &str| {
+        secret(namespace, name, "Opaque", labels).replace(
+            "annotations: {",
+            "annotations: {strongroom.dev/secret-id: 7f3c, strongroom.dev/version: v-1, ",
+        )
+    };
+    for secret in [
+        secret("shop", "labelled", "Opaque", ours),
+        secret("strongroom", "others", "Opaque", ""),
+        secret("kube-system", "theirs", "Opaque", ""),
+        // Whoever may write it may mark it.
+        native("strongroom", "strongroom-root-key", ours),
+        native("shop", "native", ours),
+        native("shop", "unlabelled", ""),
+        native("kube-system", "earlier", ours),
+    ] {
+        f.apply(&secret);
+    }
+    let delete = |namespace: &str, name: &str| {
+        let arguments = [account, "-n", namespace, "delete", "secret", name, "--wait=false"];
+        let (success, _, said) = f.piped(&arguments, "");
+        (success, said)
+    };
+    let unmarked = "without the annotation strongroom.dev/secret-id";
+    for (namespace, name, refusal) in [
+        ("shop", "theirs", unmarked),
+        ("shop", "labelled", unmarked),
+        ("strongroom", "others", unmarked),
+        ("kube-system", "theirs", unmarked),
+        ("strongroom", "strongroom-root-key", "neither its root key"),
+    ] {
+        let (success, said) = delete(namespace, name);
+        assert!(!success && said.contains(refusal), "{namespace}/{name}: {said}");
+    }
+    for (namespace, name) in [
+        ("shop", "native"),
+        ("shop", "unlabelled"),
+        // As an earlier version left it.
+        ("kube-system", "earlier"),
+    ] {
+        let (success, said) = delete(namespace, name);
+        assert!(success, "{namespace}/{name}: {said}");
+    }
+    // Of others nothing is asked.
+    f.kubectl(&["-n", "shop", "delete", "secret", "theirs"]);
 }
