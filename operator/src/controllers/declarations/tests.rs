@@ -1,5 +1,6 @@
 //! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what the webhook said.
 
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::declaration::{Declares, Digest};
@@ -218,6 +219,27 @@ async fn who_deletes_an_object_is_on_record_at_once_and_where_its_secret_goes() 
     let asked = take(&world.ctx, "ManagedSecret", &kept).await.unwrap();
     assert_eq!(asked.requester(), &None);
     assert_eq!(records(&world, end).0, []);
+}
+
+#[tokio::test]
+async fn who_deleted_an_object_is_known_once_what_was_seen_is_on_record() {
+    let mut world = world(generated("db")).await;
+    attest(&world, "jane", &object(&world), ObjectChange::Written);
+    world.reconcile("db").await;
+    attest(&world, "jim", &object(&world), ObjectChange::Deleted);
+    let kept = world.kept("db");
+    let declarations = &world.ctx.declarations;
+    declarations.gone("ManagedSecret", &kept);
+    let uid = kept.uid().unwrap();
+    let mut deleted_by = pin!(declarations.deleted_by(&uid));
+    assert_eq!(
+        deleted_by.as_mut().now_or_never(),
+        None,
+        "it is not on record yet"
+    );
+    let mut events = declarations.receiver.lock().unwrap().take().unwrap();
+    events::take_in(&world.ctx, events.next().await.unwrap()).await;
+    assert_eq!(deleted_by.await, Some(by("jim")));
 }
 
 #[tokio::test]
