@@ -115,8 +115,8 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// TokenReviews a second that the API server was asked for while the nodes stay, in each second in which there was one: their tokens are reviewed again.
-/// The largest is what is bounded.
+/// TokenReviews a second that the API server was asked for while the nodes stay, in each second in which there
+/// was one: their tokens are reviewed again. The largest is what is bounded.
 async fn reviews(bench: &Bench) -> Outcome<Vec<f64>> {
     let end = Instant::now() + REVIEWS;
     let (mut since, mut before) = (Instant::now(), reviews_so_far(bench).await?);

@@ -743,7 +743,8 @@ fn our_own_account_writes_and_deletes_no_secret_but_its_own() {
     );
     assert!(success, "{said}");
 
-    // What is deleted carries the annotation of native Secrets: a label alone proves nothing, and somebody may have taken it off.
+    // What is deleted carries the annotation of native Secrets: a label alone proves nothing, and somebody may
+    // have taken it off.
     let native = |namespace: &str, name: &str, labels: &str| {
         secret(namespace, name, "Opaque", labels).replace(
             "annotations: {",

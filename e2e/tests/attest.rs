@@ -1,5 +1,6 @@
-//! The promise: who asked is on record. The API server's own word for it is joined with what came of it by the object and what it declares; what came past the
-//! webhook says so, whoever was refused just before; and nobody is held up by any of it.
+//! The promise: who asked is on record. The API server's own word for it is joined with what came of it by the
+//! object and what it declares; what came past the webhook says so, whoever was refused just before; and nobody
+//! is held up by any of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +36,8 @@ fn configuration(port: u16) -> Value {
     asked
 }
 
-/// Another webhook, which refuses what the manager wants. Ours serves as that as well, at the path where it refuses pods that ask for nonsense.
+/// Another webhook, which refuses what the manager wants. Ours serves as that as well, at the path where it
+/// refuses pods that ask for nonsense.
 fn refusing(port: u16, authority: &Value) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",

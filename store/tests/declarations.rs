@@ -1,4 +1,5 @@
-//! Who wrote what an object declares: joined by the object and what it declares, on record, and known to the next process. What nobody attested says so.
+//! Who wrote what an object declares: joined by the object and what it declares, on record, and known to the
+//! next process. What nobody attested says so.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;

@@ -274,8 +274,8 @@ impl Attacker {
         }
     }
 
-    /// Twenty objects whose keys fit, and one whose keys don't. From then on a rotation of all twenty is asked for each second, while their first
-    /// keys are made too: what is asked before a secret exists counts as done.
+    /// Twenty objects whose keys fit, and one whose keys don't. From then on a rotation of all twenty is asked
+    /// for each second, while their first keys are made too: what is asked before a secret exists counts as done.
     async fn keys(&self) {
         let fitting = |number: usize| objects::keys(&format!("keys-{number}"), 15);
         for number in 0..20 {

@@ -1,7 +1,9 @@
-//! What an object declares: its spec, its labels, and its annotations that are ours. A digest of that is made where the object is admitted and where it is
-//! seen afterwards, so it is made of the JSON itself: a type of this program would drop fields that it does not know.
+//! What an object declares: its spec, its labels, and its annotations that are ours. A digest of that is made
+//! where the object is admitted and where it is seen afterwards, so it is made of the JSON itself: a type of
+//! this program would drop fields that it does not know.
 //!
-//! INVARIANT: a spec may hold a value, so the digest is a hash of one. It is compared, and never logged, told or kept as it is.
+//! INVARIANT: a spec may hold a value, so the digest is a hash of one. It is compared, and never logged, told
+//! or kept as it is.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,7 +95,8 @@ pub fn is_marked<'a>(keys: impl IntoIterator<Item = &'a str>) -> bool {
     keys.into_iter().any(|key| key.starts_with(PREFIX))
 }
 
-/// Whatever the order of its keys. Two values that are not the same are never the same bytes: each part says what it is, and how long.
+/// Whatever the order of its keys. Two values that are not the same are never the same bytes: each part says
+/// what it is, and how long.
 fn absorb(hash: &mut Sha256, value: &Value) {
     match value {
         Value::Null => hash.update(b"n"),

@@ -1,5 +1,6 @@
-//! What the webhook hands over of a change that the API server is about to make. It has no value of the object, and of what the object declares a digest
-//! alone: that may be the hash of a value, so it goes over a connection that both ends have proven, and is keyed before it is kept.
+//! What the webhook hands over of a change that the API server is about to make. It has no value of the object,
+//! and of what the object declares a digest alone: that may be the hash of a value, so it goes over a
+//! connection that both ends have proven, and is keyed before it is kept.
 
 use std::fmt;
 

@@ -1,11 +1,13 @@
-//! Who writes the objects: what the webhook hands to the process with the store, and how much of it may wait there until what came of it is seen.
+//! Who writes the objects: what the webhook hands to the process with the store, and how much of it may wait
+//! there until what came of it is seen.
 //!
 //! | module | idea |
 //! |---|---|
 //! | [`message`] | what is handed over |
 //! | [`pending`] | what waits, bounded by namespace and by age; no I/O |
 //!
-//! It is joined in the store, by the object and a digest of what it declares (`strongroom_store::vault::TakeDeclaration`).
+//! It is joined in the store, by the object and a digest of what it declares
+//! (`strongroom_store::vault::TakeDeclaration`).
 
 mod message;
 mod pending;

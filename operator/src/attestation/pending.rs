@@ -1,5 +1,6 @@
-//! Attestations that wait until what they are about is seen: which they are, so that nobody fills the store with them. Of most nothing is left a moment
-//! later; what was refused after the webhook saw it, or overtaken by the next change, never comes, and goes by its age.
+//! Attestations that wait until what they are about is seen: which they are, so that nobody fills the store
+//! with them. Of most nothing is left a moment later; what was refused after the webhook saw it, or overtaken
+//! by the next change, never comes, and goes by its age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,8 +67,8 @@ impl PendingAttestations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most where there is no room at all. Answers
-    /// with what the store has to forget.
+    /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most where
+    /// there is no room at all. Answers with what the store has to forget.
     pub(crate) fn make_room(&self, namespace: &str) -> Vec<AttestationId> {
         let mut book = self.book();
         while book

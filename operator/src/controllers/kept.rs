@@ -106,7 +106,8 @@ impl<K> Kept<K> {
         self.parse_as::<OnlyStatus<T>>().ok()?.status
     }
 
-    /// A digest of what the whole object declares, of the JSON that it came in: what does not fit its type counts too.
+    /// A digest of what the whole object declares, of the JSON that it came in: what does not fit its type
+    /// counts too.
     pub(crate) const fn declared(&self) -> Digest {
         self.declared
     }

@@ -1,5 +1,6 @@
-//! Where the webhook hands over who is about to write an object: a port of its own, with a door that lets in the webhook alone. Nothing can be read here,
-//! and what is handed over is kept in the store before it is acknowledged, so that the object is never seen before who wrote it is known.
+//! Where the webhook hands over who is about to write an object: a port of its own, with a door that lets in
+//! the webhook alone. Nothing can be read here, and what is handed over is kept in the store before it is
+//! acknowledged, so that the object is never seen before who wrote it is known.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -146,7 +147,8 @@ fn meta() -> Option<(Meta, Timestamp)> {
     Some((meta, at))
 }
 
-/// What another process before this one was told, and what has not come yet. It waits from now on: while nobody was there, nothing could be seen.
+/// What another process before this one was told, and what has not come yet. It waits from now on: while nobody
+/// was there, nothing could be seen.
 async fn found(store: &Store, pending: &PendingAttestations) {
     let reading = store.clone();
     let read = tokio::task::spawn_blocking(move || reading.waiting_attestations()).await;

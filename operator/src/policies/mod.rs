@@ -1,6 +1,7 @@
 //! The statements in force, shared by the watches that bring them and the requests that ask them.
 //!
-//! A statement takes effect in the turn of its namespace. Until both lists are complete nothing is decided: a Deny might still be on its way.
+//! A statement takes effect in the turn of its namespace. Until both lists are complete nothing is decided: a
+//! Deny might still be on its way.
 //! What is in force of a SecretPolicy is kept in the store (`kept`), so that it survives a restart when a newer generation is broken.
 //!
 //! Policies compile outside of every lock, and each namespace has a place of its own (`places`): nobody's policies keep another namespace waiting.

@@ -1,5 +1,5 @@
-//! Who writes our objects: what the API server asks about a change of one is handed to the process with the store, and always allowed. Whatever goes
-//! wrong holds nobody up: the change is `unattested` then.
+//! Who writes our objects: what the API server asks about a change of one is handed to the process with the
+//! store, and always allowed. Whatever goes wrong holds nobody up: the change is `unattested` then.
 //!
 //! Must not log or keep what an object declares, nor a digest of it: there may be values in it.
 

@@ -1,5 +1,5 @@
-//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster. The API server is served with it, and that
-//! process is called.
+//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster. The
+//! API server is served with it, and that process is called.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -1,5 +1,5 @@
-//! The webhook: pods that ask for variables by annotation get what that takes before they are made (docs/env.md), and who writes our objects is said to the
-//! process with the store (docs/audit.md).
+//! The webhook: pods that ask for variables by annotation get what that takes before they are made
+//! (docs/env.md), and who writes our objects is said to the process with the store (docs/audit.md).
 //!
 //! | module | idea |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | [`attest`] | what it asks about an object of ours, and what of that is handed over |
 //! | [`certificate`] | its certificate, followed in the cluster |
 //!
-//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing. Must not keep a value, and must not log
-//! what an object or a refusal says: people write into those what they will.
+//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing. Must
+//! not keep a value, and must not log what an object or a refusal says: people write into those what they will.
 
 mod attest;
 mod certificate;
@@ -40,7 +40,8 @@ use crate::serve::storeless::Surroundings;
 
 /// Largest question in bytes: the API server takes objects of up to 3 MiB.
 const BODY_BYTES: usize = 8 << 20;
-/// Largest question about an object of ours: as it is and as it was, each of at most 1.5 MiB (<https://etcd.io/docs/latest/dev-guide/limit/>).
+/// Largest question about an object of ours: as it is and as it was, each of at most 1.5 MiB
+/// (<https://etcd.io/docs/latest/dev-guide/limit/>).
 const OBJECTS_BYTES: usize = 4 << 20;
 /// KiB of such questions that are read at the same time.
 const OBJECTS_KIB: usize = 8 << 10;

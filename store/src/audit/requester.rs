@@ -1,4 +1,5 @@
-//! Who asked for what a controller did: whoever wrote the object that declares it. Must not hold a value, or a hash of one.
+//! Who asked for what a controller did: whoever wrote the object that declares it. Must not hold a value, or a
+//! hash of one.
 
 use super::entry::{cut, short};
 use crate::codec::{DecodeError, Reader, Writer};

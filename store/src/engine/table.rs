@@ -27,7 +27,8 @@ pub enum Table {
     Cursor,
     /// Access policies in force. A file that was made before there were any gets the table with its first record.
     Policy,
-    /// What each outside object declares, by the object, as it was last taken in. Made with its first record, as the next one is.
+    /// What each outside object declares, by the object, as it was last taken in. Made with its first record,
+    /// as the next one is.
     Declaration,
     /// Who wrote or deleted outside objects of which nothing was seen yet.
     Attestation,

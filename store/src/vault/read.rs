@@ -540,7 +540,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot be read is left out.
+    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot be
+    /// read is left out.
     ///
     /// # Errors
     /// [`StoreError::Engine`].
@@ -553,7 +554,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone, by their uid.
+    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone, by
+    /// their uid.
     ///
     /// # Errors
     /// [`StoreError::Engine`].

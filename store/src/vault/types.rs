@@ -76,7 +76,8 @@ pub struct DeclaredObject {
     pub uid: ExternalId,
 }
 
-/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept, shown or told as it is.
+/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept, shown
+/// or told as it is.
 #[derive(Clone, Copy)]
 pub struct ObjectDigest(pub [u8; 32]);
 

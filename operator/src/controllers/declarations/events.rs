@@ -1,4 +1,5 @@
-//! What the watches tell of declarations that nothing is reconciled for: objects that are gone, and what Namespaces carry of ours.
+//! What the watches tell of declarations that nothing is reconciled for: objects that are gone, and what
+//! Namespaces carry of ours.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -143,7 +144,8 @@ async fn namespace<S: SecretStore>(
     Ok(())
 }
 
-/// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and never did, nothing is kept.
+/// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and never
+/// did, nothing is kept.
 pub(crate) fn saw_namespaces<S>(
     ctx: &Ctx<S>,
     listed: &mut HashSet<String>,

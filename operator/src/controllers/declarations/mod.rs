@@ -1,8 +1,10 @@
-//! What each object declares, taken in with whoever wrote it. A change is on record when it is first seen (`DeclareObject`), whatever comes of it; so is the end
-//! of an object (`WithdrawObject`); and what is done in the store because of a declaration names the same author.
+//! What each object declares, taken in with whoever wrote it. A change is on record when it is first seen
+//! (`DeclareObject`), whatever comes of it; so is the end of an object (`WithdrawObject`); and what is done in
+//! the store because of a declaration names the same author.
 //!
-//! Who it was, the webhook said before the object was there ([`crate::attestation`]); the store joins the two. A change that came past the webhook says so,
-//! and is counted. What happens by itself, such as a rotation that is due, is nobody's.
+//! Who it was, the webhook said before the object was there ([`crate::attestation`]); the store joins the two.
+//! A change that came past the webhook says so, and is counted. What happens by itself, such as a rotation that
+//! is due, is nobody's.
 
 mod events;
 #[cfg(test)]
@@ -50,7 +52,8 @@ pub(super) fn requester() -> Option<Requester> {
 #[derive(Debug)]
 pub(crate) struct Declarations {
     pending: PendingAttestations,
-    /// What of each object was taken in and brought about, both shortened. Losing it means only to ask the store again.
+    /// What of each object was taken in and brought about, both shortened. Losing it means only to ask the
+    /// store again.
     settled: Mutex<HashMap<u128, u128>>,
     withdrawn: Mutex<Withdrawn>,
     /// Woken whenever one fewer is under way.
@@ -75,7 +78,8 @@ struct Withdrawn {
 pub(crate) struct Authorship {
     object: u128,
     digest: u128,
-    /// Who wrote it; none where nobody knows, or where all that it asks for was done: what happens now is not because of it.
+    /// Who wrote it; none where nobody knows, or where all that it asks for was done: what happens now is not
+    /// because of it.
     requester: Option<Requester>,
 }
 

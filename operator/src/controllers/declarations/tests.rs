@@ -1,4 +1,5 @@
-//! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what the webhook said.
+//! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what the
+//! webhook said.
 
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};

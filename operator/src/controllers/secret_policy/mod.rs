@@ -1,5 +1,5 @@
-//! `SecretPolicy`: has the store keep what is in force of it, and says what became of it. Its statements took effect before
-//! ([`watch`]).
+//! `SecretPolicy`: has the store keep what is in force of it, and says what became of it. Its statements took
+//! effect before ([`watch`]).
 
 pub(super) mod keep;
 mod pace;

@@ -1,5 +1,5 @@
-//! How often a large policy that changes all the time is written: into the store, for the next start, and into its status. Both hold its text, or make the
-//! API server answer with it. What is in force does not wait for either.
+//! How often a large policy that changes all the time is written: into the store, for the next start, and into
+//! its status. Both hold its text, or make the API server answer with it. What is in force does not wait for either.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

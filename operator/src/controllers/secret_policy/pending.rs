@@ -1,6 +1,7 @@
-//! The changes of SecretPolicies that have not taken effect yet. Each namespace has a line, and the namespaces take turns. Of an object only the newest
-//! change waits. The texts that wait have a bound in bytes: where there is no room for one, the identity of its object waits, and the object is read
-//! again when its turn comes. Must not put anything in force.
+//! The changes of SecretPolicies that have not taken effect yet. Each namespace has a line, and the namespaces
+//! take turns. Of an object only the newest change waits. The texts that wait have a bound in bytes: where
+//! there is no room for one, the identity of its object waits, and the object is read again when its turn
+//! comes. Must not put anything in force.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -97,8 +98,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// An object changed. The answer is what waited of it until now, in whose place this change waits. A deletion waits behind all others of its
-    /// namespace, so that a policy goes only after the one that was made to replace it has come.
+    /// An object changed. The answer is what waited of it until now, in whose place this change waits. A
+    /// deletion waits behind all others of its namespace, so that a policy goes only after the one that was
+    /// made to replace it has come.
     pub(super) fn arrives(&mut self, policy: Kept<SecretPolicy>, deleted: bool) -> Option<Change> {
         let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
         let turns = &mut self.turns;
@@ -153,8 +155,8 @@ impl Pending {
         }
     }
 
-    /// The change that was under way could not be taken in, and its object has to be read again. The namespace has no turn before
-    /// [`Pending::rested`].
+    /// The change that was under way could not be taken in, and its object has to be read again. The namespace
+    /// has no turn before [`Pending::rested`].
     pub(super) fn rests(&mut self, identity: Kept<SecretPolicy>) {
         let (namespace, name) = (identity.namespace().unwrap_or_default(), identity.name_any());
         self.under_way.remove(&namespace);

@@ -1,6 +1,7 @@
-//! The watch of `SecretPolicy`s. What it brings takes effect here: the namespaces take turns ([`pending`](super::pending)), and policies are parsed and compiled
-//! on threads of their own, two at once, so that nobody who rewrites large policies holds up another namespace's, or an answer of the API. A complete list
-//! takes effect in its order instead, and says when it has.
+//! The watch of `SecretPolicy`s. What it brings takes effect here: the namespaces take turns
+//! ([`pending`](super::pending)), and policies are parsed and compiled on threads of their own, two at once, so
+//! that nobody who rewrites large policies holds up another namespace's, or an answer of the API. A complete
+//! list takes effect in its order instead, and says when it has.
 //!
 //! INVARIANT: an older state of an object never takes effect after a newer one.
 
@@ -37,7 +38,8 @@ const REST: Duration = Duration::from_secs(5);
 /// Namespace and name of an object.
 type Place = (String, String);
 
-/// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be reported on.
+/// The `SecretPolicy`s, kept in `writer`. Their statements take effect here; the answer is what has to be
+/// reported on.
 pub(in crate::controllers) fn secret_policies<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
     writer: Writer<Kept<SecretPolicy>>,
@@ -71,8 +73,9 @@ pub(in crate::controllers) fn secret_policies<S: SecretStore>(
         })
 }
 
-/// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by newer ones while they wait are left out. What
-/// puts a policy in force, and answers with what is kept of it, is `take_in`.
+/// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by
+/// newer ones while they wait are left out. What puts a policy in force, and answers with what is kept of it,
+/// is `take_in`.
 fn in_turn<F>(
     (client, policies, rest): (Client, Policies, Duration),
     events: BoxStream<'static, Event<Kept<SecretPolicy>>>,
@@ -142,8 +145,8 @@ struct Watch<F> {
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// The objects of the list that is coming.
     listed: HashSet<Place>,
-    /// UID and generation of objects that were read again, where the watch has not told of that generation yet. What it tells of older ones is
-    /// in the past.
+    /// UID and generation of objects that were read again, where the watch has not told of that generation yet.
+    /// What it tells of older ones is in the past.
     read_ahead: HashMap<Place, (Option<String>, i64)>,
     /// What took effect and was not passed on yet.
     in_force: VecDeque<Event<Kept<SecretPolicy>>>,
@@ -264,8 +267,8 @@ where
         self.in_force.push_back(Event::InitApply(kept));
     }
 
-    /// A change does not wait any more, because something newer is known of its object. That the object was deleted is passed on nevertheless: what
-    /// has its name now is another one.
+    /// A change does not wait any more, because something newer is known of its object. That the object was
+    /// deleted is passed on nevertheless: what has its name now is another one.
     fn replaced(&mut self, change: Option<Change>) {
         if let Some(change) = change.filter(|change| change.deleted) {
             self.in_force.push_back(Event::Delete(change.policy));
@@ -340,7 +343,8 @@ async fn read(
     Ok(found.filter(|found| found.uid() == identity.uid()))
 }
 
-/// Does what takes a processor for long where it holds up no answer. Not among the keys and documents of [`Ctx::work`]: a Deny must not wait for those.
+/// Does what takes a processor for long where it holds up no answer. Not among the keys and documents of
+/// [`Ctx::work`]: a Deny must not wait for those.
 async fn off_thread<T: Send + 'static>(
     work: &WorkPool,
     namespace: &str,

@@ -95,7 +95,8 @@ pub(super) async fn change<C: Command>(store: &Store, command: C) -> Result<C::R
     change_as(store, ACTOR, command).await
 }
 
-/// Runs a command on the writer, on behalf of an object of this kind, and of whoever wrote it where that is known ([`declarations::on_behalf_of`]).
+/// Runs a command on the writer, on behalf of an object of this kind, and of whoever wrote it where that is
+/// known ([`declarations::on_behalf_of`]).
 pub(super) async fn change_as<C: Command>(
     store: &Store,
     controller: &str,

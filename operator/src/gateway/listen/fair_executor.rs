@@ -1,9 +1,10 @@
-//! The processor, by turns of addresses: connections and their requests run on an executor that polls next a task of whichever address has used the
-//! least. One address with a thousand requests takes what is left, and another one's single request waits for the poll that is under way, not for the
-//! thousand.
+//! The processor, by turns of addresses: connections and their requests run on an executor that polls next a
+//! task of whichever address has used the least. One address with a thousand requests takes what is left, and
+//! another one's single request waits for the poll that is under way, not for the thousand.
 //!
-//! Tokio polls in the order in which tasks become ready, whoever they are for. Its workers stay in charge of timers, sockets and everything else: a few
-//! tasks of the runtime, the runners, poll ours. Must not know what a task does.
+//! Tokio polls in the order in which tasks become ready, whoever they are for. Its workers stay in charge of
+//! timers, sockets and everything else: a few tasks of the runtime, the runners, poll ours. Must not know what
+//! a task does.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::task::coop::has_budget_remaining;
 
-/// How far an address that was away comes before those that were not: a request takes several polls, and less than this in all.
+/// How far an address that was away comes before those that were not: a request takes several polls, and less
+/// than this in all.
 const ADVANCE: Duration = Duration::from_millis(2);
 /// After how long a runner lets the other tasks of the runtime go first.
 const BATCH: Duration = Duration::from_micros(100);

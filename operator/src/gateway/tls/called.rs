@@ -1,6 +1,7 @@
 //! What the processes without a store need of the gateway's authority, made here and renewed in time: a certificate, in a Secret of the own namespace.
-//! The webhook serves with it, and the API server is told whom to trust; the people's front is our client by it, and so is the webhook, each at a door of
-//! its own. By which certificate the front serves is for the front to say: it has to answer also where the gateway never came up.
+//! The webhook serves with it, and the API server is told whom to trust; the people's front is our client by
+//! it, and so is the webhook, each at a door of its own. By which certificate the front serves is for the front
+//! to say: it has to answer also where the gateway never came up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,8 +48,8 @@ pub(crate) fn secret_of(service: &str) -> String {
 pub(in crate::gateway) enum Called {
     /// The people's front, which calls us.
     Front(Arc<Door>),
-    /// The webhook, which calls us as well: by a ValidatingWebhookConfiguration with its Service's name, and a MutatingWebhookConfiguration where
-    /// there is one.
+    /// The webhook, which calls us as well: by a ValidatingWebhookConfiguration with its Service's name, and a
+    /// MutatingWebhookConfiguration where there is one.
     Webhook(Arc<Door>),
 }
 

@@ -1,6 +1,6 @@
 //! Two doors of one port, told apart by the name that the client calls the server by: one for everybody, who proves who it is by a token, and one
-//! for the people's front, which proves it by a certificate of our own authority. The webhook has a door likewise, at a port of its own: nobody who is
-//! let in at one of them is at another.
+//! for the people's front, which proves it by a certificate of our own authority. The webhook has a door
+//! likewise, at a port of its own: nobody who is let in at one of them is at another.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -18,7 +18,8 @@ use super::proof::roots;
 
 /// How long the address may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often an idle connection is tried, and how long that may take: the pod at its end may have gone without a word.
+/// How often an idle connection is tried, and how long that may take: the pod at its end may have gone without
+/// a word.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Calls the process with the store.

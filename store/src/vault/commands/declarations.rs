@@ -1,5 +1,6 @@
-//! Who wrote what outside objects declare. The outside says who writes an object, and what, before the object is there; whoever sees the object joins the
-//! two by the object and a digest of what it declares. What nobody said so of is on record as such.
+//! Who wrote what outside objects declare. The outside says who writes an object, and what, before the object
+//! is there; whoever sees the object joins the two by the object and a digest of what it declares. What nobody
+//! said so of is on record as such.
 
 use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
 use crate::audit::{Action, Author, Requester};
@@ -29,7 +30,8 @@ impl Command for BeginAttestations {
     }
 }
 
-/// Keeps who is about to change an object, in the place of whoever was about to change it likewise. Not on record: nothing may come of it.
+/// Keeps who is about to change an object, in the place of whoever was about to change it likewise. Not on
+/// record: nothing may come of it.
 #[derive(Clone, Debug)]
 pub struct Attest {
     /// The object.
@@ -77,7 +79,8 @@ impl Command for ForgetAttestations {
     }
 }
 
-/// Takes in what an object declares. What it declared already changes nothing; a change is on record with who wrote it.
+/// Takes in what an object declares. What it declared already changes nothing; a change is on record with who
+/// wrote it.
 #[derive(Clone, Debug)]
 pub struct TakeDeclaration {
     /// The object.
@@ -140,7 +143,8 @@ impl Command for TakeDeclaration {
     }
 }
 
-/// Puts on record that an object is gone, and who deleted it. One of which nothing was taken in changes nothing, unless its last state is known.
+/// Puts on record that an object is gone, and who deleted it. One of which nothing was taken in changes
+/// nothing, unless its last state is known.
 #[derive(Clone, Debug)]
 pub struct WithdrawDeclaration {
     /// The object.

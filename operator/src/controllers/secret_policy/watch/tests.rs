@@ -1,4 +1,5 @@
-//! Whose turn it is, and that nothing old takes effect after something newer. Tests count, and let policies take effect when they say so.
+//! Whose turn it is, and that nothing old takes effect after something newer. Tests count, and let policies
+//! take effect when they say so.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,7 @@ const SHORT_REST: Duration = Duration::from_secs(1);
 const LARGE: usize = 1_200_000;
 
 /// A watch whose events the test brings.
-struct Told {
+struct PolicyWatch {
     events: UnboundedSender<Event<Kept<SecretPolicy>>>,
     /// Events that were brought, and that the watch has looked at.
     brought: usize,
@@ -29,7 +30,7 @@ struct Told {
     world: Arc<World>,
 }
 
-impl Told {
+impl PolicyWatch {
     /// Of these namespaces nothing takes effect before it is released. An empty list has come.
     async fn holding(namespaces: &'static [&'static str]) -> Self {
         let world = Arc::new(World::new());
@@ -147,7 +148,7 @@ fn path(name: &str) -> String {
 
 #[tokio::test]
 async fn a_policy_comes_into_force_though_many_of_other_namespaces_wait() {
-    let mut told = Told::holding(&["a", "b"]).await;
+    let mut told = PolicyWatch::holding(&["a", "b"]).await;
     for number in 0..50 {
         let name = format!("p-{number:02}");
         told.brings(["a", "b"].map(|namespace| Event::Apply(policy(namespace, &name, 1))));
@@ -170,7 +171,7 @@ async fn a_policy_comes_into_force_though_many_of_other_namespaces_wait() {
 
 #[tokio::test]
 async fn the_changes_of_a_namespace_take_effect_in_order_and_a_deletion_ends_what_was_before_it() {
-    let mut told = Told::holding(&[NS]).await;
+    let mut told = PolicyWatch::holding(&[NS]).await;
     told.brings([
         Event::Apply(policy(NS, "p", 1)),
         Event::Apply(policy(NS, "p", 2)),
@@ -198,7 +199,7 @@ async fn the_changes_of_a_namespace_take_effect_in_order_and_a_deletion_ends_wha
 
 #[tokio::test]
 async fn a_list_is_newer_than_what_waits() {
-    let mut told = Told::holding(&[NS]).await;
+    let mut told = PolicyWatch::holding(&[NS]).await;
     let before = ["first", "listed", "second", "third", "fourth"];
     told.brings(before.map(|name| Event::Apply(policy(NS, name, 1))));
     told.brings([Event::Delete(policy(NS, "made-again", 1))]);
@@ -241,7 +242,7 @@ async fn a_list_is_newer_than_what_waits() {
 
 #[tokio::test]
 async fn what_waits_by_its_name_is_read_again_and_older_events_of_it_change_nothing() {
-    let mut told = Told::holding(&[NS]).await;
+    let mut told = PolicyWatch::holding(&[NS]).await;
     told.brings([
         Event::Apply(policy(NS, "under-way", 1)),
         Event::Apply(large("text", 1)),
@@ -290,7 +291,7 @@ async fn what_waits_by_its_name_is_read_again_and_older_events_of_it_change_noth
 
 #[tokio::test]
 async fn what_cannot_be_read_is_tried_again_and_holds_up_no_other_namespace() {
-    let mut told = Told::holding(&[NS]).await;
+    let mut told = PolicyWatch::holding(&[NS]).await;
     told.brings([
         Event::Apply(policy(NS, "under-way", 1)),
         Event::Apply(large("text", 1)),
