@@ -3,12 +3,14 @@
 mod escape;
 mod health;
 mod logging;
+mod priority;
 mod server;
 mod signals;
 mod work;
 
 pub use health::{Check, Health};
 pub use logging::{LogFormat, LoggingError, init_logging};
+pub use priority::{BACKGROUND_NICE, lower_thread_priority};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};
 pub use work::{WorkError, WorkPool};

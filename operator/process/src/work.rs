@@ -12,11 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
+use crate::priority::lower_thread_priority;
+
 /// Threads at least, so that one namespace never has all of them.
 const FEWEST: usize = 2;
-/// How much the threads step back for others of the process, as `nice` counts.
-const NICE: i32 = 10;
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Work came to nothing: it broke, no thread can be started, or the process ends.
@@ -150,8 +149,7 @@ impl Shared {
 
     /// What each thread does.
     fn work(&self) {
-        // Whoever may not step back works as he is.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        lower_thread_priority();
         let mut queue = self.queue();
         loop {
             if queue.closed {

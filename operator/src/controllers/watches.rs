@@ -136,8 +136,35 @@ pub(super) fn what_is_kept<K: Shared, S>(
     taken.event
 }
 
+/// Keeps the objects in `writer` and tells `declarations` which are gone; the answer is what has to be looked at.
+pub(super) fn reflected<K: Shared, S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    kind: &'static str,
+    writer: Writer<Kept<K>>,
+    events: impl Stream<Item = Event<Kept<K>>> + Send,
+) -> impl Stream<Item = ObjectRef<Kept<K>>> {
+    let cache = writer.as_reader();
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(move |event| {
+            let reference = match event {
+                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
+                Event::Delete(object) => {
+                    ctx.declarations.gone(kind, &object);
+                    None
+                }
+                Event::InitDone => {
+                    ctx.declarations.listed(kind, uids(cache.state().iter()));
+                    None
+                }
+                Event::Init => None,
+            };
+            std::future::ready(reference)
+        })
+}
+
 /// UIDs of objects that are cached.
-pub(super) fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<Kept<K>>>) -> HashSet<String> {
+fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<Kept<K>>>) -> HashSet<String> {
     objects.filter_map(|object| object.uid()).collect()
 }
 

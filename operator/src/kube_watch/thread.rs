@@ -7,10 +7,8 @@ use std::fmt;
 use futures::channel::mpsc;
 use futures::{SinkExt, Stream, StreamExt};
 use kube::{Client, Config};
+use strongroom_process::lower_thread_priority;
 use tokio::runtime::{Builder, Runtime};
-
-/// How much the thread steps back for others of the process, as `nice` counts.
-const NICE: i32 = 10;
 
 /// The thread, with connections of its own: those of others are read by whoever waits for them.
 pub(crate) struct WatchThread {
@@ -45,10 +43,7 @@ impl WatchThread {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("watch")
-            .on_thread_start(|| {
-                // Whoever may not step back works as he is.
-                let _ = rustix::process::setpriority_process(None, NICE);
-            })
+            .on_thread_start(lower_thread_priority)
             .enable_all()
             .build()?;
         let client = {
@@ -99,6 +94,7 @@ impl Drop for WatchThread {
 #[cfg(test)]
 mod tests {
     use futures::stream;
+    use strongroom_process::BACKGROUND_NICE;
 
     use super::*;
 
@@ -115,7 +111,7 @@ mod tests {
         });
         let mut taken = thread.run(items);
         for number in 0..3 {
-            let expected = (number, "watch".to_owned(), NICE);
+            let expected = (number, "watch".to_owned(), BACKGROUND_NICE);
             assert_eq!(taken.next().await, Some(expected));
         }
         drop(taken);

@@ -14,7 +14,7 @@ use strongroom_api::way;
 use strongroom_rules::declaration::{Declares, Digest};
 
 use super::certificate::Certificate;
-use super::review::{ReviewError, VERSION};
+use super::review::VERSION;
 use crate::attestation::{AttestationMessage, Operation, PATH};
 
 /// How long the hand-over may take: the API server waits for two seconds in all.
@@ -22,18 +22,10 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// After how long it is tried again where nothing answered.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A question about a change.
+/// What is asked about a change of an object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Question {
-    api_version: String,
-    kind: String,
-    request: AdmissionRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AdmissionRequest {
+pub(super) struct ObjectRequest {
     uid: String,
     operation: String,
     kind: Kind,
@@ -68,46 +60,32 @@ struct User {
     groups: Option<Vec<String>>,
 }
 
-/// Reads a question.
-///
-/// # Errors
-/// [`ReviewError`].
-pub(super) fn read(body: &[u8]) -> Result<Question, ReviewError> {
-    let question: Question = serde_json::from_slice(body)?;
-    if question.api_version != VERSION || question.kind != "AdmissionReview" {
-        let what = format!("{} {}", question.api_version, question.kind);
-        return Err(ReviewError::Version(what));
-    }
-    Ok(question)
-}
-
-impl Question {
+impl ObjectRequest {
     /// The answer: nobody is ever held up.
     pub(super) fn allowed(&self) -> Value {
-        let response = json!({"uid": self.request.uid, "allowed": true});
+        let response = json!({"uid": self.uid, "allowed": true});
         json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response})
     }
 
     /// Of which kind of object it is, for a log.
     pub(super) fn kind(&self) -> &str {
-        &self.request.kind.kind
+        &self.kind.kind
     }
 
     /// What there is to hand over; nothing of what is only tried, or is none of ours.
     pub(super) fn handed(&self) -> Option<AttestationMessage> {
-        let asked = &self.request;
-        if asked.dry_run == Some(true) {
+        if self.dry_run == Some(true) {
             return None;
         }
-        let (operation, object) = match asked.operation.as_str() {
-            "CREATE" => (Operation::Create, asked.object.as_ref()),
-            "UPDATE" => (Operation::Update, asked.object.as_ref()),
-            "DELETE" => (Operation::Delete, asked.old_object.as_ref()),
+        let (operation, object) = match self.operation.as_str() {
+            "CREATE" => (Operation::Create, self.object.as_ref()),
+            "UPDATE" => (Operation::Update, self.object.as_ref()),
+            "DELETE" => (Operation::Delete, self.old_object.as_ref()),
             _ => return None,
         };
-        let (declares, namespace) = match (asked.kind.group.as_str(), asked.kind.kind.as_str()) {
-            ("strongroom.dev", _) => (Declares::All, &asked.namespace),
-            ("", "Namespace") => (Declares::Marks, &asked.name),
+        let (declares, namespace) = match (self.kind.group.as_str(), self.kind.kind.as_str()) {
+            ("strongroom.dev", _) => (Declares::All, &self.namespace),
+            ("", "Namespace") => (Declares::Marks, &self.name),
             _ => return None,
         };
         let object = object?;
@@ -118,7 +96,7 @@ impl Question {
             username,
             uid: of_user,
             groups,
-        } = &asked.user_info;
+        } = &self.user_info;
         let user = (
             username.as_str(),
             of_user.as_str(),

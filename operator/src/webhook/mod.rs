@@ -34,7 +34,9 @@ use prometheus_client::registry::Registry;
 use strongroom_rules::environment::Image;
 use tokio::sync::Semaphore;
 
+use self::attest::ObjectRequest;
 use self::certificate::Certificate;
+use self::review::{PodRequest, ReviewError};
 use crate::gateway::{GatewayError, listen};
 use crate::serve::storeless::Surroundings;
 
@@ -172,14 +174,14 @@ async fn asked(State(webhook): State<Arc<Webhook>>, request: Request) -> Respons
         Ok(Err(refused)) => return refused.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    let question = match review::read(&body) {
-        Ok(question) => question,
+    let request = match review::read::<PodRequest>(&body) {
+        Ok(request) => request,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
-    let (answer, outcome) = review::answer(&question, &webhook.image);
+    let (answer, outcome) = review::answer(&request, &webhook.image);
     tracing::info!(
-        namespace = question.namespace(),
-        pod = question.pod(),
+        namespace = request.namespace(),
+        pod = request.pod(),
         outcome,
         "asked about a pod"
     );
@@ -192,13 +194,13 @@ async fn changed(State(webhook): State<Arc<Webhook>>, request: Request) -> Respo
     let Ok(_answering) = webhook.answering.try_acquire() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let body = match tokio::time::timeout(PATIENCE, question(&webhook, request)).await {
+    let body = match tokio::time::timeout(PATIENCE, object_request(&webhook, request)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return refused,
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     let (answer, handed, kind) = match body {
-        Ok(question) => (question.allowed(), question.handed(), question.kind().to_owned()),
+        Ok(asked) => (asked.allowed(), asked.handed(), asked.kind().to_owned()),
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
     let outcome = match &handed {
@@ -224,10 +226,10 @@ async fn changed(State(webhook): State<Arc<Webhook>>, request: Request) -> Respo
 }
 
 /// Reads a question. What it takes is taken before its body is read, and is free again once it is known what it says.
-async fn question(
+async fn object_request(
     webhook: &Webhook,
     request: Request,
-) -> Result<Result<attest::Question, review::ReviewError>, Response> {
+) -> Result<Result<ObjectRequest, ReviewError>, Response> {
     let kib = kib(request.headers());
     let Ok(_room) = webhook.reading.acquire_many(kib).await else {
         return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
@@ -236,7 +238,7 @@ async fn question(
         .extract::<Bytes, _>()
         .await
         .map_err(IntoResponse::into_response)?;
-    Ok(attest::read(&body))
+    Ok(review::read(&body))
 }
 
 /// What a body takes at most, by what its head says.

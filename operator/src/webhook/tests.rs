@@ -139,7 +139,9 @@ fn change(operation: &str) -> Value {
 fn handed(request: &Value) -> Option<crate::attestation::AttestationMessage> {
     let question =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
-    attest::read(question.to_string().as_bytes()).unwrap().handed()
+    review::read::<ObjectRequest>(question.to_string().as_bytes())
+        .unwrap()
+        .handed()
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod check;
 mod commands;
 mod effect;
 mod error;
+mod indexed_record;
 mod known;
 mod open;
 mod place;

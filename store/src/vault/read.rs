@@ -1,23 +1,24 @@
 //! Reads. A value leaves only after its record is in the read chain; metadata leave without one.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
 use super::commands::{About, key_view, room_for_any_secret, version_view, view_of};
 use super::error::{Refusal, StoreError};
+use super::indexed_record::IndexedRecord;
 use super::known::{Fact, Ground, KnownValue, LONGEST};
 use super::types::{
     AttestationId, DeclaredObject, DeletedSecret, KeyUsage, KeyView, Meta, NamespaceRoom, NamespaceView,
     PoliciesInForce, PolicyInForce, SecretView, ValueRead, WaitingAttestation,
 };
-use super::view::{View, key_key, open_attestation, open_declaration, open_policy};
+use super::view::{View, key_key};
 use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry, Requester};
-use crate::crypto::{Context, IndexDomain, Keyring};
+use crate::crypto::{Context, IndexDomain};
 use crate::engine::{Snapshot, Table};
-use crate::format::{Recovery, SecretState, key_version_key, version_key};
+use crate::format::{Attestation, Declaration, Recovery, SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
@@ -533,8 +534,8 @@ impl Store {
     pub fn policies(&self) -> Result<PoliciesInForce, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = PoliciesInForce::default();
-        each_policy(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
-            Ok(policy) => found.policies.push(policy),
+        PolicyInForce::each(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
+            Ok((_, policy)) => found.policies.push(policy),
             Err(_) => found.unreadable += 1,
         })?;
         Ok(found)
@@ -548,8 +549,13 @@ impl Store {
     pub fn waiting_attestations(&self) -> Result<Vec<WaitingAttestation>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = Vec::new();
-        each_attestation(&self.shared.keyring, snapshot.as_ref(), |attestation| {
-            found.extend(attestation);
+        Attestation::each(&self.shared.keyring, snapshot.as_ref(), |attestation| {
+            found.extend(attestation.map(|(index, attestation)| WaitingAttestation {
+                id: AttestationId(index),
+                namespace: attestation.namespace,
+                uid: attestation.uid,
+                at: attestation.at,
+            }));
         })?;
         Ok(found)
     }
@@ -566,10 +572,11 @@ impl Store {
     ) -> Result<Vec<DeclaredObject>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = Vec::new();
-        each_declaration(&self.shared.keyring, snapshot.as_ref(), |object| {
+        Declaration::each(&self.shared.keyring, snapshot.as_ref(), |declaration| {
             found.extend(
-                object
+                declaration
                     .ok()
+                    .map(|(_, declaration)| declaration.object)
                     .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
             );
         })?;
@@ -635,64 +642,6 @@ impl Store {
         }
         Ok(None)
     }
-}
-
-/// Shows every access policy that is kept, or that it cannot be read.
-pub(super) fn each_policy(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<PolicyInForce, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Policy, &mut |key, sealed| {
-        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
-            record: "an access policy in force".to_owned(),
-        });
-        visit(index.and_then(|index| open_policy(keyring, index, sealed)));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
-/// Shows every attestation that waits. One that cannot be read says nothing, and is shown to nobody but a check.
-pub(super) fn each_attestation(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<WaitingAttestation, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Attestation, &mut |key, sealed| {
-        let id = <[u8; 32]>::try_from(key)
-            .map(AttestationId)
-            .map_err(|_| StoreError::Damaged {
-                record: "who wrote an object".to_owned(),
-            });
-        visit(id.and_then(|id| {
-            let found = open_attestation(keyring, id, sealed)?;
-            Ok(WaitingAttestation {
-                id,
-                namespace: found.namespace,
-                uid: found.uid,
-                at: found.at,
-            })
-        }));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
-/// Shows what each object declares that was taken in.
-pub(super) fn each_declaration(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<DeclaredObject, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Declaration, &mut |key, sealed| {
-        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
-            record: "what an object declares".to_owned(),
-        });
-        visit(index.and_then(|index| Ok(open_declaration(keyring, index, sealed)?.object)));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
 }
 
 /// Finds and opens the value that is asked for.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
+use super::indexed_record::IndexedRecord;
 use super::room::{Quota, Room, Usage, row_bytes};
 use super::types::{AttestationId, ObjectChange, ObjectDigest, PolicyInForce};
 use crate::audit::{Cut, Truncation};
@@ -282,12 +283,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The record under a blind index.
+    fn record<R: IndexedRecord>(&self, index: &[u8; 32]) -> Result<Option<R>, StoreError> {
+        self.raw(R::TABLE, index)?
+            .map(|sealed| R::open(self.keyring, index, &sealed))
+            .transpose()
+    }
+
     /// What is kept of an access policy.
     pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<PolicyInForce>, StoreError> {
-        let index = policy_index(self.keyring, uid);
-        self.raw(Table::Policy, &index)?
-            .map(|sealed| open_policy(self.keyring, &index, &sealed))
-            .transpose()
+        self.record(&policy_index(self.keyring, uid))
     }
 
     /// What tells what an object declares from everything else that it may declare.
@@ -312,17 +317,12 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn attestation(&self, id: AttestationId) -> Result<Option<Attestation>, StoreError> {
-        self.raw(Table::Attestation, &id.0)?
-            .map(|sealed| open_attestation(self.keyring, id, &sealed))
-            .transpose()
+        self.record(&id.0)
     }
 
     /// What of an object was taken in last.
     pub(crate) fn declaration(&self, uid: &ExternalId) -> Result<Option<Declaration>, StoreError> {
-        let index = declaration_index(self.keyring, uid);
-        self.raw(Table::Declaration, &index)?
-            .map(|sealed| open_declaration(self.keyring, &index, &sealed))
-            .transpose()
+        self.record(&declaration_index(self.keyring, uid))
     }
 
     /// Since when it is known who writes objects.
@@ -482,48 +482,9 @@ pub(crate) fn policy_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
     keyring.blind_index(IndexDomain::Policy, &[uid.as_str().as_bytes()])
 }
 
-/// Opens what is kept of an access policy under this index.
-pub(crate) fn open_policy(
-    keyring: &Keyring,
-    index: &[u8; 32],
-    sealed: &[u8],
-) -> Result<PolicyInForce, StoreError> {
-    let record = || damaged("an access policy in force");
-    let bytes = keyring
-        .open(&Context::Policy(index), sealed)
-        .map_err(|_| record())?;
-    PolicyInForce::decode(bytes.expose()).map_err(|_| record())
-}
-
 /// Where is kept what an object declares.
 pub(crate) fn declaration_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
     keyring.blind_index(IndexDomain::Declaration, &[uid.as_str().as_bytes()])
-}
-
-/// Opens what is kept of an object under this index.
-pub(crate) fn open_declaration(
-    keyring: &Keyring,
-    index: &[u8; 32],
-    sealed: &[u8],
-) -> Result<Declaration, StoreError> {
-    let record = || damaged("what an object declares");
-    let bytes = keyring
-        .open(&Context::Declaration(index), sealed)
-        .map_err(|_| record())?;
-    Declaration::decode(bytes.expose()).map_err(|_| record())
-}
-
-/// Opens an attestation.
-pub(crate) fn open_attestation(
-    keyring: &Keyring,
-    id: AttestationId,
-    sealed: &[u8],
-) -> Result<Attestation, StoreError> {
-    let record = || damaged("who wrote an object");
-    let bytes = keyring
-        .open(&Context::Attestation(&id.0), sealed)
-        .map_err(|_| record())?;
-    Attestation::decode(bytes.expose()).map_err(|_| record())
 }
 
 impl std::fmt::Debug for View<'_> {

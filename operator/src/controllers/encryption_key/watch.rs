@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 
 use crate::controllers::kept::Kept;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{of_kind, uids, what_is_kept};
+use crate::controllers::watches::{of_kind, reflected, what_is_kept};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
@@ -22,7 +22,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
 ) -> impl Stream<Item = ObjectRef<Kept<EncryptionKey>>> {
     let cache = writer.as_reader();
     let events = of_kind(&ctx, "EncryptionKey", |ctx| &ctx.left_out.keys, &cache);
-    let (all, telling) = (writer.as_reader(), Arc::clone(&ctx));
+    let telling = Arc::clone(&ctx);
     let mut listed = HashMap::new();
     // Before the cache takes the event in, it still holds the object as it was.
     let events = events.map(move |whole| {
@@ -31,24 +31,7 @@ pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
         follow(&ctx, &triggers, &cache, &mut listed, &whole);
         kept
     });
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(move |event| {
-            let declarations = &telling.declarations;
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(object) => {
-                    declarations.gone("EncryptionKey", &object);
-                    None
-                }
-                Event::InitDone => {
-                    declarations.listed("EncryptionKey", uids(all.state().iter()));
-                    None
-                }
-                Event::Init => None,
-            };
-            std::future::ready(reference)
-        })
+    reflected(telling, "EncryptionKey", writer, events)
 }
 
 /// What follows from an event.

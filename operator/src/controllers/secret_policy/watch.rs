@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{PolicyIdentities, SecretPolicy, SecretPolicySpec};
 use strongroom_process::WorkPool;
@@ -23,7 +23,7 @@ use crate::controllers::Ctx;
 use crate::controllers::kept::{Kept, TooLarge};
 use crate::controllers::outline;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{large, uids};
+use crate::controllers::watches::{large, reflected};
 use crate::kube_error::in_words;
 use crate::policies::{Newest, Policies, Seen, Why};
 
@@ -45,7 +45,6 @@ pub(in crate::controllers) fn secret_policies<S: SecretStore>(
     writer: Writer<Kept<SecretPolicy>>,
 ) -> impl Stream<Item = ObjectRef<Kept<SecretPolicy>>> {
     let events = large(&ctx, "SecretPolicy");
-    let cache = writer.as_reader();
     let (client, policies) = (ctx.client.clone(), ctx.policies.clone());
     let telling = Arc::clone(&ctx);
     let take_in = move |policy: &Kept<SecretPolicy>| {
@@ -53,24 +52,7 @@ pub(in crate::controllers) fn secret_policies<S: SecretStore>(
         counted(policy)
     };
     let events = in_turn((client, policies, REST), events, take_in);
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(move |event| {
-            let declarations = &telling.declarations;
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(object) => {
-                    declarations.gone("SecretPolicy", &object);
-                    None
-                }
-                Event::InitDone => {
-                    declarations.listed("SecretPolicy", uids(cache.state().iter()));
-                    None
-                }
-                Event::Init => None,
-            };
-            std::future::ready(reference)
-        })
+    reflected(telling, "SecretPolicy", writer, events)
 }
 
 /// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by
