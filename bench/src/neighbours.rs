@@ -1,9 +1,10 @@
 //! One tenant's attacks beside another's reads: p99 of the reads under each attack, against the same reads
 //! without it.
 //!
-//! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row shows
-//! what the two share inside the server. The control row has no attack: a thread that only computes shares the
-//! processor of server and reader. It shows what the operating system's turns alone cost a reader there.
+//! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row
+//! shows what the two share inside the server. The control row has no attack: a thread that only computes
+//! shares the processor of server and reader. It shows what the operating system's turns alone cost a reader
+//! there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Attack, Attacker};
 
 use crate::cluster::{Bench, connect, on_cluster};
-use crate::https::{Ask, Server, accounts, tokens, trust};
+use crate::https::{RequestKind, Server, accounts, tokens, trust};
 use crate::read::serve;
 use crate::row::{Row, quantile, sorted};
 use crate::strangers::target;
@@ -148,7 +149,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
             drop(busy);
             ratios.push(beside / alone);
         }
-        rows.push(Row::of(CONTROL, "×", &ratios));
+        rows.push(Row::from_samples(CONTROL, "×", &ratios));
     }
     for (row, attack) in ROWS.into_iter().zip(Attack::all(LARGE_OBJECTS)) {
         if !arguments.wants(&[row]) {
@@ -170,7 +171,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         if process.ended().is_some() {
             return Err(format!("the process ended: {row}").into());
         }
-        rows.push(Row::of(row, "×", &ratios));
+        rows.push(Row::from_samples(row, "×", &ratios));
     }
     process.stop()?;
     Ok(rows)
@@ -195,7 +196,7 @@ async fn phase(server: &Arc<Server>) -> Outcome<f64> {
             let due = begin + PACE * number;
             // The connection has nothing to do meanwhile; the runtime's own timers are a millisecond coarse.
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            runtime.block_on(server.ask(&mut sender, Ask::Secret))?;
+            runtime.block_on(server.ask(&mut sender, RequestKind::Secret))?;
             latencies.push(due.elapsed().as_secs_f64() * 1000.0);
         }
         Ok(quantile(&sorted(&latencies), 0.99))

@@ -45,7 +45,8 @@ fn policy() -> PolicySpec {
     policy.spec
 }
 
-/// The messages of what refuses the object. A message that is an expression belongs to a question to the authorizer, which is not here.
+/// The messages of what refuses the object. A message that is an expression belongs to a question to the
+/// authorizer, which is not here.
 fn refusals(object: &Value, old: Option<&Value>) -> Vec<String> {
     let PolicySpec {
         variables,

@@ -1,5 +1,5 @@
-//! Which rows of the chart's admission table fit a write, and what they ask. What is asked is said here again, so that no row is lost and no verb
-//! exchanged unseen.
+//! Which rows of the chart's admission table fit a write, and what they ask. What is asked is said here
+//! again, so that no row is lost and no verb exchanged unseen.
 
 #![expect(
     clippy::expect_used,
@@ -57,7 +57,8 @@ fn fits(row: &Value, object: Option<&Value>, old: Option<&Value>) -> bool {
             in_place(&text, name, expression)
         });
     let expression = VapExpression {
-        // The evaluator escapes what is reserved in keys of maps; the API server does so only where it knows the schema.
+        // The evaluator escapes what is reserved in keys of maps; the API server does so only where it knows
+        // the schema.
         expression: expression
             .replace("'import'", "'__import__'")
             .replace("'strongroom.dev/", "'strongroom__dot__dev__slash__"),

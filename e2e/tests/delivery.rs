@@ -1,6 +1,7 @@
-//! The promise: `kubectl strongroom put` changes the files of all pods before the command's prompt is back; a pod that may not read its secret does not
-//! start, and its event says which policy is missing; what a pod has stays with it while Strongroom is away; it may ask its volume's socket, and hears of
-//! a change. On the real kubelet, from the chart.
+//! The promise: `kubectl strongroom put` changes the files of all pods before the command's prompt is back; a
+//! pod that may not read its secret does not start, and its event says which policy is missing; what a pod
+//! has stays with it while Strongroom is away; it may ask its volume's socket, and hears of a change. On the
+//! real kubelet, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -111,7 +112,8 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     for pod in &of_app {
         assert_eq!(f.file_in(pod, "/secret/password"), "MARKER-4");
     }
-    // New pods of who was allowed it on this node start, also after the plugin was replaced; those of others do not.
+    // New pods of who was allowed it on this node start, also after the plugin was replaced; those of others
+    // do not.
     f.kubectl(&[
         "-n",
         "strongroom",

@@ -1,6 +1,7 @@
-//! The promise on several nodes: forty pods at once start with their secret and have each change before the prompt is back; restarts of kubelet and of the
-//! plugin, a drain, a pod that goes while its volume is being made and a full plugin lose nothing and leave nothing; and nobody gets a volume by
-//! a token that is not the pod's own. On the real kubelets, from the chart.
+//! The promise on several nodes: forty pods at once start with their secret and have each change before the
+//! prompt is back; restarts of kubelet and of the plugin, a drain, a pod that goes while its volume is being
+//! made and a full plugin lose nothing and leave nothing; and nobody gets a volume by a token that is not the
+//! pod's own. On the real kubelets, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -58,7 +59,8 @@ fn pod(name: &str, spec: &str) -> String {
     format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n")
 }
 
-/// What the pods of a node read in their volumes, read where each volume is mounted; sorted. A volume that goes while it is read is none.
+/// What the pods of a node read in their volumes, read where each volume is mounted; sorted. A volume that
+/// goes while it is read is none.
 fn files(f: &Fixture, node: &str) -> Vec<String> {
     let said = f.on_node_named(
         node,
@@ -107,7 +109,8 @@ fn kill_plugins(f: &Fixture) {
     f.on_node("kill -9 $(pidof strongroom-node)");
 }
 
-/// The same, once the plugin follows all of them again: those for which it needs a token first have it at kubelet's next look.
+/// The same, once the plugin follows all of them again: those for which it needs a token first have it at
+/// kubelet's next look.
 fn all_come_to_have(f: &Fixture, count: usize, password: &str) {
     eventually("all volumes to be followed again", || {
         let all = NODES.iter().flat_map(|node| files(f, node));
@@ -177,7 +180,8 @@ fn whatever_is_restarted(f: &Fixture) {
     goes_on(f, "after-both", false);
 }
 
-/// A pod that is deleted while its volume is being made, because nobody answers for it, goes and leaves nothing.
+/// A pod that is deleted while its volume is being made, because nobody answers for it, goes and leaves
+/// nothing.
 fn a_pod_that_goes_early(f: &Fixture) {
     f.scale_strongroom(0);
     f.apply(&pod("early", &template("nobody", "node-a", "{secrets: db}")));

@@ -1,23 +1,23 @@
 //! What the API server, or the way to it, says, in our words.
 //!
-//! INVARIANT: the message of a Status is never passed on: it may quote what stands in the object, and that may be a value. What comes of it are names
-//! and fields, and of those only what has the form of a name.
+//! INVARIANT: the message of a Status is never passed on: it may quote what stands in the object, and that
+//! may be a value. What comes of it are names and fields, and of those only what has the form of a name.
 
 use std::fmt;
 
 use kube::core::Status;
 use kube::core::response::{StatusCause, StatusDetails};
 use kube::runtime::watcher;
-use strongroom_api::{visible, way};
+use strongroom_api::{transport_error_cause, visible};
 
 /// Fields that are named.
-const FIELDS: usize = 4;
+const MAX_FIELDS: usize = 4;
 /// Longest name or field, in characters.
-const NAME: usize = 160;
+const MAX_NAME_CHARS: usize = 160;
 
 /// The error as it may be shown to anybody.
-pub(crate) fn in_words(error: &kube::Error) -> InWords<'_> {
-    InWords(error)
+pub(crate) fn in_words(error: &kube::Error) -> KubeErrorDisplay<'_> {
+    KubeErrorDisplay(error)
 }
 
 /// The same for a watch that broke off.
@@ -26,15 +26,15 @@ pub(crate) fn watch_in_words(error: &watcher::Error) -> String {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => in_words(error).to_string(),
-        watcher::Error::WatchError(status) => OfStatus(status).to_string(),
+        watcher::Error::WatchError(status) => StatusDisplay(status).to_string(),
         watcher::Error::NoResourceVersion => "the API server's answer has no resourceVersion".to_owned(),
     }
 }
 
 /// A Status in our words.
-struct OfStatus<'a>(&'a Status);
+struct StatusDisplay<'a>(&'a Status);
 
-impl fmt::Display for OfStatus<'_> {
+impl fmt::Display for StatusDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         of_status(self.0, f)
     }
@@ -42,9 +42,9 @@ impl fmt::Display for OfStatus<'_> {
 
 /// An error of the API server in our words; its `Display` is a sentence.
 #[derive(Debug)]
-pub(crate) struct InWords<'a>(&'a kube::Error);
+pub(crate) struct KubeErrorDisplay<'a>(&'a kube::Error);
 
-impl fmt::Display for InWords<'_> {
+impl fmt::Display for KubeErrorDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             kube::Error::Api(status) => of_status(status, f),
@@ -61,15 +61,19 @@ impl fmt::Display for InWords<'_> {
             kube::Error::RustlsTls(_) | kube::Error::TlsRequired => {
                 f.write_str("the certificates for the API server cannot be used")
             }
-            _ => write!(f, "the API server cannot be reached: {}", way(self.0)),
+            _ => write!(
+                f,
+                "the API server cannot be reached: {}",
+                transport_error_cause(self.0)
+            ),
         }
     }
 }
 
 /// What comes first in words that say who refuses.
-struct Object<'a>(Option<&'a StatusDetails>);
+struct ObjectDisplay<'a>(Option<&'a StatusDetails>);
 
-impl fmt::Display for Object<'_> {
+impl fmt::Display for ObjectDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |part: fn(&StatusDetails) -> &str| self.0.map_or("", part);
         match (of(|details| &details.kind), of(|details| &details.name)) {
@@ -81,7 +85,7 @@ impl fmt::Display for Object<'_> {
 }
 
 fn of_status(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let object = Object(status.details.as_ref());
+    let object = ObjectDisplay(status.details.as_ref());
     let causes = status
         .details
         .as_ref()
@@ -121,7 +125,7 @@ fn of_status(status: &Status, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn forbidden(
     status: &Status,
     causes: &[StatusCause],
-    object: &Object<'_>,
+    object: &ObjectDisplay<'_>,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     let because = |reason: &str| causes.iter().any(|cause| cause.reason == reason);
@@ -152,12 +156,12 @@ fn fields(causes: &[StatusCause], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         .map(|cause| (cause.field.as_str(), wrong_with_it(&cause.reason)))
         .collect();
     named.dedup();
-    for (index, (field, wrong)) in named.iter().take(FIELDS).enumerate() {
+    for (index, (field, wrong)) in named.iter().take(MAX_FIELDS).enumerate() {
         let before = if index == 0 { ":" } else { "," };
         write!(f, "{before} `{}` {wrong}", shortened(field))?;
     }
-    if named.len() > FIELDS {
-        write!(f, ", and {} more fields", named.len() - FIELDS)?;
+    if named.len() > MAX_FIELDS {
+        write!(f, ", and {} more fields", named.len() - MAX_FIELDS)?;
     }
     Ok(())
 }
@@ -182,11 +186,11 @@ fn quoted_after<'a>(message: &'a str, before: &str, end: char) -> Option<&'a str
     let (_, rest) = message.split_once(before)?;
     let (name, _) = rest.split_once(end)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._:/".contains(c);
-    (!name.is_empty() && name.len() <= NAME && name.chars().all(fits)).then_some(name)
+    (!name.is_empty() && name.len() <= MAX_NAME_CHARS && name.chars().all(fits)).then_some(name)
 }
 
 fn shortened(text: &str) -> String {
-    visible(text).chars().take(NAME).collect()
+    visible(text).chars().take(MAX_NAME_CHARS).collect()
 }
 
 #[cfg(test)]

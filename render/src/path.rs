@@ -5,12 +5,14 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Longest path of a file in a volume, in bytes. With the volume's own path before it, it stays below the kernel's 4,096.
+/// Longest path of a file in a volume, in bytes. With the volume's own path before it, it stays below the
+/// kernel's 4,096.
 const PATH_BYTES: usize = 1_024;
 /// Longest name of a file or folder, in bytes (NAME_MAX).
 const NAME_BYTES: usize = 255;
 
-/// A path inside a volume: relative, without `.`, `..` or empty parts, and no part starts with `..`, as the volume's own files do.
+/// A path inside a volume: relative, without `.`, `..` or empty parts, and no part starts with `..`, as the
+/// volume's own files do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct FilePath(String);
@@ -137,16 +139,16 @@ impl FileMode {
         self.0
     }
 
-    /// The same where the pod has an fsGroup: its group reads, as Kubernetes has it for volumes of its own that are read only
-    /// (`SetVolumeOwnership` in its `pkg/volume`).
+    /// The same where the pod has an fsGroup: its group reads, as Kubernetes has it for volumes of its own
+    /// that are read only (`SetVolumeOwnership` in its `pkg/volume`).
     #[must_use]
     pub const fn for_group(self, group: bool) -> Self {
         if group { Self(self.0 | Self::GROUP.0) } else { self }
     }
 }
 
-/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read, and nobody may more than who stands before
-/// him.
+/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read,
+/// and nobody may more than who stands before him.
 const fn is_sensible(mode: u32) -> bool {
     let (owner, group, others) = (mode >> 6 & 7, mode >> 3 & 7, mode & 7);
     let reads = owner & 4 != 0 && (group == 0 || group & 4 != 0) && (others == 0 || others & 4 != 0);

@@ -1,5 +1,5 @@
-//! What the variables of a pod cannot hold (`docs/env.md`): the rules of `strongroom-exec`, which shares no code with anybody, for whoever looks for the
-//! cause of its refusal.
+//! What the variables of a pod cannot hold (`docs/env.md`): the rules of `strongroom-exec`, which shares no
+//! code with anybody, for whoever looks for the cause of its refusal.
 
 /// Longest line that kubelet reads of a file of variables, in bytes.
 const LINE: usize = 65_000;

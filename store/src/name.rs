@@ -1,6 +1,7 @@
 //! Names, parsed once. Must not be built except by parsing, so that a held name is a legal one.
 //!
-//! Rules follow the managed cloud service whose semantics the store keeps, narrowed where Kubernetes is narrower.
+//! Rules follow the managed cloud service whose semantics the store keeps, narrowed where Kubernetes is
+//! narrower.
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,7 +71,8 @@ names! {
         what: "namespace name", rule: "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit",
         max: 63, ok: dns_label
     }
-    /// A secret's name in its namespace. `!` stands only between a product's code and the identifier of its default secret.
+    /// A secret's name in its namespace. `!` stands only between a product's code and the identifier of its
+    /// default secret.
     SecretName {
         what: "secret name", rule: "up to 192 of letters, digits and `_/+=.-@`, or `<productCode>!<identifier>`",
         max: 192, ok: secret_name

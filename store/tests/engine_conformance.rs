@@ -1,4 +1,5 @@
-//! What every engine owes its callers, asked of each of them: in memory, redb on a file, redb on the simulated disk.
+//! What every engine owes its callers, asked of each of them: in memory, redb on a file, redb on the
+//! simulated disk.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -39,7 +40,7 @@ fn changes(changes: Vec<Change>) -> Batch {
 
 fn commit(engine: &dyn Engine, batch: &Batch) -> Revision {
     match engine.commit(batch).unwrap() {
-        Outcome::Committed(revision) => revision,
+        CommitOutcome::Committed(revision) => revision,
         other => panic!("{other:?}"),
     }
 }
@@ -163,7 +164,7 @@ fn a_precondition_that_fails_is_named_and_nothing_changes() {
             };
             assert_eq!(
                 engine.commit(&batch).unwrap(),
-                Outcome::Conflict(at),
+                CommitOutcome::Conflict(at),
                 "{precondition:?}"
             );
             assert_eq!(engine.resolve(request).unwrap(), Resolution::NotCommitted);
@@ -204,7 +205,7 @@ fn requests_are_remembered_and_watchers_told_in_order() {
                 engine.resolve(*request).unwrap(),
                 Resolution::Committed(Revision(number))
             );
-            let Some(Notice::Committed { revision, keys }) = watch.next(Duration::ZERO) else {
+            let Some(CommitEvent::Committed { revision, keys }) = watch.next(Duration::ZERO) else {
                 panic!("revision {number} was not told");
             };
             assert_eq!(revision, Revision(number));

@@ -1,7 +1,9 @@
-//! Records that were removed, added, changed, exchanged or put back behind the store's back (invariants 29 and 30).
+//! Records that were removed, added, changed, exchanged or put back behind the store's back (invariants 29
+//! and 30).
 //!
-//! Without the root key nothing of it opens. The second half gives the attacker even the digest's key, which in truth comes from the
-//! root key: then what each record is bound to must still keep one value from standing in for another.
+//! Without the root key nothing of it opens. The second half gives the attacker even the digest's key, which
+//! in truth comes from the root key: then what each record is bound to must still keep one value from
+//! standing in for another.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -92,14 +94,14 @@ impl Victim {
                 .unwrap();
         }
         for name in ["all", "none"] {
-            let policy = PolicyInForce {
+            let policy = EnforcedPolicy {
                 uid: format!("uid-{name}").parse().unwrap(),
                 namespace: "shop".parse().unwrap(),
                 name: name.to_owned(),
                 generation: 3,
                 statements: name.into(),
             };
-            f.store.run(KeepPolicy(policy), meta()).unwrap();
+            f.store.run(EnforcePolicy(policy), meta()).unwrap();
         }
         let deleted = f.create("gone", "seven");
         f.store
@@ -180,7 +182,8 @@ impl Victim {
         records
     }
 
-    /// What opens answers each question rightly or not at all. Returns how many it does not answer; None: it does not open.
+    /// What opens answers each question rightly or not at all. Returns how many it does not answer; None: it
+    /// does not open.
     fn wrong_answers(&self, what: &str, records: Records) -> Option<usize> {
         let store = self.open(self.with_digest(records)).ok()?;
         let mut unanswered = 0;
@@ -350,11 +353,11 @@ fn an_access_policy_never_stands_in_for_another_even_with_the_digest_made_anew()
     let found = store.policies().unwrap();
     assert_eq!((found.policies.len(), found.unreadable), (1, 1));
     for name in ["all", "none"] {
-        let policy = PolicyInForce {
+        let policy = EnforcedPolicy {
             uid: format!("uid-{name}").parse().unwrap(),
             ..found.policies[0].clone()
         };
-        store.run(KeepPolicy(policy), meta()).unwrap();
+        store.run(EnforcePolicy(policy), meta()).unwrap();
     }
     let found = store.policies().unwrap();
     assert_eq!((found.policies.len(), found.unreadable), (2, 0));

@@ -1,5 +1,5 @@
-//! A policy that stops compiling never weakens what was in force, also over a restart of the process: the last good one still allows what it
-//! allowed and denies what it denied.
+//! A policy that stops compiling never weakens what was in force, also over a restart of the process: the
+//! last good one still allows what it allowed and denies what it denied.
 
 use http::{Method, StatusCode};
 

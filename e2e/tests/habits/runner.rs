@@ -1,4 +1,5 @@
-//! Runs the cases side by side on one cluster: most of a case is waiting, so that more run at once than there are processors.
+//! Runs the cases side by side on one cluster: most of a case is waiting, so that more run at once than there
+//! are processors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -23,7 +23,8 @@ pub(crate) struct Source {
     /// Takes a newline off the end of what standard input holds, also where that is a file or several lines
     #[arg(long, requires = "key")]
     pub(crate) trim: bool,
-    /// Keeps the newline that a pipe ends with; otherwise one line of text loses it, because `echo` and editors put it there
+    /// Keeps the newline that a pipe ends with; otherwise one line of text loses it, because `echo` and
+    /// editors put it there
     #[arg(long, requires = "key", conflicts_with = "trim")]
     pub(crate) keep_newline: bool,
 }
@@ -167,7 +168,7 @@ impl Data {
     }
 
     /// The value of an answer, and what stands beside it.
-    pub(crate) fn of_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
+    pub(crate) fn from_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
         #[derive(Deserialize)]
         struct Answer {
             data: BTreeMap<String, String>,
@@ -223,10 +224,10 @@ mod tests {
         let mut answer = br#"{"name":"x","versionId":"v","data":"#.to_vec();
         answer.extend_from_slice(&data.json());
         answer.push(b'}');
-        let (about, read) = Data::of_answer(&answer).unwrap();
+        let (about, read) = Data::from_answer(&answer).unwrap();
         assert_eq!(about, serde_json::json!({"name": "x", "versionId": "v"}));
         assert_eq!(read.keys().collect::<Vec<_>>(), data.keys().collect::<Vec<_>>());
-        assert!(Data::of_answer(b"{}").is_err());
+        assert!(Data::from_answer(b"{}").is_err());
     }
 
     #[test]

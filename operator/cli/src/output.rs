@@ -178,7 +178,8 @@ impl Output {
     }
 }
 
-/// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON, which is YAML.
+/// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON,
+/// which is YAML.
 pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
     if matches!(visible_lines(&text), Cow::Borrowed(_)) {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// What somebody gets who asks for what cannot be: as `env` and container runtimes have it.
-const REFUSED: u8 = 125;
+const EXIT_REFUSED: u8 = 125;
 
 /// Secrets as variables of a pod's process
 #[derive(Debug, clap::Parser)]
@@ -71,7 +71,7 @@ impl Failure {
     /// The exit code that says the same.
     const fn code(&self) -> u8 {
         match self {
-            Self::Variables(_) | Self::Install(_) | Self::Write(_) => REFUSED,
+            Self::Variables(_) | Self::Install(_) | Self::Write(_) => EXIT_REFUSED,
             Self::Run(error) => error.code(),
         }
     }

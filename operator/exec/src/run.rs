@@ -1,5 +1,5 @@
-//! Becomes the app's command: the same process, with the variables set. Nothing of this program is left, so signals, exit codes and standard
-//! streams are the app's own.
+//! Becomes the app's command: the same process, with the variables set. Nothing of this program is left, so
+//! signals, exit codes and standard streams are the app's own.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -31,7 +31,7 @@ impl RunError {
         match self {
             Self::Missing(_) => 127,
             Self::NotRun(..) => 126,
-            Self::TooLarge(_) => super::REFUSED,
+            Self::TooLarge(_) => super::EXIT_REFUSED,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The variables of a volume: a file each, named as its variable. All are of one moment, also where the volume changes meanwhile.
+//! The variables of a volume: a file each, named as its variable. All are of one moment, also where the
+//! volume changes meanwhile.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 /// The link through which a volume changes in one step (`docs/volumes.md`).
 const DATA: &str = "..data";
 /// How often the volume may change while it is read, before that is given up.
-const ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// Values by the names of their variables.
 pub(super) type Variables = BTreeMap<String, Zeroizing<Vec<u8>>>;
@@ -29,7 +30,8 @@ pub(super) enum VariablesError {
     /// A file whose name is no variable's.
     #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
     Name(String),
-    /// A value that no variable can have. Which one it is says something of it, and this is read by whoever sees the pod.
+    /// A value that no variable can have. Which one it is says something of it, and this is read by whoever
+    /// sees the pod.
     #[error(
         "the value of a variable has a NUL byte, which no variable can have: mount it as a file; of {0}, \
          `kubectl strongroom render --pod` says which"
@@ -50,7 +52,7 @@ pub(super) enum VariablesError {
 pub(super) fn read(folder: &Path) -> Result<Variables, VariablesError> {
     let linked = folder.join(DATA);
     let version = || std::fs::read_link(&linked).map_err(failed(&linked));
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         // Resolved once, so that all files are of the version that was there at that moment.
         let before = version()?;
         let read = read_version(&folder.join(&before));

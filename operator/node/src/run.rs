@@ -16,22 +16,23 @@ use tokio::time::Instant;
 
 use crate::csi::{self, SocketError};
 use crate::lock::{LockError, PluginLock};
+use crate::memory_quota::MemoryQuota;
 use crate::metrics::Metrics;
 use crate::mount::Limits;
 use crate::offline::{Cache, CacheKey, Journal};
-use crate::plugin::{Alone, Parts, Plugin, PluginError, Reading};
-use crate::room::Room;
+use crate::plugin::{OfflineFallback, Parts, Plugin, PluginError, RequestParser};
 use crate::settings::Settings;
-use crate::state::{States, boot_id};
-use crate::stream::{self, Desk, Endpoint, Stream};
+use crate::state::{VolumeRecords, boot_id};
+use crate::stream::{self, Endpoint, Stream, SubscriptionState};
 
-/// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up until the process is killed.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up
+/// until the process is killed.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// How often it is looked whether another plugin has ended.
-const LOOK: Duration = Duration::from_millis(100);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait for a plugin that answers kubelet and has no lock, because its version knew none. It ends
 /// sooner where it was asked to.
-const UNLOCKED: Duration = Duration::from_secs(60);
+const UNLOCKED_PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the plugin cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +105,8 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     // Whatever is made below is root's alone until it is said otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lock = PluginLock::open(&settings.state_dir)?;
-    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up; they are made on threads of their own.
+    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else
+    // up; they are made on threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -168,14 +170,14 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
         shutdown.clone(),
         |address| tracing::info!(%address, "health and metrics"),
     );
-    let own = Own {
+    let process = PluginProcess {
         lock,
         endpoint,
         health,
         metrics,
         work,
     };
-    let kubelet = own.serve_kubelet(settings, &shutdown);
+    let kubelet = process.serve_kubelet(settings, &shutdown);
 
     // The first that fails ends the others.
     let http = async { Ok::<_, RunError>(http.await?) };
@@ -188,7 +190,7 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
 }
 
 /// Waits until no other plugin serves this node, and holds the lock then; false where the end comes first.
-async fn alone(
+async fn wait_exclusive(
     lock: &PluginLock,
     socket: &Path,
     health: &Health,
@@ -201,14 +203,14 @@ async fn alone(
             tracing::info!("{why}");
             health.set("csi", Check::Waiting(why.to_owned()));
         }
-        tokio::time::sleep(LOOK)
+        tokio::time::sleep(LOCK_POLL_INTERVAL)
     };
     let turn = async {
         while !lock.try_take()? {
             wait().await;
         }
         let locked = Instant::now();
-        while locked.elapsed() < UNLOCKED && csi::is_served(socket).await {
+        while locked.elapsed() < UNLOCKED_PLUGIN_TIMEOUT && csi::is_served(socket).await {
             wait().await;
         }
         Ok(true)
@@ -219,8 +221,8 @@ async fn alone(
     }
 }
 
-/// What the process has of its own.
-struct Own<'a> {
+/// What the process holds.
+struct PluginProcess<'a> {
     lock: &'a PluginLock,
     endpoint: Endpoint,
     health: Health,
@@ -228,11 +230,11 @@ struct Own<'a> {
     work: WorkPool,
 }
 
-impl Own<'_> {
+impl PluginProcess<'_> {
     /// Serves kubelet once nobody else does, until the shutdown begins.
     async fn serve_kubelet(self, settings: Settings, shutdown: &Shutdown) -> Result<(), RunError> {
         let socket = settings.socket();
-        if !alone(self.lock, &socket, &self.health, shutdown).await? {
+        if !wait_exclusive(self.lock, &socket, &self.health, shutdown).await? {
             return Ok(());
         }
         let boot_id = boot_id().map_err(PluginError::from)?;
@@ -250,26 +252,26 @@ impl Own<'_> {
             metrics: self.metrics.clone(),
             shutdown: shutdown.clone(),
         };
-        let streaming = tokio::spawn(stream::run(stream, Desk::new(held), commands));
+        let streaming = tokio::spawn(stream::run(stream, SubscriptionState::new(held), commands));
 
         let plugin = Plugin::new(Parts {
-            reading: Reading {
+            parser: RequestParser {
                 targets: settings.targets(),
                 audience: settings.audience.clone(),
                 #[cfg(feature = "testing")]
                 sanity: settings.sanity.is_some(),
             },
             subscriptions,
-            states: States::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
+            records: VolumeRecords::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
             boot_id,
             limits: Limits {
                 bytes: settings.volume_kib.saturating_mul(1_024),
                 inodes: settings.volume_inodes,
             },
-            room: Room::within(settings.memory_limit),
+            memory_quota: MemoryQuota::with_limit(settings.memory_limit),
             work: self.work,
             patience: settings.patience(),
-            alone: Alone {
+            offline: OfflineFallback {
                 cache: offline,
                 journal,
                 linked,
@@ -281,7 +283,7 @@ impl Own<'_> {
         plugin.resume().await?;
 
         let every = Duration::from_secs(settings.look_every);
-        tokio::spawn(look_around(plugin.clone(), every, shutdown.clone()));
+        tokio::spawn(sweep_volumes(plugin.clone(), every, shutdown.clone()));
         let health = self.health;
         let listening = || {
             health.set("csi", Check::Ready);
@@ -304,16 +306,16 @@ impl Own<'_> {
 /// Returns when the end is overdue. Whatever is under way then is safe: it is made for a death at any time.
 async fn overdue(shutdown: &Shutdown) {
     shutdown.wait().await;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(SHUTDOWN_GRACE).await;
 }
 
-async fn look_around(plugin: Plugin, every: Duration, shutdown: Shutdown) {
+async fn sweep_volumes(plugin: Plugin, every: Duration, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(every) => {}
         }
-        if let Err(error) = plugin.look_around().await {
+        if let Err(error) = plugin.sweep_volumes().await {
             tracing::warn!(%error, "a look around failed; it is done again");
         }
     }

@@ -25,7 +25,8 @@ pub struct Settings {
     /// Where it is kept which volumes there are. No value is ever in there.
     #[arg(long, default_value = "/run/strongroom-node")]
     pub state_dir: PathBuf,
-    /// Where it is kept what was served without a gateway, until it is on record there. On a disk, because it outlives the node's boot.
+    /// Where it is kept what was served without a gateway, until it is on record there. On a disk, because it
+    /// outlives the node's boot.
     #[arg(long, default_value = "/var/lib/strongroom-node")]
     pub journal_dir: PathBuf,
     /// How long the gateway must be away before pods are served from the node's cache, in seconds.
@@ -70,7 +71,8 @@ pub struct Settings {
     /// A level, or targets with levels.
     #[arg(long, default_value = "info")]
     pub log_filter: String,
-    /// Publish below this folder instead of kubelet's, take calls without what Kubernetes adds, and serve a Controller: for csi-sanity.
+    /// Publish below this folder instead of kubelet's, take calls without what Kubernetes adds, and serve a
+    /// Controller: for csi-sanity.
     #[cfg(feature = "testing")]
     #[arg(long, value_name = "FOLDER")]
     pub sanity: Option<PathBuf>,

@@ -1,5 +1,6 @@
-//! The promise: a node plugin of this version goes on with a gateway of an earlier one. What that gateway said was recorded
-//! (`e2e/golden/<version>/make`), and is said again here at the same places of the conversation.
+//! The promise: a node plugin of this version goes on with a gateway of an earlier one. What that gateway
+//! said was recorded (`e2e/golden/<version>/make`), and is said again here at the same places of the
+//! conversation.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -11,11 +11,12 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::escape::Escaped;
+use crate::escape::EscapingMakeWriter;
 
-/// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold the values of Secrets, so
-/// nothing from there is logged; the error itself comes back to the caller, who tells it.
-const SHOWS_BODIES: &str = "kube_client::client";
+/// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold
+/// the values of Secrets, so nothing from there is logged; the error itself comes back to the caller, who
+/// tells it.
+const BODY_LOGGING_TARGET: &str = "kube_client::client";
 
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,7 +83,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let writer = Escaped {
+    let writer = EscapingMakeWriter {
         writer,
         format,
         coloured: ansi && format == LogFormat::Text,
@@ -92,7 +93,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let harmless = filter_fn(|metadata| metadata.target() != SHOWS_BODIES);
+    let harmless = filter_fn(|metadata| metadata.target() != BODY_LOGGING_TARGET);
     Box::new(Registry::default().with(lines.with_filter(filter.and(harmless))))
 }
 

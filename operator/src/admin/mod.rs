@@ -8,9 +8,10 @@
 //! | [`backup`] | one snapshot as a stream of frames |
 //! | [`slots`] | seal slots of an open store: also for a stopped one, which a command opens itself |
 //!
-//! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same user as the process,
-//! or root, who could read its memory anyway. Every request that changes something or takes a backup is on record with the
-//! caller's user and process id. Must not be reachable through a network, and must not give a value away.
+//! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same
+//! user as the process, or root, who could read its memory anyway. Every request that changes something or
+//! takes a backup is on record with the caller's user and process id. Must not be reachable through a
+//! network, and must not give a value away.
 
 mod backup;
 mod client;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use strongroom_store::name::CursorName;
 
 use super::file::File;
-use super::otlp::{Otlp, Receiver};
+use super::otlp::{Otlp, OtlpEndpoint};
 use super::stdout::Stdout;
 use super::syslog::{Syslog, Transport};
 
@@ -34,7 +34,7 @@ pub(crate) enum Destination {
         authority: Option<PathBuf>,
     },
     /// A receiver of OpenTelemetry's protocol.
-    Otlp(Receiver),
+    Otlp(OtlpEndpoint),
 }
 
 /// A text that names no destination.
@@ -101,8 +101,9 @@ fn is_this_host(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The receiver of `https://HOST:PORT/PATH?ca=/PATH&headers=/PATH`; none within where it would be in clear, none at all where it is none.
-fn receiver_of(text: &str) -> Option<Option<Receiver>> {
+/// The receiver of `https://HOST:PORT/PATH?ca=/PATH&headers=/PATH`; none within where it would be in clear,
+/// none at all where it is none.
+fn receiver_of(text: &str) -> Option<Option<OtlpEndpoint>> {
     let (tls, rest) = match text.strip_prefix("https://") {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix("http://")?),
@@ -126,7 +127,7 @@ fn receiver_of(text: &str) -> Option<Option<Receiver>> {
     if host.is_empty() || (tls && authority.is_none()) {
         return None;
     }
-    let receiver = Receiver {
+    let receiver = OtlpEndpoint {
         tls,
         place: place.to_owned(),
         path: path.to_owned(),
@@ -153,7 +154,7 @@ impl fmt::Display for Destination {
                 };
                 write!(f, "syslog+{transport}://{host}:{port}")
             }
-            Self::Otlp(Receiver { tls, place, path, .. }) => {
+            Self::Otlp(OtlpEndpoint { tls, place, path, .. }) => {
                 let scheme = if *tls { "https" } else { "http" };
                 write!(f, "otlp+{scheme}://{place}{path}")
             }

@@ -1,5 +1,5 @@
-//! Audit records in a file, one JSON object a line, durable before they count as delivered. A file that has grown is renamed to `.1`, and so on; the
-//! oldest goes.
+//! Audit records in a file, one JSON object a line, durable before they count as delivered. A file that has
+//! grown is renamed to `.1`, and so on; the oldest goes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 /// Bytes after which a file is renamed.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Files that are kept beside the newest.
-const KEPT: u32 = 8;
+const MAX_ROTATED_FILES: u32 = 8;
 
 /// A file that is rotated.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl File {
     pub(super) const fn new(path: PathBuf) -> Self {
         Self {
             path,
-            largest: LARGEST,
+            largest: MAX_FILE_BYTES,
         }
     }
 
@@ -49,14 +49,15 @@ impl File {
         };
         let done = done.await;
         if done.is_err() {
-            // All lines come again: what stands there of them would be there twice, and the last one maybe half.
+            // All lines come again: what stands there of them would be there twice, and the last one maybe
+            // half.
             let _ = file.set_len(before).await;
         }
         done
     }
 
     async fn rotate(&self) -> io::Result<()> {
-        for number in (1..KEPT).rev() {
+        for number in (1..MAX_ROTATED_FILES).rev() {
             moved(&self.numbered(number), &self.numbered(number + 1)).await?;
         }
         moved(&self.path, &self.numbered(1)).await

@@ -1,8 +1,9 @@
 //! Audit records to a system that speaks OpenTelemetry: log records of OTLP/HTTP in its JSON encoding
-//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), each with the JSON object as body and its fields as attributes `strongroom.…`.
+//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), each with the JSON object as body and its fields
+//! as attributes `strongroom.…`.
 //!
-//! A page counts as delivered when the receiver says so. Whatever else it answers, the page comes again: the specification lets a sender drop what was
-//! refused, and an audit must not.
+//! A page counts as delivered when the receiver says so. Whatever else it answers, the page comes again: the
+//! specification lets a sender drop what was refused, and an audit must not.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,21 +17,21 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value, json};
-use strongroom_api::audit::{Decision, Line};
+use strongroom_api::audit::{AuditRecord, Decision};
 
-use crate::roots::of_pem;
+use crate::trust_anchors::roots_from_pem;
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that is looked at, in bytes.
-const ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// Severities (<https://opentelemetry.io/docs/specs/otel/logs/data-model/#severity-fields>).
 const INFO: (u8, &str) = (9, "INFO");
 const WARN: (u8, &str) = (13, "WARN");
 
 /// Where a receiver is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Receiver {
+pub(crate) struct OtlpEndpoint {
     /// Over TLS; in clear on this host alone.
     pub(super) tls: bool,
     /// Host and port.
@@ -45,12 +46,12 @@ pub(crate) struct Receiver {
 
 /// The way to a receiver, open while it takes what is sent.
 pub(super) struct Otlp {
-    receiver: Receiver,
+    receiver: OtlpEndpoint,
     client: Option<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 impl Otlp {
-    pub(super) const fn new(receiver: Receiver) -> Self {
+    pub(super) const fn new(receiver: OtlpEndpoint) -> Self {
         Self {
             receiver,
             client: None,
@@ -66,7 +67,7 @@ impl Otlp {
         let mut request = Request::new(Body::from(export(lines)?));
         *request.method_mut() = Method::POST;
         let scheme = if self.receiver.tls { "https" } else { "http" };
-        let Receiver { place, path, .. } = &self.receiver;
+        let OtlpEndpoint { place, path, .. } = &self.receiver;
         *request.uri_mut() = format!("{scheme}://{place}{path}")
             .parse()
             .map_err(io::Error::other)?;
@@ -77,7 +78,7 @@ impl Otlp {
         }
         let response = client.request(request).await.map_err(io::Error::other)?;
         let status = response.status();
-        let body = axum::body::to_bytes(Body::new(response.into_body()), ANSWER)
+        let body = axum::body::to_bytes(Body::new(response.into_body()), MAX_RESPONSE_BYTES)
             .await
             .map_err(io::Error::other)?;
         taken(status, &body)?;
@@ -87,7 +88,7 @@ impl Otlp {
 
     async fn connect(&self) -> io::Result<Client<HttpsConnector<HttpConnector>, Body>> {
         let roots = match &self.receiver.authority {
-            Some(path) => of_pem(&tokio::fs::read(path).await?)?,
+            Some(path) => roots_from_pem(&tokio::fs::read(path).await?)?,
             None => RootCertStore::empty(),
         };
         let config = ClientConfig::builder()
@@ -95,7 +96,7 @@ impl Otlp {
             .with_no_client_auth();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let builder = HttpsConnectorBuilder::new().with_tls_config(config);
         let builder = if self.receiver.tls {
             builder.https_only()
@@ -175,7 +176,7 @@ fn export(lines: &[u8]) -> io::Result<Bytes> {
 }
 
 fn record(json: &[u8]) -> io::Result<Value> {
-    let line: Line = serde_json::from_slice(json)?;
+    let line: AuditRecord = serde_json::from_slice(json)?;
     let fields: Map<String, Value> = serde_json::from_slice(json)?;
     let (number, text) = match line.decision {
         Decision::Done => INFO,

@@ -1,4 +1,5 @@
-//! Audit records on standard output, one JSON object a line, for whatever collects the pod's output. Logs go to standard error.
+//! Audit records on standard output, one JSON object a line, for whatever collects the pod's output. Logs go
+//! to standard error.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,9 @@
-//! Audit records to a syslog server: RFC 5424 messages with the JSON object as text, octet-counted on a stream (RFC 6587 section 3.4.1), over TLS
-//! (RFC 5425) or, on this host, TCP.
+//! Audit records to a syslog server: RFC 5424 messages with the JSON object as text, octet-counted on a
+//! stream (RFC 6587 section 3.4.1), over TLS (RFC 5425) or, on this host, TCP.
 //!
-//! Syslog acknowledges nothing. A page counts as delivered when it is written and the server has not closed the connection by then; what was on the
-//! way when a server died may be lost to it, and is still in the chains.
+//! Syslog acknowledges nothing. A page counts as delivered when it is written and the server has not closed
+//! the connection by then; what was on the way when a server died may be lost to it, and is still in the
+//! chains.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -14,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use strongroom_api::audit::{Decision, Line};
+use strongroom_api::audit::{AuditRecord, Decision};
 
-use crate::roots::of_pem;
+use crate::trust_anchors::roots_from_pem;
 
 /// How the bytes go there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Syslog {
     /// The authority is read anew for each connection: it may have been renewed.
     async fn connector(&self) -> io::Result<TlsConnector> {
         let path = self.authority.as_ref().ok_or(ErrorKind::NotFound)?;
-        let roots = of_pem(&tokio::fs::read(path).await?)?;
+        let roots = roots_from_pem(&tokio::fs::read(path).await?)?;
         let config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -117,7 +118,7 @@ async fn open_yet(stream: &mut Box<dyn Stream>) -> io::Result<()> {
 
 /// One message of RFC 5424: refusals are warnings, everything else a notice.
 fn message(json: &[u8], hostname: &str) -> io::Result<Vec<u8>> {
-    let line: Line = serde_json::from_slice(json)?;
+    let line: AuditRecord = serde_json::from_slice(json)?;
     let severity = match line.decision {
         Decision::Done => NOTICE,
         Decision::Refused => WARNING,

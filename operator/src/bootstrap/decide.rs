@@ -5,7 +5,7 @@ use strongroom_store::vault::Anchor;
 
 /// What is known of the key that opens the seal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SlotFact {
+pub(crate) enum SealKeyPresence {
     /// It is a Kubernetes Secret that the process makes itself, and it is there.
     There,
     /// It is a Kubernetes Secret that the process makes itself, and it is missing.
@@ -16,7 +16,7 @@ pub(crate) enum SlotFact {
 
 /// What a person accepts by flags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Accept {
+pub(crate) struct AcceptFlags {
     /// `--accept-rollback`.
     pub(crate) rollback: bool,
     /// `--accept-new-store`.
@@ -25,15 +25,16 @@ pub(crate) struct Accept {
 
 /// What is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct BootstrapFacts {
     /// The store file in its place.
     pub(crate) store: bool,
     /// The seal file in its place.
     pub(crate) seal: bool,
-    /// A new store that a former start made whole but did not put in place: its id, and whether the key opens it.
+    /// A new store that a former start made whole but did not put in place: its id, and whether the key opens
+    /// it.
     pub(crate) prepared: Option<(StoreId, bool)>,
     /// The key.
-    pub(crate) slot: SlotFact,
+    pub(crate) slot: SealKeyPresence,
     /// The anchor.
     pub(crate) anchor: Option<Anchor>,
     /// Whether a ManagedSecret says that it is in a store.
@@ -42,7 +43,7 @@ pub(crate) struct Facts {
 
 /// How to start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Start {
+pub(crate) enum StartDecision {
     /// Open what is there; it must not be older than the anchor.
     Open(Anchor),
     /// Open whatever is there: a person accepted it.
@@ -56,7 +57,7 @@ pub(crate) enum Start {
     },
 }
 
-impl Start {
+impl StartDecision {
     /// Its name in the log.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
@@ -105,7 +106,7 @@ pub(crate) enum BootstrapError {
 }
 
 /// Decides by what is there and what a person accepts.
-pub(crate) fn decide(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+pub(crate) fn decide(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
     match (facts.store, facts.seal) {
         (true, true) => open(facts, accept),
         (true, false) => Err(BootstrapError::SealMissing),
@@ -114,27 +115,27 @@ pub(crate) fn decide(facts: &Facts, accept: Accept) -> Result<Start, BootstrapEr
     }
 }
 
-fn open(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
-    if facts.slot == SlotFact::Missing {
+fn open(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
+    if facts.slot == SealKeyPresence::Missing {
         return Err(BootstrapError::KeyMissing);
     }
     match facts.anchor {
-        _ if accept.rollback => Ok(Start::OpenAccepted),
+        _ if accept.rollback => Ok(StartDecision::OpenAccepted),
         // The flag of the first start may still stand in a manifest: it makes nothing new beside a store.
-        Some(anchor) => Ok(Start::Open(anchor)),
+        Some(anchor) => Ok(StartDecision::Open(anchor)),
         None if accept.new_store => Err(BootstrapError::NotNew),
         None => Err(BootstrapError::AnchorMissing),
     }
 }
 
-fn make(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+fn make(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
     let ours = |store: StoreId| facts.anchor.is_none_or(|anchor| anchor.store == store);
     if let Some((store, true)) = facts.prepared
-        && facts.slot == SlotFact::There
+        && facts.slot == SealKeyPresence::There
         && ours(store)
         && !facts.in_use
     {
-        return Ok(Start::Finish(store));
+        return Ok(StartDecision::Finish(store));
     }
     if !accept.new_store {
         if facts.in_use {
@@ -146,23 +147,23 @@ fn make(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
         let unfinished = facts
             .prepared
             .is_some_and(|(store, opens)| opens && facts.anchor.is_some() && ours(store));
-        if facts.slot == SlotFact::Provided && unfinished {
+        if facts.slot == SealKeyPresence::Provided && unfinished {
             return facts
                 .prepared
                 .map_or(Err(BootstrapError::FileMissing), |(store, _)| {
-                    Ok(Start::Finish(store))
+                    Ok(StartDecision::Finish(store))
                 });
         }
         if facts.anchor.is_some() {
             return Err(BootstrapError::StoreMissing("the ConfigMap `strongroom-anchor`"));
         }
-        if facts.slot == SlotFact::There {
+        if facts.slot == SealKeyPresence::There {
             return Err(BootstrapError::StoreMissing(
                 "the Secret with the key of the seal",
             ));
         }
     }
-    Ok(Start::Create {
-        reuse: facts.slot != SlotFact::Missing,
+    Ok(StartDecision::Create {
+        reuse: facts.slot != SealKeyPresence::Missing,
     })
 }

@@ -16,7 +16,8 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// The store's own directory. One below, because a store is put in its place by a rename, and the data directory is a mount.
+    /// The store's own directory. One below, because a store is put in its place by a rename, and the data
+    /// directory is a mount.
     pub(crate) fn store(&self) -> PathBuf {
         self.data_dir.join("store")
     }

@@ -93,7 +93,7 @@ pub(crate) enum CommandError {
     Verify(#[from] strongroom_store::audit::VerifyError),
     /// The audit log cannot be kept so.
     #[error(transparent)]
-    Limits(#[from] strongroom_store::audit::LimitsError),
+    Limits(#[from] strongroom_store::audit::RetentionLimitsError),
     /// The chains are not sound.
     #[error("the audit chains are not sound")]
     Unsound,

@@ -11,15 +11,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use strongroom_api::way;
+use strongroom_api::transport_error_cause;
 
 use super::error::CommandError;
-use crate::roots::of_pem;
+use crate::trust_anchors::roots_from_pem;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks whether the API answers at an address
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(super) async fn run(
                 return Ok(());
             }
             Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Err(_) => tokio::time::sleep(RETRY_INTERVAL).await,
         }
     }
 }
@@ -66,8 +66,8 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
             path: arguments.ca.display().to_string(),
             source,
         })?;
-    let roots =
-        of_pem(&pem).map_err(|_| unreachable("the file of `--ca` holds no certificate of an authority"))?;
+    let roots = roots_from_pem(&pem)
+        .map_err(|_| unreachable("the file of `--ca` holds no certificate of an authority"))?;
     let host = arguments.name.as_deref().unwrap_or(arguments.address.host());
     let name =
         ServerName::try_from(host.to_owned()).map_err(|_| unreachable("its name is no name of a server"))?;
@@ -86,10 +86,10 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
     let request = Request::get(format!("https://{}/healthz", arguments.address))
         .body(Body::empty())
         .map_err(|_| unreachable("its address is none"))?;
-    match tokio::time::timeout(PATIENCE, client.request(request)).await {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, client.request(request)).await {
         Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
         Ok(Ok(_)) => Err(unreachable("it answers with an error")),
-        Ok(Err(error)) => Err(unreachable(way(&error))),
+        Ok(Err(error)) => Err(unreachable(transport_error_cause(&error))),
         Err(_) => Err(unreachable("no answer in time")),
     }
 }

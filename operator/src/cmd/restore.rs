@@ -14,8 +14,8 @@ use crate::seal::{SealArgs, SealSourceError};
 
 /// Restores a backup into an empty data directory
 ///
-/// The key of any slot that the store had when the backup was taken opens it. The restored store is older than the anchor
-/// knows: start once with `serve --accept-rollback`.
+/// The key of any slot that the store had when the backup was taken opens it. The restored store is older
+/// than the anchor knows: start once with `serve --accept-rollback`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped store is opened
-//! here, under its lock.
+//! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped
+//! store is opened here, under its lock.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotId, SlotInfo, SlotKind, SlotSecret};
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{AnchorRule, Meta, Open, OpenError, Store};
+use strongroom_store::vault::{AnchorRule, Meta, OpenError, OpenStoreOptions, Store};
 use zeroize::Zeroizing;
 
 use super::CommandError;
@@ -18,7 +18,7 @@ use crate::admin::{Client, SlotError, SlotLine, add_slot, new_recovery_key, remo
 use crate::seal::{SealArgs, SealSource, SealSourceError};
 
 /// Page cache for a store that is opened for one change, bytes.
-const CACHE: usize = 4 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
 /// Lists and changes what can open the store
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +31,7 @@ pub(super) enum Arguments {
     /// Adds a way to open the store
     Add {
         #[command(flatten)]
-        place: Place,
+        place: StoreAccess,
         #[command(flatten)]
         new: NewSlot,
         /// What people call the new slot
@@ -41,7 +41,7 @@ pub(super) enum Arguments {
     /// Removes a way to open the store
     Remove {
         #[command(flatten)]
-        place: Place,
+        place: StoreAccess,
         /// The slot, as `strongroom seal slots` shows it
         slot: SlotId,
         /// Also remove the last slot of the kind that the running process starts with
@@ -50,10 +50,11 @@ pub(super) enum Arguments {
     },
     /// Makes a recovery key and shows it, this once
     ///
-    /// It opens the store and every backup from now on, whoever has it. Where there is one already, it asks before it makes another.
+    /// It opens the store and every backup from now on, whoever has it. Where there is one already, it asks
+    /// before it makes another.
     RecoveryKey {
         #[command(flatten)]
-        place: Place,
+        place: StoreAccess,
         /// Makes one although there is one already
         #[arg(long)]
         another: bool,
@@ -65,7 +66,7 @@ pub(super) enum Arguments {
 
 /// The store, and what opens it where no process has it open.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(super) struct StoreAccess {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -97,18 +98,18 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
         }
         Arguments::Add { place, new, label } => {
             let secret = new.read(&place.data_dir.store()).await?;
-            let id = match place.reach().await? {
-                Reached::Running(client) => client.add_slot(secret, label).await?,
-                Reached::Stopped(open) => open
+            let id = match place.connect().await? {
+                StoreConnection::Running(client) => client.add_slot(secret, label).await?,
+                StoreConnection::Stopped(open) => open
                     .change(move |store, root, meta| add_slot(store, root, &secret, &label, meta))
                     .await?
                     .to_string(),
             };
             writeln!(out, "{id}")?;
         }
-        Arguments::Remove { place, slot, force } => match place.reach().await? {
-            Reached::Running(client) => client.remove_slot(slot, force).await?,
-            Reached::Stopped(open) => {
+        Arguments::Remove { place, slot, force } => match place.connect().await? {
+            StoreConnection::Running(client) => client.remove_slot(slot, force).await?,
+            StoreConnection::Stopped(open) => {
                 open.change(move |store, _, meta| remove_slot(store, slot, None, meta))
                     .await?;
             }
@@ -122,9 +123,9 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
             if !another && let Some(there) = slots.into_iter().find(|slot| slot.kind == SlotKind::Recovery) {
                 confirm(&there)?;
             }
-            let key: Zeroizing<String> = match place.reach().await? {
-                Reached::Running(client) => client.new_recovery_key(label).await?,
-                Reached::Stopped(open) => {
+            let key: Zeroizing<String> = match place.connect().await? {
+                StoreConnection::Running(client) => client.new_recovery_key(label).await?,
+                StoreConnection::Stopped(open) => {
                     open.change(move |store, root, meta| new_recovery_key(store, root, &label, meta))
                         .await?
                 }
@@ -181,22 +182,22 @@ impl NewSlot {
 }
 
 /// How the store is reached.
-enum Reached {
+enum StoreConnection {
     Running(Client),
-    Stopped(Stopped),
+    Stopped(StoppedStore),
 }
 
 /// A store that no process had open, open here.
-struct Stopped {
+struct StoppedStore {
     store: Store,
     root: RootKey,
 }
 
-impl Place {
-    async fn reach(&self) -> Result<Reached, CommandError> {
+impl StoreAccess {
+    async fn connect(&self) -> Result<StoreConnection, CommandError> {
         let dir = self.data_dir.store();
         if let Some(client) = Client::connect(&dir).await? {
-            return Ok(Reached::Running(client));
+            return Ok(StoreConnection::Running(client));
         }
         let seal = SealFile::load(&dir)?;
         let source = self.opens.source().ok_or(SealSourceError::Unnamed)?;
@@ -204,24 +205,24 @@ impl Place {
         let opened = blocking(move || {
             let root = seal.unlock(&secret)?;
             // The anchor stands in the cluster, out of reach here.
-            let store = Store::open(Open {
+            let store = Store::open(OpenStoreOptions {
                 dir: &dir,
                 root: &root,
                 epoch: 0,
                 anchor: AnchorRule::Absent,
-                cache_bytes: CACHE,
+                cache_bytes: CACHE_BYTES,
                 strict_anchor: None,
-                audit: strongroom_store::audit::Limits::default(),
+                audit: strongroom_store::audit::RetentionLimits::default(),
                 quota: None,
                 now: now(),
             })?;
-            Ok(Stopped { store, root })
+            Ok(StoppedStore { store, root })
         });
-        Ok(Reached::Stopped(opened.await?))
+        Ok(StoreConnection::Stopped(opened.await?))
     }
 }
 
-impl Stopped {
+impl StoppedStore {
     async fn change<T: Send + 'static>(
         self,
         change: impl FnOnce(&Store, &RootKey, Meta) -> Result<T, SlotError> + Send + 'static,

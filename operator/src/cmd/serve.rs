@@ -7,14 +7,14 @@ use strongroom_rules::environment::Image;
 use strongroom_store::audit::Durability;
 
 use super::CommandError;
-use super::audit_limits::{AuditLimits, Size, SizeError};
+use super::audit_limits::{AuditLimits, ByteSize, ByteSizeError};
 use super::data_dir::DataDir;
 use super::namespace_share::NamespaceShare;
 use crate::audit::Destination;
-use crate::bootstrap::Accept;
-use crate::gateway::{self, FrontAccounts, front};
+use crate::bootstrap::AcceptFlags;
+use crate::gateway::{self, ExtensionApiAccounts, extension_api};
 use crate::seal::{SealArgs, SealSourceError};
-use crate::serve::{self, Settings, storeless};
+use crate::serve::{self, ServeSettings, storeless};
 use crate::webhook;
 
 /// When the anchor is written
@@ -57,8 +57,8 @@ enum Format {
 
 /// Runs the controllers on the store
 ///
-/// A store is made at the first start, where nothing says that there was one before. Later starts open it again without anybody's
-/// help, or say what is missing.
+/// A store is made at the first start, where nothing says that there was one before. Later starts open it
+/// again without anybody's help, or say what is missing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What the process is
@@ -80,8 +80,8 @@ pub(super) struct Arguments {
     /// Objects of one kind reconciled at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-    /// Memory that the ManagedSecrets of one namespace may take here; on what is over it a condition stands, and nothing is done for it. 20,000 of the usual
-    /// ones take 16Mi
+    /// Memory that the ManagedSecrets of one namespace may take here; on what is over it a condition stands,
+    /// and nothing is done for it. 20,000 of the usual ones take 16Mi
     #[arg(long, value_name = "SIZE", default_value = "16Mi", value_parser = object_bytes)]
     namespace_objects_size: usize,
     /// Namespaces whose native Secrets may be read and written, separated by commas; all where absent
@@ -93,7 +93,8 @@ pub(super) struct Arguments {
     /// Address of the API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     gateway_listen: SocketAddr,
-    /// Service in the process's own namespace that the API is called by; its names and addresses go into the certificate
+    /// Service in the process's own namespace that the API is called by; its names and addresses go into the
+    /// certificate
     #[arg(long, value_name = "NAME")]
     gateway_service: Option<String>,
     /// More DNS names and addresses for the certificate, separated by commas
@@ -110,11 +111,12 @@ pub(super) struct Arguments {
     /// The private key of that certificate
     #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
     tls_key_file: Option<std::path::PathBuf>,
-    /// Service of the people's front in the process's own namespace: it gets a certificate for the gateway here, and makes the one that it serves by
-    /// itself
+    /// Service of the people's front in the process's own namespace: it gets a certificate for the gateway
+    /// here, and makes the one that it serves by itself
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
-    /// Service of the webhook in the process's own namespace, and name of its webhook configurations: it gets a certificate, and those the authority
+    /// Service of the webhook in the process's own namespace, and name of its webhook configurations: it gets
+    /// a certificate, and those the authority
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
     /// Address where the webhook says who writes objects
@@ -138,7 +140,7 @@ pub(super) struct Arguments {
     /// Whether ServiceAccounts may come over the extension API, as people do; it is on record of each request
     /// that it came that way
     #[arg(long, value_enum, value_name = "WHETHER", default_value = "allow")]
-    people_service_accounts: FrontAccounts,
+    people_service_accounts: ExtensionApiAccounts,
     /// ServiceAccount of the node plugin, in the process's own namespace where none is named: its pods get
     /// values for the volumes of their nodes. Several times for several, while the plugin moves to another
     /// namespace
@@ -159,15 +161,17 @@ pub(super) struct Arguments {
     /// Writes a second of one principal, and of all principals of one namespace; 0 is without bound
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     write_rate: u32,
-    /// Network whose addresses may each have so many percent of what all callers share that have not proven yet who they are, in place of 5: for a
-    /// proxy behind which many come. Several times for several, as in `192.0.2.7=50` or `192.0.2.0/24=20`
+    /// Network whose addresses may each have so many percent of what all callers share that have not proven
+    /// yet who they are, in place of 5: for a proxy behind which many come. Several times for several, as in
+    /// `192.0.2.7=50` or `192.0.2.0/24=20`
     #[arg(long, value_name = "NETWORK=PERCENT")]
     address_share: Vec<gateway::AddressShare>,
     /// When the record of a read is on the medium
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
-    /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`, `file:/PATH`,
-    /// `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and in clear only to this host
+    /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`,
+    /// `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and
+    /// in clear only to this host
     #[arg(long, value_name = "SINK")]
     audit_sink: Vec<Destination>,
     #[command(flatten)]
@@ -205,7 +209,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
 }
 
 async fn front(arguments: Arguments) -> Result<(), CommandError> {
-    let settings = front::Settings {
+    let settings = extension_api::ExtensionApiSettings {
         listen: arguments.front_listen,
         service: arguments
             .people_front
@@ -213,8 +217,15 @@ async fn front(arguments: Arguments) -> Result<(), CommandError> {
         gateway: arguments.gateway_address,
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);
-    let serve = async |around, metrics| front::run(settings, around, metrics).await;
-    Ok(storeless::run("front", namespace, http, front::Metrics::register, serve).await?)
+    let serve = async |around, metrics| extension_api::run(settings, around, metrics).await;
+    Ok(storeless::run(
+        "front",
+        namespace,
+        http,
+        extension_api::ReachabilityMetrics::register,
+        serve,
+    )
+    .await?)
 }
 
 /// Resources of a container, in the shape that the API server takes.
@@ -227,7 +238,7 @@ fn resources(text: &str) -> Result<serde_json::Value, String> {
 }
 
 async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
-    let settings = webhook::Settings {
+    let settings = webhook::WebhookSettings {
         listen: arguments.webhook_listen,
         service: arguments
             .webhook
@@ -241,12 +252,19 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);
     let serve = async |around, metrics| webhook::run(settings, around, metrics).await;
-    Ok(storeless::run("webhook", namespace, http, webhook::Metrics::register, serve).await?)
+    Ok(storeless::run(
+        "webhook",
+        namespace,
+        http,
+        webhook::WebhookMetrics::register,
+        serve,
+    )
+    .await?)
 }
 
 /// A share of memory that is worth something and does not take the process's own.
 fn object_bytes(text: &str) -> Result<usize, String> {
-    let size: Size = text.parse().map_err(|error: SizeError| error.to_string())?;
+    let size: ByteSize = text.parse().map_err(|error: ByteSizeError| error.to_string())?;
     usize::try_from(size.bytes())
         .ok()
         .filter(|bytes| (1 << 20..=1 << 30).contains(bytes))
@@ -257,13 +275,13 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
     let file_system = super::audit_limits::file_system(&arguments.data_dir.data_dir);
-    let settings = Settings {
+    let settings = ServeSettings {
         dir: arguments.data_dir.store(),
         namespace: arguments.namespace,
         name: arguments.name,
         source,
         strict_anchor: arguments.anchor == AnchorMode::Strict,
-        accept: Accept {
+        accept: AcceptFlags {
             rollback: arguments.accept_rollback,
             new_store: arguments.accept_new_store,
         },
@@ -272,13 +290,13 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
         namespace_objects_bytes: arguments.namespace_objects_size,
         native_namespaces: arguments.native_secret_namespaces,
         http_listen: arguments.http_listen,
-        gateway: gateway::Settings {
+        gateway: gateway::GatewaySettings {
             listen: arguments.gateway_listen,
             names: arguments.gateway_names,
             certificate: arguments
                 .tls_cert_file
                 .zip(arguments.tls_key_file)
-                .map(|(chain, key)| gateway::Certificate { chain, key }),
+                .map(|(chain, key)| gateway::FileCertificate { chain, key }),
             front: arguments.people_front,
             webhook: arguments.webhook,
             attestations: arguments.attestations_listen,

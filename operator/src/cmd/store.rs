@@ -17,8 +17,9 @@ pub(super) enum Arguments {
 
 /// Reads everything and says what is damaged
 ///
-/// Works on a stopped store and on a copy; changes no byte of it. Without a key it checks what the engine can: every page's
-/// checksum. With the key of a slot it also proves that no record is missing, added or changed, and opens every value.
+/// Works on a stopped store and on a copy; changes no byte of it. Without a key it checks what the engine
+/// can: every page's checksum. With the key of a slot it also proves that no record is missing, added or
+/// changed, and opens every value.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     /// Directory of the store or of its copy: the one with `store.redb`

@@ -1,4 +1,5 @@
-//! Writes Events. Names, descriptions and field managers of others stand in their texts, so all that is shown of them is escaped here.
+//! Writes Events. Names, descriptions and field managers of others stand in their texts, so all that is shown
+//! of them is escaped here.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -7,8 +8,9 @@ use strongroom_api::visible;
 
 use crate::kube_error::in_words;
 
-/// Longest note that the API server takes, in bytes (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
-const NOTE: usize = 1024;
+/// Longest note that the API server takes, in bytes
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
+const MAX_NOTE_BYTES: usize = 1024;
 
 /// The writer of Events, which come from `strongroom` whatever part of it has something to tell.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ fn shown(event: Event) -> Event {
     let text = |text: String| visible(&text).into_owned();
     let note = event.note.map(|note| {
         let mut note = text(note);
-        note.truncate(note.floor_char_boundary(NOTE));
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
         note
     });
     Event {
@@ -92,8 +94,8 @@ mod tests {
             .await;
         let (_, note) = api.events().remove(0);
         assert_eq!(note, "safe \\u{1b}[2K\\n\\u{9b}31m\\u{202e} READY");
-        let shown = shown(event("\u{e9}".repeat(NOTE)));
-        assert_eq!(shown.note.unwrap().len(), NOTE);
+        let shown = shown(event("\u{e9}".repeat(MAX_NOTE_BYTES)));
+        assert_eq!(shown.note.unwrap().len(), MAX_NOTE_BYTES);
         let place = shown.secondary.unwrap().field_path.unwrap();
         assert_eq!(place, "data.a{\\u{1b}[31m}");
     }

@@ -1,4 +1,5 @@
-//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would change.
+//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would
+//! change.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -17,7 +18,7 @@ pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
 
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
+pub(crate) struct StatusSubject<'a> {
     /// Its namespace.
     pub(crate) namespace: &'a str,
     /// Its name.
@@ -26,13 +27,15 @@ pub(crate) struct Subject<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it wrote.
+/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it
+/// wrote.
 ///
 /// # Errors
-/// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to tell.
+/// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to
+/// tell.
 pub(crate) async fn write<K, T>(
     client: &Client,
-    subject: Subject<'_>,
+    subject: StatusSubject<'_>,
     before: &T,
     status: &T,
 ) -> Result<Option<String>, kube::Error>
@@ -53,7 +56,8 @@ where
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let mut written = patch_status(client, &url, subject.name, (&params, &Patch::Apply(patch))).await;
-    // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the status of a backup.
+    // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the
+    // status of a backup.
     if let Ok(there) = &written
         && let Some(surplus) = there.status.as_ref().and_then(|there| surplus(&status, there))
     {
@@ -119,7 +123,8 @@ fn surplus(wanted: &Json, there: &Json) -> Option<Json> {
     }
 }
 
-/// The conditions that follow `before`: transition times stay while a status does, and all times are whole seconds, as Kubernetes keeps them.
+/// The conditions that follow `before`: transition times stay while a status does, and all times are whole
+/// seconds, as Kubernetes keeps them.
 pub(crate) fn conditions(before: &[Condition], wanted: Vec<Condition>) -> Vec<Condition> {
     let mut wanted = wanted;
     for condition in &mut wanted {

@@ -1,6 +1,8 @@
-//! What a caller is told when it does not get what it asked for: problem documents (RFC 9457) with stable codes.
+//! What a caller is told when it does not get what it asked for: problem documents (RFC 9457) with stable
+//! codes.
 //!
-//! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not, but for the request's id.
+//! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not,
+//! but for the request's id.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -160,7 +162,8 @@ impl Problem {
         &self.detail
     }
 
-    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no name is not repeated.
+    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no
+    /// name is not repeated.
     pub(crate) fn no_secret(namespace: &str, name: &str) -> Self {
         let detail = match (
             namespace.parse::<NamespaceName>().is_ok(),

@@ -1,9 +1,9 @@
-//! Lists and watches of the API server's objects, one object after the other as its bytes come: never more than one is held, however large the
-//! objects of a tenant are, and however many.
+//! Lists and watches of the API server's objects, one object after the other as its bytes come: never more
+//! than one is held, however large the objects of a tenant are, and however many.
 //!
 //! kube's own lists hold a whole page, as text and parsed.
 
-mod items;
+mod list_parser;
 mod page_size;
 mod pages;
 mod selection;

@@ -1,15 +1,16 @@
-//! How many objects are asked for at once. The API server can only be told a number; it holds the whole page, and its request ends after a minute.
+//! How many objects are asked for at once. The API server can only be told a number; it holds the whole page,
+//! and its request ends after a minute.
 
 /// Objects of the first page, of which nothing is known: 30 MB where each is as large as it can be.
-const FIRST: usize = 20;
+const INITIAL_OBJECTS: usize = 20;
 /// What a page is to have, in bytes.
-const BYTES: usize = 4 << 20;
+const TARGET_BYTES: usize = 4 << 20;
 /// Fewest objects of a page.
-const FEWEST: usize = 4;
+const MIN_OBJECTS: usize = 4;
 /// Most objects of a page.
-const MOST: usize = 500;
+const MAX_OBJECTS: usize = 500;
 /// How much more the next page may have than this one: the objects that come may be larger.
-const GROWTH: usize = 5;
+const MAX_GROWTH: usize = 5;
 
 /// Objects to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) struct PageSize(usize);
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(FIRST)
+        Self(INITIAL_OBJECTS)
     }
 }
 
@@ -30,8 +31,8 @@ impl PageSize {
     /// Of the next page, after one with so many objects and bytes.
     pub(super) fn after(self, objects: usize, bytes: usize) -> Self {
         let each = bytes.checked_div(objects).unwrap_or_default().max(1);
-        let most = self.0.saturating_mul(GROWTH).min(MOST);
-        Self((BYTES / each).clamp(FEWEST, most))
+        let most = self.0.saturating_mul(MAX_GROWTH).min(MAX_OBJECTS);
+        Self((TARGET_BYTES / each).clamp(MIN_OBJECTS, most))
     }
 }
 

@@ -7,15 +7,15 @@ use futures::{AsyncBufRead, AsyncBufReadExt};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::items::{Items, ItemsError};
+use super::list_parser::{ListParseError, ListParser};
 use super::page_size::PageSize;
 use super::selection::Selection;
 
 /// Where the next page begins, or the version of a list that is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum PageEnd {
     /// There is another page.
-    Page(Next),
+    Page(PageRequest),
     /// That was the last one.
     Complete {
         /// `metadata.resourceVersion` of the list.
@@ -25,21 +25,21 @@ pub(super) enum After {
 
 /// A page to ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct PageRequest {
     size: PageSize,
     token: Option<String>,
 }
 
 /// A page that is being read.
-pub(super) struct Page {
+pub(super) struct ObjectPage {
     answer: Pin<Box<dyn AsyncBufRead + Send>>,
-    items: Items,
+    items: ListParser,
     size: PageSize,
     objects: usize,
     bytes: usize,
 }
 
-impl Page {
+impl ObjectPage {
     /// Asks for a page.
     ///
     /// # Errors
@@ -47,13 +47,13 @@ impl Page {
     pub(super) async fn ask(
         client: &Client,
         (url, selection): (&str, &Selection),
-        next: &Next,
+        next: &PageRequest,
     ) -> kube::Result<Self> {
         let request = selection.page(url, next.size, next.token.as_deref())?;
         let answer = client.request_stream(request).await?;
         Ok(Self {
             answer: Box::pin(answer),
-            items: Items::default(),
+            items: ListParser::default(),
             size: next.size,
             objects: 0,
             bytes: 0,
@@ -85,22 +85,22 @@ impl Page {
     ///
     /// # Errors
     /// The answer broke off, or is no list.
-    pub(super) fn end(self) -> kube::Result<After> {
+    pub(super) fn end(self) -> kube::Result<PageEnd> {
         let beside = self.items.end().map_err(broken)?;
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(match some(beside.continue_) {
-            Some(token) => After::Page(Next {
+            Some(token) => PageEnd::Page(PageRequest {
                 size: self.size.after(self.objects, self.bytes),
                 token: Some(token),
             }),
-            None => After::Complete {
+            None => PageEnd::Complete {
                 version: some(beside.resource_version),
             },
         })
     }
 }
 
-fn broken(error: ItemsError) -> kube::Error {
+fn broken(error: ListParseError) -> kube::Error {
     kube::Error::ReadEvents(std::io::Error::other(error))
 }
 
@@ -115,17 +115,17 @@ pub(crate) async fn list<K: Resource, T: DeserializeOwned>(
 ) -> kube::Result<()> {
     let url = api.resource_url().to_owned();
     let client = api.into_client();
-    let mut next = Next::default();
+    let mut next = PageRequest::default();
     loop {
-        let mut page = Page::ask(&client, (&url, &selection), &next).await?;
+        let mut page = ObjectPage::ask(&client, (&url, &selection), &next).await?;
         while let Some(object) = page.next().await? {
             if each(object).is_break() {
                 return Ok(());
             }
         }
         match page.end()? {
-            After::Page(following) => next = following,
-            After::Complete { .. } => return Ok(()),
+            PageEnd::Page(following) => next = following,
+            PageEnd::Complete { .. } => return Ok(()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Watches of objects that tenants may make large: they are read and parsed on a thread that steps back, so
-//! that whoever waits for an answer does not wait for a megabyte of somebody else's text. Must not be used for
-//! anything that a request waits for.
+//! that whoever waits for an answer does not wait for a megabyte of somebody else's text. Must not be used
+//! for anything that a request waits for.
 
 use std::fmt;
 

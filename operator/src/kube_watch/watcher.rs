@@ -1,5 +1,5 @@
-//! A list and then a watch of a kind, again and again: what `kube::runtime::watcher` does, and says in the same events and errors, but that a list is
-//! read object by object.
+//! A list and then a watch of a kind, again and again: what `kube::runtime::watcher` does, and says in the
+//! same events and errors, but that a list is read object by object.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use kube::runtime::watcher::{Error, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::pages::{After, Next, Page};
+use super::pages::{ObjectPage, PageEnd, PageRequest};
 use super::selection::Selection;
 
-/// A watch that is silent for so long is dead: the API server ends each within 290 s, and sends bookmarks before.
-const SILENCE: Duration = Duration::from_secs(295);
+/// A watch that is silent for so long is dead: the API server ends each within 290 s, and sends bookmarks
+/// before.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(295);
 
 /// What is watched.
-struct Watched {
+struct WatchTarget {
     client: Client,
     url: String,
     selection: Selection,
@@ -28,9 +29,9 @@ enum State<K> {
     /// The list begins.
     Empty,
     /// A page is to be asked for.
-    NextPage(Next),
+    NextPage(PageRequest),
     /// A page is being read.
-    Page(Box<Page>),
+    Page(Box<ObjectPage>),
     /// What has happened since this version is to be asked for.
     Listed { version: String },
     /// What happens after this version is being told.
@@ -40,7 +41,8 @@ enum State<K> {
     },
 }
 
-/// The objects of a kind, and what happens to them. After an error it goes on when it is asked again; a caller who is asked to wait does so.
+/// The objects of a kind, and what happens to them. After an error it goes on when it is asked again; a
+/// caller who is asked to wait does so.
 pub(crate) fn watcher<K>(
     api: Api<K>,
     selection: Selection,
@@ -48,7 +50,7 @@ pub(crate) fn watcher<K>(
 where
     K: Resource + Clone + DeserializeOwned + Send + 'static,
 {
-    let watched = Watched {
+    let watched = WatchTarget {
         url: api.resource_url().to_owned(),
         client: api.into_client(),
         selection,
@@ -65,15 +67,15 @@ where
 }
 
 /// One step: what is to be said, if anything, and how far it is then.
-async fn step<K>(watched: &Watched, state: State<K>) -> (Option<Result<Event<K>, Error>>, State<K>)
+async fn step<K>(watched: &WatchTarget, state: State<K>) -> (Option<Result<Event<K>, Error>>, State<K>)
 where
     K: Resource + Clone + DeserializeOwned + Send + 'static,
 {
     match state {
-        State::Empty => (Some(Ok(Event::Init)), State::NextPage(Next::default())),
+        State::Empty => (Some(Ok(Event::Init)), State::NextPage(PageRequest::default())),
         State::NextPage(next) => {
             let place = (watched.url.as_str(), &watched.selection);
-            match Page::ask(&watched.client, place, &next).await {
+            match ObjectPage::ask(&watched.client, place, &next).await {
                 Ok(page) => (None, State::Page(Box::new(page))),
                 Err(error) => (Some(Err(Error::InitialListFailed(error))), State::Empty),
             }
@@ -81,11 +83,13 @@ where
         State::Page(mut page) => match page.next().await {
             Ok(Some(object)) => (Some(Ok(Event::InitApply(object))), State::Page(page)),
             Ok(None) => match page.end() {
-                Ok(After::Page(next)) => (None, State::NextPage(next)),
-                Ok(After::Complete {
+                Ok(PageEnd::Page(next)) => (None, State::NextPage(next)),
+                Ok(PageEnd::Complete {
                     version: Some(version),
                 }) => (Some(Ok(Event::InitDone)), State::Listed { version }),
-                Ok(After::Complete { version: None }) => (Some(Err(Error::NoResourceVersion)), State::Empty),
+                Ok(PageEnd::Complete { version: None }) => {
+                    (Some(Err(Error::NoResourceVersion)), State::Empty)
+                }
                 Err(error) => (Some(Err(Error::InitialListFailed(error))), State::Empty),
             },
             Err(error) => (Some(Err(Error::InitialListFailed(error))), State::Empty),
@@ -97,19 +101,21 @@ where
                 State::Listed { version },
             ),
         },
-        State::Watching { version, mut events } => match tokio::time::timeout(SILENCE, events.next()).await {
-            Ok(Some(Ok(event))) => told(event, version, events),
-            Ok(Some(Err(error))) => (
-                Some(Err(Error::WatchFailed(error))),
-                State::Watching { version, events },
-            ),
-            Ok(None) | Err(_) => (None, State::Listed { version }),
-        },
+        State::Watching { version, mut events } => {
+            match tokio::time::timeout(SILENCE_TIMEOUT, events.next()).await {
+                Ok(Some(Ok(event))) => told(event, version, events),
+                Ok(Some(Err(error))) => (
+                    Some(Err(Error::WatchFailed(error))),
+                    State::Watching { version, events },
+                ),
+                Ok(None) | Err(_) => (None, State::Listed { version }),
+            }
+        }
     }
 }
 
 async fn watch<K>(
-    watched: &Watched,
+    watched: &WatchTarget,
     version: &str,
 ) -> kube::Result<BoxStream<'static, kube::Result<WatchEvent<K>>>>
 where
@@ -165,13 +171,16 @@ mod tests {
 
     use super::super::list;
     use super::*;
-    use crate::controllers::testing::{Api as Server, NS, SECRETS, World};
+    use crate::controllers::testing::{Api as Server, ControllerFixture, NS, SECRETS};
 
     const ALL: &str = "/apis/strongroom.dev/v1alpha1/managedsecrets";
 
     fn put(server: &Server, name: &str, text: &str) {
         let metadata = json!({"name": name, "namespace": NS, "annotations": {"text": text}});
-        server.put(&World::path(name), json!({"metadata": metadata, "spec": {}}));
+        server.put(
+            &ControllerFixture::path(name),
+            json!({"metadata": metadata, "spec": {}}),
+        );
     }
 
     /// Any object of the kind, as it comes.
@@ -224,7 +233,7 @@ mod tests {
             put(&server, "late", "short");
         });
         assert_eq!(told, "Apply(late)");
-        server.remove(&World::path("late"));
+        server.remove(&ControllerFixture::path("late"));
         assert_eq!(next(&mut events).await, "Delete(late)");
     }
 

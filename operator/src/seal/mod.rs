@@ -1,6 +1,7 @@
 //! Where the key of a seal slot comes from: a file, a passphrase in a file, or a Kubernetes Secret.
 //!
-//! A key never comes by argument or environment: both can be read by others of the machine. Must not know the store.
+//! A key never comes by argument or environment: both can be read by others of the machine. Must not know the
+//! store.
 
 pub(crate) mod file;
 pub(crate) mod kubernetes;

@@ -11,7 +11,7 @@ use super::ServeError;
 use crate::gateway::GatewayError;
 
 /// What such a process has at hand.
-pub(crate) struct Surroundings {
+pub(crate) struct StorelessContext {
     /// Its own namespace.
     pub(crate) namespace: String,
     pub(crate) client: Client,
@@ -19,13 +19,14 @@ pub(crate) struct Surroundings {
     pub(crate) shutdown: Shutdown,
 }
 
-/// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what it counts.
+/// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what
+/// it counts.
 pub(crate) async fn run<M>(
     name: &'static str,
     namespace: Option<String>,
     http_listen: SocketAddr,
     measured: impl FnOnce(&mut Registry) -> M,
-    serve: impl AsyncFnOnce(Surroundings, M) -> Result<(), GatewayError>,
+    serve: impl AsyncFnOnce(StorelessContext, M) -> Result<(), GatewayError>,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
@@ -43,7 +44,7 @@ pub(crate) async fn run<M>(
         |address| tracing::info!(%address, "serving health and metrics"),
     ));
     let config = Config::infer().await?;
-    let surroundings = Surroundings {
+    let surroundings = StorelessContext {
         namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
         client: Client::try_from(config).map_err(Box::new)?,
         health,

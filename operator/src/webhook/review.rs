@@ -1,5 +1,5 @@
-//! What the API server asks of a webhook, and what it is answered: `AdmissionReview` of `admission.k8s.io/v1`. The pod is JSON, because it may
-//! have fields that this program's types don't know.
+//! What the API server asks of a webhook, and what it is answered: `AdmissionReview` of
+//! `admission.k8s.io/v1`. The pod is JSON, because it may have fields that this program's types don't know.
 
 use data_encoding::BASE64;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strongroom_rules::environment::{self, Image};
 
 /// The only version there is.
-pub(super) const VERSION: &str = "admission.k8s.io/v1";
+pub(super) const ADMISSION_API_VERSION: &str = "admission.k8s.io/v1";
 
 /// A review of `admission.k8s.io/v1` that asks `request`.
 #[derive(Debug, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) enum ReviewError {
     #[error("no AdmissionReview: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Something else.
-    #[error("`{0}` is not understood; it must be an AdmissionReview of {VERSION}")]
+    #[error("`{0}` is not understood; it must be an AdmissionReview of {ADMISSION_API_VERSION}")]
     Version(String),
 }
 
@@ -61,7 +61,7 @@ impl PodRequest {
 /// [`ReviewError`].
 pub(super) fn read<R: DeserializeOwned>(body: &[u8]) -> Result<R, ReviewError> {
     let review: AdmissionReview<R> = serde_json::from_slice(body)?;
-    if review.api_version != VERSION || review.kind != "AdmissionReview" {
+    if review.api_version != ADMISSION_API_VERSION || review.kind != "AdmissionReview" {
         let what = format!("{} {}", review.api_version, review.kind);
         return Err(ReviewError::Version(what));
     }
@@ -92,7 +92,7 @@ pub(super) fn answer(request: &PodRequest, image: &Image) -> (Value, &'static st
         response.insert("uid".to_owned(), json!(request.uid));
     }
     (
-        json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}),
+        json!({"apiVersion": ADMISSION_API_VERSION, "kind": "AdmissionReview", "response": response}),
         outcome,
     )
 }

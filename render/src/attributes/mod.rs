@@ -1,8 +1,9 @@
 //! What a pod asks of its volume: `volumeAttributes`, parsed once into [`Attributes`].
 //!
-//! Everything unknown is refused with the field and the reason, so that a typing error never makes a volume that lacks a file. Keys under
-//! `csi.storage.k8s.io/` are kubelet's; a token there is refused, because a pod's author can write it (a pod's token comes in the request's
-//! `secrets`). Must not touch a file or a value.
+//! Everything unknown is refused with the field and the reason, so that a typing error never makes a volume
+//! that lacks a file. Keys under `csi.storage.k8s.io/` are kubelet's; a token there is refused, because a
+//! pod's author can write it (a pod's token comes in the request's `secrets`). Must not touch a file or a
+//! value.
 
 mod document;
 #[cfg(test)]
@@ -15,24 +16,24 @@ use crate::format::Format;
 use crate::path::{FileMode, FilePath, ModeError, PathError};
 
 /// Most secrets of a volume.
-pub const SECRETS: usize = 64;
+pub const MAX_SECRETS: usize = 64;
 /// Most files that a volume names itself; keys of a whole secret come on top.
-pub const FILES: usize = 256;
+pub const MAX_FILES: usize = 256;
 
 /// Longest path of a notice, in bytes.
 const NOTIFY_PATH: usize = 256;
 /// What kubelet's own keys begin with.
-pub const KUBELET: &str = "csi.storage.k8s.io/";
+pub const KUBELET_PREFIX: &str = "csi.storage.k8s.io/";
 /// The key for tokens, of which one in the attributes is spoofed.
-pub const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+pub const TOKENS_ATTRIBUTE: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /// What a pod asks of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// The secrets, 1 to [`SECRETS`].
-    pub secrets: Vec<WantedSecret>,
+    /// The secrets, 1 to [`MAX_SECRETS`].
+    pub secrets: Vec<RequestedSecret>,
     /// The files that are made of them.
-    pub files: Vec<Files>,
+    pub files: Vec<FileEntry>,
     /// Mode of files that say none; by default who reads depends on the pod's fsGroup.
     pub mode: Option<FileMode>,
     /// Largest size of the volume in bytes, where the pod narrows it.
@@ -40,14 +41,15 @@ pub struct Attributes {
     /// Whether the volume has a socket that is asked for its secrets.
     pub socket: bool,
     /// When its files are read.
-    pub reads: Reads,
+    pub reads: ReadMode,
     /// Where the pod wants to be told of a change.
-    pub notify: Option<Notify>,
+    pub notify: Option<NotifyTarget>,
 }
 
-/// When a pod's programs read the files of their volume. The files follow their secrets either way; it says with which version the pod counts.
+/// When a pod's programs read the files of their volume. The files follow their secrets either way; it says
+/// with which version the pod counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reads {
+pub enum ReadMode {
     /// Whenever they change.
     #[default]
     Follows,
@@ -57,7 +59,7 @@ pub enum Reads {
 
 /// Where a pod wants to be told of a change, at its own address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notify {
+pub struct NotifyTarget {
     /// The port.
     pub port: NonZeroU16,
     /// The path of HTTP.
@@ -66,7 +68,7 @@ pub struct Notify {
 
 /// A secret of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedSecret {
+pub struct RequestedSecret {
     /// What templates call it.
     pub alias: String,
     /// Its namespace; none: the pod's.
@@ -74,12 +76,12 @@ pub struct WantedSecret {
     /// Its name.
     pub name: String,
     /// Which version.
-    pub version: WantedVersion,
+    pub version: RequestedVersion,
 }
 
 /// Which version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WantedVersion {
+pub enum RequestedVersion {
     /// The one with this stage, followed as it moves.
     Stage(String),
     /// This one for ever.
@@ -88,7 +90,7 @@ pub enum WantedVersion {
 
 /// One or more files of a volume. Secrets are meant by their place in [`Attributes::secrets`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Files {
+pub enum FileEntry {
     /// Each key of a secret, under its own name.
     All {
         /// The secret.
@@ -105,13 +107,13 @@ pub enum Files {
         /// Its mode.
         mode: Option<FileMode>,
         /// Its content.
-        content: Content,
+        content: FileContent,
     },
 }
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     /// A key as it is.
     Key {
         /// The secret.
@@ -144,7 +146,7 @@ pub enum Content {
 pub enum AttributesError {
     /// A token where a pod's author can write one.
     #[error(
-        "volumeAttributes hold a ServiceAccount token: it is taken from kubelet alone; remove `{TOKENS}`"
+        "volumeAttributes hold a ServiceAccount token: it is taken from kubelet alone; remove `{TOKENS_ATTRIBUTE}`"
     )]
     Token,
     /// An attribute that means nothing.
@@ -249,10 +251,10 @@ impl Attributes {
     pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
         let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
         let (mut socket, mut port, mut path) = (false, None, None);
-        let mut reads = Reads::default();
+        let mut reads = ReadMode::default();
         for (key, text) in context {
             match key.as_str() {
-                TOKENS => return Err(AttributesError::Token),
+                TOKENS_ATTRIBUTE => return Err(AttributesError::Token),
                 "secrets" => secrets = Some(text),
                 "set" => set = Some(text),
                 "mode" => mode = Some(text.parse()?),
@@ -260,14 +262,14 @@ impl Attributes {
                 "socket" => socket = parse_truth("socket", text)?,
                 "reads" => {
                     reads = match text.as_str() {
-                        "Follows" => Reads::Follows,
-                        "AtStart" => Reads::AtStart,
+                        "Follows" => ReadMode::Follows,
+                        "AtStart" => ReadMode::AtStart,
                         other => return Err(AttributesError::Reads(shown(other))),
                     }
                 }
                 "notifyPort" => port = Some(parse_port(text)?),
                 "notifyPath" => path = Some(parse_notify_path(text)?),
-                key if key.starts_with(KUBELET) => {}
+                key if key.starts_with(KUBELET_PREFIX) => {}
                 other => return Err(AttributesError::Unknown(shown(other))),
             }
         }
@@ -276,18 +278,18 @@ impl Attributes {
             (None, Some(text)) => document::set(text)?,
             _ => return Err(AttributesError::SecretsOrSet),
         };
-        if secrets.len() > SECRETS {
+        if secrets.len() > MAX_SECRETS {
             return Err(AttributesError::TooMany {
                 field: "secrets",
                 count: secrets.len(),
-                most: SECRETS,
+                most: MAX_SECRETS,
             });
         }
-        if files.len() > FILES {
+        if files.len() > MAX_FILES {
             return Err(AttributesError::TooMany {
                 field: "files",
                 count: files.len(),
-                most: FILES,
+                most: MAX_FILES,
             });
         }
         check_places(&files)?;
@@ -299,7 +301,7 @@ impl Attributes {
             socket,
             reads,
             notify: match (port, path) {
-                (Some(port), path) => Some(Notify {
+                (Some(port), path) => Some(NotifyTarget {
                     port,
                     path: path.unwrap_or_else(|| "/".to_owned()),
                 }),
@@ -317,13 +319,14 @@ impl Attributes {
     }
 }
 
-/// What can be known of places before there is a value: no two files in one, and no file where a folder must be.
-fn check_places(files: &[Files]) -> Result<(), AttributesError> {
+/// What can be known of places before there is a value: no two files in one, and no file where a folder must
+/// be.
+fn check_places(files: &[FileEntry]) -> Result<(), AttributesError> {
     let mut places: BTreeSet<&str> = BTreeSet::new();
     let named = || {
         files.iter().filter_map(|files| match files {
-            Files::One { path, .. } => Some(path),
-            Files::All { .. } => None,
+            FileEntry::One { path, .. } => Some(path),
+            FileEntry::All { .. } => None,
         })
     };
     for path in named() {

@@ -106,7 +106,7 @@ impl<'a> Entries<'a> {
     ///
     /// # Errors
     /// Where a key is missing, or there twice.
-    pub fn of(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
+    pub fn select(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
         let mut entries: Vec<(&str, &KeyBytes)> = values.iter().flat_map(|value| value.iter()).collect();
         let mut names = BTreeSet::new();
         let listed = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key == name));
@@ -133,7 +133,7 @@ impl<'a> Entries<'a> {
 
     /// The same, for a store under this password.
     #[must_use]
-    pub const fn under(mut self, password: Option<&'a KeyBytes>) -> Self {
+    pub const fn with_password(mut self, password: Option<&'a KeyBytes>) -> Self {
         self.password = password;
         self
     }
@@ -218,7 +218,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Room for a file of these entries, so that no copy of it is left behind by growing. `factor` is how much a byte can grow.
+/// Room for a file of these entries, so that no copy of it is left behind by growing. `factor` is how much a
+/// byte can grow.
 fn room(entries: &Entries<'_>, factor: usize) -> Zeroizing<String> {
     let size: usize = entries
         .entries

@@ -14,7 +14,7 @@ fn value(entries: &[(&str, &[u8])]) -> Value {
 }
 
 fn written(format: Format, value: &Value) -> Result<String, FormatError> {
-    let bytes = Entries::of(&[value], None)?.write(format)?;
+    let bytes = Entries::select(&[value], None)?.write(format)?;
     Ok(String::from_utf8(bytes.expose().to_vec()).unwrap())
 }
 
@@ -72,7 +72,7 @@ fn what_cannot_be_said_is_refused_by_name() {
         value(&[("a", b"1"), ("b", b"2")]),
         value(&[("a", b"3"), ("c", b"4")]),
     );
-    let entries = |keys: Option<&[String]>| Entries::of(&[&one, &two], keys).map(|_| ());
+    let entries = |keys: Option<&[String]>| Entries::select(&[&one, &two], keys).map(|_| ());
     assert_eq!(entries(None), Err(FormatError::KeyTwice("a".into())));
     assert_eq!(entries(Some(&["b".into(), "c".into()])), Ok(()));
     assert_eq!(entries(Some(&["d".into()])), Err(FormatError::NoKey("d".into())));
@@ -89,7 +89,7 @@ fn pem_texts_stand_on_lines_of_their_own_whatever_stood_around_them() {
     );
     let value = value(&[("a", several.as_bytes()), ("b", b.as_bytes())]);
     let keys = ["b".to_owned(), "a".to_owned()];
-    let bundle = Entries::of(&[&value], Some(&keys))
+    let bundle = Entries::select(&[&value], Some(&keys))
         .unwrap()
         .write(Format::Pem)
         .unwrap();

@@ -1,5 +1,5 @@
-//! The filters of templates, and how a value is printed. Each is bounded, and takes text or bytes: nothing turns a list into
-//! text unseen.
+//! The filters of templates, and how a value is printed. Each is bounded, and takes text or bytes: nothing
+//! turns a list into text unseen.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use minijinja::value::{Kwargs, Value, ValueKind};
@@ -264,7 +264,8 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     Ok(coded)
 }
 
-/// The blocks of a PEM text, or of a list of them, one after the other, with nothing around them and one kind of line end.
+/// The blocks of a PEM text, or of a list of them, one after the other, with nothing around them and one kind
+/// of line end.
 fn pem_bundle(value: &Value) -> Result<String, Error> {
     const FILTER: &str = "pem_bundle";
     let parts: Vec<Value> = match value.kind() {
@@ -274,7 +275,7 @@ fn pem_bundle(value: &Value) -> Result<String, Error> {
     let mut bundle = String::new();
     for (index, part) in parts.iter().enumerate() {
         let blocks = pem::blocks(bytes(FILTER, part)?).map_err(|(block, error)| {
-            FilterError::NotPem(format!("in text {}, {}", index + 1, error.told(block)))
+            FilterError::NotPem(format!("in text {}, {}", index + 1, error.describe(block)))
         })?;
         for block in blocks {
             fits(FILTER, bundle.len() + block.size())?;

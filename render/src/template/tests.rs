@@ -204,7 +204,7 @@ fn several_secrets_are_named_by_name() {
     let mut mail = Value::new();
     mail.insert("password", b"m".to_vec());
     let db = value();
-    let mut renderer = Renderer::new(Scope::of_secrets([("db", &db), ("mail-out", &mail)]));
+    let mut renderer = Renderer::new(Scope::from_secrets([("db", &db), ("mail-out", &mail)]));
     for (text, rendered) in [
         (
             "{{ db.username }}:{{ secrets[\"mail-out\"].password }}:{{ db['tls.crt'] | length }}",
@@ -450,7 +450,8 @@ proptest! {
         }
     }
 
-    /// Whoever hears why a value is refused learns nothing of it: not even which of two templates or filters it was.
+    /// Whoever hears why a value is refused learns nothing of it: not even which of two templates or filters
+    /// it was.
     #[test]
     fn every_two_values_that_do_not_fit_are_refused_in_the_same_words(
         first in proptest::sample::select(ASKING), second in proptest::sample::select(ASKING),

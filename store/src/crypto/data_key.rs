@@ -1,7 +1,8 @@
 //! The data key of one version of a secret: a seed of 32 bytes, used for exactly one value.
 //!
-//! The seed is not the cipher's key: HKDF mixes the whole context in, and gives beside the key a commitment that is compared
-//! before anything is decrypted. AES-SIV alone does not commit to its key (Menda, Len, Grubbs, Ristenpart, Eurocrypt 2023).
+//! The seed is not the cipher's key: HKDF mixes the whole context in, and gives beside the key a commitment
+//! that is compared before anything is decrypted. AES-SIV alone does not commit to its key (Menda, Len,
+//! Grubbs, Ristenpart, Eurocrypt 2023).
 
 use std::fmt;
 
@@ -140,7 +141,8 @@ impl DataKey {
         (key, commitment)
     }
 
-    /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted before that.
+    /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted
+    /// before that.
     fn committed(
         &self,
         headers: &[&[u8]],

@@ -1,5 +1,5 @@
-//! The key over all keys: 32 random bytes, in memory that is not swapped out. Must not be copied, printed or stored; seal
-//! slots hold wrapped copies.
+//! The key over all keys: 32 random bytes, in memory that is not swapped out. Must not be copied, printed or
+//! stored; seal slots hold wrapped copies.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ pub enum EngineError {
     /// The medium is full; nothing was changed, and it goes on once there is room.
     #[error("no space left for the store; free or add space, then the same request works")]
     OutOfSpace,
-    /// A write or fsync failed earlier: what is on the medium is no longer certain, so nothing more is written.
+    /// A write or fsync failed earlier: what is on disk is no longer certain, so nothing more is written.
     #[error(
         "an earlier write to the store failed, so no more is written until a restart; check the disk and the kernel log"
     )]
@@ -65,7 +65,8 @@ impl From<redb::TableError> for EngineError {
     }
 }
 
-/// Whether there is no room: on the disk, or in what the user may have of it. Nothing that was written is lost then.
+/// Whether there is no room: on the disk, or in what the user may have of it. Nothing that was written is
+/// lost then.
 pub(super) fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

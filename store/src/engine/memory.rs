@@ -1,14 +1,15 @@
-//! An engine in memory, for tests and as the plainest statement of what an engine does. Must not pretend to be durable.
+//! An engine in memory, for tests and as the plainest statement of what an engine does. Must not pretend to
+//! be durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::watch::Commits;
+use super::watch::CommitLog;
 use super::{
-    Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
-    REMEMBERED_REQUESTS, Record, Resolution, Revision, Snapshot, Table, Visitor, Watch,
+    Batch, Capabilities, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
+    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Visitor, Watch,
 };
 use crate::id::RequestId;
 
@@ -27,7 +28,7 @@ struct State {
 #[derive(Default)]
 pub struct MemoryEngine {
     state: Mutex<State>,
-    commits: Arc<Commits>,
+    commits: Arc<CommitLog>,
 }
 
 impl MemoryEngine {
@@ -80,7 +81,7 @@ impl Snapshot for MemorySnapshot {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Record>, EngineError> {
+    ) -> Result<Vec<KeyValue>, EngineError> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -120,7 +121,7 @@ impl Engine for MemoryEngine {
         }))
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let mut state = self.lock();
         for (index, precondition) in batch.preconditions.iter().enumerate() {
             let holds = match precondition {
@@ -129,11 +130,11 @@ impl Engine for MemoryEngine {
                 Precondition::Epoch(epoch) => state.fence == *epoch,
             };
             if !holds {
-                return Ok(Outcome::Conflict(index));
+                return Ok(CommitOutcome::Conflict(index));
             }
         }
         if batch.raise_fence.is_some_and(|epoch| epoch <= state.fence) {
-            return Ok(Outcome::Conflict(batch.preconditions.len()));
+            return Ok(CommitOutcome::Conflict(batch.preconditions.len()));
         }
         let mut tables = Arc::clone(&state.tables);
         let changed = Arc::make_mut(&mut tables);
@@ -158,7 +159,7 @@ impl Engine for MemoryEngine {
         }
         drop(state);
         self.commits.append(revision, keys_of(batch));
-        Ok(Outcome::Committed(revision))
+        Ok(CommitOutcome::Committed(revision))
     }
 
     fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {

@@ -1,11 +1,12 @@
-//! The engine on redb: plain tables of byte keys and byte values, two-phase commit always, checksums of the whole file
-//! verified at every open.
+//! The engine on redb: plain tables of byte keys and byte values, two-phase commit always, checksums of the
+//! whole file verified at every open.
 //!
-//! Must use nothing else of redb: no savepoints, no multimaps, no typed derive, no lesser durability. Those are where its
-//! releases of 2026 had their fixes.
+//! Must use nothing else of redb: no savepoints, no multimaps, no typed derive, no lesser durability. Those
+//! are where its releases of 2026 had their fixes.
 //!
-//! A failure other than a full disk poisons the engine: a failed fsync may have dropped the very bytes it was asked to
-//! keep, and asking again would answer for others. Reads then go on over a copy-on-write view of the file.
+//! A failure other than a full disk poisons the engine: a failed fsync may have dropped the very bytes it was
+//! asked to keep, and asking again would answer for others. Reads then go on over a copy-on-write view of the
+//! file.
 
 use std::fmt;
 use std::path::Path;
@@ -14,15 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
+use super::deferred_disk::DeferredDisk;
 use super::disk::{Backend, Disk, FileDisk};
 use super::error::is_full;
-use super::held_disk::HeldDisk;
 use super::memory::keys_of;
 use super::overlay_disk::OverlayDisk;
 use super::redb_snapshot::RedbSnapshot;
-use super::watch::Commits;
+use super::watch::CommitLog;
 use super::{
-    Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
+    Batch, Capabilities, Change, CommitOutcome, Engine, EngineError, EngineStats, Precondition,
     REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Watch,
 };
 use crate::id::RequestId;
@@ -40,7 +41,7 @@ const REQUEST_ORDER: Definition = TableDefinition::new("request-order");
 const COUNTERS: &[u8] = b"counters";
 
 /// Room that must be free before a commit is tried: what the largest commit can need beyond its own bytes.
-const ROOM: u64 = 1 << 20;
+const MIN_FREE_BYTES: u64 = 1 << 20;
 
 pub(super) const fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
@@ -114,7 +115,7 @@ impl Counters {
 pub struct RedbEngine {
     disk: Arc<dyn Disk>,
     /// The same disk where an existing file was opened: released by the first write that somebody asked for.
-    held: Option<Arc<HeldDisk>>,
+    held: Option<Arc<DeferredDisk>>,
     options: RedbOptions,
     /// None only while it is reopened, or when that failed.
     database: RwLock<Option<Database>>,
@@ -123,17 +124,20 @@ pub struct RedbEngine {
     poisoned: AtomicBool,
     /// The open database is a view over a full disk: it must be opened anew before anything is written.
     view: AtomicBool,
-    /// The last revision that is known to be durable. A view may show a later one, which a failed sync left in the page cache alone.
+    /// The last revision that is known to be durable. A view may show a later one, which a failed sync left
+    /// in the page cache alone.
     durable: AtomicU64,
     committed: AtomicU64,
-    commits: Arc<Commits>,
+    commits: Arc<CommitLog>,
 }
 
 impl RedbEngine {
-    /// Opens the store file at `path` after verifying all of it. A file that was there is not changed before the first commit.
+    /// Opens the store file at `path` after verifying all of it. A file that was there is not changed before
+    /// the first commit.
     ///
     /// # Errors
-    /// [`EngineError::Missing`] where there is none and none may be made; [`EngineError::Damaged`] where a checksum fails.
+    /// [`EngineError::Missing`] where there is none and none may be made; [`EngineError::Damaged`] where a
+    /// checksum fails.
     pub fn open_file(path: &Path, options: RedbOptions) -> Result<Self, EngineError> {
         if !options.create && !path.exists() {
             return Err(EngineError::Missing(path.display().to_string()));
@@ -148,7 +152,8 @@ impl RedbEngine {
         Self::open(Arc::new(disk), options)
     }
 
-    /// Shows the store file at `path` without changing a byte of it, even where it needs repair. Commits go nowhere.
+    /// Shows the store file at `path` without changing a byte of it, even where it needs repair. Commits go
+    /// nowhere.
     ///
     /// # Errors
     /// As [`RedbEngine::open_file`].
@@ -177,7 +182,7 @@ impl RedbEngine {
         let failed = Arc::new(AtomicBool::new(false));
         let held = match options.create {
             true => None,
-            false => Some(Arc::new(HeldDisk::new(Arc::clone(&disk))?)),
+            false => Some(Arc::new(DeferredDisk::new(Arc::clone(&disk))?)),
         };
         let disk: Arc<dyn Disk> = match &held {
             Some(held) => Arc::clone(held) as _,
@@ -196,7 +201,7 @@ impl RedbEngine {
             view: AtomicBool::new(false),
             durable: AtomicU64::new(counters.revision),
             committed: AtomicU64::new(0),
-            commits: Commits::starting_at(Revision(counters.revision)),
+            commits: CommitLog::starting_at(Revision(counters.revision)),
         })
     }
 
@@ -210,8 +215,9 @@ impl RedbEngine {
         Ok(database.begin_read()?)
     }
 
-    /// After a commit failed: find out what that means. A full disk kept all it had, so the file is opened anew and says
-    /// itself whether the commit is in it. Anything else poisons, and reads go on over a view that writes nothing.
+    /// After a commit failed: find out what that means. A full disk kept all it had, so the file is opened
+    /// anew and says itself whether the commit is in it. Anything else poisons, and reads go on over a view
+    /// that writes nothing.
     fn recover(&self) -> Result<(), EngineError> {
         let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
         drop(guard.take());
@@ -257,8 +263,9 @@ impl RedbEngine {
         }
     }
 
-    /// Refuses before anything is written where the disk has too little room: a full disk then costs no reopening.
-    fn check_room(&self, batch: &Batch) -> Result<(), EngineError> {
+    /// Refuses before anything is written where the disk has too little room: a full disk then costs no
+    /// reopening.
+    fn check_free_space(&self, batch: &Batch) -> Result<(), EngineError> {
         let bytes: u64 = batch
             .changes
             .iter()
@@ -268,7 +275,7 @@ impl RedbEngine {
             })
             .sum();
         match self.disk.free() {
-            Some(free) if free < ROOM + bytes.saturating_mul(4) => Err(EngineError::OutOfSpace),
+            Some(free) if free < MIN_FREE_BYTES + bytes.saturating_mul(4) => Err(EngineError::OutOfSpace),
             _ => Ok(()),
         }
     }
@@ -432,12 +439,12 @@ impl Engine for RedbEngine {
         Ok(Box::new(RedbSnapshot::new(transaction, revision)))
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let _writer = self.lock();
         if self.poisoned.load(Ordering::Acquire) {
             return Err(EngineError::Poisoned);
         }
-        self.check_room(batch)?;
+        self.check_free_space(batch)?;
         self.release()?;
         if self.view.load(Ordering::Acquire) {
             self.recover()?;
@@ -448,21 +455,21 @@ impl Engine for RedbEngine {
             commit(database, batch)
         };
         match committed {
-            Ok(Outcome::Committed(revision)) => {
+            Ok(CommitOutcome::Committed(revision)) => {
                 self.committed.fetch_add(1, Ordering::Relaxed);
                 self.durable.store(revision.0, Ordering::Release);
                 self.commits.append(revision, keys_of(batch));
-                Ok(Outcome::Committed(revision))
+                Ok(CommitOutcome::Committed(revision))
             }
             Ok(other) => Ok(other),
             Err((error, undecided)) => match (self.recover(), undecided) {
                 // Reopened: the file says itself what is in it, and `resolve` reads that.
-                (Ok(()), true) => Ok(Outcome::Unknown),
+                (Ok(()), true) => Ok(CommitOutcome::Unknown),
                 (Ok(()) | Err(EngineError::OutOfSpace), false) => Err(match error {
                     EngineError::Poisoned => EngineError::OutOfSpace,
                     other => other,
                 }),
-                (Err(_), true) => Ok(Outcome::Unknown),
+                (Err(_), true) => Ok(CommitOutcome::Unknown),
                 (Err(poison), false) => Err(poison),
             },
         }
@@ -473,7 +480,8 @@ impl Engine for RedbEngine {
         let requests = transaction.open_table(REQUESTS)?;
         let row = requests.get(request.as_bytes().as_slice())?;
         match row.and_then(|row| row.value().try_into().ok().map(u64::from_be_bytes)) {
-            // INVARIANT: nothing is called committed that a power cut could still take: only a restart knows what was kept.
+            // INVARIANT: nothing is called committed that a power cut could still take: only a restart knows
+            // what was kept.
             Some(revision)
                 if self.view.load(Ordering::Acquire) && revision > self.durable.load(Ordering::Acquire) =>
             {
@@ -535,17 +543,17 @@ impl Engine for RedbEngine {
 }
 
 /// Commits a batch. An error says whether the outcome is undecided: once redb began to commit, it is.
-fn commit(database: &Database, batch: &Batch) -> Result<Outcome, (EngineError, bool)> {
+fn commit(database: &Database, batch: &Batch) -> Result<CommitOutcome, (EngineError, bool)> {
     let before = |error: EngineError| (error, false);
     let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
     durable(&mut transaction).map_err(before)?;
     match stage(&transaction, batch) {
         Ok(Staged::Conflict(index)) => {
             transaction.abort().map_err(|error| before(error.into()))?;
-            Ok(Outcome::Conflict(index))
+            Ok(CommitOutcome::Conflict(index))
         }
         Ok(Staged::Ready(counters)) => match transaction.commit() {
-            Ok(()) => Ok(Outcome::Committed(Revision(counters.revision))),
+            Ok(()) => Ok(CommitOutcome::Committed(Revision(counters.revision))),
             Err(error) => Err((commit_error(&error), true)),
         },
         Err(error) => {

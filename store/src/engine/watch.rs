@@ -1,4 +1,5 @@
-//! Tells watchers which revisions were committed. Must not block a commit: a watcher that is too slow is told so.
+//! Tells watchers which revisions were committed. Must not block a commit: a watcher that is too slow is told
+//! so.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::{Revision, Table};
 
-/// Revisions and changed records that are remembered for watchers. Both count, because a revision can change hundreds of records: by the
-/// number of revisions alone, a burst would leave tens of megabytes here.
-const REMEMBERED: usize = 4_096;
+/// Revisions and changed records that are remembered for watchers. Both count, because a revision can change
+/// hundreds of records: by the number of revisions alone, a burst would leave tens of megabytes here.
+const MAX_REMEMBERED_CHANGES: usize = 4_096;
 
 /// What a watcher learns.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Notice {
+pub enum CommitEvent {
     /// This revision changed these records.
     Committed {
         /// The revision.
@@ -42,7 +43,7 @@ impl Log {
         self.entries.push_back((revision, keys));
         self.last = revision;
         // The newest one stays, whatever its size: whoever waits for it shall see it.
-        while self.weight > REMEMBERED && self.entries.len() > 1 {
+        while self.weight > MAX_REMEMBERED_CHANGES && self.entries.len() > 1 {
             let Some((_, oldest)) = self.entries.pop_front() else {
                 break;
             };
@@ -57,12 +58,12 @@ fn weight(keys: &Keys) -> usize {
 
 /// The commits of one engine since it was opened.
 #[derive(Default)]
-pub(super) struct Commits {
+pub(super) struct CommitLog {
     log: Mutex<Log>,
     grown: Condvar,
 }
 
-impl Commits {
+impl CommitLog {
     /// Nothing that came before `revision` is known.
     pub(super) fn starting_at(revision: Revision) -> Arc<Self> {
         let commits = Self::default();
@@ -82,17 +83,17 @@ impl Commits {
 
 /// Waits for revisions.
 pub struct Watch {
-    commits: Arc<Commits>,
+    commits: Arc<CommitLog>,
     seen: Revision,
 }
 
 impl Watch {
-    pub(super) const fn new(commits: Arc<Commits>, from: Revision) -> Self {
+    pub(super) const fn new(commits: Arc<CommitLog>, from: Revision) -> Self {
         Self { commits, seen: from }
     }
 
     /// The next notice, or none where nothing happened for so long.
-    pub fn next(&mut self, patience: Duration) -> Option<Notice> {
+    pub fn next(&mut self, patience: Duration) -> Option<CommitEvent> {
         let deadline = Instant::now() + patience;
         let mut log = self.commits.lock();
         loop {
@@ -101,14 +102,14 @@ impl Watch {
                 return Some(match next {
                     Some((revision, keys)) if revision.0 == self.seen.0 + 1 => {
                         self.seen = *revision;
-                        Notice::Committed {
+                        CommitEvent::Committed {
                             revision: *revision,
                             keys: Arc::clone(keys),
                         }
                     }
                     _ => {
                         self.seen = log.last;
-                        Notice::Compacted
+                        CommitEvent::Compacted
                     }
                 });
             }
@@ -137,14 +138,14 @@ mod tests {
 
     #[test]
     fn every_revision_once_and_in_order() {
-        let commits = Commits::starting_at(Revision(4));
+        let commits = CommitLog::starting_at(Revision(4));
         let mut watch = Watch::new(Arc::clone(&commits), Revision(4));
         assert_eq!(watch.next(Duration::ZERO), None);
         commits.append(Revision(5), vec![]);
         commits.append(Revision(6), vec![]);
         for expected in [5, 6] {
             assert!(
-                matches!(watch.next(Duration::ZERO), Some(Notice::Committed { revision, .. }) if revision.0 == expected)
+                matches!(watch.next(Duration::ZERO), Some(CommitEvent::Committed { revision, .. }) if revision.0 == expected)
             );
         }
         assert_eq!(watch.next(Duration::ZERO), None);
@@ -152,31 +153,31 @@ mod tests {
 
     #[test]
     fn a_gap_is_said() {
-        let commits = Commits::starting_at(Revision(4));
+        let commits = CommitLog::starting_at(Revision(4));
         let mut early = Watch::new(Arc::clone(&commits), Revision(2));
-        assert_eq!(early.next(Duration::ZERO), Some(Notice::Compacted));
+        assert_eq!(early.next(Duration::ZERO), Some(CommitEvent::Compacted));
         let mut slow = Watch::new(Arc::clone(&commits), Revision(4));
-        for revision in 5..=(5 + REMEMBERED as u64) {
+        for revision in 5..=(5 + MAX_REMEMBERED_CHANGES as u64) {
             commits.append(Revision(revision), vec![]);
         }
-        assert_eq!(slow.next(Duration::ZERO), Some(Notice::Compacted));
+        assert_eq!(slow.next(Duration::ZERO), Some(CommitEvent::Compacted));
         assert_eq!(slow.next(Duration::ZERO), None);
     }
 
     #[test]
     fn revisions_of_many_records_are_forgotten_sooner_and_the_newest_never() {
-        let commits = Commits::starting_at(Revision(0));
+        let commits = CommitLog::starting_at(Revision(0));
         let many = |count: usize| vec![(Table::Head, vec![0; 16]); count];
         let mut watch = Watch::new(Arc::clone(&commits), Revision(0));
         for revision in 1..=9 {
-            commits.append(Revision(revision), many(REMEMBERED / 8));
+            commits.append(Revision(revision), many(MAX_REMEMBERED_CHANGES / 8));
         }
-        assert!(commits.lock().weight <= REMEMBERED);
-        assert_eq!(watch.next(Duration::ZERO), Some(Notice::Compacted));
-        commits.append(Revision(10), many(REMEMBERED * 2));
+        assert!(commits.lock().weight <= MAX_REMEMBERED_CHANGES);
+        assert_eq!(watch.next(Duration::ZERO), Some(CommitEvent::Compacted));
+        commits.append(Revision(10), many(MAX_REMEMBERED_CHANGES * 2));
         assert_eq!(commits.lock().entries.len(), 1);
         assert!(
-            matches!(watch.next(Duration::ZERO), Some(Notice::Committed { revision, .. }) if revision.0 == 10)
+            matches!(watch.next(Duration::ZERO), Some(CommitEvent::Committed { revision, .. }) if revision.0 == 10)
         );
     }
 }

@@ -1,8 +1,8 @@
-//! The seal: how the root key comes back after a restart. `store.seal` lies beside the store and is proven before the store
-//! file is touched.
+//! The seal: how the root key comes back after a restart. `store.seal` lies beside the store and is proven
+//! before the store file is touched.
 //!
-//! Several slots hold the same root key, each wrapped for one way to open it; adding or removing one rewrites this file alone.
-//! Must not read a key from anywhere: callers bring the bytes.
+//! Several slots hold the same root key, each wrapped for one way to open it; adding or removing one rewrites
+//! this file alone. Must not read a key from anywhere: callers bring the bytes.
 
 mod file;
 mod recovery;

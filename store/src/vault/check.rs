@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::indexed_record::IndexedRecord;
 use super::open::{OpenError, STORE_FILE, digest_of, read_state};
-use super::types::PolicyInForce;
+use super::types::EnforcedPolicy;
 use super::view::View;
 use super::writer::each_head;
 use crate::crypto::{Keyring, RootKey};
@@ -118,7 +118,7 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         }
         ControlFlow::Continue(())
     });
-    let policies = PolicyInForce::each(&keyring, snapshot.as_ref(), |policy| match policy {
+    let policies = EnforcedPolicy::each(&keyring, snapshot.as_ref(), |policy| match policy {
         Ok(_) => report.policies += 1,
         Err(error) => report.damage.push(error.to_string()),
     });

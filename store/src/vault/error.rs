@@ -1,6 +1,6 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
-use super::room::{Bytes, Quota, Usage};
+use super::quota::{HumanBytes, Quota, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
@@ -52,7 +52,7 @@ pub enum Refusal {
     #[error(
         "namespace `{namespace}` is full: it has {} of {} secrets and {} of {}, those in recovery windows included; delete secrets, \
          whose room is free once their recovery windows end, or ask an administrator for `kubectl strongroom purge --namespace {namespace}`",
-        .used.secrets, .limit.secrets, Bytes(.used.bytes), Bytes(.limit.bytes)
+        .used.secrets, .limit.secrets, HumanBytes(.used.bytes), HumanBytes(.limit.bytes)
     )]
     NamespaceFull {
         /// The namespace.

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::error::StoreError;
-use super::types::PolicyInForce;
+use super::types::EnforcedPolicy;
 use crate::codec::DecodeError;
 use crate::crypto::{Context, Keyring};
 use crate::engine::{Snapshot, Table};
@@ -61,7 +61,7 @@ fn damaged<R: IndexedRecord>() -> StoreError {
     }
 }
 
-impl IndexedRecord for PolicyInForce {
+impl IndexedRecord for EnforcedPolicy {
     const TABLE: Table = Table::Policy;
     const NAME: &'static str = "an access policy in force";
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::room::{Quota, Usage};
+use super::quota::{Quota, Usage};
 use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
@@ -21,12 +21,12 @@ pub struct Meta {
     /// The caller's clock.
     pub now: Timestamp,
     /// Of a request from outside: where it came from.
-    pub asked: Option<Box<Asked>>,
+    pub asked: Option<Box<ExternalRequest>>,
 }
 
 /// A request from outside, as it arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
+pub struct ExternalRequest {
     /// When, by the monotonic clock: its records say how long it took until they were made.
     pub arrived: Instant,
     /// The rest.
@@ -54,9 +54,10 @@ pub struct ObjectBinding {
     pub name: String,
 }
 
-/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is this one.
+/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is
+/// this one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Materialized {
+pub struct MaterializedObject {
     /// What the outside system calls it for good.
     pub uid: ExternalId,
     /// Its name.
@@ -76,8 +77,8 @@ pub struct DeclaredObject {
     pub uid: ExternalId,
 }
 
-/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept, shown
-/// or told as it is.
+/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept,
+/// shown or told as it is.
 #[derive(Clone, Copy)]
 pub struct ObjectDigest(pub [u8; 32]);
 
@@ -102,7 +103,7 @@ pub struct AttestationId(pub [u8; 32]);
 
 /// An attestation that waits for what it is about to be seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WaitingAttestation {
+pub struct PendingAttestation {
     /// Its place.
     pub id: AttestationId,
     /// The namespace of the object.
@@ -115,7 +116,7 @@ pub struct WaitingAttestation {
 
 /// What taking in a declaration, or that there is none any more, came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TakenDeclaration {
+pub struct DeclarationOutcome {
     /// Who wrote it, or deleted it; none where it was there before anybody could say so.
     pub requester: Option<Requester>,
     /// Whether it is news.
@@ -187,7 +188,7 @@ pub struct SecretView {
     /// What declares it.
     pub object: Option<ObjectBinding>,
     /// What it is written to.
-    pub materialized: Option<Materialized>,
+    pub materialized: Option<MaterializedObject>,
     /// Its rotations.
     pub rotation: RotationState,
     /// What follows its deletion.
@@ -225,7 +226,7 @@ pub struct NamespaceView {
 
 /// What a namespace has of the store, and may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NamespaceRoom {
+pub struct NamespaceUsage {
     /// Its name.
     pub name: NamespaceName,
     /// What it has.
@@ -296,9 +297,10 @@ pub struct KeyView {
     pub declaration: Option<KeyDeclaration>,
 }
 
-/// What of an access policy is in force, so that the next process knows it. The store does not read the statements.
+/// What of an access policy is in force, so that the next process knows it. The store does not read the
+/// statements.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PolicyInForce {
+pub struct EnforcedPolicy {
     /// What the outside system calls the policy for good.
     pub uid: ExternalId,
     /// In which namespace it is.
@@ -307,27 +309,27 @@ pub struct PolicyInForce {
     pub name: String,
     /// Which generation of it is in force.
     pub generation: i64,
-    /// The statements of that generation, at most [`PolicyInForce::MOST_BYTES`].
+    /// The statements of that generation, at most [`EnforcedPolicy::MAX_STATEMENTS_BYTES`].
     pub statements: Vec<u8>,
 }
 
-impl PolicyInForce {
+impl EnforcedPolicy {
     /// Most bytes of the statements: more than an API server takes in one object (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
-    pub const MOST_BYTES: usize = 2 << 20;
+    pub const MAX_STATEMENTS_BYTES: usize = 2 << 20;
 }
 
 /// What is kept of the access policies.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PoliciesInForce {
+pub struct EnforcedPolicies {
     /// In any order.
-    pub policies: Vec<PolicyInForce>,
+    pub policies: Vec<EnforcedPolicy>,
     /// How many records cannot be read.
     pub unreadable: u64,
 }
 
 /// What a write came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Written {
+pub struct WriteOutcome {
     /// Whether a version was made; false where it was there already.
     pub created: bool,
     /// The secret afterwards.

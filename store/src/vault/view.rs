@@ -1,5 +1,5 @@
-//! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to read both.
-//! Must not change anything; effects do.
+//! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to
+//! read both. Must not change anything; effects do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
 use super::indexed_record::IndexedRecord;
-use super::room::{Quota, Room, Usage, row_bytes};
-use super::types::{AttestationId, ObjectChange, ObjectDigest, PolicyInForce};
+use super::quota::{NamespaceQuotas, Quota, Usage, row_bytes};
+use super::types::{AttestationId, EnforcedPolicy, ObjectChange, ObjectDigest};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
@@ -24,17 +24,17 @@ use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
 use crate::value::{DataType, Value};
 
 /// Changes that are not committed yet: a value, or none for a removal.
-pub(crate) type Pending = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+pub(crate) type PendingChanges = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 
 /// A snapshot under pending changes.
 pub struct View<'a> {
     pub(super) keyring: &'a Keyring,
     pub(super) snapshot: &'a dyn Snapshot,
-    pub(super) pending: Pending,
+    pub(super) pending: PendingChanges,
     /// Changes of the command that is being carried out; they become pending together, or not at all.
-    pub(super) staged: Pending,
+    pub(super) staged: PendingChanges,
     /// The accounts of namespaces, where something is decided about.
-    pub(super) room: Option<&'a Room>,
+    pub(super) quotas: Option<&'a NamespaceQuotas>,
     /// What the commands before in the same group took.
     taken: BTreeMap<NamespaceId, Usage>,
     /// The namespaces of the secrets whose rows change.
@@ -52,18 +52,18 @@ impl<'a> View<'a> {
         Self {
             keyring,
             snapshot,
-            pending: Pending::new(),
-            staged: Pending::new(),
-            room: None,
+            pending: PendingChanges::new(),
+            staged: PendingChanges::new(),
+            quotas: None,
             taken: BTreeMap::new(),
             homes: BTreeMap::new(),
         }
     }
 
     /// The same, with the accounts of namespaces.
-    pub(in crate::vault) fn with_room(self, room: &'a Room) -> Self {
+    pub(in crate::vault) fn with_quotas(self, quotas: &'a NamespaceQuotas) -> Self {
         Self {
-            room: Some(room),
+            quotas: Some(quotas),
             ..self
         }
     }
@@ -71,17 +71,17 @@ impl<'a> View<'a> {
     /// What a namespace has, with what was taken in this group.
     pub(crate) fn used(&self, namespace: &NamespaceId) -> Usage {
         let taken = self.taken.get(namespace).copied().unwrap_or_default();
-        let room = self.room.map(|room| room.of(namespace));
-        room.unwrap_or_default().plus(taken)
+        let usage = self.quotas.map(|quotas| quotas.usage(namespace));
+        usage.unwrap_or_default().plus(taken)
     }
 
     /// What a namespace may have; none: there is no end.
     pub(crate) fn limit(&self, namespace: &NamespaceId) -> Option<Quota> {
-        self.room?.limit(namespace)
+        self.quotas?.limit(namespace)
     }
 
     /// Room is taken by a command that is carried out.
-    pub(crate) fn take(&mut self, namespace: NamespaceId, more: Usage) {
+    pub(crate) fn reserve(&mut self, namespace: NamespaceId, more: Usage) {
         let taken = self.taken.entry(namespace).or_default();
         *taken = taken.plus(more);
     }
@@ -291,12 +291,12 @@ impl<'a> View<'a> {
     }
 
     /// What is kept of an access policy.
-    pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<PolicyInForce>, StoreError> {
+    pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<EnforcedPolicy>, StoreError> {
         self.record(&policy_index(self.keyring, uid))
     }
 
     /// What tells what an object declares from everything else that it may declare.
-    pub(crate) fn mark(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
+    pub(crate) fn keyed_digest(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
         self.keyring
             .blind_index(IndexDomain::Mark, &[uid.as_str().as_bytes(), &digest.0])
     }
@@ -466,7 +466,8 @@ pub(crate) fn key_key(namespace: &NamespaceId, key: &KeyId) -> Vec<u8> {
     bytes
 }
 
-/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed under.
+/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed
+/// under.
 pub(crate) fn open_head(keyring: &Keyring, id: &SecretId, bytes: &[u8]) -> Result<Head, StoreError> {
     let record = || damaged(format!("the head of secret {id}"));
     let (revision, sealed) = bytes.split_first_chunk::<8>().ok_or_else(record)?;

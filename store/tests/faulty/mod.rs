@@ -84,7 +84,7 @@ impl Engine for FaultyEngine {
         self.inner.snapshot()
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let fault = {
             let mut orders = self.faults.0.lock().unwrap();
             let fault = orders.next.take();
@@ -97,15 +97,15 @@ impl Engine for FaultyEngine {
                 let outcome = self.inner.commit(batch)?;
                 *self.unknown.lock().unwrap() = true;
                 Ok(match outcome {
-                    Outcome::Committed(_) => Outcome::Unknown,
+                    CommitOutcome::Committed(_) => CommitOutcome::Unknown,
                     other => other,
                 })
             }
             Some(Fault::UnknownAndLost) => {
                 *self.unknown.lock().unwrap() = true;
-                Ok(Outcome::Unknown)
+                Ok(CommitOutcome::Unknown)
             }
-            Some(Fault::Conflict) => Ok(Outcome::Conflict(0)),
+            Some(Fault::Conflict) => Ok(CommitOutcome::Conflict(0)),
             Some(Fault::OutOfSpace) => Err(EngineError::OutOfSpace),
         }
     }

@@ -1,5 +1,5 @@
-//! Audit records as people and other systems read them: one JSON object each. The names of its fields are in `docs/audit.md`, and stay. A value
-//! cannot be in it, because none is in a record.
+//! Audit records as people and other systems read them: one JSON object each. The names of its fields are in
+//! `docs/audit.md`, and stay. A value cannot be in it, because none is in a record.
 
 mod filter;
 mod table;
@@ -35,7 +35,7 @@ pub enum Decision {
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Line {
+pub struct AuditRecord {
     /// Its chain.
     pub chain: Chain,
     /// Its number in the chain.

@@ -58,7 +58,7 @@ pub enum ValueError {
 
 /// A value as it was delivered.
 #[derive(Debug)]
-pub struct Delivered {
+pub struct DeliveredValue {
     /// The secret.
     pub secret_id: SecretId,
     /// The version.
@@ -69,8 +69,9 @@ pub struct Delivered {
     pub value: Value,
 }
 
-impl Delivered {
-    /// The message for it. It holds a copy of the value, which is wiped with the message; the encoder's is not ours.
+impl DeliveredValue {
+    /// The message for it. It holds a copy of the value, which is wiped with the message; the encoder's is
+    /// not ours.
     #[must_use]
     pub fn to_message(&self) -> proto::Value {
         let keys = self.value.iter().map(|(name, bytes)| proto::Key {
@@ -86,7 +87,7 @@ impl Delivered {
     }
 }
 
-impl TryFrom<proto::Value> for Delivered {
+impl TryFrom<proto::Value> for DeliveredValue {
     type Error = ValueError;
 
     fn try_from(mut message: proto::Value) -> Result<Self, ValueError> {
@@ -119,11 +120,11 @@ impl TryFrom<proto::Value> for Delivered {
 mod tests {
     use super::*;
 
-    fn delivered() -> Delivered {
+    fn delivered() -> DeliveredValue {
         let mut value = Value::new();
         value.insert("a", vec![0, 255]);
         value.insert("b", Vec::new());
-        Delivered {
+        DeliveredValue {
             secret_id: SecretId::new([7; 16]),
             version_id: "v-1".into(),
             kind: "Opaque".into(),
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_value_comes_as_it_was_sent() {
         let sent = delivered();
-        let came = Delivered::try_from(sent.to_message()).unwrap();
+        let came = DeliveredValue::try_from(sent.to_message()).unwrap();
         assert_eq!(came.value, sent.value);
         assert_eq!(
             (came.secret_id, came.version_id.as_str(), came.kind.as_str()),
@@ -147,7 +148,7 @@ mod tests {
         let refused = |change: fn(&mut proto::Value)| {
             let mut message = delivered().to_message();
             change(&mut message);
-            Delivered::try_from(message).unwrap_err()
+            DeliveredValue::try_from(message).unwrap_err()
         };
         assert_eq!(refused(|m| m.secret_id.truncate(15)), ValueError::SecretId);
         assert_eq!(refused(|m| m.version_id.clear()), ValueError::VersionId);

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::api_client::{ApiClient, segment};
 use crate::data::{Source, version_id};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::{People, segment};
 
 /// Makes a secret with its first version
 ///
-/// It comes with a ManagedSecret whose values arrive from outside. The value is read from standard input or files. Examples:
+/// It comes with a ManagedSecret whose values arrive from outside. The value is read from standard input or
+/// files. Examples:
 ///
 ///   kubectl strongroom create partner --key token < token.txt
 ///
-///   kubectl strongroom create team/smtp --from-file password=./password --description "the mail relay" --label team=shop
+///   kubectl strongroom create team/smtp --from-file password=./password --description "the mail relay"
+///   --label team=shop
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret's name
@@ -42,7 +44,7 @@ fn label(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "give it as KEY=VALUE".to_owned())
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let version = match &arguments.version_id {
         Some(id) => segment(id)?.to_owned(),
         None => version_id()?,
@@ -59,12 +61,12 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         fields.insert("encryptionKey".to_owned(), json!(key));
     }
     let data = arguments.source.read()?;
-    let answer = people
+    let answer = client
         .create(&arguments.name, &version, &data, &Value::Object(fields))
         .await?;
     let text = format!(
         "{}/{} is made; version {version} is Current",
-        people.namespace(),
+        client.namespace(),
         arguments.name
     );
     out.tell(&answer, &text)

@@ -2,13 +2,14 @@
 
 use http::Method;
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, cell, field};
-use crate::people::People;
 
 /// Deletes a secret; it can be restored until its recovery window ends
 ///
-/// Its ManagedSecret and its native Secret are gone at once. Example: kubectl strongroom delete partner --recovery-window-days 30
+/// Its ManagedSecret and its native Secret are gone at once. Example: kubectl strongroom delete partner
+/// --recovery-window-days 30
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
@@ -18,16 +19,16 @@ pub(crate) struct Arguments {
     recovery_window_days: Option<u8>,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let query: Vec<(&str, String)> = arguments
         .recovery_window_days
         .iter()
         .map(|days| ("recoveryWindowDays", days.to_string()))
         .collect();
-    let answer = people
+    let answer = client
         .change(Method::DELETE, &arguments.name, "", &query, None)
         .await?;
     let until = cell(field(&answer, "deletion"));
-    let (namespace, name) = (people.namespace(), &arguments.name);
+    let (namespace, name) = (client.namespace(), &arguments.name);
     out.tell(&answer, &format!("{namespace}/{name} is deleted; until {until} `kubectl strongroom restore {name} -n {namespace}` brings it back"))
 }

@@ -1,4 +1,5 @@
-//! What the cluster says of the installation itself, as far as the person may see it: the APIService, and the claim of the store.
+//! What the cluster says of the installation itself, as far as the person may see it: the APIService, and the
+//! claim of the store.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;

@@ -7,24 +7,27 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, bytes};
-use crate::people::People;
 
 /// Names that are shown before somebody is asked.
-const NAMES: usize = 10;
+const MAX_LISTED_NAMES: usize = 10;
 
-/// Destroys a secret and all its versions at once, or all that was deleted in a namespace; nothing brings it back
+/// Destroys a secret and all its versions at once, or all that was deleted in a namespace; nothing brings it
+/// back
 ///
-/// Without a name it is about the namespace that `--namespace` says: it shows what is in recovery windows there, and destroys that. This is for
-/// administrators who need the room, who have ClusterRole `strongroom-purger`, also where the namespace is gone. Both ask for the name once more.
+/// Without a name it is about the namespace that `--namespace` says: it shows what is in recovery windows
+/// there, and destroys that. This is for administrators who need the room, who have ClusterRole
+/// `strongroom-purger`, also where the namespace is gone. Both ask for the name once more.
 ///
 /// Examples: kubectl strongroom purge partner
 ///
 ///   kubectl strongroom purge --namespace shop --list
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The secret, by its name in the store; without it all that was deleted in the namespace that `--namespace` says
+    /// The secret, by its name in the store; without it all that was deleted in the namespace that
+    /// `--namespace` says
     name: Option<String>,
     /// Only shows what is in recovery windows in the namespace, and how much of the store it has
     #[arg(long, conflicts_with = "name")]
@@ -38,35 +41,35 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(
     arguments: &Arguments,
     given: bool,
-    people: &People,
+    client: &ApiClient,
     out: &Output,
 ) -> Result<(), Failure> {
     match &arguments.name {
-        Some(name) => one(name, arguments.yes, people, out).await,
+        Some(name) => one(name, arguments.yes, client, out).await,
         // A context's namespace is nobody's word for all of it.
         None if !given => Err(Failure::Input(
             "name a secret, or say by `--namespace` of which namespace all that was deleted is to be destroyed".to_owned(),
         )),
-        None if arguments.list => Deleted::look(people).await?.show(out),
-        None => all(arguments.yes, people, out).await,
+        None if arguments.list => DeletedSecrets::load(client).await?.show(out),
+        None => all(arguments.yes, client, out).await,
     }
 }
 
-async fn one(name: &str, yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
-    let namespace = people.namespace();
+async fn one(name: &str, yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let namespace = client.namespace();
     if !yes {
         let what =
             format!("{namespace}/{name} and all its versions will be destroyed. Type its name to go on: ");
         confirm(&what, name)?;
     }
     let query = [("force", "true".to_owned())];
-    let answer = people.change(Method::DELETE, name, "", &query, None).await?;
+    let answer = client.change(Method::DELETE, name, "", &query, None).await?;
     out.tell(&answer, &format!("{namespace}/{name} is destroyed"))
 }
 
-async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
-    let namespace = people.namespace();
-    let deleted = Deleted::look(people).await?;
+async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let namespace = client.namespace();
+    let deleted = DeletedSecrets::load(client).await?;
     if deleted.secrets.is_empty() {
         let answer = json!({"namespace": namespace, "destroyed": 0, "bytes": 0});
         return out.tell(
@@ -83,7 +86,7 @@ async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
     }
     let (mut destroyed, mut freed) = (0, 0);
     loop {
-        let purged = people.purge(&deleted.time).await?;
+        let purged = client.purge(&deleted.time).await?;
         destroyed += purged.destroyed;
         freed += purged.bytes;
         // One that destroys nothing would do so for ever.
@@ -118,8 +121,8 @@ fn confirm(what: &str, name: &str) -> Result<(), Failure> {
 
 /// All that is in recovery windows in a namespace.
 #[derive(Debug, Default)]
-struct Deleted {
-    secrets: Vec<Secret>,
+struct DeletedSecrets {
+    secrets: Vec<DeletedSecret>,
     /// When the first page was read: what is deleted after that was not seen.
     time: String,
     used: Value,
@@ -128,7 +131,7 @@ struct Deleted {
 
 /// A deleted secret.
 #[derive(Debug, Deserialize, serde::Serialize)]
-struct Secret {
+struct DeletedSecret {
     name: String,
     deleted: String,
     until: String,
@@ -136,12 +139,12 @@ struct Secret {
     bytes: u64,
 }
 
-impl Deleted {
-    async fn look(people: &People) -> Result<Self, Failure> {
+impl DeletedSecrets {
+    async fn load(client: &ApiClient) -> Result<Self, Failure> {
         let mut all = Self::default();
         let mut after = None;
         loop {
-            let page = people.deleted::<Secret>(after.as_deref()).await?;
+            let page = client.deleted::<DeletedSecret>(after.as_deref()).await?;
             if after.is_none() {
                 all.time = page.time;
                 (all.used, all.limit) = (page.used, page.limit);
@@ -165,11 +168,16 @@ impl Deleted {
             self.secrets.len(),
             bytes(self.bytes())
         );
-        for secret in self.secrets.iter().take(NAMES) {
+        for secret in self.secrets.iter().take(MAX_LISTED_NAMES) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "  {}, until {}", secret.name, secret.until);
         }
-        if let Some(more) = self.secrets.len().checked_sub(NAMES).filter(|more| *more > 0) {
+        if let Some(more) = self
+            .secrets
+            .len()
+            .checked_sub(MAX_LISTED_NAMES)
+            .filter(|more| *more > 0)
+        {
             let _ = writeln!(text, "  and {more} more, which `--list` shows");
         }
         text.push_str("All of them and all their versions will be destroyed.");
@@ -183,7 +191,7 @@ impl Deleted {
         out.print(&answer, || {
             let mut table = Table::new(&["NAME", "DELETED", "UNTIL", "VERSIONS", "BYTES"]);
             for secret in &self.secrets {
-                let Secret {
+                let DeletedSecret {
                     name,
                     deleted,
                     until,
@@ -209,16 +217,16 @@ mod tests {
 
     #[test]
     fn whoever_is_asked_sees_how_many_how_much_and_some_names() {
-        let secret = |number: u64| Secret {
+        let secret = |number: u64| DeletedSecret {
             name: format!("db-{number}"),
             deleted: "2026-11-23T20:22:00Z".to_owned(),
             until: "2026-12-23T20:22:00Z".to_owned(),
             versions: 1,
             bytes: 70_000,
         };
-        let deleted = |count| Deleted {
+        let deleted = |count| DeletedSecrets {
             secrets: (0..count).map(secret).collect(),
-            ..Deleted::default()
+            ..DeletedSecrets::default()
         };
         let few = deleted(2).question("shop");
         assert!(

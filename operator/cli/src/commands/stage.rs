@@ -3,10 +3,10 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::delivery::{self, Arrival, Patience};
+use super::delivery::{self, Arrival, WaitArguments};
+use crate::api_client::{ApiClient, segment};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::{People, segment};
 
 /// Moves a stage to a version, or takes it away
 ///
@@ -29,10 +29,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ID")]
     remove_from: Option<String>,
     #[command(flatten)]
-    patience: Patience,
+    waiting: WaitArguments,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let given = [("moveTo", &arguments.to), ("removeFrom", &arguments.remove_from)];
     let body: Map<String, Value> = given
         .into_iter()
@@ -40,10 +40,10 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .collect();
     let body = Value::Object(body);
     let what = format!("/stages/{}", segment(&arguments.stage)?);
-    let mut answer = people
+    let mut answer = client
         .change(Method::POST, &arguments.name, &what, &[], Some(&body))
         .await?;
-    let secret = format!("{}/{}", people.namespace(), arguments.name);
+    let secret = format!("{}/{}", client.namespace(), arguments.name);
     let stage = &arguments.stage;
     let Some(version) = &arguments.to else {
         let from = arguments.remove_from.as_deref().unwrap_or_default();
@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             &format!("{secret}: stage {stage} is taken from version {from}"),
         );
     };
-    let arrival = delivery::wait(people, &arguments.name, stage, version, arguments.patience).await?;
+    let arrival = delivery::wait(client, &arguments.name, stage, version, arguments.waiting).await?;
     // The store has moved it before it answers; only what follows had to be waited for.
     arrival.clone().and_staged().told(&mut answer);
     out.tell(

@@ -1,8 +1,8 @@
 //! `versions`.
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field, items};
-use crate::people::People;
 
 /// Lists the versions of a secret, the newest first
 ///
@@ -16,9 +16,9 @@ pub(crate) struct Arguments {
     all: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let query = [("includeDeprecated", arguments.all.to_string())];
-    let answer = people.read(&arguments.name, "/versions", &query).await?;
+    let answer = client.read(&arguments.name, "/versions", &query).await?;
     out.print(&answer, || {
         let mut table = Table::new(&["VERSION", "NUMBER", "STAGES", "CREATED", "TYPE"]);
         for version in items(&answer, "versions") {

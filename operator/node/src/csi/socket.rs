@@ -30,8 +30,8 @@ pub enum SocketError {
     Serve(String),
 }
 
-/// Listens. A socket that a dead process left is replaced in one step, so that kubelet never sees it missing and forgets the driver; for the
-/// same reason nobody removes it at the end.
+/// Listens. A socket that a dead process left is replaced in one step, so that kubelet never sees it missing
+/// and forgets the driver; for the same reason nobody removes it at the end.
 ///
 /// # Errors
 /// [`SocketError`].

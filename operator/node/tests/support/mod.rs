@@ -1,4 +1,5 @@
-//! The plugin as a process in a mount namespace of the test's own, with a gateway's peer above it and the test as kubelet below it.
+//! The plugin as a process in a mount namespace of the test's own, with a gateway's peer above it and the
+//! test as kubelet below it.
 #![allow(
     dead_code,
     unreachable_pub,

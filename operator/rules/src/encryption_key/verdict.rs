@@ -5,12 +5,12 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::condition::{ConditionStatus, Reason};
 
-use crate::managed_secret::conditions::{Standing, whole_second};
+use crate::managed_secret::conditions::{ReadySummary, whole_second};
 use crate::uid::Uid;
 
 /// How the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum KeyVerdict {
     /// It is as wanted.
     Ready {
         /// Whether the key works.
@@ -21,12 +21,12 @@ pub enum Verdict {
     /// It is being deleted: nothing is done and nothing is said.
     Leaving,
     /// Somebody has to act, or time has to pass.
-    Blocked(Block),
+    Blocked(KeyBlocker),
 }
 
 /// What keeps the object from being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum KeyBlocker {
     /// The namespace is on its way out.
     NamespaceTerminating,
     /// The namespace was deleted and made again.
@@ -41,7 +41,7 @@ pub enum Block {
     },
 }
 
-impl Block {
+impl KeyBlocker {
     pub(super) const fn recheck(&self) -> Option<SignedDuration> {
         match self {
             Self::Ending { .. } => Some(SignedDuration::from_mins(1)),
@@ -50,7 +50,7 @@ impl Block {
     }
 }
 
-impl fmt::Display for Block {
+impl fmt::Display for KeyBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NamespaceTerminating => {
@@ -70,12 +70,12 @@ impl fmt::Display for Block {
     }
 }
 
-impl Verdict {
+impl KeyVerdict {
     /// What it says as a condition. `None`: nothing is to be said any more.
     #[must_use]
-    pub fn standing(&self, dependents: u64) -> Option<Standing> {
+    pub fn ready_summary(&self, dependents: u64) -> Option<ReadySummary> {
         let said = |ready, reason, message: String| {
-            Some(Standing {
+            Some(ReadySummary {
                 ready,
                 reason,
                 message,
@@ -103,9 +103,9 @@ impl Verdict {
             Self::Blocked(block) => said(
                 ConditionStatus::False,
                 match block {
-                    Block::NamespaceTerminating => Reason::NamespaceTerminating,
-                    Block::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
-                    Block::Ending { .. } => Reason::KeyNotReady,
+                    KeyBlocker::NamespaceTerminating => Reason::NamespaceTerminating,
+                    KeyBlocker::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+                    KeyBlocker::Ending { .. } => Reason::KeyNotReady,
                 },
                 block.to_string(),
             ),

@@ -1,15 +1,17 @@
-//! Variables of a pod's containers without a native Secret: what a pod asks for by its annotations, and the pod that comes of it.
+//! Variables of a pod's containers without a native Secret: what a pod asks for by its annotations, and the
+//! pod that comes of it.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`annotations`] | what is asked for, parsed once into [`annotations::Wish`] |
+//! | [`annotations`] | what is asked for, parsed once into [`annotations::EnvironmentRequest`] |
 //! | [`containers`] | which containers are meant |
 //! | [`volume`] | the volume of `csi.strongroom.dev` with a file for each variable |
 //! | [`parts`] | what both ways add to the pod: volumes and the first init container |
 //! | [`exec`] | `env: exec`: the container becomes its command by `strongroom-exec` |
 //! | [`mod@file`] | `env: file`: kubelet reads the variables from a file in memory |
 //!
-//! A pod is JSON here: what this program's Kubernetes types don't know of it must come out as it went in. Must not see a value.
+//! A pod is JSON here: what this program's Kubernetes types don't know of it must come out as it went in.
+//! Must not see a value.
 
 mod annotations;
 mod containers;
@@ -22,7 +24,7 @@ mod volume;
 
 use serde_json::{Value, json};
 
-use self::annotations::{Mode, Wish};
+use self::annotations::{EnvironmentRequest, Mode};
 
 /// What all of the annotations begin with.
 pub const PREFIX: &str = "strongroom.dev/env";
@@ -43,7 +45,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// The `resources` that it has where nobody says others. Its requests are its limits, so that a pod of the class Guaranteed stays one.
+    /// The `resources` that it has where nobody says others. Its requests are its limits, so that a pod of
+    /// the class Guaranteed stays one.
     #[must_use]
     pub fn default_resources() -> Value {
         let resources = json!({"cpu": "50m", "memory": "32Mi"});
@@ -53,7 +56,7 @@ impl Image {
 
 /// A pod that cannot have its variables; it must not start without them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum EnvironmentError {
     /// Annotations that go with `strongroom.dev/env`, without it.
     #[error("`{0}` is set without `strongroom.dev/env`; say `strongroom.dev/env: exec` or `file`")]
     NoMode(String),
@@ -119,16 +122,16 @@ pub enum Refusal {
 /// The pod as it has its variables; `None`: it asks for none, or has them.
 ///
 /// # Errors
-/// [`Refusal`].
-pub fn with_variables(pod: &Value, image: &Image) -> Result<Option<Value>, Refusal> {
-    let Some(wish) = Wish::of(pod)? else {
+/// [`EnvironmentError`].
+pub fn with_variables(pod: &Value, image: &Image) -> Result<Option<Value>, EnvironmentError> {
+    let Some(wish) = EnvironmentRequest::from_pod(pod)? else {
         return Ok(None);
     };
     if pod.pointer("/spec/os/name").and_then(Value::as_str) == Some("windows") {
-        return Err(Refusal::Windows);
+        return Err(EnvironmentError::Windows);
     }
     let mut changed = pod.clone();
-    let which = containers::wanted(&changed, &wish)?;
+    let which = containers::selected(&changed, &wish)?;
     match wish.mode {
         Mode::Exec => exec::apply(&mut changed, &wish, &which, image)?,
         Mode::File => file::apply(&mut changed, &wish, &which, image)?,

@@ -34,7 +34,7 @@ fn changed(pod: &Value) -> Value {
     with_variables(pod, &image()).unwrap().unwrap()
 }
 
-fn refused(pod: &Value) -> Refusal {
+fn refused(pod: &Value) -> EnvironmentError {
     with_variables(pod, &image()).unwrap_err()
 }
 
@@ -221,15 +221,18 @@ fn containers_are_those_that_are_named_or_the_only_one_or_kubectls() {
             .map(|container| container["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(refused(&with(&[])), Refusal::WhichContainer(2));
+    assert_eq!(refused(&with(&[])), EnvironmentError::WhichContainer(2));
     let named = with(&[("strongroom.dev/env-containers", "migrate, app")]);
     assert_eq!(started(&changed(&named)), ["app", "migrate"]);
     let default = with(&[("kubectl.kubernetes.io/default-container", "app")]);
     assert_eq!(started(&changed(&default)), ["app"]);
     let nobody = with(&[("strongroom.dev/env-containers", "nobody")]);
-    assert_eq!(refused(&nobody), Refusal::NoContainer("nobody".to_owned()));
+    assert_eq!(
+        refused(&nobody),
+        EnvironmentError::NoContainer("nobody".to_owned())
+    );
     let none = with(&[("strongroom.dev/env-containers", " , ")]);
-    assert_eq!(refused(&none), Refusal::WhichContainer(2));
+    assert_eq!(refused(&none), EnvironmentError::WhichContainer(2));
 }
 
 #[test]
@@ -272,9 +275,15 @@ fn what_is_not_understood_is_refused_with_what_to_do() {
         assert!(said.contains(says), "{said}");
     }
     let many: String = (0..257).map(|n| format!("A{n}: s/k\n")).collect();
-    assert!(matches!(refused(&vars(&many)), Refusal::TooMany(256, 64)));
+    assert!(matches!(
+        refused(&vars(&many)),
+        EnvironmentError::TooMany(256, 64)
+    ));
     let many: String = (0..65).map(|n| format!("A{n}: s{n}/k\n")).collect();
-    assert!(matches!(refused(&vars(&many)), Refusal::TooMany(256, 64)));
+    assert!(matches!(
+        refused(&vars(&many)),
+        EnvironmentError::TooMany(256, 64)
+    ));
 }
 
 #[test]
@@ -287,9 +296,9 @@ fn a_pod_that_cannot_have_its_variables_does_not_start() {
     let app = || "app".to_owned();
     for command in [json!([]), json!(null)] {
         let refusal = with(&|pod| pod["spec"]["containers"][0]["command"] = command.clone());
-        assert_eq!(refusal, Refusal::NoCommand(app()));
+        assert_eq!(refusal, EnvironmentError::NoCommand(app()));
     }
-    let twice = Refusal::SetTwice {
+    let twice = EnvironmentError::SetTwice {
         container: app(),
         variable: "PASSWORD".to_owned(),
     };
@@ -303,15 +312,15 @@ fn a_pod_that_cannot_have_its_variables_does_not_start() {
     assert_eq!(refused(&it), twice);
     assert_eq!(
         with(&|pod| pod["spec"]["volumes"] = json!([{"name": "strongroom-env", "emptyDir": {}}])),
-        Refusal::Taken("volume", "strongroom-env".to_owned())
+        EnvironmentError::Taken("volume", "strongroom-env".to_owned())
     );
     assert_eq!(
         with(&|pod| pod["spec"]["initContainers"] = json!([{"name": "strongroom-exec", "image": "other"}])),
-        Refusal::Taken("container", "strongroom-exec".to_owned())
+        EnvironmentError::Taken("container", "strongroom-exec".to_owned())
     );
     assert_eq!(
         with(&|pod| pod["spec"]["os"] = json!({"name": "windows"})),
-        Refusal::Windows
+        EnvironmentError::Windows
     );
 }
 

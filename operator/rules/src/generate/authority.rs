@@ -39,7 +39,8 @@ pub struct Authority {
     pub(super) issuer: Issuer<'static, KeyPair>,
     /// Its certificate and the intermediate ones above it, without the root.
     pub(super) intermediates: String,
-    /// The roots: the authority itself first if it is self-signed, then those that it had before and that certificates still stand on.
+    /// The roots: the authority itself first if it is self-signed, then those that it had before and that
+    /// certificates still stand on.
     pub(super) roots: String,
     /// When its certificate ends, in seconds since the Unix epoch.
     pub(super) end: i64,

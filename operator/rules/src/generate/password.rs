@@ -1,7 +1,8 @@
 //! Passwords.
 //!
-//! The characters that each class must have are drawn first, evenly from the class; the others evenly from all that are
-//! allowed; then the order is shuffled evenly. No modulo bias, no character more likely than another of its class.
+//! The characters that each class must have are drawn first, evenly from the class; the others evenly from
+//! all that are allowed; then the order is shuffled evenly. No modulo bias, no character more likely than
+//! another of its class.
 
 use strongroom_crds::v1alpha1::PasswordSource;
 use zeroize::Zeroizing;

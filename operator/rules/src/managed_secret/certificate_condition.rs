@@ -8,11 +8,11 @@ use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, conditi
 
 use super::conditions::whole_second;
 use super::renewal::{CertificateFacts, OldRoots, Renewal, RenewalPolicy, Signature};
-use crate::rotation_schedule::{Coverage, Covering};
+use crate::rotation_schedule::{Coverage, CoveringSchedule};
 use crate::uid::Uid;
 
 /// How many leaves are named that an authority waits for.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// What a condition or an Event says.
 struct CertificateFinding {
@@ -44,8 +44,8 @@ pub fn certificate_condition(
     )
 }
 
-/// `CertificateCurrent` where no more is known of the certificate than what the status said of it, because an attempt failed: it changes when the
-/// certificate ends.
+/// `CertificateCurrent` where no more is known of the certificate than what the status said of it, because an
+/// attempt failed: it changes when the certificate ends.
 pub fn ended_condition(
     key: &str,
     ended: Timestamp,
@@ -76,7 +76,7 @@ fn say(
 ) -> CertificateFinding {
     let next = certificate.renewal(object, now);
     let (key, end) = (&certificate.key, whole_second(certificate.not_after));
-    let how = How(certificate, &next);
+    let how = RenewalText(certificate, &next);
     let no = |reason, message| CertificateFinding {
         status: ConditionStatus::False,
         reason,
@@ -145,7 +145,7 @@ fn say(
 }
 
 /// The schedule that rotates after longer than the certificate's life, if that is so.
-pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> Option<&'a Covering> {
+pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> Option<&'a CoveringSchedule> {
     let Coverage::One(covering) = schedule else {
         return None;
     };
@@ -156,9 +156,9 @@ pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> O
 }
 
 /// What happens to the certificate next, in words.
-struct How<'a>(&'a CertificateFacts, &'a Renewal);
+struct RenewalText<'a>(&'a CertificateFacts, &'a Renewal);
 
-impl fmt::Display for How<'_> {
+impl fmt::Display for RenewalText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(certificate, next) = self;
         match (next, certificate.policy, &certificate.signature) {
@@ -192,11 +192,11 @@ impl fmt::Display for Overlap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`ca.crt` holds the former root too, until every leaf and every consumer has moved")?;
         let needed = &self.0.needed_by;
-        for (index, name) in needed.iter().take(NAMED).enumerate() {
+        for (index, name) in needed.iter().take(MAX_NAMED).enumerate() {
             f.write_str(if index == 0 { "; it waits for " } else { ", " })?;
             write!(f, "`{name}`")?;
         }
-        match needed.len().saturating_sub(NAMED) {
+        match needed.len().saturating_sub(MAX_NAMED) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

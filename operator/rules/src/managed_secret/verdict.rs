@@ -1,4 +1,5 @@
-//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message, which says what to do about it.
+//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message,
+//! which says what to do about it.
 
 use std::fmt;
 
@@ -6,15 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::whole_second;
 use super::facts::{Holder, InvalidSpec};
-use super::plan::Why;
-use crate::native_secret::Fixed;
-use crate::native_secret::edits::{Edit, Edits, Key, Keys};
-use crate::rotation_schedule::Refusal;
+use super::plan::VersionReason;
+use crate::native_secret::ImmutableField;
+use crate::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
+use crate::rotation_schedule::RotationRefusal;
 use crate::uid::Uid;
 
 /// How the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SecretVerdict {
     /// It is as wanted.
     Ready {
         /// Id of the stored secret.
@@ -35,16 +36,16 @@ pub enum Verdict {
     /// It is being deleted: nothing is done and nothing is said.
     Leaving,
     /// Somebody has to act.
-    Blocked(Block),
+    Blocked(SecretBlocker),
 }
 
-impl Verdict {
+impl SecretVerdict {
     /// When to look again although no event is expected.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Blocked(Block::NativeContested { until, .. } | Block::NativeMutated { until, .. }) => {
-                Some((*until).max(now))
-            }
+            Self::Blocked(
+                SecretBlocker::NativeContested { until, .. } | SecretBlocker::NativeMutated { until, .. },
+            ) => Some((*until).max(now)),
             Self::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
             Self::Ready { .. }
             | Self::AwaitingValue { .. }
@@ -57,7 +58,7 @@ impl Verdict {
 
 /// What keeps the object from being ready until a person, or the cluster, changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum SecretBlocker {
     /// The spec makes no sense.
     SpecInvalid(InvalidSpec),
     /// The namespace is on its way out.
@@ -88,7 +89,8 @@ pub enum Block {
         /// That object; absent for a secret made through the API.
         by: Option<String>,
     },
-    /// The store holds a secret of this name whose object is gone, and it does not become this object's unasked.
+    /// The store holds a secret of this name whose object is gone, and it does not become this object's
+    /// unasked.
     NameTaken {
         /// The name.
         name: String,
@@ -141,7 +143,7 @@ pub enum Block {
         /// Its name.
         name: String,
         /// What of it cannot be changed.
-        fixed: Vec<Fixed>,
+        fixed: Vec<ImmutableField>,
     },
     /// The spec asks for another value, and the native Secret is immutable.
     Immutable {
@@ -150,7 +152,8 @@ pub enum Block {
         /// The keys that differ, where they are known.
         keys: Vec<String>,
     },
-    /// The native Secret is immutable and is to hold other data: a value that arrived, a stage that was moved, or an edit of `spec.secret`.
+    /// The native Secret is immutable and is to hold other data: a value that arrived, a stage that was
+    /// moved, or an edit of `spec.secret`.
     ImmutableContent {
         /// Name of the native Secret.
         name: String,
@@ -192,7 +195,7 @@ pub enum Block {
         /// Its name.
         name: String,
         /// What is not as it was written.
-        keys: Vec<Key>,
+        keys: Vec<DriftedKey>,
         /// When it is tried again.
         until: Timestamp,
     },
@@ -214,8 +217,9 @@ pub enum Obstacle {
     Readers,
 }
 
-impl Block {
-    /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of others are not.
+impl SecretBlocker {
+    /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of
+    /// others are not.
     fn recheck(&self) -> Option<SignedDuration> {
         match self {
             Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
@@ -253,7 +257,7 @@ impl Block {
     }
 }
 
-impl fmt::Display for Block {
+impl fmt::Display for SecretBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SpecInvalid(InvalidSpec { field, problem, .. }) => write!(f, "`{field}`: {problem}"),
@@ -454,12 +458,12 @@ impl fmt::Display for Block {
                 whole_second(*until)
             ),
             Self::NativeMutated { name, keys, until } => {
-                let keys: Vec<&Key> = keys.iter().collect();
+                let keys: Vec<&DriftedKey> = keys.iter().collect();
                 write!(
                     f,
                     "Secret `{name}` is not as it was written: mutating admission of the cluster changes {}; exempt Secrets with the label \
                      `strongroom.dev/managed` there; it is tried again at {}",
-                    Keys(&keys),
+                    DriftedKeys(&keys),
                     whole_second(*until)
                 )
             }
@@ -476,11 +480,11 @@ pub(super) fn awaiting(name: &str) -> String {
 
 /// How the rotation of the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RotationState {
     /// Nobody asks for one.
     None,
     /// It is time.
-    Due(Why),
+    Due(VersionReason),
     /// It will be.
     Scheduled {
         /// The schedule.
@@ -503,10 +507,10 @@ pub enum Rotation {
     /// Several schedules claim the object with equal right; none rotates it.
     Conflict(Vec<String>),
     /// The value is not made anew here.
-    Impossible(Refusal),
+    Impossible(RotationRefusal),
 }
 
-impl Rotation {
+impl RotationState {
     /// When to look again.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
@@ -523,8 +527,13 @@ impl Rotation {
     /// When the next one is due, for the status.
     pub fn next(&self) -> Option<Timestamp> {
         match self {
-            Self::Scheduled { at, .. } | Self::Due(Why::Due { at, .. }) => Some(*at),
-            Self::Due(Why::Asked(_) | Why::SpecChanged | Why::Imported | Why::Certificate(_))
+            Self::Scheduled { at, .. } | Self::Due(VersionReason::Due { at, .. }) => Some(*at),
+            Self::Due(
+                VersionReason::Asked(_)
+                | VersionReason::SpecChanged
+                | VersionReason::Imported
+                | VersionReason::Certificate(_),
+            )
             | Self::None
             | Self::Suspended { .. }
             | Self::Unscheduled { .. }
@@ -534,11 +543,11 @@ impl Rotation {
     }
 }
 
-impl fmt::Display for Rotation {
+impl fmt::Display for RotationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("no rotation is asked for"),
-            Self::Due(Why::Due { at, .. }) => {
+            Self::Due(VersionReason::Due { at, .. }) => {
                 write!(
                     f,
                     "due since {}; it follows when the object is ready",

@@ -1,7 +1,9 @@
-//! From a statement to a Cedar policy, in Cedar's JSON form: no text of a statement is ever read as policy source.
+//! From a statement to a Cedar policy, in Cedar's JSON form: no text of a statement is ever read as policy
+//! source.
 //!
-//! What Cedar's language cannot say (a window of the day), and what takes it more than a time in proportion to its length (a name with wildcards),
-//! is worked out for each request beforehand, and the policy asks whether it is `met`.
+//! What Cedar's language cannot say (a window of the day), and what takes it more than a time in proportion
+//! to its length (a name with wildcards), is worked out for each request beforehand, and the policy asks
+//! whether it is `met`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use strongroom_crds::v1alpha1::{
 };
 
 use super::Action;
-use super::ask::Answers;
 use super::bounds::Weight;
+use super::evaluate::EffectCache;
 use super::filter::{Exact, Filter, Wild};
 use super::pattern::Pattern;
 use super::range::Range;
@@ -91,7 +93,7 @@ impl Attachment {
 #[derive(Debug)]
 pub struct CompiledPolicy {
     pub(super) attachment: Attachment,
-    pub(super) statements: Vec<Arc<Compiled>>,
+    pub(super) statements: Vec<Arc<CompiledStatement>>,
     pub(super) sids: Vec<Option<String>>,
     /// Whether a statement asks for labels of a pod or a node.
     pub(super) asks_labels: bool,
@@ -100,7 +102,7 @@ pub struct CompiledPolicy {
 
 /// One statement, compiled.
 #[derive(Debug)]
-pub(super) struct Compiled {
+pub(super) struct CompiledStatement {
     pub(super) deny: bool,
     /// Which requests it is put to.
     pub(super) filter: Filter,
@@ -109,10 +111,11 @@ pub(super) struct Compiled {
     /// What it asks of the context.
     pub(super) asks: BTreeSet<&'static str>,
     /// What it said before.
-    pub(super) answers: Answers,
+    pub(super) answers: EffectCache,
 }
 
-/// Compiles a policy of a namespace. Statements that are among the shared ones already are not compiled again.
+/// Compiles a policy of a namespace. Statements that are among the shared ones already are not compiled
+/// again.
 ///
 /// # Errors
 /// [`CompileError`] says where and why not.
@@ -137,7 +140,7 @@ pub fn compile(
                 deny: statement.effect == PolicyEffect::Deny,
             };
             let identities = matches!(attachment, Attachment::Identities(_));
-            shared.of((namespace, identities, statement), || {
+            shared.get_or_compile((namespace, identities, statement), || {
                 compiler.statement(&attachment, statement)
             })
         })
@@ -214,7 +217,7 @@ impl<'a> Compiler<'a> {
         &self,
         attachment: &Attachment,
         statement: &'a PolicyStatement,
-    ) -> Result<Compiled, CompileError> {
+    ) -> Result<CompiledStatement, CompileError> {
         let missing = |field| self.error(field, 1, CompileReason::Missing);
         let mut names = Names::default();
         match attachment {
@@ -264,12 +267,12 @@ impl<'a> Compiler<'a> {
         let policy = cedar_policy::Policy::from_json(None, policy).map_err(|why| cedar(&why))?;
         let mut policies = PolicySet::new();
         policies.add(policy).map_err(|why| cedar(&why))?;
-        Ok(Compiled {
+        Ok(CompiledStatement {
             deny: self.deny,
             filter: Filter::new(&actions, &exact, wild, (self.deny, &conditions), window),
             policies,
             asks,
-            answers: Answers::default(),
+            answers: EffectCache::default(),
         })
     }
 

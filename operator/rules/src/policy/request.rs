@@ -35,7 +35,7 @@ impl Identity {
     /// The identity behind a user name of the API server
     /// (<https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>).
     #[must_use]
-    pub fn of(username: &str) -> Self {
+    pub fn from_username(username: &str) -> Self {
         username
             .strip_prefix("system:serviceaccount:")
             .and_then(|account| account.split_once(':'))
@@ -85,17 +85,19 @@ pub struct Request<'a> {
     pub action: Action,
     /// Of which secret.
     pub secret: SecretRef<'a>,
-    /// The customer's key that the secret lies under and that the action uses, with the use; always of the secret's namespace.
+    /// The customer's key that the secret lies under and that the action uses, with the use; always of the
+    /// secret's namespace.
     pub key: Option<(Action, &'a str)>,
-    /// UID of the object that the store has as the secret's: what another one says about the secret counts for nothing.
+    /// UID of the object that the store has as the secret's: what another one says about the secret counts
+    /// for nothing.
     pub owner: Option<&'a str>,
     /// What is known about the request.
-    pub facts: &'a Facts,
+    pub facts: &'a RequestFacts,
 }
 
 /// What is known about a request. `None` means unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct RequestFacts {
     /// When it is made.
     pub now: Timestamp,
     /// Stages of the version that is asked for; empty where none is.

@@ -1,4 +1,5 @@
-//! The query of ListSecrets: `name` and `description` are found anywhere in the text; `label=key` or `label=key=value`, several of them all.
+//! The query of ListSecrets: `name` and `description` are found anywhere in the text; `label=key` or
+//! `label=key=value`, several of them all.
 
 /// Most secrets of a page.
 pub const PAGE_LIMIT: usize = 100;
@@ -23,7 +24,8 @@ pub struct ListQuery {
 /// Not a [`ListQuery`].
 #[derive(Debug, thiserror::Error)]
 pub enum ListQueryError {
-    /// Not `application/x-www-form-urlencoded` (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
+    /// Not `application/x-www-form-urlencoded`
+    /// (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
     #[error(transparent)]
     Encoding(#[from] serde_urlencoded::de::Error),
     /// No number, or one out of bounds.

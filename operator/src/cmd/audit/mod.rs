@@ -17,13 +17,13 @@ use crate::seal::{SealArgs, SealSourceError};
 pub(super) enum Arguments {
     List(list::List),
     Verify(Verify),
-    PublicKey(Public),
+    PublicKey(PublicKeyArguments),
 }
 
 /// Proves order and completeness of both chains with the public key alone
 ///
-/// Works on a stopped store and on a copy; changes no byte of it. Exits with 1 and names the first bad record where the chains
-/// are not sound.
+/// Works on a stopped store and on a copy; changes no byte of it. Exits with 1 and names the first bad record
+/// where the chains are not sound.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// Directory of the store or of its copy: the one with `store.redb`
@@ -38,7 +38,7 @@ pub(super) struct Verify {
 ///
 /// Keep it outside of the cluster: it is no secret, but it must be the right one.
 #[derive(Debug, clap::Args)]
-pub(super) struct Public {
+pub(super) struct PublicKeyArguments {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
                 Err(CommandError::Unsound)
             }
         }
-        Arguments::PublicKey(Public { data_dir, seal }) => {
+        Arguments::PublicKey(PublicKeyArguments { data_dir, seal }) => {
             let key = seal.source().ok_or(SealSourceError::Unnamed)?.read().await?;
             let file = SealFile::load(&data_dir.store())?;
             let root = file.unlock(&key)?;

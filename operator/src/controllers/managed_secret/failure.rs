@@ -97,7 +97,8 @@ impl Failure {
         }
     }
 
-    /// The API server refuses new objects because the namespace is on its way out. It says so as 403 with a cause.
+    /// The API server refuses new objects because the namespace is on its way out. It says so as 403 with a
+    /// cause.
     fn namespace_goes(&self) -> bool {
         let Self::Api(kube::Error::Api(status)) = self else {
             return false;

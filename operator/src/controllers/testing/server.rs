@@ -1,5 +1,5 @@
-//! A small API server: objects as JSON by path, UIDs, `resourceVersion`s, preconditions, conflicts, types and immutability of Secrets, lists and
-//! watches. Each request is on record, and faults can be ordered.
+//! A small API server: objects as JSON by path, UIDs, `resourceVersion`s, preconditions, conflicts, types and
+//! immutability of Secrets, lists and watches. Each request is on record, and faults can be ordered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -136,7 +136,8 @@ impl Api {
         self.server().erase(path);
     }
 
-    /// Every watch of this collection ends because its position has expired; what happens meanwhile, it misses.
+    /// Every watch of this collection ends because its position has expired; what happens meanwhile, it
+    /// misses.
     pub(crate) fn expire(&self, collection: &str, meanwhile: impl FnOnce()) {
         let watchers: Vec<_> = {
             let mut server = self.server();

@@ -1,6 +1,6 @@
-//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the request decided, and answers.
+//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the
+//! request decided, and answers.
 
-mod asked_version;
 mod batch_get_secret_value;
 mod change;
 mod create_sealing_key;
@@ -20,6 +20,7 @@ mod list_secrets;
 mod purge_deleted_secrets;
 mod put_secret_value;
 mod renew_sealed_values;
+mod requested_version;
 mod restore_secret;
 mod rotate_secret;
 mod set_secret_policy;
@@ -44,7 +45,7 @@ pub(super) fn all() -> Vec<Operation> {
         get_secret_policy::operation(),
         get_secret_value::operation(),
         list_audit_records::operation(),
-        list_audit_records::of_all(),
+        list_audit_records::operation_for_all(),
         list_deleted_secrets::operation(),
         list_secret_consumers::operation(),
         list_secret_version_ids::operation(),

@@ -107,7 +107,8 @@ async fn nobody_is_anybody_without_a_token() {
         .send(Request::builder().uri("/healthz"), Body::empty())
         .await;
     assert_eq!(health.status, 200);
-    // Who fails without end is turned away, and leaves the first record and the sum of a minute. At once, because time forgives.
+    // Who fails without end is turned away, and leaves the first record and the sum of a minute. At once,
+    // because time forgives.
     world.a_minute_later();
     let before = world.records().len();
     let answers = futures::future::join_all((0..400).map(|_| world.get("nobody", "/db-main/value"))).await;
@@ -176,8 +177,8 @@ async fn rates_and_room_are_bounded() {
     assert_eq!(refused.headers["retry-after"], "1");
 
     let world = World::new(0);
-    let app = Identity::of("system:serviceaccount:shop:app");
-    let held = world.hold(&app, limits::REQUESTS_OF_PRINCIPAL);
+    let app = Identity::from_username("system:serviceaccount:shop:app");
+    let held = world.hold(&app, limits::MAX_REQUESTS_PER_PRINCIPAL);
     assert_eq!(
         world.get("shop/app", "/db-main/value").await.code(),
         (503, "Overloaded".into())
@@ -197,10 +198,11 @@ impl World {
                 address: ([127, 2, third, fourth], 1).into(),
                 proven: false,
             };
-            let Arrived::In(slot) = self.gateway.room.arrive(&peer, &Request::new(())) else {
+            let AdmissionOutcome::Admitted(slot) = self.gateway.capacity.admit(&peer, &Request::new(()))
+            else {
                 panic!("no room")
             };
-            self.gateway.room.prove(&slot, None, caller).unwrap();
+            self.gateway.capacity.prove(&slot, None, caller).unwrap();
             slot
         };
         (0..count).map(hold).collect()

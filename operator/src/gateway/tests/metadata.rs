@@ -197,7 +197,8 @@ async fn our_own_labels_are_shown_to_nobody_by_a_filter_either() {
     }
 }
 
-/// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal repeats it.
+/// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal
+/// repeats it.
 #[tokio::test]
 async fn names_are_parsed_before_they_are_decided_about() {
     let world = World::unloaded();

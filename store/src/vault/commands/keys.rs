@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{
-    About, Command, Decision, Effect, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
+    Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
     key_view,
 };
 use crate::audit::Action;
@@ -13,14 +13,14 @@ use crate::format::StoredDataKey;
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::KeyName;
 use crate::time::Timestamp;
-use crate::vault::effect::Due;
+use crate::vault::effect::DueTask;
 use crate::vault::types::{KeyDeclaration, KeyView};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn about(view: &View<'_>, action: Action, key: &KeyRecord) -> Result<About, StoreError> {
+fn about(view: &View<'_>, action: Action, key: &KeyRecord) -> Result<EntryDraft, StoreError> {
     let namespace = view.namespace(&key.namespace)?.name;
-    Ok(About::new(action).with(|entry| {
+    Ok(EntryDraft::new(action).with(|entry| {
         entry.namespace = Some(namespace);
         entry.key = Some(key.id);
     }))
@@ -153,7 +153,7 @@ key_commands! {
         // After its window a key is as good as gone, whether or not the purge came by.
         KeyState::PendingDeletion { until } if now > until => return Err(Refusal::KeyDestroyed.into()),
         KeyState::PendingDeletion { until } => {
-            effects.push(Effect::DropDue(until, Due::DestroyKey(key.namespace, key.id)));
+            effects.push(Effect::DropDue(until, DueTask::DestroyKey(key.namespace, key.id)));
             key.state = KeyState::Enabled;
         }
         _ => return Err(Refusal::KeyNotPendingDeletion.into()),
@@ -273,7 +273,7 @@ impl Command for ScheduleKeyDeletion {
         let about = about(view, Action::ScheduleKeyDeletion, &key)?
             .with(|entry| entry.detail = format!("until {until}"));
         let reply = shown(&key)?;
-        let due = Due::DestroyKey(key.namespace, key.id);
+        let due = DueTask::DestroyKey(key.namespace, key.id);
         Ok(Decision::new(
             vec![Effect::AddDue(until, due), Effect::PutKey(Box::new(key))],
             about,

@@ -3,11 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use super::policy;
-use crate::policy::{PolicyBook, Source};
+use crate::policy::{PolicySet, PolicySource};
 
 fn refusal(spec: Json) -> String {
-    let mut book = PolicyBook::default();
-    book.put("shop", &Source::Policy("p".to_owned()), &policy(spec))
+    let mut book = PolicySet::default();
+    book.put("shop", &PolicySource::Policy("p".to_owned()), &policy(spec))
         .unwrap_err()
         .to_string()
 }
