@@ -36,7 +36,7 @@ use crate::read::serve;
 use crate::row::Row;
 use crate::{Outcome, memory};
 
-/// Nodes.
+/// Streams that are held open, each as a node's plugin holds it.
 const NODES: usize = 1_000;
 /// Volumes of each.
 const VOLUMES: usize = 20;

@@ -23,7 +23,7 @@ use crate::cluster::{Bench, connect};
 use crate::row::{Row, quantile, sorted};
 use crate::swaps::SwapWatch;
 
-/// Pods.
+/// Pods of one round.
 const PODS: usize = 40;
 /// Rotations that are measured.
 const ROTATIONS: usize = 200;

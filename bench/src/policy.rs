@@ -13,7 +13,6 @@ use strongroom_rules::policy::{
 use crate::Outcome;
 use crate::row::Row;
 
-/// The namespace of all of them.
 const NAMESPACE: &str = "bench";
 /// Repetitions of a row.
 const ROUNDS: usize = 9;

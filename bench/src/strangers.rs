@@ -22,7 +22,6 @@ const ADDRESSES: usize = 64;
 /// How long the memory is looked at once all attempts were made.
 const STAY: Duration = Duration::from_secs(3);
 
-/// The row.
 pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
     on_cluster(dir, rows)
 }

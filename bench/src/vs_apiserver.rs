@@ -22,7 +22,7 @@ use crate::row::{Row, quantile};
 /// What the baseline is called.
 const NAME: &str = "the API server's GET of a Secret, with etcd";
 
-/// The rows.
+/// The names by which `ROWS` selects them.
 pub(crate) const ROWS: [&str; 5] = [
     "read.vs_apiserver",
     "read.vs_apiserver.p50_ms",

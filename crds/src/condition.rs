@@ -57,7 +57,7 @@ impl fmt::Display for ConditionType {
     }
 }
 
-/// The `status` of a condition.
+/// The `status` of a condition, as `metav1.Condition` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionStatus {
     /// It holds.

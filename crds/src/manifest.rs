@@ -37,7 +37,7 @@ pub enum ManifestError {
     UnknownKind {
         /// The `apiVersion`.
         api_version: String,
-        /// The `kind`.
+        /// The `kind`, of whatever group.
         kind: String,
     },
     /// A field is missing, of the wrong type or out of its range.
@@ -47,7 +47,7 @@ pub enum ManifestError {
     },
     /// Fields that the kind does not have.
     UnknownFields {
-        /// Their paths.
+        /// Where they stand in the object, such as `spec.statements[0].efect`.
         paths: Vec<String>,
     },
 }

@@ -14,7 +14,7 @@ use crate::error::{ClusterError, trying};
 pub enum Program {
     /// The database.
     Etcd,
-    /// The API.
+    /// `kube-apiserver`, which all others talk to.
     ApiServer,
     /// Namespaces, garbage, aggregated roles.
     ControllerManager,

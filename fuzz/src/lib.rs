@@ -17,7 +17,7 @@ pub mod store;
 pub mod template;
 pub mod token;
 
-/// A target.
+/// A reader of what somebody else may have written.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Its name, also that of its folder of seeds.

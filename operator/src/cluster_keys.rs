@@ -80,7 +80,7 @@ pub(crate) struct SealedValueLocation<'a> {
     pub(crate) namespace: &'a str,
     /// The secret's name in the store.
     pub(crate) secret: &'a str,
-    /// The key of the value.
+    /// The key within the secret's value.
     pub(crate) key: &'a str,
 }
 

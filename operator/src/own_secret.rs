@@ -36,7 +36,6 @@ pub(crate) struct OwnSecret {
 /// It cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OwnSecretError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No randomness.

@@ -16,7 +16,7 @@ pub const DATA_BYTES: usize = 1_048_576;
 /// What a native Secret is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe<'a> {
-    /// Its type.
+    /// The `type` of the Secret, whose rules the data have to meet.
     pub type_: &'a str,
     /// The keys of the value that are copied; none: all of them, or none beside a template.
     pub keys: Option<&'a [String]>,
@@ -30,7 +30,7 @@ pub enum DataError {
     /// `secret.keys` names a key that the value does not have.
     #[error("`secret.keys` names `{key}`, which the value does not have; it has {present}")]
     UnknownKey {
-        /// The key.
+        /// The key as the spec names it.
         key: String,
         /// The keys there are, quoted.
         present: String,
@@ -40,7 +40,7 @@ pub enum DataError {
         "a Secret of type `{type_}` needs {needed}: make it with `secret.template`, or choose another type"
     )]
     MissingForType {
-        /// The type.
+        /// The `type` as the spec names it.
         type_: String,
         /// The keys, quoted.
         needed: &'static str,

@@ -26,7 +26,7 @@ pub struct PathError {
 }
 
 impl FilePath {
-    /// The text.
+    /// The path as text, with `/` between its parts.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -133,7 +133,7 @@ impl FileMode {
     /// The owner and the group read.
     pub const GROUP: Self = Self(0o440);
 
-    /// The bits.
+    /// As `chmod` takes them.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0

@@ -22,7 +22,7 @@ const LINE: usize = 64;
 /// Longest label; those of the field are shorter than half of it.
 const LABEL: usize = 64;
 
-/// One block.
+/// What stands from BEGIN to END, with its label (RFC 7468).
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     /// What stands behind BEGIN.
@@ -44,7 +44,7 @@ enum Body<'a> {
 /// Text that is no PEM. It never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PemError {
-    /// No block.
+    /// There is no BEGIN.
     NoBlock,
     /// A block without an end, or with another block's.
     NoEnd,

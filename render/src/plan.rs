@@ -49,12 +49,12 @@ fn pages(bytes: usize) -> u64 {
     (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE_BYTES + 1).saturating_mul(PAGE_BYTES)
 }
 
-/// A file.
+/// One file as it is to be written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// Its mode.
+    /// Who may read it; where the pod has an fsGroup, so may that.
     pub mode: FileMode,
-    /// Its bytes.
+    /// All that it holds.
     pub bytes: KeyBytes,
     /// What it opens with, where it is a key store: its bytes hold random ones, and what is in it tells
     /// whether another is the same.
@@ -66,7 +66,7 @@ pub struct PlannedFile {
 pub struct SecretInput<'a> {
     /// The version to show.
     pub version_id: &'a str,
-    /// Its value.
+    /// The value of that version.
     pub value: &'a Value,
     /// Whether access to it has ended while its files stay.
     pub ended: bool,
@@ -80,28 +80,28 @@ pub enum PlanError {
     /// A key that the secret does not have.
     #[error("secret `{secret}` has no key `{key}`")]
     NoKey {
-        /// The secret.
+        /// Name of the secret in the store.
         secret: String,
-        /// The key.
+        /// The key that the pod names.
         key: String,
     },
     /// A key whose name is no file's.
     #[error("secret `{secret}`: {source}: say where it goes with `keys`")]
     KeyName {
-        /// The secret.
+        /// Name of the secret in the store.
         secret: String,
-        /// Why not.
+        /// The rule for paths that it breaks.
         source: PathError,
     },
-    /// A template.
+    /// A template cannot be used, whatever the values are.
     #[error("{0}")]
     Template(#[from] TemplateError),
-    /// A format.
+    /// A format cannot be used, whatever the values are.
     #[error("file `{path}`: {source}")]
     Format {
-        /// The file.
+        /// Path of the file in the volume.
         path: String,
-        /// Why not.
+        /// What keeps the keys out of that format.
         source: FormatError,
     },
     /// Two files in one place.
@@ -110,12 +110,12 @@ pub enum PlanError {
     /// A file where a folder is needed.
     #[error("`{folder}` is to be a file, and a folder for `{file}`")]
     FileAndFolder {
-        /// The file and folder.
+        /// The path that is both.
         folder: String,
         /// The file below.
         file: String,
     },
-    /// Too many.
+    /// More than one volume may have, all keys counted.
     #[error("the volume would have {0} files; at most {MAX_FILES}")]
     TooManyFiles(usize),
     /// Too many key stores.
@@ -128,7 +128,7 @@ pub enum PlanError {
     Mismatch {
         /// What is asked of the values.
         mismatch: Mismatch,
-        /// The pod.
+        /// The pod's name, for the command that the message names.
         pod: String,
     },
 }

@@ -39,14 +39,14 @@ pub enum AdminRequest {
     },
     /// One way less.
     RemoveSlot {
-        /// Which.
+        /// As [`SlotLine::id`] shows it.
         id: SlotId,
         /// Also where the process itself starts with it.
         force: bool,
     },
     /// Records of the audit after a place; from the beginning where there is none, which is on record.
     Audit {
-        /// The place.
+        /// Where the last answer ended.
         after: Option<AuditPosition>,
     },
     /// A recovery key, to be shown once.
@@ -59,7 +59,7 @@ pub enum AdminRequest {
 /// One line of the list of slots.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotLine {
-    /// Its id.
+    /// [`SlotId`] as text: 16 hex characters.
     pub id: String,
     /// What opens it.
     pub kind: String,
@@ -82,7 +82,7 @@ impl From<SlotInfo> for SlotLine {
 pub enum AdminResponse {
     /// It was not done, and why.
     Refused(String),
-    /// The slots.
+    /// One line for each way to open the store.
     Slots(Vec<SlotLine>),
     /// The slot was added.
     Added(String),
@@ -118,7 +118,7 @@ impl std::fmt::Debug for AdminResponse {
 }
 
 impl AdminRequest {
-    /// The bytes.
+    /// Kind and fields of the frame; its length is not in it.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(REQUEST_BUFFER_BYTES);
@@ -218,7 +218,7 @@ fn secret(r: &mut Reader<'_>) -> Result<SlotSecret, DecodeError> {
 }
 
 impl AdminResponse {
-    /// The bytes.
+    /// Kind and fields of the frame; its length is not in it.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(match self {

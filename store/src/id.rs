@@ -45,7 +45,7 @@ macro_rules! ids {
                 Self(bytes)
             }
 
-            /// The bytes.
+            /// The 16 bytes, as records hold them.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0

@@ -37,7 +37,7 @@ macro_rules! names {
                 Ok(Self(text.into()))
             }
 
-            /// The text.
+            /// The text that was parsed, unchanged.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -59,7 +59,7 @@ pub enum ValueError {
     /// A text value holds bytes that are no UTF-8.
     #[error("key `{key}` is not UTF-8; store the value as binary")]
     NotText {
-        /// The key.
+        /// The first such key.
         key: DataKeyName,
     },
 }

@@ -52,7 +52,7 @@ pub enum Traffic {
     Stranger(Stranger),
     /// Tokens that the API server has to be asked about.
     JunkTokens,
-    /// Reads that are refused.
+    /// Reads of a secret that no policy lets the caller read.
     RefusedReads,
     /// Reads of names as long as a head can have.
     LongNames,

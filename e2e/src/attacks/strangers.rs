@@ -32,7 +32,7 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    /// All of them.
+    /// Each of them once.
     pub const ALL: [Self; 4] = [Self::Silent, Self::HalfHead, Self::HalfHello, Self::Unread];
 
     /// How many attempts one connection makes.

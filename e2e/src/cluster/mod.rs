@@ -96,7 +96,7 @@ impl Cluster {
         }
     }
 
-    /// Its size.
+    /// What was started: how many nodes there are.
     #[must_use]
     pub const fn size(&self) -> Size {
         self.size

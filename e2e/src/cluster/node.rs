@@ -21,7 +21,7 @@ const PAUSE: &str = "strongroom.test/busybox:1";
 /// Where Debian's package of the CNI plugins puts them.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
-/// One node.
+/// A machine for pods: a name, an address, and containerd and kubelet of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     index: u8,
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// Starts containerd.
+    /// Starts containerd, whose pods get addresses of `10.244.<index + 1>.0/24`.
     pub(super) fn start_containerd(&self, host: &ClusterHost) -> Result<(), ClusterError> {
         let dir = room(host.state(), &self.name)?;
         let plugins = PLUGINS
@@ -156,7 +156,7 @@ state = "/run/{name}-containerd"
         ctr
     }
 
-    /// Starts kubelet.
+    /// Starts kubelet; `sync` is its `syncFrequency`, in seconds.
     pub(super) fn start_kubelet(
         &self,
         programs: &Programs,

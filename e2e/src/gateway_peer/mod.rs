@@ -94,7 +94,7 @@ impl GatewayPeer {
         })
     }
 
-    /// The URL of it.
+    /// Scheme, address and port, as `--gateway-url` takes them.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.authority.is_some() { "https" } else { "http" };

@@ -14,7 +14,7 @@ use crate::tenant::Tenant;
 /// How many cases run at once.
 const SIDE_BY_SIDE: usize = 8;
 
-/// A case.
+/// One test: a function that gets a tenant to act in.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// The name of its function.

@@ -35,7 +35,7 @@ pub struct ClusterKey {
 pub struct ManifestContext<'a> {
     /// Id of the store.
     pub store: &'a str,
-    /// The namespace.
+    /// Name of the namespace that the ManagedSecret is for.
     pub namespace: &'a str,
     /// The secret's name in the store.
     pub secret: &'a str,

@@ -40,7 +40,7 @@ impl Purpose {
 /// What a sealed text is about: namespace, secret, version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionContext<'a> {
-    /// The namespace.
+    /// Name of the secret's namespace.
     pub namespace: &'a str,
     /// The secret's name in the store.
     pub secret: &'a str,

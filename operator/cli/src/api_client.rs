@@ -20,7 +20,7 @@ pub(crate) struct ApiClient {
 /// Parameters of a request.
 pub(crate) type Query<'a> = [(&'a str, String)];
 
-/// A value, opened.
+/// A value that came sealed, and the id of its version.
 pub(crate) struct OpenedValue {
     pub(crate) version: String,
     pub(crate) bytes: Zeroizing<Vec<u8>>,

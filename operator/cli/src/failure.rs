@@ -7,7 +7,6 @@ use serde::Deserialize;
 /// A command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The kubeconfig.
     #[error("the kubeconfig cannot be used: {0}")]
     Kubeconfig(String),
     /// The API server.
@@ -58,17 +57,15 @@ pub(crate) enum Failure {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Which.
+        /// The file, lossily if it is not UTF-8; or `standard input`.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The output is closed.

@@ -22,9 +22,8 @@ pub(super) enum VariablesError {
     /// The folder, or a file of it.
     #[error("reading `{}`: {source}", path.display())]
     Read {
-        /// Which.
+        /// The folder if it cannot be listed, or a file in it.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// A file whose name is no variable's.

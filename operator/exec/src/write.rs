@@ -26,9 +26,8 @@ pub(super) enum WriteError {
     /// The file system.
     #[error("writing `{}`: {source}", path.display())]
     File {
-        /// The file.
+        /// Where the variables were to be, not the partial file beside it.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }

@@ -69,7 +69,7 @@ pub enum WriteError {
     Step {
         /// What was tried.
         step: &'static str,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }

@@ -11,7 +11,7 @@ pub fn point(name: &str) {
     }
 }
 
-/// Nothing.
+/// Does nothing without the feature `testing`.
 #[cfg(not(feature = "testing"))]
 #[inline(always)]
 pub(crate) const fn point(_: &str) {}

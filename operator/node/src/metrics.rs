@@ -151,7 +151,7 @@ impl Metrics {
         self.connected.set(i64::from(connected));
     }
 
-    /// It broke.
+    /// A connection broke, or did not come about.
     pub fn broken(&self) {
         self.broken.inc();
     }

@@ -31,7 +31,7 @@ const MAX_LAYERS: usize = 16;
 /// How large a volume may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes.
+    /// Size of the tmpfs; the kernel rounds it up to pages.
     pub bytes: u64,
     /// Files, folders and links.
     pub inodes: u64,
@@ -45,9 +45,9 @@ pub enum MountError {
     Step {
         /// What was tried.
         step: &'static str,
-        /// On what.
+        /// What it was tried on.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// Somebody else's mount is in the way.
@@ -188,7 +188,7 @@ pub fn usage(root: BorrowedFd<'_>) -> Result<Usage, MountError> {
 /// What is at a target.
 #[derive(Debug)]
 pub enum MountState {
-    /// Nothing.
+    /// There is nothing at that path.
     Absent,
     /// A folder, and nothing is mounted on it.
     Folder,

@@ -8,11 +8,11 @@ use strongroom_render::attributes::KUBELET_PREFIX;
 /// gateway, its token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
-    /// Its namespace.
+    /// `metadata.namespace`; empty where kubelet does not say, as for all fields here.
     pub namespace: String,
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
-    /// Its UID.
+    /// `metadata.uid`.
     pub uid: String,
     /// Its ServiceAccount.
     pub service_account: String,

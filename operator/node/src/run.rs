@@ -37,7 +37,7 @@ const UNLOCKED_PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why the plugin cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Logs.
+    /// Logging cannot be set up.
     #[error("{0}")]
     Logging(#[from] LoggingError),
     /// The runtime or its signals.
@@ -52,10 +52,10 @@ pub enum RunError {
     /// The lock of the node.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// What was kept.
+    /// What earlier processes left cannot be read.
     #[error("{0}")]
     Plugin(#[from] PluginError),
-    /// kubelet's socket.
+    /// kubelet's socket cannot be served.
     #[error("{0}")]
     Socket(#[from] SocketError),
     /// The port for health and metrics.
@@ -63,7 +63,7 @@ pub enum RunError {
     Server(#[from] ServerError),
 }
 
-/// The program.
+/// The program: reads its flags, and runs until it is told to stop.
 #[must_use]
 pub fn main() -> ExitCode {
     // A dump would hold values, tokens and the key of the cache.

@@ -22,7 +22,7 @@ pub struct Volume {
     pub target: PathBuf,
     /// What its pod asked for.
     pub attributes: Attributes,
-    /// The pod.
+    /// For whom it is, by kubelet.
     pub pod: Pod,
     /// The pod's fsGroup.
     pub group: Option<u32>,

@@ -8,7 +8,7 @@ use crate::config_map::{ConfigMapOwner, owner_of};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "strongroom-ca";
-/// Its one key.
+/// The one key of its data: authorities in PEM.
 pub const KEY: &str = "ca.crt";
 /// Its label, by which it stays ours while somebody edits its data.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");

@@ -17,7 +17,7 @@ pub enum Cause {
     Spec {
         /// UID of the ManagedSecret.
         uid: String,
-        /// Its generation.
+        /// Its `metadata.generation` as the decision saw it.
         generation: i64,
     },
     /// The version of [`Cause::Spec`] exists, and another one that lacks what it declares was made current
@@ -25,7 +25,7 @@ pub enum Cause {
     SpecAgain {
         /// UID of the ManagedSecret.
         uid: String,
-        /// Its generation.
+        /// Its `metadata.generation` as the decision saw it.
         generation: i64,
         /// The newest version before.
         after: String,

@@ -16,7 +16,7 @@ const VOLUME_SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(120);
 /// A version that a native Secret does not hold any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplacedVersion {
-    /// The version.
+    /// Id of the version.
     pub version: String,
     /// When another one took its place.
     pub until: Timestamp,

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 /// What labels and annotations of ours begin with.
 pub const PREFIX: &str = "strongroom.dev/";
 
-/// Of which object.
+/// What of an object is in its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeclarationScope {
     /// One of our kinds: everything but its status.

@@ -51,7 +51,7 @@ pub enum NativeSecretError {
         "Secrets of type `{type_}` are credentials for the cluster itself; strongroom does not write them"
     )]
     RefusedType {
-        /// The type.
+        /// The type, such as `kubernetes.io/service-account-token`.
         type_: String,
     },
     /// A label or annotation that is ours.
@@ -93,15 +93,15 @@ impl NativeSecretError {
 /// What a native Secret is to hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NativeSecretContent {
-    /// The type.
+    /// Its `type`, which never changes: another one needs a new Secret.
     pub type_: String,
     /// Whether it is marked immutable.
     pub immutable: bool,
-    /// Its labels.
+    /// The labels that we set; others may set more.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// The annotations that we set; others may set more.
     pub annotations: BTreeMap<String, String>,
-    /// Its data.
+    /// Its `data`, not yet in base64.
     pub data: Value,
 }
 
@@ -110,7 +110,7 @@ pub struct NativeSecretContent {
 pub struct Origin<'a> {
     /// Name of the ManagedSecret.
     pub managed_secret: &'a str,
-    /// The version.
+    /// Id of the version that its data are of.
     pub version_id: &'a str,
 }
 
@@ -128,7 +128,7 @@ pub enum Drift {
 pub enum ImmutableField {
     /// It is of another type.
     Type {
-        /// The type that it is of.
+        /// The type that it has.
         found: String,
     },
     /// It is immutable, and the spec wants it otherwise.

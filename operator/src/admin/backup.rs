@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::AdminError;
 use super::frame::send;
 
-/// Bytes in one frame.
+/// Most bytes of a backup in one frame.
 const FRAME_BYTES: usize = 64 << 10;
 
 /// Frames that wait for the reader.

@@ -43,17 +43,15 @@ pub(crate) enum AdminError {
     /// The socket cannot be made.
     #[error("the admin socket `{path}` cannot be made: {source}")]
     Listen {
-        /// Which.
+        /// The socket in the store's folder, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The socket cannot be opened.
     #[error("the admin socket `{path}` cannot be opened: {source}; run this as the user of the process")]
     Connect {
-        /// Which.
+        /// The socket in the store's folder, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The connection broke off.

@@ -15,7 +15,6 @@ pub(crate) enum SlotError {
          the process with it first, or say --force"
     )]
     InUse {
-        /// Which.
         id: SlotId,
         /// What it is opened by.
         kind: SlotKind,

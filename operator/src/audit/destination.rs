@@ -28,7 +28,6 @@ pub(crate) enum Destination {
         transport: Transport,
         /// Its name or address.
         host: String,
-        /// Its port.
         port: u16,
         /// The authority that signed its certificate, in PEM.
         authority: Option<PathBuf>,

@@ -33,7 +33,7 @@ pub(crate) enum Regarding {
         /// Absent where the store no longer knows it.
         uid: Option<String>,
     },
-    /// A Namespace.
+    /// A Namespace: it is in none itself, so its Events are in [`CLUSTER_SCOPED_NAMESPACE`].
     Namespace { name: String, uid: Option<String> },
 }
 

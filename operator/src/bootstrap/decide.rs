@@ -17,13 +17,13 @@ pub(crate) enum SealKeyPresence {
 /// What a person accepts by flags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct AcceptFlags {
-    /// `--accept-rollback`.
+    /// `--accept-rollback`: the store may be older than its anchor.
     pub(crate) rollback: bool,
-    /// `--accept-new-store`.
+    /// `--accept-new-store`: a new one may be made where there was a store.
     pub(crate) new_store: bool,
 }
 
-/// What is there.
+/// What was found before anything is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BootstrapFacts {
     /// The store file in its place.
@@ -35,7 +35,7 @@ pub(crate) struct BootstrapFacts {
     pub(crate) prepared: Option<(StoreId, bool)>,
     /// The key.
     pub(crate) slot: SealKeyPresence,
-    /// The anchor.
+    /// What ConfigMap `strongroom-anchor` holds; none: nothing, or a person accepts what cannot be read.
     pub(crate) anchor: Option<Anchor>,
     /// Whether a ManagedSecret says that it is in a store.
     pub(crate) in_use: bool,

@@ -35,7 +35,7 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) dir: &'a Path,
     /// What opens the seal.
     pub(crate) source: &'a SealSource,
-    /// The anchor.
+    /// Where the anchor is read and written.
     pub(crate) anchor: &'a AnchorConfigMap,
     /// What a person accepts.
     pub(crate) accept: AcceptFlags,
@@ -49,7 +49,6 @@ pub(crate) struct Bootstrap<'a> {
     pub(crate) audit: RetentionLimits,
     /// What one namespace may have; none: there is no end.
     pub(crate) quota: Option<Quota>,
-    /// Now.
     pub(crate) now: Timestamp,
 }
 
@@ -70,7 +69,6 @@ pub(crate) enum StartError {
     /// The API server.
     #[error("it cannot be found out what is there: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
-    /// The anchor.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
     /// The key.

@@ -35,9 +35,8 @@ pub(crate) enum CommandError {
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The output is closed.
@@ -64,7 +63,6 @@ pub(crate) enum CommandError {
     /// The process.
     #[error(transparent)]
     Serve(#[from] crate::serve::ServeError),
-    /// Logging.
     #[error(transparent)]
     Logging(#[from] strongroom_process::LoggingError),
     /// The definitions cannot be printed.
@@ -73,9 +71,8 @@ pub(crate) enum CommandError {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The API does not answer.
@@ -85,7 +82,6 @@ pub(crate) enum CommandError {
     Unreachable {
         /// Host and port.
         address: String,
-        /// Why.
         why: String,
     },
     /// The chains cannot be looked at.

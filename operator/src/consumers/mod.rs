@@ -55,7 +55,7 @@ pub(crate) enum ConsumerChange {
 /// How many have a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VersionCount {
-    /// Volumes.
+    /// Volumes whose pods have it.
     pub(crate) volumes: u32,
     /// Callers of the API.
     pub(crate) readers: u32,
@@ -66,11 +66,11 @@ pub(crate) struct VersionCount {
 /// The consumers of one secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConsumerCounts {
-    /// By version.
+    /// By the id of the version.
     pub(crate) versions: BTreeMap<String, VersionCount>,
     /// When some of them have another version without anything being told.
     pub(crate) settles: Option<Timestamp>,
-    /// Volumes.
+    /// Volumes with the secret, whatever version they show.
     pub(crate) volumes: u32,
     /// Those that have not shown the version of the stage that they follow, as people name them, and since
     /// when there have been any.

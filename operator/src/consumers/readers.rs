@@ -17,7 +17,7 @@ const READER_TTL: Duration = Duration::from_secs(24 * 3_600);
 /// Readers that are kept, each of one secret.
 const MAX_READERS: usize = 16_384;
 
-/// The readers.
+/// Who read which secret over the API, for [`READER_TTL`].
 #[derive(Debug, Default)]
 pub(crate) struct ReaderTracker {
     known: Mutex<TrackedReaders>,

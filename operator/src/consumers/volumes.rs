@@ -115,7 +115,7 @@ impl ShownVersion {
 /// One volume that has a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumeConsumer {
-    /// The node.
+    /// Name of the node that it is mounted on.
     pub(crate) node: String,
     /// The node has no stream, or has a new one and did not say it again: this is what it said last.
     pub(crate) away: bool,
@@ -127,7 +127,7 @@ pub(crate) struct VolumeConsumer {
     pub(crate) account: String,
     /// Which version it wants.
     pub(crate) follows: FollowedVersion,
-    /// What it shows.
+    /// The version that its files have, as its node said last.
     pub(crate) shows: ShownVersion,
     /// What its files had first, where they are read once.
     pub(crate) at_start: Option<VersionId>,

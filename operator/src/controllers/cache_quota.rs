@@ -170,7 +170,6 @@ pub(crate) struct CacheQuota {
 /// An event with what is kept of its object.
 #[derive(Debug)]
 pub(crate) struct CachedEvent<K> {
-    /// The event.
     pub(crate) event: Event<CachedObject<K>>,
     /// The namespace where there is room now, and of which objects were left out.
     pub(crate) room: Option<String>,

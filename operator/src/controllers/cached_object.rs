@@ -57,7 +57,7 @@ pub(crate) enum Extent {
 /// Why nothing of an object is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TooLarge {
-    /// It alone is too large.
+    /// It would be too large without any other object in its namespace.
     #[error(
         "the object is too large, also without its long texts, so nothing is done for it: it has too many labels, annotations of strongroom.dev or \
          keys; take some away"

@@ -44,7 +44,7 @@ struct Inner {
 /// The certificates in one version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionCertificates {
-    /// The version.
+    /// Id of the version.
     pub(crate) version: Box<str>,
     /// By the name of their x509 key: its own, and those by which leaves name it as their authority. None:
     /// the value holds no such certificate.

@@ -19,7 +19,6 @@ pub(crate) struct ExpectedStatus<T> {
 pub(crate) struct StatusWrite<T> {
     /// The `resourceVersion` of the cached object that it was written over.
     pub(crate) version: Box<str>,
-    /// The status.
     pub(crate) status: T,
 }
 

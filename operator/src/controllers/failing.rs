@@ -12,7 +12,7 @@ const MAX_CAUSES: usize = 8;
 /// An object: its kind, namespace and name.
 type Place = (&'static str, String, String);
 
-/// The objects that fail.
+/// What fails now, with the causes that were told: each is logged once.
 #[derive(Debug, Default)]
 pub(super) struct FailingObjects(Mutex<HashMap<Place, HashSet<u64>>>);
 

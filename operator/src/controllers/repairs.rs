@@ -13,7 +13,7 @@ use strongroom_rules::native_secret::repairs::Repairs;
 #[derive(Debug, Default)]
 pub(crate) struct Contests(Mutex<HashMap<Box<str>, Contest>>);
 
-/// One of them.
+/// A native Secret that others change too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contest {
     /// How often it was put back.

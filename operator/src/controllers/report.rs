@@ -19,9 +19,7 @@ pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StatusSubject<'a> {
-    /// Its namespace.
     pub(crate) namespace: &'a str,
-    /// Its name.
     pub(crate) name: &'a str,
     /// Its UID, which the write carries: an object made again under the same name keeps its own status.
     pub(crate) uid: &'a str,

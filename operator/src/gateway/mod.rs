@@ -120,9 +120,7 @@ pub(crate) enum GatewayError {
     /// The port.
     #[error("cannot listen on {address}: {source}")]
     Bind {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         source: std::io::Error,
     },
     /// The certificate.

@@ -34,7 +34,7 @@ struct Problem {
     missing_policies: Vec<String>,
 }
 
-/// The document.
+/// Makes the OpenAPI 3.1 document of these operations: `docs/openapi.json`.
 pub(super) fn document(operations: &[Operation]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();

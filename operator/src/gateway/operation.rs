@@ -13,7 +13,7 @@ use super::Gateway;
 /// Makes a schema, and puts what it refers to among the document's.
 type SchemaFn = fn(&mut SchemaGenerator) -> Value;
 
-/// One operation.
+/// What router and OpenAPI document are made of.
 #[derive(Clone)]
 pub(super) struct Operation {
     pub(super) id: &'static str,
@@ -78,7 +78,7 @@ impl Operation {
         }
     }
 
-    /// What it takes.
+    /// Its body, as JSON.
     pub(super) fn takes<T: JsonSchema>(self) -> Self {
         Self {
             body: Some(schema_of::<T>),

@@ -13,7 +13,7 @@ const MAX_RETAINED_BUFFER_BYTES: usize = 64 << 10;
 /// An answer is no list, or one that is larger than any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ListParseError {
-    /// One of its objects.
+    /// More than [`MAX_OBJECT_BYTES`].
     #[error("an object of the list is larger than the API server takes")]
     Object,
     /// What stands beside them.

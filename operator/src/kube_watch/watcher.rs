@@ -17,7 +17,6 @@ use super::selection::Selection;
 /// before.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(295);
 
-/// What is watched.
 struct WatchTarget {
     client: Client,
     url: String,

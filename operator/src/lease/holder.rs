@@ -11,7 +11,7 @@ use kube::api::{Api, PostParams};
 use super::decide::{ObservedLease, Step, decide};
 use crate::kube_error::in_words;
 
-/// Its name.
+/// Name of the Lease, in the process's own namespace.
 const LEASE_NAME: &str = "strongroom";
 /// For how long a holder is believed without a sign of life.
 const LEASE_DURATION: Duration = Duration::from_secs(15);

@@ -17,7 +17,7 @@ pub(super) struct PoliciesByNamespace {
     asking: AtomicUsize,
 }
 
-/// One namespace.
+/// What is in force in a namespace, and the lock of who changes it.
 #[derive(Debug, Default)]
 struct NamespaceEntry {
     /// Held by whoever changes it: one after the other.

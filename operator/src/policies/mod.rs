@@ -75,7 +75,6 @@ impl PolicyOutcome {
 /// Why a generation could not come into force, and what is in force instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PolicyFailure {
-    /// Why.
     pub(crate) why: PolicyFailureReason,
     /// What is in force.
     pub(crate) instead: Fallback,
@@ -395,7 +394,7 @@ impl Policies {
         self.keeping(|keeping| keeping.wanted(uid))
     }
 
-    /// It is kept.
+    /// The store has it by now.
     pub(crate) fn kept(&self, policy: &RetainedPolicy) {
         self.keeping(|keeping| keeping.kept(policy));
         let there = self

@@ -13,11 +13,11 @@ use strongroom_crds::v1alpha1::SecretPolicySpec;
 pub(crate) struct RetainedPolicy {
     /// `metadata.uid`.
     pub(crate) uid: String,
-    /// Its namespace.
+    /// `metadata.namespace`.
     pub(crate) namespace: String,
-    /// Its name.
+    /// `metadata.name`.
     pub(crate) name: String,
-    /// The generation.
+    /// `metadata.generation` that is in force.
     pub(crate) generation: i64,
     /// The spec of that generation, as JSON.
     pub(crate) spec: Vec<u8>,
@@ -138,7 +138,7 @@ impl RetentionState {
         self.wanted.get(uid).cloned()
     }
 
-    /// It is kept.
+    /// The store has it by now.
     pub(super) fn kept(&mut self, policy: &RetainedPolicy) {
         self.generations.insert(policy.uid.clone(), policy.generation);
         self.found.remove(&policy.uid);
@@ -152,7 +152,7 @@ impl RetentionState {
         self.gone.iter().cloned().collect()
     }
 
-    /// It is forgotten.
+    /// The store has it no more.
     pub(super) fn forgotten(&mut self, uid: &str) {
         self.gone.remove(uid);
         self.generations.remove(uid);

@@ -101,7 +101,6 @@ pub(crate) enum SealSourceError {
     Unreadable {
         /// Which file.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The file is too large for what it should hold.
@@ -112,7 +111,6 @@ pub(crate) enum SealSourceError {
     Recovery {
         /// Which file.
         path: String,
-        /// Why not.
         source: strongroom_store::seal::RecoveryKeyError,
     },
     /// There is no such Secret.

@@ -95,10 +95,8 @@ pub(crate) enum ServeError {
     /// The health port.
     #[error(transparent)]
     Health(#[from] strongroom_process::ServerError),
-    /// The lease.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The start.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The admin socket.

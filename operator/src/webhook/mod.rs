@@ -81,7 +81,7 @@ struct OutcomeLabel {
 }
 
 impl WebhookMetrics {
-    /// Registers them.
+    /// Makes the metrics and adds them to the registry.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(

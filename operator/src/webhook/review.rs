@@ -34,7 +34,7 @@ pub(super) enum ReviewError {
     /// No JSON, or without what every question has.
     #[error("no AdmissionReview: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Something else.
+    /// Another kind or version of object.
     #[error("`{0}` is not understood; it must be an AdmissionReview of {ADMISSION_API_VERSION}")]
     Version(String),
 }

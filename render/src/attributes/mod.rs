@@ -60,7 +60,7 @@ pub enum ReadMode {
 /// Where a pod wants to be told of a change, at its own address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyTarget {
-    /// The port.
+    /// A TCP port of the pod's own address.
     pub port: NonZeroU16,
     /// The path of HTTP.
     pub path: String,
@@ -73,7 +73,7 @@ pub struct RequestedSecret {
     pub alias: String,
     /// Its namespace; none: the pod's.
     pub namespace: Option<String>,
-    /// Its name.
+    /// The name that it has in the store.
     pub name: String,
     /// Which version.
     pub version: RequestedVersion,
@@ -93,20 +93,20 @@ pub enum RequestedVersion {
 pub enum FileEntry {
     /// Each key of a secret, under its own name.
     All {
-        /// The secret.
+        /// The secret whose keys they are.
         secret: usize,
         /// The folder that they are in.
         directory: Option<FilePath>,
-        /// Their mode.
+        /// The mode of each; none: [`Attributes::default_mode`].
         mode: Option<FileMode>,
     },
-    /// One file.
+    /// A file with a path of its own.
     One {
-        /// Where.
+        /// Where it is in the volume.
         path: FilePath,
-        /// Its mode.
+        /// The mode that it asks for; none: [`Attributes::default_mode`].
         mode: Option<FileMode>,
-        /// Its content.
+        /// What its bytes are made of.
         content: FileContent,
     },
 }
@@ -114,25 +114,25 @@ pub enum FileEntry {
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileContent {
-    /// A key as it is.
+    /// The bytes of a key, unchanged.
     Key {
-        /// The secret.
+        /// The secret that has the key.
         secret: usize,
-        /// The key.
+        /// The name of the key in its value.
         key: String,
     },
-    /// A template.
+    /// What a template makes of keys.
     Template {
-        /// The text.
+        /// The template as it was written.
         text: String,
         /// The secret whose keys are its names; none: all secrets, by alias.
         secret: Option<usize>,
     },
     /// Keys in a file format.
     Format {
-        /// The format.
+        /// Which file format.
         format: Format,
-        /// The secrets.
+        /// The secrets whose keys are in it.
         secrets: Vec<usize>,
         /// The keys in their order; none: all.
         keys: Option<Vec<String>>,
@@ -154,7 +154,7 @@ pub enum AttributesError {
         "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size`, `socket`, `reads`, `notifyPort` and `notifyPath`"
     )]
     Unknown(String),
-    /// Neither or both.
+    /// Neither of `secrets` and `set`, or both.
     #[error("volumeAttributes: say exactly one of `secrets` and `set`")]
     SecretsOrSet,
     /// A document that cannot be read.
@@ -168,33 +168,33 @@ pub enum AttributesError {
     /// A number that is out of bounds.
     #[error("volumeAttributes: `{field}`: {count} are too many; at most {most}")]
     TooMany {
-        /// What.
+        /// What there is too much of: `secrets` or `files`.
         field: &'static str,
         /// How many there are.
         count: usize,
         /// How many there may be.
         most: usize,
     },
-    /// No secret at all.
+    /// `secrets`, or those of `set`, are empty.
     #[error("volumeAttributes: `{0}` names no secret")]
     NoSecret(&'static str),
     /// A name that no secret can have.
     #[error("volumeAttributes: the {what} `{text}` is not legal: {rule}")]
     Name {
-        /// Of what.
+        /// What sort of name, such as `namespace`.
         what: &'static str,
-        /// The text.
+        /// What was written, shortened.
         text: String,
-        /// The rule.
+        /// The alphabet and length that are legal, in words.
         rule: &'static str,
     },
-    /// Stage and version.
+    /// Two ways to say which version.
     #[error("volumeAttributes: secret `{0}` says both `stage` and `versionId`; say one")]
     StageAndVersion(String),
     /// A file that says too much or too little.
     #[error("volumeAttributes: file `{path}`: {what}")]
     File {
-        /// Its path.
+        /// Where it was to be, in the volume.
         path: String,
         /// What is wrong.
         what: String,
@@ -205,21 +205,21 @@ pub enum AttributesError {
     /// A file where a folder is needed.
     #[error("volumeAttributes: `{folder}` is to be a file, and a folder for `{file}`")]
     FileAndFolder {
-        /// The file and folder.
+        /// The path that is both.
         folder: String,
         /// The file below.
         file: String,
     },
-    /// A path.
+    /// No file in a volume can be there.
     #[error("volumeAttributes: {0}")]
     Path(#[from] PathError),
-    /// A mode.
+    /// Not three octal digits, or a mode that nobody means.
     #[error("volumeAttributes: {0}")]
     Mode(#[from] ModeError),
-    /// A size.
+    /// Not a number of bytes, or too small a one.
     #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
     Size(String),
-    /// A port.
+    /// Not 1 to 65535.
     #[error("volumeAttributes: `notifyPort` is `{0}`: write a number from 1 to 65535, in quotes")]
     Port(String),
     /// A path of HTTP.
@@ -230,15 +230,15 @@ pub enum AttributesError {
     /// A path without a port.
     #[error("volumeAttributes: `notifyPath` goes with `notifyPort`")]
     NotifyPort,
-    /// Neither word.
+    /// Neither `Follows` nor `AtStart`.
     #[error("volumeAttributes: `reads` is `{0}`: write `Follows` or `AtStart`")]
     Reads(String),
-    /// A truth value.
+    /// Neither `true` nor `false`.
     #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
     Truth {
         /// The attribute.
         field: &'static str,
-        /// The text.
+        /// What was written, shortened.
         text: String,
     },
 }

@@ -79,10 +79,10 @@ pub enum FormatError {
         "key `{0}` is no name of a variable (letters, digits and `_`): list the `keys`, or use a template"
     )]
     NotVariable(String),
-    /// Not PEM.
+    /// A key that this format reads as PEM is none.
     #[error("key `{key}` is not PEM: {what}")]
     NotPem {
-        /// The key.
+        /// Name of the key.
         key: String,
         /// What is wrong.
         what: String,

@@ -51,7 +51,7 @@ pub enum Problem {
     /// A key whose name means something else in the language.
     #[error("`{name}` is no name in a template; write `{written}` for the key; {RAW}")]
     Misread {
-        /// The key.
+        /// As the template has it.
         name: String,
         /// How it is written.
         written: String,

@@ -20,27 +20,26 @@ pub(super) enum FilterError {
         "filter `{filter}` takes UTF-8 text: give it one key of the value, and one that is no text `| b64encode`"
     )]
     NotText {
-        /// The filter.
+        /// What templates call it, such as `quote`.
         filter: &'static str,
     },
-    /// Not base64.
+    /// What `b64decode` was given.
     #[error("filter `b64decode` was given text that is not base64: {0}")]
     NotBase64(String),
-    /// Not PEM.
+    /// What `pem_bundle` was given.
     #[error("filter `pem_bundle` was given text that is not PEM: {0}")]
     NotPem(String),
     /// A wrong argument.
     #[error("filter `{filter}`: {what}")]
     Argument {
-        /// The filter.
         filter: &'static str,
         /// What is wrong.
         what: &'static str,
     },
-    /// Too much.
+    /// More than [`FILTER_BYTES`].
     #[error("filter `{filter}` would make more than {FILTER_BYTES} bytes")]
     TooLarge {
-        /// The filter.
+        /// What templates call it, such as `join`.
         filter: &'static str,
     },
     /// Bytes that are no text, where text is printed.
@@ -59,7 +58,7 @@ impl From<FilterError> for Error {
     }
 }
 
-/// The filters that there are.
+/// What [`install`] adds, and nothing of minijinja's own besides.
 pub(super) const FILTERS: [&str; 17] = [
     "b64encode",
     "b64decode",
@@ -79,7 +78,7 @@ pub(super) const FILTERS: [&str; 17] = [
     "length",
     "items",
 ];
-/// The tests that there are.
+/// The tests that [`install`] adds.
 pub(super) const TESTS: [&str; 4] = ["defined", "undefined", "startingwith", "endingwith"];
 
 pub(super) fn install(environment: &mut Environment<'_>) {

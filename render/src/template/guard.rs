@@ -19,7 +19,7 @@ pub enum Forbidden {
     /// A statement other than if, for and raw.
     #[error("`{name}` is not allowed: templates have `if`, `for` and `raw` only")]
     Statement {
-        /// Its name.
+        /// The first word of the tag.
         name: String,
     },
     /// An operator that joins or repeats.
@@ -27,10 +27,10 @@ pub enum Forbidden {
         "the operator `{operator}` is not allowed: write `[a, b] | join`, or two `{{{{ }}}}` beside each other"
     )]
     Operator {
-        /// The operator.
+        /// `~`, `+` or `*`.
         operator: char,
     },
-    /// A map.
+    /// A map that is written out in braces.
     #[error("a map in braces is not allowed: write the JSON as text and put values in with `| tojson`")]
     Map,
     /// A long list.

@@ -10,7 +10,7 @@ pub(super) struct Tag<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
-    /// `{{ }}`, and what is in it.
+    /// `{{ }}`: the text between the braces.
     Print(&'a str),
     /// `{% %}`: the statement's name, and all that is in it.
     Statement(&'a str, &'a str),

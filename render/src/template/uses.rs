@@ -16,9 +16,9 @@ const WORDS: [&str; 11] = [
 /// What a filter, a test or printing asks of what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Requirement {
-    /// Base64.
+    /// Text that `b64decode` takes.
     Base64,
-    /// PEM.
+    /// Text that `pem_bundle` takes.
     Pem,
     /// UTF-8 text.
     Text,

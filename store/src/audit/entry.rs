@@ -190,14 +190,14 @@ pub enum AuditOutcome {
     Refused(String),
 }
 
-/// One entry.
+/// Who did what and how it ended: what a record of either chain holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// When, by the wall clock of the process.
     pub time: Timestamp,
-    /// Who.
+    /// Who asked for it.
     pub actor: Actor,
-    /// What.
+    /// What was asked for.
     pub action: Action,
     /// How it ended.
     pub outcome: AuditOutcome,

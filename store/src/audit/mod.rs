@@ -120,7 +120,7 @@ pub(crate) fn mutation_bytes(snapshot: &dyn Snapshot) -> Result<u64, EngineError
     Ok(bytes)
 }
 
-/// Bytes of one row.
+/// What the limits of the log count: a record with its key.
 pub(crate) const fn row_bytes(key: &[u8], value: &[u8]) -> u64 {
     key.len() as u64 + value.len() as u64
 }

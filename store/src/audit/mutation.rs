@@ -171,7 +171,7 @@ pub fn record(
 /// A signed head of the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
-    /// The head.
+    /// The end of the mutation chain that is signed.
     pub head: ChainHead,
     /// The read chain as the head's record saw it.
     pub reads: ReadHead,

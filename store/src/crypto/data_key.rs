@@ -19,17 +19,17 @@ use crate::value::DataType;
 /// Where a wrapped data key stands. A rewrap changes the key and its version, and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DataKeyContext {
-    /// The store.
+    /// Where the record lies: a copy in another store does not open.
     pub store: StoreId,
-    /// The namespace.
+    /// Where the secret belongs.
     pub namespace: NamespaceId,
-    /// The secret.
+    /// Whose version it is.
     pub secret: SecretId,
     /// The version's number.
     pub sequence: u32,
     /// The encryption key that wraps.
     pub key: KeyId,
-    /// The version of that key.
+    /// Counts that key's material from 1.
     pub key_version: u32,
 }
 
@@ -51,11 +51,11 @@ impl DataKeyContext {
 /// Where a sealed value stands. Holds no encryption key, so that a rewrap leaves values alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ValueContext<'a> {
-    /// The store.
+    /// Where the record lies: a copy in another store does not open.
     pub store: StoreId,
-    /// The namespace.
+    /// Where the secret belongs.
     pub namespace: NamespaceId,
-    /// The secret.
+    /// Whose version it is.
     pub secret: SecretId,
     /// The version's number.
     pub sequence: u32,

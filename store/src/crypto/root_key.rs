@@ -7,7 +7,7 @@ use super::locked::Locked;
 use super::{CryptoError, random};
 use crate::secret::SecretBytes;
 
-/// The root key.
+/// The key over all keys of a store.
 pub struct RootKey(Locked<32>);
 
 impl RootKey {

@@ -55,7 +55,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn free(&self) -> Option<u64>;
 }
 
-/// A file.
+/// A file of the operating system.
 #[derive(Debug)]
 pub struct FileDisk(File);
 

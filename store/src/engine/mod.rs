@@ -83,18 +83,18 @@ pub enum Precondition {
 pub enum Change {
     /// Writes a record, whether or not there is one.
     Put {
-        /// Where.
+        /// Which of the engine's tables.
         table: Table,
-        /// Its key.
+        /// What it is found by; whatever had it is replaced.
         key: Vec<u8>,
-        /// Its value.
+        /// Opaque to the engine.
         value: Vec<u8>,
     },
     /// Removes a record, whether or not there is one.
     Delete {
-        /// Where.
+        /// Which of the engine's tables.
         table: Table,
-        /// Its key.
+        /// What it is found by.
         key: Vec<u8>,
     },
 }

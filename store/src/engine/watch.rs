@@ -17,7 +17,7 @@ const MAX_REMEMBERED_CHANGES: usize = 4_096;
 pub enum CommitEvent {
     /// This revision changed these records.
     Committed {
-        /// The revision.
+        /// The commit that it was.
         revision: Revision,
         /// Table and key of each record, in the order of the changes.
         keys: Keys,

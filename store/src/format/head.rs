@@ -21,7 +21,7 @@ const FORMAT_WITH_RECOVERY: u8 = 2;
 /// What follows the deletion of a secret, where nobody says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Recovery {
-    /// A recovery window.
+    /// 7 to 30 days in which it can be restored.
     #[default]
     Window,
     /// Its destruction: it was made where nothing is kept.
@@ -31,7 +31,7 @@ pub enum Recovery {
 /// Whether a secret can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SecretState {
-    /// It can.
+    /// It can be read and written.
     Live,
     /// It waits for its destruction and can be restored until then.
     PendingDeletion {

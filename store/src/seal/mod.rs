@@ -41,7 +41,7 @@ pub enum SealError {
     /// Without a slot nobody could ever open the store again.
     #[error("the last slot cannot be removed: nothing could open the store again; add another one first")]
     LastSlot,
-    /// Too many slots.
+    /// There are 16 already.
     #[error("the seal file holds at most 16 slots; remove one first")]
     TooManySlots,
     /// A key of another length than 32 bytes.

@@ -99,11 +99,11 @@ impl fmt::Display for SlotKind {
 /// How much work a passphrase costs to try (Argon2id, RFC 9106).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PassphraseCost {
-    /// Memory in KiB.
+    /// KiB of memory: at least 8 for each lane, at most 1 GiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes.
+    /// Degree of parallelism, 1 to 64.
     pub lanes: u32,
 }
 
@@ -167,7 +167,7 @@ impl SlotSecret {
 /// What may be shown of a slot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotInfo {
-    /// Its id.
+    /// What `strongroom seal slots` shows, and `strongroom seal remove` takes.
     pub id: SlotId,
     /// What opens it.
     pub kind: SlotKind,

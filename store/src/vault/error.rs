@@ -55,7 +55,7 @@ pub enum Refusal {
         .used.secrets, .limit.secrets, HumanBytes(.used.bytes), HumanBytes(.limit.bytes)
     )]
     NamespaceFull {
-        /// The namespace.
+        /// Name of the namespace that is full.
         namespace: NamespaceName,
         /// What it has.
         used: Usage,
@@ -71,10 +71,10 @@ pub enum Refusal {
     /// A recovery window and immediate destruction.
     #[error("a recovery window and immediate destruction exclude each other")]
     WindowAndForce,
-    /// The window is out of bounds.
+    /// Not 7 to 30 days.
     #[error("a recovery window has 7 to 30 days, not {0}")]
     WindowOutOfBounds(u32),
-    /// Metadata are too large.
+    /// A text or a list is over its bound; the message says which.
     #[error("{0}")]
     MetadataTooLarge(&'static str),
     /// The secret was not made where nothing is kept.
@@ -86,13 +86,13 @@ pub enum Refusal {
     /// The key's name is taken.
     #[error("an encryption key of this name exists")]
     KeyExists,
-    /// The key is disabled.
+    /// Nothing under it is read or written until it is enabled.
     #[error("the encryption key is disabled; enable it")]
     KeyDisabled,
     /// The key waits for its destruction.
     #[error("the encryption key is to be destroyed at {until}; cancel the deletion")]
     KeyPendingDeletion {
-        /// When.
+        /// When it is destroyed.
         until: Timestamp,
     },
     /// The key is gone.
@@ -187,7 +187,7 @@ pub enum StoreError {
         "the outcome of request `{request}` is not known yet; look at what is there before sending it again"
     )]
     Unknown {
-        /// The request.
+        /// The request whose outcome to look for.
         request: RequestId,
     },
     /// It is certainly not durable; the same request may be sent again.
@@ -199,7 +199,7 @@ pub enum StoreError {
     /// The audit record could not be written.
     #[error(transparent)]
     Audit(#[from] AuditUnavailable),
-    /// The store is closed.
+    /// It takes no commands any more: the process stops.
     #[error("the store is closed")]
     Closed,
     /// The engine failed.

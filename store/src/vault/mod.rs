@@ -126,9 +126,9 @@ impl Shared {
 pub struct StoreStats {
     /// Bytes of the store file.
     pub bytes: u64,
-    /// Commits.
+    /// Commits of the writer; each takes a group of commands.
     pub commits: u64,
-    /// Commands in them.
+    /// Commands that those commits carried.
     pub commands: u64,
     /// Commands in the last commit.
     pub last_group: u64,

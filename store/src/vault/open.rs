@@ -56,7 +56,7 @@ pub enum OpenError {
     /// Another process has it.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The seal file.
+    /// The seal file cannot be read, or the root key is not that of it.
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The seal file is another store's.
@@ -94,13 +94,13 @@ pub enum OpenError {
     /// The audit of reads.
     #[error(transparent)]
     Reads(#[from] audit::ReadLogError),
-    /// The engine.
+    /// The store file cannot be opened or read.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A record.
+    /// A record cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The cipher.
+    /// A record does not open with this root key, or the system gave no randomness.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
     /// A record is not in its form.
@@ -127,11 +127,11 @@ pub enum AnchorRule {
 pub struct CreateStoreOptions<'a> {
     /// Its place; nothing may be there.
     pub dir: &'a Path,
-    /// Its seal.
+    /// What opens it from then on; it is written beside the store file.
     pub seal: &'a SealFile,
     /// The root key that the seal was made with.
     pub root: &'a RootKey,
-    /// Now.
+    /// When it is made, by the wall clock.
     pub now: Timestamp,
     /// Who makes it.
     pub actor: Actor,
@@ -155,7 +155,7 @@ pub struct OpenStoreOptions<'a> {
     pub audit: RetentionLimits,
     /// What one namespace may have; none: there is no end.
     pub quota: Option<Quota>,
-    /// Now.
+    /// When it is opened, by the wall clock.
     pub now: Timestamp,
 }
 

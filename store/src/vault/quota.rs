@@ -30,9 +30,9 @@ pub struct Quota {
 /// What a namespace has, counted as [`Quota`] says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// Secrets.
+    /// How many, those in a recovery window included.
     pub secrets: u64,
-    /// Bytes.
+    /// Bytes of their rows.
     pub bytes: u64,
 }
 
@@ -235,7 +235,7 @@ pub(super) fn secret_of_row(table: Table, key: &[u8]) -> Option<SecretId> {
     }
 }
 
-/// Bytes of a row.
+/// What a quota counts: the value with its key.
 pub(super) fn row_bytes(key: &[u8], value: &[u8]) -> u64 {
     u64::try_from(key.len() + value.len()).unwrap_or(u64::MAX)
 }

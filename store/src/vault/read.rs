@@ -69,7 +69,7 @@ impl AuditNote {
 /// Asks for one value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GetValue {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// By version id; with a stage beside it both must agree.
     pub version: Option<VersionId>,

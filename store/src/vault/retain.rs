@@ -48,7 +48,7 @@ pub struct RetentionReport {
 /// The log could not be kept within its limits. Nothing is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum RetainError {
-    /// The store.
+    /// The mutation chain cannot be read or cut.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The read chain cannot be read, or is damaged at its old end: what is not sound is not cut.

@@ -29,7 +29,7 @@ pub struct Meta {
 pub struct ExternalRequest {
     /// When, by the monotonic clock: its records say how long it took until they were made.
     pub arrived: Instant,
-    /// The rest.
+    /// The caller's address, pod and node, and what else its records say of it.
     pub circumstances: Circumstances,
 }
 
@@ -50,7 +50,7 @@ impl Meta {
 pub struct ObjectBinding {
     /// What the outside system calls it for good.
     pub uid: ExternalId,
-    /// Its name.
+    /// What people call that object; a later one may be called the same.
     pub name: String,
 }
 
@@ -60,18 +60,18 @@ pub struct ObjectBinding {
 pub struct MaterializedObject {
     /// What the outside system calls it for good.
     pub uid: ExternalId,
-    /// Its name.
+    /// What people call that object; a later one may be called the same.
     pub name: String,
 }
 
 /// An outside object that declares something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclaredObject {
-    /// Its kind.
+    /// Such as `ManagedSecret`, at most 253 bytes.
     pub kind: String,
     /// Its namespace; of a namespace, itself.
     pub namespace: NamespaceName,
-    /// Its name.
+    /// What people call that object, at most 253 bytes.
     pub name: String,
     /// What the outside system calls it for good.
     pub uid: ExternalId,
@@ -108,7 +108,7 @@ pub struct PendingAttestation {
     pub id: AttestationId,
     /// The namespace of the object.
     pub namespace: NamespaceName,
-    /// The object.
+    /// What the outside calls the object for good.
     pub uid: ExternalId,
     /// When it came.
     pub at: Timestamp,
@@ -137,7 +137,7 @@ pub struct RotationState {
 /// A version without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VersionView {
-    /// Its id.
+    /// Chosen by its writer.
     pub id: VersionId,
     /// Its number; people's order of versions.
     pub sequence: u32,
@@ -161,11 +161,11 @@ pub enum KeyRef {
 /// Everything about a secret but its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SecretView {
-    /// Its id.
+    /// Never used again, unlike the name.
     pub id: SecretId,
-    /// Its namespace.
+    /// Where it belongs.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique in its namespace, those in a recovery window included.
     pub name: SecretName,
     /// What people wrote about it.
     pub description: String,
@@ -189,7 +189,7 @@ pub struct SecretView {
     pub object: Option<ObjectBinding>,
     /// What it is written to.
     pub materialized: Option<MaterializedObject>,
-    /// Its rotations.
+    /// When it was last rotated, and which request asked for it.
     pub rotation: RotationState,
     /// What follows its deletion.
     pub recovery: Recovery,
@@ -207,18 +207,18 @@ impl SecretView {
 /// A value that was read, and which version it is.
 #[derive(PartialEq, Eq, Debug)]
 pub struct ValueRead {
-    /// The value.
+    /// Keys and bytes, opened.
     pub value: Value,
-    /// Its version.
+    /// Which version it is of.
     pub version: VersionView,
 }
 
 /// A namespace as the store knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamespaceView {
-    /// Its id.
+    /// The store's own, which no other namespace gets.
     pub id: NamespaceId,
-    /// Its name.
+    /// What the outside calls it.
     pub name: NamespaceName,
     /// Its outside uid; absent after a restore, until it is seen.
     pub uid: Option<ExternalId>,
@@ -227,7 +227,7 @@ pub struct NamespaceView {
 /// What a namespace has of the store, and may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamespaceUsage {
-    /// Its name.
+    /// What the outside calls the namespace.
     pub name: NamespaceName,
     /// What it has.
     pub used: Usage,
@@ -238,9 +238,9 @@ pub struct NamespaceUsage {
 /// A secret in its recovery window, without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeletedSecret {
-    /// Its id.
+    /// What restores and purges it.
     pub id: SecretId,
-    /// Its name.
+    /// Taken until the secret is destroyed.
     pub name: SecretName,
     /// When it was deleted.
     pub since: Timestamp,
@@ -255,7 +255,7 @@ pub struct DeletedSecret {
 /// What an outside object says about the encryption key that it declares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyDeclaration {
-    /// The object.
+    /// The object that declares it.
     pub object: ObjectBinding,
     /// Days between the deletion of the object and the destruction of the key, 7 to 30.
     pub window_days: u32,
@@ -277,11 +277,11 @@ pub struct KeyUsage {
 /// An encryption key, without its material.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyView {
-    /// Its id.
+    /// Never used again, unlike the name.
     pub id: KeyId,
-    /// Its namespace.
+    /// Where it belongs.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique among the namespace's keys that are not destroyed.
     pub name: KeyName,
     /// Whether it can be used.
     pub state: KeyState,

@@ -42,16 +42,16 @@ impl fmt::Debug for SecretId {
 /// A message does not hold a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// The id.
+    /// The id has not 16 bytes.
     #[error("the id of a secret is not 16 bytes")]
     SecretId,
-    /// The version.
+    /// The version id is empty, or longer than 64 bytes.
     #[error("the version id is empty or longer than 64 characters")]
     VersionId,
-    /// Too much.
+    /// More than [`VALUE_BYTES`] in all.
     #[error("the value is larger than {VALUE_BYTES} bytes")]
     TooLarge,
-    /// A key twice.
+    /// Two keys have one name.
     #[error("a key of the value is there twice")]
     KeyTwice,
 }
@@ -59,13 +59,13 @@ pub enum ValueError {
 /// A value as it was delivered.
 #[derive(Debug)]
 pub struct DeliveredValue {
-    /// The secret.
+    /// Which secret: 16 bytes, and not its name, which another secret may get later.
     pub secret_id: SecretId,
-    /// The version.
+    /// Which version: 1 to 64 bytes.
     pub version_id: String,
     /// The type of the native Secret that it would be.
     pub kind: String,
-    /// The value.
+    /// Its keys with their bytes, at most [`VALUE_BYTES`] in all.
     pub value: Value,
 }
 

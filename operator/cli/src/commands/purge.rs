@@ -129,7 +129,7 @@ struct DeletedSecrets {
     limit: Value,
 }
 
-/// A deleted secret.
+/// One of them, as the API writes it.
 #[derive(Debug, Deserialize, serde::Serialize)]
 struct DeletedSecret {
     name: String,

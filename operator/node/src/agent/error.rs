@@ -25,7 +25,7 @@ pub(super) enum QueryError {
     /// Text that is none.
     #[error("the request is not UTF-8 text, or not encoded as a URL is")]
     Encoding,
-    /// No secret.
+    /// The query or the path names none.
     #[error("say which secret: `/secretsmanager/get?secretId=…` or `/v1/…`")]
     NoSecretId,
     /// A secret that the volume does not have.
@@ -49,9 +49,9 @@ pub(super) enum QueryError {
         "key `{key}` of secret `{secret}` is not UTF-8 text, which an answer with several keys cannot say: read its file"
     )]
     NotText {
-        /// The secret.
+        /// Its name in the store.
         secret: String,
-        /// The key.
+        /// The key of its value.
         key: String,
     },
     /// Access ended, and the files are gone.

@@ -11,7 +11,7 @@ use super::stage;
 pub(super) enum AgentRequest {
     /// Whether anybody is there.
     Ping,
-    /// A secret.
+    /// Read one of the volume's secrets.
     Secret(Query),
 }
 
@@ -20,7 +20,7 @@ pub(super) enum AgentRequest {
 pub(super) struct Query {
     /// Its name, or what the volume calls it.
     pub(super) secret: String,
-    /// The version.
+    /// `versionId`, if that was given.
     pub(super) version: Option<String>,
     /// The stage, by our name.
     pub(super) stage: Option<String>,

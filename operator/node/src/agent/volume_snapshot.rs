@@ -12,12 +12,12 @@ use strongroom_render::attributes::RequestedSecret;
 pub struct VolumeSnapshot {
     /// The pod's namespace.
     pub(super) namespace: String,
-    /// What the volume wants.
+    /// What its pod named, in that order.
     pub(super) wanted: Vec<RequestedSecret>,
     contents: Mutex<SnapshotContents>,
 }
 
-/// What is on it.
+/// What its socket can answer with.
 #[derive(Clone, Debug, Default)]
 pub(super) enum SnapshotContents {
     /// Nothing yet: the plugin was replaced, and the volume's secrets are still to come.

@@ -20,9 +20,9 @@ pub enum SocketError {
     /// The socket cannot be made.
     #[error("cannot listen on {}: {source}", path.display())]
     Bind {
-        /// Its path.
+        /// Where kubelet looks for it.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// It broke.

@@ -23,21 +23,21 @@ pub struct Entry {
     pub boot_id: String,
     /// When, in seconds since the Unix epoch by the node's clock.
     pub at: i64,
-    /// The volume.
+    /// CSI's id of the volume.
     pub volume: String,
     /// The pod's namespace.
     pub namespace: String,
-    /// The pod.
+    /// The pod's name.
     pub pod: String,
-    /// Its UID.
+    /// The pod's `metadata.uid`.
     pub pod_uid: String,
     /// Its ServiceAccount.
     pub account: String,
-    /// The UID of that.
+    /// The ServiceAccount's `metadata.uid`; empty where no token said it.
     pub account_uid: String,
     /// The secret: 16 bytes in hexadecimal digits.
     pub secret_id: String,
-    /// The version.
+    /// Id of the version that was served.
     pub version_id: String,
 }
 
@@ -62,7 +62,7 @@ struct State {
     entries: Vec<Entry>,
 }
 
-/// The journal.
+/// What was served without a gateway, on disk until the gateway has it on record.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,

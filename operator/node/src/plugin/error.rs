@@ -32,7 +32,7 @@ pub enum PluginError {
     /// The pod's own text.
     #[error("{0}")]
     Attributes(#[from] AttributesError),
-    /// No token.
+    /// kubelet sent none for this audience.
     #[error(
         "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and the CSIDriver \
          object with tokenRequests and serviceAccountTokenInSecrets as the chart makes it"
@@ -59,34 +59,34 @@ pub enum PluginError {
     /// The volumes of the node are too large together.
     #[error("{0}")]
     MemoryQuota(#[from] QuotaExceeded),
-    /// Mounting.
+    /// The tmpfs, or a mount in its way.
     #[error("{0}")]
     Mount(#[from] MountError),
-    /// Writing.
+    /// The files cannot be written.
     #[error("{0}")]
     Write(#[from] WriteError),
-    /// Its socket.
+    /// The socket inside of the volume.
     #[error("{0}")]
     VolumeSocket(#[from] VolumeSocketError),
-    /// Keeping track.
+    /// The state file cannot be read or written.
     #[error("{0}")]
     State(#[from] StateError),
-    /// The node's cache.
+    /// The node's cache cannot be read or written.
     #[error("{0}")]
     Cache(#[from] CacheError),
-    /// The journal.
+    /// What is served offline could not be written down first.
     #[error("{0}")]
     Journal(#[from] JournalError),
     /// The process stops.
     #[error("{0}")]
     Stopping(#[from] StreamClosed),
-    /// No volume there.
+    /// kubelet named one that is not there.
     #[error("no volume of this id is published at this path")]
     NoVolume,
 }
 
 impl PluginError {
-    /// The code.
+    /// The gRPC code of the answer; kubelet tries again whichever it is.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {

@@ -47,11 +47,11 @@ const _: () = assert!(strongroom_render::attributes::MAX_SECRETS <= strongroom_a
 pub struct Parts {
     /// How calls are read.
     pub parser: RequestParser,
-    /// The subscriptions.
+    /// What the gateway is asked for, and its answers.
     pub subscriptions: Subscriptions,
     /// What outlives the process.
     pub records: VolumeRecords,
-    /// This boot.
+    /// The kernel's id of this boot: another one after each.
     pub boot_id: String,
     /// The largest a volume may become.
     pub limits: Limits,

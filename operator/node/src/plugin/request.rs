@@ -19,7 +19,7 @@ const MAX_ID_BYTES: usize = 128;
 /// A publish call.
 #[derive(Debug)]
 pub struct PublishRequest {
-    /// The volume.
+    /// CSI's id of it, at most 128 bytes.
     pub volume_id: String,
     /// Where it is to appear.
     pub target: PathBuf,
@@ -29,7 +29,7 @@ pub struct PublishRequest {
     pub attributes: Attributes,
     /// The same as text, for the state file.
     pub text: BTreeMap<String, String>,
-    /// The pod.
+    /// For whom kubelet mounts it, by `podInfoOnMount`.
     pub pod: Pod,
     /// The pod's token for the gateway.
     pub token: Option<Token>,

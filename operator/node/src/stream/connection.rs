@@ -21,7 +21,7 @@ const MAX_MESSAGE_BYTES: usize = 1_048_576;
 /// Where the gateway is and how to prove oneself to it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its URL.
+    /// `https://` with host and port; `http://` in tests alone.
     pub url: String,
     /// The authority that its certificate is of, PEM; none: without TLS, which tests alone do.
     pub authority: Option<PathBuf>,

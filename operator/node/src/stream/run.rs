@@ -49,9 +49,9 @@ enum SessionEnd {
 /// What a stream works with.
 #[derive(Debug)]
 pub struct Stream {
-    /// The gateway.
+    /// Where the gateway is.
     pub endpoint: Endpoint,
-    /// This boot.
+    /// The kernel's id of this boot: another one after each.
     pub boot_id: String,
     /// What was served without a gateway.
     pub journal: Arc<Journal>,
@@ -59,7 +59,7 @@ pub struct Stream {
     pub link: watch::Sender<bool>,
     /// The counters.
     pub metrics: Metrics,
-    /// The end.
+    /// Tells when the process ends.
     pub shutdown: Shutdown,
 }
 

@@ -65,7 +65,7 @@ pub struct SubscriptionSnapshot {
 pub struct SubscriptionSpec {
     /// UID of its pod, as kubelet says; empty where that is not known.
     pub pod_uid: String,
-    /// The secrets.
+    /// What it is to show, in the order that the answers have too.
     pub secrets: Vec<RequestedSecret>,
 }
 

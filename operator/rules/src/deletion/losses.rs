@@ -53,7 +53,7 @@ pub struct PersistedLoss {
     pub first: Timestamp,
     /// How many were there then.
     pub there: usize,
-    /// What it waits for.
+    /// What a person has to confirm before these go; none: nothing yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
 }

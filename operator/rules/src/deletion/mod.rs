@@ -39,10 +39,10 @@ pub struct DeletionFacts {
     pub confirmed: BTreeSet<String>,
 }
 
-/// The state of the CRD.
+/// Whether the CRD exists: without it no object does, and none of them was deleted by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrdState {
-    /// It is there.
+    /// It exists, and nobody deletes it.
     Present,
     /// It does not exist.
     Missing,
@@ -55,11 +55,11 @@ pub enum CrdState {
 pub struct MissingObject {
     /// Id of the secret, in hex.
     pub secret: String,
-    /// Its namespace.
+    /// Name of its namespace.
     pub namespace: String,
     /// Name of the missing object.
     pub object: String,
-    /// UID of the missing object.
+    /// `metadata.uid` of that object.
     pub uid: Uid,
     /// When it was first seen to be missing.
     pub since: Timestamp,
@@ -88,7 +88,7 @@ impl MissingObject {
 /// What became of the namespace of a missing object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceState {
-    /// It is there.
+    /// It exists, and nobody deletes it.
     Active,
     /// It is being deleted.
     Terminating,

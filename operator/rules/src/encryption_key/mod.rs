@@ -19,7 +19,7 @@ pub struct KeyFacts {
     pub leaving: bool,
     /// What the object asks for.
     pub wanted: DesiredKeyState,
-    /// Its namespace.
+    /// The namespace that the object is in, by the API server and the store.
     pub namespace: Namespace,
     /// The key of this name in the store.
     pub stored: Option<StoredKey>,
@@ -61,9 +61,9 @@ pub struct StoredKey {
 /// Whether a key can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredKeyState {
-    /// It can.
+    /// Values under it can be read and written.
     Enabled,
-    /// It refuses.
+    /// It refuses until it is enabled.
     Disabled,
     /// It refuses, and is destroyed at this time.
     PendingDeletion(Timestamp),
@@ -84,10 +84,10 @@ pub struct KeyPlan {
     pub wake: Option<Timestamp>,
 }
 
-/// One change.
+/// The next change of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyStep {
-    /// None.
+    /// Nothing is to be done now.
     Nothing,
     /// Record the namespace's UID.
     BindNamespace,

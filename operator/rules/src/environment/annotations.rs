@@ -52,7 +52,7 @@ pub(super) struct Reference {
 /// What of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VariableContent {
-    /// One key of it.
+    /// The bytes of this key.
     Key(String),
     /// A text that is made of its keys.
     Template(String),

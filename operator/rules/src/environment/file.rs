@@ -12,7 +12,7 @@ use super::{EnvironmentError, Image, VOLUME, parts, volume};
 const NAME: &str = "strongroom-env-file";
 /// Where it is mounted in the init container.
 const FOLDER: &str = "/strongroom/env-file";
-/// The file.
+/// The name that it has there.
 const FILE: &str = "env";
 
 pub(super) fn apply(

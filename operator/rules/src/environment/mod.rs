@@ -30,7 +30,7 @@ use self::annotations::{EnvironmentRequest, Mode};
 pub const PREFIX: &str = "strongroom.dev/env";
 /// The volume with a file for each variable. The chart's ValidatingAdmissionPolicy looks for it.
 pub const VOLUME: &str = "strongroom-env";
-/// Its driver.
+/// The CSI driver of that volume; the chart's CSIDriver is called so.
 pub const DRIVER: &str = "csi.strongroom.dev";
 
 /// The image of `strongroom-exec`.
@@ -68,7 +68,7 @@ pub enum EnvironmentError {
         "`{0}` is no annotation of strongroom; there are `strongroom.dev/env`, `env-vars` and `env-containers`"
     )]
     Unknown(String),
-    /// No variables.
+    /// `env-vars` is missing or names none.
     #[error("`strongroom.dev/env` is set without variables; name them in `strongroom.dev/env-vars`")]
     NoVariables,
     /// The variables cannot be read.
@@ -77,7 +77,7 @@ pub enum EnvironmentError {
     /// One variable is not as it should be.
     #[error("`strongroom.dev/env-vars`: `{name}`: {what}")]
     Variable {
-        /// Its name.
+        /// What the variable is to be called, as it was written.
         name: String,
         /// What is wrong.
         what: &'static str,
@@ -103,9 +103,9 @@ pub enum EnvironmentError {
         "container `{container}` sets `{variable}` itself; take it out of its `env`, or out of `strongroom.dev/env-vars`"
     )]
     SetTwice {
-        /// The container.
+        /// Name of the container.
         container: String,
-        /// The variable.
+        /// Name of the variable.
         variable: String,
     },
     /// A name that is needed is taken by something else.

@@ -76,7 +76,7 @@ fn includes(there: &Value, item: &Value) -> bool {
     }
 }
 
-/// Adds a volume.
+/// Adds to `spec.volumes`; the same volume a second time changes nothing.
 pub(super) fn add_volume(pod: &mut Value, volume: Value) -> Result<(), EnvironmentError> {
     let volumes = list(spec(pod)?, "volumes")?;
     add(volumes, "volume", volume, usize::MAX)

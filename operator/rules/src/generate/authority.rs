@@ -12,13 +12,13 @@ pub enum AuthorityError {
     /// A key of the value is missing.
     #[error("the authority's value has no key `{key}`: name its x509 key in `ca.managedSecret.key`")]
     Missing {
-        /// The missing key.
+        /// The key that was looked for, such as `ca.crt`.
         key: String,
     },
     /// A key is not what it should be.
     #[error("key `{key}` of the authority's value is not a PEM {what}")]
     Malformed {
-        /// The key.
+        /// The key whose bytes these are, such as `ca.crt`.
         key: String,
         /// What it should be.
         what: &'static str,
@@ -26,7 +26,7 @@ pub enum AuthorityError {
     /// The certificate may not sign others.
     #[error("the certificate `{key}` is not an authority: set `isCA: true` on its x509 key")]
     NotAuthority {
-        /// The key.
+        /// The certificate's key, such as `ca.crt`.
         key: String,
     },
     /// Certificate and private key are of two different pairs.

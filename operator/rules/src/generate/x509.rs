@@ -33,16 +33,16 @@ pub enum CertificateError {
     /// A name in `dnsNames` is not a DNS name.
     #[error("`{name}` is not a DNS name")]
     DnsName {
-        /// The name.
+        /// As the spec has it.
         name: String,
     },
     /// A text in `ipAddresses` is not an address.
     #[error("`{address}` is not an IP address")]
     IpAddress {
-        /// The text.
+        /// As the spec has it.
         address: String,
     },
-    /// No subject at all.
+    /// There are no names and no addresses.
     #[error("name the subject: set commonName, dnsNames or ipAddresses")]
     NoSubject,
     /// `validFor` leads out of the range of time.

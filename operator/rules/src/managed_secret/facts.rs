@@ -89,7 +89,7 @@ pub enum RecordedSecretId {
 /// The spec, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredState {
-    /// The name in the store.
+    /// `spec.storeName`, or the object's own name.
     pub store_name: String,
     /// Where the value comes from.
     pub source: ValueSource,
@@ -206,13 +206,13 @@ pub enum NamespaceBinding {
 /// What the store holds under the wanted name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredSecretState {
-    /// Nothing.
+    /// The store has no secret of this name.
     Absent,
     /// A secret in use.
     Live(StoredSecret),
     /// A deleted secret whose recovery window is open.
     InRecoveryWindow {
-        /// The secret.
+        /// What can be restored.
         secret: StoredSecret,
         /// End of the window.
         until: Timestamp,
@@ -226,9 +226,9 @@ pub struct StoredSecret {
     pub id: String,
     /// Whose it is.
     pub owner: Owner,
-    /// Its labels.
+    /// The labels that it carries in the store.
     pub labels: BTreeMap<String, String>,
-    /// Its description.
+    /// What people should know about it, as the store has it.
     pub description: String,
     /// It comes under another encryption key than the wanted one.
     pub other_key: bool,
@@ -263,7 +263,7 @@ pub enum Owner {
 /// A native Secret that the store knows to be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NativeSecretRef {
-    /// Name.
+    /// `metadata.name`, in the namespace of the ManagedSecret.
     pub name: String,
     /// UID: this, and never a label, is what makes it ours.
     pub uid: Uid,
@@ -276,14 +276,14 @@ pub enum NativeSecretState {
     Unread,
     /// There is none.
     Absent,
-    /// There is one.
+    /// It was read, and is there.
     Present(ObservedNativeSecret),
 }
 
 /// A native Secret as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedNativeSecret {
-    /// UID.
+    /// `metadata.uid`: one that was made again under the name has another.
     pub uid: Uid,
     /// How it differs from what it should be; absent: not at all.
     pub drift: Option<Drift>,
@@ -295,7 +295,7 @@ pub struct ObservedNativeSecret {
     pub recorded: bool,
     /// It says of itself that it is held as it is.
     pub held: bool,
-    /// It is immutable.
+    /// Its `immutable` is true: the API server refuses other data.
     pub immutable: bool,
     /// It is being deleted, and waits for these finalizers.
     pub terminating: Option<Vec<String>>,
@@ -333,7 +333,7 @@ impl ObservedNativeSecret {
 /// Another ManagedSecret, to which a native Secret belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its name.
+    /// `metadata.name` of that ManagedSecret.
     pub name: String,
     /// Its spec names another native Secret by now, or none.
     pub gives_up: bool,

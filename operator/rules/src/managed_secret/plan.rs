@@ -101,31 +101,31 @@ pub enum NativeStep {
     Create,
     /// Nothing is written: its UID is recorded, because it holds what it should or was imported.
     Adopt {
-        /// Its UID.
+        /// The UID that is recorded.
         uid: Uid,
     },
     /// A server-side apply carrying this UID.
     Apply {
-        /// Its UID.
+        /// The UID of the Secret that was judged; a later one of its name is not written.
         uid: Uid,
     },
     /// A delete with this UID as precondition, and a create as soon as it is gone, with what others set on
     /// it.
     Replace {
-        /// Its UID.
+        /// The UID that the delete is bound to.
         uid: Uid,
     },
     /// An annotation on the Secret with this UID, which says that it stays as it is and why. Its data are not
     /// touched.
     Hold {
-        /// Its UID.
+        /// The UID of the Secret that was judged; a later one of its name is not written.
         uid: Uid,
     },
     /// A delete of a Secret that is not wanted any more, under this precondition; then the record of it goes.
     Remove {
-        /// Its name.
+        /// `metadata.name` of the native Secret.
         name: String,
-        /// Its UID.
+        /// The UID that the delete is bound to.
         uid: Uid,
     },
 }

@@ -61,7 +61,7 @@ pub enum RenewalPolicy {
 /// Whose signature a certificate has, as seen from what its source names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// Its own.
+    /// It signs itself.
     Own {
         /// The roots that an authority had before, if it still names some.
         old_roots: Option<OldRoots>,
@@ -105,7 +105,7 @@ pub enum Signature {
 pub enum RootsStatus {
     /// It does.
     Yes,
-    /// Not yet.
+    /// It would be valid with them, and is not signed anew yet.
     NotYet,
     /// It would not be valid with them.
     Cannot,

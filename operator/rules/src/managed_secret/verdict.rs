@@ -84,7 +84,7 @@ pub enum SecretBlocker {
     },
     /// Another object has this name in the store.
     StoreNameTaken {
-        /// The name.
+        /// The name in the store, by `spec.storeName` or the object.
         name: String,
         /// That object; absent for a secret made through the API.
         by: Option<String>,
@@ -92,7 +92,7 @@ pub enum SecretBlocker {
     /// The store holds a secret of this name whose object is gone, and it does not become this object's
     /// unasked.
     NameTaken {
-        /// The name.
+        /// The name in the store, by `spec.storeName` or the object.
         name: String,
         /// Its id.
         secret: String,
@@ -106,41 +106,41 @@ pub enum SecretBlocker {
     },
     /// There is no encryption key of the wanted name.
     KeyNotReady {
-        /// The name.
+        /// The EncryptionKey that `spec.encryptionKey` names.
         name: String,
     },
     /// Another key says that the secret must lie under it.
     KeyRequired {
-        /// Its name.
+        /// The EncryptionKey whose `spec.requiredFor` covers the secret.
         name: String,
     },
     /// The encryption key is disabled, or waits for its destruction.
     KeyDisabled {
-        /// Its name.
+        /// The EncryptionKey that the secret lies under.
         name: String,
         /// When it is destroyed, if that is planned.
         until: Option<Timestamp>,
     },
     /// The object of the encryption key is gone; the key itself works.
     KeyObjectMissing {
-        /// Its name.
+        /// The EncryptionKey that is gone.
         name: String,
     },
     /// The Secret to import does not exist.
     ImportMissing {
-        /// Its name.
+        /// The native Secret that `spec.source.import` names.
         name: String,
     },
     /// The Secret to import may not be imported.
     ImportRefused {
-        /// Its name.
+        /// The native Secret that `spec.source.import` names.
         name: String,
-        /// Why.
+        /// The rule against it, in words for the message.
         why: String,
     },
     /// What the spec asks for needs a new native Secret, and the one that was taken over would be lost.
     ReplacementUnasked {
-        /// Its name.
+        /// The native Secret that was taken over.
         name: String,
         /// What of it cannot be changed.
         fixed: Vec<ImmutableField>,
@@ -169,21 +169,21 @@ pub enum SecretBlocker {
     },
     /// A native Secret of the wanted name exists, and it is not ours.
     TargetNotOwned {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// The ManagedSecret that it belongs to, if it does to one.
         holder: Option<Holder>,
     },
     /// The native Secret is being deleted.
     NativeTerminating {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// The finalizers that it waits for.
         finalizers: Vec<String>,
     },
     /// Somebody changes the native Secret again and again.
     NativeContested {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// What is changed now.
         edits: Vec<Edit>,
@@ -192,7 +192,7 @@ pub enum SecretBlocker {
     },
     /// The native Secret is changed as it is written.
     NativeMutated {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// What is not as it was written.
         keys: Vec<DriftedKey>,
@@ -208,7 +208,7 @@ pub enum Obstacle {
     Retained,
     /// It would be shown in a native Secret of this name, which it was not before.
     Shown {
-        /// The name.
+        /// Name of that native Secret.
         native: String,
     },
     /// It would come under another encryption key.
@@ -485,23 +485,23 @@ pub enum RotationState {
     None,
     /// It is time.
     Due(VersionReason),
-    /// It will be.
+    /// It is not time yet.
     Scheduled {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// The time.
+        /// When it is time.
         at: Timestamp,
     },
     /// The schedule is suspended.
     Suspended {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
     },
     /// The schedule gives no time.
     Unscheduled {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// Why.
+        /// What is wrong with it, for the message.
         why: String,
     },
     /// Several schedules claim the object with equal right; none rotates it.

@@ -79,7 +79,7 @@ const TRACKING: [Tracking; 12] = [
 /// What the store records of a native Secret, and of the secret that it was written for.
 #[derive(Clone, Debug)]
 pub struct WrittenSecret {
-    /// Its UID.
+    /// `metadata.uid` of the native Secret.
     pub uid: Uid,
     /// Id of the stored secret, in hex.
     pub secret: String,
@@ -98,7 +98,7 @@ pub enum ForeignClaim {
     Unwritten,
     /// Another field manager wrote one of its fields.
     Field {
-        /// The manager.
+        /// What `managedFields` calls the manager; empty where it says no name.
         manager: String,
         /// The field, such as `data.password`.
         field: String,
@@ -107,12 +107,12 @@ pub enum ForeignClaim {
     Owner {
         /// Kind of that object.
         kind: String,
-        /// Its name.
+        /// Name of that object.
         name: String,
     },
     /// A tool tracks it as applied by it.
     Tracked {
-        /// The tool.
+        /// What people call the tool, such as `Flux`.
         tool: &'static str,
         /// The label or annotation.
         key: &'static str,

@@ -17,7 +17,7 @@ const MAX_NAMED: usize = 3;
 pub struct DriftedKey {
     /// Where it is.
     pub part: Part,
-    /// Its name.
+    /// The key of the data, the label or the annotation.
     pub name: String,
 }
 

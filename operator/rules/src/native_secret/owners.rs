@@ -27,12 +27,12 @@ pub enum Part {
     Labels,
     /// `metadata.annotations`.
     Annotations,
-    /// `data`.
+    /// `data`, whose keys hold the values.
     Data,
 }
 
 impl Part {
-    /// All of them.
+    /// Each of them once.
     pub const ALL: [Self; 3] = [Self::Labels, Self::Annotations, Self::Data];
 
     /// What a person calls one of its keys.

@@ -100,13 +100,13 @@ pub struct CompiledPolicy {
     pub(super) weight: Weight,
 }
 
-/// One statement, compiled.
+/// A statement as Cedar policies, and what is looked at before Cedar is asked.
 #[derive(Debug)]
 pub(super) struct CompiledStatement {
     pub(super) deny: bool,
     /// Which requests it is put to.
     pub(super) filter: Filter,
-    /// It alone.
+    /// The statement alone, as Cedar has it.
     pub(super) policies: PolicySet,
     /// What it asks of the context.
     pub(super) asks: BTreeSet<&'static str>,

@@ -16,7 +16,7 @@ use super::request::{Identity, Request};
 /// Whether a request is allowed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it is.
+    /// Whether the request may be carried out.
     pub allowed: bool,
     /// The statements that decided: those that deny, or else those that allow.
     pub statements: Vec<StatementRef>,

@@ -7,7 +7,7 @@
 /// What the store keeps of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredGeneration {
-    /// Nothing.
+    /// No statements of it.
     Nothing,
     /// Something that cannot be read, or that this version cannot compile.
     Unreadable,

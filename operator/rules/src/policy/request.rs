@@ -22,9 +22,9 @@ pub struct Principal {
 pub enum Identity {
     /// A ServiceAccount.
     ServiceAccount {
-        /// Its namespace.
+        /// Where the ServiceAccount is.
         namespace: String,
-        /// Its name.
+        /// Its `metadata.name`.
         name: String,
     },
     /// A user, who has no namespace.
@@ -70,7 +70,7 @@ impl fmt::Display for Identity {
 /// A secret by the names that people use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretRef<'a> {
-    /// Its namespace.
+    /// Name of the namespace that it is in.
     pub namespace: &'a str,
     /// Its name in the store.
     pub name: &'a str,
@@ -81,7 +81,7 @@ pub struct SecretRef<'a> {
 pub struct Request<'a> {
     /// Who asks.
     pub principal: &'a Principal,
-    /// For what.
+    /// What is to be done.
     pub action: Action,
     /// Of which secret.
     pub secret: SecretRef<'a>,

@@ -31,10 +31,10 @@ pub enum ListQueryError {
     /// No number, or one out of bounds.
     #[error("`limit` is 1 to {PAGE_LIMIT}")]
     Limit,
-    /// Too many.
+    /// More labels than a query may have.
     #[error("at most {LABELS} labels")]
     Labels,
-    /// Another parameter.
+    /// A parameter that a list does not have.
     #[error("there is no parameter of this name; there are limit, after, name, description, label")]
     Unknown,
 }

@@ -26,9 +26,9 @@ pub enum Coverage {
 /// The one schedule that covers a `ManagedSecret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoveringSchedule {
-    /// Name of the schedule.
+    /// `metadata.name`, in the namespace of the secret.
     pub name: String,
-    /// UID of the schedule.
+    /// `metadata.uid`.
     pub uid: Uid,
     /// `spec.suspend` of the schedule.
     pub suspended: bool,
@@ -64,7 +64,7 @@ pub fn claim(
 /// Who wins among the schedules that claim one secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimWinner<T> {
-    /// Nobody claims it.
+    /// No schedule claims it.
     Nobody,
     /// One claim is strongest.
     One(T),

@@ -28,16 +28,16 @@ pub enum RotationRefusal {
     },
     /// The rotator of the schedule names a key that is not made anew.
     UnknownKey {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// The key.
+        /// The key that its rotator names.
         key: String,
-        /// The keys that are.
+        /// The keys that the spec makes anew.
         made: Vec<String>,
     },
     /// The schedule is suspended.
     Suspended {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
     },
 }

@@ -42,13 +42,13 @@ pub enum ScheduleError {
     /// Not a time zone.
     #[error("`{zone}` is not an IANA time zone: write one as in `Europe/Berlin`")]
     TimeZone {
-        /// The name.
+        /// As the spec has it.
         zone: String,
     },
     /// Not a time of day.
     #[error("`{time}` is not a time of day: write one as in `02:00`")]
     TimeOfDay {
-        /// The text.
+        /// As the spec has it.
         time: String,
     },
     /// A window without length.
@@ -73,7 +73,7 @@ pub struct Timetable {
 pub struct JitterSeed<'a> {
     /// UID of the RotationSchedule.
     pub schedule_uid: &'a str,
-    /// Id of the secret.
+    /// The secret's id in the store.
     pub secret_id: &'a [u8; 16],
 }
 

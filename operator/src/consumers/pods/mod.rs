@@ -15,7 +15,7 @@ use strongroom_store::id::SecretId;
 use self::spec::PartialPod;
 use super::ConsumerChange;
 
-/// The pods.
+/// Which pods use native Secrets of ours, and which version each has.
 #[derive(Debug, Default)]
 pub(crate) struct PodTracker(Mutex<TrackedPods>);
 

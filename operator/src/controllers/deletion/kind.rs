@@ -38,13 +38,13 @@ pub(super) struct OwnedResource {
     pub(super) namespace: String,
     /// UID of the Namespace that the store recorded.
     pub(super) namespace_uid: String,
-    /// The object.
+    /// The object that declares it, by name and UID.
     pub(super) object: BoundObject,
     /// When it was made.
     pub(super) created: Timestamp,
     /// What follows its deletion, by what the store has.
     pub(super) recovery: Recovery,
-    /// What it is.
+    /// Whether it is a secret or a key.
     pub(super) resource: StoredResource,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct ObservedKey {
     pub(super) name: KeyName,
     /// Its namespace in the store.
     pub(super) namespace: Option<NamespaceId>,
-    /// The key.
+    /// The key of this name in the store; none: it is still to be made.
     pub(super) key: Option<KeyView>,
     /// What depends on it.
     pub(super) usage: KeyUsage,

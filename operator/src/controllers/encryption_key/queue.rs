@@ -72,7 +72,7 @@ impl KeyQueue {
         with(&mut self.objects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// An object is there.
+    /// An object was listed or changed.
     pub(crate) fn saw_object(&self, namespace: &str, name: &str, uid: &str) {
         let place = (namespace.to_owned(), name.to_owned());
         self.objects(|objects| objects.there.insert(place, uid.to_owned()));

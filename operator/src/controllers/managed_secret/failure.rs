@@ -16,7 +16,6 @@ pub(crate) enum Failure {
     /// The API server, or the way to it.
     #[error("{}", in_words(.0))]
     Api(#[from] kube::Error),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreFailure),
     /// The name in the store is not one.

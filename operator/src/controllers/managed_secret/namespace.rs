@@ -49,7 +49,7 @@ async fn namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNames
     look_at_namespace(ctx, name).await
 }
 
-/// The Namespace as it is.
+/// Asks the API server for the Namespace, and remembers it.
 async fn look_at_namespace<S: SecretStore>(ctx: &Ctx<S>, name: &str) -> Result<SeenNamespace, Failure> {
     let api: Api<KubeNamespace> = Api::all(ctx.client.clone());
     let seen = SeenNamespace::from_metadata(&api.get_metadata(name).await?);

@@ -38,7 +38,6 @@ pub(super) struct ObservedSecret {
     pub(super) facts: SecretFacts,
     /// Namespace, name and UID of the object.
     pub(super) identity: Identity,
-    /// The object.
     pub(super) object: ManagedSecret,
     /// Its namespace in the store.
     pub(super) namespace: Option<NamespaceId>,

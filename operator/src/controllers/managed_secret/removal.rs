@@ -22,9 +22,7 @@ const MAX_ATTEMPTS: u8 = 3;
 /// A native Secret that is not wanted any more.
 #[derive(Debug)]
 pub(crate) struct Leftover<'a> {
-    /// Its namespace.
     pub(crate) namespace: &'a str,
-    /// Its name.
     pub(crate) name: &'a str,
     /// What is recorded of it.
     pub(crate) written: WrittenSecret,

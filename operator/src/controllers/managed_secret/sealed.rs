@@ -17,7 +17,7 @@ use crate::controllers::Ctx;
 /// Which keys of the cluster a sealed source is sealed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SealedFor {
-    /// Their ids.
+    /// Ids of the keys that the sealed texts name.
     pub(super) ids: BTreeSet<String>,
     /// The id of the newest one, where it is known.
     pub(super) newest: Option<String>,

@@ -22,11 +22,8 @@ const ACTOR: &str = "EncryptionKey";
 /// A customer's key, without its material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyView {
-    /// Its id.
     pub(crate) id: KeyId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
-    /// Its name.
     pub(crate) name: String,
     /// Whether it can be used.
     pub(crate) state: StoredKeyState,
@@ -45,7 +42,6 @@ pub(crate) struct KeyView {
 /// What an EncryptionKey says about its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeclaredKey {
-    /// The object.
     pub(crate) object: BoundObject,
     /// Days between its deletion and the destruction of the key, 7 to 30.
     pub(crate) window_days: u32,
@@ -60,7 +56,6 @@ pub(crate) struct OwnedKey {
     pub(crate) namespace: String,
     /// UID of the Namespace that the store recorded.
     pub(crate) namespace_uid: String,
-    /// The key.
     pub(crate) key: KeyView,
 }
 

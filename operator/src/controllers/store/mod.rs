@@ -37,15 +37,13 @@ pub(crate) struct NamespaceRecord {
 /// A secret without its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SecretRecord {
-    /// Its id.
     pub(crate) id: SecretId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
     /// End of its recovery window; absent while it is live.
     pub(crate) until: Option<Timestamp>,
     /// The customer's key that it comes under; absent: the namespace's own.
     pub(crate) key: Option<KeyId>,
-    /// Its labels.
+    /// What people and controllers labelled it with, our own labels included.
     pub(crate) labels: BTreeMap<String, String>,
     /// What people should know about it.
     pub(crate) description: String,
@@ -89,13 +87,12 @@ pub(crate) struct BoundObject {
 /// One version without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionView {
-    /// Its id.
     pub(crate) id: String,
     /// Its number.
     pub(crate) seq: u64,
     /// When it was made.
     pub(crate) created: Timestamp,
-    /// Its stages.
+    /// Those that point at it now, such as `Current`.
     pub(crate) stages: Vec<String>,
 }
 
@@ -104,11 +101,8 @@ pub(crate) struct VersionView {
 pub(crate) struct NewSecret {
     /// Its id, chosen by the caller.
     pub(crate) id: SecretId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
-    /// Its name.
     pub(crate) name: SecretName,
-    /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// What people should know about it.
     pub(crate) description: String,
@@ -120,18 +114,17 @@ pub(crate) struct NewSecret {
     pub(crate) recovery: Recovery,
     /// Id of the first version.
     pub(crate) version: String,
-    /// Its value.
+    /// The value of the first version.
     pub(crate) value: Value,
 }
 
 /// A version to have.
 #[derive(Debug)]
 pub(crate) struct NewVersion {
-    /// Its secret.
     pub(crate) secret: SecretId,
     /// Its id: a version of this id that exists is left as it is.
     pub(crate) version: String,
-    /// Its value.
+    /// The keys and bytes of the version, if it is to be made.
     pub(crate) value: Value,
     /// The version that must still be current, because the value was made from it.
     pub(crate) base: String,
@@ -163,7 +156,6 @@ pub(crate) struct OwnedSecret {
     pub(crate) namespace: String,
     /// UID of the Namespace that the store recorded.
     pub(crate) namespace_uid: String,
-    /// The secret.
     pub(crate) view: SecretRecord,
 }
 

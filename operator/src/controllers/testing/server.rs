@@ -209,7 +209,7 @@ impl Api {
             .collect()
     }
 
-    /// A key of a Secret.
+    /// The bytes of a native Secret's key; none: there is no such Secret or key.
     pub(crate) fn secret_key(&self, name: &str, key: &str) -> Option<Vec<u8>> {
         let secret = self.get(&format!("{SECRETS}/{name}"))?;
         let text = secret["data"][key].as_str()?.to_owned();

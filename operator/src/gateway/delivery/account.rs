@@ -23,7 +23,7 @@ pub(crate) enum NodeAccountError {
         "what stands before `/` is no name of a namespace; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
     )]
     Namespace,
-    /// The rest.
+    /// The part behind the slash.
     #[error(
         "that is no name of a ServiceAccount; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
     )]

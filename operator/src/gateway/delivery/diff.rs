@@ -47,7 +47,7 @@ pub(super) struct DeliveryRefusal {
     pub(super) missing: Vec<String>,
     /// Whether its files go; none: as it was said before.
     pub(super) wipe: Option<bool>,
-    /// For the record.
+    /// The code that the audit has for it.
     pub(super) record: Code,
     /// What denies it, for the record.
     pub(super) statements: Vec<StatementRef>,

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::gateway::access::{AccessRequest, RequestContext, decide, may_describe, short_denial};
 use crate::gateway::problem::{Code, Problem};
 
-/// Looks.
+/// Whether a volume may have a secret now, and which version.
 pub(super) fn evaluate(gateway: &Gateway, asking: &RequestContext, want: &SubscribedSecret) -> Evaluation {
     try_evaluate(gateway, asking, want).unwrap_or_else(|problem| from_problem(&problem))
 }

@@ -44,7 +44,7 @@ pub(super) fn held_values(hello: &Hello) -> (Vec<ValueKey>, usize) {
 /// A node's plugin, whose token was accepted.
 #[derive(Debug)]
 pub(in crate::gateway) struct NodePlugin {
-    /// Its node.
+    /// Name of the node that its token is bound to.
     pub(super) node: String,
     /// Its pod and ServiceAccount.
     pub(super) caller: Arc<Caller>,

@@ -76,7 +76,7 @@ const MAX_REVIEW_AGE: std::time::Duration = std::time::Duration::from_secs(360);
 /// Messages on their way to a node; more wait.
 const OUTGOING_QUEUE: usize = 64;
 
-/// The service.
+/// The gateway's end of the nodes' streams.
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryService(Arc<Gateway>);
 
@@ -84,7 +84,7 @@ pub(super) struct DeliveryService(Arc<Gateway>);
 pub(super) type Service =
     MapRequest<DeliveryServer<DeliveryService>, fn(http::Request<Body>) -> http::Request<Body>>;
 
-/// The service.
+/// Makes it for the router; a message of a node has at most [`MAX_MESSAGE_BYTES`].
 pub(super) fn service(gateway: Arc<Gateway>) -> Service {
     DeliveryServer::new(DeliveryService(gateway))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)

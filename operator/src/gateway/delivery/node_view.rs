@@ -26,7 +26,7 @@ pub(super) type ValueKey = (SecretId, VersionId);
 pub(super) struct SubscribedSecret {
     /// Its namespace, as it was when the volume asked.
     pub(super) place: NamespaceRef,
-    /// Its name.
+    /// The name that it has in the store.
     pub(super) name: String,
     /// Which version.
     pub(super) which: FollowedVersion,
@@ -60,7 +60,7 @@ pub(super) struct Subscription {
     pub(super) gone: bool,
     /// When the pod's token ends, in seconds since the Unix epoch.
     pub(super) ends: Option<i64>,
-    /// What it wants.
+    /// The secrets of its volume, in the order in which it named them.
     pub(super) wanted: Vec<SubscribedSecret>,
     /// What it was told, for each secret; none: it is not answered yet.
     pub(super) told: Option<Vec<SentPointer>>,

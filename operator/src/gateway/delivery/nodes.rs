@@ -26,7 +26,7 @@ const MAX_DISPATCHING: usize = 16;
 /// believed.
 const MAX_GRANTED_SECRETS: usize = 16_384;
 
-/// The nodes.
+/// The streams of all node plugins, and who may open one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Nodes {
     /// Whose tokens are a node plugin's. More than one while the plugin moves to another namespace; none:

@@ -36,7 +36,7 @@ pub(super) enum PodAddressError {
     /// Without an address.
     #[error("the pod has no address yet")]
     NotYet,
-    /// Its address is not its own.
+    /// It says an address that the gateway does not send to.
     #[error("the pod's address is none of its own")]
     NotOwn,
     /// It cannot be said.

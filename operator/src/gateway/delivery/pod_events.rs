@@ -32,7 +32,7 @@ impl PodEvent {
         (outcome != NoticeOutcome::Unspecified).then_some(Self::Notified(outcome, port, status))
     }
 
-    /// The event.
+    /// What people read of it with `kubectl describe pod`.
     pub(super) fn event(self) -> Event {
         let (delivered, note) = match self {
             Self::Notified(NoticeOutcome::Delivered, port, status) => (

@@ -37,15 +37,15 @@ pub(super) struct HolderRef {
 pub(in crate::gateway) enum PresenceEvent<'a> {
     /// A complete list begins.
     ListStarted,
-    /// It is there.
+    /// An object was listed or changed.
     Present {
         namespace: &'a str,
         name: &'a str,
         uid: &'a str,
     },
-    /// It is gone.
+    /// An object was deleted.
     Gone { namespace: &'a str, name: &'a str },
-    /// The list is complete.
+    /// What was not named since [`PresenceEvent::ListStarted`] does not exist.
     ListComplete,
     /// The watch broke off; it begins again with a list.
     WatchBroken,

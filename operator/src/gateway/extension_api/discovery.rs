@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// The group of people's API: never that of the custom resources.
 pub(super) const GROUP: &str = "people.strongroom.dev";
-/// Its version.
+/// The one version of that group.
 pub(super) const VERSION: &str = "v1";
 
 /// Resources with the verbs of RBAC that they are asked by, as far as they are told.

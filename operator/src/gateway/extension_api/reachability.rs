@@ -31,7 +31,7 @@ pub(crate) struct ReachabilityMetrics {
 }
 
 impl ReachabilityMetrics {
-    /// Registers them.
+    /// Makes the gauge and adds it to the registry.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(

@@ -26,7 +26,7 @@ const LITTLE_TRAFFIC_BYTES: u64 = 16 << 10;
 /// How long a connection may keep others waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionTimeouts {
-    /// Handshake.
+    /// The TLS handshake as a whole.
     pub(in crate::gateway) handshake: Duration,
     /// A head from its first byte to its last.
     pub(in crate::gateway) head: Duration,
@@ -157,7 +157,7 @@ struct State {
     end: Option<EndReason>,
 }
 
-/// A connection.
+/// What the listener and its requests know of a connection, and where they end it.
 pub(in crate::gateway) struct Connection {
     address: IpAddr,
     http1: bool,

@@ -31,7 +31,7 @@ struct ResponseState {
     _held: Option<ResponseGuard>,
 }
 
-/// The body.
+/// A body that tells when each piece was taken, and holds its request's guards until the last.
 pub(super) struct ResponseBody {
     body: Body,
     open: Arc<ResponseState>,

@@ -48,7 +48,6 @@ struct BatchItem {
     version_id: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "BatchGetSecretValue",

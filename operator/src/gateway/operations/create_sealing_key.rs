@@ -35,7 +35,6 @@ pub(in crate::gateway) struct SealingKeyAnswer {
     valid_seconds: u64,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "CreateSealingKey",

@@ -84,7 +84,6 @@ struct NewSecret {
     labels: BTreeMap<String, String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new("CreateSecret", "/v1/namespaces/{namespace}/secrets", post(serve))
         .method(Method::POST)

@@ -60,7 +60,6 @@ pub(in crate::gateway) struct DeleteSecretAnswer {
     deletion: Option<Timestamp>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "DeleteSecret",

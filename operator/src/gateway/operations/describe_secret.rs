@@ -18,7 +18,6 @@ use crate::gateway::access::{AccessRequest, RequestContext, audit_action, author
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "DescribeSecret",

@@ -65,7 +65,6 @@ pub(in crate::gateway) struct ExplainAccessAnswer {
     key: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ExplainAccess",

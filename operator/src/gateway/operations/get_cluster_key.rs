@@ -14,7 +14,6 @@ use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::problem::{Code, Problem};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetClusterKey",

@@ -21,7 +21,6 @@ use crate::gateway::access::RequestContext;
 use crate::gateway::objects::ObjectClient;
 use crate::gateway::problem::{Code, Problem};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetSecretPolicy",

@@ -82,7 +82,6 @@ impl SealedAnswer<'_> {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetSecretValue",
@@ -216,7 +215,7 @@ pub(super) fn invalid(error: impl std::fmt::Display) -> Problem {
 pub(super) enum ReadOutcome {
     /// The caller has this version already.
     Unchanged(VersionId),
-    /// The value.
+    /// A value to answer with, which is on record.
     Value(ValueRead),
 }
 

@@ -100,7 +100,6 @@ impl StoreLimit {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListDeletedSecrets",

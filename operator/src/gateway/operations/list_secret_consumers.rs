@@ -185,7 +185,6 @@ impl From<PodConsumer> for Consumer {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListSecretConsumers",

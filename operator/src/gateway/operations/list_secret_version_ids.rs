@@ -36,7 +36,6 @@ pub(in crate::gateway) struct VersionsAnswer {
     versions: Vec<VersionAnswer>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListSecretVersionIds",

@@ -94,7 +94,6 @@ struct Parameters {
     label: Option<Vec<String>>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new("ListSecrets", "/v1/namespaces/{namespace}/secrets", get(serve))
         .about("The secrets that the caller may list, in pages")

@@ -32,7 +32,7 @@ mod watch_secret;
 
 use super::operation::Operation;
 
-/// All of them.
+/// Each of them once: router and OpenAPI document have them from here.
 pub(super) fn all() -> Vec<Operation> {
     vec![
         batch_get_secret_value::operation(),

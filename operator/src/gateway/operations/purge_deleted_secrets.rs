@@ -56,7 +56,6 @@ struct PurgeAnswer {
     more: bool,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "PurgeDeletedSecrets",

@@ -62,7 +62,6 @@ struct Put {
     recovery: Recovery,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "PutSecretValue",

@@ -37,7 +37,6 @@ pub(in crate::gateway) struct SealedTexts {
     keys: BTreeMap<String, String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "RenewSealedValues",

@@ -25,7 +25,6 @@ use crate::gateway::objects::{ObjectClient, managed_elsewhere};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "RestoreSecret",

@@ -56,7 +56,6 @@ pub(in crate::gateway) struct RotateSecretAnswer {
     done: bool,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "RotateSecret",

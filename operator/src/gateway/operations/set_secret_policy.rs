@@ -44,7 +44,6 @@ pub(super) fn policy_name(secret: &strongroom_store::vault::SecretView) -> Strin
         .map_or_else(|| object_name(secret.name.as_str()), |object| object.name.clone())
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "SetSecretPolicy",

@@ -59,7 +59,6 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecret",

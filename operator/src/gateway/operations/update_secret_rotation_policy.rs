@@ -42,7 +42,6 @@ pub(in crate::gateway) struct RotationPolicy {
     every: Option<Period>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecretRotationPolicy",

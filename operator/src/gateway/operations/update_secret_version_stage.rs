@@ -37,7 +37,6 @@ struct Body {
     remove_from: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecretVersionStage",

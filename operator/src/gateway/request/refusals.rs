@@ -21,9 +21,9 @@ pub(crate) struct RefusalMetrics {
 /// What is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum LimitedResource {
-    /// A connection.
+    /// A TCP connection.
     Connection,
-    /// A request.
+    /// One HTTP request.
     Request,
     /// A stream of changes.
     Watch,
@@ -86,7 +86,7 @@ struct EndedLabels {
 }
 
 impl RefusalMetrics {
-    /// Registers them.
+    /// Makes the metrics and adds them to the registry.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(

@@ -39,9 +39,7 @@ pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Its path.
         path: std::path::PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// Not a certificate and its key.

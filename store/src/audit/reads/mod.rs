@@ -99,7 +99,7 @@ pub enum ReadLogError {
          segments back; to go on without them, move the folder `reads` away, keep it, and start with `--accept-rollback`"
     )]
     Damaged {
-        /// The record.
+        /// Its number in the chain.
         sequence: u64,
         /// What is wrong with it.
         fault: Fault,

@@ -44,7 +44,7 @@ const MAX_PAYLOAD_BYTES: usize = 8 * 1_024;
 /// Most bytes of a record.
 pub(in crate::audit) const MAX_RECORD_BYTES: usize = OVERHEAD_BYTES + MAX_PAYLOAD_BYTES;
 
-/// What a record is.
+/// What the log writes: entries, and its own marks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::audit) enum RecordKind {
     /// A read or a refusal.

@@ -22,7 +22,7 @@ const FORMAT: u8 = 1;
 const CHECKED_HEADER_BYTES: usize = 8 + 16 + 8 + 8 + 32;
 /// Bytes of the check at a header's end.
 pub(in crate::audit) const CHECK_BYTES: usize = 8;
-/// Bytes of a header.
+/// Bytes before the first record.
 pub(in crate::audit) const HEADER_BYTES: usize = CHECKED_HEADER_BYTES + CHECK_BYTES;
 
 /// The head of a segment in use.

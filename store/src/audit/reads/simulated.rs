@@ -36,7 +36,7 @@ struct StorageState {
     syncs: usize,
 }
 
-/// The storage.
+/// Segments in memory, and the faults that a test set.
 #[derive(Default, Debug)]
 pub(in crate::audit) struct SimulatedStorage {
     facts: Mutex<StorageState>,

@@ -114,7 +114,7 @@ fn is_over(began: Timestamp, now: Timestamp) -> bool {
 pub(super) enum Disposition {
     /// It is a record of its own, now.
     Whole,
-    /// It is counted.
+    /// One more in the sum of its minute.
     Counted,
 }
 

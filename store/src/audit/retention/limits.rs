@@ -36,10 +36,10 @@ pub struct RetentionLimits {
 /// Limits that contradict each other, or keep next to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RetentionLimitsError {
-    /// Too short.
+    /// Less than an hour.
     #[error("audit records are kept for an hour at least")]
     TooShort,
-    /// Too small.
+    /// Less than 1 MiB.
     #[error("the audit log has a megabyte (1Mi) at least")]
     TooSmall,
     /// The bound leaves no room above what is kept.

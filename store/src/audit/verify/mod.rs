@@ -48,9 +48,9 @@ impl fmt::Display for Chain {
 /// The first record of a chain that is not as it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadRecord {
-    /// The chain.
+    /// Which of the two chains.
     pub chain: Chain,
-    /// The record.
+    /// Its number in the chain.
     pub sequence: u64,
     /// What is wrong.
     pub fault: Fault,
@@ -89,7 +89,7 @@ pub struct Gap {
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifyReport {
-    /// The store.
+    /// Id of the store whose log it is.
     pub store: StoreId,
     /// The mutation chain.
     pub mutations: ChainReport,

@@ -9,7 +9,7 @@ use crate::vault::types::{MaterializedObject, ObjectBinding, SecretView};
 /// Binds a secret to the object that declares it, in place of the one before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindObject {
-    /// The secret.
+    /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
     pub object: Option<ObjectBinding>,
@@ -39,7 +39,7 @@ impl Command for BindObject {
 /// Remembers the outside object that a secret is written to, or that it no longer is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindMaterialized {
-    /// The secret.
+    /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
     pub materialized: Option<MaterializedObject>,

@@ -19,7 +19,7 @@ use crate::vault::types::{KeyRef, ObjectBinding, Recovery, RotationState, WriteO
 pub struct CreateSecret {
     /// A new id.
     pub id: SecretId,
-    /// Where.
+    /// The namespace that it is to belong to.
     pub namespace: NamespaceId,
     /// Its name; also taken while a secret of that name waits for its destruction.
     pub name: SecretName,
@@ -31,7 +31,7 @@ pub struct CreateSecret {
     pub key: KeyRef,
     /// The first version; it becomes Current.
     pub version: VersionId,
-    /// Its value.
+    /// The value of that version.
     pub value: Value,
     /// What declares it.
     pub object: Option<ObjectBinding>,

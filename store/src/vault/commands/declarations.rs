@@ -34,15 +34,15 @@ impl Command for BeginAttestations {
 /// record: nothing may come of it.
 #[derive(Clone, Debug)]
 pub struct Attest {
-    /// The object.
+    /// What the outside calls the object for good.
     pub uid: ExternalId,
-    /// Its namespace.
+    /// Name of the namespace that it is in.
     pub namespace: NamespaceName,
     /// What becomes of it.
     pub change: ObjectChange,
     /// What it declares then, or did last.
     pub digest: ObjectDigest,
-    /// Who.
+    /// Who is about to change it.
     pub author: Author,
     /// What makes room for it; at most 256.
     pub forget: Vec<AttestationId>,
@@ -83,7 +83,7 @@ impl Command for ForgetAttestations {
 /// wrote it.
 #[derive(Clone, Debug)]
 pub struct AcceptDeclaration {
-    /// The object.
+    /// The object as it is now.
     pub object: DeclaredObject,
     /// When the outside made it.
     pub created: Timestamp,
@@ -147,7 +147,7 @@ impl Command for AcceptDeclaration {
 /// nothing, unless its last state is known.
 #[derive(Clone, Debug)]
 pub struct WithdrawDeclaration {
-    /// The object.
+    /// The object as it was last.
     pub object: DeclaredObject,
     /// What it declared last, where that was seen.
     pub digest: Option<ObjectDigest>,

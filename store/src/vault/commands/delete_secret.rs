@@ -23,9 +23,9 @@ pub struct Deletion {
 /// Deletes a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeleteSecret {
-    /// The secret.
+    /// Live, or with `force` also in its recovery window.
     pub secret: SecretId,
-    /// How.
+    /// At once, or after which recovery window.
     pub deletion: Deletion,
 }
 

@@ -16,7 +16,7 @@ const DETAIL: &str =
 /// Destroys a secret that was made where nothing is kept. Of any other secret it is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DestroySecret {
-    /// The secret.
+    /// In any state.
     pub secret: SecretId,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn about_destruction(namespace: &Namespace, head: &Head) -> EntryDraf
 /// Gives a secret a recovery window that was made without one. There is no way back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepRecoveryWindow {
-    /// The secret.
+    /// In any state.
     pub secret: SecretId,
 }
 

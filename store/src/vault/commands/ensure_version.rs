@@ -27,7 +27,7 @@ pub struct RotationMark {
 /// whatever the value.
 #[derive(Debug)]
 pub struct EnsureVersion {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The version's id.
     pub version: VersionId,

@@ -48,9 +48,9 @@ fn customer_key(view: &View<'_>, namespace: &NamespaceId, id: &KeyId) -> Result<
 pub struct CreateKey {
     /// A new id.
     pub id: KeyId,
-    /// Where.
+    /// The namespace that it is to belong to.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique among the namespace's keys that are not destroyed.
     pub name: KeyName,
 }
 
@@ -212,9 +212,9 @@ fn is_used(view: &View<'_>, key: &KeyId) -> Result<bool, StoreError> {
 /// Records what declares a key, in place of what did before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclareKey {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// In any state but destroyed.
     pub key: KeyId,
     /// What declares it.
     pub declaration: KeyDeclaration,
@@ -243,9 +243,9 @@ impl Command for DeclareKey {
 /// Schedules a key's destruction. Until then it refuses like a disabled one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScheduleKeyDeletion {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// Enabled or disabled.
     pub key: KeyId,
     /// 7 to 30.
     pub window_days: u32,
@@ -291,11 +291,11 @@ impl Command for ScheduleKeyDeletion {
 /// Destroys the material of an old version that wraps nothing any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DestroyKeyVersion {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// In any state but destroyed.
     pub key: KeyId,
-    /// The version.
+    /// Not the primary one; one that is gone already is a success.
     pub version: u32,
 }
 

@@ -19,7 +19,7 @@ fn about(action: Action, namespace: &Namespace) -> EntryDraft {
 /// Says which namespace bears a name now. The first time makes it known; another uid than before is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindNamespace {
-    /// Its name.
+    /// What the outside calls it.
     pub name: NamespaceName,
     /// Its outside uid.
     pub uid: ExternalId,
@@ -65,7 +65,7 @@ impl Command for BindNamespace {
 /// Accepts a namespace that was made again as the old one: its secrets become the new one's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptNamespace {
-    /// Its name.
+    /// One that the store knows, or it is refused.
     pub name: NamespaceName,
     /// Its new outside uid.
     pub uid: ExternalId,
@@ -98,7 +98,7 @@ impl Command for AcceptNamespace {
 /// a customer's key in any state, leaves all as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReleaseNamespace {
-    /// The namespace.
+    /// One that the store knows, or it is refused.
     pub namespace: NamespaceId,
     /// The outside uid of the one that is gone.
     pub uid: ExternalId,
@@ -144,7 +144,7 @@ impl Command for ReleaseNamespace {
 pub struct ForgetNamespaceUids;
 
 impl Command for ForgetNamespaceUids {
-    /// How many.
+    /// How many namespaces had one.
     type Reply = u64;
     const ACTION: Action = Action::AcceptNamespace;
 

@@ -21,7 +21,7 @@ const MAX_PURGES_PER_COMMIT: usize = 64;
 /// Destroys a secret that waits for its destruction, without waiting for the window's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PurgeSecret {
-    /// The secret.
+    /// In its recovery window, or it is refused.
     pub secret: SecretId,
 }
 
@@ -51,7 +51,7 @@ impl Command for PurgeSecret {
 /// What was destroyed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PurgeOutcome {
-    /// Secrets.
+    /// Those that were destroyed, by id.
     pub secrets: Vec<SecretId>,
     /// Encryption keys.
     pub keys: Vec<KeyId>,

@@ -15,9 +15,9 @@ use crate::vault::quota::Usage;
 /// others it leaves as they are, and so it does what is beyond [`PurgeSecrets::MAX_SECRETS`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PurgeSecrets {
-    /// The namespace.
+    /// Where they have to be.
     pub namespace: NamespaceId,
-    /// The secrets.
+    /// At most [`PurgeSecrets::MAX_SECRETS`] are looked at.
     pub secrets: BTreeSet<SecretId>,
     /// What was deleted, or deleted again, after this stays.
     pub deleted_before: Timestamp,

@@ -15,11 +15,11 @@ use crate::vault::types::WriteOutcome;
 /// nothing, whatever happened to labels since; with another value it is refused.
 #[derive(Debug)]
 pub struct PutValue {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The new version's id.
     pub version: VersionId,
-    /// Its value.
+    /// What the version holds for good.
     pub value: Value,
     /// Its labels; none means Current, which leaves Previous on the version before. With labels given only
     /// those move.

@@ -13,7 +13,7 @@ use crate::vault::types::SecretView;
 /// Restores a secret. After its window it is as if it were not there, even before it is destroyed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RestoreSecret {
-    /// The secret.
+    /// In its recovery window, or it is refused.
     pub secret: SecretId,
 }
 

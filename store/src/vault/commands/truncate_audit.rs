@@ -93,7 +93,7 @@ pub(crate) struct RemoveTruncated {
 }
 
 impl Command for RemoveTruncated {
-    /// How many.
+    /// How many records were removed.
     type Reply = usize;
     const ACTION: Action = Action::TruncateAudit;
 

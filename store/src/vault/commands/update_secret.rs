@@ -15,7 +15,7 @@ use crate::vault::types::{KeyRef, SecretView};
 /// old ones.
 #[derive(Debug)]
 pub struct UpdateSecret {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// At most 2,048 bytes.
     pub description: Option<String>,

@@ -14,7 +14,7 @@ use crate::vault::types::SecretView;
 /// Previous. `remove_from` must hold the label: it is a compare-and-swap for rotation controllers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpdateStage {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The label.
     pub stage: Stage,

@@ -32,7 +32,7 @@ struct Played {
     shutdown: Shutdown,
 }
 
-/// One replica.
+/// An extension API server that runs in this process.
 struct Replica {
     address: SocketAddr,
     health: Health,
