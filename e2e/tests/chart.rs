@@ -298,7 +298,7 @@ fn the_extension_api_server_is_spread_and_may_ask_what_rbac_lets_people_get() {
         "nodeTaintsPolicy: Honor",
         "matchLabelKeys: [pod-template-hash]",
         "resources: [subjectaccessreviews]",
-        "resources: [secrets, secrets/access, secrets/consumers]",
+        "resources: [secrets, secrets/access, secrets/consumers, secrets/history]",
     ] {
         assert_eq!(plain.matches(said).count(), 1, "{said}");
     }

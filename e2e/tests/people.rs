@@ -93,6 +93,8 @@ fn administers(f: &Fixture, people: &KubectlUsers<'_>) {
     let described = people.with("admin", &["describe", "db-main"], "").well();
     assert!(described.contains("Current="), "{described}");
     people.with("admin", &["consumers", "db-main"], "").well();
+    let history = people.with("admin", &["history", "db-main"], "").well();
+    assert!(history.contains("CreateSecret"), "{history}");
     let explained = people
         .with("admin", &["explain", "me", "DescribeSecret", "db-main"], "")
         .well();

@@ -1,10 +1,10 @@
 //! The command line.
 
 use crate::commands::{
-    audit, completion, consumers, create, delete, describe, explain, get, key, list, policy, purge, put,
-    render, restore, rotate, seal, stage, status, versions,
+    audit, completion, consumers, create, delete, describe, explain, get, history, key, list, policy, purge,
+    put, render, restore, rotate, seal, stage, status, versions,
 };
-use crate::output::Format;
+use crate::output::OutputArgument;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     pub(crate) cluster: ClusterArguments,
     /// How to print
     #[arg(short, long, global = true, value_enum, default_value = "table")]
-    pub(crate) output: Format,
+    pub(crate) output: OutputArgument,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Create(create::Arguments),
     Versions(versions::Arguments),
     Consumers(consumers::Arguments),
+    History(history::Arguments),
     Stage(stage::Arguments),
     Rotate(rotate::Arguments),
     Delete(delete::Arguments),

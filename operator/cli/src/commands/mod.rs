@@ -9,6 +9,7 @@ mod delivery;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod history;
 mod installation;
 pub(crate) mod key;
 pub(crate) mod list;
@@ -31,7 +32,7 @@ use crate::output::Output;
 
 /// Carries out what the command line says.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let out = Output::new(arguments.output);
+    let out = Output::from_argument(arguments.output);
     if let Command::Completion(arguments) = arguments.command {
         return completion::run(&arguments);
     }
@@ -51,6 +52,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Put(arguments) => put::run(&arguments, &client, &out).await,
         Command::Create(arguments) => create::run(&arguments, &client, &out).await,
         Command::Consumers(arguments) => consumers::run(&arguments, &client, &out).await,
+        Command::History(arguments) => history::run(&arguments, &client, &out).await,
         Command::Versions(arguments) => versions::run(&arguments, &client, &out).await,
         Command::Stage(arguments) => stage::run(&arguments, &client, &out).await,
         Command::Rotate(arguments) => rotate::run(&arguments, &client, &out).await,

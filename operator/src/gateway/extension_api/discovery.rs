@@ -12,10 +12,11 @@ pub(super) const GROUP: &str = "people.strongroom.dev";
 pub(super) const VERSION: &str = "v1";
 
 /// Resources with the verbs of RBAC that they are asked by, as far as they are told.
-const RESOURCES: [(&str, &str, &[&str]); 14] = [
+const RESOURCES: [(&str, &str, &[&str]); 15] = [
     ("secrets", "Secret", &["create", "get", "patch"]),
     ("secrets/access", "Access", &["get"]),
     ("secrets/consumers", "Consumers", &["get"]),
+    ("secrets/history", "History", &["get"]),
     ("secrets/policy", "Policy", &["get", "update"]),
     ("secrets/restore", "Restore", &["create"]),
     ("secrets/rotation", "Rotation", &["create", "update"]),

@@ -84,6 +84,10 @@ mod tests {
                 "namespaces/shop/secrets/team%3Adb/value",
                 "/v1/namespaces/shop/secrets/team%2Fdb/value",
             ),
+            (
+                "namespaces/shop/secrets/team:db/history",
+                "/v1/namespaces/shop/secrets/team%2Fdb/history",
+            ),
             ("namespaces/shop/sealingkeys", "/v1/namespaces/shop/sealingkeys"),
             ("namespaces/shop/auditrecords", "/v1/namespaces/shop/auditrecords"),
             (

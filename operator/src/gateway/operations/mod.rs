@@ -9,6 +9,7 @@ mod delete_secret;
 mod describe_secret;
 mod explain_access;
 mod get_cluster_key;
+mod get_secret_history;
 mod get_secret_policy;
 mod get_secret_value;
 mod incoming;
@@ -42,6 +43,7 @@ pub(super) fn all() -> Vec<Operation> {
         describe_secret::operation(),
         explain_access::operation(),
         get_cluster_key::operation(),
+        get_secret_history::operation(),
         get_secret_policy::operation(),
         get_secret_value::operation(),
         list_audit_records::operation(),

@@ -25,7 +25,7 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
         body["detail"] = json!(body["detail"].as_str().unwrap().replace(name, "NAME"));
         (answer.status, body)
     };
-    for path in ["", "/value", "/versions", "/access"] {
+    for path in ["", "/value", "/versions", "/history", "/access"] {
         world.a_minute_later();
         let hidden = strip(world.get("shop/spy", &format!("/db-main{path}")).await, "db-main");
         assert_eq!(world.last().2, "PolicyDenied");
@@ -52,6 +52,7 @@ async fn a_refusal_takes_as_many_decisions_whether_the_secret_is_there_or_not() 
         "/versions",
         "/policy",
         "/consumers",
+        "/history",
         "/access",
     ] {
         let there = decisions_of(&format!("/db-main{of}")).await;

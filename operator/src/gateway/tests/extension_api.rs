@@ -118,6 +118,44 @@ async fn statements_of_other_namespaces_are_counted_and_never_shown() {
     assert_eq!(answer["statements"], json!([]));
 }
 
+/// As it is with consumers: whoever knows of the secret by a policy is told them.
+#[tokio::test]
+async fn a_history_names_accounts_of_other_namespaces_to_nobody_who_has_rbac_alone() {
+    let world = World::new(0);
+    for (version, who) in [
+        ("v-2", "serviceaccount mail/app"),
+        ("v-3", "serviceaccount shop/app"),
+    ] {
+        let put = PutValue {
+            secret: world.stored("db-main").id,
+            version: version.parse().unwrap(),
+            value: one("password", version.as_bytes()),
+            stages: Vec::new(),
+        };
+        let meta = Meta {
+            actor: Actor::Principal(who.to_owned()),
+            ..meta()
+        };
+        world.gateway.store.run(put, meta).unwrap();
+    }
+    let path = "secrets/db-main/history";
+    let named = |answer: Answer| {
+        let page = answer.json();
+        [1, 2].map(|number: usize| page["records"][number]["principal"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        named(with_rbac(&world, "jane", path, "shop/*").await),
+        ["a ServiceAccount of another namespace", "serviceaccount shop/app"]
+    );
+    let refused = with_rbac(&world, "jane", path, "mail/*").await;
+    assert_eq!(refused.code(), (404, "SecretNotFound".to_owned()));
+    jane_may(&world, "secrets:DescribeSecret");
+    assert_eq!(
+        named(with_rbac(&world, "jane", path, "shop/*").await),
+        ["serviceaccount mail/app", "serviceaccount shop/app"]
+    );
+}
+
 /// Of a pipeline with a kubeconfig, say. It comes as people do, and the record says on which way.
 #[tokio::test]
 async fn a_service_account_over_the_extension_api_is_on_record_as_such() {

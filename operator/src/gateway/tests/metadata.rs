@@ -24,7 +24,7 @@ async fn a_name_that_is_none_is_refused_and_breaks_nothing() {
     ];
     for name in names {
         let name = name.replace(' ', "%20");
-        for rest in ["", "/value", "/versions", "/access", "/policy"] {
+        for rest in ["", "/value", "/versions", "/history", "/access", "/policy"] {
             let answer = world.get("shop/app", &format!("/{name}{rest}")).await;
             let (status, code) = answer.code();
             assert!(matches!(status, 400 | 404), "{name}{rest}: {status} {code}");

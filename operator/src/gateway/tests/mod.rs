@@ -6,6 +6,7 @@ mod delivery;
 mod document;
 mod extension_api;
 mod full;
+mod history;
 mod keys;
 mod metadata;
 mod objects;
