@@ -1,18 +1,19 @@
-//! `strongroom store check`: every record of a stopped store or a copy.
+//! `strongroom store`: the file of a stopped store is looked at, or written anew.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use strongroom_store::seal::SealFile;
-use strongroom_store::vault::check;
+use strongroom_store::vault;
 
 use super::CommandError;
-use crate::seal::SealArgs;
+use crate::seal::{SealArgs, SealSourceError};
 
-/// Looks at the store's file
+/// Looks at the store's file, and writes it anew
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
     Check(Check),
+    Compact(Compact),
 }
 
 /// Reads everything and says what is damaged
@@ -29,17 +30,46 @@ pub(super) struct Check {
     seal: SealArgs,
 }
 
+/// Writes the store's file anew, with nothing in it of what was destroyed
+///
+/// Works on a stopped store, and needs the key of a slot. Every record goes into a new file, which is proven
+/// and then takes the place of the old one; until then the volume holds both. Free pages stay behind with the
+/// old file, and with them what was purged, and old material of keys; backups from before, snapshots of the
+/// volume and the medium itself may still hold it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Compact {
+    /// Directory of the stopped store: the one with `store.redb`
+    #[arg(long, value_name = "PATH")]
+    dir: PathBuf,
+    #[command(flatten)]
+    seal: SealArgs,
+}
+
 pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<(), CommandError> {
-    let Arguments::Check(Check { dir, seal }) = arguments;
+    match arguments {
+        Arguments::Check(check) => run_check(check, out).await,
+        Arguments::Compact(compact) => run_compact(compact, out).await,
+    }
+}
+
+async fn run_check(Check { dir, seal }: Check, out: &mut impl Write) -> Result<(), CommandError> {
     let root = match seal.source() {
         Some(source) => Some(SealFile::load(&dir)?.unlock(&source.read().await?)?),
         None => None,
     };
-    let report = check(&dir, root.as_ref())?;
+    let report = vault::check(&dir, root.as_ref())?;
     writeln!(out, "{report}")?;
     if report.is_sound() {
         Ok(())
     } else {
         Err(CommandError::Damaged)
     }
+}
+
+async fn run_compact(Compact { dir, seal }: Compact, out: &mut impl Write) -> Result<(), CommandError> {
+    let secret = seal.source().ok_or(SealSourceError::Unnamed)?.read().await?;
+    let root = SealFile::load(&dir)?.unlock(&secret)?;
+    let report = vault::compact(&dir, &root)?;
+    writeln!(out, "{report}")?;
+    Ok(())
 }

@@ -199,12 +199,22 @@ fn record_refusal(
         namespace: wanted.namespace.parse().ok(),
         secret: wanted.name.parse().ok(),
         secret_id: wanted.secret.map(|secret| secret.id),
+        detail: about_impossible_name(wanted.name),
         ..AuditNote::new(audit_action(wanted.action))
     };
     gateway
         .store
         .record_request(note, &asking.meta(statements), gateway.durability)?;
     Ok(())
+}
+
+/// What the record of a refusal says of a name that can be no secret's: the field of the secret's name cannot
+/// hold it, and the record must not lose it.
+pub(super) fn about_impossible_name(name: &str) -> String {
+    match name.parse::<SecretName>() {
+        Ok(_) => String::new(),
+        Err(_) => format!("asked for `{}`", strongroom_api::visible(name)),
+    }
 }
 
 /// Decides alone.

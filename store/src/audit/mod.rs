@@ -9,7 +9,9 @@
 
 mod circumstances;
 mod entry;
+#[cfg(any(test, feature = "test-util"))]
 mod fuzzing;
+#[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod mutation;
 mod read_back;
@@ -23,11 +25,14 @@ mod verify;
 
 pub use circumstances::{Circumstances, MAX_STATEMENTS};
 pub use entry::{Action, Actor, AuditOutcome, Entry};
+#[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use fuzzing::forge;
 #[cfg(test)]
 pub(crate) use fuzzing::read_samples;
+#[cfg(any(test, feature = "test-util"))]
 pub(crate) use fuzzing::{round_trip_read_record, round_trip_segment_header};
+#[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryReads;
 pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, encode_key, record};
 pub use read_back::{ReadChainRecord, reads_after};

@@ -129,7 +129,7 @@ impl Disk for DeferredDisk {
 
 impl fmt::Debug for DeferredDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeldDisk")
+        f.debug_struct("DeferredDisk")
             .field("below", &self.below)
             .finish_non_exhaustive()
     }

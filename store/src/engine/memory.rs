@@ -6,10 +6,9 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::watch::CommitLog;
 use super::{
-    Batch, Capabilities, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
-    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Visitor, Watch,
+    Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
+    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Visitor,
 };
 use crate::id::RequestId;
 
@@ -28,7 +27,6 @@ struct State {
 #[derive(Default)]
 pub struct MemoryEngine {
     state: Mutex<State>,
-    commits: Arc<CommitLog>,
 }
 
 impl MemoryEngine {
@@ -105,14 +103,6 @@ impl Snapshot for MemorySnapshot {
 }
 
 impl Engine for MemoryEngine {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            max_value_bytes: 16 << 20,
-            max_changes: 1 << 20,
-            durable: false,
-        }
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         let state = self.lock();
         Ok(Box::new(MemorySnapshot {
@@ -125,7 +115,6 @@ impl Engine for MemoryEngine {
         let mut state = self.lock();
         for (index, precondition) in batch.preconditions.iter().enumerate() {
             let holds = match precondition {
-                Precondition::Absent(table, key) => !state.tables.contains_key(&(*table, key.clone())),
                 Precondition::Revision(revision) => state.revision == *revision,
                 Precondition::Epoch(epoch) => state.fence == *epoch,
             };
@@ -157,8 +146,6 @@ impl Engine for MemoryEngine {
                 state.requests.remove(&oldest);
             }
         }
-        drop(state);
-        self.commits.append(revision, keys_of(batch));
         Ok(CommitOutcome::Committed(revision))
     }
 
@@ -174,18 +161,6 @@ impl Engine for MemoryEngine {
         Ok(self.lock().fence)
     }
 
-    fn watch(&self, from: Revision) -> Watch {
-        Watch::new(Arc::clone(&self.commits), from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
     fn stats(&self) -> EngineStats {
         let state = self.lock();
         let bytes = state
@@ -199,17 +174,6 @@ impl Engine for MemoryEngine {
             revision: state.revision,
         }
     }
-}
-
-/// Table and key of each change, for watchers.
-pub(super) fn keys_of(batch: &Batch) -> Vec<(Table, Vec<u8>)> {
-    batch
-        .changes
-        .iter()
-        .map(|change| match change {
-            Change::Put { table, key, .. } | Change::Delete { table, key } => (*table, key.clone()),
-        })
-        .collect()
 }
 
 impl fmt::Debug for MemoryEngine {

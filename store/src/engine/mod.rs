@@ -8,22 +8,22 @@
 mod deferred_disk;
 mod disk;
 mod error;
+#[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod overlay_disk;
 mod redb_engine;
 mod redb_snapshot;
 mod table;
-mod watch;
 
 use std::ops::ControlFlow;
 
 pub use disk::{Disk, FileDisk};
 pub use error::EngineError;
+#[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryEngine;
 pub use overlay_disk::OverlayDisk;
 pub use redb_engine::{RedbEngine, RedbOptions, builder as redb_builder};
 pub use table::Table;
-pub use watch::{CommitEvent, Watch};
 
 use crate::id::RequestId;
 
@@ -70,8 +70,6 @@ pub trait Snapshot: Send {
 /// What must hold for a commit to happen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Precondition {
-    /// No record has this key.
-    Absent(Table, Vec<u8>),
     /// Nothing was committed since this revision.
     Revision(Revision),
     /// The fence stands at this epoch.
@@ -134,17 +132,6 @@ pub enum Resolution {
     NotCommitted,
 }
 
-/// What an engine can do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capabilities {
-    /// Largest value in bytes.
-    pub max_value_bytes: usize,
-    /// Most changes in one commit.
-    pub max_changes: usize,
-    /// Whether a commit outlives the process.
-    pub durable: bool,
-}
-
 /// What an engine holds and did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EngineStats {
@@ -161,9 +148,6 @@ pub const REMEMBERED_REQUESTS: u64 = 10_000;
 
 /// Ordered tables of bytes with snapshots and atomic commits. One writer; any number of readers.
 pub trait Engine: Send + Sync {
-    /// What it can do.
-    fn capabilities(&self) -> Capabilities;
-
     /// A consistent view of now.
     ///
     /// # Errors
@@ -189,21 +173,6 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError`] where the disk fails.
     fn fence(&self) -> Result<u64, EngineError>;
-
-    /// Tells of every revision after `from`, once and in order, or says that it no longer can.
-    fn watch(&self, from: Revision) -> Watch;
-
-    /// Reads everything and checks the engine's own checksums.
-    ///
-    /// # Errors
-    /// [`EngineError::Damaged`] where they do not hold.
-    fn verify(&self) -> Result<(), EngineError>;
-
-    /// Gives space back that deleted records held.
-    ///
-    /// # Errors
-    /// [`EngineError`] where the disk fails.
-    fn compact(&self) -> Result<(), EngineError>;
 
     /// What it holds and did.
     fn stats(&self) -> EngineStats;

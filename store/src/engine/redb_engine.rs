@@ -17,14 +17,12 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTabl
 
 use super::deferred_disk::DeferredDisk;
 use super::disk::{Backend, Disk, FileDisk};
-use super::error::is_full;
-use super::memory::keys_of;
+use super::error::{about_the_file, is_full};
 use super::overlay_disk::OverlayDisk;
 use super::redb_snapshot::RedbSnapshot;
-use super::watch::CommitLog;
 use super::{
-    Batch, Capabilities, Change, CommitOutcome, Engine, EngineError, EngineStats, Precondition,
-    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Watch,
+    Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, Precondition, REMEMBERED_REQUESTS,
+    Resolution, Revision, Snapshot, Table,
 };
 use crate::id::RequestId;
 
@@ -128,7 +126,6 @@ pub struct RedbEngine {
     /// in the page cache alone.
     durable: AtomicU64,
     committed: AtomicU64,
-    commits: Arc<CommitLog>,
 }
 
 impl RedbEngine {
@@ -201,7 +198,6 @@ impl RedbEngine {
             view: AtomicBool::new(false),
             durable: AtomicU64::new(counters.revision),
             committed: AtomicU64::new(0),
-            commits: CommitLog::starting_at(Revision(counters.revision)),
         })
     }
 
@@ -314,7 +310,7 @@ fn open_database(
 fn durable(transaction: &mut redb::WriteTransaction) -> Result<(), EngineError> {
     transaction
         .set_durability(Durability::Immediate)
-        .map_err(|error| EngineError::Damaged(error.to_string()))?;
+        .map_err(|error| EngineError::Damaged(about_the_file(&error)))?;
     transaction.set_two_phase_commit(true);
     Ok(())
 }
@@ -324,7 +320,7 @@ fn commit_error(error: &redb::CommitError) -> EngineError {
         redb::CommitError::Storage(redb::StorageError::Io(error)) if is_full(error) => {
             EngineError::OutOfSpace
         }
-        other => EngineError::Damaged(other.to_string()),
+        other => EngineError::Damaged(about_the_file(other)),
     }
 }
 
@@ -353,10 +349,6 @@ fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, 
     };
     for (index, precondition) in batch.preconditions.iter().enumerate() {
         let holds = match precondition {
-            Precondition::Absent(table, key) => transaction
-                .open_table(definition(*table))?
-                .get(key.as_slice())?
-                .is_none(),
             Precondition::Revision(revision) => counters.revision == revision.0,
             Precondition::Epoch(epoch) => counters.fence == *epoch,
         };
@@ -425,14 +417,6 @@ fn remember(
 }
 
 impl Engine for RedbEngine {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            max_value_bytes: 16 << 20,
-            max_changes: 1 << 20,
-            durable: true,
-        }
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         let transaction = self.read()?;
         let revision = Revision(counters(&transaction)?.revision);
@@ -458,7 +442,6 @@ impl Engine for RedbEngine {
             Ok(CommitOutcome::Committed(revision)) => {
                 self.committed.fetch_add(1, Ordering::Relaxed);
                 self.durable.store(revision.0, Ordering::Release);
-                self.commits.append(revision, keys_of(batch));
                 Ok(CommitOutcome::Committed(revision))
             }
             Ok(other) => Ok(other),
@@ -494,38 +477,6 @@ impl Engine for RedbEngine {
 
     fn fence(&self) -> Result<u64, EngineError> {
         counters(&self.read()?).map(|counters| counters.fence)
-    }
-
-    fn watch(&self, from: Revision) -> Watch {
-        Watch::new(Arc::clone(&self.commits), from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        let _writer = self.lock();
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        let database = guard.as_mut().ok_or(EngineError::Poisoned)?;
-        if database.check_integrity()? {
-            Ok(())
-        } else {
-            Err(EngineError::Damaged(
-                "a checksum did not hold and was repaired from an older state".to_owned(),
-            ))
-        }
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        let _writer = self.lock();
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(EngineError::Poisoned);
-        }
-        self.release()?;
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        let database = guard.as_mut().ok_or(EngineError::Poisoned)?;
-        match database.compact() {
-            Ok(_) => Ok(()),
-            Err(redb::CompactionError::Storage(error)) => Err(error.into()),
-            Err(busy) => Err(EngineError::Io(std::io::Error::other(busy.to_string()))),
-        }
     }
 
     fn stats(&self) -> EngineStats {

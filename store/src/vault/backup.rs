@@ -211,7 +211,7 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
 }
 
 fn import_records(
-    engine: &RedbEngine,
+    engine: &dyn Engine,
     keyring: &Keyring,
     backup: &[u8; 16],
     from: &mut dyn Read,

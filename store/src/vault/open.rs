@@ -299,6 +299,7 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`].
+    #[cfg(any(test, feature = "test-util"))]
     #[doc(hidden)]
     pub fn on_engine(
         engine: Box<dyn Engine>,
@@ -313,6 +314,7 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`].
+    #[cfg(any(test, feature = "test-util"))]
     #[doc(hidden)]
     pub fn on_engine_within(
         engine: Box<dyn Engine>,
@@ -560,7 +562,8 @@ fn check_anchor(keyring: &Keyring, state: &StoreState, rule: AnchorRule) -> Resu
     }
 }
 
-/// The index of names, from the heads; each must also be found through the index on disk.
+/// The index of names, from the heads. The first is also looked up through the index on disk: under another
+/// index key it would not be found, and no other either. That no row was changed, the digest has shown.
 pub(super) fn read_names(
     keyring: &Keyring,
     snapshot: &dyn Snapshot,

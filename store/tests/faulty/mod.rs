@@ -76,10 +76,6 @@ impl FaultyEngine {
 }
 
 impl Engine for FaultyEngine {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         self.inner.snapshot()
     }
@@ -122,18 +118,6 @@ impl Engine for FaultyEngine {
 
     fn fence(&self) -> Result<u64, EngineError> {
         self.inner.fence()
-    }
-
-    fn watch(&self, from: Revision) -> Watch {
-        self.inner.watch(from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        self.inner.verify()
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        self.inner.compact()
     }
 
     fn stats(&self) -> EngineStats {

@@ -396,7 +396,6 @@ fn binding(object: &BoundObject) -> Result<ObjectBinding, StoreFailure> {
     })
 }
 
-/// A live secret of an object, with its namespace.
 /// What `wanted` makes of each secret.
 fn collected<T>(
     store: &Store,

@@ -14,7 +14,7 @@ use super::diff::{DeliveryRefusal, Diff, Evaluation, ReadableVersion, diff, valu
 use super::evaluate::{evaluate, from_problem};
 use super::node_view::{NodeView, SentPointer, SubscribedSecret, Subscription, ValueKey};
 use crate::gateway::Gateway;
-use crate::gateway::access::RequestContext;
+use crate::gateway::access::{RequestContext, about_impossible_name};
 use crate::gateway::problem::Problem;
 
 /// Works off at most so many subscriptions. It reads the store: run it where that holds nobody up.
@@ -348,6 +348,7 @@ fn record_refusal(
         namespace: want.place.name.parse().ok(),
         secret: want.name.parse().ok(),
         secret_id: refused.secret,
+        detail: about_impossible_name(&want.name),
         ..AuditNote::new(audit::Action::GetSecretValue)
     };
     Ok(gateway

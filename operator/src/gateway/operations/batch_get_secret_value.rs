@@ -1,7 +1,6 @@
 //! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer.
 //! Each is decided and recorded by itself; what fails stands beside what does not.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -24,6 +23,7 @@ use super::get_secret_value::{GetSecretValueQuery, ReadOutcome, invalid, read};
 use super::incoming::sealed_required;
 use super::shape;
 use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 

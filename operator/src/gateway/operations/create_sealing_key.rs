@@ -4,7 +4,6 @@
 //! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided,
 //! and the use of it is what is recorded.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::routing::post;
 use schemars::JsonSchema;
@@ -17,6 +16,7 @@ use serde::Serialize;
 use strongroom_api::sealed::SUITE;
 
 use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::sealing_keys::SEALING_KEY_TTL;
 use crate::gateway::{Gateway, blocking};

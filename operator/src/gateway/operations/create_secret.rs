@@ -4,9 +4,6 @@
 //! The object comes first: a crash in between leaves one that waits for its value, and the same request goes
 //! on from there.
 
-use crate::gateway::operation::{
-    DNS_LABEL_PATTERN, LABEL_PATTERN, Operation, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
-};
 use axum::http::Method;
 use axum::routing::post;
 use schemars::JsonSchema;
@@ -40,6 +37,9 @@ use crate::controllers::managed_secret::labels;
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, kube_problem, managed_elsewhere};
+use crate::gateway::operation::{
+    DNS_LABEL_PATTERN, LABEL_PATTERN, Operation, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
+};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

@@ -6,7 +6,6 @@
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of
 //! those.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing;
@@ -36,6 +35,7 @@ use crate::controllers::managed_secret::removal::{self, Leftover};
 use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, kube_problem, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 
 /// How.

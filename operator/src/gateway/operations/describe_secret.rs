@@ -1,7 +1,6 @@
 //! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the
 //! secret is in its recovery window.
 
-use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use strongroom_store::vault::AuditNote;
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

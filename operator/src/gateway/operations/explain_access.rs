@@ -4,7 +4,6 @@
 //! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of
 //! pods and the address of another principal are not known here, and count so.
 
-use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use axum::http::StatusCode;
 use axum::routing::get;
 use schemars::JsonSchema;
@@ -22,6 +21,7 @@ use super::get_secret_value::invalid;
 use super::shape::time;
 use crate::gateway::access::{AccessRequest, RequestContext, authorise, decide, explain_decision, refuse};
 use crate::gateway::authenticate::Caller;
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

@@ -1,7 +1,6 @@
 //! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are
 //! sealed for. It is no secret.
 
-use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use strongroom_api::manifest::ClusterKey;
 
 use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 
 pub(in crate::gateway) fn operation() -> Operation {

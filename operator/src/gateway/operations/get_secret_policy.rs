@@ -1,7 +1,6 @@
 //! GetSecretPolicy: `GET /v1/namespaces/{namespace}/secrets/{name}/policy`: the policy that SetSecretPolicy
 //! sets.
 
-use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use super::set_secret_policy::{OwnPolicy, policy_name};
 use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::ObjectClient;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 
 pub(in crate::gateway) fn operation() -> Operation {

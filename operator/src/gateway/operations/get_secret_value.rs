@@ -5,7 +5,6 @@
 //! its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the
 //! newest gets 304, and no value was opened.
 
-use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use axum::routing::get;
 use schemars::JsonSchema;
 use serde_json::json;
@@ -30,6 +29,7 @@ use super::shape;
 use crate::consumers::ConsumerChange;
 use crate::consumers::readers::ReaderIdentity;
 use crate::gateway::access::{AccessRequest, RequestContext, authorise, refuse};
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

@@ -1,7 +1,6 @@
 //! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without
 //! `includeDeprecated=true` only those that have a stage. There are at most ten, so there are no pages.
 
-use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
 use axum::routing::get;
 use schemars::JsonSchema;
@@ -17,6 +16,7 @@ use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
 use super::shape::{self, VersionAnswer};
 use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 

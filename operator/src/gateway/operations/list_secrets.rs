@@ -3,7 +3,6 @@
 //!
 //! Each secret is decided by itself, so a page tells nothing of the others.
 
-use crate::gateway::operation::Operation;
 use axum::http::StatusCode;
 use axum::routing::get;
 use schemars::JsonSchema;
@@ -23,6 +22,7 @@ use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels::is_ours;
 use crate::gateway::access::{AccessRequest, RequestContext, decide};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 use crate::own_secret;

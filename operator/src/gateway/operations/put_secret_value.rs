@@ -5,7 +5,6 @@
 //! guess a value: whoever may not read it is told only of what he put himself (`puts`). Only a ManagedSecret
 //! with the source `external` takes values; its first one makes the secret in the store.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::routing::put;
 use schemars::JsonSchema;
@@ -33,6 +32,7 @@ use super::incoming::{Data, SealedData, parse_body, read_body, read_value};
 use super::shape::{self, VersionAnswer};
 use crate::external_sources::ExternalDeclaration;
 use crate::gateway::access::{AccessRequest, RequestContext, audit_action, decide, permit, refuse};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

@@ -4,7 +4,6 @@
 //! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the
 //! old one did. It is on record.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -24,6 +23,7 @@ use super::get_secret_value::invalid;
 use super::incoming::{parse_body, read_body};
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
 use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 

@@ -2,7 +2,6 @@
 //! secret comes back exactly as it was, and with it a ManagedSecret, where none declares it: one whose values
 //! arrive over the API.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -22,6 +21,7 @@ use crate::controllers::managed_secret::labels;
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, managed_elsewhere};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 

@@ -2,7 +2,6 @@
 //! by the annotation that a person would use, for one rotation. Its version's id follows from the token, so
 //! it is told at once, and asking again changes nothing.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::routing::post;
 use schemars::JsonSchema;
@@ -30,6 +29,7 @@ use super::get_secret_value::invalid;
 use super::incoming::{parse_body, read_body};
 use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise, refuse};
 use crate::gateway::objects::{FIELD_MANAGER, ObjectClient, kube_problem};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
 

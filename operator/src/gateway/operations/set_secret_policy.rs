@@ -3,7 +3,6 @@
 //!
 //! What does not compile is refused here, and nothing changes.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::put;
@@ -24,6 +23,7 @@ use crate::external_manifest::object_name;
 use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 
 /// Most statements of one policy, as in the SecretPolicy.

@@ -1,7 +1,6 @@
 //! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge
 //! patch (RFC 7396). They stand in the ManagedSecret; what somebody else keeps there is not overwritten.
 
-use crate::gateway::operation::{LABEL_PATTERN, Operation};
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::patch;
@@ -26,6 +25,7 @@ use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::{LABEL_PATTERN, Operation};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 

@@ -2,7 +2,6 @@
 //! of the secret's own, named as its ManagedSecret is. A schedule of somebody else's that names the secret is
 //! left alone.
 
-use crate::gateway::operation::Operation;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::put;
@@ -30,6 +29,7 @@ use super::incoming::{parse_body, read_body};
 use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 
 /// What is sent, and what holds then.

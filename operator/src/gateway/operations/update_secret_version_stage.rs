@@ -2,7 +2,6 @@
 //! (`moveTo`), removes (`removeFrom`) or moves (both) a stage. With both it is a compare-and-swap: the stage
 //! must be where `removeFrom` says.
 
-use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -21,6 +20,7 @@ use super::get_secret_value::invalid;
 use super::incoming::{parse_body, read_body};
 use super::shape::{self, SecretAnswer};
 use crate::gateway::access::{AccessRequest, RequestContext, authorise};
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 

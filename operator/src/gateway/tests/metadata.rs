@@ -197,6 +197,17 @@ async fn our_own_labels_are_shown_to_nobody_by_a_filter_either() {
     }
 }
 
+/// The field of the secret cannot hold it; an auditor sees it all the same.
+#[tokio::test]
+async fn a_refusal_records_the_name_that_can_be_no_secrets() {
+    let world = World::new(0);
+    let answer = world.get("shop/app", "/a%20b/value").await;
+    assert_eq!(answer.code(), (404, "SecretNotFound".into()));
+    let entry = world.records().pop().unwrap();
+    assert_eq!(entry.secret, None);
+    assert_eq!(entry.detail, "asked for `a b`");
+}
+
 /// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal
 /// repeats it.
 #[tokio::test]

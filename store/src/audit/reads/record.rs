@@ -231,9 +231,11 @@ fn fields(rest: &[u8]) -> Result<Fields<'_>, DecodeError> {
 }
 
 /// Where the hash before a record stands in it.
+#[cfg(any(test, feature = "test-util"))]
 pub(in crate::audit) const PREVIOUS: std::ops::Range<usize> = PREFIX_BYTES - HASH_BYTES..PREFIX_BYTES;
 
 /// The bytes of what may be a record, by its mark and its length alone, and those behind it.
+#[cfg(any(test, feature = "test-util"))]
 pub(in crate::audit) fn split(bytes: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
     let mut r = Reader::new(bytes.strip_prefix(&RECORD_MAGIC)?);
     let length = usize::try_from(r.u32().ok()?).ok()?;

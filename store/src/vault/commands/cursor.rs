@@ -17,6 +17,8 @@ pub struct SetCursor {
 
 impl Command for SetCursor {
     type Reply = ();
+    /// Of a refusal alone. A cursor has no code of its own: codes are part of the format, and older programs
+    /// do not read new ones.
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
@@ -73,6 +75,7 @@ pub struct RecordStoreEvent {
 
 impl Command for RecordStoreEvent {
     type Reply = ();
+    /// Never seen: nothing here is refused, and the record of what was done has the action of the event.
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
