@@ -492,6 +492,24 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "{told}"
     );
     assert!(!plain.contains("--audit-sink") && !plain.contains("6514"));
+    let sink =
+        "webhook+https://siem.example.com:8443/in?ca=/etc/siem/ca.crt&key=/etc/strongroom/audit-webhook/key";
+    let signed = render(&[
+        &format!("audit.sinks={{{sink}}}"),
+        "audit.webhook.secretName=signing",
+    ])
+    .unwrap();
+    let argument = format!("--audit-sink={sink}");
+    for part in [
+        argument.as_str(),
+        "{name: audit-webhook, mountPath: /etc/strongroom/audit-webhook, readOnly: true}",
+        "{name: audit-webhook, secret: {secretName: signing}}",
+    ] {
+        assert!(signed.contains(part), "{part}");
+    }
+    assert!(!plain.contains("audit-webhook"));
+    // A key has a file.
+    assert!(render(&["audit.sinks={webhook+https://siem:8443/in?ca=/ca.crt}"]).is_err());
     let kept = render(&[
         "audit.keepFor=90d",
         "audit.keepBytes=1Gi",

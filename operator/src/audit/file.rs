@@ -4,8 +4,29 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures::future::BoxFuture;
 use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
+
+use super::destination::Destination;
+use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "file:/PATH",
+    local_form: None,
+    parse: |text| text.strip_prefix("file:").map(destination),
+};
+
+fn destination(path: &str) -> Result<Destination, FormError> {
+    if !path.starts_with('/') {
+        return Err(FormError::Malformed);
+    }
+    let path = PathBuf::from(path);
+    Ok(Destination::new(format!("file:{}", path.display()), move || {
+        File::new(path.clone())
+    }))
+}
 
 /// Bytes after which a file is renamed.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -14,20 +35,20 @@ const MAX_ROTATED_FILES: u32 = 8;
 
 /// A file that is rotated.
 #[derive(Debug)]
-pub(super) struct File {
+struct File {
     path: PathBuf,
     largest: u64,
 }
 
 impl File {
-    pub(super) const fn new(path: PathBuf) -> Self {
+    const fn new(path: PathBuf) -> Self {
         Self {
             path,
             largest: MAX_FILE_BYTES,
         }
     }
 
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let written = match fs::metadata(&self.path).await {
             Ok(found) => found.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -70,6 +91,12 @@ impl File {
     }
 }
 
+impl Sink for File {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.append(batch.lines).await.map_err(SinkError::Io) })
+    }
+}
+
 async fn moved(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -90,7 +117,7 @@ mod tests {
             largest: 10,
         };
         for number in 0..12 {
-            file.deliver(format!("line {number:02}\n").as_bytes())
+            file.append(format!("line {number:02}\n").as_bytes())
                 .await
                 .unwrap();
         }
@@ -103,6 +130,6 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         // A folder that is not there is an error, and nothing else.
         let mut nowhere = File::new(keep.path().join("no/audit.json"));
-        assert!(nowhere.deliver(b"x\n").await.is_err());
+        assert!(nowhere.append(b"x\n").await.is_err());
     }
 }

@@ -60,6 +60,7 @@ impl RetentionMetrics {
 struct SinkFamilies {
     delivered: Family<SinkLabel, Counter>,
     failures: Family<SinkLabel, Counter>,
+    answers: Family<SinkAnswerLabel, Counter>,
     lost: Family<SinkLabel, Counter>,
     lag_seconds: Family<SinkLabel, Gauge>,
 }
@@ -67,6 +68,12 @@ struct SinkFamilies {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SinkLabel {
     sink: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkAnswerLabel {
+    sink: String,
+    kind: &'static str,
 }
 
 /// The numbers of one sink.
@@ -83,6 +90,13 @@ impl SinkMetrics {
 
     pub(super) fn failed(&self) {
         self.sinks.failures.get_or_create(&self.label).inc();
+    }
+
+    /// It answered, and has not taken the records: what kind of answer.
+    pub(super) fn answered(&self, kind: &'static str) {
+        let sink = self.label.sink.clone();
+        let label = SinkAnswerLabel { sink, kind };
+        self.sinks.answers.get_or_create(&label).inc();
     }
 
     pub(super) fn lost(&self, records: u64) {
@@ -143,6 +157,11 @@ impl AuditMetrics {
             "audit_sink_failures",
             "Attempts in which a sink took no audit records",
             metrics.sinks.failures.clone(),
+        );
+        registry.register(
+            "audit_sink_failed_answers",
+            "Answers of a sink's receiver that say that it has not taken audit records, by kind",
+            metrics.sinks.answers.clone(),
         );
         registry.register(
             "audit_sink_lag_seconds",

@@ -10,9 +10,11 @@
 //! | [`mod@line`] | a record as people and other systems read it |
 //! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
-//! | [`destination`] | where else records go |
+//! | [`destination`] | where else records go: every kind of sink has a row there |
+//! | [`sink`] | what a sink is to the exporter |
 //! | [`exporter`] | both chains to one destination |
-//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`] | the destinations |
+//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`] | the kinds of sinks |
+//! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
 //! | [`retention`] | what every destination has may go, within the limits of the log |
 //! | [`held_hours`] | how many hours the log holds at the present rate; pure |
 //! | [`event_sink`] | from a durable cursor over the mutation chain to all of it, in order |
@@ -33,17 +35,20 @@ mod event_sink;
 mod exporter;
 mod file;
 mod held_hours;
+mod http_endpoint;
 mod line;
 mod metrics;
 mod otlp;
 mod page;
 mod retention;
+mod sink;
 mod stdout;
 mod syslog;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
-pub(crate) use destination::Destination;
+pub(crate) use destination::{Destination, sink_help};
 pub(crate) use event_sink::EventSink;
 pub(crate) use exporter::AuditExporter;
 pub(crate) use metrics::AuditMetrics;

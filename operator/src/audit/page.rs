@@ -13,6 +13,29 @@ const PAGE_RECORDS: usize = 1_000;
 /// Bytes of a page, a little more or less.
 const PAGE_BYTES: usize = 512 << 10;
 
+/// How large a page may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageLimits {
+    /// Most records.
+    pub(super) records: usize,
+    /// Bytes after which it ends.
+    pub(super) bytes: usize,
+    /// Whether the record that goes beyond the bytes is of the next page. One that is larger than a page is
+    /// alone in one.
+    pub(super) exact: bool,
+}
+
+impl Default for PageLimits {
+    fn default() -> Self {
+        Self {
+            // As many as are looked at of both chains.
+            records: 2 * PAGE_RECORDS,
+            bytes: PAGE_BYTES,
+            exact: false,
+        }
+    }
+}
+
 /// Some records, and where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditPage {
@@ -33,8 +56,22 @@ pub(crate) fn page(
     place: AuditPosition,
     told: impl Fn(&mut AuditRecord) -> bool,
 ) -> Result<AuditPage, String> {
+    page_within(store, place, PageLimits::default(), told)
+}
+
+/// The same in a page of this size.
+///
+/// # Errors
+/// What the store says, in words.
+pub(super) fn page_within(
+    store: &Store,
+    place: AuditPosition,
+    limits: PageLimits,
+    told: impl Fn(&mut AuditRecord) -> bool,
+) -> Result<AuditPage, String> {
+    let looked_at = limits.records.min(PAGE_RECORDS);
     let changes: Vec<AuditRecord> = store
-        .mutations_after(place.changes, PAGE_RECORDS)
+        .mutations_after(place.changes, looked_at)
         .map_err(|error| error.to_string())?
         .iter()
         .map(|(sequence, entry)| line(Chain::Changes, *sequence, entry))
@@ -44,18 +81,19 @@ pub(crate) fn page(
         Some(dir) => {
             let storage = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
             store
-                .reads_after(&storage, place.reads, PAGE_RECORDS)
+                .reads_after(&storage, place.reads, looked_at)
                 .map_err(|error| error.to_string())?
         }
     };
-    let reads_full = logged.len() == PAGE_RECORDS;
+    let reads_full = logged.len() == looked_at;
     let last_read = logged.last().map_or(place.reads, |(sequence, _)| *sequence);
     let reads = lines(&logged);
-    let changes_full = changes.len() == PAGE_RECORDS;
+    let changes_full = changes.len() == looked_at;
 
     let (mut next, mut text, mut oldest) = (place, Vec::new(), None);
+    let (mut records, mut put_back) = (0, false);
     let (mut changes, mut reads) = (changes.into_iter().peekable(), reads.into_iter().peekable());
-    while text.len() < PAGE_BYTES {
+    while text.len() < limits.bytes && records < limits.records {
         // Beyond a chain's page the other one must wait: something older may come.
         let line = match (changes.peek(), reads.peek()) {
             (None, _) if changes_full => break,
@@ -66,6 +104,7 @@ pub(crate) fn page(
             (None, None) => None,
         };
         let Some(mut line) = line else { break };
+        let (before, length) = (next, text.len());
         match line.chain {
             Chain::Changes => next.changes = line.sequence,
             Chain::Reads => next.reads = line.sequence,
@@ -73,11 +112,17 @@ pub(crate) fn page(
         if !told(&mut line) {
             continue;
         }
-        oldest.get_or_insert(line.time);
         serde_json::to_writer(&mut text, &line).map_err(|error| error.to_string())?;
         text.push(b'\n');
+        if limits.exact && length > 0 && text.len() > limits.bytes {
+            text.truncate(length);
+            (next, put_back) = (before, true);
+            break;
+        }
+        oldest.get_or_insert(line.time);
+        records += 1;
     }
-    if reads.peek().is_none() {
+    if reads.peek().is_none() && !put_back {
         // What is not wanted at the end is not told, and not looked at again.
         next.reads = last_read;
     }

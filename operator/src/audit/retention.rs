@@ -110,7 +110,7 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
     async fn wait(&self) {
         let limits = self.store.audit_limits();
         let step = limits
-            .stop()
+            .stop_bytes()
             .zip(limits.kept_bytes())
             .map_or(u64::MAX, |(stop, kept)| stop.saturating_sub(kept) / 8);
         let (until, before) = (
@@ -138,7 +138,7 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
     }
 
     fn tell(&self, retained: &RetentionReport, was_full: bool) {
-        self.metrics.retained(retained, self.store.audit_limits().stop());
+        self.metrics.retained(retained, self.store.audit_limits().stop_bytes());
         if retained.changes_removed > 0 || retained.read_bytes_removed > 0 {
             tracing::info!(
                 changes = retained.changes_removed,

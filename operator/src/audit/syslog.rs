@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,11 +18,54 @@ use tokio_rustls::TlsConnector;
 
 use strongroom_api::audit::{AuditRecord, Decision};
 
+use super::destination::{Destination, is_this_host};
+use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
 use crate::trust_anchors::roots_from_pem;
+
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "syslog+tls://HOST:PORT?ca=/PATH",
+    local_form: Some("syslog+tcp://127.0.0.1:PORT"),
+    parse: |text| {
+        let tls = text
+            .strip_prefix("syslog+tls://")
+            .map(|rest| (Transport::Tls, rest));
+        let tcp = || {
+            text.strip_prefix("syslog+tcp://")
+                .map(|rest| (Transport::Tcp, rest))
+        };
+        let (transport, rest) = tls.or_else(tcp)?;
+        Some(destination(transport, rest))
+    },
+};
+
+fn destination(transport: Transport, rest: &str) -> Result<Destination, FormError> {
+    let (place, authority) = match rest.split_once("?ca=") {
+        Some((place, path)) => (place, Some(PathBuf::from(path))),
+        None => (rest, None),
+    };
+    let (host, port) = place.rsplit_once(':').ok_or(FormError::Malformed)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port: u16 = port.parse().map_err(|_| FormError::Malformed)?;
+    match transport {
+        Transport::Tcp if !is_this_host(&host) => return Err(FormError::Clear),
+        Transport::Tls if authority.is_none() => return Err(FormError::Malformed),
+        _ if host.is_empty() => return Err(FormError::Malformed),
+        Transport::Tcp | Transport::Tls => {}
+    }
+    let scheme = match transport {
+        Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+    };
+    Ok(Destination::new(
+        format!("syslog+{scheme}://{host}:{port}"),
+        move || Syslog::new(transport, host.clone(), port, authority.clone()),
+    ))
+}
 
 /// How the bytes go there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+enum Transport {
     /// In clear, on this host alone.
     Tcp,
     /// Over TLS.
@@ -40,7 +84,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
 /// The way to a server, open while it takes what is sent.
-pub(super) struct Syslog {
+struct Syslog {
     transport: Transport,
     host: String,
     port: u16,
@@ -50,7 +94,7 @@ pub(super) struct Syslog {
 }
 
 impl Syslog {
-    pub(super) fn new(transport: Transport, host: String, port: u16, authority: Option<PathBuf>) -> Self {
+    fn new(transport: Transport, host: String, port: u16, authority: Option<PathBuf>) -> Self {
         let hostname = own_name();
         Self {
             transport,
@@ -62,7 +106,7 @@ impl Syslog {
         }
     }
 
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut messages = Vec::with_capacity(lines.len() + lines.len() / 4);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let message = message(line, &self.hostname)?;
@@ -102,6 +146,12 @@ impl Syslog {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+impl Sink for Syslog {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.send(batch.lines).await.map_err(SinkError::Io) })
     }
 }
 

@@ -10,7 +10,7 @@ use super::CommandError;
 use super::audit_limits::{AuditLimits, ByteSize, ByteSizeError};
 use super::data_dir::DataDir;
 use super::namespace_share::NamespaceShare;
-use crate::audit::Destination;
+use crate::audit::{Destination, sink_help};
 use crate::bootstrap::AcceptFlags;
 use crate::gateway::{self, ExtensionApiAccounts, extension_api};
 use crate::seal::{SealArgs, SealSourceError};
@@ -169,10 +169,8 @@ pub(super) struct Arguments {
     /// When the record of a read is on the medium
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
-    /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`,
-    /// `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and
-    /// in clear only to this host
-    #[arg(long, value_name = "SINK")]
+    // Each kind of sink says itself how it is written.
+    #[arg(long, value_name = "SINK", help = sink_help())]
     audit_sink: Vec<Destination>,
     #[command(flatten)]
     pub(super) audit_limits: AuditLimits,

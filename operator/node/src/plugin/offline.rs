@@ -8,7 +8,7 @@ use strongroom_render::attributes::RequestedSecret;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Plugin, PluginError, Request};
+use super::{Plugin, PluginError, PublishRequest};
 use crate::offline::{Cache, CacheError, Entry, Grant, Journal, ServiceAccountId, TokenClaims, uptime};
 use crate::stream::{GrantedSecret, StreamClosed, SubscriptionDenial, SubscriptionSnapshot};
 use crate::volumes::Volume;

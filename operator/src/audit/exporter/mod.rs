@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::audit::cursor::Cursor;
-use crate::audit::destination::{Destination, Sink};
+use crate::audit::destination::Destination;
 use crate::audit::line::rolled_over;
 use crate::audit::metrics::SinkMetrics;
-use crate::audit::page::{AuditPage, AuditPosition, page};
+use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
+use crate::audit::sink::{AnswerKind, Batch, Sink, SinkError};
 
 /// How often to look for new records.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -25,6 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Longest wait that the other side may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// How long a page that is under way may take once the process stops: a page that was delivered without its
 /// place being kept comes again.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -76,9 +79,10 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
     /// Page after page, until `stop` turns true between two of them.
     async fn deliver_all(&self, cursor: &mut Cursor<AuditPosition>, mut stop: watch::Receiver<bool>) {
         let mut sink = self.destination.sink();
-        let mut failures = 0_u32;
+        let (mut failures, mut last_kind) = (0_u32, None::<AnswerKind>);
+        let mut repeated = None;
         while !*stop.borrow() {
-            let pause = match self.round(cursor, &mut sink).await {
+            let pause = match self.round(cursor, sink.as_mut(), &mut repeated).await {
                 Ok(told) => {
                     if failures > 0 {
                         tracing::info!(sink = %self.destination, "a sink takes audit records again");
@@ -91,12 +95,17 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
                 }
                 Err(ExportError::Store(error)) if error.retry() == Retry::Exit => return,
                 Err(failed) => {
-                    if failures == 0 {
+                    let kind = failed.answer_kind();
+                    if failures == 0 || kind != last_kind {
                         tracing::warn!(sink = %self.destination, error = %failed, "a sink does not take audit records; they wait");
                     }
                     self.metrics.failed();
+                    if let Some(kind) = kind {
+                        self.metrics.answered(kind.name());
+                    }
+                    last_kind = kind;
                     failures = failures.saturating_add(1);
-                    Duration::from_secs(1 << failures.min(6)).min(MAX_BACKOFF)
+                    pause_after(failures, failed.retry_after())
                 }
             };
             tokio::select! {
@@ -132,30 +141,50 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         Ok((page, lost))
     }
 
-    /// One page. Answers whether there was one.
-    async fn round(&self, cursor: &mut Cursor<AuditPosition>, sink: &mut Sink) -> Result<bool, ExportError> {
-        let place = cursor.place(&self.store).await?;
-        if place.is_end(&self.store) {
-            self.metrics.lag(0);
-            cursor.save_when_due(&self.store, (self.now)()).await?;
-            return Ok(false);
-        }
+    /// The page after this place, and how many records the line before it says to be lost.
+    async fn read(&self, place: AuditPosition, limits: PageLimits) -> Result<(AuditPage, u64), ExportError> {
         let store = self.store.clone();
-        let read =
-            crate::audit::blocking(move || Ok(page(&store, place, |line| line.action != "Checkpoint")))
-                .await?;
-        let (page, lost) = self.with_gap(place, read.map_err(ExportError::Page)?).await?;
-        let AuditPage { lines, oldest, next } = page;
-        let age = oldest.map_or(0, |oldest| {
+        let read = crate::audit::blocking(move || {
+            Ok(page_within(&store, place, limits, |line| {
+                line.action != "Checkpoint"
+            }))
+        })
+        .await?;
+        self.with_gap(place, read.map_err(ExportError::Page)?).await
+    }
+
+    /// One page: that of `repeated`, or the one after the cursor. Answers whether there was one. A page that
+    /// has to come again as it was is in `repeated` afterwards.
+    async fn round(
+        &self,
+        cursor: &mut Cursor<AuditPosition>,
+        sink: &mut dyn Sink,
+        repeated: &mut Option<(AuditPage, u64)>,
+    ) -> Result<bool, ExportError> {
+        let place = cursor.place(&self.store).await?;
+        let (page, lost) = match repeated.take() {
+            Some(failed) => failed,
+            None if place.is_end(&self.store) => {
+                self.metrics.lag(0);
+                cursor.save_when_due(&self.store, (self.now)()).await?;
+                return Ok(false);
+            }
+            None => self.read(place, sink.limits()).await?,
+        };
+        let next = page.next;
+        let age = page.oldest.map_or(0, |oldest| {
             let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
             u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
         });
         self.metrics.lag(age);
-        if !lines.is_empty() {
-            tokio::time::timeout(DELIVERY_TIMEOUT, sink.deliver(&lines))
-                .await
-                .map_err(|_| ExportError::Sink(std::io::ErrorKind::TimedOut.into()))??;
-            let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        if !page.lines.is_empty() {
+            if let Err(failed) = self.deliver(&page.lines, sink).await {
+                if sink.repeats_exactly() {
+                    *repeated = Some((page, lost));
+                }
+                return Err(failed.into());
+            }
+            let count = page.lines.iter().filter(|byte| **byte == b'\n').count();
             self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
         }
         if lost > 0 {
@@ -166,6 +195,18 @@ impl<N: Fn() -> Timestamp> AuditExporter<N> {
         cursor.save_when_due(&self.store, (self.now)()).await?;
         Ok(next != place)
     }
+
+    async fn deliver(&self, lines: &[u8], sink: &mut dyn Sink) -> Result<(), SinkError> {
+        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, sink.deliver(Batch { lines, now })).await;
+        delivered.unwrap_or_else(|_| Err(SinkError::Io(std::io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// Two seconds, doubled with each failure, or as long as the other side asks for; both within their bounds.
+fn pause_after(failures: u32, retry_after: Option<Duration>) -> Duration {
+    let backoff = Duration::from_secs(1 << failures.min(6)).min(MAX_BACKOFF);
+    backoff.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
 
 /// Returns once `stop` is true.
@@ -185,5 +226,21 @@ enum ExportError {
     Page(String),
     /// The other side.
     #[error(transparent)]
-    Sink(#[from] std::io::Error),
+    Sink(#[from] SinkError),
+}
+
+impl ExportError {
+    const fn answer_kind(&self) -> Option<AnswerKind> {
+        match self {
+            Self::Sink(error) => error.answer_kind(),
+            Self::Store(_) | Self::Page(_) => None,
+        }
+    }
+
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Sink(error) => error.retry_after(),
+            Self::Store(_) | Self::Page(_) => None,
+        }
+    }
 }

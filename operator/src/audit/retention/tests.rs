@@ -38,7 +38,7 @@ impl Scene {
         let secret = fixture.secret("db");
         // There is no API server here that takes Events: all of them count as told.
         let told = SetCursor {
-            name: sink::name(),
+            name: event_sink::cursor_name(),
             place: u64::MAX.bytes(),
         };
         fixture.store.run(told, meta()).unwrap();
