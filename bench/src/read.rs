@@ -58,7 +58,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     if arguments.wants(&["read.saturation"]) {
         rows.push(saturation(&server).await?);
     }
-    if vs_apiserver || arguments.wants(&["memory.load_mb"]) {
+    if compares || arguments.wants(&["memory.load_mb"]) {
         // Once round: every token is known then, as in a cluster that has been up for longer than ten
         // seconds.
         server.closed(RequestKind::Secret, TIME).await?;

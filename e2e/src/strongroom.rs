@@ -214,6 +214,6 @@ impl Drop for Strongroom {
 fn opened(log: &Path) -> usize {
     fs::read_to_string(log)
         .unwrap_or_default()
-        .matches("the store is open")
+        .matches("store opened")
         .count()
 }

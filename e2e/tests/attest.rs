@@ -96,10 +96,7 @@ impl Scene {
         let arguments = arguments.each_ref().map(String::as_str);
         let webhook = Strongroom::spawn(&self.f.cluster, &place, &arguments).unwrap();
         eventually("the webhook to have its certificate", || {
-            webhook
-                .log()
-                .contains("serving with the certificate")
-                .then_some(())
+            webhook.log().contains("certificate loaded").then_some(())
         });
         webhook
     }

@@ -395,7 +395,7 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     );
     assert!(upgraded.0, "{}", upgraded.1);
     // A release from before it was asked goes on, and is told; one that says it is not.
-    let loud = "WHERE STRONGROOM MAY READ AND WRITE SECRETS IS NOT SAID";
+    let loud = "nativeSecrets.namespaces IS NOT SET";
     let notes = || f.helm(&["get", "notes", "strongroom"]);
     assert!(notes().contains(loud), "{}", notes());
     let upgraded = helm("upgrade", &["gateway.clusterIP=10.96.0.78", ALL_NAMESPACES]);
@@ -412,7 +412,7 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     assert!(narrowed.0, "{}", narrowed.1);
     let refused = helm("upgrade", &["gateway.clusterIP=10.96.0.78"]);
     assert!(
-        !refused.0 && refused.1.contains("this release was narrowed by it"),
+        !refused.0 && refused.1.contains("this release was restricted by it"),
         "{}",
         refused.1
     );

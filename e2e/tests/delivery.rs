@@ -151,10 +151,7 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     }
     // What the node served alone is on record.
     let (_, audit, _) = f.jane(&["audit", "--secret", "db", "--output", "json"], "");
-    assert!(
-        audit.contains("without a gateway") && audit.contains(&new),
-        "{audit}"
-    );
+    assert!(audit.contains("while offline") && audit.contains(&new), "{audit}");
     // No value is on the node but in the volumes' memory.
     let found = f.on_node(
         "grep -rlF MARKER- /var/log /run/strongroom-node /var/lib/strongroom-node /var/lib/kubelet --include='*' 2>/dev/null | grep -v '/volumes/kubernetes.io~csi/s/mount/' || true",
@@ -213,7 +210,7 @@ fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
     });
     f.event(
         "listener",
-        "the pod was told at port 8080 that its volume has changed: 200",
+        "the pod was notified at port 8080 that its volume changed: 200",
     );
     assert!(asked(&f, "/v1/other").contains("this volume has no secret `other`"));
     // Files that go take the answer with them.

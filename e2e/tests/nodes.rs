@@ -275,15 +275,15 @@ fn tokens_of_others(f: &Fixture) {
     for (token, said) in [
         (
             token("other", Some("beside"), ours),
-            "Unauthenticated: the token is of another pod",
+            "Unauthenticated: the token belongs to another pod",
         ),
         (
             token("app", Some("far"), ours),
-            "PermissionDenied: the token is not of a pod that runs on node `node-a`",
+            "PermissionDenied: the token does not belong to a pod that runs on node `node-a`",
         ),
         (
             token("app", None, ours),
-            "PermissionDenied: the token is not of a pod",
+            "PermissionDenied: the token does not belong to a pod",
         ),
         (
             token("app", Some("mine"), "https://kubernetes.default.svc"),
@@ -304,7 +304,7 @@ fn tokens_of_others(f: &Fixture) {
     let spoofed =
         "{secrets: db, csi.storage.k8s.io/serviceAccount.tokens: '{\"strongroom.dev\": {\"token\": \"x\"}}'}";
     f.apply(&pod("spoofs", &template("app", "node-a", spoofed)));
-    f.event("spoofs", "volumeAttributes hold a ServiceAccount token");
+    f.event("spoofs", "volumeAttributes contain a ServiceAccount token");
     for name in ["beside", "far", "spoofs"] {
         f.kubectl(&["-n", "shop", "delete", "pod", name, "--timeout=60s"]);
     }
@@ -425,7 +425,7 @@ fn a_plugin_whose_memory_is_full_refuses_new_pods_and_keeps_the_others() {
         copies.join(", ")
     );
     f.apply(&deployment("app", 24, &template("app", "", &set)));
-    let full = "are left for volumes on this node: raise the chart's `node.resources.limits.memory`";
+    let full = "left for volumes on this node: raise the chart's `node.resources.limits.memory`";
     eventually("pods to be refused", || {
         let events = f.json(&[
             "-n",

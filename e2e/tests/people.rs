@@ -319,7 +319,7 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
     assert_eq!(names, ["spare-1", "spare-2"]);
     let used = listed["used"]["secrets"].as_u64().unwrap();
     assert_eq!(listed["limit"]["secrets"], 10_000);
-    people.with("admin", &["purge"], "").refused("say `--yes`");
+    people.with("admin", &["purge"], "").refused("pass `--yes`");
     // Bound to somebody in the namespace it is enough for that one, and no policy is asked.
     f.apply(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: purger, namespace: shop}\n\
@@ -330,7 +330,7 @@ fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
         let said = people.with("paul", &["purge", "--yes"], "");
         said.success.then_some(said.stdout)
     });
-    assert!(said.starts_with("2 secrets of shop are destroyed, "), "{said}");
+    assert!(said.starts_with("2 secrets of shop were destroyed, "), "{said}");
     let status = people.json("admin", &["status"]);
     assert_eq!(status["room"]["used"]["secrets"], used - 2, "{status}");
     people
@@ -479,7 +479,7 @@ fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
     f.kubectl(&["delete", "namespace", "passing", "--timeout=60s"]);
     people
         .with("admin", &["describe", "db-main"], "")
-        .refused("has not made our certificate yet");
+        .refused("has not issued the client certificate yet");
     people
         .with("admin", &["status"], "")
         .refused("the claim of the store is Pending");

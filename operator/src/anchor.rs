@@ -30,11 +30,11 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum AnchorError {
     /// Something else is in it.
     #[error(
-        "the ConfigMap `{CONFIG_MAP_NAME}` holds no anchor: {0}; put it back, or start with --accept-rollback"
+        "the ConfigMap `{CONFIG_MAP_NAME}` contains no anchor: {0}; restore it, or start with --accept-rollback"
     )]
     Malformed(#[from] MalformedAnchor),
     /// Somebody else writes it.
-    #[error("the ConfigMap `{CONFIG_MAP_NAME}` was written by somebody else meanwhile")]
+    #[error("the ConfigMap `{CONFIG_MAP_NAME}` was changed by somebody else in the meantime")]
     Conflict,
     /// The API server refused.
     #[error("the ConfigMap `{CONFIG_MAP_NAME}`: {}", in_words(.0))]
@@ -131,7 +131,7 @@ impl AnchorConfigMap {
                         counter = anchor.counter;
                         written(counter);
                     }
-                    Err(error) => tracing::warn!(%error, "the anchor could not be written; trying again"),
+                    Err(error) => tracing::warn!(%error, "anchor write failed"),
                 }
             }
             if stopping {

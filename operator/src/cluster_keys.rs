@@ -49,7 +49,7 @@ pub(crate) enum UnsealError {
     #[error("the cluster's keys are not loaded yet")]
     NotLoaded,
     /// It is no sealed text.
-    #[error("key `{key}` is not what kubectl strongroom seal writes; seal it again")]
+    #[error("key `{key}` is not a value written by `kubectl strongroom seal`; seal it again")]
     Malformed {
         /// The key of the value.
         key: String,
@@ -168,7 +168,7 @@ impl ClusterKeys {
         match looked.and_then(|looked| looked.map_err(|error| error.to_string())) {
             Ok(()) => CHECK_INTERVAL,
             Err(error) => {
-                tracing::warn!(error, "the keys of sealed manifests cannot be kept; trying again");
+                tracing::warn!(error, "cluster keys update failed");
                 RETRY_INTERVAL
             }
         }

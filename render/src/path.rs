@@ -19,7 +19,7 @@ pub struct FilePath(String);
 
 /// A text is no path inside a volume.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path `{shown}` is not legal: {rule}")]
+#[error("the path `{shown}` is not valid: {rule}")]
 pub struct PathError {
     shown: String,
     rule: &'static str,
@@ -112,12 +112,12 @@ pub struct FileMode(u32);
 pub enum ModeError {
     /// It means nothing.
     #[error(
-        "the mode `{0}` is not legal: write three octal digits with a 0 before them, in quotes, such as \"0440\""
+        "the mode `{0}` is not valid: write three octal digits with a leading 0, in quotes, such as \"0440\""
     )]
     Illegal(String),
     /// It means two things: Kubernetes prints modes as decimal numbers.
     #[error(
-        "the mode `{text}` is not clear: write \"0{decimal:o}\" for what Kubernetes prints as {text}, or \"0{text}\" for {text} in octal"
+        "the mode `{text}` is ambiguous: write \"0{decimal:o}\" for what Kubernetes prints as {text}, or \"0{text}\" for {text} in octal"
     )]
     Decimal {
         /// As it was written.

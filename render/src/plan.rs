@@ -86,7 +86,7 @@ pub enum PlanError {
         key: String,
     },
     /// A key whose name is no file's.
-    #[error("secret `{secret}`: {source}: say where it goes with `keys`")]
+    #[error("secret `{secret}`: {source}: set its path with `keys`")]
     KeyName {
         /// Name of the secret in the store.
         secret: String,
@@ -105,10 +105,10 @@ pub enum PlanError {
         source: FormatError,
     },
     /// Two files in one place.
-    #[error("two files are to be at `{0}`: give one of the secrets a `directory`")]
+    #[error("two files have the path `{0}`: give one of the secrets a `directory`")]
     PathTwice(String),
     /// A file where a folder is needed.
-    #[error("`{folder}` is to be a file, and a folder for `{file}`")]
+    #[error("`{folder}` is both a file and the directory of `{file}`")]
     FileAndFolder {
         /// The path that is both.
         folder: String,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// Text that is not a legal name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} `{text}` is not legal: {rule}")]
+#[error("{what} `{text}` is not valid: {rule}")]
 pub struct NameError {
     what: &'static str,
     text: String,

@@ -59,7 +59,9 @@ pub struct SealedText {
 
 /// A text is not a sealed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a sealed text: `strongroom1.`, the key's id, and what kubectl strongroom seal wrote after it")]
+#[error(
+    "not a sealed value: paste what `kubectl strongroom seal` printed, which starts with `strongroom1.` and the key's id"
+)]
 pub struct NotSealed;
 
 impl SealedText {

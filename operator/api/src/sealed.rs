@@ -78,7 +78,7 @@ pub enum SealError {
     #[error("not an X-Wing key: 1,216 bytes of a public key in base64url without padding")]
     Key,
     /// Not a sealed text, or for somebody or about something else.
-    #[error("it does not open: it was sealed for another key, or for something else")]
+    #[error("it cannot be opened: it was sealed for another key, or for another purpose")]
     Opening,
     /// It cannot be sealed.
     #[error("it cannot be sealed for this key")]

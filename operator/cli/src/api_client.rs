@@ -30,7 +30,7 @@ pub(crate) struct OpenedValue {
 fn path(name: &str) -> Result<String, Failure> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_/+=.-@!".contains(&byte);
     if name.is_empty() || !name.bytes().all(known) {
-        let why = format!("`{name}` is not the name of a secret: letters, digits and `_/+=.-@` make one");
+        let why = format!("`{name}` is not a valid secret name: use letters, digits and `_/+=.-@`");
         return Err(Failure::Input(why));
     }
     Ok(format!("secrets/{}", name.replace('/', ":")))
@@ -295,7 +295,7 @@ pub(crate) fn segment(text: &str) -> Result<&str, Failure> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if text.is_empty() || !text.bytes().all(known) || matches!(text, "." | "..") {
         return Err(Failure::Input(format!(
-            "`{text}` is neither a version id nor a stage: letters, digits and `_.-` make one"
+            "`{text}` is neither a version id nor a stage: use letters, digits and `_.-`"
         )));
     }
     Ok(text)

@@ -75,7 +75,9 @@ pub(crate) enum Failure {
     #[error("the sealed value: {0}")]
     Seal(#[from] strongroom_api::sealed::SealError),
     /// An answer is not what it should be.
-    #[error("the answer cannot be understood: {0}; are kubectl strongroom and the cluster of one version?")]
+    #[error(
+        "the answer cannot be understood: {0}; do kubectl strongroom and the cluster have the same version?"
+    )]
     Malformed(String),
     /// It is written, and not where it should be.
     #[error("{0}")]

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
         let _ = writeln!(
             std::io::stderr(),
-            "warning: core dumps, which could hold values, cannot be forbidden: {error}"
+            "warning: core dumps, which could contain values, cannot be disabled: {error}"
         );
     }
     // It is the only one that is built in; a second call would find it installed.

@@ -28,24 +28,24 @@ const EXIT_REFUSED: u8 = 125;
 #[derive(Debug, clap::Parser)]
 #[command(name = "strongroom-exec", version)]
 enum Command {
-    /// Becomes a command, with a variable for each file of a volume
+    /// Runs a command in place of itself, with a variable for each file of a volume
     Run {
-        /// Folder with a file for each variable
+        /// Directory with one file per variable
         #[arg(long, value_name = "FOLDER")]
         env: PathBuf,
         /// The command and its arguments
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
-    /// Copies this program into a folder
+    /// Copies this program into a directory
     Install {
-        /// The folder
+        /// The directory
         #[arg(value_name = "FOLDER")]
         into: PathBuf,
     },
     /// Writes a file of variables, as `fileKeyRef` reads them
     Write {
-        /// Folder with a file for each variable
+        /// Directory with one file per variable
         #[arg(long, value_name = "FOLDER")]
         env: PathBuf,
         /// The file

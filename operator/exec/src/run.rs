@@ -13,7 +13,7 @@ use super::variables::Variables;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     /// There is none.
-    #[error("`{0}` is not in this container, or its interpreter is not")]
+    #[error("`{0}`, or its interpreter, is not in this container")]
     Missing(String),
     /// It is something else than a program, or this user may not run it.
     #[error("`{0}` cannot be run: {1}")]

@@ -27,17 +27,17 @@ pub(super) enum VariablesError {
         source: io::Error,
     },
     /// A file whose name is no variable's.
-    #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
+    #[error("`{0}` is not a valid variable name: use letters, digits and `_`, and no digit first")]
     Name(String),
     /// A value that no variable can have. Which one it is says something of it, and this is read by whoever
     /// sees the pod.
     #[error(
-        "the value of a variable has a NUL byte, which no variable can have: mount it as a file; of {0}, \
-         `kubectl strongroom render --pod` says which"
+        "the value of a variable has a NUL byte, which variables cannot contain: mount it as a file; one of {0}, `kubectl strongroom render --pod` \
+         says which"
     )]
     Nul(String),
     /// The volume changes faster than it can be read.
-    #[error("`{}` changed each time that it was read", .0.display())]
+    #[error("`{}` changed during every attempt to read it", .0.display())]
     Changing(PathBuf),
     /// Nothing is there.
     #[error("`{}` has no variable", .0.display())]
@@ -163,7 +163,7 @@ mod tests {
         for name in ["2A", "tls.crt", "a-b", "a b", "ä"] {
             let said = refused(&[("GOOD", b"x"), (name, b"x")]);
             assert!(
-                said.starts_with(&format!("`{name}` is no name of a variable")),
+                said.starts_with(&format!("`{name}` is not a valid variable name")),
                 "{said}"
             );
         }

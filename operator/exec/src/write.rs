@@ -19,8 +19,8 @@ pub(super) enum WriteError {
     /// A value that such a file cannot hold. Which one it is and why says something of it, and this is read
     /// by whoever sees the pod.
     #[error(
-        "`strongroom.dev/env: file` takes UTF-8 text that is not empty, without single quotes and CR LF, of lines of at most 65,000 bytes, and a variable is \
-         another: use `exec`; of {0}, `kubectl strongroom render --pod` says which"
+        "`strongroom.dev/env: file` takes UTF-8 text that is not empty, without single quotes and CR LF, with lines of at most 65,000 bytes, and the \
+         value of a variable is different: use `exec`; one of {0}, `kubectl strongroom render --pod` says which"
     )]
     Value(String),
     /// The file system.

@@ -32,7 +32,7 @@ pub struct MemoryQuota {
 /// A volume does not fit beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the volume takes {wants} bytes of the node plugin's memory, and {left} of its namespace's share are left for volumes on this node: raise \
+    "the volume needs {wants} bytes of the node plugin's memory, and its namespace has {left} left for volumes on this node: raise \
      the chart's `node.resources.limits.memory`, or mount less"
 )]
 pub struct QuotaExceeded {

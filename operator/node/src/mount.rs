@@ -51,10 +51,10 @@ pub enum MountError {
         source: io::Error,
     },
     /// Somebody else's mount is in the way.
-    #[error("{} is mounted, and not by us: unmount it", .0.display())]
+    #[error("{} is mounted, but not by this plugin: unmount it", .0.display())]
     Foreign(PathBuf),
     /// Something is in the way.
-    #[error("{} is no folder", .0.display())]
+    #[error("{} is not a directory", .0.display())]
     NotFolder(PathBuf),
 }
 

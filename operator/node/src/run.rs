@@ -44,7 +44,7 @@ pub enum RunError {
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
     /// The gateway's certificate could not be verified.
-    #[error("--gateway-url is https, so --gateway-ca must name its authority")]
+    #[error("--gateway-url is https, so --gateway-ca must name its CA file")]
     NoAuthority,
     /// The gateway would see tokens and give values in the clear.
     #[error("--gateway-url is neither https nor on loopback: values would travel in the clear")]
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = forbid_core_dumps() {
         let _ = writeln!(
             std::io::stderr(),
-            "strongroom-node: core dumps, which could hold values, cannot be forbidden: {error}"
+            "strongroom-node: core dumps, which could contain values, cannot be disabled: {error}"
         );
     }
     // A client without a provider panics. Only a second call fails.
@@ -147,7 +147,7 @@ fn cache(settings: &Settings, boot_id: &str) -> Result<Option<Cache>, RunError> 
             Ok(Some(cache.map_err(PluginError::from)?))
         }
         Err(error) => {
-            tracing::warn!(%error, "there is no cache: pods that start while there is no gateway wait for it");
+            tracing::warn!(%error, "cache unavailable, pods cannot start without the gateway");
             Ok(None)
         }
     }
@@ -168,7 +168,7 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
         health.clone(),
         Arc::new(registry),
         shutdown.clone(),
-        |address| tracing::info!(%address, "health and metrics"),
+        |address| tracing::info!(%address, "serving health and metrics"),
     );
     let process = PluginProcess {
         lock,
@@ -199,7 +199,7 @@ async fn wait_exclusive(
     let mut told = false;
     let mut wait = || {
         if !std::mem::replace(&mut told, true) {
-            let why = "another plugin serves this node; this one waits for its end";
+            let why = "waiting for another plugin on this node to stop";
             tracing::info!("{why}");
             health.set("csi", Check::Waiting(why.to_owned()));
         }
@@ -287,7 +287,7 @@ impl PluginProcess<'_> {
         let health = self.health;
         let listening = || {
             health.set("csi", Check::Ready);
-            tracing::info!(socket = %socket.display(), "kubelet may call");
+            tracing::info!(socket = %socket.display(), "serving csi");
         };
         csi::serve(
             socket.clone(),
@@ -316,7 +316,7 @@ async fn sweep_volumes(plugin: Plugin, every: Duration, shutdown: Shutdown) {
             () = tokio::time::sleep(every) => {}
         }
         if let Err(error) = plugin.sweep_volumes().await {
-            tracing::warn!(%error, "a look around failed; it is done again");
+            tracing::warn!(%error, "volume sweep failed");
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct VolumeState {
 
 /// Another call works on the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("another call works on this volume; it is tried again")]
+#[error("another call is working on this volume; kubelet tries again")]
 pub struct VolumeBusy;
 
 #[derive(Debug, Default)]

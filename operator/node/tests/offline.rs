@@ -35,7 +35,7 @@ fn offline_node() -> Node {
 }
 
 fn silent(node: &Node) {
-    let breaks = || node.log().matches("no stream to the gateway").count();
+    let breaks = || node.log().matches("gateway stream failed").count();
     let before = breaks();
     node.peer.set_silent(true);
     eventually("the silence to be noticed", || (breaks() > before).then_some(()));
@@ -81,7 +81,7 @@ fn who_was_allowed_here_starts_again_and_nobody_else() {
     node.kill();
     node.start_with(None, &[]);
     eventually("the stream", || {
-        (node.log().matches("the stream to the gateway is open").count() >= 3).then_some(())
+        (node.log().matches("gateway stream opened").count() >= 3).then_some(())
     });
     assert_eq!(node.peer.seen().journal.len(), 2, "told once");
 
@@ -102,7 +102,7 @@ fn what_was_taken_away_is_not_served_offline() {
     let node = offline_node();
     node.peer.set_silent(false);
     eventually("the stream", || {
-        (node.log().matches("the stream to the gateway is open").count() >= 2).then_some(())
+        (node.log().matches("gateway stream opened").count() >= 2).then_some(())
     });
     node.peer.deny("db", "no policy", false);
     eventually("the volume to hear of it", || {

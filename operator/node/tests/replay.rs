@@ -217,7 +217,7 @@ fn a_node_goes_on_with_what_a_gateway_of_fc3a9ff_said() {
         }
     });
     // It was no failure that the gateway stopped.
-    let reason = "the gateway ends the stream reason=\"the gateway stops\"";
+    let reason = "gateway stream closed reason=\"the gateway stops\"";
     assert!(node.log().contains(reason));
     // What is on record is told once.
     for file in std::fs::read_dir(node.dir.path().join("j")).unwrap() {

@@ -134,7 +134,7 @@ fn it_goes_on_without_a_gateway_and_ends_with_the_access() {
     node.peer.set_silent(true);
     node.peer.hang_up(false);
     eventually("the silence to be noticed", || {
-        node.log().contains("no stream to the gateway").then_some(())
+        node.log().contains("gateway stream failed").then_some(())
     });
     assert_eq!(get(&node, "v", "/v1/db").1["SecretString"], "p1");
     node.peer.set_silent(false);

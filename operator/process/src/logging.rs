@@ -53,10 +53,10 @@ impl std::fmt::Display for LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoggingError {
     /// No such format.
-    #[error("`{0}` is no log format; use `text` or `json`")]
+    #[error("`{0}` is not a log format; use `text` or `json`")]
     Format(String),
     /// No such filter.
-    #[error("`{0}` is no log filter; use a level such as `info`, or `target=level` separated by commas")]
+    #[error("`{0}` is not a log filter; use a level such as `info`, or `target=level` separated by commas")]
     Filter(String),
     /// Somebody else did it before.
     #[error("logging is already set up")]

@@ -26,7 +26,7 @@ pub enum ServerError {
         source: std::io::Error,
     },
     /// The port broke.
-    #[error("the health port broke: {0}")]
+    #[error("the health port failed: {0}")]
     Serve(#[from] std::io::Error),
 }
 

@@ -134,7 +134,7 @@ impl Shared {
             match started {
                 Ok(_) => queue.started = queue.started.saturating_add(1),
                 Err(error) if queue.started == 0 => {
-                    tracing::warn!(%error, "no thread for work can be started");
+                    tracing::warn!(%error, "worker thread start failed");
                     return Err(WorkError);
                 }
                 // Those that there are do it.

@@ -48,14 +48,14 @@ const OWN_PREFIX: &str = "strongroom.dev/";
 pub enum NativeSecretError {
     /// A type that is a credential for the cluster itself.
     #[error(
-        "Secrets of type `{type_}` are credentials for the cluster itself; strongroom does not write them"
+        "strongroom does not write Secrets of type `{type_}`, because they are credentials for the cluster itself"
     )]
     RefusedType {
         /// The type, such as `kubernetes.io/service-account-token`.
         type_: String,
     },
     /// A label or annotation that is ours.
-    #[error("`{key}` starts with `strongroom.dev/`: such labels and annotations are set by strongroom alone")]
+    #[error("`{key}` starts with `strongroom.dev/`: only strongroom sets such labels and annotations")]
     ReservedMetadata {
         /// The label or annotation.
         key: String,

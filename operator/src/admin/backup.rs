@@ -49,7 +49,7 @@ pub(super) async fn stream(
     let last = match backup.await {
         Ok(Ok(records)) => AdminResponse::End { records },
         Ok(Err(error)) => AdminResponse::Refused(error.to_string()),
-        Err(_) => AdminResponse::Refused("the backup was broken off".to_owned()),
+        Err(_) => AdminResponse::Refused("the backup was interrupted".to_owned()),
     };
     within(send(to, &last.encode())).await
 }

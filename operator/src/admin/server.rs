@@ -116,14 +116,14 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Admin<N> {
                         let service = Arc::clone(&service);
                         tasks.spawn(async move {
                             if let Err(error) = service.answer(stream).await {
-                                tracing::debug!(%error, "a caller of the admin socket went away");
+                                tracing::debug!(%error, "admin connection failed");
                             }
                             drop(permit);
                         });
                         while tasks.try_join_next().is_some() {}
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the admin socket does not accept callers");
+                        tracing::warn!(%error, "admin connection accept failed");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
@@ -172,7 +172,7 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> AdminService<N> {
         // A passphrase takes its time, and every commit waits for the medium.
         let done = tokio::task::spawn_blocking(move || handle(&store, &root, opened_by, request, meta));
         done.await
-            .unwrap_or_else(|_| AdminResponse::Refused("the request was broken off".to_owned()))
+            .unwrap_or_else(|_| AdminResponse::Refused("the request was interrupted".to_owned()))
     }
 
     fn meta(&self, stream: &UnixStream) -> Result<Meta, AdminError> {
@@ -196,7 +196,7 @@ fn handle(
 ) -> AdminResponse {
     let done = match request {
         // A backup is a stream of its own.
-        AdminRequest::Backup => return AdminResponse::Refused("a backup is no single answer".to_owned()),
+        AdminRequest::Backup => return AdminResponse::Refused("a backup is not a single answer".to_owned()),
         AdminRequest::Slots => {
             let listed = match store.directory() {
                 Some(dir) => SealFile::load(dir).map(|file| file.slots()),

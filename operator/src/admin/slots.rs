@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 pub(crate) enum SlotError {
     /// The next start would find nothing that opens.
     #[error(
-        "slot `{id}` is the last {kind} slot, and the process starts with one; add another way and restart \
-         the process with it first, or say --force"
+        "slot `{id}` is the last {kind} slot, and the process needs one to start; first add another way and restart the process with it, or pass \
+         --force"
     )]
     InUse {
         id: SlotId,

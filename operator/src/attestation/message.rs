@@ -58,9 +58,9 @@ impl fmt::Debug for AttestationMessage {
 pub(crate) enum MessageError {
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("the digest is none")]
+    #[error("the digest is invalid")]
     Digest,
-    #[error("it names nobody")]
+    #[error("it names no user")]
     Nobody,
 }
 

@@ -62,7 +62,7 @@ impl StartDecision {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",
-            Self::OpenAccepted => "open, as a person accepted it",
+            Self::OpenAccepted => "open, as accepted by a person",
             Self::Finish(_) => "finish the store that was prepared",
             Self::Create { .. } => "create a new store",
         }
@@ -74,30 +74,30 @@ impl StartDecision {
 pub(crate) enum BootstrapError {
     /// There was a store.
     #[error(
-        "the store file is missing, but {0} says that there was a store: put the volume back, restore a backup with `strongroom restore`, \
-         or, where everything in it may be lost, start with --accept-new-store"
+        "the store file is missing, but {0} shows that there was a store: bring the volume back, restore a backup with `strongroom restore`, or, if \
+         everything in it may be lost, start with --accept-new-store"
     )]
     StoreMissing(&'static str),
     /// Half a store.
     #[error(
-        "the seal file `store.seal` is missing beside the store file: put it back, or restore a backup with `strongroom restore`"
+        "the seal file `store.seal` is missing next to the store file: bring it back, or restore a backup with `strongroom restore`"
     )]
     SealMissing,
     /// The other half.
     #[error(
-        "the store file `store.redb` is missing beside its seal file: put it back, or restore a backup with `strongroom restore`"
+        "the store file `store.redb` is missing next to its seal file: bring it back, or restore a backup with `strongroom restore`"
     )]
     FileMissing,
     /// The key is gone.
     #[error(
-        "the Secret with the key of the seal is missing: put it back from your backup of the cluster, or open the store with another slot \
+        "the Secret with the key of the seal is missing: restore it from your backup of the cluster, or open the store with another slot \
          (--seal-recovery-key-file) and add a new one with `strongroom seal add`"
     )]
     KeyMissing,
     /// The anchor is gone.
     #[error(
-        "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be told from the last one: put it back, \
-         or, where you know that the volume is the last one, start once with --accept-rollback"
+        "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be distinguished from the latest one: restore \
+         it, or, if you know that the volume is the latest one, start once with --accept-rollback"
     )]
     AnchorMissing,
     /// A new store beside an old one.

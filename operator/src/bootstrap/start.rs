@@ -67,7 +67,7 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// The API server.
-    #[error("it cannot be found out what is there: {}", in_words(.0))]
+    #[error("cannot determine what is there: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
     #[error(transparent)]
     Anchor(#[from] AnchorError),
@@ -123,14 +123,14 @@ impl Bootstrap<'_> {
         let anchor = match self.anchor.read().await {
             // A person who accepts what the volume holds also accepts that the anchor is lost.
             Err(AnchorError::Malformed(why)) if self.accept.rollback => {
-                tracing::warn!(%why, "the anchor cannot be read; a person accepted that");
+                tracing::warn!(error = %why, "anchor unreadable, rollback accepted");
                 None
             }
             other => other?,
         };
         let facts = self.facts(key.as_ref(), anchor).await?;
         let start = decide(&facts, self.accept)?;
-        tracing::info!(start = start.name(), "the store's pieces were looked at");
+        tracing::info!(start = start.name(), "store state checked");
         let (key, rule) = match start {
             StartDecision::Open(anchor) => (self.require_key(key)?, AnchorRule::Expect(anchor)),
             StartDecision::OpenAccepted => (self.require_key(key)?, AnchorRule::Accept),
@@ -233,7 +233,7 @@ impl Bootstrap<'_> {
             (None, _) => return Err(BootstrapError::KeyMissing.into()),
         };
         self.publish(store, true).await?;
-        tracing::info!(%store, "made a new store");
+        tracing::info!(%store, "store created");
         Ok(key)
     }
 
@@ -256,9 +256,7 @@ impl Bootstrap<'_> {
     fn open(self, key: &SlotSecret, anchor: AnchorRule) -> Result<OpenedStore, StartError> {
         let root = SealFile::load(self.dir)?.unlock(key)?;
         if !root.is_locked() {
-            tracing::warn!(
-                "the root key's memory cannot be locked; raise the memlock limit to keep it out of swap"
-            );
+            tracing::warn!("root key not locked in memory, raise the memlock limit to keep it out of swap");
         }
         let store = Store::open(OpenStoreOptions {
             dir: self.dir,

@@ -10,22 +10,21 @@ use strongroom_store::audit::{RetentionLimits, RetentionLimitsError, WhenFull};
 /// The limits of the audit log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct AuditLimits {
-    /// Size of the volume that the store lies on, such as 2Gi: half of it is kept of the audit log, three
-    /// quarters are its bound, and a fifth is what the secrets of one namespace may take. Without it, or
-    /// where that is less, the size of the file system
+    /// Size of the store's volume, such as 2Gi: the audit log is kept up to half of it, three quarters are
+    /// its hard limit, and the secrets of one namespace may use a fifth. Default, and upper limit: the size
+    /// of the file system
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<VolumeSize>,
-    /// Cuts audit records that are older, such as 90d, at least 1h; without it only their size counts
+    /// Cuts audit records older than this, such as 90d, at least 1h; default: no limit by age
     #[arg(long, value_name = "TIME")]
     audit_keep_for: Option<Period>,
-    /// Cuts the oldest audit records where the log is larger, such as 4Gi; without it half of the volume is
-    /// kept
+    /// Cuts the oldest audit records if the log is larger than this, such as 4Gi; default: half of the volume
     #[arg(long, value_name = "SIZE")]
     audit_keep_bytes: Option<ByteSize>,
-    /// Most bytes of the audit log, such as 8Gi; without it three quarters of the volume
+    /// Hard limit for the size of the audit log, such as 8Gi; default: three quarters of the volume
     #[arg(long, value_name = "SIZE")]
     audit_bound: Option<ByteSize>,
-    /// What happens at that size
+    /// What happens at the hard limit
     #[arg(
         long,
         value_enum,
@@ -39,9 +38,9 @@ pub(super) struct AuditLimits {
 /// What happens at the bound
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FullPolicy {
-    /// The oldest records go, whether a sink has them or not
+    /// The oldest records are cut, even if a sink has not received them
     Roll,
-    /// The oldest records that every sink has go first; reads are refused where none is left
+    /// The oldest records that every sink has received are cut; if there are none, reads are refused
     DropExported,
     /// Reads are refused until there is room
     Stop,
@@ -92,7 +91,7 @@ struct VolumeSize(u64);
 
 /// A text that is no size of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a size of a volume is a number with a unit as Kubernetes has it, such as `2Gi` or `2G`")]
+#[error("write the size of a volume as a number with a Kubernetes unit, such as `2Gi` or `2G`")]
 struct VolumeSizeError;
 
 impl FromStr for VolumeSize {
@@ -153,7 +152,7 @@ impl ByteSize {
 
 /// A text that is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a size is a whole number with Ki, Mi, Gi or Ti, such as `4Gi`")]
+#[error("write a size as a whole number with Ki, Mi, Gi or Ti, such as `4Gi`")]
 pub(super) struct ByteSizeError;
 
 impl FromStr for ByteSize {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// The data directory, as every command names it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DataDir {
-    /// Directory that holds the store
+    /// Directory of the store
     #[arg(
         long,
         value_name = "PATH",

@@ -12,19 +12,19 @@ use crate::seal::SealSourceError;
 pub(crate) enum CommandError {
     /// There is nobody to ask.
     #[error(
-        "no strongroom process has the store at `{0}` open; this comes from the running process, so start it first"
+        "no strongroom process has the store at `{0}` open; this command needs the running process, so start it first"
     )]
     NotRunning(String),
     /// What would be written over.
     #[error("`{0}` exists already; choose another name")]
     Exists(String),
     /// A backup on a screen.
-    #[error("a backup is no text; send it to a file with `--to FILE`, or to another program")]
+    #[error("a backup is binary; write it to a file with `--to FILE`, or pipe it to another program")]
     Terminal,
     /// There is a recovery key, and nobody said that there shall be another.
     #[error(
-        "there is a recovery key already, slot `{id}` ({label}), and another one would open everything as well; say --another to make it, or first take \
-         that one away with `strongroom seal remove {id}`"
+        "there is a recovery key already, slot `{id}` ({label}), and another one would open everything as well; pass --another to create it, or first \
+         remove the existing one with `strongroom seal remove {id}`"
     )]
     RecoveryKeyExists {
         /// Its slot.

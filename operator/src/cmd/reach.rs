@@ -21,19 +21,19 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until it is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks whether the API answers at an address
+/// Checks whether the API answers at an address
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Host and port of the API
     #[arg(value_name = "HOST:PORT")]
     address: Authority,
-    /// The authorities of its certificate, as in `ca.crt` of ConfigMap `strongroom-ca`
+    /// The CA certificates for its certificate, as in `ca.crt` of ConfigMap `strongroom-ca`
     #[arg(long, value_name = "PATH")]
     ca: PathBuf,
-    /// The name that its certificate is for; the host of the address where absent
+    /// The name in its certificate; default: the host of the address
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// For so many seconds it is tried again
+    /// How many seconds to keep trying
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
 }
@@ -66,11 +66,11 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
             path: arguments.ca.display().to_string(),
             source,
         })?;
-    let roots = roots_from_pem(&pem)
-        .map_err(|_| unreachable("the file of `--ca` holds no certificate of an authority"))?;
+    let roots =
+        roots_from_pem(&pem).map_err(|_| unreachable("the file of `--ca` contains no CA certificate"))?;
     let host = arguments.name.as_deref().unwrap_or(arguments.address.host());
-    let name =
-        ServerName::try_from(host.to_owned()).map_err(|_| unreachable("its name is no name of a server"))?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| unreachable("its name is not a valid server name"))?;
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -85,7 +85,7 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
         .build(connector);
     let request = Request::get(format!("https://{}/healthz", arguments.address))
         .body(Body::empty())
-        .map_err(|_| unreachable("its address is none"))?;
+        .map_err(|_| unreachable("its address is invalid"))?;
     match tokio::time::timeout(RESPONSE_TIMEOUT, client.request(request)).await {
         Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
         Ok(Ok(_)) => Err(unreachable("it answers with an error")),

@@ -20,7 +20,7 @@ use crate::seal::{SealArgs, SealSource, SealSourceError};
 /// Page cache for a store that is opened for one change, bytes.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// Lists and changes what can open the store
+/// Lists and changes the ways to open the store
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
     /// Lists the slots: each is one way to open the store
@@ -34,7 +34,7 @@ pub(super) enum Arguments {
         place: StoreAccess,
         #[command(flatten)]
         new: NewSlot,
-        /// What people call the new slot
+        /// Label of the new slot
         #[arg(long, default_value = "")]
         label: String,
     },
@@ -48,17 +48,17 @@ pub(super) enum Arguments {
         #[arg(long)]
         force: bool,
     },
-    /// Makes a recovery key and shows it, this once
+    /// Creates a recovery key and shows it, only once
     ///
-    /// It opens the store and every backup from now on, whoever has it. Where there is one already, it asks
-    /// before it makes another.
+    /// Anyone who has it can open the store and every backup from now on. If there is one already, it asks
+    /// before it creates another.
     RecoveryKey {
         #[command(flatten)]
         place: StoreAccess,
-        /// Makes one although there is one already
+        /// Creates one even if there is one already
         #[arg(long)]
         another: bool,
-        /// What people call its slot
+        /// Label of its slot
         #[arg(long, default_value = "recovery key")]
         label: String,
     },
@@ -83,7 +83,7 @@ pub(super) struct NewSlot {
     /// A file with a passphrase of at least 12 characters
     #[arg(long, value_name = "PATH")]
     passphrase_file: Option<PathBuf>,
-    /// A Secret of the process's own namespace; made, with a new key, where there is none
+    /// A Secret in the process's own namespace; created, with a new key, if it does not exist
     #[arg(long, value_name = "NAME")]
     kubernetes_secret: Option<String>,
 }
@@ -148,7 +148,7 @@ fn confirm(there: &SlotInfo) -> Result<(), CommandError> {
     }
     write!(
         std::io::stderr(),
-        "There is a recovery key already, slot {}. Another one opens everything as well. Make another? [y/N] ",
+        "There is a recovery key already, slot {}. Another one would open everything as well. Create another? [y/N] ",
         there.id
     )?;
     let mut answer = String::new();

@@ -9,7 +9,7 @@ use strongroom_store::vault;
 use super::CommandError;
 use crate::seal::{SealArgs, SealSourceError};
 
-/// Looks at the store's file, and writes it anew
+/// Inspects the store's file, or writes it anew
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
     Check(Check),
@@ -18,9 +18,9 @@ pub(super) enum Arguments {
 
 /// Reads everything and says what is damaged
 ///
-/// Works on a stopped store and on a copy; changes no byte of it. Without a key it checks what the engine
-/// can: every page's checksum. With the key of a slot it also proves that no record is missing, added or
-/// changed, and opens every value.
+/// Works on a stopped store or on a copy, and changes nothing. Without a key it checks only the checksum of
+/// every page. With the key of a slot it also verifies that no record is missing, added or changed, and
+/// decrypts every value.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     /// Directory of the store or of its copy: the one with `store.redb`

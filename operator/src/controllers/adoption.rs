@@ -25,7 +25,7 @@ const ADOPTION_INTERVAL: Duration = Duration::from_secs(300);
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
     loop {
         if let Err(error) = declare(&ctx).await {
-            tracing::warn!(%error, "secrets without an object cannot be given one yet; trying again");
+            tracing::warn!(%error, "secret adoption failed");
         }
         tokio::time::sleep(ADOPTION_INTERVAL).await;
     }
@@ -53,7 +53,7 @@ async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
                 tracing::info!(
                     namespace = orphan.namespace,
                     secret = orphan.name,
-                    "a secret without an object has one now"
+                    "secret adopted"
                 );
             }
             // Somebody's; what it says is for the controller to judge.

@@ -234,7 +234,7 @@ async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Bund
             // It changed since it was read.
             ErrorClass::Conflict => BundleOutcome::Again(CONFLICT_DELAY),
             class => {
-                tracing::warn!(namespace, error = %failure, "ConfigMap {NAME} cannot be written");
+                tracing::warn!(namespace, name = NAME, error = %failure, "ConfigMap write failed");
                 let lasts = matches!(class, ErrorClass::Forbidden | ErrorClass::Rejected);
                 BundleOutcome::Again(if lasts { REPAIR_DELAY } else { RETRY_DELAY })
             }
@@ -283,8 +283,9 @@ async fn say_taken<S: SecretStore>(
     );
     tracing::warn!(
         namespace,
+        name = NAME,
         manager,
-        "ConfigMap {NAME} is somebody else's and stays as it is"
+        "ConfigMap owned by another manager, left unchanged"
     );
     let event = Event {
         type_: EventType::Warning,

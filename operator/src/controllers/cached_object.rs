@@ -59,14 +59,14 @@ pub(crate) enum Extent {
 pub(crate) enum TooLarge {
     /// It would be too large without any other object in its namespace.
     #[error(
-        "the object is too large, also without its long texts, so nothing is done for it: it has too many labels, annotations of strongroom.dev or \
-         keys; take some away"
+        "the object is too large even without its long texts, so it is not reconciled: it has too many labels, annotations of strongroom.dev or keys; \
+         remove some"
     )]
     Alone,
     /// Its namespace has used up what is kept of its objects.
     #[error(
-        "the objects of the namespace take more memory than one namespace has, so nothing is done for this one, until others of \
-         them are smaller or gone"
+        "the objects of the namespace need more memory than one namespace may use, so this one is not reconciled until others become smaller or are \
+         deleted"
     )]
     Namespace,
 }
@@ -74,7 +74,7 @@ pub(crate) enum TooLarge {
 /// An object does not fit its type at this path: an older definition let it in. What stands there is not
 /// told, since it may be a value in the wrong place, or a number where text belongs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` does not fit its type; apply the object anew")]
+#[error("`{0}` does not fit its type; apply the object again")]
 pub(crate) struct SchemaMismatch(String);
 
 impl<K: DeserializeOwned + Resource> CachedObject<K> {
@@ -409,7 +409,7 @@ mod tests {
             let said = kept.parse().unwrap_err().to_string();
             assert_eq!(
                 said,
-                format!("`{path}` does not fit its type; apply the object anew")
+                format!("`{path}` does not fit its type; apply the object again")
             );
         }
     }

@@ -84,7 +84,7 @@ async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: ConsumerC
                 }
             }
             // The next change, or the sweep, looks again.
-            Err(error) => tracing::warn!(%secret, %error, "cannot find whose consumers changed"),
+            Err(error) => tracing::warn!(%secret, %error, "consumer lookup failed"),
         },
         // They were made those of its secrets when they came.
         ConsumerChange::Pod(..) => {}

@@ -37,7 +37,7 @@ impl EventWriter {
     pub(crate) async fn tell(&self, event: Event, regarding: &ObjectReference) {
         let reason = event.reason.clone();
         if let Err(error) = self.publish(event, regarding).await {
-            tracing::warn!(reason, error = %in_words(&error), "failed to publish an event");
+            tracing::warn!(reason, error = %in_words(&error), "event publish failed");
         }
     }
 }

@@ -522,7 +522,7 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
                 object.namespace.as_deref().unwrap_or_default(),
                 &object.name,
             ) {
-                tracing::info!(kind, %object, "reconciled again after failures");
+                tracing::info!(kind, %object, "reconcile recovered");
             }
             return Some(object);
         }
@@ -531,7 +531,7 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
             let namespace = object.namespace.as_deref().unwrap_or_default();
             metrics.taken(kind, namespace, &object.name);
             metrics.recovered(kind, namespace, &object.name);
-            tracing::debug!(kind, %object, "gone");
+            tracing::debug!(kind, %object, "object gone");
             object
         }
         Err(controller::Error::ReconcilerFailed(failure, object)) => {
@@ -540,15 +540,15 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
             // Each cause once: the metric counts the object until it is well, and its condition says the
             // same.
             if metrics.failed(kind, namespace, &object.name, &cause) {
-                tracing::warn!(kind, %object, class, error = cause, "failed to reconcile; trying again, and saying so once");
+                tracing::warn!(kind, %object, class, error = cause, "reconcile failed");
             } else {
-                tracing::debug!(kind, %object, class, error = cause, "failed to reconcile again");
+                tracing::debug!(kind, %object, class, error = cause, "reconcile failed again");
             }
             object
         }
         Err(controller::Error::QueueError(never)) => match never {},
         Err(controller::Error::RunnerError(error)) => {
-            tracing::error!(kind, %error, "the queue broke");
+            tracing::error!(kind, %error, "controller queue failed");
             return None;
         }
     };

@@ -20,7 +20,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
         tokio::time::sleep(PURGE_INTERVAL).await;
         let steady_for = clock_guard.observe(Timestamp::now(), begin.elapsed());
         if let Err(error) = purge(&ctx.store, steady_for).await {
-            tracing::warn!(%error, "failed to destroy what is due; trying again");
+            tracing::warn!(%error, "purge failed");
         }
     }
 }
@@ -30,7 +30,7 @@ async fn purge<S: SecretStore>(store: &S, steady_for: Duration) -> Result<(), St
     loop {
         let (destroyed, more) = store.purge_due(steady_for).await?;
         for secret in destroyed {
-            tracing::info!(%secret, "its recovery window has ended: it is destroyed");
+            tracing::info!(%secret, cause = "recovery window ended", "secret destroyed");
         }
         if !more {
             return Ok(());

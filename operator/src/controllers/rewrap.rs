@@ -24,7 +24,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
         let pause = match pass(&ctx).await {
             Ok(()) => IDLE_INTERVAL,
             Err(failure) => {
-                tracing::warn!(error = %failure, "failed to wrap data keys anew; trying again");
+                tracing::warn!(error = %failure, "data key rewrap failed");
                 RETRY_DELAY
             }
         };
@@ -62,7 +62,7 @@ pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
         }
     }
     if moved > 0 {
-        tracing::info!(moved, refused, "data keys are wrapped anew");
+        tracing::info!(moved, refused, "data keys rewrapped");
         report(ctx);
     }
     Ok(())
@@ -75,7 +75,7 @@ async fn retire<S: SecretStore>(
 ) -> Result<(), StoreFailure> {
     match KeyStore::retire_key_version(store, key.namespace, key.id, version).await {
         Ok(true) => {
-            tracing::info!(key = %key.name, version, "an old version of a key wraps nothing any more: it is destroyed");
+            tracing::info!(key = %key.name, version, "key version destroyed");
             Ok(())
         }
         Ok(false) => Ok(()),

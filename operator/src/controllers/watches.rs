@@ -486,11 +486,7 @@ pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
             Ok(event) => Some(event),
             Err(error) => {
                 ctx.metrics.watch_errors.inc();
-                tracing::warn!(
-                    kind,
-                    error = watch_in_words(&error),
-                    "a watch broke off; it starts again"
-                );
+                tracing::warn!(kind, error = watch_in_words(&error), "watch failed");
                 None
             }
         };

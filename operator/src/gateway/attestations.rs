@@ -55,7 +55,7 @@ pub(super) async fn serve(
     let attestations = Attestations::new(store, pending);
     let forgetting = tokio::spawn(forget(Arc::clone(&attestations), shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "taking from the webhook who writes objects");
+        tracing::info!(%address, "serving attestations");
     }
     let resolver = Arc::new(WebhookConfigResolver(config));
     listen::serve(listener, resolver, router(attestations), admission, shutdown).await;
@@ -103,7 +103,7 @@ impl Attestations {
                 Ok(())
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "who writes an object cannot be kept");
+                tracing::warn!(%error, "attestation write failed");
                 Err(StatusCode::SERVICE_UNAVAILABLE)
             }
             Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
@@ -160,7 +160,7 @@ async fn found(store: &Store, pending: &PendingAttestations) {
                 pending.add(one.id, one.namespace.as_str(), one.uid.as_str(), now);
             }
         }
-        Ok(Err(error)) => tracing::warn!(%error, "who was about to write objects cannot be read"),
+        Ok(Err(error)) => tracing::warn!(%error, "attestation read failed"),
         Err(_) => {}
     }
 }
@@ -188,7 +188,7 @@ async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
                 },
             );
             if let Ok(Err(error)) = answered.await {
-                tracing::warn!(%error, "attestations of which nothing came cannot be forgotten");
+                tracing::warn!(%error, "attestation cleanup failed");
                 break;
             }
         }

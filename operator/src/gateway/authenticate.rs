@@ -180,7 +180,7 @@ impl Authenticator {
         match Box::pin(self.review(token)).await {
             Ok(caller) => self.remember(hash, token, caller).ok_or_else(unauthenticated),
             Err(error) => {
-                tracing::warn!(error = %in_words(&error), "a token cannot be checked");
+                tracing::warn!(error = %in_words(&error), "token review failed");
                 self.answers
                     .get(&hash, OUTAGE_GRACE)
                     .filter(|_| is_outage(&error))
@@ -311,7 +311,7 @@ fn is_outage(error: &kube::Error) -> bool {
 fn unauthenticated() -> Problem {
     Problem::new(
         Code::Unauthenticated,
-        "send `Authorization: Bearer <token>` with a valid token of this cluster that is made for the audience `strongroom.dev`, such as a projected ServiceAccount token",
+        "send `Authorization: Bearer <token>` with a valid token of this cluster for the audience `strongroom.dev`, such as a projected ServiceAccount token",
     )
 }
 

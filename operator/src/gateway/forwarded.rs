@@ -41,7 +41,7 @@ impl ExtensionApiAccounts {
         match (self, identity) {
             (Self::Refuse, Identity::ServiceAccount { .. }) => Err(Problem::new(
                 Code::ServiceAccountRefused,
-                "this installation takes no ServiceAccount over people.strongroom.dev (`people.serviceAccounts` of the chart); call the gateway over HTTPS with a projected token of audience `strongroom.dev`",
+                "this installation refuses ServiceAccounts over people.strongroom.dev (`people.serviceAccounts` of the chart); call the gateway over HTTPS with a projected token of audience `strongroom.dev`",
             )),
             (Self::Allow, _) | (Self::Refuse, Identity::User(_)) => Ok(()),
         }

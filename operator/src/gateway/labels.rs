@@ -80,7 +80,7 @@ impl LabelCache {
         let labels = match look.await {
             Ok(meta) => meta.map(|meta| meta.labels.unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(key, error = %in_words(&error), "labels cannot be looked up; they count as unknown");
+                tracing::warn!(key, error = %in_words(&error), "label lookup failed");
                 return None;
             }
         };

@@ -317,7 +317,7 @@ pub(crate) async fn run(
         ));
     }
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving the API");
+        tracing::info!(%address, "serving API");
     }
     own.health.set("gateway", Check::Ready);
     let resolver = GatewayConfigResolver {
@@ -371,11 +371,11 @@ fn router(gateway: Arc<Gateway>) -> Router {
         router = router.route_service(delivery::ATTACH_PATH, delivery::service(Arc::clone(&gateway)));
     }
     router
-        .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
+        .fallback(async || Problem::new(Code::NoSuchPath, "the paths are listed in docs/api.md"))
         .method_not_allowed_fallback(async || {
             Problem::new(
                 Code::MethodNotAllowed,
-                "see docs/api.md for the method of this path",
+                "the method of this path is listed in docs/api.md",
             )
         })
         .layer(axum::extract::DefaultBodyLimit::max(limits::MAX_BODY_BYTES))
@@ -469,7 +469,7 @@ impl FromRequestParts<Arc<Gateway>> for RequestContext {
                 let meta = access::unauthenticated_meta(source, None, request, arrived);
                 // What ails the audit may name a system that is no stranger's business.
                 gateway.note(note, meta).await.map_err(|failed| {
-                    Problem::new(failed.code(), "the request cannot be put on record now").retry_after(1)
+                    Problem::new(failed.code(), "the request cannot be audited now").retry_after(1)
                 })?;
                 return Err(problem);
             }
@@ -550,7 +550,7 @@ impl Gateway {
             return Forwarded::read(headers)
                 .map(Forwarded::caller)
                 .map(|(caller, from)| (Arc::new(caller), from))
-                .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"));
+                .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server sent no user"));
         }
         let asker = ReviewBudget::Stranger(peer.address.ip().to_canonical());
         let token = bearer(headers).unwrap_or_default();

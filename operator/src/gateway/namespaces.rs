@@ -109,7 +109,8 @@ impl Namespaces {
             (Some(_), Some(_)) => Err(Problem::new(
                 Code::NamespaceRecreated,
                 format!(
-                    "namespace `{name}` was deleted and made again; a cluster administrator accepts the old secrets with the annotation strongroom.dev/accept-namespace"
+                    "namespace `{name}` was deleted and created again; a cluster administrator can accept the old secrets with the annotation \
+                     strongroom.dev/accept-namespace"
                 ),
             )),
         }
@@ -184,7 +185,7 @@ impl Namespaces {
                     namespace.and_then(|namespace| namespace.metadata.uid)
                 }
                 Err(error) => {
-                    tracing::warn!(name, error = %in_words(&error), "a namespace cannot be looked up");
+                    tracing::warn!(name, error = %in_words(&error), "namespace lookup failed");
                     return self.seen.get(name, OUTAGE_GRACE).ok_or_else(|| {
                         Problem::new(
                             Code::StoreUnavailable,

@@ -53,7 +53,7 @@ pub(super) fn refuse_other_owner<K: Resource<DynamicType = ()>>(
             K::kind(&()).as_ref(),
             &object.name_any(),
             &format!(
-                "its field `{}` is kept by field manager `{manager}`",
+                "its field `{}` is managed by field manager `{manager}`",
                 path.join(".")
             ),
         ))
@@ -64,7 +64,7 @@ pub(super) fn refuse_other_owner<K: Resource<DynamicType = ()>>(
 pub(super) fn managed_elsewhere(kind: &str, name: &str, why: &str) -> Problem {
     Problem::new(
         Code::ManagedElsewhere,
-        format!("{kind} `{name}`: {why}; make the change where that is kept, as in the Git repository"),
+        format!("{kind} `{name}`: {why}; make the change at its source, such as the Git repository"),
     )
 }
 
@@ -162,7 +162,7 @@ where
             Err(kube::Error::Api(status)) if status.is_conflict() => Err(managed_elsewhere(
                 K::kind(&()).as_ref(),
                 &name,
-                "it is kept by another field manager",
+                "it is managed by another field manager",
             )),
             Err(error) => Err(kube_problem(error)),
         }
@@ -220,7 +220,7 @@ pub(super) fn kube_problem(error: kube::Error) -> Problem {
         }
         kube::Error::Api(status) if is_untyped(&status) => Problem::new(
             Code::InvalidRequest,
-            "the API server does not take the object; see the limits of its fields with `kubectl explain`: a list may hold something twice",
+            "the API server does not accept the object; see the limits of its fields with `kubectl explain`: a list may contain a duplicate",
         ),
         kube::Error::Api(status) if status.is_conflict() => Problem::new(
             Code::ClusterUnavailable,
@@ -229,23 +229,23 @@ pub(super) fn kube_problem(error: kube::Error) -> Problem {
         .retry_after(1),
         kube::Error::Api(status) if status.is_not_found() => Problem::new(
             Code::ClusterUnavailable,
-            "the namespace is on its way out, or the object went at the same time; look again",
+            "the namespace is being deleted, or the object was deleted at the same time; check again",
         )
         .retry_after(1),
         kube::Error::Api(status) if status.is_forbidden() => {
             let error = kube::Error::Api(status);
-            tracing::warn!(error = %in_words(&error), "the API server refuses a change of ours");
+            tracing::warn!(error = %in_words(&error), "object write forbidden");
             Problem::new(
                 Code::ClusterUnavailable,
-                "the API server does not let strongroom make the change; its log says why, and the namespace may be on its way out",
+                "the API server does not allow strongroom to make the change; strongroom's log says why, and the namespace may be being deleted",
             )
             .retry_after(2)
         }
         error => {
-            tracing::warn!(error = %in_words(&error), "the API server did not take a change");
+            tracing::warn!(error = %in_words(&error), "object write failed");
             Problem::new(
                 Code::ClusterUnavailable,
-                "the API server did not take the request; try again",
+                "the API server did not accept the request; try again",
             )
             .retry_after(2)
         }

@@ -47,20 +47,23 @@ impl SealingKeys {
     pub(super) fn make(&self, whose: &Identity) -> Result<(String, SealingKey), Problem> {
         let (opening, sealing) = OpeningKey::generate();
         let mut id = [0; 16];
-        getrandom::fill(&mut id)
-            .map_err(|_| Problem::new(Code::StoreUnavailable, "there is no randomness now; try again"))?;
+        getrandom::fill(&mut id).map_err(|_| {
+            Problem::new(
+                Code::StoreUnavailable,
+                "the system gave no random bytes; try again",
+            )
+        })?;
         let id = BASE64URL_NOPAD.encode(&id);
         let mut waiting = self.waiting();
         waiting.retain(|_, waiting| waiting.since.elapsed() < SEALING_KEY_TTL);
         if waiting.values().filter(|one| one.whose == *whose).count() >= MAX_KEYS_PER_CALLER {
-            let why = format!(
-                "{MAX_KEYS_PER_CALLER} sealing keys of yours wait to be used; use them, or wait a minute"
-            );
+            let why =
+                format!("you have {MAX_KEYS_PER_CALLER} unused sealing keys; use them, or wait a minute");
             return Err(Problem::new(Code::TooManyRequests, why).retry_after(SEALING_KEY_TTL.as_secs()));
         }
         if waiting.len() >= MAX_KEYS {
             return Err(
-                Problem::new(Code::Overloaded, "too many sealing keys wait to be used").retry_after(5),
+                Problem::new(Code::Overloaded, "there are too many unused sealing keys").retry_after(5),
             );
         }
         let made = WaitingKey {
@@ -86,7 +89,8 @@ impl SealingKeys {
             .flatten()
             .map(|one| one.key)
             .ok_or_else(|| {
-                let why = "the sealing key was used, is older than a minute, or was made before a restart; ask for another one and send again";
+                let why = "the sealing key was already used, is older than a minute, or was created before a restart; request another one and send the \
+                 value again";
                 Problem::new(Code::SealingKeyNotFound, why)
             })
     }

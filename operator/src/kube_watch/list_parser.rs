@@ -14,13 +14,13 @@ const MAX_RETAINED_BUFFER_BYTES: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ListParseError {
     /// More than [`MAX_OBJECT_BYTES`].
-    #[error("an object of the list is larger than the API server takes")]
+    #[error("an object in the list is larger than the API server accepts")]
     Object,
     /// What stands beside them.
-    #[error("the answer of the API server is no list")]
+    #[error("the answer of the API server is not a list")]
     Beside,
     /// It breaks off.
-    #[error("the list of the API server breaks off")]
+    #[error("the list of the API server is incomplete")]
     Unfinished,
 }
 

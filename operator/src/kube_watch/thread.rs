@@ -27,7 +27,7 @@ impl fmt::Debug for WatchThread {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchThreadError {
     /// The system has no thread for it.
-    #[error("no thread for watches can be started: {0}")]
+    #[error("the thread for watches cannot be started: {0}")]
     Thread(#[from] std::io::Error),
     /// No client.
     #[error(transparent)]

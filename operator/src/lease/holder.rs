@@ -83,7 +83,7 @@ impl Lease {
                 }
                 Err(AttemptError::Conflict) => {}
                 Err(AttemptError::Away(why)) => {
-                    tracing::warn!(error = %why, "the API server does not answer for the lease; waiting for it");
+                    tracing::warn!(error = %why, "lease acquisition failed");
                     waiting(format!("the API server does not answer: {why}"));
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
@@ -106,7 +106,7 @@ impl Lease {
                 Ok(Some(holder)) => return LeaseError::Lost(holder),
                 Err(AttemptError::Conflict) => {}
                 Err(AttemptError::Away(why)) => {
-                    tracing::warn!(error = %why, "the lease could not be renewed; going on")
+                    tracing::warn!(error = %why, "lease renewal failed")
                 }
             }
         }

@@ -315,12 +315,12 @@ impl Policies {
             }
         };
         if let Fallback::Denies(why) = instead {
-            tracing::warn!(namespace, %source, %why, "everything that the policy is attached to is denied");
+            tracing::warn!(namespace, %source, error = %why, "policy unusable, everything it covers is denied");
             if self.deny(namespace, source, attached).is_err() {
                 tracing::error!(
                     namespace,
                     %source,
-                    "a policy without attachment was in force; nothing of it is"
+                    "policy without attachment dropped"
                 );
             }
         }
@@ -449,7 +449,7 @@ impl Policies {
             }
             Err(error) => {
                 // The schema lets no such name through. Nobody may read rather than the readers of before.
-                tracing::error!(namespace, name, %error, "spec.readers cannot be compiled");
+                tracing::error!(namespace, name, %error, "readers compilation failed");
                 self.remove(namespace, &source);
             }
         }

@@ -81,16 +81,16 @@ pub(crate) struct ServeSettings {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// No way to the API server is configured.
-    #[error("no cluster is configured: {0}")]
+    #[error("the cluster configuration cannot be read: {0}")]
     Config(#[from] kube::config::InferConfigError),
     /// No client.
-    #[error("no client of the API server can be made: {}", in_words(.0))]
+    #[error("the client for the API server cannot be created: {}", in_words(.0))]
     Client(#[from] Box<kube::Error>),
     /// The watches' thread.
     #[error(transparent)]
     Watches(#[from] WatchThreadError),
     /// Signals cannot be watched.
-    #[error("signals cannot be watched: {0}")]
+    #[error("signals cannot be handled: {0}")]
     Signals(#[from] std::io::Error),
     /// The health port.
     #[error(transparent)]
@@ -152,7 +152,7 @@ pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     };
     health.set("lease", Check::Ready);
     numbers.lease_held(true);
-    tracing::info!(transitions = lease.transitions(), "took the lease");
+    tracing::info!(transitions = lease.transitions(), "lease acquired");
 
     let anchor = AnchorConfigMap::new(client.clone(), &namespace);
     let started = tokio::select! {
@@ -164,7 +164,7 @@ pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         }
     };
     health.set("store", Check::Ready);
-    tracing::info!(store = %started.store.id(), epoch = started.store.epoch(), public_key = %started.store.audit_public_key(), "the store is open");
+    tracing::info!(store = %started.store.id(), epoch = started.store.epoch(), public_key = %started.store.audit_public_key(), "store opened");
 
     let components = Components {
         settings,
@@ -184,7 +184,7 @@ pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
         lost = lease.renew_until_lost() => {
             // Another process may be writing by now: the fence keeps ours out, and nothing is worth
             // finishing.
-            tracing::error!(error = %lost, "ending at once");
+            tracing::error!(error = %lost, "lease lost");
             return Err(lost.into());
         }
     };
@@ -222,7 +222,7 @@ async fn start(
         };
         match bootstrap.start().await {
             Err(error) if error.is_transient() => {
-                tracing::warn!(%error, "cannot start yet; trying again");
+                tracing::warn!(%error, "store open failed");
                 health.set("store", Check::Waiting(error.to_string()));
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
@@ -279,7 +279,7 @@ impl Components {
             store.clone(),
             (self.namespace.clone(), own.clone()),
             "strongroom!sealing",
-            "the keys that values in manifests are sealed for",
+            "the keys for sealed values in manifests",
         );
         cluster_keys
             .keep(sealing, store.id().to_string(), shutdown.clone())
@@ -372,20 +372,20 @@ impl Components {
             () = shutdown.wait() => {
                 // What is under way is finished within this time, or the next start does it.
                 if tokio::time::timeout(Duration::from_secs(10), &mut controllers).await.is_err() {
-                    tracing::warn!("controllers did not finish in time");
+                    tracing::warn!(task = "controllers", "shutdown timed out");
                     controllers.abort();
                 }
             }
             served = &mut gateway => {
                 match served {
                     Ok(served) => ended = served.map_err(ServeError::from),
-                    Err(error) => tracing::error!(%error, "the API broke; ending"),
+                    Err(error) => tracing::error!(%error, "gateway failed"),
                 }
                 controllers.abort();
             }
             broke = &mut controllers => {
                 if let Err(error) = broke {
-                    tracing::error!(%error, "the controllers broke; ending");
+                    tracing::error!(%error, "controllers failed");
                 }
             }
         }
@@ -396,17 +396,17 @@ impl Components {
                 .await
                 .is_err()
         {
-            tracing::warn!("the API did not finish in time");
+            tracing::warn!(task = "gateway", "shutdown timed out");
         }
         for task in last {
             if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
-                tracing::warn!("a part did not finish in time");
+                tracing::warn!(task = "other", "shutdown timed out");
             }
         }
         let closing = store.clone();
         // The writer thread finishes what is queued.
         let _ = tokio::task::spawn_blocking(move || closing.close()).await;
-        tracing::info!("the store is closed");
+        tracing::info!("store closed");
         ended
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn own_namespace(client: &Client, name: &str) -> Result<String,
             Ok(namespace) => return Ok(namespace.metadata.uid.unwrap_or_default()),
             Err(error @ kube::Error::Api(_)) => return Err(Box::new(error)),
             Err(error) => {
-                tracing::warn!(error = %in_words(&error), "cannot read the own namespace yet; trying again");
+                tracing::warn!(name, error = %in_words(&error), "namespace lookup failed");
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
         }
@@ -46,7 +46,7 @@ pub(super) async fn names(client: &Client, namespace: &str, service: &str) -> Ve
                 break;
             }
             Err(error) if attempt == MAX_TRIES => {
-                tracing::warn!(service, error = %in_words(&error), "the Service cannot be read; the certificate has none of its addresses");
+                tracing::warn!(service, error = %in_words(&error), "service lookup failed, certificate lacks its addresses");
             }
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }

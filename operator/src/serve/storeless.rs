@@ -30,10 +30,7 @@ pub(crate) async fn run<M>(
 ) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
-    health.set(
-        name,
-        Check::Waiting("does not know whom to believe yet".to_owned()),
-    );
+    health.set(name, Check::Waiting("waiting for certificates".to_owned()));
     let mut registry = Registry::with_prefix("strongroom");
     let metrics = measured(&mut registry);
     let port = tokio::spawn(strongroom_process::serve(

@@ -39,7 +39,7 @@ pub(super) async fn run(store: Store, metrics: ProcessMetrics, shutdown: Shutdow
             metrics.store(&stats);
             match fullest {
                 Ok(fullest) => metrics.fullest(&fullest),
-                Err(error) => tracing::debug!(%error, "the fullest namespaces could not be told"),
+                Err(error) => tracing::debug!(%error, "namespace usage read failed"),
             }
             if reads {
                 metrics.verified(jiff::Timestamp::now().as_duration().as_secs_f64());
@@ -63,6 +63,6 @@ fn checkpoint(store: &Store) {
     };
     if let Err(error) = store.run(RecordCheckpoint, meta) {
         // A full disk: reads go on while their reserve lasts, and the next second tries again.
-        tracing::debug!(%error, "the read chain's place could not be recorded");
+        tracing::debug!(%error, "audit checkpoint failed");
     }
 }

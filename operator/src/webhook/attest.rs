@@ -152,7 +152,7 @@ pub(super) async fn hand_over(
             match once(certificate, &uri, &body).await {
                 Ok(outcome) => return outcome,
                 Err(why) => {
-                    tracing::debug!(%to, why, "who writes an object cannot be handed over yet");
+                    tracing::debug!(%to, error = why, "attestation delivery failed, trying again");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
@@ -168,7 +168,7 @@ async fn once(
     uri: &Uri,
     body: &[u8],
 ) -> Result<HandOverOutcome, &'static str> {
-    let client = certificate.link().ok_or("there is no certificate yet")?;
+    let client = certificate.link().ok_or("no certificate yet")?;
     let mut request = Request::new(Body::from(body.to_vec()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();

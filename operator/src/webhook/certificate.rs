@@ -49,23 +49,20 @@ impl WebhookCertificate {
                 Ok(Some(secret)) => match self.take(secret) {
                     Ok(()) => {
                         health.set("webhook", Check::Ready);
-                        tracing::info!("serving with the certificate that is there now");
+                        tracing::info!("certificate loaded");
                         continue;
                     }
                     Err(error) => format!("Secret `{name}`: {error}"),
                 },
                 Ok(None) => {
-                    format!("Secret `{name}` is not there yet: the process that serves the gateway makes it")
+                    format!("Secret `{name}` does not exist yet: the gateway's process creates it")
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = watch_in_words(&error),
-                        "the certificate cannot be followed; trying again"
-                    );
+                    tracing::warn!(kind = "Secret", error = watch_in_words(&error), "watch failed");
                     continue;
                 }
             };
-            tracing::info!(waits, "the webhook waits");
+            tracing::info!(reason = waits, "webhook not ready");
             if !self.served.has_certificate() {
                 health.set("webhook", Check::Waiting(waits));
             }

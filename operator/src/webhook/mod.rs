@@ -127,7 +127,7 @@ pub(crate) async fn run(
             .follow(around.client, around.namespace, settings.service, around.health);
     let following = tokio::spawn(following);
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving the webhook");
+        tracing::info!(%address, "serving webhook");
     }
     let router = router(
         settings.image,
@@ -189,7 +189,7 @@ async fn review_pod(State(webhook): State<Arc<Webhook>>, request: Request) -> Re
         namespace = request.namespace(),
         pod = request.pod(),
         outcome,
-        "asked about a pod"
+        "pod reviewed"
     );
     webhook
         .metrics
@@ -225,7 +225,7 @@ async fn review_object(State(webhook): State<Arc<Webhook>>, request: Request) ->
             namespace = handed.namespace,
             user = handed.user,
             outcome = outcome.name(),
-            "who writes an object could not be handed over: it is unattested"
+            "attestation delivery failed"
         );
     }
     let outcome = outcome.name();

@@ -32,7 +32,7 @@ pub(super) struct PodRequest {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReviewError {
     /// No JSON, or without what every question has.
-    #[error("no AdmissionReview: {0}")]
+    #[error("not an AdmissionReview: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Another kind or version of object.
     #[error("`{0}` is not understood; it must be an AdmissionReview of {ADMISSION_API_VERSION}")]

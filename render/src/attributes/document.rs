@@ -77,7 +77,7 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
                     }
                 }
                 (Some(_), None) => return Err(wrong("`keys` and `password` go with `format`")),
-                _ => return Err(wrong("say exactly one of `template` and `format`")),
+                _ => return Err(wrong("give exactly one of `template` and `format`")),
             };
             parsed.1.push(FileEntry::One {
                 mode: file.mode.or(item.mode),
@@ -124,14 +124,14 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
                     (Some(secret), None) => vec![place(secret)?],
                     (None, Some(aliases)) => places(aliases)?,
                     (None, None) => (0..secrets.len()).collect(),
-                    _ => return Err(wrong(path, "say one of `secret` and `secrets`")),
+                    _ => return Err(wrong(path, "give only one of `secret` and `secrets`")),
                 },
                 password: {
                     let own = |other: Option<&str>| match other.or(secret.as_deref()) {
                         Some(alias) => place(alias),
                         None => Err(wrong(
                             path,
-                            "say whose key the `password` is: `{secret: …, key: …}`",
+                            "name the secret of the `password`: `{secret: …, key: …}`",
                         )),
                     };
                     password(path, (format, &file.keys), file.password, own)?
@@ -139,7 +139,7 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
                 keys: file.keys.clone(),
             },
             _ => {
-                let what = "say exactly one of `secret` with `key`, `template`, and `format`";
+                let what = "give exactly one of `secret` with `key`, `template`, and `format`";
                 return Err(wrong(path, what));
             }
         };

@@ -146,7 +146,7 @@ pub enum FileContent {
 pub enum AttributesError {
     /// A token where a pod's author can write one.
     #[error(
-        "volumeAttributes hold a ServiceAccount token: it is taken from kubelet alone; remove `{TOKENS_ATTRIBUTE}`"
+        "volumeAttributes contain a ServiceAccount token, which is accepted only from kubelet; remove `{TOKENS_ATTRIBUTE}`"
     )]
     Token,
     /// An attribute that means nothing.
@@ -155,7 +155,7 @@ pub enum AttributesError {
     )]
     Unknown(String),
     /// Neither of `secrets` and `set`, or both.
-    #[error("volumeAttributes: say exactly one of `secrets` and `set`")]
+    #[error("volumeAttributes: give exactly one of `secrets` and `set`")]
     SecretsOrSet,
     /// A document that cannot be read.
     #[error("volumeAttributes: `{field}`: {what}")]
@@ -179,7 +179,7 @@ pub enum AttributesError {
     #[error("volumeAttributes: `{0}` names no secret")]
     NoSecret(&'static str),
     /// A name that no secret can have.
-    #[error("volumeAttributes: the {what} `{text}` is not legal: {rule}")]
+    #[error("volumeAttributes: the {what} `{text}` is not valid: {rule}")]
     Name {
         /// What sort of name, such as `namespace`.
         what: &'static str,
@@ -189,7 +189,7 @@ pub enum AttributesError {
         rule: &'static str,
     },
     /// Two ways to say which version.
-    #[error("volumeAttributes: secret `{0}` says both `stage` and `versionId`; say one")]
+    #[error("volumeAttributes: secret `{0}` has both `stage` and `versionId`; give only one")]
     StageAndVersion(String),
     /// A file that says too much or too little.
     #[error("volumeAttributes: file `{path}`: {what}")]
@@ -200,10 +200,10 @@ pub enum AttributesError {
         what: String,
     },
     /// Two files in one place.
-    #[error("volumeAttributes: two files are to be at `{0}`")]
+    #[error("volumeAttributes: two files have the path `{0}`")]
     PathTwice(String),
     /// A file where a folder is needed.
-    #[error("volumeAttributes: `{folder}` is to be a file, and a folder for `{file}`")]
+    #[error("volumeAttributes: `{folder}` is both a file and the directory of `{file}`")]
     FileAndFolder {
         /// The path that is both.
         folder: String,
@@ -217,7 +217,9 @@ pub enum AttributesError {
     #[error("volumeAttributes: {0}")]
     Mode(#[from] ModeError),
     /// Not a number of bytes, or too small a one.
-    #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
+    #[error(
+        "volumeAttributes: `size` is `{0}`: write a number of bytes, or a number with Ki or Mi, of at least 64Ki"
+    )]
     Size(String),
     /// Not 1 to 65535.
     #[error("volumeAttributes: `notifyPort` is `{0}`: write a number from 1 to 65535, in quotes")]
@@ -228,7 +230,7 @@ pub enum AttributesError {
     )]
     NotifyPath(String),
     /// A path without a port.
-    #[error("volumeAttributes: `notifyPath` goes with `notifyPort`")]
+    #[error("volumeAttributes: `notifyPath` needs `notifyPort`")]
     NotifyPort,
     /// Neither `Follows` nor `AtStart`.
     #[error("volumeAttributes: `reads` is `{0}`: write `Follows` or `AtStart`")]

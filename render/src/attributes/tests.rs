@@ -253,7 +253,7 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[("secrets", "a"), ("secret", "b")], "unknown attribute `secret`"),
         (
             &[("secrets", "a"), (TOKENS_ATTRIBUTE, "{}")],
-            "taken from kubelet alone",
+            "accepted only from kubelet",
         ),
         (&[("secrets", "")], "`secrets`"),
         (&[("secrets", "[]")], "names no secret"),
@@ -279,11 +279,11 @@ fn what_is_wrong_is_said_with_its_field() {
         ),
         (
             &[("secrets", "[{name: a, keys: [k, k]}]")],
-            "two files are to be at `k`",
+            "two files have the path `k`",
         ),
         (
             &[("secrets", "[{name: a, keys: [k, {key: l, path: k/l}]}]")],
-            "`k` is to be a file",
+            "`k` is both a file",
         ),
         (&[("secrets", "[{name: a, files: [{path: x}]}]")], "file `x`"),
         (
@@ -325,7 +325,7 @@ fn what_is_wrong_is_said_with_its_field() {
         ),
         (
             &[("secrets", "a"), ("notifyPath", "/")],
-            "`notifyPath` goes with `notifyPort`",
+            "`notifyPath` needs `notifyPort`",
         ),
         (
             &[("secrets", "[{name: a, files: [{path: p, format: pkcs12}]}]")],
@@ -364,7 +364,7 @@ fn what_is_wrong_is_said_with_its_field() {
                 "set",
                 "{secrets: {a: x, b: web}, files: [{path: p, format: pkcs12, secrets: [a], password: c}]}",
             )],
-            "say whose key the `password` is",
+            "name the secret of the `password`",
         ),
         (
             &[(

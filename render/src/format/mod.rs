@@ -66,17 +66,17 @@ pub enum FormatError {
     #[error("the value has no key `{0}`")]
     NoKey(String),
     /// Two secrets with the same key.
-    #[error("two secrets have a key `{0}`: list the `keys`, or make two files")]
+    #[error("two secrets have a key `{0}`: list the `keys`, or use two files")]
     KeyTwice(String),
     /// Bytes where only text can be said.
     #[error("key `{0}` is not UTF-8 text, which this format needs")]
     NotText(String),
     /// A NUL where none can be said.
-    #[error("key `{0}` holds a NUL character, which this format cannot say")]
+    #[error("key `{0}` contains a NUL character, which this format cannot represent")]
     Nul(String),
     /// A name that is no variable.
     #[error(
-        "key `{0}` is no name of a variable (letters, digits and `_`): list the `keys`, or use a template"
+        "key `{0}` is not a valid variable name (letters, digits and `_`): list the `keys`, or use a template"
     )]
     NotVariable(String),
     /// A key that this format reads as PEM is none.
@@ -88,16 +88,18 @@ pub enum FormatError {
         what: String,
     },
     /// No certificate.
-    #[error("key `{0}` is not one or more certificates as PEM")]
+    #[error("key `{0}` does not contain certificates in PEM")]
     NotCertificates(String),
     /// No private key.
-    #[error("key `{0}` is no private key as PEM: PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted")]
+    #[error(
+        "key `{0}` is not a private key in PEM: PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted"
+    )]
     NotKey(String),
     /// No password for a store.
     #[error("the `password` of a key store is empty, or not UTF-8 text")]
     NoPassword,
     /// The store cannot be written.
-    #[error("the key store cannot be written: its key, certificates or password do not fit PKCS#12")]
+    #[error("the key store cannot be written: PKCS#12 does not support its key, certificates or password")]
     Store,
 }
 
@@ -171,15 +173,15 @@ impl<'a> Entries<'a> {
     pub fn demand(&self, format: Format) -> String {
         let keys = quoted_names(self.entries.iter().map(|(name, _)| *name));
         match format {
-            Format::Env => format!("`env` takes UTF-8 text without NUL in {keys}"),
-            Format::Json => format!("`json` takes UTF-8 text in {keys}"),
-            Format::Yaml => format!("`yaml` takes UTF-8 text in {keys}"),
-            Format::Properties => format!("`properties` takes UTF-8 text in {keys}"),
-            Format::Pem => format!("`pem` takes PEM in {keys}"),
-            Format::Pkcs12 => "`pkcs12` takes a private key as PEM in `tls.key` (PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted), certificates \
-                 as PEM in `tls.crt` and `ca.crt`, and a password of characters that PKCS#12 has, which is not empty"
+            Format::Env => format!("`env` needs UTF-8 text without NUL in {keys}"),
+            Format::Json => format!("`json` needs UTF-8 text in {keys}"),
+            Format::Yaml => format!("`yaml` needs UTF-8 text in {keys}"),
+            Format::Properties => format!("`properties` needs UTF-8 text in {keys}"),
+            Format::Pem => format!("`pem` needs PEM in {keys}"),
+            Format::Pkcs12 => "`pkcs12` needs a private key in PEM in `tls.key` (PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted), certificates \
+                 as PEM in `tls.crt` and `ca.crt`, and a non-empty password of characters that PKCS#12 allows"
                 .to_owned(),
-            Format::Pkcs12Truststore => "`pkcs12-truststore` takes certificates as PEM in `ca.crt`, and a password of characters that PKCS#12 has, \
+            Format::Pkcs12Truststore => "`pkcs12-truststore` needs certificates in PEM in `ca.crt`, and a password of characters that PKCS#12 has, \
                  which is not empty"
                 .to_owned(),
         }

@@ -93,7 +93,7 @@ fn what_does_not_fit_the_value_is_said_without_it() {
             SIZE,
             "secret `s` has no key `c`",
         ),
-        ("s", &dotted, SIZE, "path `..x` is not legal"),
+        ("s", &dotted, SIZE, "path `..x` is not valid"),
         (
             "[{name: s, files: [{path: f, template: '{{ a - 1 }}'}]}]",
             &marked,
@@ -104,7 +104,7 @@ fn what_does_not_fit_the_value_is_said_without_it() {
             "[{name: s, files: [{path: f, format: json}]}]",
             &marked,
             SIZE,
-            "`json` takes UTF-8 text in `a`, `b`",
+            "`json` needs UTF-8 text in `a`, `b`",
         ),
         ("s", &large, 131_072, "raise `size`"),
     ] {

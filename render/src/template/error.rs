@@ -49,7 +49,7 @@ pub enum Problem {
     #[error("{0}; {RAW}")]
     Forbidden(#[from] Forbidden),
     /// A key whose name means something else in the language.
-    #[error("`{name}` is no name in a template; write `{written}` for the key; {RAW}")]
+    #[error("`{name}` is not a valid name in a template; write `{written}` for the key; {RAW}")]
     Misread {
         /// As the template has it.
         name: String,
@@ -65,7 +65,7 @@ pub enum Problem {
         example: String,
     },
     /// Secrets that the volume does not have.
-    #[error("there is no secret called {names}: use a name from `secrets`; {RAW}")]
+    #[error("there is no secret {names}: use a name from `secrets`; {RAW}")]
     UnknownSecret {
         /// The names, quoted.
         names: String,

@@ -17,7 +17,7 @@ pub(super) const FILTER_BYTES: usize = 262_144;
 pub(super) enum FilterError {
     /// A list, a map, a number or bytes where text belongs.
     #[error(
-        "filter `{filter}` takes UTF-8 text: give it one key of the value, and one that is no text `| b64encode`"
+        "filter `{filter}` needs UTF-8 text: give it one key of the value, and use `| b64encode` for binary keys"
     )]
     NotText {
         /// What templates call it, such as `quote`.
@@ -37,18 +37,18 @@ pub(super) enum FilterError {
         what: &'static str,
     },
     /// More than [`FILTER_BYTES`].
-    #[error("filter `{filter}` would make more than {FILTER_BYTES} bytes")]
+    #[error("filter `{filter}` would produce more than {FILTER_BYTES} bytes")]
     TooLarge {
         /// What templates call it, such as `join`.
         filter: &'static str,
     },
     /// Bytes that are no text, where text is printed.
     #[error(
-        "a key that is not UTF-8 text is printed beside other text: use `| b64encode`, or make the template `{{{{ … }}}}` alone"
+        "a key that is not UTF-8 text is printed next to other text: use `| b64encode`, or make the template only `{{{{ … }}}}`"
     )]
     PrintBytes,
     /// A list or a map is printed.
-    #[error("a list or a map is printed: print one key, or use `| tojson` or `| join`")]
+    #[error("a list or a map cannot be printed: print one key, or use `| tojson` or `| join`")]
     PrintList,
 }
 

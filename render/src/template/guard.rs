@@ -24,7 +24,7 @@ pub enum Forbidden {
     },
     /// An operator that joins or repeats.
     #[error(
-        "the operator `{operator}` is not allowed: write `[a, b] | join`, or two `{{{{ }}}}` beside each other"
+        "the operator `{operator}` is not allowed: write `[a, b] | join`, or two `{{{{ }}}}` next to each other"
     )]
     Operator {
         /// `~`, `+` or `*`.
@@ -37,7 +37,7 @@ pub enum Forbidden {
     #[error("the list is too long: at most {MAX_COMMAS} commas in one tag, {MAX_LOOP_COMMAS} in `for`")]
     List,
     /// Loops in loops.
-    #[error("more than {MAX_LOOPS} loops inside each other are not allowed")]
+    #[error("more than {MAX_LOOPS} nested loops are not allowed")]
     Nesting,
 }
 

@@ -37,7 +37,7 @@ pub enum Refusal {
     #[error("the secret is not in a recovery window")]
     NotInRecoveryWindow,
     /// The version id is taken by another value.
-    #[error("the version id is taken by another value; versions are immutable, choose a new id")]
+    #[error("the version id exists with another value; versions are immutable, choose a new id")]
     VersionConflict,
     /// The version that a new one builds on is no longer Current.
     #[error("another version became Current meanwhile; look again")]

@@ -10,22 +10,22 @@ use super::{AuditRecord, Decision};
 /// Which records; all that is set must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Filter {
-    /// On this secret, by its name in the store
+    /// Only records about this secret, by its name in the store
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
-    /// By somebody, or for somebody, whose name holds this text, such as `shop/checkout`
+    /// Only records by or for a principal whose name contains this text, such as `shop/checkout`
     #[arg(long, value_name = "TEXT")]
     pub principal: Option<String>,
-    /// Of this action; several with commas
+    /// Only records of this action; separate several by commas
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     pub action: Vec<String>,
-    /// That ended so
+    /// Only records with this decision
     #[arg(long, value_enum)]
     pub decision: Option<Decision>,
-    /// From this time on: `2026-11-23T20:00:00Z`, or so long ago: `90m`, `24h`
+    /// Only records since this time: `2026-11-23T20:00:00Z`, or relative to now: `90m`, `24h`
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Timestamp>,
-    /// Before this time, in the same form
+    /// Only records before this time, in the same form
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub until: Option<Timestamp>,
 }
@@ -35,7 +35,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
         return Ok(at);
     }
     let wrong =
-        || format!("`{text}` is neither a time like 2026-11-23T20:00:00Z nor a length like 90m, 24h or 7d");
+        || format!("`{text}` is neither a time like 2026-11-23T20:00:00Z nor a duration like 90m, 24h or 7d");
     let ago = text.parse::<Period>().map_err(|_| wrong())?;
     Timestamp::now()
         .checked_sub(SignedDuration::from_secs(ago.seconds()))

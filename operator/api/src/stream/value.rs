@@ -52,7 +52,7 @@ pub enum ValueError {
     #[error("the value is larger than {VALUE_BYTES} bytes")]
     TooLarge,
     /// Two keys have one name.
-    #[error("a key of the value is there twice")]
+    #[error("the value contains a key twice")]
     KeyTwice,
 }
 

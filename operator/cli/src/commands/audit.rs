@@ -14,7 +14,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lists who did what with secrets, and who was refused
 ///
-/// For whoever has ClusterRole `strongroom-auditor` in the namespace. Examples:
+/// Needs ClusterRole `strongroom-auditor` in the namespace. Examples:
 ///
 ///   kubectl strongroom audit --secret db-main --decision refused --since 24h
 ///
@@ -26,10 +26,10 @@ pub(crate) struct Arguments {
     all_namespaces: bool,
     #[command(flatten)]
     filter: Filter,
-    /// The newest so many; 0: all
+    /// How many of the newest records; 0: all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
-    /// Goes on with what comes
+    /// Also prints new records as they arrive
     #[arg(short, long)]
     follow: bool,
 }

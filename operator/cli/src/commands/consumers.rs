@@ -6,12 +6,12 @@ use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, cell, field, items};
 
-/// Lists who has a secret, with the version that each has: volumes of pods, callers of the API, pods with the
-/// native Secret
+/// Lists who has a secret, and in which version: volumes of pods, callers of the API, pods with the native
+/// Secret
 ///
-/// A node says what its volumes show as soon as it is so. Callers of the API count for a day after their last
-/// read; pods with the native Secret for the version that was there when they started, or that a volume
-/// follows within two minutes.
+/// A node reports the versions of its volumes at once. Callers of the API are listed for a day after their
+/// last read. Pods with the native Secret are listed with the version at their start, or the one that a
+/// volume shows within two minutes.
 ///
 /// Example: kubectl strongroom consumers db-main
 #[derive(Debug, clap::Args)]

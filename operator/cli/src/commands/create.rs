@@ -9,9 +9,9 @@ use crate::data::{Source, version_id};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Makes a secret with its first version
+/// Creates a secret with its first version
 ///
-/// It comes with a ManagedSecret whose values arrive from outside. The value is read from standard input or
+/// This also creates a ManagedSecret with `source: {external: {}}`. The value is read from standard input or
 /// files. Examples:
 ///
 ///   kubectl strongroom create partner --key token < token.txt
@@ -24,16 +24,16 @@ pub(crate) struct Arguments {
     name: String,
     #[command(flatten)]
     source: Source,
-    /// The first version's id; a new one where absent
+    /// The first version's id; default: a new one
     #[arg(long, value_name = "ID")]
     version_id: Option<String>,
-    /// What it is for
+    /// Description of the secret
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// A label; several times for several
+    /// A label; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
-    /// The EncryptionKey that it comes under; the namespace's own where absent
+    /// The EncryptionKey for it; default: the default key of the namespace
     #[arg(long, value_name = "NAME")]
     encryption_key: Option<String>,
 }
@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
         .create(&arguments.name, &version, &data, &Value::Object(fields))
         .await?;
     let text = format!(
-        "{}/{} is made; version {version} is Current",
+        "{}/{} was created; version {version} is Current",
         client.namespace(),
         arguments.name
     );

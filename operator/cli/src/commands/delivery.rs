@@ -19,8 +19,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct WaitArguments {
-    /// Waits so long until the version has arrived in the native Secret and in the volumes of running pods;
-    /// 0s does not wait
+    /// How long to wait until the version has arrived in the native Secret and in the volumes of running
+    /// pods; 0s: do not wait
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_wait)]
     wait: Duration,
 }
@@ -120,7 +120,7 @@ pub(super) async fn wait(
                 Progress::Arrived | Progress::Staged => match behind(client, name, stage, version).await? {
                     Ok(volumes) => {
                         let unseen = matches!(seen, Progress::Staged).then_some(
-                            "whether its native Secret follows is seen by whoever may get managedsecrets",
+                            "only users who may get managedsecrets can see whether its native Secret is up to date",
                         );
                         return Ok(Arrival {
                             staged: true,
@@ -132,7 +132,7 @@ pub(super) async fn wait(
                 },
                 Progress::Nothing => {
                     return Ok(Arrival {
-                        unseen: Some("whether it has arrived is seen by whoever may describe the secret"),
+                        unseen: Some("only users who may describe the secret can see whether it has arrived"),
                         ..Arrival::default()
                     });
                 }
@@ -206,7 +206,7 @@ async fn declaring(api: &Api<ManagedSecret>, name: &str) -> Result<Option<Manage
 /// By what the object says.
 fn progress_of(object: &ManagedSecret, stage: &str, version: &str) -> Progress {
     let Some(status) = &object.status else {
-        return Progress::NotYet("the controller has not looked at it yet".to_owned());
+        return Progress::NotYet("the controller has not processed it yet".to_owned());
     };
     let ready = status
         .conditions
@@ -250,10 +250,10 @@ mod tests {
             assert_eq!(arrival(volumes, unseen).in_words(), said);
         }
         let mut answer = json!({"versionId": "v-1", "done": false});
-        arrival(Some(3), None).told(&mut answer);
+        arrival(Some(3), None).add_to(&mut answer);
         assert_eq!(answer, json!({"versionId": "v-1", "done": true, "volumes": 3}));
         let mut answer = json!({"versionId": "v-1"});
-        Arrival::default().told(&mut answer);
+        Arrival::default().add_to(&mut answer);
         assert_eq!(answer["done"], false, "nothing was waited for");
     }
 

@@ -4,17 +4,17 @@ use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, field, items};
 
-/// Says why somebody gets what he gets, and what is missing
+/// Explains why access is allowed or denied, and what is missing
 ///
-/// The decision, the statements that made it, the state of the secret and of its key, and as YAML what would
-/// allow it. Examples:
+/// Shows the decision, the statements behind it, the state of the secret and of its key, and the YAML that
+/// would allow it. Examples:
 ///
 ///   kubectl strongroom explain shop/checkout GetSecretValue db-main
 ///
 ///   kubectl strongroom explain me PutSecretValue partner
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A ServiceAccount as `namespace/name`, a user as the API server knows him, or `me`
+    /// A ServiceAccount as `namespace/name`, a user name as the API server knows it, or `me`
     principal: String,
     /// The action, such as GetSecretValue
     action: String,

@@ -10,8 +10,8 @@ use crate::output::{Format, Output, Table};
 
 /// Reads a value
 ///
-/// On a terminal only what is in it, unless you say --show. To a pipe or a file the value itself. It travels
-/// sealed for this call alone.
+/// On a terminal it prints only a summary, unless you pass --show; to a pipe or a file it prints the value.
+/// The value is encrypted in transit for this call alone.
 ///
 /// Examples:
 ///
@@ -22,16 +22,16 @@ use crate::output::{Format, Output, Table};
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// One key of the value, as it is
+    /// Print one key of the value, unchanged
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// The version with this stage; Current where absent
+    /// The version with this stage; default: Current
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
     /// The version with this id
     #[arg(long, value_name = "ID")]
     version_id: Option<String>,
-    /// Shows the value also on a terminal
+    /// Shows the value even on a terminal
     #[arg(long)]
     show: bool,
 }

@@ -48,7 +48,7 @@ fn unavailable(service: &APIService) -> Option<String> {
         .find(|condition| condition.type_ == "Available")?;
     (available.status != "True").then(|| {
         format!(
-            "the extension API server is not available ({}); while it is not, no namespace of the cluster can be deleted; if it stays so: \
+            "the extension API server is not available ({}); until it is, no namespace of the cluster can be deleted; if it stays unavailable, run: \
              kubectl delete apiservice {API_SERVICE}",
             available.reason.as_deref().unwrap_or("no reason given")
         )

@@ -14,18 +14,18 @@ use crate::output::{Output, Table, cell, field};
 
 /// Lists, enables and disables the EncryptionKeys of a namespace
 ///
-/// They are custom resources: whoever may change them with kubectl may change them here.
+/// They are custom resources: users who may change them with kubectl may change them here.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
-    /// Lists the keys with what lies under them
+    /// Lists the keys, with how many secrets use them
     List,
-    /// Enables a key again, and returns when what lies under it is read, written and rotated again
+    /// Enables a key again, and returns when secrets under it can be read, written and rotated again
     ///
     /// Example: kubectl strongroom key enable payments
     Enable(KeyArguments),
-    /// Disables a key, and returns when nothing under it is read, written or rotated any more
+    /// Disables a key, and returns when secrets under it can no longer be read, written or rotated
     ///
-    /// Files that pods have stay. Example: kubectl strongroom key disable payments
+    /// Files in running pods stay. Example: kubectl strongroom key disable payments
     Disable(KeyArguments),
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Arguments {
 pub(crate) struct KeyArguments {
     /// The EncryptionKey
     name: String,
-    /// Waits so long until it is so; 0s does not wait
+    /// How long to wait until the change has taken effect; 0s: do not wait
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
     wait: Duration,
 }
@@ -124,8 +124,8 @@ async fn set(
     }
     let answer = json!({"name": key.name_any(), "enabled": enabled, "state": state_of(&key), "done": done});
     let what = match (enabled, done) {
-        (true, true) => "is enabled: what lies under it is read, written and rotated",
-        (false, true) => "is disabled: nothing under it is read, written or rotated",
+        (true, true) => "is enabled: secrets under it can be read, written and rotated",
+        (false, true) => "is disabled: secrets under it cannot be read, written or rotated",
         (true, false) => "is being enabled",
         (false, false) => "is being disabled",
     };
@@ -159,7 +159,7 @@ fn ready_of(key: &EncryptionKey) -> String {
         .filter(|condition| condition.type_ == "Ready")
         .map(|condition| condition.message.clone())
         .next()
-        .unwrap_or_else(|| "no controller has looked at it; see `kubectl strongroom status`".to_owned())
+        .unwrap_or_else(|| "no controller has processed it; see `kubectl strongroom status`".to_owned())
 }
 
 #[cfg(test)]

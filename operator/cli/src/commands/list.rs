@@ -16,13 +16,13 @@ use crate::output::{Output, Table, cell, field, items};
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "ls")]
 pub(crate) struct Arguments {
-    /// Whose name holds this text
+    /// Only secrets whose name contains this text
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Whose description holds this text
+    /// Only secrets whose description contains this text
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// With this label: `team`, or `team=payments`; several times for several
+    /// Only secrets with this label: `team`, or `team=payments`; may be repeated
     #[arg(short, long, value_name = "LABEL")]
     label: Vec<String>,
 }

@@ -10,7 +10,7 @@ use crate::data::text;
 use crate::failure::Failure;
 use crate::output::{Format, Output, items};
 
-/// Reads and sets the policy that is a secret's own
+/// Reads and sets the policy of a single secret
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     Get(Get),
@@ -26,7 +26,7 @@ pub(crate) struct Get {
     name: String,
 }
 
-/// Sets the statements of the secret's own policy, in place of those that were there
+/// Replaces the statements of the secret's own policy
 ///
 /// The file is YAML or JSON: a list of statements as in a SecretPolicy, or an object with `statements`.
 /// Example:

@@ -14,25 +14,25 @@ use crate::output::{Output, Table, bytes};
 /// Names that are shown before somebody is asked.
 const MAX_LISTED_NAMES: usize = 10;
 
-/// Destroys a secret and all its versions at once, or all that was deleted in a namespace; nothing brings it
-/// back
+/// Destroys a secret and all its versions at once, or all deleted secrets of a namespace; this cannot be
+/// undone
 ///
-/// Without a name it is about the namespace that `--namespace` says: it shows what is in recovery windows
-/// there, and destroys that. This is for administrators who need the room, who have ClusterRole
-/// `strongroom-purger`, also where the namespace is gone. Both ask for the name once more.
+/// Without a name it shows the secrets in recovery windows in the namespace of `--namespace`, and destroys
+/// them. This is for administrators who need the space: it needs ClusterRole `strongroom-purger`, and also
+/// works if the namespace is gone. Both forms ask you to type the name again.
 ///
 /// Examples: kubectl strongroom purge partner
 ///
 ///   kubectl strongroom purge --namespace shop --list
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The secret, by its name in the store; without it all that was deleted in the namespace that
-    /// `--namespace` says
+    /// The secret, by its name in the store; without it, all deleted secrets of the namespace in
+    /// `--namespace`
     name: Option<String>,
-    /// Only shows what is in recovery windows in the namespace, and how much of the store it has
+    /// Only shows the secrets in recovery windows in the namespace, and how much of the store it uses
     #[arg(long, conflicts_with = "name")]
     list: bool,
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -48,7 +48,8 @@ pub(crate) async fn run(
         Some(name) => one(name, arguments.yes, client, out).await,
         // A context's namespace is nobody's word for all of it.
         None if !given => Err(Failure::Input(
-            "name a secret, or say by `--namespace` of which namespace all that was deleted is to be destroyed".to_owned(),
+            "name a secret, or a namespace with `--namespace` to destroy all of its deleted secrets"
+                .to_owned(),
         )),
         None if arguments.list => DeletedSecrets::load(client).await?.show(out),
         None => all(arguments.yes, client, out).await,
@@ -59,12 +60,12 @@ async fn one(name: &str, yes: bool, client: &ApiClient, out: &Output) -> Result<
     let namespace = client.namespace();
     if !yes {
         let what =
-            format!("{namespace}/{name} and all its versions will be destroyed. Type its name to go on: ");
+            format!("{namespace}/{name} and all its versions will be destroyed. Type its name to continue: ");
         confirm(&what, name)?;
     }
     let query = [("force", "true".to_owned())];
     let answer = client.change(Method::DELETE, name, "", &query, None).await?;
-    out.tell(&answer, &format!("{namespace}/{name} is destroyed"))
+    out.tell(&answer, &format!("{namespace}/{name} was destroyed"))
 }
 
 async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
@@ -74,12 +75,12 @@ async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure>
         let answer = json!({"namespace": namespace, "destroyed": 0, "bytes": 0});
         return out.tell(
             &answer,
-            &format!("nothing of {namespace} is in a recovery window"),
+            &format!("no secret of {namespace} is in a recovery window"),
         );
     }
     if !yes {
         let what = format!(
-            "{} Type the name of the namespace to go on: ",
+            "{} Type the name of the namespace to continue: ",
             deleted.question(namespace)
         );
         confirm(&what, namespace)?;
@@ -96,7 +97,7 @@ async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure>
     }
     let answer = json!({"namespace": namespace, "destroyed": destroyed, "bytes": freed});
     let text = format!(
-        "{destroyed} secrets of {namespace} are destroyed, {} are free",
+        "{destroyed} secrets of {namespace} were destroyed, {} were freed",
         bytes(freed)
     );
     out.tell(&answer, &text)
@@ -105,7 +106,7 @@ async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure>
 fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Input(format!(
-            "nobody can be asked whether to destroy `{name}`; say `--yes`"
+            "there is no terminal to confirm that `{name}` is to be destroyed; pass `--yes`"
         )));
     }
     write!(std::io::stderr(), "{what}")?;
@@ -115,7 +116,7 @@ fn confirm(what: &str, name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Input(
-        "that is another name; nothing was changed".to_owned(),
+        "the name does not match; nothing was changed".to_owned(),
     ))
 }
 
@@ -164,7 +165,7 @@ impl DeletedSecrets {
     /// How many, how much, and the names of some.
     fn question(&self, namespace: &str) -> String {
         let mut text = format!(
-            "In {namespace} {} secrets are in recovery windows, of {}:\n",
+            "In {namespace} {} secrets are in recovery windows, {} in total:\n",
             self.secrets.len(),
             bytes(self.bytes())
         );
@@ -229,11 +230,9 @@ mod tests {
             ..DeletedSecrets::default()
         };
         let few = deleted(2).question("shop");
-        assert!(
-            few.starts_with(
-                "In shop 2 secrets are in recovery windows, of 136 KiB:\n  db-0, until 2026-12-23"
-            )
-        );
+        assert!(few.starts_with(
+            "In shop 2 secrets are in recovery windows, 136 KiB in total:\n  db-0, until 2026-12-23"
+        ));
         assert!(!few.contains("more"));
         let many = deleted(11).question("shop");
         assert!(many.contains("db-9,") && !many.contains("db-10,") && many.contains("and 1 more"));

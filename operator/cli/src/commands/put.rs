@@ -6,10 +6,11 @@ use crate::data::{Source, version_id};
 use crate::failure::Failure;
 use crate::output::{Output, cell, field};
 
-/// Writes a new version of a secret whose values arrive from outside
+/// Writes a new version of a secret with `source: {external: {}}`
 ///
-/// The value comes from standard input or from files, never from the command line, and travels sealed for
-/// this call alone. It is all of the version: keys that are not given are not in it. Examples:
+/// The value is read from standard input or from files, never from the command line, and is encrypted in
+/// transit for this call alone. It replaces the whole value: keys that you do not give are not in the new
+/// version. Examples:
 ///
 ///   kubectl strongroom put partner --key token < token.txt
 ///
@@ -20,10 +21,10 @@ pub(crate) struct Arguments {
     name: String,
     #[command(flatten)]
     source: Source,
-    /// The version's id: the same id with the same value changes nothing; a new one where absent
+    /// The version's id; default: a new one. The same id with the same value changes nothing
     #[arg(long, value_name = "ID")]
     version_id: Option<String>,
-    /// A stage of the new version; several times for several; Current where absent
+    /// A stage of the new version; may be repeated; default: Current
     #[arg(long, value_name = "STAGE")]
     stage: Vec<String>,
     #[command(flatten)]

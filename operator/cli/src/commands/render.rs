@@ -26,8 +26,8 @@ const ENV_ANNOTATION: &str = "strongroom.dev/env";
 
 /// Renders a native Secret, or a pod's volumes and variables, on this machine
 ///
-/// Shows what comes out of a value, and where it does not fit: which character, which line. Conditions and
-/// events say nothing of that, because others read them. It needs GetSecretValue, as `get` does; nothing is
+/// Shows the result for a value, and where the value does not fit: which character, which line. Conditions
+/// and events do not show this, because other people read them. Needs GetSecretValue, like `get`; nothing is
 /// written.
 ///
 /// Examples:
@@ -43,16 +43,16 @@ pub(crate) struct Arguments {
     /// The pod whose volumes and variables are rendered
     #[arg(long, value_name = "POD")]
     pod: Option<String>,
-    /// One key of the native Secret, as it is
+    /// Print one key of the native Secret, unchanged
     #[arg(long, value_name = "KEY", conflicts_with = "pod")]
     key: Option<String>,
-    /// The version with this stage; Current where absent
+    /// The version with this stage; default: Current
     #[arg(long, value_name = "STAGE", conflicts_with = "pod")]
     stage: Option<String>,
     /// The version with this id
     #[arg(long, value_name = "ID", conflicts_with_all = ["pod", "stage"])]
     version_id: Option<String>,
-    /// Shows what comes out also on a terminal
+    /// Shows the result even on a terminal
     #[arg(long)]
     show: bool,
 }
@@ -273,7 +273,7 @@ fn object_name(name: &str) -> Result<&str, Failure> {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     if name.is_empty() || !name.bytes().all(known) || matches!(name, "." | "..") {
         return Err(Failure::Input(format!(
-            "`{name}` is no name of an object: lower-case letters, digits, `-` and `.` make one"
+            "`{name}` is not a valid object name: use lower-case letters, digits, `-` and `.`"
         )));
     }
     Ok(name)
@@ -331,7 +331,7 @@ fn shown(bytes: &[u8], hidden: bool) -> String {
 
 fn hint(out: &Output, hidden: bool) -> Result<(), Failure> {
     if hidden && out.format == Format::Table {
-        out.line("it renders; --show shows what comes out")?;
+        out.line("it renders; --show shows the result")?;
     }
     Ok(())
 }

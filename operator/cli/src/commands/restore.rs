@@ -6,7 +6,7 @@ use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, cell, field};
 
-/// Brings a secret back from its recovery window
+/// Restores a deleted secret during its recovery window
 ///
 /// Example: kubectl strongroom restore partner
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,6 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     let stages = cell(field(&answer, "stages"));
     out.tell(
         &answer,
-        &format!("{}/{} is back: {stages}", client.namespace(), arguments.name),
+        &format!("{}/{} was restored: {stages}", client.namespace(), arguments.name),
     )
 }

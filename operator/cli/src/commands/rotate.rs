@@ -9,18 +9,17 @@ use crate::data::version_id;
 use crate::failure::Failure;
 use crate::output::{Output, field};
 
-/// Makes a new value now, as the ManagedSecret says, and returns when it has arrived
+/// Generates a new value now, as the ManagedSecret says, and returns when it has arrived
 ///
-/// When it says that the secret was rotated, the new version is Current, the native Secret holds it, and the
-/// volumes of running pods show it. With `--wait 0s` it says that the secret is being rotated, and returns at
-/// once.
+/// `was rotated` means that the new version is Current, the native Secret holds it, and the volumes of
+/// running pods show it. With `--wait 0s` it prints `is being rotated` and returns at once.
 ///
 /// Example: kubectl strongroom rotate db-main --wait 30s
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// A text of your choice: the same one rotates once, however often it is sent
+    /// A text of your choice: the same token rotates only once, however often it is sent
     #[arg(long, value_name = "TEXT")]
     token: Option<String>,
     #[command(flatten)]

@@ -14,10 +14,10 @@ use crate::data::{Source, text};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 
-/// Seals a value for this cluster, so that it can lie in Git
+/// Seals a value for this cluster, so that you can keep it in Git
 ///
-/// Prints a ManagedSecret with `source: {sealed: …}`. Only this cluster opens it, and only in this namespace,
-/// for this secret and key. Examples:
+/// Prints a ManagedSecret with `source: {sealed: …}`. Only this cluster can open it, and only in this
+/// namespace, for this secret and key. Examples:
 ///
 ///   kubectl strongroom seal smtp --key password --native smtp < password.txt > smtp.yaml
 ///
@@ -32,19 +32,19 @@ pub(crate) struct Arguments {
     name: Option<String>,
     #[command(flatten)]
     source: Source,
-    /// Name of the secret in the store, where it is another one
+    /// Name of the secret in the store, if it differs
     #[arg(long, value_name = "NAME", requires = "name")]
     store_name: Option<String>,
-    /// Name of the native Secret that is to hold the value
+    /// Name of the native Secret for the value
     #[arg(long, value_name = "NAME", requires = "name")]
     native: Option<String>,
-    /// A file of --fetch-key, so that no cluster is asked
+    /// A file written by --fetch-key, so that no cluster is needed
     #[arg(long, value_name = "PATH", requires = "name")]
     cluster_key: Option<PathBuf>,
     /// Prints the cluster's public key instead
     #[arg(long)]
     fetch_key: bool,
-    /// Has the sealed texts of this file renewed for the cluster's newest key, and writes it; all else in it
+    /// Renews the sealed values in this file for the cluster's newest key, in place; everything else in it
     /// stays as it is
     #[arg(long, value_name = "PATH")]
     rewrap: Option<PathBuf>,
@@ -63,10 +63,13 @@ pub(crate) fn offline(arguments: &Arguments, namespace: Option<&str>, out: &Outp
         return Err(Failure::Input("name the secret".to_owned()));
     };
     let namespace = namespace.ok_or_else(|| {
-        Failure::Input("say the namespace with `-n`: the value is sealed for it".to_owned())
+        Failure::Input("give the namespace with `-n`: the value is sealed for it".to_owned())
     })?;
     let key = serde_json::from_str(&text(path)?).map_err(|error| {
-        Failure::Input(format!("`{}` is no file of --fetch-key: {error}", path.display()))
+        Failure::Input(format!(
+            "`{}` was not written by --fetch-key: {error}",
+            path.display()
+        ))
     })?;
     manifest(arguments, name, namespace, &key, out)
 }

@@ -10,11 +10,11 @@ use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, bytes, cell, field};
 
-/// Shows whether Strongroom answers, and how the ManagedSecrets stand
+/// Shows whether Strongroom answers, and the state of the ManagedSecrets
 ///
-/// It ends with exit code 1 where Strongroom cannot be reached, or where the claim of its store is not bound:
-/// then nothing is made, rotated or read over the API, however ready the objects look. What you may not see
-/// is not looked at.
+/// Exits with code 1 if Strongroom cannot be reached, or if the claim of its store is not bound: then nothing
+/// can be created, rotated or read over the API, even if the objects look ready. Checks that you have no
+/// rights for are skipped.
 ///
 /// Example: kubectl strongroom status --all-namespaces
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use crate::output::{Output, Table, cell, field, items};
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// Also those without a stage
+    /// Also shows versions without a stage
     #[arg(long)]
     all: bool,
 }

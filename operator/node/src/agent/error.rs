@@ -6,10 +6,10 @@ use http::StatusCode;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QueryError {
     /// Another method.
-    #[error("only GET is answered here")]
+    #[error("only GET is supported here")]
     Method,
     /// It came through somebody who forwards for others.
-    #[error("a request with X-Forwarded-For is not answered: ask the socket directly")]
+    #[error("a request with X-Forwarded-For is refused: connect to the socket directly")]
     Forwarded,
     /// Another path.
     #[error("there is no such path: ask `/secretsmanager/get?secretId=…` or `/v1/…`")]
@@ -19,14 +19,14 @@ pub(super) enum QueryError {
     Parameter(String),
     /// A parameter without a meaning.
     #[error(
-        "`refreshNow` is `true` or `false`; it changes nothing here, because what is answered is always current"
+        "`refreshNow` must be `true` or `false`; it has no effect here, because the answer is always current"
     )]
     Refresh,
     /// Text that is none.
-    #[error("the request is not UTF-8 text, or not encoded as a URL is")]
+    #[error("the request is not UTF-8 text, or not URL-encoded")]
     Encoding,
     /// The query or the path names none.
-    #[error("say which secret: `/secretsmanager/get?secretId=…` or `/v1/…`")]
+    #[error("name the secret: `/secretsmanager/get?secretId=…` or `/v1/…`")]
     NoSecretId,
     /// A secret that the volume does not have.
     #[error("this volume has no secret `{0}`: add it to the volume's `secrets` or `set`")]
@@ -36,17 +36,17 @@ pub(super) enum QueryError {
     Ambiguous(String),
     /// A version that the volume does not have.
     #[error(
-        "this volume has no version of secret `{0}` with this `versionId` or `versionStage`: it has those that its attributes name"
+        "this volume has no version of secret `{0}` with this `versionId` or `versionStage`, only those in its attributes"
     )]
     NoVersion(String),
     /// No version was asked for, and none is `Current`.
     #[error(
-        "this volume has several versions of secret `{0}`, and none as `Current`: say `versionStage` or `versionId`"
+        "this volume has several versions of secret `{0}`, and none of them is `Current`: give `versionStage` or `versionId`"
     )]
     WhichVersion(String),
     /// Bytes that the form of the answer cannot say.
     #[error(
-        "key `{key}` of secret `{secret}` is not UTF-8 text, which an answer with several keys cannot say: read its file"
+        "key `{key}` of secret `{secret}` is not UTF-8 text, which an answer with several keys cannot contain: read its file"
     )]
     NotText {
         /// Its name in the store.
@@ -55,10 +55,12 @@ pub(super) enum QueryError {
         key: String,
     },
     /// Access ended, and the files are gone.
-    #[error("access to a secret of this volume was taken away, and its files are gone")]
+    #[error("access to a secret of this volume was revoked, and its files were removed")]
     Revoked,
     /// The plugin was replaced and has no values yet.
-    #[error("the node plugin was replaced and has no values yet: ask again; the volume's files are there")]
+    #[error(
+        "the node plugin was replaced and has no values yet: try again; the volume's files are still there"
+    )]
     Waiting,
 }
 

@@ -189,6 +189,6 @@ fn signed(number: u64) -> i64 {
 }
 
 fn refused(what: &str, volume: &str, namespace: &str, pod: &str, error: PluginError) -> Status {
-    tracing::warn!(%error, code = ?error.code(), volume, namespace, pod, "a {what} of kubelet is refused");
+    tracing::warn!(%error, code = ?error.code(), call = what, volume, namespace, pod, "csi call failed");
     error.into()
 }

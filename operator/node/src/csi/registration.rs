@@ -38,9 +38,9 @@ impl Registration for Registrar {
     ) -> Result<Response<RegistrationStatusResponse>, Status> {
         let status = status.into_inner();
         if status.plugin_registered {
-            tracing::info!("kubelet took the plugin in");
+            tracing::info!("plugin registered with kubelet");
         } else {
-            tracing::error!(why = status.error, "kubelet does not take the plugin in");
+            tracing::error!(error = status.error, "plugin registration failed");
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

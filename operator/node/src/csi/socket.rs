@@ -15,7 +15,7 @@ const PATH_BYTES: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path is too long for the kernel.
-    #[error("the socket path {} is longer than {PATH_BYTES} bytes: choose a shorter folder for kubelet", .0.display())]
+    #[error("the socket path {} is longer than {PATH_BYTES} bytes: choose a shorter directory for kubelet", .0.display())]
     Long(PathBuf),
     /// The socket cannot be made.
     #[error("cannot listen on {}: {source}", path.display())]

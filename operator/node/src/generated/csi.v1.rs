@@ -1644,8 +1644,7 @@ pub mod controller_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Volumes that outlive pods, which this plugin does not have: for csi-sanity alone, which makes each
-    /// volume by it first.
+    /// Volumes that outlive pods, which this plugin does not have: for csi-sanity alone, which makes each volume by it first.
     #[derive(Debug, Clone)]
     pub struct ControllerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1867,8 +1866,7 @@ pub mod controller_server {
             tonic::Status,
         >;
     }
-    /// Volumes that outlive pods, which this plugin does not have: for csi-sanity alone, which makes each
-    /// volume by it first.
+    /// Volumes that outlive pods, which this plugin does not have: for csi-sanity alone, which makes each volume by it first.
     #[derive(Debug)]
     pub struct ControllerServer<T> {
         inner: Arc<T>,

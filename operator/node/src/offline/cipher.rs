@@ -17,10 +17,10 @@ const NONCE_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SealError {
     /// No random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// The cipher refuses.
-    #[error("it cannot be encrypted")]
+    #[error("encryption failed")]
     Cipher,
 }
 

@@ -26,10 +26,12 @@ pub enum KeyError {
     #[error("the kernel's keyring cannot be used: {0:?}")]
     Keyring(Kernel),
     /// No random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// Somebody put another one there.
-    #[error("what the kernel's keyring has under `{NAME}` is no key of ours: unlink it, or restart the node")]
+    #[error(
+        "the entry `{NAME}` in the kernel's keyring is not a key of this plugin: unlink it, or restart the node"
+    )]
     Foreign,
 }
 

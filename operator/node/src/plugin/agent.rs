@@ -55,7 +55,7 @@ impl Plugin {
                     before.close().await;
                 }
             }
-            Err(error) => tracing::warn!(%error, volume = volume.id, "nobody answers at a volume's socket"),
+            Err(error) => tracing::warn!(%error, volume = volume.id, "volume socket open failed"),
         }
     }
 

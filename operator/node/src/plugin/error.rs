@@ -27,15 +27,15 @@ pub enum PluginError {
     #[error("{0}")]
     Request(&'static str),
     /// A path that is not for us to mount on.
-    #[error("the target path `{0}` is not below kubelet's folder for pods")]
+    #[error("the target path `{0}` is not below kubelet's directory for pods")]
     Target(String),
     /// The pod's own text.
     #[error("{0}")]
     Attributes(#[from] AttributesError),
     /// kubelet sent none for this audience.
     #[error(
-        "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and the CSIDriver \
-         object with tokenRequests and serviceAccountTokenInSecrets as the chart makes it"
+        "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and a CSIDriver object with \
+         tokenRequests and serviceAccountTokenInSecrets, as in the chart"
     )]
     NoToken(String),
     /// The volume is published somewhere else.
@@ -81,7 +81,7 @@ pub enum PluginError {
     #[error("{0}")]
     Stopping(#[from] StreamClosed),
     /// kubelet named one that is not there.
-    #[error("no volume of this id is published at this path")]
+    #[error("no volume with this id is published at this path")]
     NoVolume,
 }
 

@@ -46,7 +46,7 @@ impl Plugin {
         let parts = Arc::clone(&self.parts);
         let worked = tokio::task::spawn_blocking(move || parts.offline.cache.as_ref().map_or(Ok(()), work));
         if let Ok(Err(error)) = worked.await {
-            tracing::warn!(%error, "the node's cache is not what it should be");
+            tracing::warn!(%error, "cache access failed");
         }
     }
 

@@ -65,7 +65,7 @@ impl Plugin {
             let shows = volume.writing.lock().await;
             if let Some(root) = mount::open_mounted(&volume.target, shows.device) {
                 let whole = atomic_write::mend(root.as_fd()).unwrap_or_else(|error| {
-                    tracing::warn!(%error, volume = volume.id, "a volume could not be mended; it is written again");
+                    tracing::warn!(%error, volume = volume.id, "volume repair failed, writing it again");
                     false
                 });
                 let again = shows.behind || !whole;

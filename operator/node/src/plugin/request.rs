@@ -122,12 +122,10 @@ fn group(capability: Option<&VolumeCapability>) -> Result<Option<u32>, PluginErr
         Some(AccessType::Mount(mount)) => match mount.volume_mount_group.parse() {
             // The last number means that there is no group.
             Ok(group) if group != u32::MAX => Ok(Some(group)),
-            _ => Err(PluginError::Request(
-                "the volume mount group is no number of a group",
-            )),
+            _ => Err(PluginError::Request("the volume mount group is not a group id")),
         },
         Some(AccessType::Block(_)) => Err(PluginError::Request(
-            "a secret is no block device: use volumeMounts",
+            "a secret cannot be a block device: use volumeMounts",
         )),
         None => Err(PluginError::Request(
             "the volume capability says neither mount nor block",
@@ -247,7 +245,7 @@ mod tests {
         refused("group", &|call| {
             call.volume_capability = Some(mounted("4294967295"))
         });
-        refused("taken from kubelet alone", &|call| {
+        refused("accepted only from kubelet", &|call| {
             call.volume_context.insert(TOKENS_ATTRIBUTE.into(), "{}".into());
         });
         for target in [

@@ -31,11 +31,11 @@ impl Plugin {
             let id = record.volume_id.clone();
             if let Err(error) = self.resume_volume(record).await {
                 // kubelet publishes it again, and then it is taken over as it is.
-                tracing::warn!(%error, volume = id, "the record of a volume means nothing any more");
+                tracing::warn!(%error, volume = id, "volume resume failed, record dropped");
                 self.parts.records.forget(&id)?;
             }
         }
-        tracing::info!(volumes, orphans, "looked for volumes of an earlier process");
+        tracing::info!(volumes, orphans, "volumes resumed");
         Ok(())
     }
 

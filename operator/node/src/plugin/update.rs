@@ -102,7 +102,7 @@ impl Plugin {
                     volume = volume.id,
                     namespace = volume.pod.namespace,
                     pod = volume.pod.name,
-                    "a change does not reach a volume; its files stay as they are"
+                    "volume update failed"
                 );
                 let failed = |index: usize| {
                     Outcome::NotApplied(NotApplied {
@@ -136,7 +136,7 @@ impl Plugin {
                 "wiped"
             }
             Err(error) => {
-                tracing::error!(%error, volume = volume.id, "files that must go could not be taken away");
+                tracing::error!(%error, volume = volume.id, "volume wipe failed");
                 error.outcome()
             }
         }
@@ -197,7 +197,7 @@ impl Plugin {
                 .records
                 .keep(&self.volume_record(volume, text, versions, first))
             {
-                tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
+                tracing::warn!(%error, volume = volume.id, "volume record write failed");
             }
         }
         Ok(written)

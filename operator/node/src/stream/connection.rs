@@ -34,9 +34,9 @@ pub struct Endpoint {
 pub(super) enum ConnectionError {
     #[error("cannot read {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("{} holds no token", .0.display())]
+    #[error("{} contains no token", .0.display())]
     Token(PathBuf),
-    #[error("`{0}` is no URL of a gateway")]
+    #[error("`{0}` is not a valid gateway URL")]
     Url(String),
     /// The text says what was tried, and with whom; not the cause alone.
     #[error("cannot connect to the gateway: {0}")]

@@ -98,7 +98,7 @@ pub async fn run(stream: Stream, mut state: SubscriptionState, mut commands: Com
                 let wait = backoff::wait(failures, chance);
                 failures = failures.saturating_add(1);
                 metrics.broken();
-                tracing::warn!(why, wait_ms = wait.as_millis(), "no stream to the gateway");
+                tracing::warn!(error = why, wait_ms = wait.as_millis(), "gateway stream failed");
                 wait
             }
         };
@@ -184,7 +184,7 @@ impl Session<'_> {
                     }
                 }
                 () = sleep_until(wake) => match &mut heartbeat {
-                    None => return SessionEnd::Broken("the gateway does not take the node in".to_owned()),
+                    None => return SessionEnd::Broken("the gateway does not accept the node".to_owned()),
                     Some(heartbeat) if heartbeat.silent() && incoming.is_empty() => return SessionEnd::Broken("the gateway is silent".to_owned()),
                     Some(heartbeat) => {
                         if heartbeat.due() {
@@ -226,21 +226,21 @@ impl Session<'_> {
                 state.journal(self.pending());
                 self.link.send_replace(true);
                 self.metrics.connected(true);
-                tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
+                tracing::info!(epoch = welcome.epoch, "gateway stream opened");
             }
             (None, _) => {
-                let why = "the gateway said something else than Welcome first";
+                let why = "the first message of the gateway is not Welcome";
                 return Some(SessionEnd::Broken(why.to_owned()));
             }
             (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
-                tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
+                tracing::info!(reason = goodbye.reason, "gateway stream closed");
                 let within = u64::from(goodbye.reconnect_within_ms);
                 return Some(SessionEnd::Goodbye(Duration::from_millis(within)));
             }
             (Some(heartbeat), Some(FromGateway::JournalTaken(taken))) => {
                 heartbeat.mark_received();
                 if let Err(error) = self.journal.acknowledge(taken.sequence) {
-                    tracing::warn!(%error, "what is on record stays in the journal, and is told again");
+                    tracing::warn!(%error, "journal acknowledgement failed");
                 } else {
                     state.journal(self.pending());
                 }
@@ -249,10 +249,7 @@ impl Session<'_> {
                 heartbeat.mark_received();
                 if let Err(what) = state.receive(GatewayMessage { message }) {
                     self.metrics.misunderstood();
-                    tracing::warn!(
-                        what,
-                        "a message of the gateway breaks the protocol and is left out"
-                    );
+                    tracing::warn!(error = what, "gateway message rejected");
                 }
                 self.metrics.sizes(state.sizes());
             }

@@ -145,7 +145,7 @@ impl Node {
 
     /// How often a plugin has begun to listen for kubelet.
     pub fn times_listening(&self) -> usize {
-        self.log().matches("kubelet may call").count()
+        self.log().matches("serving csi").count()
     }
 
     /// Waits until the plugin that was started last listens, where so many had listened before it.

@@ -54,7 +54,7 @@ impl fmt::Display for KeyBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NamespaceTerminating => {
-                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+                f.write_str("the namespace is being deleted, so nothing in it is changed")
             }
             Self::NamespaceRecreated { recorded } => write!(
                 f,
@@ -63,7 +63,7 @@ impl fmt::Display for KeyBlocker {
             ),
             Self::Ending { until } => write!(
                 f,
-                "the window of the key that had this name ended at {}; it is destroyed within the hour, and then a new key is made",
+                "the deletion window of the key that had this name ended at {}; it will be destroyed within the hour, and then a new key is created",
                 whole_second(*until)
             ),
         }
@@ -92,7 +92,7 @@ impl KeyVerdict {
                 ConditionStatus::True,
                 Reason::KeyDisabled,
                 format!(
-                    "the key is disabled, as the spec says; the {dependents} secrets that depend on it can be neither read nor written"
+                    "the key is disabled by its spec; the {dependents} secrets that depend on it can be neither read nor written"
                 ),
             ),
             Self::Working => said(

@@ -155,18 +155,18 @@ impl VariableDeclaration {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
-            return Err("no name of a variable: letters, digits and `_`, and no digit first");
+            return Err("not a valid variable name: use letters, digits and `_`, and no digit first");
         }
         if secret.is_empty() {
-            return Err("say the secret: `secret/key`, or a map with `secret` and `key`");
+            return Err("name the secret: `secret/key`, or a map with `secret` and `key`");
         }
         if stage.is_some() && version_id.is_some() {
-            return Err("say one of `stage` and `versionId`");
+            return Err("give only one of `stage` and `versionId`");
         }
         let content = match (key, template) {
             (Some(key), None) if !key.is_empty() => VariableContent::Key(key),
             (None, Some(template)) => VariableContent::Template(template),
-            _ => return Err("say exactly one of `key` and `template`"),
+            _ => return Err("give exactly one of `key` and `template`"),
         };
         Ok(Variable {
             secret: Reference {

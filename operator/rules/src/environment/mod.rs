@@ -58,14 +58,14 @@ impl Image {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
     /// Annotations that go with `strongroom.dev/env`, without it.
-    #[error("`{0}` is set without `strongroom.dev/env`; say `strongroom.dev/env: exec` or `file`")]
+    #[error("`{0}` is set without `strongroom.dev/env`; set `strongroom.dev/env: exec` or `file`")]
     NoMode(String),
     /// Another way than there is.
-    #[error("`strongroom.dev/env: {0}`: say `exec` or `file`")]
+    #[error("`strongroom.dev/env: {0}`: use `exec` or `file`")]
     Mode(String),
     /// An annotation that there is not.
     #[error(
-        "`{0}` is no annotation of strongroom; there are `strongroom.dev/env`, `env-vars` and `env-containers`"
+        "`{0}` is not an annotation of strongroom; known are `strongroom.dev/env`, `env-vars` and `env-containers`"
     )]
     Unknown(String),
     /// `env-vars` is missing or names none.
@@ -95,12 +95,12 @@ pub enum EnvironmentError {
     NoContainer(String),
     /// The command is the image's, which nobody here knows.
     #[error(
-        "container `{0}` has no `command`: what its image runs is not known here; write it out in `command`, or use `strongroom.dev/env: file`"
+        "container `{0}` has no `command`, and the command of its image is not known here; set `command`, or use `strongroom.dev/env: file`"
     )]
     NoCommand(String),
     /// A variable that the container sets itself.
     #[error(
-        "container `{container}` sets `{variable}` itself; take it out of its `env`, or out of `strongroom.dev/env-vars`"
+        "container `{container}` sets `{variable}` itself; remove it from its `env`, or from `strongroom.dev/env-vars`"
     )]
     SetTwice {
         /// Name of the container.
@@ -115,7 +115,7 @@ pub enum EnvironmentError {
     #[error("`strongroom.dev/env` is for Linux; this pod says `spec.os.name: windows`")]
     Windows,
     /// It does not look like a pod.
-    #[error("the pod cannot be read: `{0}` is missing or is of another kind")]
+    #[error("the pod cannot be read: `{0}` is missing or has the wrong type")]
     NoPod(&'static str),
 }
 

@@ -245,11 +245,11 @@ fn what_is_not_understood_is_refused_with_what_to_do() {
         ),
         (
             pod(&[("strongroom.dev/env", "yes"), VARS]),
-            "`strongroom.dev/env: yes`: say `exec` or `file`",
+            "`strongroom.dev/env: yes`: use `exec` or `file`",
         ),
         (
             pod(&[EXEC, ("strongroom.dev/env-var", "A: b/c")]),
-            "`strongroom.dev/env-var` is no annotation",
+            "`strongroom.dev/env-var` is not an annotation",
         ),
         (pod(&[EXEC]), "without variables"),
         (vars(""), "without variables"),
@@ -257,19 +257,19 @@ fn what_is_not_understood_is_refused_with_what_to_do() {
         (vars("A"), "`strongroom.dev/env-vars`: "),
         (vars("A: [1]"), "`secret/key`, or a map with `secret` and `key`"),
         (vars("A: {secret: s, key: k, kee: k}"), "unknown field"),
-        (vars("A: key"), "`A`: say the secret: `secret/key`"),
-        (vars("A: s/"), "`A`: say exactly one of `key` and `template`"),
-        (vars("A: {secret: s}"), "say exactly one of `key` and `template`"),
+        (vars("A: key"), "`A`: name the secret: `secret/key`"),
+        (vars("A: s/"), "`A`: give exactly one of `key` and `template`"),
+        (vars("A: {secret: s}"), "give exactly one of `key` and `template`"),
         (
             vars("A: {secret: s, key: k, template: t}"),
-            "say exactly one of `key` and `template`",
+            "give exactly one of `key` and `template`",
         ),
         (
             vars("A: {secret: s, key: k, stage: a, versionId: b}"),
-            "say one of `stage` and `versionId`",
+            "give only one of `stage` and `versionId`",
         ),
-        (vars("a-b: s/k"), "`a-b`: no name of a variable"),
-        (vars("1A: s/k"), "no name of a variable"),
+        (vars("a-b: s/k"), "`a-b`: not a valid variable name"),
+        (vars("1A: s/k"), "not a valid variable name"),
     ] {
         let said = refused(&pod).to_string();
         assert!(said.contains(says), "{said}");

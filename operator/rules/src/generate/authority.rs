@@ -30,7 +30,7 @@ pub enum AuthorityError {
         key: String,
     },
     /// Certificate and private key are of two different pairs.
-    #[error("the certificate and the private key of the authority do not belong together")]
+    #[error("the certificate and the private key of the authority do not match")]
     Mismatch,
 }
 

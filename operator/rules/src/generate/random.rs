@@ -5,7 +5,7 @@ use rsa::rand_core::UnwrapErr;
 
 /// The system gives no random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no random bytes: {0}")]
+#[error("the system gave no random bytes: {0}")]
 pub struct RandomError(getrandom::Error);
 
 /// The system's random numbers.

@@ -52,15 +52,15 @@ pub enum CertificateError {
     #[error("the certificate authority is not ready")]
     AuthorityMissing,
     /// The authority to renew cannot be read.
-    #[error("the authority cannot keep its key and name, because its value is malformed: rotate it")]
+    #[error("the authority's value is malformed, so its key and name cannot be kept: rotate it")]
     NotRenewable,
     /// The authority's certificate has ended.
-    #[error("the certificate of the authority has ended: rotate the authority")]
+    #[error("the certificate of the authority has expired: rotate the authority")]
     AuthorityExpired,
     /// The authority signs no further one.
     #[error(
-        "the authority is signed by another one, so its path length is 0 and it signs no further authority: name the one above it, or \
-         remove isCA"
+        "the authority was signed by another one, so its path length is 0 and it cannot sign a further authority: name the one above it, or remove \
+         isCA"
     )]
     PathLength,
     /// The key or the certificate could not be made by the library.

@@ -98,8 +98,8 @@ fn say(
         }
         Signature::Other { authority } => {
             let message = format!(
-                "the certificate `{key}` is not signed by ManagedSecret `{authority}`, which is its authority now; annotate with \
-                 `strongroom.dev/rotate-now=TEXT` to have it signed by that, else it is when it is renewed: {how}"
+                "the certificate `{key}` is not signed by ManagedSecret `{authority}`, which is now its authority; annotate with \
+                 `strongroom.dev/rotate-now=TEXT` to reissue it at once, otherwise it is reissued at the next renewal: {how}"
             );
             return no(Reason::AuthorityChanged, message);
         }
@@ -162,12 +162,12 @@ impl fmt::Display for RenewalText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(certificate, next) = self;
         match (next, certificate.policy, &certificate.signature) {
-            (Renewal::Due(_), ..) => f.write_str("it is due to be renewed as soon as nothing stands against it, see condition Ready"),
+            (Renewal::Due(_), ..) => f.write_str("its renewal is due and waits for the problem in condition Ready"),
             (Renewal::At(at), ..) => write!(f, "it is renewed at {}", whole_second(*at)),
-            (Renewal::SignedAnewAt(at), ..) => write!(f, "it is signed anew at {}", whole_second(*at)),
+            (Renewal::SignedAnewAt(at), ..) => write!(f, "it is reissued at {}", whole_second(*at)),
             (Renewal::AfterAuthority, _, Signature::Current { authority, .. }) => write!(
                 f,
-                "its authority, ManagedSecret `{authority}`, ends no later, so it is renewed once that is"
+                "its authority, ManagedSecret `{authority}`, expires no later, so it is renewed after that is renewed"
             ),
             (Renewal::AfterAuthority | Renewal::Unknown, ..) => {
                 f.write_str("when it is renewed depends on its authority, which is not ready")
@@ -176,10 +176,10 @@ impl fmt::Display for RenewalText<'_> {
                 "it is not renewed, because `spec.secret.immutable` is true: remove that, or replace the ManagedSecret in time",
             ),
             (Renewal::Never, RenewalPolicy::Elsewhere, _) => f.write_str(
-                "it is not renewed here, because its value comes from elsewhere: bring a new one in time",
+                "it is not renewed here, because its value comes from elsewhere: supply a new one in time",
             ),
             (Renewal::Never, ..) => f.write_str(
-                "it is not renewed by itself, because `renewBefore` is `never`: annotate with `strongroom.dev/rotate-now=TEXT` in time, or set \
+                "it is not renewed automatically, because `renewBefore` is `never`: annotate with `strongroom.dev/rotate-now=TEXT` in time, or set \
                  `renewBefore`",
             ),
         }

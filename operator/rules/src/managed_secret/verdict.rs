@@ -262,7 +262,7 @@ impl fmt::Display for SecretBlocker {
         match self {
             Self::SpecInvalid(InvalidSpec { field, problem, .. }) => write!(f, "`{field}`: {problem}"),
             Self::NamespaceTerminating => {
-                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+                f.write_str("the namespace is being deleted, so nothing in it is changed")
             }
             Self::NamespaceRecreated { recorded } => write!(
                 f,
@@ -328,25 +328,25 @@ impl fmt::Display for SecretBlocker {
             ),
             Self::KeyRequired { name } => write!(
                 f,
-                "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey: {name}`"
+                "EncryptionKey `{name}` requires in `spec.requiredFor` that this secret uses it; set `spec.encryptionKey: {name}`"
             ),
             Self::KeyDisabled { name, until: None } => write!(
                 f,
-                "EncryptionKey `{name}` is disabled, so the value can be neither read nor written nor rotated; the native Secret stays as \
-                 it is; set `spec.enabled: true` of the key to have everything back"
+                "EncryptionKey `{name}` is disabled, so the value can be neither read nor written nor rotated; the native Secret stays as it is; set \
+                 `spec.enabled: true` of the key to restore everything"
             ),
             Self::KeyDisabled {
                 name,
                 until: Some(until),
             } => write!(
                 f,
-                "the key `{name}` is destroyed at {}, and until then the value can be neither read nor written nor rotated; apply \
-                 EncryptionKey `{name}` again to have everything back",
+                "the key `{name}` is destroyed at {}, and until then the value can be neither read nor written nor rotated; apply EncryptionKey \
+                 `{name}` again to restore everything",
                 whole_second(*until)
             ),
             Self::KeyObjectMissing { name } => write!(
                 f,
-                "EncryptionKey `{name}` was deleted while secrets depend on its key; the key works on and nothing is lost; apply the \
+                "EncryptionKey `{name}` was deleted while secrets depend on its key; the key keeps working and nothing is lost; apply the \
                  EncryptionKey again to adopt it, or move the secrets to another key"
             ),
             Self::ImportMissing { name } => {
@@ -408,7 +408,7 @@ impl fmt::Display for SecretBlocker {
             ),
             Self::TargetNotOwned { name, holder: None } => write!(
                 f,
-                "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
+                "Secret `{name}` exists and is not managed by strongroom, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
                  adopt it with its content, take `spec.secret` out of this object and apply a ManagedSecret of another name with \
                  `spec.source.import.secretRef.name: {name}` and `spec.secret.name: {name}`"
             ),
@@ -422,8 +422,8 @@ impl fmt::Display for SecretBlocker {
                     }),
             } => write!(
                 f,
-                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, which gives it up; this object takes the name as soon as it \
-                 is free; if that takes long, `kubectl describe managedsecret {by}` says why"
+                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, which is releasing it; this object takes the name as soon as it is \
+                 free; if that takes long, `kubectl describe managedsecret {by}` says why"
             ),
             Self::TargetNotOwned {
                 name,
@@ -441,8 +441,7 @@ impl fmt::Display for SecretBlocker {
             }
             Self::NativeTerminating { name, finalizers } => write!(
                 f,
-                "Secret `{name}` is being deleted and waits for {} `{}`; it is made again when it is gone: whoever set that has to take it \
-                 away",
+                "Secret `{name}` is being deleted and waits for {} `{}`; it is created again when it is gone: whoever set that must remove it",
                 if finalizers.len() == 1 {
                     "finalizer"
                 } else {
@@ -452,8 +451,8 @@ impl fmt::Display for SecretBlocker {
             ),
             Self::NativeContested { name, edits, until } => write!(
                 f,
-                "Secret `{name}` is changed again and again: {}; it is put back at {}, later each time while that goes on; have whoever \
-                 changes it leave it alone, or change `spec.secret`",
+                "Secret `{name}` is changed repeatedly: {}; it is restored at {}, with a growing delay while that continues; stop the other writer, or \
+                 change `spec.secret`",
                 Edits(edits),
                 whole_second(*until)
             ),
@@ -572,7 +571,7 @@ impl fmt::Display for RotationState {
                 write!(f, "RotationSchedule `{schedule}` gives no time: {why}")
             }
             Self::Conflict(schedules) => {
-                f.write_str("several RotationSchedules claim it with equal right, so none rotates it: ")?;
+                f.write_str("several RotationSchedules claim it with equal priority, so none rotates it: ")?;
                 for (index, schedule) in schedules.iter().enumerate() {
                     if index > 0 {
                         f.write_str(", ")?;

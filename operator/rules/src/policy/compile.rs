@@ -44,29 +44,29 @@ pub enum CompileReason {
     #[error("set exactly one of identities, secrets")]
     Attachment,
     /// A list that the kind of policy needs is absent.
-    #[error("it is missing; a policy for identities needs resources, one for secrets needs principals")]
+    #[error(
+        "it is missing; a policy for identities needs `resources`, a policy for secrets needs `principals`"
+    )]
     Missing,
     /// No operation has a name like this.
-    #[error("`{0}` is no action; actions are like `secrets:GetSecretValue` or `keys:Decrypt`")]
+    #[error("`{0}` is not an action; actions are like `secrets:GetSecretValue` or `keys:Decrypt`")]
     Action(String),
     /// A pattern of an Allow, of actions that destroy.
-    #[error(
-        "`{0}` allows nothing: an action that destroys has to be named in full, as in `secrets:PurgeSecret`"
-    )]
+    #[error("`{0}` allows nothing: a destructive action must be named in full, as in `secrets:PurgeSecret`")]
     Destroys(String),
     /// Not a resource.
     #[error(
-        "`{0}` is no resource; write `secret/<name>` or `key/<name>`, with `<namespace>:` before it for another namespace"
+        "`{0}` is not a resource; write `secret/<name>` or `key/<name>`, with `<namespace>:` before it for another namespace"
     )]
     Resource(String),
     /// Not a ServiceAccount.
-    #[error("`{0}` is no ServiceAccount; write `<name>` or `<namespace>/<name>`")]
+    #[error("`{0}` is not a ServiceAccount; write `<name>` or `<namespace>/<name>`")]
     ServiceAccount(String),
     /// Not a range of addresses.
-    #[error("`{0}` is no range of addresses; write them like `10.0.0.0/8`")]
+    #[error("`{0}` is not an address range; write it like `10.0.0.0/8`")]
     Range(String),
     /// The window means nothing.
-    #[error("the window means nothing: {0}")]
+    #[error("the window is invalid: {0}")]
     Window(ScheduleError),
     /// Cedar refuses what was made.
     #[error("it cannot be compiled: {0}")]

@@ -70,7 +70,7 @@ impl EffectCache {
 
 /// Why a statement could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request cannot be put to the policies: {0}")]
+#[error("the request cannot be evaluated: {0}")]
 pub struct EvaluationError(String);
 
 impl CompiledStatement {
@@ -99,7 +99,7 @@ impl CompiledStatement {
             .iter()
             .map(|attribute| ((*attribute).to_owned(), self.attribute(attribute, probe)));
         let context = Context::from_pairs(context).map_err(|error| unanswerable(&error))?;
-        let one = anonymous().ok_or_else(|| unanswerable(&"its name is not one"))?;
+        let one = anonymous().ok_or_else(|| unanswerable(&"its name is invalid"))?;
         let question = cedar_policy::Request::new(one.clone(), one.clone(), one, context, None)
             .map_err(|error| unanswerable(&error))?;
         let response = Authorizer::new().is_authorized(&question, &self.policies, &Entities::empty());

@@ -29,13 +29,13 @@ pub enum ListQueryError {
     #[error(transparent)]
     Encoding(#[from] serde_urlencoded::de::Error),
     /// No number, or one out of bounds.
-    #[error("`limit` is 1 to {PAGE_LIMIT}")]
+    #[error("`limit` must be 1 to {PAGE_LIMIT}")]
     Limit,
     /// More labels than a query may have.
     #[error("at most {LABELS} labels")]
     Labels,
     /// A parameter that a list does not have.
-    #[error("there is no parameter of this name; there are limit, after, name, description, label")]
+    #[error("there is no such parameter; known are limit, after, name, description, label")]
     Unknown,
 }
 

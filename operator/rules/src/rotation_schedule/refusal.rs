@@ -132,16 +132,16 @@ impl fmt::Display for RotationRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::External => {
-                f.write_str("its values arrive over the API, which is also where a new one comes from")
+                f.write_str("its values are written over the API, so write a new one there")
             }
             Self::Sealed => f.write_str(
-                "its value stands sealed in the ManagedSecret, which is also where a new one comes from",
+                "its value is sealed in the ManagedSecret, so seal a new one there",
             ),
             Self::Imported => f.write_str(
                 "the value was imported and no generator says how to make a new one; move to `spec.source.generate` first",
             ),
             Self::OnlyLiterals => f.write_str(
-                "every key of `spec.source.generate` is a literal, so there is nothing to make anew; edit the literal instead",
+                "every key of `spec.source.generate` is a literal, so there is nothing to regenerate; edit the literal instead",
             ),
             Self::Immutable { asker } => write!(
                 f,
@@ -153,8 +153,8 @@ impl fmt::Display for RotationRefusal {
             Self::UnknownKey { schedule, key, made } => {
                 write!(
                     f,
-                    "the rotator of RotationSchedule `{schedule}` names the key `{key}`, which `spec.source.generate` of the \
-                     ManagedSecret does not make anew; it makes {}",
+                    "the rotator of RotationSchedule `{schedule}` names the key `{key}`, which `spec.source.generate` of the ManagedSecret does not \
+                     generate; it generates {}",
                     quoted(made)
                 )
             }

@@ -34,7 +34,7 @@ pub enum ScheduleError {
         cron: String,
     },
     /// A cron expression that no day fulfils.
-    #[error("`{cron}` names a time that never comes")]
+    #[error("`{cron}` never occurs")]
     Never {
         /// The expression.
         cron: String,
@@ -55,7 +55,7 @@ pub enum ScheduleError {
     #[error("start and end of the window are equal: remove the window to rotate at any time")]
     EmptyWindow,
     /// The next time lies outside of what a calendar can say.
-    #[error("the next rotation lies beyond the end of the calendar: shorten `schedule.every` or `jitter`")]
+    #[error("the next rotation is beyond the end of the calendar: shorten `schedule.every` or `jitter`")]
     BeyondCalendar,
 }
 

@@ -15,8 +15,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lists the records of changes and reads
 ///
-/// From the running process, whose audit it is itself: that somebody listed it is on record. Without filters
-/// the newest hundred. Examples:
+/// Asks the running process; listing is itself audited. Without filters it shows the newest hundred.
+/// Examples:
 ///
 ///   strongroom audit list --namespace shop --secret db-main --decision refused
 ///
@@ -27,18 +27,18 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub(in crate::cmd) struct List {
     #[command(flatten)]
     data_dir: DataDir,
-    /// In this namespace
+    /// Only records of this namespace
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     #[command(flatten)]
     filter: Filter,
-    /// The newest so many; 0: all
+    /// How many of the newest records; 0: all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
-    /// Go on with what comes
+    /// Also print new records as they arrive
     #[arg(long)]
     follow: bool,
-    /// How to print: a table, or one JSON object a line
+    /// Output format: a table, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }

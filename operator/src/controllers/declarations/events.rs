@@ -51,7 +51,7 @@ pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
             .declarations
             .namespaces()
             .extend(known.into_iter().map(|known| known.uid.to_string())),
-        Err(error) => tracing::warn!(%error, "what Namespaces carried before cannot be read"),
+        Err(error) => tracing::warn!(%error, "declarations read failed"),
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn take_in<S: SecretStore>(ctx: &Ctx<S>, event: WatchEvent) {
     };
     if let Err(error) = done {
         // What is still kept of it is found missing at the next list.
-        tracing::warn!(%error, "who changed or deleted an object cannot be put on record");
+        tracing::warn!(%error, "declaration record failed");
     }
 }
 

@@ -62,12 +62,7 @@ async fn schedule_key<S: SecretStore>(
     match ctx.store.change_key(seen.namespace, seen.id, change).await {
         Ok(()) => {
             ctx.metrics.deletions.inc();
-            tracing::warn!(
-                namespace,
-                name,
-                days,
-                "the object of the key is gone: its destruction is scheduled"
-            );
+            tracing::warn!(namespace, name, days, "key deletion scheduled");
             Ok(())
         }
         // Something came under it since the look: it stays.
@@ -119,9 +114,9 @@ async fn delete_secret<S: SecretStore>(
         ctx.backoff.forget(&object.uid);
         let (namespace, name) = (&owned.namespace, &object.name);
         if how.recoverable {
-            tracing::info!(namespace, name, secret = %id, days, "its object is gone: the recovery window is open");
+            tracing::info!(namespace, name, secret = %id, days, "secret deleted, recovery window open");
         } else {
-            tracing::info!(namespace, name, secret = %id, "its object is gone, and its namespace keeps nothing: it is destroyed");
+            tracing::info!(namespace, name, secret = %id, cause = "namespace without recovery window", "secret destroyed");
         }
     }
     Ok(())

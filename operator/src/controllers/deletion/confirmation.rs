@@ -82,7 +82,7 @@ pub(super) async fn recall<S: SecretStore>(ctx: &Ctx<S>, memory: &mut DeletionMe
     if let Some(data) = &data {
         let remembered = match data.get(STATE) {
             Some(state) => serde_json::from_str(state).unwrap_or_else(|error| {
-                tracing::warn!(%error, "what waits for confirmation cannot be read; it is judged anew");
+                tracing::warn!(%error, "pending deletions unreadable, evaluated again");
                 BTreeMap::new()
             }),
             None => of_one_batch(data),
@@ -210,8 +210,9 @@ async fn say_taken<S: SecretStore>(ctx: &Ctx<S>, name: &str, found: &ObjectMeta,
     );
     tracing::warn!(
         namespace,
+        name,
         manager,
-        "ConfigMap {name} is somebody else's and stays as it is; deletions that wait cannot be confirmed"
+        "ConfigMap owned by another manager, left unchanged"
     );
     let event = Event {
         type_: EventType::Warning,
@@ -248,7 +249,8 @@ async fn tell<S: SecretStore>(ctx: &Ctx<S>, kind: OwnerKind, batch: &Batch, list
         batch = id,
         count,
         namespaces = batch.namespaces.len(),
-        "much vanished at once; deletions wait for confirmation: {help}"
+        command = help,
+        "deletions wait for confirmation"
     );
     let event = warning(format!(
         "{count} {}s vanished at once. Nothing of them is deleted until somebody confirms batch {id} by annotation; applying the objects again \
@@ -299,7 +301,7 @@ async fn tell_owner<S: SecretStore>(
     ));
     if let Err(error) = ctx.events.publish(event, &about).await {
         // A namespace that is gone or going takes no Events, and has nobody to read them.
-        tracing::debug!(error = %in_words(&error), namespace, "failed to publish an event");
+        tracing::debug!(error = %in_words(&error), namespace, "event publish failed");
     }
 }
 

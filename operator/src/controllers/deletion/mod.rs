@@ -165,7 +165,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, kind: OwnerKind) {
         let pause = match pass(&ctx, &mut memory, Timestamp::now()).await {
             Ok(wake) => wake.map_or(IDLE_INTERVAL, |at| until(at, Timestamp::now())),
             Err(failure) => {
-                tracing::warn!(error = %failure, "failed to look for deleted objects; trying again");
+                tracing::warn!(error = %failure, "deletion check failed");
                 RETRY_DELAY
             }
         };
@@ -255,7 +255,7 @@ pub(crate) async fn pass<S: SecretStore>(
             Err(failure) => {
                 ctx.metrics.reconciled("Absence", Some(failure.class()));
                 let (namespace, secret) = (&owned.namespace, &owned.id);
-                tracing::warn!(namespace, secret, error = %failure, "failed to delete; trying again");
+                tracing::warn!(namespace, secret, error = %failure, "deletion failed");
                 soon(DELETION_RETRY_DELAY);
             }
         }

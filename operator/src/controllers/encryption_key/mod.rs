@@ -94,7 +94,7 @@ async fn walk<S: SecretStore>(
         if plan.step == KeyStep::Nothing {
             return Ok((observed, plan));
         }
-        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "reconcile step");
         let requester = match plan.step {
             // It is due.
             KeyStep::Rotate | KeyStep::Nothing => None,

@@ -97,7 +97,8 @@ async fn tell<S: SecretStore>(
         namespace = identity.namespace,
         name = identity.name,
         secret = name,
-        "the native Secret is not left as it is written: {what}"
+        cause = what,
+        "native Secret contested"
     );
     let event = Event {
         type_: EventType::Warning,

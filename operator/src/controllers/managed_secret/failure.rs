@@ -42,7 +42,7 @@ pub(crate) enum Failure {
     Inconsistent(&'static str),
     /// Step followed step without an end: somebody undoes them.
     #[error(
-        "no end after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
+        "still not done after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
     )]
     NoEnd,
 }

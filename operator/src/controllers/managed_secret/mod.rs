@@ -148,7 +148,7 @@ async fn reconcile_whole<S: SecretStore>(
         (Ok(_), Err(failure)) => Err(failure),
         (Err(failure), reported) => {
             if let Err(error) = reported {
-                tracing::warn!(namespace = identity.namespace, name = identity.name, %error, "failed to report a failure");
+                tracing::warn!(namespace = identity.namespace, name = identity.name, %error, "status update failed");
             }
             Err(failure)
         }
@@ -170,7 +170,7 @@ async fn walk<S: SecretStore>(
         if plan.step == SecretStep::Nothing {
             return Ok((observed, plan));
         }
-        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "reconcile step");
         let requester = requester(ctx, &observed, authorship, &plan.step).await?;
         let applied = apply::apply(ctx, &observed, &plan.step, now);
         if declarations::on_behalf_of(requester, applied).await? == NativeCheck::Thorough {

@@ -102,7 +102,7 @@ pub(crate) async fn release<S>(
 
 async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String, claim: &ForeignClaim) {
     let (namespace, name) = (leftover.namespace, leftover.name);
-    tracing::info!(namespace, name, %claim, "a native Secret is not wanted any more and stays, because somebody else claims it");
+    tracing::info!(namespace, name, %claim, "native Secret kept, claimed by another owner");
     let event = Event {
         type_: EventType::Normal,
         reason: "SecretClaimed".to_owned(),

@@ -307,7 +307,7 @@ fn repeated(rows: &[Row]) -> Option<String> {
     };
     Some(format!(
         "the text of `strongroom.dev/rotate-now` was used before, for version `{version}` of `{name}`{more}, so nothing is rotated \
-         there: use a text that was not used before"
+         there: use a new text"
     ))
 }
 
@@ -330,7 +330,7 @@ async fn tell_repeated<S: SecretStore>(
         type_: EventType::Warning,
         reason: Reason::RotateNowRepeated.as_str().to_owned(),
         note: Some(format!(
-            "nothing is rotated in ManagedSecret `{}`: {}; use a text that was not used before",
+            "nothing is rotated in ManagedSecret `{}`: {}; use a new text",
             row.name,
             row.message.as_deref().unwrap_or_default()
         )),

@@ -295,7 +295,7 @@ async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
         );
         let said = world.status("db").to_string();
         assert!(
-            said.contains("`passwrd`") && said.contains("it makes `password`"),
+            said.contains("`passwrd`") && said.contains("it generates `password`"),
             "{said}"
         );
         assert_eq!(world.status("db")["lastRotation"], json!(null));
@@ -451,8 +451,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
         let status = world.api.get(&path("all")).unwrap()["status"].clone();
         let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
         assert!(
-            message.contains("of `one` and 1 more")
-                && message.contains("use a text that was not used before"),
+            message.contains("of `one` and 1 more") && message.contains("use a new text"),
             "{message}"
         );
         let reasons: Vec<(&Json, &Json)> = status["secrets"]

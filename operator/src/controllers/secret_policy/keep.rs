@@ -19,7 +19,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Reads what is kept. Must come before the first list of the policies.
 pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
     let found = ctx.store.kept_policies().await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the policies that were in force cannot be read");
+        tracing::error!(%error, "retained policies read failed");
         RetainedPolicies {
             policies: Vec::new(),
             unreadable: true,
@@ -27,7 +27,7 @@ pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
     });
     if found.unreadable {
         tracing::error!(
-            "some of the policies that were in force cannot be read: where the newest generation does not compile, everything that it is attached to is denied"
+            "retained policies incomplete, a policy that does not compile denies everything it covers"
         );
     }
     ctx.policies.load_retained(found);
@@ -48,7 +48,7 @@ pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
         match forget(&ctx).await {
             Ok(()) => ctx.policies.stale().await,
             Err(error) => {
-                tracing::warn!(%error, "failed to forget policies that are gone; trying again");
+                tracing::warn!(%error, "policy cleanup failed");
                 tokio::time::sleep(RETRY_DELAY).await;
             }
         }

@@ -54,7 +54,7 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
     );
     let message = ready["message"].as_str().unwrap();
     assert!(
-        message.starts_with("statement 1, actions[0], column 9: `secrets:Nothing` is no action")
+        message.starts_with("statement 1, actions[0], column 9: `secrets:Nothing` is not an action")
             && message.ends_with("generation 1 stays in force"),
         "{message}"
     );
@@ -126,7 +126,7 @@ async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
     let status = world.api.get(&path()).unwrap()["status"].clone();
     assert_eq!(
         status["conditions"][0]["message"],
-        "`spec.statements` does not fit its type; apply the object anew; generation 1 stays in force"
+        "`spec.statements` does not fit its type; apply the object again; generation 1 stays in force"
     );
     assert_eq!(status["generationInForce"], 1);
 }

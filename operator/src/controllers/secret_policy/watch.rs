@@ -295,7 +295,7 @@ where
             Ok(Some(policy)) => policy,
             Ok(None) => return ChangeOutcome::NotThere(namespace),
             Err(error) => {
-                tracing::warn!(namespace, name, %error, "a policy cannot be read; trying again");
+                tracing::warn!(namespace, name, %error, "policy read failed");
                 return ChangeOutcome::NotRead(Box::new(change.policy));
             }
         }
@@ -337,7 +337,7 @@ async fn off_thread<T: Send + 'static>(
         match work.run(namespace, job.clone()).await {
             Ok(done) => return done,
             Err(error) => {
-                tracing::warn!(namespace, %error, "a policy cannot be taken in");
+                tracing::warn!(namespace, %error, "policy load failed");
                 tokio::time::sleep(REST_PERIOD).await;
             }
         }

@@ -178,7 +178,7 @@ pub(crate) struct Orphan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreFailure {
     /// The version from which a new one was made is not current any more.
-    #[error("another version became current in between")]
+    #[error("another version became current in the meantime")]
     BaseMoved,
     /// The key of the namespace is disabled or waits for its deletion.
     #[error("the encryption key is not enabled: {0}")]
@@ -190,7 +190,7 @@ pub(crate) enum StoreFailure {
     #[error("{0}")]
     NamespaceFull(String),
     /// The rules of the store say no.
-    #[error("the store refuses: {0}")]
+    #[error("the store refused: {0}")]
     Refused(String),
     /// No audit record can be written, so nothing is read or changed.
     #[error("no audit record can be written: {0}")]
@@ -199,7 +199,7 @@ pub(crate) enum StoreFailure {
     #[error("the store's disk is full; make room or enlarge its volume")]
     Full,
     /// A record cannot be read.
-    #[error("a record of the store is damaged, restore a backup: {0}")]
+    #[error("a record in the store is damaged, restore a backup: {0}")]
     Damaged(String),
     /// The store serves nothing now: it is closing, poisoned, fenced off, or does not know the outcome.
     #[error("the store is not available: {0}")]

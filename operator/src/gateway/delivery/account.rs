@@ -20,13 +20,11 @@ pub(crate) struct NodeAccount {
 pub(crate) enum NodeAccountError {
     /// The part before the slash.
     #[error(
-        "what stands before `/` is no name of a namespace; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
+        "the part before `/` is not a valid namespace name; write NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
     )]
     Namespace,
     /// The part behind the slash.
-    #[error(
-        "that is no name of a ServiceAccount; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
-    )]
+    #[error("not a valid ServiceAccount name; write NAMESPACE/NAME, as in `strongroom-node/strongroom-node`")]
     Name,
 }
 

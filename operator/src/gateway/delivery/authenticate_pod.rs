@@ -47,14 +47,14 @@ pub(super) async fn subscribe(
     mut message: Subscribe,
 ) -> Result<Subscription, DeliveryRefusal> {
     let token = Zeroizing::new(std::mem::take(&mut message.token));
-    let request = RequestId::generate().map_err(|_| unavailable("no request id can be made"))?;
+    let request = RequestId::generate().map_err(|_| unavailable("no request id can be generated"))?;
     let asking = authenticate_pod(gateway, whence, &token, request).await?;
     let of = asking.caller.pod.as_ref().map(|(_, uid)| uid.as_str());
     if !message.pod_uid.is_empty() && of != Some(message.pod_uid.as_str()) {
         record_refusal(gateway, audit::Action::Authenticate, "OtherPod", asking.meta(&[])).await?;
         return Err(DeliveryRefusal {
             code: Refusal::Unauthenticated,
-            ..invalid("the token is of another pod than the volume is for")
+            ..invalid("the token belongs to another pod than the volume")
         });
     }
     let wanted = parse(&message.secrets).map_err(|what| invalid(&what))?;
@@ -140,7 +140,7 @@ pub(super) async fn authenticate_pod(
         return Err(DeliveryRefusal {
             code: Refusal::OtherNode,
             ..invalid(&format!(
-                "the token is not of a pod that runs on node `{}`",
+                "the token does not belong to a pod that runs on node `{}`",
                 whence.node
             ))
         });

@@ -89,7 +89,7 @@ fn gone() -> Evaluation {
 /// It may be gone by now: what the volume has stays, and nothing newer comes.
 fn not_known() -> Evaluation {
     Evaluation::Undecided(super::authenticate_pod::unavailable(
-        "the API server does not tell whether the pod is still there",
+        "the API server does not say whether the pod still exists",
     ))
 }
 
@@ -233,11 +233,7 @@ fn end(
         if let Some(want) = view.get(volume).and_then(|it| it.wanted.get(*place))
             && let Err(problem) = record_refusal(gateway, asking, want, refused)
         {
-            tracing::warn!(
-                volume,
-                code = problem.code().as_str(),
-                "an end of access is not on record"
-            );
+            tracing::warn!(volume, code = problem.code().as_str(), "audit append failed");
         }
         messages.push(Message::Tombstone(Tombstone {
             subscription: volume.to_owned(),

@@ -67,7 +67,7 @@ pub(super) async fn handshake(
         Code::Unauthenticated => Status::unauthenticated(detail),
         _ => Status::unavailable(detail),
     };
-    let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be made"))?;
+    let request = RequestId::generate().map_err(|_| Status::unavailable("no request id can be generated"))?;
     let source = visitor.peer.address.ip().to_canonical();
     let asker = ReviewBudget::Stranger(source);
     let caller = match gateway.authenticator.authenticate(&token, asker).await {
@@ -112,7 +112,7 @@ pub(super) async fn handshake(
             .await
             .map_err(|problem| refused(problem.code(), problem.detail()))?;
         return Err(Status::permission_denied(
-            "the token is not of a node plugin of this release, bound to its pod and node",
+            "the token does not belong to a node plugin of this release, or is not bound to its pod and node",
         ));
     };
     gateway

@@ -51,12 +51,12 @@ impl PendingJournal {
     pub(super) fn new(before: Option<&Self>, journal: Journal) -> Result<Self, Status> {
         if journal.entries.len() > MAX_ENTRIES {
             return Err(Status::invalid_argument(
-                "a journal has at most 64 entries a message",
+                "a journal has at most 64 entries per message",
             ));
         }
         if before.is_some() {
             return Err(Status::resource_exhausted(
-                "a journal is told once the one before it is taken",
+                "send a journal only after the previous one was acknowledged",
             ));
         }
         let now = Instant::now();
@@ -137,7 +137,7 @@ fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) 
         secret_id: id,
         version: entry.version_id.parse().ok(),
         detail: format!(
-            "the node says that it served this without a gateway at {at}, entry {} of its journal",
+            "the node reports that it served this while offline at {at}, entry {} of its journal",
             entry.sequence
         ),
         claimed: Some(format!(
@@ -148,7 +148,7 @@ fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) 
         ..AuditNote::new(audit::Action::GetSecretValue)
     };
     let request = RequestId::generate()
-        .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be made"))?;
+        .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be generated"))?;
     let meta = Meta {
         actor: Actor::Principal(format!("node {}", whence.node)),
         request,

@@ -23,24 +23,24 @@ const API_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PodAddressError {
     /// No pod of this UID, or it has ended.
-    #[error("the pod is not there any more")]
+    #[error("the pod no longer exists")]
     Gone,
     /// On another node than the one that asks.
-    #[error("the pod does not run on the node that has its volume")]
+    #[error("the pod does not run on the node of its volume")]
     OtherNode,
     /// In its node's network.
     #[error(
-        "the pod runs in its node's network (`hostNetwork`), where a notice would reach the node's own ports: watch `..data` in its place"
+        "the pod runs in its node's network (`hostNetwork`), where a notification would reach the node's own ports: watch `..data` instead"
     )]
     NodesNetwork,
     /// Without an address.
     #[error("the pod has no address yet")]
     NotYet,
     /// It says an address that the gateway does not send to.
-    #[error("the pod's address is none of its own")]
+    #[error("the pod's address is not its own")]
     NotOwn,
     /// It cannot be said.
-    #[error("the API server does not say where the pod is")]
+    #[error("the API server did not return the pod's address")]
     Unknown,
 }
 
@@ -96,9 +96,9 @@ impl PodClient {
         match timeout(API_TIMEOUT, self.events.publish(event, &regarding)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %in_words(&error), pod = name, "an event of a pod could not be written");
+                tracing::warn!(error = %in_words(&error), pod = name, "event publish failed");
             }
-            Err(_) => tracing::warn!(pod = name, "an event of a pod could not be written in time"),
+            Err(_) => tracing::warn!(error = "timed out", pod = name, "event publish failed"),
         }
     }
 }

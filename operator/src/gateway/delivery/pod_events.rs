@@ -37,25 +37,25 @@ impl PodEvent {
         let (delivered, note) = match self {
             Self::Notified(NoticeOutcome::Delivered, port, status) => (
                 true,
-                format!("the pod was told at port {port} that its volume has changed: {status}"),
+                format!("the pod was notified at port {port} that its volume changed: {status}"),
             ),
             Self::Notified(outcome, port, status) => {
                 let why = match outcome {
                     NoticeOutcome::Refused => {
-                        "nobody listens there for HTTP at the pod's own address".to_owned()
+                        "no HTTP server listens there at the pod's own address".to_owned()
                     }
                     NoticeOutcome::TimedOut => "no answer within a second".to_owned(),
                     _ => format!("it answered {status}"),
                 };
                 let note = format!(
-                    "the pod could not be told at port {port} that its volume has changed: {why}; the files are new all the same"
+                    "the pod could not be notified at port {port} that its volume changed: {why}; the files are up to date"
                 );
                 (false, note)
             }
             Self::NoAddress(why) => (
                 false,
                 format!(
-                    "the pod could not be told that its volume has changed: {why}; the files are new all the same"
+                    "the pod could not be notified that its volume changed: {why}; the files are up to date"
                 ),
             ),
         };

@@ -101,7 +101,7 @@ async fn serve(
         return Err(Status::invalid_argument("Hello comes first"));
     };
     if !hello.protocol_versions.contains(&PROTOCOL_VERSION) {
-        let message = format!("this gateway speaks version {PROTOCOL_VERSION} of the protocol alone");
+        let message = format!("this gateway supports only version {PROTOCOL_VERSION} of the protocol");
         return Err(Status::failed_precondition(message));
     }
     let token = Zeroizing::new(std::mem::take(&mut hello.token));
@@ -145,7 +145,7 @@ async fn serve(
             heartbeat_ms: u32::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u32::MAX),
         }))
         .await?;
-    tracing::info!(node = attached.node(), source = %peer.address, "a node's stream is open");
+    tracing::info!(node = attached.node(), source = %peer.address, "node stream opened");
     let ended = tokio::select! {
         ended = session.serve(incoming) => ended,
         () = attached.superseded() => Ok(Some("the node has another stream")),
@@ -155,12 +155,12 @@ async fn serve(
         gateway.consumers.volumes().detached(attached.node());
     }
     match &ended {
-        Ok(_) => tracing::info!(node = attached.node(), "a node's stream has ended"),
+        Ok(_) => tracing::info!(node = attached.node(), "node stream closed"),
         Err(status) => {
             tracing::warn!(
                 node = attached.node(),
-                why = status.message(),
-                "a node's stream broke"
+                error = status.message(),
+                "node stream failed"
             );
         }
     }
@@ -233,7 +233,7 @@ impl Session {
         self.outgoing
             .send_timeout(Ok(message), SILENCE_TIMEOUT)
             .await
-            .map_err(|_| Status::unavailable("the node takes nothing in"))
+            .map_err(|_| Status::unavailable("the node does not read its stream"))
     }
 
     fn view(&mut self) -> Result<&mut NodeView, Status> {
@@ -550,7 +550,9 @@ impl Session {
     async fn subscribe(&mut self, message: Subscribe) -> Result<(), Status> {
         let volume = message.subscription.clone();
         if volume.is_empty() || volume.len() > MAX_VOLUME_ID_BYTES {
-            return Err(Status::invalid_argument("a subscription's id has 1 to 128 bytes"));
+            return Err(Status::invalid_argument(
+                "a subscription id must have 1 to 128 bytes",
+            ));
         }
         let waiting = self.queued.len();
         let view = self.view()?;
@@ -610,7 +612,9 @@ impl Session {
                 match (volume, refused) {
                     (None, false) => self.plugin.reviewed = now,
                     (None, true) => {
-                        return Err(Status::unauthenticated("the plugin's token is refused by now"));
+                        return Err(Status::unauthenticated(
+                            "the plugin's token is no longer accepted",
+                        ));
                     }
                     (Some(volume), true) => self.view()?.end(&volume),
                     (Some(volume), false) => {
@@ -648,7 +652,7 @@ impl Session {
             }
             // The one that it has counts until its own end.
             ReviewOutcome::Renewed(volume, _, _, Err(refused)) => {
-                tracing::debug!(volume, code = refused.record.as_str(), "a newer token is refused");
+                tracing::debug!(volume, code = refused.record.as_str(), "token refused");
             }
         }
         Ok(())

@@ -53,11 +53,7 @@ where
         match event {
             Ok(event) => tell(presence, kind, &event),
             Err(error) => {
-                tracing::warn!(
-                    ?kind,
-                    error = watch_in_words(&error),
-                    "the watch of those that hold streams broke off; it starts again"
-                );
+                tracing::warn!(?kind, error = watch_in_words(&error), "watch failed");
                 presence.observe(kind, &PresenceEvent::WatchBroken);
             }
         }

@@ -56,10 +56,7 @@ pub(super) async fn publish_ca_bundle(
         };
         let api: Api<APIService> = Api::all(client.clone());
         api.patch(API_SERVICE, &params, &Patch::Merge(&patch)).await?;
-        tracing::info!(
-            api_service = API_SERVICE,
-            "told the API server which authority to trust"
-        );
+        tracing::info!(api_service = API_SERVICE, "CA bundle published");
     }
     Ok(ApiServiceState::UpToDate)
 }

@@ -65,11 +65,11 @@ impl Authorizer {
                 answer
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = %in_words(&error), "RBAC cannot be asked what a person may get; policies decide alone");
+                tracing::warn!(error = %in_words(&error), "access review failed, policies decide alone");
                 None
             }
             Err(_) => {
-                tracing::warn!("RBAC cannot be asked in time what a person may get; policies decide alone");
+                tracing::warn!(error = "timed out", "access review failed, policies decide alone");
                 None
             }
         }

@@ -66,9 +66,11 @@ enum Failure {
     Trust(#[from] TrustError),
     #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
-    #[error("Secret `{0}` exists and is not ours, so it is left as it is; delete it, and it is made")]
+    #[error(
+        "Secret `{0}` exists and was not created by strongroom, so it is left as it is; delete it, and strongroom creates it"
+    )]
     NotOurs(String),
-    #[error("Service `{0}` is not there, and the certificate is for it")]
+    #[error("Service `{0}` does not exist, and the certificate is for it")]
     NoService(String),
 }
 
@@ -87,10 +89,7 @@ impl Follower {
                 Err(failure) => {
                     let text = failure.to_string();
                     if said.as_ref() != Some(&text) {
-                        tracing::warn!(
-                            error = text,
-                            "the certificate or the APIService of the extension API server is not ready; trying again"
-                        );
+                        tracing::warn!(error = text, "extension API not ready");
                     }
                     if in_force.standing.is_none() {
                         self.health.set("front", Check::Waiting(text.clone()));
@@ -124,8 +123,9 @@ impl Follower {
         let change = |error: Option<watcher::Error>| {
             if let Some(error) = error {
                 tracing::warn!(
+                    kind = "Secret, ConfigMap or APIService",
                     error = watch_in_words(&error),
-                    "failed to watch the Secret, ConfigMap or APIService of the extension API server; trying again"
+                    "watch failed"
                 );
             }
         };
@@ -155,7 +155,7 @@ impl Follower {
                 match gateway_client(&link) {
                     Ok(client) => in_force.link = Some((link, client)),
                     Err(error) => {
-                        tracing::warn!(%error, "failed to renew the client certificate for the gateway; the one in force stays")
+                        tracing::warn!(%error, "client certificate load failed")
                     }
                 }
             }
@@ -164,15 +164,15 @@ impl Follower {
                 .put(build_trust(&certificate, client, &authentication)?);
             in_force.certificate = Some(certificate);
             in_force.authentication = Some(authentication);
-            tracing::info!("the extension API server trusts the clients of the API server");
+            tracing::info!("requestheader CA loaded");
         }
         let standing = told?;
         if standing == ApiServiceState::Elsewhere && in_force.standing != Some(standing) {
             tracing::warn!(
-                "APIService `{API_SERVICE}` leads to another Service than `{}/{}`, so it is left as it is; two installations of one cluster cannot \
-                 both serve it",
-                self.namespace,
-                self.service
+                api_service = API_SERVICE,
+                namespace = self.namespace,
+                service = self.service,
+                "APIService belongs to another installation, left unchanged"
             );
         }
         in_force.standing = Some(standing);
@@ -260,7 +260,7 @@ impl Follower {
             match written {
                 Ok(mut written) => {
                     wipe(written.data.take());
-                    tracing::info!(secret = self.own(), "made a certificate");
+                    tracing::info!(secret = self.own(), "certificate issued");
                     return Ok(wanted);
                 }
                 Err(kube::Error::Api(answer)) if answer.code == 409 && turn < MAX_WRITE_ATTEMPTS => turn += 1,

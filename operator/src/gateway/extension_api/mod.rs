@@ -123,7 +123,7 @@ pub(crate) async fn run(
     let trying = tokio::spawn(reach.run());
     let router = router(trust.clone(), settings.gateway, authorizer);
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving the people's front");
+        tracing::info!(%address, "serving extension API");
     }
     listen::serve(
         listener,
@@ -175,17 +175,18 @@ async fn forward(State(front): State<Arc<ExtensionApi>>, request: Request) -> Re
 
 async fn forwarded(front: &ExtensionApi, request: Request) -> Result<Response<Body>, Problem> {
     let proven = request.extensions().get::<Peer>().is_some_and(|peer| peer.proven);
-    let trusted = front
-        .trust
-        .current()
-        .filter(|_| proven)
-        .ok_or_else(|| Problem::new(Code::Unauthenticated, "only the API server is listened to"))?;
+    let trusted = front.trust.current().filter(|_| proven).ok_or_else(|| {
+        Problem::new(
+            Code::Unauthenticated,
+            "only the API server may call this endpoint",
+        )
+    })?;
     let target = path::target(request.uri().path())
-        .ok_or_else(|| Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))?;
+        .ok_or_else(|| Problem::new(Code::NoSuchPath, "the paths are listed in docs/api.md"))?;
     let mut person = trusted
         .headers
         .read(request.headers())
-        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"))?;
+        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server sent no user"))?;
     if let Some((namespace, name)) = target.secret.filter(|(namespace, _)| is_a_name(namespace)) {
         let extra = trusted.headers.extras(request.headers());
         let object = Some(name).filter(|name| is_a_name(name));
@@ -234,7 +235,7 @@ async fn ask(
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let why = transport_error_cause(&error);
-            tracing::warn!(%gateway, why, "the gateway does not answer");
+            tracing::warn!(%gateway, error = why, "gateway unreachable");
             Err(unreachable_gateway(gateway, why))
         }
         Err(_) => {

@@ -21,8 +21,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why it cannot be tried.
-pub(super) const NO_CERTIFICATE: &str =
-    "the process that serves the gateway has not made our certificate yet";
+pub(super) const NO_CERTIFICATE: &str = "the gateway's process has not issued the client certificate yet";
 
 /// What is told.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +57,8 @@ impl ReachabilityProbe {
             self.metrics.reachable.set(i64::from(now.is_ok()));
             if before != Some(now) {
                 match now {
-                    Ok(()) => tracing::info!(gateway = %self.gateway, "the gateway answers"),
-                    Err(why) => tracing::warn!(gateway = %self.gateway, why, "the gateway cannot be reached"),
+                    Ok(()) => tracing::info!(gateway = %self.gateway, "gateway reachable"),
+                    Err(why) => tracing::warn!(gateway = %self.gateway, error = why, "gateway unreachable"),
                 }
             }
             before = Some(now);
@@ -68,10 +67,13 @@ impl ReachabilityProbe {
     }
 
     pub(super) async fn probe(&self) -> Result<(), &'static str> {
-        let trusted = self.trust.current().ok_or("the front itself is not ready")?;
+        let trusted = self
+            .trust
+            .current()
+            .ok_or("the extension API server itself is not ready")?;
         let client = trusted.client.as_ref().ok_or(NO_CERTIFICATE)?;
         let mut request = Request::new(Body::empty());
-        *request.uri_mut() = uri(&self.gateway, "/healthz", None).ok_or("its address is none")?;
+        *request.uri_mut() = uri(&self.gateway, "/healthz", None).ok_or("its address is invalid")?;
         *request.version_mut() = Version::HTTP_2;
         match tokio::time::timeout(PROBE_TIMEOUT, client.request(request)).await {
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),

@@ -38,7 +38,7 @@ pub(super) struct ActiveTrust {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TrustError {
     #[error(
-        "ConfigMap `kube-system/{AUTHENTICATION_CONFIG_MAP}` does not say `{0}`: the API server runs without the aggregation layer"
+        "ConfigMap `kube-system/{AUTHENTICATION_CONFIG_MAP}` has no `{0}`: the API server runs without the aggregation layer"
     )]
     Authentication(&'static str),
     #[error("Secret or ConfigMap: {0}")]

@@ -152,7 +152,7 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a connection that went at once: neither ends the port.
-                tracing::warn!(%error, "a connection cannot be accepted");
+                tracing::warn!(%error, "connection accept failed");
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
@@ -161,7 +161,7 @@ pub(crate) async fn serve(
             Ok(deposit) => deposit,
             Err(full) => {
                 admission.refusals.connection(full);
-                tracing::debug!(%peer, ?full, "too many connections without a proven caller; this one is closed");
+                tracing::debug!(%peer, ?full, "connection refused, too many unauthenticated");
                 continue;
             }
         };
@@ -173,7 +173,7 @@ pub(crate) async fn serve(
             let on = (&admission, deposit, turns);
             let ended = connection(stream, peer, resolver, router, watcher, on).await;
             if let Err(error) = ended {
-                tracing::debug!(%peer, error, "a connection ended");
+                tracing::debug!(%peer, error, "connection closed");
             }
         });
     }
@@ -183,7 +183,7 @@ pub(crate) async fn serve(
         .await
         .is_err()
     {
-        tracing::warn!("connections did not finish in time");
+        tracing::warn!("connection drain timed out");
     }
 }
 
@@ -206,7 +206,7 @@ async fn connection(
     stream.get_mut().0.lift_bound();
     let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     if client.is_some_and(|client| !resolver.admits(client)) {
-        return Err("the client's certificate is somebody else's".to_owned());
+        return Err("the client's certificate is not the expected one".to_owned());
     }
     let peer = Peer {
         address: peer,
@@ -291,6 +291,6 @@ async fn handshake(
         .map_err(text)?;
     let config = resolver
         .config(start.client_hello().server_name())
-        .ok_or_else(|| "nobody serves this name yet".to_owned())?;
+        .ok_or_else(|| "this name is not served yet".to_owned())?;
     start.into_stream(config).await.map_err(text)
 }

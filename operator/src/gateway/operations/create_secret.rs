@@ -140,7 +140,7 @@ async fn serve(
         .any(|part| matches!(part, "." | ".."))
     {
         return Err(invalid(
-            "a part of a name is not `.` or `..`: clients take those out of a path",
+            "no part of a name may be `.` or `..`: clients remove those from a path",
         ));
     }
     let wanted_key = body.encryption_key;
@@ -273,7 +273,7 @@ async fn object(
         ChangeError::Unrecorded(managed_elsewhere(
             "ManagedSecret",
             &name,
-            "it is there and says otherwise",
+            "it exists with a different spec",
         ))
     })
 }

@@ -81,7 +81,9 @@ async fn serve(
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(how) = how.map_err(invalid)?;
     if how.force && how.recovery_window_days.is_some() {
-        return Err(invalid("`force` leaves no recovery window; give one of the two"));
+        return Err(invalid(
+            "`force` means no recovery window; give only one of the two",
+        ));
     }
     if how
         .recovery_window_days

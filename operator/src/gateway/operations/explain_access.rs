@@ -174,19 +174,19 @@ fn answer(
             match key.state {
                 KeyState::Enabled => format!("EncryptionKey `{name}` is enabled"),
                 KeyState::Disabled => format!(
-                    "EncryptionKey `{name}` is disabled, so no value under it is read or written; set `spec.enabled: true`"
+                    "EncryptionKey `{name}` is disabled, so no value under it can be read or written; set `spec.enabled: true`"
                 ),
                 KeyState::PendingDeletion { until } => format!(
-                    "the key `{name}` is destroyed at {}, and no value under it is read or written; apply the EncryptionKey again",
+                    "the key `{name}` will be destroyed at {}, and no value under it can be read or written; apply the EncryptionKey again",
                     time(until)
                 ),
-                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it what lay under it"),
+                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it everything encrypted under it"),
             }
         }),
         secret: match view.state {
             SecretState::Live => "it is live".to_owned(),
             SecretState::PendingDeletion { until, .. } => format!(
-                "it is in its recovery window until {} and answers no value; restore it",
+                "it is in its recovery window until {} and its value cannot be read; restore it",
                 time(until)
             ),
         },

@@ -57,7 +57,7 @@ async fn policy(change: &SecretChange, secret: &SecretView) -> Result<Json<OwnPo
     let found = objects.find(&name).await?.filter(of_secret).ok_or_else(|| {
         Problem::new(
             Code::PolicyNotFound,
-            "the secret has no policy of its own; SetSecretPolicy makes one, and others may count for it by pattern",
+            "the secret has no policy of its own; SetSecretPolicy creates one, and others may apply to it by pattern",
         )
     })?;
     change.note(&format!("SecretPolicy `{name}`")).await?;

@@ -87,7 +87,7 @@ pub(super) fn read_value(
 ) -> Result<Value, Problem> {
     match (data, sealed) {
         (Some(_), None) if asking.caller.via_extension_api => Err(sealed_required(
-            "send `sealed`, for a key of `POST …/sealingkeys`, as kubectl strongroom does",
+            "send `sealed`, for a key from `POST …/sealingkeys`, as kubectl strongroom does",
         )),
         (Some(data), None) => value(data),
         (
@@ -117,7 +117,7 @@ pub(super) fn sealed_required(instead: &str) -> Problem {
     Problem::new(
         Code::InvalidRequest,
         format!(
-            "over people.strongroom.dev values travel sealed, so that the API server sees none; {instead}"
+            "over people.strongroom.dev values must be sealed, so that the API server sees none; {instead}"
         ),
     )
 }
@@ -128,7 +128,7 @@ pub(super) async fn read_body(body: axum::body::Body) -> Result<Zeroizing<Vec<u8
     let mut whole = Zeroizing::new(Vec::with_capacity(limits::MAX_BODY_BYTES));
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| invalid("the body did not come whole"))?;
+        let piece = piece.map_err(|_| invalid("the body is incomplete"))?;
         if whole.len() + piece.len() > limits::MAX_BODY_BYTES {
             return Err(Problem::new(Code::TooLarge, "the body is larger than 192 KiB"));
         }
@@ -149,7 +149,7 @@ pub(super) fn parse_body<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> R
             .is_some_and(|root| fields.contains(&root));
         let place = if known { path.as_str() } else { "." };
         invalid(format!(
-            "the body does not fit at `{place}`; docs/api.md has its form"
+            "the body is invalid at `{place}`; docs/api.md describes it"
         ))
     })
 }

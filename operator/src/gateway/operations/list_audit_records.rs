@@ -71,7 +71,7 @@ async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let namespace = namespace.map(|Path(namespace)| namespace);
     if !asking.caller.via_extension_api {
-        let why = "audit records are for people: use kubectl strongroom audit";
+        let why = "audit records are available only over people.strongroom.dev: use kubectl strongroom audit";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let Query(since) = since.map_err(invalid)?;
@@ -89,7 +89,7 @@ fn place(text: &str) -> Result<AuditPosition, Problem> {
                 reads: reads.parse().ok()?,
             })
         })
-        .ok_or_else(|| invalid("`after` is the `next` of a page"))
+        .ok_or_else(|| invalid("`after` must be the `next` of a page"))
 }
 
 fn answer(

@@ -119,7 +119,8 @@ async fn serve(
 ) -> Result<Json<DeletedSecretsPage>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     if !asking.caller.via_extension_api {
-        let why = "deleted secrets are listed to administrators: use kubectl strongroom purge --list";
+        let why =
+            "deleted secrets are listed only over people.strongroom.dev: use kubectl strongroom purge --list";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let namespace: NamespaceName = namespace.parse().map_err(invalid)?;

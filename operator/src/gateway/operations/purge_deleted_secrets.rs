@@ -76,7 +76,7 @@ async fn serve(
 ) -> Result<Json<PurgeAnswer>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     if !asking.caller.via_extension_api {
-        let why = "a namespace is purged by administrators: use kubectl strongroom purge --namespace";
+        let why = "a namespace can be purged only over people.strongroom.dev: use kubectl strongroom purge --namespace";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let namespace: NamespaceName = namespace.parse().map_err(invalid)?;
@@ -112,7 +112,7 @@ impl Purge<'_> {
         if purged.destroyed == 0 {
             let note = AuditNote {
                 namespace: Some(namespace),
-                detail: "nothing to destroy is in a recovery window".to_owned(),
+                detail: "no secret that can be destroyed is in a recovery window".to_owned(),
                 ..AuditNote::new(Action::PurgeSecret)
             };
             let (meta, durability) = (self.asking.meta(&[]), self.gateway.durability);

@@ -357,7 +357,8 @@ fn not_external(name: &str) -> Problem {
     Problem::new(
         Code::SourceNotExternal,
         format!(
-            "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to take them from here"
+            "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to \
+             write them over the API"
         ),
     )
 }
@@ -373,7 +374,7 @@ fn other_key(name: &str) -> Problem {
     Problem::new(
         Code::KeyRequired,
         format!(
-            "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey` of the ManagedSecret to it"
+            "EncryptionKey `{name}` requires in `spec.requiredFor` that this secret uses it; set `spec.encryptionKey` of the ManagedSecret to it"
         ),
     )
 }

@@ -76,7 +76,7 @@ async fn restore(change: &SecretChange, secret: &SecretView) -> Result<Json<Secr
                     key: key.as_ref().map(|key| key.name.as_str()),
                 },
             );
-            let taken = || managed_elsewhere("ManagedSecret", &name, "it was made at the same time");
+            let taken = || managed_elsewhere("ManagedSecret", &name, "it was created at the same time");
             objects.create(&made).await?.ok_or_else(taken)?
         }
     };

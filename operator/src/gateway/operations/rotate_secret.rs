@@ -84,7 +84,7 @@ async fn serve(
     if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic())
     {
         return Err(invalid(
-            "`token` has 1 to 64 printable ASCII characters and no spaces",
+            "`token` must have 1 to 64 printable ASCII characters and no spaces",
         ));
     }
     let (decided, asked, at, of) = (Arc::clone(&gateway), asking.clone(), place.clone(), name.clone());
@@ -208,7 +208,7 @@ async fn annotate(
     let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
     let Some(object) = &view.object else {
         return Err(not_rotatable(
-            "no ManagedSecret declares the secret, so nobody makes its value",
+            "no ManagedSecret declares the secret, so no value can be generated",
         ));
     };
     let objects = ObjectClient::<ManagedSecret>::new(gateway, &place.name);

@@ -91,7 +91,7 @@ async fn set(
         refuse_other_owner(&found, &["spec", "statements"])?;
         // Whoever may set the policy of one secret may not thereby say who reads others.
         if (&found.spec.secrets, &found.spec.identities) != (&spec.secrets, &None) {
-            let why = "it counts for more than this secret";
+            let why = "it applies to more than this secret";
             return Err(managed_elsewhere("SecretPolicy", name, why).into());
         }
     }

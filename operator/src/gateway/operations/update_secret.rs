@@ -101,7 +101,9 @@ pub(super) fn metadata_fits<'a>(
     labels: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> Result<(), Problem> {
     if description.is_some_and(|text| text.is_empty() || text.chars().count() > MAX_DESCRIPTION_CHARS) {
-        return Err(invalid("`description` has 1 to 500 characters; null removes it"));
+        return Err(invalid(
+            "`description` must have 1 to 500 characters; null removes it",
+        ));
     }
     for (label, value) in labels {
         label_fits(label)?;
@@ -115,7 +117,7 @@ pub(super) fn metadata_fits<'a>(
             || !ends(bytes.last())
         {
             return Err(invalid(format!(
-                "the value of label `{label}` is no value of a Kubernetes label: at most 63 letters, digits, `-`, `_`, `.`"
+                "the value of label `{label}` is not a valid Kubernetes label value: use at most 63 letters, digits, `-`, `_`, `.`"
             )));
         }
     }
@@ -128,7 +130,7 @@ fn label_fits(label: &str) -> Result<(), Problem> {
     let fits = !name.is_empty() && name.len() <= 63 && name.bytes().all(plain) && prefix.len() <= 253;
     if !fits || label.starts_with("strongroom.dev/") {
         return Err(invalid(
-            "a label is named as a Kubernetes label is, and not `strongroom.dev/…`",
+            "a label needs a valid Kubernetes label name, and not `strongroom.dev/…`",
         ));
     }
     Ok(())

@@ -80,7 +80,7 @@ async fn update(
         .declaring(secret)
         .await?;
     let object = object.ok_or_else(|| {
-        let why = "no ManagedSecret declares the secret, so nobody makes its value";
+        let why = "no ManagedSecret declares the secret, so no value can be generated";
         Problem::new(Code::NotRotatable, why)
     })?;
     // What is to rotate nothing may stand beside an immutable Secret.
@@ -98,7 +98,7 @@ async fn update(
         })
         .await?;
     if let Some(other) = all.iter().find(|schedule| schedule.name_any() != name) {
-        let why = "it names the secret, and two that do so rotate nothing";
+        let why = "it also names the secret, and two schedules for one secret rotate nothing";
         return Err(managed_elsewhere("RotationSchedule", &other.name_any(), why).into());
     }
     let secrets = ScheduledSecrets {
@@ -116,7 +116,7 @@ async fn update(
     let every = policy
         .every
         .or_else(|| before.and_then(|schedule| schedule.spec.schedule.every))
-        .ok_or_else(|| invalid("`every` is needed: no schedule of the secret says it yet"))?;
+        .ok_or_else(|| invalid("`every` is required: the secret has no schedule with an interval yet"))?;
     let spec = RotationScheduleSpec {
         secrets,
         schedule: Schedule {

@@ -196,7 +196,7 @@ impl Capacity {
         };
         Problem::new(
             Code::Overloaded,
-            format!("too many {what} {of} at the same time; wait"),
+            format!("too many {what} {of} at the same time; wait and try again"),
         )
         .retry_after(seconds)
     }

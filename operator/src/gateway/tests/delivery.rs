@@ -921,7 +921,7 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
     }));
     let gone = events
         .iter()
-        .filter(|(_, note, _)| note.contains("not there any more"));
+        .filter(|(_, note, _)| note.contains("no longer exists"));
     let mut whose: Vec<_> = gone
         .map(|(reason, _, uid)| (reason.as_str(), uid.as_str()))
         .collect();

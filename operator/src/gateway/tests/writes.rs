@@ -423,7 +423,7 @@ async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
     schedule(spec(json!(["passwrd"]), false));
     refused("RotationSchedule `daily` names the key `passwrd`").await;
     schedule(spec(json!(["user"]), false));
-    refused("it makes `password`").await;
+    refused("it generates `password`").await;
     schedule(spec(json!(["password"]), true));
     refused("RotationSchedule `daily` is suspended").await;
     schedule(spec(json!(["password"]), false));

@@ -93,9 +93,11 @@ enum Failure {
     Tls(#[from] TlsError),
     #[error("{}", in_words(.0))]
     Cluster(#[from] kube::Error),
-    #[error("Secret `{0}` exists and is not ours, so it is left as it is; delete it, and it is made")]
+    #[error(
+        "Secret `{0}` exists and was not created by strongroom, so it is left as it is; delete it, and strongroom creates it"
+    )]
     NotOurs(String),
-    #[error("Service `{0}` is not there, and the certificate is for it")]
+    #[error("Service `{0}` does not exist, and the certificate is for it")]
     NoService(String),
 }
 
@@ -108,7 +110,7 @@ impl ClientCertificateRotator {
             let wait = match Arc::clone(&keeper).look(&mut serving).await {
                 Ok(wait) => wait,
                 Err(error) => {
-                    tracing::warn!(%error, process = keeper.called.name(), "it is not believed yet; trying again");
+                    tracing::warn!(%error, process = keeper.called.name(), "certificate update failed");
                     RETRY_INTERVAL
                 }
             };
@@ -232,7 +234,7 @@ impl ClientCertificateRotator {
             &Patch::Apply(&secret),
         )
         .await?;
-        tracing::info!(secret = name, renew = %leaf.renew, "made a certificate");
+        tracing::info!(secret = name, renew = %leaf.renew, "certificate issued");
         Ok(())
     }
 
@@ -295,7 +297,7 @@ impl ClientCertificateRotator {
         tracing::info!(
             webhook = self.service,
             kind = %K::kind(&()),
-            "told the API server which authority to trust"
+            "CA bundle published"
         );
         Ok(true)
     }

@@ -67,9 +67,9 @@ impl FileCertificate {
                 }
                 match self.look(&mut last, &served) {
                     Ok(false) => {}
-                    Ok(true) => tracing::info!("serving another certificate"),
+                    Ok(true) => tracing::info!("certificate loaded"),
                     // Half of a change, perhaps: the other half comes with a later look.
-                    Err(error) => tracing::warn!(%error, "the certificate stays as it is"),
+                    Err(error) => tracing::warn!(%error, "certificate load failed"),
                 }
             }
         });

@@ -46,10 +46,10 @@ pub(crate) enum TlsError {
     #[error("not a PEM certificate chain and its private key: {0}")]
     Malformed(String),
     /// A certificate could not be made.
-    #[error("a certificate could not be made: {0}")]
+    #[error("a certificate could not be created: {0}")]
     Make(String),
     /// The store does not keep the authority.
-    #[error("the authority cannot be kept: {0}")]
+    #[error("the CA cannot be stored: {0}")]
     Store(String),
 }
 

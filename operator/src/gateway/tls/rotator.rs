@@ -40,7 +40,7 @@ impl CertificateRotator {
                 }
                 match self.clone().rotate(Some(renew)).await {
                     Ok(next) => renew = next,
-                    Err(error) => tracing::warn!(%error, "the certificate stays as it is"),
+                    Err(error) => tracing::warn!(%error, "certificate rotation failed"),
                 }
             }
         });
@@ -63,7 +63,7 @@ impl CertificateRotator {
                 _ => {
                     let leaf = authorities.leaf(&self.names, now)?;
                     self.served.swap(certified_key(&leaf.chain, &leaf.key)?);
-                    tracing::info!(renew = %leaf.renew, "serving a new certificate");
+                    tracing::info!(renew = %leaf.renew, "certificate issued");
                     Ok(leaf.renew)
                 }
             }

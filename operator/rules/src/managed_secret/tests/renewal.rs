@@ -316,7 +316,7 @@ fn the_condition_names_what_is_wrong_and_what_to_do() {
             75,
             "False",
             "CertificateExpiring",
-            "see condition Ready",
+            "condition Ready",
         ),
         (
             cut,
@@ -332,7 +332,7 @@ fn the_condition_names_what_is_wrong_and_what_to_do() {
             10,
             "False",
             "AuthorityChanged",
-            "signed anew at",
+            "reissued at",
         ),
         (
             signed(Signature::Other {

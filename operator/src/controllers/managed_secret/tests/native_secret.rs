@@ -212,7 +212,7 @@ async fn nobody_lets_go_for_one_who_does_not_take() {
     }
     assert!(world.api.get(&native("of-a")).is_some());
     assert!(
-        message(&world, "a").contains("ManagedSecret `b`, which gives it up"),
+        message(&world, "a").contains("ManagedSecret `b`, which is releasing it"),
         "{}",
         message(&world, "a")
     );

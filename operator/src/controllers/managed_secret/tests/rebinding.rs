@@ -228,5 +228,5 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
         .reconcile_at("further", crate::controllers::testing::now())
         .await;
     let message = world.message("further", "Ready");
-    assert!(message.contains("signs no further authority"), "{message}");
+    assert!(message.contains("cannot sign a further authority"), "{message}");
 }

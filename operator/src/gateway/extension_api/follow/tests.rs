@@ -142,7 +142,8 @@ async fn without_a_gateway_every_replica_is_ready_and_answers_discovery() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let detail = answer["detail"].as_str().unwrap();
         assert!(
-            detail.contains("https://127.0.0.1:1: ") && detail.contains("has not made our certificate yet"),
+            detail.contains("https://127.0.0.1:1: ")
+                && detail.contains("has not issued the client certificate yet"),
             "{detail}"
         );
     }
@@ -222,7 +223,7 @@ async fn what_somebody_changes_is_put_back_and_what_is_somebody_elses_is_left_al
         replica
             .health
             .readiness()
-            .is_err_and(|why| why.contains("exists and is not ours"))
+            .is_err_and(|why| why.contains("exists and was not created by strongroom"))
     })
     .await;
     assert_eq!(played.cluster.get(SERVING).unwrap(), theirs);
