@@ -6,10 +6,11 @@ mod cel_variables;
 
 use std::path::Path;
 
-use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use cel_variables::in_place;
 
 #[derive(Deserialize)]
 struct Policy {

@@ -11,9 +11,10 @@ mod cel_variables;
 
 use std::path::Path;
 
-use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde_json::{Value, json};
+
+use cel_variables::in_place;
 
 fn chart(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

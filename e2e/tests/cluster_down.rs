@@ -37,7 +37,12 @@ fn up_twice_is_one_cluster_and_down_leaves_nothing() {
     let f = Fixture::new();
     let dir = f.cluster.dir().to_owned();
     let folder = dir.display().to_string();
-    assert_eq!(kubernetes_processes(&folder).len(), 3, "{:?}", kubernetes_processes(&folder));
+    assert_eq!(
+        kubernetes_processes(&folder).len(),
+        3,
+        "{:?}",
+        kubernetes_processes(&folder)
+    );
     f.cluster.up().unwrap();
     assert_eq!(kubernetes_processes(&folder).len(), 3);
     // Another handle, which knows nothing but the folder.

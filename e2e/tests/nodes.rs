@@ -19,9 +19,10 @@ use strongroom_e2e::Size;
 use strongroom_node::proto::csi::node_client::NodeClient;
 use strongroom_node::proto::csi::volume_capability::{AccessType, MountVolume};
 use strongroom_node::proto::csi::{NodePublishVolumeRequest, VolumeCapability};
-use support::{Fixture, eventually};
 use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
+
+use support::{Fixture, eventually};
 
 const NODES: [&str; 2] = ["node-a", "node-b"];
 const PODS: usize = 40;

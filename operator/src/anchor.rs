@@ -15,7 +15,7 @@ use kube::api::{Api, PostParams};
 use strongroom_store::vault::{Anchor, MalformedAnchor, Store, StrictAnchor};
 use tokio::sync::{Mutex, watch};
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// Its name in the process's own namespace.
 pub(crate) const CONFIG_MAP_NAME: &str = "strongroom-anchor";

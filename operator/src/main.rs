@@ -16,14 +16,14 @@ mod external_sources;
 #[cfg(test)]
 mod fixture;
 mod gateway;
-mod kube_error;
-mod kube_watch;
+mod kube;
 mod large_objects;
 mod lease;
 mod own_secret;
 mod policies;
 mod seal;
 mod serve;
+mod storeless;
 mod trust_anchors;
 mod webhook;
 

@@ -11,9 +11,10 @@ mod simulated_disk;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use simulated_disk::SimulatedDisk;
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
+
+use simulated_disk::SimulatedDisk;
 
 fn put(table: Table, key: &[u8], value: &[u8]) -> Change {
     Change::Put {

@@ -15,8 +15,9 @@ use strongroom_store::audit::Durability;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
-use support::*;
 use zeroize::Zeroizing;
+
+use support::*;
 
 const MARKER: usize = 48;
 const REPEATS: usize = 800;

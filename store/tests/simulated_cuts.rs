@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use simulated_disk::{Call, Random, SimulatedDisk, seed};
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
+
+use simulated_disk::{Call, Random, SimulatedDisk, seed};
 
 type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 

@@ -204,7 +204,7 @@ impl Victim {
         Some(unanswered)
     }
 
-    fn of(&self, table: Table) -> Vec<Vec<u8>> {
+    fn keys_of(&self, table: Table) -> Vec<Vec<u8>> {
         self.records
             .keys()
             .filter(|(of, _)| *of == table)
@@ -214,7 +214,7 @@ impl Victim {
 
     /// Every exchange of two values of one table.
     fn swaps(&self, table: Table) -> Vec<(String, Records)> {
-        let keys = self.of(table);
+        let keys = self.keys_of(table);
         let mut swaps = Vec::new();
         for (index, one) in keys.iter().enumerate() {
             for other in &keys[index + 1..] {
@@ -314,7 +314,7 @@ fn exchanged_records_never_answer_for_another_even_with_the_digest_made_anew() {
             .keys()
             .any(|(secret, _)| key.starts_with(secret.as_bytes()))
     };
-    let mut versions = victim.of(Table::Version);
+    let mut versions = victim.keys_of(Table::Version);
     versions.retain(|key| answered(key));
     assert_eq!(versions.len(), victim.answers.len());
     for one in &versions {
@@ -347,7 +347,7 @@ fn an_access_policy_never_stands_in_for_another_even_with_the_digest_made_anew()
     }
     // One that cannot be read hides no other, and gives way to what is kept next.
     let mut records = victim.records.clone();
-    let place = (Table::Policy, victim.of(Table::Policy)[0].clone());
+    let place = (Table::Policy, victim.keys_of(Table::Policy)[0].clone());
     records.insert(place, b"short".to_vec());
     let store = victim.open(victim.with_digest(records)).unwrap();
     let found = store.policies().unwrap();

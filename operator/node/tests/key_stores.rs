@@ -12,8 +12,9 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use support::{Node, eventually};
 use tonic::Code;
+
+use support::{Node, eventually};
 
 const FILES: &str = "[{name: tls, keys: [tls.crt], files: [{path: keystore.p12, format: pkcs12, password: storepass}, \
     {path: truststore.p12, format: pkcs12-truststore, password: storepass}]}]";

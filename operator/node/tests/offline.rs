@@ -10,8 +10,9 @@ mod support;
 
 use std::process::Command;
 
-use support::{Node, eventually};
 use tonic::{Code, Status};
+
+use support::{Node, eventually};
 
 /// Publishes a volume of `db` for a pod of this ServiceAccount, with a token that says so.
 fn publish(node: &Node, volume: &str, account: &str) -> Result<(), Status> {

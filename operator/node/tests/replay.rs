@@ -18,8 +18,9 @@ use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use strongroom_e2e::GatewayReplay;
-use support::{Node, eventually};
 use tonic::{Code, Status};
+
+use support::{Node, eventually};
 
 const FC3A9FF: &str = include_str!("../../../e2e/golden/fc3a9ff/conversation");
 

@@ -7,7 +7,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long one request may take. The client's own retries are part of it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -138,7 +138,8 @@ impl<N: Fn() -> Timestamp> AuditRetention<N> {
     }
 
     fn tell(&self, retained: &RetentionReport, was_full: bool) {
-        self.metrics.retained(retained, self.store.audit_limits().stop_bytes());
+        self.metrics
+            .retained(retained, self.store.audit_limits().stop_bytes());
         if retained.changes_removed > 0 || retained.read_bytes_removed > 0 {
             tracing::info!(
                 changes = retained.changes_removed,

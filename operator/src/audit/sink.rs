@@ -65,7 +65,7 @@ pub(super) enum SinkError {
     /// The other side answered something else than that it has the records.
     #[error("the receiver answers {status}: {advice}", advice = .kind.advice())]
     Answered {
-        /// Its answer.
+        /// The HTTP status.
         status: StatusCode,
         /// What that means.
         kind: AnswerKind,
@@ -109,7 +109,7 @@ pub(super) enum AnswerKind {
 
 impl AnswerKind {
     /// What a status means.
-    pub(super) fn of(status: StatusCode) -> Self {
+    pub(super) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Self::Throttled,
             _ if status.is_redirection() => Self::Redirected,
@@ -160,7 +160,7 @@ mod tests {
             (999, AnswerKind::Unknown),
         ] {
             assert_eq!(
-                AnswerKind::of(StatusCode::from_u16(status).unwrap()),
+                AnswerKind::from_status(StatusCode::from_u16(status).unwrap()),
                 kind,
                 "{status}"
             );

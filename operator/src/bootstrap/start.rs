@@ -21,8 +21,8 @@ use strongroom_store::vault::{
 
 use super::decide::{AcceptFlags, BootstrapError, BootstrapFacts, SealKeyPresence, StartDecision, decide};
 use crate::anchor::{AnchorConfigMap, AnchorError};
-use crate::kube_error::in_words;
-use crate::kube_watch::{self, Selection};
+use crate::kube::in_words;
+use crate::kube::watch::{self, Selection};
 use crate::seal::{SealSource, SealSourceError, kubernetes};
 
 /// What a start needs to know and reach.
@@ -293,7 +293,7 @@ async fn in_use(client: &Client) -> Result<bool, StartError> {
     }
     let api: Api<ManagedSecret> = Api::all(client.clone());
     let mut found = false;
-    let listed = kube_watch::list(api, Selection::whole(), |StatusOnly { status }| {
+    let listed = watch::list(api, Selection::whole(), |StatusOnly { status }| {
         if status.secret_id.is_null() {
             return ControlFlow::Continue(());
         }

@@ -16,7 +16,7 @@ use super::Ctx;
 use super::managed_secret::{Failure, labels, namespace_facts};
 use super::store::{Orphan, SecretStore};
 use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
-use crate::gateway::FIELD_MANAGER;
+use crate::kube::field_manager;
 
 /// How often to look.
 const ADOPTION_INTERVAL: Duration = Duration::from_secs(300);
@@ -45,7 +45,7 @@ async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
         let object = object(&orphan);
         let api: Api<ManagedSecret> = Api::namespaced(ctx.client.clone(), &orphan.namespace);
         let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PostParams::default()
         };
         match api.create(&params, &object).await {

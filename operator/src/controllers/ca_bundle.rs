@@ -20,10 +20,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::managed_secret::Failure;
-use super::report::FIELD_MANAGER;
 use super::store::SecretStore;
 use super::{Ctx, watches};
-use crate::kube_watch::{Selection, watcher as watch_pages};
+use crate::kube::field_manager;
+use crate::kube::watch::{Selection, watcher as watch_pages};
 
 /// The label on a Namespace that asks for it.
 pub(super) const LABEL: &str = "strongroom.dev/ca";
@@ -260,7 +260,7 @@ async fn write<S: SecretStore>(
         BundleStep::Write => read.unwrap_or_default(),
     };
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(ctx.client.clone(), namespace);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let desired = Patch::Apply(ca_bundle::desired(text, &over));
     let written = api.patch(NAME, &params, &desired).await?;
     Ok(BundleOutcome::Right(

@@ -14,7 +14,7 @@ use super::watches::native_namespace_events;
 use super::{Ctx, Triggers};
 use crate::consumers::ConsumerChange;
 use crate::consumers::pods::spec::PartialPod;
-use crate::kube_watch::Selection;
+use crate::kube::watch::Selection;
 
 /// How often what has changed is looked at.
 const STEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use strongroom_api::visible;
 use strongroom_crds::condition::merge;
-pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
+
+use crate::kube::field_manager;
 
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ where
         "metadata": {"name": subject.name, "uid": subject.uid},
         "status": status,
     });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let mut written = patch_status(client, &url, subject.name, (&params, &Patch::Apply(patch))).await;
     // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the
     // status of a backup.
@@ -64,7 +65,7 @@ where
             "status": surplus,
         });
         let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::CONTROLLERS.to_owned()),
             ..PatchParams::default()
         };
         written = patch_status(client, &url, subject.name, (&params, &Patch::Merge(patch))).await;

@@ -26,8 +26,8 @@ use super::store::SecretStore;
 use super::{Ctx, Triggers};
 use crate::delivery_policy::DeliveryPolicy;
 use crate::external_sources::ExternalDeclaration;
-use crate::kube_error::watch_in_words;
-use crate::kube_watch::{Selection, WatchThread, watcher};
+use crate::kube::watch::{Selection, WatchThread, watcher};
+use crate::kube::watch_in_words;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn managed_secrets<S: SecretStore>(

@@ -31,7 +31,7 @@ use super::problem::{Code, Problem};
 use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
 use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
 const REVIEW_TTL: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use kube::{Api, Client};
 
 use super::authenticate::Caller;
 use super::ttl_cache::TtlCache;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
 const LABELS_TTL: Duration = Duration::from_secs(10);

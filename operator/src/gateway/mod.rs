@@ -62,7 +62,6 @@ use self::limits::Limits;
 pub(crate) use self::limits::Rates;
 use self::listen::{Admission, Connection, EndReason, Peer, ResponseGuard};
 use self::namespaces::Namespaces;
-pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
 use self::recent_puts::RecentPuts;
 pub(crate) use self::request::{AddressShare, AddressShares, RefusalMetrics};

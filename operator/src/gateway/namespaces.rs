@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use super::single_flight::SingleFlight;
 use super::ttl_cache::TtlCache;
 use crate::controllers::cluster::keeps_nothing;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
 const LOOKUP_TTL: Duration = Duration::from_secs(5);

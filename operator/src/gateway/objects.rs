@@ -17,12 +17,10 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::Gateway;
 use super::problem::{Code, Problem};
-use crate::kube_error::in_words;
-use crate::kube_watch::{self, Selection};
+use crate::kube::field_manager;
+use crate::kube::in_words;
+use crate::kube::watch::{self, Selection};
 use crate::large_objects::LargeObjectLimiter;
-
-/// The name under which our writes are recorded in `metadata.managedFields`.
-pub(crate) const FIELD_MANAGER: &str = "strongroom-api";
 
 /// Who else owns the field at this path, as in `["spec", "description"]`.
 pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str]) -> Option<&'a str> {
@@ -35,7 +33,7 @@ pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str
     };
     fields
         .iter()
-        .filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+        .filter(|entry| entry.manager.as_deref() != Some(field_manager::GATEWAY))
         // Status and such are the controller's.
         .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
         .find(owns)
@@ -105,7 +103,7 @@ where
         mut keep: impl FnMut(K) -> Option<K>,
     ) -> Result<Vec<K>, Problem> {
         let mut kept = Vec::new();
-        kube_watch::list(self.api.clone(), Selection::whole(), |object| {
+        watch::list(self.api.clone(), Selection::whole(), |object| {
             kept.extend(keep(object));
             ControlFlow::Continue(())
         })
@@ -117,7 +115,7 @@ where
     /// Makes the object; none where its name is taken.
     pub(super) async fn create(&self, object: &K) -> Result<Option<K>, Problem> {
         let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PostParams::default()
         };
         match self.api.create(&params, object).await {
@@ -139,7 +137,7 @@ where
             }
         }
         let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PatchParams::default()
         };
         match self
@@ -156,7 +154,7 @@ where
     /// Writes our fields of the object by server-side apply; those of others are not taken from them.
     pub(super) async fn apply(&self, object: &K) -> Result<K, Problem> {
         let name = object.name_any();
-        let params = PatchParams::apply(FIELD_MANAGER);
+        let params = PatchParams::apply(field_manager::GATEWAY);
         match self.api.patch(&name, &params, &Patch::Apply(object)).await {
             Ok(applied) => Ok(applied),
             Err(kube::Error::Api(status)) if status.is_conflict() => Err(managed_elsewhere(
@@ -267,7 +265,11 @@ mod tests {
             .unwrap()
         };
         let fields = [
-            entry(FIELD_MANAGER, None, json!({"f:spec": {"f:description": {}}})),
+            entry(
+                field_manager::GATEWAY,
+                None,
+                json!({"f:spec": {"f:description": {}}}),
+            ),
             entry(
                 "argocd",
                 None,

@@ -9,7 +9,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use super::decide::{ObservedLease, Step, decide};
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// Name of the Lease, in the process's own namespace.
 const LEASE_NAME: &str = "strongroom";

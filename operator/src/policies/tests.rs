@@ -260,7 +260,7 @@ fn wild(statements: usize) -> SecretPolicySpec {
     serde_json::from_value(json!({"secrets": ["d*"], "statements": statements})).unwrap()
 }
 
-fn of(uid: &str, generation: i64, spec: SecretPolicySpec) -> ObservedPolicy {
+fn observed(uid: &str, generation: i64, spec: SecretPolicySpec) -> ObservedPolicy {
     ObservedPolicy {
         seen: PolicyGeneration {
             uid: uid.to_owned(),
@@ -277,14 +277,14 @@ fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
     policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     for number in 0..15 {
         let name = format!("p{number}");
-        policies.policy("shop", &name, of(&name, 1, wild(64)));
+        policies.policy("shop", &name, observed(&name, 1, wild(64)));
     }
     // 960 of 1,000.
     assert_eq!(allowed(&policies), Ok(true));
-    policies.policy("shop", "more", of("more", 1, wild(40)));
+    policies.policy("shop", "more", observed("more", 1, wild(40)));
     assert_eq!(policies.outcome("shop", "more").unwrap().flaw, None);
     // A change over the bound leaves what was in force; a new policy denies what it is attached to.
-    policies.policy("shop", "more", of("more", 2, wild(41)));
+    policies.policy("shop", "more", observed("more", 2, wild(41)));
     let outcome = policies.outcome("shop", "more").unwrap();
     assert_eq!(outcome.in_force(), Some(1));
     let flaw = outcome.flaw.unwrap();
@@ -295,21 +295,21 @@ fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
         flaw.why
     );
     assert_eq!(allowed(&policies), Ok(true));
-    policies.policy("shop", "new", of("new", 1, wild(1)));
+    policies.policy("shop", "new", observed("new", 1, wild(1)));
     let flaw = policies.outcome("shop", "new").unwrap().flaw.unwrap();
     assert_eq!(flaw.instead, Fallback::Denies(UnknownReason::TooLarge));
     assert_eq!(allowed(&policies), Ok(false));
     // Another namespace has room of its own, and once there is room again the policy comes into force.
-    policies.policy("other", "new", of("other", 1, wild(64)));
+    policies.policy("other", "new", observed("other", 1, wild(64)));
     assert_eq!(policies.outcome("other", "new").unwrap().flaw, None);
     policies.remove_policy("shop", "p0");
-    policies.policy("shop", "new", of("new", 2, wild(1)));
+    policies.policy("shop", "new", observed("new", 2, wild(1)));
     assert_eq!(policies.outcome("shop", "new").unwrap().flaw, None);
     assert_eq!(allowed(&policies), Ok(true));
     // However many there is no room for, they cost nothing, and deny.
     for number in 0..300 {
         let name = format!("over{number}");
-        policies.policy("shop", &name, of(&name, 1, wild(64)));
+        policies.policy("shop", &name, observed(&name, 1, wild(64)));
     }
     assert_eq!(allowed(&policies), Ok(false));
     for number in 0..300 {
@@ -336,9 +336,9 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
     });
     policies.readers_listed(|_, _| true);
     // One that the version before did not have takes nobody's room, though it comes first.
-    policies.policy("shop", "first", of("first", 1, wild(1)));
+    policies.policy("shop", "first", observed("first", 1, wild(1)));
     for name in &names {
-        policies.policy("shop", name, of(name, 1, wild(64)));
+        policies.policy("shop", name, observed(name, 1, wild(64)));
     }
     policies.policies_listed(
         &names
@@ -363,10 +363,10 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
         assert_eq!(outcome.in_force(), Some(1), "{name}");
         assert!(outcome.over.is_some(), "{name} does not say so");
         // The same again, as after the list of another watch.
-        policies.policy("shop", name, of(name, 1, wild(64)));
+        policies.policy("shop", name, observed(name, 1, wild(64)));
         assert_eq!(policies.outcome("shop", name).unwrap().in_force(), Some(1));
     }
-    policies.policy("shop", "p7", of("p7", 2, wild(63)));
+    policies.policy("shop", "p7", observed("p7", 2, wild(63)));
     let changed = policies.outcome("shop", "p7").unwrap();
     assert_eq!((changed.in_force(), changed.over), (Some(1), None));
     assert!(matches!(

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use strongroom_store::seal::{SlotKind, SlotSecret};
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// The arguments that name a slot's key; at most one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::{Api, Client};
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// Tries before a Service that cannot be read is gone without.
 const MAX_TRIES: u32 = 5;

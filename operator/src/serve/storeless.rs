@@ -5,19 +5,11 @@ use std::sync::Arc;
 
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
-use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
+use strongroom_process::{Check, Health, shutdown_on_signal};
 
 use super::ServeError;
 use crate::gateway::GatewayError;
-
-/// What such a process has at hand.
-pub(crate) struct StorelessContext {
-    /// Its own namespace.
-    pub(crate) namespace: String,
-    pub(crate) client: Client,
-    pub(crate) health: Health,
-    pub(crate) shutdown: Shutdown,
-}
+use crate::storeless::StorelessContext;
 
 /// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what
 /// it counts.

@@ -16,7 +16,7 @@ use crate::gateway::tls::{
     ATTESTATIONS_SERVER_NAME, CertResolver, ClientIdentity, GatewayClient, TlsError, certified_key,
     client_secret_name,
 };
-use crate::kube_error::watch_in_words;
+use crate::kube::watch_in_words;
 
 /// What is served now; cheap to clone.
 #[derive(Clone, Debug)]

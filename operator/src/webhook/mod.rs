@@ -39,7 +39,7 @@ use self::attest::ObjectRequest;
 use self::certificate::WebhookCertificate;
 use self::review::{PodRequest, ReviewError};
 use crate::gateway::{GatewayError, listen};
-use crate::serve::storeless::StorelessContext;
+use crate::storeless::StorelessContext;
 
 /// Largest question in bytes: the API server takes objects of up to 3 MiB.
 const MAX_POD_BODY_BYTES: usize = 8 << 20;

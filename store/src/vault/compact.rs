@@ -34,7 +34,7 @@ const COMMIT_BYTES: usize = 1 << 20;
 /// What became of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CompactionReport {
-    /// Records in it.
+    /// Records that were copied.
     pub records: u64,
     /// Bytes of the old file.
     pub bytes_before: u64,

@@ -21,15 +21,16 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faulty::{Fault, Faults, FaultyEngine};
-use naive::{Key, Model, Op, SLOTS};
-use simulated_disk::{Random, SimulatedDisk, seed};
 use strongroom_store::audit::MemoryReads;
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::{Disk, EngineError, RedbEngine, RedbOptions};
 use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId};
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use faulty::{Fault, Faults, FaultyEngine};
+use naive::{Key, Model, Op, SLOTS};
+use simulated_disk::{Random, SimulatedDisk, seed};
 use support::*;
 
 /// The real store, and what the test knows of it.

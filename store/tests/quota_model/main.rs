@@ -20,14 +20,15 @@ mod support;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use faulty::{Fault, Faults, FaultyEngine};
-use simulated_disk::{Random, SimulatedDisk, seed};
 use strongroom_store::audit::MemoryReads;
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::{Disk, Engine, RedbEngine, RedbOptions, Table};
 use strongroom_store::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use faulty::{Fault, Faults, FaultyEngine};
+use simulated_disk::{Random, SimulatedDisk, seed};
 use support::*;
 
 /// Secrets that a namespace of the test can have at a time.

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
-    let mut newest = Newest::new(arguments.limit);
+    let mut newest = NewestRecords::new(arguments.limit);
     let mut after: Option<String> = None;
     loop {
         let mut query = vec![("limit", PAGE_SIZE.to_string())];
@@ -62,15 +62,15 @@ pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output)
     })
 }
 
-/// The newest records.
+/// The last so many, in the order in which they were written.
 #[derive(Debug)]
-struct Newest {
+struct NewestRecords {
     records: VecDeque<Value>,
     /// How many; 0: all.
     limit: usize,
 }
 
-impl Newest {
+impl NewestRecords {
     const fn new(limit: usize) -> Self {
         Self {
             records: VecDeque::new(),
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_newest_so_many_are_kept_in_their_order() {
         let kept = |limit| {
-            let mut newest = Newest::new(limit);
+            let mut newest = NewestRecords::new(limit);
             for number in 1..=3 {
                 newest.take(json!(number));
             }

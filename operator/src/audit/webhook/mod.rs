@@ -108,7 +108,7 @@ impl Webhook {
         if !status.is_success() {
             return Err(SinkError::Answered {
                 status,
-                kind: AnswerKind::of(status),
+                kind: AnswerKind::from_status(status),
                 retry_after: retry_after(response.headers(), batch.now),
             });
         }

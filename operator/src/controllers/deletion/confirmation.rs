@@ -20,9 +20,9 @@ use super::DeletionMemory;
 use super::kind::{DeletionCandidates, OwnedResource, OwnerKind};
 use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::SecretStore;
-use crate::kube_error::in_words;
+use crate::kube::field_manager;
+use crate::kube::in_words;
 
 /// So many bytes of lines, and as many of what is remembered, fit into the 1 MiB of a ConfigMap; the number
 /// beside them counts all.
@@ -193,7 +193,7 @@ async fn write<S: SecretStore>(
         "metadata": {"name": name, "resourceVersion": version.as_deref().unwrap_or(NO_VERSION)},
         "data": &listing.0,
     });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let written = api(ctx).patch(name, &params, &Patch::Apply(&object)).await?;
     Ok(Some(written))
 }

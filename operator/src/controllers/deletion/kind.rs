@@ -17,7 +17,7 @@ use crate::controllers::Ctx;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::managed_secret::labels::{Deletion, deletion, recovery};
 use crate::controllers::store::{self, BoundObject, KeyView, OwnedKey, Recovery, SecretStore};
-use crate::kube_watch::{self, Selection};
+use crate::kube::watch::{self, Selection};
 
 /// A kind whose absent objects mean something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -240,7 +240,7 @@ where
     }
     let api: Api<K> = Api::all(ctx.client.clone());
     let mut found = HashSet::new();
-    kube_watch::list(api, Selection::metadata(), |PartialObject { metadata }| {
+    watch::list(api, Selection::metadata(), |PartialObject { metadata }| {
         found.insert((metadata.namespace, metadata.name));
         ControlFlow::Continue(())
     })

@@ -29,10 +29,10 @@ use super::{
 };
 use crate::controllers::Ctx;
 use crate::controllers::cluster::{NativeRevision, SettledState};
-use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::store::{
     BoundObject, NewSecret, NewVersion, Recovery, RotationCause, SecretRecord, SecretStore,
 };
+use crate::kube::field_manager;
 
 /// Carries out `step`. Answers how closely to look next.
 pub(super) async fn apply<S: SecretStore>(
@@ -469,7 +469,7 @@ async fn write_over<S: SecretStore>(
     desired: &RenderedSecret,
     over: &NativeRevision,
 ) -> Result<Secret, kube::Error> {
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let adopting = matches!(&observed.facts.native, NativeSecretState::Present(found) if !found.marked);
     let found = observed.native.as_ref();
     let entries = found.and_then(|found| found.metadata.managed_fields.as_deref());
@@ -572,7 +572,7 @@ async fn set_owners(
 /// A merge in our name.
 pub(super) fn merging() -> PatchParams {
     PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(field_manager::CONTROLLERS.to_owned()),
         ..PatchParams::default()
     }
 }

@@ -8,7 +8,7 @@ use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
 use crate::controllers::store::StoreFailure;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// An attempt ended early.
 #[derive(Debug, thiserror::Error)]

@@ -11,10 +11,10 @@ use strongroom_rules::retry::ErrorClass;
 use strongroom_rules::uid::Uid;
 
 use crate::controllers::Ctx;
-use crate::controllers::EventWriter;
 use crate::controllers::cluster::NativeRevision;
 use crate::controllers::retry::class_of;
 use crate::controllers::store::{BoundObject, SecretRecord};
+use crate::kube::EventWriter;
 
 /// How often a Secret that changes under our hands is judged anew.
 const MAX_ATTEMPTS: u8 = 3;

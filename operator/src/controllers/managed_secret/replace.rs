@@ -20,9 +20,9 @@ use super::observe::ObservedSecret;
 use super::{Failure, NativeCheck};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::NativeRevision;
-use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::retry::class_of;
 use crate::controllers::store::{BoundObject, SecretRecord, SecretStore};
+use crate::kube::field_manager;
 
 /// What others had set on native Secrets that are being made anew, by the UID of the ManagedSecret: from the
 /// delete until the new one is there, which a finalizer can make long. In memory alone.
@@ -80,7 +80,7 @@ pub(super) async fn create<S: SecretStore>(
         .announce_native(namespace, &desired.name, &identity.name);
     let mut object = desired.to_create();
     let manager = match &beside {
-        None => FIELD_MANAGER,
+        None => field_manager::CONTROLLERS,
         Some(beside) => {
             beside.put_on(&mut object);
             REPLACER

@@ -24,7 +24,7 @@ use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::outline;
 use crate::controllers::store::SecretStore;
 use crate::controllers::watches::{large, reflected};
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 use crate::policies::{ObservedPolicy, Policies, PolicyFailureReason, PolicyGeneration};
 
 #[cfg(test)]

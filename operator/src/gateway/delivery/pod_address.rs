@@ -12,9 +12,9 @@ use kube::runtime::events::Event;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
-use crate::controllers::EventWriter;
 use crate::gateway::authenticate::Caller;
-use crate::kube_error::in_words;
+use crate::kube::EventWriter;
+use crate::kube::in_words;
 
 /// How long the API server may take.
 const API_TIMEOUT: Duration = Duration::from_secs(5);

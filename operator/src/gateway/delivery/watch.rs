@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use strongroom_process::Shutdown;
 
 use super::presence::{HolderKind, Presence, PresenceEvent};
-use crate::kube_error::watch_in_words;
-use crate::kube_watch::{Selection, watcher};
+use crate::kube::watch::{Selection, watcher};
+use crate::kube::watch_in_words;
 
 /// Watches until the shutdown begins.
 pub(in crate::gateway) async fn watch(client: Client, presence: Arc<Presence>, shutdown: Shutdown) {

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 
-use super::FIELD_MANAGER;
+use crate::kube::field_manager;
 
 /// The aggregated API of people.
 pub(super) const API_SERVICE: &str = "v1.people.strongroom.dev";
@@ -51,7 +51,7 @@ pub(super) async fn publish_ca_bundle(
     if let Some(bundle) = bundle(own, gateway, &trusted) {
         let patch = json!({"spec": {"caBundle": BASE64.encode(bundle.as_bytes())}});
         let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::EXTENSION_API.to_owned()),
             ..PatchParams::default()
         };
         let api: Api<APIService> = Api::all(client.clone());

@@ -17,7 +17,7 @@ use crate::gateway::forwarded::Forwarded;
 use crate::gateway::may_get::MayGet;
 use crate::gateway::single_flight::SingleFlight;
 use crate::gateway::ttl_cache::TtlCache;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long an answer counts.
 const ANSWER_TTL: Duration = Duration::from_secs(10);

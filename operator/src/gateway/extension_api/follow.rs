@@ -18,7 +18,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use strongroom_process::{Check, Health};
 
-use super::FIELD_MANAGER;
 use super::api_service::{self, API_SERVICE, ApiServiceState};
 use super::certificate::{ServingCertificate, wipe};
 use super::trust::{
@@ -27,7 +26,8 @@ use super::trust::{
 };
 use crate::gateway::tls::owner::{owner, owns};
 use crate::gateway::tls::{TlsError, client_secret_name};
-use crate::kube_error::{in_words, watch_in_words};
+use crate::kube::field_manager;
+use crate::kube::{in_words, watch_in_words};
 
 /// How often everything is looked at besides.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
@@ -254,7 +254,7 @@ impl Follower {
                 ..Secret::default()
             };
             // By force: what somebody else changed in it is put back.
-            let params = PatchParams::apply(FIELD_MANAGER).force();
+            let params = PatchParams::apply(field_manager::EXTENSION_API).force();
             let written = secrets.patch(&self.own(), &params, &Patch::Apply(&secret)).await;
             wipe(secret.data.take());
             match written {
@@ -275,5 +275,5 @@ fn is_ours(secret: &Secret) -> bool {
     secret
         .managed_fields()
         .iter()
-        .any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+        .any(|entry| entry.manager.as_deref() == Some(field_manager::EXTENSION_API))
 }

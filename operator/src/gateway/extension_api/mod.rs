@@ -55,10 +55,8 @@ use self::trust::{GatewayClient, SharedTrust};
 use super::listen::{self, Admission, Peer};
 use super::problem::{Code, Problem};
 use super::{GatewayError, REQUEST_ID};
-use crate::serve::storeless::StorelessContext;
+use crate::storeless::StorelessContext;
 
-/// Who writes.
-const FIELD_MANAGER: &str = "strongroom-front";
 /// How long the gateway may take: longer than it gives itself.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(35);
 /// Headers of a request that the gateway gets.

@@ -1,11 +1,6 @@
 //! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer.
 //! Each is decided and recorded by itself; what fails stands beside what does not.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,8 +8,13 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
 use axum::http::{HeaderValue, Response, header};
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use strongroom_rules::policy::Action;
 use strongroom_store::name::SecretName;
 use zeroize::Zeroizing;
@@ -33,7 +33,8 @@ const MAX_SECRETS: usize = 20;
 /// What is asked for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct Batch {
+#[schemars(rename = "Batch")]
+pub(in crate::gateway) struct BatchGetSecretValueRequest {
     secrets: Vec<BatchItem>,
 }
 
@@ -56,7 +57,7 @@ pub(in crate::gateway) fn operation() -> Operation {
     )
     .method(Method::POST)
     .about("Values of at most 20 secrets, each decided by itself")
-    .takes::<Batch>()
+    .takes::<BatchGetSecretValueRequest>()
     .answers_as(
         StatusCode::OK,
         "application/json",
@@ -73,7 +74,7 @@ async fn serve(
     State(gateway): State<Arc<Gateway>>,
     asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
-    batch: Result<Json<Batch>, JsonRejection>,
+    batch: Result<Json<BatchGetSecretValueRequest>, JsonRejection>,
 ) -> Result<Response<Body>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     let Json(batch) = batch.map_err(|error| match error.status() {

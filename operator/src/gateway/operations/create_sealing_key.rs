@@ -4,14 +4,14 @@
 //! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided,
 //! and the use of it is what is recorded.
 
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::Method;
 use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Serialize;
 use strongroom_api::sealed::SUITE;
 

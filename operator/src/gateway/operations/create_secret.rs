@@ -4,18 +4,18 @@
 //! The object comes first: a crash in between leaves one that waits for its value, and the same request goes
 //! on from there.
 
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
+use axum::routing::post;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use strongroom_api::sealed::VersionContext;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source};

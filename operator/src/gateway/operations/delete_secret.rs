@@ -6,16 +6,16 @@
 //! A crash in between leaves a secret without an object, which the controller deletes as it does all of
 //! those.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::WrittenSecret;
@@ -29,7 +29,6 @@ use strongroom_store::vault::{
 use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::controllers::EventWriter;
 use crate::controllers::managed_secret::labels;
 use crate::controllers::managed_secret::removal::{self, Leftover};
 use crate::gateway::Gateway;
@@ -37,6 +36,7 @@ use crate::gateway::access::RequestContext;
 use crate::gateway::objects::{ObjectClient, kube_problem, refuse_other_owner};
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
+use crate::kube::EventWriter;
 
 /// How.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]

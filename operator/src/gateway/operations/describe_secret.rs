@@ -1,13 +1,13 @@
 //! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the
 //! secret is in its recovery window.
 
-use axum::http::StatusCode;
-use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
 use strongroom_rules::policy::{Action, Decision};
 use strongroom_store::vault::AuditNote;
 

@@ -4,14 +4,14 @@
 //! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of
 //! pods and the address of another principal are not known here, and count so.
 
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts};
 use strongroom_store::audit::{self, AuditOutcome};

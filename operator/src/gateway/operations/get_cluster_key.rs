@@ -1,12 +1,12 @@
 //! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are
 //! sealed for. It is no secret.
 
-use axum::http::StatusCode;
-use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
 use strongroom_api::manifest::ClusterKey;
 
 use crate::gateway::Gateway;

@@ -122,7 +122,7 @@ struct HistoryRecord {
     /// The id of the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
-    /// The stage.
+    /// The stage that was written or moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
     /// Of what a controller did because of an object: who wrote that.
@@ -155,7 +155,6 @@ struct HistoryRequester {
     user: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetSecretHistory",

@@ -1,13 +1,13 @@
 //! GetSecretPolicy: `GET /v1/namespaces/{namespace}/secrets/{name}/policy`: the policy that SetSecretPolicy
 //! sets.
 
-use axum::http::StatusCode;
-use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
 use strongroom_crds::v1alpha1::SecretPolicy;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::SecretView;

@@ -5,22 +5,21 @@
 //! its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the
 //! newest gets 304, and no value was opened.
 
-use axum::routing::get;
-use schemars::JsonSchema;
-use serde_json::json;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strongroom_api::sealed::{HpkeCiphertext, Purpose, SUITE, SealingKey, VersionContext};
 use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{KeyState, Refusal, SecretState, SecretView, StoreError, ValueRead};
-
 use zeroize::Zeroizing;
 
 use super::incoming::sealed_required;

@@ -1,14 +1,14 @@
 //! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without
 //! `includeDeprecated=true` only those that have a stage. There are at most ten, so there are no pages.
 
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_rules::policy::Action;
 

@@ -3,14 +3,14 @@
 //!
 //! Each secret is decided by itself, so a page tells nothing of the others.
 
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 use strongroom_rules::policy::Action;
 use strongroom_rules::request::list_query::ListQuery;

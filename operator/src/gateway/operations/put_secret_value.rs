@@ -5,17 +5,17 @@
 //! guess a value: whoever may not read it is told only of what he put himself (`puts`). Only a ManagedSecret
 //! with the source `external` takes values; its first one makes the secret in the store.
 
-use axum::http::Method;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::routing::put;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use strongroom_api::sealed::VersionContext;
 use strongroom_rules::policy::{Action, RequestFacts};

@@ -4,16 +4,16 @@
 //! Whoever has a text may have it renewed: nothing of the value leaves, and the new text belongs where the
 //! old one did. It is on record.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_store::audit::{self, AuditOutcome};
 use strongroom_store::vault::AuditNote;

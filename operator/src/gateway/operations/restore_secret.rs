@@ -2,14 +2,14 @@
 //! secret comes back exactly as it was, and with it a ManagedSecret, where none declares it: one whose values
 //! arrive over the API.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView};

@@ -2,20 +2,20 @@
 //! by the annotation that a person would use, for one rotation. Its version's id follows from the token, so
 //! it is told at once, and asking again changes nothing.
 
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::routing::post;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crds::annotation::ROTATE_NOW;
@@ -28,10 +28,11 @@ use strongroom_store::vault::{AuditNote, KeyState, Refusal, SecretState, SecretV
 use super::get_secret_value::invalid;
 use super::incoming::{parse_body, read_body};
 use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise, refuse};
-use crate::gateway::objects::{FIELD_MANAGER, ObjectClient, kube_problem};
+use crate::gateway::objects::{ObjectClient, kube_problem};
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::kube::field_manager;
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 64;
@@ -225,7 +226,7 @@ async fn annotate(
     }
     let patch = json!({"metadata": {"uid": object.uid.as_str(), "annotations": {ROTATE_NOW: token}}});
     let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(field_manager::GATEWAY.to_owned()),
         ..PatchParams::default()
     };
     let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);

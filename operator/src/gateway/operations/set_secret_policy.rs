@@ -3,15 +3,15 @@
 //!
 //! What does not compile is refused here, and nothing changes.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::{PolicyStatement, SecretPolicy, SecretPolicySpec};
 use strongroom_rules::policy::{Action, check};

@@ -1,17 +1,17 @@
 //! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge
 //! patch (RFC 7396). They stand in the ManagedSecret; what somebody else keeps there is not overwritten.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::patch;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::patch;
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use strongroom_crds::v1alpha1::ManagedSecret;

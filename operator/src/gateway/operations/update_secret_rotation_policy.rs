@@ -2,17 +2,17 @@
 //! of the secret's own, named as its ManagedSecret is. A schedule of somebody else's that names the secret is
 //! left alone.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{

@@ -2,15 +2,15 @@
 //! (`moveTo`), removes (`removeFrom`) or moves (both) a stage. With both it is a compare-and-swap: the stage
 //! must be where `removeFrom` says.
 
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::name::{Stage, VersionId};

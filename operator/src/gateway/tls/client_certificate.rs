@@ -32,7 +32,8 @@ use super::config_resolver::{
     WEBHOOK_CLIENT_NAME,
 };
 use super::owner::{owner, owns};
-use crate::kube_error::in_words;
+use crate::kube::field_manager;
+use crate::kube::in_words;
 
 /// How often everything is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,8 +41,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 const PENDING_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The same, while it is not as it should be.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
-/// Who writes.
-const FIELD_MANAGER: &str = "strongroom-gateway";
 
 /// The Secret with the certificate of the process that this Service leads to.
 pub(crate) fn client_secret_name(service: &str) -> String {
@@ -203,7 +202,7 @@ impl ClientCertificateRotator {
             let entries = found.metadata.managed_fields.unwrap_or_default();
             if !entries
                 .iter()
-                .any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+                .any(|entry| entry.manager.as_deref() == Some(field_manager::CERTIFICATES))
             {
                 return Err(Failure::NotOurs(name));
             }
@@ -230,7 +229,7 @@ impl ClientCertificateRotator {
         // By force: what somebody else changed in it is put back.
         api.patch(
             &name,
-            &PatchParams::apply(FIELD_MANAGER).force(),
+            &PatchParams::apply(field_manager::CERTIFICATES).force(),
             &Patch::Apply(&secret),
         )
         .await?;
@@ -305,7 +304,7 @@ impl ClientCertificateRotator {
 
 fn patch_params() -> PatchParams {
     PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(field_manager::CERTIFICATES.to_owned()),
         ..PatchParams::default()
     }
 }
@@ -402,7 +401,7 @@ mod tests {
         let mut orphan = api.get(SECRET).unwrap();
         assert_eq!(owner(&orphan), service["metadata"]["uid"]);
         orphan["metadata"]["ownerReferences"] = json!([]);
-        api.put_as(FIELD_MANAGER, SECRET, orphan);
+        api.put_as(field_manager::CERTIFICATES, SECRET, orphan);
         keeper(later).look(&mut serving).await.unwrap();
         assert_eq!(owner(&api.get(SECRET).unwrap()), service["metadata"]["uid"]);
     }

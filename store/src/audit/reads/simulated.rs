@@ -119,7 +119,7 @@ impl SimulatedStorage {
             let pending = Vec::new();
             segments.insert(*number, Segment { durable, pending });
         }
-        Self::of(segments)
+        Self::from_segments(segments)
     }
 
     /// The storage as the operating system shows it now.
@@ -127,7 +127,7 @@ impl SimulatedStorage {
         self.after_power_cut(|_| true)
     }
 
-    fn of(segments: BTreeMap<u64, Segment>) -> Arc<Self> {
+    fn from_segments(segments: BTreeMap<u64, Segment>) -> Arc<Self> {
         Arc::new(Self {
             facts: Mutex::new(StorageState {
                 segments,

@@ -7,6 +7,8 @@ mod walks;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::facts::*;
 use super::plan::*;
 use super::verdict::*;
@@ -14,7 +16,6 @@ use crate::generate::Differences;
 use crate::native_secret::Drift;
 use crate::rotation_schedule::{Coverage, CoveringSchedule, RotationRefusal};
 use crate::uid::Uid;
-use jiff::Timestamp;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_000_000 + seconds, 0).unwrap()

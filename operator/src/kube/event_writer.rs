@@ -6,7 +6,7 @@ use kube::Client;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use strongroom_api::visible;
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// Longest note that the API server takes, in bytes
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
