@@ -208,12 +208,18 @@ fn record_refusal(
     Ok(())
 }
 
+/// Characters of a name that can be no secret's that a record keeps: a head has room for thousands.
+const MAX_RECORDED_NAME: usize = 128;
+
 /// What the record of a refusal says of a name that can be no secret's: the field of the secret's name cannot
 /// hold it, and the record must not lose it.
 pub(super) fn about_impossible_name(name: &str) -> String {
     match name.parse::<SecretName>() {
         Ok(_) => String::new(),
-        Err(_) => format!("asked for `{}`", strongroom_api::visible(name)),
+        Err(_) => {
+            let start: String = name.chars().take(MAX_RECORDED_NAME).collect();
+            format!("asked for `{}`", strongroom_api::visible(&start))
+        }
     }
 }
 

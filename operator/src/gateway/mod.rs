@@ -43,7 +43,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use jiff::Timestamp;
 use kube::Client;
-use strongroom_process::{Check, Health, Shutdown};
+use strongroom_process::{Check, Health, Shutdown, WorkPool};
 use strongroom_rules::policy::Action;
 use strongroom_store::audit::{self, AuditOutcome, Durability};
 use strongroom_store::id::{NamespaceId, RequestId};
@@ -139,6 +139,8 @@ struct Gateway {
     limits: Limits,
     sealing_keys: SealingKeys,
     puts: RecentPuts,
+    /// Scans of the audit log, by turns of those who ask.
+    scans: WorkPool,
     cluster_keys: ClusterKeys,
     durability: Durability,
     /// What there is room for at the same time.
@@ -287,6 +289,7 @@ pub(crate) async fn run(
         limits,
         sealing_keys: SealingKeys::default(),
         puts: RecentPuts::default(),
+        scans: WorkPool::with_threads(MAX_SCANS),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
         capacity: Capacity::new(admission.clone(), own.refusals),
@@ -382,6 +385,8 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
+/// Scans of the audit log at the same time: one namespace has half of them.
+const MAX_SCANS: usize = 2;
 /// The header under which the request's id is told.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

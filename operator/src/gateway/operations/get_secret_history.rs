@@ -24,10 +24,10 @@ use strongroom_store::vault::{Store, StoreError};
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
 use super::shape::time;
+use crate::gateway::Gateway;
 use crate::gateway::access::RequestContext;
 use crate::gateway::operation::Operation;
-use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::problem::{Code, Problem};
 
 /// Records a page where nothing is said.
 const DEFAULT_PAGE_SIZE: usize = 50;
@@ -176,15 +176,21 @@ async fn serve(
     let Query(query) = query.map_err(invalid)?;
     let wanted = query.page()?;
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
-    blocking(move || {
+    let identity = &asking.caller.principal.identity;
+    let turn = identity
+        .namespace()
+        .map_or_else(|| identity.to_string(), str::to_owned);
+    let scans = gateway.scans.clone();
+    let work = move || {
         let action = (Action::DescribeSecret, "history");
         metadata(&gateway, &asking, &place, &name, action, |view, decision| {
             // As consumers and statements of other namespaces are not shown to somebody who only has RBAC.
             let only = decision.rbac.then_some(place.name.as_str());
             history(&gateway.store, view.id, wanted, only).map(Json)
         })?
-    })
-    .await
+    };
+    let answer = scans.run(&turn, work).await;
+    answer.map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(1))?
 }
 
 fn history(

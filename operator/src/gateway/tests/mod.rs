@@ -361,6 +361,7 @@ impl World {
             limits,
             sealing_keys: SealingKeys::default(),
             puts: RecentPuts::default(),
+            scans: WorkPool::with_threads(MAX_SCANS),
             cluster_keys: ClusterKeys::for_store("s-1"),
             durability: Durability::Batched,
             capacity: Capacity::new(admission.clone(), refusals),
