@@ -49,7 +49,7 @@ impl FromStr for Destination {
 /// What the option says about itself.
 pub(crate) fn sink_help() -> String {
     format!(
-        "Where audit records go besides Kubernetes Events, as JSON; several times for several: {}",
+        "Where audit records are sent as JSON, in addition to Kubernetes Events; may be repeated: {}",
         forms()
     )
 }

@@ -30,12 +30,11 @@ pub(super) struct Check {
     seal: SealArgs,
 }
 
-/// Writes the store's file anew, with nothing in it of what was destroyed
+/// Rewrites the store's file without the free pages, which may hold what was purged
 ///
-/// Works on a stopped store, and needs the key of a slot. Every record goes into a new file, which is proven
-/// and then takes the place of the old one; until then the volume holds both. Free pages stay behind with the
-/// old file, and with them what was purged, and old material of keys; backups from before, snapshots of the
-/// volume and the medium itself may still hold it.
+/// The store must be stopped, and the key of a slot is needed. Every record is copied into a new file, which
+/// is verified and then replaces the old one; until then the volume holds both. Older backups, snapshots of
+/// the volume and the disk itself may still hold purged secrets and old key material.
 #[derive(Debug, clap::Args)]
 pub(super) struct Compact {
     /// Directory of the stopped store: the one with `store.redb`

@@ -17,8 +17,8 @@ const WIDE_HEADINGS: &[&str] = &[
 
 /// Lists who changed what of a secret, and when, the newest change last
 ///
-/// For whoever may describe the secret. It goes back as far as the audit log does; who read the secret, and
-/// who was refused, is in `audit`.
+/// Needs the permission to describe the secret. Shows changes as far back as the audit log reaches; `audit`
+/// shows who read the secret and who was refused.
 ///
 /// Examples:
 ///
@@ -29,7 +29,7 @@ const WIDE_HEADINGS: &[&str] = &[
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// The newest so many; 0: all
+    /// How many changes to show, counted from the newest; 0: all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
 }
