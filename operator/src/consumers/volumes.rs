@@ -24,7 +24,7 @@ const AWAY_NODE_TTL: Duration = Duration::from_secs(24 * 3_600);
 /// brings the tokens within one and a half minutes.
 const RESUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The volumes.
+/// Which version each volume of each node shows, as the node plugins report it.
 #[derive(Debug, Default)]
 pub(crate) struct VolumeTracker(Mutex<TrackedVolumes>);
 

@@ -16,7 +16,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Records that are read at once.
 const MAX_RECORDS: usize = 1_000;
 
-/// What changed.
+/// A secret, or everything, whose watchers must look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreChange {
     /// This secret.
@@ -25,7 +25,7 @@ pub(super) enum StoreChange {
     Other,
 }
 
-/// What changes.
+/// Hands each change to every watcher that is connected.
 #[derive(Clone, Debug)]
 pub(super) struct ChangeFeed(Sender<StoreChange>);
 

@@ -160,7 +160,7 @@ pub enum AttributesError {
     /// A document that cannot be read.
     #[error("volumeAttributes: `{field}`: {what}")]
     Document {
-        /// The attribute.
+        /// Its key in `volumeAttributes`.
         field: &'static str,
         /// What is wrong and where, by the reader.
         what: String,
@@ -238,7 +238,7 @@ pub enum AttributesError {
     /// Neither `true` nor `false`.
     #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
     Truth {
-        /// The attribute.
+        /// Its key in `volumeAttributes`.
         field: &'static str,
         /// What was written, shortened.
         text: String,

@@ -182,10 +182,10 @@ fn words_of_name(name: &str) -> BTreeSet<String> {
     words
 }
 
-/// A word without what number and tense add.
+/// A word without what number and tense add: `stores`, `stored` and `store` are one.
 fn stem(word: &str) -> String {
     let word = word.to_lowercase();
-    ["ing", "ed", "es", "s"]
+    ["ing", "ed", "es", "s", "e"]
         .iter()
         .find_map(|end| word.strip_suffix(end).filter(|rest| rest.len() > 2))
         .unwrap_or(&word)

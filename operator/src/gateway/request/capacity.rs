@@ -21,7 +21,7 @@ use crate::gateway::problem::{Code, Problem};
 const STRANGER_REQUEST_BYTES: u64 = 2 << 10;
 /// Streams of one node: the newest, and those that it ends.
 const MAX_STREAMS_PER_NODE: u64 = 3;
-/// Streams of all nodes.
+/// Streams of all nodes together, at the same time.
 const MAX_NODE_STREAMS: u64 = 8_192;
 /// Requests of one person at the same time.
 const MAX_REQUESTS_PER_PERSON: u64 = 64;

@@ -20,7 +20,7 @@ pub struct Deletion {
     pub force: bool,
 }
 
-/// Deletes a secret.
+/// Begins the recovery window of a secret, or destroys it at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeleteSecret {
     /// Live, or with `force` also in its recovery window.

@@ -216,7 +216,7 @@ pub struct DeclareKey {
     pub namespace: NamespaceId,
     /// In any state but destroyed.
     pub key: KeyId,
-    /// What declares it.
+    /// What the EncryptionKey object says of it.
     pub declaration: KeyDeclaration,
 }
 
