@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use strongroom_store::audit::{
-    Actor, Circumstances, DIRECTORY, Directory, Durability, Logged, Medium, Report, verify,
+    Actor, Circumstances, Durability, READS_DIRECTORY, ReadChainRecord, SegmentDirectory, SegmentStorage,
+    VerifyReport, verify,
 };
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::engine::{Engine, RedbEngine, Table};
 use strongroom_store::id::{RequestId, SecretId};
-use strongroom_store::vault::{Asked, GetValue, Meta, Store};
+use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use crate::row::Row;
 use crate::store::{CACHE, EACH, ROUNDS, WRITERS, make, now, together};
@@ -31,7 +32,7 @@ fn meta() -> Outcome<Meta> {
         actor: Actor::Principal("serviceaccount shop/checkout".to_owned()),
         request: RequestId::generate()?,
         now: now(),
-        asked: Some(Box::new(Asked {
+        asked: Some(Box::new(ExternalRequest {
             arrived: Instant::now(),
             circumstances: Circumstances {
                 source: Some([10, 42, 0, 7].into()),
@@ -72,12 +73,12 @@ pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
         .take(READS)
         .try_for_each(|secret| read(&store, *secret))?;
     let key = store.audit_public_key();
-    let plain = Plain::of(&store, &path)?;
+    let plain = EntrySizes::measure(&store, &path)?;
     store.close();
     drop(store);
 
     let (mut ours, mut baseline) = (Vec::new(), Vec::new());
-    let (report, used) = (verified(&path, &key)?, Used::of(&path)?);
+    let (report, used) = (verified(&path, &key)?, ChainUsage::measure(&path)?);
     let records = count(report.reads.records + report.mutations.records);
     for _ in 0..ROUNDS {
         let start = Instant::now();
@@ -89,19 +90,19 @@ pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
     }
     let each = |bytes: u64, records: u64| [count(bytes) / count(records.max(1))];
     Ok(vec![
-        Row::of(
+        Row::from_samples(
             "audit.record_bytes",
             "B",
             &each(used.reads(), report.reads.records),
         )
         .against("what it says, unsealed and unchained", &[plain.read]),
-        Row::of(
+        Row::from_samples(
             "audit.change_bytes",
             "B",
             &each(used.changes, report.mutations.records),
         )
         .against("what it says, unsealed and unchained", &[plain.change]),
-        Row::of("audit.verify", "/s", &ours).against("SHA-256 of the same bytes", &baseline),
+        Row::from_samples("audit.verify", "/s", &ours).against("SHA-256 of the same bytes", &baseline),
     ])
 }
 
@@ -110,7 +111,7 @@ const fn count(number: u64) -> f64 {
     number as f64
 }
 
-fn verified(dir: &Path, key: &PublicKey) -> Outcome<Report> {
+fn verified(dir: &Path, key: &PublicKey) -> Outcome<VerifyReport> {
     let report = verify(dir, key)?;
     if !report.is_sound() || report.reads.records < READS as u64 {
         return Err(format!("the chains are not what was written: {report}").into());
@@ -119,20 +120,20 @@ fn verified(dir: &Path, key: &PublicKey) -> Outcome<Report> {
 }
 
 /// Bytes of the entries themselves, on the mean.
-struct Plain {
+struct EntrySizes {
     read: f64,
     change: f64,
 }
 
-impl Plain {
-    fn of(store: &Store, dir: &Path) -> Outcome<Self> {
+impl EntrySizes {
+    fn measure(store: &Store, dir: &Path) -> Outcome<Self> {
         const LOOKED_AT: usize = 10_000;
-        let medium = Directory::read_only(&dir.join(DIRECTORY));
+        let storage = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
         let reads: Vec<usize> = store
-            .reads_after(&medium, 0, LOOKED_AT)?
+            .reads_after(&storage, 0, LOOKED_AT)?
             .iter()
             .filter_map(|(_, logged)| match logged {
-                Logged::Entry(entry) => Some(entry.encode().len()),
+                ReadChainRecord::Entry(entry) => Some(entry.encode().len()),
                 _ => None,
             })
             .collect();
@@ -150,20 +151,20 @@ impl Plain {
 }
 
 /// What the chains of a stopped store take.
-struct Used {
+struct ChainUsage {
     /// Bytes of each segment: room that is reserved is not used yet.
     segments: Vec<(u64, usize)>,
     /// Bytes of the records in the store.
     changes: u64,
 }
 
-impl Used {
-    fn of(dir: &Path) -> Outcome<Self> {
-        let medium = Directory::read_only(&dir.join(DIRECTORY));
+impl ChainUsage {
+    fn measure(dir: &Path) -> Outcome<Self> {
+        let storage = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
         let mut segments = Vec::new();
-        for number in medium.segments()? {
-            let mut bytes = vec![0; usize::try_from(medium.size(number)?)?];
-            medium.read(number, 0, &mut bytes)?;
+        for number in storage.segments()? {
+            let mut bytes = vec![0; usize::try_from(storage.size(number)?)?];
+            storage.read(number, 0, &mut bytes)?;
             let last = bytes.iter().rposition(|byte| *byte != 0);
             segments.push((number, last.map_or(0, |last| last + 1)));
         }
@@ -179,11 +180,11 @@ impl Used {
 
     /// Reads all of it into a hash: what any proof over it has to do at least.
     fn hashed(&self, dir: &Path) -> Outcome<()> {
-        let medium = Directory::read_only(&dir.join(DIRECTORY));
+        let storage = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
         let mut hash = Sha256::new();
         for (number, bytes) in &self.segments {
             let mut bytes = vec![0; *bytes];
-            medium.read(*number, 0, &mut bytes)?;
+            storage.read(*number, 0, &mut bytes)?;
             hash.update(&bytes);
         }
         changes_of(dir, |key, value| {

@@ -25,7 +25,7 @@ use crate::{Arguments, Outcome, fresh};
 const CONCURRENCY: usize = 32;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Changes a second, and for how long.
 const CHANGES: u32 = 100;
@@ -71,9 +71,9 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
     let pid = process.pid();
     let memory = resident(pid)?;
     let mut rows = vec![
-        Row::of("reconcile.10k.seconds", "s", &[seconds])
+        Row::from_samples("reconcile.10k.seconds", "s", &[seconds])
             .against("as many Secrets and status writes by one client", &[baseline]),
-        Row::of("reconcile.10k.rss_mb", "MB", &[memory]),
+        Row::from_samples("reconcile.10k.rss_mb", "MB", &[memory]),
     ];
     let (idling, updates) = (
         arguments.wants(&["reconcile.10k.idle_cpu_percent"]),
@@ -83,13 +83,17 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         bench.events_delivered().await?;
     }
     if idling {
-        rows.push(Row::of("reconcile.10k.idle_cpu_percent", "%", &idle(pid).await?));
+        rows.push(Row::from_samples(
+            "reconcile.10k.idle_cpu_percent",
+            "%",
+            &idle(pid).await?,
+        ));
     }
     if updates {
         let delays = bench.update(objects).await?;
         let part = |name, part| Row {
             value: quantile(&delays, part),
-            ..Row::of(name, "ms", &delays)
+            ..Row::from_samples(name, "ms", &delays)
         };
         rows.extend([
             part("native.update.p50_ms", 0.5),
@@ -290,13 +294,14 @@ impl Bench {
             }
             Ok::<_, watcher::Error>(())
         };
-        timeout(PATIENCE, wait)
+        timeout(TIMEOUT, wait)
             .await
             .map_err(|_| "the objects did not become Ready in time")??;
         Ok(())
     }
 
-    /// Waits until no ManagedSecret has changed for longer than two of the steps in which counts of consumers are written.
+    /// Waits until no ManagedSecret has changed for longer than two of the steps in which counts of consumers
+    /// are written.
     pub(crate) async fn settled(&self) -> Outcome<()> {
         let events = watcher(self.managed_in("bench"), watcher::Config::default()).default_backoff();
         let mut touched = std::pin::pin!(events.touched_objects());
@@ -308,7 +313,7 @@ impl Bench {
             }
             Ok::<_, watcher::Error>(())
         };
-        timeout(PATIENCE, wait)
+        timeout(TIMEOUT, wait)
             .await
             .map_err(|_| "the objects did not stay as they were in time")??;
         Ok(())
@@ -329,25 +334,26 @@ impl Bench {
                 tokio::time::sleep(Duration::from_secs(10)).await;
             }
         };
-        timeout(PATIENCE, wait)
+        timeout(TIMEOUT, wait)
             .await
             .map_err(|_| "Events did not come to an end in time")??;
         Ok(())
     }
 
-    /// Milliseconds from the request that changes a ManagedSecret (a rotation asked for) to the watch event of its native Secret,
-    /// sorted: a hundred changes a second, spread over the objects.
+    /// Milliseconds from the request that changes a ManagedSecret (a rotation asked for) to the watch event
+    /// of its native Secret, sorted: a hundred changes a second, spread over the objects.
     async fn update(&self, objects: usize) -> Outcome<Vec<f64>> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "bench");
         let mut seen = std::pin::pin!(watcher(secrets, watcher::Config::default()).default_backoff());
         // The first list is of what was there before.
-        while let Some(event) = timeout(PATIENCE, seen.try_next()).await?? {
+        while let Some(event) = timeout(TIMEOUT, seen.try_next()).await?? {
             if matches!(event, watcher::Event::InitDone) {
                 break;
             }
         }
         let total = usize::try_from(CHANGES * SECONDS)?;
-        // One object is changed once only, so that an event is of one change; fewer objects are changed in turn.
+        // One object is changed once only, so that an event is of one change; fewer objects are changed in
+        // turn.
         let turns = objects.min(total);
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let api = self.managed_in("bench");
@@ -384,7 +390,7 @@ impl Bench {
                 }
             }
         };
-        timeout(PATIENCE, wait)
+        timeout(TIMEOUT, wait)
             .await
             .map_err(|_| "native Secrets did not change in time")?;
         changes.await?;

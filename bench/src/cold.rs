@@ -1,4 +1,5 @@
-//! Rows of what the server meets for the first time: a connection, a token, a policy; and of policies that change.
+//! Rows of what the server meets for the first time: a connection, a token, a policy; and of policies that
+//! change.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::cluster::Bench;
-use crate::https::{Ask, Sender, Server, TIME, accounts, tokens};
+use crate::https::{RequestKind, Sender, Server, TIME, accounts, tokens};
 use crate::row::{Row, quantile, sorted};
 
 /// Connections and tokens that are new.
@@ -29,13 +30,14 @@ pub(crate) async fn connection(server: &Server) -> Outcome<Row> {
     for _ in 0..COLD {
         let start = Instant::now();
         let mut sender = server.connect().await?;
-        server.ask(&mut sender, Ask::Secret).await?;
+        server.ask(&mut sender, RequestKind::Secret).await?;
         cold.push(milliseconds(start));
     }
-    Ok(Row::of("read.cold_connection_ms", "ms", &cold))
+    Ok(Row::from_samples("read.cold_connection_ms", "ms", &cold))
 }
 
-/// The first read with a token that was never seen, so that the API server has to be asked whose it is; on a connection that is open.
+/// The first read with a token that was never seen, so that the API server has to be asked whose it is; on a
+/// connection that is open.
 pub(crate) async fn token(server: &Server, bench: &Bench) -> Outcome<Row> {
     let mut sender = server.connect().await?;
     let (mut first, mut again) = (Vec::new(), Vec::new());
@@ -50,10 +52,12 @@ pub(crate) async fn token(server: &Server, bench: &Bench) -> Outcome<Row> {
             times.push(allowed(server, &mut sender, token, secret).await?);
         }
     }
-    Ok(Row::of("read.cold_token_ms", "ms", &first).against("the next read with the same token", &again))
+    Ok(Row::from_samples("read.cold_token_ms", "ms", &first)
+        .against("the next read with the same token", &again))
 }
 
-/// The first read that a policy decides, once its status says that it is in force; token and connection are known.
+/// The first read that a policy decides, once its status says that it is in force; token and connection are
+/// known.
 pub(crate) async fn policy(server: &Server, bench: &Bench) -> Outcome<Row> {
     accounts(bench, STRANGER, 1).await?;
     let token = tokens(bench, STRANGER, 1, "strongroom.dev").await?.remove(0);
@@ -84,7 +88,8 @@ pub(crate) async fn policy(server: &Server, bench: &Bench) -> Outcome<Row> {
         }
         api.delete(&name, &DeleteParams::default()).await?;
     }
-    Ok(Row::of("read.cold_policy_ms", "ms", &first).against("the next read by the same policy", &again))
+    Ok(Row::from_samples("read.cold_policy_ms", "ms", &first)
+        .against("the next read by the same policy", &again))
 }
 
 /// Milliseconds of a read that has to be allowed.
@@ -117,7 +122,8 @@ fn policy_of(name: &str, secret: usize, statement: &Value) -> Outcome<DynamicObj
     }))?)
 }
 
-/// From the moment at which a SecretPolicy is sent to the API server, or its deletion, until a request is decided by it.
+/// From the moment at which a SecretPolicy is sent to the API server, or its deletion, until a request is
+/// decided by it.
 pub(crate) async fn policy_changes(server: &Server, bench: &Bench) -> Outcome<Vec<Row>> {
     let api = secret_policies(bench);
     let mut sender = server.connect().await?;
@@ -151,7 +157,7 @@ pub(crate) async fn policy_changes(server: &Server, bench: &Bench) -> Outcome<Ve
     Ok(rows
         .map(|(name, part)| Row {
             value: quantile(&changes, part),
-            ..Row::of(name, "ms", &changes)
+            ..Row::from_samples(name, "ms", &changes)
         })
         .into())
 }

@@ -1,8 +1,8 @@
-//! A client of the API over HTTPS on HTTP/1.1: connections that stay open, or are made anew, and requests as fast as they are answered
-//! or at a given rate.
+//! A client of the API over HTTPS on HTTP/1.1: connections that stay open, or are made anew, and requests as
+//! fast as they are answered or at a given rate.
 //!
-//! Client and server share the machine. A request of an open loop is measured from the moment at which it was due, so that a server that
-//! falls behind does not hide it.
+//! Client and server share the machine. A request of an open loop is measured from the moment at which it was
+//! due, so that a server that falls behind does not hide it.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,8 +35,9 @@ use crate::row::sorted;
 const CONNECTIONS: usize = 32;
 /// How long each row is measured.
 pub(crate) const TIME: Duration = Duration::from_secs(15);
-/// How long an open loop runs before it is measured: longer than the ten seconds for which the answer about a token counts, so that what is measured is a
-/// cluster in use and not one whose callers all come back from a pause at once.
+/// How long an open loop runs before it is measured: longer than the ten seconds for which the answer about a
+/// token counts, so that what is measured is a cluster in use and not one whose callers all come back from a
+/// pause at once.
 const LEAD: Duration = Duration::from_secs(12);
 
 /// Says to the connections, in turn, when a request is due: so many a second from `begin` on.
@@ -46,7 +47,8 @@ async fn pace(connections: Vec<mpsc::UnboundedSender<Instant>>, rate: u32, begin
     for (number, connection) in (0..requests).zip(connections.iter().cycle()) {
         let due = begin + step * number;
         while Instant::now() < due {
-            // Whoever else would run on this processor comes first: nobody is measured who waits for a client that waits.
+            // Whoever else would run on this processor comes first: nobody is measured who waits for a client
+            // that waits.
             thread::yield_now();
             tokio::task::yield_now().await;
         }
@@ -135,7 +137,7 @@ pub(crate) async fn trust(bench: &Bench) -> Outcome<ClientConfig> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum RequestKind {
     Health,
     Secret,
 }
@@ -182,13 +184,13 @@ impl Server {
     }
 
     /// One request for a secret by a principal, both by chance, or for the health.
-    pub(crate) async fn ask(&self, sender: &mut Sender, ask: Ask) -> Outcome<()> {
+    pub(crate) async fn ask(&self, sender: &mut Sender, ask: RequestKind) -> Outcome<()> {
         let (status, body) = match ask {
-            Ask::Health => {
+            RequestKind::Health => {
                 let request = Request::builder().header("host", "localhost").uri("/healthz");
                 sent(sender, request.body(Full::default())?).await?
             }
-            Ask::Secret => {
+            RequestKind::Secret => {
                 let principal = fastrand::usize(..self.tokens.len());
                 self.read(sender, principal, fastrand::usize(..self.secrets))
                     .await?
@@ -226,7 +228,7 @@ impl Server {
     }
 
     /// As fast as they are answered, on all connections. Milliseconds of each, sorted.
-    pub(crate) async fn closed(self: &Arc<Self>, ask: Ask, time: Duration) -> Outcome<Vec<f64>> {
+    pub(crate) async fn closed(self: &Arc<Self>, ask: RequestKind, time: Duration) -> Outcome<Vec<f64>> {
         let end = Instant::now() + time;
         self.on_all(move |server, _| async move {
             let mut sender = server.connect().await?;
@@ -241,11 +243,12 @@ impl Server {
         .await
     }
 
-    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted, without those of the lead.
+    /// So many a second, spread over all connections. Milliseconds of each from when it was due, sorted,
+    /// without those of the lead.
     ///
-    /// On a thread of its own that never sleeps: the runtime's timers are a millisecond coarse, and waking a client for each request takes more of two
-    /// processors than answering it.
-    pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
+    /// On a thread of its own that never sleeps: the runtime's timers are a millisecond coarse, and waking a
+    /// client for each request takes more of two processors than answering it.
+    pub(crate) async fn open(self: &Arc<Self>, rate: u32, ask: RequestKind) -> Outcome<Vec<f64>> {
         let server = Arc::clone(self);
         let client = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -256,7 +259,7 @@ impl Server {
         tokio::task::spawn_blocking(client).await?
     }
 
-    async fn paced(self: &Arc<Self>, rate: u32, ask: Ask) -> Outcome<Vec<f64>> {
+    async fn paced(self: &Arc<Self>, rate: u32, ask: RequestKind) -> Outcome<Vec<f64>> {
         let (tell, told): (Vec<_>, Vec<_>) = (0..CONNECTIONS)
             .map(|_| mpsc::unbounded_channel::<Instant>())
             .unzip();

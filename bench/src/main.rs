@@ -1,11 +1,10 @@
 //! `make bench`: what the project promises in numbers, each measured beside a baseline in the same run.
 //!
-//! A row's value is the median of its repetitions, and the spread stands beside it. A ratio is the value by the baseline's: where the
-//! unit is a rate more is better, where it is a time less is.
+//! A row's value is the median of its repetitions, and the spread stands beside it. A ratio is the value by
+//! the baseline's: where the unit is a rate more is better, where it is a time less is.
 
 mod audit;
-mod bare;
-mod beside;
+mod bare_redb;
 mod cluster;
 mod cold;
 mod https;
@@ -21,6 +20,7 @@ mod row;
 mod store;
 mod strangers;
 mod swaps;
+mod vs_apiserver;
 
 use std::error::Error;
 use std::fs::{self, File};

@@ -1,11 +1,14 @@
 //! One tenant's attacks beside another's reads: p99 of the reads under each attack, against the same reads
 //! without it.
 //!
-//! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row shows
-//! what the two share inside the server.
+//! Attacker and control plane are pinned to one processor, server and reader to the other, so that a row
+//! shows what the two share inside the server. The control row has no attack: a thread that only computes
+//! shares the processor of server and reader. It shows what the operating system's turns alone cost a reader
+//! there.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -13,7 +16,7 @@ use strongroom_e2e::Cluster;
 use strongroom_e2e::attacks::{Attack, Attacker};
 
 use crate::cluster::{Bench, connect, on_cluster};
-use crate::https::{Ask, Server, accounts, tokens, trust};
+use crate::https::{RequestKind, Server, accounts, tokens, trust};
 use crate::read::serve;
 use crate::row::{Row, quantile, sorted};
 use crate::strangers::target;
@@ -41,8 +44,8 @@ const ATTACKING: usize = 1;
 const LARGE_OBJECTS: usize = 40;
 /// A secret that he may not read.
 const VICTIM: &str = "/v1/namespaces/bench/secrets/secret-0/value";
-/// The rows, one for each attack, in their order.
-pub(crate) const ROWS: [&str; 15] = [
+/// The rows, one for each attack, in their order, and the control.
+pub(crate) const ROWS: [&str; 16] = [
     "tenant.neighbour.silent.p99_ratio",
     "tenant.neighbour.half_head.p99_ratio",
     "tenant.neighbour.half_hello.p99_ratio",
@@ -58,7 +61,35 @@ pub(crate) const ROWS: [&str; 15] = [
     "tenant.neighbour.large_objects.p99_ratio",
     "tenant.neighbour.create_and_delete.p99_ratio",
     "tenant.neighbour.many_deletions.p99_ratio",
+    CONTROL,
 ];
+
+/// The control: a thread of another process computes where server and reader run.
+const CONTROL: &str = "tenant.neighbour.control.p99_ratio";
+
+/// A thread that computes on the measured processor until it is dropped.
+struct BusyThread(Arc<AtomicBool>);
+
+impl BusyThread {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            // Not pinned, it shows nothing; the row would say so by a ratio of one.
+            let _ = pin(None, MEASURED);
+            while !told.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        Self(stop)
+    }
+}
+
+impl Drop for BusyThread {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Measures the rows that are asked for; the affinity of this thread is as before afterwards.
 pub(crate) fn measure(arguments: &Arguments) -> Outcome<Vec<Row>> {
@@ -104,11 +135,22 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         tokens: tokens(&bench, "reader", READERS, "strongroom.dev").await?,
         secrets: SECRETS,
         path: |secret| format!("/v1/namespaces/bench/secrets/secret-{secret}/value"),
-        connections: std::sync::atomic::AtomicUsize::default(),
+        connections: AtomicUsize::default(),
     });
     let attacker =
         Arc::new(Attacker::prepare(bench.client.clone(), target(&bench, port).await?, VICTIM).await?);
     let mut rows = Vec::new();
+    if arguments.wants(&[CONTROL]) {
+        let mut ratios = Vec::new();
+        for _ in 0..PHASES {
+            let alone = phase(&server).await?;
+            let busy = BusyThread::start();
+            let beside = phase(&server).await?;
+            drop(busy);
+            ratios.push(beside / alone);
+        }
+        rows.push(Row::from_samples(CONTROL, "×", &ratios));
+    }
     for (row, attack) in ROWS.into_iter().zip(Attack::all(LARGE_OBJECTS)) {
         if !arguments.wants(&[row]) {
             continue;
@@ -129,7 +171,7 @@ async fn rows(cluster: &Cluster, data: &Path, arguments: &Arguments) -> Outcome<
         if process.ended().is_some() {
             return Err(format!("the process ended: {row}").into());
         }
-        rows.push(Row::of(row, "×", &ratios));
+        rows.push(Row::from_samples(row, "×", &ratios));
     }
     process.stop()?;
     Ok(rows)
@@ -154,7 +196,7 @@ async fn phase(server: &Arc<Server>) -> Outcome<f64> {
             let due = begin + PACE * number;
             // The connection has nothing to do meanwhile; the runtime's own timers are a millisecond coarse.
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            runtime.block_on(server.ask(&mut sender, Ask::Secret))?;
+            runtime.block_on(server.ask(&mut sender, RequestKind::Secret))?;
             latencies.push(due.elapsed().as_secs_f64() * 1000.0);
         }
         Ok(quantile(&sorted(&latencies), 0.99))

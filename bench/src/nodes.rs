@@ -1,7 +1,9 @@
-//! Rows of the stream to nodes: a thousand of them on one gateway, each with twenty volumes of a secret that changes.
+//! Rows of the stream to nodes: a thousand of them on one gateway, each with twenty volumes of a secret that
+//! changes.
 //!
-//! The nodes are simulated by this process: each has a connection with TLS, a stream, the token of a plugin's pod and that of a pod with volumes, as real
-//! ones of the API server. They take values in and acknowledge them, and write no files. Client, server and API server share the machine.
+//! The nodes are simulated by this process: each has a connection with TLS, a stream, the token of a plugin's
+//! pod and that of a pod with volumes, as real ones of the API server. They take values in and acknowledge
+//! them, and write no files. Client, server and API server share the machine.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +20,7 @@ use strongroom_api::stream::proto::delivery_client::DeliveryClient;
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as ToGateway;
 use strongroom_api::stream::proto::{
-    Applied, Credit, Heartbeat, Hello, NodeMessage, Shown, Subscribe, Wanted, shown,
+    Applied, AppliedSecret, Credit, Heartbeat, Hello, NodeMessage, RequestedSecret, Subscribe, applied_secret,
 };
 use strongroom_e2e::Cluster;
 use tokio::sync::{Notify, mpsc};
@@ -34,7 +36,7 @@ use crate::read::serve;
 use crate::row::Row;
 use crate::{Outcome, memory};
 
-/// Nodes.
+/// Streams that are held open, each as a node's plugin holds it.
 const NODES: usize = 1_000;
 /// Volumes of each.
 const VOLUMES: usize = 20;
@@ -45,7 +47,7 @@ const REVIEWS: Duration = Duration::from_secs(330);
 /// How often it is counted.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long any of it may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// All rows: they share the nodes.
 pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
@@ -73,7 +75,7 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     let url = format!("https://localhost:{port}");
     let (channel, counted) = (
         Channel::from_shared(url)?.tls_config(tls)?,
-        Arc::new(Counted::default()),
+        Arc::new(VolumeCounter::default()),
     );
 
     let start = Instant::now();
@@ -106,17 +108,17 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     }
     process.stop()?;
     Ok(vec![
-        Row::of("push.nodes1000.seconds", "s", &seconds),
-        Row::of("push.nodes1000.rss_mb", "MB", &resident)
+        Row::from_samples("push.nodes1000.seconds", "s", &seconds),
+        Row::from_samples("push.nodes1000.rss_mb", "MB", &resident)
             .against("the same process without a node", &nothing),
-        Row::of("push.nodes1000.tokenreviews_s", "1/s", &reviews),
-        Row::of("push.nodes1000.connect_s", "s", &[connected]),
-        Row::of("push.nodes1000.reconnect_s", "s", &[again]),
+        Row::from_samples("push.nodes1000.tokenreviews_s", "1/s", &reviews),
+        Row::from_samples("push.nodes1000.connect_s", "s", &[connected]),
+        Row::from_samples("push.nodes1000.reconnect_s", "s", &[again]),
     ])
 }
 
-/// TokenReviews a second that the API server was asked for while the nodes stay, in each second in which there
-/// was one: their tokens are reviewed again. The largest is what is bounded.
+/// TokenReviews a second that the API server was asked for while the nodes stay, in each second in which
+/// there was one: their tokens are reviewed again. The largest is what is bounded.
 async fn reviews(bench: &Bench) -> Outcome<Vec<f64>> {
     let end = Instant::now() + REVIEWS;
     let (mut since, mut before) = (Instant::now(), reviews_so_far(bench).await?);
@@ -153,14 +155,14 @@ async fn reviews_so_far(bench: &Bench) -> Outcome<f64> {
 
 /// Volumes that were told of a version.
 #[derive(Debug, Default)]
-struct Counted {
+struct VolumeCounter {
     volumes: AtomicUsize,
     news: Notify,
     /// Why a node had to come again, the last time.
     why: Mutex<String>,
 }
 
-impl Counted {
+impl VolumeCounter {
     fn begin(&self) {
         self.volumes.store(0, Ordering::SeqCst);
     }
@@ -188,7 +190,7 @@ impl Counted {
                 self.news.notified().await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        let waited = tokio::time::timeout(TIMEOUT, wait).await;
         let seen = self.volumes.load(Ordering::SeqCst);
         let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(waited.map_err(|_| format!("{seen} of {count} volumes were told in time; {why}"))?)
@@ -255,7 +257,7 @@ async fn token(bench: &Bench, namespace: &str, account: &str, node: &str) -> Out
 fn attach(
     endpoint: &tonic::transport::Endpoint,
     tokens: &[(String, String)],
-    counted: &Arc<Counted>,
+    counted: &Arc<VolumeCounter>,
 ) -> Vec<JoinHandle<()>> {
     let run = |(number, (plugin, pod)): (usize, &(String, String))| {
         // Each node calls from an address of its own, as nodes do.
@@ -280,7 +282,7 @@ async fn node(
     endpoint: &tonic::transport::Endpoint,
     plugin: &str,
     pod: &str,
-    (counted, told): (&Counted, &AtomicUsize),
+    (counted, told): (&VolumeCounter, &AtomicUsize),
 ) -> Outcome<()> {
     let channel = endpoint.connect().await?;
     let (outgoing, messages) = mpsc::channel(2 * VOLUMES + 8);
@@ -343,9 +345,9 @@ async fn node(
 
 /// What a volume wants.
 fn subscribe(volume: usize, pod: &str) -> ToGateway {
-    let wanted = Wanted {
+    let wanted = RequestedSecret {
         name: "secret-0".to_owned(),
-        ..Wanted::default()
+        ..RequestedSecret::default()
     };
     ToGateway::Subscribe(Subscribe {
         pod_uid: String::new(),
@@ -357,9 +359,9 @@ fn subscribe(volume: usize, pod: &str) -> ToGateway {
 
 /// What a volume shows now.
 fn shows(subscription: String, pointers: Vec<strongroom_api::stream::proto::Pointer>) -> ToGateway {
-    let shown = |pointer: strongroom_api::stream::proto::Pointer| Shown {
+    let shown = |pointer: strongroom_api::stream::proto::Pointer| AppliedSecret {
         secret: pointer.secret,
-        outcome: Some(shown::Outcome::VersionId(pointer.version_id)),
+        outcome: Some(applied_secret::Outcome::VersionId(pointer.version_id)),
     };
     ToGateway::Applied(Applied {
         subscription,

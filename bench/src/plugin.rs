@@ -1,5 +1,6 @@
-//! Rows of the node plugin by itself: what a publish takes, and what it has resident with many volumes. The test is kubelet, and a gateway's peer gives
-//! out the values at once: what a gateway takes to authorise and read is not in it.
+//! Rows of the node plugin by itself: what a publish takes, and what it has resident with many volumes. The
+//! test is kubelet, and a gateway's peer gives out the values at once: what a gateway takes to authorise and
+//! read is not in it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -22,7 +23,7 @@ const PUBLISHED: usize = 200;
 /// How long a processor is watched that should have nothing to do.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the plugin may take to listen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What kubelet asks for (csi.proto v1.12, only the fields that are used).
 #[derive(Clone, PartialEq, prost::Message)]
@@ -44,11 +45,11 @@ struct Publish {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Capability {
     #[prost(message, optional, tag = "2")]
-    mount: Option<Nothing>,
+    mount: Option<EmptyMessage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Nothing {}
+struct EmptyMessage {}
 
 /// All rows: they share the plugin.
 pub(crate) fn measure() -> Outcome<Vec<Row>> {
@@ -84,11 +85,14 @@ async fn rows(node: &mut Node) -> Outcome<Vec<Row>> {
         again.push(node.publish(&mut client, 1 + number, "db").await?);
     }
     let mut rows = vec![
-        Row::of("publish.warm.p50_ms", "ms", &warm).against("NodeGetInfo on the same connection", &bare),
+        Row::from_samples("publish.warm.p50_ms", "ms", &warm)
+            .against("NodeGetInfo on the same connection", &bare),
         late("publish.warm.p99_ms", &warm),
-        Row::of("publish.cold.p50_ms", "ms", &cold).against("NodeGetInfo on the same connection", &bare),
+        Row::from_samples("publish.cold.p50_ms", "ms", &cold)
+            .against("NodeGetInfo on the same connection", &bare),
         late("publish.cold.p99_ms", &cold),
-        Row::of("publish.again.p50_ms", "ms", &again).against("NodeGetInfo on the same connection", &bare),
+        Row::from_samples("publish.again.p50_ms", "ms", &again)
+            .against("NodeGetInfo on the same connection", &bare),
         late("publish.again.p99_ms", &again),
     ];
     node.again()?;
@@ -114,20 +118,20 @@ async fn rows(node: &mut Node) -> Outcome<Vec<Row>> {
         );
         node.all_show(volumes, &format!("v-{volumes}")).await?;
         let resident = memory::at_rest(node.plugin.id()).await?;
-        rows.push(Row::of(memory, "MB", &resident).against("without a volume", &nothing));
+        rows.push(Row::from_samples(memory, "MB", &resident).against("without a volume", &nothing));
         let before = busy(node.plugin.id())?;
         tokio::time::sleep(IDLE).await;
         let percent = (busy(node.plugin.id())? - before) / IDLE.as_secs_f64() * 100.0;
-        rows.push(Row::of(idle, "%", &[percent]));
+        rows.push(Row::from_samples(idle, "%", &[percent]));
     }
-    rows.push(Row::of("node.volumes0.rss_mb", "MB", &nothing));
+    rows.push(Row::from_samples("node.volumes0.rss_mb", "MB", &nothing));
     Ok(rows)
 }
 
 fn late(name: &'static str, samples: &[f64]) -> Row {
     Row {
         value: quantile(&sorted(samples), 0.99),
-        ..Row::of(name, "ms", samples)
+        ..Row::from_samples(name, "ms", samples)
     }
 }
 
@@ -173,7 +177,7 @@ impl Node {
             .dir
             .path()
             .join("k/plugins_registry/csi.strongroom.dev@reg.sock");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !socket.exists() {
             if Instant::now() > deadline {
                 return Err("the plugin does not listen".into());
@@ -192,7 +196,7 @@ impl Node {
 
     /// Waits until so many volumes are acknowledged to show a version.
     async fn all_show(&self, volumes: usize, version: &str) -> Outcome<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let applied = self.peer.seen().applied;
             let shows = |volume: &usize| {
@@ -231,7 +235,7 @@ impl Node {
             volume_id: format!("csi-{volume}"),
             target_path: target.to_str().ok_or("the path is no text")?.to_owned(),
             volume_capability: Some(Capability {
-                mount: Some(Nothing {}),
+                mount: Some(EmptyMessage {}),
             }),
             readonly: true,
             secrets: HashMap::from([pair("csi.storage.k8s.io/serviceAccount.tokens", &tokens)]),
@@ -246,7 +250,7 @@ impl Node {
 
     /// Milliseconds that a call takes which does nothing.
     async fn info(client: &mut tonic::client::Grpc<Channel>) -> Outcome<f64> {
-        call(client, Nothing {}, "/csi.v1.Node/NodeGetInfo").await
+        call(client, EmptyMessage {}, "/csi.v1.Node/NodeGetInfo").await
     }
 }
 
@@ -262,7 +266,7 @@ async fn call<M: prost::Message + 'static>(
     path: &'static str,
 ) -> Outcome<f64> {
     client.ready().await?;
-    let codec = tonic_prost::ProstCodec::<M, Nothing>::default();
+    let codec = tonic_prost::ProstCodec::<M, EmptyMessage>::default();
     let start = Instant::now();
     client
         .unary(

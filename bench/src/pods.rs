@@ -1,8 +1,10 @@
-//! Rows of real pods on a real kubelet: from a rotation to the files of forty pods, beside native Secrets in the same pods; and how long pods take to
-//! start with a volume of ours, beside the same pods with an `emptyDir`.
+//! Rows of real pods on a real kubelet: from a rotation to the files of forty pods, beside native Secrets in
+//! the same pods; and how long pods take to start with a volume of ours, beside the same pods with an
+//! `emptyDir`.
 //!
-//! A rotation begins when its annotation is sent to the API server. It has arrived in a pod when the kernel tells of the rename of `..data` in the folder
-//! that the pod's container sees. Cluster, containers and clock share the machine.
+//! A rotation begins when its annotation is sent to the API server. It has arrived in a pod when the kernel
+//! tells of the rename of `..data` in the folder that the pod's container sees. Cluster, containers and clock
+//! share the machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,16 +21,16 @@ use strongroom_e2e::{Cluster, Programs, Size};
 use crate::Outcome;
 use crate::cluster::{Bench, connect};
 use crate::row::{Row, quantile, sorted};
-use crate::swaps::Swaps;
+use crate::swaps::SwapWatch;
 
-/// Pods.
+/// Pods of one round.
 const PODS: usize = 40;
 /// Rotations that are measured.
 const ROTATIONS: usize = 200;
 /// Pods of each kind that are started one after the other.
 const STARTS: usize = 10;
 /// How long any of it may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 /// What the containers run: nothing else on the machine has this command line.
 const SLEEP: &str = "86399";
 
@@ -48,7 +50,7 @@ async fn rows(cluster: &Cluster, wanted: impl Fn(&[&str]) -> bool) -> Outcome<Ve
     install(cluster)?;
     let client = connect(cluster).await?;
     let bench = Bench { client };
-    let world = World { cluster, bench };
+    let world = PodBench { cluster, bench };
     world.declare().await?;
     let mut rows = Vec::new();
     if wanted(&["pod.start.volume_s", "pod.start.burst40_s"]) {
@@ -62,7 +64,7 @@ async fn rows(cluster: &Cluster, wanted: impl Fn(&[&str]) -> bool) -> Outcome<Ve
                 .against("a native Secret's volume in the same pods", &native_ms),
         );
         rows.push(part("push.file.p99_ms", 0.99, &delays));
-        rows.push(Row::of("push.native_secret.p50_s", "s", &native));
+        rows.push(Row::from_samples("push.native_secret.p50_s", "s", &native));
     }
     if wanted(&["push.file.two_nodes.p50_ms", "push.file.two_nodes.p99_ms"]) {
         let (delays, _) = world.rotations(&[PODS / 2, PODS / 2], false).await?;
@@ -75,7 +77,7 @@ async fn rows(cluster: &Cluster, wanted: impl Fn(&[&str]) -> bool) -> Outcome<Ve
 fn part(name: &'static str, part: f64, samples: &[f64]) -> Row {
     Row {
         value: quantile(&sorted(samples), part),
-        ..Row::of(name, "ms", samples)
+        ..Row::from_samples(name, "ms", samples)
     }
 }
 
@@ -126,12 +128,12 @@ fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Outcome<String> {
     output(cluster.kubectl_command().args(arguments))
 }
 
-struct World<'a> {
+struct PodBench<'a> {
     cluster: &'a Cluster,
     bench: Bench,
 }
 
-impl World<'_> {
+impl PodBench<'_> {
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.bench.client.clone(), "bench")
     }
@@ -189,7 +191,7 @@ impl World<'_> {
 
     /// Waits until so many pods run.
     async fn running(&self, count: usize) -> Outcome<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let pods = self.pods().list(&ListParams::default()).await?;
             let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
@@ -212,7 +214,7 @@ impl World<'_> {
         self.pods()
             .delete_collection(&DeleteParams::default().grace_period(0), &all)
             .await?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.pods().list(&all).await?.items.is_empty() || !containers()?.is_empty() {
             if Instant::now() > deadline {
                 return Err("the pods did not go in time".into());
@@ -249,12 +251,15 @@ impl World<'_> {
             bare_burst.push(self.start(PODS, false).await?);
         }
         Ok(vec![
-            Row::of("pod.start.volume_s", "s", &ours).against("the same pod with an emptyDir", &bare),
-            Row::of("pod.start.burst40_s", "s", &burst).against("as many with an emptyDir", &bare_burst),
+            Row::from_samples("pod.start.volume_s", "s", &ours)
+                .against("the same pod with an emptyDir", &bare),
+            Row::from_samples("pod.start.burst40_s", "s", &burst)
+                .against("as many with an emptyDir", &bare_burst),
         ])
     }
 
-    /// Milliseconds from each rotation to each pod's file, and seconds from the last one to each pod's native Secret.
+    /// Milliseconds from each rotation to each pod's file, and seconds from the last one to each pod's native
+    /// Secret.
     async fn rotations(&self, counts: &[usize; 2], native: bool) -> Outcome<(Vec<f64>, Vec<f64>)> {
         let mut number = 0;
         for (node, count) in ["node-a", "node-b"].iter().zip(counts) {
@@ -268,8 +273,8 @@ impl World<'_> {
         if roots.len() != number {
             return Err(format!("{} processes of {number} pods", roots.len()).into());
         }
-        let ours = Swaps::of(roots.iter().map(|root| root.join("ours")))?;
-        let natives = Swaps::of(roots.iter().map(|root| root.join("native")))?;
+        let ours = SwapWatch::watch(roots.iter().map(|root| root.join("ours")))?;
+        let natives = SwapWatch::watch(roots.iter().map(|root| root.join("native")))?;
         let mut delays = Vec::new();
         let mut last = Instant::now();
         for turn in 0..ROTATIONS {
@@ -277,11 +282,11 @@ impl World<'_> {
                 return Err("a volume changed twice for one rotation".into());
             }
             last = self.rotate(turn).await?;
-            delays.extend(ours.all(last, PATIENCE)?.iter().map(|seconds| seconds * 1000.0));
+            delays.extend(ours.all(last, TIMEOUT)?.iter().map(|seconds| seconds * 1000.0));
         }
         let seconds = if native {
             natives.forget()?;
-            natives.all(last, PATIENCE)?
+            natives.all(last, TIMEOUT)?
         } else {
             Vec::new()
         };

@@ -1,5 +1,5 @@
-//! Rows of the policies: how long it takes to compile them, and to decide one request among many. Without a server: the time of a change
-//! from end to end is `policy.change`.
+//! Rows of the policies: how long it takes to compile them, and to decide one request among many. Without a
+//! server: the time of a change from end to end is `policy.change`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,13 +7,12 @@ use std::time::Instant;
 use serde_json::json;
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 use strongroom_rules::policy::{
-    Action, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide,
+    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
 };
 
 use crate::Outcome;
 use crate::row::Row;
 
-/// The namespace of all of them.
 const NAMESPACE: &str = "bench";
 /// Repetitions of a row.
 const ROUNDS: usize = 9;
@@ -22,7 +21,7 @@ const TEN: &str = "the same with 10 policies";
 
 /// How the policies name the secrets that they are attached to.
 #[derive(Clone, Copy)]
-enum Names {
+enum SecretPatterns {
     /// Each its own, as `readers` and most policies do.
     Exact,
     /// With a wildcard, so that each is asked about every secret.
@@ -30,26 +29,26 @@ enum Names {
 }
 
 /// So many policies, each of another secret and for another ServiceAccount.
-fn policies(count: usize, names: Names) -> Outcome<Vec<(Source, SecretPolicySpec)>> {
+fn policies(count: usize, names: SecretPatterns) -> Outcome<Vec<(PolicySource, SecretPolicySpec)>> {
     (0..count)
         .map(|number| {
             let secret = match names {
-                Names::Exact => format!("secret-{number}"),
-                Names::Wild => format!("*secret-{number}"),
+                SecretPatterns::Exact => format!("secret-{number}"),
+                SecretPatterns::Wild => format!("*secret-{number}"),
             };
             let spec = serde_json::from_value(json!({"secrets": [secret], "statements": [{
                 "effect": "Allow",
                 "principals": [{"serviceAccount": format!("reader-{number}")}],
                 "actions": ["secrets:GetSecretValue", "secrets:Describe*"],
             }]}))?;
-            Ok((Source::Policy(format!("policy-{number}")), spec))
+            Ok((PolicySource::Policy(format!("policy-{number}")), spec))
         })
         .collect()
 }
 
 /// Puts them in force. The milliseconds that it took.
-fn compiled(policies: &[(Source, SecretPolicySpec)]) -> Outcome<(PolicyBook, f64)> {
-    let mut book = PolicyBook::default();
+fn compiled(policies: &[(PolicySource, SecretPolicySpec)]) -> Outcome<(PolicySet, f64)> {
+    let mut book = PolicySet::default();
     let start = Instant::now();
     for (source, spec) in policies {
         book.put(NAMESPACE, source, spec)
@@ -59,20 +58,22 @@ fn compiled(policies: &[(Source, SecretPolicySpec)]) -> Outcome<(PolicyBook, f64
 }
 
 /// Microseconds of one decision, on the mean of `count`: each an allowed read of a secret by chance.
-fn decided(book: &PolicyBook, policies: usize, count: u32) -> Outcome<f64> {
+fn decided(book: &PolicySet, policies: usize, count: u32) -> Outcome<f64> {
     let asked: Vec<(Principal, String)> = (0..count)
         .map(|_| {
             let number = fastrand::usize(..policies);
             let principal = Principal {
-                identity: Identity::of(&format!("system:serviceaccount:{NAMESPACE}:reader-{number}")),
+                identity: Identity::from_username(&format!(
+                    "system:serviceaccount:{NAMESPACE}:reader-{number}"
+                )),
                 groups: Vec::new(),
             };
             (principal, format!("secret-{number}"))
         })
         .collect();
-    let facts = Facts {
+    let facts = RequestFacts {
         stages: ["Current".to_owned()].into(),
-        ..Facts::default()
+        ..RequestFacts::default()
     };
     let start = Instant::now();
     for (principal, name) in &asked {
@@ -96,14 +97,14 @@ fn decided(book: &PolicyBook, policies: usize, count: u32) -> Outcome<f64> {
 }
 
 /// Repetitions of compiling and deciding.
-struct Times {
+struct PolicyTimings {
     /// Milliseconds.
     compile: Vec<f64>,
     /// Microseconds.
     decide: Vec<f64>,
 }
 
-fn times(count: usize, names: Names, decisions: u32) -> Outcome<Times> {
+fn times(count: usize, names: SecretPatterns, decisions: u32) -> Outcome<PolicyTimings> {
     let policies = policies(count, names)?;
     let (mut compile, mut decide) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -111,13 +112,14 @@ fn times(count: usize, names: Names, decisions: u32) -> Outcome<Times> {
         compile.push(milliseconds);
         decide.push(decided(&book, count, decisions)?);
     }
-    Ok(Times { compile, decide })
+    Ok(PolicyTimings { compile, decide })
 }
 
-/// The largest namespace that the bounds admit: 1,000 policies, 10,000 statements without wildcards and 1,000 with, all attached to the secret that is
-/// asked about or matched against its name in vain, to the last character. Nothing allows it, so that all are looked at.
-fn worst() -> Outcome<PolicyBook> {
-    let mut book = PolicyBook::default();
+/// The largest namespace that the bounds admit: 1,000 policies, 10,000 statements without wildcards and 1,000
+/// with, all attached to the secret that is asked about or matched against its name in vain, to the last
+/// character. Nothing allows it, so that all are looked at.
+fn worst() -> Outcome<PolicySet> {
+    let mut book = PolicySet::default();
     let name = worst_name();
     let statement = |principal: serde_json::Value, stage: &str| json!({"effect": "Allow", "principals": [principal], "actions": ["secrets:*"], "conditions": {"stages": [stage]}});
     // What is before the last piece is found late, and again in what is left, and the piece never.
@@ -150,8 +152,12 @@ fn worst() -> Outcome<PolicyBook> {
             json!({"secrets": [name], "statements": statements})
         };
         let spec = serde_json::from_value(spec)?;
-        book.put(NAMESPACE, &Source::Policy(format!("policy-{number}")), &spec)
-            .map_err(|error| error.to_string())?;
+        book.put(
+            NAMESPACE,
+            &PolicySource::Policy(format!("policy-{number}")),
+            &spec,
+        )
+        .map_err(|error| error.to_string())?;
     }
     Ok(book)
 }
@@ -162,17 +168,17 @@ fn worst_name() -> String {
 }
 
 /// Microseconds of a decision in that namespace, on the mean.
-fn worst_decided(book: &PolicyBook, count: u32) -> Outcome<f64> {
+fn worst_decided(book: &PolicySet, count: u32) -> Outcome<f64> {
     let principal = Principal {
-        identity: Identity::of(&format!("system:serviceaccount:{NAMESPACE}:reader-0")),
+        identity: Identity::from_username(&format!("system:serviceaccount:{NAMESPACE}:reader-0")),
         groups: vec![
             "system:serviceaccounts".to_owned(),
             format!("system:serviceaccounts:{NAMESPACE}"),
         ],
     };
-    let facts = Facts {
+    let facts = RequestFacts {
         stages: ["Current".to_owned()].into(),
-        ..Facts::default()
+        ..RequestFacts::default()
     };
     let name = worst_name();
     let start = Instant::now();
@@ -198,24 +204,24 @@ fn worst_decided(book: &PolicyBook, count: u32) -> Outcome<f64> {
 /// All rows: they share the policies.
 pub(crate) fn measure() -> Outcome<Vec<Row>> {
     // The first of all pays for pages and caches that the others find.
-    times(10, Names::Exact, 1_000)?;
-    let ten = times(10, Names::Exact, 5_000)?;
-    let thousand = times(1_000, Names::Exact, 5_000)?;
-    let many = times(10_000, Names::Exact, 5_000)?;
-    let wild_ten = times(10, Names::Wild, 5_000)?;
-    let wild = times(10_000, Names::Wild, 20)?;
+    times(10, SecretPatterns::Exact, 1_000)?;
+    let ten = times(10, SecretPatterns::Exact, 5_000)?;
+    let thousand = times(1_000, SecretPatterns::Exact, 5_000)?;
+    let many = times(10_000, SecretPatterns::Exact, 5_000)?;
+    let wild_ten = times(10, SecretPatterns::Wild, 5_000)?;
+    let wild = times(10_000, SecretPatterns::Wild, 20)?;
     let book = worst()?;
     let worst = (0..ROUNDS)
         .map(|_| worst_decided(&book, 100))
         .collect::<Outcome<Vec<f64>>>()?;
     Ok(vec![
-        Row::of("policy.compile.10_ms", "ms", &ten.compile),
-        Row::of("policy.compile.1k_ms", "ms", &thousand.compile).against(TEN, &ten.compile),
-        Row::of("policy.compile.10k_ms", "ms", &many.compile).against(TEN, &ten.compile),
-        Row::of("policy.decide.10_us", "µs", &ten.decide),
-        Row::of("policy.decide.1k_us", "µs", &thousand.decide).against(TEN, &ten.decide),
-        Row::of("policy.decide.10k_us", "µs", &many.decide).against(TEN, &ten.decide),
-        Row::of("policy.decide.wild_10k_us", "µs", &wild.decide).against(TEN, &wild_ten.decide),
-        Row::of("policy.decide.worst_us", "µs", &worst),
+        Row::from_samples("policy.compile.10_ms", "ms", &ten.compile),
+        Row::from_samples("policy.compile.1k_ms", "ms", &thousand.compile).against(TEN, &ten.compile),
+        Row::from_samples("policy.compile.10k_ms", "ms", &many.compile).against(TEN, &ten.compile),
+        Row::from_samples("policy.decide.10_us", "µs", &ten.decide),
+        Row::from_samples("policy.decide.1k_us", "µs", &thousand.decide).against(TEN, &ten.decide),
+        Row::from_samples("policy.decide.10k_us", "µs", &many.decide).against(TEN, &ten.decide),
+        Row::from_samples("policy.decide.wild_10k_us", "µs", &wild.decide).against(TEN, &wild_ten.decide),
+        Row::from_samples("policy.decide.worst_us", "µs", &worst),
     ])
 }

@@ -1,7 +1,8 @@
-//! Rows of writes over HTTPS: PutSecretValue of 1 KiB, each authenticated, decided, durable and on record before it is answered; by one writer,
-//! and by 64 at once, beside the store's own puts on the same disk.
+//! Rows of writes over HTTPS: PutSecretValue of 1 KiB, each authenticated, decided, durable and on record
+//! before it is answered; by one writer, and by 64 at once, beside the store's own puts on the same disk.
 //!
-//! The controllers follow: each put is also a change of a status at the API server, in the same process and on the same processors.
+//! The controllers follow: each put is also a change of a status at the API server, in the same process and
+//! on the same processors.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::cluster::{Bench, busy, connect, on_cluster};
 use crate::https::{Sender, Server, TIME, accounts, sent, tokens, trust};
 use crate::read::serve;
 use crate::row::{Row, quantile, sorted};
-use crate::store::{EACH, Puts, ROUNDS, SINGLE, VALUE, WRITERS};
+use crate::store::{EACH, PutBench, ROUNDS, SINGLE, VALUE, WRITERS};
 use crate::{Outcome, fresh};
 
 /// All rows: they share the secrets.
@@ -37,7 +38,7 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     declare(&bench).await?;
     let mut writers = writers(&bench, port).await?;
     let keep = fresh(dir, "put")?;
-    let mut store = Puts::make(&keep.path().join("store"))?;
+    let mut store = PutBench::make(&keep.path().join("store"))?;
 
     let (mut single, mut group, mut latencies) = (Vec::new(), Vec::new(), Vec::new());
     let (mut store_single, mut store_group) = (Vec::new(), Vec::new());
@@ -57,13 +58,13 @@ async fn rows(dir: &Path, cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     let latencies = sorted(&latencies);
     let part = |name, part| Row {
         value: quantile(&latencies, part),
-        ..Row::of(name, "ms", &latencies)
+        ..Row::from_samples(name, "ms", &latencies)
     };
     Ok(vec![
-        Row::of("put.https.single", "put/s", &single)
+        Row::from_samples("put.https.single", "put/s", &single)
             .against("the store's own, by one writer", &store_single),
-        Row::of("put.https.group64", "put/s", &group).against("put.https.single", &single),
-        Row::of("put.https.group64.vs_store", "put/s", &group)
+        Row::from_samples("put.https.group64", "put/s", &group).against("put.https.single", &single),
+        Row::from_samples("put.https.group64.vs_store", "put/s", &group)
             .against("the store's own, by 64 writers", &store_group),
         part("put.https.group64.p50_ms", 0.5),
         part("put.https.group64.p99_ms", 0.99),

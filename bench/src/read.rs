@@ -1,5 +1,5 @@
-//! Rows of the API: GetSecretValue over HTTPS, each read authenticated, decided and on record, against the same server's health; and the
-//! memory that this takes.
+//! Rows of the API: GetSecretValue over HTTPS, each read authenticated, decided and on record, against the
+//! same server's health; and the memory that this takes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use strongroom_e2e::{Cluster, Strongroom};
 
 use crate::cluster::{Bench, connect, on_cluster};
-use crate::https::{Ask, Server, TIME, accounts, rate, tokens, trust};
+use crate::https::{RequestKind, Server, TIME, accounts, rate, tokens, trust};
 use crate::row::{Row, quantile};
-use crate::{Arguments, Outcome, beside, cold, memory};
+use crate::{Arguments, Outcome, cold, memory, vs_apiserver};
 
 /// ServiceAccounts that read.
 pub(crate) const PRINCIPALS: usize = 1_000;
@@ -38,7 +38,7 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
     if arguments.wants(&["memory.rest_mb"]) {
         let rest = memory::at_rest(process.pid()).await?;
         rows.push(
-            Row::of("memory.rest_mb", "MB", &rest)
+            Row::from_samples("memory.rest_mb", "MB", &rest)
                 .against("the same process before there was a secret", &nothing),
         );
     }
@@ -51,19 +51,20 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
         connections: std::sync::atomic::AtomicUsize::default(),
     });
     // Who reads for the first time is counted in the secret's status: thousands of writes, once.
-    server.closed(Ask::Secret, TIME).await?;
+    server.closed(RequestKind::Secret, TIME).await?;
     bench.settled().await?;
     let mut measured = None;
-    let vs_apiserver = arguments.wants(&beside::ROWS);
+    let compares = arguments.wants(&vs_apiserver::ROWS);
     if arguments.wants(&["read.saturation"]) {
         rows.push(saturation(&server).await?);
     }
-    if vs_apiserver || arguments.wants(&["memory.load_mb"]) {
-        // Once round: every token is known then, as in a cluster that has been up for longer than ten seconds.
-        server.closed(Ask::Secret, TIME).await?;
+    if compares || arguments.wants(&["memory.load_mb"]) {
+        // Once round: every token is known then, as in a cluster that has been up for longer than ten
+        // seconds.
+        server.closed(RequestKind::Secret, TIME).await?;
         let pid = process.pid();
-        let (ours, load) = memory::during(pid, beside::measured(&server, &[pid])).await?;
-        let load = Row::of("memory.load_mb", "MB", &load);
+        let (ours, load) = memory::during(pid, vs_apiserver::measure_server(&server, &[pid])).await?;
+        let load = Row::from_samples("memory.load_mb", "MB", &load);
         rows.push(load.against("the same process before there was a secret", &nothing));
         measured = Some(ours);
     }
@@ -85,8 +86,8 @@ async fn rows(arguments: &Arguments, cluster: &Cluster, data: &Path) -> Outcome<
         rows.extend(cold::policy_changes(&server, &bench).await?);
     }
     // Last: it fills the API server with as many Secrets.
-    if let Some(ours) = measured.filter(|_| vs_apiserver) {
-        rows.extend(beside::rows(cluster, &bench, &ours, objects).await?);
+    if let Some(ours) = measured.filter(|_| compares) {
+        rows.extend(vs_apiserver::rows(cluster, &bench, &ours, objects).await?);
     }
     process.stop()?;
     Ok(rows)
@@ -101,11 +102,12 @@ const ROUND: Duration = Duration::from_secs(10);
 async fn saturation(server: &Arc<Server>) -> Outcome<Row> {
     let (mut reads, mut health) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        health.push(rate(&server.closed(Ask::Health, ROUND).await?, ROUND));
-        server.closed(Ask::Secret, ROUND).await?;
-        reads.push(rate(&server.closed(Ask::Secret, ROUND).await?, ROUND));
+        health.push(rate(&server.closed(RequestKind::Health, ROUND).await?, ROUND));
+        server.closed(RequestKind::Secret, ROUND).await?;
+        reads.push(rate(&server.closed(RequestKind::Secret, ROUND).await?, ROUND));
     }
-    Ok(Row::of("read.saturation", "/s", &reads).against("the same server's health over TLS", &health))
+    Ok(Row::from_samples("read.saturation", "/s", &reads)
+        .against("the same server's health over TLS", &health))
 }
 
 /// A process whose API is at a port that is known.
@@ -137,12 +139,12 @@ const OPEN: [(u32, [(&str, f64); 3]); 2] = [
 ];
 
 async fn open(server: &Arc<Server>, rate: u32, names: &[(&'static str, f64)]) -> Outcome<Vec<Row>> {
-    let latencies = server.open(rate, Ask::Secret).await?;
-    let health = server.open(rate, Ask::Health).await?;
+    let latencies = server.open(rate, RequestKind::Secret).await?;
+    let health = server.open(rate, RequestKind::Health).await?;
     let row = |(name, part): &(&'static str, f64)| {
         Row {
             value: quantile(&latencies, *part),
-            ..Row::of(name, "ms", &latencies)
+            ..Row::from_samples(name, "ms", &latencies)
         }
         .against(
             "the same server's health at the same rate",

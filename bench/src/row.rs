@@ -22,7 +22,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The median of repetitions, and their spread.
-    pub(crate) fn of(name: &'static str, unit: &'static str, samples: &[f64]) -> Self {
+    pub(crate) fn from_samples(name: &'static str, unit: &'static str, samples: &[f64]) -> Self {
         let sorted = sorted(samples);
         Self {
             name,
@@ -103,7 +103,7 @@ mod tests {
         let samples = [4.0, 1.0, 3.0, 2.0];
         assert!((quantile(&sorted(&samples), 0.5) - 2.0).abs() < f64::EPSILON);
         assert!((quantile(&sorted(&samples), 0.99) - 4.0).abs() < f64::EPSILON);
-        let row = Row::of("x", "ms", &samples).against("y", &[1.0, 1.0, 4.0]);
+        let row = Row::from_samples("x", "ms", &samples).against("y", &[1.0, 1.0, 4.0]);
         assert!((row.ratio.unwrap_or(0.0) - 2.0).abs() < f64::EPSILON);
         assert_eq!(row.n, 4);
         assert!(quantile(&[], 0.5).is_nan());

@@ -15,10 +15,11 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, Create, CreateSecret, GetValue, KeyRef, Meta, Open, PutValue, Quota, Store,
+    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, GetValue, KeyRef, Meta, OpenStoreOptions,
+    PutValue, Quota, Store,
 };
 
-use crate::bare::{Bare, Shape, shape_of_a_put};
+use crate::bare_redb::{BareRedb, Shape, shape_of_a_put};
 use crate::row::Row;
 use crate::{Outcome, fresh};
 
@@ -52,7 +53,7 @@ fn meta() -> Outcome<Meta> {
 
 fn value(bytes: usize) -> Outcome<Value> {
     let key = "value".parse()?;
-    Ok(Value::of(BTreeMap::from([(
+    Ok(Value::from_keys(BTreeMap::from([(
         key,
         SecretBytes::new(vec![b'x'; bytes]),
     )]))?)
@@ -66,7 +67,7 @@ fn slot() -> SlotSecret {
 pub(crate) fn make(dir: &Path, secrets: usize) -> Outcome<(Store, Vec<SecretId>)> {
     let root = RootKey::generate()?;
     let seal = SealFile::new(StoreId::generate()?, &root, &slot(), "bench")?;
-    Store::prepare(&Create {
+    Store::prepare(&CreateStoreOptions {
         dir,
         seal: &seal,
         root: &root,
@@ -105,14 +106,14 @@ fn create(store: &Store, namespace: NamespaceId, number: usize) -> Outcome<Secre
 
 fn unlock(dir: &Path) -> Outcome<Store> {
     let root = SealFile::load(dir)?.unlock(&slot())?;
-    Ok(Store::open(Open {
+    Ok(Store::open(OpenStoreOptions {
         dir,
         root: &root,
         epoch: 0,
         anchor: AnchorRule::Absent,
         cache_bytes: CACHE,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         // As it runs: with one, and far from its end.
         quota: Some(Quota {
             secrets: u64::MAX,
@@ -142,14 +143,14 @@ pub(crate) fn rate(count: usize, work: impl FnOnce() -> Outcome<()>) -> Outcome<
 }
 
 /// A store with a secret for each writer.
-pub(crate) struct Puts {
+pub(crate) struct PutBench {
     store: Store,
     secrets: Vec<SecretId>,
     /// Puts so far: each has a version id of its own.
     number: usize,
 }
 
-impl Puts {
+impl PutBench {
     /// Makes it, and puts into each secret once.
     pub(crate) fn make(path: &Path) -> Outcome<Self> {
         let (store, secrets) = make(path, WRITERS)?;
@@ -210,8 +211,8 @@ impl Puts {
 pub(crate) fn put(dir: &Path) -> Outcome<Vec<Row>> {
     let keep = fresh(dir, "put")?;
     let path = keep.path().join("store");
-    let (mut puts, shapes) = Puts::make(&path)?.shapes(&path)?;
-    let mut bare = Bare::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
+    let (mut puts, shapes) = PutBench::make(&path)?.shapes(&path)?;
+    let mut bare = BareRedb::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
     for _ in 0..2 * WRITERS {
         bare.put()?;
     }
@@ -223,8 +224,9 @@ pub(crate) fn put(dir: &Path) -> Outcome<Vec<Row>> {
     }
     puts.close();
     Ok(vec![
-        Row::of("store.put.single", "put/s", &single).against("bare redb, the same bytes", &baseline),
-        Row::of("store.put.group64", "put/s", &group).against("store.put.single", &single),
+        Row::from_samples("store.put.single", "put/s", &single)
+            .against("bare redb, the same bytes", &baseline),
+        Row::from_samples("store.put.group64", "put/s", &group).against("store.put.single", &single),
     ])
 }
 
@@ -260,12 +262,12 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
     drop(store);
     let shapes = shape_of_a_put(&engine(&path.join("store.redb"))?)?;
     let store = unlock(&path)?;
-    let mut bare = Bare::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
+    let mut bare = BareRedb::create(&keep.path().join("bare.redb"), CACHE, shapes)?;
     for _ in 0..WRITERS {
         bare.put()?;
     }
     let (mut ours, mut baseline, mut crypto) = (Vec::new(), Vec::new(), Vec::new());
-    let sealed = Sealed::make()?;
+    let sealed = SealedSample::make()?;
     for _ in 0..ROUNDS {
         baseline.push(rate(READS, || {
             (0..READS as u64).try_for_each(|n| {
@@ -290,13 +292,14 @@ pub(crate) fn read(dir: &Path) -> Outcome<Vec<Row>> {
     }
     store.close();
     Ok(vec![
-        Row::of("store.get.1k", "get/s", &ours).against("bare redb get, the same records", &baseline),
-        Row::of("store.get.1k.crypto", "open/s", &crypto),
+        Row::from_samples("store.get.1k", "get/s", &ours)
+            .against("bare redb get, the same records", &baseline),
+        Row::from_samples("store.get.1k.crypto", "open/s", &crypto),
     ])
 }
 
 /// A wrapped data key and what it seals.
-struct Sealed {
+struct SealedSample {
     material: KeyMaterial,
     key: DataKeyContext,
     version: strongroom_store::name::VersionId,
@@ -304,7 +307,7 @@ struct Sealed {
     value: strongroom_store::crypto::SealedValue,
 }
 
-impl Sealed {
+impl SealedSample {
     fn make() -> Outcome<Self> {
         let material = KeyMaterial::generate()?;
         let key = DataKeyContext {
@@ -393,7 +396,7 @@ pub(crate) fn open(dir: &Path) -> Outcome<Vec<Row>> {
         store.close();
     }
     Ok(vec![
-        Row::of("store.open", "s", &ours).against("bare redb open, integrity checked", &baseline),
+        Row::from_samples("store.open", "s", &ours).against("bare redb open, integrity checked", &baseline),
     ])
 }
 

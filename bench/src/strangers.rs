@@ -1,4 +1,5 @@
-//! What strangers make the gateway hold: as many attempts of each kind as there are connections for, from many addresses, and the memory meanwhile.
+//! What strangers make the gateway hold: as many attempts of each kind as there are connections for, from
+//! many addresses, and the memory meanwhile.
 //!
 //! Each attempt stays for as long as it is let. Client and server share the machine.
 
@@ -21,7 +22,6 @@ const ADDRESSES: usize = 64;
 /// How long the memory is looked at once all attempts were made.
 const STAY: Duration = Duration::from_secs(3);
 
-/// The row.
 pub(crate) fn measure(dir: &Path) -> Outcome<Vec<Row>> {
     on_cluster(dir, rows)
 }
@@ -52,7 +52,7 @@ async fn rows(cluster: &Cluster, data: &Path) -> Outcome<Vec<Row>> {
     }
     process.stop()?;
     Ok(vec![
-        Row::of("gateway.strangers.rss_mb", "MB", &peaks).against("the same process before", &idle),
+        Row::from_samples("gateway.strangers.rss_mb", "MB", &peaks).against("the same process before", &idle),
     ])
 }
 

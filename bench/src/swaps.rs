@@ -1,4 +1,5 @@
-//! When folders that kubelet or the node plugin keeps get another version: the kernel tells of the rename of `..data` in them (inotify(7)).
+//! When folders that kubelet or the node plugin keeps get another version: the kernel tells of the rename of
+//! `..data` in them (inotify(7)).
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
@@ -16,14 +17,14 @@ use crate::Outcome;
 const BUFFER: usize = 65_536;
 
 /// Folders that are looked at.
-pub(crate) struct Swaps {
+pub(crate) struct SwapWatch {
     events: OwnedFd,
     folders: Vec<i32>,
 }
 
-impl Swaps {
+impl SwapWatch {
     /// Looks at these from now on.
-    pub(crate) fn of(folders: impl Iterator<Item = PathBuf>) -> Outcome<Self> {
+    pub(crate) fn watch(folders: impl Iterator<Item = PathBuf>) -> Outcome<Self> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let watch = |folder: PathBuf| inotify::add_watch(&events, &folder, WatchFlags::MOVED_TO);
         let folders = folders.map(watch).collect::<Result<_, _>>()?;

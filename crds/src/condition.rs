@@ -1,8 +1,8 @@
 //! The vocabulary of conditions: which there are, and one reason for each cause. Nothing else may invent one.
 //!
 //! `Ready`, `Reconciling` and `Stalled` mean what kstatus defines
-//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that `kubectl wait`, Flux and
-//! Argo CD understand them.
+//! (<https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>), so that
+//! `kubectl wait`, Flux and Argo CD understand them.
 
 use std::fmt;
 
@@ -24,12 +24,13 @@ pub enum ConditionType {
     Rotated,
     /// Whether the keys were made by the generators that the spec has now. There (False) while some were not.
     GeneratorCurrent,
-    /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed sources.
+    /// Whether what stands sealed in the object is sealed for the cluster's newest key. There for sealed
+    /// sources.
     SealCurrent,
     /// Whether all volumes show the version that they follow. There while the secret is in volumes.
     Delivered,
-    /// Whether the certificate of the current version is valid for a while yet, and from the authority that its source
-    /// names. There for x509 sources.
+    /// Whether the certificate of the current version is valid for a while yet, and from the authority that
+    /// its source names. There for x509 sources.
     CertificateCurrent,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for ConditionType {
     }
 }
 
-/// The `status` of a condition.
+/// The `status` of a condition, as `metav1.Condition` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionStatus {
     /// It holds.
@@ -81,7 +82,7 @@ impl ConditionStatus {
 
 /// Who makes a condition that is not `True` heal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Healing {
+pub enum Retryability {
     /// Nothing is wrong.
     Fine,
     /// Time: the controller tries again, or waits for something that it watches.
@@ -91,7 +92,7 @@ pub enum Healing {
 }
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident => $healing:ident,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident => $retryability:ident,)+) => {
         /// Why a condition is as it is: one reason for each cause.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
@@ -112,9 +113,9 @@ macro_rules! reasons {
 
             /// Who makes it heal.
             #[must_use]
-            pub const fn healing(self) -> Healing {
+            pub const fn retryability(self) -> Retryability {
                 match self {
-                    $(Self::$name => Healing::$healing,)+
+                    $(Self::$name => Retryability::$retryability,)+
                 }
             }
         }
@@ -147,15 +148,16 @@ reasons! {
     PolicyInvalid => Person,
     /// With the policy its namespace would have more in force than it may.
     PolicyTooLarge => Person,
-    /// The objects of the namespace take more memory than one namespace has, or this one is too large: nothing is done for
-    /// it.
+    /// The objects of the namespace take more memory than one namespace has, or this one is too large:
+    /// nothing is done for it.
     NamespaceObjectsTooLarge => Person,
     /// The value or the native Secret is over its size limit.
     ValueTooLarge => Person,
     /// `strongroom.dev/…` annotation with a value that means nothing here.
     AnnotationInvalid => Person,
 
-    /// What stands sealed in the object is for another cluster, namespace, secret or key, or is no sealed text.
+    /// What stands sealed in the object is for another cluster, namespace, secret or key, or is no sealed
+    /// text.
     SealInvalid => Person,
     /// Everything is sealed for the newest key.
     SealCurrent => Fine,
@@ -186,7 +188,8 @@ reasons! {
     AwaitingValue => Retry,
     /// The native Secret to import does not exist.
     ImportSourceMissing => Retry,
-    /// The native Secret to import is of a type that is not imported, is empty or is owned by another ManagedSecret.
+    /// The native Secret to import is of a type that is not imported, is empty or is owned by another
+    /// ManagedSecret.
     ImportRefused => Person,
     /// A native Secret of this name exists, and we did not make it.
     TargetNotOwned => Person,
@@ -196,8 +199,8 @@ reasons! {
     NativeSecretContested => Retry,
     /// Mutating admission changes the native Secret as it is written.
     NativeSecretMutated => Retry,
-    /// A native Secret was taken over as it is, and what `spec.secret` asks for needs a new one; the message says what
-    /// to change.
+    /// A native Secret was taken over as it is, and what `spec.secret` asks for needs a new one; the message
+    /// says what to change.
     ReplacementUnasked => Person,
     /// The API server refuses the native Secret: a policy, a quota, a webhook.
     TargetRefused => Retry,
@@ -211,9 +214,11 @@ reasons! {
     NothingSelected => Retry,
     /// The schedule's rotator has nothing to make again in this secret.
     NothingToRotate => Person,
-    /// The native Secret is immutable, so that its value stays; a schedule, a request or an edit asks for another one.
+    /// The native Secret is immutable, so that its value stays; a schedule, a request or an edit asks for
+    /// another one.
     ImmutableNotRotatable => Person,
-    /// The schedule's jitter is longer than the time from one of its times to the next; it rotates all the same.
+    /// The schedule's jitter is longer than the time from one of its times to the next; it rotates all the
+    /// same.
     JitterTooLong => Person,
     /// The text of `strongroom.dev/rotate-now` was used before, so nothing is rotated.
     RotateNowRepeated => Person,
@@ -229,7 +234,8 @@ reasons! {
     NameTaken => Person,
     /// The store does not know the secret of `status.secretId`.
     StoreLost => Person,
-    /// The namespace was made again under its old name; an administrator must accept the secrets of the old one.
+    /// The namespace was made again under its old name; an administrator must accept the secrets of the old
+    /// one.
     NamespaceRecreated => Person,
     /// The namespace is terminating: nothing is written into it.
     NamespaceTerminating => Fine,
@@ -255,10 +261,11 @@ reasons! {
     KeyDisabled => Person,
     /// There is no encryption key of this name yet.
     KeyNotReady => Retry,
-    /// An EncryptionKey says that the secret must lie under it, and `spec.encryptionKey` names another one or none.
+    /// An EncryptionKey says that the secret must lie under it, and `spec.encryptionKey` names another one or
+    /// none.
     KeyRequired => Person,
-    /// The object of the encryption key is gone while secrets depend on the key; the key works on until somebody
-    /// decides.
+    /// The object of the encryption key is gone while secrets depend on the key; the key works on until
+    /// somebody decides.
     KeyObjectMissing => Person,
 
     // The API server and what it lets us do.
@@ -298,8 +305,8 @@ pub fn condition(
     }
 }
 
-/// The conditions that follow `before`: exactly `wanted`, each with its old transition time if its status did not
-/// change.
+/// The conditions that follow `before`: exactly `wanted`, each with its old transition time if its status did
+/// not change.
 ///
 /// A condition that is not wanted any more is gone: its cause is.
 #[must_use]

@@ -99,8 +99,8 @@ fn visit(schema: &mut JSONSchemaProps, change: &mut dyn FnMut(&mut JSONSchemaPro
     }
 }
 
-/// An object that the controller has not seen yet must not look ready: tools compare `status.observedGeneration` with
-/// `metadata.generation`, and -1 is never equal to it.
+/// An object that the controller has not seen yet must not look ready: tools compare
+/// `status.observedGeneration` with `metadata.generation`, and -1 is never equal to it.
 fn default_status(status: &mut JSONSchemaProps) {
     status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
     status.nullable = None;
@@ -117,7 +117,8 @@ fn unwrap_description(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// A number without a sign: Kubernetes knows no format for it, and warns at every apply. The next larger one with a sign holds all of them.
+/// A number without a sign: Kubernetes knows no format for it, and warns at every apply. The next larger one
+/// with a sign holds all of them.
 fn known_format(schema: &mut JSONSchemaProps) {
     if let Some(format) = &mut schema.format
         && let Some(signed) = match format.as_str() {
@@ -130,8 +131,8 @@ fn known_format(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Turns the `oneOf` of an enum into a CEL rule. A failed `oneOf` does not say what to choose from, and keeps the API
-/// server from evaluating any rule that would.
+/// Turns the `oneOf` of an enum into a CEL rule. A failed `oneOf` does not say what to choose from, and keeps
+/// the API server from evaluating any rule that would.
 fn choose_by_rule(schema: &mut JSONSchemaProps) {
     let Some(variants) = schema.one_of.take() else {
         return;

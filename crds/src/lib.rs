@@ -1,7 +1,8 @@
-//! Strongroom's custom resource types, their CustomResourceDefinitions and the vocabulary of their conditions.
+//! Strongroom's custom resource types, their CustomResourceDefinitions and the vocabulary of their
+//! conditions.
 //!
-//! What one object can say about itself is checked here: by the schema, and by the CEL rules in it. This crate
-//! must not link a client, read a clock, or decide anything that needs a second object.
+//! What one object can say about itself is checked here: by the schema, and by the CEL rules in it. This
+//! crate must not link a client, read a clock, or decide anything that needs a second object.
 
 pub mod annotation;
 pub mod condition;

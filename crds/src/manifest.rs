@@ -37,7 +37,7 @@ pub enum ManifestError {
     UnknownKind {
         /// The `apiVersion`.
         api_version: String,
-        /// The `kind`.
+        /// The `kind`, of whatever group.
         kind: String,
     },
     /// A field is missing, of the wrong type or out of its range.
@@ -47,7 +47,7 @@ pub enum ManifestError {
     },
     /// Fields that the kind does not have.
     UnknownFields {
-        /// Their paths.
+        /// Where they stand in the object, such as `spec.statements[0].efect`.
         paths: Vec<String>,
     },
 }
@@ -82,8 +82,8 @@ struct TypeMeta {
     kind: String,
 }
 
-/// Reads one YAML or JSON document as the API server with strict field validation would: an unknown field is an error.
-/// CEL rules are not evaluated. Any text gives an answer, none a panic.
+/// Reads one YAML or JSON document as the API server with strict field validation would: an unknown field is
+/// an error. CEL rules are not evaluated. Any text gives an answer, none a panic.
 ///
 /// # Errors
 /// A [`ManifestError`] that names the field.
@@ -131,8 +131,8 @@ fn strict<K: DeserializeOwned + Serialize>(object: &Value) -> Result<K, Manifest
     }
 }
 
-/// Collects the paths of the fields of `read` that are not in `kept`. A null, an empty list and an empty object count as
-/// absent, as they do for the API server's optional fields.
+/// Collects the paths of the fields of `read` that are not in `kept`. A null, an empty list and an empty
+/// object count as absent, as they do for the API server's optional fields.
 fn lost_fields(read: &Value, kept: Option<&Value>, path: &mut String, lost: &mut Vec<String>) {
     let length = path.len();
     match (read, kept) {

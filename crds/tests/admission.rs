@@ -6,10 +6,11 @@ mod cel_variables;
 
 use std::path::Path;
 
-use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use cel_variables::in_place;
 
 #[derive(Deserialize)]
 struct Policy {
@@ -45,7 +46,8 @@ fn policy() -> PolicySpec {
     policy.spec
 }
 
-/// The messages of what refuses the object. A message that is an expression belongs to a question to the authorizer, which is not here.
+/// The messages of what refuses the object. A message that is an expression belongs to a question to the
+/// authorizer, which is not here.
 fn refusals(object: &Value, old: Option<&Value>) -> Vec<String> {
     let PolicySpec {
         variables,

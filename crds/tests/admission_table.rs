@@ -1,5 +1,5 @@
-//! Which rows of the chart's admission table fit a write, and what they ask. What is asked is said here again, so that no row is lost and no verb
-//! exchanged unseen.
+//! Which rows of the chart's admission table fit a write, and what they ask. What is asked is said here
+//! again, so that no row is lost and no verb exchanged unseen.
 
 #![expect(
     clippy::expect_used,
@@ -11,9 +11,10 @@ mod cel_variables;
 
 use std::path::Path;
 
-use cel_variables::in_place;
 use kube::core::cel::{VapEvaluator, VapExpression};
 use serde_json::{Value, json};
+
+use cel_variables::in_place;
 
 fn chart(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -57,7 +58,8 @@ fn fits(row: &Value, object: Option<&Value>, old: Option<&Value>) -> bool {
             in_place(&text, name, expression)
         });
     let expression = VapExpression {
-        // The evaluator escapes what is reserved in keys of maps; the API server does so only where it knows the schema.
+        // The evaluator escapes what is reserved in keys of maps; the API server does so only where it knows
+        // the schema.
         expression: expression
             .replace("'import'", "'__import__'")
             .replace("'strongroom.dev/", "'strongroom__dot__dev__slash__"),

@@ -54,7 +54,8 @@ fn yaml_reads_back_as_the_definitions() {
     }
 }
 
-/// Of others the API server warns at every apply (`supportedVersionedFormats` of k8s.io/apiextensions-apiserver).
+/// Of others the API server warns at every apply (`supportedVersionedFormats` of
+/// k8s.io/apiextensions-apiserver).
 #[test]
 fn every_format_is_one_that_kubernetes_knows() {
     let yaml = strongroom_crds::yaml().expect("printable");

@@ -1,4 +1,5 @@
-//! What one object can say about itself is refused by a rule of the schema, with a message that says what to do.
+//! What one object can say about itself is refused by a rule of the schema, with a message that says what to
+//! do.
 
 #![expect(
     clippy::expect_used,
@@ -733,7 +734,8 @@ fn an_immutable_secret_and_a_certificate_that_renews_are_refused_together() {
         }
         assert_eq!(errors(&object(renews, false), None), Vec::<String>::new());
     }
-    // The rule stands at the spec and asks for nothing of before, so the API server leaves it out where the spec stays as it is.
+    // The rule stands at the spec and asks for nothing of before, so the API server leaves it out where the
+    // spec stays as it is.
     let definition = strongroom_crds::all()
         .into_iter()
         .find(|definition| definition.spec.names.kind == "ManagedSecret")

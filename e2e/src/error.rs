@@ -14,19 +14,19 @@ pub enum ClusterError {
     /// A program ended before it was ready.
     #[error("{program} ended before it was ready; read `{log}`")]
     Ended {
-        /// Which.
+        /// What the program is called.
         program: String,
-        /// Its log.
+        /// The file that has its output.
         log: PathBuf,
     },
     /// A program did not become ready.
     #[error("{program} did not become ready within {seconds} s; read `{log}`")]
     NotReady {
-        /// Which.
+        /// What the program is called.
         program: String,
         /// For how long it was waited.
         seconds: u64,
-        /// Its log.
+        /// The file that has its output.
         log: PathBuf,
     },
     /// A certificate cannot be made.
@@ -70,7 +70,7 @@ pub enum ClusterError {
     Io {
         /// What was tried.
         what: String,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
 }

@@ -1,21 +1,23 @@
 //! Ports of this machine's loopback for servers that are told where to listen.
 //!
-//! A port that the kernel hands out as free is also one that it hands out to the next connection: a test that opens ten thousand of
-//! them takes it before the server does. These lie below that range.
+//! A port that the kernel hands out as free is also one that it hands out to the next connection: a test that
+//! opens ten thousand of them takes it before the server does. These lie below that range.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::error::{ClusterError, trying};
 
-/// What is handed out: above what is usually served, below what the kernel gives to connections (`net.ipv4.ip_local_port_range`).
+/// What is handed out: above what is usually served, below what the kernel gives to connections
+/// (`net.ipv4.ip_local_port_range`).
 const FIRST: u16 = 20_000;
 const SPAN: u16 = 12_000;
 
 /// How many this process has looked at.
 static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody listens at, that no connection is given, and that this process has not handed out before.
+/// A port that nobody listens at, that no connection is given, and that this process has not handed out
+/// before.
 ///
 /// # Errors
 /// [`ClusterError::Io`] where every port is taken.

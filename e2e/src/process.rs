@@ -1,5 +1,6 @@
-//! A process of the cluster: known by a mark in its environment, which it has from the instant at which it runs, so that after a
-//! crash of the starter exactly ours are ended, and never one that got the same pid later.
+//! A process of the cluster: known by a mark in its environment, which it has from the instant at which it
+//! runs, so that after a crash of the starter exactly ours are ended, and never one that got the same pid
+//! later.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -12,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::error::{ClusterError, trying};
 
 /// How long a process may take to end when asked.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The cluster's folder, in the environment of each of its processes.
 const STATE: &str = "STRONGROOM_CLUSTER_STATE";
@@ -35,9 +36,10 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
         .process_group(0)
         .spawn()
         .map_err(trying(format!("starting {name}")))?;
-    // The new program runs a moment before its environment can be read. From here on, one without the mark has ended.
+    // The new program runs a moment before its environment can be read. From here on, one without the mark
+    // has ended.
     let pid = i32::try_from(child.id()).unwrap_or(0);
-    while !bears(pid, Whose::Of(name), state) {
+    while !has_mark(pid, ProcessFilter::Named(name), state) {
         let ended = child
             .try_wait()
             .map_err(trying(format!("looking after {name}")))?;
@@ -49,7 +51,8 @@ pub(crate) fn start(mut command: Command, name: &str, state: &Path) -> Result<()
     Ok(())
 }
 
-/// Marks a command that its caller waits for, so that it too is ended with the cluster where the caller was killed meanwhile.
+/// Marks a command that its caller waits for, so that it too is ended with the cluster where the caller was
+/// killed meanwhile.
 pub(crate) fn mark(command: &mut Command, state: &Path) {
     command.env(STATE, state);
 }
@@ -59,17 +62,17 @@ pub(crate) fn log_of(name: &str, state: &Path) -> PathBuf {
     state.join("log").join(format!("{name}.log"))
 }
 
-/// Whose processes are meant.
+/// Which processes are meant.
 #[derive(Clone, Copy)]
-enum Whose<'a> {
+enum ProcessFilter<'a> {
     /// Every one of the cluster.
     Any,
     /// Those of this name.
-    Of(&'a str),
+    Named(&'a str),
 }
 
 /// Whether a process bears the mark. One that has ended, or that we may not look at, does not.
-fn bears(pid: i32, whose: Whose<'_>, state: &Path) -> bool {
+fn has_mark(pid: i32, filter: ProcessFilter<'_>, state: &Path) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };
@@ -80,55 +83,55 @@ fn bears(pid: i32, whose: Whose<'_>, state: &Path) -> bool {
             .any(|found| found == value)
     };
     has(STATE, state.as_os_str().as_encoded_bytes())
-        && match whose {
-            Whose::Any => true,
-            Whose::Of(name) => has(NAME, name.as_bytes()),
+        && match filter {
+            ProcessFilter::Any => true,
+            ProcessFilter::Named(name) => has(NAME, name.as_bytes()),
         }
 }
 
 /// The processes that bear the mark now. A zombie has no environment any more, and is none.
-fn marked(whose: Whose<'_>, state: &Path) -> Vec<i32> {
+fn marked(filter: ProcessFilter<'_>, state: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| bears(*pid, whose, state))
+        .filter(|pid| has_mark(*pid, filter, state))
         .collect()
 }
 
 /// Whether a process runs.
 pub(crate) fn is_running(name: &str, state: &Path) -> bool {
-    !marked(Whose::Of(name), state).is_empty()
+    !marked(ProcessFilter::Named(name), state).is_empty()
 }
 
 /// The processes of a name: in a sandbox also those that it started.
 pub(crate) fn all(name: &str, state: &Path) -> Vec<i32> {
-    marked(Whose::Of(name), state)
+    marked(ProcessFilter::Named(name), state)
 }
 
 /// Ends the processes of a name: asks, and after a while kills. None that runs is no error.
 pub(crate) fn stop(name: &str, state: &Path) -> Result<(), ClusterError> {
-    end(Whose::Of(name), &[Signal::TERM, Signal::KILL], state)
+    end(ProcessFilter::Named(name), &[Signal::TERM, Signal::KILL], state)
 }
 
 /// Kills the processes of a name.
 pub(crate) fn kill(name: &str, state: &Path) -> Result<(), ClusterError> {
-    end(Whose::Of(name), &[Signal::KILL], state)
+    end(ProcessFilter::Named(name), &[Signal::KILL], state)
 }
 
 /// Ends every process of the cluster, whatever started it.
 pub(crate) fn stop_all(state: &Path) -> Result<(), ClusterError> {
-    end(Whose::Any, &[Signal::TERM, Signal::KILL], state)
+    end(ProcessFilter::Any, &[Signal::TERM, Signal::KILL], state)
 }
 
-fn end(whose: Whose<'_>, signals: &[Signal], state: &Path) -> Result<(), ClusterError> {
+fn end(filter: ProcessFilter<'_>, signals: &[Signal], state: &Path) -> Result<(), ClusterError> {
     for signal in signals {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut told = Vec::new();
         loop {
-            let left = marked(whose, state);
+            let left = marked(filter, state);
             if left.is_empty() {
                 return Ok(());
             }
@@ -139,24 +142,24 @@ fn end(whose: Whose<'_>, signals: &[Signal], state: &Path) -> Result<(), Cluster
             for pid in left {
                 if !told.contains(&pid) {
                     told.push(pid);
-                    send(pid, *signal, whose, state);
+                    send(pid, *signal, filter, state);
                 }
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    match marked(whose, state).first() {
+    match marked(filter, state).first() {
         Some(pid) => Err(ClusterError::Stuck(*pid)),
         None => Ok(()),
     }
 }
 
 /// Signals a process by a handle of it, which is looked at once more: the pid may have become another's.
-fn send(pid: i32, signal: Signal, whose: Whose<'_>, state: &Path) {
+fn send(pid: i32, signal: Signal, filter: ProcessFilter<'_>, state: &Path) {
     let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
         return;
     };
-    if bears(pid, whose, state) {
+    if has_mark(pid, filter, state) {
         // It may end between the look and the signal.
         let _ = pidfd_send_signal(&handle, signal);
     }

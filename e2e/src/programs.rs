@@ -1,5 +1,5 @@
-//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, and the tools of `e2e/tools`, built once and kept in
-//! the ordinary cache under the hash of what they are built from.
+//! Kubernetes' programs: one binary from the Go module in `e2e/cluster`, CoreDNS, and the tools of
+//! `e2e/tools`, built once and kept in the ordinary cache under the hash of what they are built from.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::error::{ClusterError, trying};
 pub enum Program {
     /// The database.
     Etcd,
-    /// The API.
+    /// `kube-apiserver`, which all others talk to.
     ApiServer,
     /// Namespaces, garbage, aggregated roles.
     ControllerManager,
@@ -92,7 +92,8 @@ impl Programs {
         )
     }
 
-    /// The OpenTelemetry Collector of `e2e/otel`, from the cache or built: less than a minute on two cores the first time.
+    /// The OpenTelemetry Collector of `e2e/otel`, from the cache or built: less than a minute on two cores
+    /// the first time.
     ///
     /// # Errors
     /// As [`Programs::ready`].

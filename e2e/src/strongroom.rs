@@ -11,7 +11,8 @@ use crate::error::{ClusterError, trying};
 /// The namespace that it lives in.
 const NAMESPACE: &str = "strongroom";
 
-/// How the C library hands out memory, as the chart says it. What the caller's own environment says counts more.
+/// How the C library hands out memory, as the chart says it. What the caller's own environment says counts
+/// more.
 const MEMORY: [(&str, &str); 3] = [
     ("MALLOC_ARENA_MAX", "2"),
     ("MALLOC_TRIM_THRESHOLD_", "65536"),
@@ -19,7 +20,7 @@ const MEMORY: [(&str, &str); 3] = [
 ];
 
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running process, killed when dropped.
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl Strongroom {
     ) -> Result<Self, ClusterError> {
         let before = opened(&data.join("serve.log"));
         let mut it = Self::spawn_in(cluster, data, arguments, environment)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while opened(&it.log) == before {
             let log = it.log.clone();
             if it.ended().is_some() {
@@ -137,7 +138,7 @@ impl Strongroom {
             if Instant::now() >= deadline {
                 return Err(ClusterError::NotReady {
                     program: "strongroom".to_owned(),
-                    seconds: PATIENCE.as_secs(),
+                    seconds: TIMEOUT.as_secs(),
                     log,
                 });
             }
@@ -162,7 +163,7 @@ impl Strongroom {
     /// # Errors
     /// Where it does not end in time.
     pub fn wait(&mut self) -> Result<ExitStatus, ClusterError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.ended() {
                 Some(status) => return Ok(status),
@@ -213,6 +214,6 @@ impl Drop for Strongroom {
 fn opened(log: &Path) -> usize {
     fs::read_to_string(log)
         .unwrap_or_default()
-        .matches("the store is open")
+        .matches("store opened")
         .count()
 }

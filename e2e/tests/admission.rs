@@ -1,4 +1,5 @@
-//! The promise: a custom resource gives nobody more than RBAC gave. `charts/strongroom/files/admission-table.yaml` is the one table of that.
+//! The promise: a custom resource gives nobody more than RBAC gave.
+//! `charts/strongroom/files/admission-table.yaml` is the one table of that.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use strongroom_e2e::Programs;
-use support::{EVERYWHERE, Fixture, eventually, generated};
+use support::{ALL_NAMESPACES, Fixture, eventually, generated};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
 const TABLE: &str = concat!(
@@ -165,9 +166,12 @@ const TEMPLATES: [&str; 3] = [
 /// What a chart makes of these templates.
 fn rendered(chart: &Path, templates: &[&str]) -> String {
     let mut helm = Command::new(Programs::helm().unwrap());
-    helm.args(["template", "strongroom"])
-        .arg(chart)
-        .args(["--namespace", "strongroom", "--set", EVERYWHERE]);
+    helm.args(["template", "strongroom"]).arg(chart).args([
+        "--namespace",
+        "strongroom",
+        "--set",
+        ALL_NAMESPACES,
+    ]);
     for template in templates {
         helm.args(["--show-only", template]);
     }
@@ -372,7 +376,8 @@ fn each_row_takes_what_it_asks_and_no_less() {
 /// A verb that is none of a row's.
 const ANOTHER: &str = "deletecollection";
 
-/// The rules of a table with each row taken out, and with each verb exchanged: those who are refused by the row are let through, or told another verb.
+/// The rules of a table with each row taken out, and with each verb exchanged: those who are refused by the
+/// row are let through, or told another verb.
 #[test]
 fn a_row_taken_out_and_a_verb_exchanged_are_noticed() {
     let f = cluster();
@@ -530,8 +535,8 @@ fn the_attacks_that_worked_are_refused() {
     let delete = ["--as=eve", "-n", "shop", "delete", "managedsecret", "db"];
     let said = f.refused(&delete, "");
     assert!(said.contains("the verb delete on secrets `db`"), "{said}");
-    // H2: a value of the author's own may be shown from the beginning, another one needs grant. A new object does not help: the controller does not
-    // bind it to the value of before.
+    // H2: a value of the author's own may be shown from the beginning, another one needs grant. A new object
+    // does not help: the controller does not bind it to the value of before.
     let make = |user: &str, object: &str| {
         let who = format!("--as={user}");
         let (success, _, stderr) = f.piped(&[&who, "create", "-f", "-"], object);
@@ -651,7 +656,8 @@ fn a_key_says_which_secrets_must_lie_under_it() {
     assert!(!success && said.contains(refused), "{said}");
 }
 
-/// A process that was taken over has its ServiceAccount's rights on all Secrets, and makes no more of them than it needs.
+/// A process that was taken over has its ServiceAccount's rights on all Secrets, and makes no more of them
+/// than it needs.
 #[test]
 fn our_own_account_writes_and_deletes_no_secret_but_its_own() {
     let f = cluster();
@@ -743,8 +749,8 @@ fn our_own_account_writes_and_deletes_no_secret_but_its_own() {
     );
     assert!(success, "{said}");
 
-    // What is deleted carries the annotation of native Secrets: a label alone proves nothing, and somebody may
-    // have taken it off.
+    // What is deleted carries the annotation of native Secrets: a label alone proves nothing, and somebody
+    // may have taken it off.
     let native = |namespace: &str, name: &str, labels: &str| {
         secret(namespace, name, "Opaque", labels).replace(
             "annotations: {",

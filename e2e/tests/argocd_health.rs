@@ -1,5 +1,6 @@
-//! The promise: with the chart's snippet, Argo CD shows how an object stands. The snippet's Lua runs here as Argo CD runs it: Lua 5.1 with
-//! the base and table libraries alone, the object in the global `obj`. The conditions are those that the controller writes.
+//! The promise: with the chart's snippet, Argo CD shows how an object stands. The snippet's Lua runs here as
+//! Argo CD runs it: Lua 5.1 with the base and table libraries alone, the object in the global `obj`. The
+//! conditions are those that the controller writes.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +12,8 @@ use jiff::Timestamp;
 use mlua::{Lua, LuaOptions, LuaSerdeExt, StdLib};
 use serde_json::{Value, json};
 use strongroom_crds::condition::{ConditionStatus, Reason};
-use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
-use strongroom_rules::managed_secret::verdict::{Block, Verdict};
+use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::managed_secret::verdict::{SecretBlocker, SecretVerdict};
 
 const KINDS: [&str; 2] = ["ManagedSecret", "RotationSchedule"];
 
@@ -41,9 +42,9 @@ fn health(object: &Value) -> (String, String) {
 }
 
 /// An object of generation 2 that the controller has seen at `observed`.
-fn object(kind: &str, observed: i64, standing: Option<&Standing>) -> Value {
+fn object(kind: &str, observed: i64, standing: Option<&ReadySummary>) -> Value {
     let conditions =
-        standing.map(|standing| standing_conditions(standing, Some(observed), Timestamp::UNIX_EPOCH));
+        standing.map(|standing| ready_conditions(standing, Some(observed), Timestamp::UNIX_EPOCH));
     let mut status = json!({"observedGeneration": observed});
     if let Some(conditions) = conditions {
         status["conditions"] = json!(conditions);
@@ -55,29 +56,29 @@ fn object(kind: &str, observed: i64, standing: Option<&Standing>) -> Value {
     })
 }
 
-fn standing(verdict: &Verdict) -> Standing {
-    Standing::of(verdict).unwrap()
+fn standing(verdict: &SecretVerdict) -> ReadySummary {
+    ReadySummary::from_verdict(verdict).unwrap()
 }
 
 #[test]
 fn every_way_to_stand_has_its_health() {
-    let ready = Verdict::Ready {
+    let ready = SecretVerdict::Ready {
         secret: "7f3c".to_owned(),
     };
-    let in_window = Block::InRecoveryWindow {
+    let in_window = SecretBlocker::InRecoveryWindow {
         secret: "7f3c".to_owned(),
         until: Timestamp::UNIX_EPOCH,
     };
-    let missing = Block::ImportMissing {
+    let missing = SecretBlocker::ImportMissing {
         name: "legacy".to_owned(),
     };
-    let awaited = Block::AwaitingValue {
+    let awaited = SecretBlocker::AwaitingValue {
         name: "token".to_owned(),
     };
-    let not_awaited = Verdict::AwaitingValue {
+    let not_awaited = SecretVerdict::AwaitingValue {
         name: "token".to_owned(),
     };
-    let nothing_selected = Standing {
+    let nothing_selected = ReadySummary {
         ready: ConditionStatus::True,
         reason: Reason::NothingSelected,
         message: "nothing yet".to_owned(),
@@ -86,7 +87,7 @@ fn every_way_to_stand_has_its_health() {
         ("ready", standing(&ready), "Healthy"),
         (
             "a value is still to come",
-            standing(&Verdict::Blocked(awaited)),
+            standing(&SecretVerdict::Blocked(awaited)),
             "Progressing",
         ),
         (
@@ -95,35 +96,35 @@ fn every_way_to_stand_has_its_health() {
             "Healthy",
         ),
         ("a selector that matches nothing yet", nothing_selected, "Healthy"),
-        ("reconciling", standing(&Verdict::Working), "Progressing"),
+        ("reconciling", standing(&SecretVerdict::Working), "Progressing"),
         (
             "a person must act",
-            standing(&Verdict::Blocked(in_window)),
+            standing(&SecretVerdict::Blocked(in_window)),
             "Degraded",
         ),
         (
             "time may help",
-            standing(&Verdict::Blocked(missing)),
+            standing(&SecretVerdict::Blocked(missing)),
             "Progressing",
         ),
         (
             "failed, tried again",
-            Standing::failed(Reason::StoreUnavailable, "away".to_owned()),
+            ReadySummary::failed(Reason::StoreUnavailable, "away".to_owned()),
             "Progressing",
         ),
         (
             "failed, for a person",
-            Standing::failed(Reason::ScheduleInvalid, "no zone".to_owned()),
+            ReadySummary::failed(Reason::ScheduleInvalid, "no zone".to_owned()),
             "Degraded",
         ),
         (
             "suspended",
-            standing(&Verdict::Suspended { stored: true }),
+            standing(&SecretVerdict::Suspended { stored: true }),
             "Suspended",
         ),
         (
             "suspended before it was made",
-            standing(&Verdict::Suspended { stored: false }),
+            standing(&SecretVerdict::Suspended { stored: false }),
             "Suspended",
         ),
     ] {
@@ -156,7 +157,7 @@ fn an_object_that_nobody_has_seen_is_progressing() {
 #[test]
 fn every_reason_has_a_health() {
     for reason in Reason::ALL {
-        let failed = Standing::failed(*reason, "why".to_owned());
+        let failed = ReadySummary::failed(*reason, "why".to_owned());
         let (status, message) = health(&object("ManagedSecret", 2, Some(&failed)));
         let expected = match (failed.ready, *reason) {
             (_, Reason::Suspended) => &["Suspended"][..],

@@ -1,6 +1,6 @@
-//! The promise: who asked is on record. The API server's own word for it is joined with what came of it by the
-//! object and what it declares; what came past the webhook says so, whoever was refused just before; and nobody
-//! is held up by any of it.
+//! The promise: who asked is on record. The API server's own word for it is joined with what came of it by
+//! the object and what it declares; what came past the webhook says so, whoever was refused just before; and
+//! nobody is held up by any of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -96,10 +96,7 @@ impl Scene {
         let arguments = arguments.each_ref().map(String::as_str);
         let webhook = Strongroom::spawn(&self.f.cluster, &place, &arguments).unwrap();
         eventually("the webhook to have its certificate", || {
-            webhook
-                .log()
-                .contains("serving with the certificate")
-                .then_some(())
+            webhook.log().contains("certificate loaded").then_some(())
         });
         webhook
     }

@@ -1,4 +1,5 @@
-//! The promise: the chart installs what the process needs and no more, and writing a custom resource gives nobody more than RBAC gave.
+//! The promise: the chart installs what the process needs and no more, and writing a custom resource gives
+//! nobody more than RBAC gave.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,12 +12,12 @@ mod support;
 use std::process::Command;
 
 use strongroom_e2e::{Programs, Size};
-use support::{EVERYWHERE, Fixture, condition, eventually, generated};
+use support::{ALL_NAMESPACES, Fixture, condition, eventually, generated};
 
 /// The chart, rendered with these values, and with rights on the Secrets of the whole cluster unless they say
 /// less.
 fn render(values: &[&str]) -> Result<String, String> {
-    template(&[], &[&[EVERYWHERE], values].concat())
+    template(&[], &[&[ALL_NAMESPACES], values].concat())
 }
 
 /// The chart, rendered with these arguments and values, and nothing else.
@@ -92,7 +93,7 @@ fn where_secrets_may_be_read_must_be_given_at_an_install_and_stays_what_it_was_a
         }
         assert_eq!(
             template(&[&["--is-upgrade"], nothing].concat(), &[]).unwrap(),
-            template(&["--is-upgrade"], &[EVERYWHERE]).unwrap()
+            template(&["--is-upgrade"], &[ALL_NAMESPACES]).unwrap()
         );
     }
     // A file of values says the same.
@@ -297,7 +298,7 @@ fn the_extension_api_server_is_spread_and_may_ask_what_rbac_lets_people_get() {
         "nodeTaintsPolicy: Honor",
         "matchLabelKeys: [pod-template-hash]",
         "resources: [subjectaccessreviews]",
-        "resources: [secrets, secrets/access, secrets/consumers]",
+        "resources: [secrets, secrets/access, secrets/consumers, secrets/history]",
     ] {
         assert_eq!(plain.matches(said).count(), 1, "{said}");
     }
@@ -316,7 +317,8 @@ fn the_extension_api_server_is_spread_and_may_ask_what_rbac_lets_people_get() {
     assert!(watched.contains(line) && include_str!("../../docs/cli.md").contains(line));
 }
 
-/// Against an API server alone: nothing of the release has to run for the chart to see what it was installed with.
+/// Against an API server alone: nothing of the release has to run for the chart to see what it was installed
+/// with.
 #[test]
 fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_applied() {
     let f = Fixture::bare(Size::Api);
@@ -345,11 +347,11 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     );
     let refused = helm(
         "install",
-        &[EVERYWHERE, "node.enabled=true", "node.namespace=nodes"],
+        &[ALL_NAMESPACES, "node.enabled=true", "node.namespace=nodes"],
     );
     let line = "kubectl create namespace nodes && kubectl label namespace nodes pod-security.kubernetes.io/enforce=privileged strongroom.dev/ca=true";
     assert!(!refused.0 && refused.1.contains(line), "{}", refused.1);
-    let installed = helm("install", &[EVERYWHERE, "gateway.clusterIP=10.96.0.78"]);
+    let installed = helm("install", &[ALL_NAMESPACES, "gateway.clusterIP=10.96.0.78"]);
     assert!(installed.0, "{}", installed.1);
     let version = || {
         f.json(&["-n", "strongroom", "get", "secrets", "-l", "owner=helm"])["items"]
@@ -393,10 +395,10 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     );
     assert!(upgraded.0, "{}", upgraded.1);
     // A release from before it was asked goes on, and is told; one that says it is not.
-    let loud = "WHERE STRONGROOM MAY READ AND WRITE SECRETS IS NOT SAID";
+    let loud = "nativeSecrets.namespaces IS NOT SET";
     let notes = || f.helm(&["get", "notes", "strongroom"]);
     assert!(notes().contains(loud), "{}", notes());
-    let upgraded = helm("upgrade", &["gateway.clusterIP=10.96.0.78", EVERYWHERE]);
+    let upgraded = helm("upgrade", &["gateway.clusterIP=10.96.0.78", ALL_NAMESPACES]);
     assert!(upgraded.0, "{}", upgraded.1);
     assert!(!notes().contains(loud), "{}", notes());
     // Rights that were narrowed are not widened by leaving the value out.
@@ -410,7 +412,7 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     assert!(narrowed.0, "{}", narrowed.1);
     let refused = helm("upgrade", &["gateway.clusterIP=10.96.0.78"]);
     assert!(
-        !refused.0 && refused.1.contains("this release was narrowed by it"),
+        !refused.0 && refused.1.contains("this release was restricted by it"),
         "{}",
         refused.1
     );
@@ -438,7 +440,8 @@ fn what_cannot_be_changed_later_is_refused_with_a_sentence_before_anything_is_ap
     f.kubectl(&["wait", "--for=delete", "namespace/stuck", "--timeout=120s"]);
 }
 
-/// A warning that is always there is one that nobody reads. The cluster has a default class of storage; the namespace has pods of a restricted kind alone, and says so of others.
+/// A warning that is always there is one that nobody reads. The cluster has a default class of storage; the
+/// namespace has pods of a restricted kind alone, and says so of others.
 #[test]
 fn a_good_install_prints_no_warning() {
     let f = Fixture::bare(Size::Api);
@@ -453,7 +456,7 @@ fn a_good_install_prints_no_warning() {
         let mut helm = Command::new(Programs::helm().unwrap());
         helm.args([command, "strongroom"]);
         if command != "uninstall" {
-            helm.args([chart, "--set", EVERYWHERE]);
+            helm.args([chart, "--set", ALL_NAMESPACES]);
         }
         helm.args(["--namespace", "strongroom"])
             .env("KUBECONFIG", f.cluster.kubeconfig());
@@ -489,6 +492,24 @@ fn values_switch_what_they_say_and_wrong_ones_are_refused() {
         "{told}"
     );
     assert!(!plain.contains("--audit-sink") && !plain.contains("6514"));
+    let sink =
+        "webhook+https://siem.example.com:8443/in?ca=/etc/siem/ca.crt&key=/etc/strongroom/audit-webhook/key";
+    let signed = render(&[
+        &format!("audit.sinks={{{sink}}}"),
+        "audit.webhook.secretName=signing",
+    ])
+    .unwrap();
+    let argument = format!("--audit-sink={sink}");
+    for part in [
+        argument.as_str(),
+        "{name: audit-webhook, mountPath: /etc/strongroom/audit-webhook, readOnly: true}",
+        "{name: audit-webhook, secret: {secretName: signing}}",
+    ] {
+        assert!(signed.contains(part), "{part}");
+    }
+    assert!(!plain.contains("audit-webhook"));
+    // A key has a file.
+    assert!(render(&["audit.sinks={webhook+https://siem:8443/in?ca=/ca.crt}"]).is_err());
     let kept = render(&[
         "audit.keepFor=90d",
         "audit.keepBytes=1Gi",

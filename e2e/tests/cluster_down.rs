@@ -26,7 +26,7 @@ fn processes_of(folder: &str) -> Vec<String> {
 }
 
 /// Those of Kubernetes' programs.
-fn of(folder: &str) -> Vec<String> {
+fn kubernetes_processes(folder: &str) -> Vec<String> {
     let mut lines = processes_of(folder);
     lines.retain(|line| line.contains("strongroom-cluster"));
     lines
@@ -37,12 +37,17 @@ fn up_twice_is_one_cluster_and_down_leaves_nothing() {
     let f = Fixture::new();
     let dir = f.cluster.dir().to_owned();
     let folder = dir.display().to_string();
-    assert_eq!(of(&folder).len(), 3, "{:?}", of(&folder));
+    assert_eq!(
+        kubernetes_processes(&folder).len(),
+        3,
+        "{:?}",
+        kubernetes_processes(&folder)
+    );
     f.cluster.up().unwrap();
-    assert_eq!(of(&folder).len(), 3);
+    assert_eq!(kubernetes_processes(&folder).len(), 3);
     // Another handle, which knows nothing but the folder.
     Cluster::at(&dir).unwrap().down().unwrap();
-    assert_eq!(of(&folder), Vec::<String>::new());
+    assert_eq!(kubernetes_processes(&folder), Vec::<String>::new());
     assert!(!dir.exists());
 }
 
@@ -70,7 +75,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Everything that a cluster with nodes could leave on the machine, but for its folder.
 fn traces(folder: &Path) -> Vec<String> {
     let text = folder.display().to_string();
-    let mut found = of(&text);
+    let mut found = kubernetes_processes(&text);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     found.extend(
         mounts
@@ -129,7 +134,8 @@ fn two_nodes_serve_pods_and_leave_nothing() {
          selector: {app: server}\n  ports: [{port: 80, targetPort: 8080}]\n",
     );
     f.kubectl(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=120s"]);
-    // From a pod of one node, through a Service, to a pod of the other; and to the API server. The static wget wants a resolver.
+    // From a pod of one node, through a Service, to a pod of the other; and to the API server. The static
+    // wget wants a resolver.
     let talk = |script: &str| {
         let output = f
             .cluster

@@ -1,6 +1,7 @@
-//! The promise: `kubectl strongroom put` changes the files of all pods before the command's prompt is back; a pod that may not read its secret does not
-//! start, and its event says which policy is missing; what a pod has stays with it while Strongroom is away; it may ask its volume's socket, and hears of
-//! a change. On the real kubelet, from the chart.
+//! The promise: `kubectl strongroom put` changes the files of all pods before the command's prompt is back; a
+//! pod that may not read its secret does not start, and its event says which policy is missing; what a pod
+//! has stays with it while Strongroom is away; it may ask its volume's socket, and hears of a change. On the
+//! real kubelet, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -111,7 +112,8 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     for pod in &of_app {
         assert_eq!(f.file_in(pod, "/secret/password"), "MARKER-4");
     }
-    // New pods of who was allowed it on this node start, also after the plugin was replaced; those of others do not.
+    // New pods of who was allowed it on this node start, also after the plugin was replaced; those of others
+    // do not.
     f.kubectl(&[
         "-n",
         "strongroom",
@@ -149,10 +151,7 @@ fn a_put_is_in_every_pod_before_the_prompt_is_back_and_a_stranger_does_not_start
     }
     // What the node served alone is on record.
     let (_, audit, _) = f.jane(&["audit", "--secret", "db", "--output", "json"], "");
-    assert!(
-        audit.contains("without a gateway") && audit.contains(&new),
-        "{audit}"
-    );
+    assert!(audit.contains("while offline") && audit.contains(&new), "{audit}");
     // No value is on the node but in the volumes' memory.
     let found = f.on_node(
         "grep -rlF MARKER- /var/log /run/strongroom-node /var/lib/strongroom-node /var/lib/kubelet --include='*' 2>/dev/null | grep -v '/volumes/kubernetes.io~csi/s/mount/' || true",
@@ -211,7 +210,7 @@ fn a_pod_asks_its_volumes_socket_and_hears_of_a_change() {
     });
     f.event(
         "listener",
-        "the pod was told at port 8080 that its volume has changed: 200",
+        "the pod was notified at port 8080 that its volume changed: 200",
     );
     assert!(asked(&f, "/v1/other").contains("this volume has no secret `other`"));
     // Files that go take the answer with them.

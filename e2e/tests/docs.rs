@@ -1,11 +1,11 @@
 //! The promise: what README and docs say to type works, and prints what they show.
 //!
-//! One cluster, on which nothing is installed yet. README comes first, then the other pages by name; all of them build on what README did.
-//! Blocks by their fence:
+//! One cluster, on which nothing is installed yet. README comes first, then the other pages by name; all of
+//! them build on what README did. Blocks by their fence:
 //!
 //! - `sh`: played, and must succeed.
-//! - `console`: lines after `$ ` are played, one by one, and must print the lines below them. `…` stands for anything in a line, and alone on a line
-//!   for any lines. Version ids, times and ages need not be the same.
+//! - `console`: lines after `$ ` are played, one by one, and must print the lines below them. `…` stands for
+//!   anything in a line, and alone on a line for any lines. Version ids, times and ages need not be the same.
 //! - `yaml apply`: given to `kubectl apply -f -`. Other `yaml` is to be read.
 //!
 //! `<!-- not played: REASON -->` on the line before the fence leaves a block out.
@@ -30,7 +30,7 @@ use strongroom_e2e::{Size, Strongroom};
 use support::Fixture;
 
 /// How long a block may take, in seconds.
-const PATIENCE: &str = "240";
+const TIMEOUT: &str = "240";
 
 /// A fenced block of a page.
 struct Block {
@@ -106,7 +106,8 @@ fn commands(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What differs from one run to the next is made the same: version ids, times, ages, and the width of columns.
+/// What differs from one run to the next is made the same: version ids, times, ages, and the width of
+/// columns.
 fn steady(text: &str) -> String {
     [
         (r"v-[a-z0-9]{16}", "v-…"),
@@ -173,7 +174,7 @@ impl<'a> Terminal<'a> {
             "exec 2>&1; trap 'kill $(jobs -p) 2>/dev/null || true' EXIT; set -euo pipefail\n{script}"
         );
         let output = Command::new("timeout")
-            .args([PATIENCE, "bash", "-c", &script])
+            .args([TIMEOUT, "bash", "-c", &script])
             .current_dir(&self.folder)
             .env("KUBECONFIG", self.f.cluster.kubeconfig())
             .env("PATH", &self.path)

@@ -1,5 +1,6 @@
-//! The promise: a pod that asks for it by annotation has secrets as variables of its process, without a native Secret and without a value in any
-//! object; it does not start without them; and whoever does not ask is not concerned. On the real kubelet, from the chart.
+//! The promise: a pod that asks for it by annotation has secrets as variables of its process, without a
+//! native Secret and without a value in any object; it does not start without them; and whoever does not ask
+//! is not concerned. On the real kubelet, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -159,7 +160,8 @@ fn by_exec(f: &Fixture) {
             .contains("MARKER-")
     );
 
-    // New ones start while strongroom is away: the webhook needs no store, and the node has what they may have.
+    // New ones start while strongroom is away: the webhook needs no store, and the node has what they may
+    // have.
     f.scale_strongroom(0);
     f.kubectl(&["-n", "shop", "delete", "pod", &app, "--timeout=60s"]);
     f.rolled_out("shop", "deployment/app");

@@ -1,4 +1,5 @@
-//! The promise: what an earlier version left is opened, applied and served by this one. `e2e/golden/<version>/make` says how it was made.
+//! The promise: what an earlier version left is opened, applied and served by this one.
+//! `e2e/golden/<version>/make` says how it was made.
 
 #![allow(
     clippy::unwrap_used,
@@ -60,7 +61,8 @@ fn ready(object: &Value) -> (Value, Value) {
 }
 
 impl Fixture {
-    /// A cluster that has everything of the old one, with UIDs and field managers: written to etcd, since the API server would give others.
+    /// A cluster that has everything of the old one, with UIDs and field managers: written to etcd, since the
+    /// API server would give others.
     fn of_fc3a9ff() -> Self {
         let f = Self::bare(Size::Api);
         let crds = golden("crds.yaml");
@@ -128,7 +130,8 @@ impl Fixture {
         ]);
     }
 
-    /// Every ManagedSecret is what it was: the same condition, the same versions, and the native Secret with the same UID and value.
+    /// Every ManagedSecret is what it was: the same condition, the same versions, and the native Secret with
+    /// the same UID and value.
     fn holds_what_was_left(&self) {
         for was in of_kind("ManagedSecret") {
             let name = was["metadata"]["name"].as_str().unwrap();

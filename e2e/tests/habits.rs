@@ -1,9 +1,11 @@
 //! The promise: the product stays right when it meets other people's habits, tools and files.
 //!
-//! One cluster with one node and the chart; each case has a namespace of its own, and cases run side by side. A case is a function of a module of
-//! `habits/`, named in the module's `CASES`. `e2e/habits-checklist.md` says which claim it shows.
+//! One cluster with one node and the chart; each case has a namespace of its own, and cases run side by side.
+//! A case is a function of a module of `habits/`, named in the module's `CASES`. `e2e/habits-checklist.md`
+//! says which claim it shows.
 //!
-//! `cargo test -p strongroom-e2e --test habits -- WORD` runs the cases with `WORD` in their name, `-- --list` lists them.
+//! `cargo test -p strongroom-e2e --test habits -- WORD` runs the cases with `WORD` in their name, `-- --list`
+//! lists them.
 
 #![allow(
     clippy::unwrap_used,

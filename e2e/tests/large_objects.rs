@@ -1,5 +1,5 @@
-//! The promise: three hundred ManagedSecrets of 1.35 MB, which an earlier version let in, neither kill the process nor keep it from starting, and another
-//! namespace's objects have their turn meanwhile.
+//! The promise: three hundred ManagedSecrets of 1.35 MB, which an earlier version let in, neither kill the
+//! process nor keep it from starting, and another namespace's objects have their turn meanwhile.
 
 #![allow(
     clippy::unwrap_used,

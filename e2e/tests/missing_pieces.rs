@@ -1,5 +1,5 @@
-//! The promise: beside a cluster that uses it, a lost volume, key or anchor stops the start with what is missing and what helps;
-//! nothing is generated and no native Secret changes.
+//! The promise: beside a cluster that uses it, a lost volume, key or anchor stops the start with what is
+//! missing and what helps; nothing is generated and no native Secret changes.
 
 #![allow(
     clippy::unwrap_used,

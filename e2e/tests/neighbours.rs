@@ -1,4 +1,5 @@
-//! The promise: a tenant who does everything at once that an attacker can think of uses up his own share, and nobody else's.
+//! The promise: a tenant who does everything at once that an attacker can think of uses up his own share, and
+//! nobody else's.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +32,8 @@ const ATTACK: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(30);
 /// An absence is looked at for half a minute before it counts as one.
 const ABSENCE: Duration = Duration::from_secs(30);
-/// Between two of his requests, and two of his objects, of each kind and pod: some six hundred requests and a hundred objects a second.
+/// Between two of his requests, and two of his objects, of each kind and pod: some six hundred requests and a
+/// hundred objects a second.
 const PAUSE: Duration = Duration::from_millis(20);
 /// More than enough to fill the process if each were kept as it is.
 const LARGE_OBJECTS: usize = 140;
@@ -167,7 +169,8 @@ fn one_tenants_worst_is_nobody_elses() {
 
     let attackers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // The machine is one for all: what is left of it is his. What he takes of the service is not bounded by that.
+        // The machine is one for all: what is left of it is his. What he takes of the service is not bounded
+        // by that.
         .on_thread_start(|| {
             rustix::process::nice(19).unwrap();
         })

@@ -1,6 +1,7 @@
-//! The promise on several nodes: forty pods at once start with their secret and have each change before the prompt is back; restarts of kubelet and of the
-//! plugin, a drain, a pod that goes while its volume is being made and a full plugin lose nothing and leave nothing; and nobody gets a volume by
-//! a token that is not the pod's own. On the real kubelets, from the chart.
+//! The promise on several nodes: forty pods at once start with their secret and have each change before the
+//! prompt is back; restarts of kubelet and of the plugin, a drain, a pod that goes while its volume is being
+//! made and a full plugin lose nothing and leave nothing; and nobody gets a volume by a token that is not the
+//! pod's own. On the real kubelets, from the chart.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +19,10 @@ use strongroom_e2e::Size;
 use strongroom_node::proto::csi::node_client::NodeClient;
 use strongroom_node::proto::csi::volume_capability::{AccessType, MountVolume};
 use strongroom_node::proto::csi::{NodePublishVolumeRequest, VolumeCapability};
-use support::{Fixture, eventually};
 use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
+
+use support::{Fixture, eventually};
 
 const NODES: [&str; 2] = ["node-a", "node-b"];
 const PODS: usize = 40;
@@ -58,7 +60,8 @@ fn pod(name: &str, spec: &str) -> String {
     format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n")
 }
 
-/// What the pods of a node read in their volumes, read where each volume is mounted; sorted. A volume that goes while it is read is none.
+/// What the pods of a node read in their volumes, read where each volume is mounted; sorted. A volume that
+/// goes while it is read is none.
 fn files(f: &Fixture, node: &str) -> Vec<String> {
     let said = f.on_node_named(
         node,
@@ -107,7 +110,8 @@ fn kill_plugins(f: &Fixture) {
     f.on_node("kill -9 $(pidof strongroom-node)");
 }
 
-/// The same, once the plugin follows all of them again: those for which it needs a token first have it at kubelet's next look.
+/// The same, once the plugin follows all of them again: those for which it needs a token first have it at
+/// kubelet's next look.
 fn all_come_to_have(f: &Fixture, count: usize, password: &str) {
     eventually("all volumes to be followed again", || {
         let all = NODES.iter().flat_map(|node| files(f, node));
@@ -177,7 +181,8 @@ fn whatever_is_restarted(f: &Fixture) {
     goes_on(f, "after-both", false);
 }
 
-/// A pod that is deleted while its volume is being made, because nobody answers for it, goes and leaves nothing.
+/// A pod that is deleted while its volume is being made, because nobody answers for it, goes and leaves
+/// nothing.
 fn a_pod_that_goes_early(f: &Fixture) {
     f.scale_strongroom(0);
     f.apply(&pod("early", &template("nobody", "node-a", "{secrets: db}")));
@@ -271,15 +276,15 @@ fn tokens_of_others(f: &Fixture) {
     for (token, said) in [
         (
             token("other", Some("beside"), ours),
-            "Unauthenticated: the token is of another pod",
+            "Unauthenticated: the token belongs to another pod",
         ),
         (
             token("app", Some("far"), ours),
-            "PermissionDenied: the token is not of a pod that runs on node `node-a`",
+            "PermissionDenied: the token does not belong to a pod that runs on node `node-a`",
         ),
         (
             token("app", None, ours),
-            "PermissionDenied: the token is not of a pod",
+            "PermissionDenied: the token does not belong to a pod",
         ),
         (
             token("app", Some("mine"), "https://kubernetes.default.svc"),
@@ -300,7 +305,7 @@ fn tokens_of_others(f: &Fixture) {
     let spoofed =
         "{secrets: db, csi.storage.k8s.io/serviceAccount.tokens: '{\"strongroom.dev\": {\"token\": \"x\"}}'}";
     f.apply(&pod("spoofs", &template("app", "node-a", spoofed)));
-    f.event("spoofs", "volumeAttributes hold a ServiceAccount token");
+    f.event("spoofs", "volumeAttributes contain a ServiceAccount token");
     for name in ["beside", "far", "spoofs"] {
         f.kubectl(&["-n", "shop", "delete", "pod", name, "--timeout=60s"]);
     }
@@ -421,7 +426,7 @@ fn a_plugin_whose_memory_is_full_refuses_new_pods_and_keeps_the_others() {
         copies.join(", ")
     );
     f.apply(&deployment("app", 24, &template("app", "", &set)));
-    let full = "are left for volumes on this node: raise the chart's `node.resources.limits.memory`";
+    let full = "left for volumes on this node: raise the chart's `node.resources.limits.memory`";
     eventually("pods to be refused", || {
         let events = f.json(&[
             "-n",

@@ -1,5 +1,5 @@
-//! The promise: the OpenAPI document is true. Requests that are made from it, sensible ones and others, get no answer that it does not describe, and none of them
-//! brings the server down.
+//! The promise: the OpenAPI document is true. Requests that are made from it, sensible ones and others, get
+//! no answer that it does not describe, and none of them brings the server down.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,8 @@ fn schemathesis() -> PathBuf {
     program
 }
 
-/// The document, with names in its paths of which some are there: of any other one every answer would be that it is not.
+/// The document, with names in its paths of which some are there: of any other one every answer would be that
+/// it is not.
 fn with_what_there_is() -> Value {
     let document = include_str!("../../docs/openapi.json");
     let mut document: Value = serde_json::from_str(document).unwrap();

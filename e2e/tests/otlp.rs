@@ -1,4 +1,5 @@
-//! The promise: audit records reach an OpenTelemetry Collector, each of them, also those that were made while it was away.
+//! The promise: audit records reach an OpenTelemetry Collector, each of them, also those that were made while
+//! it was away.
 
 #![allow(
     clippy::unwrap_used,

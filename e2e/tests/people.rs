@@ -1,5 +1,6 @@
-//! The promise: whoever has a kubeconfig reaches secrets by `kubectl strongroom`, gets there what policies allow, and no value passes the API server in
-//! the clear; and a Strongroom that is away, or never came up, keeps no namespace from being deleted.
+//! The promise: whoever has a kubeconfig reaches secrets by `kubectl strongroom`, gets there what policies
+//! allow, and no value passes the API server in the clear; and a Strongroom that is away, or never came up,
+//! keeps no namespace from being deleted.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,19 +13,19 @@ mod support;
 use data_encoding::BASE64;
 use serde_json::Value;
 use strongroom_e2e::Size;
-use support::{EVERYWHERE, Fixture, eventually};
+use support::{ALL_NAMESPACES, Fixture, eventually};
 
 /// What must not be seen on the way.
 const MARKER: &str = "MARKER-7f3a91-of-a-partner";
 
 /// What a command said.
-struct Said {
+struct CommandOutput {
     success: bool,
     stdout: String,
     stderr: String,
 }
 
-impl Said {
+impl CommandOutput {
     fn well(self) -> String {
         assert!(self.success, "{}{}", self.stdout, self.stderr);
         self.stdout
@@ -42,16 +43,16 @@ impl Said {
 }
 
 /// `kubectl strongroom` in namespace `shop`; everything that it says is kept.
-struct People<'a> {
+struct KubectlUsers<'a> {
     f: &'a Fixture,
     heard: std::cell::RefCell<String>,
 }
 
-impl People<'_> {
-    fn with(&self, user: &str, arguments: &[&str], stdin: &str) -> Said {
+impl KubectlUsers<'_> {
+    fn with(&self, user: &str, arguments: &[&str], stdin: &str) -> CommandOutput {
         let user = Some(user).filter(|user| *user != "admin");
         let (success, stdout, stderr) = self.f.person(user, arguments, stdin);
-        let said = Said {
+        let said = CommandOutput {
             success,
             stdout,
             stderr,
@@ -64,7 +65,7 @@ impl People<'_> {
         said
     }
 
-    fn jane(&self, arguments: &[&str]) -> Said {
+    fn jane(&self, arguments: &[&str]) -> CommandOutput {
         self.with("jane", arguments, "")
     }
 
@@ -86,11 +87,14 @@ impl People<'_> {
     }
 }
 
-/// Without any policy whoever may get the object describes its secret and asks why it is refused; nobody else does.
-fn administers(f: &Fixture, people: &People<'_>) {
+/// Without any policy whoever may get the object describes its secret and asks why it is refused; nobody else
+/// does.
+fn administers(f: &Fixture, people: &KubectlUsers<'_>) {
     let described = people.with("admin", &["describe", "db-main"], "").well();
     assert!(described.contains("Current="), "{described}");
     people.with("admin", &["consumers", "db-main"], "").well();
+    let history = people.with("admin", &["history", "db-main"], "").well();
+    assert!(history.contains("CreateSecret"), "{history}");
     let explained = people
         .with("admin", &["explain", "me", "DescribeSecret", "db-main"], "")
         .well();
@@ -140,7 +144,7 @@ fn administers(f: &Fixture, people: &People<'_>) {
 }
 
 /// RBAC says who may knock, policies say who gets what.
-fn knocks(f: &Fixture, people: &People<'_>) {
+fn knocks(f: &Fixture, people: &KubectlUsers<'_>) {
     people.jane(&["list"]).refused("strongroom-user");
     f.apply(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: people, namespace: shop}\n\
@@ -192,7 +196,7 @@ fn knocks(f: &Fixture, people: &People<'_>) {
 }
 
 /// A secret's life, from the command line.
-fn lives(f: &Fixture, people: &People<'_>) {
+fn lives(f: &Fixture, people: &KubectlUsers<'_>) {
     let native = || {
         f.native("db-main").unwrap()["password"]
             .as_str()
@@ -294,8 +298,9 @@ fn lives(f: &Fixture, people: &People<'_>) {
     assert!(status["managedSecrets"].as_u64().unwrap() >= 1, "{status}");
 }
 
-/// What is in recovery windows in a namespace is for administrators to see and to destroy, whatever policies say.
-fn purges(f: &Fixture, people: &People<'_>) {
+/// What is in recovery windows in a namespace is for administrators to see and to destroy, whatever policies
+/// say.
+fn purges(f: &Fixture, people: &KubectlUsers<'_>) {
     for name in ["spare-1", "spare-2"] {
         people
             .with("jane", &["create", name, "--key=token"], MARKER)
@@ -314,7 +319,7 @@ fn purges(f: &Fixture, people: &People<'_>) {
     assert_eq!(names, ["spare-1", "spare-2"]);
     let used = listed["used"]["secrets"].as_u64().unwrap();
     assert_eq!(listed["limit"]["secrets"], 10_000);
-    people.with("admin", &["purge"], "").refused("say `--yes`");
+    people.with("admin", &["purge"], "").refused("pass `--yes`");
     // Bound to somebody in the namespace it is enough for that one, and no policy is asked.
     f.apply(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: purger, namespace: shop}\n\
@@ -325,7 +330,7 @@ fn purges(f: &Fixture, people: &People<'_>) {
         let said = people.with("paul", &["purge", "--yes"], "");
         said.success.then_some(said.stdout)
     });
-    assert!(said.starts_with("2 secrets of shop are destroyed, "), "{said}");
+    assert!(said.starts_with("2 secrets of shop were destroyed, "), "{said}");
     let status = people.json("admin", &["status"]);
     assert_eq!(status["room"]["used"]["secrets"], used - 2, "{status}");
     people
@@ -337,7 +342,7 @@ fn purges(f: &Fixture, people: &People<'_>) {
 }
 
 /// A value that lies in a file, sealed: only here, and only in its place, is it one.
-fn seals(f: &Fixture, people: &People<'_>) {
+fn seals(f: &Fixture, people: &KubectlUsers<'_>) {
     let value = format!("{MARKER}-in-git");
     let seal = ["seal", "smtp", "--key=password", "--native=smtp"];
     let manifest = people.with("jane", &seal, &value).well();
@@ -382,7 +387,7 @@ fn seals(f: &Fixture, people: &People<'_>) {
 }
 
 /// Who did what is told, to whom it may be, and nothing of a value stands anywhere on the way.
-fn tells(f: &Fixture, people: &People<'_>) {
+fn tells(f: &Fixture, people: &KubectlUsers<'_>) {
     let records = people
         .with(
             "admin",
@@ -440,8 +445,9 @@ fn tells(f: &Fixture, people: &People<'_>) {
     }
 }
 
-/// An installation that never comes up, because nothing binds its claim: the API is available all the same, and namespaces go. It goes without a trace.
-fn never_comes_up(f: &Fixture, people: &People<'_>) {
+/// An installation that never comes up, because nothing binds its claim: the API is available all the same,
+/// and namespaces go. It goes without a trace.
+fn never_comes_up(f: &Fixture, people: &KubectlUsers<'_>) {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/strongroom");
     let class = "persistence.storageClass=of-nobody";
     let arguments = [
@@ -451,7 +457,7 @@ fn never_comes_up(f: &Fixture, people: &People<'_>) {
         "--set",
         class,
         "--set",
-        EVERYWHERE,
+        ALL_NAMESPACES,
     ];
     f.helm(&arguments);
     f.kubectl(&[
@@ -473,7 +479,7 @@ fn never_comes_up(f: &Fixture, people: &People<'_>) {
     f.kubectl(&["delete", "namespace", "passing", "--timeout=60s"]);
     people
         .with("admin", &["describe", "db-main"], "")
-        .refused("has not made our certificate yet");
+        .refused("has not issued the client certificate yet");
     people
         .with("admin", &["status"], "")
         .refused("the claim of the store is Pending");
@@ -502,7 +508,7 @@ fn never_comes_up(f: &Fixture, people: &People<'_>) {
 }
 
 /// Without the store the front still says what it is, so that namespaces can go.
-fn goes(f: &Fixture, people: &People<'_>) {
+fn goes(f: &Fixture, people: &KubectlUsers<'_>) {
     f.kubectl(&[
         "-n",
         "strongroom",
@@ -538,7 +544,7 @@ fn whoever_has_a_kubeconfig_gets_what_policies_allow_and_nobody_on_the_way_sees_
     for namespace in ["strongroom", "shop"] {
         f.kubectl(&["create", "namespace", namespace]);
     }
-    let people = People {
+    let people = KubectlUsers {
         f: &f,
         heard: std::cell::RefCell::default(),
     };

@@ -1,4 +1,5 @@
-//! The promise: from `kubectl apply` to a rotated secret in a pod, installed from the chart; and uninstalling loses nothing.
+//! The promise: from `kubectl apply` to a rotated secret in a pod, installed from the chart; and uninstalling
+//! loses nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +13,8 @@ use data_encoding::BASE64;
 use strongroom_e2e::Size;
 use support::{Fixture, eventually, generated};
 
-/// A cluster with a node, the chart's image on it, and the namespaces; that of strongroom takes only pods of the strictest profile.
+/// A cluster with a node, the chart's image on it, and the namespaces; that of strongroom takes only pods of
+/// the strictest profile.
 fn node() -> Fixture {
     let f = Fixture::bare(Size::OneNode);
     f.cluster.load_strongroom().unwrap();

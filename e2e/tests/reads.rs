@@ -1,5 +1,6 @@
-//! The promise: a script in a pod reads a secret over HTTPS with a projected token and the ConfigMap `strongroom-ca` alone; whoever no policy allows
-//! is told what is missing, or nothing; and every attempt is in the chain.
+//! The promise: a script in a pod reads a secret over HTTPS with a projected token and the ConfigMap
+//! `strongroom-ca` alone; whoever no policy allows is told what is missing, or nothing; and every attempt is
+//! in the chain.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +39,8 @@ print(json.dumps({"status": answer.getcode(), "body": json.load(answer)}))
 /// Attempts so far, each of which leaves a record.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// A pod of a ServiceAccount of its own, with the machine's Python, a token for the API and what it has to trust.
+/// A pod of a ServiceAccount of its own, with the machine's Python, a token for the API and what it has to
+/// trust.
 fn pod(f: &Fixture, name: &str) {
     // Where the linker is not below /usr/lib, as on x86-64.
     let more = Path::new("/usr/lib64").exists();
@@ -152,7 +154,8 @@ fn writes(f: &Fixture) {
     eventually("the native Secret to follow", || holds("second"));
 }
 
-/// A secret whose object is made, changed, deleted and made again over the API; what a GitOps tool keeps is left alone.
+/// A secret whose object is made, changed, deleted and made again over the API; what a GitOps tool keeps is
+/// left alone.
 fn makes(f: &Fixture) {
     f.apply(
         "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: makes, namespace: shop}\nspec:\n  \
@@ -216,7 +219,8 @@ fn makes(f: &Fixture) {
     });
 }
 
-/// Under a customer's key: disabling it stops both readers at once, and enabling it brings the same answers back.
+/// Under a customer's key: disabling it stops both readers at once, and enabling it brings the same answers
+/// back.
 fn keys(f: &Fixture) {
     let key = |enabled: bool| {
         f.apply(&format!(
@@ -287,7 +291,8 @@ fn keys(f: &Fixture) {
     eventually("the key to be adopted", || (status("keyId") == id).then_some(()));
 }
 
-/// What the script in the pod `stranger` gets with this token, which comes by standard input: command lines can be seen.
+/// What the script in the pod `stranger` gets with this token, which comes by standard input: command lines
+/// can be seen.
 fn with_token(f: &Fixture, token: &str) -> Value {
     let script = ["/usr/bin/python3", "-c", SCRIPT, "db-main/value", "token"];
     let exec = ["-n", "shop", "exec", "-i", "stranger", "--"];

@@ -1,5 +1,6 @@
-//! The promise: a pod mounts a secret as files, which change while it runs, and outlive the plugin that made them. On the real kubelet, with
-//! the plugin as the chart installs it; above it a gateway's peer of the test's own.
+//! The promise: a pod mounts a secret as files, which change while it runs, and outlive the plugin that made
+//! them. On the real kubelet, with the plugin as the chart installs it; above it a gateway's peer of the
+//! test's own.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,14 +14,14 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use data_encoding::BASE64URL_NOPAD;
-use strongroom_e2e::{At, GatewayPeer, Programs, Size};
-use support::{EVERYWHERE, Fixture, eventually};
+use strongroom_e2e::{GatewayPeer, ListenOptions, Programs, Size};
+use support::{ALL_NAMESPACES, Fixture, eventually};
 
 /// A cluster with a node, the plugin on it, and a peer that the plugin reaches over TLS.
 fn node() -> (Fixture, GatewayPeer) {
     let f = Fixture::bare(Size::OneNode);
     let (network, address) = f.cluster.network().unwrap();
-    let peer = GatewayPeer::start_at(At {
+    let peer = GatewayPeer::start_at(ListenOptions {
         address: SocketAddr::new(address, 0),
         network: Some(&network),
         tls: true,
@@ -67,7 +68,7 @@ fn chart(peer: &GatewayPeer) -> String {
     for template in ["node-daemonset", "node-csidriver", "node-rbac"] {
         helm.arg("--show-only").arg(format!("templates/{template}.yaml"));
     }
-    helm.args(["--set", EVERYWHERE, "--set", "node.enabled=true", "--set"]);
+    helm.args(["--set", ALL_NAMESPACES, "--set", "node.enabled=true", "--set"]);
     helm.arg(format!("node.gateway.url={}", peer.url()));
     let output = helm.output().unwrap();
     assert!(
@@ -150,7 +151,8 @@ fn a_pod_mounts_a_secret_that_changes_and_outlives_the_plugin() {
         .unwrap();
     assert!(!refused.status.success(), "the volume is not read-only");
 
-    // The token that went up is the pod's own, for the gateway alone; none is in the volume's attributes on the node.
+    // The token that went up is the pod's own, for the gateway alone; none is in the volume's attributes on
+    // the node.
     let seen = peer.seen();
     let (volume, token) = seen.tokens.iter().next().unwrap();
     let claims = claims(token);

@@ -1,11 +1,12 @@
-//! The admin socket, from both ends: what the process reads of whoever connects, and what a command reads of whatever listens there.
+//! The admin socket, from both ends: what the process reads of whoever connects, and what a command reads of
+//! whatever listens there.
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 1 | who reads: the process (even) or a command (odd) |
 //! | rest | frames |
 
-use strongroom_store::admin::{Answer, MOST_FRAME, Request, header, length};
+use strongroom_store::admin::{AdminRequest, AdminResponse, MAX_FRAME_BYTES, header, length};
 use strongroom_store::codec::DecodeError;
 
 /// Reads frames until one is none. What is read is written as the same bytes, and what is refused says why.
@@ -15,9 +16,9 @@ pub fn run(input: &[u8]) {
     };
     while let Some(message) = next(&mut stream) {
         let again = if side % 2 == 0 {
-            Request::decode(message).map(|request| request.encode())
+            AdminRequest::decode(message).map(|request| request.encode())
         } else {
-            Answer::decode(message).map(|answer| answer.encode())
+            AdminResponse::decode(message).map(|answer| answer.encode())
         };
         match again {
             Ok(again) => assert!(
@@ -38,9 +39,9 @@ pub fn understood(input: &[u8]) -> Result<usize, DecodeError> {
     let mut count = 0;
     while let Some(message) = next(&mut stream) {
         if side % 2 == 0 {
-            Request::decode(message)?;
+            AdminRequest::decode(message)?;
         } else {
-            Answer::decode(message)?;
+            AdminResponse::decode(message)?;
         }
         count += 1;
     }
@@ -51,7 +52,7 @@ pub fn understood(input: &[u8]) -> Result<usize, DecodeError> {
 fn next<'a>(stream: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (before, rest) = stream.split_first_chunk::<4>()?;
     let length = length(*before).ok()?;
-    assert!(length <= MOST_FRAME, "room for {length} bytes is made");
+    assert!(length <= MAX_FRAME_BYTES, "room for {length} bytes is made");
     let (message, rest) = rest.split_at_checked(length)?;
     assert!(
         header(message) == Ok(*before),

@@ -1,4 +1,5 @@
-//! The anchor as it stands in its ConfigMap, which people and other programs can write. A field a line, `name: text`.
+//! The anchor as it stands in its ConfigMap, which people and other programs can write. A field a line,
+//! `name: text`.
 
 use std::collections::BTreeMap;
 

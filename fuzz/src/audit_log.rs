@@ -10,8 +10,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_store::audit::{
-    Action, Actor, Durability, Entry, Medium, ReadChain, ReadHead, ReadLog, ReadLogOptions, Report, key_of,
-    verify_on,
+    Action, Actor, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions, SegmentStorage,
+    VerifyReport, encode_key, verify_on,
 };
 use strongroom_store::codec::{DecodeError, Reader};
 use strongroom_store::crypto::Keyring;
@@ -38,7 +38,7 @@ pub fn run(input: &[u8]) {
 
 /// What verifying finds; `None` where it cannot look.
 #[must_use]
-pub fn verify(input: &[u8]) -> Option<Report> {
+pub fn verify(input: &[u8]) -> Option<VerifyReport> {
     let keyring = keyring()?;
     let (forged, items) = input.split_first()?;
     let (segments, changes) = read(items);
@@ -59,8 +59,8 @@ pub fn verify(input: &[u8]) -> Option<Report> {
     verify_on(snapshot.as_ref(), &segments, STORE, &keyring.public_key()).ok()
 }
 
-/// Opens the read chain as a start does, and goes on with it. A start knows what the mutation chain saw: nothing, and a place in the
-/// middle, are two of its cases.
+/// Opens the read chain as a start does, and goes on with it. A start knows what the mutation chain saw:
+/// nothing, and a place in the middle, are two of its cases.
 fn start(segments: &Segments, keyring: &Arc<Keyring>) {
     for sequence in [0, 2] {
         let now = Timestamp::from_millis(1_795_465_320_000);
@@ -74,8 +74,8 @@ fn start(segments: &Segments, keyring: &Arc<Keyring>) {
             reserve_segments: 1,
             ..ReadLogOptions::new(EPOCH, now, seen)
         };
-        let medium = Segments(Mutex::new(segments.lock().clone()));
-        match ReadLog::open_on(Arc::new(medium), Arc::clone(keyring), options) {
+        let storage = Segments(Mutex::new(segments.lock().clone()));
+        match ReadLog::open_on(Arc::new(storage), Arc::clone(keyring), options) {
             Ok(log) => {
                 let entry = Entry::new(now, Actor::System, Action::GetSecretValue);
                 if log.append(&entry, Durability::Batched).is_ok() {
@@ -101,7 +101,7 @@ fn read(bytes: &[u8]) -> (Segments, Vec<Change>) {
         match what {
             254 => changes.push(put(Table::Meta, b"truncation".to_vec())),
             255 => changes.push(put(Table::Meta, b"checkpoint".to_vec())),
-            odd if odd % 2 == 1 => changes.push(put(Table::Audit, key_of(EPOCH, number))),
+            odd if odd % 2 == 1 => changes.push(put(Table::Audit, encode_key(EPOCH, number))),
             _ => {
                 segments.insert(number, bytes);
             }
@@ -123,7 +123,7 @@ impl Segments {
     }
 }
 
-impl Medium for Segments {
+impl SegmentStorage for Segments {
     fn segments(&self) -> io::Result<Vec<u64>> {
         Ok(self.lock().keys().copied().collect())
     }

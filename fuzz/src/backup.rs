@@ -7,7 +7,8 @@ use strongroom_store::vault::{Meta, RestoreOptions, exists, restore};
 
 use crate::store::slot;
 
-/// Restores a stream into an empty place: all of it is read and it is a store, or it is refused and no store is there.
+/// Restores a stream into an empty place: all of it is read and it is a store, or it is refused and no store
+/// is there.
 pub fn run(input: &[u8]) {
     let Ok(keep) = tempfile::tempdir() else { return };
     let place = keep.path().join("store");

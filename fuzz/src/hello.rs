@@ -1,11 +1,12 @@
-//! The first message of a node that has not said yet who it is: its frame as it comes in pieces, then what stands in it.
+//! The first message of a node that has not said yet who it is: its frame as it comes in pieces, then what
+//! stands in it.
 
 use prost::Message;
 use strongroom_api::stream::proto::NodeMessage;
-use strongroom_rules::request::first_message::{FirstMessage, HELLO_BYTES, PREFIX, TooLarge};
+use strongroom_rules::request::first_message::{FirstMessage, FirstMessageTooLarge, HELLO_BYTES, PREFIX};
 
 /// All pieces, one after the other.
-fn after<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<FirstMessage, TooLarge> {
+fn after<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<FirstMessage, FirstMessageTooLarge> {
     let mut first = FirstMessage::default();
     for piece in pieces {
         first = first.after(piece)?;

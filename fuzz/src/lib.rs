@@ -1,5 +1,6 @@
-//! Fuzz targets: everything that reads bytes or texts which somebody else may have written. Each is one function from an input to
-//! nothing, and a broken promise is a panic. `cargo fuzz` runs them for as long as a person likes, `tests/bounded.rs` for seconds.
+//! Fuzz targets: everything that reads bytes or texts which somebody else may have written. Each is one
+//! function from an input to nothing, and a broken promise is a panic. `cargo fuzz` runs them for as long as
+//! a person likes, `tests/bounded.rs` for seconds.
 
 pub mod admin;
 pub mod anchor;
@@ -16,7 +17,7 @@ pub mod store;
 pub mod template;
 pub mod token;
 
-/// A target.
+/// A reader of what somebody else may have written.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Its name, also that of its folder of seeds.

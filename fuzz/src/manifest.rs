@@ -1,4 +1,5 @@
-//! Manifests of custom resources, and what is decided from them alone: when to rotate, what to generate, what a native Secret holds.
+//! Manifests of custom resources, and what is decided from them alone: when to rotate, what to generate, what
+//! a native Secret holds.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,15 +7,16 @@ use strongroom_crds::v1alpha1::{
     KeySource, ManagedSecretSpec, RotationScheduleSpec, SecretPolicySpec, Source as ValueSource,
 };
 use strongroom_crds::{Manifest, parse_manifest};
-use strongroom_rules::generate::{Environment, Replaces, generate, outputs, random};
+use strongroom_rules::generate::{GenerateContext, PreviousValue, generate, outputs, random};
 use strongroom_rules::native_secret::{Origin, content};
 use strongroom_rules::policy::{
-    Action, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide,
+    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
 };
-use strongroom_rules::schedule::{Timetable, Waiting};
+use strongroom_rules::schedule::{JitterSeed, Timetable};
 use strongroom_rules::value::VALUE_BYTES;
 
-/// Moments around which calendars are odd: the epoch, a leap day, both changes of the clock in Europe, far away.
+/// Moments around which calendars are odd: the epoch, a leap day, both changes of the clock in Europe, far
+/// away.
 const MOMENTS: [i64; 6] = [
     0,
     1_709_164_800,
@@ -24,7 +26,8 @@ const MOMENTS: [i64; 6] = [
     4_102_444_800,
 ];
 
-/// Parses a manifest: what is accepted is written and read as the same object, and every decision gives an answer.
+/// Parses a manifest: what is accepted is written and read as the same object, and every decision gives an
+/// answer.
 pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     match parse_manifest(&text) {
@@ -49,12 +52,12 @@ pub fn run(input: &[u8]) {
 
 /// A policy either compiles and can be asked, or says where it does not.
 fn secret_policy(spec: &SecretPolicySpec) {
-    let mut book = PolicyBook::default();
-    let source = Source::Policy("p".to_owned());
+    let mut book = PolicySet::default();
+    let source = PolicySource::Policy("p".to_owned());
     match book.put("shop", &source, spec) {
         Ok(()) => {
             let principal = Principal {
-                identity: Identity::of("system:serviceaccount:shop:app"),
+                identity: Identity::from_username("system:serviceaccount:shop:app"),
                 groups: Vec::new(),
             };
             let request = Request {
@@ -66,7 +69,7 @@ fn secret_policy(spec: &SecretPolicySpec) {
                 },
                 key: None,
                 owner: None,
-                facts: &Facts::default(),
+                facts: &RequestFacts::default(),
             };
             let decision = decide(&book, &request);
             assert!(decision.is_ok(), "{decision:?}");
@@ -95,10 +98,10 @@ fn managed_secret(spec: &ManagedSecretSpec) {
             KeySource::Rsa(_) | KeySource::Ecdsa(_) | KeySource::Ed25519(_) | KeySource::X509(_)
         )
     });
-    let environment = Environment {
+    let environment = GenerateContext {
         now: Timestamp::UNIX_EPOCH,
         authority: None,
-        replaces: Replaces::Nothing,
+        replaces: PreviousValue::Nothing,
         ssh_auth: false,
     };
     let Ok(mut random) = random::system() else { return };
@@ -122,7 +125,7 @@ fn rotation_schedule(spec: &RotationScheduleSpec) {
     let Ok(timetable) = Timetable::parse(spec) else {
         return;
     };
-    let who = Waiting {
+    let who = JitterSeed {
         schedule_uid: "7f3c",
         secret_id: &[7; 16],
     };

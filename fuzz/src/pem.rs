@@ -1,4 +1,5 @@
-//! PEM texts: keys and certificates that people have pasted together, in values that go into files of volumes.
+//! PEM texts: keys and certificates that people have pasted together, in values that go into files of
+//! volumes.
 
 use strongroom_render::format::{Entries, Format};
 use strongroom_rules::value::{KeyBytes, Value};
@@ -6,7 +7,7 @@ use strongroom_rules::value::{KeyBytes, Value};
 fn written(input: Vec<u8>) -> Option<KeyBytes> {
     let mut value = Value::new();
     value.insert("a", input);
-    let entries = Entries::of(&[&value], None).ok()?;
+    let entries = Entries::select(&[&value], None).ok()?;
     entries.write(Format::Pem).ok()
 }
 

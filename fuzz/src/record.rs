@@ -1,4 +1,5 @@
-//! Records of the store before they are sealed. One value has one encoding in each format: what is decoded gives the same bytes again.
+//! Records of the store before they are sealed. One value has one encoding in each format: what is decoded
+//! gives the same bytes again.
 //!
 //! The first byte says which kind of [`RECORDS`] the others are.
 

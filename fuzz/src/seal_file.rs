@@ -1,11 +1,13 @@
-//! The seal file, which is read before anything is proven: anybody who can write the volume writes its checksum too.
+//! The seal file, which is read before anything is proven: anybody who can write the volume writes its
+//! checksum too.
 
 use sha2::{Digest, Sha256};
 use strongroom_store::seal::SealFile;
 
 use crate::store::slot;
 
-/// Reads a seal file without its checksum. What is read is written as the same bytes, and no input opens without the key.
+/// Reads a seal file without its checksum. What is read is written as the same bytes, and no input opens
+/// without the key.
 pub fn run(input: &[u8]) {
     let bytes = [input, &Sha256::digest(input)].concat();
     if let Ok(file) = SealFile::decode(&bytes) {

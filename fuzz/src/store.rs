@@ -1,4 +1,5 @@
-//! The store that all inputs are about: its id and its keys never change, so that an input means the same tomorrow.
+//! The store that all inputs are about: its id and its keys never change, so that an input means the same
+//! tomorrow.
 
 use std::sync::{Arc, OnceLock};
 

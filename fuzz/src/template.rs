@@ -1,4 +1,5 @@
-//! Templates of native Secrets. Who may write a ManagedSecret writes them, and who may read its conditions reads their errors.
+//! Templates of native Secrets. Who may write a ManagedSecret writes them, and who may read its conditions
+//! reads their errors.
 
 use strongroom_rules::template::{OUTPUT_BYTES, render_untrusted};
 use strongroom_rules::value::Value;

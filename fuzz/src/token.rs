@@ -3,7 +3,7 @@
 use strongroom_rules::request::token::{TOKEN_BYTES, end_of, may_be_ours};
 
 /// The audience that counts.
-const OURS: &str = "strongroom.dev";
+const AUDIENCE: &str = "strongroom.dev";
 
 /// Reads a token: what may be ours has an end, is short, and has three parts without a space.
 pub fn run(input: &[u8]) {
@@ -11,7 +11,7 @@ pub fn run(input: &[u8]) {
         return;
     };
     let now = 1_795_465_320;
-    if may_be_ours(token, OURS, now) {
+    if may_be_ours(token, AUDIENCE, now) {
         assert!(token.len() <= TOKEN_BYTES, "a long token is looked at");
         assert_eq!(token.split('.').count(), 3, "it has not three parts");
         assert!(

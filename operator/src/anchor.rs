@@ -1,7 +1,8 @@
-//! The anchor: how many commits the store has, kept outside of it in a ConfigMap, so that an older copy of the file is noticed.
+//! The anchor: how many commits the store has, kept outside of it in a ConfigMap, so that an older copy of
+//! the file is noticed.
 //!
-//! Written at most once a second after a commit, or, in strict mode, before a commit is acknowledged. Must not hold anything
-//! that tells of a secret: a counter and a MAC.
+//! Written at most once a second after a commit, or, in strict mode, before a commit is acknowledged. Must
+//! not hold anything that tells of a secret: a counter and a MAC.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,48 +15,50 @@ use kube::api::{Api, PostParams};
 use strongroom_store::vault::{Anchor, MalformedAnchor, Store, StrictAnchor};
 use tokio::sync::{Mutex, watch};
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// Its name in the process's own namespace.
-pub(crate) const NAME: &str = "strongroom-anchor";
+pub(crate) const CONFIG_MAP_NAME: &str = "strongroom-anchor";
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most one write in so long.
-const EVERY: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The anchor cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnchorError {
     /// Something else is in it.
-    #[error("the ConfigMap `{NAME}` holds no anchor: {0}; put it back, or start with --accept-rollback")]
+    #[error(
+        "the ConfigMap `{CONFIG_MAP_NAME}` contains no anchor: {0}; restore it, or start with --accept-rollback"
+    )]
     Malformed(#[from] MalformedAnchor),
     /// Somebody else writes it.
-    #[error("the ConfigMap `{NAME}` was written by somebody else meanwhile")]
+    #[error("the ConfigMap `{CONFIG_MAP_NAME}` was changed by somebody else in the meantime")]
     Conflict,
     /// The API server refused.
-    #[error("the ConfigMap `{NAME}`: {}", in_words(.0))]
+    #[error("the ConfigMap `{CONFIG_MAP_NAME}`: {}", in_words(.0))]
     Kube(#[from] Box<kube::Error>),
     /// The API server did not answer.
-    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    #[error("the API server did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     Timeout,
 }
 
 /// Reads and writes the ConfigMap; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct AnchorKeeper {
+pub(crate) struct AnchorConfigMap {
     api: Api<ConfigMap>,
     /// What was last read or written, for the next write.
     known: Arc<Mutex<Option<ConfigMap>>>,
 }
 
-impl std::fmt::Debug for AnchorKeeper {
+impl std::fmt::Debug for AnchorConfigMap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnchorKeeper").finish_non_exhaustive()
+        f.debug_struct("AnchorConfigMap").finish_non_exhaustive()
     }
 }
 
-impl AnchorKeeper {
+impl AnchorConfigMap {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -65,7 +68,7 @@ impl AnchorKeeper {
 
     /// The anchor; none where there is no ConfigMap.
     pub(crate) async fn read(&self) -> Result<Option<Anchor>, AnchorError> {
-        let object = in_time(self.api.get_opt(NAME)).await?;
+        let object = in_time(self.api.get_opt(CONFIG_MAP_NAME)).await?;
         let anchor = object.as_ref().map(anchor_of).transpose()?;
         *self.known.lock().await = object;
         Ok(anchor)
@@ -76,7 +79,7 @@ impl AnchorKeeper {
         let mut known = self.known.lock().await;
         let metadata = known.as_ref().map_or_else(
             || ObjectMeta {
-                name: Some(NAME.to_owned()),
+                name: Some(CONFIG_MAP_NAME.to_owned()),
                 labels: Some(BTreeMap::from([(
                     "app.kubernetes.io/managed-by".to_owned(),
                     "strongroom".to_owned(),
@@ -96,13 +99,13 @@ impl AnchorKeeper {
             ..ConfigMap::default()
         };
         let written = if known.is_some() {
-            in_time(self.api.replace(NAME, &PostParams::default(), &object)).await
+            in_time(self.api.replace(CONFIG_MAP_NAME, &PostParams::default(), &object)).await
         } else {
             in_time(self.api.create(&PostParams::default(), &object)).await
         };
         if matches!(written, Err(AnchorError::Conflict)) {
             // Look before the next try; an anchor that is ahead of ours is never set back.
-            *known = in_time(self.api.get_opt(NAME)).await?;
+            *known = in_time(self.api.get_opt(CONFIG_MAP_NAME)).await?;
             if let Some(object) = known.as_ref()
                 && anchor_of(object).is_ok_and(|there| there.counter > anchor.counter)
             {
@@ -120,20 +123,21 @@ impl AnchorKeeper {
             let begun = Instant::now();
             let stopping = *stop.borrow();
             let asked = store.clone();
-            let moved = tokio::task::spawn_blocking(move || asked.anchor_after(counter, EVERY / 2)).await;
+            let moved =
+                tokio::task::spawn_blocking(move || asked.anchor_after(counter, WRITE_INTERVAL / 2)).await;
             if let Ok(Some(anchor)) = moved {
                 match self.write(&anchor).await {
                     Ok(()) => {
                         counter = anchor.counter;
                         written(counter);
                     }
-                    Err(error) => tracing::warn!(%error, "the anchor could not be written; trying again"),
+                    Err(error) => tracing::warn!(%error, "anchor write failed"),
                 }
             }
             if stopping {
                 return;
             }
-            let rest = EVERY.saturating_sub(begun.elapsed());
+            let rest = WRITE_INTERVAL.saturating_sub(begun.elapsed());
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 // A sender that is gone means that the process ends.
@@ -162,7 +166,7 @@ fn anchor_of(object: &ConfigMap) -> Result<Anchor, MalformedAnchor> {
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, AnchorError> {
-    match tokio::time::timeout(PATIENCE, request).await {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
             Err(AnchorError::Conflict)

@@ -1,7 +1,8 @@
-//! Keys that values in manifests are sealed for. The newest one is published; the older ones stay, because what was sealed for them may lie in
-//! a repository for years, and each is 32 bytes.
+//! Keys that values in manifests are sealed for. The newest one is published; the older ones stay, because
+//! what was sealed for them may lie in a repository for years, and each is 32 bytes.
 //!
-//! They are kept in the store as `strongroom!sealing`, and held in memory while the process runs. Must not open anything but what is bound to this store.
+//! They are kept in the store as `strongroom!sealing`, and held in memory while the process runs. Must not
+//! open anything but what is bound to this store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,26 +10,26 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
-use strongroom_api::manifest::{ClusterKey, Place, SealedText};
+use strongroom_api::manifest::{ClusterKey, ManifestContext, SealedText};
 use strongroom_api::sealed::{OpeningKey, SUITE, SealError, SealingKey};
 use strongroom_process::Shutdown;
 use zeroize::Zeroizing;
 
-use crate::own_secret::{OwnSecret, OwnSecretError, Parts};
+use crate::own_secret::{OwnSecret, OwnSecretData, OwnSecretError};
 
 /// How long a key is published before the next one is made.
-const LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How often the time is looked at.
-const LOOK: Duration = Duration::from_secs(3600);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 /// The same, while there is no key.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The cluster's keys; cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct ClusterKeys(Arc<RwLock<Known>>);
+pub(crate) struct ClusterKeys(Arc<RwLock<LoadedKeys>>);
 
 #[derive(Default)]
-struct Known {
+struct LoadedKeys {
     /// Id of the store.
     store: String,
     keys: BTreeMap<String, OpeningKey>,
@@ -43,12 +44,12 @@ impl std::fmt::Debug for ClusterKeys {
 
 /// A sealed text does not open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotOpened {
+pub(crate) enum UnsealError {
     /// The keys are not there yet.
     #[error("the cluster's keys are not loaded yet")]
     NotLoaded,
     /// It is no sealed text.
-    #[error("key `{key}` is not what kubectl strongroom seal writes; seal it again")]
+    #[error("key `{key}` is not a value written by `kubectl strongroom seal`; seal it again")]
     Malformed {
         /// The key of the value.
         key: String,
@@ -75,17 +76,17 @@ pub(crate) enum NotOpened {
 
 /// Where a value of a manifest belongs, within this cluster.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Belongs<'a> {
+pub(crate) struct SealedValueLocation<'a> {
     pub(crate) namespace: &'a str,
     /// The secret's name in the store.
     pub(crate) secret: &'a str,
-    /// The key of the value.
+    /// The key within the secret's value.
     pub(crate) key: &'a str,
 }
 
-impl Belongs<'_> {
-    fn in_store<'a>(&'a self, store: &'a str) -> Place<'a> {
-        Place {
+impl SealedValueLocation<'_> {
+    fn in_store<'a>(&'a self, store: &'a str) -> ManifestContext<'a> {
+        ManifestContext {
             store,
             namespace: self.namespace,
             secret: self.secret,
@@ -110,37 +111,42 @@ impl ClusterKeys {
     /// Opens a text where it belongs.
     ///
     /// # Errors
-    /// [`NotOpened`], without anything of the text but the id of its key.
-    pub(crate) fn open(&self, text: &str, belongs: &Belongs<'_>) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+    /// [`UnsealError`], without anything of the text but the id of its key.
+    pub(crate) fn open(
+        &self,
+        text: &str,
+        belongs: &SealedValueLocation<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         let key = belongs.key.to_owned();
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if known.primary.is_none() {
-            return Err(NotOpened::NotLoaded);
+            return Err(UnsealError::NotLoaded);
         }
         let sealed: SealedText = text
             .parse()
-            .map_err(|_| NotOpened::Malformed { key: key.clone() })?;
-        let opening = known.keys.get(&sealed.key).ok_or_else(|| NotOpened::OtherKey {
+            .map_err(|_| UnsealError::Malformed { key: key.clone() })?;
+        let opening = known.keys.get(&sealed.key).ok_or_else(|| UnsealError::OtherKey {
             key: key.clone(),
             sealed_for: sealed.key.chars().take(16).collect(),
         })?;
         sealed
             .open(opening, &belongs.in_store(&known.store))
-            .map_err(|_| NotOpened::Elsewhere { key })
+            .map_err(|_| UnsealError::Elsewhere { key })
     }
 
     /// Seals bytes for the newest key.
     ///
     /// # Errors
     /// There is none, or they cannot be sealed.
-    pub(crate) fn seal(&self, bytes: &[u8], belongs: &Belongs<'_>) -> Result<String, SealError> {
+    pub(crate) fn seal(&self, bytes: &[u8], belongs: &SealedValueLocation<'_>) -> Result<String, SealError> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (id, key) = known.primary.as_ref().ok_or(SealError::Sealing)?;
         let sealed = SealedText::seal(id, key, bytes, &belongs.in_store(&known.store))?;
         Ok(sealed.to_string())
     }
 
-    /// Loads the keys and makes the next one when it is time, until the shutdown begins. Returns when they were looked at for the first time.
+    /// Loads the keys and makes the next one when it is time, until the shutdown begins. Returns when they
+    /// were looked at for the first time.
     pub(crate) async fn keep(&self, own: OwnSecret, store: String, shutdown: Shutdown) {
         let mut wait = self.clone().round(own.clone(), store.clone()).await;
         let keys = self.clone();
@@ -160,10 +166,10 @@ impl ClusterKeys {
         let looking = tokio::task::spawn_blocking(move || self.look(&own, &store, Timestamp::now()));
         let looked = looking.await.map_err(|error| error.to_string());
         match looked.and_then(|looked| looked.map_err(|error| error.to_string())) {
-            Ok(()) => LOOK,
+            Ok(()) => CHECK_INTERVAL,
             Err(error) => {
-                tracing::warn!(error, "the keys of sealed manifests cannot be kept; trying again");
-                AGAIN
+                tracing::warn!(error, "cluster keys update failed");
+                RETRY_INTERVAL
             }
         }
     }
@@ -173,9 +179,9 @@ impl ClusterKeys {
         if !changed && self.primary().is_some() {
             return Ok(());
         }
-        let mut known = Known {
+        let mut known = LoadedKeys {
             store: store.to_owned(),
-            ..Known::default()
+            ..LoadedKeys::default()
         };
         for (name, bytes) in &parts {
             let (Some((_, id)), Ok((opening, sealing))) = (made_and_id(name), OpeningKey::from_bytes(bytes))
@@ -192,7 +198,7 @@ impl ClusterKeys {
 
     /// With a key of its own, for a store of this id.
     #[cfg(test)]
-    pub(crate) fn of(store: &str) -> Self {
+    pub(crate) fn for_store(store: &str) -> Self {
         let keys = Self::default();
         keys.add(store);
         keys
@@ -217,9 +223,9 @@ fn made_and_id(name: &str) -> Option<(i64, &str)> {
 }
 
 /// The keys as they should be at `now`; `None` where they are.
-fn advance(parts: &Parts, now: Timestamp) -> Result<Option<Parts>, OwnSecretError> {
+fn advance(parts: &OwnSecretData, now: Timestamp) -> Result<Option<OwnSecretData>, OwnSecretError> {
     let newest = parts.keys().next_back().and_then(|name| made_and_id(name));
-    let fresh = newest.is_some_and(|(made, _)| now.as_second().saturating_sub(made) < LIFE.as_secs());
+    let fresh = newest.is_some_and(|(made, _)| now.as_second().saturating_sub(made) < KEY_LIFETIME.as_secs());
     if fresh {
         return Ok(None);
     }
@@ -239,7 +245,7 @@ mod tests {
     use super::*;
     use crate::controllers::testing::{now, store};
 
-    const BELONGS: Belongs<'static> = Belongs {
+    const LOCATION: SealedValueLocation<'static> = SealedValueLocation {
         namespace: "shop",
         secret: "db",
         key: "password",
@@ -255,40 +261,40 @@ mod tests {
             "keys",
         );
         let keys = ClusterKeys::default();
-        assert_eq!(keys.open("x", &BELONGS), Err(NotOpened::NotLoaded));
+        assert_eq!(keys.open("x", &LOCATION), Err(UnsealError::NotLoaded));
         keys.look(&own, "s-1", now()).unwrap();
         let first = keys.primary().unwrap();
-        let sealed = keys.seal(b"s3cr3t", &BELONGS).unwrap();
+        let sealed = keys.seal(b"s3cr3t", &LOCATION).unwrap();
         keys.look(&own, "s-1", now() + SignedDuration::from_hours(89 * 24))
             .unwrap();
         assert_eq!(keys.primary().unwrap(), first);
         keys.look(&own, "s-1", now() + SignedDuration::from_hours(91 * 24))
             .unwrap();
         assert_ne!(keys.primary().unwrap().id, first.id);
-        assert_eq!(*keys.open(&sealed, &BELONGS).unwrap(), b"s3cr3t");
+        assert_eq!(*keys.open(&sealed, &LOCATION).unwrap(), b"s3cr3t");
         // As after a restart.
         let keys = ClusterKeys::default();
         keys.look(&own, "s-1", now() + SignedDuration::from_hours(92 * 24))
             .unwrap();
-        assert_eq!(*keys.open(&sealed, &BELONGS).unwrap(), b"s3cr3t");
-        let elsewhere = Belongs {
+        assert_eq!(*keys.open(&sealed, &LOCATION).unwrap(), b"s3cr3t");
+        let elsewhere = SealedValueLocation {
             key: "other",
-            ..BELONGS
+            ..LOCATION
         };
         assert_eq!(
             keys.open(&sealed, &elsewhere),
-            Err(NotOpened::Elsewhere {
+            Err(UnsealError::Elsewhere {
                 key: "other".to_owned()
             })
         );
-        let stranger = ClusterKeys::of("s-2").seal(b"x", &BELONGS).unwrap();
+        let stranger = ClusterKeys::for_store("s-2").seal(b"x", &LOCATION).unwrap();
         assert!(matches!(
-            keys.open(&stranger, &BELONGS),
-            Err(NotOpened::OtherKey { .. })
+            keys.open(&stranger, &LOCATION),
+            Err(UnsealError::OtherKey { .. })
         ));
         assert!(matches!(
-            keys.open("strongroom1.a.b", &BELONGS),
-            Err(NotOpened::Malformed { .. })
+            keys.open("strongroom1.a.b", &LOCATION),
+            Err(UnsealError::Malformed { .. })
         ));
     }
 }

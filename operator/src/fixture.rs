@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use strongroom_store::audit::{Actor, Limits};
+use strongroom_store::audit::{Actor, RetentionLimits};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId, StoreId};
 use strongroom_store::name::VersionId;
@@ -12,7 +12,8 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, ObjectBinding, Open, Store,
+    AnchorRule, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta, ObjectBinding,
+    OpenStoreOptions, Store,
 };
 
 /// 2026-11-23T20:22:00Z.
@@ -27,16 +28,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        Self::keeping(Limits::default())
+        Self::with_audit_limits(RetentionLimits::default())
     }
 
     /// One that keeps so much of its audit.
-    pub(crate) fn keeping(audit: Limits) -> Self {
+    pub(crate) fn with_audit_limits(audit: RetentionLimits) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join("store");
         let root = RootKey::generate().unwrap();
         let seal = SealFile::new(StoreId::generate().unwrap(), &root, &key(), "test").unwrap();
-        let create = Create {
+        let create = CreateStoreOptions {
             dir: &dir,
             seal: &seal,
             root: &root,
@@ -90,12 +91,12 @@ impl Fixture {
 
 /// Opens the store with its key.
 pub(crate) fn open(dir: &std::path::Path) -> Store {
-    open_keeping(dir, Limits::default())
+    open_keeping(dir, RetentionLimits::default())
 }
 
-fn open_keeping(dir: &std::path::Path, audit: Limits) -> Store {
+fn open_keeping(dir: &std::path::Path, audit: RetentionLimits) -> Store {
     let root = SealFile::load(dir).unwrap().unlock(&key()).unwrap();
-    Store::open(Open {
+    Store::open(OpenStoreOptions {
         dir,
         root: &root,
         epoch: 0,
@@ -129,5 +130,5 @@ pub(crate) fn version(id: &str) -> VersionId {
 
 pub(crate) fn value(text: &str) -> Value {
     let bytes = SecretBytes::new(text.as_bytes().to_vec());
-    Value::of(BTreeMap::from([("value".parse().unwrap(), bytes)])).unwrap()
+    Value::from_keys(BTreeMap::from([("value".parse().unwrap(), bytes)])).unwrap()
 }

@@ -1,5 +1,5 @@
-//! Secrets that the process keeps for itself: of its own namespace, with names of a product, so that no ManagedSecret can claim them. The gateway
-//! shows them to nobody.
+//! Secrets that the process keeps for itself: of its own namespace, with names of a product, so that no
+//! ManagedSecret can claim them. The gateway shows them to nobody.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +16,10 @@ use strongroom_store::vault::{
 use zeroize::Zeroizing;
 
 /// What the names of all of them begin with.
-pub(crate) const PREFIX: &str = "strongroom!";
+pub(crate) const NAME_PREFIX: &str = "strongroom!";
 
 /// Bytes by key, wiped when they go.
-pub(crate) type Parts = BTreeMap<String, Zeroizing<Vec<u8>>>;
+pub(crate) type OwnSecretData = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
 /// One of the process's own secrets; cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,7 +36,6 @@ pub(crate) struct OwnSecret {
 /// It cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OwnSecretError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No randomness.
@@ -68,21 +67,22 @@ impl OwnSecret {
         }
     }
 
-    /// What it holds after `next` has seen what it held, and whether that is new. Nothing is written where `next` answers with none. Waits for the medium.
+    /// What it holds after `next` has seen what it held, and whether that is new. Nothing is written where
+    /// `next` answers with none. Waits for the medium.
     ///
     /// # Errors
     /// Those of `next`, and [`OwnSecretError`].
     pub(crate) fn advance<E: From<OwnSecretError>>(
         &self,
         now: Timestamp,
-        next: impl FnOnce(&Parts) -> Result<Option<Parts>, E>,
-    ) -> Result<(Parts, bool), E> {
+        next: impl FnOnce(&OwnSecretData) -> Result<Option<OwnSecretData>, E>,
+    ) -> Result<(OwnSecretData, bool), E> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let namespace = self.bind(now)?;
         let name: SecretName = self.name.parse().map_err(malformed)?;
         let known = self.store.find(namespace, &name).map_err(OwnSecretError::from)?;
         let known = known.map(|secret| secret.id);
-        let before = known.map_or(Ok(Parts::new()), |secret| self.read(secret, now))?;
+        let before = known.map_or(Ok(OwnSecretData::new()), |secret| self.read(secret, now))?;
         let Some(after) = next(&before)? else {
             return Ok((before, false));
         };
@@ -98,7 +98,7 @@ impl OwnSecret {
         Ok(self.store.run(bind, meta(now)?)?)
     }
 
-    fn read(&self, secret: SecretId, now: Timestamp) -> Result<Parts, OwnSecretError> {
+    fn read(&self, secret: SecretId, now: Timestamp) -> Result<OwnSecretData, OwnSecretError> {
         let get = GetValue {
             secret,
             version: None,
@@ -117,14 +117,14 @@ impl OwnSecret {
         namespace: NamespaceId,
         name: SecretName,
         known: Option<SecretId>,
-        parts: &Parts,
+        parts: &OwnSecretData,
         now: Timestamp,
     ) -> Result<(), OwnSecretError> {
         let mut keys = BTreeMap::new();
         for (key, bytes) in parts {
             keys.insert(key.parse().map_err(malformed)?, SecretBytes::new(bytes.to_vec()));
         }
-        let value = Value::of(keys).map_err(malformed)?;
+        let value = Value::from_keys(keys).map_err(malformed)?;
         let version: VersionId = format!("v-{}", now.as_second()).parse().map_err(malformed)?;
         match known {
             Some(secret) => {

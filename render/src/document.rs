@@ -1,5 +1,5 @@
-//! YAML whose scalars are the text that was written. In the documents of a pod everything is a name, a path or a template: what YAML would make a number
-//! (`81111e1`, `007`), null or a truth value of is one as well.
+//! YAML whose scalars are the text that was written. In the documents of a pod everything is a name, a path
+//! or a template: what YAML would make a number (`81111e1`, `007`), null or a truth value of is one as well.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 /// Most nodes of a document, those that aliases repeat included.
-const NODES: usize = 20_000;
+const MAX_NODES: usize = 20_000;
 /// Most lists and maps inside each other.
-const DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
 /// Longest message, in characters.
-const MESSAGE: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// Why a document cannot be read: what is wrong and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +25,17 @@ impl DocumentError {
     fn new(said: &dyn fmt::Display) -> Self {
         let said = said.to_string();
         let line = said.lines().next().unwrap_or_default();
-        Self(line.chars().filter(|c| !c.is_control()).take(MESSAGE).collect())
+        Self(
+            line.chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_MESSAGE_CHARS)
+                .collect(),
+        )
     }
 }
 
-/// Reads a document. An empty one is null, which only an optional field takes; null in its place means that it is not there.
+/// Reads a document. An empty one is null, which only an optional field takes; null in its place means that
+/// it is not there.
 ///
 /// # Errors
 /// [`DocumentError`].
@@ -83,12 +89,12 @@ impl Node {
 }
 
 /// A list or a map that is not at its end, and the number of its anchor.
-enum Open {
+enum OpenNode {
     List(Vec<Node>, usize),
     Map(Vec<(Node, Node)>, Option<Node>, usize),
 }
 
-impl Open {
+impl OpenNode {
     fn take(&mut self, node: Node) -> Result<(), DocumentError> {
         match self {
             Self::List(items, _) => items.push(node),
@@ -116,7 +122,8 @@ impl Open {
     }
 }
 
-/// A map with what its `<<` brings from others, where it does not say it itself (<https://yaml.org/type/merge.html>).
+/// A map with what its `<<` brings from others, where it does not say it itself
+/// (<https://yaml.org/type/merge.html>).
 fn merged(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
     let merges = |(key, value): &(Node, Node)| {
         let is_map = |node: &Node| matches!(node, Node::Map(_));
@@ -145,7 +152,7 @@ fn merged(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
 }
 
 fn tree(text: &str) -> Result<Node, DocumentError> {
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenNode> = Vec::new();
     let mut root = None;
     let mut anchors: BTreeMap<usize, Node> = BTreeMap::new();
     let mut nodes = 0_usize;
@@ -158,14 +165,14 @@ fn tree(text: &str) -> Result<Node, DocumentError> {
                 Some((Node::Scalar { text, plain }, anchor))
             }
             Event::SequenceStart(_, anchor, _) => {
-                open.push(Open::List(Vec::new(), anchor));
+                open.push(OpenNode::List(Vec::new(), anchor));
                 None
             }
             Event::MappingStart(_, anchor, _) => {
-                open.push(Open::Map(Vec::new(), None, anchor));
+                open.push(OpenNode::Map(Vec::new(), None, anchor));
                 None
             }
-            Event::SequenceEnd | Event::MappingEnd => open.pop().map(Open::close),
+            Event::SequenceEnd | Event::MappingEnd => open.pop().map(OpenNode::close),
             Event::Alias(id) => {
                 let node = anchors.get(&id).cloned();
                 Some((node.ok_or_else(|| DocumentError::new(&"an alias of itself"))?, 0))
@@ -175,14 +182,14 @@ fn tree(text: &str) -> Result<Node, DocumentError> {
             }
             _ => None,
         };
-        if open.len() > DEPTH {
+        if open.len() > MAX_DEPTH {
             return Err(DocumentError::new(&format!(
-                "more than {DEPTH} lists and maps inside each other"
+                "more than {MAX_DEPTH} lists and maps inside each other"
             )));
         }
         let Some((node, anchor)) = done else { continue };
         nodes = nodes.saturating_add(node.size());
-        if nodes > NODES * DEPTH {
+        if nodes > MAX_NODES * MAX_DEPTH {
             return Err(DocumentError::new(&"it is too large"));
         }
         if anchor > 0 {

@@ -1,5 +1,6 @@
-//! What is made of the values of secrets: texts by templates, file formats, and the files of a volume. The control plane renders native Secrets with
-//! it, nodes render volumes, and `kubectl strongroom render` does both on the machine of whoever asks.
+//! What is made of the values of secrets: texts by templates, file formats, and the files of a volume. The
+//! control plane renders native Secrets with it, nodes render volumes, and `kubectl strongroom render` does
+//! both on the machine of whoever asks.
 //!
 //! | module | idea |
 //! |---|---|

@@ -1,15 +1,16 @@
 //! A value that does not fit what is to be made of it.
 //!
-//! What everybody hears of that, in a condition, an Event, a log or a pod's FailedMount, is one sentence that follows from the template, the format or
-//! the type and the names of the keys alone. INVARIANT: for every two values that don't fit it is the same, byte by byte; otherwise whoever may read
-//! conditions learns of values that they may not read. Where and why is a [`Detail`], which is for whoever has the value anyway.
+//! What everybody hears of that, in a condition, an Event, a log or a pod's FailedMount, is one sentence that
+//! follows from the template, the format or the type and the names of the keys alone. INVARIANT: for every
+//! two values that don't fit it is the same, byte by byte; otherwise whoever may read conditions learns of
+//! values that they may not read. Where and why is a [`Detail`], which is for whoever has the value anyway.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 /// Most places that a message lists, and most names in one place.
-const LISTED: usize = 4;
+const MAX_LISTED_NAMES: usize = 4;
 
 /// A value does not fit. All of `Display`, `Debug` and equality are about the sentence alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,19 +20,20 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// `places` say what is asked of the value, one each, such as ``template `url`: key `password` …``; none of them may depend on it.
+    /// `places` say what is asked of the value, one each, such as ``template `url`: key `password` …``; none
+    /// of them may depend on it.
     #[must_use]
     pub(crate) fn new(places: &[String], detail: Detail) -> Self {
         let mut sentence = places
             .iter()
-            .take(LISTED)
+            .take(MAX_LISTED_NAMES)
             .cloned()
             .collect::<Vec<_>>()
             .join("; or ");
-        if places.len() > LISTED {
+        if places.len() > MAX_LISTED_NAMES {
             sentence.push_str(&format!(
                 "; or {} more that are made of it",
-                places.len() - LISTED
+                places.len() - MAX_LISTED_NAMES
             ));
         }
         Self { sentence, detail }
@@ -59,7 +61,8 @@ impl fmt::Debug for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
-/// Where a value does not fit and why, in words that may show a part of it. Wiped when dropped, and never printed by itself.
+/// Where a value does not fit and why, in words that may show a part of it. Wiped when dropped, and never
+/// printed by itself.
 #[derive(Clone)]
 pub struct Detail(Zeroizing<String>);
 
@@ -95,12 +98,12 @@ pub(crate) fn quoted_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Stri
     let names: Vec<&str> = names.into_iter().collect();
     let mut text = names
         .iter()
-        .take(LISTED)
+        .take(MAX_LISTED_NAMES)
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ");
-    if names.len() > LISTED {
-        text.push_str(&format!(" and {} more", names.len() - LISTED));
+    if names.len() > MAX_LISTED_NAMES {
+        text.push_str(&format!(" and {} more", names.len() - MAX_LISTED_NAMES));
     }
     text
 }

@@ -1,5 +1,6 @@
-//! The data of a native Secret: which keys are copied, which are rendered, and whether its type takes them. The API server's rules for a type
-//! (`ValidateSecret` in Kubernetes' `pkg/apis/core/validation`) are asked here first: its own messages show a part of the value.
+//! The data of a native Secret: which keys are copied, which are rendered, and whether its type takes them.
+//! The API server's rules for a type (`ValidateSecret` in Kubernetes' `pkg/apis/core/validation`) are asked
+//! here first: its own messages show a part of the value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ pub const DATA_BYTES: usize = 1_048_576;
 /// What a native Secret is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe<'a> {
-    /// Its type.
+    /// The `type` of the Secret, whose rules the data have to meet.
     pub type_: &'a str,
     /// The keys of the value that are copied; none: all of them, or none beside a template.
     pub keys: Option<&'a [String]>,
@@ -29,7 +30,7 @@ pub enum DataError {
     /// `secret.keys` names a key that the value does not have.
     #[error("`secret.keys` names `{key}`, which the value does not have; it has {present}")]
     UnknownKey {
-        /// The key.
+        /// The key as the spec names it.
         key: String,
         /// The keys there are, quoted.
         present: String,
@@ -39,7 +40,7 @@ pub enum DataError {
         "a Secret of type `{type_}` needs {needed}: make it with `secret.template`, or choose another type"
     )]
     MissingForType {
-        /// The type.
+        /// The `type` as the spec names it.
         type_: String,
         /// The keys, quoted.
         needed: &'static str,
@@ -52,7 +53,8 @@ pub enum DataError {
     Mismatch(#[from] Mismatch),
 }
 
-/// The data. What does not depend on the value is looked at first, so that what is said of a value is the same for all that don't fit.
+/// The data. What does not depend on the value is looked at first, so that what is said of a value is the
+/// same for all that don't fit.
 ///
 /// # Errors
 /// A [`DataError`]; it names keys and fields, never bytes.
@@ -60,7 +62,7 @@ pub fn data(recipe: Recipe<'_>, value: &Value) -> Result<Value, DataError> {
     let none = BTreeMap::new();
     let templates = recipe.templates.unwrap_or(&none);
     let mut data = copied(recipe, value)?;
-    let mut renderer = Renderer::new(Scope::of_value(value));
+    let mut renderer = Renderer::new(Scope::from_value(value));
     for (key, text) in templates {
         renderer.check(key, text)?;
     }
@@ -251,7 +253,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Of every type: condition, Event and log say the same of every two values that the API server would refuse.
+        /// Of every type: condition, Event and log say the same of every two values that the API server would
+        /// refuse.
         #[test]
         fn every_two_values_that_do_not_fit_are_refused_in_the_same_words(
             type_ in proptest::sample::select(vec![

@@ -5,26 +5,28 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Longest path of a file in a volume, in bytes. With the volume's own path before it, it stays below the kernel's 4,096.
+/// Longest path of a file in a volume, in bytes. With the volume's own path before it, it stays below the
+/// kernel's 4,096.
 const PATH_BYTES: usize = 1_024;
 /// Longest name of a file or folder, in bytes (NAME_MAX).
 const NAME_BYTES: usize = 255;
 
-/// A path inside a volume: relative, without `.`, `..` or empty parts, and no part starts with `..`, as the volume's own files do.
+/// A path inside a volume: relative, without `.`, `..` or empty parts, and no part starts with `..`, as the
+/// volume's own files do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct FilePath(String);
 
 /// A text is no path inside a volume.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path `{shown}` is not legal: {rule}")]
+#[error("the path `{shown}` is not valid: {rule}")]
 pub struct PathError {
     shown: String,
     rule: &'static str,
 }
 
 impl FilePath {
-    /// The text.
+    /// The path as text, with `/` between its parts.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -110,12 +112,12 @@ pub struct FileMode(u32);
 pub enum ModeError {
     /// It means nothing.
     #[error(
-        "the mode `{0}` is not legal: write three octal digits with a 0 before them, in quotes, such as \"0440\""
+        "the mode `{0}` is not valid: write three octal digits with a leading 0, in quotes, such as \"0440\""
     )]
     Illegal(String),
     /// It means two things: Kubernetes prints modes as decimal numbers.
     #[error(
-        "the mode `{text}` is not clear: write \"0{decimal:o}\" for what Kubernetes prints as {text}, or \"0{text}\" for {text} in octal"
+        "the mode `{text}` is ambiguous: write \"0{decimal:o}\" for what Kubernetes prints as {text}, or \"0{text}\" for {text} in octal"
     )]
     Decimal {
         /// As it was written.
@@ -131,22 +133,22 @@ impl FileMode {
     /// The owner and the group read.
     pub const GROUP: Self = Self(0o440);
 
-    /// The bits.
+    /// As `chmod` takes them.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// The same where the pod has an fsGroup: its group reads, as Kubernetes has it for volumes of its own that are read only
-    /// (`SetVolumeOwnership` in its `pkg/volume`).
+    /// The same where the pod has an fsGroup: its group reads, as Kubernetes has it for volumes of its own
+    /// that are read only (`SetVolumeOwnership` in its `pkg/volume`).
     #[must_use]
     pub const fn for_group(self, group: bool) -> Self {
         if group { Self(self.0 | Self::GROUP.0) } else { self }
     }
 }
 
-/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read, and nobody may more than who stands before
-/// him.
+/// Whether somebody may have meant this mode: the owner reads, nobody writes or runs what he may not read,
+/// and nobody may more than who stands before him.
 const fn is_sensible(mode: u32) -> bool {
     let (owner, group, others) = (mode >> 6 & 7, mode >> 3 & 7, mode & 7);
     let reads = owner & 4 != 0 && (group == 0 || group & 4 != 0) && (others == 0 || others & 4 != 0);

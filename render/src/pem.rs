@@ -1,10 +1,14 @@
-//! PEM as tools write it and people paste it (RFC 7468). Read leniently, as sections 2 and 5.2 allow; written strictly.
+//! PEM as tools write it and people paste it (RFC 7468). Read leniently, as sections 2 and 5.2 allow; written
+//! strictly.
 //!
-//! Read: any label; text before, between and behind blocks, such as OpenSSL's attributes of a key store or a certificate in words; headers inside of a
-//! block, as RFC 1421 has them; lines of any length that end by LF, CR or CR LF, indented or not, or none at all; no newline at the end. Characters
-//! that are none of base64 are passed over, as section 2 wants it. Written: the blocks alone, 64 characters a line, each line ended by LF.
+//! Read: any label; text before, between and behind blocks, such as OpenSSL's attributes of a key store or a
+//! certificate in words; headers inside of a block, as RFC 1421 has them; lines of any length that end by LF,
+//! CR or CR LF, indented or not, or none at all; no newline at the end. Characters that are none of base64
+//! are passed over, as section 2 wants it. Written: the blocks alone, 64 characters a line, each line ended
+//! by LF.
 //!
-//! The libraries of the field read less: `pem` takes no CR and no white space behind a boundary, `rustls-pki-types` and `x509-parser` know labels.
+//! The libraries of the field read less: `pem` takes no CR and no white space behind a boundary,
+//! `rustls-pki-types` and `x509-parser` know labels.
 
 use zeroize::Zeroizing;
 
@@ -18,7 +22,7 @@ const LINE: usize = 64;
 /// Longest label; those of the field are shorter than half of it.
 const LABEL: usize = 64;
 
-/// One block.
+/// What stands from BEGIN to END, with its label (RFC 7468).
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     /// What stands behind BEGIN.
@@ -32,14 +36,15 @@ pub(crate) struct Block<'a> {
 enum Body<'a> {
     /// Bytes, and the digits of base64 that they stand in.
     Bytes(Zeroizing<Vec<u8>>, Zeroizing<String>),
-    /// OpenPGP's armor (RFC 9580 section 6) says the same words, and has a checksum behind its base64: its lines, as they are.
+    /// OpenPGP's armor (RFC 9580 section 6) says the same words, and has a checksum behind its base64: its
+    /// lines, as they are.
     Armor(Vec<&'a str>),
 }
 
 /// Text that is no PEM. It never shows the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PemError {
-    /// No block.
+    /// There is no BEGIN.
     NoBlock,
     /// A block without an end, or with another block's.
     NoEnd,
@@ -51,7 +56,7 @@ pub(crate) enum PemError {
 
 impl PemError {
     /// What is wrong, and in which block.
-    pub(crate) fn told(self, block: usize) -> String {
+    pub(crate) fn describe(self, block: usize) -> String {
         let block = block + 1;
         match self {
             Self::NoBlock => "there is no line `-----BEGIN …-----`".to_owned(),
@@ -79,7 +84,8 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, (usize, PemError)> {
     Ok(blocks)
 }
 
-/// What stands behind the next `-----BEGIN ` that begins a line: inside of a line it is a word of the text around.
+/// What stands behind the next `-----BEGIN ` that begins a line: inside of a line it is a word of the text
+/// around.
 fn begin(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {

@@ -1,12 +1,12 @@
-//! From values to files: what a pod asks for and what its secrets hold decide every byte, name and mode of its volume, but for the random ones in
-//! a key store.
+//! From values to files: what a pod asks for and what its secrets hold decide every byte, name and mode of
+//! its volume, but for the random ones in a key store.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_value::{KeyBytes, Value};
 
-use crate::attributes::{Attributes, Content, Files, WantedSecret};
+use crate::attributes::{Attributes, FileContent, FileEntry, RequestedSecret};
 use crate::format::{Entries, FormatError};
 use crate::mismatch::{Detail, Mismatch};
 use crate::path::{FileMode, FilePath, PathError};
@@ -16,13 +16,13 @@ use crate::template::{Renderer, Scope, TemplateError};
 pub const VERSION_FILE: &str = "..strongroom.json";
 
 /// Most files in a volume.
-const FILES: usize = 1_024;
+const MAX_FILES: usize = 1_024;
 /// Most key stores of a volume: each takes a processor for long, since its password is stretched.
-pub const STORES: usize = 8;
+pub const MAX_STORES: usize = 8;
 /// What a file takes at least: tmpfs counts pages.
-const PAGE: u64 = 4_096;
+const PAGE_BYTES: u64 = 4_096;
 /// Room that is not for files, in bytes: folders, links.
-pub const SLACK: u64 = 32_768;
+pub const SLACK_BYTES: u64 = 32_768;
 
 /// The files of a volume, all of them.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Plan {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let files = self.files.values();
-        files.fold(SLACK, |sum, file| {
+        files.fold(SLACK_BYTES, |sum, file| {
             sum.saturating_add(pages(file.bytes.expose().len()))
         })
     }
@@ -46,26 +46,27 @@ impl Plan {
 
 /// What a file of so many bytes takes: whole pages.
 fn pages(bytes: usize) -> u64 {
-    (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE + 1).saturating_mul(PAGE)
+    (u64::try_from(bytes).unwrap_or(u64::MAX) / PAGE_BYTES + 1).saturating_mul(PAGE_BYTES)
 }
 
-/// A file.
+/// One file as it is to be written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// Its mode.
+    /// Who may read it; where the pod has an fsGroup, so may that.
     pub mode: FileMode,
-    /// Its bytes.
+    /// All that it holds.
     pub bytes: KeyBytes,
-    /// What it opens with, where it is a key store: its bytes hold random ones, and what is in it tells whether another is the same.
+    /// What it opens with, where it is a key store: its bytes hold random ones, and what is in it tells
+    /// whether another is the same.
     pub password: Option<KeyBytes>,
 }
 
 /// What is known of a secret of the volume.
 #[derive(Clone, Copy, Debug)]
-pub struct Fact<'a> {
+pub struct SecretInput<'a> {
     /// The version to show.
     pub version_id: &'a str,
-    /// Its value.
+    /// The value of that version.
     pub value: &'a Value,
     /// Whether access to it has ended while its files stay.
     pub ended: bool,
@@ -79,60 +80,62 @@ pub enum PlanError {
     /// A key that the secret does not have.
     #[error("secret `{secret}` has no key `{key}`")]
     NoKey {
-        /// The secret.
+        /// Name of the secret in the store.
         secret: String,
-        /// The key.
+        /// The key that the pod names.
         key: String,
     },
     /// A key whose name is no file's.
-    #[error("secret `{secret}`: {source}: say where it goes with `keys`")]
+    #[error("secret `{secret}`: {source}: set its path with `keys`")]
     KeyName {
-        /// The secret.
+        /// Name of the secret in the store.
         secret: String,
-        /// Why not.
+        /// The rule for paths that it breaks.
         source: PathError,
     },
-    /// A template.
+    /// A template cannot be used, whatever the values are.
     #[error("{0}")]
     Template(#[from] TemplateError),
-    /// A format.
+    /// A format cannot be used, whatever the values are.
     #[error("file `{path}`: {source}")]
     Format {
-        /// The file.
+        /// Path of the file in the volume.
         path: String,
-        /// Why not.
+        /// What keeps the keys out of that format.
         source: FormatError,
     },
     /// Two files in one place.
-    #[error("two files are to be at `{0}`: give one of the secrets a `directory`")]
+    #[error("two files have the path `{0}`: give one of the secrets a `directory`")]
     PathTwice(String),
     /// A file where a folder is needed.
-    #[error("`{folder}` is to be a file, and a folder for `{file}`")]
+    #[error("`{folder}` is both a file and the directory of `{file}`")]
     FileAndFolder {
-        /// The file and folder.
+        /// The path that is both.
         folder: String,
         /// The file below.
         file: String,
     },
-    /// Too many.
-    #[error("the volume would have {0} files; at most {FILES}")]
+    /// More than one volume may have, all keys counted.
+    #[error("the volume would have {0} files; at most {MAX_FILES}")]
     TooManyFiles(usize),
     /// Too many key stores.
-    #[error("the volume would have {0} key stores; at most {STORES}: mount more volumes, or read PEM files")]
+    #[error(
+        "the volume would have {0} key stores; at most {MAX_STORES}: mount more volumes, or read PEM files"
+    )]
     TooManyStores(usize),
     /// The values do not fit the templates and formats, or the volume.
     #[error("{mismatch}; `kubectl strongroom render --pod {pod}` says where and why")]
     Mismatch {
         /// What is asked of the values.
         mismatch: Mismatch,
-        /// The pod.
+        /// The pod's name, for the command that the message names.
         pod: String,
     },
 }
 
 /// What a plan is made for, beside the attributes and the values.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct PlanTarget<'a> {
     /// The pod's name.
     pub pod: &'a str,
     /// Whether it has an fsGroup.
@@ -145,21 +148,25 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// [`PlanError::TooManyStores`].
-pub fn few_stores(attributes: &Attributes) -> Result<(), PlanError> {
-    let is_store = |files: &&Files| matches!(files, Files::One { content: Content::Format { format, .. }, .. } if format.is_store());
+pub fn check_store_count(attributes: &Attributes) -> Result<(), PlanError> {
+    let is_store = |files: &&FileEntry| matches!(files, FileEntry::One { content: FileContent::Format { format, .. }, .. } if format.is_store());
     let stores = attributes.files.iter().filter(is_store).count();
-    if stores > STORES {
+    if stores > MAX_STORES {
         return Err(PlanError::TooManyStores(stores));
     }
     Ok(())
 }
 
-/// Plans the files. `facts` stand in the order of [`Attributes::secrets`]. What does not depend on the values is looked at first, so that what is said
-/// of values is the same for all that don't fit.
+/// Plans the files. `facts` stand in the order of [`Attributes::secrets`]. What does not depend on the values
+/// is looked at first, so that what is said of values is the same for all that don't fit.
 ///
 /// # Errors
 /// A [`PlanError`]; nothing of the volume is to be changed then.
-pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], place: Place<'_>) -> Result<Plan, PlanError> {
+pub fn plan(
+    attributes: &Attributes,
+    facts: &[SecretInput<'_>],
+    place: PlanTarget<'_>,
+) -> Result<Plan, PlanError> {
     let mut rendering = Rendering::new(attributes, facts);
     let files = laid_out(&rendering, attributes.default_mode(place.group), place.group)?;
     for (path, file) in &files {
@@ -175,7 +182,7 @@ pub fn plan(attributes: &Attributes, facts: &[Fact<'_>], place: Place<'_>) -> Re
             }
             places.push(format!(
                 "the files take at most {} bytes of this volume, since a change needs room for two versions: raise `size`, or mount less",
-                place.size.saturating_sub(SLACK) / 2
+                place.size.saturating_sub(SLACK_BYTES) / 2
             ));
             return Err(PlanError::Mismatch {
                 mismatch: Mismatch::new(&places, detail),
@@ -224,12 +231,12 @@ enum State {
 #[derive(Serialize)]
 struct VersionFile<'a> {
     state: State,
-    secrets: Vec<Shown<'a>>,
+    secrets: Vec<SecretEntry<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+struct SecretEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
     name: &'a str,
@@ -244,7 +251,7 @@ fn version_file<'a>(
     attributes: &'a Attributes,
     versions: impl Iterator<Item = (&'a str, bool)>,
 ) -> String {
-    let shown = |(secret, (version_id, ended)): (&'a WantedSecret, _)| Shown {
+    let shown = |(secret, (version_id, ended)): (&'a RequestedSecret, _)| SecretEntry {
         namespace: secret.namespace.as_deref(),
         name: &secret.name,
         version_id,
@@ -263,13 +270,13 @@ fn version_file<'a>(
 /// What files are made of.
 struct Rendering<'a> {
     attributes: &'a Attributes,
-    facts: &'a [Fact<'a>],
+    facts: &'a [SecretInput<'a>],
     /// By the secret whose keys are the names, or none for all secrets; made when first needed.
     renderers: BTreeMap<Option<usize>, Renderer>,
 }
 
 impl<'a> Rendering<'a> {
-    const fn new(attributes: &'a Attributes, facts: &'a [Fact<'a>]) -> Self {
+    const fn new(attributes: &'a Attributes, facts: &'a [SecretInput<'a>]) -> Self {
         Self {
             attributes,
             facts,
@@ -277,7 +284,7 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    fn secret(&self, index: usize) -> Option<(&'a WantedSecret, &'a Fact<'a>)> {
+    fn secret(&self, index: usize) -> Option<(&'a RequestedSecret, &'a SecretInput<'a>)> {
         self.attributes.secrets.get(index).zip(self.facts.get(index))
     }
 
@@ -296,10 +303,10 @@ impl<'a> Rendering<'a> {
         let (attributes, facts) = (self.attributes, self.facts);
         self.renderers.entry(secret).or_insert_with(|| {
             Renderer::new(match secret.and_then(|index| facts.get(index)) {
-                Some(fact) => Scope::of_value(fact.value),
+                Some(fact) => Scope::from_value(fact.value),
                 None => {
                     let named = attributes.secrets.iter().zip(facts);
-                    Scope::of_secrets(named.map(|(secret, fact)| (secret.alias.as_str(), fact.value)))
+                    Scope::from_secrets(named.map(|(secret, fact)| (secret.alias.as_str(), fact.value)))
                 }
             })
         })
@@ -317,19 +324,19 @@ impl<'a> Rendering<'a> {
             Some((secret, key)) => Some(self.key(*secret, key).map_err(EntriesError::Plan)?),
             None => None,
         };
-        let entries = Entries::of(&values, keys).map_err(EntriesError::Format)?;
-        Ok(entries.under(password))
+        let entries = Entries::select(&values, keys).map_err(EntriesError::Format)?;
+        Ok(entries.with_password(password))
     }
 
     /// Looks for what is wrong with a file whatever is in the values.
-    fn check(&mut self, path: &FilePath, made_of: &MadeOf<'_>) -> Result<(), PlanError> {
+    fn check(&mut self, path: &FilePath, made_of: &EntrySource<'_>) -> Result<(), PlanError> {
         match made_of {
-            MadeOf::Bytes(_) => Ok(()),
-            MadeOf::Content(Content::Key { secret, key }) => self.key(*secret, key).map(|_| ()),
-            MadeOf::Content(Content::Template { text, secret }) => {
+            EntrySource::Bytes(_) => Ok(()),
+            EntrySource::Content(FileContent::Key { secret, key }) => self.key(*secret, key).map(|_| ()),
+            EntrySource::Content(FileContent::Template { text, secret }) => {
                 Ok(self.renderer(*secret).check(path.as_str(), text)?)
             }
-            MadeOf::Content(Content::Format {
+            EntrySource::Content(FileContent::Format {
                 format,
                 secrets,
                 keys,
@@ -343,14 +350,15 @@ impl<'a> Rendering<'a> {
         }
     }
 
-    /// All files, or where the values do not fit, or not into a volume of this size, and why. No more is made than fits.
+    /// All files, or where the values do not fit, or not into a volume of this size, and why. No more is made
+    /// than fits.
     fn files(
         &mut self,
-        files: &BTreeMap<FilePath, LaidOut<'_>>,
+        files: &BTreeMap<FilePath, PlannedEntry<'_>>,
         size: u64,
     ) -> Result<BTreeMap<FilePath, PlannedFile>, Detail> {
         let mut taken = 0;
-        let made = |(path, file): (&FilePath, &LaidOut<'_>)| {
+        let made = |(path, file): (&FilePath, &PlannedEntry<'_>)| {
             let (bytes, password) = self.content(path, &file.made_of)?;
             taken = u64::saturating_add(taken, pages(bytes.expose().len()));
             fits(taken, size)?;
@@ -368,18 +376,18 @@ impl<'a> Rendering<'a> {
     fn content(
         &mut self,
         path: &FilePath,
-        made_of: &MadeOf<'_>,
+        made_of: &EntrySource<'_>,
     ) -> Result<(KeyBytes, Option<KeyBytes>), Detail> {
         let told = |error: PlanError| Detail::new(error.to_string());
         match made_of {
-            MadeOf::Bytes(bytes) => Ok((bytes.duplicate(), None)),
-            MadeOf::Content(Content::Key { secret, key }) => {
+            EntrySource::Bytes(bytes) => Ok((bytes.duplicate(), None)),
+            EntrySource::Content(FileContent::Key { secret, key }) => {
                 Ok((self.key(*secret, key).map_err(told)?.duplicate(), None))
             }
-            MadeOf::Content(Content::Template { text, secret }) => {
+            EntrySource::Content(FileContent::Template { text, secret }) => {
                 Ok((self.renderer(*secret).render(path.as_str(), text)?, None))
             }
-            MadeOf::Content(Content::Format {
+            EntrySource::Content(FileContent::Format {
                 format,
                 secrets,
                 keys,
@@ -395,13 +403,13 @@ impl<'a> Rendering<'a> {
     }
 
     /// What a file asks of the values.
-    fn demand(&mut self, path: &FilePath, made_of: &MadeOf<'_>) -> Result<Option<String>, PlanError> {
+    fn demand(&mut self, path: &FilePath, made_of: &EntrySource<'_>) -> Result<Option<String>, PlanError> {
         match made_of {
-            MadeOf::Bytes(_) | MadeOf::Content(Content::Key { .. }) => Ok(None),
-            MadeOf::Content(Content::Template { text, secret }) => {
+            EntrySource::Bytes(_) | EntrySource::Content(FileContent::Key { .. }) => Ok(None),
+            EntrySource::Content(FileContent::Template { text, secret }) => {
                 Ok(Some(self.renderer(*secret).demand(path.as_str(), text)?))
             }
-            MadeOf::Content(Content::Format {
+            EntrySource::Content(FileContent::Format {
                 format,
                 secrets,
                 keys,
@@ -434,17 +442,17 @@ impl EntriesError {
 }
 
 /// A file before its bytes are known.
-struct LaidOut<'a> {
+struct PlannedEntry<'a> {
     mode: FileMode,
-    made_of: MadeOf<'a>,
+    made_of: EntrySource<'a>,
 }
 
 /// What a file is made of.
-enum MadeOf<'a> {
+enum EntrySource<'a> {
     /// A key of a whole secret.
     Bytes(&'a KeyBytes),
     /// What the pod says.
-    Content(&'a Content),
+    Content(&'a FileContent),
 }
 
 /// The files at their places.
@@ -452,19 +460,19 @@ fn laid_out<'a>(
     rendering: &Rendering<'a>,
     default: FileMode,
     group: bool,
-) -> Result<BTreeMap<FilePath, LaidOut<'a>>, PlanError> {
+) -> Result<BTreeMap<FilePath, PlannedEntry<'a>>, PlanError> {
     let mut files = BTreeMap::new();
     let mut put = |path: FilePath, mode: Option<FileMode>, made_of| {
         let mode = mode.unwrap_or(default).for_group(group);
         let said = path.to_string();
-        match files.insert(path, LaidOut { mode, made_of }) {
+        match files.insert(path, PlannedEntry { mode, made_of }) {
             None => Ok(()),
             Some(_) => Err(PlanError::PathTwice(said)),
         }
     };
     for wanted in &rendering.attributes.files {
         match wanted {
-            Files::All {
+            FileEntry::All {
                 secret,
                 directory,
                 mode,
@@ -480,13 +488,15 @@ fn laid_out<'a>(
                             secret: named.name.clone(),
                             source,
                         })?;
-                    put(path, *mode, MadeOf::Bytes(bytes))?;
+                    put(path, *mode, EntrySource::Bytes(bytes))?;
                 }
             }
-            Files::One { path, mode, content } => put(path.clone(), *mode, MadeOf::Content(content))?,
+            FileEntry::One { path, mode, content } => {
+                put(path.clone(), *mode, EntrySource::Content(content))?
+            }
         }
     }
-    if files.len() > FILES {
+    if files.len() > MAX_FILES {
         return Err(PlanError::TooManyFiles(files.len()));
     }
     for path in files.keys() {
@@ -508,7 +518,7 @@ fn laid_out<'a>(
 /// Whether there is room for files that take so many bytes.
 fn fits(bytes: u64, size: u64) -> Result<(), Detail> {
     // While one version takes the place of another, both are there.
-    if bytes.saturating_mul(2).saturating_add(SLACK) > size {
+    if bytes.saturating_mul(2).saturating_add(SLACK_BYTES) > size {
         return Err(Detail::new(format!(
             "the files take {bytes} bytes or more, and twice as much during a change, but the volume has {size}"
         )));

@@ -1,5 +1,5 @@
-//! What the variables of a pod cannot hold (`docs/env.md`): the rules of `strongroom-exec`, which shares no code with anybody, for whoever looks for the
-//! cause of its refusal.
+//! What the variables of a pod cannot hold (`docs/env.md`): the rules of `strongroom-exec`, which shares no
+//! code with anybody, for whoever looks for the cause of its refusal.
 
 /// Longest line that kubelet reads of a file of variables, in bytes.
 const LINE: usize = 65_000;
@@ -14,17 +14,17 @@ pub fn unfit(by_file: bool, name: &str, value: &[u8]) -> Option<&'static str> {
         return None;
     }
     let Ok(text) = std::str::from_utf8(value) else {
-        return Some("it is no UTF-8 text, which `env: file` needs");
+        return Some("it is not UTF-8 text, which `env: file` needs");
     };
     let longest = text.split('\n').map(str::len).max().unwrap_or_default();
     if text.is_empty() {
-        Some("it is empty, which `env: file` cannot say")
+        Some("it is empty, which `env: file` cannot represent")
     } else if text.contains('\'') {
-        Some("it has a single quote, which `env: file` cannot say")
+        Some("it has a single quote, which `env: file` cannot represent")
     } else if text.contains("\r\n") {
-        Some("it has lines that end with CR LF, which `env: file` cannot say")
+        Some("it has lines that end with CR LF, which `env: file` cannot represent")
     } else if longest + name.len() > LINE {
-        Some("it has a line of more than 65,000 bytes, which `env: file` cannot say")
+        Some("it has a line of more than 65,000 bytes, which `env: file` cannot represent")
     } else {
         None
     }

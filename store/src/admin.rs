@@ -1,4 +1,5 @@
-//! What is asked of an open store by the person who runs it, and what is answered: frames of bytes for a socket.
+//! What is asked of an open store by the person who runs it, and what is answered: frames of bytes for a
+//! socket.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -6,25 +7,25 @@
 //! | 1 | kind |
 //! | rest | its fields in the codec of the records |
 //!
-//! Buffers that may hold a key are wiped. Must not be extended in place: a kind that changes gets a new number. Must not read or write a
-//! socket: that is the business of whoever has one.
+//! Buffers that may hold a key are wiped. Must not be extended in place: a kind that changes gets a new
+//! number. Must not read or write a socket: that is the business of whoever has one.
 
 use zeroize::Zeroizing;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::seal::{PassphraseCost, RecoveryKey, SlotId, SlotInfo, SlotSecret};
 use crate::secret::SecretBytes;
-use crate::vault::Place;
+use crate::vault::AuditPosition;
 
 /// Most bytes of one frame behind its length.
-pub const MOST_FRAME: usize = 1 << 20;
+pub const MAX_FRAME_BYTES: usize = 1 << 20;
 
 /// Room for any request, so that its buffer never grows: one that does leaves a copy behind.
-const REQUEST: usize = 8 << 10;
+const REQUEST_BUFFER_BYTES: usize = 8 << 10;
 
 /// What is asked.
 #[derive(Debug)]
-pub enum Request {
+pub enum AdminRequest {
     /// A backup of now.
     Backup,
     /// The slots of the seal.
@@ -38,15 +39,15 @@ pub enum Request {
     },
     /// One way less.
     RemoveSlot {
-        /// Which.
+        /// As [`SlotLine::id`] shows it.
         id: SlotId,
         /// Also where the process itself starts with it.
         force: bool,
     },
     /// Records of the audit after a place; from the beginning where there is none, which is on record.
     Audit {
-        /// The place.
-        after: Option<Place>,
+        /// Where the last answer ended.
+        after: Option<AuditPosition>,
     },
     /// A recovery key, to be shown once.
     NewRecoveryKey {
@@ -58,7 +59,7 @@ pub enum Request {
 /// One line of the list of slots.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotLine {
-    /// Its id.
+    /// [`SlotId`] as text: 16 hex characters.
     pub id: String,
     /// What opens it.
     pub kind: String,
@@ -78,10 +79,10 @@ impl From<SlotInfo> for SlotLine {
 
 /// What is answered.
 #[derive(PartialEq, Eq)]
-pub enum Answer {
+pub enum AdminResponse {
     /// It was not done, and why.
     Refused(String),
-    /// The slots.
+    /// One line for each way to open the store.
     Slots(Vec<SlotLine>),
     /// The slot was added.
     Added(String),
@@ -90,7 +91,7 @@ pub enum Answer {
     /// The recovery key, this once.
     RecoveryKey(Zeroizing<String>),
     /// Records of the audit, one JSON object a line, and the place after them.
-    Records(Vec<u8>, Place),
+    Records(Vec<u8>, AuditPosition),
     /// A piece of a backup.
     Data(Vec<u8>),
     /// The backup is whole.
@@ -101,7 +102,7 @@ pub enum Answer {
 }
 
 /// Says which answer, and nothing that is in it.
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for AdminResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Refused(_) => "Refused",
@@ -116,11 +117,11 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-impl Request {
-    /// The bytes.
+impl AdminRequest {
+    /// Kind and fields of the frame; its length is not in it.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut w = Writer::with_capacity(REQUEST);
+        let mut w = Writer::with_capacity(REQUEST_BUFFER_BYTES);
         match self {
             Self::Backup => w.u8(1),
             Self::Slots => w.u8(2),
@@ -180,8 +181,8 @@ impl Request {
     }
 }
 
-fn place(r: &mut Reader<'_>) -> Result<Place, DecodeError> {
-    Ok(Place {
+fn place(r: &mut Reader<'_>) -> Result<AuditPosition, DecodeError> {
+    Ok(AuditPosition {
         changes: r.u64()?,
         reads: r.u64()?,
     })
@@ -204,7 +205,8 @@ fn secret(r: &mut Reader<'_>) -> Result<SlotSecret, DecodeError> {
         }
         4 => {
             let text = r.text("recovery key")?;
-            // As a person spells it, it was read where it was typed: here it has the one spelling that it is shown in.
+            // As a person spells it, it was read where it was typed: here it has the one spelling that it is
+            // shown in.
             RecoveryKey::parse(text)
                 .ok()
                 .filter(|key| key.reveal().as_str() == text)
@@ -215,8 +217,8 @@ fn secret(r: &mut Reader<'_>) -> Result<SlotSecret, DecodeError> {
     })
 }
 
-impl Answer {
-    /// The bytes.
+impl AdminResponse {
+    /// Kind and fields of the frame; its length is not in it.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(match self {
@@ -269,11 +271,11 @@ impl Answer {
 /// The length that stands before a message of so many bytes.
 ///
 /// # Errors
-/// [`DecodeError::Invalid`] where it is longer than [`MOST_FRAME`]: the other side would not take it.
+/// [`DecodeError::Invalid`] where it is longer than [`MAX_FRAME_BYTES`]: the other side would not take it.
 pub fn header(message: &[u8]) -> Result<[u8; 4], DecodeError> {
     u32::try_from(message.len())
         .ok()
-        .filter(|_| message.len() <= MOST_FRAME)
+        .filter(|_| message.len() <= MAX_FRAME_BYTES)
         .map(u32::to_be_bytes)
         .ok_or(TOO_LONG)
 }
@@ -281,11 +283,11 @@ pub fn header(message: &[u8]) -> Result<[u8; 4], DecodeError> {
 /// How many bytes follow this length.
 ///
 /// # Errors
-/// [`DecodeError::Invalid`] where that is more than [`MOST_FRAME`].
+/// [`DecodeError::Invalid`] where that is more than [`MAX_FRAME_BYTES`].
 pub fn length(header: [u8; 4]) -> Result<usize, DecodeError> {
     usize::try_from(u32::from_be_bytes(header))
         .ok()
-        .filter(|length| *length <= MOST_FRAME)
+        .filter(|length| *length <= MAX_FRAME_BYTES)
         .ok_or(TOO_LONG)
 }
 
@@ -297,8 +299,8 @@ mod tests {
 
     use super::*;
 
-    fn add(secret: SlotSecret) -> Request {
-        Request::AddSlot {
+    fn add(secret: SlotSecret) -> AdminRequest {
+        AdminRequest::AddSlot {
             secret,
             label: "l".into(),
         }
@@ -309,10 +311,10 @@ mod tests {
         let passphrase = SecretBytes::new(b"hunter2-hunter2".to_vec());
         let request = add(SlotSecret::Passphrase(passphrase, PassphraseCost::default()));
         assert!(!format!("{request:?}").contains("hunter2"));
-        let answer = Answer::RecoveryKey(Zeroizing::new("hunter2".into()));
+        let answer = AdminResponse::RecoveryKey(Zeroizing::new("hunter2".into()));
         assert_eq!(format!("{answer:?}"), "RecoveryKey");
-        let read = Request::decode(&request.encode()).unwrap();
-        let Request::AddSlot {
+        let read = AdminRequest::decode(&request.encode()).unwrap();
+        let AdminRequest::AddSlot {
             secret: SlotSecret::Passphrase(passphrase, _),
             ..
         } = read
@@ -326,12 +328,12 @@ mod tests {
     fn a_recovery_key_has_one_spelling_here() {
         let key = RecoveryKey::generate().unwrap();
         let (text, request) = (key.reveal(), add(SlotSecret::Recovery(key)).encode());
-        assert!(Request::decode(&request).is_ok());
+        assert!(AdminRequest::decode(&request).is_ok());
         let mut other = request.to_vec();
         let at = other.len() - text.len();
         other[at..].make_ascii_lowercase();
         assert_ne!(other, request.as_slice());
-        let read = Request::decode(&other);
+        let read = AdminRequest::decode(&other);
         assert!(
             matches!(read, Err(DecodeError::Invalid("recovery key"))),
             "{read:?}"
@@ -340,9 +342,12 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_neither_sent_nor_made_room_for() {
-        assert_eq!(header(&vec![0; MOST_FRAME]).and_then(length), Ok(MOST_FRAME));
-        assert_eq!(header(&vec![0; MOST_FRAME + 1]), Err(TOO_LONG));
-        for more in [MOST_FRAME + 1, u32::MAX as usize] {
+        assert_eq!(
+            header(&vec![0; MAX_FRAME_BYTES]).and_then(length),
+            Ok(MAX_FRAME_BYTES)
+        );
+        assert_eq!(header(&vec![0; MAX_FRAME_BYTES + 1]), Err(TOO_LONG));
+        for more in [MAX_FRAME_BYTES + 1, u32::MAX as usize] {
             let header = u32::try_from(more).unwrap().to_be_bytes();
             assert_eq!(length(header), Err(TOO_LONG));
         }
@@ -351,8 +356,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Request::decode(&bytes);
-            let _ = Answer::decode(&bytes);
+            let _ = AdminRequest::decode(&bytes);
+            let _ = AdminResponse::decode(&bytes);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The canonical byte form of records: big-endian integers, length-prefixed byte strings, nothing optional left out.
+//! The canonical byte form of records: big-endian integers, length-prefixed byte strings, nothing optional
+//! left out.
 //!
-//! One value has one encoding, and decoding refuses everything else: unknown tags, short input, bytes left over. Must not know
-//! what a record means, and must not be used on a text format.
+//! One value has one encoding, and decoding refuses everything else: unknown tags, short input, bytes left
+//! over. Must not know what a record means, and must not be used on a text format.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Ways in for the fuzz targets: each decoder of bytes that come from a disk or a stream. Must not be used by anything else.
+//! Ways in for the fuzz targets: each decoder of bytes that come from a disk or a stream. Must not be used by
+//! anything else.
 
 #[cfg(test)]
 mod tests;
@@ -7,18 +8,18 @@ use crate::audit;
 pub use crate::audit::forge;
 use crate::codec::DecodeError;
 use crate::format::{
-    Allowances, Head, KeyRecord, Namespace, SealDigest, State, StoredDataKey, StoredVersion,
+    Allowances, Head, KeyRecord, Namespace, SealDigest, StoreState, StoredDataKey, StoredVersion,
 };
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::value::Value;
-use crate::vault::{PolicyInForce, decode_part, encode_part};
+use crate::vault::{EnforcedPolicy, decode_part, encode_part};
 
 /// Decodes a record and encodes it again.
-pub type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
+pub type RoundTrip = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
 
 /// Each kind of record by name. One value has one encoding: what is decoded gives the same bytes again.
-pub const RECORDS: &[(&str, Again)] = &[
-    ("state", |bytes| Ok(State::decode(bytes)?.encode().to_vec())),
+pub const RECORDS: &[(&str, RoundTrip)] = &[
+    ("state", |bytes| Ok(StoreState::decode(bytes)?.encode().to_vec())),
     ("seal-digest", |bytes| Ok(SealDigest::decode(bytes)?.encode())),
     ("head", |bytes| {
         Ok(Head::decode(SecretId::from_bytes([0; 16]), 0, bytes)?
@@ -48,13 +49,13 @@ pub const RECORDS: &[(&str, Again)] = &[
     ("checkpoint", |bytes| {
         Ok(audit::Checkpoint::decode(bytes)?.encode())
     }),
-    ("read-record", audit::read_record_again),
-    ("segment-header", audit::segment_header_again),
+    ("read-record", audit::round_trip_read_record),
+    ("segment-header", audit::round_trip_segment_header),
     ("backup-part", |bytes| {
         Ok(encode_part(&decode_part(bytes)?).to_vec())
     }),
     ("policy", |bytes| {
-        Ok(PolicyInForce::decode(bytes)?.encode().to_vec())
+        Ok(EnforcedPolicy::decode(bytes)?.encode().to_vec())
     }),
     ("truncation", |bytes| {
         Ok(audit::Truncation::decode(bytes)?.encode())

@@ -1,6 +1,7 @@
 //! Identifiers: 16 random bytes each, never reused, shown as 32 lower-case hex characters.
 //!
-//! Must not carry meaning: an id says nothing about the name, the namespace or the time of what it stands for.
+//! Must not carry meaning: an id says nothing about the name, the namespace or the time of what it stands
+//! for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,7 +45,7 @@ macro_rules! ids {
                 Self(bytes)
             }
 
-            /// The bytes.
+            /// The 16 bytes, as records hold them.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0

@@ -17,6 +17,7 @@ pub mod codec;
 pub mod crypto;
 pub mod engine;
 mod format;
+#[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod id;

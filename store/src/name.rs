@@ -1,13 +1,14 @@
 //! Names, parsed once. Must not be built except by parsing, so that a held name is a legal one.
 //!
-//! Rules follow the managed cloud service whose semantics the store keeps, narrowed where Kubernetes is narrower.
+//! Rules follow the managed cloud service whose semantics the store keeps, narrowed where Kubernetes is
+//! narrower.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// Text that is not a legal name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} `{text}` is not legal: {rule}")]
+#[error("{what} `{text}` is not valid: {rule}")]
 pub struct NameError {
     what: &'static str,
     text: String,
@@ -36,7 +37,7 @@ macro_rules! names {
                 Ok(Self(text.into()))
             }
 
-            /// The text.
+            /// The text that was parsed, unchanged.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -70,7 +71,8 @@ names! {
         what: "namespace name", rule: "up to 63 lower-case letters, digits and `-`, starting and ending with a letter or digit",
         max: 63, ok: dns_label
     }
-    /// A secret's name in its namespace. `!` stands only between a product's code and the identifier of its default secret.
+    /// A secret's name in its namespace. `!` stands only between a product's code and the identifier of its
+    /// default secret.
     SecretName {
         what: "secret name", rule: "up to 192 of letters, digits and `_/+=.-@`, or `<productCode>!<identifier>`",
         max: 192, ok: secret_name

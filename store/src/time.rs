@@ -54,8 +54,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar: years run from March, so that
-/// the leap day is a year's last.
+/// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar: years run
+/// from March, so that the leap day is a year's last.
 fn civil_date(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -59,7 +59,7 @@ pub enum ValueError {
     /// A text value holds bytes that are no UTF-8.
     #[error("key `{key}` is not UTF-8; store the value as binary")]
     NotText {
-        /// The key.
+        /// The first such key.
         key: DataKeyName,
     },
 }
@@ -101,7 +101,7 @@ impl Value {
     ///
     /// # Errors
     /// [`ValueError::Empty`] and [`ValueError::TooLarge`].
-    pub fn of(keys: BTreeMap<DataKeyName, SecretBytes>) -> Result<Self, ValueError> {
+    pub fn from_keys(keys: BTreeMap<DataKeyName, SecretBytes>) -> Result<Self, ValueError> {
         let text = keys
             .values()
             .all(|bytes| std::str::from_utf8(bytes.expose()).is_ok());
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn limits() {
-        assert_eq!(Value::of(BTreeMap::new()), Err(ValueError::Empty));
+        assert_eq!(Value::from_keys(BTreeMap::new()), Err(ValueError::Empty));
         let fits = vec![b'x'; MAX_VALUE_BYTES - 1];
-        assert!(Value::of(keys(&[("k", &fits)])).is_ok());
+        assert!(Value::from_keys(keys(&[("k", &fits)])).is_ok());
         let over = vec![b'x'; MAX_VALUE_BYTES];
         assert_eq!(
-            Value::of(keys(&[("k", &over)])),
+            Value::from_keys(keys(&[("k", &over)])),
             Err(ValueError::TooLarge {
                 size: MAX_VALUE_BYTES + 1
             })
@@ -211,7 +211,7 @@ mod tests {
             Err(ValueError::NotText { .. })
         ));
         assert_eq!(
-            Value::of(keys(&[("k", b"\xff")])).unwrap().data_type(),
+            Value::from_keys(keys(&[("k", b"\xff")])).unwrap().data_type(),
             DataType::Binary
         );
     }
@@ -233,7 +233,7 @@ mod tests {
         fn round_trip(pairs in proptest::collection::btree_map("[a-z.]{1,8}x", proptest::collection::vec(any::<u8>(), 0..40), 1..5)) {
             let map = pairs.iter().filter_map(|(k, v)| Some((DataKeyName::new(k).ok()?, SecretBytes::new(v.clone())))).collect::<BTreeMap<_, _>>();
             prop_assume!(!map.is_empty());
-            let value = Value::of(map).unwrap();
+            let value = Value::from_keys(map).unwrap();
             prop_assert_eq!(Value::decode(&value.encode()).unwrap(), value);
         }
 

@@ -1,5 +1,5 @@
-//! A process that reads and writes is killed at random instants: every read that it answered is on record, the chains
-//! verify as the kill left them, and the next start says where records may be missing.
+//! A process that reads and writes is killed at random instants: every read that it answered is on record,
+//! the chains verify as the kill left them, and the next start says where records may be missing.
 //!
 //! `STRONGROOM_KILL_ROUNDS` sets the number of kills, 6 if unset.
 #![expect(
@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 
-use strongroom_store::audit::{self, Action, Directory, Durability, Logged, reads_after};
+use strongroom_store::audit::{self, Action, Durability, ReadChainRecord, SegmentDirectory, reads_after};
 use strongroom_store::crypto::{Keyring, PublicKey};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::seal::SealFile;
@@ -130,12 +130,12 @@ fn every_answered_read_is_on_record_after_a_kill() {
         assert!(!report.clean_end);
         assert_eq!(report.gaps.len(), round, "{report}");
         assert!(files(&dir) == before, "verifying changed a file");
-        let reads = Directory::read_only(&dir.join(audit::DIRECTORY));
+        let reads = SegmentDirectory::read_only(&dir.join(audit::READS_DIRECTORY));
         let recorded: BTreeSet<RequestId> = reads_after(&reads, &keyring, 0, usize::MAX)
             .unwrap()
             .into_iter()
             .filter_map(|(_, logged)| match logged {
-                Logged::Entry(entry) if entry.action == Action::GetSecretValue => entry.request,
+                ReadChainRecord::Entry(entry) if entry.action == Action::GetSecretValue => entry.request,
                 _ => None,
             })
             .collect();

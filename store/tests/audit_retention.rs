@@ -1,5 +1,5 @@
-//! The audit of a whole store within its limits: what goes, what holds it back, what stops at the bound, and that the rest verifies with the
-//! public key alone, over restarts, backups, damage and kills.
+//! The audit of a whole store within its limits: what goes, what holds it back, what stops at the bound, and
+//! that the rest verifies with the public key alone, over restarts, backups, damage and kills.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
-use strongroom_store::audit::{self, Action, Chain, Durability, Exported, Fault, Limits, Report, WhenFull};
+use strongroom_store::audit::{
+    self, Action, Chain, Durability, ExportProgress, Fault, RetentionLimits, VerifyReport, WhenFull,
+};
 use strongroom_store::crypto::PublicKey;
 use strongroom_store::id::SecretId;
 use strongroom_store::seal::SealFile;
@@ -26,17 +28,22 @@ use support::*;
 const MIB: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn limits(keep_for: Option<Duration>, keep: Option<u64>, bound: Option<u64>, full: WhenFull) -> Limits {
-    Limits::new(keep_for, keep, bound, full).unwrap()
+fn limits(
+    keep_for: Option<Duration>,
+    keep: Option<u64>,
+    bound: Option<u64>,
+    full: WhenFull,
+) -> RetentionLimits {
+    RetentionLimits::new(keep_for, keep, bound, full).unwrap()
 }
 
-fn keep_bytes() -> Limits {
+fn keep_bytes() -> RetentionLimits {
     limits(None, Some(MIB), None, WhenFull::Stop)
 }
 
-fn open_with(dir: &Path, audit: Limits) -> Store {
+fn open_with(dir: &Path, audit: RetentionLimits) -> Store {
     let root = SealFile::load(dir).unwrap().unlock(&slot()).unwrap();
-    Store::open(Open {
+    Store::open(OpenStoreOptions {
         dir,
         root: &root,
         epoch: 0,
@@ -59,7 +66,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(audit: Limits) -> Self {
+    fn new(audit: RetentionLimits) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let dir = keep.path().join("store");
         prepare(&dir);
@@ -88,14 +95,14 @@ impl Scene {
         }
     }
 
-    fn retain(&self, readers: &[Exported]) -> Retained {
+    fn retain(&self, readers: &[ExportProgress]) -> RetentionReport {
         self.store.retain(readers, at(0), Duration::ZERO).unwrap()
     }
 
     /// The numbers of the first records that are there.
     fn first(&self) -> (u64, u64) {
-        let medium = audit::Directory::read_only(&self.dir.join(audit::DIRECTORY));
-        let reads = self.store.reads_after(&medium, 0, 1).unwrap();
+        let storage = audit::SegmentDirectory::read_only(&self.dir.join(audit::READS_DIRECTORY));
+        let reads = self.store.reads_after(&storage, 0, 1).unwrap();
         let changes = self.store.mutations_after(0, 1).unwrap();
         (changes[0].0, reads[0].0)
     }
@@ -119,14 +126,14 @@ fn read(store: &Store, secret: SecretId) -> Result<String, StoreError> {
     store.value(&get, &meta()).map(|read| text(&read))
 }
 
-fn sound(dir: &Path, key: &PublicKey) -> Report {
+fn sound(dir: &Path, key: &PublicKey) -> VerifyReport {
     let report = audit::verify(dir, key).unwrap();
     assert!(report.is_sound(), "{report}");
     report
 }
 
-fn reader(changes: u64, reads: u64) -> Exported {
-    Exported {
+fn reader(changes: u64, reads: u64) -> ExportProgress {
+    ExportProgress {
         reader: "the sink `dead`".to_owned(),
         changes,
         reads,
@@ -135,7 +142,7 @@ fn reader(changes: u64, reads: u64) -> Exported {
 
 /// Bytes of the files of the read chain that are in use or closed; what is laid out ahead is all zeros.
 fn on_disk(dir: &Path) -> u64 {
-    let segments = fs::read_dir(dir.join(audit::DIRECTORY)).unwrap();
+    let segments = fs::read_dir(dir.join(audit::READS_DIRECTORY)).unwrap();
     let used = segments.filter_map(|entry| {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         bytes.iter().any(|byte| *byte != 0).then_some(bytes.len() as u64)
@@ -145,7 +152,7 @@ fn on_disk(dir: &Path) -> u64 {
 
 #[test]
 fn without_limits_nothing_goes() {
-    let scene = Scene::new(Limits::default());
+    let scene = Scene::new(RetentionLimits::default());
     scene.reads(300);
     let kept = scene.store.retain(&[], at(i64::MAX / 2), 100 * HOUR).unwrap();
     assert_eq!(
@@ -309,13 +316,13 @@ fn what_is_to_be_kept_stops_reads_unless_the_exported_may_go() {
 #[test]
 fn a_log_that_rolls_refuses_no_read_in_ten_times_its_bound_although_a_reader_is_dead() {
     let bound = 16 * MIB;
-    let (keep, bound) = Limits::on_volume(bound / 3 * 4, None, Some(bound));
+    let (keep, bound) = RetentionLimits::on_volume(bound / 3 * 4, None, Some(bound));
     let scene = Scene::new(limits(None, Some(keep), Some(bound), WhenFull::Roll));
     let mut asked = meta();
-    asked.asked = Some(Box::new(Asked {
+    asked.asked = Some(Box::new(ExternalRequest {
         arrived: std::time::Instant::now(),
         circumstances: audit::Circumstances {
-            statements: vec!["s".repeat(256); audit::MOST_STATEMENTS],
+            statements: vec!["s".repeat(256); audit::MAX_STATEMENTS],
             ..audit::Circumstances::default()
         },
     }));
@@ -324,8 +331,11 @@ fn a_log_that_rolls_refuses_no_read_in_ten_times_its_bound_although_a_reader_is_
     while written < 10 * bound {
         let before = scene.store.audit_bytes();
         for _ in 0..200 {
-            let read = Note::new(Action::GetSecretValue);
-            scene.store.note(read, &asked, Durability::Batched).unwrap();
+            let read = AuditNote::new(Action::GetSecretValue);
+            scene
+                .store
+                .record_request(read, &asked, Durability::Batched)
+                .unwrap();
         }
         written += scene.store.audit_bytes() - before;
         scene.store.run(RecordCheckpoint, meta()).unwrap();
@@ -350,7 +360,7 @@ fn a_log_that_rolls_refuses_no_read_in_ten_times_its_bound_although_a_reader_is_
 
 #[test]
 fn refusals_of_an_hour_are_few_records_and_the_chain_verifies_with_them() {
-    let scene = Scene::new(Limits::default());
+    let scene = Scene::new(RetentionLimits::default());
     let before = scene.store.audit_bytes();
     let asked = |second: i64, request: u8| Meta {
         actor: audit::Actor::Principal("serviceaccount shop/app".to_owned()),
@@ -358,34 +368,36 @@ fn refusals_of_an_hour_are_few_records_and_the_chain_verifies_with_them() {
         now: at(second * 1_000),
         asked: None,
     };
-    let refused = |name: &str| Note {
-        outcome: audit::Outcome::Refused("PolicyDenied".to_owned()),
+    let refused = |name: &str| AuditNote {
+        outcome: audit::AuditOutcome::Refused("PolicyDenied".to_owned()),
         namespace: Some("shop".parse().unwrap()),
         secret: Some(name.parse().unwrap()),
-        ..Note::new(Action::GetSecretValue)
+        ..AuditNote::new(Action::GetSecretValue)
     };
     for second in 0..3_600 {
         for name in ["db", "cache"] {
             scene
                 .store
-                .note(refused(name), &asked(second, 1), Durability::Batched)
+                .record_request(refused(name), &asked(second, 1), Durability::Batched)
                 .unwrap();
         }
-        scene.store.close_minutes(at(second * 1_000)).unwrap();
+        scene.store.write_refusal_sums(at(second * 1_000)).unwrap();
     }
     let grown = scene.store.audit_bytes() - before;
     assert!(grown < 100_000, "{grown}");
     // The end of the process tells what is not told yet.
     scene
         .store
-        .note(refused("db"), &asked(3_600, 2), Durability::Batched)
+        .record_request(refused("db"), &asked(3_600, 2), Durability::Batched)
         .unwrap();
     let (dir, key, _keep) = scene.close();
-    let medium = audit::Directory::read_only(&dir.join(audit::DIRECTORY));
-    let store = open_with(&dir, Limits::default());
-    let read = store.reads_after(&medium, 0, usize::MAX).unwrap();
+    let storage = audit::SegmentDirectory::read_only(&dir.join(audit::READS_DIRECTORY));
+    let store = open_with(&dir, RetentionLimits::default());
+    let read = store.reads_after(&storage, 0, usize::MAX).unwrap();
     let counts = read.iter().filter_map(|(_, record)| match record {
-        audit::Logged::Entry(entry) if entry.action == Action::GetSecretValue => Some(entry.count.get()),
+        audit::ReadChainRecord::Entry(entry) if entry.action == Action::GetSecretValue => {
+            Some(entry.count.get())
+        }
         _ => None,
     });
     assert_eq!(counts.sum::<u64>(), 7_201);
@@ -451,7 +463,7 @@ fn a_removed_beginning_that_nobody_signed_is_named_and_nothing_more_is_cut() {
     let scene = Scene::new(keep_bytes());
     scene.reads(3_000);
     let (dir, key, _keep) = scene.close();
-    fs::remove_file(dir.join(audit::DIRECTORY).join("0000000000000001.reads")).unwrap();
+    fs::remove_file(dir.join(audit::READS_DIRECTORY).join("0000000000000001.reads")).unwrap();
     let bad = audit::verify(&dir, &key).unwrap().bad.unwrap();
     assert_eq!((bad.chain, bad.sequence), (Chain::Reads, 1));
     assert!(

@@ -1,5 +1,5 @@
-//! The audit of a whole store: what is recorded, what is refused when nothing can be, and that it verifies with the public
-//! key alone over closing, copying, restoring and tampering.
+//! The audit of a whole store: what is recorded, what is refused when nothing can be, and that it verifies
+//! with the public key alone over closing, copying, restoring and tampering.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_store::audit::{
-    self, Action, AuditUnavailable, Bad, Chain, Directory, Durability, Entry, Logged, MemoryReads, Outcome,
-    ReadChain, ReadHead, Report, reads_after,
+    self, Action, AuditOutcome, AuditUnavailable, BadRecord, Chain, Durability, Entry, MemoryReads,
+    ReadChain, ReadChainRecord, ReadHead, SegmentDirectory, VerifyReport, reads_after,
 };
 use strongroom_store::crypto::{Keyring, PublicKey, RootKey};
 use strongroom_store::engine::{Batch, Change, Engine, RedbEngine, RedbOptions, Table};
@@ -30,7 +30,7 @@ fn public_key(dir: &Path) -> PublicKey {
     keyring(dir).public_key()
 }
 
-fn report(dir: &Path) -> Report {
+fn report(dir: &Path) -> VerifyReport {
     audit::verify(dir, &public_key(dir)).unwrap()
 }
 
@@ -90,18 +90,18 @@ fn reads_and_refusals_are_on_record_with_who_and_what() {
     f.current(unknown).unwrap_err();
     f.put(unknown, "v2", "x", &[]).unwrap_err();
     f.store.close();
-    let reads = Directory::read_only(&f.dir.join(audit::DIRECTORY));
+    let reads = SegmentDirectory::read_only(&f.dir.join(audit::READS_DIRECTORY));
     let entries: Vec<Entry> = reads_after(&reads, &keyring(&f.dir), 0, usize::MAX)
         .unwrap()
         .into_iter()
         .filter_map(|(_, logged)| match logged {
-            Logged::Entry(entry) => Some(*entry),
+            ReadChainRecord::Entry(entry) => Some(*entry),
             _ => None,
         })
         .collect();
     let told: Vec<(Action, bool, Option<SecretId>)> = entries
         .iter()
-        .map(|entry| (entry.action, entry.outcome == Outcome::Done, entry.secret_id))
+        .map(|entry| (entry.action, entry.outcome == AuditOutcome::Done, entry.secret_id))
         .collect();
     assert_eq!(
         told,
@@ -120,7 +120,10 @@ fn reads_and_refusals_are_on_record_with_who_and_what() {
         entries[0].namespace.as_ref().map(|name| name.as_str()),
         Some("shop")
     );
-    assert_eq!(entries[1].outcome, Outcome::Refused("VersionNotFound".to_owned()));
+    assert_eq!(
+        entries[1].outcome,
+        AuditOutcome::Refused("VersionNotFound".to_owned())
+    );
 }
 
 #[test]
@@ -132,7 +135,7 @@ fn nothing_that_was_recorded_can_be_read_in_the_segments() {
     get(&f.store, secret, Some("marker-of-a-version"), None).unwrap_err();
     f.store.close();
     let mut looked = 0;
-    for file in fs::read_dir(f.dir.join(audit::DIRECTORY)).unwrap() {
+    for file in fs::read_dir(f.dir.join(audit::READS_DIRECTORY)).unwrap() {
         let bytes = fs::read(file.unwrap().path()).unwrap();
         // A segment is megabytes of zeros after its records.
         let used = bytes
@@ -189,7 +192,10 @@ fn a_restored_store_verifies_and_goes_on() {
 }
 
 /// The named bad record after `change` was done to a record of the mutation chain in the store file.
-fn after_change(dir: &Path, change: impl FnOnce(&mut Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Change>) -> Option<Bad> {
+fn after_change(
+    dir: &Path,
+    change: impl FnOnce(&mut Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Change>,
+) -> Option<BadRecord> {
     let engine = RedbEngine::open_file(&dir.join("store.redb"), RedbOptions::default()).unwrap();
     let mut records = engine
         .snapshot()
@@ -232,7 +238,7 @@ fn a_mutation_record_changed_or_removed_in_the_store_file_is_named_and_the_store
 #[test]
 fn a_store_whose_read_log_was_taken_away_opens_only_when_a_person_accepts_it() {
     let (_keep, dir) = used();
-    fs::remove_dir_all(dir.join(audit::DIRECTORY)).unwrap();
+    fs::remove_dir_all(dir.join(audit::READS_DIRECTORY)).unwrap();
     let bad = report(&dir).bad.unwrap();
     assert_eq!((bad.chain, bad.sequence), (Chain::Reads, 1));
     let error = try_open(&dir, AnchorRule::Absent).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! One bit of the store file is flipped, anywhere: the store refuses to open, or answers every question as before. Never a wrong value,
-//! never one that is missing.
+//! One bit of the store file is flipped, anywhere: the store refuses to open, or answers every question as
+//! before. Never a wrong value, never one that is missing.
 //!
 //! `STRONGROOM_FLIPS` sets the number of flips, 200 if unset.
 

@@ -1,4 +1,5 @@
-//! A process that called `forbid_core_dumps` leaves no dump. Alone in its file: it changes the whole process, for good.
+//! A process that called `forbid_core_dumps` leaves no dump. Alone in its file: it changes the whole process,
+//! for good.
 
 use std::fs;
 

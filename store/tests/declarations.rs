@@ -42,8 +42,8 @@ fn attest(f: &Fixture, user: &str, uid: &str, change: ObjectChange, digest: u8) 
     f.store.run(attest, meta()).unwrap()
 }
 
-fn take_made_at(f: &Fixture, uid: &str, created: Timestamp, digest: u8) -> TakenDeclaration {
-    let take = TakeDeclaration {
+fn take_made_at(f: &Fixture, uid: &str, created: Timestamp, digest: u8) -> DeclarationOutcome {
+    let take = AcceptDeclaration {
         object: object(uid),
         created,
         digest: ObjectDigest([digest; 32]),
@@ -51,11 +51,11 @@ fn take_made_at(f: &Fixture, uid: &str, created: Timestamp, digest: u8) -> Taken
     f.store.run(take, meta()).unwrap()
 }
 
-fn take(f: &Fixture, uid: &str, digest: u8) -> TakenDeclaration {
+fn take(f: &Fixture, uid: &str, digest: u8) -> DeclarationOutcome {
     take_made_at(f, uid, Timestamp::from_millis(i64::MAX), digest)
 }
 
-fn withdraw(f: &Fixture, uid: &str, digest: Option<u8>) -> TakenDeclaration {
+fn withdraw(f: &Fixture, uid: &str, digest: Option<u8>) -> DeclarationOutcome {
     let withdraw = WithdrawDeclaration {
         object: object(uid),
         digest: digest.map(|digest| ObjectDigest([digest; 32])),
@@ -78,17 +78,17 @@ fn a_change_is_joined_with_its_author_once_and_the_next_process_knows_it() {
     f.store.run(BeginAttestations, meta()).unwrap();
     let id = attest(&f, "jane", "a", ObjectChange::Written, 1);
     let f = f.reopen();
-    assert_eq!(f.store.waiting_attestations().unwrap().len(), 1);
-    let taken = TakenDeclaration {
+    assert_eq!(f.store.pending_attestations().unwrap().len(), 1);
+    let taken = DeclarationOutcome {
         requester: jane(),
         changed: true,
         joined: Some(id),
     };
     assert_eq!(take(&f, "a", 1), taken);
-    assert!(f.store.waiting_attestations().unwrap().is_empty());
+    assert!(f.store.pending_attestations().unwrap().is_empty());
     let f = f.reopen();
     let counter = f.store.anchor().counter;
-    let again = TakenDeclaration {
+    let again = DeclarationOutcome {
         changed: false,
         joined: None,
         ..taken
@@ -145,7 +145,7 @@ fn a_deletion_is_joined_by_what_the_object_declared_last() {
     assert!(!nothing.changed && nothing.requester.is_none());
     attest(&f, "jane", "short", ObjectChange::Deleted, 5);
     assert_eq!(withdraw(&f, "short", Some(5)).requester, jane());
-    assert!(f.store.waiting_attestations().unwrap().is_empty());
+    assert!(f.store.pending_attestations().unwrap().is_empty());
 }
 
 #[test]
@@ -200,11 +200,11 @@ fn room_is_made_in_the_same_commit() {
         forget: ids[..2].to_vec(),
     };
     f.store.run(attest.clone(), meta()).unwrap();
-    assert_eq!(f.store.waiting_attestations().unwrap().len(), 3);
+    assert_eq!(f.store.pending_attestations().unwrap().len(), 3);
     f.store
         .run(ForgetAttestations(ids[2..].to_vec()), meta())
         .unwrap();
-    let left = f.store.waiting_attestations().unwrap();
+    let left = f.store.pending_attestations().unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].uid.as_str(), "b");
     assert_eq!(told(&f), [], "nothing came of any of them");

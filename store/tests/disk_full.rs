@@ -1,4 +1,5 @@
-//! The file system of the store runs full: a clear refusal, nothing lost, it opens on the full disk, and goes on once there is room.
+//! The file system of the store runs full: a clear refusal, nothing lost, it opens on the full disk, and goes
+//! on once there is room.
 //!
 //! Needs root for a small tmpfs: without it says so, and fails where `CI` is set.
 #![expect(
@@ -85,7 +86,7 @@ fn check(engine: &RedbEngine, committed: u64) {
 fn until_full(engine: &RedbEngine, mut committed: u64) -> u64 {
     loop {
         match engine.commit(&batch(committed + 1)) {
-            Ok(Outcome::Committed(revision)) => committed = revision.0,
+            Ok(CommitOutcome::Committed(revision)) => committed = revision.0,
             Err(EngineError::OutOfSpace) => return committed,
             other => panic!("a full disk must say so: {other:?}"),
         }

@@ -6,13 +6,14 @@ mod support;
 
 use std::sync::Arc;
 
-use faulty::{Fault, Faults, FaultyEngine};
 use strongroom_store::audit::MemoryReads;
 use strongroom_store::crypto::Keyring;
 use strongroom_store::engine::{Engine, RedbEngine, RedbOptions};
 use strongroom_store::id::SecretId;
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use faulty::{Fault, Faults, FaultyEngine};
 use support::*;
 
 /// An engine with a store on it, and ways to open that store again and again.

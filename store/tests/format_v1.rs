@@ -1,5 +1,5 @@
-//! What another implementation made from docs/store-format.md alone, this one opens: the format is what its page says, and it
-//! does not change unseen. `tests/data/format_v1.py` is that implementation.
+//! What another implementation made from docs/store-format.md alone, this one opens: the format is what its
+//! page says, and it does not change unseen. `tests/data/format_v1.py` is that implementation.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 

@@ -1,7 +1,8 @@
-//! A store that format version 1 wrote, whole, opens for ever: every secret, version, stage and key of it, both audit chains, and what a
-//! process does with it next.
+//! A store that format version 1 wrote, whole, opens for ever: every secret, version, stage and key of it,
+//! both audit chains, and what a process does with it next.
 //!
-//! `STRONGROOM_GOLDEN=write` makes the store anew, and is for a new format version alone: whoever needs it for version 1 has broken it.
+//! `STRONGROOM_GOLDEN=write` makes the store anew, and is for a new format version alone: whoever needs it
+//! for version 1 has broken it.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -43,7 +44,8 @@ fn outside() -> (Anchor, String) {
     (anchor, words[3].to_owned())
 }
 
-/// Bytes of a segment of the read log. Segments are laid out in full, and the zeros behind their records are not checked in.
+/// Bytes of a segment of the read log. Segments are laid out in full, and the zeros behind their records are
+/// not checked in.
 const SEGMENT: u64 = 8 << 20;
 
 fn copy(from: &Path, to: &Path) {
@@ -173,16 +175,16 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     assert_eq!(store.run(rewrap, meta()).unwrap().moved, 3);
     put(&store, LIVE, "v4", "of today", &[]).unwrap();
     // Its file has no table of access policies.
-    assert_eq!(store.policies().unwrap(), PoliciesInForce::default());
-    let policy = PolicyInForce {
+    assert_eq!(store.policies().unwrap(), EnforcedPolicies::default());
+    let policy = EnforcedPolicy {
         uid: "uid-2".parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         name: "all".to_owned(),
         generation: 1,
         statements: b"statements".to_vec(),
     };
-    store.run(ForgetPolicy(policy.uid.clone()), meta()).unwrap();
-    store.run(KeepPolicy(policy.clone()), meta()).unwrap();
+    store.run(RemovePolicy(policy.uid.clone()), meta()).unwrap();
+    store.run(EnforcePolicy(policy.clone()), meta()).unwrap();
     store.close();
     drop(store);
     let store = open(&dir);
@@ -199,7 +201,7 @@ fn a_store_of_format_version_1_opens_and_goes_on() {
     });
     for _ in 0..2 {
         let store = open_within(&dir, quota);
-        let room = store.room(live.namespace).unwrap();
+        let room = store.namespace_usage(live.namespace).unwrap();
         assert_eq!((room.used.secrets, room.limit.unwrap().secrets), (3, 3));
         put(&store, LIVE, &format!("quota-{}", store.epoch()), "of today", &[]).unwrap();
         let new = new_secret(live.namespace, "more", "first");

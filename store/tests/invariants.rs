@@ -1,5 +1,5 @@
-//! The store's rules, one test each, numbered as the list that the store is built to. Those about damage, backup, audit and
-//! crashes have files of their own.
+//! The store's rules, one test each, numbered as the list that the store is built to. Those about damage,
+//! backup, audit and crashes have files of their own.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -116,7 +116,7 @@ fn invariants_10_and_11_the_oldest_without_a_label_makes_room() {
         .iter()
         .map(|version| version.id.to_string())
         .collect();
-    assert_eq!(ids.len(), MOST_VERSIONS);
+    assert_eq!(ids.len(), MAX_VERSIONS);
     assert!(
         ids.contains("v1") && !ids.contains("v5") && ids.contains("v6"),
         "{ids:?}"
@@ -355,7 +355,12 @@ fn invariants_24_and_25_a_key_that_refuses_refuses_everything_and_comes_back() {
     assert_eq!(code(late), "KeyDestroyed");
     let purged = f
         .store
-        .run(PurgeDue { steady_for: STEADY }, meta_at(at(8 * DAY)))
+        .run(
+            PurgeDue {
+                steady_for: CLOCK_TRUST_DELAY,
+            },
+            meta_at(at(8 * DAY)),
+        )
         .unwrap();
     assert_eq!(purged.keys, [key]);
     refuses("KeyDestroyed");
@@ -490,7 +495,7 @@ fn invariant_36_a_writer_below_the_fence_commits_nothing() {
         ..Default::default()
     };
     let refused = engine.commit(&stale).unwrap();
-    assert_eq!(refused, strongroom_store::engine::Outcome::Conflict(0));
+    assert_eq!(refused, strongroom_store::engine::CommitOutcome::Conflict(0));
 }
 
 #[test]

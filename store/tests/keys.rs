@@ -7,7 +7,7 @@
 
 mod support;
 
-use strongroom_store::audit::{Action, Directory, Logged, Outcome};
+use strongroom_store::audit::{Action, AuditOutcome, ReadChainRecord, SegmentDirectory};
 use strongroom_store::id::{KeyId, SecretId};
 use strongroom_store::vault::*;
 use support::*;
@@ -174,27 +174,27 @@ fn each_use_of_a_customers_key_is_a_record_of_its_own() {
     assert_eq!(wrapped, [expected("v1"), expected("v2")]);
 
     f.store.close();
-    let reads = Directory::open(&f.dir.join("reads")).unwrap();
+    let reads = SegmentDirectory::open(&f.dir.join("reads")).unwrap();
     let records: Vec<_> = f
         .store
         .reads_after(&reads, 0, usize::MAX)
         .unwrap()
         .into_iter()
         .filter_map(|(_, logged)| match logged {
-            Logged::Entry(entry) => Some((entry.action, entry.key, entry.outcome)),
+            ReadChainRecord::Entry(entry) => Some((entry.action, entry.key, entry.outcome)),
             _ => None,
         })
         .collect();
     assert_eq!(
         records,
         [
-            (Action::Decrypt, Some(pay), Outcome::Done),
-            (Action::GetSecretValue, Some(pay), Outcome::Done),
-            (Action::GetSecretValue, None, Outcome::Done),
+            (Action::Decrypt, Some(pay), AuditOutcome::Done),
+            (Action::GetSecretValue, Some(pay), AuditOutcome::Done),
+            (Action::GetSecretValue, None, AuditOutcome::Done),
             (
                 Action::GetSecretValue,
                 None,
-                Outcome::Refused("KeyDisabled".to_owned())
+                AuditOutcome::Refused("KeyDisabled".to_owned())
             ),
         ]
     );

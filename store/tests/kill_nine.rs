@@ -1,4 +1,5 @@
-//! A writer is killed with -9 at random instants, again and again on the same file: every commit that it acknowledged is there.
+//! A writer is killed with -9 at random instants, again and again on the same file: every commit that it
+//! acknowledged is there.
 //!
 //! `STRONGROOM_KILLS` sets the number of kills, 25 if unset.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
@@ -47,7 +48,7 @@ fn child() {
     for number in engine.stats().revision.0 + 1.. {
         let request = RequestId::generate().unwrap();
         let outcome = engine.commit(&batch(number, request)).unwrap();
-        assert_eq!(outcome, Outcome::Committed(Revision(number)));
+        assert_eq!(outcome, CommitOutcome::Committed(Revision(number)));
         writeln!(out, "durable {number} {request}").unwrap();
     }
 }

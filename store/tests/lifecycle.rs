@@ -48,9 +48,15 @@ fn a_secret_lives_through_restarts_and_comes_back() {
         )
         .unwrap();
     let due = |now, steady| f.store.run(PurgeDue { steady_for: steady }, meta_at(now));
-    assert_eq!(due(at(6 * DAY), STEADY).unwrap(), Purged::default());
-    assert_eq!(due(at(8 * DAY), STEADY / 2).unwrap_err().code(), "ClockUnsteady");
-    assert_eq!(due(at(8 * DAY), STEADY).unwrap().secrets, vec![secret]);
+    assert_eq!(
+        due(at(6 * DAY), CLOCK_TRUST_DELAY).unwrap(),
+        PurgeOutcome::default()
+    );
+    assert_eq!(
+        due(at(8 * DAY), CLOCK_TRUST_DELAY / 2).unwrap_err().code(),
+        "ClockUnsteady"
+    );
+    assert_eq!(due(at(8 * DAY), CLOCK_TRUST_DELAY).unwrap().secrets, vec![secret]);
     assert_eq!(f.current(secret).unwrap_err().code(), "SecretNotFound");
     let again = f.create("checkout-db", "anew");
     assert_ne!(again, secret);
@@ -183,7 +189,7 @@ fn bytes_are_exact_over_a_restart_a_backup_and_a_restore() {
     };
     let mut f = Fixture::new();
     let new = CreateSecret {
-        value: Value::of(keys()).unwrap(),
+        value: Value::from_keys(keys()).unwrap(),
         ..new_secret(f.namespace, "odd", "")
     };
     let secret = f.store.run(new, meta()).unwrap().secret.id;

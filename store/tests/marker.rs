@@ -1,5 +1,5 @@
-//! Nothing readable on disk (invariant 32): a marker in everything that people write is looked for in every file that the process
-//! leaves, in a backup, and in what errors and records print.
+//! Nothing readable on disk (invariant 32): a marker in everything that people write is looked for in every
+//! file that the process leaves, in a backup, and in what errors and records print.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -20,7 +20,8 @@ use support::*;
 /// Starts each marker; long enough that no file holds it by chance.
 const MARKER: &str = "mark3rmark3r";
 
-/// The marker as it could have been written: as it is, in hex, in base64 at each of its three offsets, with wide characters.
+/// The marker as it could have been written: as it is, in hex, in base64 at each of its three offsets, with
+/// wide characters.
 fn forms() -> Vec<Vec<u8>> {
     let mut forms = vec![
         MARKER.as_bytes().to_vec(),
@@ -75,7 +76,7 @@ fn marked(what: &str) -> String {
 }
 
 fn value_of(what: &str) -> Value {
-    Value::of(BTreeMap::from([(
+    Value::from_keys(BTreeMap::from([(
         marked("data-key").parse().unwrap(),
         SecretBytes::new(marked(what).into_bytes()),
     )]))
@@ -148,14 +149,14 @@ fn nothing_that_people_write_is_readable_in_files_backups_errors_or_records() {
             meta(),
         )
         .unwrap();
-    let policy = PolicyInForce {
+    let policy = EnforcedPolicy {
         uid: marked("policy-uid").parse().unwrap(),
         namespace: marked("policy-namespace").parse().unwrap(),
         name: marked("policy"),
         generation: 1,
         statements: marked("statements").into_bytes(),
     };
-    f.store.run(KeepPolicy(policy), meta()).unwrap();
+    f.store.run(EnforcePolicy(policy), meta()).unwrap();
     let get = GetValue {
         secret,
         version: Some(version(&marked("v1"))),

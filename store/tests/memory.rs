@@ -1,5 +1,5 @@
-//! Values do not stay behind in the memory of a process that has closed its store. Alone in its file: it reads all memory of its
-//! process, where other tests would hold what it looks for.
+//! Values do not stay behind in the memory of a process that has closed its store. Alone in its file: it
+//! reads all memory of its process, where other tests would hold what it looks for.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -15,8 +15,9 @@ use strongroom_store::audit::Durability;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 use strongroom_store::vault::*;
-use support::*;
 use zeroize::Zeroizing;
+
+use support::*;
 
 const MARKER: usize = 48;
 const REPEATS: usize = 800;
@@ -57,8 +58,8 @@ impl Marker {
     }
 }
 
-/// Reads the process's memory. Its buffers are made before the value is and kept: allocated later, they would come to lie where the
-/// value was, and wipe what they look for.
+/// Reads the process's memory. Its buffers are made before the value is and kept: allocated later, they would
+/// come to lie where the value was, and wipe what they look for.
 struct Scanner {
     marker: Marker,
     chunk: Zeroizing<Vec<u8>>,
@@ -110,7 +111,7 @@ fn no_value_stays_behind() {
     let mut scanner = Scanner::new(Marker::new());
     let f = Fixture::new();
     let command = CreateSecret {
-        value: Value::of(BTreeMap::from([(
+        value: Value::from_keys(BTreeMap::from([(
             "value".parse().unwrap(),
             SecretBytes::new(scanner.marker.value()),
         )]))

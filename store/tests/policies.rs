@@ -1,4 +1,5 @@
-//! Access policies in force: the next process knows what the last one knew of them, and a start that changes nothing writes nothing.
+//! Access policies in force: the next process knows what the last one knew of them, and a start that changes
+//! nothing writes nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
 mod support;
@@ -8,8 +9,8 @@ use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
 use support::*;
 
-fn policy(name: &str, generation: i64) -> PolicyInForce {
-    PolicyInForce {
+fn policy(name: &str, generation: i64) -> EnforcedPolicy {
+    EnforcedPolicy {
         uid: format!("uid-of-{name}").parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         name: name.to_owned(),
@@ -18,11 +19,11 @@ fn policy(name: &str, generation: i64) -> PolicyInForce {
     }
 }
 
-fn keep(f: &Fixture, policy: PolicyInForce) {
-    f.store.run(KeepPolicy(policy), meta()).unwrap();
+fn keep(f: &Fixture, policy: EnforcedPolicy) {
+    f.store.run(EnforcePolicy(policy), meta()).unwrap();
 }
 
-fn kept(f: &Fixture) -> Vec<PolicyInForce> {
+fn kept(f: &Fixture) -> Vec<EnforcedPolicy> {
     let mut kept = f.store.policies().unwrap();
     assert_eq!(kept.unreadable, 0);
     kept.policies.sort_by(|one, other| one.name.cmp(&other.name));
@@ -35,7 +36,7 @@ fn what_is_in_force_outlives_the_process_and_a_backup() {
     for policy in [policy("a", 1), policy("b", 7), policy("a", 2), policy("gone", 1)] {
         keep(&f, policy);
     }
-    f.store.run(ForgetPolicy(policy("gone", 1).uid), meta()).unwrap();
+    f.store.run(RemovePolicy(policy("gone", 1).uid), meta()).unwrap();
     let mut stream = Vec::new();
     f.store.backup(&mut stream).unwrap();
     let f = f.reopen();
@@ -67,16 +68,16 @@ fn the_same_again_writes_nothing_and_every_change_is_on_record() {
     keep(&f, policy("a", 1));
     let before = f.store.anchor().counter;
     keep(&f, policy("a", 1));
-    f.store.run(ForgetPolicy(policy("b", 1).uid), meta()).unwrap();
+    f.store.run(RemovePolicy(policy("b", 1).uid), meta()).unwrap();
     assert_eq!(f.store.anchor().counter, before);
     // The same number with other statements: the objects came out of a backup of theirs.
-    let other = PolicyInForce {
+    let other = EnforcedPolicy {
         statements: b"other".to_vec(),
         ..policy("a", 1)
     };
     keep(&f, other.clone());
     assert_eq!(kept(&f), [other]);
-    f.store.run(ForgetPolicy(policy("a", 1).uid), meta()).unwrap();
+    f.store.run(RemovePolicy(policy("a", 1).uid), meta()).unwrap();
     assert_eq!(kept(&f), []);
     let told: Vec<(Action, String)> = f
         .store
@@ -101,16 +102,16 @@ fn the_same_again_writes_nothing_and_every_change_is_on_record() {
 fn a_request_that_comes_again_late_brings_nothing_back() {
     let f = Fixture::new();
     let late = meta();
-    f.store.run(KeepPolicy(policy("a", 1)), late.clone()).unwrap();
+    f.store.run(EnforcePolicy(policy("a", 1)), late.clone()).unwrap();
     keep(&f, policy("a", 2));
-    f.store.run(KeepPolicy(policy("a", 1)), late).unwrap();
+    f.store.run(EnforcePolicy(policy("a", 1)), late).unwrap();
     assert_eq!(kept(&f), [policy("a", 2)]);
     let late = meta();
     f.store
-        .run(ForgetPolicy(policy("a", 2).uid), late.clone())
+        .run(RemovePolicy(policy("a", 2).uid), late.clone())
         .unwrap();
     keep(&f, policy("a", 3));
-    f.store.run(ForgetPolicy(policy("a", 3).uid), late).unwrap();
+    f.store.run(RemovePolicy(policy("a", 3).uid), late).unwrap();
     assert_eq!(kept(&f), [policy("a", 3)]);
 }
 
@@ -118,19 +119,19 @@ fn a_request_that_comes_again_late_brings_nothing_back() {
 fn what_is_too_long_is_refused() {
     let f = Fixture::new();
     for too_long in [
-        PolicyInForce {
-            statements: vec![b'x'; PolicyInForce::MOST_BYTES + 1],
+        EnforcedPolicy {
+            statements: vec![b'x'; EnforcedPolicy::MAX_STATEMENTS_BYTES + 1],
             ..policy("a", 1)
         },
-        PolicyInForce {
+        EnforcedPolicy {
             name: "x".repeat(254),
             ..policy("a", 1)
         },
     ] {
-        assert_eq!(f.refused(KeepPolicy(too_long)), "MetadataTooLarge");
+        assert_eq!(f.refused(EnforcePolicy(too_long)), "MetadataTooLarge");
     }
-    let longest = PolicyInForce {
-        statements: vec![b'x'; PolicyInForce::MOST_BYTES],
+    let longest = EnforcedPolicy {
+        statements: vec![b'x'; EnforcedPolicy::MAX_STATEMENTS_BYTES],
         ..policy("a", 1)
     };
     keep(&f, longest.clone());

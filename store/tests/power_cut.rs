@@ -1,8 +1,10 @@
-//! A process writes to a store on a loop-mounted ext4 image and says what is durable. The image is copied in the midst, as a power cut
-//! would leave it: what only the page cache holds is not in it. After ext4 replayed its journal on the copy, every commit that was
-//! acknowledged before must be there. A writer that never syncs has to fail the same test.
+//! A process writes to a store on a loop-mounted ext4 image and says what is durable. The image is copied in
+//! the midst, as a power cut would leave it: what only the page cache holds is not in it. After ext4 replayed
+//! its journal on the copy, every commit that was acknowledged before must be there. A writer that never
+//! syncs has to fail the same test.
 //!
-//! Needs root and loop devices: without them it says so, and fails where `CI` is set. `STRONGROOM_POWER_ROUNDS` sets the rounds, 20 if unset.
+//! Needs root and loop devices: without them it says so, and fails where `CI` is set.
+//! `STRONGROOM_POWER_ROUNDS` sets the rounds, 20 if unset.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -84,7 +86,7 @@ fn child() {
             ..Batch::default()
         };
         let outcome = engine.commit(&batch).unwrap();
-        assert_eq!(outcome, Outcome::Committed(Revision(number)));
+        assert_eq!(outcome, CommitOutcome::Committed(Revision(number)));
         writeln!(out, "durable {number}").unwrap();
     }
 }
@@ -165,7 +167,8 @@ fn round(work: &Path, number: usize, lie: bool) -> Result<(), String> {
     while acknowledged < wanted {
         acknowledged = told.recv().expect("the writer ended by itself");
     }
-    // A cut takes an instant and a copy does not: the writer stands still meanwhile. Nothing is synced or unmounted.
+    // A cut takes an instant and a copy does not: the writer stands still meanwhile. Nothing is synced or
+    // unmounted.
     let stop = Command::new("kill")
         .args(["-STOP", &writer.0.id().to_string()])
         .status();
@@ -195,7 +198,7 @@ fn round(work: &Path, number: usize, lie: bool) -> Result<(), String> {
     let engine = RedbEngine::open_file(&path, RedbOptions::default()).map_err(|error| error.to_string())?;
     let more = engine.commit(&Batch::default());
     match more {
-        Ok(Outcome::Committed(revision)) if revision.0 == last + 1 => Ok(()),
+        Ok(CommitOutcome::Committed(revision)) if revision.0 == last + 1 => Ok(()),
         other => Err(format!("it does not go on: {other:?}")),
     }
 }

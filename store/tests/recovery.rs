@@ -1,4 +1,5 @@
-//! Secrets that are made where nothing is kept: what destroys them, what keeps them after all, and when the name of their namespace is free.
+//! Secrets that are made where nothing is kept: what destroys them, what keeps them after all, and when the
+//! name of their namespace is free.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

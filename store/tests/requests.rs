@@ -70,7 +70,7 @@ fn invariant_38_a_request_sent_again_is_carried_out_once() {
     };
     let late = meta();
     assert!(f.store.run(ensure("late"), late.clone()).unwrap().created);
-    for n in 0..MOST_VERSIONS {
+    for n in 0..MAX_VERSIONS {
         f.put(secret, &format!("next-{n}"), "x", &[]).unwrap();
     }
     let stages = f.stages(secret);

@@ -1,4 +1,5 @@
-//! The seal file of an open store: what is added opens it, what is removed does not, and an old file put back counts for nothing.
+//! The seal file of an open store: what is added opens it, what is removed does not, and an old file put back
+//! counts for nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 

@@ -1,5 +1,5 @@
-//! The power is cut at random I/O calls, while opening and repairing too: every acknowledged commit is there afterwards, and none is
-//! there in part.
+//! The power is cut at random I/O calls, while opening and repairing too: every acknowledged commit is there
+//! afterwards, and none is there in part.
 //!
 //! `STRONGROOM_CUTS` sets the number of cuts, 1,600 if unset; `STRONGROOM_SEED` repeats a run.
 #![expect(
@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use simulated_disk::{Call, Random, SimulatedDisk, seed};
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
+
+use simulated_disk::{Call, Random, SimulatedDisk, seed};
 
 type Model = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
@@ -112,19 +113,19 @@ impl Expected {
 
     fn commit(&mut self, engine: &RedbEngine, batch: Batch) -> bool {
         match engine.commit(&batch) {
-            Ok(Outcome::Committed(revision)) => {
+            Ok(CommitOutcome::Committed(revision)) => {
                 assert_eq!(revision.0, self.revision + 1);
                 apply(&mut self.model, &batch);
                 self.revision = revision.0;
                 true
             }
-            Ok(Outcome::Unknown) => {
+            Ok(CommitOutcome::Unknown) => {
                 self.undecided = Some(batch);
                 false
             }
             // An error is certainly not committed.
             Err(_) => false,
-            Ok(Outcome::Conflict(_)) => panic!("there was no precondition"),
+            Ok(CommitOutcome::Conflict(_)) => panic!("there was no precondition"),
         }
     }
 }
@@ -211,7 +212,8 @@ fn after_a_failed_sync_nothing_more_is_written_and_reads_go_on() {
             "{context}"
         );
         contents(&engine);
-        // A failed sync may hit the last step of a commit: what is then in the page cache alone must not be called committed.
+        // A failed sync may hit the last step of a commit: what is then in the page cache alone must not be
+        // called committed.
         let said = expected
             .undecided
             .as_ref()
@@ -281,7 +283,7 @@ fn a_full_disk_refuses_keeps_all_and_goes_on() {
 /// Commits; none where it went well or is settled by the engine itself.
 fn engine_commit(engine: &RedbEngine, batch: Batch, expected: &mut Expected) -> Option<EngineError> {
     match engine.commit(&batch) {
-        Ok(Outcome::Committed(revision)) => {
+        Ok(CommitOutcome::Committed(revision)) => {
             apply(&mut expected.model, &batch);
             expected.revision = revision.0;
             None

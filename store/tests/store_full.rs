@@ -1,5 +1,5 @@
-//! A whole store on a file system that runs full: changes are refused, reads go on and stay on record by the room laid out before,
-//! nothing that was answered is lost, and it goes on once there is room.
+//! A whole store on a file system that runs full: changes are refused, reads go on and stay on record by the
+//! room laid out before, nothing that was answered is lost, and it goes on once there is room.
 //!
 //! Needs root for a small tmpfs: without it says so, and fails where `CI` is set.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]

@@ -1,7 +1,9 @@
-//! Records that were removed, added, changed, exchanged or put back behind the store's back (invariants 29 and 30).
+//! Records that were removed, added, changed, exchanged or put back behind the store's back (invariants 29
+//! and 30).
 //!
-//! Without the root key nothing of it opens. The second half gives the attacker even the digest's key, which in truth comes from the
-//! root key: then what each record is bound to must still keep one value from standing in for another.
+//! Without the root key nothing of it opens. The second half gives the attacker even the digest's key, which
+//! in truth comes from the root key: then what each record is bound to must still keep one value from
+//! standing in for another.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
@@ -92,14 +94,14 @@ impl Victim {
                 .unwrap();
         }
         for name in ["all", "none"] {
-            let policy = PolicyInForce {
+            let policy = EnforcedPolicy {
                 uid: format!("uid-{name}").parse().unwrap(),
                 namespace: "shop".parse().unwrap(),
                 name: name.to_owned(),
                 generation: 3,
                 statements: name.into(),
             };
-            f.store.run(KeepPolicy(policy), meta()).unwrap();
+            f.store.run(EnforcePolicy(policy), meta()).unwrap();
         }
         let deleted = f.create("gone", "seven");
         f.store
@@ -180,7 +182,8 @@ impl Victim {
         records
     }
 
-    /// What opens answers each question rightly or not at all. Returns how many it does not answer; None: it does not open.
+    /// What opens answers each question rightly or not at all. Returns how many it does not answer; None: it
+    /// does not open.
     fn wrong_answers(&self, what: &str, records: Records) -> Option<usize> {
         let store = self.open(self.with_digest(records)).ok()?;
         let mut unanswered = 0;
@@ -201,7 +204,7 @@ impl Victim {
         Some(unanswered)
     }
 
-    fn of(&self, table: Table) -> Vec<Vec<u8>> {
+    fn keys_of(&self, table: Table) -> Vec<Vec<u8>> {
         self.records
             .keys()
             .filter(|(of, _)| *of == table)
@@ -211,7 +214,7 @@ impl Victim {
 
     /// Every exchange of two values of one table.
     fn swaps(&self, table: Table) -> Vec<(String, Records)> {
-        let keys = self.of(table);
+        let keys = self.keys_of(table);
         let mut swaps = Vec::new();
         for (index, one) in keys.iter().enumerate() {
             for other in &keys[index + 1..] {
@@ -311,7 +314,7 @@ fn exchanged_records_never_answer_for_another_even_with_the_digest_made_anew() {
             .keys()
             .any(|(secret, _)| key.starts_with(secret.as_bytes()))
     };
-    let mut versions = victim.of(Table::Version);
+    let mut versions = victim.keys_of(Table::Version);
     versions.retain(|key| answered(key));
     assert_eq!(versions.len(), victim.answers.len());
     for one in &versions {
@@ -344,17 +347,17 @@ fn an_access_policy_never_stands_in_for_another_even_with_the_digest_made_anew()
     }
     // One that cannot be read hides no other, and gives way to what is kept next.
     let mut records = victim.records.clone();
-    let place = (Table::Policy, victim.of(Table::Policy)[0].clone());
+    let place = (Table::Policy, victim.keys_of(Table::Policy)[0].clone());
     records.insert(place, b"short".to_vec());
     let store = victim.open(victim.with_digest(records)).unwrap();
     let found = store.policies().unwrap();
     assert_eq!((found.policies.len(), found.unreadable), (1, 1));
     for name in ["all", "none"] {
-        let policy = PolicyInForce {
+        let policy = EnforcedPolicy {
             uid: format!("uid-{name}").parse().unwrap(),
             ..found.policies[0].clone()
         };
-        store.run(KeepPolicy(policy), meta()).unwrap();
+        store.run(EnforcePolicy(policy), meta()).unwrap();
     }
     let found = store.policies().unwrap();
     assert_eq!((found.policies.len(), found.unreadable), (2, 0));

@@ -81,14 +81,14 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn open_with(dir: &Path, root: &RootKey) -> Result<Store, OpenError> {
-    Store::open(Open {
+    Store::open(OpenStoreOptions {
         dir,
         root,
         epoch: 0,
         anchor: AnchorRule::Absent,
         cache_bytes: 4 << 20,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         quota: None,
         now: at(0),
     })

@@ -43,12 +43,13 @@ use crate::period::Period;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct EncryptionKeySpec {
-    /// Whether the key works. While it does not, the secrets under it can be neither read nor written nor rotated; enabling it
-    /// brings everything back as it was. Absent: true.
+    /// Whether the key works. While it does not, the secrets under it can be neither read nor written nor
+    /// rotated; enabling it brings everything back as it was. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Names of secrets of this namespace that must lie under this key; `*` stands for any characters, as in `card-*`. A
-    /// ManagedSecret of such a name that names no key or another one is refused. Those from before say `KeyRequired`. Absent: none.
+    /// Names of secrets of this namespace that must lie under this key; `*` stands for any characters, as in
+    /// `card-*`. A ManagedSecret of such a name that names no key or another one is refused. Those from
+    /// before say `KeyRequired`. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),

@@ -1,8 +1,8 @@
 //! How the key of a value is made: one variant a way.
 //!
 //! Only plain settings live here. What they produce is decided in `strongroom-rules`, module `generate`.
-//! Fields inside the map of keys have no schema defaults, so that a GitOps tool never sees a difference; what an absent
-//! field means is written in its documentation.
+//! Fields inside the map of keys have no schema defaults, so that a GitOps tool never sees a difference; what
+//! an absent field means is written in its documentation.
 #![expect(
     unreachable_pub,
     reason = "KubeSchema repeats each struct inside a function, where `pub` reaches nobody"
@@ -30,20 +30,22 @@ pub enum KeySource {
     Base64(Base64Source),
     /// A random UUID (version 4, RFC 9562) in lower case.
     Uuid(UuidSource),
-    /// An Ed25519 key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
+    /// An Ed25519 key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format`
+    /// says.
     Ed25519(Ed25519Source),
     /// An RSA key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
     Rsa(RsaSource),
-    /// An ECDSA key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format` says.
+    /// An ECDSA key pair. The key `<name>` gets the private key, `<name>.pub` the public key, as `format`
+    /// says.
     Ecdsa(EcdsaSource),
     /// A certificate and its private key. `<name>.key` gets the private key (PKCS #8, PEM), `<name>.crt` the
-    /// certificate followed by the intermediate authorities, `ca.crt` the root. Name it `tls` for a Secret of type
-    /// kubernetes.io/tls. At most one a ManagedSecret.
+    /// certificate followed by the intermediate authorities, `ca.crt` the root. Name it `tls` for a Secret of
+    /// type kubernetes.io/tls. At most one a ManagedSecret.
     X509(X509Source),
 }
 
-/// A random password. Every character is drawn evenly; each class that is on has at least one character unless
-/// `atLeast` says otherwise.
+/// A random password. Every character is drawn evenly; each class that is on has at least one character
+/// unless `atLeast` says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, kube::KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
@@ -136,8 +138,8 @@ pub struct Base64Source {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 4096))]
     pub bytes: Option<i32>,
-    /// Use the URL-safe alphabet without padding (RFC 4648 section 5). Absent: false, the standard alphabet with
-    /// padding.
+    /// Use the URL-safe alphabet without padding (RFC 4648 section 5). Absent: false, the standard alphabet
+    /// with padding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_safe: Option<bool>,
 }
@@ -149,9 +151,9 @@ pub struct UuidSource {}
 /// An Ed25519 key pair (RFC 8032).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ed25519Source {
-    /// How the pair is written: OpenSSH (private key as OpenSSH's own format, public key as a line of authorized_keys)
-    /// or PKCS8 (PEM; the public key as SubjectPublicKeyInfo). Absent: OpenSSH for the key `ssh-privatekey` and where
-    /// `spec.secret.type` is kubernetes.io/ssh-auth, else PKCS8.
+    /// How the pair is written: OpenSSH (private key as OpenSSH's own format, public key as a line of
+    /// authorized_keys) or PKCS8 (PEM; the public key as SubjectPublicKeyInfo). Absent: OpenSSH for the key
+    /// `ssh-privatekey` and where `spec.secret.type` is kubernetes.io/ssh-auth, else PKCS8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<KeyFormat>,
 }
@@ -237,7 +239,8 @@ pub enum EcdsaCurve {
      (has(self.isCA) && self.isCA ? 315360000 : 7776000))")
     .message("renewBefore must be shorter than validFor").field_path(".renewBefore"))]
 pub struct X509Source {
-    /// The subject's common name, at most 64 characters. Absent: the subject is empty, and the names below identify it.
+    /// The subject's common name, at most 64 characters. Absent: the subject is empty, and the names below
+    /// identify it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub common_name: Option<String>,
@@ -253,11 +256,13 @@ pub struct X509Source {
     /// certificate. Absent: 90d, for an authority 3650d.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_for: Option<Period>,
-    /// How long before its end the certificate is renewed, as in `30d`; `never`: not by itself. A renewal makes a new
-    /// version: with a new key, of an authority with the same key and name. Absent: a third of its life.
+    /// How long before its end the certificate is renewed, as in `30d`; `never`: not by itself. A renewal
+    /// makes a new version: with a new key, of an authority with the same key and name. Absent: a third of
+    /// its life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<RenewBefore>,
-    /// What the certificate may be used for: ServerAuth, ClientAuth. Absent: both. Must be absent for an authority.
+    /// What the certificate may be used for: ServerAuth, ClientAuth. Absent: both. Must be absent for an
+    /// authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     pub usages: Option<Vec<CertificateUsage>>,

@@ -57,7 +57,8 @@ use crate::period::Period;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-// Where both were there before, an object whose spec does not change is let through: the API server looks at what changes.
+// Where both were there before, an object whose spec does not change is let through: the API server looks at
+// what changes.
 #[x_kube(validation = Rule::new(
     "!(has(self.secret) && has(self.secret.immutable) && self.secret.immutable) || !has(self.source.generate) || \
      self.source.generate.keys.all(key, !has(self.source.generate.keys[key].x509) || \
@@ -68,8 +69,8 @@ use crate::period::Period;
     .field_path(".secret.immutable")
     .reason(Reason::FieldValueForbidden))]
 pub struct ManagedSecretSpec {
-    /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and `_/+=.@-`; a
-    /// `!` belongs to the names of products.
+    /// Name of the secret in the store. Absent: metadata.name. It cannot be changed. Letters, digits and
+    /// `_/+=.@-`; a `!` belongs to the names of products.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 192))]
     #[x_kube(validation = Rule::new("!self.contains('!')")
@@ -79,7 +80,8 @@ pub struct ManagedSecretSpec {
     #[x_kube(validation = Rule::new("self.matches('^[-a-zA-Z0-9_/+=.@!]+$')")
         .message("a name in the store has letters, digits and `_/+=.@-` only"))]
     pub store_name: Option<String>,
-    /// What people should know about the secret. It is shown to whoever may describe it. At most 500 characters.
+    /// What people should know about the secret. It is shown to whoever may describe it. At most 500
+    /// characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
     pub description: Option<String>,
@@ -101,8 +103,8 @@ pub struct ManagedSecretSpec {
     /// How volumes of pods get the secret. Absent: as each field says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the versions move,
-    /// their values do not. Absent: a key that Strongroom keeps for the namespace.
+    /// Name of the EncryptionKey of this namespace under which the value lies. It can be changed: the
+    /// versions move, their values do not. Absent: a key that Strongroom keeps for the namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),
@@ -115,8 +117,8 @@ pub struct ManagedSecretSpec {
     /// What happens to the secret when this object is deleted. Absent: it can be restored for 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
-    /// Stop working on this object: nothing is generated, imported, rotated or written, and its native Secret stays as
-    /// it is. Absent: false.
+    /// Stop working on this object: nothing is generated, imported, rotated or written, and its native Secret
+    /// stays as it is. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -128,9 +130,9 @@ pub struct Delivery {
     /// What happens to the files of running pods when their access ends, or the secret does. Absent: Keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_revoke: Option<OnRevoke>,
-    /// For how long a node that cannot reach Strongroom serves the secret to new pods of a ServiceAccount that was
-    /// allowed it on that node, as in
-    /// `12h`. A node that is cut off learns of nothing that is taken away meanwhile. `0s`: not at all. Absent: 24h.
+    /// For how long a node that cannot reach Strongroom serves the secret to new pods of a ServiceAccount
+    /// that was allowed it on that node, as in `12h`. A node that is cut off learns of nothing that is taken
+    /// away meanwhile. `0s`: not at all. Absent: 24h.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^(0s|[1-9][0-9]{0,4}[smhdw])$"))]
     pub offline_max_age: Option<String>,
@@ -151,11 +153,13 @@ pub enum OnRevoke {
 pub enum Source {
     /// Make the value.
     Generate(GenerateSource),
-    /// Adopt a native Secret that exists: its content becomes the first version, and from then on strongroom owns it.
+    /// Adopt a native Secret that exists: its content becomes the first version, and from then on strongroom
+    /// owns it.
     Import(ImportSource),
     /// Values arrive over the API.
     External(ExternalSource),
-    /// The value stands here, sealed for this cluster by `kubectl strongroom seal`, so that it can lie in Git.
+    /// The value stands here, sealed for this cluster by `kubectl strongroom seal`, so that it can lie in
+    /// Git.
     Sealed(SealedSource),
 }
 
@@ -163,9 +167,9 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SealedSource {
-    /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this secret and this
-    /// key. When one of them changes, the value becomes a new version; what was sealed anew without a change does not.
-    /// In all at most 140,000 characters: what 64 KiB in 32 keys make.
+    /// The keys of the value by name, each sealed for its place: for this cluster, this namespace, this
+    /// secret and this key. When one of them changes, the value becomes a new version; what was sealed anew
+    /// without a change does not. In all at most 140,000 characters: what 64 KiB in 32 keys make.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
         .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
@@ -187,8 +191,8 @@ pub struct SealedKey(pub String);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalSource {
-    /// Whether the object is not Ready before the first value has arrived. With `false` it is Ready without one, for a
-    /// release that waits for its objects and brings the value afterwards. Absent: true.
+    /// Whether the object is not Ready before the first value has arrived. With `false` it is Ready without
+    /// one, for a release that waits for its objects and brings the value afterwards. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<bool>,
 }
@@ -197,10 +201,9 @@ pub struct ExternalSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GenerateSource {
-    /// The keys of the value by name, and how each is made. A key that is added or taken out, and a literal that is
-    /// edited, make a new version at once that keeps the others. A generator that is edited makes nothing anew by
-    /// itself: the condition
-    /// `GeneratorCurrent` has the command. In all at most 64 KiB.
+    /// The keys of the value by name, and how each is made. A key that is added or taken out, and a literal
+    /// that is edited, make a new version at once that keeps the others. A generator that is edited makes
+    /// nothing anew by itself: the condition `GeneratorCurrent` has the command. In all at most 64 KiB.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[-._a-zA-Z0-9]{1,128}$'))")
         .message("a key has 1 to 128 letters, digits, `-`, `_` or `.`"))]
@@ -250,8 +253,8 @@ pub struct Deletion {
     #[x_kube(validation = Rule::new("self.matches('^([7-9]|[12][0-9]|30)d$')")
         .message("recoveryWindow must be 7d to 30d, in whole days"))]
     pub recovery_window: Option<Period>,
-    /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store and its
-    /// native Secret where it is. Absent: Delete.
+    /// Delete opens the recovery window and removes the native Secret. Retain leaves the secret in the store
+    /// and its native Secret where it is. Absent: Delete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<DeletionPolicy>,
 }
@@ -292,9 +295,9 @@ pub struct ManagedSecretStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub versions: Vec<VersionStatus>,
-    /// Who has which version: volumes as their nodes acknowledged it, callers of the API by what they read last within
-    /// a day, pods with the native Secret by their specs and start times. The newest versions first; a version that
-    /// nobody has is not among them.
+    /// Who has which version: volumes as their nodes acknowledged it, callers of the API by what they read
+    /// last within a day, pods with the native Secret by their specs and start times. The newest versions
+    /// first; a version that nobody has is not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub consumers: Vec<VersionConsumers>,
@@ -307,15 +310,16 @@ pub struct ManagedSecretStatus {
     /// When the value was last rotated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_rotation: Option<Time>,
-    /// When the value is rotated next, or its certificate renewed, whichever comes first; absent where neither does.
+    /// When the value is rotated next, or its certificate renewed, whichever comes first; absent where
+    /// neither does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
     /// Name of the RotationSchedule that rotates this secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub rotation_schedule: Option<String>,
-    /// The certificate that the current version holds: the one that the source makes, or `tls.crt` of a value that comes from
-    /// elsewhere. Absent where there is none.
+    /// The certificate that the current version holds: the one that the source makes, or `tls.crt` of a value
+    /// that comes from elsewhere. Absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
     /// Of a sealed source: ids of the cluster's keys that its texts are sealed for.

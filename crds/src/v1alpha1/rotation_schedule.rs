@@ -67,24 +67,25 @@ use crate::period::Period;
     .message("jitter is longer than the time from one time of schedule.cron to the next: shorten it")
     .field_path(".jitter"))]
 pub struct RotationScheduleSpec {
-    /// The ManagedSecrets that rotate. Naming beats selecting: a secret that one schedule names and others select
-    /// follows the one that names it. Two schedules with an equal claim: neither rotates the secret, and both say so.
+    /// The ManagedSecrets that rotate. Naming beats selecting: a secret that one schedule names and others
+    /// select follows the one that names it. Two schedules with an equal claim: neither rotates the secret,
+    /// and both say so.
     pub secrets: ScheduledSecrets,
     /// When they rotate.
     pub schedule: Schedule,
-    /// Rotate only inside this window; a rotation that is due outside waits until it opens, also after a pause of the
-    /// controller. Absent: at any time.
+    /// Rotate only inside this window; a rotation that is due outside waits until it opens, also after a
+    /// pause of the controller. Absent: at any time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Spread the rotations, as in `30m`: each secret waits a part of this time after it is due, always the same part
-    /// for the same secret and schedule. Not longer than `schedule.every`, or than the time between two times of
-    /// `schedule.cron`. Absent: no spread.
+    /// Spread the rotations, as in `30m`: each secret waits a part of this time after it is due, always the
+    /// same part for the same secret and schedule. Not longer than `schedule.every`, or than the time between
+    /// two times of `schedule.cron`. Absent: no spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Period>,
     /// How the new version is made. Set exactly one.
     pub rotator: Rotator,
-    /// Rotate nothing, not even on `strongroom.dev/rotate-now`, of the schedule or of one of its secrets: what is asked
-    /// for waits. Absent: false.
+    /// Rotate nothing, not even on `strongroom.dev/rotate-now`, of the schedule or of one of its secrets:
+    /// what is asked for waits. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -130,18 +131,18 @@ impl ScheduledSecrets {
 #[x_kube(validation = Rule::new("!has(self.timeZone) || has(self.cron)")
     .message("timeZone belongs to cron; `every` counts from the last rotation").field_path(".timeZone"))]
 pub struct Schedule {
-    /// The time from one rotation to the next, as in `12h` or `30d`; at least 1m, at most 3650d. It counts from the
-    /// last rotation, or from the creation of the secret.
+    /// The time from one rotation to the next, as in `12h` or `30d`; at least 1m, at most 3650d. It counts
+    /// from the last rotation, or from the creation of the secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new(
         "self.matches('^([1-9][0-9]{0,4}m|[1-9][0-9]{0,3}h|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650)d|\
          ([1-9][0-9]?|[1-4][0-9]{2}|5[01][0-9]|52[01])w)$')")
         .message("every must be 1m to 3650d, in whole minutes, hours, days or weeks"))]
     pub every: Option<Period>,
-    /// Times of the calendar: minute, hour, day of month, month, day of week, as in `0 3 * * MON`. A day of month and a
-    /// day of week together mean either. A fixed time that the clock skips when summer time begins is moved to the
-    /// moment after the gap; one that comes twice when it ends happens once, at the first. A repeating one (`*/15`)
-    /// follows the elapsed time.
+    /// Times of the calendar: minute, hour, day of month, month, day of week, as in `0 3 * * MON`. A day of
+    /// month and a day of week together mean either. A fixed time that the clock skips when summer time
+    /// begins is moved to the moment after the gap; one that comes twice when it ends happens once, at the
+    /// first. A repeating one (`*/15`) follows the elapsed time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 128))]
     pub cron: Option<String>,
@@ -193,8 +194,8 @@ pub enum Weekday {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rotator {
-    /// Make keys again as the ManagedSecret's `source.generate` says. For secrets whose readers take the new value by
-    /// themselves; no other system is told.
+    /// Make keys again as the ManagedSecret's `source.generate` says. For secrets whose readers take the new
+    /// value by themselves; no other system is told.
     Generate(GenerateRotator),
 }
 
@@ -202,8 +203,8 @@ pub enum Rotator {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GenerateRotator {
-    /// Names of the keys in `source.generate.keys` that are made again; the others keep their bytes. Absent: all that
-    /// are not literals.
+    /// Names of the keys in `source.generate.keys` that are made again; the others keep their bytes. Absent:
+    /// all that are not literals.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 32),

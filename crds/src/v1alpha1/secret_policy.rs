@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rotation_schedule::Window;
 
-/// Who may do what with which secrets: statements that are attached to ServiceAccounts or to secrets of this namespace.
+/// Who may do what with which secrets: statements that are attached to ServiceAccounts or to secrets of this
+/// namespace.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "strongroom.dev",
@@ -51,8 +52,8 @@ pub struct SecretPolicySpec {
     /// Identity policy: whose rights the statements are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identities: Option<PolicyIdentities>,
-    /// Secret policy: names in the store of the secrets of this namespace that the statements are about. `*` stands for any
-    /// characters, as in `db-*`.
+    /// Secret policy: names in the store of the secrets of this namespace that the statements are about. `*`
+    /// stands for any characters, as in `db-*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
@@ -99,8 +100,8 @@ pub struct PolicyStatement {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub actions: Vec<String>,
-    /// What, as in `secret/db-main`, `secret/mcp!*`, `key/payments`, or `team-b:secret/x` in another namespace. `*` stands for
-    /// any characters. Only in an identity policy.
+    /// What, as in `secret/db-main`, `secret/mcp!*`, `key/payments`, or `team-b:secret/x` in another
+    /// namespace. `*` stands for any characters. Only in an identity policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
@@ -131,7 +132,8 @@ pub enum PolicyEffect {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PolicyPrincipal {
-    /// ServiceAccounts as `name` in this namespace, or as `namespace/name`. `*` stands for any characters but `/`.
+    /// ServiceAccounts as `name` in this namespace, or as `namespace/name`. `*` stands for any characters but
+    /// `/`.
     #[schemars(schema_with = "account_pattern")]
     ServiceAccount(String),
     /// A user as the API server knows him. `*` stands for any characters.
@@ -142,8 +144,8 @@ pub enum PolicyPrincipal {
     Group(String),
 }
 
-/// When a statement counts: all that is set must hold. What is not known of a request (the labels of a pod that a token does
-/// not name) does not fulfil a condition of an Allow, and fulfils that of a Deny.
+/// When a statement counts: all that is set must hold. What is not known of a request (the labels of a pod
+/// that a token does not name) does not fulfil a condition of an Allow, and fulfils that of a Deny.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.notBefore) || !has(self.notAfter) || self.notBefore < self.notAfter")

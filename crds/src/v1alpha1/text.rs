@@ -1,5 +1,5 @@
-//! Schemas of the maps and names that more than one kind uses: every one is bounded, because the API server counts
-//! the cost of a CEL rule from these bounds.
+//! Schemas of the maps and names that more than one kind uses: every one is bounded, because the API server
+//! counts the cost of a CEL rule from these bounds.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 

@@ -1,4 +1,5 @@
-//! Variables of a ValidatingAdmissionPolicy, which the evaluator of kube does not know: each is put in its place.
+//! Variables of a ValidatingAdmissionPolicy, which the evaluator of kube does not know: each is put in its
+//! place.
 
 /// The text with `variables.NAME` replaced by what it stands for.
 pub(crate) fn in_place(text: &str, name: &str, expression: &str) -> String {

@@ -14,7 +14,7 @@ use kube::api::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::callers::{self, Tries};
+use super::callers::{self, Attempts};
 use super::objects::{self, NAMESPACE};
 use super::strangers::{Stranger, strangers};
 use super::target::Target;
@@ -29,10 +29,10 @@ const PODS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(127, 66, 0, 4),
 ];
 /// More tries than anybody waits for.
-const TRIES: usize = 1_000_000;
+const MAX_ATTEMPTS: usize = 1_000_000;
 /// What is held at the same time by each pod, and for how long.
-const HELD: usize = 2_048;
-const HOLD: Duration = Duration::from_millis(500);
+const HELD_REQUESTS: usize = 2_048;
+const HOLD_TIME: Duration = Duration::from_millis(500);
 /// Who writes his objects.
 const MANAGER: &str = "attacker";
 
@@ -52,7 +52,7 @@ pub enum Traffic {
     Stranger(Stranger),
     /// Tokens that the API server has to be asked about.
     JunkTokens,
-    /// Reads that are refused.
+    /// Reads of a secret that no policy lets the caller read.
     RefusedReads,
     /// Reads of names as long as a head can have.
     LongNames,
@@ -126,7 +126,8 @@ impl std::fmt::Debug for Attacker {
 }
 
 impl Attacker {
-    /// Makes his namespace, his account, and a secret that it may read. `victim` is the path of one that it may not.
+    /// Makes his namespace, his account, and a secret that it may read. `victim` is the path of one that it
+    /// may not.
     ///
     /// # Errors
     /// Those of the API server.
@@ -162,7 +163,8 @@ impl Attacker {
         Ok(it)
     }
 
-    /// Waits so long between two requests of a pod, and between two objects: by itself he takes what a processor gives.
+    /// Waits so long between two requests of a pod, and between two objects: by itself he takes what a
+    /// processor gives.
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         Self { pause, ..self }
@@ -191,7 +193,7 @@ impl Attacker {
     }
 
     /// Applies an object; being refused is no failure.
-    async fn tries(&self, object: &Value) {
+    async fn try_apply(&self, object: &Value) {
         let _ = self.apply(object).await;
         tokio::time::sleep(self.pause).await;
     }
@@ -224,7 +226,7 @@ impl Attacker {
             Attack::Objects(Objects::Keys) => self.keys().await,
             Attack::Objects(Objects::Large(count)) => {
                 for number in 0..count {
-                    self.tries(&objects::large(&format!("large-{number}"))).await;
+                    self.try_apply(&objects::large(&format!("large-{number}"))).await;
                 }
             }
             Attack::Objects(Objects::CreateAndDelete) => self.create_and_delete().await,
@@ -235,76 +237,77 @@ impl Attacker {
     /// The traffic of one pod. What is held is held for a while, and then again.
     async fn send(self: Arc<Self>, traffic: Traffic, from: Ipv4Addr) {
         let (target, token, own) = (&self.target, self.token.as_str(), own_path());
-        let tries = Tries {
-            most: TRIES,
+        let attempts = Attempts {
+            most: MAX_ATTEMPTS,
             pause: self.pause,
         };
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let held = match traffic {
-                Traffic::Stranger(kind) => strangers(target, kind, HELD, &[from]).await,
+                Traffic::Stranger(kind) => strangers(target, kind, HELD_REQUESTS, &[from]).await,
                 Traffic::Bodies => {
-                    callers::bodies_that_do_not_come(target, from, token, NAMESPACE, HELD).await
+                    callers::bodies_that_do_not_come(target, from, token, NAMESPACE, HELD_REQUESTS).await
                 }
                 Traffic::UnreadValues => {
                     let path = format!("{own}/value");
-                    callers::unread_values(target, from, token, &path, HELD).await
+                    callers::unread_values(target, from, token, &path, HELD_REQUESTS).await
                 }
                 Traffic::Watches => {
                     let path = format!("{own}/watch");
-                    callers::watches(target, from, token, &path, HELD).await
+                    callers::watches(target, from, token, &path, HELD_REQUESTS).await
                 }
-                Traffic::JunkTokens => return callers::junk_tokens(target, from, tries).await,
+                Traffic::JunkTokens => return callers::junk_tokens(target, from, attempts).await,
                 Traffic::RefusedReads => {
-                    return callers::reads(target, from, token, &self.victim, tries).await;
+                    return callers::reads(target, from, token, &self.victim, attempts).await;
                 }
                 Traffic::LongNames => {
-                    return callers::long_names(target, from, token, NAMESPACE, tries).await;
+                    return callers::long_names(target, from, token, NAMESPACE, attempts).await;
                 }
             };
-            tokio::time::sleep(HOLD).await;
+            tokio::time::sleep(HOLD_TIME).await;
             drop(held);
         }
     }
 
     async fn policies(&self) {
         let mut pace = tokio::time::interval(Duration::from_millis(100));
-        for round in 0..TRIES {
+        for round in 0..MAX_ATTEMPTS {
             pace.tick().await;
-            self.tries(&objects::largest_policy(round)).await;
+            self.try_apply(&objects::largest_policy(round)).await;
         }
     }
 
-    /// Twenty objects whose keys fit, and one whose keys don't. From then on a rotation of all twenty is asked
-    /// for each second, while their first keys are made too: what is asked before a secret exists counts as done.
+    /// Twenty objects whose keys fit, and one whose keys don't. From then on a rotation of all twenty is
+    /// asked for each second, while their first keys are made too: what is asked before a secret exists
+    /// counts as done.
     async fn keys(&self) {
         let fitting = |number: usize| objects::keys(&format!("keys-{number}"), 15);
         for number in 0..20 {
-            self.tries(&fitting(number)).await;
+            self.try_apply(&fitting(number)).await;
         }
-        self.tries(&objects::keys("too-many-keys", 32)).await;
+        self.try_apply(&objects::keys("too-many-keys", 32)).await;
         let mut pace = tokio::time::interval(Duration::from_secs(1));
-        for round in 0..TRIES {
+        for round in 0..MAX_ATTEMPTS {
             pace.tick().await;
             let word = format!("round-{round}");
             for number in 0..20 {
-                self.tries(&objects::rotating(fitting(number), &word)).await;
+                self.try_apply(&objects::rotating(fitting(number), &word)).await;
             }
         }
     }
 
     async fn create_and_delete(&self) {
         let api = self.api("ManagedSecret");
-        for round in 0..TRIES {
-            self.tries(&objects::room(round)).await;
+        for round in 0..MAX_ATTEMPTS {
+            self.try_apply(&objects::room(round)).await;
             let _ = api.delete(objects::ROOM, &DeleteParams::default()).await;
         }
     }
 
     async fn many_deletions(&self) {
         let api = self.api("ManagedSecret");
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             for number in 0..30 {
-                self.tries(&objects::small(&format!("many-{number}"))).await;
+                self.try_apply(&objects::small(&format!("many-{number}"))).await;
             }
             for number in 0..16 {
                 let _ = api

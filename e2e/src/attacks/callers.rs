@@ -9,11 +9,11 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2::SendRequest;
 use tokio::task::JoinSet;
 
-use super::strangers::{STREAMS, empty, endless};
+use super::strangers::{STREAMS_PER_CONNECTION, empty, endless};
 use super::target::{AnyBody, Target};
 
 /// One who is hung up on comes again after this.
-const AGAIN: Duration = Duration::from_millis(50);
+const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
 fn request(method: &Method, path: &str, token: &str, body: AnyBody) -> http::Result<Request<AnyBody>> {
     Request::builder()
@@ -25,7 +25,7 @@ fn request(method: &Method, path: &str, token: &str, body: AnyBody) -> http::Res
 
 /// How often something is tried.
 #[derive(Clone, Copy)]
-pub(super) struct Tries {
+pub(super) struct Attempts {
     /// At most so often,
     pub(super) most: usize,
     /// with so long between two.
@@ -33,15 +33,15 @@ pub(super) struct Tries {
 }
 
 /// Asks one thing after the other, each answer taken, on connections that are made anew as often as needed.
-async fn asks(
+async fn send_requests(
     target: &Target,
     from: Ipv4Addr,
-    tries: Tries,
+    attempts: Attempts,
     next: impl Fn(usize) -> http::Result<Request<AnyBody>>,
 ) {
     let mut connection: Option<SendRequest<AnyBody>> = None;
-    for number in 0..tries.most {
-        tokio::time::sleep(tries.pause).await;
+    for number in 0..attempts.most {
+        tokio::time::sleep(attempts.pause).await;
         let Ok(request) = next(number) else {
             continue;
         };
@@ -50,7 +50,7 @@ async fn asks(
             None => match target.http2(from, 1 << 16).await {
                 Ok((sender, _)) => sender,
                 Err(_) => {
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RECONNECT_DELAY).await;
                     continue;
                 }
             },
@@ -66,10 +66,10 @@ async fn asks(
 
 /// Tokens of the right shape and audience that nobody signed, each different: each costs a TokenReview and
 /// a record if the gateway lets it.
-pub(super) async fn junk_tokens(target: &Target, from: Ipv4Addr, tries: Tries) {
+pub(super) async fn junk_tokens(target: &Target, from: Ipv4Addr, attempts: Attempts) {
     let encode = |json: &str| BASE64URL_NOPAD.encode(json.as_bytes());
     let head = encode(r#"{"alg":"RS256","kid":"none"}"#);
-    asks(target, from, tries, |number| {
+    send_requests(target, from, attempts, |number| {
         let claims = format!(
             r#"{{"aud":["strongroom.dev"],"exp":4102444800,"sub":"system:serviceaccount:evil:{number}"}}"#
         );
@@ -89,21 +89,28 @@ pub(super) async fn junk_tokens(target: &Target, from: Ipv4Addr, tries: Tries) {
 }
 
 /// Reads at this path, one after the other: of a secret that the caller may not read, each leaves a refusal.
-pub(super) async fn reads(target: &Target, from: Ipv4Addr, token: &str, path: &str, tries: Tries) {
-    asks(target, from, tries, |_| {
+pub(super) async fn reads(target: &Target, from: Ipv4Addr, token: &str, path: &str, attempts: Attempts) {
+    send_requests(target, from, attempts, |_| {
         request(&Method::GET, path, token, empty())
     })
     .await;
 }
 
 /// Reads of names as long as a head can have: in vain, each compared with every pattern if it is let so far.
-pub(super) async fn long_names(target: &Target, from: Ipv4Addr, token: &str, namespace: &str, tries: Tries) {
+pub(super) async fn long_names(
+    target: &Target,
+    from: Ipv4Addr,
+    token: &str,
+    namespace: &str,
+    attempts: Attempts,
+) {
     let name = "a".repeat(8_000);
     let path = format!("/v1/namespaces/{namespace}/secrets/{name}/value");
-    reads(target, from, token, &path, tries).await;
+    reads(target, from, token, &path, attempts).await;
 }
 
-/// As many requests as there are, on connections whose streams have this window, none of which ends by itself.
+/// As many requests as there are, on connections whose streams have this window, none of which ends by
+/// itself.
 async fn held(
     target: &Target,
     from: Ipv4Addr,
@@ -112,12 +119,12 @@ async fn held(
     next: impl Fn() -> http::Result<Request<AnyBody>>,
 ) -> JoinSet<()> {
     let mut held = JoinSet::new();
-    for _ in 0..requests / STREAMS {
+    for _ in 0..requests / STREAMS_PER_CONNECTION {
         let Ok((sender, _)) = target.http2(from, window).await else {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RECONNECT_DELAY).await;
             continue;
         };
-        for _ in 0..STREAMS {
+        for _ in 0..STREAMS_PER_CONNECTION {
             let (Ok(request), mut sender) = (next(), sender.clone()) else {
                 continue;
             };

@@ -1,4 +1,5 @@
-//! What a hostile tenant does to the API and by custom resources: the attacks that tests and measurements share.
+//! What a hostile tenant does to the API and by custom resources: the attacks that tests and measurements
+//! share.
 //!
 //! Only loopback is a target: connections go from 127.0.0.0/8 to 127.0.0.1. Each attack ends after a number
 //! of tries, or when its future is dropped. A refusal is what is hoped for, so no attack reports one.

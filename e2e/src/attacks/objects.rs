@@ -67,7 +67,8 @@ pub(super) fn large(name: &str) -> Value {
     managed(name, &json!({"source": {"sealed": {"keys": keys}}}))
 }
 
-/// A secret with the largest value, under another name in the store each round, and a window as long as there is.
+/// A secret with the largest value, under another name in the store each round, and a window as long as there
+/// is.
 pub(super) fn room(round: usize) -> Value {
     managed(
         ROOM,

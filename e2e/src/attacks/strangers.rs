@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use super::target::{AnyBody, Target};
 
 /// Streams that a connection of HTTP/2 is used for.
-pub(super) const STREAMS: usize = 128;
+pub(super) const STREAMS_PER_CONNECTION: usize = 128;
 /// Attempts that begin at the same time.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_ATTEMPTS: usize = 64;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +32,27 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    /// All of them.
+    /// Each of them once.
     pub const ALL: [Self; 4] = [Self::Silent, Self::HalfHead, Self::HalfHello, Self::Unread];
 
     /// How many attempts one connection makes.
     const fn of_a_connection(self) -> usize {
         match self {
             Self::Silent | Self::HalfHead => 1,
-            Self::HalfHello | Self::Unread => STREAMS,
+            Self::HalfHello | Self::Unread => STREAMS_PER_CONNECTION,
         }
     }
 }
 
-/// So many attempts of a kind, each for as long as it is let, spread over the addresses. Comes back once all were made; what it returns holds those that are left.
+/// So many attempts of a kind, each for as long as it is let, spread over the addresses. Comes back once all
+/// were made; what it returns holds those that are left.
 pub async fn strangers(target: &Target, kind: Stranger, attempts: usize, from: &[Ipv4Addr]) -> JoinSet<()> {
     let connections = attempts / kind.of_a_connection();
     let mut held = JoinSet::new();
     let addresses = from.iter().copied().cycle().take(connections);
     let mut made = stream::iter(addresses)
         .map(|from| attempt(target.clone(), kind, from))
-        .buffer_unordered(AT_ONCE);
+        .buffer_unordered(MAX_CONCURRENT_ATTEMPTS);
     while let Some(attempt) = made.next().await {
         held.extend(attempt);
     }
@@ -98,7 +99,7 @@ async fn streams(
     let (sender, driven) = target.http2(from, window).await.ok()?;
     Some(Box::pin(async move {
         let mut asked = JoinSet::new();
-        for _ in 0..STREAMS {
+        for _ in 0..STREAMS_PER_CONNECTION {
             let mut sender = sender.clone();
             asked.spawn(async move {
                 if let Ok(request) = request() {

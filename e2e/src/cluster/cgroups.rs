@@ -1,4 +1,5 @@
-//! The control groups of the nodes: one folder of ours in every hierarchy, so that all of it can be removed again.
+//! The control groups of the nodes: one folder of ours in every hierarchy, so that all of it can be removed
+//! again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,15 @@ use crate::error::{ClusterError, trying};
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// How long a group may take to become empty.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The name of the cluster's group: another one for each folder.
 fn group_of(state: &Path) -> String {
     format!("strongroom-{:016x}", fold(state))
 }
 
-/// Every hierarchy of the machine: one where version 2 alone is mounted, else one for each controller of version 1.
+/// Every hierarchy of the machine: one where version 2 alone is mounted, else one for each controller of
+/// version 1.
 fn hierarchies() -> Vec<PathBuf> {
     let mount = PathBuf::from(MOUNT);
     if mount.join("cgroup.controllers").exists() {
@@ -42,7 +44,8 @@ pub(super) fn make(state: &Path, node: &str) -> Result<String, ClusterError> {
         for dir in [&ours, &dir] {
             inherit_cpuset(dir)?;
         }
-        // Version 2: a group has the controllers that its parent gives it. One that the machine lacks is missed by kubelet, by name.
+        // Version 2: a group has the controllers that its parent gives it. One that the machine lacks is
+        // missed by kubelet, by name.
         for parent in [&hierarchy, &ours, &dir] {
             for controller in ["+cpuset", "+cpu", "+memory", "+pids", "+io", "+hugetlb"] {
                 let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
@@ -71,7 +74,7 @@ fn inherit_cpuset(dir: &Path) -> Result<(), ClusterError> {
 
 /// Removes the cluster's groups, once the last process in them is gone.
 pub(super) fn remove(state: &Path) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for hierarchy in hierarchies() {
         let dir = hierarchy.join(group_of(state));
         while dir.exists() {

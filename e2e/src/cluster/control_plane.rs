@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 
 use super::dns;
 use super::folder::write;
-use super::place::Place;
+use super::host::ClusterHost;
 use crate::certificates::{Authority, token_keys};
 use crate::error::ClusterError;
 use crate::programs::{Program, Programs};
@@ -22,8 +22,8 @@ pub(super) const AUDIT_LOG: &str = "audit.log";
 const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
 /// Makes the cluster's authority, the certificates of its servers, and a kubeconfig for each client.
-pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> Result<(), ClusterError> {
-    let pki = place.state().join("pki");
+pub(super) fn write_identities(host: &ClusterHost, nodes: &[(String, Ipv4Addr)]) -> Result<(), ClusterError> {
+    let pki = host.state().join("pki");
     let authority = Authority::new(&pki, "ca")?;
     // Of an authority of its own: whom aggregated APIs take for the API server.
     Authority::new(&pki, "front-proxy-ca")?.client_files(&pki, "front-proxy-client", None)?;
@@ -34,12 +34,12 @@ pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> R
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
     ];
-    let addresses = [Ipv4Addr::LOCALHOST, API_SERVICE, place.api_address()];
+    let addresses = [Ipv4Addr::LOCALHOST, API_SERVICE, host.api_address()];
     authority.server(&pki, "apiserver", &names, &addresses.map(IpAddr::V4))?;
     authority.client_files(&pki, "apiserver-kubelet", Some("system:masters"))?;
     token_keys(&pki)?;
     write(
-        place.state(),
+        host.state(),
         AUDIT_POLICY,
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse, resources: [{group: people.strongroom.dev}]}\n\
          - {level: Metadata, namespaces: [bench], verbs: [get], resources: [{group: \"\", resources: [secrets]}]}\n- {level: None}\n",
@@ -69,13 +69,13 @@ pub(super) fn write_identities(place: &Place, nodes: &[(String, Ipv4Addr)]) -> R
             "apiVersion: v1\nkind: Config\nclusters:\n- name: local\n  cluster:\n    server: https://{}:{}\n    \
              certificate-authority-data: {}\nusers:\n- name: {name}\n  user:\n    client-certificate-data: {}\n    \
              client-key-data: {}\ncontexts:\n- name: local\n  context: {{cluster: local, user: \"{name}\"}}\ncurrent-context: local\n",
-            place.api_address(),
-            place.ports.api,
+            host.api_address(),
+            host.ports.api,
             BASE64.encode(authority.pem().as_bytes()),
             BASE64.encode(certificate.as_bytes()),
             BASE64.encode(key.as_bytes()),
         );
-        write(place.state(), &file, &text)?;
+        write(host.state(), &file, &text)?;
     }
     Ok(())
 }
@@ -84,11 +84,11 @@ fn kubeconfig_of<'a>(file: &str, name: &str, group: Option<&'a str>) -> (String,
     (format!("{file}.kubeconfig"), name.to_owned(), group)
 }
 
-pub(super) fn start_etcd(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
-    let client = format!("http://127.0.0.1:{}", place.ports.etcd);
-    let peer = format!("http://127.0.0.1:{}", place.ports.etcd_peer);
+pub(super) fn start_etcd(programs: &Programs, host: &ClusterHost) -> Result<(), ClusterError> {
+    let client = format!("http://127.0.0.1:{}", host.ports.etcd);
+    let peer = format!("http://127.0.0.1:{}", host.ports.etcd_peer);
     let mut etcd = programs.command(Program::Etcd);
-    etcd.arg("--data-dir").arg(place.state().join("etcd"));
+    etcd.arg("--data-dir").arg(host.state().join("etcd"));
     etcd.args([
         "--listen-client-urls",
         &client,
@@ -103,55 +103,55 @@ pub(super) fn start_etcd(programs: &Programs, place: &Place) -> Result<(), Clust
     ]);
     etcd.args(["--initial-cluster", &format!("default={peer}")]);
     etcd.args(["--unsafe-no-fsync", "--log-level", "warn"]);
-    place.start(etcd, Program::Etcd.name())
+    host.start(etcd, Program::Etcd.name())
 }
 
-pub(super) fn start_api_server(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+pub(super) fn start_api_server(programs: &Programs, host: &ClusterHost) -> Result<(), ClusterError> {
     let mut api = programs.command(Program::ApiServer);
     api.args([
-        format!("--etcd-servers=http://127.0.0.1:{}", place.ports.etcd),
-        format!("--secure-port={}", place.ports.api),
-        format!("--tls-cert-file={}", place.pki("apiserver.crt")),
-        format!("--tls-private-key-file={}", place.pki("apiserver.key")),
-        format!("--client-ca-file={}", place.pki("ca.crt")),
-        format!("--service-account-key-file={}", place.pki("sa.pub")),
-        format!("--service-account-signing-key-file={}", place.pki("sa.key")),
+        format!("--etcd-servers=http://127.0.0.1:{}", host.ports.etcd),
+        format!("--secure-port={}", host.ports.api),
+        format!("--tls-cert-file={}", host.pki("apiserver.crt")),
+        format!("--tls-private-key-file={}", host.pki("apiserver.key")),
+        format!("--client-ca-file={}", host.pki("ca.crt")),
+        format!("--service-account-key-file={}", host.pki("sa.pub")),
+        format!("--service-account-signing-key-file={}", host.pki("sa.key")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-cluster-ip-range={SERVICES}"),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--profiling=false".to_owned(),
-        format!("--cert-dir={}", place.state().join("pki").display()),
+        format!("--cert-dir={}", host.state().join("pki").display()),
         // The aggregation layer, with the header names that kubeadm gives it.
         format!(
             "--requestheader-client-ca-file={}",
-            place.pki("front-proxy-ca.crt")
+            host.pki("front-proxy-ca.crt")
         ),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),
         "--requestheader-username-headers=X-Remote-User".to_owned(),
         "--requestheader-group-headers=X-Remote-Group".to_owned(),
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
-        format!("--proxy-client-cert-file={}", place.pki("front-proxy-client.crt")),
-        format!("--proxy-client-key-file={}", place.pki("front-proxy-client.key")),
+        format!("--proxy-client-cert-file={}", host.pki("front-proxy-client.crt")),
+        format!("--proxy-client-key-file={}", host.pki("front-proxy-client.key")),
         // Everything that is said to people's API, with its bodies where the API server sees any.
         format!(
             "--audit-policy-file={}",
-            place.state().join(AUDIT_POLICY).display()
+            host.state().join(AUDIT_POLICY).display()
         ),
-        format!("--audit-log-path={}", place.state().join(AUDIT_LOG).display()),
+        format!("--audit-log-path={}", host.state().join(AUDIT_LOG).display()),
     ]);
-    if place.sandbox().is_some() {
+    if host.sandbox().is_some() {
         api.args([
             "--bind-address=0.0.0.0".to_owned(),
-            format!("--advertise-address={}", place.api_address()),
+            format!("--advertise-address={}", host.api_address()),
             "--allow-privileged=true".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--enable-aggregator-routing=true".to_owned(),
             format!(
                 "--kubelet-client-certificate={}",
-                place.pki("apiserver-kubelet.crt")
+                host.pki("apiserver-kubelet.crt")
             ),
-            format!("--kubelet-client-key={}", place.pki("apiserver-kubelet.key")),
-            format!("--kubelet-certificate-authority={}", place.pki("ca.crt")),
+            format!("--kubelet-client-key={}", host.pki("apiserver-kubelet.key")),
+            format!("--kubelet-certificate-authority={}", host.pki("ca.crt")),
             // Nobody resolves the names of the nodes.
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
         ]);
@@ -159,41 +159,41 @@ pub(super) fn start_api_server(programs: &Programs, place: &Place) -> Result<(),
         // Loopback is no address that a Service may lead to.
         api.args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"]);
     }
-    place.start(api, Program::ApiServer.name())
+    host.start(api, Program::ApiServer.name())
 }
 
-pub(super) fn start_controller_manager(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+pub(super) fn start_controller_manager(programs: &Programs, host: &ClusterHost) -> Result<(), ClusterError> {
     let mut manager = programs.command(Program::ControllerManager);
-    manager.args(kubeconfigs(place, "controller-manager"));
+    manager.args(kubeconfigs(host, "controller-manager"));
     manager.args([
-        format!("--service-account-private-key-file={}", place.pki("sa.key")),
-        format!("--root-ca-file={}", place.pki("ca.crt")),
-        format!("--cluster-signing-cert-file={}", place.pki("ca.crt")),
-        format!("--cluster-signing-key-file={}", place.pki("ca.key")),
+        format!("--service-account-private-key-file={}", host.pki("sa.key")),
+        format!("--root-ca-file={}", host.pki("ca.crt")),
+        format!("--cluster-signing-cert-file={}", host.pki("ca.crt")),
+        format!("--cluster-signing-key-file={}", host.pki("ca.key")),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
-        format!("--secure-port={}", place.ports.controller_manager),
+        format!("--secure-port={}", host.ports.controller_manager),
         "--bind-address=127.0.0.1".to_owned(),
-        format!("--cert-dir={}", place.state().join("pki").display()),
+        format!("--cert-dir={}", host.state().join("pki").display()),
     ]);
-    place.start(manager, Program::ControllerManager.name())
+    host.start(manager, Program::ControllerManager.name())
 }
 
-pub(super) fn start_scheduler(programs: &Programs, place: &Place) -> Result<(), ClusterError> {
+pub(super) fn start_scheduler(programs: &Programs, host: &ClusterHost) -> Result<(), ClusterError> {
     let mut scheduler = programs.command(Program::Scheduler);
-    scheduler.args(kubeconfigs(place, "scheduler"));
+    scheduler.args(kubeconfigs(host, "scheduler"));
     scheduler.args([
         "--leader-elect=false".to_owned(),
-        format!("--secure-port={}", place.ports.scheduler),
+        format!("--secure-port={}", host.ports.scheduler),
         "--bind-address=127.0.0.1".to_owned(),
-        format!("--cert-dir={}", place.state().join("pki").display()),
+        format!("--cert-dir={}", host.state().join("pki").display()),
     ]);
-    place.start(scheduler, Program::Scheduler.name())
+    host.start(scheduler, Program::Scheduler.name())
 }
 
 /// A program asks the API server also who its own callers are.
-fn kubeconfigs(place: &Place, name: &str) -> [String; 3] {
-    let kubeconfig = place.kubeconfig(name);
+fn kubeconfigs(host: &ClusterHost, name: &str) -> [String; 3] {
+    let kubeconfig = host.kubeconfig(name);
     [
         format!("--kubeconfig={kubeconfig}"),
         format!("--authentication-kubeconfig={kubeconfig}"),

@@ -1,6 +1,7 @@
 //! CoreDNS: the names of Services and of pods behind headless ones, for pods.
 //!
-//! It runs in the nodes' network beside kube-proxy, and is reached by the Service that Kubernetes' own installers make for it.
+//! It runs in the nodes' network beside kube-proxy, and is reached by the Service that Kubernetes' own
+//! installers make for it.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::folder::write;
-use super::place::Place;
+use super::host::ClusterHost;
 use super::sandbox::{Sandbox, finish};
 use crate::error::ClusterError;
 use crate::programs::Programs;
@@ -26,12 +27,12 @@ pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 pub(super) const DOMAIN: &str = "cluster.local";
 
 /// Starts it; the file of the objects that lead to it and give it its rights, still to be applied.
-pub(super) fn start(place: &Place) -> Result<PathBuf, ClusterError> {
+pub(super) fn start(host: &ClusterHost) -> Result<PathBuf, ClusterError> {
     // Pods see a Service that was made a moment ago: what is kept is short-lived.
     let mut config = format!(
         ".:53 {{\n  errors\n  cache {{\n    success 1000 5\n    denial 1000 1\n  }}\n  kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{\n    \
          kubeconfig {}\n    fallthrough in-addr.arpa ip6.arpa\n    ttl 5\n  }}\n",
-        place.kubeconfig(NAME)
+        host.kubeconfig(NAME)
     );
     let resolvers = resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
     if !resolvers.is_empty() {
@@ -42,12 +43,12 @@ pub(super) fn start(place: &Place) -> Result<PathBuf, ClusterError> {
         ));
     }
     config.push_str("}\n");
-    let config = write(place.state(), "Corefile", &config)?;
+    let config = write(host.state(), "Corefile", &config)?;
     let mut coredns = Command::new(Programs::dns()?);
     coredns.arg("-conf").arg(config);
-    place.start(coredns, NAME)?;
+    host.start(coredns, NAME)?;
     write(
-        place.state(),
+        host.state(),
         "dns.yaml",
         &format!(
             r#"apiVersion: rbac.authorization.k8s.io/v1
@@ -81,23 +82,24 @@ ports:
 - {{name: dns, port: 53, protocol: UDP}}
 - {{name: dns-tcp, port: 53, protocol: TCP}}
 "#,
-            place.api_address()
+            host.api_address()
         ),
     )
 }
 
 /// Whether it knows the first name that every cluster has.
-pub(super) fn answers(place: &Place, sandbox: &Sandbox) -> bool {
+pub(super) fn answers(host: &ClusterHost, sandbox: &Sandbox) -> bool {
     let mut ask = Command::new("busybox");
     ask.args([
         "nslookup",
         &format!("kubernetes.default.svc.{DOMAIN}"),
-        &place.api_address().to_string(),
+        &host.api_address().to_string(),
     ]);
     finish(&mut sandbox.enter(&ask)).is_ok()
 }
 
-/// The machine's resolvers that can be asked from another network namespace: one on loopback would be CoreDNS itself there.
+/// The machine's resolvers that can be asked from another network namespace: one on loopback would be CoreDNS
+/// itself there.
 fn resolvers(resolv_conf: &str) -> Vec<String> {
     resolv_conf
         .lines()

@@ -19,7 +19,8 @@ pub(super) fn tools() -> Result<PathBuf, ClusterError> {
     built(&["tools"])
 }
 
-/// The image of `strongroom` itself, from this tree, with the debug profile: a minute less to wait than for `make image`.
+/// The image of `strongroom` itself, from this tree, with the debug profile: a minute less to wait than for
+/// `make image`.
 pub(super) fn strongroom() -> Result<PathBuf, ClusterError> {
     built(&["strongroom", "test"])
 }

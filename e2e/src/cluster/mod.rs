@@ -4,10 +4,10 @@ mod cgroups;
 mod control_plane;
 mod dns;
 mod folder;
+mod host;
 mod images;
 mod mounts;
 mod node;
-mod place;
 mod sandbox;
 mod size;
 mod storage;
@@ -22,8 +22,8 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use size::Size;
 
+use self::host::ClusterHost;
 use self::node::Node;
-use self::place::Place;
 use self::sandbox::Sandbox;
 use crate::error::{ClusterError, trying};
 use crate::process::{all, is_running, log_of, mark, stop, stop_all};
@@ -33,7 +33,7 @@ use crate::programs::{Program, Programs};
 const CONTROL_PLANE: [Program; 3] = [Program::Etcd, Program::ApiServer, Program::ControllerManager];
 
 /// How long a program may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A cluster on this machine.
 #[derive(Clone, Debug)]
@@ -45,7 +45,8 @@ pub struct Cluster {
     sync: u8,
 }
 
-/// A changed Secret reaches the files of a pod at its next sync: elsewhere that is a minute, too long to watch.
+/// A changed Secret reaches the files of a pod at its next sync: elsewhere that is a minute, too long to
+/// watch.
 const SYNC: u8 = 5;
 
 impl Cluster {
@@ -95,7 +96,7 @@ impl Cluster {
         }
     }
 
-    /// Its size.
+    /// What was started: how many nodes there are.
     #[must_use]
     pub const fn size(&self) -> Size {
         self.size
@@ -121,7 +122,8 @@ impl Cluster {
         found.first().and_then(|pid| u32::try_from(*pid).ok())
     }
 
-    /// What the API server wrote down of everything that it was asked for in group `people.strongroom.dev`, at level RequestResponse.
+    /// What the API server wrote down of everything that it was asked for in group `people.strongroom.dev`,
+    /// at level RequestResponse.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.state.join(control_plane::AUDIT_LOG)
@@ -133,11 +135,12 @@ impl Cluster {
         &self.state
     }
 
-    /// Starts what does not run, and returns once the API server, and each node, is ready. What was started is ended again where
-    /// that fails.
+    /// Starts what does not run, and returns once the API server, and each node, is ready. What was started
+    /// is ended again where that fails.
     ///
     /// # Errors
-    /// [`ClusterError::NotReady`] and [`ClusterError::Ended`] name the log to read; [`ClusterError::NotOurs`] where the folder holds something else.
+    /// [`ClusterError::NotReady`] and [`ClusterError::Ended`] name the log to read; [`ClusterError::NotOurs`]
+    /// where the folder holds something else.
     pub fn up(&self) -> Result<(), ClusterError> {
         folder::claim(&self.state)?;
         for dir in ["pki", "log"] {
@@ -172,29 +175,29 @@ impl Cluster {
                 wanted: self.size.to_string(),
             });
         }
-        Ok(self.size.nodes() == 0 || Sandbox::of(&self.state).is_some())
+        Ok(self.size.nodes() == 0 || Sandbox::find(&self.state).is_some())
     }
 
     fn start(&self) -> Result<(), ClusterError> {
         folder::write(&self.state, "size", &format!("{}\n", self.size))?;
-        let place = if self.size.nodes() == 0 {
-            Place::machine(&self.state)?
+        let host = if self.size.nodes() == 0 {
+            ClusterHost::machine(&self.state)?
         } else {
-            Place::inside(&self.state, Sandbox::make(&self.state)?)
+            ClusterHost::inside(&self.state, Sandbox::make(&self.state)?)
         };
-        let nodes = place.sandbox().map_or_else(Vec::new, |sandbox| {
+        let nodes = host.sandbox().map_or_else(Vec::new, |sandbox| {
             Node::all(self.size.nodes(), sandbox.network())
         });
         let names: Vec<_> = nodes
             .iter()
             .map(|node| (node.name.clone(), node.address))
             .collect();
-        control_plane::write_identities(&place, &names)?;
-        control_plane::start_etcd(&self.programs, &place)?;
-        control_plane::start_api_server(&self.programs, &place)?;
+        control_plane::write_identities(&host, &names)?;
+        control_plane::start_etcd(&self.programs, &host)?;
+        control_plane::start_api_server(&self.programs, &host)?;
         for node in &nodes {
-            node.make_mounts(&place)?;
-            node.start_containerd(&place)?;
+            node.make_mounts(&host)?;
+            node.start_containerd(&host)?;
         }
         self.wait_ready(Program::ApiServer.name(), || self.is_ready())?;
         // The controller manager and the scheduler end at once where this is missing.
@@ -206,9 +209,9 @@ impl Cluster {
             "extension-apiserver-authentication",
         ];
         self.wait_ready(Program::ApiServer.name(), || self.succeeds(&authentication))?;
-        control_plane::start_controller_manager(&self.programs, &place)?;
-        if let Some(sandbox) = place.sandbox() {
-            self.start_nodes(&place, sandbox, &nodes)?;
+        control_plane::start_controller_manager(&self.programs, &host)?;
+        if let Some(sandbox) = host.sandbox() {
+            self.start_nodes(&host, sandbox, &nodes)?;
         }
         let account = ["-n", "default", "get", "serviceaccount", "default"];
         self.wait_ready(Program::ControllerManager.name(), || self.succeeds(&account))
@@ -229,20 +232,20 @@ impl Cluster {
     pub fn start_kubelet(&self, node: &str) -> Result<(), ClusterError> {
         let sandbox = self.sandbox()?;
         let nodes = Node::all(self.size.nodes(), sandbox.network());
-        let place = Place::inside(&self.state, sandbox);
+        let host = ClusterHost::inside(&self.state, sandbox);
         nodes
             .iter()
             .filter(|known| known.name == node)
-            .try_for_each(|node| node.start_kubelet(&self.programs, &place, self.sync))
+            .try_for_each(|node| node.start_kubelet(&self.programs, &host, self.sync))
     }
 
-    fn start_nodes(&self, place: &Place, sandbox: &Sandbox, nodes: &[Node]) -> Result<(), ClusterError> {
-        control_plane::start_scheduler(&self.programs, place)?;
+    fn start_nodes(&self, host: &ClusterHost, sandbox: &Sandbox, nodes: &[Node]) -> Result<(), ClusterError> {
+        control_plane::start_scheduler(&self.programs, host)?;
         let tools = images::tools()?;
         for node in nodes {
             self.wait_ready(&node.containerd_process(), || node.answers(sandbox))?;
             node.load(sandbox, &tools)?;
-            node.start_kubelet(&self.programs, place, self.sync)?;
+            node.start_kubelet(&self.programs, host, self.sync)?;
         }
         if let Some(first) = nodes.first() {
             // It writes rules as the user that pods' service accounts have nothing to do with.
@@ -253,13 +256,13 @@ impl Cluster {
                 "--clusterrole=system:node-proxier",
                 "--user=system:kube-proxy",
             ])?;
-            node::start_proxy(&self.programs, place, first)?;
+            node::start_proxy(&self.programs, host, first)?;
         }
-        let objects = [dns::start(place)?, storage::objects(&self.state)?];
+        let objects = [dns::start(host)?, storage::objects(&self.state)?];
         for file in &objects {
             self.kubectl_must(&["apply", "-f", &file.display().to_string()])?;
         }
-        self.wait_ready(dns::NAME, || dns::answers(place, sandbox))?;
+        self.wait_ready(dns::NAME, || dns::answers(host, sandbox))?;
         for node in nodes {
             let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
             let look = ["get", "node", &node.name, "-o", ready];
@@ -270,7 +273,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Builds the image of `strongroom` from this tree and puts it onto each node; its name, as a chart value has it.
+    /// Builds the image of `strongroom` from this tree and puts it onto each node; its name, as a chart value
+    /// has it.
     ///
     /// # Errors
     /// [`ClusterError::Command`] with what the builder said; [`ClusterError::Down`].
@@ -328,7 +332,7 @@ impl Cluster {
     }
 
     fn sandbox(&self) -> Result<Sandbox, ClusterError> {
-        Sandbox::of(&self.state).ok_or_else(|| ClusterError::Down(self.state.clone()))
+        Sandbox::find(&self.state).ok_or_else(|| ClusterError::Down(self.state.clone()))
     }
 
     /// Puts the images of an archive (docker's or OCI's) onto each node.
@@ -358,11 +362,12 @@ impl Cluster {
         Self::down_at(&self.state)
     }
 
-    /// Ends every process of the cluster in `state` and removes the folder. Works also after the starter was killed, where
-    /// nothing is up, and without Kubernetes' programs.
+    /// Ends every process of the cluster in `state` and removes the folder. Works also after the starter was
+    /// killed, where nothing is up, and without Kubernetes' programs.
     ///
     /// # Errors
-    /// [`ClusterError::Stuck`]; [`ClusterError::NotOurs`] where the folder is no cluster's: then nothing is removed.
+    /// [`ClusterError::Stuck`]; [`ClusterError::NotOurs`] where the folder is no cluster's: then nothing is
+    /// removed.
     pub fn down_at(state: &Path) -> Result<(), ClusterError> {
         if !state.exists() {
             return Ok(());
@@ -428,7 +433,7 @@ impl Cluster {
     }
 
     fn wait_ready(&self, name: &str, ready: impl Fn() -> bool) -> Result<(), ClusterError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if ready() {
                 return Ok(());
@@ -442,7 +447,7 @@ impl Cluster {
             if Instant::now() >= deadline {
                 return Err(ClusterError::NotReady {
                     program: name.to_owned(),
-                    seconds: PATIENCE.as_secs(),
+                    seconds: TIMEOUT.as_secs(),
                     log: log_of(name, &self.state),
                 });
             }

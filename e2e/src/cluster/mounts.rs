@@ -1,4 +1,5 @@
-//! The mounts of a node beside the first: folders that every node has at the same path, as its own. The nodes share the rest of the sandbox.
+//! The mounts of a node beside the first: folders that every node has at the same path, as its own. The nodes
+//! share the rest of the sandbox.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,8 +10,8 @@ use super::sandbox::{Sandbox, wait_for};
 use crate::error::ClusterError;
 use crate::process;
 
-/// What keeps them: a process of the sandbox, in a mount namespace of its own. What is mounted there reaches the containers of that node, and no
-/// other node.
+/// What keeps them: a process of the sandbox, in a mount namespace of its own. What is mounted there reaches
+/// the containers of that node, and no other node.
 const INIT: &str = r#"
 set -eu
 mount --make-rprivate /
@@ -44,7 +45,7 @@ pub(super) fn make(sandbox: &Sandbox, state: &Path, node: &str) -> Result<(), Cl
 }
 
 /// A process that has them; none: the node has the sandbox's.
-pub(super) fn of(state: &Path, init: i32, node: &str) -> Option<i32> {
+pub(super) fn holder(state: &Path, init: i32, node: &str) -> Option<i32> {
     let namespace = |pid: i32| {
         fs::metadata(format!("/proc/{pid}/ns/mnt"))
             .ok()

@@ -1,4 +1,5 @@
-//! A node: containerd, kubelet, the plugins that give pods their network, and kube-proxy, which all nodes share.
+//! A node: containerd, kubelet, the plugins that give pods their network, and kube-proxy, which all nodes
+//! share.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,8 +9,8 @@ use std::process::Command;
 use super::cgroups;
 use super::dns;
 use super::folder::{room, write};
+use super::host::ClusterHost;
 use super::mounts;
-use super::place::Place;
 use super::sandbox::{Network, Sandbox, finish};
 use crate::error::{ClusterError, trying};
 use crate::programs::{Program, Programs};
@@ -20,7 +21,7 @@ const PAUSE: &str = "strongroom.test/busybox:1";
 /// Where Debian's package of the CNI plugins puts them.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
-/// One node.
+/// A machine for pods: a name, an address, and containerd and kubelet of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     index: u8,
@@ -59,16 +60,16 @@ impl Node {
     }
 
     /// Gives it the folders that every node has at the same path; the first one has the sandbox's.
-    pub(super) fn make_mounts(&self, place: &Place) -> Result<(), ClusterError> {
-        match place.sandbox() {
-            Some(sandbox) if self.index > 0 => mounts::make(sandbox, place.state(), &self.name),
+    pub(super) fn make_mounts(&self, host: &ClusterHost) -> Result<(), ClusterError> {
+        match host.sandbox() {
+            Some(sandbox) if self.index > 0 => mounts::make(sandbox, host.state(), &self.name),
             _ => Ok(()),
         }
     }
 
-    /// Starts containerd.
-    pub(super) fn start_containerd(&self, place: &Place) -> Result<(), ClusterError> {
-        let dir = room(place.state(), &self.name)?;
+    /// Starts containerd, whose pods get addresses of `10.244.<index + 1>.0/24`.
+    pub(super) fn start_containerd(&self, host: &ClusterHost) -> Result<(), ClusterError> {
+        let dir = room(host.state(), &self.name)?;
         let plugins = PLUGINS
             .into_iter()
             .find(|dir| Path::new(dir).join("ptp").exists())
@@ -125,7 +126,7 @@ state = "/run/{name}-containerd"
             .arg("--config")
             .arg(config)
             .args(["--log-level", "warn"]);
-        place.start_on(&self.name, containerd, &self.containerd_name())
+        host.start_on(&self.name, containerd, &self.containerd_name())
     }
 
     /// Whether containerd answers.
@@ -155,15 +156,15 @@ state = "/run/{name}-containerd"
         ctr
     }
 
-    /// Starts kubelet.
+    /// Starts kubelet; `sync` is its `syncFrequency`, in seconds.
     pub(super) fn start_kubelet(
         &self,
         programs: &Programs,
-        place: &Place,
+        host: &ClusterHost,
         sync: u8,
     ) -> Result<(), ClusterError> {
-        let dir = self.dir(place.state());
-        let cgroup = cgroups::make(place.state(), &self.name)?;
+        let dir = self.dir(host.state());
+        let cgroup = cgroups::make(host.state(), &self.name)?;
         write(&dir, "resolv.conf", "")?;
         let config = write(
             &dir,
@@ -197,9 +198,9 @@ nodeStatusUpdateFrequency: 5s
 shutdownGracePeriod: 0s
 "#,
                 address = self.address,
-                certificate = place.pki(&format!("{}.crt", self.name)),
-                key = place.pki(&format!("{}.key", self.name)),
-                ca = place.pki("ca.crt"),
+                certificate = host.pki(&format!("{}.crt", self.name)),
+                key = host.pki(&format!("{}.key", self.name)),
+                ca = host.pki("ca.crt"),
                 dns = dns::ADDRESS,
                 domain = dns::DOMAIN,
                 socket = self.socket(),
@@ -208,12 +209,12 @@ shutdownGracePeriod: 0s
         )?;
         let mut kubelet = programs.command(Program::Kubelet);
         kubelet.arg(format!("--config={}", config.display())).args([
-            format!("--kubeconfig={}", place.kubeconfig(&self.name)),
+            format!("--kubeconfig={}", host.kubeconfig(&self.name)),
             format!("--hostname-override={}", self.name),
             format!("--node-ip={}", self.address),
             format!("--cert-dir={}", dir.join("pki").display()),
         ]);
-        place.start_on(&self.name, kubelet, &self.kubelet_name())
+        host.start_on(&self.name, kubelet, &self.kubelet_name())
     }
 }
 
@@ -223,10 +224,10 @@ pub(super) fn kubelet_of(node: &str) -> String {
 }
 
 /// Starts kube-proxy: the nodes share a network namespace, so one serves both.
-pub(super) fn start_proxy(programs: &Programs, place: &Place, node: &Node) -> Result<(), ClusterError> {
+pub(super) fn start_proxy(programs: &Programs, host: &ClusterHost, node: &Node) -> Result<(), ClusterError> {
     let mut proxy = programs.command(Program::Proxy);
     proxy.args([
-        format!("--kubeconfig={}", place.kubeconfig("kube-proxy")),
+        format!("--kubeconfig={}", host.kubeconfig("kube-proxy")),
         "--proxy-mode=nftables".to_owned(),
         "--bind-address=0.0.0.0".to_owned(),
         format!("--hostname-override={}", node.name),
@@ -239,7 +240,7 @@ pub(super) fn start_proxy(programs: &Programs, place: &Place, node: &Node) -> Re
         format!("--healthz-bind-address={}:10256", node.address),
         "--metrics-bind-address=127.0.0.1:10249".to_owned(),
     ]);
-    place.start(proxy, Program::Proxy.name())
+    host.start(proxy, Program::Proxy.name())
 }
 
 /// Gives a folder to a user, as a volume of that user's pods.

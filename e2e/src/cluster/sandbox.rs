@@ -1,5 +1,6 @@
-//! Where the nodes live: network, mount and process namespaces of the cluster's own. When their first process ends, the kernel
-//! ends every other one and takes the mounts, the interfaces and the packet filter's rules with it, whatever became of the starter.
+//! Where the nodes live: network, mount and process namespaces of the cluster's own. When their first process
+//! ends, the kernel ends every other one and takes the mounts, the interfaces and the packet filter's rules
+//! with it, whatever became of the starter.
 //!
 //! Must not hold what Kubernetes itself needs; that is [`super::node`] and [`super::control_plane`].
 
@@ -17,10 +18,11 @@ use crate::process;
 const NAME: &str = "sandbox";
 
 /// How long its set-up, or its end, may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the first process does: makes the folders that kubelet, containerd and CNI plugins know by a fixed path its own, then
-/// reaps whatever is orphaned, until it is killed. Mounts are shared among the sandbox's processes, and with nobody else.
+/// What the first process does: makes the folders that kubelet, containerd and CNI plugins know by a fixed
+/// path its own, then reaps whatever is orphaned, until it is killed. Mounts are shared among the sandbox's
+/// processes, and with nobody else.
 const INIT: &str = r#"
 set -eu
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -60,7 +62,8 @@ pub(super) struct Sandbox {
     network: Network,
 }
 
-/// The eight addresses that the sandbox shares with the machine: out of 198.18.0.0/15, which RFC 2544 sets aside for tests.
+/// The eight addresses that the sandbox shares with the machine: out of 198.18.0.0/15, which RFC 2544 sets
+/// aside for tests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Network(u16);
 
@@ -127,7 +130,7 @@ impl Sandbox {
     }
 
     /// The sandbox of a folder, where one runs.
-    pub(super) fn of(state: &Path) -> Option<Self> {
+    pub(super) fn find(state: &Path) -> Option<Self> {
         let network = fs::read_to_string(state.join("network"))
             .ok()?
             .trim()
@@ -157,7 +160,7 @@ impl Sandbox {
 
     /// `command`, to run on a node.
     pub(super) fn enter_node(&self, node: &str, command: &Command) -> Command {
-        let mounts = mounts::of(&self.state, self.init, node);
+        let mounts = mounts::holder(&self.state, self.init, node);
         let mount = mounts.map_or_else(
             || "--mount".to_owned(),
             |pid| format!("--mount=/proc/{pid}/ns/mnt"),
@@ -167,7 +170,7 @@ impl Sandbox {
 
     /// The root folder of a node, as this machine reaches it.
     pub(super) fn root_of(&self, node: &str) -> PathBuf {
-        let pid = mounts::of(&self.state, self.init, node).unwrap_or(self.init);
+        let pid = mounts::holder(&self.state, self.init, node).unwrap_or(self.init);
         PathBuf::from(format!("/proc/{pid}/root"))
     }
 
@@ -210,7 +213,7 @@ pub(super) fn end(state: &Path) -> Result<(), ClusterError> {
     process::stop_all(state)?;
     let interface = interface_of(state);
     let path = PathBuf::from("/sys/class/net").join(&interface);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     // It goes with its other end, a moment after the last process.
     while path.exists() {
         if Instant::now() >= deadline {
@@ -273,7 +276,8 @@ fn connect(state: &Path, init: i32) -> Result<Network, ClusterError> {
     Ok(network)
 }
 
-/// Takes a network that nobody on this machine has: by giving the interface its address, then looking whether another has it too.
+/// Takes a network that nobody on this machine has: by giving the interface its address, then looking whether
+/// another has it too.
 fn free_network(state: &Path, interface: &str) -> Result<Network, ClusterError> {
     let first = fold(state);
     for step in 0..64_u16 {
@@ -347,7 +351,7 @@ pub(super) fn wait_for(
     state: &Path,
     ready: impl Fn() -> bool,
 ) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !ready() {
         if !process::is_running(name, state) {
             return Err(ClusterError::Ended {
@@ -366,7 +370,7 @@ pub(super) fn wait_for(
 fn not_ready(what: &str, name: &str, state: &Path) -> ClusterError {
     ClusterError::NotReady {
         program: what.to_owned(),
-        seconds: PATIENCE.as_secs(),
+        seconds: TIMEOUT.as_secs(),
         log: process::log_of(name, state),
     }
 }

@@ -1,4 +1,5 @@
-//! What claims of volumes are bound to: the default class, and folders of the machine that it has from the start. There is no driver that makes more.
+//! What claims of volumes are bound to: the default class, and folders of the machine that it has from the
+//! start. There is no driver that makes more.
 
 use std::path::{Path, PathBuf};
 

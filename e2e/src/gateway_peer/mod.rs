@@ -1,5 +1,6 @@
-//! The gateway's end of the stream to nodes, for tests of the node plugin alone: it speaks the real protocol over a real connection, and
-//! gives out what the test puts into it, to whomever the test lets. No policy, no store, no audit.
+//! The gateway's end of the stream to nodes, for tests of the node plugin alone: it speaks the real protocol
+//! over a real connection, and gives out what the test puts into it, to whomever the test lets. No policy, no
+//! store, no audit.
 
 mod replay;
 mod serve;
@@ -17,13 +18,13 @@ use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use tokio::sync::oneshot;
 
 pub use self::replay::GatewayReplay;
-use self::serve::{certified, serve};
+use self::serve::{issue_certificate, serve};
 use self::state::Gateway;
 use crate::error::{ClusterError, trying};
 
 /// Where a peer listens.
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a> {
+pub struct ListenOptions<'a> {
     /// The address; port 0 is any.
     pub address: SocketAddr,
     /// The network namespace, as a file; none: the machine's.
@@ -33,7 +34,7 @@ pub struct At<'a> {
 }
 
 /// A version that a test puts: name of the secret, version, keys and their texts.
-pub type Put<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+pub type PutVersion<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// A running peer; it ends when dropped.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl GatewayPeer {
     /// # Errors
     /// Where it cannot listen.
     pub fn start() -> Result<Self, ClusterError> {
-        Self::start_at(At {
+        Self::start_at(ListenOptions {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             network: None,
             tls: false,
@@ -62,9 +63,9 @@ impl GatewayPeer {
     ///
     /// # Errors
     /// Where it cannot listen.
-    pub fn start_at(at: At<'_>) -> Result<Self, ClusterError> {
+    pub fn start_at(at: ListenOptions<'_>) -> Result<Self, ClusterError> {
         let gateway = Gateway::default();
-        let certified = at.tls.then(|| certified(at.address.ip())).transpose()?;
+        let certified = at.tls.then(|| issue_certificate(at.address.ip())).transpose()?;
         let network = at
             .network
             .map(|path| File::open(path).map_err(trying(format!("opening {}", path.display()))))
@@ -93,7 +94,7 @@ impl GatewayPeer {
         })
     }
 
-    /// The URL of it.
+    /// Scheme, address and port, as `--gateway-url` takes them.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
@@ -118,7 +119,7 @@ impl GatewayPeer {
     }
 
     /// Puts versions of several secrets in one change.
-    pub fn put_all(&self, puts: &[Put<'_>]) {
+    pub fn put_all(&self, puts: &[PutVersion<'_>]) {
         let mut state = self.gateway.lock();
         let mut changed = BTreeSet::new();
         for (name, version, keys) in puts {
@@ -128,11 +129,12 @@ impl GatewayPeer {
         state.push(&changed);
     }
 
-    /// Lets nobody have a secret any more, with what to say of it. Running volumes are told so, and what becomes of their files.
+    /// Lets nobody have a secret any more, with what to say of it. Running volumes are told so, and what
+    /// becomes of their files.
     pub fn deny(&self, name: &str, message: &str, wipe: bool) {
         let mut state = self.gateway.lock();
         state.denied.insert(name.to_owned(), (message.to_owned(), wipe));
-        state.entomb(name);
+        state.send_tombstones(name);
     }
 
     /// Lets everybody have it again.
@@ -143,12 +145,12 @@ impl GatewayPeer {
     }
 
     /// Answers nothing more, on any stream.
-    pub fn hush(&self, silent: bool) {
+    pub fn set_silent(&self, silent: bool) {
         self.gateway.lock().silent = silent;
     }
 
     /// Says of every pod that it is at this address; empty: that it is nowhere.
-    pub fn pods_are_at(&self, address: &str) {
+    pub fn set_pod_address(&self, address: &str) {
         address.clone_into(&mut self.gateway.lock().address);
     }
 
@@ -168,7 +170,7 @@ impl GatewayPeer {
 
     /// What it saw so far.
     #[must_use]
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> PeerObservations {
         self.gateway.lock().seen.clone()
     }
 }
@@ -187,14 +189,15 @@ impl Drop for GatewayPeer {
 
 /// What a peer saw.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct PeerObservations {
     /// How many streams began.
     pub hellos: usize,
     /// How many values were held at the last one.
     pub held: usize,
     /// The newest token of each volume that is subscribed.
     pub tokens: BTreeMap<String, String>,
-    /// What each volume shows, by the place of its secrets; `!` and why where it cannot show one, `-` where files are gone.
+    /// What each volume shows, by the place of its secrets; `!` and why where it cannot show one, `-` where
+    /// files are gone.
     pub applied: BTreeMap<String, BTreeMap<u32, String>>,
     /// How often each version was sent, as `name@version`.
     pub sent: BTreeMap<String, usize>,
@@ -203,7 +206,7 @@ pub struct Seen {
     /// Entries of the node's journal: sequence, volume, and the UID of the ServiceAccount.
     pub journal: Vec<(u64, String, String)>,
     /// How often a node asked where a pod is.
-    pub whereabouts: usize,
+    pub address_requests: usize,
     /// What came of telling pods: volume, outcome by its name in the protocol, and status.
     pub noticed: Vec<(String, String, u32)>,
 }

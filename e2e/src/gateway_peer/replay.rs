@@ -99,7 +99,7 @@ impl GatewayReplay {
         })
     }
 
-    /// The URL of it.
+    /// Scheme, address and port, as `--gateway-url` takes them.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -42,12 +42,12 @@ impl Delivery for Gateway {
 }
 
 /// A certificate of the peer's own, and its authority, PEM.
-pub(super) struct Certified {
+pub(super) struct PeerCertificate {
     pub(super) authority: String,
     pub(super) identity: Identity,
 }
 
-pub(super) fn certified(address: IpAddr) -> Result<Certified, ClusterError> {
+pub(super) fn issue_certificate(address: IpAddr) -> Result<PeerCertificate, ClusterError> {
     let failed = |error: rcgen::Error| trying("making a certificate")(std::io::Error::other(error));
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -57,7 +57,7 @@ pub(super) fn certified(address: IpAddr) -> Result<Certified, ClusterError> {
     let certificate = CertificateParams::new(vec![address.to_string()])
         .and_then(|params| params.signed_by(&key, &authority))
         .map_err(failed)?;
-    Ok(Certified {
+    Ok(PeerCertificate {
         authority: authority.pem(),
         identity: Identity::from_pem(certificate.pem(), key.serialize_pem()),
     })

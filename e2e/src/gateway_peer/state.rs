@@ -7,12 +7,12 @@ use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
     Denied, Ended, GatewayMessage, Granted, JournalTaken, Key, Moved, NoticeOutcome, OnRevoke, PodAddress,
-    Pointer, Refusal, Subscribe, Tombstone, Value, Welcome, shown, wanted,
+    Pointer, Refusal, Subscribe, Tombstone, Value, Welcome, applied_secret, requested_secret,
 };
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::Seen;
+use super::PeerObservations;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gateway(Arc<Mutex<State>>);
@@ -27,11 +27,11 @@ impl Gateway {
 pub(super) struct State {
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) denied: BTreeMap<String, (String, bool)>,
-    pub(super) streams: Vec<OneStream>,
+    pub(super) streams: Vec<NodeStream>,
     pub(super) silent: bool,
     /// Where every pod is; empty: nowhere.
     pub(super) address: String,
-    pub(super) seen: Seen,
+    pub(super) seen: PeerObservations,
     next_stream: u64,
 }
 
@@ -44,14 +44,14 @@ pub(super) struct Secret {
 }
 
 #[derive(Debug)]
-pub(super) struct OneStream {
+pub(super) struct NodeStream {
     number: u64,
     sender: mpsc::UnboundedSender<Result<GatewayMessage, Status>>,
     sent: BTreeSet<(Vec<u8>, String)>,
     subscriptions: BTreeMap<String, Vec<String>>,
 }
 
-impl OneStream {
+impl NodeStream {
     pub(super) fn say(&self, message: ToNode) {
         // A stream that ended hears nothing.
         let _ = self.sender.send(Ok(GatewayMessage {
@@ -60,7 +60,7 @@ impl OneStream {
     }
 
     /// Sends the value of a secret where this stream does not have it yet.
-    fn value(&mut self, name: &str, secret: &Secret, again: bool, seen: &mut Seen) {
+    fn value(&mut self, name: &str, secret: &Secret, again: bool, seen: &mut PeerObservations) {
         if self.sent.insert((secret.id.clone(), secret.version.clone())) || again {
             *seen.sent.entry(format!("{name}@{}", secret.version)).or_default() += 1;
             let keys = secret.keys.iter().map(|(name, text)| Key {
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    pub(super) fn entomb(&mut self, denied: &str) {
+    pub(super) fn send_tombstones(&mut self, denied: &str) {
         let Some((message, wipe)) = self.denied.get(denied) else {
             return;
         };
@@ -179,7 +179,7 @@ impl State {
     pub(super) fn begin(&mut self) -> (u64, mpsc::UnboundedReceiver<Result<GatewayMessage, Status>>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.next_stream += 1;
-        self.streams.push(OneStream {
+        self.streams.push(NodeStream {
             number: self.next_stream,
             sender,
             sent: BTreeSet::new(),
@@ -221,7 +221,7 @@ impl State {
             })
         };
         for (index, wanted) in subscribe.secrets.iter().enumerate() {
-            let current = |version: &wanted::Version| matches!(version, wanted::Version::Stage(stage) if stage == "Current");
+            let current = |version: &requested_secret::Version| matches!(version, requested_secret::Version::Stage(stage) if stage == "Current");
             let refusal = match (denied.get(&wanted.name), secrets.get(&wanted.name)) {
                 (Some((message, wipe)), _) => Some(refuse(index, Refusal::Policy, message, *wipe)),
                 (None, None) => Some(refuse(index, Refusal::NotFound, "there is no such secret", false)),
@@ -309,9 +309,9 @@ impl State {
                 let shows = self.seen.applied.entry(applied.subscription).or_default();
                 for shown in applied.secrets {
                     let text = match shown.outcome {
-                        Some(shown::Outcome::VersionId(version)) => version,
-                        Some(shown::Outcome::NotApplied(why)) => format!("!{}", why.message),
-                        Some(shown::Outcome::Wiped(_)) => "-".to_owned(),
+                        Some(applied_secret::Outcome::VersionId(version)) => version,
+                        Some(applied_secret::Outcome::NotApplied(why)) => format!("!{}", why.message),
+                        Some(applied_secret::Outcome::Wiped(_)) => "-".to_owned(),
                         None => continue,
                     };
                     shows.insert(shown.secret, text);
@@ -336,7 +336,7 @@ impl State {
                 }
             }
             FromNode::Whereabouts(asked) => {
-                self.seen.whereabouts += 1;
+                self.seen.address_requests += 1;
                 let address = self.address.clone();
                 if let Some(stream) = self.streams.iter().find(|stream| stream.number == number) {
                     stream.say(ToNode::PodAddress(PodAddress {
@@ -359,11 +359,11 @@ impl State {
 }
 
 fn grant(
-    stream: &mut OneStream,
+    stream: &mut NodeStream,
     volume: &str,
     names: &[String],
     secrets: &BTreeMap<String, Secret>,
-    seen: &mut Seen,
+    seen: &mut PeerObservations,
 ) {
     let mut pointers = Vec::new();
     for (index, name) in names.iter().enumerate() {

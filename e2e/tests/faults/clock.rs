@@ -1,8 +1,8 @@
-//! The clock of the process jumps an hour forth and back under load, and over a kill: nothing is lost, nothing is destroyed early, the chains prove
-//! themselves, and everybody is served.
+//! The clock of the process jumps an hour forth and back under load, and over a kill: nothing is lost,
+//! nothing is destroyed early, the chains prove themselves, and everybody is served.
 //!
-//! libfaketime (Debian's package `faketime`) stands between the process and the wall clock; the monotonic clock stays what it is, as it does where
-//! a machine's clock is set.
+//! libfaketime (Debian's package `faketime`) stands between the process and the wall clock; the monotonic
+//! clock stays what it is, as it does where a machine's clock is set.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::load::{Clients, Load, runtime, scene_in};
-use crate::records::{chains_are_sound, recorded};
+use crate::records::{audited_requests, chains_are_sound};
 use crate::support::{Fixture, eventually, generated};
 
 /// How far the clock jumps, in seconds.
@@ -23,7 +23,8 @@ struct Clock {
 }
 
 impl Clock {
-    /// A clock that is right, and what makes a process go by it; none where the library is missing, which is no excuse where `CI` is set.
+    /// A clock that is right, and what makes a process go by it; none where the library is missing, which is
+    /// no excuse where `CI` is set.
     fn new(f: &Fixture) -> Option<(Self, Vec<(&'static str, String)>)> {
         let library = ["x86_64", "aarch64"]
             .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
@@ -111,7 +112,7 @@ fn a_clock_that_jumps_an_hour_forth_and_back_loses_and_destroys_nothing() {
     strongroom.kill();
     clock.set(0);
     let mut strongroom = f.start_api_in(server.port, &environment);
-    let on_record = recorded(&f);
+    let on_record = audited_requests(&f);
     on_record.holds(&runtime, &server, &answered);
     let off = |hours: i64| {
         let off = SignedDuration::from_secs(hours * HOUR);

@@ -1,11 +1,12 @@
-//! The disk of a process under load runs full: writes are refused by a code of their own, reads go on and stay on record by the room laid out
-//! before, then they are refused too; and all goes on, without a restart, once there is room.
+//! The disk of a process under load runs full: writes are refused by a code of their own, reads go on and
+//! stay on record by the room laid out before, then they are refused too; and all goes on, without a restart,
+//! once there is room.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::load::{CLIENTS, Server, ask, code, runtime, scene, value};
-use crate::records::{chains_are_sound, recorded};
+use crate::records::{audited_requests, chains_are_sound};
 use crate::support::{Fixture, eventually};
 use crate::volume::Volume;
 
@@ -75,7 +76,8 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
     // What a commit of ours may have freed meanwhile is taken too.
     let last = volume.fill("last", None);
 
-    // Reads go on for as long as there is room for their records, each of which is the last thing before the value leaves.
+    // Reads go on for as long as there is room for their records, each of which is the last thing before the
+    // value leaves.
     let current = |server: &Server| ask(&runtime, server, Method::GET, "s0/value", None);
     let answer = current(&server);
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -123,12 +125,12 @@ fn a_full_disk_refuses_writes_then_reads_and_goes_on_once_there_is_room() {
         "{written} puts and {} reads were answered around the full disk",
         batches * BATCH + reads.len()
     );
-    let mut answered = crate::load::Answered {
+    let mut answered = crate::load::ClientResults {
         written: vec![1; CLIENTS],
         reads: vec![reads],
     };
     answered.written[0] = written;
-    let on_record = recorded(&f);
+    let on_record = audited_requests(&f);
     on_record.holds(&runtime, &server, &answered);
     assert!(on_record.times.len() >= batches * BATCH);
     chains_are_sound(&f, &mut strongroom);

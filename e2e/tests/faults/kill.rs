@@ -1,10 +1,11 @@
-//! A process that is killed where it stands, under load, has lost no value that it took and no record of a value that it gave.
+//! A process that is killed where it stands, under load, has lost no value that it took and no record of a
+//! value that it gave.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::load::{CLIENTS, Clients, Load, runtime, scene};
-use crate::records::recorded;
+use crate::records::audited_requests;
 use crate::support::{Fixture, eventually};
 
 /// Answers before the process is killed.
@@ -39,5 +40,5 @@ fn a_kill_under_load_loses_no_value_and_no_record() {
     );
 
     let _strongroom = f.start_api(server.port);
-    recorded(&f).holds(&runtime, &server, &answered);
+    audited_requests(&f).holds(&runtime, &server, &answered);
 }

@@ -239,7 +239,8 @@ pub(crate) async fn write(server: Server, number: usize, load: Arc<Load>) -> usi
     version
 }
 
-/// Reads until the server is gone or somebody says stop; the ids of the requests that were answered with a value.
+/// Reads until the server is gone or somebody says stop; the ids of the requests that were answered with a
+/// value.
 pub(crate) async fn read(server: Server, number: usize, load: Arc<Load>) -> Vec<String> {
     let mut sender = server.connect().await.unwrap();
     let mut requests = Vec::new();
@@ -263,7 +264,7 @@ pub(crate) async fn read(server: Server, number: usize, load: Arc<Load>) -> Vec<
 }
 
 /// What the clients were answered.
-pub(crate) struct Answered {
+pub(crate) struct ClientResults {
     /// Versions of each secret.
     pub(crate) written: Vec<usize>,
     /// Of each reader, ids of the requests that were answered with a value, in their order.
@@ -300,13 +301,13 @@ impl Clients {
     }
 
     /// Waits until all have ended.
-    pub(crate) fn end(self, runtime: &tokio::runtime::Runtime) -> Answered {
-        let ended = |task| runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await });
+    pub(crate) fn end(self, runtime: &tokio::runtime::Runtime) -> ClientResults {
+        let ended = |task| runtime.block_on(async { tokio::time::timeout(TIMEOUT, task).await });
         let written = self.writers.into_iter().map(|task| ended(task).unwrap().unwrap());
         let written = written.collect();
-        let ended = |task| runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await });
+        let ended = |task| runtime.block_on(async { tokio::time::timeout(TIMEOUT, task).await });
         let reads = self.readers.into_iter().map(|task| ended(task).unwrap().unwrap());
-        Answered {
+        ClientResults {
             written,
             reads: reads.collect(),
         }
@@ -314,7 +315,7 @@ impl Clients {
 }
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One request on a connection of its own.
 pub(crate) fn ask(
@@ -335,7 +336,7 @@ pub(crate) fn ask(
         server.ask(&mut sender, method, path, body).await.unwrap()
     };
     runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, asking).await })
+        .block_on(async { tokio::time::timeout(TIMEOUT, asking).await })
         .unwrap()
 }
 

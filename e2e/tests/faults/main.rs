@@ -1,5 +1,6 @@
-//! The promise: what was answered stays answered, and what cannot be answered is refused clearly. Kills under load, idle connections, a full disk,
-//! a file system that turns read-only, a clock that jumps, and a policy that stops compiling.
+//! The promise: what was answered stays answered, and what cannot be answered is refused clearly. Kills under
+//! load, idle connections, a full disk, a file system that turns read-only, a clock that jumps, and a policy
+//! that stops compiling.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! A policy that stops compiling never weakens what was in force, also over a restart of the process: the last good one still allows what it
-//! allowed and denies what it denied.
+//! A policy that stops compiling never weakens what was in force, also over a restart of the process: the
+//! last good one still allows what it allowed and denies what it denied.
 
 use http::{Method, StatusCode};
 
@@ -66,7 +66,7 @@ fn a_policy_that_stops_compiling_is_in_force_as_it_was_over_a_restart() {
     for name in ["closed", "all"] {
         let message = said(&f, name, "PolicyInvalid", 1);
         assert!(
-            message.contains("statement 1, actions[0], column 9: `secrets:Nothing` is no action")
+            message.contains("statement 1, actions[0], column 9: `secrets:Nothing` is not an action")
                 && message.ends_with("generation 1 stays in force"),
             "{message}"
         );

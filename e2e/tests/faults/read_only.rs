@@ -1,6 +1,6 @@
-//! The file system under a running process turns read-only, as the kernel makes it after an error of the disk: nothing more is taken or given,
-//! by codes that say so; a start on it says what is wrong; and once the disk is mended every version that was answered is there, and the chains
-//! prove themselves.
+//! The file system under a running process turns read-only, as the kernel makes it after an error of the
+//! disk: nothing more is taken or given, by codes that say so; a start on it says what is wrong; and once the
+//! disk is mended every version that was answered is there, and the chains prove themselves.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use strongroom_e2e::Strongroom;
 
 use crate::load::{Clients, Load, ask, code, runtime, scene, value};
-use crate::records::{chains_are_sound, recorded};
+use crate::records::{audited_requests, chains_are_sound};
 use crate::support::{Fixture, eventually};
 use crate::volume::Volume;
 
@@ -25,7 +25,8 @@ fn a_file_system_that_turns_read_only_stops_everything_and_loses_nothing() {
     volume.fails();
     let answered = clients.end(&runtime);
 
-    // It runs, and says why it does nothing: of writes, since one failed, and of reads, since none can be put on record.
+    // It runs, and says why it does nothing: of writes, since one failed, and of reads, since none can be put
+    // on record.
     for (method, path, body) in [
         (Method::PUT, "s0/versions/later", Some(value("later"))),
         (Method::GET, "s0/value", None),
@@ -70,10 +71,10 @@ fn a_file_system_that_turns_read_only_stops_everything_and_loses_nothing() {
         let answer = ask(&runtime, &server, Method::GET, "s0/value", None);
         (answer.status == StatusCode::OK).then_some(())
     });
-    let on_record = recorded(&f);
+    let on_record = audited_requests(&f);
     on_record.holds_writes(&runtime, &server, &answered);
-    // Records of reads are durable within 50 ms: of the reads just before the error some may be missing, of each reader the last ones, and a
-    // signed gap says so.
+    // Records of reads are durable within 50 ms: of the reads just before the error some may be missing, of
+    // each reader the last ones, and a signed gap says so.
     let (reads, unrecorded) = (answered.reads.concat().len(), on_record.unrecorded(&answered));
     println!("{reads} reads were answered; the records of the last {unrecorded} were not on the medium");
     assert!(reads > 2 * unrecorded, "{unrecorded} of {reads}");

@@ -8,12 +8,12 @@ use http::Method;
 use serde_json::Value;
 use strongroom_e2e::Strongroom;
 
-use crate::load::{Answered, Server, ask};
+use crate::load::{ClientResults, Server, ask};
 use crate::support::Fixture;
 
 /// What of the account's doings is on record.
 #[derive(Debug, Default)]
-pub(crate) struct Recorded {
+pub(crate) struct AuditedRequests {
     /// Secret and version.
     puts: BTreeSet<(String, String)>,
     /// Ids of requests that were answered with a value.
@@ -23,7 +23,7 @@ pub(crate) struct Recorded {
 }
 
 /// All that `app` did, by the list of a process that runs or has ended.
-pub(crate) fn recorded(f: &Fixture) -> Recorded {
+pub(crate) fn audited_requests(f: &Fixture) -> AuditedRequests {
     let listed = Command::new(Strongroom::binary())
         .args([
             "audit",
@@ -38,7 +38,7 @@ pub(crate) fn recorded(f: &Fixture) -> Recorded {
         .output()
         .unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
-    let mut recorded = Recorded::default();
+    let mut recorded = AuditedRequests::default();
     for line in text.lines() {
         let record: Value = serde_json::from_str(line).unwrap();
         let field = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
@@ -56,9 +56,10 @@ pub(crate) fn recorded(f: &Fixture) -> Recorded {
     recorded
 }
 
-impl Recorded {
-    /// Everything that was answered is on record, and what is current is the last answered version, or the one that was on its way.
-    pub(crate) fn holds(&self, runtime: &tokio::runtime::Runtime, server: &Server, answered: &Answered) {
+impl AuditedRequests {
+    /// Everything that was answered is on record, and what is current is the last answered version, or the
+    /// one that was on its way.
+    pub(crate) fn holds(&self, runtime: &tokio::runtime::Runtime, server: &Server, answered: &ClientResults) {
         assert_eq!(
             self.unrecorded(answered),
             0,
@@ -68,7 +69,7 @@ impl Recorded {
     }
 
     /// How many reads were answered and are not on record: of each reader the last ones, if any.
-    pub(crate) fn unrecorded(&self, answered: &Answered) -> usize {
+    pub(crate) fn unrecorded(&self, answered: &ClientResults) -> usize {
         let of_one = |reads: &Vec<String>| {
             let on_record = |request: &&String| self.reads.contains(*request);
             let recorded = reads.iter().take_while(on_record).count();
@@ -79,12 +80,13 @@ impl Recorded {
         answered.reads.iter().map(of_one).sum()
     }
 
-    /// Every write that was answered is on record, and what is current is the last of them, or the one that was on its way.
+    /// Every write that was answered is on record, and what is current is the last of them, or the one that
+    /// was on its way.
     pub(crate) fn holds_writes(
         &self,
         runtime: &tokio::runtime::Runtime,
         server: &Server,
-        answered: &Answered,
+        answered: &ClientResults,
     ) {
         for (number, count) in answered.written.iter().enumerate() {
             for version in 0..*count {
@@ -108,7 +110,8 @@ impl Recorded {
     }
 }
 
-/// Stops the process, and proves both chains by the public key that it told when it opened the store; the report.
+/// Stops the process, and proves both chains by the public key that it told when it opened the store; the
+/// report.
 pub(crate) fn chains_are_sound(f: &Fixture, strongroom: &mut Strongroom) -> String {
     assert!(strongroom.stop().unwrap().success(), "{}", strongroom.log());
     let log = strongroom.log();

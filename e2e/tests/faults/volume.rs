@@ -1,4 +1,5 @@
-//! Small file systems of a test's own for the data of the process. They need root; without it the test says so, and fails where `CI` is set.
+//! Small file systems of a test's own for the data of the process. They need root; without it the test says
+//! so, and fails where `CI` is set.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -83,7 +84,8 @@ impl Volume {
         std::os::unix::fs::symlink(f.keep.path().join("serve.log"), self.at.join("serve.log")).unwrap();
     }
 
-    /// Has the kernel take an error of the disk for found, as it does where the medium fails: from now on nothing is written.
+    /// Has the kernel take an error of the disk for found, as it does where the medium fails: from now on
+    /// nothing is written.
     pub(crate) fn fails(&self) {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let device = mounts
@@ -94,7 +96,8 @@ impl Volume {
         fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "a test").unwrap();
     }
 
-    /// Checks the file system, as after a disk was mended, and mounts it again: `ro` or `rw`. Nobody may have a file of it open.
+    /// Checks the file system, as after a disk was mended, and mounts it again: `ro` or `rw`. Nobody may have
+    /// a file of it open.
     pub(crate) fn mend(&self, how: &str) {
         run("umount", &[self.path()]).unwrap();
         let image = self.image.as_deref().and_then(Path::to_str).unwrap();

@@ -24,7 +24,8 @@ fn text(secret: &Value, key: &str) -> String {
     String::from_utf8(bytes(secret, key)).unwrap()
 }
 
-/// What a program prints for files of this content, whose names are put in place of `{0}`, `{1}` and so on; none where it fails.
+/// What a program prints for files of this content, whose names are put in place of `{0}`, `{1}` and so on;
+/// none where it fails.
 fn says(program: &str, arguments: &[&str], files: &[&str]) -> Option<String> {
     let mut kept = Vec::new();
     for content in files {

@@ -247,7 +247,7 @@ fn bytes_are_exact_from_an_import_and_a_file_to_secret_volume_socket_and_api(t: 
         assert!(success, "{stderr}");
         let loses = stdin != stored;
         assert_eq!(
-            stderr.matches("is no part of the value").count(),
+            stderr.matches("was removed").count(),
             usize::from(loses),
             "{stderr}"
         );

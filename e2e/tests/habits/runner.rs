@@ -1,4 +1,5 @@
-//! Runs the cases side by side on one cluster: most of a case is waiting, so that more run at once than there are processors.
+//! Runs the cases side by side on one cluster: most of a case is waiting, so that more run at once than there
+//! are processors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use crate::tenant::Tenant;
 /// How many cases run at once.
 const SIDE_BY_SIDE: usize = 8;
 
-/// A case.
+/// One test: a function that gets a tenant to act in.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// The name of its function.

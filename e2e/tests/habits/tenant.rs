@@ -90,7 +90,8 @@ impl<'a> Tenant<'a> {
         })
     }
 
-    /// Waits until a ManagedSecret is Ready with this status and reason, for the generation that stands there now.
+    /// Waits until a ManagedSecret is Ready with this status and reason, for the generation that stands there
+    /// now.
     pub(crate) fn wait_ready(&self, name: &str, status: &str, reason: &str) -> Value {
         self.wait_condition(name, "Ready", status, reason)
     }
@@ -130,7 +131,8 @@ impl<'a> Tenant<'a> {
         });
     }
 
-    /// `kubectl strongroom` in the namespace, as somebody or as the administrator: whether it went well, and both of its outputs.
+    /// `kubectl strongroom` in the namespace, as somebody or as the administrator: whether it went well, and
+    /// both of its outputs.
     pub(crate) fn person(
         &self,
         user: Option<&str>,
@@ -140,7 +142,8 @@ impl<'a> Tenant<'a> {
         self.f.person_in(&self.name, user, arguments, stdin)
     }
 
-    /// Runs a pod of busybox that waits, with more of the container's and of the pod's fields, in flow style; waits until it is ready.
+    /// Runs a pod of busybox that waits, with more of the container's and of the pod's fields, in flow style;
+    /// waits until it is ready.
     pub(crate) fn run_pod(&self, pod: &str, container: &str, spec: &str) {
         self.start_pod(pod, container, spec);
         self.kubectl(&[

@@ -1,5 +1,5 @@
-//! Values on their way over HTTPS, and the tokens that ask for them: through a process that traces everything, its HTTP libraries included, and
-//! that then crashes with both in its memory.
+//! Values on their way over HTTPS, and the tokens that ask for them: through a process that traces
+//! everything, its HTTP libraries included, and that then crashes with both in its memory.
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -139,7 +139,7 @@ fn a_value_on_its_way_shows_nowhere_and_a_crash_leaves_nothing_behind() {
 
     // The signature is what makes a token of its claims, which are no secret.
     let signature = token.rsplit('.').next().unwrap().to_owned();
-    let traces = Traces::of(&[
+    let traces = Traces::new(&[
         ("the first value", FIRST.to_owned()),
         ("the value", PUT.to_owned()),
         ("the other value", AGAIN.to_owned()),
@@ -179,7 +179,8 @@ fn a_value_on_its_way_shows_nowhere_and_a_crash_leaves_nothing_behind() {
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }
 
-/// Whether a process that is started here and crashes leaves its memory behind, where nothing keeps it from that.
+/// Whether a process that is started here and crashes leaves its memory behind, where nothing keeps it from
+/// that.
 fn crashes_leave_cores(dir: &Path) -> bool {
     let mut crash = Command::new("sh");
     crash.args(["-c", "kill -ABRT $$"]).current_dir(dir);

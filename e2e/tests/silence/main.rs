@@ -1,5 +1,6 @@
-//! The promise: a value is in the store and in its native Secret, and nowhere else. A process that traces everything it does is made to do
-//! everything; then its log, its Events, the objects, its metrics, its files and its backup are searched for what people wrote.
+//! The promise: a value is in the store and in its native Secret, and nowhere else. A process that traces
+//! everything it does is made to do everything; then its log, its Events, the objects, its metrics, its files
+//! and its backup are searched for what people wrote.
 
 #![allow(
     clippy::unwrap_used,
@@ -132,7 +133,8 @@ fn metrics(process: &Strongroom) -> String {
     answer
 }
 
-/// Everything in the cluster that the process writes or could write, without what people wrote themselves: specs, and data of Secrets.
+/// Everything in the cluster that the process writes or could write, without what people wrote themselves:
+/// specs, and data of Secrets.
 fn objects(f: &Fixture) -> Vec<(String, String)> {
     let kinds = [
         "managedsecrets",
@@ -336,9 +338,9 @@ fn no_value_shows_anywhere() {
     ];
     assert!(passwords.len() >= 3);
     things.extend(passwords.into_iter().map(|password| ("a password", password)));
-    let values = Traces::of(&things);
+    let values = Traces::new(&things);
     let names = [OBJECT, STORE_NAME, KEY, NATIVE].map(|name| ("a name", name.to_owned()));
-    let names = Traces::of(&names);
+    let names = Traces::new(&names);
 
     // The search finds what is there: values in native Secrets, names in the log.
     let native = f.kubectl(&["-n", "shop", "get", "secret", NATIVE, "-o", "json"]);

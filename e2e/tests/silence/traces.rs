@@ -1,4 +1,5 @@
-//! What a value looks like where it does not belong: as it is, in every form that code gives bytes by accident, and as its hash.
+//! What a value looks like where it does not belong: as it is, in every form that code gives bytes by
+//! accident, and as its hash.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ pub(crate) struct Traces {
 
 impl Traces {
     /// Of these things, each with a name for what is told.
-    pub(crate) fn of(things: &[(&str, String)]) -> Self {
+    pub(crate) fn new(things: &[(&str, String)]) -> Self {
         let (mut all, mut names) = (Vec::new(), Vec::new());
         for (name, thing) in things {
             for (form, bytes) in forms(thing) {
@@ -73,7 +74,7 @@ fn forms(thing: &str) -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn a_thing_is_found_in_each_of_its_forms() {
     let thing = "v4lue~with?every>6bit";
-    let traces = Traces::of(&[("thing", thing.to_owned())]);
+    let traces = Traces::new(&[("thing", thing.to_owned())]);
     let found = |bytes: &[u8]| traces.within(bytes).into_iter().collect::<Vec<_>>().join(" and ");
     for (before, after) in [("", ""), ("x", "y"), ("xy", "zz"), ("xyz", "")] {
         let text = format!("{before}{thing}{after}");

@@ -19,7 +19,7 @@ use serde_json::Value;
 use strongroom_e2e::{Cluster, Programs, Size, Strongroom};
 
 /// What an install must say: Secrets of the whole cluster.
-pub const EVERYWHERE: &str = "nativeSecrets.namespaces=*";
+pub const ALL_NAMESPACES: &str = "nativeSecrets.namespaces=*";
 
 /// A cluster in a folder of its own; both go with it.
 pub struct Fixture {
@@ -77,7 +77,8 @@ impl Fixture {
         Strongroom::start_in(&self.cluster, &self.data(), &arguments, environment).unwrap()
     }
 
-    /// A ServiceAccount `app` of `shop` that policies let do everything with its secrets; a token of it for the API.
+    /// A ServiceAccount `app` of `shop` that policies let do everything with its secrets; a token of it for
+    /// the API.
     pub fn app_token(&self) -> String {
         self.apply(
             "apiVersion: strongroom.dev/v1alpha1\nkind: SecretPolicy\nmetadata: {name: all, namespace: shop}\nspec:\n  secrets: [\"*\"]\n  \
@@ -136,7 +137,7 @@ impl Fixture {
             "--set",
             &volume,
             "--set",
-            EVERYWHERE,
+            ALL_NAMESPACES,
         ];
         for value in values {
             arguments.extend(["--set", value]);
@@ -255,7 +256,8 @@ impl Fixture {
         Some(secret["data"].clone())
     }
 
-    /// Waits until a ManagedSecret is Ready with this status and reason, for the generation that stands there now.
+    /// Waits until a ManagedSecret is Ready with this status and reason, for the generation that stands there
+    /// now.
     pub fn wait_ready(&self, name: &str, status: &str, reason: &str) -> Value {
         eventually(&format!("{name} to be Ready={status}, {reason}"), || {
             let object = self.managed(name);

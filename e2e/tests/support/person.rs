@@ -61,7 +61,8 @@ impl Fixture {
         f
     }
 
-    /// `kubectl strongroom` in namespace `shop` as somebody, or as the administrator: whether it went well, and what it said.
+    /// `kubectl strongroom` in namespace `shop` as somebody, or as the administrator: whether it went well,
+    /// and what it said.
     pub fn person(&self, user: Option<&str>, arguments: &[&str], stdin: &str) -> (bool, String, String) {
         self.person_in("shop", user, arguments, stdin)
     }

@@ -1,7 +1,9 @@
-//! Every fuzz target for a bounded time on the stable toolchain: its seeds as they are, then seeds that were changed a little.
+//! Every fuzz target for a bounded time on the stable toolchain: its seeds as they are, then seeds that were
+//! changed a little.
 //!
-//! `STRONGROOM_FUZZ_SECONDS` is the time for each target, 5 by default. The number that all changes follow from is printed with a
-//! failure and taken from `STRONGROOM_FUZZ_SEED`. The input that failed is kept where `cargo fuzz run` takes it.
+//! `STRONGROOM_FUZZ_SECONDS` is the time for each target, 5 by default. The number that all changes follow
+//! from is printed with a failure and taken from `STRONGROOM_FUZZ_SEED`. The input that failed is kept where
+//! `cargo fuzz run` takes it.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant};
 use strongroom_fuzz::{TARGETS, Target};
 
 /// No input may keep a target busy for so long, on however slow a machine.
-const HANGS: Duration = Duration::from_secs(120);
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn knob(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
@@ -46,16 +48,16 @@ fn keep(target: Target, input: &[u8]) -> PathBuf {
 }
 
 /// The input under way, and since when.
-type UnderWay = Mutex<Option<(Instant, Vec<u8>)>>;
+type CurrentInput = Mutex<Option<(Instant, Vec<u8>)>>;
 
 /// Ends the process, with the input that is to blame, where one takes for ever. Returns once `done`.
-fn watch(target: Target, under_way: &UnderWay, done: &std::sync::mpsc::Receiver<()>) {
+fn watch(target: Target, under_way: &CurrentInput, done: &std::sync::mpsc::Receiver<()>) {
     use std::sync::mpsc::RecvTimeoutError;
     while done.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
         let Some((since, input)) = under_way.lock().unwrap().clone() else {
             continue;
         };
-        if since.elapsed() > HANGS {
+        if since.elapsed() > HANG_TIMEOUT {
             eprintln!("{}: {} hangs it", target.name, keep(target, &input).display());
             std::process::abort();
         }
@@ -64,10 +66,10 @@ fn watch(target: Target, under_way: &UnderWay, done: &std::sync::mpsc::Receiver<
 
 fn run_bounded(name: &str) {
     let target = target(name);
-    let seeds = seeds::of(name);
+    let seeds = seeds::for_target(name);
     let number = knob("STRONGROOM_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
     let time = Duration::from_secs(knob("STRONGROOM_FUZZ_SECONDS").unwrap_or(5));
-    let under_way = UnderWay::default();
+    let under_way = CurrentInput::default();
     let (finish, done) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let under_way = &under_way;

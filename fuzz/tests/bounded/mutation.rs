@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use fastrand::Rng;
 
 /// Largest input.
-const LONGEST: usize = 64 * 1024;
+const MAX_INPUT_BYTES: usize = 64 * 1024;
 
 /// Numbers at the edge of what a length, a count or a sequence can be.
 const EDGES: [u64; 12] = [
@@ -51,7 +51,7 @@ impl<'a> Mutator<'a> {
         for _ in 0..1 << self.rng.u32(0..4) {
             self.change(&mut input);
         }
-        input.truncate(LONGEST);
+        input.truncate(MAX_INPUT_BYTES);
         input
     }
 
@@ -62,7 +62,7 @@ impl<'a> Mutator<'a> {
     /// Part of some bytes, mostly short.
     fn part<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let from = self.rng.usize(0..=bytes.len());
-        let most = [4, 16, 64, LONGEST][self.rng.usize(0..4)].min(bytes.len() - from);
+        let most = [4, 16, 64, MAX_INPUT_BYTES][self.rng.usize(0..4)].min(bytes.len() - from);
         &bytes[from..from + self.rng.usize(0..=most)]
     }
 

@@ -1,7 +1,8 @@
 //! Where inputs begin: `fuzz/seeds`, and the samples of the custom resources.
 //!
-//! Seeds are what this code wrote. `UPDATE_GENERATED=1 cargo test -p strongroom-fuzz seeds` writes those of the seal file, the audit log,
-//! the backup, the admin socket and the anchor anew after their format changed; those of the records are written, and compared, by a test of the store.
+//! Seeds are what this code wrote. `UPDATE_GENERATED=1 cargo test -p strongroom-fuzz seeds` writes those of
+//! the seal file, the audit log, the backup, the admin socket and the anchor anew after their format changed;
+//! those of the records are written, and compared, by a test of the store.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +20,7 @@ use strongroom_fuzz::store::{STORE, keyring, root, slot};
 use strongroom_rules::request::first_message::FirstMessage;
 use strongroom_rules::request::list_query::ListQuery;
 use strongroom_rules::request::token::may_be_ours;
-use strongroom_store::admin::{Answer, Request, SlotLine, header};
+use strongroom_store::admin::{AdminRequest, AdminResponse, SlotLine, header};
 use strongroom_store::audit::{
     Action, Actor, ChainHead, Checkpoint, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
     record,
@@ -33,8 +34,8 @@ use strongroom_store::secret::SecretBytes;
 use strongroom_store::time::Timestamp;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    Anchor, AnchorRule, BindNamespace, Create, CreateSecret, KeyRef, Meta, Open, Place, RestoreOptions,
-    Store, restore,
+    Anchor, AnchorRule, AuditPosition, BindNamespace, CreateSecret, CreateStoreOptions, KeyRef, Meta,
+    OpenStoreOptions, RestoreOptions, Store, restore,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_465_320_000);
@@ -53,7 +54,7 @@ fn files(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 /// The seeds of a target.
-pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
+pub(crate) fn for_target(target: &str) -> Vec<Vec<u8>> {
     let mut seeds = files(&folder(target));
     if target == "manifest" {
         seeds.extend(files(
@@ -161,7 +162,7 @@ fn backup() -> Vec<u8> {
     let dir = keep.path().join("store");
     let root = root().unwrap();
     let seal = SealFile::new(STORE, &root, &slot(), "file").unwrap();
-    let create = Create {
+    let create = CreateStoreOptions {
         dir: &dir,
         seal: &seal,
         root: &root,
@@ -170,14 +171,14 @@ fn backup() -> Vec<u8> {
     };
     Store::prepare(&create).unwrap();
     Store::publish(&dir).unwrap();
-    let open = Open {
+    let open = OpenStoreOptions {
         dir: &dir,
         root: &root,
         epoch: 0,
         anchor: AnchorRule::Absent,
         cache_bytes: 1 << 20,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         quota: None,
         now: NOW,
     };
@@ -199,7 +200,7 @@ fn backup() -> Vec<u8> {
         labels: BTreeMap::new(),
         key: KeyRef::Default,
         version: "v-1".parse().unwrap(),
-        value: Value::of(keys).unwrap(),
+        value: Value::from_keys(keys).unwrap(),
         object: None,
         recovery: strongroom_store::vault::Recovery::Window,
     };
@@ -224,29 +225,29 @@ fn frames(side: u8, messages: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec
 fn requests() -> Vec<u8> {
     let key = || SecretBytes::new(vec![8; 32]);
     let passphrase = SecretBytes::new(b"correct horse battery".to_vec());
-    let add = |secret| Request::AddSlot {
+    let add = |secret| AdminRequest::AddSlot {
         secret,
         label: "für Notfälle".to_owned(),
     };
-    let place = Place { changes: 7, reads: 9 };
+    let place = AuditPosition { changes: 7, reads: 9 };
     let requests = [
-        Request::Backup,
-        Request::Slots,
+        AdminRequest::Backup,
+        AdminRequest::Slots,
         add(SlotSecret::KeyFile(key())),
         add(SlotSecret::KubernetesSecret(key())),
         add(SlotSecret::Passphrase(passphrase, PassphraseCost::default())),
         add(SlotSecret::Recovery(RecoveryKey::generate().unwrap())),
-        Request::RemoveSlot {
+        AdminRequest::RemoveSlot {
             id: "0123456789abcdef".parse().unwrap(),
             force: true,
         },
-        Request::NewRecoveryKey {
+        AdminRequest::NewRecoveryKey {
             label: "paper".to_owned(),
         },
-        Request::Audit { after: None },
-        Request::Audit { after: Some(place) },
+        AdminRequest::Audit { after: None },
+        AdminRequest::Audit { after: Some(place) },
     ];
-    frames(0, requests.iter().map(Request::encode))
+    frames(0, requests.iter().map(AdminRequest::encode))
 }
 
 /// One answer of each kind.
@@ -256,18 +257,18 @@ fn answers() -> Vec<u8> {
         kind: kind.to_owned(),
         label: "für Notfälle".to_owned(),
     };
-    let place = Place { changes: 7, reads: 9 };
+    let place = AuditPosition { changes: 7, reads: 9 };
     let answers = [
-        Answer::Refused("slot `0123456789abcdef` is the last one".to_owned()),
-        Answer::Slots(vec![line("key-file"), line("recovery")]),
-        Answer::Added("0123456789abcdef".to_owned()),
-        Answer::Removed,
-        Answer::RecoveryKey(RecoveryKey::generate().unwrap().reveal()),
-        Answer::Data(vec![1; 40]),
-        Answer::End { records: 12 },
-        Answer::Records(b"{\"sequence\":7}\n".to_vec(), place),
+        AdminResponse::Refused("slot `0123456789abcdef` is the last one".to_owned()),
+        AdminResponse::Slots(vec![line("key-file"), line("recovery")]),
+        AdminResponse::Added("0123456789abcdef".to_owned()),
+        AdminResponse::Removed,
+        AdminResponse::RecoveryKey(RecoveryKey::generate().unwrap().reveal()),
+        AdminResponse::Data(vec![1; 40]),
+        AdminResponse::End { records: 12 },
+        AdminResponse::Records(b"{\"sequence\":7}\n".to_vec(), place),
     ];
-    frames(1, answers.iter().map(Answer::encode))
+    frames(1, answers.iter().map(AdminResponse::encode))
 }
 
 fn anchor() -> Vec<u8> {
@@ -328,11 +329,11 @@ fn seeds_are_what_is_accepted() {
             fs::write(folder(target).join(name), bytes).unwrap();
         }
     }
-    for seed in of("record") {
+    for seed in for_target("record") {
         let (kind, again) = RECORDS[usize::from(seed[0])];
         assert_eq!(again(&seed[1..]).as_deref(), Ok(&seed[1..]), "{kind}");
     }
-    assert!(of("record").len() >= RECORDS.len());
+    assert!(for_target("record").len() >= RECORDS.len());
 
     let sealed = fs::read(folder("seal_file").join("four-slots")).unwrap();
     let digest = <sha2::Sha256 as sha2::Digest>::digest(&sealed);
@@ -362,27 +363,27 @@ fn seeds_are_what_is_accepted() {
         assert_eq!(understood(&stream), Ok(messages), "{name}");
     }
     assert!(
-        of("anchor")
+        for_target("anchor")
             .iter()
             .any(|seed| Anchor::from_fields(&fields(seed)).is_ok())
     );
 
-    let tokens = of("token");
+    let tokens = for_target("token");
     let ours = |seed: &Vec<u8>| may_be_ours(std::str::from_utf8(seed).unwrap(), "strongroom.dev", 0);
     assert!(tokens.iter().any(ours));
     let hello = fs::read(folder("hello").join("with-a-token")).unwrap();
     assert_eq!(FirstMessage::default().after(&hello[1..]), Ok(FirstMessage::Over));
-    assert!(of("name").iter().any(|seed| {
+    assert!(for_target("name").iter().any(|seed| {
         let text = std::str::from_utf8(seed).unwrap();
         text.contains('/') && text.parse::<SecretName>().is_ok()
     }));
     assert!(
-        of("query")
+        for_target("query")
             .iter()
             .all(|seed| ListQuery::parse(std::str::from_utf8(seed).unwrap()).is_ok())
     );
 
-    let manifests = of("manifest");
+    let manifests = for_target("manifest");
     let good = manifests
         .iter()
         .filter(|seed| parse_manifest(std::str::from_utf8(seed).unwrap()).is_ok());

@@ -1,6 +1,8 @@
-//! Values that lie in manifests, sealed for a cluster: `strongroom1.<key>.<encapsulated>.<ciphertext>`, one for each key of the value.
+//! Values that lie in manifests, sealed for a cluster: `strongroom1.<key>.<encapsulated>.<ciphertext>`, one
+//! for each key of the value.
 //!
-//! Each is bound to the store, the namespace, the secret's name in the store and the key of the value: moved anywhere else it does not open.
+//! Each is bound to the store, the namespace, the secret's name in the store and the key of the value: moved
+//! anywhere else it does not open.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::sealed::{Bound, OpeningKey, Purpose, SealError, Sealed, SealingKey};
+use crate::sealed::{HpkeCiphertext, OpeningKey, Purpose, SealContext, SealError, SealingKey};
 
 /// What every such text begins with: the format and its version.
 pub const PREFIX: &str = "strongroom1.";
@@ -30,10 +32,10 @@ pub struct ClusterKey {
 
 /// Where a value belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct ManifestContext<'a> {
     /// Id of the store.
     pub store: &'a str,
-    /// The namespace.
+    /// Name of the namespace that the ManagedSecret is for.
     pub namespace: &'a str,
     /// The secret's name in the store.
     pub secret: &'a str,
@@ -41,7 +43,7 @@ pub struct Place<'a> {
     pub key: &'a str,
 }
 
-impl Bound for Place<'_> {
+impl SealContext for ManifestContext<'_> {
     fn parts(&self) -> Vec<&str> {
         vec![self.store, self.namespace, self.secret, self.key]
     }
@@ -52,12 +54,14 @@ impl Bound for Place<'_> {
 pub struct SealedText {
     /// Id of the cluster's key.
     pub key: String,
-    sealed: Sealed,
+    sealed: HpkeCiphertext,
 }
 
 /// A text is not a sealed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a sealed text: `strongroom1.`, the key's id, and what kubectl strongroom seal wrote after it")]
+#[error(
+    "not a sealed value: paste what `kubectl strongroom seal` printed, which starts with `strongroom1.` and the key's id"
+)]
 pub struct NotSealed;
 
 impl SealedText {
@@ -65,7 +69,12 @@ impl SealedText {
     ///
     /// # Errors
     /// [`SealError::Sealing`].
-    pub fn seal(id: &str, key: &SealingKey, bytes: &[u8], place: &Place<'_>) -> Result<Self, SealError> {
+    pub fn seal(
+        id: &str,
+        key: &SealingKey,
+        bytes: &[u8],
+        place: &ManifestContext<'_>,
+    ) -> Result<Self, SealError> {
         Ok(Self {
             key: id.to_owned(),
             sealed: key.seal_bound(bytes, Purpose::Manifest, place)?,
@@ -76,14 +85,18 @@ impl SealedText {
     ///
     /// # Errors
     /// [`SealError::Opening`].
-    pub fn open(&self, key: &OpeningKey, place: &Place<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        key: &OpeningKey,
+        place: &ManifestContext<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         key.open_bound(&self.sealed, Purpose::Manifest, place)
     }
 }
 
 impl fmt::Display for SealedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sealed {
+        let HpkeCiphertext {
             encapsulated,
             ciphertext,
         } = &self.sealed;
@@ -101,7 +114,7 @@ impl FromStr for SealedText {
         match (read, parts.next()) {
             (Some(((key, encapsulated), ciphertext)), None) => Ok(Self {
                 key,
-                sealed: Sealed {
+                sealed: HpkeCiphertext {
                     encapsulated,
                     ciphertext,
                 },
@@ -115,7 +128,7 @@ impl FromStr for SealedText {
 mod tests {
     use super::*;
 
-    const PLACE: Place<'static> = Place {
+    const PLACE: ManifestContext<'static> = ManifestContext {
         store: "0123",
         namespace: "shop",
         secret: "db",
@@ -132,20 +145,20 @@ mod tests {
         assert_eq!(read, sealed);
         assert_eq!(*read.open(&private, &PLACE).unwrap(), b"s3cr3t");
         for place in [
-            Place {
+            ManifestContext {
                 store: "0124",
                 ..PLACE
             },
-            Place {
+            ManifestContext {
                 namespace: "shopd",
                 secret: "b",
                 ..PLACE
             },
-            Place {
+            ManifestContext {
                 secret: "db2",
                 ..PLACE
             },
-            Place {
+            ManifestContext {
                 key: "username",
                 ..PLACE
             },

@@ -1,5 +1,5 @@
-//! Values that nobody on the way can read: HPKE (RFC 9180) in base mode with the hybrid X-Wing (draft-ietf-hpke-pq-03, KEM 0x647a),
-//! HKDF-SHA256 and ChaCha20-Poly1305.
+//! Values that nobody on the way can read: HPKE (RFC 9180) in base mode with the hybrid X-Wing
+//! (draft-ietf-hpke-pq-03, KEM 0x647a), HKDF-SHA256 and ChaCha20-Poly1305.
 //!
 //! What a sealed text is for and about is part of the seal: one that is moved elsewhere does not open.
 
@@ -39,8 +39,8 @@ impl Purpose {
 
 /// What a sealed text is about: namespace, secret, version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct About<'a> {
-    /// The namespace.
+pub struct VersionContext<'a> {
+    /// Name of the secret's namespace.
     pub namespace: &'a str,
     /// The secret's name in the store.
     pub secret: &'a str,
@@ -49,19 +49,19 @@ pub struct About<'a> {
 }
 
 /// What a text is bound to: its parts, in their order.
-pub(crate) trait Bound {
+pub(crate) trait SealContext {
     /// The parts.
     fn parts(&self) -> Vec<&str>;
 }
 
-impl Bound for About<'_> {
+impl SealContext for VersionContext<'_> {
     fn parts(&self) -> Vec<&str> {
         vec![self.namespace, self.secret, self.version]
     }
 }
 
 /// `aad` of RFC 9180: each part with its length before it, so that no two lists of parts look alike.
-fn associated_data(bound: &impl Bound) -> Vec<u8> {
+fn associated_data(bound: &impl SealContext) -> Vec<u8> {
     let mut data = Vec::new();
     for part in bound.parts() {
         let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
@@ -78,7 +78,7 @@ pub enum SealError {
     #[error("not an X-Wing key: 1,216 bytes of a public key in base64url without padding")]
     Key,
     /// Not a sealed text, or for somebody or about something else.
-    #[error("it does not open: it was sealed for another key, or for something else")]
+    #[error("it cannot be opened: it was sealed for another key, or for another purpose")]
     Opening,
     /// It cannot be sealed.
     #[error("it cannot be sealed for this key")]
@@ -94,7 +94,12 @@ impl SealingKey {
     ///
     /// # Errors
     /// [`SealError::Sealing`].
-    pub fn seal(&self, text: &[u8], purpose: Purpose, about: &About<'_>) -> Result<Sealed, SealError> {
+    pub fn seal(
+        &self,
+        text: &[u8],
+        purpose: Purpose,
+        about: &VersionContext<'_>,
+    ) -> Result<HpkeCiphertext, SealError> {
         self.seal_bound(text, purpose, about)
     }
 
@@ -102,8 +107,8 @@ impl SealingKey {
         &self,
         text: &[u8],
         purpose: Purpose,
-        bound: &impl Bound,
-    ) -> Result<Sealed, SealError> {
+        bound: &impl SealContext,
+    ) -> Result<HpkeCiphertext, SealError> {
         let (encapsulated, ciphertext) = single_shot_seal::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
             &self.0,
@@ -112,7 +117,7 @@ impl SealingKey {
             &associated_data(bound),
         )
         .map_err(|_| SealError::Sealing)?;
-        Ok(Sealed {
+        Ok(HpkeCiphertext {
             encapsulated: BASE64URL_NOPAD.encode(&encapsulated.to_bytes()),
             ciphertext: BASE64URL_NOPAD.encode(&ciphertext),
         })
@@ -177,18 +182,18 @@ impl OpeningKey {
     /// [`SealError::Opening`].
     pub fn open(
         &self,
-        sealed: &Sealed,
+        sealed: &HpkeCiphertext,
         purpose: Purpose,
-        about: &About<'_>,
+        about: &VersionContext<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         self.open_bound(sealed, purpose, about)
     }
 
     pub(crate) fn open_bound(
         &self,
-        sealed: &Sealed,
+        sealed: &HpkeCiphertext,
         purpose: Purpose,
-        bound: &impl Bound,
+        bound: &impl SealContext,
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let bytes = |text: &str| {
             BASE64URL_NOPAD
@@ -213,7 +218,7 @@ impl OpeningKey {
 /// A sealed text, in base64url without padding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sealed {
+pub struct HpkeCiphertext {
     /// The encapsulated key (`enc` of RFC 9180), 1,120 bytes.
     pub encapsulated: String,
     /// The ciphertext with its tag.
@@ -224,7 +229,7 @@ pub struct Sealed {
 mod tests {
     use super::*;
 
-    const ABOUT: About<'static> = About {
+    const ABOUT: VersionContext<'static> = VersionContext {
         namespace: "shop",
         secret: "db",
         version: "v-1",
@@ -236,7 +241,7 @@ mod tests {
         let public: SealingKey = public.to_string().parse().unwrap();
         let sealed = public.seal(b"s3cr3t", Purpose::Answer, &ABOUT).unwrap();
         let text = serde_json::to_string(&sealed).unwrap();
-        let sealed: Sealed = serde_json::from_str(&text).unwrap();
+        let sealed: HpkeCiphertext = serde_json::from_str(&text).unwrap();
         assert_eq!(
             *private.open(&sealed, Purpose::Answer, &ABOUT).unwrap(),
             b"s3cr3t"
@@ -245,12 +250,12 @@ mod tests {
         assert_eq!(again, public);
         assert_eq!(*kept.open(&sealed, Purpose::Answer, &ABOUT).unwrap(), b"s3cr3t");
         let elsewhere = [
-            About {
+            VersionContext {
                 namespace: "shopd",
                 secret: "b",
                 ..ABOUT
             },
-            About {
+            VersionContext {
                 version: "v-2",
                 ..ABOUT
             },
@@ -276,15 +281,15 @@ mod tests {
         let (private, public) = OpeningKey::generate();
         let sealed = public.seal(b"s3cr3t", Purpose::Answer, &ABOUT).unwrap();
         for broken in [
-            Sealed {
+            HpkeCiphertext {
                 ciphertext: sealed.encapsulated.clone(),
                 ..sealed.clone()
             },
-            Sealed {
+            HpkeCiphertext {
                 encapsulated: "AA".to_owned(),
                 ..sealed.clone()
             },
-            Sealed {
+            HpkeCiphertext {
                 ciphertext: "!".to_owned(),
                 ..sealed.clone()
             },

@@ -1,4 +1,5 @@
-//! The messages of the stream in the tree are those of `proto/stream.proto`. `UPDATE_GENERATED=1` writes them.
+//! The messages of the stream in the tree are those of `proto/stream.proto`. `UPDATE_GENERATED=1` writes
+//! them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 

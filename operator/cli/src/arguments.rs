@@ -1,10 +1,10 @@
 //! The command line.
 
 use crate::commands::{
-    audit, completion, consumers, create, delete, describe, explain, get, key, list, policy, purge, put,
-    render, restore, rotate, seal, stage, status, versions,
+    audit, completion, consumers, create, delete, describe, explain, get, history, key, list, policy, purge,
+    put, render, restore, rotate, seal, stage, status, versions,
 };
-use crate::output::Format;
+use crate::output::OutputArgument;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
 
 Every command takes --help.";
 
-/// Secrets of Strongroom, with the rights of your kubeconfig
+/// Manages secrets in Strongroom with the rights of your kubeconfig
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "kubectl-strongroom",
@@ -29,9 +29,9 @@ Every command takes --help.";
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
-    /// How to print
+    /// Output format
     #[arg(short, long, global = true, value_enum, default_value = "table")]
-    pub(crate) output: Format,
+    pub(crate) output: OutputArgument,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -39,19 +39,19 @@ pub(crate) struct Arguments {
 /// Which cluster, and as whom.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct ClusterArguments {
-    /// The namespace; that of the context where absent
+    /// The namespace; default: that of the context
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
     /// The context of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// The kubeconfig, in place of KUBECONFIG and ~/.kube/config
+    /// The kubeconfig to use instead of KUBECONFIG and ~/.kube/config
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) kubeconfig: Option<std::path::PathBuf>,
-    /// Another user in whose name to ask, as with kubectl
+    /// User to impersonate, as with kubectl
     #[arg(long = "as", global = true, value_name = "USER")]
     pub(crate) impersonate: Option<String>,
-    /// A group of that user; several times for several
+    /// Group to impersonate; may be repeated
     #[arg(
         long = "as-group",
         global = true,
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Create(create::Arguments),
     Versions(versions::Arguments),
     Consumers(consumers::Arguments),
+    History(history::Arguments),
     Stage(stage::Arguments),
     Rotate(rotate::Arguments),
     Delete(delete::Arguments),

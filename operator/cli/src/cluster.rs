@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
-use strongroom_api::way;
+use strongroom_api::transport_error_cause;
 use zeroize::Zeroizing;
 
 use crate::arguments::ClusterArguments;
@@ -30,7 +30,7 @@ struct Status {
 }
 
 impl Cluster {
-    pub(crate) async fn of(arguments: &ClusterArguments) -> Result<Self, Failure> {
+    pub(crate) async fn from_arguments(arguments: &ClusterArguments) -> Result<Self, Failure> {
         let unusable = |error: &dyn std::fmt::Display| Failure::Kubeconfig(error.to_string());
         let options = KubeConfigOptions {
             context: arguments.context.clone(),
@@ -113,7 +113,7 @@ impl Cluster {
             },
             error => Failure::Unreachable {
                 server,
-                why: way(&error),
+                why: transport_error_cause(&error),
             },
         }
     }

@@ -14,16 +14,17 @@ use crate::failure::Failure;
 /// Where a value comes from.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Source {
-    /// The key of the value that standard input is for; on a terminal it is asked for without an echo
+    /// The key of the value that is read from standard input; on a terminal you are prompted without echo
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
-    /// A key of the value and the file that it is in; several times for several
+    /// A key of the value and the file to read it from; may be repeated
     #[arg(long, value_name = "KEY=PATH", value_parser = key_and_path)]
     pub(crate) from_file: Vec<(String, PathBuf)>,
-    /// Takes a newline off the end of what standard input holds, also where that is a file or several lines
+    /// Removes the newline at the end of standard input, even if it is a file or several lines
     #[arg(long, requires = "key")]
     pub(crate) trim: bool,
-    /// Keeps the newline that a pipe ends with; otherwise one line of text loses it, because `echo` and editors put it there
+    /// Keeps the newline at the end of a pipe; by default it is removed from a single line of text, because
+    /// `echo` and editors add it
     #[arg(long, requires = "key", conflicts_with = "trim")]
     pub(crate) keep_newline: bool,
 }
@@ -54,7 +55,7 @@ impl Source {
             data.add(key, self.standard_input(key)?)?;
         }
         if data.0.is_empty() {
-            let why = "name the key of the value that standard input holds, as in `--key password`, or files, as in `--from-file password=./password.txt`";
+            let why = "name the key for standard input, as in `--key password`, or give files, as in `--from-file password=./password.txt`";
             return Err(Failure::Input(why.to_owned()));
         }
         Ok(data)
@@ -97,12 +98,12 @@ impl Source {
             bytes.truncate(length);
             let _ = writeln!(
                 notes,
-                "note: the newline at the end of `{key}` is no part of the value; `--keep-newline` keeps it"
+                "note: the newline at the end of `{key}` was removed; `--keep-newline` keeps it"
             );
         } else if newline > 0 && !self.keep_newline {
             let _ = writeln!(
                 notes,
-                "note: the value of `{key}` ends with a newline; `--trim` takes it off, `--keep-newline` says that it is meant"
+                "note: the value of `{key}` ends with a newline; `--trim` removes it, `--keep-newline` hides this note"
             );
         }
         Ok(bytes)
@@ -167,7 +168,7 @@ impl Data {
     }
 
     /// The value of an answer, and what stands beside it.
-    pub(crate) fn of_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
+    pub(crate) fn from_answer(answer: &[u8]) -> Result<(serde_json::Value, Self), Failure> {
         #[derive(Deserialize)]
         struct Answer {
             data: BTreeMap<String, String>,
@@ -205,7 +206,7 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
 pub(crate) fn version_id() -> Result<String, Failure> {
     let mut random = [0; 10];
     getrandom::fill(&mut random)
-        .map_err(|error| Failure::Input(format!("there is no randomness: {error}")))?;
+        .map_err(|error| Failure::Input(format!("the system gave no random bytes: {error}")))?;
     let text = data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase();
     Ok(format!("v-{text}"))
 }
@@ -223,10 +224,10 @@ mod tests {
         let mut answer = br#"{"name":"x","versionId":"v","data":"#.to_vec();
         answer.extend_from_slice(&data.json());
         answer.push(b'}');
-        let (about, read) = Data::of_answer(&answer).unwrap();
+        let (about, read) = Data::from_answer(&answer).unwrap();
         assert_eq!(about, serde_json::json!({"name": "x", "versionId": "v"}));
         assert_eq!(read.keys().collect::<Vec<_>>(), data.keys().collect::<Vec<_>>());
-        assert!(Data::of_answer(b"{}").is_err());
+        assert!(Data::from_answer(b"{}").is_err());
     }
 
     #[test]
@@ -281,7 +282,7 @@ mod tests {
             keep_newline,
         };
         let (usual, trims, keeps) = (source(false, false), source(true, false), source(false, true));
-        let (gone, there) = ("is no part of the value", "ends with a newline");
+        let (gone, there) = ("was removed", "ends with a newline");
         /// How it is read, whether from a pipe, what is given, what is taken, and what is noted.
         type Case<'a> = (&'a Source, bool, &'a [u8], &'a [u8], Option<&'a str>);
         let cases: [Case<'_>; 12] = [

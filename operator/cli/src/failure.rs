@@ -7,7 +7,6 @@ use serde::Deserialize;
 /// A command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The kubeconfig.
     #[error("the kubeconfig cannot be used: {0}")]
     Kubeconfig(String),
     /// The API server.
@@ -58,17 +57,15 @@ pub(crate) enum Failure {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Which.
+        /// The file, lossily if it is not UTF-8; or `standard input`.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The output is closed.
@@ -78,7 +75,9 @@ pub(crate) enum Failure {
     #[error("the sealed value: {0}")]
     Seal(#[from] strongroom_api::sealed::SealError),
     /// An answer is not what it should be.
-    #[error("the answer cannot be understood: {0}; are kubectl strongroom and the cluster of one version?")]
+    #[error(
+        "the answer cannot be understood: {0}; do kubectl strongroom and the cluster have the same version?"
+    )]
     Malformed(String),
     /// It is written, and not where it should be.
     #[error("{0}")]

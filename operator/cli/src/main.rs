@@ -1,24 +1,25 @@
 //! `kubectl strongroom`: what a person does with secrets, by the rights of his kubeconfig.
 //!
-//! Everything goes through the aggregated API `people.strongroom.dev`, so that whoever somebody is, the API server says. Values travel sealed for a key
-//! that is made for the call, in both directions. Must not print a value unless asked to, and must not take one from the command line.
+//! Everything goes through the aggregated API `people.strongroom.dev`, so that whoever somebody is, the API
+//! server says. Values travel sealed for a key that is made for the call, in both directions. Must not print
+//! a value unless asked to, and must not take one from the command line.
 //!
 //! | module | idea |
 //! |---|---|
 //! | [`arguments`] | the command line |
 //! | [`cluster`] | the kubeconfig, and requests by it |
-//! | [`people`] | the operations of the API |
+//! | [`api_client`] | the operations of the API |
 //! | [`data`] | values: read, sealed, opened |
 //! | [`output`] | tables, JSON and YAML |
 //! | [`commands`] | the commands, one file each |
 
+mod api_client;
 mod arguments;
 mod cluster;
 mod commands;
 mod data;
 mod failure;
 mod output;
-mod people;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
         let _ = writeln!(
             std::io::stderr(),
-            "warning: core dumps, which could hold values, cannot be forbidden: {error}"
+            "warning: core dumps, which could contain values, cannot be disabled: {error}"
         );
     }
     // It is the only one that is built in; a second call would find it installed.

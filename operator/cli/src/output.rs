@@ -9,20 +9,35 @@ use strongroom_api::{json_visible, visible, visible_lines};
 
 use crate::failure::Failure;
 
-/// How to print.
+/// How somebody asks for it to be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputArgument {
     /// For people
     Table,
+    /// For people, with all columns where a command has more of them
+    Wide,
     /// One JSON document
     Json,
     /// One YAML document
     Yaml,
 }
 
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
 /// Where answers go.
 pub(crate) struct Output {
     pub(crate) format: Format,
+    /// A table has all of its columns.
+    pub(crate) wide: bool,
     /// Standard output is a terminal.
     pub(crate) terminal: bool,
     coloured: bool,
@@ -83,11 +98,26 @@ impl Table {
 }
 
 impl Output {
+    /// As the command line says.
+    pub(crate) fn from_argument(argument: OutputArgument) -> Self {
+        let (format, wide) = match argument {
+            OutputArgument::Table => (Format::Table, false),
+            OutputArgument::Wide => (Format::Table, true),
+            OutputArgument::Json => (Format::Json, false),
+            OutputArgument::Yaml => (Format::Yaml, false),
+        };
+        Self {
+            wide,
+            ..Self::new(format)
+        }
+    }
+
     pub(crate) fn new(format: Format) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             format,
+            wide: false,
             terminal,
             coloured: terminal && wanted,
         }
@@ -178,7 +208,8 @@ impl Output {
     }
 }
 
-/// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON, which is YAML.
+/// YAML in which nothing does anything to a terminal: where its writer would leave such a character, JSON,
+/// which is YAML.
 pub(crate) fn yaml(answer: &impl serde::Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(answer).map_err(|error| Failure::Malformed(error.to_string()))?;
     if matches!(visible_lines(&text), Cow::Borrowed(_)) {

@@ -1,4 +1,5 @@
-//! Puts this program into a folder that it shares with the app's container, whose image need have nothing of it.
+//! Puts this program into a folder that it shares with the app's container, whose image need have nothing of
+//! it.
 
 use std::fs;
 use std::io;

@@ -22,30 +22,30 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// What somebody gets who asks for what cannot be: as `env` and container runtimes have it.
-const REFUSED: u8 = 125;
+const EXIT_REFUSED: u8 = 125;
 
 /// Secrets as variables of a pod's process
 #[derive(Debug, clap::Parser)]
 #[command(name = "strongroom-exec", version)]
 enum Command {
-    /// Becomes a command, with a variable for each file of a volume
+    /// Runs a command in place of itself, with a variable for each file of a volume
     Run {
-        /// Folder with a file for each variable
+        /// Directory with one file per variable
         #[arg(long, value_name = "FOLDER")]
         env: PathBuf,
         /// The command and its arguments
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
-    /// Copies this program into a folder
+    /// Copies this program into a directory
     Install {
-        /// The folder
+        /// The directory
         #[arg(value_name = "FOLDER")]
         into: PathBuf,
     },
     /// Writes a file of variables, as `fileKeyRef` reads them
     Write {
-        /// Folder with a file for each variable
+        /// Directory with one file per variable
         #[arg(long, value_name = "FOLDER")]
         env: PathBuf,
         /// The file
@@ -71,7 +71,7 @@ impl Failure {
     /// The exit code that says the same.
     const fn code(&self) -> u8 {
         match self {
-            Self::Variables(_) | Self::Install(_) | Self::Write(_) => REFUSED,
+            Self::Variables(_) | Self::Install(_) | Self::Write(_) => EXIT_REFUSED,
             Self::Run(error) => error.code(),
         }
     }

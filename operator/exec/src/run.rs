@@ -1,5 +1,5 @@
-//! Becomes the app's command: the same process, with the variables set. Nothing of this program is left, so signals, exit codes and standard
-//! streams are the app's own.
+//! Becomes the app's command: the same process, with the variables set. Nothing of this program is left, so
+//! signals, exit codes and standard streams are the app's own.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,7 +13,7 @@ use super::variables::Variables;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     /// There is none.
-    #[error("`{0}` is not in this container, or its interpreter is not")]
+    #[error("`{0}`, or its interpreter, is not in this container")]
     Missing(String),
     /// It is something else than a program, or this user may not run it.
     #[error("`{0}` cannot be run: {1}")]
@@ -31,7 +31,7 @@ impl RunError {
         match self {
             Self::Missing(_) => 127,
             Self::NotRun(..) => 126,
-            Self::TooLarge(_) => super::REFUSED,
+            Self::TooLarge(_) => super::EXIT_REFUSED,
         }
     }
 }

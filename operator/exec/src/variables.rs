@@ -1,4 +1,5 @@
-//! The variables of a volume: a file each, named as its variable. All are of one moment, also where the volume changes meanwhile.
+//! The variables of a volume: a file each, named as its variable. All are of one moment, also where the
+//! volume changes meanwhile.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 /// The link through which a volume changes in one step (`docs/volumes.md`).
 const DATA: &str = "..data";
 /// How often the volume may change while it is read, before that is given up.
-const ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// Values by the names of their variables.
 pub(super) type Variables = BTreeMap<String, Zeroizing<Vec<u8>>>;
@@ -21,22 +22,22 @@ pub(super) enum VariablesError {
     /// The folder, or a file of it.
     #[error("reading `{}`: {source}", path.display())]
     Read {
-        /// Which.
+        /// The folder if it cannot be listed, or a file in it.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
     /// A file whose name is no variable's.
-    #[error("`{0}` is no name of a variable: letters, digits and `_`, and no digit first")]
+    #[error("`{0}` is not a valid variable name: use letters, digits and `_`, and no digit first")]
     Name(String),
-    /// A value that no variable can have. Which one it is says something of it, and this is read by whoever sees the pod.
+    /// A value that no variable can have. Which one it is says something of it, and this is read by whoever
+    /// sees the pod.
     #[error(
-        "the value of a variable has a NUL byte, which no variable can have: mount it as a file; of {0}, \
-         `kubectl strongroom render --pod` says which"
+        "the value of a variable has a NUL byte, which variables cannot contain: mount it as a file; one of {0}, `kubectl strongroom render --pod` \
+         says which"
     )]
     Nul(String),
     /// The volume changes faster than it can be read.
-    #[error("`{}` changed each time that it was read", .0.display())]
+    #[error("`{}` changed during every attempt to read it", .0.display())]
     Changing(PathBuf),
     /// Nothing is there.
     #[error("`{}` has no variable", .0.display())]
@@ -50,7 +51,7 @@ pub(super) enum VariablesError {
 pub(super) fn read(folder: &Path) -> Result<Variables, VariablesError> {
     let linked = folder.join(DATA);
     let version = || std::fs::read_link(&linked).map_err(failed(&linked));
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         // Resolved once, so that all files are of the version that was there at that moment.
         let before = version()?;
         let read = read_version(&folder.join(&before));
@@ -162,7 +163,7 @@ mod tests {
         for name in ["2A", "tls.crt", "a-b", "a b", "ä"] {
             let said = refused(&[("GOOD", b"x"), (name, b"x")]);
             assert!(
-                said.starts_with(&format!("`{name}` is no name of a variable")),
+                said.starts_with(&format!("`{name}` is not a valid variable name")),
                 "{said}"
             );
         }

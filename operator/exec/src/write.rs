@@ -1,5 +1,5 @@
-//! Writes variables as a file that kubelet reads by `fileKeyRef` (KEP-3721): `NAME='value'`, and nothing can be escaped in it. What would come out
-//! as another value is refused.
+//! Writes variables as a file that kubelet reads by `fileKeyRef` (KEP-3721): `NAME='value'`, and nothing can
+//! be escaped in it. What would come out as another value is refused.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,23 +11,23 @@ use zeroize::Zeroizing;
 use super::variables::{self, Variables};
 
 /// Longest line in bytes: kubelet reads up to 64 KiB, the variable's name and the quotes included.
-const LINE: usize = 65_000;
+const MAX_LINE_BYTES: usize = 65_000;
 
 /// The file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
-    /// A value that such a file cannot hold. Which one it is and why says something of it, and this is read by whoever sees the pod.
+    /// A value that such a file cannot hold. Which one it is and why says something of it, and this is read
+    /// by whoever sees the pod.
     #[error(
-        "`strongroom.dev/env: file` takes UTF-8 text that is not empty, without single quotes and CR LF, of lines of at most 65,000 bytes, and a variable is \
-         another: use `exec`; of {0}, `kubectl strongroom render --pod` says which"
+        "`strongroom.dev/env: file` takes UTF-8 text that is not empty, without single quotes and CR LF, with lines of at most 65,000 bytes, and the \
+         value of a variable is different: use `exec`; one of {0}, `kubectl strongroom render --pod` says which"
     )]
     Value(String),
     /// The file system.
     #[error("writing `{}`: {source}", path.display())]
     File {
-        /// The file.
+        /// Where the variables were to be, not the partial file beside it.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }
@@ -83,7 +83,10 @@ fn fits(name: &str, value: &[u8]) -> bool {
         return false;
     };
     let longest = text.split('\n').map(str::len).max().unwrap_or_default();
-    !text.is_empty() && !text.contains('\'') && !text.contains("\r\n") && longest + name.len() <= LINE
+    !text.is_empty()
+        && !text.contains('\'')
+        && !text.contains("\r\n")
+        && longest + name.len() <= MAX_LINE_BYTES
 }
 
 #[cfg(test)]
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_would_come_out_otherwise_is_refused_without_its_value() {
-        let long = vec![b'x'; LINE];
+        let long = vec![b'x'; MAX_LINE_BYTES];
         let cases: [&[u8]; 5] = [b"", b"hunter'two", b"hunter\r\ntwo", b"\xffhunter", &long];
         let refused = |value: &[u8], other: &[u8]| {
             let variables = variables(&[("KEY", value), ("OTHER", other)]);

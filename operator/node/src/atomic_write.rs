@@ -1,4 +1,5 @@
-//! A folder whose files change all at once. The layout is that of kubelet's own volumes, which programs know how to watch:
+//! A folder whose files change all at once. The layout is that of kubelet's own volumes, which programs know
+//! how to watch:
 //!
 //! ```text
 //! ..1764108230123456789/   a version: folders and files
@@ -8,19 +9,21 @@
 //!
 //! Whoever resolves `..data` sees all of one version. The steps, with their numbers in the code:
 //!
-//! 1. Sweep what a death between two steps left: `..data_tmp`, and versions that `..data` does not lead to. (A leftover `..data_tmp`
-//!    would otherwise stop every later change.)
+//! 1. Sweep what a death between two steps left: `..data_tmp`, and versions that `..data` does not lead to.
+//!    (A leftover `..data_tmp` would otherwise stop every later change.)
 //! 2. Where `..data` holds just the planned files already, go to 7.
 //! 3. Make a new version's folder.
-//! 4. Write each file below it: made anew, never followed, owner and mode set before anybody can reach it. The file that says which
-//!    versions these are is one of them, so that it changes in the same instant.
+//! 4. Write each file below it: made anew, never followed, owner and mode set before anybody can reach it.
+//!    The file that says which versions these are is one of them, so that it changes in the same instant.
 //! 5. Make `..data_tmp`, a link to it.
 //! 6. Rename that over `..data`. This is the instant.
-//! 7. Make links in the top folder for what is new, and mend what somebody broke, also when nothing else changed.
+//! 7. Make links in the top folder for what is new, and mend what somebody broke, also when nothing else
+//!    changed.
 //! 8. Remove links for what is gone.
 //! 9. Remove the old version.
 //!
-//! Everything is reached from the open top folder, so no link on the way can lead elsewhere. Must not decide what the files are.
+//! Everything is reached from the open top folder, so no link on the way can lead elsewhere. Must not decide
+//! what the files are.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -48,7 +51,7 @@ const LINK_NEW: &str = "..link_tmp";
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// Readers see another version.
     Swapped,
     /// They see what they saw; links may have been mended.
@@ -66,7 +69,7 @@ pub enum WriteError {
     Step {
         /// What was tried.
         step: &'static str,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -85,13 +88,13 @@ fn trying(step: &'static str) -> impl FnOnce(Errno) -> WriteError {
 ///
 /// # Errors
 /// [`WriteError`]; up to step 6 readers see what they saw before.
-pub fn write(root: BorrowedFd<'_>, plan: &Plan, group: Option<u32>) -> Result<Written, WriteError> {
-    let shown = shown(root)?;
+pub fn write(root: BorrowedFd<'_>, plan: &Plan, group: Option<u32>) -> Result<WriteOutcome, WriteError> {
+    let shown = current_version(root)?;
     // (1)
     sweep(root, shown.as_deref())?;
     // (2)
     let unchanged = match &shown {
-        Some(shown) => holds(root, shown, plan, group)?,
+        Some(shown) => matches_plan(root, shown, plan, group)?,
         None => false,
     };
     if !unchanged {
@@ -102,22 +105,22 @@ pub fn write(root: BorrowedFd<'_>, plan: &Plan, group: Option<u32>) -> Result<Wr
     link(root, plan)?;
     fault::point("write.linked");
     if unchanged {
-        return Ok(Written::Unchanged);
+        return Ok(WriteOutcome::Unchanged);
     }
     // (9)
     if let Some(old) = shown {
         remove_tree(root, &old)?;
     }
-    Ok(Written::Swapped)
+    Ok(WriteOutcome::Swapped)
 }
 
-/// Mends the links in the top folder: what a repeated publish comes to. Answers whether a version is shown; without one, the files must be
-/// written again.
+/// Mends the links in the top folder: what a repeated publish comes to. Answers whether a version is shown;
+/// without one, the files must be written again.
 ///
 /// # Errors
 /// [`WriteError`].
 pub fn mend(root: BorrowedFd<'_>) -> Result<bool, WriteError> {
-    let Some(shown) = shown(root)? else {
+    let Some(shown) = current_version(root)? else {
         return Ok(false);
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -132,7 +135,7 @@ pub fn mend(root: BorrowedFd<'_>) -> Result<bool, WriteError> {
 }
 
 /// The version that `..data` leads to.
-fn shown(root: BorrowedFd<'_>) -> Result<Option<String>, WriteError> {
+fn current_version(root: BorrowedFd<'_>) -> Result<Option<String>, WriteError> {
     match rustix::fs::readlinkat(root, DATA, Vec::new()) {
         Ok(link) => {
             let name = link.into_string().ok();
@@ -147,7 +150,8 @@ fn shown(root: BorrowedFd<'_>) -> Result<Option<String>, WriteError> {
     }
 }
 
-/// (1) Whatever begins with `..` and is neither `..data` nor the version that it leads to, nor the volume's socket, is a leftover.
+/// (1) Whatever begins with `..` and is neither `..data` nor the version that it leads to, nor the volume's
+/// socket, is a leftover.
 fn sweep(root: BorrowedFd<'_>, shown: Option<&str>) -> Result<(), WriteError> {
     for (name, kind) in names(root)? {
         let ours = [DATA, VERSION_FILE, SOCKET].contains(&name.as_str());
@@ -263,7 +267,12 @@ fn write_file(
 }
 
 /// (2) Whether a version holds the planned files and nothing else.
-fn holds(root: BorrowedFd<'_>, shown: &str, plan: &Plan, group: Option<u32>) -> Result<bool, WriteError> {
+fn matches_plan(
+    root: BorrowedFd<'_>,
+    shown: &str,
+    plan: &Plan,
+    group: Option<u32>,
+) -> Result<bool, WriteError> {
     let version = open_folder(root, shown)?;
     let mut there = BTreeSet::new();
     paths(version.as_fd(), "", &mut there)?;

@@ -1,6 +1,7 @@
 //! Deaths between two steps, for tests. In a build without the feature `testing` nothing of this is there.
 
-/// Where a test may end this process as a crash or a lack of memory would: `STRONGROOM_FAULT` names the point.
+/// Where a test may end this process as a crash or a lack of memory would: `STRONGROOM_FAULT` names the
+/// point.
 #[cfg(feature = "testing")]
 pub fn point(name: &str) {
     if std::env::var_os("STRONGROOM_FAULT").is_some_and(|chosen| chosen == name) {
@@ -10,7 +11,7 @@ pub fn point(name: &str) {
     }
 }
 
-/// Nothing.
+/// Does nothing without the feature `testing`.
 #[cfg(not(feature = "testing"))]
 #[inline(always)]
 pub(crate) const fn point(_: &str) {}

@@ -1,21 +1,24 @@
-//! The node plugin: secrets as files in the memory of pods, current within a tenth of a second, there when everything above is not.
+//! The node plugin: secrets as files in the memory of pods, current within a tenth of a second, there when
+//! everything above is not.
 //!
 //! ```text
 //! kubelet ─▶ csi ─▶ plugin ─▶ stream ─▶ gateway
 //!                      ├─▶ plan (pure) ─▶ atomic_write ─▶ the volume's tmpfs
-//!                      ├─▶ mount, state, room
+//!                      ├─▶ mount, state, memory_quota
 //!                      ├─▶ notice: tells a pod that asks for it that its volume has changed
 //!                      ├─▶ agent: the volume's socket, where the pod wants one
 //!                      └─▶ offline: what is served while there is no gateway
 //! ```
 //!
-//! Must never put a value or a token anywhere but into a volume's tmpfs and this process's memory, and must not know the store.
+//! Must never put a value or a token anywhere but into a volume's tmpfs and this process's memory, and must
+//! not know the store.
 
 pub mod agent;
 pub mod atomic_write;
 pub mod csi;
 pub mod fault;
 pub mod lock;
+pub mod memory_quota;
 pub mod metrics;
 pub mod mount;
 pub mod notice;
@@ -23,7 +26,6 @@ pub mod offline;
 pub mod plugin;
 pub mod pod;
 pub mod proto;
-pub mod room;
 pub mod run;
 pub mod settings;
 pub mod state;

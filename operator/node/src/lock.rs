@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 /// Name of the file.
-const NAME: &str = "plugin.lock";
+const LOCK_FILE: &str = "plugin.lock";
 
 /// The lock cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ impl PluginLock {
     /// [`LockError`].
     pub fn open(folder: &Path) -> Result<Self, LockError> {
         fs::create_dir_all(folder).map_err(trying("making", folder))?;
-        let path = folder.join(NAME);
+        let path = folder.join(LOCK_FILE);
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -26,7 +26,7 @@ pub struct Metrics {
     misunderstood: Counter,
     swappable: Gauge,
     lost: Counter,
-    alone: Counter,
+    served_offline: Counter,
     asked: Family<Outcome, Counter>,
     noticed: Family<Outcome, Counter>,
 }
@@ -47,7 +47,7 @@ impl Metrics {
             misunderstood: Counter::default(),
             swappable: Gauge::default(),
             lost: Counter::default(),
-            alone: Counter::default(),
+            served_offline: Counter::default(),
             asked: Family::default(),
             noticed: Family::default(),
         };
@@ -84,7 +84,7 @@ impl Metrics {
         node.register(
             "served_offline",
             "Volumes that were served from the node's cache, because there was no gateway",
-            it.alone.clone(),
+            it.served_offline.clone(),
         );
         node.register(
             "socket_requests",
@@ -132,8 +132,8 @@ impl Metrics {
     }
 
     /// A volume was served from the node's cache.
-    pub fn alone(&self) {
-        self.alone.inc();
+    pub fn served_offline(&self) {
+        self.served_offline.inc();
     }
 
     /// A pod asked at its volume's socket.
@@ -151,7 +151,7 @@ impl Metrics {
         self.connected.set(i64::from(connected));
     }
 
-    /// It broke.
+    /// A connection broke, or did not come about.
     pub fn broken(&self) {
         self.broken.inc();
     }

@@ -1,8 +1,9 @@
 //! A volume's own tmpfs: built detached, filled, and attached last, so that nobody ever sees it half made.
 //!
-//! One tmpfs a volume, never a shared one with binds: a restart of this process then leaves nothing dangling, and each has a size of its
-//! own. `nosuid`, `nodev` and `noexec` hold on the host; a container's runtime binds the volume with flags of its own, so they protect
-//! nothing inside of it. Must not know what is in the files.
+//! One tmpfs a volume, never a shared one with binds: a restart of this process then leaves nothing dangling,
+//! and each has a size of its own. `nosuid`, `nodev` and `noexec` hold on the host; a container's runtime
+//! binds the volume with flags of its own, so they protect nothing inside of it. Must not know what is in the
+//! files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,15 +23,15 @@ use rustix::mount::{
 pub const SOURCE: &str = "strongroom";
 
 /// The type of a tmpfs (`man 2 statfs`).
-const TMPFS: u64 = 0x0102_1994;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// How often one place may be unmounted before we give up: somebody mounts there faster than we unmount.
-const LAYERS: usize = 16;
+const MAX_LAYERS: usize = 16;
 
 /// How large a volume may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes.
+    /// Size of the tmpfs; the kernel rounds it up to pages.
     pub bytes: u64,
     /// Files, folders and links.
     pub inodes: u64,
@@ -44,16 +45,16 @@ pub enum MountError {
     Step {
         /// What was tried.
         step: &'static str,
-        /// On what.
+        /// What it was tried on.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// Somebody else's mount is in the way.
-    #[error("{} is mounted, and not by us: unmount it", .0.display())]
+    #[error("{} is mounted, but not by this plugin: unmount it", .0.display())]
     Foreign(PathBuf),
     /// Something is in the way.
-    #[error("{} is no folder", .0.display())]
+    #[error("{} is not a directory", .0.display())]
     NotFolder(PathBuf),
 }
 
@@ -67,14 +68,14 @@ fn trying(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> MountError {
 
 /// A tmpfs that is attached nowhere. Dropped, it is gone with all that is in it.
 #[derive(Debug)]
-pub struct Detached {
+pub struct DetachedTmpfs {
     mount: OwnedFd,
     root: OwnedFd,
     /// Whether pages of it may reach a swap device.
     pub swappable: bool,
 }
 
-impl Detached {
+impl DetachedTmpfs {
     /// An empty one.
     ///
     /// # Errors
@@ -134,9 +135,10 @@ impl Detached {
     }
 }
 
-/// The top folder of a volume whose file system has this number, if it is still mounted there. No look at the mount table: cheap.
+/// The top folder of a volume whose file system has this number, if it is still mounted there. No look at the
+/// mount table: cheap.
 #[must_use]
-pub fn known(target: &Path, device: u64) -> Option<OwnedFd> {
+pub fn open_mounted(target: &Path, device: u64) -> Option<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(target, flags, Mode::empty()).ok()?;
     (device_of(root.as_fd()).ok()? == device).then_some(root)
@@ -185,8 +187,8 @@ pub fn usage(root: BorrowedFd<'_>) -> Result<Usage, MountError> {
 
 /// What is at a target.
 #[derive(Debug)]
-pub enum There {
-    /// Nothing.
+pub enum MountState {
+    /// There is nothing at that path.
     Absent,
     /// A folder, and nothing is mounted on it.
     Folder,
@@ -198,24 +200,25 @@ pub enum There {
 ///
 /// # Errors
 /// [`MountError::Foreign`] where something else is mounted, [`MountError::NotFolder`].
-pub fn look(target: &Path) -> Result<There, MountError> {
+pub fn inspect(target: &Path) -> Result<MountState, MountError> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = match rustix::fs::open(target, flags, Mode::empty()) {
         Ok(root) => root,
-        Err(Errno::NOENT) => return Ok(There::Absent),
+        Err(Errno::NOENT) => return Ok(MountState::Absent),
         Err(Errno::NOTDIR | Errno::LOOP) => return Err(MountError::NotFolder(target.to_owned())),
         Err(error) => return Err(trying("opening", target)(error)),
     };
     let here = rustix::fs::fstat(&root).map_err(trying("looking at", target))?;
     let above = rustix::fs::statat(&root, "..", AtFlags::empty()).map_err(trying("looking above", target))?;
     if here.st_dev == above.st_dev {
-        return Ok(There::Folder);
+        return Ok(MountState::Folder);
     }
-    // The mount table is long where there are many volumes, so it is read only where the cheap signs are right.
+    // The mount table is long where there are many volumes, so it is read only where the cheap signs are
+    // right.
     let kind: StatFs = rustix::fs::fstatfs(&root).map_err(trying("looking at", target))?;
-    let tmpfs = u64::try_from(kind.f_type).is_ok_and(|kind| kind == TMPFS);
-    if tmpfs && ours()?.iter().any(|volume| volume == target) {
-        Ok(There::Volume(root))
+    let tmpfs = u64::try_from(kind.f_type).is_ok_and(|kind| kind == TMPFS_MAGIC);
+    if tmpfs && mounted_volumes()?.iter().any(|volume| volume == target) {
+        Ok(MountState::Volume(root))
     } else {
         Err(MountError::Foreign(target.to_owned()))
     }
@@ -226,21 +229,22 @@ pub fn look(target: &Path) -> Result<There, MountError> {
 /// # Errors
 /// What the kernel says, or [`MountError::Foreign`].
 pub fn remove(target: &Path) -> Result<(), MountError> {
-    for _ in 0..LAYERS {
-        match look(target)? {
-            There::Absent => return Ok(()),
-            There::Folder => {
+    for _ in 0..MAX_LAYERS {
+        match inspect(target)? {
+            MountState::Absent => return Ok(()),
+            MountState::Folder => {
                 return match rustix::fs::unlinkat(CWD, target, AtFlags::REMOVEDIR) {
                     Ok(()) | Err(Errno::NOENT) => Ok(()),
                     Err(error) => Err(trying("removing", target)(error)),
                 };
             }
-            There::Volume(root) => {
+            MountState::Volume(root) => {
                 // An open folder would keep it busy.
                 drop(root);
                 match unmount(target, UnmountFlags::NOFOLLOW) {
                     Ok(()) | Err(Errno::INVAL) => {}
-                    // Somebody still looks into it: it goes from the tree now, and from memory when they leave.
+                    // Somebody still looks into it: it goes from the tree now, and from memory when they
+                    // leave.
                     Err(Errno::BUSY) => unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)
                         .map_err(trying("unmounting", target))?,
                     Err(error) => return Err(trying("unmounting", target)(error)),
@@ -275,7 +279,7 @@ pub fn make_folder(target: &Path) -> Result<(), MountError> {
 ///
 /// # Errors
 /// Where it cannot be read.
-pub fn ours() -> Result<Vec<PathBuf>, MountError> {
+pub fn mounted_volumes() -> Result<Vec<PathBuf>, MountError> {
     let path = Path::new("/proc/self/mountinfo");
     let table = fs::read(path).map_err(|source| MountError::Step {
         step: "reading",

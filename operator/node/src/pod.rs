@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_render::attributes::KUBELET;
+use strongroom_render::attributes::KUBELET_PREFIX;
 
-/// The pod that a volume is for, as kubelet says. For messages and the journal; who the pod is to the gateway, its token says.
+/// The pod that a volume is for, as kubelet says. For messages and the journal; who the pod is to the
+/// gateway, its token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
-    /// Its namespace.
+    /// `metadata.namespace`; empty where kubelet does not say, as for all fields here.
     pub namespace: String,
-    /// Its name.
+    /// `metadata.name`.
     pub name: String,
-    /// Its UID.
+    /// `metadata.uid`.
     pub uid: String,
     /// Its ServiceAccount.
     pub service_account: String,
@@ -23,7 +24,7 @@ impl Pod {
     pub fn from_volume_context(context: &BTreeMap<String, String>) -> Self {
         let read = |key: &str| {
             context
-                .get(&format!("{KUBELET}{key}"))
+                .get(&format!("{KUBELET_PREFIX}{key}"))
                 .cloned()
                 .unwrap_or_default()
         };
@@ -48,7 +49,7 @@ mod tests {
             ("pod.uid", "u"),
             ("serviceAccount.name", "s"),
         ];
-        let context = context.map(|(key, text)| (format!("{KUBELET}{key}"), text.to_owned()));
+        let context = context.map(|(key, text)| (format!("{KUBELET_PREFIX}{key}"), text.to_owned()));
         let pod = Pod {
             namespace: "n".into(),
             name: "p".into(),

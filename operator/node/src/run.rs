@@ -16,34 +16,35 @@ use tokio::time::Instant;
 
 use crate::csi::{self, SocketError};
 use crate::lock::{LockError, PluginLock};
+use crate::memory_quota::MemoryQuota;
 use crate::metrics::Metrics;
 use crate::mount::Limits;
 use crate::offline::{Cache, CacheKey, Journal};
-use crate::plugin::{Alone, Parts, Plugin, PluginError, Reading};
-use crate::room::Room;
+use crate::plugin::{OfflineFallback, Parts, Plugin, PluginError, RequestParser};
 use crate::settings::Settings;
-use crate::state::{States, boot_id};
-use crate::stream::{self, Desk, Endpoint, Stream};
+use crate::state::{VolumeRecords, boot_id};
+use crate::stream::{self, Endpoint, Stream, SubscriptionState};
 
-/// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up until the process is killed.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long calls may take to end once the end was asked for. A caller that hangs on must not hold it up
+/// until the process is killed.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// How often it is looked whether another plugin has ended.
-const LOOK: Duration = Duration::from_millis(100);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long to wait for a plugin that answers kubelet and has no lock, because its version knew none. It ends
 /// sooner where it was asked to.
-const UNLOCKED: Duration = Duration::from_secs(60);
+const UNLOCKED_PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the plugin cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Logs.
+    /// Logging cannot be set up.
     #[error("{0}")]
     Logging(#[from] LoggingError),
     /// The runtime or its signals.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
     /// The gateway's certificate could not be verified.
-    #[error("--gateway-url is https, so --gateway-ca must name its authority")]
+    #[error("--gateway-url is https, so --gateway-ca must name its CA file")]
     NoAuthority,
     /// The gateway would see tokens and give values in the clear.
     #[error("--gateway-url is neither https nor on loopback: values would travel in the clear")]
@@ -51,10 +52,10 @@ pub enum RunError {
     /// The lock of the node.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// What was kept.
+    /// What earlier processes left cannot be read.
     #[error("{0}")]
     Plugin(#[from] PluginError),
-    /// kubelet's socket.
+    /// kubelet's socket cannot be served.
     #[error("{0}")]
     Socket(#[from] SocketError),
     /// The port for health and metrics.
@@ -62,14 +63,14 @@ pub enum RunError {
     Server(#[from] ServerError),
 }
 
-/// The program.
+/// The program: reads its flags, and runs until it is told to stop.
 #[must_use]
 pub fn main() -> ExitCode {
     // A dump would hold values, tokens and the key of the cache.
     if let Err(error) = forbid_core_dumps() {
         let _ = writeln!(
             std::io::stderr(),
-            "strongroom-node: core dumps, which could hold values, cannot be forbidden: {error}"
+            "strongroom-node: core dumps, which could contain values, cannot be disabled: {error}"
         );
     }
     // A client without a provider panics. Only a second call fails.
@@ -104,7 +105,8 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     // Whatever is made below is root's alone until it is said otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lock = PluginLock::open(&settings.state_dir)?;
-    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else up; they are made on threads of their own.
+    // One thread: the work is waiting. Files are written on another, so that a slow disk holds nobody else
+    // up; they are made on threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -145,7 +147,7 @@ fn cache(settings: &Settings, boot_id: &str) -> Result<Option<Cache>, RunError> 
             Ok(Some(cache.map_err(PluginError::from)?))
         }
         Err(error) => {
-            tracing::warn!(%error, "there is no cache: pods that start while there is no gateway wait for it");
+            tracing::warn!(%error, "cache unavailable, pods cannot start without the gateway");
             Ok(None)
         }
     }
@@ -166,16 +168,16 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
         health.clone(),
         Arc::new(registry),
         shutdown.clone(),
-        |address| tracing::info!(%address, "health and metrics"),
+        |address| tracing::info!(%address, "serving health and metrics"),
     );
-    let own = Own {
+    let process = PluginProcess {
         lock,
         endpoint,
         health,
         metrics,
         work,
     };
-    let kubelet = own.serve_kubelet(settings, &shutdown);
+    let kubelet = process.serve_kubelet(settings, &shutdown);
 
     // The first that fails ends the others.
     let http = async { Ok::<_, RunError>(http.await?) };
@@ -188,7 +190,7 @@ async fn serve(settings: Settings, lock: &PluginLock) -> Result<(), RunError> {
 }
 
 /// Waits until no other plugin serves this node, and holds the lock then; false where the end comes first.
-async fn alone(
+async fn wait_exclusive(
     lock: &PluginLock,
     socket: &Path,
     health: &Health,
@@ -197,18 +199,18 @@ async fn alone(
     let mut told = false;
     let mut wait = || {
         if !std::mem::replace(&mut told, true) {
-            let why = "another plugin serves this node; this one waits for its end";
+            let why = "waiting for another plugin on this node to stop";
             tracing::info!("{why}");
             health.set("csi", Check::Waiting(why.to_owned()));
         }
-        tokio::time::sleep(LOOK)
+        tokio::time::sleep(LOCK_POLL_INTERVAL)
     };
     let turn = async {
         while !lock.try_take()? {
             wait().await;
         }
         let locked = Instant::now();
-        while locked.elapsed() < UNLOCKED && csi::is_served(socket).await {
+        while locked.elapsed() < UNLOCKED_PLUGIN_TIMEOUT && csi::is_served(socket).await {
             wait().await;
         }
         Ok(true)
@@ -219,8 +221,8 @@ async fn alone(
     }
 }
 
-/// What the process has of its own.
-struct Own<'a> {
+/// What the process holds.
+struct PluginProcess<'a> {
     lock: &'a PluginLock,
     endpoint: Endpoint,
     health: Health,
@@ -228,11 +230,11 @@ struct Own<'a> {
     work: WorkPool,
 }
 
-impl Own<'_> {
+impl PluginProcess<'_> {
     /// Serves kubelet once nobody else does, until the shutdown begins.
     async fn serve_kubelet(self, settings: Settings, shutdown: &Shutdown) -> Result<(), RunError> {
         let socket = settings.socket();
-        if !alone(self.lock, &socket, &self.health, shutdown).await? {
+        if !wait_exclusive(self.lock, &socket, &self.health, shutdown).await? {
             return Ok(());
         }
         let boot_id = boot_id().map_err(PluginError::from)?;
@@ -250,26 +252,26 @@ impl Own<'_> {
             metrics: self.metrics.clone(),
             shutdown: shutdown.clone(),
         };
-        let streaming = tokio::spawn(stream::run(stream, Desk::new(held), commands));
+        let streaming = tokio::spawn(stream::run(stream, SubscriptionState::new(held), commands));
 
         let plugin = Plugin::new(Parts {
-            reading: Reading {
+            parser: RequestParser {
                 targets: settings.targets(),
                 audience: settings.audience.clone(),
                 #[cfg(feature = "testing")]
                 sanity: settings.sanity.is_some(),
             },
             subscriptions,
-            states: States::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
+            records: VolumeRecords::open(settings.state_dir.join("volumes")).map_err(PluginError::from)?,
             boot_id,
             limits: Limits {
                 bytes: settings.volume_kib.saturating_mul(1_024),
                 inodes: settings.volume_inodes,
             },
-            room: Room::within(settings.memory_limit),
+            memory_quota: MemoryQuota::with_limit(settings.memory_limit),
             work: self.work,
             patience: settings.patience(),
-            alone: Alone {
+            offline: OfflineFallback {
                 cache: offline,
                 journal,
                 linked,
@@ -281,11 +283,11 @@ impl Own<'_> {
         plugin.resume().await?;
 
         let every = Duration::from_secs(settings.look_every);
-        tokio::spawn(look_around(plugin.clone(), every, shutdown.clone()));
+        tokio::spawn(sweep_volumes(plugin.clone(), every, shutdown.clone()));
         let health = self.health;
         let listening = || {
             health.set("csi", Check::Ready);
-            tracing::info!(socket = %socket.display(), "kubelet may call");
+            tracing::info!(socket = %socket.display(), "serving csi");
         };
         csi::serve(
             socket.clone(),
@@ -304,17 +306,17 @@ impl Own<'_> {
 /// Returns when the end is overdue. Whatever is under way then is safe: it is made for a death at any time.
 async fn overdue(shutdown: &Shutdown) {
     shutdown.wait().await;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(SHUTDOWN_GRACE).await;
 }
 
-async fn look_around(plugin: Plugin, every: Duration, shutdown: Shutdown) {
+async fn sweep_volumes(plugin: Plugin, every: Duration, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
             () = tokio::time::sleep(every) => {}
         }
-        if let Err(error) = plugin.look_around().await {
-            tracing::warn!(%error, "a look around failed; it is done again");
+        if let Err(error) = plugin.sweep_volumes().await {
+            tracing::warn!(%error, "volume sweep failed");
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What of a volume must outlive this process: no value, no token. A small file a volume, in a folder of the node.
+//! What of a volume must outlive this process: no value, no token. A small file a volume, in a folder of the
+//! node.
 //!
-//! A file is written before its volume is mounted, so that a mounted volume always has one; at a start each is held against the kernel's
-//! mount table and the boot that it was written in, so that one without a mount, or of another boot, means nothing. Must not mount.
+//! A file is written before its volume is mounted, so that a mounted volume always has one; at a start each
+//! is held against the kernel's mount table and the boot that it was written in, so that one without a mount,
+//! or of another boot, means nothing. Must not mount.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -21,7 +23,7 @@ const PARTIAL: &str = "partial";
 /// What is kept of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Kept {
+pub struct VolumeRecord {
     /// CSI's id of it.
     pub volume_id: String,
     /// Where it is mounted.
@@ -31,7 +33,7 @@ pub struct Kept {
     /// Its volumeAttributes, without kubelet's.
     pub attributes: BTreeMap<String, String>,
     /// The pod, as kubelet said.
-    pub pod: KeptPod,
+    pub pod: PodRecord,
     /// The pod's fsGroup.
     pub group: Option<u32>,
     /// Ids of the versions that it shows, in the order of its secrets.
@@ -45,14 +47,14 @@ pub struct Kept {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the same fields as `Pod`, in a form for files")]
-pub struct KeptPod {
+pub struct PodRecord {
     pub namespace: String,
     pub name: String,
     pub uid: String,
     pub service_account: String,
 }
 
-impl From<&Pod> for KeptPod {
+impl From<&Pod> for PodRecord {
     fn from(pod: &Pod) -> Self {
         Self {
             namespace: pod.namespace.clone(),
@@ -63,8 +65,8 @@ impl From<&Pod> for KeptPod {
     }
 }
 
-impl From<KeptPod> for Pod {
-    fn from(pod: KeptPod) -> Self {
+impl From<PodRecord> for Pod {
+    fn from(pod: PodRecord) -> Self {
         Self {
             namespace: pod.namespace,
             name: pod.name,
@@ -93,11 +95,11 @@ fn trying(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateErr
 
 /// The folder of the files.
 #[derive(Clone, Debug)]
-pub struct States {
+pub struct VolumeRecords {
     folder: PathBuf,
 }
 
-impl States {
+impl VolumeRecords {
     /// Opens the folder, and makes it where it is not there.
     ///
     /// # Errors
@@ -113,11 +115,11 @@ impl States {
         self.folder.join(format!("{name}{SUFFIX}"))
     }
 
-    /// Keeps a volume: the file is on the medium when this returns.
+    /// Keeps a volume: the file is on disk when this returns.
     ///
     /// # Errors
     /// [`StateError`]; what was kept before still is then.
-    pub fn keep(&self, kept: &Kept) -> Result<(), StateError> {
+    pub fn keep(&self, kept: &VolumeRecord) -> Result<(), StateError> {
         let path = self.path(&kept.volume_id);
         let partial = path.with_extension(PARTIAL);
         let text = serde_json::to_vec(kept).map_err(|error| trying("writing", &path)(error.into()))?;
@@ -144,17 +146,18 @@ impl States {
         }
     }
 
-    /// Everything that is kept. A file that cannot be read is removed and left out: kubelet publishes its volume again.
+    /// Everything that is kept. A file that cannot be read is removed and left out: kubelet publishes its
+    /// volume again.
     ///
     /// # Errors
     /// Where the folder cannot be read.
-    pub fn all(&self) -> Result<Vec<Kept>, StateError> {
+    pub fn all(&self) -> Result<Vec<VolumeRecord>, StateError> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(trying("reading", &self.folder))? {
             let path = entry.map_err(trying("reading", &self.folder))?.path();
             let whole = path.to_str().is_some_and(|path| path.ends_with(SUFFIX));
             let kept = fs::read(&path).ok().filter(|_| whole);
-            match kept.and_then(|text| serde_json::from_slice::<Kept>(&text).ok()) {
+            match kept.and_then(|text| serde_json::from_slice::<VolumeRecord>(&text).ok()) {
                 Some(kept) => all.push(kept),
                 None => fs::remove_file(&path).map_err(trying("removing", &path))?,
             }
@@ -165,18 +168,18 @@ impl States {
 
 /// What a start makes of what was kept.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Resumed {
+pub struct ResumePlan {
     /// Volumes that are mounted still.
-    pub volumes: Vec<Kept>,
+    pub volumes: Vec<VolumeRecord>,
     /// Ids of volumes that are not, or were in another boot.
     pub orphans: Vec<String>,
 }
 
 /// Holds what was kept against the mount table and the boot.
 #[must_use]
-pub fn resume(kept: Vec<Kept>, mounted: &[PathBuf], boot_id: &str) -> Resumed {
+pub fn resume(kept: Vec<VolumeRecord>, mounted: &[PathBuf], boot_id: &str) -> ResumePlan {
     let mounted: BTreeSet<&Path> = mounted.iter().map(PathBuf::as_path).collect();
-    let mut resumed = Resumed::default();
+    let mut resumed = ResumePlan::default();
     for kept in kept {
         if kept.boot_id == boot_id && mounted.contains(kept.target.as_path()) {
             resumed.volumes.push(kept);
@@ -201,13 +204,13 @@ pub fn boot_id() -> Result<String, StateError> {
 mod tests {
     use super::*;
 
-    fn kept(volume_id: &str, target: &str, boot_id: &str) -> Kept {
-        Kept {
+    fn record(volume_id: &str, target: &str, boot_id: &str) -> VolumeRecord {
+        VolumeRecord {
             volume_id: volume_id.into(),
             target: target.into(),
             boot_id: boot_id.into(),
             attributes: BTreeMap::from([("secrets".into(), "a".into())]),
-            pod: KeptPod::default(),
+            pod: PodRecord::default(),
             group: Some(7),
             versions: vec!["v".into()],
             first: Vec::new(),
@@ -217,9 +220,9 @@ mod tests {
     #[test]
     fn volumes_are_kept_and_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let states = States::open(dir.path().join("s")).unwrap();
+        let states = VolumeRecords::open(dir.path().join("s")).unwrap();
         let odd = "../\u{e4}/".repeat(20);
-        let (a, b) = (kept("csi-a", "/a", "1"), kept(&odd, "/b", "1"));
+        let (a, b) = (record("csi-a", "/a", "1"), record(&odd, "/b", "1"));
         states.keep(&a).unwrap();
         states.keep(&b).unwrap();
         states.keep(&b).unwrap();
@@ -234,8 +237,8 @@ mod tests {
     #[test]
     fn half_a_file_means_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let states = States::open(dir.path().to_owned()).unwrap();
-        states.keep(&kept("a", "/a", "1")).unwrap();
+        let states = VolumeRecords::open(dir.path().to_owned()).unwrap();
+        states.keep(&record("a", "/a", "1")).unwrap();
         let path = states.path("a");
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() / 2]).unwrap();
@@ -246,9 +249,13 @@ mod tests {
 
     #[test]
     fn what_is_not_mounted_or_of_another_boot_is_an_orphan() {
-        let all = vec![kept("a", "/a", "1"), kept("b", "/b", "1"), kept("c", "/c", "0")];
+        let all = vec![
+            record("a", "/a", "1"),
+            record("b", "/b", "1"),
+            record("c", "/c", "0"),
+        ];
         let resumed = resume(all, &["/a".into(), "/c".into(), "/other".into()], "1");
-        assert_eq!(resumed.volumes, [kept("a", "/a", "1")]);
+        assert_eq!(resumed.volumes, [record("a", "/a", "1")]);
         assert_eq!(resumed.orphans, ["b", "c"]);
         assert!(!boot_id().unwrap().is_empty());
     }

@@ -1,4 +1,5 @@
-//! The volumes of this node, and that only one call at a time works on each. Must not touch a mount or a file.
+//! The volumes of this node, and that only one call at a time works on each. Must not touch a mount or a
+//! file.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_render::attributes::Attributes;
 
-use crate::agent::{Door, Shelf};
+use crate::agent::{VolumeSnapshot, VolumeSocket};
 use crate::mount::Limits;
 use crate::notice::Notices;
-use crate::offline::Claims;
+use crate::offline::TokenClaims;
 use crate::pod::Pod;
 
 /// A volume that is, or is about to be, mounted.
@@ -21,37 +22,37 @@ pub struct Volume {
     pub target: PathBuf,
     /// What its pod asked for.
     pub attributes: Attributes,
-    /// The pod.
+    /// For whom it is, by kubelet.
     pub pod: Pod,
     /// The pod's fsGroup.
     pub group: Option<u32>,
     /// How large it may become.
     pub limits: Limits,
     /// Whose its pod's token is, once there was one.
-    pub account: Mutex<Option<Claims>>,
+    pub account: Mutex<Option<TokenClaims>>,
     /// What is answered at its socket, where its pod wants one.
-    pub shelf: Option<Arc<Shelf>>,
+    pub shown: Option<Arc<VolumeSnapshot>>,
     /// Its socket, while it is open.
-    pub door: tokio::sync::Mutex<Option<Door>>,
+    pub socket: tokio::sync::Mutex<Option<VolumeSocket>>,
     /// Whether its pod is being told of a change.
     pub notices: Notices,
     /// Held while its files are written. Not held over a wait for anybody else.
-    pub writing: tokio::sync::Mutex<Shows>,
+    pub writing: tokio::sync::Mutex<VolumeState>,
 }
 
 impl Volume {
     /// Closes its socket: nothing of that keeps it from being unmounted then.
-    pub async fn shut(&self) {
-        let door = self.door.lock().await.take();
-        if let Some(door) = door {
-            door.close().await;
+    pub async fn close_socket(&self) {
+        let socket = self.socket.lock().await.take();
+        if let Some(socket) = socket {
+            socket.close().await;
         }
     }
 }
 
 /// What a volume shows.
 #[derive(Debug, Default)]
-pub struct Shows {
+pub struct VolumeState {
     /// Ids of the versions, in the order of its secrets; empty where it shows nothing.
     pub versions: Vec<String>,
     /// Those that it showed first, where its files are read once; otherwise empty.
@@ -64,8 +65,8 @@ pub struct Shows {
 
 /// Another call works on the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("another call works on this volume; it is tried again")]
-pub struct Busy;
+#[error("another call is working on this volume; kubelet tries again")]
+pub struct VolumeBusy;
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -81,12 +82,12 @@ impl Volumes {
     /// Claims a volume for one call.
     ///
     /// # Errors
-    /// [`Busy`].
-    pub fn claim(&self, id: &str) -> Result<Claim, Busy> {
+    /// [`VolumeBusy`].
+    pub fn claim(&self, id: &str) -> Result<Claim, VolumeBusy> {
         let mut slots = self.lock();
         let slot = slots.entry(id.to_owned()).or_default();
         if slot.claimed {
-            return Err(Busy);
+            return Err(VolumeBusy);
         }
         slot.claimed = true;
         Ok(Claim {
@@ -165,15 +166,15 @@ mod tests {
                 mode: None,
                 size: None,
                 socket: false,
-                reads: strongroom_render::attributes::Reads::Follows,
+                reads: strongroom_render::attributes::ReadMode::Follows,
                 notify: None,
             },
             pod: Pod::default(),
             group: None,
             limits: Limits { bytes: 0, inodes: 0 },
             account: Mutex::default(),
-            shelf: None,
-            door: tokio::sync::Mutex::default(),
+            shown: None,
+            socket: tokio::sync::Mutex::default(),
             notices: Notices::default(),
             writing: tokio::sync::Mutex::default(),
         })
@@ -183,7 +184,7 @@ mod tests {
     fn one_call_at_a_time_works_on_a_volume() {
         let volumes = Volumes::default();
         let claim = volumes.claim("a").unwrap();
-        assert_eq!(volumes.claim("a").unwrap_err(), Busy);
+        assert_eq!(volumes.claim("a").unwrap_err(), VolumeBusy);
         assert!(volumes.claim("b").is_ok());
         claim.put(volume("a"));
         drop(claim);

@@ -1,4 +1,5 @@
-//! Conformance: csi-sanity, Kubernetes' own test of CSI drivers, against the plugin with a gateway's peer above it.
+//! Conformance: csi-sanity, Kubernetes' own test of CSI drivers, against the plugin with a gateway's peer
+//! above it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up must stop")]
 
@@ -34,7 +35,8 @@ fn csi_sanity_passes() {
         .unwrap_or_default();
     println!("{summary}");
     assert!(output.status.success(), "{said}\n{}", node.log());
-    // With a Controller 32 of its specs can run; the others skip themselves, for what the plugin does not have.
+    // With a Controller 32 of its specs can run; the others skip themselves, for what the plugin does not
+    // have.
     let number = |word: &str| {
         let part = summary
             .split('|')

@@ -1,4 +1,5 @@
-//! The promise: a key store in a volume opens with the secret's password, follows its certificate, and is not written again for the sake of its random bytes.
+//! The promise: a key store in a volume opens with the secret's password, follows its certificate, and is not
+//! written again for the sake of its random bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +12,9 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use support::{Node, eventually};
 use tonic::Code;
+
+use support::{Node, eventually};
 
 const FILES: &str = "[{name: tls, keys: [tls.crt], files: [{path: keystore.p12, format: pkcs12, password: storepass}, \
     {path: truststore.p12, format: pkcs12-truststore, password: storepass}]}]";
@@ -114,7 +116,8 @@ fn the_plugin_answers_while_key_stores_are_made() {
     put(&node, "v-0", "first");
     node.publish("v", &stores(8)).unwrap();
     let mut version = 0;
-    // Its metrics come from the thread that holds the stream and answers kubelet too: were stores made on it, it would never say so.
+    // Its metrics come from the thread that holds the stream and answers kubelet too: were stores made on it,
+    // it would never say so.
     eventually("metrics that come meanwhile", || {
         version += 1;
         put(&node, &format!("v-{version}"), "first");

@@ -1,4 +1,5 @@
-//! Volumes on the real kernel, from publish to unpublish, with a real stream above: files, changes, refusals, restarts.
+//! Volumes on the real kernel, from publish to unpublish, with a real stream above: files, changes, refusals,
+//! restarts.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,8 +13,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use strongroom_node::proto::csi::volume_capability::{AccessType, MountVolume};
-use support::{Node, TOKENS, eventually};
 use tonic::Code;
+
+use support::{Node, TOKENS, eventually};
 
 #[test]
 fn a_volume_appears_whole_changes_at_once_and_goes() {
@@ -256,13 +258,13 @@ fn a_silent_gateway_is_given_up_and_running_volumes_stay() {
     node.start(None);
     node.peer.put("db", "1", &[("a", "1")]);
     node.publish("v", "db").unwrap();
-    node.peer.hush(true);
+    node.peer.set_silent(true);
     let status = node.publish("w", "db").unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(node.files("w").is_empty() && node.mounts().len() == 1);
     node.publish("v", "db").unwrap();
     assert_eq!(node.read("v", "a").as_deref(), Some("1"));
-    node.peer.hush(false);
+    node.peer.set_silent(false);
     node.peer.put("db", "2", &[("a", "2")]);
     node.wait_file("v", "a", "2");
     node.publish("w", "db").unwrap();
@@ -273,7 +275,7 @@ fn a_silent_gateway_is_given_up_and_running_volumes_stay() {
 fn calls_that_overlap_on_a_volume_are_told_to_wait() {
     let node = Node::running();
     node.peer.put("db", "1", &[("a", "1")]);
-    node.peer.hush(true);
+    node.peer.set_silent(true);
     std::thread::scope(|scope| {
         let first = node.call("v", &[("secrets", "db")]);
         let socket = node.socket();
@@ -297,7 +299,7 @@ fn calls_that_overlap_on_a_volume_are_told_to_wait() {
             (node.unpublish("v").unwrap_err_or_none()? == Code::Aborted).then_some(())
         });
         assert_eq!(node.publish("v", "db").unwrap_err().code(), Code::Aborted);
-        node.peer.hush(false);
+        node.peer.set_silent(false);
         node.peer.hang_up(false);
         first.join().unwrap().unwrap();
     });

@@ -1,5 +1,5 @@
-//! The promise: a pod that asks for it is told of each change of its volume at its own address, after the files are new; nothing waits for it, and what came of
-//! it is counted and told.
+//! The promise: a pod that asks for it is told of each change of its volume at its own address, after the
+//! files are new; nothing waits for it, and what came of it is counted and told.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,7 +44,7 @@ fn acknowledged(node: &Node, volume: &str, version: &str) {
 #[test]
 fn a_pod_hears_of_each_change_once_its_files_are_new() {
     let node = Node::running();
-    node.peer.pods_are_at("127.0.0.1");
+    node.peer.set_pod_address("127.0.0.1");
     node.peer.put("db", "v-1", &[("password", "p1")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     publish(&node, "v", listener.local_addr().unwrap().port());
@@ -83,18 +83,18 @@ fn a_pod_hears_of_each_change_once_its_files_are_new() {
     assert_eq!(counted(&node, "delivered").as_deref(), Some("2"));
     // Neither the first publish nor a repeated one is a change.
     node.publish("v", "db").unwrap();
-    assert_eq!(node.peer.seen().whereabouts, 2);
+    assert_eq!(node.peer.seen().address_requests, 2);
     // Files that go are one.
     node.peer.deny("db", "no", true);
     eventually("the pod to hear of it", || {
-        (node.peer.seen().whereabouts == 3).then_some(())
+        (node.peer.seen().address_requests == 3).then_some(())
     });
 }
 
 #[test]
 fn nothing_waits_for_a_pod_that_does_not_answer() {
     let node = Node::running();
-    node.peer.pods_are_at("127.0.0.1");
+    node.peer.set_pod_address("127.0.0.1");
     node.peer.put("db", "v-1", &[("password", "p1")]);
     // It takes connections, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -114,7 +114,7 @@ fn nothing_waits_for_a_pod_that_does_not_answer() {
     assert_eq!(
         (
             counted(&node, "timed_out").as_deref(),
-            node.peer.seen().whereabouts
+            node.peer.seen().address_requests
         ),
         // Each had three tries, and where the pod is was asked before each.
         (Some("2"), 6)
@@ -136,7 +136,7 @@ fn a_pod_that_is_nowhere_is_sent_nothing() {
     assert!(listener.accept().is_err());
     let seen = node.peer.seen();
     assert_eq!(
-        (seen.whereabouts, seen.noticed.len()),
+        (seen.address_requests, seen.noticed.len()),
         (1, 0),
         "who did not ask is not asked about"
     );

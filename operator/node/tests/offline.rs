@@ -1,5 +1,5 @@
-//! The promise: what a ServiceAccount was allowed on a node starts there again while there is no gateway, and nothing else does; each such start comes to
-//! the gateway's ears.
+//! The promise: what a ServiceAccount was allowed on a node starts there again while there is no gateway, and
+//! nothing else does; each such start comes to the gateway's ears.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,8 +10,9 @@ mod support;
 
 use std::process::Command;
 
-use support::{Node, eventually};
 use tonic::{Code, Status};
+
+use support::{Node, eventually};
 
 /// Publishes a volume of `db` for a pod of this ServiceAccount, with a token that says so.
 fn publish(node: &Node, volume: &str, account: &str) -> Result<(), Status> {
@@ -24,7 +25,7 @@ fn publish_as(node: &Node, volume: &str, named: &str, claimed: &str) -> Result<(
 }
 
 /// A node whose gateway went silent after `app` mounted `db`.
-fn alone() -> Node {
+fn offline_node() -> Node {
     let mut node = Node::new();
     node.patience = 6;
     node.peer.put("db", "v-1", &[("password", "MARKER-1")]);
@@ -35,9 +36,9 @@ fn alone() -> Node {
 }
 
 fn silent(node: &Node) {
-    let breaks = || node.log().matches("no stream to the gateway").count();
+    let breaks = || node.log().matches("gateway stream failed").count();
     let before = breaks();
-    node.peer.hush(true);
+    node.peer.set_silent(true);
     eventually("the silence to be noticed", || (breaks() > before).then_some(()));
 }
 
@@ -49,7 +50,7 @@ fn state(node: &Node, volume: &str) -> String {
 
 #[test]
 fn who_was_allowed_here_starts_again_and_nobody_else() {
-    let mut node = alone();
+    let mut node = offline_node();
     publish(&node, "vol-2", "app").unwrap();
     assert_eq!(node.read("vol-2", "password").unwrap(), "MARKER-1");
     assert_eq!(state(&node, "vol-2"), "offline");
@@ -67,7 +68,7 @@ fn who_was_allowed_here_starts_again_and_nobody_else() {
     assert_eq!(node.mounts().len(), 3);
 
     // The gateway is back: it hears of each start once, and what is new is there.
-    node.peer.hush(false);
+    node.peer.set_silent(false);
     eventually("the journal", || {
         (node.peer.seen().journal.len() == 2).then_some(())
     });
@@ -81,7 +82,7 @@ fn who_was_allowed_here_starts_again_and_nobody_else() {
     node.kill();
     node.start_with(None, &[]);
     eventually("the stream", || {
-        (node.log().matches("the stream to the gateway is open").count() >= 3).then_some(())
+        (node.log().matches("gateway stream opened").count() >= 3).then_some(())
     });
     assert_eq!(node.peer.seen().journal.len(), 2, "told once");
 
@@ -99,10 +100,10 @@ fn who_was_allowed_here_starts_again_and_nobody_else() {
 
 #[test]
 fn what_was_taken_away_is_not_served_offline() {
-    let node = alone();
-    node.peer.hush(false);
+    let node = offline_node();
+    node.peer.set_silent(false);
     eventually("the stream", || {
-        (node.log().matches("the stream to the gateway is open").count() >= 2).then_some(())
+        (node.log().matches("gateway stream opened").count() >= 2).then_some(())
     });
     node.peer.deny("db", "no policy", false);
     eventually("the volume to hear of it", || {
@@ -117,10 +118,10 @@ fn what_was_taken_away_is_not_served_offline() {
 
 #[test]
 fn what_was_taken_away_meanwhile_is_ended_when_the_gateway_is_back() {
-    let node = alone();
+    let node = offline_node();
     // No Tombstone comes: the stream is gone.
     node.peer.deny("db", "no policy", false);
-    node.peer.hush(false);
+    node.peer.set_silent(false);
     eventually("the volume to hear of it", || {
         (state(&node, "vol-1") == "ended").then_some(())
     });
@@ -130,14 +131,14 @@ fn what_was_taken_away_meanwhile_is_ended_when_the_gateway_is_back() {
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     // Allowed again, it is as before.
     node.peer.allow("db");
-    node.peer.hush(false);
+    node.peer.set_silent(false);
     publish(&node, "vol-3", "app").unwrap();
     assert_eq!(state(&node, "vol-3"), "current");
 }
 
 #[test]
 fn nothing_is_served_that_cannot_be_written_down() {
-    let node = alone();
+    let node = offline_node();
     std::fs::remove_dir_all(node.dir.path().join("j")).unwrap();
     let refused = publish(&node, "vol-2", "app").unwrap_err();
     assert_eq!(refused.code(), Code::Internal, "{refused}");

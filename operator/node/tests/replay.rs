@@ -1,5 +1,6 @@
-//! The promise: a node plugin of this version goes on with a gateway of an earlier one. What that gateway said was recorded
-//! (`e2e/golden/<version>/make`), and is said again here at the same places of the conversation.
+//! The promise: a node plugin of this version goes on with a gateway of an earlier one. What that gateway
+//! said was recorded (`e2e/golden/<version>/make`), and is said again here at the same places of the
+//! conversation.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,8 +18,9 @@ use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{GatewayMessage, NodeMessage};
 use strongroom_e2e::GatewayReplay;
-use support::{Node, eventually};
 use tonic::{Code, Status};
+
+use support::{Node, eventually};
 
 const FC3A9FF: &str = include_str!("../../../e2e/golden/fc3a9ff/conversation");
 
@@ -216,7 +218,7 @@ fn a_node_goes_on_with_what_a_gateway_of_fc3a9ff_said() {
         }
     });
     // It was no failure that the gateway stopped.
-    let reason = "the gateway ends the stream reason=\"the gateway stops\"";
+    let reason = "gateway stream closed reason=\"the gateway stops\"";
     assert!(node.log().contains(reason));
     // What is on record is told once.
     for file in std::fs::read_dir(node.dir.path().join("j")).unwrap() {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 
 use support::{Node, eventually};
 
-const WAITS: &str = "another plugin serves this node; this one waits for its end";
+const WAITS: &str = "waiting for another plugin on this node to stop";
 
 /// The plugin that was started last waits: it is alive, and not ready.
 fn waits(node: &Node) {

@@ -7,18 +7,19 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::LogFormat;
 
 /// Escapes what each line of another writer holds.
-pub(crate) struct Escaped<W> {
+pub(crate) struct EscapingMakeWriter<W> {
     pub(crate) writer: W,
     pub(crate) format: LogFormat,
-    /// The lines are coloured, so that escape sequences in them are ours; the values of fields are escaped by tracing-subscriber.
+    /// The lines are coloured, so that escape sequences in them are ours; the values of fields are escaped by
+    /// tracing-subscriber.
     pub(crate) coloured: bool,
 }
 
-impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaped<W> {
-    type Writer = Line<W::Writer>;
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for EscapingMakeWriter<W> {
+    type Writer = EscapingWriter<W::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line {
+        EscapingWriter {
             writer: self.writer.make_writer(),
             format: self.format,
             coloured: self.coloured,
@@ -27,13 +28,13 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaped<W> {
 }
 
 /// One line: tracing-subscriber writes each in one piece.
-pub(crate) struct Line<W> {
+pub(crate) struct EscapingWriter<W> {
     writer: W,
     format: LogFormat,
     coloured: bool,
 }
 
-impl<W: Write> Write for Line<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let (line, end) = text
@@ -62,7 +63,7 @@ impl<W: Write> Write for Line<W> {
     }
 }
 
-impl<W> Line<W> {
+impl<W> EscapingWriter<W> {
     /// Control characters, and those that turn the order of reading (UAX #9) or end a line.
     fn hides(&self, c: char) -> bool {
         let reading = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');

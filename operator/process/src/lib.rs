@@ -1,14 +1,17 @@
-//! What every Strongroom process needs: logs, metrics, health, signals, threads for long work. Must not know what the process does.
+//! What every Strongroom process needs: logs, metrics, health, signals, threads for long work. Must not know
+//! what the process does.
 
 mod escape;
 mod health;
 mod logging;
+mod priority;
 mod server;
 mod signals;
-mod work;
+mod work_pool;
 
 pub use health::{Check, Health};
 pub use logging::{LogFormat, LoggingError, init_logging};
+pub use priority::{BACKGROUND_NICE, lower_thread_priority};
 pub use server::{ServerError, serve};
 pub use signals::{Shutdown, shutdown_on_signal};
-pub use work::{WorkError, WorkPool};
+pub use work_pool::{WorkError, WorkPool};

@@ -11,11 +11,12 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::escape::Escaped;
+use crate::escape::EscapingMakeWriter;
 
-/// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold the values of Secrets, so
-/// nothing from there is logged; the error itself comes back to the caller, who tells it.
-const SHOWS_BODIES: &str = "kube_client::client";
+/// Where kube's client writes the whole body of an answer that it cannot read, as a warning. A body may hold
+/// the values of Secrets, so nothing from there is logged; the error itself comes back to the caller, who
+/// tells it.
+const BODY_LOGGING_TARGET: &str = "kube_client::client";
 
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,10 +53,10 @@ impl std::fmt::Display for LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoggingError {
     /// No such format.
-    #[error("`{0}` is no log format; use `text` or `json`")]
+    #[error("`{0}` is not a log format; use `text` or `json`")]
     Format(String),
     /// No such filter.
-    #[error("`{0}` is no log filter; use a level such as `info`, or `target=level` separated by commas")]
+    #[error("`{0}` is not a log filter; use a level such as `info`, or `target=level` separated by commas")]
     Filter(String),
     /// Somebody else did it before.
     #[error("logging is already set up")]
@@ -82,7 +83,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let writer = Escaped {
+    let writer = EscapingMakeWriter {
         writer,
         format,
         coloured: ansi && format == LogFormat::Text,
@@ -92,7 +93,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let harmless = filter_fn(|metadata| metadata.target() != SHOWS_BODIES);
+    let harmless = filter_fn(|metadata| metadata.target() != BODY_LOGGING_TARGET);
     Box::new(Registry::default().with(lines.with_filter(filter.and(harmless))))
 }
 

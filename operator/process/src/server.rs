@@ -1,4 +1,5 @@
-//! The HTTP port for machines that watch: `/healthz`, `/readyz`, `/metrics`. Must not serve anything about a secret.
+//! The HTTP port for machines that watch: `/healthz`, `/readyz`, `/metrics`. Must not serve anything about a
+//! secret.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,18 +20,18 @@ pub enum ServerError {
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Bind {
-        /// The address.
+        /// Address and port, as the flag gave them.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The port broke.
-    #[error("the health port broke: {0}")]
+    #[error("the health port failed: {0}")]
     Serve(#[from] std::io::Error),
 }
 
 #[derive(Clone)]
-struct Watched {
+struct ServerState {
     health: Health,
     registry: Arc<Registry>,
 }
@@ -53,14 +54,14 @@ pub async fn serve(
     let router = Router::new()
         .route(
             "/healthz",
-            get(|State(watched): State<Watched>| async move { answer(watched.health.liveness()) }),
+            get(|State(watched): State<ServerState>| async move { answer(watched.health.liveness()) }),
         )
         .route(
             "/readyz",
-            get(|State(watched): State<Watched>| async move { answer(watched.health.readiness()) }),
+            get(|State(watched): State<ServerState>| async move { answer(watched.health.readiness()) }),
         )
         .route("/metrics", get(metrics))
-        .with_state(Watched { health, registry });
+        .with_state(ServerState { health, registry });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.wait().await })
         .await?;
@@ -74,7 +75,7 @@ fn answer(state: Result<(), String>) -> Response {
     }
 }
 
-async fn metrics(State(watched): State<Watched>) -> Response {
+async fn metrics(State(watched): State<ServerState>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &watched.registry) {
         Ok(()) => {

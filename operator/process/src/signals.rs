@@ -57,7 +57,7 @@ pub fn shutdown_on_signal() -> std::io::Result<Shutdown> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("asked to stop; finishing what is under way");
+        tracing::info!("shutdown signal received");
         begin.begin();
     });
     Ok(shutdown)

@@ -8,14 +8,14 @@ use crate::config_map::{ConfigMapOwner, owner_of};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "strongroom-ca";
-/// Its one key.
+/// The one key of its data: authorities in PEM.
 pub const KEY: &str = "ca.crt";
 /// Its label, by which it stays ours while somebody edits its data.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
 
 /// What is to be done about the ConfigMap of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum BundleStep {
     /// None: it is ours and right.
     Nothing,
     /// There is none: it is made, unless somebody is faster.
@@ -31,21 +31,21 @@ pub enum Step {
 
 /// What is to be done about `found`, which is to hold `text`.
 #[must_use]
-pub fn plan(found: Option<&ConfigMap>, text: &str) -> Step {
+pub fn plan(found: Option<&ConfigMap>, text: &str) -> BundleStep {
     let Some(found) = found else {
-        return Step::Create;
+        return BundleStep::Create;
     };
     let ours: [&[&str]; 2] = [&["data", KEY], &["metadata", "labels", MANAGED_BY.0]];
     if let ConfigMapOwner::Other { manager } = owner_of(&found.metadata, &ours) {
-        return Step::Leave { manager };
+        return BundleStep::Leave { manager };
     }
     let holds = |map: &Option<BTreeMap<String, String>>, key: &str, value: &str| {
         map.as_ref().and_then(|map| map.get(key)).map(String::as_str) == Some(value)
     };
     if holds(&found.data, KEY, text) && holds(&found.metadata.labels, MANAGED_BY.0, MANAGED_BY.1) {
-        Step::Nothing
+        BundleStep::Nothing
     } else {
-        Step::Write
+        BundleStep::Write
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    fn planned(found: Json) -> Step {
+    fn planned(found: Json) -> BundleStep {
         plan(Some(&serde_json::from_value(found).expect("a ConfigMap")), "pem")
     }
 
@@ -90,18 +90,18 @@ mod tests {
     fn only_what_is_ours_is_written() {
         let key = || json!({"f:data": {"f:ca.crt": {}}});
         let label = json!({"f:metadata": {"f:labels": {"f:app.kubernetes.io/managed-by": {}}}});
-        assert_eq!(plan(None, "pem"), Step::Create);
-        assert_eq!(planned(found("pem", "strongroom", key())), Step::Nothing);
-        assert_eq!(planned(found("old", "strongroom", key())), Step::Write);
-        assert_eq!(planned(found("edited", "strongroom", label)), Step::Write);
+        assert_eq!(plan(None, "pem"), BundleStep::Create);
+        assert_eq!(planned(found("pem", "strongroom", key())), BundleStep::Nothing);
+        assert_eq!(planned(found("old", "strongroom", key())), BundleStep::Write);
+        assert_eq!(planned(found("edited", "strongroom", label)), BundleStep::Write);
         let mut unlabelled = found("pem", "strongroom", key());
         unlabelled["metadata"]["labels"] = json!({});
         assert_eq!(
             planned(unlabelled),
-            Step::Write,
+            BundleStep::Write,
             "one that an older version wrote"
         );
-        let theirs = |manager: Option<&str>| Step::Leave {
+        let theirs = |manager: Option<&str>| BundleStep::Leave {
             manager: manager.map(str::to_owned),
         };
         assert_eq!(

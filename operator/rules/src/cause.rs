@@ -1,7 +1,7 @@
 //! Why a version exists, and the version id that follows from it.
 //!
-//! The id is a function of the secret and the cause, so that a reconcile that is repeated after a crash asks the store for
-//! the version that it already made.
+//! The id is a function of the secret and the cause, so that a reconcile that is repeated after a crash asks
+//! the store for the version that it already made.
 
 use std::fmt;
 
@@ -17,14 +17,15 @@ pub enum Cause {
     Spec {
         /// UID of the ManagedSecret.
         uid: String,
-        /// Its generation.
+        /// Its `metadata.generation` as the decision saw it.
         generation: i64,
     },
-    /// The version of [`Cause::Spec`] exists, and another one that lacks what it declares was made current since.
+    /// The version of [`Cause::Spec`] exists, and another one that lacks what it declares was made current
+    /// since.
     SpecAgain {
         /// UID of the ManagedSecret.
         uid: String,
-        /// Its generation.
+        /// Its `metadata.generation` as the decision saw it.
         generation: i64,
         /// The newest version before.
         after: String,
@@ -90,8 +91,8 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
-    /// The version id of this cause for the secret with this id: `v-` and 16 characters of the lower-case RFC 4648 base32
-    /// alphabet, the first 80 bits of SHA-256 over the id and the cause.
+    /// The version id of this cause for the secret with this id: `v-` and 16 characters of the lower-case RFC
+    /// 4648 base32 alphabet, the first 80 bits of SHA-256 over the id and the cause.
     #[must_use]
     pub fn version_id(&self, secret_id: &[u8; 16]) -> String {
         let digest = Sha256::new()

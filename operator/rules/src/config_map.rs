@@ -16,8 +16,8 @@ pub enum ConfigMapOwner {
     },
 }
 
-/// Whose the ConfigMap is, of which we write these fields, each as a path such as `["data", "ca.crt"]`. To own one of them is enough: somebody may have
-/// edited the others.
+/// Whose the ConfigMap is, of which we write these fields, each as a path such as `["data", "ca.crt"]`. To
+/// own one of them is enough: somebody may have edited the others.
 #[must_use]
 pub fn owner_of(found: &ObjectMeta, fields: &[&[&str]]) -> ConfigMapOwner {
     let entries = || found.managed_fields.iter().flatten();

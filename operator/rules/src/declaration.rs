@@ -14,9 +14,9 @@ use sha2::{Digest as _, Sha256};
 /// What labels and annotations of ours begin with.
 pub const PREFIX: &str = "strongroom.dev/";
 
-/// Of which object.
+/// What of an object is in its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declares {
+pub enum DeclarationScope {
     /// One of our kinds: everything but its status.
     All,
     /// A Namespace: its labels and annotations that are ours.
@@ -36,19 +36,19 @@ impl fmt::Debug for Digest {
 impl Digest {
     /// The digest of an object with this spec, and with these labels and annotations of its metadata.
     #[must_use]
-    pub fn of<'a>(
-        declares: Declares,
+    pub fn from_parts<'a>(
+        declares: DeclarationScope,
         spec: Option<&Value>,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
         annotations: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let ours = |(key, _): &(&str, &str)| key.starts_with(PREFIX);
         let labels: BTreeMap<&str, &str> = labels
-            .filter(|label| declares == Declares::All || ours(label))
+            .filter(|label| declares == DeclarationScope::All || ours(label))
             .collect();
         let annotations: BTreeMap<&str, &str> = annotations.filter(ours).collect();
         let mut hash = Sha256::new_with_prefix(b"sr/declaration/1");
-        let spec = spec.filter(|_| declares == Declares::All);
+        let spec = spec.filter(|_| declares == DeclarationScope::All);
         absorb(&mut hash, spec.unwrap_or(&Value::Null));
         for texts in [labels, annotations] {
             count(&mut hash, b't', texts.len());
@@ -62,13 +62,13 @@ impl Digest {
 
     /// The digest of an object as the API server shows it.
     #[must_use]
-    pub fn of_object(declares: Declares, object: &Value) -> Self {
+    pub fn from_object(declares: DeclarationScope, object: &Value) -> Self {
         let texts = |field: &str| {
             let found = object.get("metadata").and_then(|metadata| metadata.get(field));
             let found = found.and_then(Value::as_object).into_iter().flat_map(Map::iter);
             found.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         };
-        Self::of(
+        Self::from_parts(
             declares,
             object.get("spec"),
             texts("labels"),
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn all(object: &Value) -> Digest {
-        Digest::of_object(Declares::All, object)
+        Digest::from_object(DeclarationScope::All, object)
     }
 
     #[test]
@@ -194,10 +194,10 @@ mod tests {
     fn of_a_namespace_only_our_marks_count() {
         let namespace = |labels: Value, annotations: Value| {
             let object = json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": {"finalizers": ["kubernetes"]}});
-            Digest::of_object(Declares::Marks, &object)
+            Digest::from_object(DeclarationScope::Marks, &object)
         };
         let none = namespace(json!({"kubernetes.io/metadata.name": "shop"}), json!({}));
-        assert!(none == Digest::of_object(Declares::Marks, &json!({})));
+        assert!(none == Digest::from_object(DeclarationScope::Marks, &json!({})));
         let kept = namespace(json!({"strongroom.dev/recovery": "none"}), json!({}));
         assert!(kept != none);
         assert!(

@@ -2,12 +2,12 @@
 //!
 //! `now` and randomness are arguments of whoever needs them.
 
-pub mod absence;
 pub mod ca_bundle;
 pub mod cause;
 pub mod config_map;
 pub mod consumers;
 pub mod declaration;
+pub mod deletion;
 pub mod encryption_key;
 pub mod environment;
 pub mod generate;

@@ -1,4 +1,5 @@
-//! The native Secret that a value becomes: data, type and metadata. Who owns it, and when it is written, is decided elsewhere.
+//! The native Secret that a value becomes: data, type and metadata. Who owns it, and when it is written, is
+//! decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,9 +15,9 @@ use strongroom_render::native::{self, DataError, Recipe};
 use self::owners::Part;
 use crate::value::Value;
 
-pub mod beside;
 pub mod claim;
 pub mod edits;
+pub mod foreign_metadata;
 pub mod owners;
 pub mod repairs;
 
@@ -27,13 +28,15 @@ mod tests;
 pub const OPAQUE: &str = "Opaque";
 /// Annotation of our native Secrets: the version whose value they hold.
 pub const VERSION_ANNOTATION: &str = "strongroom.dev/version";
-/// Annotation of our native Secrets: the ManagedSecret they come from. A hint for people; ownership is the stored UID.
+/// Annotation of our native Secrets: the ManagedSecret they come from. A hint for people; ownership is the
+/// stored UID.
 pub const SOURCE_ANNOTATION: &str = "strongroom.dev/managed-secret";
 /// Annotation of native Secrets that others made and we took over: what the spec leaves open stays as it was.
 pub const ADOPTED_ANNOTATION: &str = "strongroom.dev/adopted";
 /// Annotation of our native Secrets that stay as they are for now: why, in the word of the condition.
 pub const HELD_ANNOTATION: &str = "strongroom.dev/held";
-/// Annotation of our native Secrets: the id of the stored secret. With the right content it shows that an unrecorded create was ours.
+/// Annotation of our native Secrets: the id of the stored secret. With the right content it shows that an
+/// unrecorded create was ours.
 pub const SECRET_ID_ANNOTATION: &str = "strongroom.dev/secret-id";
 /// Label of our native Secrets, so that people can list them.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "strongroom");
@@ -45,14 +48,14 @@ const OWN_PREFIX: &str = "strongroom.dev/";
 pub enum NativeSecretError {
     /// A type that is a credential for the cluster itself.
     #[error(
-        "Secrets of type `{type_}` are credentials for the cluster itself; strongroom does not write them"
+        "strongroom does not write Secrets of type `{type_}`, because they are credentials for the cluster itself"
     )]
     RefusedType {
-        /// The type.
+        /// The type, such as `kubernetes.io/service-account-token`.
         type_: String,
     },
     /// A label or annotation that is ours.
-    #[error("`{key}` starts with `strongroom.dev/`: such labels and annotations are set by strongroom alone")]
+    #[error("`{key}` starts with `strongroom.dev/`: only strongroom sets such labels and annotations")]
     ReservedMetadata {
         /// The label or annotation.
         key: String,
@@ -89,16 +92,16 @@ impl NativeSecretError {
 
 /// What a native Secret is to hold.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Content {
-    /// The type.
+pub struct NativeSecretContent {
+    /// Its `type`, which never changes: another one needs a new Secret.
     pub type_: String,
     /// Whether it is marked immutable.
     pub immutable: bool,
-    /// Its labels.
+    /// The labels that we set; others may set more.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations.
+    /// The annotations that we set; others may set more.
     pub annotations: BTreeMap<String, String>,
-    /// Its data.
+    /// Its `data`, not yet in base64.
     pub data: Value,
 }
 
@@ -107,7 +110,7 @@ pub struct Content {
 pub struct Origin<'a> {
     /// Name of the ManagedSecret.
     pub managed_secret: &'a str,
-    /// The version.
+    /// Id of the version that its data are of.
     pub version_id: &'a str,
 }
 
@@ -122,10 +125,10 @@ pub enum Drift {
 
 /// Something that only a new Secret could change, with what of the spec would keep the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fixed {
+pub enum ImmutableField {
     /// It is of another type.
     Type {
-        /// The type that it is of.
+        /// The type that it has.
         found: String,
     },
     /// It is immutable, and the spec wants it otherwise.
@@ -134,7 +137,7 @@ pub enum Fixed {
     Data,
 }
 
-impl fmt::Display for Fixed {
+impl fmt::Display for ImmutableField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type { found } => {
@@ -150,7 +153,8 @@ impl fmt::Display for Fixed {
     }
 }
 
-/// Whether Secrets of this type are credentials for the cluster itself, which are neither written nor imported.
+/// Whether Secrets of this type are credentials for the cluster itself, which are neither written nor
+/// imported.
 #[must_use]
 pub fn refused_type(type_: &str) -> bool {
     matches!(
@@ -163,7 +167,11 @@ pub fn refused_type(type_: &str) -> bool {
 ///
 /// # Errors
 /// A [`NativeSecretError`]; it names keys and fields, never bytes.
-pub fn content(spec: &NativeSecret, value: &Value, origin: Origin<'_>) -> Result<Content, NativeSecretError> {
+pub fn content(
+    spec: &NativeSecret,
+    value: &Value,
+    origin: Origin<'_>,
+) -> Result<NativeSecretContent, NativeSecretError> {
     let type_ = spec.type_.clone().unwrap_or_else(|| OPAQUE.to_owned());
     if refused_type(&type_) {
         return Err(NativeSecretError::RefusedType { type_ });
@@ -192,7 +200,7 @@ pub fn content(spec: &NativeSecret, value: &Value, origin: Origin<'_>) -> Result
     let mut annotations = own_metadata(spec.annotations.as_ref())?;
     annotations.insert(SOURCE_ANNOTATION.to_owned(), origin.managed_secret.to_owned());
     annotations.insert(VERSION_ANNOTATION.to_owned(), origin.version_id.to_owned());
-    Ok(Content {
+    Ok(NativeSecretContent {
         type_,
         immutable: spec.immutable == Some(true),
         labels,
@@ -211,7 +219,7 @@ fn own_metadata(
     }
 }
 
-impl Content {
+impl NativeSecretContent {
     /// The native Secret as it is sent. Its bytes are not wiped any more: keep it short.
     #[must_use]
     pub fn to_secret(&self, namespace: &str, name: &str) -> Secret {
@@ -234,7 +242,8 @@ impl Content {
         }
     }
 
-    /// Takes on what the spec leaves open of a Secret that others made: its type, its immutability, and the label that says who manages it.
+    /// Takes on what the spec leaves open of a Secret that others made: its type, its immutability, and the
+    /// label that says who manages it.
     pub fn adopt(&mut self, spec: &NativeSecret, found: &Secret) {
         if let (None, Some(type_)) = (&spec.type_, &found.type_) {
             self.type_.clone_from(type_);
@@ -254,19 +263,19 @@ impl Content {
 
     /// What of a native Secret only a new one could change.
     #[must_use]
-    pub fn fixed(&self, found: &Secret) -> Vec<Fixed> {
+    pub fn immutable_fields(&self, found: &Secret) -> Vec<ImmutableField> {
         let immutable = found.immutable == Some(true);
         let type_ = found.type_.as_deref().unwrap_or(OPAQUE);
         let mut fixed = Vec::new();
         if type_ != self.type_ {
             let found = type_.to_owned();
-            fixed.push(Fixed::Type { found });
+            fixed.push(ImmutableField::Type { found });
         }
         if immutable && !self.immutable {
-            fixed.push(Fixed::Immutable);
+            fixed.push(ImmutableField::Immutable);
         }
         if immutable && !self.same_data(found) {
-            fixed.push(Fixed::Data);
+            fixed.push(ImmutableField::Data);
         }
         fixed
     }
@@ -286,8 +295,8 @@ impl Content {
         claim::copies(&found.metadata).filter(|key| !self.annotations.contains_key(*key))
     }
 
-    /// How a native Secret differs from this content, if it does. Labels and annotations that others set are theirs, but for copies of its data;
-    /// those that are ours go when the spec names them no more.
+    /// How a native Secret differs from this content, if it does. Labels and annotations that others set are
+    /// theirs, but for copies of its data; those that are ours go when the spec names them no more.
     #[must_use]
     pub fn drift(&self, found: &Secret) -> Option<Drift> {
         let holds = |found: Option<&BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
@@ -298,7 +307,7 @@ impl Content {
         let same_metadata = holds(found.metadata.labels.as_ref(), &self.labels)
             && holds(found.metadata.annotations.as_ref(), &self.annotations)
             && !self.owns_surplus(found);
-        if !self.fixed(found).is_empty() {
+        if !self.immutable_fields(found).is_empty() {
             Some(Drift::Replace)
         } else if !self.same_data(found)
             || !same_metadata

@@ -1,4 +1,5 @@
-//! The UID of a Kubernetes object: the only thing that says whether two sightings are the same object. Names are reused, UIDs never.
+//! The UID of a Kubernetes object: the only thing that says whether two sightings are the same object. Names
+//! are reused, UIDs never.
 
 use std::fmt;
 

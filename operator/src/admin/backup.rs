@@ -1,26 +1,26 @@
-//! A backup as a stream of frames. The writer of the stream waits for its reader, so memory stays bounded; a reader who stops
-//! reading is dropped, because the snapshot keeps old pages from being used again.
+//! A backup as a stream of frames. The writer of the stream waits for its reader, so memory stays bounded; a
+//! reader who stops reading is dropped, because the snapshot keeps old pages from being used again.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use strongroom_store::admin::Answer;
+use strongroom_store::admin::AdminResponse;
 use strongroom_store::seal::SealFile;
-use strongroom_store::vault::{Meta, OpenError, Record, Store};
+use strongroom_store::vault::{Meta, OpenError, RecordStoreEvent, Store};
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
 use super::AdminError;
 use super::frame::send;
 
-/// Bytes in one frame.
-const PIECE: usize = 64 << 10;
+/// Most bytes of a backup in one frame.
+const FRAME_BYTES: usize = 64 << 10;
 
 /// Frames that wait for the reader.
-const WAITING: usize = 8;
+const MAX_QUEUED_FRAMES: usize = 8;
 
 /// How long a reader may take for one frame.
-const PATIENCE: Duration = Duration::from_secs(60);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Takes a backup and sends it. It is on record before its first byte leaves.
 pub(super) async fn stream(
@@ -28,15 +28,15 @@ pub(super) async fn stream(
     meta: Meta,
     to: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), AdminError> {
-    let (sender, mut pieces) = mpsc::channel(WAITING);
+    let (sender, mut pieces) = mpsc::channel(MAX_QUEUED_FRAMES);
     let backup = tokio::task::spawn_blocking(move || {
-        let record = Record {
+        let record = RecordStoreEvent {
             action: strongroom_store::audit::Action::Backup,
             detail: opened_by(&store),
         };
         store.run(record, meta).map_err(OpenError::from)?;
-        let mut frames = Frames {
-            piece: Vec::with_capacity(PIECE),
+        let mut frames = FrameWriter {
+            piece: Vec::with_capacity(FRAME_BYTES),
             sender,
         };
         let records = store.backup(&mut frames)?;
@@ -44,12 +44,12 @@ pub(super) async fn stream(
         Ok::<_, OpenError>(records)
     });
     while let Some(piece) = pieces.recv().await {
-        within(send(to, &Answer::Data(piece).encode())).await?;
+        within(send(to, &AdminResponse::Data(piece).encode())).await?;
     }
     let last = match backup.await {
-        Ok(Ok(records)) => Answer::End { records },
-        Ok(Err(error)) => Answer::Refused(error.to_string()),
-        Err(_) => Answer::Refused("the backup was broken off".to_owned()),
+        Ok(Ok(records)) => AdminResponse::End { records },
+        Ok(Err(error)) => AdminResponse::Refused(error.to_string()),
+        Err(_) => AdminResponse::Refused("the backup was interrupted".to_owned()),
     };
     within(send(to, &last.encode())).await
 }
@@ -63,23 +63,23 @@ fn opened_by(store: &Store) -> String {
 }
 
 async fn within(sending: impl Future<Output = Result<(), AdminError>>) -> Result<(), AdminError> {
-    tokio::time::timeout(PATIENCE, sending)
+    tokio::time::timeout(FRAME_TIMEOUT, sending)
         .await
         .map_err(|_| AdminError::Broken(io::ErrorKind::TimedOut.into()))?
 }
 
 /// Cuts what is written into frames.
-struct Frames {
+struct FrameWriter {
     piece: Vec<u8>,
     sender: mpsc::Sender<Vec<u8>>,
 }
 
-impl Write for Frames {
+impl Write for FrameWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = PIECE.saturating_sub(self.piece.len()).min(bytes.len());
+        let room = FRAME_BYTES.saturating_sub(self.piece.len()).min(bytes.len());
         self.piece
             .extend_from_slice(bytes.get(..room).unwrap_or_default());
-        if self.piece.len() >= PIECE {
+        if self.piece.len() >= FRAME_BYTES {
             self.flush()?;
         }
         Ok(room)
@@ -90,7 +90,7 @@ impl Write for Frames {
         if self.piece.is_empty() {
             return Ok(());
         }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(FRAME_BYTES));
         self.sender
             .blocking_send(piece)
             .map_err(|_| io::ErrorKind::BrokenPipe.into())

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use strongroom_store::admin::{Answer, Request, SlotLine};
+use strongroom_store::admin::{AdminRequest, AdminResponse, SlotLine};
 use strongroom_store::seal::{SlotId, SlotSecret};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::frame::{receive, send};
 use super::{AdminError, socket};
-use crate::audit::Place;
+use crate::audit::AuditPosition;
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -44,15 +44,15 @@ impl Client {
 
     /// Writes a backup of now to `out`. Returns the number of records; only then is it whole.
     pub(crate) async fn backup(mut self, out: &mut (impl AsyncWrite + Unpin)) -> Result<u64, AdminError> {
-        send(&mut self.0, &Request::Backup.encode()).await?;
+        send(&mut self.0, &AdminRequest::Backup.encode()).await?;
         loop {
-            match Answer::decode(&receive(&mut self.0).await?)? {
-                Answer::Data(piece) => out.write_all(&piece).await?,
-                Answer::End { records } => {
+            match AdminResponse::decode(&receive(&mut self.0).await?)? {
+                AdminResponse::Data(piece) => out.write_all(&piece).await?,
+                AdminResponse::End { records } => {
                     out.flush().await?;
                     return Ok(records);
                 }
-                Answer::Refused(why) => return Err(AdminError::Refused(why)),
+                AdminResponse::Refused(why) => return Err(AdminError::Refused(why)),
                 _ => return Err(AdminError::Unexpected),
             }
         }
@@ -67,48 +67,51 @@ impl Client {
         )
     )]
     pub(crate) async fn slots(self) -> Result<Vec<SlotLine>, AdminError> {
-        match self.ask(&Request::Slots).await? {
-            Answer::Slots(slots) => Ok(slots),
+        match self.ask(&AdminRequest::Slots).await? {
+            AdminResponse::Slots(slots) => Ok(slots),
             _ => Err(AdminError::Unexpected),
         }
     }
 
     /// Adds a slot; its id.
     pub(crate) async fn add_slot(self, secret: SlotSecret, label: String) -> Result<String, AdminError> {
-        match self.ask(&Request::AddSlot { secret, label }).await? {
-            Answer::Added(id) => Ok(id),
+        match self.ask(&AdminRequest::AddSlot { secret, label }).await? {
+            AdminResponse::Added(id) => Ok(id),
             _ => Err(AdminError::Unexpected),
         }
     }
 
     /// Removes a slot; with `force` also the last one of the kind that the process starts with.
     pub(crate) async fn remove_slot(self, id: SlotId, force: bool) -> Result<(), AdminError> {
-        match self.ask(&Request::RemoveSlot { id, force }).await? {
-            Answer::Removed => Ok(()),
+        match self.ask(&AdminRequest::RemoveSlot { id, force }).await? {
+            AdminResponse::Removed => Ok(()),
             _ => Err(AdminError::Unexpected),
         }
     }
 
     /// Adds a recovery key; its text, which exists nowhere else.
     pub(crate) async fn new_recovery_key(self, label: String) -> Result<Zeroizing<String>, AdminError> {
-        match self.ask(&Request::NewRecoveryKey { label }).await? {
-            Answer::RecoveryKey(text) => Ok(text),
+        match self.ask(&AdminRequest::NewRecoveryKey { label }).await? {
+            AdminResponse::RecoveryKey(text) => Ok(text),
             _ => Err(AdminError::Unexpected),
         }
     }
 
     /// Records of the audit after a place, one JSON object a line, and the place after them.
-    pub(crate) async fn audit(self, after: Option<Place>) -> Result<(Vec<u8>, Place), AdminError> {
-        match self.ask(&Request::Audit { after }).await? {
-            Answer::Records(lines, place) => Ok((lines, place)),
+    pub(crate) async fn audit(
+        self,
+        after: Option<AuditPosition>,
+    ) -> Result<(Vec<u8>, AuditPosition), AdminError> {
+        match self.ask(&AdminRequest::Audit { after }).await? {
+            AdminResponse::Records(lines, place) => Ok((lines, place)),
             _ => Err(AdminError::Unexpected),
         }
     }
 
-    async fn ask(mut self, request: &Request) -> Result<Answer, AdminError> {
+    async fn ask(mut self, request: &AdminRequest) -> Result<AdminResponse, AdminError> {
         send(&mut self.0, &request.encode()).await?;
-        match Answer::decode(&receive(&mut self.0).await?)? {
-            Answer::Refused(why) => Err(AdminError::Refused(why)),
+        match AdminResponse::decode(&receive(&mut self.0).await?)? {
+            AdminResponse::Refused(why) => Err(AdminError::Refused(why)),
             answer => Ok(answer),
         }
     }

@@ -8,9 +8,10 @@
 //! | [`backup`] | one snapshot as a stream of frames |
 //! | [`slots`] | seal slots of an open store: also for a stopped one, which a command opens itself |
 //!
-//! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same user as the process,
-//! or root, who could read its memory anyway. Every request that changes something or takes a backup is on record with the
-//! caller's user and process id. Must not be reachable through a network, and must not give a value away.
+//! Who may open the socket is the file system's business (mode 0600 in a directory of mode 0700): the same
+//! user as the process, or root, who could read its memory anyway. Every request that changes something or
+//! takes a backup is on record with the caller's user and process id. Must not be reachable through a
+//! network, and must not give a value away.
 
 mod backup;
 mod client;
@@ -40,35 +41,31 @@ fn socket(dir: &Path) -> PathBuf {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     /// The socket cannot be made.
-    #[error("the admin socket `{path}` cannot be made: {source}")]
+    #[error("the admin socket `{path}` cannot be created: {source}")]
     Listen {
-        /// Which.
+        /// The socket in the store's folder, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The socket cannot be opened.
-    #[error("the admin socket `{path}` cannot be opened: {source}; run this as the user of the process")]
+    #[error(
+        "the admin socket `{path}` cannot be opened: {source}; run this command as the user of the process"
+    )]
     Connect {
-        /// Which.
+        /// The socket in the store's folder, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The connection broke off.
-    #[error("the process broke off in the middle of its answer: {0}")]
+    #[error("the process closed the connection in the middle of its answer: {0}")]
     Broken(#[from] std::io::Error),
     /// The bytes are of another version, or no message.
-    #[error(
-        "the process speaks another version of this protocol ({0}); use the binary that it was started from"
-    )]
+    #[error("the process uses another version of this protocol ({0}); use the same binary as the process")]
     Message(#[from] DecodeError),
     /// The process refused or failed.
     #[error("{0}")]
     Refused(String),
     /// A frame that is out of place.
-    #[error(
-        "the process gave another kind of answer than was asked for; use the binary that it was started from"
-    )]
+    #[error("the process sent an unexpected kind of answer; use the same binary as the process")]
     Unexpected,
 }

@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_store::admin::{Answer, Request};
+use strongroom_store::admin::{AdminRequest, AdminResponse};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotKind};
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{Meta, Record, Store};
+use strongroom_store::vault::{Meta, RecordStoreEvent, Store};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::frame::{receive, send};
 use super::{AdminError, backup, slots, socket};
-use crate::audit::{Place, page};
+use crate::audit::{AuditPosition, page};
 
 /// Most callers at once.
-const CALLERS: usize = 4;
+const MAX_CALLERS: usize = 4;
 
 /// How long a caller may take to ask.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the socket's requests work on.
 pub(crate) struct Admin<N> {
@@ -55,7 +55,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Makes the socket in the store's directory. To be called by the holder of the store's lock: what is there is left over.
+    /// Makes the socket in the store's directory. To be called by the holder of the store's lock: what is
+    /// there is left over.
     ///
     /// # Errors
     /// [`AdminError::Listen`]; also where the path is longer than the 107 bytes that a socket's address has.
@@ -72,7 +73,8 @@ impl Listener {
     }
 }
 
-/// The socket gets its mode where nobody else can reach it, and then its place: there is no instant at which others could connect.
+/// The socket gets its mode where nobody else can reach it, and then its place: there is no instant at which
+/// others could connect.
 fn bind(dir: &Path, path: &Path) -> io::Result<UnixListener> {
     let private = dir.join(".admin");
     match fs::remove_dir_all(&private) {
@@ -98,11 +100,11 @@ impl Drop for Listener {
 impl<N: Fn() -> Timestamp + Send + Sync + 'static> Admin<N> {
     /// Answers until `stop` turns true; what is under way then is broken off.
     pub(crate) async fn serve(self, listener: Listener, mut stop: watch::Receiver<bool>) {
-        let door = Arc::new(Door {
+        let service = Arc::new(AdminService {
             admin: self,
             seal: Mutex::new(()),
         });
-        let callers = Arc::new(Semaphore::new(CALLERS));
+        let callers = Arc::new(Semaphore::new(MAX_CALLERS));
         let mut tasks = tokio::task::JoinSet::new();
         let accept = async {
             loop {
@@ -111,17 +113,17 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Admin<N> {
                 };
                 match listener.listener.accept().await {
                     Ok((stream, _)) => {
-                        let door = Arc::clone(&door);
+                        let service = Arc::clone(&service);
                         tasks.spawn(async move {
-                            if let Err(error) = door.answer(stream).await {
-                                tracing::debug!(%error, "a caller of the admin socket went away");
+                            if let Err(error) = service.answer(stream).await {
+                                tracing::debug!(%error, "admin connection failed");
                             }
                             drop(permit);
                         });
                         while tasks.try_join_next().is_some() {}
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the admin socket does not accept callers");
+                        tracing::warn!(%error, "admin connection accept failed");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
@@ -135,27 +137,27 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Admin<N> {
     }
 }
 
-struct Door<N> {
+struct AdminService<N> {
     admin: Admin<N>,
     /// INVARIANT: one change of the seal at a time; each reads the file, changes it, and writes it back.
     seal: Mutex<()>,
 }
 
-impl<N: Fn() -> Timestamp + Send + Sync + 'static> Door<N> {
+impl<N: Fn() -> Timestamp + Send + Sync + 'static> AdminService<N> {
     async fn answer(&self, mut stream: UnixStream) -> Result<(), AdminError> {
-        let asked = tokio::time::timeout(PATIENCE, receive(&mut stream))
+        let asked = tokio::time::timeout(REQUEST_TIMEOUT, receive(&mut stream))
             .await
             .map_err(|_| AdminError::Broken(io::ErrorKind::TimedOut.into()))??;
         let meta = self.meta(&stream)?;
-        let request = match Request::decode(&asked) {
+        let request = match AdminRequest::decode(&asked) {
             Ok(request) => request,
             Err(error) => {
-                let refused = Answer::Refused(format!("the request was not understood: {error}"));
+                let refused = AdminResponse::Refused(format!("the request was not understood: {error}"));
                 return send(&mut stream, &refused.encode()).await;
             }
         };
         drop(asked);
-        if matches!(request, Request::Backup) {
+        if matches!(request, AdminRequest::Backup) {
             return backup::stream(self.admin.store.clone(), meta, &mut stream).await;
         }
         let answer = self.change(request, meta).await;
@@ -163,14 +165,14 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Door<N> {
     }
 
     /// Everything but a backup: one answer to one request.
-    async fn change(&self, request: Request, meta: Meta) -> Answer {
+    async fn change(&self, request: AdminRequest, meta: Meta) -> AdminResponse {
         let _one = self.seal.lock().await;
         let (store, root) = (self.admin.store.clone(), Arc::clone(&self.admin.root));
         let opened_by = self.admin.opened_by;
         // A passphrase takes its time, and every commit waits for the medium.
         let done = tokio::task::spawn_blocking(move || handle(&store, &root, opened_by, request, meta));
         done.await
-            .unwrap_or_else(|_| Answer::Refused("the request was broken off".to_owned()))
+            .unwrap_or_else(|_| AdminResponse::Refused("the request was interrupted".to_owned()))
     }
 
     fn meta(&self, stream: &UnixStream) -> Result<Meta, AdminError> {
@@ -185,47 +187,54 @@ impl<N: Fn() -> Timestamp + Send + Sync + 'static> Door<N> {
     }
 }
 
-fn handle(store: &Store, root: &RootKey, opened_by: SlotKind, request: Request, meta: Meta) -> Answer {
+fn handle(
+    store: &Store,
+    root: &RootKey,
+    opened_by: SlotKind,
+    request: AdminRequest,
+    meta: Meta,
+) -> AdminResponse {
     let done = match request {
         // A backup is a stream of its own.
-        Request::Backup => return Answer::Refused("a backup is no single answer".to_owned()),
-        Request::Slots => {
+        AdminRequest::Backup => return AdminResponse::Refused("a backup is not a single answer".to_owned()),
+        AdminRequest::Slots => {
             let listed = match store.directory() {
                 Some(dir) => SealFile::load(dir).map(|file| file.slots()),
                 None => Ok(Vec::new()),
             };
             listed
-                .map(|all| Answer::Slots(all.into_iter().map(Into::into).collect()))
+                .map(|all| AdminResponse::Slots(all.into_iter().map(Into::into).collect()))
                 .map_err(|error| error.to_string())
         }
-        Request::AddSlot { secret, label } => slots::add_slot(store, root, &secret, &label, meta)
-            .map(|id| Answer::Added(id.to_string()))
+        AdminRequest::AddSlot { secret, label } => slots::add_slot(store, root, &secret, &label, meta)
+            .map(|id| AdminResponse::Added(id.to_string()))
             .map_err(|error| error.to_string()),
-        Request::RemoveSlot { id, force } => {
+        AdminRequest::RemoveSlot { id, force } => {
             slots::remove_slot(store, id, (!force).then_some(opened_by), meta)
-                .map(|()| Answer::Removed)
+                .map(|()| AdminResponse::Removed)
                 .map_err(|error| error.to_string())
         }
-        Request::Audit { after } => records(store, after, meta),
-        Request::NewRecoveryKey { label } => slots::new_recovery_key(store, root, &label, meta)
-            .map(Answer::RecoveryKey)
+        AdminRequest::Audit { after } => records(store, after, meta),
+        AdminRequest::NewRecoveryKey { label } => slots::new_recovery_key(store, root, &label, meta)
+            .map(AdminResponse::RecoveryKey)
             .map_err(|error| error.to_string()),
     };
-    done.unwrap_or_else(Answer::Refused)
+    done.unwrap_or_else(AdminResponse::Refused)
 }
 
-/// A page of the audit. That somebody began to list it is on record; the pages after the first are not, or following it would never end.
-fn records(store: &Store, after: Option<Place>, meta: Meta) -> Result<Answer, String> {
+/// A page of the audit. That somebody began to list it is on record; the pages after the first are not, or
+/// following it would never end.
+fn records(store: &Store, after: Option<AuditPosition>, meta: Meta) -> Result<AdminResponse, String> {
     if after.is_none() {
-        let record = Record {
+        let record = RecordStoreEvent {
             action: Action::ReadAudit,
             detail: String::new(),
         };
         store.run(record, meta).map_err(|error| error.to_string())?;
     }
     if let Some(end) = after.filter(|after| after.is_end(store)) {
-        return Ok(Answer::Records(Vec::new(), end));
+        return Ok(AdminResponse::Records(Vec::new(), end));
     }
     let page = page(store, after.unwrap_or_default(), |_| true)?;
-    Ok(Answer::Records(page.lines, page.next))
+    Ok(AdminResponse::Records(page.lines, page.next))
 }

@@ -1,4 +1,5 @@
-//! Seal slots of an open store. The seal file is replaced whole, and the store knows the new one before it is there.
+//! Seal slots of an open store. The seal file is replaced whole, and the store knows the new one before it is
+//! there.
 
 use strongroom_store::crypto::RootKey;
 use strongroom_store::seal::{RecoveryKey, SealError, SealFile, SlotId, SlotKind, SlotSecret};
@@ -10,11 +11,10 @@ use zeroize::Zeroizing;
 pub(crate) enum SlotError {
     /// The next start would find nothing that opens.
     #[error(
-        "slot `{id}` is the last {kind} slot, and the process starts with one; add another way and restart \
-         the process with it first, or say --force"
+        "slot `{id}` is the last {kind} slot, and the process needs one to start; first add another way and restart the process with it, or pass \
+         --force"
     )]
     InUse {
-        /// Which.
         id: SlotId,
         /// What it is opened by.
         kind: SlotKind,
@@ -35,7 +35,8 @@ pub(crate) fn add_slot(
     Ok(store.change_seal(meta, |file| file.add_slot(root, secret, label))?)
 }
 
-/// Removes a way to open the seal; `in_use` is what the running process starts with, unless its loss is accepted.
+/// Removes a way to open the seal; `in_use` is what the running process starts with, unless its loss is
+/// accepted.
 pub(crate) fn remove_slot(
     store: &Store,
     id: SlotId,

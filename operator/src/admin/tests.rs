@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_store::admin::{Answer, MOST_FRAME};
+use strongroom_store::admin::{AdminResponse, MAX_FRAME_BYTES};
 use strongroom_store::audit::{Action, Actor};
 use strongroom_store::seal::{RecoveryKey, SealFile, SlotKind, SlotSecret};
 use strongroom_store::secret::SecretBytes;
@@ -214,14 +214,14 @@ async fn a_backup_from_the_running_process_restores() {
     };
     restore(&options, &mut bytes.as_slice()).unwrap();
     let root = SealFile::load(&dir).unwrap().unlock(&key()).unwrap();
-    let restored = strongroom_store::vault::Store::open(strongroom_store::vault::Open {
+    let restored = strongroom_store::vault::Store::open(strongroom_store::vault::OpenStoreOptions {
         dir: &dir,
         root: &root,
         epoch: 0,
         anchor: strongroom_store::vault::AnchorRule::Accept,
         cache_bytes: 4 << 20,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         quota: None,
         now: NOW,
     })
@@ -240,7 +240,7 @@ async fn a_backup_that_is_cut_is_an_error() {
     let server = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         super::frame::receive(&mut stream).await.unwrap();
-        let piece = Answer::Data(vec![1; 100]).encode();
+        let piece = AdminResponse::Data(vec![1; 100]).encode();
         super::frame::send(&mut stream, &piece).await.unwrap();
     });
     let client = Client::connect(&fixture.dir).await.unwrap().unwrap();
@@ -272,9 +272,12 @@ async fn nonsense_is_answered_or_dropped_and_the_next_caller_served() {
     let mut odd = UnixStream::connect(&path).await.unwrap();
     odd.write_all(&[0, 0, 0, 2, 99, 99]).await.unwrap();
     let answer = super::frame::receive(&mut odd).await.unwrap();
-    assert!(matches!(Answer::decode(&answer), Ok(Answer::Refused(_))));
+    assert!(matches!(
+        AdminResponse::decode(&answer),
+        Ok(AdminResponse::Refused(_))
+    ));
     let mut huge = UnixStream::connect(&path).await.unwrap();
-    huge.write_all(&u32::try_from(MOST_FRAME + 1).unwrap().to_be_bytes())
+    huge.write_all(&u32::try_from(MAX_FRAME_BYTES + 1).unwrap().to_be_bytes())
         .await
         .unwrap();
     assert_eq!(huge.read(&mut [0; 1]).await.unwrap(), 0, "dropped");

@@ -1,5 +1,5 @@
-//! What the webhook hands over of a change that the API server is about to make. It has no value of the object,
-//! and of what the object declares a digest alone: that may be the hash of a value, so it goes over a
+//! What the webhook hands over of a change that the API server is about to make. It has no value of the
+//! object, and of what the object declares a digest alone: that may be the hash of a value, so it goes over a
 //! connection that both ends have proven, and is keyed before it is kept.
 
 use std::fmt;
@@ -7,19 +7,19 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use strongroom_rules::declaration::Digest;
-use strongroom_store::audit::{Author, MOST_GROUPS};
+use strongroom_store::audit::{Author, MAX_GROUPS};
 use strongroom_store::name::{ExternalId, NameError, NamespaceName};
 use strongroom_store::vault::{Attest, AttestationId, ObjectChange, ObjectDigest};
 
 /// Where it is handed over.
-pub(crate) const PATH: &str = "/attestations";
+pub(crate) const ATTESTATIONS_PATH: &str = "/attestations";
 /// Longest name of a user or group that is handed over, in bytes. What is longer is cut on record as well.
-const LONGEST_NAME: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
 
 /// What becomes of an object, as the API server calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Operation {
+pub(crate) enum AdmissionOperation {
     Create,
     Update,
     Delete,
@@ -33,7 +33,7 @@ pub(crate) struct AttestationMessage {
     pub(crate) uid: String,
     /// Its namespace; of a Namespace its name.
     pub(crate) namespace: String,
-    pub(crate) operation: Operation,
+    pub(crate) operation: AdmissionOperation,
     /// Of what it declares then, or did last; hexadecimal.
     digest: String,
     pub(crate) user: String,
@@ -58,16 +58,16 @@ impl fmt::Debug for AttestationMessage {
 pub(crate) enum MessageError {
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("the digest is none")]
+    #[error("the digest is invalid")]
     Digest,
-    #[error("it names nobody")]
+    #[error("it names no user")]
     Nobody,
 }
 
 impl AttestationMessage {
     pub(crate) fn new(
         (namespace, uid): (String, String),
-        operation: Operation,
+        operation: AdmissionOperation,
         digest: &Digest,
         (user, user_uid, groups): (&str, &str, &[String]),
     ) -> Self {
@@ -77,7 +77,7 @@ impl AttestationMessage {
             operation,
             digest: HEXLOWER.encode(digest.bytes()),
             user: cut(user),
-            groups: groups.iter().take(MOST_GROUPS).map(|group| cut(group)).collect(),
+            groups: groups.iter().take(MAX_GROUPS).map(|group| cut(group)).collect(),
             user_uid: cut(user_uid),
         }
     }
@@ -99,8 +99,8 @@ impl AttestationMessage {
             uid: ExternalId::new(&self.uid)?,
             namespace: NamespaceName::new(&self.namespace)?,
             change: match self.operation {
-                Operation::Create | Operation::Update => ObjectChange::Written,
-                Operation::Delete => ObjectChange::Deleted,
+                AdmissionOperation::Create | AdmissionOperation::Update => ObjectChange::Written,
+                AdmissionOperation::Delete => ObjectChange::Deleted,
             },
             digest: ObjectDigest(digest),
             author: Author {
@@ -114,23 +114,28 @@ impl AttestationMessage {
 }
 
 fn cut(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST_NAME);
+    let end = text.floor_char_boundary(MAX_NAME_BYTES);
     text.get(..end).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use strongroom_rules::declaration::Declares;
+    use strongroom_rules::declaration::DeclarationScope;
 
     use super::*;
 
     #[test]
     fn what_is_handed_over_comes_through_and_is_bounded() {
-        let digest = Digest::of_object(Declares::All, &json!({"spec": {"a": 1}}));
+        let digest = Digest::from_object(DeclarationScope::All, &json!({"spec": {"a": 1}}));
         let groups = vec!["g".repeat(300); 40];
         let place = || ("shop".to_owned(), "u-1".to_owned());
-        let handed = AttestationMessage::new(place(), Operation::Delete, &digest, ("jane", "", &groups));
+        let handed = AttestationMessage::new(
+            place(),
+            AdmissionOperation::Delete,
+            &digest,
+            ("jane", "", &groups),
+        );
         let text = serde_json::to_vec(&handed).unwrap();
         assert!(text.len() < 8_192, "{}", text.len());
         let read: AttestationMessage = serde_json::from_slice(&text).unwrap();
@@ -154,7 +159,7 @@ mod tests {
         let handed = |uid: &str, namespace: &str, digest: &str, user: &str| AttestationMessage {
             uid: uid.to_owned(),
             namespace: namespace.to_owned(),
-            operation: Operation::Create,
+            operation: AdmissionOperation::Create,
             digest: digest.to_owned(),
             user: user.to_owned(),
             groups: Vec::new(),

@@ -7,10 +7,10 @@
 //! | [`pending`] | what waits, bounded by namespace and by age; no I/O |
 //!
 //! It is joined in the store, by the object and a digest of what it declares
-//! (`strongroom_store::vault::TakeDeclaration`).
+//! (`strongroom_store::vault::AcceptDeclaration`).
 
 mod message;
 mod pending;
 
-pub(crate) use self::message::{AttestationMessage, Operation, PATH};
+pub(crate) use self::message::{ATTESTATIONS_PATH, AdmissionOperation, AttestationMessage};
 pub(crate) use self::pending::PendingAttestations;

@@ -9,22 +9,22 @@ use jiff::{SignedDuration, Timestamp};
 use strongroom_store::vault::AttestationId;
 
 /// How long one waits.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 /// Most of one namespace,
-const OF_NAMESPACE: usize = 4_096;
+const MAX_PER_NAMESPACE: usize = 4_096;
 /// and of all together.
-const OF_ALL: usize = 16_384;
+const MAX_TOTAL: usize = 16_384;
 /// Most that are forgotten at once.
-const AT_ONCE: usize = 128;
+const FORGET_BATCH: usize = 128;
 
 /// What waits; cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct PendingAttestations(Arc<Mutex<Book>>);
+pub(crate) struct PendingAttestations(Arc<Mutex<PendingState>>);
 
 #[derive(Debug)]
-struct Book {
+struct PendingState {
     /// By the order of their coming.
-    all: BTreeMap<u64, One>,
+    all: BTreeMap<u64, PendingAttestation>,
     numbers: HashMap<AttestationId, u64>,
     by_namespace: HashMap<Arc<str>, BTreeSet<u64>>,
     by_object: HashMap<Box<str>, BTreeSet<u64>>,
@@ -36,7 +36,7 @@ struct Book {
 }
 
 #[derive(Debug)]
-struct One {
+struct PendingAttestation {
     id: AttestationId,
     namespace: Arc<str>,
     object: Box<str>,
@@ -45,13 +45,13 @@ struct One {
 
 impl Default for PendingAttestations {
     fn default() -> Self {
-        Self::bounded(OF_NAMESPACE, OF_ALL)
+        Self::bounded(MAX_PER_NAMESPACE, MAX_TOTAL)
     }
 }
 
 impl PendingAttestations {
     fn bounded(of_namespace: usize, of_all: usize) -> Self {
-        Self(Arc::new(Mutex::new(Book {
+        Self(Arc::new(Mutex::new(PendingState {
             all: BTreeMap::new(),
             numbers: HashMap::new(),
             by_namespace: HashMap::new(),
@@ -63,12 +63,12 @@ impl PendingAttestations {
         })))
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, PendingState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most where
-    /// there is no room at all. Answers with what the store has to forget.
+    /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most
+    /// where there is no room at all. Answers with what the store has to forget.
     pub(crate) fn make_room(&self, namespace: &str) -> Vec<AttestationId> {
         let mut book = self.book();
         while book
@@ -89,7 +89,7 @@ impl PendingAttestations {
     }
 
     /// One came, about this object.
-    pub(crate) fn came(&self, id: AttestationId, namespace: &str, object: &str, at: Timestamp) {
+    pub(crate) fn add(&self, id: AttestationId, namespace: &str, object: &str, at: Timestamp) {
         let mut book = self.book();
         book.forget(id);
         let number = book.next;
@@ -104,7 +104,7 @@ impl PendingAttestations {
             .or_default()
             .insert(number);
         book.by_object.entry(object.into()).or_default().insert(number);
-        let one = One {
+        let one = PendingAttestation {
             id,
             namespace,
             object: object.into(),
@@ -134,11 +134,11 @@ impl PendingAttestations {
     }
 
     /// Some that have waited for too long at `now`, or will not come any more, for the store to forget.
-    pub(crate) fn aged(&self, now: Timestamp) -> Vec<AttestationId> {
+    pub(crate) fn take_expired(&self, now: Timestamp) -> Vec<AttestationId> {
         let mut book = self.book();
-        while book.stale.len() < AT_ONCE {
+        while book.stale.len() < FORGET_BATCH {
             let oldest = book.all.first_key_value();
-            let aged = oldest.filter(|(_, one)| now.duration_since(one.at) >= PATIENCE);
+            let aged = oldest.filter(|(_, one)| now.duration_since(one.at) >= MAX_AGE);
             let Some(id) = aged.map(|(_, one)| one.id) else {
                 break;
             };
@@ -154,7 +154,7 @@ impl PendingAttestations {
     }
 }
 
-impl Book {
+impl PendingState {
     fn forget(&mut self, id: AttestationId) {
         let Some(number) = self.numbers.remove(&id) else {
             return;
@@ -185,7 +185,7 @@ impl Book {
     }
 
     fn take_stale(&mut self) -> Vec<AttestationId> {
-        let rest = self.stale.split_off(self.stale.len().min(AT_ONCE));
+        let rest = self.stale.split_off(self.stale.len().min(FORGET_BATCH));
         std::mem::replace(&mut self.stale, rest)
     }
 }
@@ -207,31 +207,31 @@ mod tests {
         let waiting = PendingAttestations::bounded(3, 5);
         for number in 0..3 {
             assert!(waiting.make_room("loud").is_empty());
-            waiting.came(id(number), "loud", &format!("o-{number}"), at(0));
+            waiting.add(id(number), "loud", &format!("o-{number}"), at(0));
         }
         assert_eq!(waiting.make_room("loud"), [id(0)]);
-        waiting.came(id(3), "loud", "o-3", at(0));
+        waiting.add(id(3), "loud", "o-3", at(0));
         assert!(waiting.make_room("quiet").is_empty());
-        waiting.came(id(4), "quiet", "q-4", at(0));
+        waiting.add(id(4), "quiet", "q-4", at(0));
         // No room at all: who has most makes some.
-        waiting.came(id(5), "third", "t-5", at(0));
+        waiting.add(id(5), "third", "t-5", at(0));
         assert_eq!(waiting.make_room("quiet"), [id(1)]);
-        waiting.came(id(6), "quiet", "q-6", at(0));
+        waiting.add(id(6), "quiet", "q-6", at(0));
         assert_eq!(waiting.len(), 5);
     }
 
     #[test]
     fn what_was_overtaken_goes_with_what_was_seen() {
         let waiting = PendingAttestations::default();
-        waiting.came(id(1), "shop", "a", at(0));
-        waiting.came(id(2), "shop", "a", at(1));
-        waiting.came(id(3), "shop", "b", at(1));
-        waiting.came(id(4), "shop", "a", at(2));
+        waiting.add(id(1), "shop", "a", at(0));
+        waiting.add(id(2), "shop", "a", at(1));
+        waiting.add(id(3), "shop", "b", at(1));
+        waiting.add(id(4), "shop", "a", at(2));
         waiting.joined(id(2));
-        assert_eq!(waiting.aged(at(3)), [id(1)]);
+        assert_eq!(waiting.take_expired(at(3)), [id(1)]);
         assert_eq!(waiting.len(), 2, "what came later may yet be seen");
         // The same again takes the place of the first.
-        waiting.came(id(3), "shop", "b", at(9));
+        waiting.add(id(3), "shop", "b", at(9));
         assert_eq!(waiting.len(), 2);
         waiting.joined(id(7));
     }
@@ -240,12 +240,12 @@ mod tests {
     fn what_never_comes_goes_by_its_age() {
         let waiting = PendingAttestations::default();
         for number in 0..200 {
-            waiting.came(id(number), "shop", "a", at(i64::from(number)));
+            waiting.add(id(number), "shop", "a", at(i64::from(number)));
         }
-        assert!(waiting.aged(at(599)).is_empty());
-        assert_eq!(waiting.aged(at(600)), [id(0)]);
-        assert_eq!(waiting.aged(at(2_000)).len(), 128);
-        assert_eq!(waiting.aged(at(2_000)).len(), 71);
+        assert!(waiting.take_expired(at(599)).is_empty());
+        assert_eq!(waiting.take_expired(at(600)), [id(0)]);
+        assert_eq!(waiting.take_expired(at(2_000)).len(), 128);
+        assert_eq!(waiting.take_expired(at(2_000)).len(), 71);
         assert_eq!(waiting.len(), 0);
         assert!(waiting.book().by_namespace.is_empty() && waiting.book().by_object.is_empty());
     }

@@ -1,5 +1,5 @@
-//! How far a reader of the audit has come: known to the store, saved at most once a second, so that it costs few commits. What was told since the last
-//! save is told again after a crash.
+//! How far a reader of the audit has come: known to the store, saved at most once a second, so that it costs
+//! few commits. What was told since the last save is told again after a crash.
 
 use std::time::Duration;
 
@@ -11,39 +11,39 @@ use strongroom_store::vault::{Meta, SetCursor, Store, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::page::Place;
+use super::page::AuditPosition;
 
 /// Shortest time between two saves.
-const SAVE: Duration = Duration::from_secs(1);
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A place that can be saved.
-pub(super) trait Saved: Copy + PartialEq + Default {
+pub(super) trait CursorPosition: Copy + PartialEq + Default {
     /// Its bytes.
     fn bytes(self) -> Vec<u8>;
     /// The place of these bytes; the beginning where they are none.
-    fn of(bytes: &[u8]) -> Self;
+    fn from_bytes(bytes: &[u8]) -> Self;
 }
 
-impl Saved for u64 {
+impl CursorPosition for u64 {
     fn bytes(self) -> Vec<u8> {
         self.to_be_bytes().to_vec()
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    fn from_bytes(bytes: &[u8]) -> Self {
         bytes.try_into().map_or(0, Self::from_be_bytes)
     }
 }
 
-impl Saved for Place {
+impl CursorPosition for AuditPosition {
     fn bytes(self) -> Vec<u8> {
         [self.changes.to_be_bytes(), self.reads.to_be_bytes()].concat()
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    fn from_bytes(bytes: &[u8]) -> Self {
         match bytes.split_first_chunk::<8>() {
             Some((changes, reads)) => Self {
                 changes: u64::from_be_bytes(*changes),
-                reads: u64::of(reads),
+                reads: u64::from_bytes(reads),
             },
             None => Self::default(),
         }
@@ -60,7 +60,7 @@ pub(super) struct Cursor<P> {
     saved_at: Option<Instant>,
 }
 
-impl<P: Saved> Cursor<P> {
+impl<P: CursorPosition> Cursor<P> {
     /// The cursor of this name.
     pub(super) fn new(name: CursorName) -> Self {
         Self {
@@ -78,20 +78,20 @@ impl<P: Saved> Cursor<P> {
         }
         let (asked, name) = (store.clone(), self.name.clone());
         let saved = super::blocking(move || asked.cursor(&name)).await?;
-        let place = saved.map_or_else(P::default, |bytes| P::of(&bytes));
+        let place = saved.map_or_else(P::default, |bytes| P::from_bytes(&bytes));
         self.place = Some(place);
         self.saved = place;
         Ok(place)
     }
 
     /// Everything up to this place is told.
-    pub(super) const fn moved(&mut self, place: P) {
+    pub(super) const fn advance(&mut self, place: P) {
         self.place = Some(place);
     }
 
     /// Saves the place, if the last time is long enough ago.
     pub(super) async fn save_when_due(&mut self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
-        if self.saved_at.is_none_or(|at| at.elapsed() >= SAVE) {
+        if self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL) {
             self.save(store, now).await
         } else {
             Ok(())

@@ -7,14 +7,14 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long one request may take. The client's own retries are part of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What became of an Event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fate {
+pub(crate) enum DeliveryOutcome {
     /// The API server has it.
     Delivered,
     /// It will never have it, and why.
@@ -26,15 +26,15 @@ pub(crate) enum Fate {
 }
 
 /// Brings the Event there. What is there already gets the new count; everything else of it is the same.
-pub(crate) async fn deliver(client: &Client, event: &Event) -> Fate {
-    match tokio::time::timeout(PATIENCE, write(client, event)).await {
-        Ok(Ok(())) => Fate::Delivered,
+pub(crate) async fn deliver(client: &Client, event: &Event) -> DeliveryOutcome {
+    match tokio::time::timeout(REQUEST_TIMEOUT, write(client, event)).await {
+        Ok(Ok(())) => DeliveryOutcome::Delivered,
         Ok(Err(error)) => {
-            let fate = fate_of(&error);
+            let fate = delivery_outcome(&error);
             tracing::debug!(error = %in_words(&error), ?fate, "the API server did not take an Event");
             fate
         }
-        Err(_) => Fate::Later("timeout"),
+        Err(_) => DeliveryOutcome::Later("timeout"),
     }
 }
 
@@ -58,9 +58,9 @@ async fn write(client: &Client, event: &Event) -> Result<(), kube::Error> {
 }
 
 /// What a failure means for the Event.
-pub(crate) fn fate_of(error: &kube::Error) -> Fate {
+pub(crate) fn delivery_outcome(error: &kube::Error) -> DeliveryOutcome {
     let kube::Error::Api(answer) = error else {
-        return Fate::Later("unreachable");
+        return DeliveryOutcome::Later("unreachable");
     };
     let terminating = answer.details.as_ref().is_some_and(|details| {
         details
@@ -69,14 +69,15 @@ pub(crate) fn fate_of(error: &kube::Error) -> Fate {
             .any(|cause| cause.reason == "NamespaceTerminating")
     });
     match answer.code {
-        _ if terminating => Fate::Skipped("namespace-terminating"),
-        404 => Fate::Skipped("namespace-gone"),
-        401 => Fate::Later("unauthorized"),
-        429 | 503 | 504 => Fate::Later("overloaded"),
-        // A missing right, a quota or a webhook of one namespace: it may heal, and must not hold up all others for good.
-        403 => Fate::Again("forbidden"),
-        408 | 409 => Fate::Again("conflict"),
-        400..=499 => Fate::Skipped("invalid"),
-        _ => Fate::Again("server-error"),
+        _ if terminating => DeliveryOutcome::Skipped("namespace-terminating"),
+        404 => DeliveryOutcome::Skipped("namespace-gone"),
+        401 => DeliveryOutcome::Later("unauthorized"),
+        429 | 503 | 504 => DeliveryOutcome::Later("overloaded"),
+        // A missing right, a quota or a webhook of one namespace: it may heal, and must not hold up all
+        // others for good.
+        403 => DeliveryOutcome::Again("forbidden"),
+        408 | 409 => DeliveryOutcome::Again("conflict"),
+        400..=499 => DeliveryOutcome::Skipped("invalid"),
+        _ => DeliveryOutcome::Again("server-error"),
     }
 }

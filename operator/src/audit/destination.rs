@@ -1,49 +1,33 @@
 //! Where audit records go besides Kubernetes Events, as the command line names it.
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use strongroom_store::name::CursorName;
 
-use super::file::File;
-use super::otlp::{Otlp, Receiver};
-use super::stdout::Stdout;
-use super::syslog::{Syslog, Transport};
+use super::sink::{FormError, Sink, SinkKind};
+use super::{file, otlp, stdout, syslog, webhook};
 
-/// One system that takes audit records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// Standard output; logs go to standard error.
-    Stdout,
-    /// A file that is rotated.
-    File(PathBuf),
-    /// A syslog server: host and port.
-    Syslog {
-        /// How the bytes go there.
-        transport: Transport,
-        /// Its name or address.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// The authority that signed its certificate, in PEM.
-        authority: Option<PathBuf>,
-    },
-    /// A receiver of OpenTelemetry's protocol.
-    Otlp(Receiver),
+/// Every kind of sink. A new one is its module and its row here.
+const KINDS: &[SinkKind] = &[stdout::KIND, file::KIND, syslog::KIND, otlp::KIND, webhook::KIND];
+
+/// One system that takes audit records; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Destination {
+    /// As logs and metrics name it, without its options. The name of its cursor follows from it.
+    shown: String,
+    open: Arc<dyn Fn() -> Box<dyn Sink> + Send + Sync>,
 }
 
 /// A text that names no destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DestinationError {
     /// It is of no known form.
-    #[error(
-        "`{0}` names no sink; use `stdout`, `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH`, or on this host `syslog+tcp://127.0.0.1:PORT` and `otlp+http://127.0.0.1:PORT`"
-    )]
+    #[error("`{0}` names no sink; use {forms}", forms = forms())]
     Unknown(String),
     /// Records would leave the host in clear.
     #[error("`{0}` would send audit records in clear; use TLS, or an address of this host")]
@@ -54,163 +38,80 @@ impl FromStr for Destination {
     type Err = DestinationError;
 
     fn from_str(text: &str) -> Result<Self, DestinationError> {
-        let unknown = || DestinationError::Unknown(text.to_owned());
-        if text == "stdout" {
-            return Ok(Self::Stdout);
-        }
-        if let Some(path) = text.strip_prefix("file:").filter(|path| path.starts_with('/')) {
-            return Ok(Self::File(path.into()));
-        }
-        if let Some(receiver) = text.strip_prefix("otlp+") {
-            return receiver_of(receiver).ok_or_else(unknown)?.map_or_else(
-                || Err(DestinationError::Clear(text.to_owned())),
-                |receiver| Ok(Self::Otlp(receiver)),
-            );
-        }
-        let (transport, rest) = if let Some(rest) = text.strip_prefix("syslog+tls://") {
-            (Transport::Tls, rest)
-        } else if let Some(rest) = text.strip_prefix("syslog+tcp://") {
-            (Transport::Tcp, rest)
-        } else {
-            return Err(unknown());
-        };
-        let (place, authority) = match rest.split_once("?ca=") {
-            Some((place, path)) => (place, Some(PathBuf::from(path))),
-            None => (rest, None),
-        };
-        let (host, port) = place.rsplit_once(':').ok_or_else(unknown)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = port.parse().map_err(|_| unknown())?;
-        let local = is_this_host(&host);
-        match transport {
-            Transport::Tcp if !local => Err(DestinationError::Clear(text.to_owned())),
-            Transport::Tls if authority.is_none() => Err(unknown()),
-            _ if host.is_empty() => Err(unknown()),
-            _ => Ok(Self::Syslog {
-                transport,
-                host,
-                port,
-                authority,
-            }),
+        match KINDS.iter().find_map(|kind| (kind.parse)(text)) {
+            Some(Ok(destination)) => Ok(destination),
+            Some(Err(FormError::Clear)) => Err(DestinationError::Clear(text.to_owned())),
+            Some(Err(FormError::Malformed)) | None => Err(DestinationError::Unknown(text.to_owned())),
         }
     }
+}
+
+/// What the option says about itself.
+pub(crate) fn sink_help() -> String {
+    format!(
+        "Where audit records are sent as JSON, in addition to Kubernetes Events; may be repeated: {}",
+        forms()
+    )
+}
+
+/// How each kind is written.
+fn forms() -> String {
+    let quoted = |forms: Vec<&str>| {
+        let forms: Vec<String> = forms.iter().map(|form| format!("`{form}`")).collect();
+        forms.join(", ")
+    };
+    let all = KINDS.iter().map(|kind| kind.form);
+    let local = KINDS.iter().filter_map(|kind| kind.local_form);
+    format!(
+        "{}, or on this host {}",
+        quoted(all.collect()),
+        quoted(local.collect())
+    )
 }
 
 /// Whether it is an address of this host: a name may lead anywhere.
-fn is_this_host(host: &str) -> bool {
+pub(super) fn is_this_host(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The receiver of `https://HOST:PORT/PATH?ca=/PATH&headers=/PATH`; none within where it would be in clear, none at all where it is none.
-fn receiver_of(text: &str) -> Option<Option<Receiver>> {
-    let (tls, rest) = match text.strip_prefix("https://") {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix("http://")?),
-    };
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (mut authority, mut headers) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=')? {
-            ("ca", path) => authority = Some(PathBuf::from(path)),
-            ("headers", path) => headers = Some(PathBuf::from(path)),
-            _ => return None,
-        }
-    }
-    let (place, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/v1/logs"),
-    };
-    let (host, port) = place.rsplit_once(':')?;
-    port.parse::<u16>().ok()?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || (tls && authority.is_none()) {
-        return None;
-    }
-    let receiver = Receiver {
-        tls,
-        place: place.to_owned(),
-        path: path.to_owned(),
-        authority,
-        headers,
-    };
-    Some((tls || is_this_host(host)).then_some(receiver))
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("stdout"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Syslog {
-                transport,
-                host,
-                port,
-                ..
-            } => {
-                let transport = match transport {
-                    Transport::Tcp => "tcp",
-                    Transport::Tls => "tls",
-                };
-                write!(f, "syslog+{transport}://{host}:{port}")
-            }
-            Self::Otlp(Receiver { tls, place, path, .. }) => {
-                let scheme = if *tls { "https" } else { "http" };
-                write!(f, "otlp+{scheme}://{place}{path}")
-            }
-        }
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Destination").field(&self.shown).finish()
     }
 }
 
 impl Destination {
+    /// The destination of this name, and the way there.
+    pub(super) fn new<S: Sink + 'static>(
+        shown: String,
+        open: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            shown,
+            open: Arc::new(move || -> Box<dyn Sink> { Box::new(open()) }),
+        }
+    }
+
     /// The name of its cursor in the store: the same for the same place, whatever else there is.
     #[expect(
         clippy::expect_used,
         reason = "hexadecimal digits after a word are a cursor's name, which a test reads"
     )]
     pub(super) fn cursor(&self) -> CursorName {
-        let digest = Sha256::digest(self.to_string());
+        let digest = Sha256::digest(&self.shown);
         let short = HEXLOWER.encode(digest.get(..16).unwrap_or_default());
         format!("sink-{short}").parse().expect("a cursor's name")
     }
 
     /// The way there; nothing is opened yet.
-    pub(super) fn sink(&self) -> Sink {
-        match self {
-            Self::Stdout => Sink::Stdout(Stdout),
-            Self::File(path) => Sink::File(File::new(path.clone())),
-            Self::Syslog {
-                transport,
-                host,
-                port,
-                authority,
-            } => Sink::Syslog(Box::new(Syslog::new(
-                *transport,
-                host.clone(),
-                *port,
-                authority.clone(),
-            ))),
-            Self::Otlp(receiver) => Sink::Otlp(Box::new(Otlp::new(receiver.clone()))),
-        }
-    }
-}
-
-/// The way to a destination.
-pub(super) enum Sink {
-    Stdout(Stdout),
-    File(File),
-    Syslog(Box<Syslog>),
-    Otlp(Box<Otlp>),
-}
-
-impl Sink {
-    /// Delivers lines, all of them, or says why not; then all of them come again.
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout(sink) => sink.deliver(lines).await,
-            Self::File(sink) => sink.deliver(lines).await,
-            Self::Syslog(sink) => sink.deliver(lines).await,
-            Self::Otlp(sink) => sink.deliver(lines).await,
-        }
+    pub(super) fn sink(&self) -> Box<dyn Sink> {
+        (self.open)()
     }
 }
 
@@ -234,6 +135,14 @@ mod tests {
                 "otlp+https://otel.example.com:4318/otlp/v1/logs?ca=/ca.crt&headers=/etc/headers",
                 "otlp+https://otel.example.com:4318/otlp/v1/logs",
             ),
+            (
+                "webhook+https://siem.example.com:443/in?ca=/ca.crt&key=/etc/key",
+                "webhook+https://siem.example.com:443/in",
+            ),
+            (
+                "webhook+http://[::1]:8080?key=/etc/key",
+                "webhook+http://[::1]:8080/",
+            ),
         ] {
             let destination: Destination = text.parse().unwrap();
             assert_eq!(destination.to_string(), shown);
@@ -251,6 +160,14 @@ mod tests {
             "otlp+https://otel?ca=/ca",
             "otlp+https://otel:4318?ca=/ca&colour=red",
             "otlp+grpc://otel:4317?ca=/ca",
+            "webhook://siem:443/in?ca=/ca&key=/key",
+            "webhook+https://siem:443/in?key=/key",
+            "webhook+https://siem:443/in?ca=/ca",
+            "webhook+https://siem:443/in?ca=/ca&key=whsec_bm8ga2V5IGluIGEgVVJM",
+            "webhook+https://siem/in?ca=/ca&key=/key",
+            "webhook+https://user:word@siem:443/in?ca=/ca&key=/key",
+            "webhook+https://siem:443/a b?ca=/ca&key=/key",
+            "webhook+http://127.0.0.1:8080/in",
         ] {
             let wrong = text.parse::<Destination>();
             assert!(
@@ -262,12 +179,32 @@ mod tests {
             "syslog+tcp://10.0.0.1:514",
             "syslog+tcp://localhost:514",
             "otlp+http://otel.example.com:4318",
+            "webhook+http://siem.example.com:80/in?key=/key",
+            "webhook+http://localhost:8080/in?key=/key",
+            "webhook+http://10.0.0.1:8080/in?key=/key",
         ] {
             let wrong = text.parse::<Destination>();
             assert!(
                 matches!(wrong, Err(DestinationError::Clear(_))),
                 "{text}: {wrong:?}"
             );
+        }
+    }
+
+    #[test]
+    fn whoever_names_no_sink_is_told_the_forms_of_all() {
+        let wrong = "carrier-pigeon".parse::<Destination>().unwrap_err().to_string();
+        assert!(
+            wrong.starts_with(
+                "`carrier-pigeon` names no sink; use `stdout`, `file:/PATH`, `syslog+tls://HOST:PORT?ca=/PATH`, "
+            ),
+            "{wrong}"
+        );
+        for kind in KINDS {
+            for form in [Some(kind.form), kind.local_form].into_iter().flatten() {
+                assert!(wrong.contains(&format!("`{form}`")), "{form}: {wrong}");
+                assert!(sink_help().contains(form), "{form}");
+            }
         }
     }
 }

@@ -11,17 +11,17 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_store::id::StoreId;
 use strongroom_store::time::Timestamp;
 
-use super::series::Series;
-use super::telling::Reason;
+use super::aggregation::EventAggregate;
+use super::event_reason::EventReason;
 
 /// Who reports, as `kubectl get events` shows it.
 const CONTROLLER: &str = "strongroom";
 
 /// On an Event: the number of its first record in the mutation chain.
-const RECORD: &str = "strongroom.dev/audit-record";
+const RECORD_ANNOTATION: &str = "strongroom.dev/audit-record";
 
 /// Where Events about objects without a namespace live.
-const CLUSTER_SCOPED: &str = "default";
+const CLUSTER_SCOPED_NAMESPACE: &str = "default";
 
 /// The object that an Event is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +33,7 @@ pub(crate) enum Regarding {
         /// Absent where the store no longer knows it.
         uid: Option<String>,
     },
-    /// A Namespace.
+    /// A Namespace: it is in none itself, so its Events are in [`CLUSTER_SCOPED_NAMESPACE`].
     Namespace { name: String, uid: Option<String> },
 }
 
@@ -42,7 +42,7 @@ impl Regarding {
     pub(crate) fn event_namespace(&self) -> &str {
         match self {
             Self::ManagedSecret { namespace, .. } => namespace,
-            Self::Namespace { .. } => CLUSTER_SCOPED,
+            Self::Namespace { .. } => CLUSTER_SCOPED_NAMESPACE,
         }
     }
 
@@ -68,18 +68,23 @@ impl Regarding {
 }
 
 /// The Event that a series comes to.
-pub(crate) fn event(store: &StoreId, series: &Series, regarding: &Regarding, instance: &str) -> Event {
+pub(crate) fn event(
+    store: &StoreId,
+    series: &EventAggregate,
+    regarding: &Regarding,
+    instance: &str,
+) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(name(store, series)),
             namespace: Some(regarding.event_namespace().to_owned()),
-            annotations: Some([(RECORD.to_owned(), series.sequence.to_string())].into()),
+            annotations: Some([(RECORD_ANNOTATION.to_owned(), series.sequence.to_string())].into()),
             ..ObjectMeta::default()
         },
-        type_: Some(kind(series.telling.reason).to_owned()),
-        reason: Some(series.telling.reason.name().to_owned()),
+        type_: Some(kind(series.content.reason).to_owned()),
+        reason: Some(series.content.reason.name().to_owned()),
         action: Some(series.first.action.name().to_owned()),
-        note: Some(visible(&series.telling.note).into_owned()),
+        note: Some(visible(&series.content.note).into_owned()),
         event_time: Some(micro_time(series.first.time)),
         regarding: Some(regarding.reference()),
         reporting_controller: Some(CONTROLLER.to_owned()),
@@ -90,15 +95,16 @@ pub(crate) fn event(store: &StoreId, series: &Series, regarding: &Regarding, ins
 }
 
 /// How often it happened; the API allows this only from two on.
-pub(crate) fn repeated(series: &Series) -> Option<EventSeries> {
+pub(crate) fn repeated(series: &EventAggregate) -> Option<EventSeries> {
     (series.count > 1).then(|| EventSeries {
         count: series.count,
         last_observed_time: micro_time(series.last),
     })
 }
 
-/// A restored store may give a number a second time, to another record; so the name covers the record, not its number alone.
-pub(crate) fn name(store: &StoreId, series: &Series) -> String {
+/// A restored store may give a number a second time, to another record; so the name covers the record, not
+/// its number alone.
+pub(crate) fn name(store: &StoreId, series: &EventAggregate) -> String {
     let digest = Sha256::new()
         .chain_update(b"sr/event/1")
         .chain_update(store.as_bytes())
@@ -109,19 +115,21 @@ pub(crate) fn name(store: &StoreId, series: &Series) -> String {
     format!("strongroom-{}", HEXLOWER.encode(short))
 }
 
-const fn kind(reason: Reason) -> &'static str {
+const fn kind(reason: EventReason) -> &'static str {
     match reason {
-        Reason::SecretCreated
-        | Reason::VersionCreated
-        | Reason::Rotated
-        | Reason::SecretUpdated
-        | Reason::StageChanged
-        | Reason::Restored
-        | Reason::Rebound
-        | Reason::NativeSecretWritten
-        | Reason::NamespaceAccepted => "Normal",
+        EventReason::SecretCreated
+        | EventReason::VersionCreated
+        | EventReason::Rotated
+        | EventReason::SecretUpdated
+        | EventReason::StageChanged
+        | EventReason::Restored
+        | EventReason::Rebound
+        | EventReason::NativeSecretWritten
+        | EventReason::NamespaceAccepted => "Normal",
         // What a person may have to look at, while there is time.
-        Reason::RecoveryWindowOpened | Reason::NativeSecretReleased | Reason::Purged => "Warning",
+        EventReason::RecoveryWindowOpened | EventReason::NativeSecretReleased | EventReason::Purged => {
+            "Warning"
+        }
     }
 }
 

@@ -1,33 +1,54 @@
-//! Audit records in a file, one JSON object a line, durable before they count as delivered. A file that has grown is renamed to `.1`, and so on; the
-//! oldest goes.
+//! Audit records in a file, one JSON object a line, durable before they count as delivered. A file that has
+//! grown is renamed to `.1`, and so on; the oldest goes.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use futures::future::BoxFuture;
 use tokio::fs::{self, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
+use super::destination::Destination;
+use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "file:/PATH",
+    local_form: None,
+    parse: |text| text.strip_prefix("file:").map(destination),
+};
+
+fn destination(path: &str) -> Result<Destination, FormError> {
+    if !path.starts_with('/') {
+        return Err(FormError::Malformed);
+    }
+    let path = PathBuf::from(path);
+    Ok(Destination::new(format!("file:{}", path.display()), move || {
+        File::new(path.clone())
+    }))
+}
+
 /// Bytes after which a file is renamed.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Files that are kept beside the newest.
-const KEPT: u32 = 8;
+const MAX_ROTATED_FILES: u32 = 8;
 
 /// A file that is rotated.
 #[derive(Debug)]
-pub(super) struct File {
+struct File {
     path: PathBuf,
     largest: u64,
 }
 
 impl File {
-    pub(super) const fn new(path: PathBuf) -> Self {
+    const fn new(path: PathBuf) -> Self {
         Self {
             path,
-            largest: LARGEST,
+            largest: MAX_FILE_BYTES,
         }
     }
 
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let written = match fs::metadata(&self.path).await {
             Ok(found) => found.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -49,14 +70,15 @@ impl File {
         };
         let done = done.await;
         if done.is_err() {
-            // All lines come again: what stands there of them would be there twice, and the last one maybe half.
+            // All lines come again: what stands there of them would be there twice, and the last one maybe
+            // half.
             let _ = file.set_len(before).await;
         }
         done
     }
 
     async fn rotate(&self) -> io::Result<()> {
-        for number in (1..KEPT).rev() {
+        for number in (1..MAX_ROTATED_FILES).rev() {
             moved(&self.numbered(number), &self.numbered(number + 1)).await?;
         }
         moved(&self.path, &self.numbered(1)).await
@@ -66,6 +88,12 @@ impl File {
         let mut path = self.path.clone().into_os_string();
         path.push(format!(".{number}"));
         path.into()
+    }
+}
+
+impl Sink for File {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.append(batch.lines).await.map_err(SinkError::Io) })
     }
 }
 
@@ -89,7 +117,7 @@ mod tests {
             largest: 10,
         };
         for number in 0..12 {
-            file.deliver(format!("line {number:02}\n").as_bytes())
+            file.append(format!("line {number:02}\n").as_bytes())
                 .await
                 .unwrap();
         }
@@ -102,6 +130,6 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         // A folder that is not there is an error, and nothing else.
         let mut nowhere = File::new(keep.path().join("no/audit.json"));
-        assert!(nowhere.deliver(b"x\n").await.is_err());
+        assert!(nowhere.append(b"x\n").await.is_err());
     }
 }

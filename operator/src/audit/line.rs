@@ -1,22 +1,22 @@
 //! From a record of either chain to the line that people and other systems read.
 
 use jiff::Timestamp;
-use strongroom_api::audit::{Chain, Decision, Line, Requester};
-use strongroom_store::audit::{self, Entry, Outcome};
-use strongroom_store::vault::Place;
+use strongroom_api::audit::{AuditRecord, Chain, Decision, Requester};
+use strongroom_store::audit::{self, AuditOutcome, Entry};
+use strongroom_store::vault::AuditPosition;
 
 fn time(at: strongroom_store::time::Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
 /// The record with this number.
-pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> Line {
+pub(crate) fn line(chain: Chain, sequence: u64, entry: &Entry) -> AuditRecord {
     let (decision, code) = match &entry.outcome {
-        Outcome::Done => (Decision::Done, None),
-        Outcome::Refused(code) => (Decision::Refused, Some(code.clone())),
+        AuditOutcome::Done => (Decision::Done, None),
+        AuditOutcome::Refused(code) => (Decision::Refused, Some(code.clone())),
     };
     let about = entry.circumstances.as_deref().cloned().unwrap_or_default();
-    Line {
+    AuditRecord {
         chain,
         sequence,
         time: time(entry.time),
@@ -58,13 +58,13 @@ fn requester(requester: &audit::Requester) -> Requester {
 }
 
 /// After an unclean stop: reads from this one on may be missing.
-pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> Line {
+pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> AuditRecord {
     let entry = Entry::new(
         strongroom_store::time::Timestamp::from_millis(near.as_millisecond()),
         strongroom_store::audit::Actor::System,
         strongroom_store::audit::Action::OpenStore,
     );
-    Line {
+    AuditRecord {
         action: "Gap".to_owned(),
         detail: format!("after an unclean stop reads from {missing_from} on may be missing"),
         ..line(Chain::Reads, sequence, &entry)
@@ -72,7 +72,7 @@ pub(crate) fn gap(sequence: u64, missing_from: u64, near: Timestamp) -> Line {
 }
 
 /// Records that were cut before a sink had taken them: from where it stood up to where the log was cut.
-pub(crate) fn rolled_over(from: Place, cut: Place, now: Timestamp) -> Line {
+pub(crate) fn rolled_over(from: AuditPosition, cut: AuditPosition, now: Timestamp) -> AuditRecord {
     let entry = Entry::new(
         strongroom_store::time::Timestamp::from_millis(now.as_millisecond()),
         strongroom_store::audit::Actor::System,
@@ -85,7 +85,7 @@ pub(crate) fn rolled_over(from: Place, cut: Place, now: Timestamp) -> Line {
         from.reads.saturating_add(1),
         cut.reads.max(from.reads)
     );
-    Line {
+    AuditRecord {
         action: "Gap".to_owned(),
         detail,
         ..line(Chain::Reads, cut.reads, &entry)

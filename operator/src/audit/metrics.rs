@@ -7,17 +7,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use strongroom_store::vault::Retained;
+use strongroom_store::vault::RetentionReport;
 
 /// Counters and gauges of the sink.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics {
+pub(crate) struct AuditMetrics {
     delivered: Family<ReasonLabel, Counter>,
     skipped: Family<CauseLabel, Counter>,
     retries: Counter,
     lag_records: Gauge,
     lag_seconds: Gauge,
-    sinks: Sinks,
+    sinks: SinkFamilies,
     log: RetentionMetrics,
 }
 
@@ -43,7 +43,7 @@ impl RetentionMetrics {
         self.held.set(hours.unwrap_or(f64::INFINITY));
     }
 
-    pub(super) fn retained(&self, retained: &Retained, bound: Option<u64>) {
+    pub(super) fn retained(&self, retained: &RetentionReport, bound: Option<u64>) {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         for (chain, bytes) in [("changes", retained.change_bytes), ("reads", retained.read_bytes)] {
             self.bytes.get_or_create(&ChainLabel { chain }).set(gauge(bytes));
@@ -57,9 +57,10 @@ impl RetentionMetrics {
 
 /// What is counted of each sink.
 #[derive(Clone, Debug, Default)]
-struct Sinks {
+struct SinkFamilies {
     delivered: Family<SinkLabel, Counter>,
     failures: Family<SinkLabel, Counter>,
+    answers: Family<SinkAnswerLabel, Counter>,
     lost: Family<SinkLabel, Counter>,
     lag_seconds: Family<SinkLabel, Gauge>,
 }
@@ -69,10 +70,16 @@ struct SinkLabel {
     sink: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkAnswerLabel {
+    sink: String,
+    kind: &'static str,
+}
+
 /// The numbers of one sink.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkMetrics {
-    sinks: Sinks,
+    sinks: SinkFamilies,
     label: SinkLabel,
 }
 
@@ -83,6 +90,13 @@ impl SinkMetrics {
 
     pub(super) fn failed(&self) {
         self.sinks.failures.get_or_create(&self.label).inc();
+    }
+
+    /// It answered, and has not taken the records: what kind of answer.
+    pub(super) fn answered(&self, kind: &'static str) {
+        let sink = self.label.sink.clone();
+        let label = SinkAnswerLabel { sink, kind };
+        self.sinks.answers.get_or_create(&label).inc();
     }
 
     pub(super) fn lost(&self, records: u64) {
@@ -105,7 +119,7 @@ struct CauseLabel {
     cause: &'static str,
 }
 
-impl Metrics {
+impl AuditMetrics {
     /// The metrics, known to `registry`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
@@ -143,6 +157,11 @@ impl Metrics {
             "audit_sink_failures",
             "Attempts in which a sink took no audit records",
             metrics.sinks.failures.clone(),
+        );
+        registry.register(
+            "audit_sink_failed_answers",
+            "Answers of a sink's receiver that say that it has not taken audit records, by kind",
+            metrics.sinks.answers.clone(),
         );
         registry.register(
             "audit_sink_lag_seconds",

@@ -1,53 +1,59 @@
-//! The audit records outside of the store: those of changes as Kubernetes Events on the objects that they concern, all of them in the systems that
-//! take them, and for whoever lists them.
+//! The audit records outside of the store: those of changes as Kubernetes Events on the objects that they
+//! concern, all of them in the systems that take them, and for whoever lists them.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`telling`] | which reason and words a record has; pure |
-//! | [`series`] | records that say the same become one Event; pure |
+//! | [`event_reason`] | which reason and words a record has; pure |
+//! | [`aggregation`] | records that say the same become one Event; pure |
 //! | [`event`] | the Event of a series; pure |
 //! | [`delivery`] | one Event to the API server, and what its answer means |
 //! | [`mod@line`] | a record as people and other systems read it |
 //! | [`mod@page`] | both chains as one, in order of time |
 //! | [`cursor`] | how far a reader has come |
-//! | [`destination`] | where else records go |
-//! | [`pump`] | both chains to one destination |
-//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`] | the destinations |
+//! | [`destination`] | where else records go: every kind of sink has a row there |
+//! | [`sink`] | what a sink is to the exporter |
+//! | [`exporter`] | both chains to one destination |
+//! | [`stdout`], [`mod@file`], [`syslog`], [`otlp`], [`webhook`] | the kinds of sinks |
+//! | [`http_endpoint`] | where a receiver over HTTP is, and a client that trusts it |
 //! | [`retention`] | what every destination has may go, within the limits of the log |
-//! | [`held`] | how many hours the log holds at the present rate; pure |
-//! | [`sink`] | from a durable cursor over the mutation chain to all of it, in order |
+//! | [`held_hours`] | how many hours the log holds at the present rate; pure |
+//! | [`event_sink`] | from a durable cursor over the mutation chain to all of it, in order |
 //!
-//! Every record is told at least once, whatever restarts come between. An Event's name and content follow from the chain alone,
-//! so telling twice changes nothing. Nobody waits for an Event, and none that fails stops another for good.
+//! Every record is told at least once, whatever restarts come between. An Event's name and content follow
+//! from the chain alone, so telling twice changes nothing. Nobody waits for an Event, and none that fails
+//! stops another for good.
 //!
 //! Must not decide what is recorded, and must not tell reads as Events: they are too many.
 
+mod aggregation;
 mod cursor;
 mod delivery;
 mod destination;
 mod event;
+mod event_reason;
+mod event_sink;
+mod exporter;
 mod file;
-mod held;
+mod held_hours;
+mod http_endpoint;
 mod line;
 mod metrics;
 mod otlp;
 mod page;
-mod pump;
 mod retention;
-mod series;
 mod sink;
 mod stdout;
 mod syslog;
-mod telling;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
-pub(crate) use destination::Destination;
-pub(crate) use metrics::Metrics;
-pub(crate) use page::{Place, page};
-pub(crate) use pump::Pump;
-pub(crate) use retention::{HeldHours, Keeper};
-pub(crate) use sink::EventSink;
+pub(crate) use destination::{Destination, sink_help};
+pub(crate) use event_sink::EventSink;
+pub(crate) use exporter::AuditExporter;
+pub(crate) use metrics::AuditMetrics;
+pub(crate) use page::{AuditPosition, page};
+pub(crate) use retention::{AuditRetention, HeldHours};
 
 use strongroom_store::vault::StoreError;
 

@@ -1,75 +1,69 @@
 //! Audit records to a system that speaks OpenTelemetry: log records of OTLP/HTTP in its JSON encoding
-//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), each with the JSON object as body and its fields as attributes `strongroom.…`.
+//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), each with the JSON object as body and its fields
+//! as attributes `strongroom.…`.
 //!
-//! A page counts as delivered when the receiver says so. Whatever else it answers, the page comes again: the specification lets a sender drop what was
-//! refused, and an audit must not.
+//! A page counts as delivered when the receiver says so. Whatever else it answers, the page comes again: the
+//! specification lets a sender drop what was refused, and an audit must not.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
+use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
-use strongroom_api::audit::{Decision, Line};
+use strongroom_api::audit::{AuditRecord, Decision};
 
-use crate::roots::of_pem;
+use super::destination::Destination;
+use super::http_endpoint::{HttpClient, HttpEndpoint};
+use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "otlp+https://HOST:PORT?ca=/PATH&headers=/PATH",
+    local_form: Some("otlp+http://127.0.0.1:PORT"),
+    parse: |text| text.strip_prefix("otlp+").map(destination),
+};
+
+fn destination(url: &str) -> Result<Destination, FormError> {
+    let (endpoint, headers) = HttpEndpoint::parse(url, "/v1/logs", "headers")?;
+    Ok(Destination::new(format!("otlp+{endpoint}"), move || {
+        Otlp::new(endpoint.clone(), headers.clone())
+    }))
+}
+
 /// Longest answer that is looked at, in bytes.
-const ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// Severities (<https://opentelemetry.io/docs/specs/otel/logs/data-model/#severity-fields>).
 const INFO: (u8, &str) = (9, "INFO");
 const WARN: (u8, &str) = (13, "WARN");
 
-/// Where a receiver is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Receiver {
-    /// Over TLS; in clear on this host alone.
-    pub(super) tls: bool,
-    /// Host and port.
-    pub(super) place: String,
-    /// Such as `/v1/logs`.
-    pub(super) path: String,
-    /// The authority that signed its certificate, in PEM.
-    pub(super) authority: Option<PathBuf>,
-    /// Headers that it wants, such as an API key: `Name: value`, one a line.
-    pub(super) headers: Option<PathBuf>,
-}
-
 /// The way to a receiver, open while it takes what is sent.
-pub(super) struct Otlp {
-    receiver: Receiver,
-    client: Option<Client<HttpsConnector<HttpConnector>, Body>>,
+struct Otlp {
+    receiver: HttpEndpoint,
+    /// Headers that it wants, such as an API key: `Name: value`, one a line.
+    headers: Option<PathBuf>,
+    client: Option<HttpClient>,
 }
 
 impl Otlp {
-    pub(super) const fn new(receiver: Receiver) -> Self {
+    const fn new(receiver: HttpEndpoint, headers: Option<PathBuf>) -> Self {
         Self {
             receiver,
+            headers,
             client: None,
         }
     }
 
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
         // Authority and headers are read anew after each failure: they may have been renewed.
         let client = match self.client.take() {
             Some(client) => client,
-            None => self.connect().await?,
+            None => self.receiver.connect().await?,
         };
         let mut request = Request::new(Body::from(export(lines)?));
         *request.method_mut() = Method::POST;
-        let scheme = if self.receiver.tls { "https" } else { "http" };
-        let Receiver { place, path, .. } = &self.receiver;
-        *request.uri_mut() = format!("{scheme}://{place}{path}")
-            .parse()
-            .map_err(io::Error::other)?;
+        *request.uri_mut() = self.receiver.uri()?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in self.headers().await? {
@@ -77,7 +71,7 @@ impl Otlp {
         }
         let response = client.request(request).await.map_err(io::Error::other)?;
         let status = response.status();
-        let body = axum::body::to_bytes(Body::new(response.into_body()), ANSWER)
+        let body = axum::body::to_bytes(Body::new(response.into_body()), MAX_RESPONSE_BYTES)
             .await
             .map_err(io::Error::other)?;
         taken(status, &body)?;
@@ -85,32 +79,17 @@ impl Otlp {
         Ok(())
     }
 
-    async fn connect(&self) -> io::Result<Client<HttpsConnector<HttpConnector>, Body>> {
-        let roots = match &self.receiver.authority {
-            Some(path) => of_pem(&tokio::fs::read(path).await?)?,
-            None => RootCertStore::empty(),
-        };
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config);
-        let builder = if self.receiver.tls {
-            builder.https_only()
-        } else {
-            builder.https_or_http()
-        };
-        let connector = builder.enable_http1().wrap_connector(tcp);
-        Ok(Client::builder(TokioExecutor::new()).build(connector))
-    }
-
     async fn headers(&self) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
-        let Some(path) = &self.receiver.headers else {
+        let Some(path) = &self.headers else {
             return Ok(Vec::new());
         };
         headers(path, &tokio::fs::read_to_string(path).await?)
+    }
+}
+
+impl Sink for Otlp {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.send(batch.lines).await.map_err(SinkError::Io) })
     }
 }
 
@@ -175,7 +154,7 @@ fn export(lines: &[u8]) -> io::Result<Bytes> {
 }
 
 fn record(json: &[u8]) -> io::Result<Value> {
-    let line: Line = serde_json::from_slice(json)?;
+    let line: AuditRecord = serde_json::from_slice(json)?;
     let fields: Map<String, Value> = serde_json::from_slice(json)?;
     let (number, text) = match line.decision {
         Decision::Done => INFO,

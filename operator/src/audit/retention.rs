@@ -1,30 +1,32 @@
-//! Keeps the audit log within its limits, each second: how far every sink has come, durably, and then what the store makes of that.
+//! Keeps the audit log within its limits, each second: how far every sink has come, durably, and then what
+//! the store makes of that.
 //!
-//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning, up to the bound where the log rolls; one that
-//! is no longer configured holds back nothing. Must not decide what goes: the store does.
+//! A sink that lags holds back what goes, and so does one that is new and begins at the beginning, up to the
+//! bound where the log rolls; one that is no longer configured holds back nothing. Must not decide what goes:
+//! the store does.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use strongroom_store::audit::Exported;
+use strongroom_store::audit::ExportProgress;
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{RetainError, Retained, Store, StoreError};
+use strongroom_store::vault::{RetainError, RetentionReport, Store, StoreError};
 use tokio::sync::watch;
 
-use super::cursor::Saved;
+use super::cursor::CursorPosition;
 use super::destination::Destination;
-use super::held::Rate;
+use super::event_sink;
+use super::held_hours::GrowthRate;
 use super::metrics::RetentionMetrics;
-use super::page::Place;
-use super::sink;
-use crate::steadiness::Steadiness;
+use super::page::AuditPosition;
+use crate::clock_guard::ClockGuard;
 
 /// How often to look.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often to see whether the log grows so fast that it must be looked at earlier.
-const GLANCE: Duration = Duration::from_millis(50);
+const GROWTH_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How many hours the log holds at the present rate, as the last look at it said; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +44,7 @@ impl HeldHours {
 }
 
 /// Keeps the log of one store.
-pub(crate) struct Keeper<N> {
+pub(crate) struct AuditRetention<N> {
     /// Whose log.
     pub(crate) store: Store,
     /// Who takes its records besides Kubernetes Events.
@@ -55,15 +57,15 @@ pub(crate) struct Keeper<N> {
     pub(crate) held: HeldHours,
 }
 
-impl<N> fmt::Debug for Keeper<N> {
+impl<N> fmt::Debug for AuditRetention<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper")
+        f.debug_struct("AuditRetention")
             .field("destinations", &self.destinations)
             .finish_non_exhaustive()
     }
 }
 
-impl<N: Fn() -> Timestamp> Keeper<N> {
+impl<N: Fn() -> Timestamp> AuditRetention<N> {
     /// Works until `stop` turns true. To be awaited before the store is closed.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
@@ -75,12 +77,12 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
 
     async fn keep(&self) {
         let begin = Instant::now();
-        let mut steadiness = Steadiness::new(wall((self.now)()), Duration::ZERO);
+        let mut clock_guard = ClockGuard::new(wall((self.now)()), Duration::ZERO);
         let (mut failed, mut full) = (false, false);
-        let (mut rate, mut looked) = (Rate::default(), Instant::now());
+        let (mut rate, mut looked) = (GrowthRate::default(), Instant::now());
         loop {
             let now = (self.now)();
-            let steady_for = steadiness.observe(wall(now), begin.elapsed());
+            let steady_for = clock_guard.observe(wall(now), begin.elapsed());
             match self.round(now, steady_for).await {
                 Ok(retained) => {
                     failed = false;
@@ -103,27 +105,31 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
         }
     }
 
-    /// Until the next look: a second, or less where the log grows by an eighth of the room between what is kept and where reads stop.
+    /// Until the next look: a second, or less where the log grows by an eighth of the room between what is
+    /// kept and where reads stop.
     async fn wait(&self) {
         let limits = self.store.audit_limits();
         let step = limits
-            .stop()
+            .stop_bytes()
             .zip(limits.kept_bytes())
             .map_or(u64::MAX, |(stop, kept)| stop.saturating_sub(kept) / 8);
-        let (until, before) = (tokio::time::Instant::now() + LOOK, self.store.audit_bytes());
+        let (until, before) = (
+            tokio::time::Instant::now() + CHECK_INTERVAL,
+            self.store.audit_bytes(),
+        );
         while tokio::time::Instant::now() < until {
-            tokio::time::sleep(GLANCE).await;
+            tokio::time::sleep(GROWTH_POLL_INTERVAL).await;
             if self.store.audit_bytes().saturating_sub(before) > step {
                 return;
             }
         }
     }
 
-    async fn round(&self, now: Timestamp, steady_for: Duration) -> Result<Retained, RetainError> {
+    async fn round(&self, now: Timestamp, steady_for: Duration) -> Result<RetentionReport, RetainError> {
         let (store, destinations) = (self.store.clone(), self.destinations.clone());
         let kept = tokio::task::spawn_blocking(move || {
             // Sums that cannot be written are kept, and what ails the log is said below.
-            let _ = store.close_minutes(now);
+            let _ = store.write_refusal_sums(now);
             let readers = exported(&store, &destinations)?;
             store.retain(&readers, now, steady_for)
         });
@@ -131,8 +137,9 @@ impl<N: Fn() -> Timestamp> Keeper<N> {
         kept.await.map_err(|_| StoreError::Closed)?
     }
 
-    fn tell(&self, retained: &Retained, was_full: bool) {
-        self.metrics.retained(retained, self.store.audit_limits().stop());
+    fn tell(&self, retained: &RetentionReport, was_full: bool) {
+        self.metrics
+            .retained(retained, self.store.audit_limits().stop_bytes());
         if retained.changes_removed > 0 || retained.read_bytes_removed > 0 {
             tracing::info!(
                 changes = retained.changes_removed,
@@ -153,20 +160,20 @@ fn wall(now: Timestamp) -> jiff::Timestamp {
 }
 
 /// How far each reader has come, as the store knows it for good.
-fn exported(store: &Store, destinations: &[Destination]) -> Result<Vec<Exported>, StoreError> {
+fn exported(store: &Store, destinations: &[Destination]) -> Result<Vec<ExportProgress>, StoreError> {
     let saved = |name| store.cursor(&name).map(Option::unwrap_or_default);
     let mut readers = Vec::with_capacity(destinations.len() + 1);
     for destination in destinations {
-        let place = Place::of(&saved(destination.cursor())?);
-        readers.push(Exported {
+        let place = AuditPosition::from_bytes(&saved(destination.cursor())?);
+        readers.push(ExportProgress {
             reader: format!("the sink `{destination}`"),
             changes: place.changes,
             reads: place.reads,
         });
     }
-    readers.push(Exported {
+    readers.push(ExportProgress {
         reader: "the sink of Kubernetes Events".to_owned(),
-        changes: u64::of(&saved(sink::name())?),
+        changes: u64::from_bytes(&saved(event_sink::cursor_name())?),
         reads: u64::MAX,
     });
     Ok(readers)

@@ -1,258 +1,180 @@
-//! From a durable cursor over the mutation chain to all of it, in order.
-//!
-//! A round reads the block after the cursor, brings its new series to the API server, and moves the cursor. The cursor is saved
-//! at most once a second, so that it costs few commits; what was told since is told again after a crash, to no effect.
+//! What every sink is to the exporter: it takes a batch whole, or says why not. Each kind of sink is a module
+//! of its own with a row in `destination`; nothing else knows it.
 
-use std::fmt;
+use std::io;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
-use kube::Client;
-use strongroom_store::name::CursorName;
-use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{Retry, Store, StoreError};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use axum::http::StatusCode;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
 
-use super::blocking;
-use super::cursor::Cursor;
-use super::delivery::{Fate, deliver};
-use super::event::{Regarding, event};
-use super::metrics::Metrics;
-use super::series::{BLOCK, Series, block_before, series};
-use super::telling::Subject;
+use super::destination::Destination;
+use super::page::PageLimits;
 
-/// The cursor's name in the store.
-const CURSOR: &str = "kubernetes-events";
-
-/// Most requests at once.
-const CONCURRENCY: usize = 4;
-
-/// Shortest time between two rounds: what happens meanwhile goes together.
-const ROUND: Duration = Duration::from_millis(250);
-
-/// Each Event makes the next round wait so much longer: in the long run at most 50 a second, so that the story of a burst leaves the API
-/// server to the burst itself.
-const PER_EVENT: Duration = Duration::from_millis(20);
-
-/// How long one wait for a new record lasts, and so how late a stop is noticed by the thread that waits.
-const WATCH: Duration = Duration::from_millis(500);
-
-/// Rounds that an Event may fail with an answer of the API server before it is given up.
-const ATTEMPTS: u32 = 8;
-
-/// Tells the mutation chain as Events.
-pub(crate) struct EventSink<N> {
-    /// To the API server.
-    pub(crate) client: Client,
-    /// Whose chain.
-    pub(crate) store: Store,
-    /// The wall clock.
-    pub(crate) now: N,
-    /// Where it counts.
-    pub(crate) metrics: Metrics,
-    /// The name of this process among its likes, at most 128 characters: its pod's.
-    pub(crate) instance: String,
+/// A kind of sink, as the command line names it.
+pub(super) struct SinkKind {
+    /// How it is written, for those who wrote something else.
+    pub(super) form: &'static str,
+    /// How it is written where it is on this host and needs no TLS.
+    pub(super) local_form: Option<&'static str>,
+    /// The destination of a text; none where the text is one of another kind.
+    pub(super) parse: fn(&str) -> Option<Result<Destination, FormError>>,
 }
 
-impl<N> fmt::Debug for EventSink<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventSink")
-            .field("store", &self.store)
-            .finish_non_exhaustive()
+/// Why a text names no destination, though its kind is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FormError {
+    /// It is not of the form.
+    Malformed,
+    /// Records would leave the host in clear.
+    Clear,
+}
+
+/// Records on their way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    /// The records as JSON, one a line.
+    pub(super) lines: &'a [u8],
+    /// When they are sent, by the clock of the process.
+    pub(super) now: Timestamp,
+}
+
+/// The way to a destination.
+pub(super) trait Sink: Send {
+    /// Delivers the records, all of them, or says why not; then all of them come again.
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>>;
+
+    /// How much it takes at once.
+    fn limits(&self) -> PageLimits {
+        PageLimits::default()
+    }
+
+    /// Whether a batch that was not taken comes again as it was, without what has been recorded since, so
+    /// that the other side knows it again.
+    fn repeats_exactly(&self) -> bool {
+        false
     }
 }
 
-/// A series, and the object that it is about as far as the store knows.
-type Told = (Series, Option<Regarding>);
-
-/// What one round has to tell.
-#[derive(Debug)]
-struct Round {
-    /// The last record that was read.
-    until: u64,
-    /// The oldest record after the cursor.
-    oldest: Timestamp,
-    told: Vec<Told>,
+/// A batch was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SinkError {
+    /// The way there, or what is configured for it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The other side answered something else than that it has the records.
+    #[error("the receiver answers {status}: {advice}", advice = .kind.advice())]
+    Answered {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What that means.
+        kind: AnswerKind,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
 }
 
-impl<N: Fn() -> Timestamp> EventSink<N> {
-    /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the store is closed.
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut cursor = Cursor::new(name());
-        tokio::select! {
-            // An error means that nobody can stop us any more: the process ends.
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = self.tell_all(&mut cursor) => {}
-        }
-        if let Err(error) = cursor.save(&self.store, (self.now)()).await {
-            tracing::warn!(%error, "the place of the Events was not saved; some are told again at the next start");
+impl SinkError {
+    /// What the answer means, where there was one that says so.
+    pub(super) const fn answer_kind(&self) -> Option<AnswerKind> {
+        match self {
+            Self::Io(_) => None,
+            Self::Answered { kind, .. } => Some(*kind),
         }
     }
 
-    async fn tell_all(&self, cursor: &mut Cursor<u64>) {
-        let mut failures = 0;
-        loop {
-            let next = match self.round(cursor, failures).await {
-                Ok(Progress { events, failed }) => {
-                    failures = if failed { failures + 1 } else { 0 };
-                    if failed {
-                        self.metrics.retried();
-                        backoff(failures)
-                    } else {
-                        ROUND.max(PER_EVENT * events)
-                    }
-                }
-                Err(error) if error.retry() == Retry::Exit => return,
-                Err(error) => {
-                    failures += 1;
-                    tracing::warn!(%error, "the audit records cannot be read; Events wait");
-                    backoff(failures)
-                }
-            };
-            sleep_until(Instant::now() + next).await;
-        }
-    }
-
-    /// One block, as far as it goes. Waits for a record where there is none.
-    async fn round(&self, cursor: &mut Cursor<u64>, failures: u32) -> Result<Progress, StoreError> {
-        let place = cursor.place(&self.store).await?;
-        let head = self.store.mutation_head();
-        if head <= place {
-            self.metrics.lag(0, 0);
-            cursor.save_when_due(&self.store, (self.now)()).await?;
-            let store = self.store.clone();
-            blocking(move || Ok(store.mutation_after(place, WATCH))).await?;
-            return Ok(Progress::default());
-        }
-        let store = self.store.clone();
-        let round = blocking(move || read(&store, place)).await?;
-        let age = (self.now)().since(round.oldest);
-        self.metrics.lag(head - place, age.as_secs());
-        let progress = self.send(round.told, failures).await;
-        if !progress.failed {
-            cursor.moved(round.until);
-        }
-        cursor.save_when_due(&self.store, (self.now)()).await?;
-        Ok(progress)
-    }
-
-    /// Sends the series of one round. Each is tried, whatever became of the others.
-    async fn send(&self, told: Vec<Told>, failures: u32) -> Progress {
-        let id = self.store.id();
-        let mut fates = stream::iter(told)
-            .map(|(series, regarding)| async move {
-                let reason = series.telling.reason.name();
-                let fate = match regarding {
-                    Some(regarding) => {
-                        deliver(&self.client, &event(&id, &series, &regarding, &self.instance)).await
-                    }
-                    None => Fate::Skipped("no-object"),
-                };
-                (reason, fate)
-            })
-            .buffer_unordered(CONCURRENCY);
-        let mut progress = Progress::default();
-        while let Some((reason, fate)) = fates.next().await {
-            progress.events += 1;
-            match fate {
-                Fate::Delivered => self.metrics.delivered(reason),
-                Fate::Skipped(cause) => self.metrics.skipped(cause),
-                Fate::Again(cause) if failures + 1 >= ATTEMPTS => {
-                    tracing::warn!(
-                        cause,
-                        reason,
-                        "an Event is given up; the audit chain has its record"
-                    );
-                    self.metrics.skipped(cause);
-                }
-                Fate::Again(cause) | Fate::Later(cause) => {
-                    if !progress.failed {
-                        tracing::warn!(cause, "Events cannot be delivered; trying again");
-                    }
-                    progress.failed = true;
-                }
-            }
-        }
-        progress
-    }
-}
-
-/// What a round came to.
-#[derive(Debug, Default)]
-struct Progress {
-    events: u32,
-    /// Something has to be sent again.
-    failed: bool,
-}
-
-/// The series with records after `place`, of the block that the next record is in.
-fn read(store: &Store, place: u64) -> Result<Round, StoreError> {
-    let start = block_before(place);
-    let block_end = start + BLOCK as u64;
-    let mut records = store.mutations_after(start, BLOCK)?;
-    records.retain(|(sequence, _)| *sequence <= block_end);
-    let until = records.last().map_or(place, |(sequence, _)| *sequence);
-    let oldest = records
-        .iter()
-        .find(|(sequence, _)| *sequence > place)
-        .map_or(Timestamp::default(), |(_, entry)| entry.time);
-    let told = series(records)
-        .into_iter()
-        .filter(|series| series.last_sequence > place)
-        .map(|series| {
-            let regarding = regarding(store, &series);
-            (series, regarding)
-        })
-        .collect();
-    Ok(Round { until, oldest, told })
-}
-
-/// The object that a series is about.
-fn regarding(store: &Store, series: &Series) -> Option<Regarding> {
-    match &series.telling.subject {
-        Subject::Secret(namespace, id) => {
-            let object = store.describe(*id).ok().and_then(|secret| secret.object);
-            let (name, uid) = match object {
-                Some(object) => (object.name, Some(object.uid.to_string())),
-                // A destroyed secret has no object any more. Most objects are called what their secrets are.
-                None => (object_name(series.first.secret.as_ref()?.as_str())?, None),
-            };
-            Some(Regarding::ManagedSecret {
-                namespace: namespace.to_string(),
-                name,
-                uid,
-            })
-        }
-        Subject::Namespace(name) => {
-            let uid = store.namespace_named(name).ok().flatten()?.uid;
-            Some(Regarding::Namespace {
-                name: name.to_string(),
-                uid: uid.map(|uid| uid.to_string()),
-            })
+    /// How long the other side asks to be left alone.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Io(_) => None,
+            Self::Answered { retry_after, .. } => *retry_after,
         }
     }
 }
 
-/// A secret's name where an object can be called that (RFC 1123 subdomain).
-fn object_name(name: &str) -> Option<String> {
-    let label = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.split('.').all(label).then(|| name.to_owned())
+/// What an answer over HTTP means that is no success. The records come again whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerKind {
+    /// 3xx.
+    Redirected,
+    /// 4xx but for the next: somebody has to do something about it.
+    Rejected,
+    /// 408 or 429: it has no time for this now.
+    Throttled,
+    /// 5xx.
+    Failing,
+    /// What no final answer has.
+    Unknown,
 }
 
-#[expect(clippy::expect_used, reason = "a constant that a test reads")]
-pub(super) fn name() -> CursorName {
-    CURSOR.parse().expect("a cursor's name")
+impl AnswerKind {
+    /// What a status means.
+    pub(super) fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Self::Throttled,
+            _ if status.is_redirection() => Self::Redirected,
+            _ if status.is_client_error() => Self::Rejected,
+            _ if status.is_server_error() => Self::Failing,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// As the metric names it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirected",
+            Self::Rejected => "rejected",
+            Self::Throttled => "throttled",
+            Self::Failing => "failing",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirects are not followed; name the place that it points to",
+            Self::Rejected => "it refuses the records until the sink, its key or the receiver is corrected",
+            Self::Throttled => "it has no time for them now",
+            Self::Failing => "it fails; look at the receiver",
+            Self::Unknown => "that is no final answer; look at the receiver",
+        }
+    }
 }
 
-/// One second, doubled with each failure up to a minute.
-fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        for (status, kind) in [
+            (301, AnswerKind::Redirected),
+            (308, AnswerKind::Redirected),
+            (400, AnswerKind::Rejected),
+            (401, AnswerKind::Rejected),
+            (410, AnswerKind::Rejected),
+            (408, AnswerKind::Throttled),
+            (429, AnswerKind::Throttled),
+            (500, AnswerKind::Failing),
+            (503, AnswerKind::Failing),
+            (999, AnswerKind::Unknown),
+        ] {
+            assert_eq!(
+                AnswerKind::from_status(StatusCode::from_u16(status).unwrap()),
+                kind,
+                "{status}"
+            );
+        }
+        let error = SinkError::Answered {
+            status: StatusCode::UNAUTHORIZED,
+            kind: AnswerKind::Rejected,
+            retry_after: None,
+        };
+        assert!(
+            error
+                .to_string()
+                .starts_with("the receiver answers 401 Unauthorized: it refuses"),
+            "{error}"
+        );
+    }
 }

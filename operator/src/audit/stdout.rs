@@ -1,13 +1,26 @@
-//! Audit records on standard output, one JSON object a line, for whatever collects the pod's output. Logs go to standard error.
+//! Audit records on standard output, one JSON object a line, for whatever collects the pod's output. Logs go
+//! to standard error.
 
 use std::io::{self, Write};
 
+use futures::future::BoxFuture;
+
+use super::destination::Destination;
+use super::sink::{Batch, Sink, SinkError, SinkKind};
+
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "stdout",
+    local_form: None,
+    parse: |text| (text == "stdout").then(|| Ok(Destination::new(text.to_owned(), || Stdout))),
+};
+
 /// Standard output.
 #[derive(Debug)]
-pub(super) struct Stdout;
+struct Stdout;
 
 impl Stdout {
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let lines = lines.to_vec();
         // Whoever reads it may be slow.
         tokio::task::spawn_blocking(move || {
@@ -17,5 +30,11 @@ impl Stdout {
         })
         .await
         .map_err(io::Error::other)?
+    }
+}
+
+impl Sink for Stdout {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.write(batch.lines).await.map_err(SinkError::Io) })
     }
 }

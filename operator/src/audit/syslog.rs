@@ -1,26 +1,71 @@
-//! Audit records to a syslog server: RFC 5424 messages with the JSON object as text, octet-counted on a stream (RFC 6587 section 3.4.1), over TLS
-//! (RFC 5425) or, on this host, TCP.
+//! Audit records to a syslog server: RFC 5424 messages with the JSON object as text, octet-counted on a
+//! stream (RFC 6587 section 3.4.1), over TLS (RFC 5425) or, on this host, TCP.
 //!
-//! Syslog acknowledges nothing. A page counts as delivered when it is written and the server has not closed the connection by then; what was on the
-//! way when a server died may be lost to it, and is still in the chains.
+//! Syslog acknowledges nothing. A page counts as delivered when it is written and the server has not closed
+//! the connection by then; what was on the way when a server died may be lost to it, and is still in the
+//! chains.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use strongroom_api::audit::{Decision, Line};
+use strongroom_api::audit::{AuditRecord, Decision};
 
-use crate::roots::of_pem;
+use super::destination::{Destination, is_this_host};
+use super::sink::{Batch, FormError, Sink, SinkError, SinkKind};
+use crate::trust_anchors::roots_from_pem;
+
+/// How it is named.
+pub(super) const KIND: SinkKind = SinkKind {
+    form: "syslog+tls://HOST:PORT?ca=/PATH",
+    local_form: Some("syslog+tcp://127.0.0.1:PORT"),
+    parse: |text| {
+        let tls = text
+            .strip_prefix("syslog+tls://")
+            .map(|rest| (Transport::Tls, rest));
+        let tcp = || {
+            text.strip_prefix("syslog+tcp://")
+                .map(|rest| (Transport::Tcp, rest))
+        };
+        let (transport, rest) = tls.or_else(tcp)?;
+        Some(destination(transport, rest))
+    },
+};
+
+fn destination(transport: Transport, rest: &str) -> Result<Destination, FormError> {
+    let (place, authority) = match rest.split_once("?ca=") {
+        Some((place, path)) => (place, Some(PathBuf::from(path))),
+        None => (rest, None),
+    };
+    let (host, port) = place.rsplit_once(':').ok_or(FormError::Malformed)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port: u16 = port.parse().map_err(|_| FormError::Malformed)?;
+    match transport {
+        Transport::Tcp if !is_this_host(&host) => return Err(FormError::Clear),
+        Transport::Tls if authority.is_none() => return Err(FormError::Malformed),
+        _ if host.is_empty() => return Err(FormError::Malformed),
+        Transport::Tcp | Transport::Tls => {}
+    }
+    let scheme = match transport {
+        Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+    };
+    Ok(Destination::new(
+        format!("syslog+{scheme}://{host}:{port}"),
+        move || Syslog::new(transport, host.clone(), port, authority.clone()),
+    ))
+}
 
 /// How the bytes go there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+enum Transport {
     /// In clear, on this host alone.
     Tcp,
     /// Over TLS.
@@ -39,7 +84,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
 /// The way to a server, open while it takes what is sent.
-pub(super) struct Syslog {
+struct Syslog {
     transport: Transport,
     host: String,
     port: u16,
@@ -49,7 +94,7 @@ pub(super) struct Syslog {
 }
 
 impl Syslog {
-    pub(super) fn new(transport: Transport, host: String, port: u16, authority: Option<PathBuf>) -> Self {
+    fn new(transport: Transport, host: String, port: u16, authority: Option<PathBuf>) -> Self {
         let hostname = own_name();
         Self {
             transport,
@@ -61,7 +106,7 @@ impl Syslog {
         }
     }
 
-    pub(super) async fn deliver(&mut self, lines: &[u8]) -> io::Result<()> {
+    async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut messages = Vec::with_capacity(lines.len() + lines.len() / 4);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let message = message(line, &self.hostname)?;
@@ -96,11 +141,17 @@ impl Syslog {
     /// The authority is read anew for each connection: it may have been renewed.
     async fn connector(&self) -> io::Result<TlsConnector> {
         let path = self.authority.as_ref().ok_or(ErrorKind::NotFound)?;
-        let roots = of_pem(&tokio::fs::read(path).await?)?;
+        let roots = roots_from_pem(&tokio::fs::read(path).await?)?;
         let config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+impl Sink for Syslog {
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move { self.send(batch.lines).await.map_err(SinkError::Io) })
     }
 }
 
@@ -117,7 +168,7 @@ async fn open_yet(stream: &mut Box<dyn Stream>) -> io::Result<()> {
 
 /// One message of RFC 5424: refusals are warnings, everything else a notice.
 fn message(json: &[u8], hostname: &str) -> io::Result<Vec<u8>> {
-    let line: Line = serde_json::from_slice(json)?;
+    let line: AuditRecord = serde_json::from_slice(json)?;
     let severity = match line.decision {
         Decision::Done => NOTICE,
         Decision::Refused => WARNING,

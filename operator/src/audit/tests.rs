@@ -12,15 +12,15 @@ use strongroom_store::audit::{Action, Actor, Entry};
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{
-    BindMaterialized, DeleteSecret, Deletion, Materialized, PurgeSecret, PutValue, RestoreSecret,
+    BindMaterialized, DeleteSecret, Deletion, MaterializedObject, PurgeSecret, PutValue, RestoreSecret,
 };
 use tokio::sync::watch;
 
-use super::delivery::{Fate, fate_of};
+use super::aggregation::{BLOCK_RECORDS, aggregate, block_before};
+use super::delivery::{DeliveryOutcome, delivery_outcome};
 use super::event::{Regarding, event, name};
-use super::series::{BLOCK, block_before, series};
-use super::telling::{Reason, tell};
-use super::{EventSink, Metrics};
+use super::event_reason::{EventReason, event_content};
+use super::{AuditMetrics, EventSink};
 use crate::fixture::{Fixture, NOW, meta, value, version};
 
 fn entry(action: Action, secret: u8) -> Entry {
@@ -35,7 +35,7 @@ fn entry(action: Action, secret: u8) -> Entry {
 fn every_action_has_its_reason_or_none() {
     let told: Vec<(&str, &str)> = Action::ALL
         .iter()
-        .filter_map(|action| Some((action.name(), tell(&entry(*action, 1))?.reason.name())))
+        .filter_map(|action| Some((action.name(), event_content(&entry(*action, 1))?.reason.name())))
         .collect();
     assert_eq!(
         told,
@@ -58,9 +58,12 @@ fn every_action_has_its_reason_or_none() {
 #[test]
 fn refusals_and_records_about_nothing_are_not_told() {
     let mut refused = entry(Action::PutSecretValue, 1);
-    refused.outcome = strongroom_store::audit::Outcome::Refused("KeyDisabled".into());
-    assert_eq!(tell(&refused), None);
-    assert_eq!(tell(&Entry::new(NOW, Actor::System, Action::CreateSecret)), None);
+    refused.outcome = strongroom_store::audit::AuditOutcome::Refused("KeyDisabled".into());
+    assert_eq!(event_content(&refused), None);
+    assert_eq!(
+        event_content(&Entry::new(NOW, Actor::System, Action::CreateSecret)),
+        None
+    );
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn records_that_say_the_same_become_one_event() {
     other.time = NOW.plus(Duration::from_secs(1));
     let mut later = entry(Action::UpdateSecret, 1);
     later.time = NOW.plus(Duration::from_secs(2));
-    let all = series(vec![
+    let all = aggregate(vec![
         (5, entry(Action::UpdateSecret, 1)),
         (6, other),
         (7, Entry::new(NOW, Actor::System, Action::Checkpoint)),
@@ -87,7 +90,7 @@ fn records_that_say_the_same_become_one_event() {
 
 #[test]
 fn blocks_do_not_overlap() {
-    let block = BLOCK as u64;
+    let block = BLOCK_RECORDS as u64;
     for (place, before) in [(0, 0), (1, 0), (block - 1, 0), (block, block), (block + 1, block)] {
         assert_eq!(block_before(place), before, "{place}");
     }
@@ -101,7 +104,7 @@ fn an_event_shows_what_others_wrote_and_does_nothing() {
     };
     let mut deleted = entry(Action::DeleteSecret, 1);
     deleted.detail = "recovery window \u{1b}[2K\n\u{9b}31m\u{202e}".to_owned();
-    let one = series(vec![(1, deleted)]).remove(0);
+    let one = aggregate(vec![(1, deleted)]).remove(0);
     let event = event(&StoreId::from_bytes([9; 16]), &one, &regarding, "strongroom-0");
     let note = event.note.unwrap();
     assert!(
@@ -121,7 +124,7 @@ fn an_event_is_what_the_api_demands_of_one() {
     };
     let mut rotated = entry(Action::RotateSecret, 1);
     rotated.version = Some(version("v-k3m9"));
-    let one = series(vec![(41, rotated.clone())]).remove(0);
+    let one = aggregate(vec![(41, rotated.clone())]).remove(0);
     let single = serde_json::to_value(event(&store, &one, &regarding, "strongroom-0")).unwrap();
     assert_eq!(
         single,
@@ -141,7 +144,7 @@ fn an_event_is_what_the_api_demands_of_one() {
             "reportingController": "strongroom", "reportingInstance": "strongroom-0",
         })
     );
-    let two = series(vec![(41, rotated.clone()), (42, rotated)]).remove(0);
+    let two = aggregate(vec![(41, rotated.clone()), (42, rotated)]).remove(0);
     assert_eq!(name(&store, &two), name(&store, &one));
     let repeated = serde_json::to_value(event(&store, &two, &regarding, "strongroom-0")).unwrap();
     assert_eq!(
@@ -161,16 +164,16 @@ fn answers_mean_what_they_mean() {
         kube::Error::Api(kube::core::Status::failure("no", reason).with_code(code).boxed())
     };
     for (code, reason, fate) in [
-        (404, "NotFound", Fate::Skipped("namespace-gone")),
-        (422, "Invalid", Fate::Skipped("invalid")),
-        (403, "Forbidden", Fate::Again("forbidden")),
-        (409, "Conflict", Fate::Again("conflict")),
-        (500, "InternalError", Fate::Again("server-error")),
-        (401, "Unauthorized", Fate::Later("unauthorized")),
-        (429, "TooManyRequests", Fate::Later("overloaded")),
-        (503, "ServiceUnavailable", Fate::Later("overloaded")),
+        (404, "NotFound", DeliveryOutcome::Skipped("namespace-gone")),
+        (422, "Invalid", DeliveryOutcome::Skipped("invalid")),
+        (403, "Forbidden", DeliveryOutcome::Again("forbidden")),
+        (409, "Conflict", DeliveryOutcome::Again("conflict")),
+        (500, "InternalError", DeliveryOutcome::Again("server-error")),
+        (401, "Unauthorized", DeliveryOutcome::Later("unauthorized")),
+        (429, "TooManyRequests", DeliveryOutcome::Later("overloaded")),
+        (503, "ServiceUnavailable", DeliveryOutcome::Later("overloaded")),
     ] {
-        assert_eq!(fate_of(&answer(code, reason)), fate, "{code}");
+        assert_eq!(delivery_outcome(&answer(code, reason)), fate, "{code}");
     }
     let terminating: kube::core::Status = serde_json::from_value(json!({
         "status": "Failure", "code": 403, "reason": "Forbidden", "message": "",
@@ -178,8 +181,8 @@ fn answers_mean_what_they_mean() {
     }))
     .unwrap();
     assert_eq!(
-        fate_of(&kube::Error::Api(terminating.boxed())),
-        Fate::Skipped("namespace-terminating")
+        delivery_outcome(&kube::Error::Api(terminating.boxed())),
+        DeliveryOutcome::Skipped("namespace-terminating")
     );
 }
 
@@ -287,7 +290,7 @@ impl Running {
             client,
             store: fixture.store.clone(),
             now: || NOW,
-            metrics: Metrics::default(),
+            metrics: AuditMetrics::default(),
             instance: "strongroom-0".to_owned(),
         };
         Self {
@@ -317,7 +320,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
         .unwrap_or_else(|_| panic!("never came: {what}"));
 }
 
-fn one(reason: Reason) -> (String, u64) {
+fn one(reason: EventReason) -> (String, u64) {
     (reason.name().to_owned(), 1)
 }
 
@@ -338,7 +341,7 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     let sink = Running::start(&fixture, client);
     let secret = fixture.secret("db");
     put(&fixture, secret, "v2");
-    let materialized = Some(Materialized {
+    let materialized = Some(MaterializedObject {
         uid: "uid-native".parse().unwrap(),
         name: "db-native".into(),
     });
@@ -363,13 +366,13 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
     assert_eq!(
         told,
         [
-            one(Reason::SecretCreated),
-            one(Reason::VersionCreated),
-            one(Reason::NativeSecretWritten),
+            one(EventReason::SecretCreated),
+            one(EventReason::VersionCreated),
+            one(EventReason::NativeSecretWritten),
             // Deleted twice, with the same words.
             ("RecoveryWindowOpened".to_owned(), 2),
-            one(Reason::Restored),
-            one(Reason::Purged),
+            one(EventReason::Restored),
+            one(EventReason::Purged),
         ]
     );
     for event in server.events.lock().unwrap().values() {
@@ -414,9 +417,9 @@ async fn a_restart_tells_nothing_twice_and_loses_nothing() {
     assert_eq!(
         server.told(),
         [
-            one(Reason::SecretCreated),
-            one(Reason::VersionCreated),
-            one(Reason::VersionCreated)
+            one(EventReason::SecretCreated),
+            one(EventReason::VersionCreated),
+            one(EventReason::VersionCreated)
         ]
     );
 }
@@ -445,7 +448,7 @@ async fn a_namespace_that_is_gone_holds_up_nobody() {
     until("an attempt", || *server.requests.borrow() == 1).await;
     server.mood.send_replace(Mood::Works);
     put(&fixture, secret, "v2");
-    until("the next", || server.told() == [one(Reason::VersionCreated)]).await;
+    until("the next", || server.told() == [one(EventReason::VersionCreated)]).await;
     sink.stop().await;
 }
 
@@ -457,7 +460,7 @@ fn a_time_out_of_range_is_no_panic() {
         name: "shop".into(),
         uid: None,
     };
-    let one = series(vec![(1, odd)]).remove(0);
+    let one = aggregate(vec![(1, odd)]).remove(0);
     let made = event(&StoreId::from_bytes([1; 16]), &one, &regarding, "x");
     assert_eq!(made.metadata.namespace.as_deref(), Some("default"));
 }

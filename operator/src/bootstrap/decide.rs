@@ -5,7 +5,7 @@ use strongroom_store::vault::Anchor;
 
 /// What is known of the key that opens the seal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum SlotFact {
+pub(crate) enum SealKeyPresence {
     /// It is a Kubernetes Secret that the process makes itself, and it is there.
     There,
     /// It is a Kubernetes Secret that the process makes itself, and it is missing.
@@ -16,25 +16,26 @@ pub(crate) enum SlotFact {
 
 /// What a person accepts by flags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Accept {
-    /// `--accept-rollback`.
+pub(crate) struct AcceptFlags {
+    /// `--accept-rollback`: the store may be older than its anchor.
     pub(crate) rollback: bool,
-    /// `--accept-new-store`.
+    /// `--accept-new-store`: a new one may be made where there was a store.
     pub(crate) new_store: bool,
 }
 
-/// What is there.
+/// What was found before anything is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct BootstrapFacts {
     /// The store file in its place.
     pub(crate) store: bool,
     /// The seal file in its place.
     pub(crate) seal: bool,
-    /// A new store that a former start made whole but did not put in place: its id, and whether the key opens it.
+    /// A new store that a former start made whole but did not put in place: its id, and whether the key opens
+    /// it.
     pub(crate) prepared: Option<(StoreId, bool)>,
     /// The key.
-    pub(crate) slot: SlotFact,
-    /// The anchor.
+    pub(crate) slot: SealKeyPresence,
+    /// What ConfigMap `strongroom-anchor` holds; none: nothing, or a person accepts what cannot be read.
     pub(crate) anchor: Option<Anchor>,
     /// Whether a ManagedSecret says that it is in a store.
     pub(crate) in_use: bool,
@@ -42,7 +43,7 @@ pub(crate) struct Facts {
 
 /// How to start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Start {
+pub(crate) enum StartDecision {
     /// Open what is there; it must not be older than the anchor.
     Open(Anchor),
     /// Open whatever is there: a person accepted it.
@@ -56,12 +57,12 @@ pub(crate) enum Start {
     },
 }
 
-impl Start {
+impl StartDecision {
     /// Its name in the log.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",
-            Self::OpenAccepted => "open, as a person accepted it",
+            Self::OpenAccepted => "open, as accepted by a person",
             Self::Finish(_) => "finish the store that was prepared",
             Self::Create { .. } => "create a new store",
         }
@@ -73,30 +74,30 @@ impl Start {
 pub(crate) enum BootstrapError {
     /// There was a store.
     #[error(
-        "the store file is missing, but {0} says that there was a store: put the volume back, restore a backup with `strongroom restore`, \
-         or, where everything in it may be lost, start with --accept-new-store"
+        "the store file is missing, but {0} shows that there was a store: bring the volume back, restore a backup with `strongroom restore`, or, if \
+         everything in it may be lost, start with --accept-new-store"
     )]
     StoreMissing(&'static str),
     /// Half a store.
     #[error(
-        "the seal file `store.seal` is missing beside the store file: put it back, or restore a backup with `strongroom restore`"
+        "the seal file `store.seal` is missing next to the store file: bring it back, or restore a backup with `strongroom restore`"
     )]
     SealMissing,
     /// The other half.
     #[error(
-        "the store file `store.redb` is missing beside its seal file: put it back, or restore a backup with `strongroom restore`"
+        "the store file `store.redb` is missing next to its seal file: bring it back, or restore a backup with `strongroom restore`"
     )]
     FileMissing,
     /// The key is gone.
     #[error(
-        "the Secret with the key of the seal is missing: put it back from your backup of the cluster, or open the store with another slot \
+        "the Secret with the key of the seal is missing: restore it from your backup of the cluster, or open the store with another slot \
          (--seal-recovery-key-file) and add a new one with `strongroom seal add`"
     )]
     KeyMissing,
     /// The anchor is gone.
     #[error(
-        "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be told from the last one: put it back, \
-         or, where you know that the volume is the last one, start once with --accept-rollback"
+        "the anchor (ConfigMap `strongroom-anchor`) is missing, so an older copy of the store could not be distinguished from the latest one: restore \
+         it, or, if you know that the volume is the latest one, start once with --accept-rollback"
     )]
     AnchorMissing,
     /// A new store beside an old one.
@@ -105,7 +106,7 @@ pub(crate) enum BootstrapError {
 }
 
 /// Decides by what is there and what a person accepts.
-pub(crate) fn decide(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+pub(crate) fn decide(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
     match (facts.store, facts.seal) {
         (true, true) => open(facts, accept),
         (true, false) => Err(BootstrapError::SealMissing),
@@ -114,27 +115,27 @@ pub(crate) fn decide(facts: &Facts, accept: Accept) -> Result<Start, BootstrapEr
     }
 }
 
-fn open(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
-    if facts.slot == SlotFact::Missing {
+fn open(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
+    if facts.slot == SealKeyPresence::Missing {
         return Err(BootstrapError::KeyMissing);
     }
     match facts.anchor {
-        _ if accept.rollback => Ok(Start::OpenAccepted),
+        _ if accept.rollback => Ok(StartDecision::OpenAccepted),
         // The flag of the first start may still stand in a manifest: it makes nothing new beside a store.
-        Some(anchor) => Ok(Start::Open(anchor)),
+        Some(anchor) => Ok(StartDecision::Open(anchor)),
         None if accept.new_store => Err(BootstrapError::NotNew),
         None => Err(BootstrapError::AnchorMissing),
     }
 }
 
-fn make(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
+fn make(facts: &BootstrapFacts, accept: AcceptFlags) -> Result<StartDecision, BootstrapError> {
     let ours = |store: StoreId| facts.anchor.is_none_or(|anchor| anchor.store == store);
     if let Some((store, true)) = facts.prepared
-        && facts.slot == SlotFact::There
+        && facts.slot == SealKeyPresence::There
         && ours(store)
         && !facts.in_use
     {
-        return Ok(Start::Finish(store));
+        return Ok(StartDecision::Finish(store));
     }
     if !accept.new_store {
         if facts.in_use {
@@ -146,23 +147,23 @@ fn make(facts: &Facts, accept: Accept) -> Result<Start, BootstrapError> {
         let unfinished = facts
             .prepared
             .is_some_and(|(store, opens)| opens && facts.anchor.is_some() && ours(store));
-        if facts.slot == SlotFact::Provided && unfinished {
+        if facts.slot == SealKeyPresence::Provided && unfinished {
             return facts
                 .prepared
                 .map_or(Err(BootstrapError::FileMissing), |(store, _)| {
-                    Ok(Start::Finish(store))
+                    Ok(StartDecision::Finish(store))
                 });
         }
         if facts.anchor.is_some() {
             return Err(BootstrapError::StoreMissing("the ConfigMap `strongroom-anchor`"));
         }
-        if facts.slot == SlotFact::There {
+        if facts.slot == SealKeyPresence::There {
             return Err(BootstrapError::StoreMissing(
                 "the Secret with the key of the seal",
             ));
         }
     }
-    Ok(Start::Create {
-        reuse: facts.slot != SlotFact::Missing,
+    Ok(StartDecision::Create {
+        reuse: facts.slot != SealKeyPresence::Missing,
     })
 }

@@ -1,12 +1,12 @@
-//! A start: which pieces of a store are there, and what follows from it. Must not make a new store beside anything that says
-//! there was one.
+//! A start: which pieces of a store are there, and what follows from it. Must not make a new store beside
+//! anything that says there was one.
 
-mod carry_out;
 mod decide;
+mod start;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use carry_out::{Bootstrap, StartError, Started};
-pub(crate) use decide::Accept;
+pub(crate) use decide::AcceptFlags;
 #[cfg(test)]
-use decide::{BootstrapError, Facts, SlotFact, Start, decide};
+use decide::{BootstrapError, BootstrapFacts, SealKeyPresence, StartDecision, decide};
+pub(crate) use start::{Bootstrap, OpenedStore, StartError};

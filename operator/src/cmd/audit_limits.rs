@@ -5,25 +5,26 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use strongroom_crds::period::Period;
-use strongroom_store::audit::{Limits, LimitsError, WhenFull};
+use strongroom_store::audit::{RetentionLimits, RetentionLimitsError, WhenFull};
 
 /// The limits of the audit log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct AuditLimits {
-    /// Size of the volume that the store lies on, such as 2Gi: half of it is kept of the audit log, three quarters are its bound, and a fifth is what
-    /// the secrets of one namespace may take. Without it, or where that is less, the size of the file system
+    /// Size of the store's volume, such as 2Gi: the audit log is kept up to half of it, three quarters are
+    /// its hard limit, and the secrets of one namespace may use a fifth. Default, and upper limit: the size
+    /// of the file system
     #[arg(long, value_name = "SIZE")]
     volume_size: Option<VolumeSize>,
-    /// Cuts audit records that are older, such as 90d, at least 1h; without it only their size counts
+    /// Cuts audit records older than this, such as 90d, at least 1h; default: no limit by age
     #[arg(long, value_name = "TIME")]
     audit_keep_for: Option<Period>,
-    /// Cuts the oldest audit records where the log is larger, such as 4Gi; without it half of the volume is kept
+    /// Cuts the oldest audit records if the log is larger than this, such as 4Gi; default: half of the volume
     #[arg(long, value_name = "SIZE")]
-    audit_keep_bytes: Option<Size>,
-    /// Most bytes of the audit log, such as 8Gi; without it three quarters of the volume
+    audit_keep_bytes: Option<ByteSize>,
+    /// Hard limit for the size of the audit log, such as 8Gi; default: three quarters of the volume
     #[arg(long, value_name = "SIZE")]
-    audit_bound: Option<Size>,
-    /// What happens at that size
+    audit_bound: Option<ByteSize>,
+    /// What happens at the hard limit
     #[arg(
         long,
         value_enum,
@@ -31,15 +32,15 @@ pub(super) struct AuditLimits {
         default_value = "roll",
         requires_if("drop-exported", "audit_sink")
     )]
-    audit_when_full: Full,
+    audit_when_full: FullPolicy,
 }
 
 /// What happens at the bound
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Full {
-    /// The oldest records go, whether a sink has them or not
+enum FullPolicy {
+    /// The oldest records are cut, even if a sink has not received them
     Roll,
-    /// The oldest records that every sink has go first; reads are refused where none is left
+    /// The oldest records that every sink has received are cut; if there are none, reads are refused
     DropExported,
     /// Reads are refused until there is room
     Stop,
@@ -52,26 +53,27 @@ impl AuditLimits {
         said.into_iter().chain(file_system).min()
     }
 
-    /// The limits, where they can be held. `file_system` is the size of the one that the store lies on, where that is known.
-    pub(super) fn limits(self, file_system: Option<u64>) -> Result<Limits, LimitsError> {
+    /// The limits, where they can be held. `file_system` is the size of the one that the store lies on, where
+    /// that is known.
+    pub(super) fn limits(self, file_system: Option<u64>) -> Result<RetentionLimits, RetentionLimitsError> {
         let time = |period: Period| Duration::from_secs(period.seconds().unsigned_abs());
         let said = [self.audit_keep_bytes, self.audit_bound].map(|size| size.map(|size| size.0));
         let [keep_bytes, bound] = said;
         let (keep_bytes, bound) = match self.volume(file_system) {
             Some(volume) => {
-                let (keep, bound) = Limits::on_volume(volume, keep_bytes, bound);
+                let (keep, bound) = RetentionLimits::on_volume(volume, keep_bytes, bound);
                 (Some(keep), Some(bound))
             }
             None => (keep_bytes, bound),
         };
-        Limits::new(
+        RetentionLimits::new(
             self.audit_keep_for.map(time),
             keep_bytes,
             bound,
             match self.audit_when_full {
-                Full::Roll => WhenFull::Roll,
-                Full::DropExported => WhenFull::DropExported,
-                Full::Stop => WhenFull::Stop,
+                FullPolicy::Roll => WhenFull::Roll,
+                FullPolicy::DropExported => WhenFull::DropExported,
+                FullPolicy::Stop => WhenFull::Stop,
             },
         )
     }
@@ -89,7 +91,7 @@ struct VolumeSize(u64);
 
 /// A text that is no size of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a size of a volume is a number with a unit as Kubernetes has it, such as `2Gi` or `2G`")]
+#[error("write the size of a volume as a number with a Kubernetes unit, such as `2Gi` or `2G`")]
 struct VolumeSizeError;
 
 impl FromStr for VolumeSize {
@@ -139,9 +141,9 @@ fn bytes_of(number: f64, unit: u64) -> Option<u64> {
 
 /// A number of bytes as Kubernetes writes it: `512Mi`, `4Gi`, `1048576`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(u64);
+pub(super) struct ByteSize(u64);
 
-impl Size {
+impl ByteSize {
     /// How many.
     pub(super) const fn bytes(self) -> u64 {
         self.0
@@ -150,23 +152,23 @@ impl Size {
 
 /// A text that is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a size is a whole number with Ki, Mi, Gi or Ti, such as `4Gi`")]
-pub(super) struct SizeError;
+#[error("write a size as a whole number with Ki, Mi, Gi or Ti, such as `4Gi`")]
+pub(super) struct ByteSizeError;
 
-impl FromStr for Size {
-    type Err = SizeError;
+impl FromStr for ByteSize {
+    type Err = ByteSizeError;
 
-    fn from_str(text: &str) -> Result<Self, SizeError> {
+    fn from_str(text: &str) -> Result<Self, ByteSizeError> {
         let units = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)];
         let (digits, shift) = units
             .iter()
             .find_map(|(unit, shift)| text.strip_suffix(unit).map(|digits| (digits, *shift)))
             .unwrap_or((text, 0));
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(SizeError);
+            return Err(ByteSizeError);
         }
-        let number: u64 = digits.parse().map_err(|_| SizeError)?;
-        number.checked_mul(1 << shift).map(Self).ok_or(SizeError)
+        let number: u64 = digits.parse().map_err(|_| ByteSizeError)?;
+        number.checked_mul(1 << shift).map(Self).ok_or(ByteSizeError)
     }
 }
 
@@ -272,10 +274,10 @@ mod tests {
             ("1048576", 1 << 20),
             ("2Ti", 2 << 40),
         ] {
-            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "Gi", "4G", "-1Gi", "+1Gi", "1.5Gi", "99999999999Ti", "4 Gi"] {
-            assert_eq!(text.parse::<Size>(), Err(SizeError), "{text}");
+            assert_eq!(text.parse::<ByteSize>(), Err(ByteSizeError), "{text}");
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::admin::Client;
 
 /// Takes an encrypted backup from the running process
 ///
-/// The stream holds one instant of the store, and opens with the key of any seal slot that exists now. The key itself is not
-/// in it: keep that elsewhere.
+/// The backup is a consistent snapshot of the store. The key of any seal slot that exists now opens it. The
+/// key itself is not in it: keep that elsewhere.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// The data directory, as every command names it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DataDir {
-    /// Directory that holds the store
+    /// Directory of the store
     #[arg(
         long,
         value_name = "PATH",
@@ -16,7 +16,8 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// The store's own directory. One below, because a store is put in its place by a rename, and the data directory is a mount.
+    /// The store's own directory. One below, because a store is put in its place by a rename, and the data
+    /// directory is a mount.
     pub(crate) fn store(&self) -> PathBuf {
         self.data_dir.join("store")
     }

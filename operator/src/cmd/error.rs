@@ -12,19 +12,19 @@ use crate::seal::SealSourceError;
 pub(crate) enum CommandError {
     /// There is nobody to ask.
     #[error(
-        "no strongroom process has the store at `{0}` open; this comes from the running process, so start it first"
+        "no strongroom process has the store at `{0}` open; this command needs the running process, so start it first"
     )]
     NotRunning(String),
     /// What would be written over.
     #[error("`{0}` exists already; choose another name")]
     Exists(String),
     /// A backup on a screen.
-    #[error("a backup is no text; send it to a file with `--to FILE`, or to another program")]
+    #[error("a backup is binary; write it to a file with `--to FILE`, or pipe it to another program")]
     Terminal,
     /// There is a recovery key, and nobody said that there shall be another.
     #[error(
-        "there is a recovery key already, slot `{id}` ({label}), and another one would open everything as well; say --another to make it, or first take \
-         that one away with `strongroom seal remove {id}`"
+        "there is a recovery key already, slot `{id}` ({label}), and another one would open everything as well; pass --another to create it, or first \
+         remove the existing one with `strongroom seal remove {id}`"
     )]
     RecoveryKeyExists {
         /// Its slot.
@@ -35,9 +35,8 @@ pub(crate) enum CommandError {
     /// A file cannot be written.
     #[error("`{path}` cannot be written: {source}")]
     Write {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The output is closed.
@@ -64,7 +63,6 @@ pub(crate) enum CommandError {
     /// The process.
     #[error(transparent)]
     Serve(#[from] crate::serve::ServeError),
-    /// Logging.
     #[error(transparent)]
     Logging(#[from] strongroom_process::LoggingError),
     /// The definitions cannot be printed.
@@ -73,9 +71,8 @@ pub(crate) enum CommandError {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Which.
+        /// The file, lossily if it is not UTF-8.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The API does not answer.
@@ -85,7 +82,6 @@ pub(crate) enum CommandError {
     Unreachable {
         /// Host and port.
         address: String,
-        /// Why.
         why: String,
     },
     /// The chains cannot be looked at.
@@ -93,7 +89,7 @@ pub(crate) enum CommandError {
     Verify(#[from] strongroom_store::audit::VerifyError),
     /// The audit log cannot be kept so.
     #[error(transparent)]
-    Limits(#[from] strongroom_store::audit::LimitsError),
+    Limits(#[from] strongroom_store::audit::RetentionLimitsError),
     /// The chains are not sound.
     #[error("the audit chains are not sound")]
     Unsound,

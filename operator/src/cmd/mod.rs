@@ -54,7 +54,7 @@ pub(crate) fn run() -> ExitCode {
     if let Err(error) = strongroom_store::crypto::forbid_core_dumps() {
         let _ = writeln!(
             std::io::stderr(),
-            "warning: core dumps, which could hold keys, cannot be forbidden: {error}"
+            "warning: core dumps, which could contain keys, cannot be disabled: {error}"
         );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

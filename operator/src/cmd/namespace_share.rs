@@ -2,7 +2,7 @@
 
 use strongroom_store::vault::Quota;
 
-use super::audit_limits::Size;
+use super::audit_limits::ByteSize;
 
 /// Of how many parts of the volume a namespace may have one, where nobody says otherwise.
 const PART_OF_VOLUME: u64 = 5;
@@ -10,14 +10,14 @@ const PART_OF_VOLUME: u64 = 5;
 /// The share of one namespace.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct NamespaceShare {
-    /// Most secrets of one namespace, those in recovery windows included; 0 is without bound. A namespace that is above it when it first comes may have
-    /// what it has, and a tenth more
+    /// Maximum number of secrets of one namespace, including those in recovery windows; 0: no limit. A
+    /// namespace that is already above it when the limit is introduced may have what it has plus a tenth
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     namespace_secrets: u64,
-    /// Most bytes of the secrets of one namespace, such as 500Mi, those in recovery windows included; 0 is without bound, and without it it is a fifth
-    /// of the volume
+    /// Maximum size of the secrets of one namespace, such as 500Mi, including those in recovery windows; 0:
+    /// no limit; default: a fifth of the volume
     #[arg(long, value_name = "SIZE")]
-    namespace_bytes: Option<Size>,
+    namespace_bytes: Option<ByteSize>,
 }
 
 impl NamespaceShare {

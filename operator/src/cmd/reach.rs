@@ -11,29 +11,29 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use strongroom_api::way;
+use strongroom_api::transport_error_cause;
 
 use super::error::CommandError;
-use crate::roots::of_pem;
+use crate::trust_anchors::roots_from_pem;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks whether the API answers at an address
+/// Checks whether the API answers at an address
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Host and port of the API
     #[arg(value_name = "HOST:PORT")]
     address: Authority,
-    /// The authorities of its certificate, as in `ca.crt` of ConfigMap `strongroom-ca`
+    /// The CA certificates for its certificate, as in `ca.crt` of ConfigMap `strongroom-ca`
     #[arg(long, value_name = "PATH")]
     ca: PathBuf,
-    /// The name that its certificate is for; the host of the address where absent
+    /// The name in its certificate; default: the host of the address
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// For so many seconds it is tried again
+    /// How many seconds to keep trying
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
 }
@@ -50,7 +50,7 @@ pub(super) async fn run(
                 return Ok(());
             }
             Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
-            Err(_) => tokio::time::sleep(AGAIN).await,
+            Err(_) => tokio::time::sleep(RETRY_INTERVAL).await,
         }
     }
 }
@@ -67,10 +67,10 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
             source,
         })?;
     let roots =
-        of_pem(&pem).map_err(|_| unreachable("the file of `--ca` holds no certificate of an authority"))?;
+        roots_from_pem(&pem).map_err(|_| unreachable("the file of `--ca` contains no CA certificate"))?;
     let host = arguments.name.as_deref().unwrap_or(arguments.address.host());
-    let name =
-        ServerName::try_from(host.to_owned()).map_err(|_| unreachable("its name is no name of a server"))?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| unreachable("its name is not a valid server name"))?;
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -85,11 +85,11 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
         .build(connector);
     let request = Request::get(format!("https://{}/healthz", arguments.address))
         .body(Body::empty())
-        .map_err(|_| unreachable("its address is none"))?;
-    match tokio::time::timeout(PATIENCE, client.request(request)).await {
+        .map_err(|_| unreachable("its address is invalid"))?;
+    match tokio::time::timeout(RESPONSE_TIMEOUT, client.request(request)).await {
         Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
         Ok(Ok(_)) => Err(unreachable("it answers with an error")),
-        Ok(Err(error)) => Err(unreachable(way(&error))),
+        Ok(Err(error)) => Err(unreachable(transport_error_cause(&error))),
         Err(_) => Err(unreachable("no answer in time")),
     }
 }

@@ -14,8 +14,8 @@ use crate::seal::{SealArgs, SealSourceError};
 
 /// Restores a backup into an empty data directory
 ///
-/// The key of any slot that the store had when the backup was taken opens it. The restored store is older than the anchor
-/// knows: start once with `serve --accept-rollback`.
+/// You can open it with the key of any slot that the store had when the backup was taken. The restored store
+/// is older than its anchor: start once with `serve --accept-rollback`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// The backup; `-` is standard input
     #[arg(long, value_name = "FILE|-")]
     from: PathBuf,
-    /// Restores into a new cluster: namespaces are taken over by name
+    /// Restores into a new cluster: namespaces are matched by name
     #[arg(long)]
     accept_namespaces: bool,
 }
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
     writeln!(out, "restored {records} records into {}", dir.display())?;
     writeln!(
         out,
-        "next: start once with `strongroom serve --accept-rollback`, since the anchor knows a newer store"
+        "next: start once with `strongroom serve --accept-rollback`, because the anchor is newer than the restored store"
     )?;
     Ok(())
 }

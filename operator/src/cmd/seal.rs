@@ -1,5 +1,5 @@
-//! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped store is opened
-//! here, under its lock.
+//! `strongroom seal`: the ways to open the store. The running process is asked where there is one; a stopped
+//! store is opened here, under its lock.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::id::RequestId;
 use strongroom_store::seal::{SealFile, SlotId, SlotInfo, SlotKind, SlotSecret};
 use strongroom_store::time::Timestamp;
-use strongroom_store::vault::{AnchorRule, Meta, Open, OpenError, Store};
+use strongroom_store::vault::{AnchorRule, Meta, OpenError, OpenStoreOptions, Store};
 use zeroize::Zeroizing;
 
 use super::CommandError;
@@ -18,9 +18,9 @@ use crate::admin::{Client, SlotError, SlotLine, add_slot, new_recovery_key, remo
 use crate::seal::{SealArgs, SealSource, SealSourceError};
 
 /// Page cache for a store that is opened for one change, bytes.
-const CACHE: usize = 4 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
-/// Lists and changes what can open the store
+/// Lists and changes the ways to open the store
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
     /// Lists the slots: each is one way to open the store
@@ -31,33 +31,34 @@ pub(super) enum Arguments {
     /// Adds a way to open the store
     Add {
         #[command(flatten)]
-        place: Place,
+        place: StoreAccess,
         #[command(flatten)]
         new: NewSlot,
-        /// What people call the new slot
+        /// Label of the new slot
         #[arg(long, default_value = "")]
         label: String,
     },
     /// Removes a way to open the store
     Remove {
         #[command(flatten)]
-        place: Place,
+        place: StoreAccess,
         /// The slot, as `strongroom seal slots` shows it
         slot: SlotId,
         /// Also remove the last slot of the kind that the running process starts with
         #[arg(long)]
         force: bool,
     },
-    /// Makes a recovery key and shows it, this once
+    /// Creates a recovery key and shows it, only once
     ///
-    /// It opens the store and every backup from now on, whoever has it. Where there is one already, it asks before it makes another.
+    /// Anyone who has it can open the store and every backup from now on. If there is one already, it asks
+    /// before it creates another.
     RecoveryKey {
         #[command(flatten)]
-        place: Place,
-        /// Makes one although there is one already
+        place: StoreAccess,
+        /// Creates one even if there is one already
         #[arg(long)]
         another: bool,
-        /// What people call its slot
+        /// Label of its slot
         #[arg(long, default_value = "recovery key")]
         label: String,
     },
@@ -65,7 +66,7 @@ pub(super) enum Arguments {
 
 /// The store, and what opens it where no process has it open.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(super) struct StoreAccess {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -82,7 +83,7 @@ pub(super) struct NewSlot {
     /// A file with a passphrase of at least 12 characters
     #[arg(long, value_name = "PATH")]
     passphrase_file: Option<PathBuf>,
-    /// A Secret of the process's own namespace; made, with a new key, where there is none
+    /// A Secret in the process's own namespace; created, with a new key, if it does not exist
     #[arg(long, value_name = "NAME")]
     kubernetes_secret: Option<String>,
 }
@@ -97,18 +98,18 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
         }
         Arguments::Add { place, new, label } => {
             let secret = new.read(&place.data_dir.store()).await?;
-            let id = match place.reach().await? {
-                Reached::Running(client) => client.add_slot(secret, label).await?,
-                Reached::Stopped(open) => open
+            let id = match place.connect().await? {
+                StoreConnection::Running(client) => client.add_slot(secret, label).await?,
+                StoreConnection::Stopped(open) => open
                     .change(move |store, root, meta| add_slot(store, root, &secret, &label, meta))
                     .await?
                     .to_string(),
             };
             writeln!(out, "{id}")?;
         }
-        Arguments::Remove { place, slot, force } => match place.reach().await? {
-            Reached::Running(client) => client.remove_slot(slot, force).await?,
-            Reached::Stopped(open) => {
+        Arguments::Remove { place, slot, force } => match place.connect().await? {
+            StoreConnection::Running(client) => client.remove_slot(slot, force).await?,
+            StoreConnection::Stopped(open) => {
                 open.change(move |store, _, meta| remove_slot(store, slot, None, meta))
                     .await?;
             }
@@ -122,9 +123,9 @@ pub(super) async fn run(arguments: Arguments, out: &mut (dyn Write + Send)) -> R
             if !another && let Some(there) = slots.into_iter().find(|slot| slot.kind == SlotKind::Recovery) {
                 confirm(&there)?;
             }
-            let key: Zeroizing<String> = match place.reach().await? {
-                Reached::Running(client) => client.new_recovery_key(label).await?,
-                Reached::Stopped(open) => {
+            let key: Zeroizing<String> = match place.connect().await? {
+                StoreConnection::Running(client) => client.new_recovery_key(label).await?,
+                StoreConnection::Stopped(open) => {
                     open.change(move |store, root, meta| new_recovery_key(store, root, &label, meta))
                         .await?
                 }
@@ -147,7 +148,7 @@ fn confirm(there: &SlotInfo) -> Result<(), CommandError> {
     }
     write!(
         std::io::stderr(),
-        "There is a recovery key already, slot {}. Another one opens everything as well. Make another? [y/N] ",
+        "There is a recovery key already, slot {}. Another one would open everything as well. Create another? [y/N] ",
         there.id
     )?;
     let mut answer = String::new();
@@ -181,22 +182,22 @@ impl NewSlot {
 }
 
 /// How the store is reached.
-enum Reached {
+enum StoreConnection {
     Running(Client),
-    Stopped(Stopped),
+    Stopped(StoppedStore),
 }
 
 /// A store that no process had open, open here.
-struct Stopped {
+struct StoppedStore {
     store: Store,
     root: RootKey,
 }
 
-impl Place {
-    async fn reach(&self) -> Result<Reached, CommandError> {
+impl StoreAccess {
+    async fn connect(&self) -> Result<StoreConnection, CommandError> {
         let dir = self.data_dir.store();
         if let Some(client) = Client::connect(&dir).await? {
-            return Ok(Reached::Running(client));
+            return Ok(StoreConnection::Running(client));
         }
         let seal = SealFile::load(&dir)?;
         let source = self.opens.source().ok_or(SealSourceError::Unnamed)?;
@@ -204,24 +205,24 @@ impl Place {
         let opened = blocking(move || {
             let root = seal.unlock(&secret)?;
             // The anchor stands in the cluster, out of reach here.
-            let store = Store::open(Open {
+            let store = Store::open(OpenStoreOptions {
                 dir: &dir,
                 root: &root,
                 epoch: 0,
                 anchor: AnchorRule::Absent,
-                cache_bytes: CACHE,
+                cache_bytes: CACHE_BYTES,
                 strict_anchor: None,
-                audit: strongroom_store::audit::Limits::default(),
+                audit: strongroom_store::audit::RetentionLimits::default(),
                 quota: None,
                 now: now(),
             })?;
-            Ok(Stopped { store, root })
+            Ok(StoppedStore { store, root })
         });
-        Ok(Reached::Stopped(opened.await?))
+        Ok(StoreConnection::Stopped(opened.await?))
     }
 }
 
-impl Stopped {
+impl StoppedStore {
     async fn change<T: Send + 'static>(
         self,
         change: impl FnOnce(&Store, &RootKey, Meta) -> Result<T, SlotError> + Send + 'static,

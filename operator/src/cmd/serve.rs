@@ -7,14 +7,14 @@ use strongroom_rules::environment::Image;
 use strongroom_store::audit::Durability;
 
 use super::CommandError;
-use super::audit_limits::{AuditLimits, Size, SizeError};
+use super::audit_limits::{AuditLimits, ByteSize, ByteSizeError};
 use super::data_dir::DataDir;
 use super::namespace_share::NamespaceShare;
-use crate::audit::Destination;
-use crate::bootstrap::Accept;
-use crate::gateway::{self, FrontAccounts, front};
+use crate::audit::{Destination, sink_help};
+use crate::bootstrap::AcceptFlags;
+use crate::gateway::{self, ExtensionApiAccounts, extension_api};
 use crate::seal::{SealArgs, SealSourceError};
-use crate::serve::{self, Settings, storeless};
+use crate::serve::{self, ServeSettings, storeless};
 use crate::webhook;
 
 /// When the anchor is written
@@ -26,39 +26,39 @@ enum AnchorMode {
     Strict,
 }
 
-/// When the record of a read is on the medium
+/// When the record of a read is durable
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AuditReads {
     /// Within 50 ms
     Batched,
-    /// Before the value leaves
+    /// Before the value is returned
     Durable,
 }
 
 /// What the process is
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Role {
-    /// Everything that stands on the store: controllers, the API, the audit
+    /// Everything that needs the store: controllers, the API, the audit log
     Store,
-    /// The people's front, by which kubectl strongroom reaches the API; has no store
+    /// The extension API server, through which kubectl strongroom reaches the API; has no store
     Front,
-    /// The webhook that says who writes objects, and gives pods their variables; has no store
+    /// The webhook that attests who writes objects and adds variables to pods; has no store
     Webhook,
 }
 
-/// How log lines look
+/// Format of log lines
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 /// Runs the controllers on the store
 ///
-/// A store is made at the first start, where nothing says that there was one before. Later starts open it again without anybody's
-/// help, or say what is missing.
+/// The first start creates a store, if nothing indicates that there was one before. Later starts open it
+/// without manual steps, or say what is missing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What the process is
@@ -68,23 +68,23 @@ pub(super) struct Arguments {
     data_dir: DataDir,
     #[command(flatten)]
     seal: SealArgs,
-    /// Namespace of the process: its lease, its key and its anchor are there
+    /// Namespace of the process, with its lease, its key and its anchor
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
     namespace: Option<String>,
     /// Name of the process in the lease
     #[arg(long, value_name = "NAME", env = "POD_NAME", default_value = "strongroom")]
     name: String,
-    /// When the anchor outside of the store is written
+    /// When the anchor outside the store is written
     #[arg(long, value_enum, default_value = "batched")]
     anchor: AnchorMode,
     /// Objects of one kind reconciled at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
-    /// Memory that the ManagedSecrets of one namespace may take here; on what is over it a condition stands, and nothing is done for it. 20,000 of the usual
-    /// ones take 16Mi
+    /// Memory that the ManagedSecrets of one namespace may use in this process; objects beyond that are not
+    /// reconciled and get a condition. 20,000 typical ones take 16Mi
     #[arg(long, value_name = "SIZE", default_value = "16Mi", value_parser = object_bytes)]
     namespace_objects_size: usize,
-    /// Namespaces whose native Secrets may be read and written, separated by commas; all where absent
+    /// Namespaces whose native Secrets may be read and written, separated by commas; default: all
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     native_secret_namespaces: Vec<String>,
     /// Address of health and metrics
@@ -93,7 +93,7 @@ pub(super) struct Arguments {
     /// Address of the API
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     gateway_listen: SocketAddr,
-    /// Service in the process's own namespace that the API is called by; its names and addresses go into the certificate
+    /// Service for the API in the process's own namespace; its names and addresses go into the certificate
     #[arg(long, value_name = "NAME")]
     gateway_service: Option<String>,
     /// More DNS names and addresses for the certificate, separated by commas
@@ -104,71 +104,72 @@ pub(super) struct Arguments {
         default_value = "localhost,127.0.0.1"
     )]
     gateway_names: Vec<String>,
-    /// A certificate chain in place of one of our own authority, read again when it changes
+    /// A certificate chain to use instead of one from Strongroom's own CA; the file is read again when it
+    /// changes
     #[arg(long, value_name = "PATH", requires = "tls_key_file")]
     tls_cert_file: Option<std::path::PathBuf>,
     /// The private key of that certificate
     #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
     tls_key_file: Option<std::path::PathBuf>,
-    /// Service of the people's front in the process's own namespace: it gets a certificate for the gateway here, and makes the one that it serves by
-    /// itself
+    /// Service of the extension API server in the process's own namespace: this process issues its client
+    /// certificate for the gateway; it creates its serving certificate itself
     #[arg(long, value_name = "NAME")]
     people_front: Option<String>,
-    /// Service of the webhook in the process's own namespace, and name of its webhook configurations: it gets a certificate, and those the authority
+    /// Service of the webhook in the process's own namespace, and name of its webhook configurations: this
+    /// process issues its certificate and puts the CA into the configurations
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// Address where the webhook says who writes objects
+    /// Address on which attestations of the webhook are received
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8446")]
     attestations_listen: SocketAddr,
-    /// Host and port at which the webhook reaches that
+    /// Host and port at which the webhook reaches that address
     #[arg(long, value_name = "HOST:PORT", default_value = "strongroom-gateway:8444")]
     attestations_address: axum::http::uri::Authority,
     /// Address of the webhook
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8445")]
     webhook_listen: SocketAddr,
-    /// Image of `strongroom-exec` for pods that ask for variables
+    /// Image of `strongroom-exec` for pods with variables
     #[arg(long, value_name = "IMAGE", default_value = concat!("strongroom.dev/strongroom-exec:", env!("CARGO_PKG_VERSION")))]
     exec_image: String,
     /// When pods pull that image: Always, IfNotPresent or Never
     #[arg(long, value_name = "POLICY", default_value = "IfNotPresent")]
     exec_pull_policy: String,
-    /// Resources of the init container that such pods get, as JSON: what a container has in `resources`
+    /// Resources of the init container in such pods, as JSON in the form of a container's `resources`
     #[arg(long, value_name = "JSON", value_parser = resources)]
     exec_resources: Option<serde_json::Value>,
-    /// Whether ServiceAccounts may come over the extension API, as people do; it is on record of each request
-    /// that it came that way
+    /// Whether ServiceAccounts may use the extension API, as people do; audit records say if a request came
+    /// over it
     #[arg(long, value_enum, value_name = "WHETHER", default_value = "allow")]
-    people_service_accounts: FrontAccounts,
-    /// ServiceAccount of the node plugin, in the process's own namespace where none is named: its pods get
-    /// values for the volumes of their nodes. Several times for several, while the plugin moves to another
-    /// namespace
+    people_service_accounts: ExtensionApiAccounts,
+    /// ServiceAccount of the node plugin, by default in the process's own namespace: its pods get values for
+    /// the volumes of their nodes. May be repeated, while the plugin moves to another namespace
     #[arg(long, value_name = "NAMESPACE/NAME")]
     node_account: Vec<gateway::NodeAccount>,
-    /// Address of the people's front
+    /// Address of the extension API server
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     front_listen: SocketAddr,
-    /// Host and port at which the front reaches the API
+    /// Host and port at which the extension API server reaches the API
     #[arg(long, value_name = "HOST:PORT", default_value = "strongroom-gateway:443")]
     gateway_address: axum::http::uri::Authority,
-    /// Audience that tokens of the API must be made for
+    /// Audience that API tokens must have
     #[arg(long, value_name = "NAME", default_value = "strongroom.dev")]
     token_audience: String,
-    /// Reads a second of one principal, and of all principals of one namespace; 0 is without bound
+    /// Reads per second of one principal, and of all principals of one namespace together; 0: no limit
     #[arg(long, value_name = "COUNT", default_value_t = 450)]
     read_rate: u32,
-    /// Writes a second of one principal, and of all principals of one namespace; 0 is without bound
+    /// Writes per second of one principal, and of all principals of one namespace together; 0: no limit
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     write_rate: u32,
-    /// Network whose addresses may each have so many percent of what all callers share that have not proven yet who they are, in place of 5: for a
-    /// proxy behind which many come. Several times for several, as in `192.0.2.7=50` or `192.0.2.0/24=20`
+    /// Percentage of the shared limits for unauthenticated callers that each address of a network may use,
+    /// instead of 5: for a proxy with many callers behind it. May be repeated, as in `192.0.2.7=50` or
+    /// `192.0.2.0/24=20`
     #[arg(long, value_name = "NETWORK=PERCENT")]
     address_share: Vec<gateway::AddressShare>,
-    /// When the record of a read is on the medium
+    /// When the record of a read is durable
     #[arg(long, value_enum, default_value = "batched")]
     audit_reads: AuditReads,
-    /// Where audit records go besides Kubernetes Events, as JSON; several times for several: `stdout`, `file:/PATH`,
-    /// `syslog+tls://HOST:PORT?ca=/PATH`, `otlp+https://HOST:PORT?ca=/PATH&headers=/PATH`, and in clear only to this host
-    #[arg(long, value_name = "SINK")]
+    // Each kind of sink says itself how it is written.
+    #[arg(long, value_name = "SINK", help = sink_help())]
     audit_sink: Vec<Destination>,
     #[command(flatten)]
     pub(super) audit_limits: AuditLimits,
@@ -177,16 +178,16 @@ pub(super) struct Arguments {
     /// MiB of the store's page cache
     #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4096))]
     store_cache: u16,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_enum, default_value = "text")]
     log_format: Format,
     /// A level, or targets with levels separated by commas
     #[arg(long, value_name = "FILTER", env = "STRONGROOM_LOG", default_value = "info")]
     log_filter: String,
-    /// Opens the store although it is older than its anchor, or the anchor is lost
+    /// Opens the store even if it is older than its anchor, or the anchor is lost
     #[arg(long)]
     accept_rollback: bool,
-    /// Makes a new store although something says that there was one: everything in that one is lost
+    /// Creates a new store even if there are signs of an earlier one, whose contents are then lost
     #[arg(long)]
     accept_new_store: bool,
 }
@@ -205,7 +206,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CommandError> {
 }
 
 async fn front(arguments: Arguments) -> Result<(), CommandError> {
-    let settings = front::Settings {
+    let settings = extension_api::ExtensionApiSettings {
         listen: arguments.front_listen,
         service: arguments
             .people_front
@@ -213,8 +214,15 @@ async fn front(arguments: Arguments) -> Result<(), CommandError> {
         gateway: arguments.gateway_address,
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);
-    let serve = async |around, metrics| front::run(settings, around, metrics).await;
-    Ok(storeless::run("front", namespace, http, front::Metrics::register, serve).await?)
+    let serve = async |around, metrics| extension_api::run(settings, around, metrics).await;
+    Ok(storeless::run(
+        "front",
+        namespace,
+        http,
+        extension_api::ReachabilityMetrics::register,
+        serve,
+    )
+    .await?)
 }
 
 /// Resources of a container, in the shape that the API server takes.
@@ -227,7 +235,7 @@ fn resources(text: &str) -> Result<serde_json::Value, String> {
 }
 
 async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
-    let settings = webhook::Settings {
+    let settings = webhook::WebhookSettings {
         listen: arguments.webhook_listen,
         service: arguments
             .webhook
@@ -241,12 +249,19 @@ async fn webhook(arguments: Arguments) -> Result<(), CommandError> {
     };
     let (namespace, http) = (arguments.namespace, arguments.http_listen);
     let serve = async |around, metrics| webhook::run(settings, around, metrics).await;
-    Ok(storeless::run("webhook", namespace, http, webhook::Metrics::register, serve).await?)
+    Ok(storeless::run(
+        "webhook",
+        namespace,
+        http,
+        webhook::WebhookMetrics::register,
+        serve,
+    )
+    .await?)
 }
 
 /// A share of memory that is worth something and does not take the process's own.
 fn object_bytes(text: &str) -> Result<usize, String> {
-    let size: Size = text.parse().map_err(|error: SizeError| error.to_string())?;
+    let size: ByteSize = text.parse().map_err(|error: ByteSizeError| error.to_string())?;
     usize::try_from(size.bytes())
         .ok()
         .filter(|bytes| (1 << 20..=1 << 30).contains(bytes))
@@ -257,13 +272,13 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
     let source = arguments.seal.source().ok_or(SealSourceError::Unnamed)?;
     std::fs::create_dir_all(&arguments.data_dir.data_dir)?;
     let file_system = super::audit_limits::file_system(&arguments.data_dir.data_dir);
-    let settings = Settings {
+    let settings = ServeSettings {
         dir: arguments.data_dir.store(),
         namespace: arguments.namespace,
         name: arguments.name,
         source,
         strict_anchor: arguments.anchor == AnchorMode::Strict,
-        accept: Accept {
+        accept: AcceptFlags {
             rollback: arguments.accept_rollback,
             new_store: arguments.accept_new_store,
         },
@@ -272,13 +287,13 @@ async fn store(arguments: Arguments) -> Result<(), CommandError> {
         namespace_objects_bytes: arguments.namespace_objects_size,
         native_namespaces: arguments.native_secret_namespaces,
         http_listen: arguments.http_listen,
-        gateway: gateway::Settings {
+        gateway: gateway::GatewaySettings {
             listen: arguments.gateway_listen,
             names: arguments.gateway_names,
             certificate: arguments
                 .tls_cert_file
                 .zip(arguments.tls_key_file)
-                .map(|(chain, key)| gateway::Certificate { chain, key }),
+                .map(|(chain, key)| gateway::FileCertificate { chain, key }),
             front: arguments.people_front,
             webhook: arguments.webhook,
             attestations: arguments.attestations_listen,

@@ -1,8 +1,10 @@
-//! Who has which version of which secret: volumes by what their nodes acknowledged (`volumes`), callers of the API by what they read last (`readers`), and
-//! pods with a native Secret by their specs and start times (`pods`).
+//! Who has which version of which secret: volumes by what their nodes acknowledged (`volumes`), callers of
+//! the API by what they read last (`readers`), and pods with a native Secret by their specs and start times
+//! (`pods`).
 //!
-//! The gateway and the watch of pods tell; `status.consumers` and ListSecretConsumers ask. It is the ground for retiring an old version: what is in
-//! doubt counts for the older one. Nothing of it is kept beyond the process, so that all is complete only some time after its start. Must not hold a value.
+//! The gateway and the watch of pods tell; `status.consumers` and ListSecretConsumers ask. It is the ground
+//! for retiring an old version: what is in doubt counts for the older one. Nothing of it is kept beyond the
+//! process, so that all is complete only some time after its start. Must not hold a value.
 
 pub(crate) mod pods;
 pub(crate) mod readers;
@@ -17,31 +19,31 @@ use strongroom_store::id::SecretId;
 use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
 
-use self::pods::Pods;
-use self::readers::Readers;
-use self::volumes::{VolumeConsumer, Volumes, Which};
+use self::pods::PodTracker;
+use self::readers::ReaderTracker;
+use self::volumes::{FollowedVersion, VolumeConsumer, VolumeTracker};
 
 /// After so long all nodes have come back, and said what their volumes show.
-const COMPLETE: Duration = Duration::from_secs(60);
+const SETTLE_TIME: Duration = Duration::from_secs(60);
 
 /// The consumers; cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Consumers(Arc<Inner>);
+pub(crate) struct ConsumerIndex(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    volumes: Volumes,
-    readers: Readers,
-    pods: Pods,
+    volumes: VolumeTracker,
+    readers: ReaderTracker,
+    pods: PodTracker,
     since: (Instant, Timestamp),
     /// Since when some volumes of a secret have not shown what they follow.
     behind: Mutex<HashMap<SecretId, Timestamp>>,
-    news: Mutex<BTreeSet<News>>,
+    news: Mutex<BTreeSet<ConsumerChange>>,
 }
 
 /// Whose consumers have changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum News {
+pub(crate) enum ConsumerChange {
     /// Of a secret in a namespace.
     Secret(String, SecretId),
     /// Of a native Secret, by namespace and name.
@@ -52,8 +54,8 @@ pub(crate) enum News {
 
 /// How many have a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
-    /// Volumes.
+pub(crate) struct VersionCount {
+    /// Volumes whose pods have it.
     pub(crate) volumes: u32,
     /// Callers of the API.
     pub(crate) readers: u32,
@@ -63,24 +65,25 @@ pub(crate) struct Count {
 
 /// The consumers of one secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
-    /// By version.
-    pub(crate) versions: BTreeMap<String, Count>,
+pub(crate) struct ConsumerCounts {
+    /// By the id of the version.
+    pub(crate) versions: BTreeMap<String, VersionCount>,
     /// When some of them have another version without anything being told.
     pub(crate) settles: Option<Timestamp>,
-    /// Volumes.
+    /// Volumes with the secret, whatever version they show.
     pub(crate) volumes: u32,
-    /// Those that have not shown the version of the stage that they follow, as people name them, and since when there have been any.
+    /// Those that have not shown the version of the stage that they follow, as people name them, and since
+    /// when there have been any.
     pub(crate) behind: Option<(Vec<String>, Timestamp)>,
 }
 
-impl Consumers {
+impl ConsumerIndex {
     /// Nobody yet.
     pub(crate) fn new(now: Timestamp) -> Self {
         Self(Arc::new(Inner {
-            volumes: Volumes::default(),
-            readers: Readers::default(),
-            pods: Pods::default(),
+            volumes: VolumeTracker::default(),
+            readers: ReaderTracker::default(),
+            pods: PodTracker::default(),
             since: (Instant::now(), now),
             behind: Mutex::default(),
             news: Mutex::default(),
@@ -91,9 +94,9 @@ impl Consumers {
     #[cfg(test)]
     pub(crate) fn complete_from(now: Timestamp) -> Self {
         let (volumes, readers) = <_>::default();
-        let pods = Pods::default();
+        let pods = PodTracker::default();
         let _ = pods.event(None, &kube::runtime::watcher::Event::InitDone);
-        let since = Instant::now().checked_sub(COMPLETE).unwrap();
+        let since = Instant::now().checked_sub(SETTLE_TIME).unwrap();
         Self(Arc::new(Inner {
             volumes,
             readers,
@@ -104,15 +107,15 @@ impl Consumers {
         }))
     }
 
-    pub(crate) fn volumes(&self) -> &Volumes {
+    pub(crate) fn volumes(&self) -> &VolumeTracker {
         &self.0.volumes
     }
 
-    pub(crate) fn readers(&self) -> &Readers {
+    pub(crate) fn readers(&self) -> &ReaderTracker {
         &self.0.readers
     }
 
-    pub(crate) fn pods(&self) -> &Pods {
+    pub(crate) fn pods(&self) -> &PodTracker {
         &self.0.pods
     }
 
@@ -123,28 +126,29 @@ impl Consumers {
 
     /// Whether nodes and the watch of pods have had the time to say everything.
     pub(crate) fn complete(&self) -> bool {
-        self.0.since.0.elapsed() >= COMPLETE && self.0.pods.listed()
+        self.0.since.0.elapsed() >= SETTLE_TIME && self.0.pods.listed()
     }
 
     /// Somebody has another version than before, or comes, or goes.
-    pub(crate) fn changed(&self, news: impl IntoIterator<Item = News>) {
+    pub(crate) fn changed(&self, news: impl IntoIterator<Item = ConsumerChange>) {
         let of_volumes = |news| match news {
-            News::Pod(namespace, pod) => self.0.volumes.of_pod(&namespace, &pod),
+            ConsumerChange::Pod(namespace, pod) => self.0.volumes.of_pod(&namespace, &pod),
             other => vec![other],
         };
-        let news: Vec<News> = news.into_iter().flat_map(of_volumes).collect();
+        let news: Vec<ConsumerChange> = news.into_iter().flat_map(of_volumes).collect();
         let mut known = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(news);
     }
 
-    /// The volumes that have a secret with this previous version, each with the version that its programs have.
-    pub(crate) fn having(
+    /// The volumes that have a secret with this previous version, each with the version that its programs
+    /// have.
+    pub(crate) fn volume_consumers(
         &self,
         secret: SecretId,
         previous: Option<&str>,
         now: Timestamp,
     ) -> Vec<VolumeConsumer> {
-        let mut volumes = self.0.volumes.of(secret);
+        let mut volumes = self.0.volumes.for_secret(secret);
         for volume in &mut volumes {
             if let Some(started) = self.0.pods.pinned(&volume.namespace, &volume.pod) {
                 volume.pin(started, previous, now);
@@ -154,7 +158,7 @@ impl Consumers {
     }
 
     /// What has changed since this was asked last.
-    pub(crate) fn news(&self) -> BTreeSet<News> {
+    pub(crate) fn take_changes(&self) -> BTreeSet<ConsumerChange> {
         std::mem::take(&mut *self.0.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -164,17 +168,17 @@ impl Consumers {
         secret: SecretId,
         stages: &BTreeMap<String, String>,
         now: Timestamp,
-    ) -> Counted {
-        let mut counted = Counted::default();
+    ) -> ConsumerCounts {
+        let mut counted = ConsumerCounts::default();
         let mut behind = Vec::new();
-        let mut more = |version: &str, one: fn(&mut Count) -> &mut u32| {
+        let mut more = |version: &str, one: fn(&mut VersionCount) -> &mut u32| {
             let count = one(counted.versions.entry(version.to_owned()).or_default());
             *count = count.saturating_add(1);
         };
         let previous = stages.get(Stage::Previous.as_str()).map(String::as_str);
-        for consumer in self.having(secret, previous, now) {
+        for consumer in self.volume_consumers(secret, previous, now) {
             counted.volumes = counted.volumes.saturating_add(1);
-            if let Which::Stage(stage) = &consumer.follows
+            if let FollowedVersion::Stage(stage) = &consumer.follows
                 && stages.get(stage.as_str()).map(String::as_str)
                     != consumer.shows.version().map(VersionId::as_str)
             {
@@ -184,15 +188,15 @@ impl Consumers {
                     consumer.namespace, consumer.pod, consumer.node
                 ));
             }
-            if let Some(version) = consumer.has() {
+            if let Some(version) = consumer.effective_version() {
                 more(version.as_str(), |count| &mut count.volumes);
             }
         }
-        for reader in self.0.readers.of(secret) {
+        for reader in self.0.readers.for_secret(secret) {
             more(reader.version.as_str(), |count| &mut count.readers);
         }
         let mut settles = Vec::new();
-        for pod in self.0.pods.of(secret, now) {
+        for pod in self.0.pods.for_secret(secret, now) {
             more(&pod.version, |count| &mut count.pods);
             settles.extend(pod.settles);
         }

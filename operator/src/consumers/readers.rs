@@ -1,4 +1,5 @@
-//! Who reads a secret over the API, and which version each read last. A caller that has not read for a day is none any more.
+//! Who reads a secret over the API, and which version each read last. A caller that has not read for a day is
+//! none any more.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -12,19 +13,19 @@ use strongroom_store::name::VersionId;
 use tokio::time::Instant;
 
 /// After so long without a read a caller is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 3_600);
+const READER_TTL: Duration = Duration::from_secs(24 * 3_600);
 /// Readers that are kept, each of one secret.
-const MOST: usize = 16_384;
+const MAX_READERS: usize = 16_384;
 
-/// The readers.
+/// Who read which secret over the API, for [`READER_TTL`].
 #[derive(Debug, Default)]
-pub(crate) struct Readers {
-    known: Mutex<Known>,
+pub(crate) struct ReaderTracker {
+    known: Mutex<TrackedReaders>,
     hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct TrackedReaders {
     /// By secret and a number that stands for the caller.
     readers: BTreeMap<(SecretId, u64), Reader>,
     /// There were more than could be kept.
@@ -51,20 +52,26 @@ pub(crate) struct Reader {
 
 /// Who reads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Who<'a> {
+pub(crate) struct ReaderIdentity<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) pod: Option<&'a str>,
     pub(crate) node: Option<&'a str>,
 }
 
-impl Readers {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl ReaderTracker {
+    fn known(&self) -> MutexGuard<'_, TrackedReaders> {
         // A panic while the lock was held leaves at worst an older version of one reader.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A caller has read a version, or was told that it has it. Answers whether that is news.
-    pub(crate) fn read(&self, secret: SecretId, version: &VersionId, who: Who<'_>, now: Timestamp) -> bool {
+    pub(crate) fn record_read(
+        &self,
+        secret: SecretId,
+        version: &VersionId,
+        who: ReaderIdentity<'_>,
+        now: Timestamp,
+    ) -> bool {
         let number = self.hasher.hash_one((who.identity, who.pod));
         let mut known = self.known();
         if let Some(reader) = known.readers.get_mut(&(secret, number)) {
@@ -76,7 +83,7 @@ impl Readers {
             }
             return news;
         }
-        if known.readers.len() >= MOST {
+        if known.readers.len() >= MAX_READERS {
             known.left_out = true;
             return false;
         }
@@ -94,7 +101,7 @@ impl Readers {
     }
 
     /// Those of a secret, in order of their names.
-    pub(crate) fn of(&self, secret: SecretId) -> Vec<Reader> {
+    pub(crate) fn for_secret(&self, secret: SecretId) -> Vec<Reader> {
         let known = self.known();
         let of = known.readers.range((secret, 0)..=(secret, u64::MAX));
         let mut readers: Vec<Reader> = of.map(|(_, reader)| reader.clone()).collect();
@@ -112,7 +119,7 @@ impl Readers {
         let mut known = self.known();
         known
             .readers
-            .retain(|_, reader| reader.seen.elapsed() < FORGOTTEN);
+            .retain(|_, reader| reader.seen.elapsed() < READER_TTL);
     }
 }
 
@@ -126,39 +133,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_counts_for_the_version_that_it_read_last_until_a_day_has_passed() {
-        let readers = Readers::default();
+        let readers = ReaderTracker::default();
         let (one, other) = (SecretId::from_bytes([1; 16]), SecretId::from_bytes([2; 16]));
-        let app = Identity::of("system:serviceaccount:shop:app");
-        let who = |pod| Who {
+        let app = Identity::from_username("system:serviceaccount:shop:app");
+        let who = |pod| ReaderIdentity {
             identity: &app,
             pod,
             node: None,
         };
         let now = Timestamp::UNIX_EPOCH;
-        assert!(readers.read(one, &version(1), who(Some("a")), now));
-        assert!(!readers.read(one, &version(1), who(Some("a")), now));
-        assert!(readers.read(one, &version(1), who(Some("b")), now));
-        assert!(readers.read(one, &version(2), who(Some("a")), now));
-        assert!(readers.read(other, &version(9), who(None), now));
+        assert!(readers.record_read(one, &version(1), who(Some("a")), now));
+        assert!(!readers.record_read(one, &version(1), who(Some("a")), now));
+        assert!(readers.record_read(one, &version(1), who(Some("b")), now));
+        assert!(readers.record_read(one, &version(2), who(Some("a")), now));
+        assert!(readers.record_read(other, &version(9), who(None), now));
         let of = |secret| {
-            let of = readers.of(secret).into_iter();
+            let of = readers.for_secret(secret).into_iter();
             of.map(|reader| (reader.pod, reader.version)).collect::<Vec<_>>()
         };
         let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
         assert_eq!(of(one), [(a, version(2)), (b.clone(), version(1))]);
         assert_eq!(of(other), [(None, version(9))]);
-        tokio::time::advance(FORGOTTEN / 2).await;
-        readers.read(one, &version(1), who(Some("b")), now);
-        tokio::time::advance(FORGOTTEN / 2).await;
+        tokio::time::advance(READER_TTL / 2).await;
+        readers.record_read(one, &version(1), who(Some("b")), now);
+        tokio::time::advance(READER_TTL / 2).await;
         readers.forget();
         assert_eq!((of(one), of(other)), (vec![(b, version(1))], vec![]));
     }
 
     #[test]
     fn too_many_are_not_kept_and_that_is_known() {
-        let readers = Readers::default();
+        let readers = ReaderTracker::default();
         let app = Identity::User("jane".to_owned());
-        let who = Who {
+        let who = ReaderIdentity {
             identity: &app,
             pod: None,
             node: None,
@@ -168,12 +175,12 @@ mod tests {
             bytes[..8].copy_from_slice(&number.to_be_bytes());
             SecretId::from_bytes(bytes)
         };
-        for number in 0..MOST {
-            assert!(readers.read(secret(number), &version(1), who, Timestamp::UNIX_EPOCH));
+        for number in 0..MAX_READERS {
+            assert!(readers.record_read(secret(number), &version(1), who, Timestamp::UNIX_EPOCH));
         }
         assert!(readers.complete());
-        assert!(!readers.read(secret(MOST), &version(1), who, Timestamp::UNIX_EPOCH));
+        assert!(!readers.record_read(secret(MAX_READERS), &version(1), who, Timestamp::UNIX_EPOCH));
         assert!(!readers.complete());
-        assert!(readers.read(secret(0), &version(2), who, Timestamp::UNIX_EPOCH));
+        assert!(readers.record_read(secret(0), &version(2), who, Timestamp::UNIX_EPOCH));
     }
 }

@@ -1,40 +1,42 @@
-//! Which pods show which version of which secret, by what their nodes acknowledged. It is what nodes said last: of a node whose stream has ended it is
-//! kept for a day, since its pods go on with what they have; when it comes back it says everything again, in the end also those volumes for which its
-//! plugin needs a token first.
+//! Which pods show which version of which secret, by what their nodes acknowledged. It is what nodes said
+//! last: of a node whose stream has ended it is kept for a day, since its pods go on with what they have;
+//! when it comes back it says everything again, in the end also those volumes for which its plugin needs a
+//! token first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use strongroom_api::stream::proto::{Applied, shown};
-use strongroom_rules::consumers::{Former, Use, formers, version};
+use strongroom_api::stream::proto::{Applied, applied_secret};
+use strongroom_rules::consumers::{ReplacedVersion, SecretUse, replaced_versions, version};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
 
-use super::News;
+use super::ConsumerChange;
 
 /// How many versions that a volume showed before are known.
-const FORMER: usize = 16;
+const MAX_FORMER_VERSIONS: usize = 16;
 /// How long a node that is away counts.
-const AWAY: Duration = Duration::from_secs(24 * 3_600);
-/// How long a node that has come back may take to say a volume again: after a restart of its plugin kubelet brings the tokens within one and a half
-/// minutes.
-const SAID_AGAIN: Duration = Duration::from_secs(180);
+const AWAY_NODE_TTL: Duration = Duration::from_secs(24 * 3_600);
+/// How long a node that has come back may take to say a volume again: after a restart of its plugin kubelet
+/// brings the tokens within one and a half minutes.
+const RESUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The volumes.
+/// Which version each volume of each node shows, as the node plugins report it.
 #[derive(Debug, Default)]
-pub(crate) struct Volumes(Mutex<Known>);
+pub(crate) struct VolumeTracker(Mutex<TrackedVolumes>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct TrackedVolumes {
     nodes: BTreeMap<String, Node>,
-    /// The volumes that have a secret, by node and id: it is asked for with each look at an object, and there may be many thousands of either.
-    having: Having,
+    /// The volumes that have a secret, by node and id: it is asked for with each look at an object, and there
+    /// may be many thousands of either.
+    having: VolumesBySecret,
 }
 
-type Having = HashMap<SecretId, BTreeSet<(String, String)>>;
+type VolumesBySecret = HashMap<SecretId, BTreeSet<(String, String)>>;
 
 #[derive(Debug, Default)]
 struct Node {
@@ -48,27 +50,27 @@ struct Volume {
     pod: String,
     account: String,
     /// In the order of the volume's secrets, as far as it was told of them.
-    secrets: Vec<Shown>,
+    secrets: Vec<SecretState>,
     /// The node has come back then, and has not said it again.
     unsaid: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
-struct Shown {
+struct SecretState {
     secret: SecretId,
     /// The secret's.
     namespace: String,
-    follows: Which,
-    shows: Shows,
+    follows: FollowedVersion,
+    shows: ShownVersion,
     /// Its files are read once; inside, the version that they had first.
     at_start: Option<Option<VersionId>>,
     /// What it showed before, the newest first.
-    former: Vec<Former>,
+    former: Vec<ReplacedVersion>,
     /// When it was there already as this process heard of it first: what it showed before that is not known.
     met: Option<Timestamp>,
 }
 
-impl Shown {
+impl SecretState {
     /// What counts where the files are read once: what they had first, for as long as the pod lives.
     fn begin(&mut self) {
         if let Some(first @ None) = &mut self.at_start {
@@ -79,7 +81,7 @@ impl Shown {
 
 /// Which version a volume wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub(crate) enum FollowedVersion {
     /// The one that has this stage.
     Stage(Stage),
     /// This one.
@@ -88,7 +90,7 @@ pub(crate) enum Which {
 
 /// What a volume shows of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Shows {
+pub(crate) enum ShownVersion {
     /// Nothing yet.
     Nothing,
     /// This version.
@@ -99,7 +101,7 @@ pub(crate) enum Shows {
     Wiped,
 }
 
-impl Shows {
+impl ShownVersion {
     /// The version whose files are there.
     pub(crate) fn version(&self) -> Option<&VersionId> {
         match self {
@@ -113,7 +115,7 @@ impl Shows {
 /// One volume that has a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumeConsumer {
-    /// The node.
+    /// Name of the node that it is mounted on.
     pub(crate) node: String,
     /// The node has no stream, or has a new one and did not say it again: this is what it said last.
     pub(crate) away: bool,
@@ -124,18 +126,18 @@ pub(crate) struct VolumeConsumer {
     /// Its ServiceAccount.
     pub(crate) account: String,
     /// Which version it wants.
-    pub(crate) follows: Which,
-    /// What it shows.
-    pub(crate) shows: Shows,
+    pub(crate) follows: FollowedVersion,
+    /// The version that its files have, as its node said last.
+    pub(crate) shows: ShownVersion,
     /// What its files had first, where they are read once.
     pub(crate) at_start: Option<VersionId>,
-    former: Vec<Former>,
+    former: Vec<ReplacedVersion>,
     met: Option<Timestamp>,
 }
 
 impl VolumeConsumer {
-    /// Its files stay as they were when a container started: it counts for the version that it showed then, and for the previous one where that is
-    /// not known any more.
+    /// Its files stay as they were when a container started: it counts for the version that it showed then,
+    /// and for the previous one where that is not known any more.
     pub(super) fn pin(&mut self, started: Timestamp, previous: Option<&str>, now: Timestamp) {
         let (Some(current), None) = (self.shows.version(), &self.at_start) else {
             return;
@@ -143,20 +145,20 @@ impl VolumeConsumer {
         let known = self.met.is_none_or(|met| met <= started);
         let then = match previous {
             Some(previous) if !known && self.former.is_empty() => previous,
-            _ => version(current.as_str(), &self.former, Use::AtStart(started), now),
+            _ => version(current.as_str(), &self.former, SecretUse::AtStart(started), now),
         };
         self.at_start = then.parse().ok();
     }
 
     /// The version that its programs have, the older one where that is in doubt.
-    pub(crate) fn has(&self) -> Option<&VersionId> {
+    pub(crate) fn effective_version(&self) -> Option<&VersionId> {
         self.at_start.as_ref().or(self.shows.version())
     }
 }
 
 /// The pod that a volume is of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Whose<'a> {
+pub(crate) struct VolumeOwner<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) pod: &'a str,
     /// As policies name it.
@@ -165,25 +167,25 @@ pub(crate) struct Whose<'a> {
 
 /// A secret that a volume was told of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct VolumeSecret<'a> {
     pub(crate) secret: SecretId,
     /// The secret's.
     pub(crate) namespace: &'a str,
-    pub(crate) which: &'a Which,
+    pub(crate) which: &'a FollowedVersion,
     /// What it showed when it subscribed.
     pub(crate) shown: Option<&'a str>,
     /// Its files are read once; inside, what they had first.
     pub(crate) at_start: Option<Option<&'a str>>,
 }
 
-impl Volumes {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl VolumeTracker {
+    fn known(&self) -> MutexGuard<'_, TrackedVolumes> {
         // A panic while the lock was held leaves at worst a volume that is counted until its node says more.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A volume of this pod is subscribed.
-    pub(crate) fn subscribed(&self, node: &str, volume: &str, whose: Whose<'_>) {
+    pub(crate) fn subscribed(&self, node: &str, volume: &str, whose: VolumeOwner<'_>) {
         let it = Volume {
             namespace: whose.namespace.to_owned(),
             pod: whose.pod.to_owned(),
@@ -199,15 +201,15 @@ impl Volumes {
 
     /// A volume was told of its secrets. What it showed when it subscribed counts at once.
     #[must_use]
-    pub(crate) fn told<'a>(
+    pub(crate) fn secrets_sent<'a>(
         &self,
         node: &str,
         volume: &str,
-        told: impl Iterator<Item = Told<'a>>,
-    ) -> Vec<News> {
+        told: impl Iterator<Item = VolumeSecret<'a>>,
+    ) -> Vec<ConsumerChange> {
         let mut news = Vec::new();
         let mut known = self.known();
-        let Known { nodes, having } = &mut *known;
+        let TrackedVolumes { nodes, having } = &mut *known;
         let Some(it) = nodes.get_mut(node).and_then(|of| of.volumes.get_mut(volume)) else {
             return news;
         };
@@ -221,13 +223,13 @@ impl Volumes {
                 None => told
                     .shown
                     .and_then(|id| id.parse().ok())
-                    .map_or(Shows::Nothing, Shows::Version),
+                    .map_or(ShownVersion::Nothing, ShownVersion::Version),
             };
             if before.is_none() {
-                news.push(News::Secret(told.namespace.to_owned(), told.secret));
+                news.push(ConsumerChange::Secret(told.namespace.to_owned(), told.secret));
             }
             let said = |first: Option<&str>| first.and_then(|id| id.parse().ok());
-            let mut shown = Shown {
+            let mut shown = SecretState {
                 secret: told.secret,
                 namespace: told.namespace.to_owned(),
                 follows: told.which.clone(),
@@ -262,12 +264,12 @@ impl Volumes {
 
     /// A volume shows something else now; `told` says which secret it was told of at which place.
     #[must_use]
-    pub(crate) fn shows(
+    pub(crate) fn applied(
         &self,
         node: &str,
         applied: &Applied,
         told: impl Fn(usize) -> Option<SecretId>,
-    ) -> Vec<News> {
+    ) -> Vec<ConsumerChange> {
         let mut news = Vec::new();
         let mut known = self.known();
         let Some(it) = known
@@ -287,12 +289,12 @@ impl Volumes {
                 continue;
             };
             let shows = match &shown.outcome {
-                Some(shown::Outcome::VersionId(id)) => id.parse().map(Shows::Version),
-                Some(shown::Outcome::NotApplied(not)) => not
+                Some(applied_secret::Outcome::VersionId(id)) => id.parse().map(ShownVersion::Version),
+                Some(applied_secret::Outcome::NotApplied(not)) => not
                     .version_id
                     .parse()
-                    .map(|not| Shows::Not(not, known.shows.version().cloned())),
-                Some(shown::Outcome::Wiped(_)) => Ok(Shows::Wiped),
+                    .map(|not| ShownVersion::Not(not, known.shows.version().cloned())),
+                Some(applied_secret::Outcome::Wiped(_)) => Ok(ShownVersion::Wiped),
                 None => continue,
             };
             // A version id that is none is no version that we told of.
@@ -303,10 +305,16 @@ impl Volumes {
                 if let (Some(before), Some(now)) = (before.version(), known.shows.version()) {
                     let former = std::mem::take(&mut known.former);
                     let before = Some(before.as_str());
-                    known.former = formers(former, before, now.as_str(), Timestamp::now(), FORMER);
+                    known.former = replaced_versions(
+                        former,
+                        before,
+                        now.as_str(),
+                        Timestamp::now(),
+                        MAX_FORMER_VERSIONS,
+                    );
                 }
                 known.begin();
-                news.push(News::Secret(known.namespace.clone(), known.secret));
+                news.push(ConsumerChange::Secret(known.namespace.clone(), known.secret));
             }
         }
         news
@@ -314,7 +322,7 @@ impl Volumes {
 
     /// A volume is gone.
     #[must_use]
-    pub(crate) fn gone(&self, node: &str, volume: &str) -> Vec<News> {
+    pub(crate) fn unsubscribed(&self, node: &str, volume: &str) -> Vec<ConsumerChange> {
         news(self.known().remove(node, volume).iter())
     }
 
@@ -338,13 +346,17 @@ impl Volumes {
 
     /// Forgets nodes that will hardly come back, and volumes that were not there any more when theirs did.
     #[must_use]
-    pub(crate) fn forget(&self) -> Vec<News> {
+    pub(crate) fn forget(&self) -> Vec<ConsumerChange> {
         let mut known = self.known();
-        let lost = |node: &Node| node.away.is_some_and(|away| away.elapsed() >= AWAY);
+        let lost = |node: &Node| node.away.is_some_and(|away| away.elapsed() >= AWAY_NODE_TTL);
         let nodes = known.nodes.iter().filter(|(_, node)| lost(node));
         let names: Vec<String> = nodes.map(|(name, _)| name.clone()).collect();
-        let mut gone: Vec<News> = names.iter().flat_map(|name| known.remove_node(name)).collect();
-        let late = |volume: &Volume| volume.unsaid.is_some_and(|since| since.elapsed() >= SAID_AGAIN);
+        let mut gone: Vec<ConsumerChange> = names.iter().flat_map(|name| known.remove_node(name)).collect();
+        let late = |volume: &Volume| {
+            volume
+                .unsaid
+                .is_some_and(|since| since.elapsed() >= RESUBSCRIBE_TIMEOUT)
+        };
         let of = |(name, node): (&String, &Node)| {
             let late = node.volumes.iter().filter(|(_, volume)| late(volume));
             late.map(|(id, _)| (name.clone(), id.clone())).collect::<Vec<_>>()
@@ -362,14 +374,14 @@ impl Volumes {
     }
 
     /// The secrets of a pod's volumes.
-    pub(super) fn of_pod(&self, namespace: &str, pod: &str) -> Vec<News> {
+    pub(super) fn of_pod(&self, namespace: &str, pod: &str) -> Vec<ConsumerChange> {
         let known = self.known();
         let volumes = known.nodes.values().flat_map(|node| node.volumes.values());
         news(volumes.filter(|volume| volume.namespace == namespace && volume.pod == pod))
     }
 
     /// The volumes that have a secret, in order of node and volume.
-    pub(crate) fn of(&self, secret: SecretId) -> Vec<VolumeConsumer> {
+    pub(crate) fn for_secret(&self, secret: SecretId) -> Vec<VolumeConsumer> {
         let known = self.known();
         let having = known.having.get(&secret).into_iter().flatten();
         let has = |(name, volume): &(String, String)| {
@@ -393,7 +405,7 @@ impl Volumes {
     }
 }
 
-impl Known {
+impl TrackedVolumes {
     fn remove(&mut self, node: &str, volume: &str) -> Option<Volume> {
         let gone = self.nodes.get_mut(node)?.volumes.remove(volume)?;
         let at = (node.to_owned(), volume.to_owned());
@@ -403,7 +415,7 @@ impl Known {
         Some(gone)
     }
 
-    fn remove_node(&mut self, node: &str) -> Vec<News> {
+    fn remove_node(&mut self, node: &str) -> Vec<ConsumerChange> {
         let volumes = self
             .nodes
             .get(node)
@@ -420,7 +432,7 @@ impl Known {
 }
 
 /// A volume has a secret no more.
-fn lose(having: &mut Having, secret: SecretId, at: &(String, String)) {
+fn lose(having: &mut VolumesBySecret, secret: SecretId, at: &(String, String)) {
     if let Some(volumes) = having.get_mut(&secret) {
         volumes.remove(at);
         if volumes.is_empty() {
@@ -429,10 +441,10 @@ fn lose(having: &mut Having, secret: SecretId, at: &(String, String)) {
     }
 }
 
-fn news<'a>(volumes: impl Iterator<Item = &'a Volume>) -> Vec<News> {
+fn news<'a>(volumes: impl Iterator<Item = &'a Volume>) -> Vec<ConsumerChange> {
     volumes
         .flat_map(|volume| &volume.secrets)
-        .map(|shown| News::Secret(shown.namespace.clone(), shown.secret))
+        .map(|shown| ConsumerChange::Secret(shown.namespace.clone(), shown.secret))
         .collect()
 }
 
@@ -444,40 +456,40 @@ mod tests {
 
     #[test]
     fn a_volume_that_is_read_once_counts_for_what_it_showed_first() {
-        let volumes = Volumes::default();
+        let volumes = VolumeTracker::default();
         let secret = SecretId::from_bytes([1; 16]);
-        let current = Which::Stage("Current".parse().unwrap());
-        let whose = Whose {
+        let current = FollowedVersion::Stage("Current".parse().unwrap());
+        let whose = VolumeOwner {
             namespace: "shop",
             pod: "app-1",
             account: "serviceaccount shop/app",
         };
         let subscribe = |shown, first| {
             volumes.subscribed("n", "vol", whose);
-            let told = Told {
+            let told = VolumeSecret {
                 secret,
                 namespace: "shop",
                 which: &current,
                 shown,
                 at_start: Some(first),
             };
-            let _ = volumes.told("n", "vol", std::iter::once(told));
+            let _ = volumes.secrets_sent("n", "vol", std::iter::once(told));
         };
         let has = || {
             volumes
-                .of(secret)
+                .for_secret(secret)
                 .first()
-                .and_then(|it| it.has().map(ToString::to_string))
+                .and_then(|it| it.effective_version().map(ToString::to_string))
         };
         let is_now = |id: &str| {
             let applied = Applied {
                 subscription: "vol".to_owned(),
-                secrets: vec![proto::Shown {
+                secrets: vec![proto::AppliedSecret {
                     secret: 0,
-                    outcome: Some(shown::Outcome::VersionId(id.to_owned())),
+                    outcome: Some(applied_secret::Outcome::VersionId(id.to_owned())),
                 }],
             };
-            let _ = volumes.shows("n", &applied, |_| Some(secret));
+            let _ = volumes.applied("n", &applied, |_| Some(secret));
         };
         subscribe(None, None);
         assert_eq!(has(), None);
@@ -485,7 +497,7 @@ mod tests {
         is_now("v-2");
         assert_eq!(has().as_deref(), Some("v-1"));
         assert_eq!(
-            volumes.of(secret)[0].shows.version(),
+            volumes.for_secret(secret)[0].shows.version(),
             Some(&"v-2".parse().unwrap())
         );
         // The node says both again after a new connection.
@@ -499,60 +511,63 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_volume_counts_for_what_its_node_said_last() {
-        let volumes = Volumes::default();
+        let volumes = VolumeTracker::default();
         let secret = SecretId::from_bytes([1; 16]);
-        let whose = Whose {
+        let whose = VolumeOwner {
             namespace: "shop",
             pod: "app-1",
             account: "serviceaccount shop/app",
         };
         let applied = |outcome| Applied {
             subscription: "vol".to_owned(),
-            secrets: vec![proto::Shown {
+            secrets: vec![proto::AppliedSecret {
                 secret: 0,
                 outcome: Some(outcome),
             }],
         };
-        let of = || volumes.of(secret);
+        let of = || volumes.for_secret(secret);
         let shows = || of().into_iter().map(|it| it.shows).collect::<Vec<_>>();
-        let current = Which::Stage("Current".parse().unwrap());
+        let current = FollowedVersion::Stage("Current".parse().unwrap());
         let told = |shown: Option<&'static str>| {
-            let told = Told {
+            let told = VolumeSecret {
                 secret,
                 namespace: "shop",
                 which: &current,
                 shown,
                 at_start: None,
             };
-            volumes.told("n", "vol", std::iter::once(told))
+            volumes.secrets_sent("n", "vol", std::iter::once(told))
         };
-        let is_now = |outcome| volumes.shows("n", &applied(outcome), |_| Some(secret));
-        let version = |id: &str| shown::Outcome::VersionId(id.to_owned());
-        let shown = |id: &str| Shows::Version(id.parse().unwrap());
-        let news = [News::Secret("shop".to_owned(), secret)];
+        let is_now = |outcome| volumes.applied("n", &applied(outcome), |_| Some(secret));
+        let version = |id: &str| applied_secret::Outcome::VersionId(id.to_owned());
+        let shown = |id: &str| ShownVersion::Version(id.parse().unwrap());
+        let news = [ConsumerChange::Secret("shop".to_owned(), secret)];
         assert_eq!(is_now(version("v-1")), []);
         assert_eq!(shows(), [], "nobody subscribed yet");
         volumes.subscribed("n", "vol", whose);
         assert_eq!(told(None), news);
-        assert_eq!(shows(), [Shows::Nothing]);
+        assert_eq!(shows(), [ShownVersion::Nothing]);
         assert_eq!(is_now(version("v-1")), news);
         assert_eq!(told(None), []);
         assert_eq!(shows(), [shown("v-1")]);
         assert_eq!(is_now(version("v-1")), [], "nothing new");
         assert_eq!(is_now(version("not a version")), []);
         let other = SecretId::from_bytes([2; 16]);
-        assert_eq!(volumes.shows("n", &applied(version("v-2")), |_| Some(other)), []);
+        assert_eq!(
+            volumes.applied("n", &applied(version("v-2")), |_| Some(other)),
+            []
+        );
         assert_eq!(shows(), [shown("v-1")]);
         let not = NotApplied {
             version_id: "v-2".to_owned(),
             ..NotApplied::default()
         };
-        assert_eq!(is_now(shown::Outcome::NotApplied(not)), news);
+        assert_eq!(is_now(applied_secret::Outcome::NotApplied(not)), news);
         assert_eq!(of()[0].shows.version(), Some(&"v-1".parse().unwrap()));
-        assert_eq!(is_now(shown::Outcome::Wiped(Wiped {})), news);
-        assert_eq!(shows(), [Shows::Wiped]);
+        assert_eq!(is_now(applied_secret::Outcome::Wiped(Wiped {})), news);
+        assert_eq!(shows(), [ShownVersion::Wiped]);
         assert_eq!(of()[0].pod, "app-1");
-        assert_eq!(volumes.gone("n", "vol"), news);
+        assert_eq!(volumes.unsubscribed("n", "vol"), news);
         assert_eq!(shows(), []);
         assert!(volumes.known().having.is_empty());
         volumes.subscribed("n", "vol", whose);
@@ -571,11 +586,11 @@ mod tests {
         assert_eq!((of()[0].away, shows()), (false, vec![shown("v-1")]));
         // One that it does not say again was gone; it has its time from the last return on.
         volumes.attached("n");
-        tokio::time::advance(SAID_AGAIN / 2).await;
+        tokio::time::advance(RESUBSCRIBE_TIMEOUT / 2).await;
         volumes.detached("n");
-        tokio::time::advance(SAID_AGAIN).await;
+        tokio::time::advance(RESUBSCRIBE_TIMEOUT).await;
         volumes.attached("n");
-        tokio::time::advance(SAID_AGAIN - Duration::from_secs(1)).await;
+        tokio::time::advance(RESUBSCRIBE_TIMEOUT - Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), []);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), news);
@@ -583,7 +598,7 @@ mod tests {
         volumes.subscribed("n", "vol", whose);
         let _ = told(Some("v-0"));
         volumes.detached("n");
-        tokio::time::advance(AWAY - Duration::from_secs(1)).await;
+        tokio::time::advance(AWAY_NODE_TTL - Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), []);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), news);
@@ -593,41 +608,41 @@ mod tests {
 
     #[test]
     fn a_volume_below_a_sub_path_counts_for_what_was_there_when_its_container_started() {
-        let volumes = Volumes::default();
+        let volumes = VolumeTracker::default();
         let secret = SecretId::from_bytes([1; 16]);
-        let current = Which::Stage("Current".parse().unwrap());
-        let whose = Whose {
+        let current = FollowedVersion::Stage("Current".parse().unwrap());
+        let whose = VolumeOwner {
             namespace: "shop",
             pod: "app-1",
             account: "serviceaccount shop/app",
         };
         let subscribe = |shown| {
             volumes.subscribed("n", "vol", whose);
-            let told = Told {
+            let told = VolumeSecret {
                 secret,
                 namespace: "shop",
                 which: &current,
                 shown,
                 at_start: None,
             };
-            let _ = volumes.told("n", "vol", std::iter::once(told));
+            let _ = volumes.secrets_sent("n", "vol", std::iter::once(told));
         };
         let is_now = |id: &str| {
             let applied = Applied {
                 subscription: "vol".to_owned(),
-                secrets: vec![proto::Shown {
+                secrets: vec![proto::AppliedSecret {
                     secret: 0,
-                    outcome: Some(shown::Outcome::VersionId(id.to_owned())),
+                    outcome: Some(applied_secret::Outcome::VersionId(id.to_owned())),
                 }],
             };
-            let _ = volumes.shows("n", &applied, |_| Some(secret));
+            let _ = volumes.applied("n", &applied, |_| Some(secret));
         };
         let now = Timestamp::now();
         let minute = jiff::SignedDuration::from_secs(60);
         let has = |started: Timestamp, previous: Option<&str>| {
-            let mut of = volumes.of(secret);
+            let mut of = volumes.for_secret(secret);
             of[0].pin(started, previous, now);
-            of[0].has().map(ToString::to_string)
+            of[0].effective_version().map(ToString::to_string)
         };
         subscribe(None);
         is_now("v-1");
@@ -637,7 +652,7 @@ mod tests {
         assert_eq!(has(now + minute, Some("v-1")).as_deref(), Some("v-2"));
         assert_eq!(
             volumes.of_pod("shop", "app-1"),
-            [News::Secret("shop".to_owned(), secret)]
+            [ConsumerChange::Secret("shop".to_owned(), secret)]
         );
         // After a restart of this process it is not known what was there at the start.
         subscribe(Some("v-2"));

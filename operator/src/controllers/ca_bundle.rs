@@ -14,46 +14,47 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
-use strongroom_rules::ca_bundle::{self, NAME, Step};
+use strongroom_rules::ca_bundle::{self, BundleStep, NAME};
 use strongroom_rules::retry::ErrorClass;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::managed_secret::Failure;
-use super::report::FIELD_MANAGER;
 use super::store::SecretStore;
 use super::{Ctx, watches};
-use crate::kube_watch::{Selection, watcher as watch_pages};
+use crate::kube::field_manager;
+use crate::kube::watch::{Selection, watcher as watch_pages};
 
 /// The label on a Namespace that asks for it.
 pub(super) const LABEL: &str = "strongroom.dev/ca";
-/// How long until what somebody else has, or what the API server refused, is looked at again. What is right is watched.
-const REPAIR: Duration = Duration::from_secs(600);
+/// How long until what somebody else has, or what the API server refused, is looked at again. What is right
+/// is watched.
+const REPAIR_DELAY: Duration = Duration::from_secs(600);
 /// How long after a failure.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// How long after somebody changed it between our look and our write.
-const SOON: Duration = Duration::from_millis(200);
+const CONFLICT_DELAY: Duration = Duration::from_millis(200);
 /// A `resourceVersion` that no object has: an apply with it creates, and meets what exists as a conflict.
 const NO_VERSION: &str = "1";
 
 /// The namespaces that are to have the bundle.
 #[derive(Debug, Default)]
-pub(crate) struct Bundles {
-    homes: Mutex<BTreeMap<String, Home>>,
+pub(crate) struct BundleNamespaces {
+    homes: Mutex<BTreeMap<String, NamespaceBundle>>,
     news: Notify,
 }
 
 /// What is known of the bundle in one namespace.
 #[derive(Debug)]
-struct Home {
+struct NamespaceBundle {
     /// When to look at it; `None`: when the watch tells of it.
     due: Option<Instant>,
     /// The `resourceVersion` in which it was found or left right.
     right: Option<Box<str>>,
 }
 
-impl Bundles {
-    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, Home>> {
+impl BundleNamespaces {
+    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, NamespaceBundle>> {
         self.homes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,7 +62,7 @@ impl Bundles {
     pub(super) fn want(&self, namespace: &str) {
         let mut homes = self.homes();
         if !homes.contains_key(namespace) {
-            let home = Home {
+            let home = NamespaceBundle {
                 due: Some(Instant::now()),
                 right: None,
             };
@@ -127,11 +128,11 @@ impl Bundles {
     }
 
     /// How a look ended. What the watch told meanwhile stays due.
-    fn looked(&self, namespace: &str, look: Look) {
+    fn looked(&self, namespace: &str, look: BundleOutcome) {
         if let Some(home) = self.homes().get_mut(namespace) {
             match look {
-                Look::Right(version) => home.right = Some(version),
-                Look::Again(after) => {
+                BundleOutcome::Right(version) => home.right = Some(version),
+                BundleOutcome::Again(after) => {
                     home.due.get_or_insert_with(|| Instant::now() + after);
                 }
             }
@@ -141,7 +142,7 @@ impl Bundles {
 
 /// How a look at the bundle of one namespace ended.
 #[derive(Debug)]
-enum Look {
+enum BundleOutcome {
     /// It is right in this `resourceVersion`.
     Right(Box<str>),
     /// It has to be looked at again after so long.
@@ -169,7 +170,7 @@ async fn write_due<S: SecretStore>(ctx: &Ctx<S>, mut bundle: watch::Receiver<Str
                 continue;
             }
         }
-        let next = next.unwrap_or_else(|| Instant::now() + REPAIR);
+        let next = next.unwrap_or_else(|| Instant::now() + REPAIR_DELAY);
         tokio::select! {
             () = ctx.bundles.news.notified() => {}
             () = tokio::time::sleep_until(next) => {}
@@ -198,7 +199,7 @@ async fn watch_all<S: SecretStore>(ctx: &Arc<Ctx<S>>) {
 }
 
 fn heard(
-    bundles: &Bundles,
+    bundles: &BundleNamespaces,
     listed: &mut HashSet<String>,
     event: &watcher::Event<PartialObjectMeta<ConfigMap>>,
 ) {
@@ -217,48 +218,54 @@ fn heard(
 }
 
 /// Looks at the bundle of one namespace, and writes it where it is ours or absent.
-async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Look {
+async fn look<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> BundleOutcome {
     let terminates = ctx
         .cluster
         .namespace(namespace)
         .is_some_and(|seen| seen.terminating);
     if terminates {
-        return Look::Again(REPAIR);
+        return BundleOutcome::Again(REPAIR_DELAY);
     }
     match write(ctx, namespace, text).await.map_err(Failure::from) {
         Ok(look) => look,
         Err(failure) => match failure.class() {
             // Nobody's business: the namespace is going.
-            ErrorClass::Gone => Look::Again(REPAIR),
+            ErrorClass::Gone => BundleOutcome::Again(REPAIR_DELAY),
             // It changed since it was read.
-            ErrorClass::Conflict => Look::Again(SOON),
+            ErrorClass::Conflict => BundleOutcome::Again(CONFLICT_DELAY),
             class => {
-                tracing::warn!(namespace, error = %failure, "ConfigMap {NAME} cannot be written");
+                tracing::warn!(namespace, name = NAME, error = %failure, "ConfigMap write failed");
                 let lasts = matches!(class, ErrorClass::Forbidden | ErrorClass::Rejected);
-                Look::Again(if lasts { REPAIR } else { AGAIN })
+                BundleOutcome::Again(if lasts { REPAIR_DELAY } else { RETRY_DELAY })
             }
         },
     }
 }
 
-async fn write<S: SecretStore>(ctx: &Ctx<S>, namespace: &str, text: &str) -> Result<Look, kube::Error> {
+async fn write<S: SecretStore>(
+    ctx: &Ctx<S>,
+    namespace: &str,
+    text: &str,
+) -> Result<BundleOutcome, kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(ctx.client.clone(), namespace);
     let found = api.get_opt(NAME).await?;
     let read = found.as_ref().and_then(ResourceExt::resource_version);
     let over = match ca_bundle::plan(found.as_ref(), text) {
-        Step::Nothing => return Ok(Look::Right(read.unwrap_or_default().into())),
-        Step::Leave { manager } => {
+        BundleStep::Nothing => return Ok(BundleOutcome::Right(read.unwrap_or_default().into())),
+        BundleStep::Leave { manager } => {
             say_taken(ctx, namespace, found.as_ref(), manager.as_deref()).await;
-            return Ok(Look::Again(REPAIR));
+            return Ok(BundleOutcome::Again(REPAIR_DELAY));
         }
-        Step::Create => NO_VERSION.to_owned(),
-        Step::Write => read.unwrap_or_default(),
+        BundleStep::Create => NO_VERSION.to_owned(),
+        BundleStep::Write => read.unwrap_or_default(),
     };
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(ctx.client.clone(), namespace);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let desired = Patch::Apply(ca_bundle::desired(text, &over));
     let written = api.patch(NAME, &params, &desired).await?;
-    Ok(Look::Right(written.resource_version().unwrap_or_default().into()))
+    Ok(BundleOutcome::Right(
+        written.resource_version().unwrap_or_default().into(),
+    ))
 }
 
 async fn say_taken<S: SecretStore>(
@@ -276,8 +283,9 @@ async fn say_taken<S: SecretStore>(
     );
     tracing::warn!(
         namespace,
+        name = NAME,
         manager,
-        "ConfigMap {NAME} is somebody else's and stays as it is"
+        "ConfigMap owned by another manager, left unchanged"
     );
     let event = Event {
         type_: EventType::Warning,

@@ -1,5 +1,6 @@
-//! What is known of the certificates of `ManagedSecret`s, so that no value has to be opened to know when one ends, and so that leaves and their
-//! authorities hear of each other. All of it is public; a missing entry costs one read of the store.
+//! What is known of the certificates of `ManagedSecret`s, so that no value has to be opened to know when one
+//! ends, and so that leaves and their authorities hear of each other. All of it is public; a missing entry
+//! costs one read of the store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +11,10 @@ use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::generate::Chain;
 
-use super::kept::Kept;
+use super::cached_object::CachedObject;
 
 /// References to objects that have to be looked at.
-type Queue = UnboundedReceiver<ObjectRef<Kept<ManagedSecret>>>;
+type Queue = UnboundedReceiver<ObjectRef<CachedObject<ManagedSecret>>>;
 /// Namespace and name.
 type Place = (Box<str>, Box<str>);
 
@@ -23,15 +24,15 @@ pub(crate) struct Certificates {
     /// When this process began.
     started: Timestamp,
     inner: Mutex<Inner>,
-    touched: UnboundedSender<ObjectRef<Kept<ManagedSecret>>>,
+    touched: UnboundedSender<ObjectRef<CachedObject<ManagedSecret>>>,
     queue: Mutex<Option<Queue>>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    held: HashMap<Place, Arc<Held>>,
+    held: HashMap<Place, Arc<VersionCertificates>>,
     /// By their authority.
-    leaves: HashMap<Place, BTreeMap<Box<str>, Leaf>>,
+    leaves: HashMap<Place, BTreeMap<Box<str>, AuthorityLeaf>>,
     /// The authority of each leaf.
     authorities: HashMap<Place, Place>,
     /// Authorities whose new key everybody who is counted trusts.
@@ -42,25 +43,26 @@ struct Inner {
 
 /// The certificates in one version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// The version.
+pub(crate) struct VersionCertificates {
+    /// Id of the version.
     pub(crate) version: Box<str>,
-    /// By the name of their x509 key: its own, and those by which leaves name it as their authority. None: the value holds no such certificate.
+    /// By the name of their x509 key: its own, and those by which leaves name it as their authority. None:
+    /// the value holds no such certificate.
     pub(crate) chains: BTreeMap<Box<str>, Option<Chain>>,
 }
 
 /// A secret with a certificate of an authority in another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Leaf {
+pub(crate) struct AuthorityLeaf {
     /// The x509 key in the authority's secret.
     pub(crate) key: Box<str>,
     /// Where it stands.
-    pub(crate) standing: LeafStanding,
+    pub(crate) standing: LeafProgress,
 }
 
 /// How far a leaf has come after its authority got a new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeafStanding {
+pub(crate) enum LeafProgress {
     /// It does not trust the new key yet.
     Behind,
     /// It trusts the new key and is signed by an older one.
@@ -104,7 +106,7 @@ impl Certificates {
     }
 
     /// What is known of this secret.
-    pub(crate) fn held(&self, namespace: &str, name: &str) -> Option<Arc<Held>> {
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<VersionCertificates>> {
         self.inner().held.get(&place(namespace, name)).cloned()
     }
 
@@ -120,7 +122,7 @@ impl Certificates {
     }
 
     /// A version was opened. Leaves of this authority are looked at where what it gives them has changed.
-    pub(crate) fn opened(&self, namespace: &str, name: &str, held: Held) {
+    pub(crate) fn record(&self, namespace: &str, name: &str, held: VersionCertificates) {
         let place = place(namespace, name);
         let mut inner = self.inner();
         let before = inner.held.insert(place.clone(), Arc::new(held.clone()));
@@ -130,13 +132,13 @@ impl Certificates {
         inner.trusted.remove(&place);
         for (name, leaf) in inner.leaves.get_mut(&place).into_iter().flatten() {
             // Until it says otherwise.
-            leaf.standing = LeafStanding::Behind;
+            leaf.standing = LeafProgress::Behind;
             self.touch(&(place.0.clone(), name.clone()));
         }
     }
 
     /// A leaf has this authority, and stands so. The authority is looked at where that is news.
-    pub(crate) fn is_leaf(&self, namespace: &str, name: &str, authority: &str, leaf: Leaf) {
+    pub(crate) fn record_leaf(&self, namespace: &str, name: &str, authority: &str, leaf: AuthorityLeaf) {
         let (own, authority) = (place(namespace, name), place(namespace, authority));
         let mut inner = self.inner();
         if inner
@@ -144,7 +146,7 @@ impl Certificates {
             .get(&own)
             .is_some_and(|before| *before != authority)
         {
-            self.no_leaf(&mut inner, &own);
+            self.drop_leaf(&mut inner, &own);
         }
         inner.authorities.insert(own.clone(), authority.clone());
         let before = inner
@@ -157,7 +159,7 @@ impl Certificates {
         }
     }
 
-    fn no_leaf(&self, inner: &mut Inner, own: &Place) {
+    fn drop_leaf(&self, inner: &mut Inner, own: &Place) {
         let Some(authority) = inner.authorities.remove(own) else {
             return;
         };
@@ -171,16 +173,16 @@ impl Certificates {
     }
 
     /// The object has no authority any more.
-    pub(crate) fn is_no_leaf(&self, namespace: &str, name: &str) {
+    pub(crate) fn remove_leaf(&self, namespace: &str, name: &str) {
         let own = place(namespace, name);
         let mut inner = self.inner();
         if inner.authorities.contains_key(&own) {
-            self.no_leaf(&mut inner, &own);
+            self.drop_leaf(&mut inner, &own);
         }
     }
 
     /// The leaves of an authority.
-    pub(crate) fn leaves(&self, namespace: &str, name: &str) -> BTreeMap<Box<str>, Leaf> {
+    pub(crate) fn leaves(&self, namespace: &str, name: &str) -> BTreeMap<Box<str>, AuthorityLeaf> {
         let inner = self.inner();
         inner
             .leaves
@@ -197,8 +199,9 @@ impl Certificates {
             .map_or(0, BTreeMap::len)
     }
 
-    /// Whether everybody who is counted trusts the new key of this authority. Its leaves are looked at where that is news.
-    pub(crate) fn trust(&self, namespace: &str, name: &str, trusted: bool) {
+    /// Whether everybody who is counted trusts the new key of this authority. Its leaves are looked at where
+    /// that is news.
+    pub(crate) fn set_trusted(&self, namespace: &str, name: &str, trusted: bool) {
         let place = place(namespace, name);
         let mut inner = self.inner();
         if !trusted {
@@ -210,13 +213,13 @@ impl Certificates {
         }
     }
 
-    /// Whether [`Certificates::trust`] was told so.
+    /// Whether [`Certificates::set_trusted`] was told so.
     pub(crate) fn is_trusted(&self, namespace: &str, name: &str) -> bool {
         self.inner().trusted.contains(&place(namespace, name))
     }
 
-    /// All consumers of this secret that are counted have this version, or not all of them its current one. The authority, or itself, is looked at
-    /// where that is news.
+    /// All consumers of this secret that are counted have this version, or not all of them its current one.
+    /// The authority, or itself, is looked at where that is news.
     pub(crate) fn consumers_moved(&self, namespace: &str, name: &str, version: Option<&str>) {
         let own = place(namespace, name);
         let mut inner = self.inner();
@@ -244,7 +247,7 @@ impl Certificates {
     }
 
     /// The object holds no certificate that counts.
-    pub(crate) fn none(&self, namespace: &str, name: &str) {
+    pub(crate) fn forget(&self, namespace: &str, name: &str) {
         let own = place(namespace, name);
         let mut inner = self.inner();
         if inner.held.is_empty() && inner.authorities.is_empty() {
@@ -254,7 +257,7 @@ impl Certificates {
         inner.trusted.remove(&own);
         inner.moved.remove(&own);
         if inner.authorities.contains_key(&own) {
-            self.no_leaf(&mut inner, &own);
+            self.drop_leaf(&mut inner, &own);
         }
         for leaf in inner
             .leaves
@@ -277,7 +280,7 @@ impl Certificates {
                 .collect()
         };
         for (namespace, name) in gone {
-            self.none(&namespace, &name);
+            self.forget(&namespace, &name);
         }
     }
 }
@@ -285,7 +288,7 @@ impl Certificates {
 #[cfg(test)]
 impl Certificates {
     /// The objects that are queued now, by namespace and name.
-    pub(crate) fn touched_now(&self) -> Vec<(String, String)> {
+    pub(crate) fn take_touched(&self) -> Vec<(String, String)> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut touched = Vec::new();
         while let Some(Ok(object)) = queue.as_mut().map(UnboundedReceiver::try_recv) {

@@ -1,6 +1,8 @@
-//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, schedules, and the native Secrets of ours.
+//! What the watches have seen of the cluster, beside the objects being reconciled: namespaces, schedules, and
+//! the native Secrets of ours.
 //!
-//! Nothing here is a proof: a missing entry only means that the API server has to be asked. It never holds a value.
+//! Nothing here is a proof: a missing entry only means that the API server has to be asked. It never holds a
+//! value.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,12 +17,14 @@ use strongroom_crds::v1alpha1::RotationSchedule;
 
 use super::identity::Identity;
 
-/// How long an object that was found right is not read again without cause: a little less than a round of the sweep, so that each one reads.
-const TRUSTED: SignedDuration = SignedDuration::from_secs(super::sweep::ROUND.as_secs().cast_signed() - 600);
+/// How long an object that was found right is not read again without cause: a little less than a round of the
+/// resync, so that each one reads.
+const SETTLED_TRUST_PERIOD: SignedDuration =
+    SignedDuration::from_secs(super::resync::PERIOD.as_secs().cast_signed() - 600);
 
 /// What is remembered of the cluster.
 #[derive(Debug, Default)]
-pub(crate) struct Cluster {
+pub(crate) struct ClusterCache {
     inner: Mutex<Inner>,
 }
 
@@ -33,7 +37,7 @@ struct Inner {
     natives: HashMap<Place, SeenNative>,
     /// Native Secrets of lists that are not complete yet, by the namespace that is watched (all: `None`).
     listed_natives: HashMap<Option<String>, HashSet<Place>>,
-    settled: HashMap<String, Settled>,
+    settled: HashMap<String, SettledState>,
     /// The native Secret of another one that a ManagedSecret waits for, by the ManagedSecret's place.
     awaited: HashMap<Place, Box<str>>,
     /// Counts the events about native Secrets.
@@ -67,7 +71,7 @@ pub(crate) struct SeenNamespace {
 
 impl SeenNamespace {
     /// What of a Namespace counts here.
-    pub(crate) fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {
+    pub(crate) fn from_metadata(namespace: &PartialObjectMeta<Namespace>) -> Self {
         Self {
             uid: namespace.metadata.uid.clone().unwrap_or_default(),
             terminating: namespace.metadata.deletion_timestamp.is_some(),
@@ -106,7 +110,7 @@ impl NativeRevision {
     }
 
     /// The state in which an object was read or written.
-    pub(crate) fn of(object: &impl Resource) -> Self {
+    pub(crate) fn from_object(object: &impl Resource) -> Self {
         let text = |field: &Option<String>| field.as_deref().unwrap_or_default().into();
         Self {
             uid: text(&object.meta().uid),
@@ -117,7 +121,7 @@ impl NativeRevision {
 
 /// The state in which an object was last found as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settled {
+pub(crate) struct SettledState {
     /// `metadata.generation` of the ManagedSecret.
     pub(crate) generation: i64,
     /// The current version of its secret.
@@ -130,7 +134,7 @@ pub(crate) struct Settled {
     pub(crate) at: Timestamp,
 }
 
-impl Cluster {
+impl ClusterCache {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock was held leaves at worst a missing entry, and those only cost a read.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -141,7 +145,8 @@ impl Cluster {
         self.inner().namespaces.get(name).cloned()
     }
 
-    /// Takes in what the watch of Namespaces says. Answers with the names of those whose secrets have to be looked at.
+    /// Takes in what the watch of Namespaces says. Answers with the names of those whose secrets have to be
+    /// looked at.
     pub(crate) fn namespace_event(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<String> {
         let mut inner = self.inner();
         match event {
@@ -150,7 +155,7 @@ impl Cluster {
                 Vec::new()
             }
             Event::InitApply(namespace) => {
-                let seen = SeenNamespace::of(&namespace);
+                let seen = SeenNamespace::from_metadata(&namespace);
                 if let Some(listed) = &mut inner.listed {
                     listed.insert(namespace.name_any(), seen);
                 }
@@ -174,7 +179,7 @@ impl Cluster {
                 changed
             }
             Event::Apply(namespace) => {
-                let (name, seen) = (namespace.name_any(), SeenNamespace::of(&namespace));
+                let (name, seen) = (namespace.name_any(), SeenNamespace::from_metadata(&namespace));
                 let before = inner.namespaces.insert(name.clone(), seen.clone());
                 if before.as_ref() == Some(&seen) {
                     Vec::new()
@@ -231,8 +236,8 @@ impl Cluster {
         });
     }
 
-    /// Takes in what a watch of native Secrets says, which watches one namespace or all. Answers with the ManagedSecrets, by namespace and name,
-    /// that have to look at theirs.
+    /// Takes in what a watch of native Secrets says, which watches one namespace or all. Answers with the
+    /// ManagedSecrets, by namespace and name, that have to look at theirs.
     pub(crate) fn native_event(
         &self,
         scope: Option<&str>,
@@ -268,9 +273,10 @@ impl Cluster {
         }
     }
 
-    /// Announces that a native Secret of `owner` is about to be read or written, so that events about it count from now on. The answer goes to
-    /// [`Self::saw_native`]. While it is known as another one's, it stays that one's.
-    pub(crate) fn look_at_native(&self, namespace: &str, name: &str, owner: &str) -> u64 {
+    /// Announces that a native Secret of `owner` is about to be read or written, so that events about it
+    /// count from now on. The answer goes to [`Self::saw_native`]. While it is known as another one's, it
+    /// stays that one's.
+    pub(crate) fn announce_native(&self, namespace: &str, name: &str, owner: &str) -> u64 {
         let unknown = || SeenNative {
             revision: NativeRevision::unknown(),
             event: 0,
@@ -287,8 +293,9 @@ impl Cluster {
         seen.event
     }
 
-    /// Remembers a native Secret of `owner` that was read or written after [`Self::look_at_native`] answered `since`. If an event about another
-    /// state has come since then, it may be the newer one: it stays, and with it the need to read again.
+    /// Remembers a native Secret of `owner` that was read or written after [`Self::announce_native`] answered
+    /// `since`. If an event about another state has come since then, it may be the newer one: it stays, and
+    /// with it the need to read again.
     pub(crate) fn saw_native(
         &self,
         namespace: &str,
@@ -304,13 +311,14 @@ impl Cluster {
         }
     }
 
-    /// A ManagedSecret waits for a native Secret of another one to go: it is told of that. Each waits for one at a time.
+    /// A ManagedSecret waits for a native Secret of another one to go: it is told of that. Each waits for one
+    /// at a time.
     pub(crate) fn await_native(&self, namespace: &str, waiter: &str, name: &str) {
         self.inner().awaited.insert(place(namespace, waiter), name.into());
     }
 
     /// A ManagedSecret waits for no native Secret.
-    pub(crate) fn await_no_native(&self, namespace: &str, waiter: &str) {
+    pub(crate) fn stop_awaiting_native(&self, namespace: &str, waiter: &str) {
         self.inner().awaited.remove(&place(namespace, waiter));
     }
 
@@ -322,12 +330,12 @@ impl Cluster {
     }
 
     /// Forgets a native Secret that was removed.
-    pub(crate) fn lost_native(&self, namespace: &str, name: &str) {
+    pub(crate) fn forget_native(&self, namespace: &str, name: &str) {
         self.inner().natives.remove(&place(namespace, name));
     }
 
     /// Forgets a native Secret that was taken for `owner`'s and is not.
-    pub(crate) fn not_native_of(&self, namespace: &str, name: &str, owner: &str) {
+    pub(crate) fn forget_native_of(&self, namespace: &str, name: &str, owner: &str) {
         let mut inner = self.inner();
         let place = place(namespace, name);
         if inner
@@ -340,7 +348,7 @@ impl Cluster {
     }
 
     /// The object was found as wanted.
-    pub(crate) fn settle(&self, uid: &str, settled: Settled) {
+    pub(crate) fn settle(&self, uid: &str, settled: SettledState) {
         self.inner().settled.insert(uid.to_owned(), settled);
     }
 
@@ -350,15 +358,15 @@ impl Cluster {
     }
 
     /// Whether this spec of the object was found right with this version, whatever happened since.
-    pub(crate) fn was_right(&self, identity: &Identity, version: Option<&str>) -> bool {
+    pub(crate) fn was_settled(&self, identity: &Identity, version: Option<&str>) -> bool {
         let inner = self.inner();
         inner.settled.get(&identity.uid).is_some_and(|settled| {
             settled.generation == identity.generation && Some(&*settled.version) == version
         })
     }
 
-    /// Whether the object is still as it was when it was last found right: same generation, same current version, and no word of a change
-    /// of the native Secret at `native`.
+    /// Whether the object is still as it was when it was last found right: same generation, same current
+    /// version, and no word of a change of the native Secret at `native`.
     pub(crate) fn is_settled(
         &self,
         uid: &str,
@@ -366,20 +374,20 @@ impl Cluster {
         version: &str,
         native: Option<(&str, &str)>,
         now: Timestamp,
-    ) -> Option<Settled> {
+    ) -> Option<SettledState> {
         let settled = self.unchanged(uid, generation, native, now)?;
         (*settled.version == *version).then_some(settled)
     }
 
-    /// As [`Self::is_settled`], whatever version is current by now: how the object was when it was last found right, if nothing but the stored
-    /// secret can have changed since.
+    /// As [`Self::is_settled`], whatever version is current by now: how the object was when it was last found
+    /// right, if nothing but the stored secret can have changed since.
     pub(crate) fn unchanged(
         &self,
         uid: &str,
         generation: i64,
         native: Option<(&str, &str)>,
         now: Timestamp,
-    ) -> Option<Settled> {
+    ) -> Option<SettledState> {
         let inner = self.inner();
         let settled = inner.settled.get(uid)?;
         let same_native = match (&settled.native, native) {
@@ -390,7 +398,7 @@ impl Cluster {
                 .is_some_and(|seen| seen.revision == *was),
             _ => false,
         };
-        let fresh = now.duration_since(settled.at) < TRUSTED;
+        let fresh = now.duration_since(settled.at) < SETTLED_TRUST_PERIOD;
         (settled.generation == generation && same_native && fresh).then(|| settled.clone())
     }
 }
@@ -401,7 +409,7 @@ impl Inner {
         let namespace = secret.namespace().unwrap_or_default();
         self.native_events += 1;
         let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
-        let revision = NativeRevision::of(secret);
+        let revision = NativeRevision::from_object(secret);
         if seen.revision == revision {
             return None;
         }
@@ -415,8 +423,11 @@ impl Inner {
         let namespace = secret.namespace().unwrap_or_default();
         self.native_events += 1;
         let seen = self.natives.get_mut(&place(&namespace, &secret.name_any()))?;
-        // Otherwise an older Secret of this name: the one that we know was made after it. While ours is not known yet it may be ours.
-        if seen.revision.uid != NativeRevision::of(secret).uid && seen.revision != NativeRevision::unknown() {
+        // Otherwise an older Secret of this name: the one that we know was made after it. While ours is not
+        // known yet it may be ours.
+        if seen.revision.uid != NativeRevision::from_object(secret).uid
+            && seen.revision != NativeRevision::unknown()
+        {
             return None;
         }
         seen.revision = NativeRevision::unknown();
@@ -473,19 +484,19 @@ mod tests {
     }
 
     /// A cluster in which the native Secret was written as version 5, and the object found right.
-    fn settled() -> Cluster {
-        let cluster = Cluster::default();
+    fn settled() -> ClusterCache {
+        let cluster = ClusterCache::default();
         write(&cluster, |_| {});
         cluster
     }
 
     /// Writes version 5, with `meanwhile` between the write and its bookkeeping.
-    fn write(cluster: &Cluster, meanwhile: impl FnOnce(&Cluster)) {
-        let since = cluster.look_at_native("shop", "db", "owner");
+    fn write(cluster: &ClusterCache, meanwhile: impl FnOnce(&ClusterCache)) {
+        let since = cluster.announce_native("shop", "db", "owner");
         meanwhile(cluster);
-        let written = NativeRevision::of(&secret("u", "5"));
+        let written = NativeRevision::from_object(&secret("u", "5"));
         cluster.saw_native("shop", "db", ("owner", since), written.clone());
-        let settled = Settled {
+        let settled = SettledState {
             generation: 1,
             version: "v".into(),
             native: Some(written),
@@ -495,13 +506,13 @@ mod tests {
         cluster.settle("object", settled);
     }
 
-    fn is_settled(cluster: &Cluster) -> bool {
+    fn is_settled(cluster: &ClusterCache) -> bool {
         cluster
             .is_settled("object", 1, "v", Some(("shop", "db")), at(1))
             .is_some()
     }
 
-    fn told(cluster: &Cluster, event: &Event<PartialObjectMeta<Secret>>) -> usize {
+    fn told(cluster: &ClusterCache, event: &Event<PartialObjectMeta<Secret>>) -> usize {
         cluster.native_event(None, event).len()
     }
 
@@ -535,12 +546,12 @@ mod tests {
     #[test]
     fn a_change_between_a_write_and_its_bookkeeping_is_not_overtaken() {
         for event in [Event::Apply(secret("u", "6")), Event::Delete(secret("u", "6"))] {
-            let cluster = Cluster::default();
+            let cluster = ClusterCache::default();
             write(&cluster, |cluster| assert_eq!(told(cluster, &event), 1));
             assert!(!is_settled(&cluster), "{event}");
         }
         // Our own event in between is what we wrote.
-        let cluster = Cluster::default();
+        let cluster = ClusterCache::default();
         write(&cluster, |cluster| {
             assert_eq!(told(cluster, &Event::Apply(secret("u", "5"))), 1)
         });
@@ -550,9 +561,9 @@ mod tests {
     #[test]
     fn who_waits_for_a_secret_to_go_is_told_and_does_not_take_it_before() {
         let cluster = settled();
-        let since = cluster.look_at_native("shop", "db", "other");
+        let since = cluster.announce_native("shop", "db", "other");
         cluster.await_native("shop", "other", "db");
-        cluster.not_native_of("shop", "db", "other");
+        cluster.forget_native_of("shop", "db", "other");
         assert_eq!(cluster.owner_of_native("shop", "db").unwrap(), "owner");
         assert!(is_settled(&cluster));
         let told = cluster.native_event(None, &Event::Delete(secret("u", "5")));
@@ -565,14 +576,14 @@ mod tests {
             "shop",
             "db",
             ("other", since),
-            NativeRevision::of(&secret("v", "7")),
+            NativeRevision::from_object(&secret("v", "7")),
         );
-        let newer = cluster.look_at_native("shop", "db", "other");
+        let newer = cluster.announce_native("shop", "db", "other");
         cluster.saw_native(
             "shop",
             "db",
             ("other", newer),
-            NativeRevision::of(&secret("v", "7")),
+            NativeRevision::from_object(&secret("v", "7")),
         );
         assert_eq!(cluster.owner_of_native("shop", "db").unwrap(), "other");
     }
@@ -595,7 +606,7 @@ mod tests {
     #[test]
     fn trust_ends() {
         let cluster = settled();
-        let late = at(TRUSTED.as_secs());
+        let late = at(SETTLED_TRUST_PERIOD.as_secs());
         assert!(
             cluster
                 .is_settled("object", 1, "v", Some(("shop", "db")), late)

@@ -1,5 +1,5 @@
-//! Keeps `status.consumers` current: the watch of pods with native Secrets, and a look at the objects whose consumers have changed. Many that change
-//! within some seconds, as with every rotation, are one write.
+//! Keeps `status.consumers` current: the watch of pods with native Secrets, and a look at the objects whose
+//! consumers have changed. Many that change within some seconds, as with every rotation, are one write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use kube::ResourceExt;
 use strongroom_crds::v1alpha1::VersionConsumers;
 
 use super::store::SecretStore;
-use super::watches::where_natives_are;
+use super::watches::native_namespace_events;
 use super::{Ctx, Triggers};
-use crate::consumers::News;
-use crate::consumers::pods::spec::UsingPod;
-use crate::kube_watch::Selection;
+use crate::consumers::ConsumerChange;
+use crate::consumers::pods::spec::PartialPod;
+use crate::kube::watch::Selection;
 
 /// How often what has changed is looked at.
-const STEP: Duration = Duration::from_secs(5);
-/// Objects that are looked at in a step. Each look may end in a write, and reads by many callers of many secrets are news of all of them at once: what
-/// is left waits for the next steps.
-const LOOKS: usize = 250;
+const STEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Objects that are looked at in a step. Each look may end in a write, and reads by many callers of many
+/// secrets are news of all of them at once: what is left waits for the next steps.
+const LOOKS_PER_STEP: usize = 250;
 
 /// Watches pods until it is dropped.
 pub(super) async fn pods<S: SecretStore>(ctx: Arc<Ctx<S>>) {
-    where_natives_are::<UsingPod, S>(&ctx, "Pod", &Selection::whole())
+    native_namespace_events::<PartialPod, S>(&ctx, "Pod", &Selection::whole())
         .for_each(|(scope, event)| {
             let news = ctx.consumers.pods().event(scope.as_deref(), &event);
             ctx.consumers.changed(news);
@@ -38,11 +38,11 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     let mut complete = false;
     let mut due = Due::default();
     loop {
-        tokio::time::sleep(STEP).await;
+        tokio::time::sleep(STEP_INTERVAL).await;
         if !ctx.consumers.complete() {
             continue;
         }
-        for news in due.step(|| ctx.consumers.news()) {
+        for news in due.step(|| ctx.consumers.take_changes()) {
             look(&ctx, &triggers, news).await;
         }
         if !complete {
@@ -54,49 +54,53 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
 
 /// What is still to be looked at.
 #[derive(Default)]
-struct Due(VecDeque<News>);
+struct Due(VecDeque<ConsumerChange>);
 
 impl Due {
-    /// What this step looks at, at most [`LOOKS`]. Whole batches one after the other, so that nobody's news wait for ever behind others'.
-    fn step<N: IntoIterator<Item = News>>(&mut self, news: impl FnOnce() -> N) -> Vec<News> {
+    /// What this step looks at, at most [`LOOKS_PER_STEP`]. Whole batches one after the other, so that
+    /// nobody's news wait for ever behind others'.
+    fn step<N: IntoIterator<Item = ConsumerChange>>(
+        &mut self,
+        news: impl FnOnce() -> N,
+    ) -> Vec<ConsumerChange> {
         if self.0.is_empty() {
             self.0.extend(news());
         }
-        self.0.drain(..LOOKS.min(self.0.len())).collect()
+        self.0.drain(..LOOKS_PER_STEP.min(self.0.len())).collect()
     }
 }
 
-async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: News) {
+async fn look<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers, news: ConsumerChange) {
     match news {
-        News::Native(namespace, name) => {
+        ConsumerChange::Native(namespace, name) => {
             if let Some(owner) = ctx.cluster.owner_of_native(&namespace, &name) {
                 triggers.managed_secret(&namespace, &owner);
             }
         }
-        News::Secret(namespace, secret) => match ctx.store.describe(secret).await {
+        ConsumerChange::Secret(namespace, secret) => match ctx.store.describe(secret).await {
             Ok(view) => {
                 if let Some(object) = view.and_then(|view| view.object) {
                     triggers.managed_secret(&namespace, &object.name);
                 }
             }
             // The next change, or the sweep, looks again.
-            Err(error) => tracing::warn!(%secret, %error, "cannot find whose consumers changed"),
+            Err(error) => tracing::warn!(%secret, %error, "consumer lookup failed"),
         },
         // They were made those of its secrets when they came.
-        News::Pod(..) => {}
+        ConsumerChange::Pod(..) => {}
     }
 }
 
 /// Those whose status counts consumers of the process before this one.
 fn forgotten<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers) {
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialStatus {
         #[serde(default)]
         consumers: Vec<VersionConsumers>,
     }
-    let counts = |object: &super::Kept<super::ManagedSecret>| {
+    let counts = |object: &super::CachedObject<super::ManagedSecret>| {
         object
-            .status::<Only>()
+            .status::<PartialStatus>()
             .is_some_and(|status| !status.consumers.is_empty())
     };
     for object in ctx.managed_secrets.state_filter(counts) {
@@ -108,8 +112,8 @@ fn forgotten<S: SecretStore>(ctx: &Ctx<S>, triggers: &Triggers) {
 mod tests {
     use super::*;
 
-    fn news(names: std::ops::Range<usize>) -> Vec<News> {
-        let name = |number| News::Native("shop".to_owned(), format!("secret-{number}"));
+    fn news(names: std::ops::Range<usize>) -> Vec<ConsumerChange> {
+        let name = |number| ConsumerChange::Native("shop".to_owned(), format!("secret-{number}"));
         names.map(name).collect()
     }
 
@@ -118,12 +122,12 @@ mod tests {
         let mut due = Due::default();
         assert_eq!(due.step(|| news(0..3)), news(0..3));
         assert_eq!(due.step(|| news(0..0)), []);
-        let many = 2 * LOOKS + 1;
-        assert_eq!(due.step(|| news(0..many)), news(0..LOOKS));
+        let many = 2 * LOOKS_PER_STEP + 1;
+        assert_eq!(due.step(|| news(0..many)), news(0..LOOKS_PER_STEP));
         // What changes meanwhile is gathered by those who tell it.
-        let unasked = || -> Vec<News> { panic!("the batch is not at its end") };
-        assert_eq!(due.step(unasked), news(LOOKS..2 * LOOKS));
-        assert_eq!(due.step(unasked), news(2 * LOOKS..many));
+        let unasked = || -> Vec<ConsumerChange> { panic!("the batch is not at its end") };
+        assert_eq!(due.step(unasked), news(LOOKS_PER_STEP..2 * LOOKS_PER_STEP));
+        assert_eq!(due.step(unasked), news(2 * LOOKS_PER_STEP..many));
         assert_eq!(due.step(|| news(5..6)), news(5..6));
     }
 }

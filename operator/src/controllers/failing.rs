@@ -1,20 +1,22 @@
-//! Which objects fail, so that each cause is one line of the log and a number until the object is well again, and not a line with every attempt.
+//! Which objects fail, so that each cause is one line of the log and a number until the object is well again,
+//! and not a line with every attempt.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-/// Causes of one object that are told until it is well again: a cause that changes with every attempt does not fill the log either.
-const CAUSES: usize = 8;
+/// Causes of one object that are told until it is well again: a cause that changes with every attempt does
+/// not fill the log either.
+const MAX_CAUSES: usize = 8;
 
 /// An object: its kind, namespace and name.
 type Place = (&'static str, String, String);
 
-/// The objects that fail.
+/// What fails now, with the causes that were told: each is logged once.
 #[derive(Debug, Default)]
-pub(super) struct Failing(Mutex<HashMap<Place, HashSet<u64>>>);
+pub(super) struct FailingObjects(Mutex<HashMap<Place, HashSet<u64>>>);
 
-impl Failing {
+impl FailingObjects {
     /// An attempt failed. Answers whether this cause is news, and how many objects of the kind fail now.
     pub(super) fn failed(
         &self,
@@ -29,12 +31,12 @@ impl Failing {
         let causes = objects
             .entry((kind, namespace.to_owned(), name.to_owned()))
             .or_default();
-        let news = causes.len() < CAUSES && causes.insert(hasher.finish());
+        let news = causes.len() < MAX_CAUSES && causes.insert(hasher.finish());
         (news, of_kind(&objects, kind))
     }
 
     /// The object is well, or gone. Answers how many of the kind fail now, where it was one of them.
-    pub(super) fn well(&self, kind: &'static str, namespace: &str, name: &str) -> Option<usize> {
+    pub(super) fn recovered(&self, kind: &'static str, namespace: &str, name: &str) -> Option<usize> {
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         objects.remove(&(kind, namespace.to_owned(), name.to_owned()))?;
         Some(of_kind(&objects, kind))
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once_until_the_object_is_well() {
-        let failing = Failing::default();
+        let failing = FailingObjects::default();
         let fails = |cause: &str| failing.failed(KIND, "shop", "db", cause);
         assert_eq!(fails("a"), (true, 1));
         for _ in 0..100 {
@@ -63,15 +65,15 @@ mod tests {
         assert_eq!(fails("a"), (false, 1), "two causes that take turns");
         assert_eq!(failing.failed(KIND, "shop", "mail", "a"), (true, 2));
         assert_eq!(failing.failed("SecretPolicy", "shop", "db", "a"), (true, 1));
-        assert_eq!(failing.well(KIND, "shop", "db"), Some(1));
-        assert_eq!(failing.well(KIND, "shop", "db"), None);
+        assert_eq!(failing.recovered(KIND, "shop", "db"), Some(1));
+        assert_eq!(failing.recovered(KIND, "shop", "db"), None);
         assert_eq!(fails("a"), (true, 2));
     }
 
     #[test]
     fn a_cause_that_always_changes_does_not_fill_the_log() {
-        let failing = Failing::default();
+        let failing = FailingObjects::default();
         let told = (0..1_000).filter(|number| failing.failed(KIND, "shop", "db", &number.to_string()).0);
-        assert_eq!(told.count(), CAUSES);
+        assert_eq!(told.count(), MAX_CAUSES);
     }
 }

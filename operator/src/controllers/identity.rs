@@ -15,7 +15,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// That of a cached object.
-    pub(crate) fn of(object: &impl Resource) -> Self {
+    pub(crate) fn from_object(object: &impl Resource) -> Self {
         Self {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),

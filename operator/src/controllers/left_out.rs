@@ -1,5 +1,6 @@
-//! Objects of which nothing is kept, because their namespace has no room for them or they are too large. What they ask for is not done, and their conditions
-//! say so. They are read again when there is room, a few at a time.
+//! Objects of which nothing is kept, because their namespace has no room for them or they are too large. What
+//! they ask for is not done, and their conditions say so. They are read again when there is room, a few at a
+//! time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,28 +12,28 @@ use kube::{Api, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule};
 
 use super::Ctx;
-use super::kept::{Extent, Kept, TooLarge};
-use super::shares::Shared;
-use crate::under_way::Held;
+use super::cache_quota::QuotaKind;
+use super::cached_object::{CachedObject, Extent, TooLarge};
+use crate::large_objects::LargeObjectPermit;
 
 /// Objects of a namespace that are looked at when there is room.
-const AT_ONCE: usize = 16;
+const MAX_REREADS: usize = 16;
 
 /// All of them, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut {
-    pub(crate) managed_secrets: OfKind<ManagedSecret>,
-    pub(crate) keys: OfKind<EncryptionKey>,
-    pub(crate) schedules: OfKind<RotationSchedule>,
+    pub(crate) managed_secrets: LeftOutOfKind<ManagedSecret>,
+    pub(crate) keys: LeftOutOfKind<EncryptionKey>,
+    pub(crate) schedules: LeftOutOfKind<RotationSchedule>,
 }
 
 /// Those of one kind.
 #[derive(Debug)]
-pub(crate) struct OfKind<K> {
+pub(crate) struct LeftOutOfKind<K> {
     /// What each was told, by namespace and name.
     told: Mutex<BTreeMap<(String, String), ReportedReason>>,
-    again: Mutex<Sender<Kept<K>>>,
-    queue: Mutex<Option<Receiver<Kept<K>>>>,
+    again: Mutex<Sender<CachedObject<K>>>,
+    queue: Mutex<Option<Receiver<CachedObject<K>>>>,
 }
 
 /// Why an object is left out, as its condition says of one generation.
@@ -53,7 +54,7 @@ impl ReportedReason {
     }
 }
 
-impl<K> Default for OfKind<K> {
+impl<K> Default for LeftOutOfKind<K> {
     fn default() -> Self {
         let (again, queue) = channel(1);
         Self {
@@ -64,14 +65,14 @@ impl<K> Default for OfKind<K> {
     }
 }
 
-impl<K> OfKind<K> {
+impl<K> LeftOutOfKind<K> {
     fn told(&self) -> MutexGuard<'_, BTreeMap<(String, String), ReportedReason>> {
         // A panic while the lock was held leaves at worst one that is told once more.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The condition of the object says it.
-    pub(super) fn said(&self, kept: &Kept<K>, why: TooLarge)
+    pub(super) fn mark_reported(&self, kept: &CachedObject<K>, why: TooLarge)
     where
         K: Resource<DynamicType = ()>,
     {
@@ -87,7 +88,7 @@ impl<K> OfKind<K> {
             .take_while(|((home, _), _)| home == namespace)
             .filter(|(_, told)| told.why == TooLarge::Namespace)
             .map(|((_, name), _)| name.clone())
-            .take(AT_ONCE)
+            .take(MAX_REREADS)
             .collect()
     }
 
@@ -106,52 +107,56 @@ impl<K> OfKind<K> {
     }
 
     /// The objects that were read again. They can be taken once.
-    pub(super) fn queue(&self) -> Option<Receiver<Kept<K>>> {
+    pub(super) fn queue(&self) -> Option<Receiver<CachedObject<K>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// An object as it was read again, for as long as it is worked on.
-pub(super) struct ReadAgain<K> {
+pub(super) struct RereadObject<K> {
     /// The object, whole.
-    pub(super) object: Kept<K>,
-    _held: Held,
+    pub(super) object: CachedObject<K>,
+    _held: LargeObjectPermit,
 }
 
 /// Reads an object of which not all is kept; none where it is gone, or another one has its name.
 ///
 /// # Errors
 /// The API server's.
-pub(super) async fn read_again<K, S>(ctx: &Ctx<S>, kept: &Kept<K>) -> kube::Result<Option<ReadAgain<K>>>
+pub(super) async fn read_again<K, S>(
+    ctx: &Ctx<S>,
+    kept: &CachedObject<K>,
+) -> kube::Result<Option<RereadObject<K>>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     // It takes nobody's place while it waits.
-    let aside = ctx.turns.aside(&namespace);
-    let held = ctx.under_way.enter(&namespace, kept.bytes()).await;
+    let aside = ctx.fair_queue.aside(&namespace);
+    let held = ctx.under_way.acquire(&namespace, kept.bytes()).await;
     drop(aside);
-    let api: Api<Kept<K>> = Api::namespaced(ctx.client.clone(), &namespace);
+    let api: Api<CachedObject<K>> = Api::namespaced(ctx.client.clone(), &namespace);
     let found = api.get_opt(&name).await?;
     let same = found.filter(|found| found.uid() == kept.uid());
-    Ok(same.map(|object| ReadAgain { object, _held: held }))
+    Ok(same.map(|object| RereadObject { object, _held: held }))
 }
 
-/// Looks at an object that is left out: where there may be room, it goes the way of an event once more. The answer is what its condition does not say yet.
+/// Looks at an object that is left out: where there may be room, it goes the way of an event once more. The
+/// answer is what its condition does not say yet.
 ///
 /// # Errors
 /// The API server's.
 pub(super) async fn look<K, S>(
     ctx: &Ctx<S>,
-    of_kind: &OfKind<K>,
-    kept: &Kept<K>,
+    of_kind: &LeftOutOfKind<K>,
+    kept: &CachedObject<K>,
     why: TooLarge,
-) -> kube::Result<Option<ReadAgain<K>>>
+) -> kube::Result<Option<RereadObject<K>>>
 where
-    K: Shared + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: QuotaKind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
-    let room = why == TooLarge::Namespace && ctx.shares.has_room::<K>(&namespace);
+    let room = why == TooLarge::Namespace && ctx.cache_quota.has_room::<K>(&namespace);
     let known = of_kind.told().get(&(namespace, name)) == Some(&ReportedReason::new(kept, why));
     if known && !room {
         return Ok(None);
@@ -159,8 +164,9 @@ where
     let Some(read) = read_again(ctx, kept).await? else {
         return Ok(None);
     };
-    if room && ctx.shares.would_keep(&read.object) {
-        // Where others wait there it has its turn with the next room. A closed channel means that the process ends.
+    if room && ctx.cache_quota.would_keep(&read.object) {
+        // Where others wait there it has its turn with the next room. A closed channel means that the process
+        // ends.
         let mut again = of_kind.again.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = again.try_send(read.object);
         return Ok(None);
@@ -169,7 +175,7 @@ where
 }
 
 /// Whether an object that was read again is still the one that is left out.
-pub(super) fn is_left_out<K: Shared>(cache: &Store<Kept<K>>, read: &Kept<K>) -> bool {
+pub(super) fn is_left_out<K: QuotaKind>(cache: &Store<CachedObject<K>>, read: &CachedObject<K>) -> bool {
     cache.get(&ObjectRef::from_obj(read)).is_some_and(|kept| {
         matches!(kept.extent(), Extent::Nothing(TooLarge::Namespace))
             && kept.uid() == read.uid()

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use strongroom_rules::retry::ErrorClass;
 
-use super::failing::Failing;
+use super::failing::FailingObjects;
 
 /// Counters and gauges of all controllers.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(crate) struct Metrics {
     /// What the gauge counts: an object that is triggered twice before it is looked at waits once.
     waiting: Mutex<HashSet<Place>>,
     failing: Family<Kind, Gauge>,
-    failing_objects: Failing,
+    failing_objects: FailingObjects,
     next_rotation: Gauge<f64, AtomicU64>,
     rotations: Mutex<HashMap<(String, String), Timestamp>>,
     certificates: Family<CertificateLabels, Gauge>,
@@ -201,8 +201,8 @@ impl Metrics {
     }
 
     /// An object is well, or gone. Answers whether it failed before.
-    pub(crate) fn well(&self, kind: &'static str, namespace: &str, name: &str) -> bool {
-        let count = self.failing_objects.well(kind, namespace, name);
+    pub(crate) fn recovered(&self, kind: &'static str, namespace: &str, name: &str) -> bool {
+        let count = self.failing_objects.recovered(kind, namespace, name);
         if let Some(count) = count {
             self.fail(kind, count);
         }

@@ -1,39 +1,39 @@
 //! The controllers: they bring the store and the native Secrets to what the custom resources say.
 //!
-//! One kind, one folder, and in each the same four verbs: observe, plan, apply, report. What is decided is decided in `strongroom_rules`. There
-//! are no finalizers and no owner references: a deletion is noticed as an absence (`absence`).
+//! One kind, one folder, and in each the same four verbs: observe, plan, apply, report. What is decided is
+//! decided in `strongroom_rules`. There are no finalizers and no owner references: a deletion is noticed as
+//! an absence (`deletion`).
 
-mod absence;
+mod adoption;
 mod ca_bundle;
+pub(crate) mod cache_quota;
+mod cached_object;
 mod certificates;
 pub(crate) mod cluster;
+mod compressed_text;
 mod consumers;
 mod declarations;
+mod deletion;
 mod encryption_key;
-mod event_writer;
+mod expected_status;
 mod failing;
+mod fair_queue;
 mod identity;
-mod kept;
 mod left_out;
 pub(crate) mod managed_secret;
 pub(crate) mod metrics;
-mod orphans;
 mod outline;
-mod packed;
 mod purge;
 mod refusals;
 mod repairs;
 mod report;
+mod resync;
 mod retry;
 mod rewrap;
 mod rotation_schedule;
 mod secret_policy;
-pub(crate) mod shares;
 pub(crate) mod store;
-mod sweep;
-mod turns;
 mod watches;
-mod written;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -54,38 +54,38 @@ use strongroom_process::{WorkError, WorkPool};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::absence::Absences;
-use self::ca_bundle::Bundles;
+use self::ca_bundle::BundleNamespaces;
+use self::cache_quota::CacheQuota;
+use self::cached_object::CachedObject;
 use self::certificates::Certificates;
-use self::cluster::Cluster;
+use self::cluster::ClusterCache;
 use self::declarations::Declarations;
-use self::encryption_key::Keys;
-pub(crate) use self::event_writer::EventWriter;
-use self::kept::Kept;
+use self::deletion::DeletionSignals;
+use self::encryption_key::KeyQueue;
+use self::expected_status::ExpectedStatus;
+use self::fair_queue::FairQueue;
 use self::left_out::LeftOut;
 use self::managed_secret::Failure;
-use self::managed_secret::replace::Replacing;
+use self::managed_secret::replace::PendingReplacements;
 use self::metrics::Metrics;
-use self::refusals::Refusals;
+use self::refusals::GenerationRefusals;
 use self::repairs::Contests;
 use self::retry::Backoff;
 use self::secret_policy::WritePace;
-use self::shares::Shares;
 use self::store::SecretStore;
-use self::turns::Turns;
-use self::written::Written;
 use crate::attestation::PendingAttestations;
 use crate::cluster_keys::ClusterKeys;
-use crate::consumers::Consumers;
-use crate::declared::Declared;
-use crate::kube_watch::WatchThread;
+use crate::consumers::ConsumerIndex;
+use crate::delivery_policy::DeliveryPolicyIndex;
+use crate::external_sources::ExternalSourceIndex;
+use crate::kube::EventWriter;
+use crate::kube::watch::WatchThread;
+use crate::large_objects::LargeObjectLimiter;
 use crate::policies::Policies;
-use crate::terms::TermsBook;
-use crate::under_way::UnderWay;
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct ControllerOptions {
     /// The namespace that this process lives in, where `strongroom-deletions` is.
     pub(crate) own_namespace: String,
     /// The namespaces of node plugins, which are told what to trust as soon as they are there.
@@ -95,7 +95,7 @@ pub(crate) struct Options {
     /// How many objects of one kind are worked on at once.
     pub(crate) concurrency: u16,
     /// What one namespace's objects may take of memory.
-    pub(crate) objects: shares::Bounds,
+    pub(crate) objects: cache_quota::CacheBounds,
     /// Where values are made and rendered.
     pub(crate) work: WorkPool,
     /// Where large objects are watched; none: where everything else is done.
@@ -104,17 +104,17 @@ pub(crate) struct Options {
 
 /// What the controllers share with the API.
 #[derive(Clone, Debug)]
-pub(crate) struct Api {
+pub(crate) struct GatewayShared {
     /// The statements in force, which the watches bring.
     pub(crate) policies: Policies,
     /// Who takes values over the API, which the watches tell; and what was changed there.
-    pub(crate) declared: Declared,
+    pub(crate) declared: ExternalSourceIndex,
     /// What opens the values that stand sealed in objects.
     pub(crate) cluster_keys: ClusterKeys,
     /// On which terms volumes have secrets, which the watches tell.
-    pub(crate) terms: TermsBook,
+    pub(crate) terms: DeliveryPolicyIndex,
     /// Who has which version, which the watch of pods and the API tell.
-    pub(crate) consumers: Consumers,
+    pub(crate) consumers: ConsumerIndex,
     /// Who is about to write objects, which the webhook tells.
     pub(crate) pending_attestations: PendingAttestations,
     /// What clients must trust, which the API says.
@@ -125,38 +125,38 @@ pub(crate) struct Api {
 pub(crate) struct Ctx<S> {
     pub(crate) client: Client,
     pub(crate) store: S,
-    pub(crate) options: Options,
+    pub(crate) options: ControllerOptions,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: EventWriter,
-    pub(crate) managed_secrets: Store<Kept<ManagedSecret>>,
+    pub(crate) managed_secrets: Store<CachedObject<ManagedSecret>>,
     /// What the objects of each namespace take.
-    pub(crate) shares: Shares,
+    pub(crate) cache_quota: CacheQuota,
     /// Those that have no room.
     pub(crate) left_out: LeftOut,
     /// Large objects that are worked on.
-    under_way: UnderWay,
-    pub(crate) cluster: Cluster,
+    under_way: LargeObjectLimiter,
+    pub(crate) cluster: ClusterCache,
     pub(crate) backoff: Backoff,
     /// Which ManagedSecret is looked at next.
-    turns: Turns<ObjectRef<Kept<ManagedSecret>>>,
+    fair_queue: FairQueue<ObjectRef<CachedObject<ManagedSecret>>>,
     /// Values that were refused as their specs are.
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: GenerationRefusals,
     /// Native Secrets that others change.
     pub(crate) contests: Contests,
     /// Native Secrets that are being made anew.
-    pub(crate) replacing: Replacing,
+    pub(crate) replacing: PendingReplacements,
     /// Statuses of ManagedSecrets that the cache does not hold yet.
-    pub(crate) written: Written<ManagedSecretStatus>,
-    pub(crate) absences: Absences,
+    pub(crate) expected_status: ExpectedStatus<ManagedSecretStatus>,
+    pub(crate) deletion_signals: DeletionSignals,
     /// Absences of EncryptionKeys.
-    pub(crate) key_absences: Absences,
-    pub(crate) keys: Keys,
+    pub(crate) key_deletion_signals: DeletionSignals,
+    pub(crate) keys: KeyQueue,
     pub(crate) policies: Policies,
-    pub(crate) declared: Declared,
+    pub(crate) declared: ExternalSourceIndex,
     pub(crate) cluster_keys: ClusterKeys,
-    pub(crate) terms: TermsBook,
-    pub(crate) consumers: Consumers,
-    pub(crate) bundles: Bundles,
+    pub(crate) terms: DeliveryPolicyIndex,
+    pub(crate) consumers: ConsumerIndex,
+    pub(crate) bundles: BundleNamespaces,
     pub(crate) certificates: Certificates,
     pub(crate) declarations: Declarations,
     pub(crate) policy_writes: WritePace,
@@ -174,38 +174,38 @@ impl<S> Ctx<S> {
     fn new(
         client: Client,
         store: S,
-        options: Options,
+        options: ControllerOptions,
         metrics: Arc<Metrics>,
-        managed_secrets: Store<Kept<ManagedSecret>>,
-        (policies, declared): (Policies, Declared),
-        (cluster_keys, terms, consumers): (ClusterKeys, TermsBook, Consumers),
+        managed_secrets: Store<CachedObject<ManagedSecret>>,
+        (policies, declared): (Policies, ExternalSourceIndex),
+        (cluster_keys, terms, consumers): (ClusterKeys, DeliveryPolicyIndex, ConsumerIndex),
     ) -> Self {
         Self {
             events: EventWriter::new(&client),
-            turns: Turns::new(options.concurrency),
-            shares: Shares::new(options.objects),
+            fair_queue: FairQueue::new(options.concurrency),
+            cache_quota: CacheQuota::new(options.objects),
             left_out: LeftOut::default(),
-            under_way: UnderWay::default(),
-            refusals: Refusals::default(),
+            under_way: LargeObjectLimiter::default(),
+            refusals: GenerationRefusals::default(),
             client,
             store,
             options,
             metrics,
             managed_secrets,
-            cluster: Cluster::default(),
+            cluster: ClusterCache::default(),
             backoff: Backoff::default(),
             contests: Contests::default(),
-            replacing: Replacing::default(),
-            written: Written::default(),
-            absences: Absences::default(),
-            key_absences: Absences::default(),
-            keys: Keys::default(),
+            replacing: PendingReplacements::default(),
+            expected_status: ExpectedStatus::default(),
+            deletion_signals: DeletionSignals::default(),
+            key_deletion_signals: DeletionSignals::default(),
+            keys: KeyQueue::default(),
             policies,
             declared,
             cluster_keys,
             terms,
             consumers,
-            bundles: Bundles::default(),
+            bundles: BundleNamespaces::default(),
             certificates: Certificates::new(jiff::Timestamp::now()),
             declarations: Declarations::default(),
             policy_writes: WritePace::default(),
@@ -214,13 +214,14 @@ impl<S> Ctx<S> {
 }
 
 impl<S> Ctx<S> {
-    /// Does work that takes a processor for long for a ManagedSecret of this namespace. It takes nobody's place while it waits.
+    /// Does work that takes a processor for long for a ManagedSecret of this namespace. It takes nobody's
+    /// place while it waits.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
         namespace: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkError> {
-        let _aside = self.turns.aside(namespace);
+        let _aside = self.fair_queue.aside(namespace);
         self.options.work.run(namespace, work).await
     }
 }
@@ -228,8 +229,8 @@ impl<S> Ctx<S> {
 /// Where other events put the objects that have to be looked at.
 #[derive(Clone, Debug)]
 struct Triggers {
-    managed_secrets: UnboundedSender<ObjectRef<Kept<ManagedSecret>>>,
-    schedules: UnboundedSender<ObjectRef<Kept<RotationSchedule>>>,
+    managed_secrets: UnboundedSender<ObjectRef<CachedObject<ManagedSecret>>>,
+    schedules: UnboundedSender<ObjectRef<CachedObject<RotationSchedule>>>,
 }
 
 impl Triggers {
@@ -253,8 +254,8 @@ pub(crate) async fn run<S: SecretStore>(
     client: Client,
     store: S,
     metrics: Arc<Metrics>,
-    api: Api,
-    options: Options,
+    api: GatewayShared,
+    options: ControllerOptions,
     stop: watch::Receiver<bool>,
 ) {
     let (managed_secrets, managed_secrets_writer) = reflector::store();
@@ -288,7 +289,7 @@ pub(crate) async fn run<S: SecretStore>(
                 managed_secret_triggered,
                 futures::stream::iter(ctx.certificates.queue()).flatten(),
             ),
-            futures::stream::iter(api.declared.queue())
+            futures::stream::iter(api.declared.take_changes())
                 .flatten()
                 .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace)),
         ),
@@ -306,7 +307,7 @@ pub(crate) async fn run<S: SecretStore>(
     let managed_secret_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "ManagedSecret",
-        turns: ctx.turns.clone(),
+        fair_queue: ctx.fair_queue.clone(),
         cache: managed_secrets,
         pace: Pace::InTurn,
     }
@@ -314,7 +315,7 @@ pub(crate) async fn run<S: SecretStore>(
     let schedule_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "RotationSchedule",
-        turns: Turns::new(ctx.options.concurrency),
+        fair_queue: FairQueue::new(ctx.options.concurrency),
         cache: schedules,
         pace: Pace::Gathering,
     }
@@ -322,7 +323,7 @@ pub(crate) async fn run<S: SecretStore>(
     let policy_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "SecretPolicy",
-        turns: Turns::new(ctx.options.concurrency),
+        fair_queue: FairQueue::new(ctx.options.concurrency),
         cache: secret_policies,
         pace: Pace::InTurn,
     }
@@ -330,38 +331,40 @@ pub(crate) async fn run<S: SecretStore>(
     let key_runs = Runs {
         ctx: Arc::clone(&ctx),
         kind: "EncryptionKey",
-        turns: Turns::new(ctx.options.concurrency),
+        fair_queue: FairQueue::new(ctx.options.concurrency),
         cache: encryption_keys,
         pace: Pace::Gathering,
     }
     .over(key_queue, stop.clone(), encryption_key::reconcile);
-    // Policies come into force whatever else is under way: their watch and their reports are a task of their own.
+    // Policies come into force whatever else is under way: their watch and their reports are a task of their
+    // own.
     let mut policy_task = JoinSet::new();
     let policy_stop = stop.clone();
-    // These can be repeated whole, so nothing of them has to be finished; and without their kind in the cluster they would never end.
+    // These can be repeated whole, so nothing of them has to be finished; and without their kind in the
+    // cluster they would never end.
     policy_task.spawn(async move {
         let _ = futures::future::select(Box::pin(policy_runs), Box::pin(stopped(policy_stop))).await;
     });
     let policy_runs = ended_task(policy_task);
     let key_runs = futures::future::select(Box::pin(key_runs), Box::pin(stopped(stop.clone())));
 
-    let sweep = sweep::run(Arc::clone(&ctx), triggers.clone());
+    let resync = resync::run(Arc::clone(&ctx), triggers.clone());
     let pods = consumers::pods(Arc::clone(&ctx));
     let consumers = consumers::run(Arc::clone(&ctx), triggers.clone());
     let side_watches = watches::run(Arc::clone(&ctx), triggers);
-    let absences = async {
+    let deletions = async {
         if ctx.managed_secrets.wait_until_ready().await.is_ok() {
-            absence::run(Arc::clone(&ctx), absence::Kind::ManagedSecret).await;
+            deletion::run(Arc::clone(&ctx), deletion::OwnerKind::ManagedSecret).await;
         }
     };
-    let key_absences = async {
+    let key_deletions = async {
         if encryption_keys_listed.wait_until_ready().await.is_ok() {
-            absence::run(Arc::clone(&ctx), absence::Kind::EncryptionKey).await;
+            deletion::run(Arc::clone(&ctx), deletion::OwnerKind::EncryptionKey).await;
         }
     };
-    let orphans = async {
+    let adoption = async {
         if ctx.managed_secrets.wait_until_ready().await.is_ok() {
-            orphans::run(Arc::clone(&ctx)).await;
+            adoption::run(Arc::clone(&ctx)).await;
         }
     };
     // What else of the release speaks to the API lives in the same namespace, or is a node plugin.
@@ -371,13 +374,13 @@ pub(crate) async fn run<S: SecretStore>(
     tokio::select! {
         _ = futures::future::join4(managed_secret_runs, schedule_runs, policy_runs, key_runs) => {}
         () = side_watches => {}
-        () = futures::future::join(absences, key_absences).map(drop) => {}
+        () = futures::future::join(deletions, key_deletions).map(drop) => {}
         () = rewrap::run(Arc::clone(&ctx)) => {}
-        () = sweep => {}
+        () = resync => {}
         () = futures::future::join(pods, consumers).map(drop) => {}
         () = bundles => {}
         () = purge::run(Arc::clone(&ctx)) => {}
-        () = orphans => {}
+        () = adoption => {}
         () = secret_policy::keep::run(Arc::clone(&ctx)) => {}
         () = declarations::run(Arc::clone(&ctx)) => {}
     }
@@ -392,7 +395,8 @@ async fn ended_task(mut task: JoinSet<()>) {
     }
 }
 
-/// Ends when `stop` turns true, or its sender is gone: then nobody can stop us any more, because the process ends.
+/// Ends when `stop` turns true, or its sender is gone: then nobody can stop us any more, because the process
+/// ends.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
@@ -410,7 +414,8 @@ fn until_stopped<T>(
 enum Pace {
     /// As soon as those that came before it were.
     InTurn,
-    /// When nothing more has happened to it for a second: many objects that change at once change the status of a schedule or a key once.
+    /// When nothing more has happened to it for a second: many objects that change at once change the status
+    /// of a schedule or a key once.
     Gathering,
 }
 
@@ -418,8 +423,8 @@ enum Pace {
 struct Runs<K: kube::Resource<DynamicType = ()> + 'static, S> {
     ctx: Arc<Ctx<S>>,
     kind: &'static str,
-    turns: Turns<ObjectRef<Kept<K>>>,
-    cache: Store<Kept<K>>,
+    fair_queue: FairQueue<ObjectRef<CachedObject<K>>>,
+    cache: Store<CachedObject<K>>,
     pace: Pace,
 }
 
@@ -427,16 +432,16 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
     /// Reconciles what the queue names until [`stopped`]; what is under way then is finished.
     async fn over<F>(
         self,
-        queue: impl Stream<Item = ObjectRef<Kept<K>>> + Send + 'static,
+        queue: impl Stream<Item = ObjectRef<CachedObject<K>>> + Send + 'static,
         stop: watch::Receiver<bool>,
-        reconcile: fn(Arc<Kept<K>>, Arc<Ctx<S>>) -> F,
+        reconcile: fn(Arc<CachedObject<K>>, Arc<Ctx<S>>) -> F,
     ) where
         F: Future<Output = Result<Action, Failure>> + Send + 'static,
     {
         let Self {
             ctx,
             kind,
-            turns,
+            fair_queue,
             cache,
             pace,
         } = self;
@@ -446,8 +451,8 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
         let (queue, config) = match pace {
             // How many are worked on is decided there.
             Pace::InTurn => (
-                turns.clone().in_turn(queue).left_stream(),
-                config.concurrency(ctx.options.concurrency.saturating_add(turns::ASIDE)),
+                fair_queue.clone().in_turn(queue).left_stream(),
+                config.concurrency(ctx.options.concurrency.saturating_add(fair_queue::MAX_ASIDE)),
             ),
             Pace::Gathering => (
                 queue.right_stream(),
@@ -455,12 +460,13 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
             ),
         };
         controller::applier(
-            move |object: Arc<Kept<K>>, ctx: Arc<Ctx<S>>| {
+            move |object: Arc<CachedObject<K>>, ctx: Arc<Ctx<S>>| {
                 taken(&ctx.metrics, kind, &ObjectRef::from_obj(object.as_ref()));
                 reconcile(object, ctx).boxed()
             },
-            // After a failure: wait as its class says, longer each time; what only another spec can mend waits for that.
-            |object: Arc<Kept<K>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
+            // After a failure: wait as its class says, longer each time; what only another spec can mend
+            // waits for that.
+            |object: Arc<CachedObject<K>>, failure: &Failure, ctx: Arc<Ctx<S>>| {
                 let uid = kube::Resource::meta(object.as_ref())
                     .uid
                     .clone()
@@ -476,7 +482,7 @@ impl<K: kube::Resource<DynamicType = ()> + 'static, S: SecretStore> Runs<K, S> {
         )
         .for_each(|outcome| {
             if let Some(object) = ended(&ctx.metrics, kind, outcome) {
-                turns.done(&object);
+                fair_queue.done(&object);
             }
             std::future::ready(())
         })
@@ -500,7 +506,8 @@ fn taken<K: reflector::Lookup>(metrics: &Metrics, kind: &'static str, object: &O
     );
 }
 
-/// Each end of an attempt that is not a success is told, once, with the object that it concerns. Answers with the object of any.
+/// Each end of an attempt that is not a success is told, once, with the object that it concerns. Answers with
+/// the object of any.
 fn ended<K: reflector::Lookup<DynamicType = ()>>(
     metrics: &Metrics,
     kind: &'static str,
@@ -509,12 +516,12 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
     let object = match outcome {
         Ok((object, action)) => {
             tracing::trace!(kind, object = ?object.name, ?action, "reconciled");
-            if metrics.well(
+            if metrics.recovered(
                 kind,
                 object.namespace.as_deref().unwrap_or_default(),
                 &object.name,
             ) {
-                tracing::info!(kind, %object, "reconciled again after failures");
+                tracing::info!(kind, %object, "reconcile recovered");
             }
             return Some(object);
         }
@@ -522,24 +529,25 @@ fn ended<K: reflector::Lookup<DynamicType = ()>>(
         Err(controller::Error::ObjectNotFound(object)) => {
             let namespace = object.namespace.as_deref().unwrap_or_default();
             metrics.taken(kind, namespace, &object.name);
-            metrics.well(kind, namespace, &object.name);
-            tracing::debug!(kind, %object, "gone");
+            metrics.recovered(kind, namespace, &object.name);
+            tracing::debug!(kind, %object, "object gone");
             object
         }
         Err(controller::Error::ReconcilerFailed(failure, object)) => {
             let (class, cause) = (failure.class().name(), failure.to_string());
             let namespace = object.namespace.as_deref().unwrap_or_default();
-            // Each cause once: the metric counts the object until it is well, and its condition says the same.
+            // Each cause once: the metric counts the object until it is well, and its condition says the
+            // same.
             if metrics.failed(kind, namespace, &object.name, &cause) {
-                tracing::warn!(kind, %object, class, error = cause, "failed to reconcile; trying again, and saying so once");
+                tracing::warn!(kind, %object, class, error = cause, "reconcile failed");
             } else {
-                tracing::debug!(kind, %object, class, error = cause, "failed to reconcile again");
+                tracing::debug!(kind, %object, class, error = cause, "reconcile failed again");
             }
             object
         }
         Err(controller::Error::QueueError(never)) => match never {},
         Err(controller::Error::RunnerError(error)) => {
-            tracing::error!(kind, %error, "the queue broke");
+            tracing::error!(kind, %error, "controller queue failed");
             return None;
         }
     };

@@ -1,21 +1,22 @@
-//! What of an object is kept where it is not kept whole. Of a ManagedSecret all that decides, with a mark in the place of each long text: sealed texts, literals
-//! and templates are long, names are not. Must not be worked on: whoever makes a value, or renders one, reads the object again.
+//! What of an object is kept where it is not kept whole. Of a ManagedSecret all that decides, with a mark in
+//! the place of each long text: sealed texts, literals and templates are long, names are not. Must not be
+//! worked on: whoever makes a value, or renders one, reads the object again.
 
 use data_encoding::HEXLOWER;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 /// Longest text that stays, in bytes: as long as the name of an object may be.
-const LONGEST: usize = 253;
+const MAX_TEXT_BYTES: usize = 253;
 /// Largest outline of one object, in bytes.
-pub(super) const MOST: usize = 64 << 10;
+pub(super) const MAX_OUTLINE_BYTES: usize = 64 << 10;
 /// The field of an outline of a SecretPolicy that says how many statements it has.
 pub(super) const STATEMENTS: &str = "statements";
 /// What our annotations begin with; nobody here reads others.
 const OURS: &str = "strongroom.dev/";
 
 /// Leaves of a ManagedSecret what decides. Its status stays: it is ours.
-pub(super) fn of_managed_secret(object: &mut Json) {
+pub(super) fn outline_managed_secret(object: &mut Json) {
     if let Some(annotations) = object
         .pointer_mut("/metadata/annotations")
         .and_then(Json::as_object_mut)
@@ -29,7 +30,7 @@ pub(super) fn of_managed_secret(object: &mut Json) {
 }
 
 /// Leaves of a SecretPolicy what its status is made of: what is in force is kept where it is decided by.
-pub(super) fn of_secret_policy(object: &mut Json) {
+pub(super) fn outline_secret_policy(object: &mut Json) {
     let statements = object.pointer("/spec/statements").and_then(Json::as_array);
     let count = statements.map_or(0, Vec::len);
     let Some(object) = object.as_object_mut() else {
@@ -42,7 +43,7 @@ pub(super) fn of_secret_policy(object: &mut Json) {
 /// Puts marks into the place of long texts.
 fn shorten(value: &mut Json) {
     match value {
-        Json::String(text) if text.len() > LONGEST => *text = mark(text),
+        Json::String(text) if text.len() > MAX_TEXT_BYTES => *text = mark(text),
         Json::Array(values) => values.iter_mut().for_each(shorten),
         Json::Object(fields) => fields.values_mut().for_each(shorten),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
@@ -64,8 +65,8 @@ mod tests {
 
     #[test]
     fn long_texts_of_the_spec_become_marks_and_names_stay() {
-        let long = |letter: &str| letter.repeat(LONGEST + 1);
-        let name = "n".repeat(LONGEST);
+        let long = |letter: &str| letter.repeat(MAX_TEXT_BYTES + 1);
+        let name = "n".repeat(MAX_TEXT_BYTES);
         let mut object = json!({
             "metadata": {"annotations": {"strongroom.dev/rotate-now": "word", "strongroom.dev/restore": long("r"), "other": "text"}},
             "spec": {
@@ -75,7 +76,7 @@ mod tests {
             },
             "status": {"conditions": [{"message": long("m")}]},
         });
-        of_managed_secret(&mut object);
+        outline_managed_secret(&mut object);
         let text = object.to_string();
         assert!(
             !text.contains("aaaa")

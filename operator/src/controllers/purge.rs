@@ -7,20 +7,20 @@ use jiff::Timestamp;
 
 use super::Ctx;
 use super::store::{SecretStore, StoreFailure};
-use crate::steadiness::Steadiness;
+use crate::clock_guard::ClockGuard;
 
 /// How often to look for windows that have ended.
-const EVERY: Duration = Duration::from_secs(300);
+const PURGE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Destroys what is due until it is dropped.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
     let begin = Instant::now();
-    let mut steadiness = Steadiness::new(Timestamp::now(), Duration::ZERO);
+    let mut clock_guard = ClockGuard::new(Timestamp::now(), Duration::ZERO);
     loop {
-        tokio::time::sleep(EVERY).await;
-        let steady_for = steadiness.observe(Timestamp::now(), begin.elapsed());
+        tokio::time::sleep(PURGE_INTERVAL).await;
+        let steady_for = clock_guard.observe(Timestamp::now(), begin.elapsed());
         if let Err(error) = purge(&ctx.store, steady_for).await {
-            tracing::warn!(%error, "failed to destroy what is due; trying again");
+            tracing::warn!(%error, "purge failed");
         }
     }
 }
@@ -30,7 +30,7 @@ async fn purge<S: SecretStore>(store: &S, steady_for: Duration) -> Result<(), St
     loop {
         let (destroyed, more) = store.purge_due(steady_for).await?;
         for secret in destroyed {
-            tracing::info!(%secret, "its recovery window has ended: it is destroyed");
+            tracing::info!(%secret, cause = "recovery window ended", "secret destroyed");
         }
         if !more {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Values that cannot be made as the spec of their object is, so that no key is made again for them before something changes. Must not decide what is
-//! refused.
+//! Values that cannot be made as the spec of their object is, so that no key is made again for them before
+//! something changes. Must not decide what is refused.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use strongroom_crds::condition::Reason;
 
 /// What a value was refused for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct GenerationRefusal {
     /// The cause.
     pub(crate) reason: Reason,
     /// The cause in words.
@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
 
 /// What a refusal stands on: another of either may bring a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grounds {
+pub(crate) struct RefusalGrounds {
     /// The generation of the object.
     pub(crate) generation: i64,
     /// The current version, which keeps some of its keys.
@@ -28,18 +28,18 @@ pub(crate) struct Grounds {
 
 /// The refusals, by UID of the object.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<HashMap<String, (Grounds, Refusal)>>);
+pub(crate) struct GenerationRefusals(Mutex<HashMap<String, (RefusalGrounds, GenerationRefusal)>>);
 
-impl Refusals {
+impl GenerationRefusals {
     /// What these were refused for before.
-    pub(crate) fn of(&self, uid: &str, grounds: &Grounds) -> Option<Refusal> {
+    pub(crate) fn find(&self, uid: &str, grounds: &RefusalGrounds) -> Option<GenerationRefusal> {
         let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (refused, why) = refusals.get(uid)?;
         (refused == grounds).then(|| why.clone())
     }
 
     /// These are refused.
-    pub(crate) fn refused(&self, uid: &str, grounds: Grounds, why: Refusal) {
+    pub(crate) fn refused(&self, uid: &str, grounds: RefusalGrounds, why: GenerationRefusal) {
         let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.insert(uid.to_owned(), (grounds, why));
     }
@@ -56,22 +56,22 @@ mod tests {
 
     #[test]
     fn a_refusal_stands_until_something_changes() {
-        let grounds = |generation, version: &str| Grounds {
+        let grounds = |generation, version: &str| RefusalGrounds {
             generation,
             version: Some(version.to_owned()),
             keys: vec!["tls".to_owned()],
         };
-        let why = Refusal {
+        let why = GenerationRefusal {
             reason: Reason::ValueTooLarge,
             message: "too large".to_owned(),
         };
-        let refusals = Refusals::default();
+        let refusals = GenerationRefusals::default();
         refusals.refused("u", grounds(1, "v-1"), why.clone());
-        assert_eq!(refusals.of("u", &grounds(1, "v-1")), Some(why));
-        assert_eq!(refusals.of("u", &grounds(2, "v-1")), None);
-        assert_eq!(refusals.of("u", &grounds(1, "v-2")), None);
-        assert_eq!(refusals.of("other", &grounds(1, "v-1")), None);
+        assert_eq!(refusals.find("u", &grounds(1, "v-1")), Some(why));
+        assert_eq!(refusals.find("u", &grounds(2, "v-1")), None);
+        assert_eq!(refusals.find("u", &grounds(1, "v-2")), None);
+        assert_eq!(refusals.find("other", &grounds(1, "v-1")), None);
         refusals.forget("u");
-        assert_eq!(refusals.of("u", &grounds(1, "v-1")), None);
+        assert_eq!(refusals.find("u", &grounds(1, "v-1")), None);
     }
 }

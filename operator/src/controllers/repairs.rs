@@ -1,24 +1,25 @@
-//! Native Secrets that are not left as they are written: how often each was put back of late, and what came back from the API server other than it
-//! was written. In memory alone, and only while it goes on: after a restart the count begins anew.
+//! Native Secrets that are not left as they are written: how often each was put back of late, and what came
+//! back from the API server other than it was written. In memory alone, and only while it goes on: after a
+//! restart the count begins anew.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use strongroom_rules::native_secret::edits::Key;
+use strongroom_rules::native_secret::edits::DriftedKey;
 use strongroom_rules::native_secret::repairs::Repairs;
 
 /// All of them, by the UID of the ManagedSecret.
 #[derive(Debug, Default)]
 pub(crate) struct Contests(Mutex<HashMap<Box<str>, Contest>>);
 
-/// One of them.
+/// A native Secret that others change too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contest {
     /// How often it was put back.
     pub(crate) repairs: Repairs,
     /// What was not as it was written.
-    pub(crate) mutated: Vec<Key>,
+    pub(crate) mutated: Vec<DriftedKey>,
 }
 
 impl Contests {
@@ -28,12 +29,12 @@ impl Contests {
     }
 
     /// What is remembered of one.
-    pub(crate) fn of(&self, uid: &str) -> Option<Contest> {
+    pub(crate) fn get(&self, uid: &str) -> Option<Contest> {
         self.inner().get(uid).cloned()
     }
 
     /// One was put back, and came back with these keys other than they were written.
-    pub(crate) fn repaired(&self, uid: &str, mutated: Vec<Key>, now: Timestamp) {
+    pub(crate) fn repaired(&self, uid: &str, mutated: Vec<DriftedKey>, now: Timestamp) {
         let mut all = self.inner();
         all.retain(|_, contest| !contest.repairs.is_over(now));
         let before = all.get(uid).map(|contest| contest.repairs);
@@ -42,7 +43,7 @@ impl Contests {
     }
 
     /// One was written and stands as it was written; that it was put back still counts.
-    pub(crate) fn stands(&self, uid: &str) {
+    pub(crate) fn clear_mutations(&self, uid: &str) {
         if let Some(contest) = self.inner().get_mut(uid) {
             contest.mutated.clear();
         }

@@ -1,4 +1,5 @@
-//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would change.
+//! The only writer of status. It runs after success and after failure, and writes nothing when nothing would
+//! change.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -13,26 +14,27 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use strongroom_api::visible;
 use strongroom_crds::condition::merge;
-pub(crate) use strongroom_rules::native_secret::owners::FIELD_MANAGER;
+
+use crate::kube::field_manager;
 
 /// The object whose status is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    /// Its namespace.
+pub(crate) struct StatusSubject<'a> {
     pub(crate) namespace: &'a str,
-    /// Its name.
     pub(crate) name: &'a str,
     /// Its UID, which the write carries: an object made again under the same name keeps its own status.
     pub(crate) uid: &'a str,
 }
 
-/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it wrote.
+/// Writes `status` unless it equals `before`. Answers with the `resourceVersion` that came of it, where it
+/// wrote.
 ///
 /// # Errors
-/// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to tell.
+/// The API server's. An object that is gone, or is another one by now, is no error: there is nobody left to
+/// tell.
 pub(crate) async fn write<K, T>(
     client: &Client,
-    subject: Subject<'_>,
+    subject: StatusSubject<'_>,
     before: &T,
     status: &T,
 ) -> Result<Option<String>, kube::Error>
@@ -51,9 +53,10 @@ where
         "metadata": {"name": subject.name, "uid": subject.uid},
         "status": status,
     });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
     let mut written = patch_status(client, &url, subject.name, (&params, &Patch::Apply(patch))).await;
-    // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the status of a backup.
+    // A status is ours alone. An apply leaves what somebody else wrote there too, such as a restore with the
+    // status of a backup.
     if let Ok(there) = &written
         && let Some(surplus) = there.status.as_ref().and_then(|there| surplus(&status, there))
     {
@@ -62,7 +65,7 @@ where
             "status": surplus,
         });
         let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::CONTROLLERS.to_owned()),
             ..PatchParams::default()
         };
         written = patch_status(client, &url, subject.name, (&params, &Patch::Merge(patch))).await;
@@ -119,7 +122,8 @@ fn surplus(wanted: &Json, there: &Json) -> Option<Json> {
     }
 }
 
-/// The conditions that follow `before`: transition times stay while a status does, and all times are whole seconds, as Kubernetes keeps them.
+/// The conditions that follow `before`: transition times stay while a status does, and all times are whole
+/// seconds, as Kubernetes keeps them.
 pub(crate) fn conditions(before: &[Condition], wanted: Vec<Condition>) -> Vec<Condition> {
     let mut wanted = wanted;
     for condition in &mut wanted {

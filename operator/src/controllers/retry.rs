@@ -1,5 +1,5 @@
-//! From an error to its class, and from class and number of attempts to the next one. What each class means is decided in
-//! `strongroom_rules::retry`; here is only the counting.
+//! From an error to its class, and from class and number of attempts to the next one. What each class means
+//! is decided in `strongroom_rules::retry`; here is only the counting.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,7 +20,8 @@ pub(crate) fn class_of(error: &kube::Error) -> ErrorClass {
     }
 }
 
-/// Codes as in <https://kubernetes.io/docs/reference/using-api/api-concepts/>; what is not known counts as a fault that passes.
+/// Codes as in <https://kubernetes.io/docs/reference/using-api/api-concepts/>; what is not known counts as a
+/// fault that passes.
 fn class_of_status(status: &Status) -> ErrorClass {
     match status.code {
         401 | 403 => ErrorClass::Forbidden,
@@ -49,8 +50,9 @@ pub(crate) fn reason_of(error: &kube::Error) -> Reason {
     }
 }
 
-/// Whether a 403 speaks of our rights, and not of a quota, a policy or a webhook, which answer with the same code. RBAC's sentence is the only
-/// difference: `User "…" cannot create resource "secrets" …`. A 401 is always ours.
+/// Whether a 403 speaks of our rights, and not of a quota, a policy or a webhook, which answer with the same
+/// code. RBAC's sentence is the only difference: `User "…" cannot create resource "secrets" …`. A 401 is
+/// always ours.
 fn lacks_right(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;

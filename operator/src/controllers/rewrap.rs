@@ -1,5 +1,6 @@
-//! Data keys follow their key: after a secret came under another key, and after a key got a new version, their data keys are wrapped anew, in the
-//! background and in small groups. Values are not touched. What was interrupted begins anew and passes over what is done.
+//! Data keys follow their key: after a secret came under another key, and after a key got a new version,
+//! their data keys are wrapped anew, in the background and in small groups. Values are not touched. What was
+//! interrupted begins anew and passes over what is done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +10,22 @@ use super::managed_secret::Failure;
 use super::store::{KeyStore, SecretStore, StoreFailure};
 
 /// Data keys in a group: so long the writer is held up.
-const GROUP: usize = 64;
+const KEYS_PER_GROUP: usize = 64;
 /// Groups after which the statuses of the keys follow.
-const REPORT: usize = 16;
+const GROUPS_PER_REPORT: usize = 16;
 /// How often to look without cause.
-const IDLE: Duration = Duration::from_secs(3_600);
+const IDLE_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How long to wait after a failure.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Wraps anew until it is dropped.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
     loop {
         let pause = match pass(&ctx).await {
-            Ok(()) => IDLE,
+            Ok(()) => IDLE_INTERVAL,
             Err(failure) => {
-                tracing::warn!(error = %failure, "failed to wrap data keys anew; trying again");
-                RETRY
+                tracing::warn!(error = %failure, "data key rewrap failed");
+                RETRY_DELAY
             }
         };
         // A timeout is as good a reason to look as any.
@@ -40,7 +41,7 @@ pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
     }
     let (mut moved, mut refused, mut after) = (0, 0, None);
     for group in 1_usize.. {
-        let progress = ctx.store.rewrap(after, GROUP).await?;
+        let progress = ctx.store.rewrap(after, KEYS_PER_GROUP).await?;
         moved += progress.moved;
         refused += progress.refused;
         ctx.metrics.rewrapped.inc_by(progress.moved);
@@ -48,7 +49,7 @@ pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
         if after.is_none() {
             break;
         }
-        if moved > 0 && group % REPORT == 0 {
+        if moved > 0 && group % GROUPS_PER_REPORT == 0 {
             report(ctx);
         }
     }
@@ -61,7 +62,7 @@ pub(super) async fn pass<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
         }
     }
     if moved > 0 {
-        tracing::info!(moved, refused, "data keys are wrapped anew");
+        tracing::info!(moved, refused, "data keys rewrapped");
         report(ctx);
     }
     Ok(())
@@ -74,7 +75,7 @@ async fn retire<S: SecretStore>(
 ) -> Result<(), StoreFailure> {
     match KeyStore::retire_key_version(store, key.namespace, key.id, version).await {
         Ok(true) => {
-            tracing::info!(key = %key.name, version, "an old version of a key wraps nothing any more: it is destroyed");
+            tracing::info!(key = %key.name, version, "key version destroyed");
             Ok(())
         }
         Ok(false) => Ok(()),

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::json;
 use strongroom_process::WorkPool;
-use strongroom_rules::policy::{Action, Facts, Identity, Principal, Request, SecretRef};
+use strongroom_rules::policy::{Action, Identity, Principal, Request, RequestFacts, SecretRef};
 use strongroom_store::vault::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
-use super::testing::{Api, NS, SECRETS, World, generated, says, store};
-use super::{Options, run};
-use crate::policies::{AskError, Policies};
+use super::testing::{Api, ControllerFixture, NS, SECRETS, generated, says, store};
+use super::{ControllerOptions, run};
+use crate::policies::{DecisionError, Policies};
 
 mod large_objects;
 
@@ -45,7 +45,7 @@ fn start_with(
     keep: tempfile::TempDir,
     work: WorkPool,
 ) -> Running {
-    let bounds = super::shares::Bounds::default();
+    let bounds = super::cache_quota::CacheBounds::default();
     start_within(api, store, policies, (keep, work), (bounds, <_>::default()))
 }
 
@@ -54,14 +54,14 @@ fn start_within(
     store: Store,
     policies: Policies,
     (keep, work): (tempfile::TempDir, WorkPool),
-    (objects, cluster_keys): (super::shares::Bounds, crate::cluster_keys::ClusterKeys),
+    (objects, cluster_keys): (super::cache_quota::CacheBounds, crate::cluster_keys::ClusterKeys),
 ) -> Running {
     api.put(
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1"}}),
     );
     let (stop, stopped) = watch::channel(false);
-    let options = Options {
+    let options = ControllerOptions {
         own_namespace: "strongroom".to_owned(),
         node_namespaces: vec!["nodes".to_owned()],
         native_namespaces: Vec::new(),
@@ -76,12 +76,12 @@ fn start_within(
         api.client(),
         store,
         metrics,
-        super::Api {
+        super::GatewayShared {
             policies,
             declared: <_>::default(),
             cluster_keys,
             terms: <_>::default(),
-            consumers: crate::consumers::Consumers::new(jiff::Timestamp::now()),
+            consumers: crate::consumers::ConsumerIndex::new(jiff::Timestamp::now()),
             pending_attestations: <_>::default(),
             bundle: told,
         },
@@ -108,7 +108,7 @@ impl Running {
         assert!(
             waited.await.is_ok(),
             "{name}: {:?}",
-            self.api.get(&World::path("db"))
+            self.api.get(&ControllerFixture::path("db"))
         );
     }
 
@@ -125,7 +125,7 @@ impl Running {
 
 fn put(api: &Api, name: &str) {
     api.put(
-        &World::path(name),
+        &ControllerFixture::path(name),
         json!({
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
             "metadata": {"name": name, "namespace": NS, "generation": 1},
@@ -135,7 +135,7 @@ fn put(api: &Api, name: &str) {
 }
 
 fn ready(api: &Api, name: &str) -> bool {
-    let object = api.get(&World::path(name)).unwrap();
+    let object = api.get(&ControllerFixture::path(name)).unwrap();
     object["status"]["conditions"][0]["status"] == "True"
 }
 
@@ -206,7 +206,8 @@ async fn what_happens_while_a_watch_has_expired_is_not_missed() {
     let running = start(&api);
     running.until("ready", |api| ready(api, "db")).await;
     let password = api.secret_key("db", "password");
-    // The controller's own watch of the create may still be on its way; the relist has to find the loss in any case.
+    // The controller's own watch of the create may still be on its way; the relist has to find the loss in
+    // any case.
     api.expire("/api/v1/secrets", || api.remove(&native("db")));
     running
         .until("made again", |api| api.secret_key("db", "password") == password)
@@ -267,7 +268,8 @@ async fn an_api_server_that_fails_for_a_while_is_waited_for() {
 
 const POLICIES: &str = "/apis/strongroom.dev/v1alpha1/secretpolicies";
 
-/// Another generation of the policy of this name: it allows or denies every account to read, where it compiles.
+/// Another generation of the policy of this name: it allows or denies every account to read, where it
+/// compiles.
 fn policy(api: &Api, name: &str, generation: i64, effect: &str, action: &str) {
     let path = policy_path(name);
     let mut object = api
@@ -284,9 +286,9 @@ fn policy_path(name: &str) -> String {
 }
 
 /// Whether the account `app` may read the secret of this name.
-fn may_read(policies: &Policies, name: &str) -> Result<bool, AskError> {
+fn may_read(policies: &Policies, name: &str) -> Result<bool, DecisionError> {
     let principal = Principal {
-        identity: Identity::of("system:serviceaccount:shop:app"),
+        identity: Identity::from_username("system:serviceaccount:shop:app"),
         groups: Vec::new(),
     };
     let request = Request {
@@ -295,7 +297,7 @@ fn may_read(policies: &Policies, name: &str) -> Result<bool, AskError> {
         secret: SecretRef { namespace: NS, name },
         key: None,
         owner: Some("uid-denied"),
-        facts: &Facts::default(),
+        facts: &RequestFacts::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)
 }
@@ -322,7 +324,7 @@ async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
         })
     };
     // Who is named here may read what no policy denies.
-    api.put(&World::path("denied"), readers("denied"));
+    api.put(&ControllerFixture::path("denied"), readers("denied"));
     let decided = |policies: &Policies| {
         assert_eq!(may_read(policies, "allowed"), Ok(true));
         assert_eq!(may_read(policies, "denied"), Ok(false));
@@ -353,7 +355,7 @@ async fn a_broken_policy_never_weakens_what_was_in_force_whatever_restarts() {
 
     let commits = store.anchor().counter;
     let policies = Policies::default();
-    assert_eq!(may_read(&policies, "allowed"), Err(AskError::NotLoaded));
+    assert_eq!(may_read(&policies, "allowed"), Err(DecisionError::NotLoaded));
     policy(&api, "denied", 3, "Allow", "secrets:Nothing");
     let running = start_on(&api, store.clone(), policies.clone(), keep);
     running
@@ -498,7 +500,7 @@ async fn a_namespace_whose_keys_take_for_ever_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn what_is_refused_for_its_size_waits_for_another_spec() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", large_keys(32));
     let refused = world.reconcile_at("db", super::testing::now()).await.unwrap_err();
     assert_eq!(refused.wait(&world.ctx.backoff, "uid"), None);

@@ -1,5 +1,5 @@
-//! The watches and what each event sets in motion. Watches that break off are logged and start again, with a new list where the old position has
-//! expired; nothing here decides what is done with an object.
+//! The watches and what each event sets in motion. Watches that break off are logged and start again, with a
+//! new list where the old position has expired; nothing here decides what is done with an object.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
@@ -17,30 +17,30 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use strongroom_crds::v1alpha1::{Delivery, ManagedSecret, RotationSchedule};
 
+use super::cache_quota::QuotaKind;
+use super::cached_object::{CachedObject, Extent};
 use super::declarations;
-use super::kept::{Extent, Kept};
-use super::left_out::{self, OfKind};
+use super::left_out::{self, LeftOutOfKind};
 use super::managed_secret::native::MANAGED_LABEL;
-use super::shares::Shared;
 use super::store::SecretStore;
 use super::{Ctx, Triggers};
-use crate::declared::Declaration;
-use crate::kube_error::watch_in_words;
-use crate::kube_watch::{Selection, WatchThread, watcher};
-use crate::terms::Terms;
+use crate::delivery_policy::DeliveryPolicy;
+use crate::external_sources::ExternalDeclaration;
+use crate::kube::watch::{Selection, WatchThread, watcher};
+use crate::kube::watch_in_words;
 
 /// The `ManagedSecret`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn managed_secrets<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
-    mut writer: Writer<Kept<ManagedSecret>>,
+    mut writer: Writer<CachedObject<ManagedSecret>>,
     triggers: Triggers,
-) -> impl Stream<Item = ObjectRef<Kept<ManagedSecret>>> {
+) -> impl Stream<Item = ObjectRef<CachedObject<ManagedSecret>>> {
     let cache = writer.as_reader();
-    let events = of_kind(&ctx, "ManagedSecret", |ctx| &ctx.left_out.managed_secrets, &cache);
+    let events = events_of_kind(&ctx, "ManagedSecret", |ctx| &ctx.left_out.managed_secrets, &cache);
     events.filter_map(move |whole| {
         let of_kind = &ctx.left_out.managed_secrets;
         let room = |namespace: &str, name: &str| triggers.managed_secret(namespace, name);
-        let event = what_is_kept(&ctx, of_kind, &cache, &whole, room);
+        let event = cached_event(&ctx, of_kind, &cache, &whole, room);
         // Before the cache takes the event in, it still holds the object as it was.
         let news = seen_managed_secret(&ctx, &triggers, &whole, &event);
         // It is long, and not needed any more.
@@ -53,14 +53,14 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 ObjectRef::new(&object.name_any()).within(&namespace)
             }),
             Event::InitDone => {
-                ctx.absences.suspect();
+                ctx.deletion_signals.wake();
                 let cache = &ctx.managed_secrets;
                 let is_there = |namespace: &str, name: &str| {
                     cache.get(&ObjectRef::new(name).within(namespace)).is_some()
                 };
                 ctx.policies.readers_listed(is_there);
-                ctx.declared.listed(is_there);
-                ctx.terms.listed(is_there);
+                ctx.declared.retain(is_there);
+                ctx.terms.retain(is_there);
                 ctx.certificates.listed(is_there);
                 ctx.metrics.keep_certificates(is_there);
                 ctx.left_out.managed_secrets.listed(is_there);
@@ -69,7 +69,7 @@ pub(super) fn managed_secrets<S: SecretStore>(
                 None
             }
             Event::Delete(object) => {
-                ctx.absences.suspect();
+                ctx.deletion_signals.wake();
                 ctx.declarations.gone("ManagedSecret", &object);
                 None
             }
@@ -80,31 +80,31 @@ pub(super) fn managed_secrets<S: SecretStore>(
 }
 
 /// The events of a kind, and the objects of it that were left out and are read again.
-pub(super) fn of_kind<K: Shared, S: SecretStore>(
+pub(super) fn events_of_kind<K: QuotaKind, S: SecretStore>(
     ctx: &Arc<Ctx<S>>,
     kind: &'static str,
-    left_out: fn(&Ctx<S>) -> &OfKind<K>,
-    cache: &Store<Kept<K>>,
-) -> impl Stream<Item = Event<Kept<K>>> + Send + use<K, S> {
+    left_out: fn(&Ctx<S>) -> &LeftOutOfKind<K>,
+    cache: &Store<CachedObject<K>>,
+) -> impl Stream<Item = Event<CachedObject<K>>> + Send + use<K, S> {
     let events = large(ctx, kind);
     let (ctx, cache) = (Arc::clone(ctx), cache.clone());
     let again = futures::stream::iter(left_out(&ctx).queue()).flatten();
     let again = again.filter_map(move |read| {
-        let keeps = left_out::is_left_out(&cache, &read) && ctx.shares.would_keep(&read);
+        let keeps = left_out::is_left_out(&cache, &read) && ctx.cache_quota.would_keep(&read);
         std::future::ready(keeps.then_some(Event::Apply(read)))
     });
     futures::stream::select(events, again)
 }
 
 /// The events of a kind whose objects may be large.
-pub(super) fn large<K, S>(ctx: &Arc<Ctx<S>>, kind: &'static str) -> BoxStream<'static, Event<Kept<K>>>
+pub(super) fn large<K, S>(ctx: &Arc<Ctx<S>>, kind: &'static str) -> BoxStream<'static, Event<CachedObject<K>>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
     S: SecretStore,
 {
     let thread = ctx.options.watches.as_deref();
     let client = thread.map_or_else(|| ctx.client.clone(), WatchThread::client);
-    let api: Api<Kept<K>> = Api::all(client);
+    let api: Api<CachedObject<K>> = Api::all(client);
     let events = logged(Arc::clone(ctx), kind, watcher(api, Selection::whole()));
     match thread {
         Some(thread) => thread.run(events).boxed(),
@@ -112,15 +112,16 @@ where
     }
 }
 
-/// An event with what is kept of its object. Where there is room again, `look` is told of some that were left out.
-pub(super) fn what_is_kept<K: Shared, S>(
+/// An event with what is kept of its object. Where there is room again, `look` is told of some that were left
+/// out.
+pub(super) fn cached_event<K: QuotaKind, S>(
     ctx: &Ctx<S>,
-    left_out: &OfKind<K>,
-    cache: &Store<Kept<K>>,
-    whole: &Event<Kept<K>>,
+    left_out: &LeftOutOfKind<K>,
+    cache: &Store<CachedObject<K>>,
+    whole: &Event<CachedObject<K>>,
     look: impl Fn(&str, &str),
-) -> Event<Kept<K>> {
-    let taken = ctx.shares.take_in(cache, whole);
+) -> Event<CachedObject<K>> {
+    let taken = ctx.cache_quota.take_in(cache, whole);
     match &taken.event {
         Event::Apply(kept) | Event::InitApply(kept) if matches!(kept.extent(), Extent::Nothing(_)) => {}
         Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
@@ -136,13 +137,42 @@ pub(super) fn what_is_kept<K: Shared, S>(
     taken.event
 }
 
+/// Keeps the objects in `writer` and tells `declarations` which are gone; the answer is what has to be looked
+/// at.
+pub(super) fn reflected<K: Resource<DynamicType = ()> + 'static, S: SecretStore>(
+    ctx: Arc<Ctx<S>>,
+    kind: &'static str,
+    writer: Writer<CachedObject<K>>,
+    events: impl Stream<Item = Event<CachedObject<K>>> + Send,
+) -> impl Stream<Item = ObjectRef<CachedObject<K>>> {
+    let cache = writer.as_reader();
+    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .filter_map(|event| std::future::ready(event.ok()))
+        .filter_map(move |event| {
+            let reference = match event {
+                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
+                Event::Delete(object) => {
+                    ctx.declarations.gone(kind, &object);
+                    None
+                }
+                Event::InitDone => {
+                    ctx.declarations.listed(kind, uids(cache.state().iter()));
+                    None
+                }
+                Event::Init => None,
+            };
+            std::future::ready(reference)
+        })
+}
+
 /// UIDs of objects that are cached.
-pub(super) fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<Kept<K>>>) -> HashSet<String> {
+fn uids<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a Arc<CachedObject<K>>>) -> HashSet<String> {
     objects.filter_map(|object| object.uid()).collect()
 }
 
-/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is left out has no readers.
-fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, (gone, left_out): (bool, bool)) {
+/// What of a ManagedSecret the API goes by: `spec.readers`, and whether values arrive over it. One that is
+/// left out has no readers.
+fn seen_spec<S>(ctx: &Ctx<S>, object: &CachedObject<ManagedSecret>, (gone, left_out): (bool, bool)) {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Spec {
@@ -164,43 +194,43 @@ fn seen_spec<S>(ctx: &Ctx<S>, object: &Kept<ManagedSecret>, (gone, left_out): (b
         name: String,
     }
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialObject {
         #[serde(default)]
         spec: Spec,
     }
     // An object that does not fit gives nobody anything.
     let spec = object
-        .parse_as::<Only>()
+        .parse_as::<PartialObject>()
         .map(|only| only.spec)
         .unwrap_or_default();
     let readers = spec.readers.filter(|_| !gone && !left_out).unwrap_or_default();
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
     let store_name = spec.store_name.as_deref().unwrap_or(&name);
-    let terms = (!gone).then(|| Terms::of(spec.delivery.as_ref()));
-    if ctx.terms.saw(&namespace, (&name, &uid), store_name, terms) {
-        ctx.policies.look_again();
+    let terms = (!gone).then(|| DeliveryPolicy::from_spec(spec.delivery.as_ref()));
+    if ctx.terms.update(&namespace, (&name, &uid), store_name, terms) {
+        ctx.policies.notify_changed();
     }
     ctx.policies
         .readers(&namespace, (&name, &uid), store_name, &readers);
     let external = !gone && spec.source.contains_key("external");
-    let declaration = external.then(|| Declaration {
+    let declaration = external.then(|| ExternalDeclaration {
         object: name.clone(),
         uid,
         created: object.creation_timestamp().map(|time| time.0),
         key: spec.encryption_key.clone(),
         native: spec.secret.map(|native| native.name),
     });
-    ctx.declared.saw(&namespace, &name, store_name, declaration);
+    ctx.declared.update(&namespace, &name, store_name, declaration);
 }
 
-/// What follows from an event before it is in the cache, which takes in what is `kept`. Answers whether the object has to be looked at: a status that we
-/// wrote ourselves is no news.
+/// What follows from an event before it is in the cache, which takes in what is `kept`. Answers whether the
+/// object has to be looked at: a status that we wrote ourselves is no news.
 fn seen_managed_secret<S>(
     ctx: &Ctx<S>,
     triggers: &Triggers,
-    event: &Event<Kept<ManagedSecret>>,
-    kept: &Event<Kept<ManagedSecret>>,
+    event: &Event<CachedObject<ManagedSecret>>,
+    kept: &Event<CachedObject<ManagedSecret>>,
 ) -> bool {
     let (object, gone) = match event {
         Event::Apply(object) | Event::InitApply(object) => (object, false),
@@ -210,12 +240,12 @@ fn seen_managed_secret<S>(
     let namespace = object.namespace().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
     let before = ctx.managed_secrets.get(&ObjectRef::from_obj(object));
-    let nothing = |object: &Kept<ManagedSecret>| matches!(object.extent(), Extent::Nothing(_));
+    let nothing = |object: &CachedObject<ManagedSecret>| matches!(object.extent(), Extent::Nothing(_));
     let left_out = match kept {
         Event::Apply(kept) | Event::InitApply(kept) => nothing(kept),
         Event::Delete(_) | Event::Init | Event::InitDone => false,
     };
-    let same_spec = |before: &Kept<ManagedSecret>| {
+    let same_spec = |before: &CachedObject<ManagedSecret>| {
         before.meta().generation == object.meta().generation
             && before.uid() == object.uid()
             && nothing(before) == left_out
@@ -231,16 +261,16 @@ fn seen_managed_secret<S>(
         ctx.refusals.forget(&uid);
         ctx.contests.forget(&uid);
         ctx.replacing.forget(&uid);
-        ctx.cluster.await_no_native(&namespace, &object.name_any());
+        ctx.cluster.stop_awaiting_native(&namespace, &object.name_any());
         ctx.cluster.unsettle(&uid);
-        ctx.written.forget(&uid);
-        ctx.certificates.none(&namespace, &object.name_any());
+        ctx.expected_status.forget(&uid);
+        ctx.certificates.forget(&namespace, &object.name_any());
         ctx.metrics.certificate(&namespace, &object.name_any(), None);
         false
     } else {
-        ctx.absences.saw(&namespace, &object.name_any(), &uid);
-        let version = |object: &Kept<ManagedSecret>| object.meta().resource_version.clone();
-        let ours = ctx.written.saw(
+        ctx.deletion_signals.saw(&namespace, &object.name_any(), &uid);
+        let version = |object: &CachedObject<ManagedSecret>| object.meta().resource_version.clone();
+        let ours = ctx.expected_status.observe(
             &uid,
             before.as_deref().and_then(version).as_deref(),
             &version(object).unwrap_or_default(),
@@ -249,7 +279,7 @@ fn seen_managed_secret<S>(
         // A list may leave out what came in between.
         ours && matches!(event, Event::Apply(_))
     };
-    let same = |before: &Kept<ManagedSecret>| same_spec(before) && before.labels() == object.labels();
+    let same = |before: &CachedObject<ManagedSecret>| same_spec(before) && before.labels() == object.labels();
     // A status alone changes nothing for the schedules.
     if gone || !before.as_deref().is_some_and(same) {
         for schedule in ctx.cluster.schedules(&namespace) {
@@ -262,16 +292,16 @@ fn seen_managed_secret<S>(
 /// The `RotationSchedule`s, kept in `writer`; the answer is what has to be looked at.
 pub(super) fn schedules<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
-    writer: Writer<Kept<RotationSchedule>>,
+    writer: Writer<CachedObject<RotationSchedule>>,
     triggers: Triggers,
-) -> impl Stream<Item = ObjectRef<Kept<RotationSchedule>>> {
+) -> impl Stream<Item = ObjectRef<CachedObject<RotationSchedule>>> {
     let cache = writer.as_reader();
-    let events = of_kind(&ctx, "RotationSchedule", |ctx| &ctx.left_out.schedules, &cache);
+    let events = events_of_kind(&ctx, "RotationSchedule", |ctx| &ctx.left_out.schedules, &cache);
     let events = {
         let (ctx, triggers, cache) = (Arc::clone(&ctx), triggers.clone(), cache.clone());
         events.map(move |whole| {
             let room = |namespace: &str, name: &str| triggers.schedule(namespace, name);
-            what_is_kept(&ctx, &ctx.left_out.schedules, &cache, &whole, room)
+            cached_event(&ctx, &ctx.left_out.schedules, &cache, &whole, room)
         })
     };
     kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
@@ -321,7 +351,7 @@ pub(super) fn schedules<S: SecretStore>(
 }
 
 /// Remembers a schedule. True when it differs from what is remembered in more than its status.
-fn seen_schedule<S>(ctx: &Ctx<S>, kept: &Kept<RotationSchedule>) -> bool {
+fn seen_schedule<S>(ctx: &Ctx<S>, kept: &CachedObject<RotationSchedule>) -> bool {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let Ok(mut schedule) = kept.parse() else {
         // What cannot be read rotates nothing; its own status says why.
@@ -358,7 +388,8 @@ fn touch_namespace<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: &str) {
     }
 }
 
-/// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those with our label.
+/// The watches of namespaces and of native Secrets. Both see metadata only, and of the Secrets only those
+/// with our label.
 pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     let mut listed = HashSet::new();
     let namespaces = logged(
@@ -372,8 +403,8 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
     .for_each(|event| {
         declarations::saw_namespaces(&ctx, &mut listed, &event);
         if matches!(event, Event::Delete(_) | Event::InitDone) {
-            ctx.absences.suspect();
-            ctx.key_absences.suspect();
+            ctx.deletion_signals.wake();
+            ctx.key_deletion_signals.wake();
         }
         match &event {
             Event::Delete(namespace) => ctx.bundles.lost(&namespace.name_any()),
@@ -392,7 +423,7 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         let changed = ctx.cluster.namespace_event(event);
         if !changed.is_empty() {
             // Its label may be gone that says that nothing is kept.
-            ctx.absences.suspect();
+            ctx.deletion_signals.wake();
         }
         for name in changed {
             touch_namespace(&ctx, &triggers, &name);
@@ -403,19 +434,18 @@ pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
         std::future::ready(())
     });
     let selection = Selection::metadata().labels(MANAGED_LABEL);
-    let natives = where_natives_are::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &selection).for_each(
-        |(scope, event)| {
+    let natives = native_namespace_events::<PartialObjectMeta<Secret>, S>(&ctx, "Secret", &selection)
+        .for_each(|(scope, event)| {
             for (namespace, name) in ctx.cluster.native_event(scope.as_deref(), &event) {
                 triggers.managed_secret(&namespace, &name);
             }
             std::future::ready(())
-        },
-    );
+        });
     futures::future::join(namespaces, natives).await;
 }
 
 /// The events of one kind where native Secrets are: of all namespaces (`None`), or of those that may be read.
-pub(super) fn where_natives_are<K, S: SecretStore>(
+pub(super) fn native_namespace_events<K, S: SecretStore>(
     ctx: &Arc<Ctx<S>>,
     kind: &'static str,
     selection: &Selection,
@@ -456,11 +486,7 @@ pub(super) fn logged<K: reflector::Lookup + Send, S: SecretStore>(
             Ok(event) => Some(event),
             Err(error) => {
                 ctx.metrics.watch_errors.inc();
-                tracing::warn!(
-                    kind,
-                    error = watch_in_words(&error),
-                    "a watch broke off; it starts again"
-                );
+                tracing::warn!(kind, error = watch_in_words(&error), "watch failed");
                 None
             }
         };
@@ -474,18 +500,18 @@ mod tests {
 
     use super::*;
     use crate::controllers::managed_secret::reconcile_at;
-    use crate::controllers::testing::{World, generated, now};
+    use crate::controllers::testing::{ControllerFixture, generated, now};
 
     #[tokio::test]
     async fn our_own_status_is_no_news_and_everything_else_is() {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         let triggers = Triggers {
             managed_secrets: unbounded().0,
             schedules: unbounded().0,
         };
         world.apply("db", generated("db"));
         // The cache has the object, and what was written has not come back.
-        let write = async |world: &World| {
+        let write = async |world: &ControllerFixture| {
             let kept = world.kept("db");
             reconcile_at(&kept, &world.ctx, now()).await.unwrap();
             assert_ne!(kept.resource_version(), world.kept("db").resource_version());

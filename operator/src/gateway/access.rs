@@ -6,21 +6,21 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use strongroom_rules::policy::{
-    Action, Decision, Explanation, Facts, Request, SecretRef, StatementRef, denial, explain,
+    Action, Decision, Explanation, Request, RequestFacts, SecretRef, StatementRef, denial, explain,
 };
-use strongroom_store::audit::{self, Actor, Circumstances, MOST_STATEMENTS, Outcome};
+use strongroom_store::audit::{self, Actor, AuditOutcome, Circumstances, MAX_STATEMENTS};
 use strongroom_store::id::RequestId;
 use strongroom_store::name::{NamespaceName, SecretName};
-use strongroom_store::vault::{Asked, KeyView, Meta, Note, SecretView};
+use strongroom_store::vault::{AuditNote, ExternalRequest, KeyView, Meta, SecretView};
 
 use super::Gateway;
 use super::authenticate::Caller;
 use super::problem::{Code, Problem};
-use crate::policies::AskError;
+use crate::policies::DecisionError;
 
 /// One request of one caller.
 #[derive(Clone, Debug)]
-pub(super) struct Asking {
+pub(super) struct RequestContext {
     pub(super) caller: Arc<Caller>,
     pub(super) source: IpAddr,
     pub(super) request: RequestId,
@@ -31,7 +31,7 @@ pub(super) struct Asking {
     pub(super) node_labels: Option<std::collections::BTreeMap<String, String>>,
 }
 
-impl Asking {
+impl RequestContext {
     /// Who asks, and what allowed or denied it, for the store and its record.
     pub(super) fn meta(&self, statements: &[StatementRef]) -> Meta {
         let Caller {
@@ -39,24 +39,24 @@ impl Asking {
             pod,
             node,
             offline,
-            through_front,
+            via_extension_api,
             may_get: _,
         } = &*self.caller;
         Meta {
             actor: Actor::Principal(principal.identity.to_string()),
             request: self.request,
             now: strongroom_store::time::Timestamp::from_millis(self.now.as_millisecond()),
-            asked: Some(Box::new(Asked {
+            asked: Some(Box::new(ExternalRequest {
                 arrived: self.arrived,
                 circumstances: Circumstances {
                     source: Some(self.source),
                     pod: pod.as_ref().map(|(name, _)| name.clone()),
                     node: node.clone(),
                     offline: *offline,
-                    extension_api: *through_front,
+                    extension_api: *via_extension_api,
                     statements: statements
                         .iter()
-                        .take(MOST_STATEMENTS)
+                        .take(MAX_STATEMENTS)
                         .map(ToString::to_string)
                         .collect(),
                     latency_micros: None,
@@ -66,7 +66,7 @@ impl Asking {
     }
 
     /// The same, for a decision that RBAC may have made.
-    pub(super) fn decided(&self, decision: &Decision) -> Meta {
+    pub(super) fn meta_for(&self, decision: &Decision) -> Meta {
         let mut meta = self.meta(&decision.statements);
         if let (true, Some(asked)) = (decision.rbac, meta.asked.as_mut()) {
             asked
@@ -78,24 +78,29 @@ impl Asking {
     }
 
     /// What is known about the request.
-    pub(super) fn facts(&self) -> Facts {
-        Facts {
+    pub(super) fn facts(&self) -> RequestFacts {
+        RequestFacts {
             now: self.now,
             pod_labels: self.pod_labels.clone(),
             node_labels: self.node_labels.clone(),
             source: Some(self.source),
-            ..Facts::default()
+            ..RequestFacts::default()
         }
     }
 }
 
 /// The same for somebody whose token proves nothing.
-pub(super) fn stranger(source: IpAddr, node: Option<&str>, request: RequestId, arrived: Instant) -> Meta {
+pub(super) fn unauthenticated_meta(
+    source: IpAddr,
+    node: Option<&str>,
+    request: RequestId,
+    arrived: Instant,
+) -> Meta {
     Meta {
         actor: Actor::Principal("unknown".to_owned()),
         request,
         now: strongroom_store::time::Timestamp::from_millis(Timestamp::now().as_millisecond()),
-        asked: Some(Box::new(Asked {
+        asked: Some(Box::new(ExternalRequest {
             arrived,
             circumstances: Circumstances {
                 source: Some(source),
@@ -108,7 +113,7 @@ pub(super) fn stranger(source: IpAddr, node: Option<&str>, request: RequestId, a
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct AccessRequest<'a> {
     pub(super) action: Action,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
@@ -116,14 +121,14 @@ pub(super) struct Wanted<'a> {
     pub(super) secret: Option<&'a SecretView>,
     /// The customer's key that a secret will come under which is not there yet.
     pub(super) new_under: Option<&'a KeyView>,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a RequestFacts,
 }
 
 /// Decides, and puts a refusal on record. The answer of an allowed request is recorded by whoever gives it.
 pub(super) fn authorise<'a>(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'a>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'a>,
 ) -> Result<(Decision, &'a SecretView), Problem> {
     let decision = permit(gateway, asking, wanted, wanted.secret.is_some())?;
     match wanted.secret {
@@ -134,11 +139,12 @@ pub(super) fn authorise<'a>(
 
 /// Decides about what is there, or is declared and may be made; a refusal is put on record.
 ///
-/// INVARIANT: whoever is refused is decided about twice, whether the secret is there or not, so that the time tells nobody which it is.
+/// INVARIANT: whoever is refused is decided about twice, whether the secret is there or not, so that the time
+/// tells nobody which it is.
 pub(super) fn permit(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     exists: bool,
 ) -> Result<Decision, Problem> {
     let decided = decide(gateway, asking, wanted.action, wanted).and_then(|decision| {
@@ -165,59 +171,76 @@ pub(super) fn permit(
             (problem.code(), decision.statements, problem)
         }
     };
-    put_on_record(gateway, asking, wanted, &statements, code)?;
+    record_refusal(gateway, asking, wanted, &statements, code)?;
     Err(problem)
 }
 
 /// Puts on record that a request which policies allow is refused for another reason.
 pub(super) fn refuse(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     statements: &[StatementRef],
     problem: Problem,
 ) -> Result<Problem, Problem> {
-    put_on_record(gateway, asking, wanted, statements, problem.code())?;
+    record_refusal(gateway, asking, wanted, statements, problem.code())?;
     Ok(problem)
 }
 
-fn put_on_record(
+fn record_refusal(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     statements: &[StatementRef],
     code: Code,
 ) -> Result<(), Problem> {
-    let note = Note {
-        outcome: Outcome::Refused(code.as_str().to_owned()),
+    let note = AuditNote {
+        outcome: AuditOutcome::Refused(code.as_str().to_owned()),
         namespace: wanted.namespace.parse().ok(),
         secret: wanted.name.parse().ok(),
         secret_id: wanted.secret.map(|secret| secret.id),
-        ..Note::new(recorded(wanted.action))
+        detail: about_impossible_name(wanted.name),
+        ..AuditNote::new(audit_action(wanted.action))
     };
     gateway
         .store
-        .note(note, &asking.meta(statements), gateway.durability)?;
+        .record_request(note, &asking.meta(statements), gateway.durability)?;
     Ok(())
+}
+
+/// Characters of a name that can be no secret's that a record keeps: a head has room for thousands.
+const MAX_RECORDED_NAME: usize = 128;
+
+/// What the record of a refusal says of a name that can be no secret's: the field of the secret's name cannot
+/// hold it, and the record must not lose it.
+pub(super) fn about_impossible_name(name: &str) -> String {
+    match name.parse::<SecretName>() {
+        Ok(_) => String::new(),
+        Err(_) => {
+            let start: String = name.chars().take(MAX_RECORDED_NAME).collect();
+            format!("asked for `{}`", strongroom_api::visible(&start))
+        }
+    }
 }
 
 /// Decides alone.
 ///
-/// INVARIANT: policies are asked about names that can be. What is none is no secret, whatever anybody may, and costs no decision.
+/// INVARIANT: policies are asked about names that can be. What is none is no secret, whatever anybody may,
+/// and costs no decision.
 pub(super) fn decide(
     gateway: &Gateway,
-    asking: &Asking,
+    asking: &RequestContext,
     action: Action,
-    wanted: &Wanted<'_>,
+    wanted: &AccessRequest<'_>,
 ) -> Result<Decision, Problem> {
-    if !can_be(wanted.namespace, wanted.name) {
+    if !are_valid_names(wanted.namespace, wanted.name) {
         return Err(Problem::no_secret(wanted.namespace, wanted.name));
     }
     let key = used_key(gateway, action, wanted)?;
     let request = request(asking, action, wanted, key.as_ref());
     let decision = gateway.policies.decide(&request).map_err(|error| match error {
-        AskError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
-        AskError::Unanswerable(_) => Problem::new(Code::PolicyDenied, error.to_string()),
+        DecisionError::NotLoaded => Problem::new(Code::PoliciesUnavailable, error.to_string()).retry_after(1),
+        DecisionError::EvaluationError(_) => Problem::new(Code::PolicyDenied, error.to_string()),
     })?;
     let by_rbac = wanted.secret.is_some_and(|secret| {
         let may_get = asking.caller.may_get.as_ref();
@@ -231,7 +254,7 @@ pub(super) fn decide(
 }
 
 /// Whether a secret of these names can be.
-fn can_be(namespace: &str, name: &str) -> bool {
+fn are_valid_names(namespace: &str, name: &str) -> bool {
     namespace.parse::<NamespaceName>().is_ok() && name.parse::<SecretName>().is_ok()
 }
 
@@ -260,7 +283,7 @@ const fn use_of_key(action: Action) -> Option<Action> {
 fn used_key(
     gateway: &Gateway,
     action: Action,
-    wanted: &Wanted<'_>,
+    wanted: &AccessRequest<'_>,
 ) -> Result<Option<(Action, KeyView)>, Problem> {
     let Some(use_of_key) = use_of_key(action) else {
         return Ok(None);
@@ -273,9 +296,9 @@ fn used_key(
 }
 
 fn request<'a>(
-    asking: &'a Asking,
+    asking: &'a RequestContext,
     action: Action,
-    wanted: &Wanted<'a>,
+    wanted: &AccessRequest<'a>,
     key: Option<&'a (Action, KeyView)>,
 ) -> Request<'a> {
     Request {
@@ -295,36 +318,45 @@ fn request<'a>(
 }
 
 /// Whether the caller may know that the secret exists.
-pub(super) fn may_know(gateway: &Gateway, asking: &Asking, wanted: &Wanted<'_>) -> Result<bool, Problem> {
+pub(super) fn may_describe(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
+) -> Result<bool, Problem> {
     Ok(decide(gateway, asking, Action::DescribeSecret, wanted)?.allowed)
 }
 
-/// The namespace whose statements a caller is shown: its own. Whoever has none, or knows of the secret by RBAC, is shown those of the secret's.
-fn shown_to<'a>(asking: &'a Asking, wanted: &Wanted<'a>, knows: &Decision) -> &'a str {
+/// The namespace whose statements a caller is shown: its own. Whoever has none, or knows of the secret by
+/// RBAC, is shown those of the secret's.
+fn visible_namespace<'a>(
+    asking: &'a RequestContext,
+    wanted: &AccessRequest<'a>,
+    knows: &Decision,
+) -> &'a str {
     let own = asking.caller.principal.identity.namespace();
     own.filter(|_| !knows.rbac).unwrap_or(wanted.namespace)
 }
 
 /// The decision about a subject, in words for whoever asks and knows of the secret by `knows`.
-pub(super) fn explained(
+pub(super) fn explain_decision(
     gateway: &Gateway,
-    (asking, subject): (&Asking, &Asking),
-    wanted: &Wanted<'_>,
+    (asking, subject): (&RequestContext, &RequestContext),
+    wanted: &AccessRequest<'_>,
     (decision, knows): (&Decision, &Decision),
 ) -> Result<Explanation, Problem> {
     let key = used_key(gateway, wanted.action, wanted)?;
     Ok(explain(
         &request(subject, wanted.action, wanted, key.as_ref()),
         decision,
-        shown_to(asking, wanted, knows),
+        visible_namespace(asking, wanted, knows),
     ))
 }
 
 /// The denial in one sentence, for a program, and the policies that would allow it.
-pub(super) fn denied_to_a_program(
+pub(super) fn short_denial(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     decision: &Decision,
     object: &str,
 ) -> Result<(String, Vec<String>), Problem> {
@@ -336,17 +368,17 @@ pub(super) fn denied_to_a_program(
 
 fn denied(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     decisions: (&Decision, &Decision),
 ) -> Result<Problem, Problem> {
-    let explanation = explained(gateway, (asking, asking), wanted, decisions)?;
+    let explanation = explain_decision(gateway, (asking, asking), wanted, decisions)?;
     let detail = explanation.text.trim_end().replace('\n', "; ");
     Ok(Problem::new(Code::PolicyDenied, detail).with_missing(explanation.yaml))
 }
 
 /// The action of the record.
-pub(super) fn recorded(action: Action) -> audit::Action {
+pub(super) fn audit_action(action: Action) -> audit::Action {
     match action {
         Action::CreateSecret => audit::Action::CreateSecret,
         Action::ListSecrets => audit::Action::ListSecrets,

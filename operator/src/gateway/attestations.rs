@@ -1,4 +1,4 @@
-//! Where the webhook hands over who is about to write an object: a port of its own, with a door that lets in
+//! Where the webhook hands over who is about to write an object: a port of its own, whose resolver lets in
 //! the webhook alone. Nothing can be read here, and what is handed over is kept in the store before it is
 //! acknowledged, so that the object is never seen before who wrote it is known.
 
@@ -21,19 +21,19 @@ use tokio::sync::oneshot;
 
 use super::listen::{self, Admission, Peer};
 use super::request::Shares;
-use super::tls::{Door, WebhooksDoor};
-use crate::attestation::{AttestationMessage, PATH, PendingAttestations};
+use super::tls::{MutualTlsConfig, WebhookConfigResolver};
+use crate::attestation::{ATTESTATIONS_PATH, AttestationMessage, PendingAttestations};
 
 /// Largest that is handed over, in bytes: names of a user and of 16 groups.
-const BODY_BYTES: usize = 16 << 10;
+const MAX_BODY_BYTES: usize = 16 << 10;
 /// Taken in at the same time of one namespace,
-const AT_ONCE_OF_NAMESPACE: u64 = 32;
+const MAX_PENDING_PER_NAMESPACE: u64 = 32;
 /// and of all together.
-const AT_ONCE: u64 = 256;
+const MAX_PENDING: u64 = 256;
 /// A second of one namespace: more than an API server writes of it.
-const RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
+const MAX_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
 /// How often what never came is looked for.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(15);
+const FORGET_INTERVAL: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Keeps what is handed over, within shares and rates.
 struct Attestations {
@@ -46,7 +46,7 @@ struct Attestations {
 /// Serves until the shutdown begins.
 pub(super) async fn serve(
     listener: TcpListener,
-    door: Arc<Door>,
+    config: Arc<MutualTlsConfig>,
     (store, pending): (Store, PendingAttestations),
     admission: Admission,
     shutdown: Shutdown,
@@ -55,10 +55,10 @@ pub(super) async fn serve(
     let attestations = Attestations::new(store, pending);
     let forgetting = tokio::spawn(forget(Arc::clone(&attestations), shutdown.clone()));
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "taking from the webhook who writes objects");
+        tracing::info!(%address, "serving attestations");
     }
-    let entrance = Arc::new(WebhooksDoor(door));
-    listen::serve(listener, entrance, router(attestations), admission, shutdown).await;
+    let resolver = Arc::new(WebhookConfigResolver(config));
+    listen::serve(listener, resolver, router(attestations), admission, shutdown).await;
     // It ends with the same shutdown.
     let _ = forgetting.await;
 }
@@ -68,8 +68,8 @@ impl Attestations {
         Arc::new(Self {
             store,
             pending,
-            at_once: Shares::new(AT_ONCE_OF_NAMESPACE, AT_ONCE),
-            rates: RateLimiter::keyed(Quota::per_second(RATE)),
+            at_once: Shares::new(MAX_PENDING_PER_NAMESPACE, MAX_PENDING),
+            rates: RateLimiter::keyed(Quota::per_second(MAX_PER_SECOND)),
         })
     }
 
@@ -99,11 +99,11 @@ impl Attestations {
         });
         match answered.await {
             Ok(Ok(id)) => {
-                self.pending.came(id, &namespace, &uid, at);
+                self.pending.add(id, &namespace, &uid, at);
                 Ok(())
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "who writes an object cannot be kept");
+                tracing::warn!(%error, "attestation write failed");
                 Err(StatusCode::SERVICE_UNAVAILABLE)
             }
             Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
@@ -113,8 +113,8 @@ impl Attestations {
 
 fn router(attestations: Arc<Attestations>) -> Router {
     Router::new()
-        .route(PATH, post(handed))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route(ATTESTATIONS_PATH, post(handed))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(attestations)
 }
 
@@ -123,7 +123,7 @@ async fn handed(
     Extension(peer): Extension<Peer>,
     body: Bytes,
 ) -> StatusCode {
-    // The door lets in nobody else; this is for whoever serves this behind another one day.
+    // The resolver admits nobody else; this is for whoever serves this behind another one day.
     if !peer.proven {
         return StatusCode::UNAUTHORIZED;
     }
@@ -147,20 +147,20 @@ fn meta() -> Option<(Meta, Timestamp)> {
     Some((meta, at))
 }
 
-/// What another process before this one was told, and what has not come yet. It waits from now on: while nobody
-/// was there, nothing could be seen.
+/// What another process before this one was told, and what has not come yet. It waits from now on: while
+/// nobody was there, nothing could be seen.
 async fn found(store: &Store, pending: &PendingAttestations) {
     let reading = store.clone();
-    let read = tokio::task::spawn_blocking(move || reading.waiting_attestations()).await;
+    let read = tokio::task::spawn_blocking(move || reading.pending_attestations()).await;
     match read {
         Ok(Ok(mut found)) => {
             found.sort_by_key(|one| one.at);
             let now = Timestamp::now();
             for one in found {
-                pending.came(one.id, one.namespace.as_str(), one.uid.as_str(), now);
+                pending.add(one.id, one.namespace.as_str(), one.uid.as_str(), now);
             }
         }
-        Ok(Err(error)) => tracing::warn!(%error, "who was about to write objects cannot be read"),
+        Ok(Err(error)) => tracing::warn!(%error, "attestation read failed"),
         Err(_) => {}
     }
 }
@@ -169,13 +169,13 @@ async fn found(store: &Store, pending: &PendingAttestations) {
 async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(FORGET_INTERVAL) => {}
             () = shutdown.wait() => return,
         }
         attestations.rates.retain_recent();
         attestations.rates.shrink_to_fit();
         loop {
-            let aged = attestations.pending.aged(Timestamp::now());
+            let aged = attestations.pending.take_expired(Timestamp::now());
             let Some((meta, _)) = meta().filter(|_| !aged.is_empty()) else {
                 break;
             };
@@ -188,7 +188,7 @@ async fn forget(attestations: Arc<Attestations>, shutdown: Shutdown) {
                 },
             );
             if let Ok(Err(error)) = answered.await {
-                tracing::warn!(%error, "attestations of which nothing came cannot be forgotten");
+                tracing::warn!(%error, "attestation cleanup failed");
                 break;
             }
         }

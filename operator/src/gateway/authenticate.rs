@@ -1,11 +1,14 @@
 //! Who asks: tokens of the API server, made for our audience, checked by TokenReview
 //! (<https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/>).
 //!
-//! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. A token in use is reviewed anew before
-//! those are over, so that no request waits for it and a thousand callers that came at once do not come again at once. While the API server is away, a token that it
-//! accepted before stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is enough.
+//! An answer counts for at most ten seconds, so a token of a pod that is gone is refused soon after. A token
+//! in use is reviewed anew before those are over, so that no request waits for it and a thousand callers that
+//! came at once do not come again at once. While the API server is away, a token that it accepted before
+//! stays accepted for the time of grace, and never after its own end. Must not keep a token: its hash is
+//! enough.
 //!
-//! A stranger costs a review only with what may be a token of ours, and only while his address has not failed too often.
+//! A stranger costs a review only with what may be a token of ours, and only while his address has not failed
+//! too often.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -22,33 +25,33 @@ use strongroom_rules::request::token::{TOKEN_BYTES, end_of, may_be_ours};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::flights::Flights;
 use super::limits;
 use super::may_get::MayGet;
 use super::problem::{Code, Problem};
-use super::remembered::Remembered;
-use super::request::{Failures, LimitScope, LimitedResource, RefusalReason, Refusals};
-use crate::kube_error::in_words;
+use super::request::{AuthFailures, LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
+use super::single_flight::SingleFlight;
+use super::ttl_cache::TtlCache;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
-const FRESH: Duration = Duration::from_secs(10);
+const REVIEW_TTL: Duration = Duration::from_secs(10);
 /// At the earliest at this age an answer is asked for anew while it still counts,
-const AHEAD: Duration = Duration::from_secs(5);
+const REFRESH_AFTER: Duration = Duration::from_secs(5);
 /// and at the latest so much later: when exactly is the token's own.
-const AHEAD_SPREAD: Duration = Duration::from_millis(3_500);
+const REFRESH_SPREAD: Duration = Duration::from_millis(3_500);
 /// Tokens that are reviewed ahead at the same time: whoever comes with a new one waits for none of them.
-const AHEAD_REVIEWS: usize = 8;
+const MAX_REFRESH_REVIEWS: usize = 8;
 /// How long an accepted token stays so while the API server is away.
-const GRACE: Duration = Duration::from_secs(15 * 60);
+const OUTAGE_GRACE: Duration = Duration::from_secs(15 * 60);
 /// Tokens that are reviewed at the same time.
-const REVIEWS: usize = 64;
+const MAX_REVIEWS: usize = 64;
 /// Reviews a second of tokens that hold a stream, all together: with those at once, a hundred.
-const AGAIN: Quota =
+const STREAM_REVIEW_QUOTA: Quota =
     Quota::per_second(NonZeroU32::MIN.saturating_add(91)).allow_burst(NonZeroU32::MIN.saturating_add(7));
 
 /// At whose expense a token is reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum ReviewBudget {
     /// Of somebody at this address, who has not said yet who it is.
     Stranger(IpAddr),
     /// Of a node, which has.
@@ -65,8 +68,8 @@ pub(super) struct Caller {
     pub(super) node: Option<String>,
     /// The API server was away, and the token was accepted before.
     pub(super) offline: bool,
-    /// A person of whom the people's front says that the API server verified who it is.
-    pub(super) through_front: bool,
+    /// A person of whom the extension API says that the API server verified who it is.
+    pub(super) via_extension_api: bool,
     /// What it may `get` by RBAC of the namespace that the request is about.
     pub(super) may_get: Option<MayGet>,
 }
@@ -75,20 +78,20 @@ pub(super) struct Caller {
 pub(super) struct Authenticator {
     client: Client,
     audience: String,
-    answers: Remembered<[u8; 32], Answer>,
+    answers: TtlCache<[u8; 32], CachedReview>,
     /// A pod's volumes all come with the same token.
-    flights: Flights<[u8; 32]>,
+    flights: SingleFlight<[u8; 32]>,
     /// After a start every token is new at once.
     room: Semaphore,
     room_ahead: Arc<Semaphore>,
-    failures: Arc<Failures>,
-    refusals: Refusals,
+    failures: Arc<AuthFailures>,
+    refusals: RefusalMetrics,
     /// The pace of reviews of tokens that hold a stream.
     again: DefaultDirectRateLimiter,
 }
 
 #[derive(Clone, Debug)]
-struct Answer {
+struct CachedReview {
     /// None: refused.
     caller: Option<Arc<Caller>>,
     /// When the token ends, in seconds since the Unix epoch.
@@ -104,31 +107,40 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(client: Client, audience: String, failures: Arc<Failures>, refusals: Refusals) -> Self {
+    pub(super) fn new(
+        client: Client,
+        audience: String,
+        failures: Arc<AuthFailures>,
+        refusals: RefusalMetrics,
+    ) -> Self {
         Self {
             client,
             audience,
-            answers: Remembered::default(),
-            flights: Flights::default(),
-            room: Semaphore::new(REVIEWS),
-            room_ahead: Arc::new(Semaphore::new(AHEAD_REVIEWS)),
+            answers: TtlCache::default(),
+            flights: SingleFlight::default(),
+            room: Semaphore::new(MAX_REVIEWS),
+            room_ahead: Arc::new(Semaphore::new(MAX_REFRESH_REVIEWS)),
             failures,
             refusals,
-            again: RateLimiter::direct(AGAIN),
+            again: RateLimiter::direct(STREAM_REVIEW_QUOTA),
         }
     }
 
     /// The caller of a token.
-    pub(super) async fn caller(self: &Arc<Self>, token: &str, asker: Asker) -> Result<Arc<Caller>, Problem> {
+    pub(super) async fn authenticate(
+        self: &Arc<Self>,
+        token: &str,
+        asker: ReviewBudget,
+    ) -> Result<Arc<Caller>, Problem> {
         if token.is_empty() || token.len() > TOKEN_BYTES {
-            return Err(unknown());
+            return Err(unauthenticated());
         }
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some((age, answer)) = self.answers.aged(&hash, FRESH) {
+        if let Some((age, answer)) = self.answers.get_with_age(&hash, REVIEW_TTL) {
             if answer.caller.is_some() && age >= ahead(&hash) {
-                self.review_ahead(hash, token);
+                self.refresh_in_background(hash, token);
             }
-            return answer.caller.ok_or_else(unknown);
+            return answer.caller.ok_or_else(unauthenticated);
         }
         let now = jiff::Timestamp::now().as_second();
         if !may_be_ours(token, &self.audience, now) {
@@ -137,15 +149,18 @@ impl Authenticator {
                 LimitScope::Address,
                 RefusalReason::NoToken,
             );
-            return Err(unknown());
+            return Err(unauthenticated());
         }
-        let _turn = self.flights.turn(hash).await;
-        if let Some(answer) = self.answers.within(&hash, FRESH) {
-            return answer.caller.ok_or_else(unknown);
+        let _turn = self.flights.acquire(hash).await;
+        if let Some(answer) = self.answers.get(&hash, REVIEW_TTL) {
+            return answer.caller.ok_or_else(unauthenticated);
         }
         let _own = match asker {
-            Asker::Stranger(address) => {
-                let own = self.failures.review(address, limits::REVIEWS_OF_ADDRESS).await;
+            ReviewBudget::Stranger(address) => {
+                let own = self
+                    .failures
+                    .review(address, limits::MAX_REVIEWS_PER_ADDRESS)
+                    .await;
                 // After the wait: those before may have failed.
                 if !self.failures.may_fail(address) {
                     self.refusals.refused(
@@ -157,18 +172,18 @@ impl Authenticator {
                 }
                 own
             }
-            Asker::Node => None,
+            ReviewBudget::Node => None,
         };
         // It is never closed.
         let _room = self.room.acquire().await;
         // A request to the API server is a large future: whoever waits for his turn has no room for one.
         match Box::pin(self.review(token)).await {
-            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unknown),
+            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unauthenticated),
             Err(error) => {
-                tracing::warn!(error = %in_words(&error), "a token cannot be checked");
+                tracing::warn!(error = %in_words(&error), "token review failed");
                 self.answers
-                    .within(&hash, GRACE)
-                    .filter(|_| is_away(&error))
+                    .get(&hash, OUTAGE_GRACE)
+                    .filter(|_| is_outage(&error))
                     .filter(|answer| in_grace(answer, jiff::Timestamp::now().as_second()))
                     .and_then(|answer| answer.caller)
                     .map(|caller| {
@@ -188,17 +203,19 @@ impl Authenticator {
         }
     }
 
-    /// The caller of a token that was accepted long ago, by an answer of now. It waits for its pace and behind all who come with a new one.
+    /// The caller of a token that was accepted long ago, by an answer of now. It waits for its pace and
+    /// behind all who come with a new one.
     ///
     /// # Errors
-    /// [`Code::Unauthenticated`] where it is refused by now; [`Code::AuthenticationUnavailable`] where nobody answers: then it is not known.
-    pub(super) async fn again(&self, token: &str) -> Result<Arc<Caller>, Problem> {
+    /// [`Code::Unauthenticated`] where it is refused by now; [`Code::AuthenticationUnavailable`] where nobody
+    /// answers: then it is not known.
+    pub(super) async fn review_again(&self, token: &str) -> Result<Arc<Caller>, Problem> {
         self.again.until_ready().await;
         // It is never closed.
         let _room = self.room_ahead.acquire().await;
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         match Box::pin(self.review(token)).await {
-            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unknown),
+            Ok(caller) => self.remember(hash, token, caller).ok_or_else(unauthenticated),
             Err(error) => Err(Problem::new(
                 Code::AuthenticationUnavailable,
                 in_words(&error).to_string(),
@@ -207,18 +224,19 @@ impl Authenticator {
     }
 
     /// Asks for an answer anew that still counts, beside the request that found it to be of an age.
-    fn review_ahead(self: &Arc<Self>, hash: [u8; 32], token: &str) {
+    fn refresh_in_background(self: &Arc<Self>, hash: [u8; 32], token: &str) {
         // Where there is no room, the next request with this token tries again; the last may have to wait.
         let Ok(room) = Arc::clone(&self.room_ahead).try_acquire_owned() else {
             return;
         };
-        let Some(turn) = self.flights.turn_at_once(hash) else {
+        let Some(turn) = self.flights.try_acquire(hash) else {
             return;
         };
         let (authenticator, token) = (Arc::clone(self), Zeroizing::new(token.to_owned()));
         tokio::spawn(async move {
             let _held = (room, turn);
-            // The old answer counts until its ten seconds are over; who comes then says why the API server does not answer.
+            // The old answer counts until its ten seconds are over; who comes then says why the API server
+            // does not answer.
             if let Ok(caller) = authenticator.review(&token).await {
                 authenticator.remember(hash, &token, caller);
             }
@@ -227,13 +245,14 @@ impl Authenticator {
 
     fn remember(&self, hash: [u8; 32], token: &str, caller: Option<Caller>) -> Option<Arc<Caller>> {
         let caller = caller.map(Arc::new);
-        let answer = Answer {
+        let answer = CachedReview {
             caller: caller.clone(),
             ends: end_of(token),
         };
-        // Refusals go first: anybody can make as many of them as he likes. Then of whoever has the most: anybody can have many tokens of his own.
-        let keep = |age, answer: &Answer| answer.caller.is_some() && age < GRACE;
-        self.answers.put_of(hash, answer, keep, |answer| {
+        // Refusals go first: anybody can make as many of them as he likes. Then of whoever has the most:
+        // anybody can have many tokens of his own.
+        let keep = |age, answer: &CachedReview| answer.caller.is_some() && age < OUTAGE_GRACE;
+        self.answers.put_with_owner(hash, answer, keep, |answer| {
             let caller = answer.caller.as_ref();
             caller.map(|caller| caller.principal.identity.clone())
         });
@@ -258,24 +277,30 @@ impl Authenticator {
     /// Answers that are there count from now on for nothing but the time of grace.
     #[cfg(test)]
     pub(super) fn age(&self) {
-        self.answers.age(FRESH);
+        self.answers.age(REVIEW_TTL);
     }
 
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
-        self.answers
-            .forget(|age, answer| age < if answer.caller.is_some() { GRACE } else { FRESH });
+        self.answers.forget(|age, answer| {
+            age < if answer.caller.is_some() {
+                OUTAGE_GRACE
+            } else {
+                REVIEW_TTL
+            }
+        });
     }
 }
 
 /// The age from which this token's answer is asked for anew.
 fn ahead(hash: &[u8; 32]) -> Duration {
     let [part, ..] = *hash;
-    AHEAD + AHEAD_SPREAD * u32::from(part) / 256
+    REFRESH_AFTER + REFRESH_SPREAD * u32::from(part) / 256
 }
 
-/// Whether this says that the API server is away: it is not reached, takes too long, or is broken. One that refuses is there.
-fn is_away(error: &kube::Error) -> bool {
+/// Whether this says that the API server is away: it is not reached, takes too long, or is broken. One that
+/// refuses is there.
+fn is_outage(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500,
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,
@@ -283,15 +308,15 @@ fn is_away(error: &kube::Error) -> bool {
     }
 }
 
-fn unknown() -> Problem {
+fn unauthenticated() -> Problem {
     Problem::new(
         Code::Unauthenticated,
-        "send `Authorization: Bearer <token>` with a valid token of this cluster that is made for the audience `strongroom.dev`, such as a projected ServiceAccount token",
+        "send `Authorization: Bearer <token>` with a valid token of this cluster for the audience `strongroom.dev`, such as a projected ServiceAccount token",
     )
 }
 
 /// Whether an answer of the time of grace still counts.
-fn in_grace(answer: &Answer, now: i64) -> bool {
+fn in_grace(answer: &CachedReview, now: i64) -> bool {
     answer.caller.is_some() && answer.ends.is_none_or(|ends| now < ends)
 }
 
@@ -313,13 +338,13 @@ fn accepted(status: TokenReviewStatus, audience: &str) -> Option<Caller> {
     };
     Some(Caller {
         principal: Principal {
-            identity: Identity::of(&username),
+            identity: Identity::from_username(&username),
             groups: user.groups.unwrap_or_default(),
         },
         pod: one("pod-name").zip(one("pod-uid")),
         node: one("node-name"),
         offline: false,
-        through_front: false,
+        via_extension_api: false,
         may_get: None,
     })
 }
@@ -335,7 +360,8 @@ mod tests {
     use super::*;
     use crate::gateway::request::token::{made_for, made_with};
 
-    /// An API server that counts the reviews, accepts while `accepts` holds, and answers only as often as there is room in `answers`.
+    /// An API server that counts the reviews, accepts while `accepts` holds, and answers only as often as
+    /// there is room in `answers`.
     #[derive(Clone)]
     struct Reviews {
         asked: Arc<AtomicUsize>,
@@ -369,7 +395,7 @@ mod tests {
                 Client::new(service, "default"),
                 "strongroom.dev".to_owned(),
                 Arc::default(),
-                Refusals::default(),
+                RefusalMetrics::default(),
             ))
         }
 
@@ -387,24 +413,25 @@ mod tests {
         let authenticator = reviews.authenticator();
         let t = made_for("t");
         reviews.answers.add_permits(1);
-        authenticator.caller(&t, Asker::Node).await.unwrap();
-        tokio::time::advance(AHEAD - Duration::from_millis(1)).await;
-        authenticator.caller(&t, Asker::Node).await.unwrap();
+        authenticator.authenticate(&t, ReviewBudget::Node).await.unwrap();
+        tokio::time::advance(REFRESH_AFTER - Duration::from_millis(1)).await;
+        authenticator.authenticate(&t, ReviewBudget::Node).await.unwrap();
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 1);
 
-        tokio::time::advance(AHEAD_SPREAD).await;
-        // The API server does not answer: these are answered by what is known, and one review is asked for by all of them.
+        tokio::time::advance(REFRESH_SPREAD).await;
+        // The API server does not answer: these are answered by what is known, and one review is asked for by
+        // all of them.
         for _ in 0..10 {
-            authenticator.caller(&t, Asker::Node).await.unwrap();
+            authenticator.authenticate(&t, ReviewBudget::Node).await.unwrap();
         }
         reviews.until_asked(2).await;
-        authenticator.caller(&t, Asker::Node).await.unwrap();
+        authenticator.authenticate(&t, ReviewBudget::Node).await.unwrap();
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
 
         // Refused now, it is so long before the first answer would have been too old.
         reviews.accepts.store(false, Ordering::SeqCst);
         reviews.answers.add_permits(1);
-        while authenticator.caller(&t, Asker::Node).await.is_ok() {
+        while authenticator.authenticate(&t, ReviewBudget::Node).await.is_ok() {
             tokio::task::yield_now().await;
         }
         assert_eq!(reviews.asked.load(Ordering::SeqCst), 2);
@@ -455,13 +482,13 @@ mod tests {
             status(json!({"authenticated": true, "audiences": ["a"], "user": {"username": "jane"}})),
             "a",
         );
-        let answer = Answer {
+        let answer = CachedReview {
             caller: caller.map(Arc::new),
             ends,
         };
         assert!(in_grace(&answer, 999));
         assert!(!in_grace(&answer, 1000));
-        let refused = Answer {
+        let refused = CachedReview {
             caller: None,
             ..answer
         };

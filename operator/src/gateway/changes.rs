@@ -1,4 +1,5 @@
-//! Tells whoever watches that a secret changed, as soon as the change is committed. It says which, and nothing more: who watches looks for himself.
+//! Tells whoever watches that a secret changed, as soon as the change is committed. It says which, and
+//! nothing more: who watches looks for himself.
 
 use std::time::Duration;
 
@@ -9,34 +10,34 @@ use strongroom_store::vault::Store;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
 /// Changes that a watcher may fall behind; one that does looks anyway.
-const BEHIND: usize = 1_024;
+const MAX_LAG: usize = 1_024;
 /// How long to wait for a change at a time.
-const PATIENCE: Duration = Duration::from_millis(500);
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Records that are read at once.
-const RECORDS: usize = 1_000;
+const MAX_RECORDS: usize = 1_000;
 
-/// What changed.
+/// A secret, or everything, whose watchers must look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum StoreChange {
     /// This secret.
     Secret(SecretId),
     /// Something that several secrets may depend on, such as a key.
     Other,
 }
 
-/// What changes.
+/// Hands each change to every watcher that is connected.
 #[derive(Clone, Debug)]
-pub(super) struct Changes(Sender<Change>);
+pub(super) struct ChangeFeed(Sender<StoreChange>);
 
-impl Default for Changes {
+impl Default for ChangeFeed {
     fn default() -> Self {
-        Self(broadcast::channel(BEHIND).0)
+        Self(broadcast::channel(MAX_LAG).0)
     }
 }
 
-impl Changes {
+impl ChangeFeed {
     /// Those from now on.
-    pub(super) fn subscribe(&self) -> Receiver<Change> {
+    pub(super) fn subscribe(&self) -> Receiver<StoreChange> {
         self.0.subscribe()
     }
 
@@ -46,8 +47,8 @@ impl Changes {
         loop {
             let asked = store.clone();
             let waiting = tokio::task::spawn_blocking(move || {
-                asked.mutation_after(head, PATIENCE)?;
-                asked.mutations_after(head, RECORDS).ok()
+                asked.mutation_after(head, POLL_TIMEOUT)?;
+                asked.mutations_after(head, MAX_RECORDS).ok()
             });
             let entries = tokio::select! {
                 entries = waiting => entries,
@@ -64,10 +65,11 @@ impl Changes {
     }
 }
 
-/// What a mutation means to whoever watches. Most of what is of no secret, such as a checkpoint every second, means nothing to anybody.
-fn change(entry: &Entry) -> Option<Change> {
+/// What a mutation means to whoever watches. Most of what is of no secret, such as a checkpoint every second,
+/// means nothing to anybody.
+fn change(entry: &Entry) -> Option<StoreChange> {
     if let Some(secret) = entry.secret_id {
-        return Some(Change::Secret(secret));
+        return Some(StoreChange::Secret(secret));
     }
     let several = matches!(
         entry.action,
@@ -80,7 +82,7 @@ fn change(entry: &Entry) -> Option<Change> {
             | Action::BindNamespace
             | Action::AcceptNamespace
     );
-    several.then_some(Change::Other)
+    several.then_some(StoreChange::Other)
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn only_what_a_reader_could_notice_is_a_change() {
         let entry = |action| Entry::new(Timestamp::from_millis(0), Actor::System, action);
-        assert_eq!(change(&entry(Action::DisableKey)), Some(Change::Other));
+        assert_eq!(change(&entry(Action::DisableKey)), Some(StoreChange::Other));
         assert_eq!(change(&entry(Action::Checkpoint)), None);
         assert_eq!(
             change(&entry(Action::EnforcePolicy)),
@@ -105,6 +107,6 @@ mod tests {
             secret_id: Some(secret),
             ..entry(Action::PutSecretValue)
         };
-        assert_eq!(change(&put), Some(Change::Secret(secret)));
+        assert_eq!(change(&put), Some(StoreChange::Secret(secret)));
     }
 }

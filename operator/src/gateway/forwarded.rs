@@ -1,6 +1,7 @@
-//! The person whom the API server verified, as the people's front tells the gateway.
+//! The person whom the API server verified, as the extension API tells the gateway.
 //!
-//! INVARIANT: these headers count only where the client of the connection proved to be the front. Nobody looks at them anywhere else.
+//! INVARIANT: these headers count only where the client of the connection proved to be the extension API.
+//! Nobody looks at them anywhere else.
 
 use std::net::IpAddr;
 
@@ -19,11 +20,11 @@ const POD_UID: HeaderName = HeaderName::from_static("x-strongroom-pod-uid");
 const NODE: HeaderName = HeaderName::from_static("x-strongroom-node");
 const MAY_GET: HeaderName = HeaderName::from_static("x-strongroom-may-get");
 /// Most groups of a person. Whoever has more is refused: a Deny by one that is left out would not hold.
-const GROUPS: usize = 512;
+const MAX_GROUPS: usize = 512;
 
 /// Whether ServiceAccounts may come over the extension API, as by the kubeconfig of a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum FrontAccounts {
+pub(crate) enum ExtensionApiAccounts {
     /// As people do
     #[default]
     Allow,
@@ -31,7 +32,7 @@ pub(crate) enum FrontAccounts {
     Refuse,
 }
 
-impl FrontAccounts {
+impl ExtensionApiAccounts {
     /// Lets somebody in who comes over the extension API.
     ///
     /// # Errors
@@ -40,7 +41,7 @@ impl FrontAccounts {
         match (self, identity) {
             (Self::Refuse, Identity::ServiceAccount { .. }) => Err(Problem::new(
                 Code::ServiceAccountRefused,
-                "this installation takes no ServiceAccount over people.strongroom.dev (`people.serviceAccounts` of the chart); call the gateway over HTTPS with a projected token of audience `strongroom.dev`",
+                "this installation refuses ServiceAccounts over people.strongroom.dev (`people.serviceAccounts` of the chart); call the gateway over HTTPS with a projected token of audience `strongroom.dev`",
             )),
             (Self::Allow, _) | (Self::Refuse, Identity::User(_)) => Ok(()),
         }
@@ -67,7 +68,7 @@ impl Forwarded {
         let mut headers = HeaderMap::new();
         let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
         headers.insert(USER, value(&self.user)?);
-        if self.groups.len() > GROUPS {
+        if self.groups.len() > MAX_GROUPS {
             return None;
         }
         for group in &self.groups {
@@ -89,12 +90,12 @@ impl Forwarded {
         Some(headers)
     }
 
-    /// From headers. Nobody is nobody: not without a name, and not as the API server calls those without one. Nor is whoever has a group that
-    /// cannot be read, or too many.
+    /// From headers. Nobody is nobody: not without a name, and not as the API server calls those without one.
+    /// Nor is whoever has a group that cannot be read, or too many.
     pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
         let one = |name: HeaderName| headers.get(name).and_then(text);
         let groups: Vec<String> = headers.get_all(GROUP).iter().map(text).collect::<Option<_>>()?;
-        if groups.len() > GROUPS {
+        if groups.len() > MAX_GROUPS {
             return None;
         }
         Some(Self {
@@ -111,13 +112,13 @@ impl Forwarded {
     pub(super) fn caller(self) -> (Caller, Option<IpAddr>) {
         let caller = Caller {
             principal: Principal {
-                identity: Identity::of(&self.user),
+                identity: Identity::from_username(&self.user),
                 groups: self.groups,
             },
             pod: self.pod,
             node: self.node,
             offline: false,
-            through_front: true,
+            via_extension_api: true,
             may_get: self.may_get,
         };
         (caller, self.source)
@@ -153,10 +154,10 @@ mod tests {
             groups: (0..groups).map(|number| format!("g-{number}")).collect(),
             ..Forwarded::default()
         };
-        let most = person(GROUPS);
+        let most = person(MAX_GROUPS);
         let mut headers = most.headers().unwrap();
         assert_eq!(Forwarded::read(&headers), Some(most));
-        assert_eq!(person(GROUPS + 1).headers(), None);
+        assert_eq!(person(MAX_GROUPS + 1).headers(), None);
         headers.append(GROUP, HeaderValue::from_static("one-more"));
         assert_eq!(Forwarded::read(&headers), None);
         headers.remove(GROUP);

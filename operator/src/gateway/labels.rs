@@ -1,4 +1,5 @@
-//! Labels of pods and nodes, looked up only where a statement asks for them. What cannot be looked up is unknown, and that is decided with.
+//! Labels of pods and nodes, looked up only where a statement asks for them. What cannot be looked up is
+//! unknown, and that is decided with.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,42 +8,42 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
 
 use super::authenticate::Caller;
-use super::remembered::Remembered;
-use crate::kube_error::in_words;
+use super::ttl_cache::TtlCache;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
-const FRESH: Duration = Duration::from_secs(10);
+const LABELS_TTL: Duration = Duration::from_secs(10);
 
 /// Labels of one object; `None` where they are not known.
 pub(super) type Labels = Option<BTreeMap<String, String>>;
 
 /// Labels by object.
-pub(super) struct LabelBook {
+pub(super) struct LabelCache {
     client: Client,
-    seen: Remembered<String, Labels>,
+    seen: TtlCache<String, Labels>,
 }
 
-impl std::fmt::Debug for LabelBook {
+impl std::fmt::Debug for LabelCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LabelBook").finish_non_exhaustive()
+        f.debug_struct("LabelCache").finish_non_exhaustive()
     }
 }
 
-impl LabelBook {
+impl LabelCache {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            seen: Remembered::default(),
+            seen: TtlCache::default(),
         }
     }
 
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
-        self.seen.forget(|age, _| age < FRESH);
+        self.seen.forget(|age, _| age < LABELS_TTL);
     }
 
     /// Labels of the caller's pod and of the node that it runs on.
-    pub(super) async fn of(&self, caller: &Caller) -> (Labels, Labels) {
+    pub(super) async fn for_caller(&self, caller: &Caller) -> (Labels, Labels) {
         let pod = match (&caller.pod, caller.principal.identity.namespace()) {
             (Some((name, uid)), Some(namespace)) => {
                 let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
@@ -73,17 +74,17 @@ impl LabelBook {
         key: String,
         look: impl Future<Output = Result<Option<kube::core::ObjectMeta>, kube::Error>>,
     ) -> Labels {
-        if let Some(labels) = self.seen.within(&key, FRESH) {
+        if let Some(labels) = self.seen.get(&key, LABELS_TTL) {
             return labels;
         }
         let labels = match look.await {
             Ok(meta) => meta.map(|meta| meta.labels.unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(key, error = %in_words(&error), "labels cannot be looked up; they count as unknown");
+                tracing::warn!(key, error = %in_words(&error), "label lookup failed");
                 return None;
             }
         };
-        self.seen.put(key, labels.clone(), |age, _| age < FRESH);
+        self.seen.put(key, labels.clone(), |age, _| age < LABELS_TTL);
         labels
     }
 }

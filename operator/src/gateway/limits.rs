@@ -10,48 +10,49 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use strongroom_rules::policy::Identity;
 
 use super::problem::{Code, Problem};
-use super::request::Failures;
+use super::request::AuthFailures;
 
 /// Largest body of a request in bytes: a value of 64 KiB as base64 with room for names.
-pub(super) const BODY_BYTES: usize = 192 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 192 * 1024;
 /// Largest head of a request in bytes.
-pub(super) const HEAD_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Bytes of bodies that a connection of HTTP/2 may send ahead of who reads them.
-pub(super) const WINDOW_BYTES: u32 = 64 * 1024;
+pub(super) const HTTP2_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes of an answer that HTTP/2 takes in before the other side does.
-pub(super) const SEND_BYTES: usize = 64 * 1024;
+pub(super) const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// After how long a quiet connection of HTTP/2 is asked whether it is alive.
-pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
+pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long that may take.
-pub(super) const PING_TIME: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take until it is answered.
-pub(super) const REQUEST_TIME: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests of proven callers at the same time; more are turned away rather than queued.
-pub(super) const REQUESTS: u64 = 1_024;
+pub(super) const MAX_REQUESTS: u64 = 1_024;
 /// Of these, those of one principal,
-pub(super) const REQUESTS_OF_PRINCIPAL: u64 = 128;
+pub(super) const MAX_REQUESTS_PER_PRINCIPAL: u64 = 128;
 /// and those of all principals of one namespace.
-pub(super) const REQUESTS_OF_NAMESPACE: u64 = 256;
+pub(super) const MAX_REQUESTS_PER_NAMESPACE: u64 = 256;
 /// Requests at the same time of people who come through the extension API server.
-pub(super) const REQUESTS_OF_PEOPLE: u64 = 512;
+pub(super) const MAX_REQUESTS_OF_PEOPLE: u64 = 512;
 /// Requests at the same time whose caller is not known yet.
-pub(super) const STRANGERS: u64 = 2_048;
+pub(super) const MAX_STRANGER_REQUESTS: u64 = 2_048;
 /// Bytes of memory of all connections without a proven caller.
-pub(super) const STRANGERS_BYTES: u64 = 64 << 20;
+pub(super) const MAX_STRANGER_BYTES: u64 = 64 << 20;
 /// Streams of changes at the same time,
-pub(super) const WATCHES: u64 = 4_096;
+pub(super) const MAX_WATCHES: u64 = 4_096;
 /// those of one principal,
-pub(super) const WATCHES_OF_PRINCIPAL: u64 = 64;
+pub(super) const MAX_WATCHES_PER_PRINCIPAL: u64 = 64;
 /// and those of all principals of one namespace.
-pub(super) const WATCHES_OF_NAMESPACE: u64 = 512;
-/// Connections of proven callers at the same time; those of nodes and of the extension API server have room of their own.
-pub(super) const CONNECTIONS: u64 = 16_384;
+pub(super) const MAX_WATCHES_PER_NAMESPACE: u64 = 512;
+/// Connections of proven callers at the same time; those of nodes and of the extension API server have room
+/// of their own.
+pub(super) const MAX_CONNECTIONS: u64 = 16_384;
 /// Of these, those of one principal,
-pub(super) const CONNECTIONS_OF_PRINCIPAL: u64 = 4_096;
+pub(super) const MAX_CONNECTIONS_PER_PRINCIPAL: u64 = 4_096;
 /// and those of all principals of one namespace.
-pub(super) const CONNECTIONS_OF_NAMESPACE: u64 = 8_192;
+pub(super) const MAX_CONNECTIONS_PER_NAMESPACE: u64 = 8_192;
 /// Tokens of one address that are reviewed at the same time.
-pub(super) const REVIEWS_OF_ADDRESS: usize = 8;
+pub(super) const MAX_REVIEWS_PER_ADDRESS: usize = 8;
 
 /// Requests a second; 0 is without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(super) struct Limits {
     reads: Option<Buckets>,
     writes: Option<Buckets>,
     /// Callers that could not say who they are, by address: each failure is a record, and records take room.
-    strangers: Arc<Failures>,
+    strangers: Arc<AuthFailures>,
 }
 
 #[derive(Debug)]
@@ -123,28 +124,28 @@ impl Limits {
     }
 
     /// How often each address may fail to authenticate.
-    pub(super) fn failures(&self) -> Arc<Failures> {
+    pub(super) fn failures(&self) -> Arc<AuthFailures> {
         Arc::clone(&self.strangers)
     }
 
-    /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the one that it reads from: nobody
-    /// uses up what belongs to others.
-    pub(super) fn read(&self, principal: &Identity) -> Result<(), Problem> {
+    /// Takes one read of a principal. It also counts for the namespace that the principal is of, not for the
+    /// one that it reads from: nobody uses up what belongs to others.
+    pub(super) fn take_read(&self, principal: &Identity) -> Result<(), Problem> {
         self.reads
             .as_ref()
             .map_or(Ok(()), |buckets| buckets.take(principal))
     }
 
     /// Takes one write of a principal, in the same way.
-    pub(super) fn write(&self, principal: &Identity) -> Result<(), Problem> {
+    pub(super) fn take_write(&self, principal: &Identity) -> Result<(), Problem> {
         self.writes
             .as_ref()
             .map_or(Ok(()), |buckets| buckets.take(principal))
     }
 
     /// Takes one failure to authenticate from an address.
-    pub(super) fn stranger(&self, source: IpAddr) -> Result<(), Problem> {
-        if self.strangers.failed(source) {
+    pub(super) fn take_failure(&self, source: IpAddr) -> Result<(), Problem> {
+        if self.strangers.record_failure(source) {
             Ok(())
         } else {
             Err(Problem::too_many_failures())
@@ -164,25 +165,25 @@ mod tests {
     use super::*;
 
     fn account(namespace: &str, name: &str) -> Identity {
-        Identity::of(&format!("system:serviceaccount:{namespace}:{name}"))
+        Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
     }
 
     #[test]
     fn a_principal_and_its_namespace_each_have_a_bucket() {
         let limits = Limits::new(Rates { reads: 3, writes: 1 });
         for _ in 0..3 {
-            assert_eq!(limits.read(&account("shop", "a")), Ok(()));
+            assert_eq!(limits.take_read(&account("shop", "a")), Ok(()));
         }
-        let refused = limits.read(&account("shop", "a")).unwrap_err();
+        let refused = limits.take_read(&account("shop", "a")).unwrap_err();
         assert_eq!(refused.code(), Code::TooManyRequests);
         // The namespace has had enough, another one has not.
-        assert!(limits.read(&account("shop", "b")).is_err());
-        assert_eq!(limits.read(&account("pay", "a")), Ok(()));
+        assert!(limits.take_read(&account("shop", "b")).is_err());
+        assert_eq!(limits.take_read(&account("pay", "a")), Ok(()));
         // Users have none.
-        assert_eq!(limits.read(&Identity::User("jane".to_owned())), Ok(()));
+        assert_eq!(limits.take_read(&Identity::User("jane".to_owned())), Ok(()));
         limits.forget();
         assert!(
-            limits.read(&account("shop", "a")).is_err(),
+            limits.take_read(&account("shop", "a")).is_err(),
             "what was asked lately is not forgotten"
         );
     }
@@ -190,6 +191,6 @@ mod tests {
     #[test]
     fn zero_is_without_bound() {
         let limits = Limits::new(Rates { reads: 0, writes: 0 });
-        assert!((0..10_000).all(|_| limits.read(&account("shop", "a")).is_ok()));
+        assert!((0..10_000).all(|_| limits.take_read(&account("shop", "a")).is_ok()));
     }
 }

@@ -1,6 +1,8 @@
-//! Which ManagedSecrets a person may `get` by RBAC, as the extension API server found out and tells the gateway beside the verified identity.
+//! Which ManagedSecrets a person may `get` by RBAC, as the extension API server found out and tells the
+//! gateway beside the verified identity.
 //!
-//! INVARIANT: as the identity itself, it counts only where the client of the connection proved to be the extension API server.
+//! INVARIANT: as the identity itself, it counts only where the client of the connection proved to be the
+//! extension API server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +18,8 @@ pub(super) struct MayGet {
 }
 
 impl MayGet {
-    /// Whether the object that declares this secret is among them. A secret that no object declares is so for whoever may `get` them all.
+    /// Whether the object that declares this secret is among them. A secret that no object declares is so for
+    /// whoever may `get` them all.
     pub(super) fn covers(&self, namespace: &str, secret: &SecretView) -> bool {
         let declares = |object: &String| {
             secret

@@ -1,15 +1,15 @@
 //! The API: secrets over HTTPS, under policies, on record.
 //!
-//! A request is authenticated, decided and recorded before anything of a secret leaves; only an answer that nothing changed leaves no record. Must not decide by itself: `rules` does, and the store.
+//! A request is authenticated, decided and recorded before anything of a secret leaves; only an answer that
+//! nothing changed leaves no record. Must not decide by itself: `rules` does, and the store.
 
 mod access;
 mod attestations;
 mod authenticate;
 mod changes;
 mod delivery;
-mod flights;
+pub(crate) mod extension_api;
 mod forwarded;
-pub(crate) mod front;
 mod labels;
 mod limits;
 pub(crate) mod listen;
@@ -20,11 +20,12 @@ mod openapi;
 mod operation;
 mod operations;
 mod problem;
-mod puts;
-mod remembered;
+mod recent_puts;
 pub(crate) mod request;
 mod sealing_keys;
+mod single_flight;
 pub(crate) mod tls;
+mod ttl_cache;
 
 #[cfg(test)]
 mod tests;
@@ -42,55 +43,57 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use jiff::Timestamp;
 use kube::Client;
-use strongroom_process::{Check, Health, Shutdown};
+use strongroom_process::{Check, Health, Shutdown, WorkPool};
 use strongroom_rules::policy::Action;
-use strongroom_store::audit::{self, Durability, Outcome};
+use strongroom_store::audit::{self, AuditOutcome, Durability};
 use strongroom_store::id::{NamespaceId, RequestId};
-use strongroom_store::vault::{KeyRef, KeyView, Meta, Note, SecretView, Store};
+use strongroom_store::vault::{AuditNote, KeyRef, KeyView, Meta, SecretView, Store};
 use tokio::sync::watch;
 
-use self::access::Asking;
-use self::authenticate::{Asker, Authenticator, Caller};
-use self::changes::Changes;
+use self::access::RequestContext;
+use self::authenticate::{Authenticator, Caller, ReviewBudget};
+use self::changes::ChangeFeed;
 pub(crate) use self::delivery::NodeAccount;
-use self::delivery::{Nodes, Pods};
+use self::delivery::{Nodes, PodClient};
+pub(crate) use self::forwarded::ExtensionApiAccounts;
 use self::forwarded::Forwarded;
-pub(crate) use self::forwarded::FrontAccounts;
-use self::labels::LabelBook;
+use self::labels::LabelCache;
 use self::limits::Limits;
 pub(crate) use self::limits::Rates;
-use self::listen::{Admission, Connection, End, Held, Peer};
+use self::listen::{Admission, Connection, EndReason, Peer, ResponseGuard};
 use self::namespaces::Namespaces;
-pub(crate) use self::objects::FIELD_MANAGER;
 use self::problem::{Code, Problem};
-use self::puts::Puts;
-pub(crate) use self::request::{AddressShare, AddressShares, Refusals};
-use self::request::{Arrived, LimitScope, LimitedResource, RefusalReason, Room, Slot};
+use self::recent_puts::RecentPuts;
+pub(crate) use self::request::{AddressShare, AddressShares, RefusalMetrics};
+use self::request::{AdmissionOutcome, Capacity, LimitScope, LimitedResource, RefusalReason, Slot};
 use self::sealing_keys::SealingKeys;
-pub(crate) use self::tls::TlsError;
 #[cfg(test)]
 pub(crate) use self::tls::test_pem;
-use self::tls::{Called, CalledKeeper, Door, Doors, Keeper, Kept, Served};
+use self::tls::{
+    CaStore, CertResolver, CertificateRotator, ClientCertificateRotator, ClientProcess,
+    GatewayConfigResolver, MutualTlsConfig,
+};
+pub(crate) use self::tls::{FileCertificate, TlsError};
 use crate::attestation::PendingAttestations;
 use crate::audit::HeldHours;
 use crate::cluster_keys::ClusterKeys;
-use crate::consumers::Consumers;
-use crate::declared::Declared;
+use crate::consumers::ConsumerIndex;
+use crate::delivery_policy::DeliveryPolicyIndex;
+use crate::external_sources::ExternalSourceIndex;
+use crate::large_objects::LargeObjectLimiter;
 use crate::own_secret;
 use crate::policies::Policies;
-use crate::terms::TermsBook;
-use crate::under_way::UnderWay;
 
 /// How the API is served.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct GatewaySettings {
     /// Its port.
     pub(crate) listen: SocketAddr,
     /// DNS names and addresses that it is called by.
     pub(crate) names: Vec<String>,
     /// A certificate that is given, in place of our own.
-    pub(crate) certificate: Option<Certificate>,
-    /// The Service of the people's front in the process's own namespace, where there is one.
+    pub(crate) certificate: Option<FileCertificate>,
+    /// The Service of the extension API in the process's own namespace, where there is one.
     pub(crate) front: Option<String>,
     /// The Service of the webhook in the process's own namespace, where there is one.
     pub(crate) webhook: Option<String>,
@@ -99,7 +102,7 @@ pub(crate) struct Settings {
     /// The ServiceAccounts that node plugins run as, where there are any.
     pub(crate) node_accounts: Vec<NodeAccount>,
     /// Whether ServiceAccounts may come over the extension API.
-    pub(crate) front_accounts: FrontAccounts,
+    pub(crate) front_accounts: ExtensionApiAccounts,
     /// The audience that tokens must be made for.
     pub(crate) audience: String,
     /// Requests a second.
@@ -110,18 +113,13 @@ pub(crate) struct Settings {
     pub(crate) durability: Durability,
 }
 
-/// Files of a certificate.
-pub(crate) type Certificate = tls::Given;
-
 /// The API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
     /// The port.
     #[error("cannot listen on {address}: {source}")]
     Bind {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         source: std::io::Error,
     },
     /// The certificate.
@@ -134,25 +132,27 @@ struct Gateway {
     client: Client,
     store: Store,
     policies: Policies,
-    declared: Declared,
+    declared: ExternalSourceIndex,
     authenticator: Arc<Authenticator>,
     namespaces: Namespaces,
-    labels: LabelBook,
+    labels: LabelCache,
     limits: Limits,
     sealing_keys: SealingKeys,
-    puts: Puts,
+    puts: RecentPuts,
+    /// Scans of the audit log, by turns of those who ask.
+    scans: WorkPool,
     cluster_keys: ClusterKeys,
     durability: Durability,
     /// What there is room for at the same time.
-    room: Room,
-    changes: Changes,
+    capacity: Capacity,
+    changes: ChangeFeed,
     nodes: Nodes,
-    front_accounts: FrontAccounts,
-    consumers: Consumers,
-    pods: Pods,
-    terms: TermsBook,
+    front_accounts: ExtensionApiAccounts,
+    consumers: ConsumerIndex,
+    pods: PodClient,
+    terms: DeliveryPolicyIndex,
     /// Large objects that are read.
-    under_way: UnderWay,
+    under_way: LargeObjectLimiter,
     /// How far back the audit log reaches.
     held: HeldHours,
     /// The process ends.
@@ -169,17 +169,17 @@ impl std::fmt::Debug for Gateway {
 
 /// What the API shares with the controllers.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     /// The statements in force.
     pub(crate) policies: Policies,
     /// Who takes values over the API.
-    pub(crate) declared: Declared,
+    pub(crate) declared: ExternalSourceIndex,
     /// What values in manifests are sealed for.
     pub(crate) cluster_keys: ClusterKeys,
     /// On which terms volumes have secrets.
-    pub(crate) terms: TermsBook,
+    pub(crate) terms: DeliveryPolicyIndex,
     /// Who has which version.
-    pub(crate) consumers: Consumers,
+    pub(crate) consumers: ConsumerIndex,
     /// How far back the audit log reaches.
     pub(crate) held: HeldHours,
     /// Who is about to write objects.
@@ -188,7 +188,7 @@ pub(crate) struct Shared {
 
 /// What the gateway has of the process that it runs in.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct ProcessContext {
     /// The namespace: name and UID.
     pub(crate) namespace: (String, String),
     /// Where it says what clients must trust.
@@ -196,7 +196,7 @@ pub(crate) struct Own {
     /// Where it says that it serves.
     pub(crate) health: Health,
     /// What it counts.
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: RefusalMetrics,
 }
 
 /// Serves the API until the shutdown begins.
@@ -204,21 +204,21 @@ pub(crate) struct Own {
 /// # Errors
 /// [`GatewayError`] where it cannot begin.
 pub(crate) async fn run(
-    settings: Settings,
+    settings: GatewaySettings,
     client: Client,
     store: Store,
-    shared: Shared,
-    own: Own,
+    shared: SharedState,
+    own: ProcessContext,
     shutdown: Shutdown,
 ) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
-    let served = Arc::new(Served::default());
-    let kept = Kept::new(store.clone(), own.namespace.clone());
+    let served = Arc::new(CertResolver::default());
+    let kept = CaStore::new(store.clone(), own.namespace.clone());
     let own_name = own.namespace.0.clone();
     match settings.certificate {
         Some(given) => given.serve(Arc::clone(&served), shutdown.clone())?,
         None => {
-            let keeper = Keeper {
+            let keeper = CertificateRotator {
                 kept: kept.clone(),
                 names: settings.names,
                 served: Arc::clone(&served),
@@ -228,17 +228,23 @@ pub(crate) async fn run(
             keeper.serve(shutdown.clone()).await?;
         }
     }
-    let (door, webhooks_door) = (Arc::new(Door::default()), Arc::new(Door::default()));
+    let (extension_api_tls, webhook_tls) = (
+        Arc::new(MutualTlsConfig::default()),
+        Arc::new(MutualTlsConfig::default()),
+    );
     let attested = match &settings.webhook {
         Some(_) => Some(listen::bind(settings.attestations).await?),
         None => None,
     };
     let called = [
-        (settings.front, Called::Front(Arc::clone(&door))),
-        (settings.webhook, Called::Webhook(Arc::clone(&webhooks_door))),
+        (
+            settings.front,
+            ClientProcess::ExtensionApi(Arc::clone(&extension_api_tls)),
+        ),
+        (settings.webhook, ClientProcess::Webhook(Arc::clone(&webhook_tls))),
     ];
     let called = called.map(|(service, called)| {
-        let keeper = CalledKeeper {
+        let keeper = ClientCertificateRotator {
             kept: kept.clone(),
             client: client.clone(),
             namespace: own_name.clone(),
@@ -260,11 +266,11 @@ pub(crate) async fn run(
         limits.failures(),
         own.refusals.clone(),
     );
-    let admission = Admission::of(settings.addresses, own.refusals.clone());
+    let admission = Admission::new(settings.addresses, own.refusals.clone());
     let attesting = attested.map(|listener| {
         tokio::spawn(attestations::serve(
             listener,
-            webhooks_door,
+            webhook_tls,
             (store.clone(), shared.pending_attestations),
             // Whoever has not proven itself has no more room for there being two ports.
             admission.clone(),
@@ -277,21 +283,22 @@ pub(crate) async fn run(
         authenticator: Arc::new(authenticator),
         namespaces: Namespaces::new(client.clone(), store.clone()),
         store,
-        labels: LabelBook::new(client.clone()),
-        pods: Pods::new(client.clone()),
+        labels: LabelCache::new(client.clone()),
+        pods: PodClient::new(client.clone()),
         client,
         limits,
         sealing_keys: SealingKeys::default(),
-        puts: Puts::default(),
+        puts: RecentPuts::default(),
+        scans: WorkPool::with_threads(MAX_SCANS),
         cluster_keys: shared.cluster_keys,
         durability: settings.durability,
-        room: Room::new(admission.clone(), own.refusals),
-        changes: Changes::default(),
+        capacity: Capacity::new(admission.clone(), own.refusals),
+        changes: ChangeFeed::default(),
         nodes: Nodes::new(node_accounts),
         front_accounts: settings.front_accounts,
         consumers: shared.consumers,
         terms: shared.terms,
-        under_way: UnderWay::default(),
+        under_way: LargeObjectLimiter::default(),
         held: shared.held,
         ending: shutdown.clone(),
     });
@@ -301,9 +308,9 @@ pub(crate) async fn run(
         .follow(gateway.store.clone(), shutdown.clone());
     let following = tokio::spawn(following);
     let forgetting = tokio::spawn(forget(Arc::clone(&gateway), shutdown.clone()));
-    if gateway.nodes.are_served() {
+    if gateway.nodes.are_enabled() {
         let presence = Arc::clone(gateway.nodes.presence());
-        presence.is_watched();
+        presence.set_watched();
         // It ends with the same shutdown, and nobody waits for it.
         tokio::spawn(delivery::watch(
             gateway.client.clone(),
@@ -312,14 +319,14 @@ pub(crate) async fn run(
         ));
     }
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving the API");
+        tracing::info!(%address, "serving API");
     }
     own.health.set("gateway", Check::Ready);
-    let doors = Doors {
+    let resolver = GatewayConfigResolver {
         everybody: Arc::new(served.config()),
-        front: door,
+        extension_api: extension_api_tls,
     };
-    listen::serve(listener, Arc::new(doors), router(gateway), admission, shutdown).await;
+    listen::serve(listener, Arc::new(resolver), router(gateway), admission, shutdown).await;
     // They end with the same shutdown.
     let _ = forgetting.await;
     let _ = following.await;
@@ -337,7 +344,7 @@ async fn forget(gateway: Arc<Gateway>, shutdown: Shutdown) {
             () = shutdown.wait() => return,
         }
         gateway.limits.forget();
-        gateway.room.publish_stranger_bytes();
+        gateway.capacity.publish_stranger_bytes();
         gateway.sealing_keys.forget();
         gateway.puts.forget(Timestamp::now());
         gateway.authenticator.forget();
@@ -360,24 +367,26 @@ fn router(gateway: Arc<Gateway>) -> Router {
     }
     router = router.route(
         "/v1/openapi.json",
-        get(async move |_: Asking| (json.clone(), document.clone())),
+        get(async move |_: RequestContext| (json.clone(), document.clone())),
     );
-    if gateway.nodes.are_served() {
-        router = router.route_service(delivery::PATH, delivery::service(Arc::clone(&gateway)));
+    if gateway.nodes.are_enabled() {
+        router = router.route_service(delivery::ATTACH_PATH, delivery::service(Arc::clone(&gateway)));
     }
     router
-        .fallback(async || Problem::new(Code::NoSuchPath, "see docs/api.md for the paths that there are"))
+        .fallback(async || Problem::new(Code::NoSuchPath, "the paths are listed in docs/api.md"))
         .method_not_allowed_fallback(async || {
             Problem::new(
                 Code::MethodNotAllowed,
-                "see docs/api.md for the method of this path",
+                "the method of this path is listed in docs/api.md",
             )
         })
-        .layer(axum::extract::DefaultBodyLimit::max(limits::BODY_BYTES))
-        .layer(from_fn_with_state(Arc::clone(&gateway), around))
+        .layer(axum::extract::DefaultBodyLimit::max(limits::MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(&gateway), request_middleware))
         .with_state(gateway)
 }
 
+/// Scans of the audit log at the same time: one namespace has half of them.
+const MAX_SCANS: usize = 2;
 /// The header under which the request's id is told.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -389,7 +398,11 @@ struct Arrival {
 }
 
 /// Around every request: its id, its bounds, and the document of what went wrong.
-async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response<Body> {
+async fn request_middleware(
+    State(gateway): State<Arc<Gateway>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
     let Ok(id) = RequestId::generate() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -398,13 +411,13 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
         at: Instant::now(),
     });
     let arrived = match request.extensions().get::<Peer>() {
-        Some(peer) => gateway.room.arrive(peer, &request),
+        Some(peer) => gateway.capacity.admit(peer, &request),
         None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     let (mut response, slot) = match arrived {
-        Arrived::In(slot) => {
+        AdmissionOutcome::Admitted(slot) => {
             request.extensions_mut().insert(Arc::clone(&slot));
-            let answer = tokio::time::timeout(limits::REQUEST_TIME, next.run(request)).await;
+            let answer = tokio::time::timeout(limits::REQUEST_TIMEOUT, next.run(request)).await;
             let answer = answer.unwrap_or_else(|_| {
                 Problem::new(Code::Timeout, "try again")
                     .retry_after(1)
@@ -412,10 +425,10 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
             });
             (answer, slot)
         }
-        Arrived::Out(slot, problem) => (problem.into_response(), slot),
-        Arrived::Unheard(full) => {
+        AdmissionOutcome::Refused(slot, problem) => (problem.into_response(), slot),
+        AdmissionOutcome::Dropped(full) => {
             if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
-                connection.end(End::Share(full));
+                connection.end(EndReason::Share(full));
             }
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
@@ -424,7 +437,7 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
         response = problem.document(&id);
     }
     // What the request holds it holds until its answer is taken.
-    response.extensions_mut().insert(Held::new(slot));
+    response.extensions_mut().insert(ResponseGuard::new(slot));
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -435,7 +448,7 @@ async fn around(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
     response
 }
 
-impl FromRequestParts<Arc<Gateway>> for Asking {
+impl FromRequestParts<Arc<Gateway>> for RequestContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
@@ -452,15 +465,15 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
         let (caller, source) = match gateway.caller(peer, &parts.headers).await {
             Ok((caller, from)) => (caller, from.unwrap_or(source)),
             Err(problem) => {
-                gateway.refused_stranger(source, &problem)?;
-                let note = Note {
-                    outcome: Outcome::Refused(problem.code().as_str().to_owned()),
-                    ..Note::new(audit::Action::Authenticate)
+                gateway.count_unauthenticated(source, &problem)?;
+                let note = AuditNote {
+                    outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
+                    ..AuditNote::new(audit::Action::Authenticate)
                 };
-                let meta = access::stranger(source, None, request, arrived);
+                let meta = access::unauthenticated_meta(source, None, request, arrived);
                 // What ails the audit may name a system that is no stranger's business.
                 gateway.note(note, meta).await.map_err(|failed| {
-                    Problem::new(failed.code(), "the request cannot be put on record now").retry_after(1)
+                    Problem::new(failed.code(), "the request cannot be audited now").retry_after(1)
                 })?;
                 return Err(problem);
             }
@@ -471,7 +484,7 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
             .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request has no slot"))?;
         let identity = &caller.principal.identity;
         if peer.proven {
-            gateway.room.prove_person(slot, identity)?;
+            gateway.capacity.prove_person(slot, identity)?;
             if let Err(problem) = gateway.front_accounts.admit(identity) {
                 let asking = Self {
                     caller,
@@ -482,15 +495,15 @@ impl FromRequestParts<Arc<Gateway>> for Asking {
                     pod_labels: None,
                     node_labels: None,
                 };
-                return Err(gateway.refused_account(&asking, problem).await);
+                return Err(gateway.refuse_service_account(&asking, problem).await);
             }
         } else {
             gateway
-                .room
+                .capacity
                 .prove(slot, parts.extensions.get::<Arc<Connection>>(), identity)?;
         }
         let (pod_labels, node_labels) = if gateway.policies.asks_labels() {
-            gateway.labels.of(&caller).await
+            gateway.labels.for_caller(&caller).await
         } else {
             (None, None)
         };
@@ -524,7 +537,7 @@ async fn blocking<T: Send + 'static>(
 
 /// A namespace that a request is about.
 #[derive(Clone, Debug)]
-struct Place {
+struct NamespaceRef {
     name: String,
     /// Its id in the store, where it has one.
     id: Option<NamespaceId>,
@@ -541,24 +554,24 @@ impl Gateway {
             return Forwarded::read(headers)
                 .map(Forwarded::caller)
                 .map(|(caller, from)| (Arc::new(caller), from))
-                .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server names nobody"));
+                .ok_or_else(|| Problem::new(Code::Unauthenticated, "the API server sent no user"));
         }
-        let asker = Asker::Stranger(peer.address.ip().to_canonical());
+        let asker = ReviewBudget::Stranger(peer.address.ip().to_canonical());
         let token = bearer(headers).unwrap_or_default();
-        Ok((self.authenticator.caller(token, asker).await?, None))
+        Ok((self.authenticator.authenticate(token, asker).await?, None))
     }
 
     /// Counts a ServiceAccount that may not come over the extension API, and puts it on record. What is
     /// answered.
-    async fn refused_account(&self, asking: &Asking, problem: Problem) -> Problem {
-        self.room.refusals().refused(
+    async fn refuse_service_account(&self, asking: &RequestContext, problem: Problem) -> Problem {
+        self.capacity.refusals().refused(
             LimitedResource::Request,
             LimitScope::People,
             RefusalReason::ServiceAccount,
         );
-        let note = Note {
-            outcome: Outcome::Refused(problem.code().as_str().to_owned()),
-            ..Note::new(audit::Action::Authenticate)
+        let note = AuditNote {
+            outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
+            ..AuditNote::new(audit::Action::Authenticate)
         };
         match self.note(note, asking.meta(&[])).await {
             Ok(()) => problem,
@@ -570,8 +583,8 @@ impl Gateway {
     ///
     /// # Errors
     /// What is answered instead, without a record: it happens too often.
-    fn refused_stranger(&self, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
-        let refused = self.room.refusals();
+    fn count_unauthenticated(&self, source: IpAddr, problem: &Problem) -> Result<(), Problem> {
+        let refused = self.capacity.refusals();
         match problem.code() {
             Code::Unauthenticated => refused.refused(
                 LimitedResource::Request,
@@ -582,7 +595,7 @@ impl Gateway {
             Code::TooManyRequests => return Err(problem.clone()),
             _ => {}
         }
-        self.limits.stranger(source).inspect_err(|_| {
+        self.limits.take_failure(source).inspect_err(|_| {
             refused.refused(
                 LimitedResource::Request,
                 LimitScope::Address,
@@ -592,30 +605,40 @@ impl Gateway {
     }
 
     /// Takes one read of the caller, and makes sure that the namespace is the one that the store knows.
-    async fn admit(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
-        self.limits.read(&asking.caller.principal.identity)?;
+    async fn admit(
+        &self,
+        asking: &RequestContext,
+        action: Action,
+        namespace: String,
+    ) -> Result<NamespaceRef, Problem> {
+        self.limits.take_read(&asking.caller.principal.identity)?;
         self.place(asking, action, namespace).await
     }
 
     /// The same for a write.
     async fn admit_write(
         &self,
-        asking: &Asking,
+        asking: &RequestContext,
         action: Action,
         namespace: String,
-    ) -> Result<Place, Problem> {
-        self.limits.write(&asking.caller.principal.identity)?;
+    ) -> Result<NamespaceRef, Problem> {
+        self.limits.take_write(&asking.caller.principal.identity)?;
         self.place(asking, action, namespace).await
     }
 
-    async fn place(&self, asking: &Asking, action: Action, namespace: String) -> Result<Place, Problem> {
-        match self.namespaces.named(&namespace).await {
-            Ok(id) => Ok(Place { name: namespace, id }),
+    async fn place(
+        &self,
+        asking: &RequestContext,
+        action: Action,
+        namespace: String,
+    ) -> Result<NamespaceRef, Problem> {
+        match self.namespaces.resolve(&namespace).await {
+            Ok(id) => Ok(NamespaceRef { name: namespace, id }),
             Err(problem) => {
-                let note = Note {
-                    outcome: Outcome::Refused(problem.code().as_str().to_owned()),
+                let note = AuditNote {
+                    outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
                     namespace: namespace.parse().ok(),
-                    ..Note::new(access::recorded(action))
+                    ..AuditNote::new(access::audit_action(action))
                 };
                 self.note(note, asking.meta(&[])).await?;
                 Err(problem)
@@ -624,9 +647,9 @@ impl Gateway {
     }
 
     /// Puts a request on record that is refused before anything of it touched the store.
-    async fn note(&self, note: Note, meta: Meta) -> Result<(), Problem> {
+    async fn note(&self, note: AuditNote, meta: Meta) -> Result<(), Problem> {
         let (store, durability) = (self.store.clone(), self.durability);
-        blocking(move || Ok(store.note(note, &meta, durability)?)).await
+        blocking(move || Ok(store.record_request(note, &meta, durability)?)).await
     }
 
     /// The customer's key that a secret comes under, if it does.
@@ -637,21 +660,22 @@ impl Gateway {
         }
     }
 
-    /// Whether reading a value of this secret most likely waits for no medium: then it is quicker done than handed to a thread that may wait.
-    fn has_at_hand(&self, place: &Place, name: &str) -> bool {
-        let known = || Some(self.store.knows_value(place.id?, &name.parse().ok()?));
+    /// Whether reading a value of this secret most likely waits for no medium: then it is quicker done than
+    /// handed to a thread that may wait.
+    fn is_value_cached(&self, place: &NamespaceRef, name: &str) -> bool {
+        let known = || Some(self.store.has_cached_value(place.id?, &name.parse().ok()?));
         self.durability == Durability::Batched && known().unwrap_or(false)
     }
 
     /// The secret of this name, if there is one that is shown.
-    fn find(&self, place: &Place, name: &str) -> Result<Option<Arc<SecretView>>, Problem> {
+    fn find(&self, place: &NamespaceRef, name: &str) -> Result<Option<Arc<SecretView>>, Problem> {
         // Ours: what the gateway itself stands on is shown to nobody.
-        if name.starts_with(own_secret::PREFIX) {
+        if name.starts_with(own_secret::NAME_PREFIX) {
             return Ok(None);
         }
         let (Some(namespace), Ok(name)) = (place.id, name.parse()) else {
             return Ok(None);
         };
-        Ok(self.store.find_and_keep(namespace, &name)?)
+        Ok(self.store.find_cached(namespace, &name)?)
     }
 }

@@ -1,4 +1,5 @@
-//! Which namespace is behind a name: one that was made again is another one, and must not see the secrets of the first.
+//! Which namespace is behind a name: one that was made again is another one, and must not see the secrets of
+//! the first.
 
 use std::time::Duration;
 
@@ -11,30 +12,31 @@ use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{Meta, Recovery, ReleaseNamespace, Store, StoreError};
 
 use super::blocking;
-use super::flights::Flights;
 use super::problem::{Code, Problem};
-use super::remembered::Remembered;
+use super::single_flight::SingleFlight;
+use super::ttl_cache::TtlCache;
 use crate::controllers::cluster::keeps_nothing;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// How long an answer of the API server counts.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long it counts that another namespace is there than the store knows: the controller binds it in a moment.
-const CONTRADICTED: Duration = Duration::from_secs(1);
+const LOOKUP_TTL: Duration = Duration::from_secs(5);
+/// How long it counts that another namespace is there than the store knows: the controller binds it in a
+/// moment.
+const CONTRADICTION_TTL: Duration = Duration::from_secs(1);
 /// How long it counts while the API server is away.
-const GRACE: Duration = Duration::from_secs(15 * 60);
+const OUTAGE_GRACE: Duration = Duration::from_secs(15 * 60);
 
 /// Namespaces by name.
 pub(super) struct Namespaces {
     client: Client,
     store: Store,
-    seen: Remembered<String, Seen>,
-    flights: Flights<String>,
+    seen: TtlCache<String, NamespaceLookup>,
+    flights: SingleFlight<String>,
 }
 
 /// A namespace as the store knows it, beside the one that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+struct NamespaceLookup {
     /// Its id and UID in the store.
     known: Option<(NamespaceId, Option<String>)>,
     /// The UID of the one that is there.
@@ -43,7 +45,7 @@ struct Seen {
     keeps_nothing: bool,
 }
 
-impl Seen {
+impl NamespaceLookup {
     /// The one that is there is another one than the store knows.
     fn contradicts(&self) -> bool {
         match (&self.known, &self.live) {
@@ -64,34 +66,35 @@ impl Namespaces {
         Self {
             client,
             store,
-            seen: Remembered::default(),
-            flights: Flights::default(),
+            seen: TtlCache::default(),
+            flights: SingleFlight::default(),
         }
     }
 
     /// Forgets what does not count any more.
     pub(super) fn forget(&self) {
-        self.seen.forget(|age, _| age < GRACE);
+        self.seen.forget(|age, _| age < OUTAGE_GRACE);
     }
 
     /// The store knows another namespace of this name now.
-    pub(super) fn changed(&self, name: &str) {
-        self.seen.drop(name);
+    pub(super) fn invalidate(&self, name: &str) {
+        self.seen.remove(name);
     }
 
     /// The store's namespace of this name; `None` where it has none.
     ///
     /// # Errors
-    /// [`Code::NamespaceRecreated`] where the one that is there is another one; the store's and the API server's.
-    pub(super) async fn named(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
+    /// [`Code::NamespaceRecreated`] where the one that is there is another one; the store's and the API
+    /// server's.
+    pub(super) async fn resolve(&self, name: &str) -> Result<Option<NamespaceId>, Problem> {
         let fresh = || {
-            let agrees = self.seen.within(name, FRESH).filter(|seen| !seen.contradicts());
-            agrees.or_else(|| self.seen.within(name, CONTRADICTED))
+            let agrees = self.seen.get(name, LOOKUP_TTL).filter(|seen| !seen.contradicts());
+            agrees.or_else(|| self.seen.get(name, CONTRADICTION_TTL))
         };
         let seen = match fresh() {
             Some(seen) => seen,
             None => {
-                let _turn = self.flights.turn(name.to_owned()).await;
+                let _turn = self.flights.acquire(name.to_owned()).await;
                 match fresh() {
                     Some(seen) => seen,
                     None => Box::pin(self.look(name)).await?,
@@ -106,16 +109,18 @@ impl Namespaces {
             (Some(_), Some(_)) => Err(Problem::new(
                 Code::NamespaceRecreated,
                 format!(
-                    "namespace `{name}` was deleted and made again; a cluster administrator accepts the old secrets with the annotation strongroom.dev/accept-namespace"
+                    "namespace `{name}` was deleted and created again; a cluster administrator can accept the old secrets with the annotation \
+                     strongroom.dev/accept-namespace"
                 ),
             )),
         }
     }
 
-    /// What follows the deletion of a secret that is made in this namespace now. Where the API server does not say, a recovery window does.
+    /// What follows the deletion of a secret that is made in this namespace now. Where the API server does
+    /// not say, a recovery window does.
     pub(super) async fn recovery(&self, name: &str) -> Recovery {
-        let unlabelled = |seen: Seen| seen.live.is_some() && !seen.keeps_nothing;
-        if self.seen.within(name, FRESH).is_some_and(unlabelled) {
+        let unlabelled = |seen: NamespaceLookup| seen.live.is_some() && !seen.keeps_nothing;
+        if self.seen.get(name, LOOKUP_TTL).is_some_and(unlabelled) {
             return Recovery::Window;
         }
         let api: Api<Namespace> = Api::all(self.client.clone());
@@ -126,13 +131,13 @@ impl Namespaces {
     }
 
     /// Frees the name of a namespace that is gone, where nothing of it is kept.
-    async fn release(&self, seen: &Seen) -> Result<bool, Problem> {
+    async fn release(&self, seen: &NamespaceLookup) -> Result<bool, Problem> {
         let Some((id, former)) = seen.known.clone() else {
             return Ok(false);
         };
         let store = self.store.clone();
         blocking(move || {
-            if store.keeps_something(id)? {
+            if store.has_retained_data(id)? {
                 return Ok(false);
             }
             let Some(former) = former.and_then(|uid| uid.parse().ok()) else {
@@ -153,10 +158,10 @@ impl Namespaces {
         .await
     }
 
-    async fn look(&self, name: &str) -> Result<Seen, Problem> {
+    async fn look(&self, name: &str) -> Result<NamespaceLookup, Problem> {
         let Ok(parsed) = name.parse() else {
             // No namespace has such a name.
-            return Ok(Seen {
+            return Ok(NamespaceLookup {
                 known: None,
                 live: None,
                 keeps_nothing: false,
@@ -180,8 +185,8 @@ impl Namespaces {
                     namespace.and_then(|namespace| namespace.metadata.uid)
                 }
                 Err(error) => {
-                    tracing::warn!(name, error = %in_words(&error), "a namespace cannot be looked up");
-                    return self.seen.within(name, GRACE).ok_or_else(|| {
+                    tracing::warn!(name, error = %in_words(&error), "namespace lookup failed");
+                    return self.seen.get(name, OUTAGE_GRACE).ok_or_else(|| {
                         Problem::new(
                             Code::StoreUnavailable,
                             "the API server does not answer; try again",
@@ -191,7 +196,7 @@ impl Namespaces {
                 }
             }
         };
-        let mut found = Seen {
+        let mut found = NamespaceLookup {
             known,
             live,
             keeps_nothing: labelled,
@@ -200,7 +205,7 @@ impl Namespaces {
             found.known = None;
         }
         self.seen
-            .put(name.to_owned(), found.clone(), |age, _| age < FRESH);
+            .put(name.to_owned(), found.clone(), |age, _| age < LOOKUP_TTL);
         Ok(found)
     }
 }

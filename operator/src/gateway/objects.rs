@@ -1,7 +1,8 @@
-//! The custom resources behind secrets: a change over the API is a change of the object first, so that the two stay one truth.
+//! The custom resources behind secrets: a change over the API is a change of the object first, so that the
+//! two stay one truth.
 //!
-//! Must not overwrite what somebody else keeps: a field that another field manager owns is theirs, and so is an object that they made
-//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).
+//! Must not overwrite what somebody else keeps: a field that another field manager owns is theirs, and so is
+//! an object that they made (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).
 
 use std::ops::ControlFlow;
 
@@ -16,12 +17,10 @@ use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::Gateway;
 use super::problem::{Code, Problem};
-use crate::kube_error::in_words;
-use crate::kube_watch::{self, Selection};
-use crate::under_way::UnderWay;
-
-/// The name under which our writes are recorded in `metadata.managedFields`.
-pub(crate) const FIELD_MANAGER: &str = "strongroom-api";
+use crate::kube::field_manager;
+use crate::kube::in_words;
+use crate::kube::watch::{self, Selection};
+use crate::large_objects::LargeObjectLimiter;
 
 /// Who else owns the field at this path, as in `["spec", "description"]`.
 pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str]) -> Option<&'a str> {
@@ -34,7 +33,7 @@ pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str
     };
     fields
         .iter()
-        .filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+        .filter(|entry| entry.manager.as_deref() != Some(field_manager::GATEWAY))
         // Status and such are the controller's.
         .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
         .find(owns)
@@ -42,14 +41,17 @@ pub(super) fn owner_elsewhere<'a>(fields: &'a [ManagedFieldsEntry], path: &[&str
 }
 
 /// Refuses where the field belongs to somebody else.
-pub(super) fn ours<K: Resource<DynamicType = ()>>(object: &K, path: &[&str]) -> Result<(), Problem> {
+pub(super) fn refuse_other_owner<K: Resource<DynamicType = ()>>(
+    object: &K,
+    path: &[&str],
+) -> Result<(), Problem> {
     let fields = object.meta().managed_fields.as_deref().unwrap_or_default();
     owner_elsewhere(fields, path).map_or(Ok(()), |manager| {
-        Err(elsewhere(
+        Err(managed_elsewhere(
             K::kind(&()).as_ref(),
             &object.name_any(),
             &format!(
-                "its field `{}` is kept by field manager `{manager}`",
+                "its field `{}` is managed by field manager `{manager}`",
                 path.join(".")
             ),
         ))
@@ -57,22 +59,22 @@ pub(super) fn ours<K: Resource<DynamicType = ()>>(object: &K, path: &[&str]) -> 
 }
 
 /// The object is kept by somebody else.
-pub(super) fn elsewhere(kind: &str, name: &str, why: &str) -> Problem {
+pub(super) fn managed_elsewhere(kind: &str, name: &str, why: &str) -> Problem {
     Problem::new(
         Code::ManagedElsewhere,
-        format!("{kind} `{name}`: {why}; make the change where that is kept, as in the Git repository"),
+        format!("{kind} `{name}`: {why}; make the change at its source, such as the Git repository"),
     )
 }
 
 /// The objects of one kind in one namespace.
 #[derive(Debug)]
-pub(super) struct Objects<'a, K> {
+pub(super) struct ObjectClient<'a, K> {
     api: Api<K>,
     namespace: &'a str,
-    under_way: &'a UnderWay,
+    under_way: &'a LargeObjectLimiter,
 }
 
-impl<'a, K> Objects<'a, K>
+impl<'a, K> ObjectClient<'a, K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -80,7 +82,7 @@ where
         + DeserializeOwned
         + Serialize,
 {
-    pub(super) fn of(gateway: &'a Gateway, namespace: &'a str) -> Self {
+    pub(super) fn new(gateway: &'a Gateway, namespace: &'a str) -> Self {
         Self {
             api: Api::namespaced(gateway.client.clone(), namespace),
             namespace,
@@ -88,34 +90,38 @@ where
         }
     }
 
-    /// The object of this name. How large it is is known when it is there: only some of a namespace are read at once.
+    /// The object of this name. How large it is is known when it is there: only some of a namespace are read
+    /// at once.
     pub(super) async fn find(&self, name: &str) -> Result<Option<K>, Problem> {
-        let _held = self.under_way.enter(self.namespace, 0).await;
-        self.api.get_opt(name).await.map_err(away)
+        let _held = self.under_way.acquire(self.namespace, 0).await;
+        self.api.get_opt(name).await.map_err(kube_problem)
     }
 
     /// What `keep` leaves of all of them, each read on its own.
-    pub(super) async fn those(&self, mut keep: impl FnMut(K) -> Option<K>) -> Result<Vec<K>, Problem> {
+    pub(super) async fn list_filtered(
+        &self,
+        mut keep: impl FnMut(K) -> Option<K>,
+    ) -> Result<Vec<K>, Problem> {
         let mut kept = Vec::new();
-        kube_watch::list(self.api.clone(), Selection::whole(), |object| {
+        watch::list(self.api.clone(), Selection::whole(), |object| {
             kept.extend(keep(object));
             ControlFlow::Continue(())
         })
         .await
-        .map_err(away)?;
+        .map_err(kube_problem)?;
         Ok(kept)
     }
 
     /// Makes the object; none where its name is taken.
     pub(super) async fn create(&self, object: &K) -> Result<Option<K>, Problem> {
         let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PostParams::default()
         };
         match self.api.create(&params, object).await {
             Ok(made) => Ok(Some(made)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
-            Err(error) => Err(away(error)),
+            Err(error) => Err(kube_problem(error)),
         }
     }
 
@@ -131,7 +137,7 @@ where
             }
         }
         let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
             ..PatchParams::default()
         };
         match self
@@ -141,22 +147,22 @@ where
         {
             Ok(changed) => Ok(Some(changed)),
             Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
-            Err(error) => Err(away(error)),
+            Err(error) => Err(kube_problem(error)),
         }
     }
 
     /// Writes our fields of the object by server-side apply; those of others are not taken from them.
     pub(super) async fn apply(&self, object: &K) -> Result<K, Problem> {
         let name = object.name_any();
-        let params = PatchParams::apply(FIELD_MANAGER);
+        let params = PatchParams::apply(field_manager::GATEWAY);
         match self.api.patch(&name, &params, &Patch::Apply(object)).await {
             Ok(applied) => Ok(applied),
-            Err(kube::Error::Api(status)) if status.is_conflict() => Err(elsewhere(
+            Err(kube::Error::Api(status)) if status.is_conflict() => Err(managed_elsewhere(
                 K::kind(&()).as_ref(),
                 &name,
-                "it is kept by another field manager",
+                "it is managed by another field manager",
             )),
-            Err(error) => Err(away(error)),
+            Err(error) => Err(kube_problem(error)),
         }
     }
 
@@ -172,12 +178,12 @@ where
         match self.api.delete(&object.name_any(), &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            Err(error) => Err(away(error)),
+            Err(error) => Err(kube_problem(error)),
         }
     }
 }
 
-impl Objects<'_, ManagedSecret> {
+impl ObjectClient<'_, ManagedSecret> {
     /// The object that declares a secret, if it is there and still the same.
     pub(super) async fn declaring(
         &self,
@@ -191,13 +197,14 @@ impl Objects<'_, ManagedSecret> {
     }
 }
 
-/// A server-side apply whose lists hold something twice is no invalid object to the API server, but an error of its own.
+/// A server-side apply whose lists hold something twice is no invalid object to the API server, but an error
+/// of its own.
 fn is_untyped(status: &kube::core::Status) -> bool {
     status.code == 500 && status.message.contains("typed patch object")
 }
 
 /// What the API server says to a change that it does not take.
-pub(super) fn away(error: kube::Error) -> Problem {
+pub(super) fn kube_problem(error: kube::Error) -> Problem {
     match error {
         kube::Error::Api(status) if status.is_invalid() || status.code == 400 => {
             let error = kube::Error::Api(status);
@@ -211,7 +218,7 @@ pub(super) fn away(error: kube::Error) -> Problem {
         }
         kube::Error::Api(status) if is_untyped(&status) => Problem::new(
             Code::InvalidRequest,
-            "the API server does not take the object; see the limits of its fields with `kubectl explain`: a list may hold something twice",
+            "the API server does not accept the object; see the limits of its fields with `kubectl explain`: a list may contain a duplicate",
         ),
         kube::Error::Api(status) if status.is_conflict() => Problem::new(
             Code::ClusterUnavailable,
@@ -220,23 +227,23 @@ pub(super) fn away(error: kube::Error) -> Problem {
         .retry_after(1),
         kube::Error::Api(status) if status.is_not_found() => Problem::new(
             Code::ClusterUnavailable,
-            "the namespace is on its way out, or the object went at the same time; look again",
+            "the namespace is being deleted, or the object was deleted at the same time; check again",
         )
         .retry_after(1),
         kube::Error::Api(status) if status.is_forbidden() => {
             let error = kube::Error::Api(status);
-            tracing::warn!(error = %in_words(&error), "the API server refuses a change of ours");
+            tracing::warn!(error = %in_words(&error), "object write forbidden");
             Problem::new(
                 Code::ClusterUnavailable,
-                "the API server does not let strongroom make the change; its log says why, and the namespace may be on its way out",
+                "the API server does not allow strongroom to make the change; strongroom's log says why, and the namespace may be being deleted",
             )
             .retry_after(2)
         }
         error => {
-            tracing::warn!(error = %in_words(&error), "the API server did not take a change");
+            tracing::warn!(error = %in_words(&error), "object write failed");
             Problem::new(
                 Code::ClusterUnavailable,
-                "the API server did not take the request; try again",
+                "the API server did not accept the request; try again",
             )
             .retry_after(2)
         }
@@ -258,7 +265,11 @@ mod tests {
             .unwrap()
         };
         let fields = [
-            entry(FIELD_MANAGER, None, json!({"f:spec": {"f:description": {}}})),
+            entry(
+                field_manager::GATEWAY,
+                None,
+                json!({"f:spec": {"f:description": {}}}),
+            ),
             entry(
                 "argocd",
                 None,

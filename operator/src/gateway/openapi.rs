@@ -1,11 +1,14 @@
-//! The OpenAPI 3.1 document of the API (<https://spec.openapis.org/oas/v3.1.1.html>), made of the operations and of the types that they read and write.
+//! The OpenAPI 3.1 document of the API (<https://spec.openapis.org/oas/v3.1.1.html>), made of the operations
+//! and of the types that they read and write.
 
 use axum::http::StatusCode;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Content, DNS_LABEL, Operation, SECRET_NAME, VERSION_ID};
+use super::operation::{
+    Content, DNS_LABEL_PATTERN, Operation, ResponseSpec, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
+};
 use super::problem::Code;
 
 /// A problem document (RFC 9457), as every refusal is one.
@@ -31,7 +34,7 @@ struct Problem {
     missing_policies: Vec<String>,
 }
 
-/// The document.
+/// Makes the OpenAPI 3.1 document of these operations: `docs/openapi.json`.
 pub(super) fn document(operations: &[Operation]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
@@ -77,16 +80,16 @@ fn parameters(path: &str) -> Vec<Value> {
     names
         .map(|name| {
             let (about, pattern) = match name {
-                "namespace" => ("the namespace", DNS_LABEL),
+                "namespace" => ("the namespace", DNS_LABEL_PATTERN),
                 "name" => (
                     "the secret's name in the store; a `/` in it is written `%2F`",
-                    SECRET_NAME,
+                    SECRET_NAME_PATTERN,
                 ),
                 "version" => (
                     "the version's id, of the caller's choice: the idempotency token of the write",
-                    VERSION_ID,
+                    VERSION_ID_PATTERN,
                 ),
-                _ => ("the stage", VERSION_ID),
+                _ => ("the stage", VERSION_ID_PATTERN),
             };
             json!({
                 "name": name, "in": "path", "required": true, "description": about,
@@ -98,13 +101,13 @@ fn parameters(path: &str) -> Vec<Value> {
 
 fn described(operation: &Operation, problem: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut responses = Map::new();
-    for Answer { status, content } in &operation.answers {
+    for ResponseSpec { status, content } in &operation.answers {
         let content: Map<String, Value> = content
             .iter()
             .map(|(kind, content)| {
                 let schema = match content {
-                    Content::Of(schema) => schema(generator),
-                    Content::Plain(schema) => schema.clone(),
+                    Content::Schema(schema) => schema(generator),
+                    Content::Literal(schema) => schema.clone(),
                 };
                 ((*kind).to_owned(), json!({"schema": schema}))
             })
@@ -146,7 +149,8 @@ fn described(operation: &Operation, problem: &Value, generator: &mut SchemaGener
     described
 }
 
-/// The statuses of refusals, each with its codes. Any operation may give any of them, but for those that speak of damage.
+/// The statuses of refusals, each with its codes. Any operation may give any of them, but for those that
+/// speak of damage.
 fn refusals() -> Vec<(StatusCode, Vec<&'static str>)> {
     let mut refusals: Vec<(StatusCode, Vec<&'static str>)> = Vec::new();
     for code in Code::ALL {

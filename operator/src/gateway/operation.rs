@@ -1,5 +1,5 @@
-//! What an operation is to the outside: method, path, what it takes and what it answers. The router and the OpenAPI document are both made of these, so that
-//! neither has what the other lacks.
+//! What an operation is to the outside: method, path, what it takes and what it answers. The router and the
+//! OpenAPI document are both made of these, so that neither has what the other lacks.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::Gateway;
 
 /// Makes a schema, and puts what it refers to among the document's.
-type SchemaOf = fn(&mut SchemaGenerator) -> Value;
+type SchemaFn = fn(&mut SchemaGenerator) -> Value;
 
-/// One operation.
+/// What router and OpenAPI document are made of.
 #[derive(Clone)]
 pub(super) struct Operation {
     pub(super) id: &'static str,
@@ -21,14 +21,14 @@ pub(super) struct Operation {
     pub(super) path: &'static str,
     pub(super) handler: MethodRouter<Arc<Gateway>>,
     pub(super) about: &'static str,
-    pub(super) query: Option<SchemaOf>,
-    pub(super) body: Option<SchemaOf>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) query: Option<SchemaFn>,
+    pub(super) body: Option<SchemaFn>,
+    pub(super) answers: Vec<ResponseSpec>,
 }
 
 /// One way in which it succeeds.
 #[derive(Clone)]
-pub(super) struct Answer {
+pub(super) struct ResponseSpec {
     pub(super) status: StatusCode,
     /// None: there is no body.
     pub(super) content: Vec<(&'static str, Content)>,
@@ -37,8 +37,8 @@ pub(super) struct Answer {
 /// The form of a body.
 #[derive(Clone)]
 pub(super) enum Content {
-    Of(SchemaOf),
-    Plain(Value),
+    Schema(SchemaFn),
+    Literal(Value),
 }
 
 fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
@@ -61,7 +61,7 @@ impl Operation {
     }
 
     /// By another method than GET.
-    pub(super) fn by(self, method: Method) -> Self {
+    pub(super) fn method(self, method: Method) -> Self {
         Self { method, ..self }
     }
 
@@ -78,7 +78,7 @@ impl Operation {
         }
     }
 
-    /// What it takes.
+    /// Its body, as JSON.
     pub(super) fn takes<T: JsonSchema>(self) -> Self {
         Self {
             body: Some(schema_of::<T>),
@@ -88,17 +88,17 @@ impl Operation {
 
     /// What it answers, as JSON.
     pub(super) fn answers<T: JsonSchema>(self, status: StatusCode) -> Self {
-        self.answer(status, "application/json", Content::Of(schema_of::<T>))
+        self.answer(status, "application/json", Content::Schema(schema_of::<T>))
     }
 
     /// What it answers, in another form. Several forms of one status are alternatives.
     pub(super) fn answers_as(self, status: StatusCode, kind: &'static str, schema: &Value) -> Self {
-        self.answer(status, kind, Content::Plain(schema.clone()))
+        self.answer(status, kind, Content::Literal(schema.clone()))
     }
 
     /// What it answers without a body.
     pub(super) fn answers_nothing(mut self, status: StatusCode) -> Self {
-        self.answers.push(Answer {
+        self.answers.push(ResponseSpec {
             status,
             content: Vec::new(),
         });
@@ -108,7 +108,7 @@ impl Operation {
     fn answer(mut self, status: StatusCode, kind: &'static str, content: Content) -> Self {
         match self.answers.iter_mut().find(|answer| answer.status == status) {
             Some(answer) => answer.content.push((kind, content)),
-            None => self.answers.push(Answer {
+            None => self.answers.push(ResponseSpec {
                 status,
                 content: vec![(kind, content)],
             }),
@@ -118,13 +118,13 @@ impl Operation {
 }
 
 /// What a secret's name in the store is.
-pub(super) const SECRET_NAME: &str = "^[-A-Za-z0-9_/+=.@!]{1,192}$";
+pub(super) const SECRET_NAME_PATTERN: &str = "^[-A-Za-z0-9_/+=.@!]{1,192}$";
 /// What a label of an object, without a prefix, is, and its value.
-pub(super) const LABEL: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+pub(super) const LABEL_PATTERN: &str = "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 /// What the name of a namespace or of an EncryptionKey is.
-pub(super) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
+pub(super) const DNS_LABEL_PATTERN: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
 /// What the id of a version is, and a stage.
-pub(super) const VERSION_ID: &str = "^[-A-Za-z0-9_.]{1,64}$";
+pub(super) const VERSION_ID_PATTERN: &str = "^[-A-Za-z0-9_.]{1,64}$";
 
 /// Bytes in base64.
 pub(super) fn base64() -> Value {

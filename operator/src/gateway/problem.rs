@@ -1,6 +1,8 @@
-//! What a caller is told when it does not get what it asked for: problem documents (RFC 9457) with stable codes.
+//! What a caller is told when it does not get what it asked for: problem documents (RFC 9457) with stable
+//! codes.
 //!
-//! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not, but for the request's id.
+//! INVARIANT: a caller without the right to know of a secret gets the same document whether it exists or not,
+//! but for the request's id.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -54,11 +56,11 @@ codes! {
     /// The request means nothing.
     InvalidRequest = BAD_REQUEST, "the request means nothing";
     /// No token, or one that proves nothing.
-    Unauthenticated = UNAUTHORIZED, "the caller is not known";
+    Unauthenticated = UNAUTHORIZED, "the caller is not authenticated";
     /// No policy allows it, or one denies it.
     PolicyDenied = FORBIDDEN, "no policy allows it";
     /// ServiceAccounts may not come over the extension API.
-    ServiceAccountRefused = FORBIDDEN, "ServiceAccounts do not come this way";
+    ServiceAccountRefused = FORBIDDEN, "ServiceAccounts may not use this API";
     /// There is no such secret, or the caller may not know of it.
     SecretNotFound = NOT_FOUND, "no such secret";
     /// There is no such version.
@@ -72,21 +74,21 @@ codes! {
     /// There is no such path.
     NoSuchPath = NOT_FOUND, "no such path";
     /// The path has another method.
-    MethodNotAllowed = METHOD_NOT_ALLOWED, "the path has another method";
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "the path does not allow this method";
     /// A secret of this name exists.
     SecretExists = CONFLICT, "the secret exists";
     /// Somebody else keeps what would have to change.
-    ManagedElsewhere = CONFLICT, "it is kept somewhere else";
+    ManagedElsewhere = CONFLICT, "the object is managed elsewhere";
     /// The version's id is taken by another value.
-    VersionConflict = CONFLICT, "the version id is taken by another value";
+    VersionConflict = CONFLICT, "the version id exists with another value";
     /// The secret takes no values over the API.
     SourceNotExternal = CONFLICT, "the secret takes no values over the API";
     /// There is no encryption key of the name that the object says.
     KeyNotFound = CONFLICT, "there is no such encryption key";
     /// Another encryption key must be the secret's than the object says.
-    KeyRequired = CONFLICT, "the secret must lie under an encryption key";
+    KeyRequired = CONFLICT, "the secret must use an encryption key";
     /// Nobody makes a new value for the secret.
-    NotRotatable = CONFLICT, "nobody makes a new value for the secret";
+    NotRotatable = CONFLICT, "no new value can be generated for the secret";
     /// The stage can be moved and not removed.
     StageReserved = CONFLICT, "the stage can only be moved";
     /// The secret has as many stages as it can have.
@@ -104,9 +106,9 @@ codes! {
     /// The encryption key is disabled.
     KeyDisabled = CONFLICT, "the encryption key is disabled";
     /// The encryption key waits for its deletion.
-    KeyPendingDeletion = CONFLICT, "the encryption key is to be deleted";
+    KeyPendingDeletion = CONFLICT, "the encryption key is scheduled for deletion";
     /// The namespace was made again under its name.
-    NamespaceRecreated = CONFLICT, "the namespace was made again";
+    NamespaceRecreated = CONFLICT, "the namespace was deleted and created again";
     /// Too large.
     TooLarge = PAYLOAD_TOO_LARGE, "the request is too large";
     /// Too many requests of this caller or namespace.
@@ -160,7 +162,8 @@ impl Problem {
         &self.detail
     }
 
-    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no name is not repeated.
+    /// What a caller gets that may not know of the secret, and for a secret that is not there. What is no
+    /// name is not repeated.
     pub(crate) fn no_secret(namespace: &str, name: &str) -> Self {
         let detail = match (
             namespace.parse::<NamespaceName>().is_ok(),

@@ -1,4 +1,5 @@
-//! Keys that new values come sealed for: each made for one call of one caller, held in memory alone, and gone once it was used.
+//! Keys that new values come sealed for: each made for one call of one caller, held in memory alone, and gone
+//! once it was used.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,17 +12,17 @@ use strongroom_rules::policy::Identity;
 use super::problem::{Code, Problem};
 
 /// How long a key waits for what is sealed for it.
-pub(super) const LIFE: Duration = Duration::from_secs(60);
+pub(super) const SEALING_KEY_TTL: Duration = Duration::from_secs(60);
 /// Keys that wait at the same time.
-const MOST: usize = 4_096;
+const MAX_KEYS: usize = 4_096;
 /// Of them, those of one caller.
-const MOST_OF_ONE: usize = 64;
+const MAX_KEYS_PER_CALLER: usize = 64;
 
 /// The keys that wait.
 #[derive(Default)]
-pub(super) struct SealingKeys(Mutex<HashMap<String, Waiting>>);
+pub(super) struct SealingKeys(Mutex<HashMap<String, WaitingKey>>);
 
-struct Waiting {
+struct WaitingKey {
     whose: Identity,
     since: Instant,
     key: OpeningKey,
@@ -34,7 +35,7 @@ impl std::fmt::Debug for SealingKeys {
 }
 
 impl SealingKeys {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, WaitingKey>> {
         // A panic while the lock was held leaves at worst a missing key.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,22 +47,26 @@ impl SealingKeys {
     pub(super) fn make(&self, whose: &Identity) -> Result<(String, SealingKey), Problem> {
         let (opening, sealing) = OpeningKey::generate();
         let mut id = [0; 16];
-        getrandom::fill(&mut id)
-            .map_err(|_| Problem::new(Code::StoreUnavailable, "there is no randomness now; try again"))?;
+        getrandom::fill(&mut id).map_err(|_| {
+            Problem::new(
+                Code::StoreUnavailable,
+                "the system gave no random bytes; try again",
+            )
+        })?;
         let id = BASE64URL_NOPAD.encode(&id);
         let mut waiting = self.waiting();
-        waiting.retain(|_, waiting| waiting.since.elapsed() < LIFE);
-        if waiting.values().filter(|one| one.whose == *whose).count() >= MOST_OF_ONE {
+        waiting.retain(|_, waiting| waiting.since.elapsed() < SEALING_KEY_TTL);
+        if waiting.values().filter(|one| one.whose == *whose).count() >= MAX_KEYS_PER_CALLER {
             let why =
-                format!("{MOST_OF_ONE} sealing keys of yours wait to be used; use them, or wait a minute");
-            return Err(Problem::new(Code::TooManyRequests, why).retry_after(LIFE.as_secs()));
+                format!("you have {MAX_KEYS_PER_CALLER} unused sealing keys; use them, or wait a minute");
+            return Err(Problem::new(Code::TooManyRequests, why).retry_after(SEALING_KEY_TTL.as_secs()));
         }
-        if waiting.len() >= MOST {
+        if waiting.len() >= MAX_KEYS {
             return Err(
-                Problem::new(Code::Overloaded, "too many sealing keys wait to be used").retry_after(5),
+                Problem::new(Code::Overloaded, "there are too many unused sealing keys").retry_after(5),
             );
         }
-        let made = Waiting {
+        let made = WaitingKey {
             whose: whose.clone(),
             since: Instant::now(),
             key: opening,
@@ -78,20 +83,22 @@ impl SealingKeys {
         let mut waiting = self.waiting();
         let usable = waiting
             .get(id)
-            .is_some_and(|one| one.whose == *whose && one.since.elapsed() < LIFE);
+            .is_some_and(|one| one.whose == *whose && one.since.elapsed() < SEALING_KEY_TTL);
         usable
             .then(|| waiting.remove(id))
             .flatten()
             .map(|one| one.key)
             .ok_or_else(|| {
-                let why = "the sealing key was used, is older than a minute, or was made before a restart; ask for another one and send again";
+                let why = "the sealing key was already used, is older than a minute, or was created before a restart; request another one and send the \
+                 value again";
                 Problem::new(Code::SealingKeyNotFound, why)
             })
     }
 
     /// Forgets those that nobody used.
     pub(super) fn forget(&self) {
-        self.waiting().retain(|_, waiting| waiting.since.elapsed() < LIFE);
+        self.waiting()
+            .retain(|_, waiting| waiting.since.elapsed() < SEALING_KEY_TTL);
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
     #[test]
     fn a_key_serves_its_caller_once() {
         let keys = SealingKeys::default();
-        let (jane, joe) = (Identity::of("jane"), Identity::of("joe"));
+        let (jane, joe) = (Identity::from_username("jane"), Identity::from_username("joe"));
         let (id, _) = keys.make(&jane).unwrap();
         assert!(keys.take(&id, &jane).is_ok());
         let used = keys.take(&id, &jane).err().unwrap();
@@ -115,11 +122,11 @@ mod tests {
     #[test]
     fn nobody_keeps_the_others_from_having_one() {
         let keys = SealingKeys::default();
-        for _ in 0..MOST_OF_ONE {
-            keys.make(&Identity::of("jane")).unwrap();
+        for _ in 0..MAX_KEYS_PER_CALLER {
+            keys.make(&Identity::from_username("jane")).unwrap();
         }
-        let refused = keys.make(&Identity::of("jane")).err().unwrap();
+        let refused = keys.make(&Identity::from_username("jane")).err().unwrap();
         assert_eq!(refused.code(), Code::TooManyRequests);
-        assert!(keys.make(&Identity::of("joe")).is_ok());
+        assert!(keys.make(&Identity::from_username("joe")).is_ok());
     }
 }

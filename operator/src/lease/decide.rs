@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The Lease as it was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ObservedLease {
     /// Who holds it; empty where nobody does.
     pub(super) holder: String,
     /// For how long a holder is believed without a sign of life.
@@ -31,7 +31,7 @@ pub(super) enum Step {
 }
 
 /// Decides by what was seen, who we are, and whether we already hold it.
-pub(super) fn decide(seen: Option<&Seen>, me: &str, holding: bool) -> Step {
+pub(super) fn decide(seen: Option<&ObservedLease>, me: &str, holding: bool) -> Step {
     let Some(seen) = seen else { return Step::Create };
     if seen.holder == me {
         // The same name without holding it is an earlier life of ours: the lock proves that it is over.

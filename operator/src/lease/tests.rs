@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use super::decide::{Seen, Step, decide};
+use super::decide::{ObservedLease, Step, decide};
 
-fn seen(holder: &str, unchanged_for: u64) -> Seen {
-    Seen {
+fn seen(holder: &str, unchanged_for: u64) -> ObservedLease {
+    ObservedLease {
         holder: holder.to_owned(),
         duration: Duration::from_secs(15),
         transitions: 4,

@@ -1,13 +1,14 @@
 //! The statements in force, shared by the watches that bring them and the requests that ask them.
 //!
 //! A statement takes effect in the turn of its namespace. Until both lists are complete nothing is decided: a
-//! Deny might still be on its way.
-//! What is in force of a SecretPolicy is kept in the store (`kept`), so that it survives a restart when a newer generation is broken.
+//! Deny might still be on its way. What is in force of a SecretPolicy is kept in the store (`retained`), so
+//! that it survives a restart when a newer generation is broken.
 //!
-//! Policies compile outside of every lock, and each namespace has a place of its own (`places`): nobody's policies keep another namespace waiting.
+//! Policies compile outside of every lock, and each namespace has a place of its own (`by_namespace`):
+//! nobody's policies keep another namespace waiting.
 
-mod kept;
-mod places;
+mod by_namespace;
+mod retained;
 #[cfg(test)]
 mod tests;
 
@@ -17,14 +18,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 use strongroom_rules::policy::{
-    BOUNDS, BOUNDS_WITH_DENIALS, Before, CompileError, Decision, Fallback, Kept, NamespacePolicies, Request,
-    SharedStatements, Source, TooLarge, Unanswerable, Unknown, compile, decide_by, denies, fallback,
+    BOUNDS, BOUNDS_WITH_DENIALS, CompileError, Decision, EvaluationError, Fallback, KnownGenerations,
+    NamespacePolicies, PolicyLimitExceeded, PolicySource, Request, SharedStatements, StoredGeneration,
+    UnknownReason, compile, decide_by, deny_everything, fallback,
 };
 use tokio::sync::{Notify, watch};
 
-pub(crate) use self::kept::{AllKept, KeptPolicy};
-use self::kept::{Found, Keeping};
-use self::places::Places;
+use self::by_namespace::PoliciesByNamespace;
+use self::retained::{RetainedLookup, RetentionState};
+pub(crate) use self::retained::{RetainedPolicies, RetainedPolicy};
 
 /// The statements in force; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -34,10 +36,10 @@ pub(crate) struct Policies {
 
 #[derive(Debug, Default)]
 struct Inner {
-    places: Places,
+    places: PoliciesByNamespace,
     shared: SharedStatements,
-    outcomes: Mutex<HashMap<(String, String), Outcome>>,
-    keeping: Mutex<Keeping>,
+    outcomes: Mutex<HashMap<(String, String), PolicyOutcome>>,
+    keeping: Mutex<RetentionState>,
     /// Something of a policy that is gone is kept.
     stale: Notify,
     /// Counts changes of what is in force.
@@ -51,16 +53,16 @@ struct Inner {
 
 /// What became of the newest generation of a SecretPolicy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct PolicyOutcome {
     /// Which object, and which generation of it.
-    pub(crate) seen: Seen,
+    pub(crate) seen: PolicyGeneration,
     /// Set where it could not come into force.
-    pub(crate) flaw: Option<Flaw>,
+    pub(crate) flaw: Option<PolicyFailure>,
     /// It is in force as it was before there were bounds; over which one it is.
-    pub(crate) over: Option<TooLarge>,
+    pub(crate) over: Option<PolicyLimitExceeded>,
 }
 
-impl Outcome {
+impl PolicyOutcome {
     /// The generation whose statements are in force; none where nothing is.
     pub(crate) fn in_force(&self) -> Option<i64> {
         match &self.flaw {
@@ -72,16 +74,15 @@ impl Outcome {
 
 /// Why a generation could not come into force, and what is in force instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    /// Why.
-    pub(crate) why: Why,
+pub(crate) struct PolicyFailure {
+    pub(crate) why: PolicyFailureReason,
     /// What is in force.
     pub(crate) instead: Fallback,
 }
 
 /// Why a generation cannot come into force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Why {
+pub(crate) enum PolicyFailureReason {
     /// It does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -90,12 +91,12 @@ pub(crate) enum Why {
     Misfit(String),
     /// The namespace would have more in force than it may.
     #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    TooLarge(#[from] PolicyLimitExceeded),
 }
 
 /// One generation of one object: a policy that is made again under its name begins at 1 anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct PolicyGeneration {
     /// `metadata.uid`.
     pub(crate) uid: String,
     /// `metadata.generation`.
@@ -104,21 +105,21 @@ pub(crate) struct Seen {
 
 /// A generation of a SecretPolicy, as a watch brings it.
 #[derive(Clone, Debug)]
-pub(crate) struct Newest {
+pub(crate) struct ObservedPolicy {
     /// Which object, and which generation of it.
-    pub(crate) seen: Seen,
+    pub(crate) seen: PolicyGeneration,
     /// The generation that was in force when a process last wrote the status.
     pub(crate) told: Option<i64>,
     /// Its spec, or why there is none: then with what it is attached to, as far as that can be read.
-    pub(crate) spec: Result<SecretPolicySpec, (Why, SecretPolicySpec)>,
+    pub(crate) spec: Result<SecretPolicySpec, (PolicyFailureReason, SecretPolicySpec)>,
 }
 
 #[cfg(test)]
-impl Newest {
+impl ObservedPolicy {
     /// The first generation of the object with this UID.
     pub(crate) fn first(uid: &str, spec: SecretPolicySpec) -> Self {
         Self {
-            seen: Seen {
+            seen: PolicyGeneration {
                 uid: uid.to_owned(),
                 generation: 1,
             },
@@ -130,39 +131,39 @@ impl Newest {
 
 /// The statements cannot be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AskError {
+pub(crate) enum DecisionError {
     /// The lists are not complete.
     #[error("the policies are not loaded yet")]
     NotLoaded,
     /// The request cannot be put to them.
     #[error(transparent)]
-    Unanswerable(#[from] Unanswerable),
+    EvaluationError(#[from] EvaluationError),
 }
 
 impl Policies {
-    fn remove(&self, namespace: &str, source: &Source) {
+    fn remove(&self, namespace: &str, source: &PolicySource) {
         if self.has(namespace, source) {
             self.inner
                 .places
                 .change(namespace, |policies| policies.remove(source));
-            self.look_again();
+            self.notify_changed();
         }
     }
 
-    fn has(&self, namespace: &str, source: &Source) -> bool {
-        let policies = self.inner.places.of(namespace);
+    fn has(&self, namespace: &str, source: &PolicySource) -> bool {
+        let policies = self.inner.places.get(namespace);
         policies.is_some_and(|policies| policies.has(source))
     }
 
-    /// Compiles a policy, and puts it in force where the namespace has room for it. What was in force before there were bounds stays so, and over
-    /// which bound it is comes with the answer.
+    /// Compiles a policy, and puts it in force where the namespace has room for it. What was in force before
+    /// there were bounds stays so, and over which bound it is comes with the answer.
     fn admit(
         &self,
         namespace: &str,
-        source: &Source,
+        source: &PolicySource,
         spec: &SecretPolicySpec,
         was_in_force: bool,
-    ) -> Result<Option<TooLarge>, Why> {
+    ) -> Result<Option<PolicyLimitExceeded>, PolicyFailureReason> {
         let policy = compile(namespace, spec, &self.inner.shared)?;
         let source = source.clone();
         let over = self.inner.places.change(namespace, |policies| {
@@ -175,14 +176,14 @@ impl Policies {
         match over {
             Some(over) if !was_in_force => Err(over.into()),
             over => {
-                self.look_again();
+                self.notify_changed();
                 Ok(over)
             }
         }
     }
 
     /// Something else changed that whoever follows what is in force has to look at.
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn notify_changed(&self) {
         self.inner.changed.send_modify(|count| *count += 1);
     }
 
@@ -191,33 +192,33 @@ impl Policies {
         self.inner.changed.subscribe()
     }
 
-    fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), Outcome>) -> T) -> T {
+    fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), PolicyOutcome>) -> T) -> T {
         with(&mut self.inner.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keeping<T>(&self, with: impl FnOnce(&mut Keeping) -> T) -> T {
+    fn keeping<T>(&self, with: impl FnOnce(&mut RetentionState) -> T) -> T {
         with(&mut self.inner.keeping.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What the store keeps, read before the first list.
-    pub(crate) fn found(&self, all: AllKept) {
+    pub(crate) fn load_retained(&self, all: RetainedPolicies) {
         for kept in &all.policies {
             let spec = kept.parse();
             let policy = spec.and_then(|spec| compile(&kept.namespace, &spec, &self.inner.shared).ok());
             if let Some(policy) = policy {
                 // It counts from the first policy on that comes, so that none takes its room.
-                let source = Source::Policy(kept.name.clone());
+                let source = PolicySource::Policy(kept.name.clone());
                 self.inner
                     .places
                     .change(&kept.namespace, |policies| policies.expect(source, policy));
             }
         }
-        self.keeping(|keeping| *keeping = Keeping::found(all));
+        self.keeping(|keeping| *keeping = RetentionState::found(all));
     }
 
     /// A SecretPolicy is like this now.
-    pub(crate) fn policy(&self, namespace: &str, name: &str, newest: Newest) {
-        let source = Source::Policy(name.to_owned());
+    pub(crate) fn policy(&self, namespace: &str, name: &str, newest: ObservedPolicy) {
+        let source = PolicySource::Policy(name.to_owned());
         let known = self.outcome(namespace, name).filter(|known| {
             let same = known.seen.uid == newest.seen.uid;
             if !same {
@@ -227,7 +228,7 @@ impl Policies {
             }
             same
         });
-        let Newest { seen, told, spec } = newest;
+        let ObservedPolicy { seen, told, spec } = newest;
         let was_in_force = self.was_in_force(known.as_ref(), &seen);
         let (admitted, spec) = match spec {
             Ok(spec) => (self.admit(namespace, &source, &spec, was_in_force), spec),
@@ -245,22 +246,28 @@ impl Policies {
             Some(why) => {
                 let here = known.and_then(|known| known.in_force());
                 let instead = self.instead(namespace, &source, &seen.uid, (here, told), (&why, &spec));
-                Some(Flaw { why, instead })
+                Some(PolicyFailure { why, instead })
             }
         };
-        let outcome = Outcome { seen, flaw, over };
+        let outcome = PolicyOutcome { seen, flaw, over };
         self.outcomes(|outcomes| outcomes.insert((namespace.to_owned(), name.to_owned()), outcome));
     }
 
     /// Whether this very generation was in force: by this process, or by what the store keeps of one before.
-    fn was_in_force(&self, known: Option<&Outcome>, seen: &Seen) -> bool {
-        let here = known.and_then(Outcome::in_force) == Some(seen.generation);
-        let kept = || self.keeping(|keeping| keeping.of(&seen.uid));
-        here || matches!(kept(), Found::Policy(policy) if policy.generation == seen.generation)
+    fn was_in_force(&self, known: Option<&PolicyOutcome>, seen: &PolicyGeneration) -> bool {
+        let here = known.and_then(PolicyOutcome::in_force) == Some(seen.generation);
+        let kept = || self.keeping(|keeping| keeping.lookup(&seen.uid));
+        here || matches!(kept(), RetainedLookup::Policy(policy) if policy.generation == seen.generation)
     }
 
-    fn comes_into_force(&self, namespace: &str, name: &str, seen: &Seen, spec: &SecretPolicySpec) {
-        let kept = || KeptPolicy {
+    fn comes_into_force(
+        &self,
+        namespace: &str,
+        name: &str,
+        seen: &PolicyGeneration,
+        spec: &SecretPolicySpec,
+    ) {
+        let kept = || RetainedPolicy {
             uid: seen.uid.clone(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -274,42 +281,46 @@ impl Policies {
     fn instead(
         &self,
         namespace: &str,
-        source: &Source,
+        source: &PolicySource,
         uid: &str,
         (here, told): (Option<i64>, Option<i64>),
-        (why, attached): (&Why, &SecretPolicySpec),
+        (why, attached): (&PolicyFailureReason, &SecretPolicySpec),
     ) -> Fallback {
-        let found = self.keeping(|keeping| keeping.of(uid));
-        let decided = |kept| match fallback(Before { here, kept, told }) {
+        let found = self.keeping(|keeping| keeping.lookup(uid));
+        let decided = |kept| match fallback(KnownGenerations { here, kept, told }) {
             // It says something that cannot be in force, and it may deny.
-            Fallback::Nothing if matches!(why, Why::TooLarge(_)) => Fallback::Denies(Unknown::TooLarge),
+            Fallback::Nothing if matches!(why, PolicyFailureReason::TooLarge(_)) => {
+                Fallback::Denies(UnknownReason::TooLarge)
+            }
             other => other,
         };
         let instead = match found {
-            Found::Nothing => decided(Kept::Nothing),
-            Found::Unreadable => decided(Kept::Unreadable),
-            Found::Policy(policy) => match decided(Kept::Generation(policy.generation)) {
-                Fallback::Kept(generation) => {
-                    let compiles = policy
-                        .parse()
-                        .is_some_and(|spec| self.admit(namespace, source, &spec, true).is_ok());
-                    // An older version of this program may have known words that this one does not.
-                    if compiles {
-                        Fallback::Kept(generation)
-                    } else {
-                        decided(Kept::Unreadable)
+            RetainedLookup::Nothing => decided(StoredGeneration::Nothing),
+            RetainedLookup::Unreadable => decided(StoredGeneration::Unreadable),
+            RetainedLookup::Policy(policy) => {
+                match decided(StoredGeneration::Generation(policy.generation)) {
+                    Fallback::Stored(generation) => {
+                        let compiles = policy
+                            .parse()
+                            .is_some_and(|spec| self.admit(namespace, source, &spec, true).is_ok());
+                        // An older version of this program may have known words that this one does not.
+                        if compiles {
+                            Fallback::Stored(generation)
+                        } else {
+                            decided(StoredGeneration::Unreadable)
+                        }
                     }
+                    other => other,
                 }
-                other => other,
-            },
+            }
         };
         if let Fallback::Denies(why) = instead {
-            tracing::warn!(namespace, %source, %why, "everything that the policy is attached to is denied");
+            tracing::warn!(namespace, %source, error = %why, "policy unusable, everything it covers is denied");
             if self.deny(namespace, source, attached).is_err() {
                 tracing::error!(
                     namespace,
                     %source,
-                    "a policy without attachment was in force; nothing of it is"
+                    "policy without attachment dropped"
                 );
             }
         }
@@ -320,25 +331,25 @@ impl Policies {
     fn deny(
         &self,
         namespace: &str,
-        source: &Source,
+        source: &PolicySource,
         attached: &SecretPolicySpec,
     ) -> Result<(), CompileError> {
-        let policy = compile(namespace, &denies(attached), &self.inner.shared)?;
+        let policy = compile(namespace, &deny_everything(attached), &self.inner.shared)?;
         let source = source.clone();
         self.inner.places.change(namespace, |policies| {
             if policies.fits(&source, &policy, BOUNDS_WITH_DENIALS).is_ok() {
                 policies.put(source, policy);
             } else {
-                policies.shut(source, &policy);
+                policies.deny_all(source, &policy);
             }
         });
-        self.look_again();
+        self.notify_changed();
         Ok(())
     }
 
     /// A SecretPolicy is gone.
-    pub(crate) fn no_policy(&self, namespace: &str, name: &str) {
-        self.remove(namespace, &Source::Policy(name.to_owned()));
+    pub(crate) fn remove_policy(&self, namespace: &str, name: &str) {
+        self.remove(namespace, &PolicySource::Policy(name.to_owned()));
         let gone = self.outcomes(|outcomes| outcomes.remove(&(namespace.to_owned(), name.to_owned())));
         if let Some(outcome) = gone {
             self.not_kept(&outcome.seen.uid);
@@ -361,7 +372,7 @@ impl Policies {
                 .collect()
         });
         for (namespace, name) in gone {
-            self.no_policy(&namespace, &name);
+            self.remove_policy(&namespace, &name);
         }
         for namespace in self.inner.places.namespaces() {
             self.inner
@@ -379,12 +390,12 @@ impl Policies {
     }
 
     /// What of a policy has to be kept, because it is in force and is not kept yet.
-    pub(crate) fn to_keep(&self, uid: &str) -> Option<KeptPolicy> {
+    pub(crate) fn to_keep(&self, uid: &str) -> Option<RetainedPolicy> {
         self.keeping(|keeping| keeping.wanted(uid))
     }
 
-    /// It is kept.
-    pub(crate) fn kept(&self, policy: &KeptPolicy) {
+    /// The store has it by now.
+    pub(crate) fn kept(&self, policy: &RetainedPolicy) {
         self.keeping(|keeping| keeping.kept(policy));
         let there = self
             .outcome(&policy.namespace, &policy.name)
@@ -410,7 +421,8 @@ impl Policies {
         self.keeping(|keeping| keeping.forgotten(uid));
     }
 
-    /// The readers of the ManagedSecret with this name and UID are these. They count while the store has it as the secret's owner.
+    /// The readers of the ManagedSecret with this name and UID are these. They count while the store has it
+    /// as the secret's owner.
     pub(crate) fn readers(
         &self,
         namespace: &str,
@@ -418,7 +430,7 @@ impl Policies {
         store_name: &str,
         readers: &[String],
     ) {
-        let source = Source::Readers(name.to_owned());
+        let source = PolicySource::Readers(name.to_owned());
         if readers.is_empty() && !self.has(namespace, &source) {
             // Most objects have none, and whoever follows what is in force has nothing to look at.
             return;
@@ -427,17 +439,17 @@ impl Policies {
             self.remove(namespace, &source);
             return;
         }
-        let spec = strongroom_rules::policy::of_readers(store_name, readers);
+        let spec = strongroom_rules::policy::readers_policy(store_name, readers);
         match compile(namespace, &spec, &self.inner.shared) {
             Ok(policy) => {
                 self.inner
                     .places
                     .change(namespace, |policies| policies.put_declared(source, uid, policy));
-                self.look_again();
+                self.notify_changed();
             }
             Err(error) => {
                 // The schema lets no such name through. Nobody may read rather than the readers of before.
-                tracing::error!(namespace, name, %error, "spec.readers cannot be compiled");
+                tracing::error!(namespace, name, %error, "readers compilation failed");
                 self.remove(namespace, &source);
             }
         }
@@ -446,12 +458,12 @@ impl Policies {
     /// A complete list of ManagedSecrets has come; readers of those that `is_there` does not know are gone.
     pub(crate) fn readers_listed(&self, is_there: impl Fn(&str, &str) -> bool) {
         for namespace in self.inner.places.namespaces() {
-            let Some(policies) = self.inner.places.of(&namespace) else {
+            let Some(policies) = self.inner.places.get(&namespace) else {
                 continue;
             };
-            let gone = |source: &&Source| match source {
-                Source::Readers(name) => !is_there(&namespace, name),
-                Source::Policy(_) => false,
+            let gone = |source: &&PolicySource| match source {
+                PolicySource::Readers(name) => !is_there(&namespace, name),
+                PolicySource::Policy(_) => false,
             };
             for source in policies.sources().filter(gone) {
                 self.remove(&namespace, source);
@@ -466,21 +478,21 @@ impl Policies {
     }
 
     /// What became of a SecretPolicy.
-    pub(crate) fn outcome(&self, namespace: &str, name: &str) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, namespace: &str, name: &str) -> Option<PolicyOutcome> {
         self.outcomes(|outcomes| outcomes.get(&(namespace.to_owned(), name.to_owned())).cloned())
     }
 
     /// Decides a request.
-    pub(crate) fn decide(&self, request: &Request<'_>) -> Result<Decision, AskError> {
+    pub(crate) fn decide(&self, request: &Request<'_>) -> Result<Decision, DecisionError> {
         let listed = |flag: &AtomicBool| flag.load(Ordering::Acquire);
         if !listed(&self.inner.policies_listed) || !listed(&self.inner.readers_listed) {
-            return Err(AskError::NotLoaded);
+            return Err(DecisionError::NotLoaded);
         }
         #[cfg(test)]
         self.inner.decisions.fetch_add(1, Ordering::Relaxed);
         let namespace = request.principal.identity.namespace();
-        let own = namespace.and_then(|namespace| self.inner.places.of(namespace));
-        let of_secret = self.inner.places.of(request.secret.namespace);
+        let own = namespace.and_then(|namespace| self.inner.places.get(namespace));
+        let of_secret = self.inner.places.get(request.secret.namespace);
         Ok(decide_by(own.as_deref(), of_secret.as_deref(), request)?)
     }
 }

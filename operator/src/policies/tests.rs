@@ -1,7 +1,7 @@
 //! What is in force, and what it is when a generation cannot be.
 
 use serde_json::json;
-use strongroom_rules::policy::{Action, Facts, Identity, Principal, SecretRef, Unknown};
+use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts, SecretRef, UnknownReason};
 
 use super::*;
 
@@ -11,24 +11,24 @@ fn spec(effect: &str, action: &str) -> SecretPolicySpec {
     .unwrap()
 }
 
-fn seen(generation: i64) -> Seen {
-    Seen {
+fn seen(generation: i64) -> PolicyGeneration {
+    PolicyGeneration {
         uid: "u".to_owned(),
         generation,
     }
 }
 
-fn newest(generation: i64, told: Option<i64>, effect: &str, action: &str) -> Newest {
-    Newest {
+fn newest(generation: i64, told: Option<i64>, effect: &str, action: &str) -> ObservedPolicy {
+    ObservedPolicy {
         seen: seen(generation),
         told,
         spec: Ok(spec(effect, action)),
     }
 }
 
-fn allowed(policies: &Policies) -> Result<bool, AskError> {
+fn allowed(policies: &Policies) -> Result<bool, DecisionError> {
     let principal = Principal {
-        identity: Identity::of("system:serviceaccount:shop:app"),
+        identity: Identity::from_username("system:serviceaccount:shop:app"),
         groups: Vec::new(),
     };
     let request = Request {
@@ -40,7 +40,7 @@ fn allowed(policies: &Policies) -> Result<bool, AskError> {
         },
         key: None,
         owner: Some("uid-db"),
-        facts: &Facts::default(),
+        facts: &RequestFacts::default(),
     };
     policies.decide(&request).map(|decision| decision.allowed)
 }
@@ -55,9 +55,9 @@ fn listed() -> Policies {
 #[test]
 fn nothing_is_decided_before_both_lists_are_there() {
     let policies = Policies::default();
-    assert_eq!(allowed(&policies), Err(AskError::NotLoaded));
+    assert_eq!(allowed(&policies), Err(DecisionError::NotLoaded));
     policies.policies_listed(&std::collections::HashSet::new());
-    assert_eq!(allowed(&policies), Err(AskError::NotLoaded));
+    assert_eq!(allowed(&policies), Err(DecisionError::NotLoaded));
     policies.readers_listed(|_, _| false);
     assert_eq!(allowed(&policies), Ok(false));
 }
@@ -70,7 +70,7 @@ fn a_broken_generation_leaves_the_one_before_in_force() {
     assert_eq!(allowed(&policies), Ok(true));
     let outcome = policies.outcome("shop", "p").unwrap();
     assert_eq!((outcome.in_force(), outcome.seen), (Some(1), seen(2)));
-    policies.no_policy("shop", "p");
+    policies.remove_policy("shop", "p");
     assert_eq!(allowed(&policies), Ok(false));
     assert_eq!(policies.outcome("shop", "p"), None);
 }
@@ -105,9 +105,9 @@ fn what_a_list_does_not_have_is_gone() {
 }
 
 /// The next process: it finds what the store kept, and lists what is there.
-fn next(kept: AllKept, there: &[Newest]) -> Policies {
+fn next(kept: RetainedPolicies, there: &[ObservedPolicy]) -> Policies {
     let policies = Policies::default();
-    policies.found(kept);
+    policies.load_retained(kept);
     policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     policies.readers_listed(|_, _| true);
     for newest in there {
@@ -119,13 +119,13 @@ fn next(kept: AllKept, there: &[Newest]) -> Policies {
 }
 
 /// What a process kept of generation 1 of a policy that says this.
-fn kept(effect: &str) -> AllKept {
+fn kept(effect: &str) -> RetainedPolicies {
     let policies = listed();
     policies.policy("shop", "p", newest(1, None, effect, "secrets:GetSecretValue"));
     let kept = policies.to_keep("u").unwrap();
     policies.kept(&kept);
     assert_eq!(policies.to_keep("u"), None);
-    AllKept {
+    RetainedPolicies {
         policies: vec![kept],
         unreadable: false,
     }
@@ -152,23 +152,32 @@ fn what_is_kept_is_in_force_where_the_newest_generation_is_broken() {
 
 #[test]
 fn what_does_not_fit_its_type_leaves_what_is_kept_in_force() {
-    let misfit = |told| Newest {
+    let misfit = |told| ObservedPolicy {
         seen: seen(2),
         told,
-        spec: Err((Why::Misfit("`spec` does not fit".to_owned()), spec("Allow", "*"))),
+        spec: Err((
+            PolicyFailureReason::Misfit("`spec` does not fit".to_owned()),
+            spec("Allow", "*"),
+        )),
     };
     let policies = next(kept("Deny"), &[misfit(Some(1))]);
     assert_eq!(allowed(&policies), Ok(false));
     assert_eq!(policies.outcome("shop", "p").unwrap().in_force(), Some(1));
     // Without it, what the policy is attached to is denied; where nothing ever was in force, nothing is.
-    assert_eq!(allowed(&next(AllKept::default(), &[misfit(Some(1))])), Ok(false));
-    assert_eq!(allowed(&next(AllKept::default(), &[misfit(None)])), Ok(true));
+    assert_eq!(
+        allowed(&next(RetainedPolicies::default(), &[misfit(Some(1))])),
+        Ok(false)
+    );
+    assert_eq!(
+        allowed(&next(RetainedPolicies::default(), &[misfit(None)])),
+        Ok(true)
+    );
 }
 
 #[test]
 fn what_is_kept_and_cannot_be_trusted_denies() {
     let broken = || newest(3, Some(2), "Deny", "secrets:Nothing");
-    let unreadable = AllKept {
+    let unreadable = RetainedPolicies {
         policies: Vec::new(),
         unreadable: true,
     };
@@ -180,10 +189,10 @@ fn what_is_kept_and_cannot_be_trusted_denies() {
     };
     for (kept, why) in [
         // Generation 2 was in force, and generation 1 is what the store has.
-        (kept("Allow"), Unknown::Older { kept: 1, told: 2 }),
-        (AllKept::default(), Unknown::Lost { told: 2 }),
-        (unreadable.clone(), Unknown::Unreadable),
-        (of_another_version(), Unknown::Unreadable),
+        (kept("Allow"), UnknownReason::Older { kept: 1, told: 2 }),
+        (RetainedPolicies::default(), UnknownReason::Lost { told: 2 }),
+        (unreadable.clone(), UnknownReason::Unreadable),
+        (of_another_version(), UnknownReason::Unreadable),
     ] {
         let policies = next(kept, &[broken()]);
         assert_eq!(allowed(&policies), Ok(false), "{why}");
@@ -214,7 +223,7 @@ fn what_is_kept_of_a_policy_that_is_gone_is_forgotten() {
     let policies = listed();
     policies.policy("shop", "p", newest(1, None, "Allow", "*"));
     let kept = policies.to_keep("u").unwrap();
-    policies.no_policy("shop", "p");
+    policies.remove_policy("shop", "p");
     assert_eq!((policies.to_keep("u"), policies.to_forget()), (None, Vec::new()));
     policies.kept(&kept);
     assert_eq!(policies.to_forget(), ["u"]);
@@ -228,8 +237,8 @@ fn a_policy_made_again_under_its_name_has_nothing_of_the_one_before() {
     policies.kept(&policies.to_keep("u").unwrap());
     assert_eq!(allowed(&policies), Ok(false));
     // The watch missed that it was gone in between.
-    let again = Newest {
-        seen: Seen {
+    let again = ObservedPolicy {
+        seen: PolicyGeneration {
             uid: "another".to_owned(),
             generation: 1,
         },
@@ -251,9 +260,9 @@ fn wild(statements: usize) -> SecretPolicySpec {
     serde_json::from_value(json!({"secrets": ["d*"], "statements": statements})).unwrap()
 }
 
-fn of(uid: &str, generation: i64, spec: SecretPolicySpec) -> Newest {
-    Newest {
-        seen: Seen {
+fn observed(uid: &str, generation: i64, spec: SecretPolicySpec) -> ObservedPolicy {
+    ObservedPolicy {
+        seen: PolicyGeneration {
             uid: uid.to_owned(),
             generation,
         },
@@ -268,43 +277,43 @@ fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
     policies.readers("shop", ("db", "uid-db"), "db", &["app".to_owned()]);
     for number in 0..15 {
         let name = format!("p{number}");
-        policies.policy("shop", &name, of(&name, 1, wild(64)));
+        policies.policy("shop", &name, observed(&name, 1, wild(64)));
     }
     // 960 of 1,000.
     assert_eq!(allowed(&policies), Ok(true));
-    policies.policy("shop", "more", of("more", 1, wild(40)));
+    policies.policy("shop", "more", observed("more", 1, wild(40)));
     assert_eq!(policies.outcome("shop", "more").unwrap().flaw, None);
     // A change over the bound leaves what was in force; a new policy denies what it is attached to.
-    policies.policy("shop", "more", of("more", 2, wild(41)));
+    policies.policy("shop", "more", observed("more", 2, wild(41)));
     let outcome = policies.outcome("shop", "more").unwrap();
     assert_eq!(outcome.in_force(), Some(1));
     let flaw = outcome.flaw.unwrap();
-    assert!(matches!(flaw.why, Why::TooLarge(_)), "{flaw:?}");
+    assert!(matches!(flaw.why, PolicyFailureReason::TooLarge(_)), "{flaw:?}");
     assert!(
         flaw.why.to_string().contains("1001 statements with wildcards"),
         "{}",
         flaw.why
     );
     assert_eq!(allowed(&policies), Ok(true));
-    policies.policy("shop", "new", of("new", 1, wild(1)));
+    policies.policy("shop", "new", observed("new", 1, wild(1)));
     let flaw = policies.outcome("shop", "new").unwrap().flaw.unwrap();
-    assert_eq!(flaw.instead, Fallback::Denies(Unknown::TooLarge));
+    assert_eq!(flaw.instead, Fallback::Denies(UnknownReason::TooLarge));
     assert_eq!(allowed(&policies), Ok(false));
     // Another namespace has room of its own, and once there is room again the policy comes into force.
-    policies.policy("other", "new", of("other", 1, wild(64)));
+    policies.policy("other", "new", observed("other", 1, wild(64)));
     assert_eq!(policies.outcome("other", "new").unwrap().flaw, None);
-    policies.no_policy("shop", "p0");
-    policies.policy("shop", "new", of("new", 2, wild(1)));
+    policies.remove_policy("shop", "p0");
+    policies.policy("shop", "new", observed("new", 2, wild(1)));
     assert_eq!(policies.outcome("shop", "new").unwrap().flaw, None);
     assert_eq!(allowed(&policies), Ok(true));
     // However many there is no room for, they cost nothing, and deny.
     for number in 0..300 {
         let name = format!("over{number}");
-        policies.policy("shop", &name, of(&name, 1, wild(64)));
+        policies.policy("shop", &name, observed(&name, 1, wild(64)));
     }
     assert_eq!(allowed(&policies), Ok(false));
     for number in 0..300 {
-        policies.no_policy("shop", &format!("over{number}"));
+        policies.remove_policy("shop", &format!("over{number}"));
     }
     assert_eq!(allowed(&policies), Ok(true));
 }
@@ -312,7 +321,7 @@ fn what_is_over_a_bound_denies_and_what_was_in_force_before_stays() {
 /// What an upgrade finds over the bounds is kept in the store by the version before.
 #[test]
 fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
-    let policy = |name: &str| KeptPolicy {
+    let policy = |name: &str| RetainedPolicy {
         uid: name.to_owned(),
         namespace: "shop".to_owned(),
         name: name.to_owned(),
@@ -321,15 +330,15 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
     };
     let names: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();
     let policies = Policies::default();
-    policies.found(AllKept {
+    policies.load_retained(RetainedPolicies {
         policies: names.iter().map(|name| policy(name)).collect(),
         unreadable: false,
     });
     policies.readers_listed(|_, _| true);
     // One that the version before did not have takes nobody's room, though it comes first.
-    policies.policy("shop", "first", of("first", 1, wild(1)));
+    policies.policy("shop", "first", observed("first", 1, wild(1)));
     for name in &names {
-        policies.policy("shop", name, of(name, 1, wild(64)));
+        policies.policy("shop", name, observed(name, 1, wild(64)));
     }
     policies.policies_listed(
         &names
@@ -342,8 +351,8 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
     assert!(
         matches!(
             flaw,
-            Some(Flaw {
-                why: Why::TooLarge(_),
+            Some(PolicyFailure {
+                why: PolicyFailureReason::TooLarge(_),
                 ..
             })
         ),
@@ -354,16 +363,16 @@ fn what_an_upgrade_finds_over_a_bound_stays_until_it_changes_and_says_so() {
         assert_eq!(outcome.in_force(), Some(1), "{name}");
         assert!(outcome.over.is_some(), "{name} does not say so");
         // The same again, as after the list of another watch.
-        policies.policy("shop", name, of(name, 1, wild(64)));
+        policies.policy("shop", name, observed(name, 1, wild(64)));
         assert_eq!(policies.outcome("shop", name).unwrap().in_force(), Some(1));
     }
-    policies.policy("shop", "p7", of("p7", 2, wild(63)));
+    policies.policy("shop", "p7", observed("p7", 2, wild(63)));
     let changed = policies.outcome("shop", "p7").unwrap();
     assert_eq!((changed.in_force(), changed.over), (Some(1), None));
     assert!(matches!(
         changed.flaw,
-        Some(Flaw {
-            why: Why::TooLarge(_),
+        Some(PolicyFailure {
+            why: PolicyFailureReason::TooLarge(_),
             ..
         })
     ));

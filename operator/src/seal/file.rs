@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::SealSourceError;
 
 /// Most bytes of a file that holds a key or a passphrase.
-const MOST: usize = 4096;
+const MAX_FILE_BYTES: usize = 4096;
 
 /// The key in a key file: its bytes as they are. Whether they are 32 is the seal's business.
 pub(crate) fn key(path: &Path) -> Result<SlotSecret, SealSourceError> {
@@ -50,11 +50,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SealSourceError> {
     };
     let file = File::open(path).map_err(unreadable)?;
     // Room for all of it from the start: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST + 64));
-    file.take(MOST as u64 + 1)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES + 64));
+    file.take(MAX_FILE_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() > MOST {
+    if bytes.len() > MAX_FILE_BYTES {
         return Err(SealSourceError::TooLarge(path.display().to_string()));
     }
     Ok(bytes)
@@ -103,7 +103,7 @@ mod tests {
             said.contains("no recovery key") && !said.contains("hunter2"),
             "{said}"
         );
-        let large = file(&[1; MOST + 1]);
+        let large = file(&[1; MAX_FILE_BYTES + 1]);
         assert!(matches!(key(large.path()), Err(SealSourceError::TooLarge(_))));
         let said = key(Path::new("/nowhere/key")).unwrap_err().to_string();
         assert!(said.contains("`/nowhere/key` cannot be read"), "{said}");

@@ -1,5 +1,5 @@
-//! The Secret with the key of a seal slot, in the process's own namespace. It is made once, by a plain create, and immutable:
-//! a key that changes behind the seal file's back could open nothing any more.
+//! The Secret with the key of a seal slot, in the process's own namespace. It is made once, by a plain
+//! create, and immutable: a key that changes behind the seal file's back could open nothing any more.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::SealSourceError;
 pub(crate) const DATA_KEY: &str = "seal-key";
 
 /// Which store the Secret belongs to, so that a person who finds it knows.
-const STORE: &str = "strongroom.dev/store";
+const STORE_ANNOTATION: &str = "strongroom.dev/store";
 
 /// The key in the Secret; none where there is no such Secret.
 pub(crate) async fn read(
@@ -81,7 +81,7 @@ pub(crate) async fn create_with(
                 "app.kubernetes.io/managed-by".to_owned(),
                 "strongroom".to_owned(),
             )])),
-            annotations: Some(BTreeMap::from([(STORE.to_owned(), store.to_string())])),
+            annotations: Some(BTreeMap::from([(STORE_ANNOTATION.to_owned(), store.to_string())])),
             ..ObjectMeta::default()
         },
         immutable: Some(true),

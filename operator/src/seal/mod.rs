@@ -1,6 +1,7 @@
 //! Where the key of a seal slot comes from: a file, a passphrase in a file, or a Kubernetes Secret.
 //!
-//! A key never comes by argument or environment: both can be read by others of the machine. Must not know the store.
+//! A key never comes by argument or environment: both can be read by others of the machine. Must not know the
+//! store.
 
 pub(crate) mod file;
 pub(crate) mod kubernetes;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 
 use strongroom_store::seal::{SlotKind, SlotSecret};
 
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// The arguments that name a slot's key; at most one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -92,7 +93,7 @@ impl SealSource {
 pub(crate) enum SealSourceError {
     /// None was named.
     #[error(
-        "say what opens the seal: --seal-key-file, --seal-passphrase-file, --seal-recovery-key-file or --seal-kubernetes-secret"
+        "name the key that opens the seal: --seal-key-file, --seal-passphrase-file, --seal-recovery-key-file or --seal-kubernetes-secret"
     )]
     Unnamed,
     /// The file cannot be read.
@@ -100,25 +101,23 @@ pub(crate) enum SealSourceError {
     Unreadable {
         /// Which file.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
     /// The file is too large for what it should hold.
-    #[error("the file `{0}` holds more than 4 KiB; that is no key and no passphrase")]
+    #[error("the file `{0}` is larger than 4 KiB; it is neither a key nor a passphrase")]
     TooLarge(String),
     /// The file holds something else.
-    #[error("the file `{path}` holds no recovery key: {source}")]
+    #[error("the file `{path}` contains no recovery key: {source}")]
     Recovery {
         /// Which file.
         path: String,
-        /// Why not.
         source: strongroom_store::seal::RecoveryKeyError,
     },
     /// There is no such Secret.
-    #[error("there is no Secret `{0}` with the key of the seal; put it back from your backup of the cluster")]
+    #[error("there is no Secret `{0}` with the key of the seal; restore it from your backup of the cluster")]
     NoSecret(String),
     /// The Secret holds something else.
-    #[error("the Secret `{0}` has no 32 bytes under `{key}`; it is not one that strongroom made", key = kubernetes::DATA_KEY)]
+    #[error("the Secret `{0}` does not have 32 bytes under `{key}`; it was not created by strongroom", key = kubernetes::DATA_KEY)]
     NotAKey(String),
     /// Somebody else made one of that name.
     #[error("there is a Secret `{0}` already; choose another name, or remove it if nothing needs it")]

@@ -9,11 +9,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use strongroom_store::vault::{NamespaceRoom, StoreStats};
+use strongroom_store::vault::{NamespaceUsage, StoreStats};
 
 /// Gauges of the process; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metrics {
+pub(super) struct ProcessMetrics {
     lease_held: Gauge,
     bytes: Gauge,
     secrets: Gauge,
@@ -24,28 +24,28 @@ pub(super) struct Metrics {
     anchored: Gauge,
     verified: Gauge<f64, AtomicU64>,
     full: Counter,
-    room: Arc<RoomMetrics>,
+    room: Arc<NamespaceUsageMetrics>,
 }
 
 /// Of namespaces that have much of what they may have: few, whatever there is in the cluster.
 #[derive(Debug, Default)]
-struct RoomMetrics {
-    used: Family<RoomLabels, Gauge>,
-    limit: Family<RoomLabels, Gauge>,
-    shown: Mutex<HashSet<RoomLabels>>,
+struct NamespaceUsageMetrics {
+    used: Family<NamespaceUsageLabels, Gauge>,
+    limit: Family<NamespaceUsageLabels, Gauge>,
+    shown: Mutex<HashSet<NamespaceUsageLabels>>,
     /// Refusals that the counter has.
     refusals: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RoomLabels {
+struct NamespaceUsageLabels {
     /// Not `namespace`, which is the scraped process's own.
     secret_namespace: String,
     /// `secrets` or `bytes`.
     of: &'static str,
 }
 
-impl Metrics {
+impl ProcessMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(
@@ -104,16 +104,16 @@ impl Metrics {
     }
 
     /// These namespaces have much, and no other.
-    pub(super) fn fullest(&self, rooms: &[NamespaceRoom]) {
+    pub(super) fn fullest(&self, rooms: &[NamespaceUsage]) {
         let mut shown = HashSet::new();
-        for NamespaceRoom { name, used, limit } in rooms {
+        for NamespaceUsage { name, used, limit } in rooms {
             let Some(limit) = limit else { continue };
             let numbers = [
                 ("secrets", used.secrets, limit.secrets),
                 ("bytes", used.bytes, limit.bytes),
             ];
             for (of, used, limit) in numbers {
-                let labels = RoomLabels {
+                let labels = NamespaceUsageLabels {
                     secret_namespace: name.to_string(),
                     of,
                 };
@@ -165,12 +165,12 @@ mod tests {
 
     use super::*;
 
-    fn room(name: &str, secrets: u64) -> NamespaceRoom {
+    fn room(name: &str, secrets: u64) -> NamespaceUsage {
         let limit = Quota {
             secrets: 100,
             bytes: 1_000,
         };
-        NamespaceRoom {
+        NamespaceUsage {
             name: name.parse().unwrap(),
             used: Usage { secrets, bytes: 10 },
             limit: Some(limit),
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_namespace_has_series_while_it_has_much() {
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = ProcessMetrics::register(&mut registry);
         let lines = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -1,11 +1,11 @@
 //! The process: starts its parts under the lease, and ends them in order.
 //!
-//! Up: health port, lease, store, then controllers, Events, anchor, admin socket, upkeep. Down: controllers finish what is under
-//! way, Events save their place, the anchor is written once more, the store closes, the lease goes back.
-//! Must not decide anything about a secret.
+//! Up: health port, lease, store, then controllers, Events, anchor, admin socket, upkeep. Down: controllers
+//! finish what is under way, Events save their place, the anchor is written once more, the store closes, the
+//! lease goes back. Must not decide anything about a secret.
 
 mod metrics;
-mod place;
+mod own_service;
 pub(crate) mod storeless;
 mod upkeep;
 
@@ -17,32 +17,32 @@ use std::time::Duration;
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use strongroom_process::{Check, Health, Shutdown, WorkPool, shutdown_on_signal};
-use strongroom_store::audit::Limits;
+use strongroom_store::audit::RetentionLimits;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::Quota;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, AdminError, Listener};
-use crate::anchor::AnchorKeeper;
+use crate::anchor::AnchorConfigMap;
 use crate::attestation::PendingAttestations;
-use crate::audit::{self, Destination, EventSink, HeldHours, Keeper, Pump};
-use crate::bootstrap::{Accept, Bootstrap, StartError, Started};
+use crate::audit::{self, AuditExporter, AuditRetention, Destination, EventSink, HeldHours};
+use crate::bootstrap::{AcceptFlags, Bootstrap, OpenedStore, StartError};
 use crate::cluster_keys::ClusterKeys;
-use crate::consumers::Consumers;
+use crate::consumers::ConsumerIndex;
 use crate::controllers;
-use crate::declared::Declared;
+use crate::delivery_policy::DeliveryPolicyIndex;
+use crate::external_sources::ExternalSourceIndex;
 use crate::gateway::{self, GatewayError};
-use crate::kube_error::in_words;
-use crate::kube_watch::{WatchThread, WatchThreadError};
+use crate::kube::in_words;
+use crate::kube::watch::{WatchThread, WatchThreadError};
 use crate::lease::{Lease, LeaseError};
 use crate::own_secret::OwnSecret;
 use crate::policies::Policies;
 use crate::seal::SealSource;
-use crate::terms::TermsBook;
 
 /// How the process runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ServeSettings {
     /// The store's place.
     pub(crate) dir: PathBuf,
     /// The process's own namespace; that of its account where absent.
@@ -54,7 +54,7 @@ pub(crate) struct Settings {
     /// Whether each commit is anchored before it is acknowledged.
     pub(crate) strict_anchor: bool,
     /// What a person accepts.
-    pub(crate) accept: Accept,
+    pub(crate) accept: AcceptFlags,
     /// The engine's page cache in bytes.
     pub(crate) cache_bytes: usize,
     /// Objects of one kind reconciled at once.
@@ -66,13 +66,13 @@ pub(crate) struct Settings {
     /// The health and metrics port.
     pub(crate) http_listen: SocketAddr,
     /// The API.
-    pub(crate) gateway: gateway::Settings,
+    pub(crate) gateway: gateway::GatewaySettings,
     /// The Service that it is called by, in the process's own namespace.
     pub(crate) service: Option<String>,
     /// Where audit records go besides Kubernetes Events.
     pub(crate) sinks: Vec<Destination>,
     /// How much of the audit is kept.
-    pub(crate) audit: Limits,
+    pub(crate) audit: RetentionLimits,
     /// What one namespace may have of the store.
     pub(crate) quota: Option<Quota>,
 }
@@ -81,24 +81,22 @@ pub(crate) struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// No way to the API server is configured.
-    #[error("no cluster is configured: {0}")]
+    #[error("the cluster configuration cannot be read: {0}")]
     Config(#[from] kube::config::InferConfigError),
     /// No client.
-    #[error("no client of the API server can be made: {}", in_words(.0))]
+    #[error("the client for the API server cannot be created: {}", in_words(.0))]
     Client(#[from] Box<kube::Error>),
     /// The watches' thread.
     #[error(transparent)]
     Watches(#[from] WatchThreadError),
     /// Signals cannot be watched.
-    #[error("signals cannot be watched: {0}")]
+    #[error("signals cannot be handled: {0}")]
     Signals(#[from] std::io::Error),
     /// The health port.
     #[error(transparent)]
     Health(#[from] strongroom_process::ServerError),
-    /// The lease.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The start.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The admin socket.
@@ -115,13 +113,13 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Serves until asked to stop, or until it must.
-pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
+pub(crate) async fn run(settings: ServeSettings) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
     let mut registry = Registry::with_prefix("strongroom");
     let controller_metrics = Arc::new(controllers::metrics::Metrics::register(&mut registry));
-    let audit_metrics = audit::Metrics::register(&mut registry);
-    let numbers = metrics::Metrics::register(&mut registry);
-    let refusals = gateway::Refusals::register(&mut registry);
+    let audit_metrics = audit::AuditMetrics::register(&mut registry);
+    let numbers = metrics::ProcessMetrics::register(&mut registry);
+    let refusals = gateway::RefusalMetrics::register(&mut registry);
     let work = WorkPool::by_processors();
     work.register(&mut registry);
     let health = Health::default();
@@ -154,21 +152,21 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
     };
     health.set("lease", Check::Ready);
     numbers.lease_held(true);
-    tracing::info!(transitions = lease.transitions(), "took the lease");
+    tracing::info!(transitions = lease.transitions(), "lease acquired");
 
-    let anchor = AnchorKeeper::new(client.clone(), &namespace);
+    let anchor = AnchorConfigMap::new(client.clone(), &namespace);
     let started = tokio::select! {
         started = start(&settings, &client, &namespace, &anchor, lease.transitions(), &health) => started?,
-        lost = lease.keep() => return Err(lost.into()),
+        lost = lease.renew_until_lost() => return Err(lost.into()),
         () = shutdown.wait() => {
             lease.release().await;
             return Ok(());
         }
     };
     health.set("store", Check::Ready);
-    tracing::info!(store = %started.store.id(), epoch = started.store.epoch(), public_key = %started.store.audit_public_key(), "the store is open");
+    tracing::info!(store = %started.store.id(), epoch = started.store.epoch(), public_key = %started.store.audit_public_key(), "store opened");
 
-    let parts = Parts {
+    let components = Components {
         settings,
         client,
         namespace,
@@ -182,10 +180,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
         health: health.clone(),
     };
     let ended = tokio::select! {
-        ended = parts.run(started, shutdown.clone()) => ended,
-        lost = lease.keep() => {
-            // Another process may be writing by now: the fence keeps ours out, and nothing is worth finishing.
-            tracing::error!(error = %lost, "ending at once");
+        ended = components.run(started, shutdown.clone()) => ended,
+        lost = lease.renew_until_lost() => {
+            // Another process may be writing by now: the fence keeps ours out, and nothing is worth
+            // finishing.
+            tracing::error!(error = %lost, "lease lost");
             return Err(lost.into());
         }
     };
@@ -199,13 +198,13 @@ pub(crate) async fn run(settings: Settings) -> Result<(), ServeError> {
 
 /// Opens the store; while the API server is away, waits for it.
 async fn start(
-    settings: &Settings,
+    settings: &ServeSettings,
     client: &Client,
     namespace: &str,
-    anchor: &AnchorKeeper,
+    anchor: &AnchorConfigMap,
     epoch: u64,
     health: &Health,
-) -> Result<Started, StartError> {
+) -> Result<OpenedStore, StartError> {
     loop {
         let bootstrap = Bootstrap {
             client: client.clone(),
@@ -222,8 +221,8 @@ async fn start(
             now: now(),
         };
         match bootstrap.start().await {
-            Err(error) if error.passes() => {
-                tracing::warn!(%error, "cannot start yet; trying again");
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "store open failed");
                 health.set("store", Check::Waiting(error.to_string()));
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
@@ -233,22 +232,22 @@ async fn start(
 }
 
 /// What runs on the open store.
-struct Parts {
-    settings: Settings,
+struct Components {
+    settings: ServeSettings,
     client: Client,
     namespace: String,
-    anchor: AnchorKeeper,
+    anchor: AnchorConfigMap,
     controller_metrics: Arc<controllers::metrics::Metrics>,
-    refusals: gateway::Refusals,
-    audit_metrics: audit::Metrics,
-    numbers: metrics::Metrics,
+    refusals: gateway::RefusalMetrics,
+    audit_metrics: audit::AuditMetrics,
+    numbers: metrics::ProcessMetrics,
     work: WorkPool,
     watches: Arc<WatchThread>,
     health: Health,
 }
 
-impl Parts {
-    async fn run(self, started: Started, shutdown: Shutdown) -> Result<(), ServeError> {
+impl Components {
+    async fn run(self, started: OpenedStore, shutdown: Shutdown) -> Result<(), ServeError> {
         let store = started.store;
         let listener = Listener::bind(&self.settings.dir)?;
         let admin = Admin {
@@ -259,10 +258,10 @@ impl Parts {
         };
         let admin = tokio::spawn(admin.serve(listener, shutdown.subscribe()));
         let upkeep = tokio::spawn(upkeep::run(store.clone(), self.numbers.clone(), shutdown.clone()));
-        let (policies, declared) = (Policies::default(), Declared::default());
-        let (cluster_keys, terms) = (ClusterKeys::default(), TermsBook::default());
+        let (policies, declared) = (Policies::default(), ExternalSourceIndex::default());
+        let (cluster_keys, terms) = (ClusterKeys::default(), DeliveryPolicyIndex::default());
         let (held, pending_attestations) = (HeldHours::default(), PendingAttestations::default());
-        let consumers = Consumers::new(jiff::Timestamp::now());
+        let consumers = ConsumerIndex::new(jiff::Timestamp::now());
         let (bundle_sender, bundle) = watch::channel(String::new());
         let mut gateway_settings = self.settings.gateway;
         let node_namespaces = gateway_settings
@@ -270,17 +269,17 @@ impl Parts {
             .iter()
             .filter_map(|account| account.namespace().map(str::to_owned))
             .collect();
-        let own = place::own_namespace(&self.client, &self.namespace).await?;
+        let own = own_service::own_namespace(&self.client, &self.namespace).await?;
         if let Some(service) = &self.settings.service {
             gateway_settings
                 .names
-                .extend(place::names(&self.client, &self.namespace, service).await);
+                .extend(own_service::names(&self.client, &self.namespace, service).await);
         }
         let sealing = OwnSecret::new(
             store.clone(),
             (self.namespace.clone(), own.clone()),
             "strongroom!sealing",
-            "the keys that values in manifests are sealed for",
+            "the keys for sealed values in manifests",
         );
         cluster_keys
             .keep(sealing, store.id().to_string(), shutdown.clone())
@@ -289,7 +288,7 @@ impl Parts {
             gateway_settings,
             self.client.clone(),
             store.clone(),
-            gateway::Shared {
+            gateway::SharedState {
                 policies: policies.clone(),
                 declared: declared.clone(),
                 cluster_keys: cluster_keys.clone(),
@@ -298,7 +297,7 @@ impl Parts {
                 held: held.clone(),
                 pending_attestations: pending_attestations.clone(),
             },
-            gateway::Own {
+            gateway::ProcessContext {
                 namespace: (self.namespace.clone(), own),
                 bundle: bundle_sender,
                 health: self.health.clone(),
@@ -306,12 +305,12 @@ impl Parts {
             },
             shutdown.clone(),
         ));
-        let options = controllers::Options {
+        let options = controllers::ControllerOptions {
             own_namespace: self.namespace,
             node_namespaces,
             native_namespaces: self.settings.native_namespaces,
             concurrency: self.settings.concurrency,
-            objects: controllers::shares::Bounds::of(self.settings.namespace_objects_bytes),
+            objects: controllers::cache_quota::CacheBounds::from_bytes(self.settings.namespace_objects_bytes),
             work: self.work,
             watches: Some(self.watches),
         };
@@ -319,7 +318,7 @@ impl Parts {
             self.client.clone(),
             store.clone(),
             self.controller_metrics,
-            controllers::Api {
+            controllers::GatewayShared {
                 policies,
                 declared,
                 cluster_keys,
@@ -334,7 +333,7 @@ impl Parts {
         // Events, sinks and anchor go on until the controllers have finished.
         let after = Shutdown::default();
         let mut last = vec![admin, upkeep];
-        let keeper = Keeper {
+        let keeper = AuditRetention {
             store: store.clone(),
             destinations: self.settings.sinks.clone(),
             now,
@@ -343,13 +342,13 @@ impl Parts {
         };
         last.push(tokio::spawn(keeper.run(after.subscribe())));
         for destination in self.settings.sinks {
-            let pump = Pump {
+            let exporter = AuditExporter {
                 store: store.clone(),
                 metrics: self.audit_metrics.sink(&destination.to_string()),
                 destination,
                 now,
             };
-            last.push(tokio::spawn(pump.run(after.subscribe())));
+            last.push(tokio::spawn(exporter.run(after.subscribe())));
         }
         let events = EventSink {
             client: self.client,
@@ -373,20 +372,20 @@ impl Parts {
             () = shutdown.wait() => {
                 // What is under way is finished within this time, or the next start does it.
                 if tokio::time::timeout(Duration::from_secs(10), &mut controllers).await.is_err() {
-                    tracing::warn!("controllers did not finish in time");
+                    tracing::warn!(task = "controllers", "shutdown timed out");
                     controllers.abort();
                 }
             }
             served = &mut gateway => {
                 match served {
                     Ok(served) => ended = served.map_err(ServeError::from),
-                    Err(error) => tracing::error!(%error, "the API broke; ending"),
+                    Err(error) => tracing::error!(%error, "gateway failed"),
                 }
                 controllers.abort();
             }
             broke = &mut controllers => {
                 if let Err(error) = broke {
-                    tracing::error!(%error, "the controllers broke; ending");
+                    tracing::error!(%error, "controllers failed");
                 }
             }
         }
@@ -397,17 +396,17 @@ impl Parts {
                 .await
                 .is_err()
         {
-            tracing::warn!("the API did not finish in time");
+            tracing::warn!(task = "gateway", "shutdown timed out");
         }
         for task in last {
             if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
-                tracing::warn!("a part did not finish in time");
+                tracing::warn!(task = "other", "shutdown timed out");
             }
         }
         let closing = store.clone();
         // The writer thread finishes what is queued.
         let _ = tokio::task::spawn_blocking(move || closing.close()).await;
-        tracing::info!("the store is closed");
+        tracing::info!("store closed");
         ended
     }
 }

@@ -5,34 +5,24 @@ use std::sync::Arc;
 
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
-use strongroom_process::{Check, Health, Shutdown, shutdown_on_signal};
+use strongroom_process::{Check, Health, shutdown_on_signal};
 
 use super::ServeError;
 use crate::gateway::GatewayError;
+use crate::storeless::StorelessContext;
 
-/// What such a process has at hand.
-pub(crate) struct Surroundings {
-    /// Its own namespace.
-    pub(crate) namespace: String,
-    pub(crate) client: Client,
-    pub(crate) health: Health,
-    pub(crate) shutdown: Shutdown,
-}
-
-/// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what it counts.
+/// Serves until asked to stop, or until it must. `name` is what health says of it; `measured` registers what
+/// it counts.
 pub(crate) async fn run<M>(
     name: &'static str,
     namespace: Option<String>,
     http_listen: SocketAddr,
     measured: impl FnOnce(&mut Registry) -> M,
-    serve: impl AsyncFnOnce(Surroundings, M) -> Result<(), GatewayError>,
+    serve: impl AsyncFnOnce(StorelessContext, M) -> Result<(), GatewayError>,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown_on_signal()?;
     let health = Health::default();
-    health.set(
-        name,
-        Check::Waiting("does not know whom to believe yet".to_owned()),
-    );
+    health.set(name, Check::Waiting("waiting for certificates".to_owned()));
     let mut registry = Registry::with_prefix("strongroom");
     let metrics = measured(&mut registry);
     let port = tokio::spawn(strongroom_process::serve(
@@ -43,7 +33,7 @@ pub(crate) async fn run<M>(
         |address| tracing::info!(%address, "serving health and metrics"),
     ));
     let config = Config::infer().await?;
-    let surroundings = Surroundings {
+    let surroundings = StorelessContext {
         namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
         client: Client::try_from(config).map_err(Box::new)?,
         health,

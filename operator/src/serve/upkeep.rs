@@ -1,4 +1,5 @@
-//! What the store needs every second: the read chain's place on record while there are reads, and its numbers told.
+//! What the store needs every second: the read chain's place on record while there are reads, and its numbers
+//! told.
 
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use strongroom_store::audit::Actor;
 use strongroom_store::id::RequestId;
 use strongroom_store::vault::{Meta, RecordCheckpoint, Store};
 
-use super::metrics::Metrics;
+use super::metrics::ProcessMetrics;
 
 /// From how many percent of its share on a namespace has metrics of its own,
-const FULL: u64 = 50;
+const MIN_USED_PERCENT: u64 = 50;
 /// and how many have at most.
-const MOST_SERIES: usize = 20;
+const MAX_SERIES: usize = 20;
 
 /// Works until the shutdown begins.
-pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
+pub(super) async fn run(store: Store, metrics: ProcessMetrics, shutdown: Shutdown) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -26,18 +27,19 @@ pub(super) async fn run(store: Store, metrics: Metrics, shutdown: Shutdown) {
         let asked = store.clone();
         let looked = tokio::task::spawn_blocking(move || {
             checkpoint(&asked);
-            // Opening the chain's last record takes the engine and the keys: it fails where the store no longer reads.
+            // Opening the chain's last record takes the engine and the keys: it fails where the store no
+            // longer reads.
             let last = asked.mutation_head().saturating_sub(1);
             let reads = asked
                 .mutations_after(last, 1)
                 .is_ok_and(|records| !records.is_empty());
-            (asked.stats(), reads, asked.fullest(FULL, MOST_SERIES))
+            (asked.stats(), reads, asked.fullest(MIN_USED_PERCENT, MAX_SERIES))
         });
         if let Ok((stats, reads, fullest)) = looked.await {
             metrics.store(&stats);
             match fullest {
                 Ok(fullest) => metrics.fullest(&fullest),
-                Err(error) => tracing::debug!(%error, "the fullest namespaces could not be told"),
+                Err(error) => tracing::debug!(%error, "namespace usage read failed"),
             }
             if reads {
                 metrics.verified(jiff::Timestamp::now().as_duration().as_secs_f64());
@@ -61,6 +63,6 @@ fn checkpoint(store: &Store) {
     };
     if let Err(error) = store.run(RecordCheckpoint, meta) {
         // A full disk: reads go on while their reserve lasts, and the next second tries again.
-        tracing::debug!(%error, "the read chain's place could not be recorded");
+        tracing::debug!(%error, "audit checkpoint failed");
     }
 }

@@ -10,30 +10,22 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Method, Request, Uri, Version, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strongroom_api::way;
-use strongroom_rules::declaration::{Declares, Digest};
+use strongroom_api::transport_error_cause;
+use strongroom_rules::declaration::{DeclarationScope, Digest};
 
-use super::certificate::Certificate;
-use super::review::{ReviewError, VERSION};
-use crate::attestation::{AttestationMessage, Operation, PATH};
+use super::certificate::WebhookCertificate;
+use super::review::ADMISSION_API_VERSION;
+use crate::attestation::{ATTESTATIONS_PATH, AdmissionOperation, AttestationMessage};
 
 /// How long the hand-over may take: the API server waits for two seconds in all.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// After how long it is tried again where nothing answered.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A question about a change.
+/// What is asked about a change of an object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Question {
-    api_version: String,
-    kind: String,
-    request: AdmissionRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AdmissionRequest {
+pub(super) struct ObjectRequest {
     uid: String,
     operation: String,
     kind: Kind,
@@ -68,57 +60,43 @@ struct User {
     groups: Option<Vec<String>>,
 }
 
-/// Reads a question.
-///
-/// # Errors
-/// [`ReviewError`].
-pub(super) fn read(body: &[u8]) -> Result<Question, ReviewError> {
-    let question: Question = serde_json::from_slice(body)?;
-    if question.api_version != VERSION || question.kind != "AdmissionReview" {
-        let what = format!("{} {}", question.api_version, question.kind);
-        return Err(ReviewError::Version(what));
-    }
-    Ok(question)
-}
-
-impl Question {
+impl ObjectRequest {
     /// The answer: nobody is ever held up.
     pub(super) fn allowed(&self) -> Value {
-        let response = json!({"uid": self.request.uid, "allowed": true});
-        json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response})
+        let response = json!({"uid": self.uid, "allowed": true});
+        json!({"apiVersion": ADMISSION_API_VERSION, "kind": "AdmissionReview", "response": response})
     }
 
     /// Of which kind of object it is, for a log.
     pub(super) fn kind(&self) -> &str {
-        &self.request.kind.kind
+        &self.kind.kind
     }
 
     /// What there is to hand over; nothing of what is only tried, or is none of ours.
-    pub(super) fn handed(&self) -> Option<AttestationMessage> {
-        let asked = &self.request;
-        if asked.dry_run == Some(true) {
+    pub(super) fn attestation(&self) -> Option<AttestationMessage> {
+        if self.dry_run == Some(true) {
             return None;
         }
-        let (operation, object) = match asked.operation.as_str() {
-            "CREATE" => (Operation::Create, asked.object.as_ref()),
-            "UPDATE" => (Operation::Update, asked.object.as_ref()),
-            "DELETE" => (Operation::Delete, asked.old_object.as_ref()),
+        let (operation, object) = match self.operation.as_str() {
+            "CREATE" => (AdmissionOperation::Create, self.object.as_ref()),
+            "UPDATE" => (AdmissionOperation::Update, self.object.as_ref()),
+            "DELETE" => (AdmissionOperation::Delete, self.old_object.as_ref()),
             _ => return None,
         };
-        let (declares, namespace) = match (asked.kind.group.as_str(), asked.kind.kind.as_str()) {
-            ("strongroom.dev", _) => (Declares::All, &asked.namespace),
-            ("", "Namespace") => (Declares::Marks, &asked.name),
+        let (declares, namespace) = match (self.kind.group.as_str(), self.kind.kind.as_str()) {
+            ("strongroom.dev", _) => (DeclarationScope::All, &self.namespace),
+            ("", "Namespace") => (DeclarationScope::Marks, &self.name),
             _ => return None,
         };
         let object = object?;
         let text = |field: &str| object.pointer(field).and_then(Value::as_str);
         let uid = text("/metadata/uid")?.to_owned();
-        let digest = Digest::of_object(declares, object);
+        let digest = Digest::from_object(declares, object);
         let User {
             username,
             uid: of_user,
             groups,
-        } = &asked.user_info;
+        } = &self.user_info;
         let user = (
             username.as_str(),
             of_user.as_str(),
@@ -135,7 +113,7 @@ impl Question {
 
 /// What became of a hand-over, as metrics call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum HandOverOutcome {
     /// The process with the store keeps it.
     Handed,
     /// It takes no more now.
@@ -146,7 +124,7 @@ pub(super) enum Outcome {
     Nothing,
 }
 
-impl Outcome {
+impl HandOverOutcome {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Handed => "handed",
@@ -159,44 +137,51 @@ impl Outcome {
 
 /// Hands it over, within the time that there is.
 pub(super) async fn hand_over(
-    certificate: &Certificate,
+    certificate: &WebhookCertificate,
     to: &Authority,
     handed: &AttestationMessage,
-) -> Outcome {
+) -> HandOverOutcome {
     let Some(uri) = uri(to) else {
-        return Outcome::Unreachable;
+        return HandOverOutcome::Unreachable;
     };
     let Ok(body) = serde_json::to_vec(handed) else {
-        return Outcome::Nothing;
+        return HandOverOutcome::Nothing;
     };
     let trying = async {
         loop {
             match once(certificate, &uri, &body).await {
                 Ok(outcome) => return outcome,
                 Err(why) => {
-                    tracing::debug!(%to, why, "who writes an object cannot be handed over yet");
-                    tokio::time::sleep(AGAIN).await;
+                    tracing::debug!(%to, error = why, "attestation delivery failed, trying again");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     };
-    tokio::time::timeout(PATIENCE, trying)
+    tokio::time::timeout(HAND_OVER_TIMEOUT, trying)
         .await
-        .unwrap_or(Outcome::Unreachable)
+        .unwrap_or(HandOverOutcome::Unreachable)
 }
 
-async fn once(certificate: &Certificate, uri: &Uri, body: &[u8]) -> Result<Outcome, &'static str> {
-    let client = certificate.link().ok_or("there is no certificate yet")?;
+async fn once(
+    certificate: &WebhookCertificate,
+    uri: &Uri,
+    body: &[u8],
+) -> Result<HandOverOutcome, &'static str> {
+    let client = certificate.link().ok_or("no certificate yet")?;
     let mut request = Request::new(Body::from(body.to_vec()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
     *request.version_mut() = Version::HTTP_2;
     let json = HeaderValue::from_static("application/json");
     request.headers_mut().insert(header::CONTENT_TYPE, json);
-    let answer = client.request(request).await.map_err(|error| way(&error))?;
+    let answer = client
+        .request(request)
+        .await
+        .map_err(|error| transport_error_cause(&error))?;
     match answer.status() {
-        status if status.is_success() => Ok(Outcome::Handed),
-        status if status.is_client_error() => Ok(Outcome::Refused),
+        status if status.is_success() => Ok(HandOverOutcome::Handed),
+        status if status.is_client_error() => Ok(HandOverOutcome::Refused),
         _ => Err("it answers with an error"),
     }
 }
@@ -205,6 +190,6 @@ fn uri(to: &Authority) -> Option<Uri> {
     let mut parts = axum::http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTPS);
     parts.authority = Some(to.clone());
-    parts.path_and_query = Some(PathAndQuery::from_static(PATH));
+    parts.path_and_query = Some(PathAndQuery::from_static(ATTESTATIONS_PATH));
     Uri::from_parts(parts).ok()
 }

@@ -1,5 +1,5 @@
-//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster. The
-//! API server is served with it, and that process is called.
+//! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster.
+//! The API server is served with it, and that process is called.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,21 +11,24 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use strongroom_process::{Check, Health};
 
-use crate::gateway::listen::Entrance;
-use crate::gateway::tls::{ATTESTATIONS, Link, LinkClient, Served, TlsError, certified, secret_of};
-use crate::kube_error::watch_in_words;
+use crate::gateway::listen::ConfigResolver;
+use crate::gateway::tls::{
+    ATTESTATIONS_SERVER_NAME, CertResolver, ClientIdentity, GatewayClient, TlsError, certified_key,
+    client_secret_name,
+};
+use crate::kube::watch_in_words;
 
 /// What is served now; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate {
-    served: Arc<Served>,
+pub(super) struct WebhookCertificate {
+    served: Arc<CertResolver>,
     config: Arc<ServerConfig>,
-    link: Arc<RwLock<Option<LinkClient>>>,
+    link: Arc<RwLock<Option<GatewayClient>>>,
 }
 
-impl Default for Certificate {
+impl Default for WebhookCertificate {
     fn default() -> Self {
-        let served = Arc::new(Served::default());
+        let served = Arc::new(CertResolver::default());
         let config = Arc::new(served.config());
         Self {
             served,
@@ -35,10 +38,10 @@ impl Default for Certificate {
     }
 }
 
-impl Certificate {
+impl WebhookCertificate {
     /// Follows it for as long as the process lives. What was right stays in force while something is wrong.
     pub(super) async fn follow(self, client: Client, namespace: String, service: String, health: Health) {
-        let name = secret_of(&service);
+        let name = client_secret_name(&service);
         let secrets: Api<Secret> = Api::namespaced(client, &namespace);
         let mut secrets = Box::pin(watcher::watch_object(secrets, &name).default_backoff());
         while let Some(seen) = secrets.next().await {
@@ -46,24 +49,21 @@ impl Certificate {
                 Ok(Some(secret)) => match self.take(secret) {
                     Ok(()) => {
                         health.set("webhook", Check::Ready);
-                        tracing::info!("serving with the certificate that is there now");
+                        tracing::info!("certificate loaded");
                         continue;
                     }
                     Err(error) => format!("Secret `{name}`: {error}"),
                 },
                 Ok(None) => {
-                    format!("Secret `{name}` is not there yet: the process that serves the gateway makes it")
+                    format!("Secret `{name}` does not exist yet: the gateway's process creates it")
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = watch_in_words(&error),
-                        "the certificate cannot be followed; trying again"
-                    );
+                    tracing::warn!(kind = "Secret", error = watch_in_words(&error), "watch failed");
                     continue;
                 }
             };
-            tracing::info!(waits, "the webhook waits");
-            if !self.served.is_known() {
+            tracing::info!(reason = waits, "webhook not ready");
+            if !self.served.has_certificate() {
                 health.set("webhook", Check::Waiting(waits));
             }
         }
@@ -76,23 +76,23 @@ impl Certificate {
             data.and_then(|data| data.get(key))
                 .map_or(&[][..], |bytes| &bytes.0)
         };
-        self.served.swap(certified(part("tls.crt"), part("tls.key"))?);
-        if let Some(link) = Link::of(secret) {
-            let client = link.client(ATTESTATIONS)?;
+        self.served.swap(certified_key(part("tls.crt"), part("tls.key"))?);
+        if let Some(link) = ClientIdentity::from_secret(secret) {
+            let client = link.client(ATTESTATIONS_SERVER_NAME)?;
             *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(client);
         }
         Ok(())
     }
 
     /// How the process with the store is called; none before there is a certificate.
-    pub(super) fn link(&self) -> Option<LinkClient> {
+    pub(super) fn link(&self) -> Option<GatewayClient> {
         self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Entrance for Certificate {
+impl ConfigResolver for WebhookCertificate {
     fn config(&self, _: Option<&str>) -> Option<Arc<ServerConfig>> {
-        self.served.is_known().then(|| Arc::clone(&self.config))
+        self.served.has_certificate().then(|| Arc::clone(&self.config))
     }
 
     fn admits(&self, _: &CertificateDer<'_>) -> bool {

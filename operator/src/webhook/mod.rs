@@ -7,8 +7,9 @@
 //! | [`attest`] | what it asks about an object of ours, and what of that is handed over |
 //! | [`certificate`] | its certificate, followed in the cluster |
 //!
-//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing. Must
-//! not keep a value, and must not log what an object or a refusal says: people write into those what they will.
+//! What becomes of a pod is for [`strongroom_rules::environment`] to say. Has no store and keeps nothing.
+//! Must not keep a value, and must not log what an object or a refusal says: people write into those what
+//! they will.
 
 mod attest;
 mod certificate;
@@ -34,27 +35,29 @@ use prometheus_client::registry::Registry;
 use strongroom_rules::environment::Image;
 use tokio::sync::Semaphore;
 
-use self::certificate::Certificate;
+use self::attest::ObjectRequest;
+use self::certificate::WebhookCertificate;
+use self::review::{PodRequest, ReviewError};
 use crate::gateway::{GatewayError, listen};
-use crate::serve::storeless::Surroundings;
+use crate::storeless::StorelessContext;
 
 /// Largest question in bytes: the API server takes objects of up to 3 MiB.
-const BODY_BYTES: usize = 8 << 20;
+const MAX_POD_BODY_BYTES: usize = 8 << 20;
 /// Largest question about an object of ours: as it is and as it was, each of at most 1.5 MiB
 /// (<https://etcd.io/docs/latest/dev-guide/limit/>).
-const OBJECTS_BYTES: usize = 4 << 20;
+const MAX_OBJECT_BODY_BYTES: usize = 4 << 20;
 /// KiB of such questions that are read at the same time.
-const OBJECTS_KIB: usize = 8 << 10;
+const MAX_READING_KIB: usize = 8 << 10;
 /// Such questions that are answered at the same time; more are unattested.
-const OBJECTS: usize = 256;
+const MAX_OBJECT_REVIEWS: usize = 256;
 /// Questions that are read and answered at the same time.
-const QUESTIONS: usize = 32;
+const MAX_POD_REVIEWS: usize = 32;
 /// How long a question may take to arrive: the API server waits for less.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How it is served.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct WebhookSettings {
     /// Its port.
     pub(crate) listen: SocketAddr,
     /// The Service that leads to it.
@@ -67,18 +70,18 @@ pub(crate) struct Settings {
 
 /// What is counted.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Metrics {
-    pods: Family<Outcome, Counter>,
-    attestations: Family<Outcome, Counter>,
+pub(crate) struct WebhookMetrics {
+    pods: Family<OutcomeLabel, Counter>,
+    attestations: Family<OutcomeLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
-impl Metrics {
-    /// Registers them.
+impl WebhookMetrics {
+    /// Makes the metrics and adds them to the registry.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(
@@ -98,9 +101,9 @@ impl Metrics {
 
 struct Webhook {
     image: Image,
-    metrics: Metrics,
+    metrics: WebhookMetrics,
     room: Semaphore,
-    certificate: Certificate,
+    certificate: WebhookCertificate,
     attestations: Authority,
     /// KiB for what is read.
     reading: Semaphore,
@@ -112,19 +115,19 @@ struct Webhook {
 /// # Errors
 /// [`GatewayError::Bind`].
 pub(crate) async fn run(
-    settings: Settings,
-    around: Surroundings,
-    metrics: Metrics,
+    settings: WebhookSettings,
+    around: StorelessContext,
+    metrics: WebhookMetrics,
 ) -> Result<(), GatewayError> {
     let listener = listen::bind(settings.listen).await?;
-    let certificate = Certificate::default();
+    let certificate = WebhookCertificate::default();
     let following =
         certificate
             .clone()
             .follow(around.client, around.namespace, settings.service, around.health);
     let following = tokio::spawn(following);
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving the webhook");
+        tracing::info!(%address, "serving webhook");
     }
     let router = router(
         settings.image,
@@ -136,7 +139,7 @@ pub(crate) async fn run(
         listener,
         Arc::new(certificate),
         router,
-        listen::Admission::of_api_servers(),
+        listen::Admission::for_api_servers(),
         around.shutdown,
     )
     .await;
@@ -144,90 +147,102 @@ pub(crate) async fn run(
     Ok(())
 }
 
-fn router(image: Image, metrics: Metrics, certificate: Certificate, attestations: Authority) -> Router {
+fn router(
+    image: Image,
+    metrics: WebhookMetrics,
+    certificate: WebhookCertificate,
+    attestations: Authority,
+) -> Router {
     let webhook = Webhook {
         image,
         metrics,
-        room: Semaphore::new(QUESTIONS),
+        room: Semaphore::new(MAX_POD_REVIEWS),
         certificate,
         attestations,
-        reading: Semaphore::new(OBJECTS_KIB),
-        answering: Semaphore::new(OBJECTS),
+        reading: Semaphore::new(MAX_READING_KIB),
+        answering: Semaphore::new(MAX_OBJECT_REVIEWS),
     };
-    let pods = post(asked).layer(DefaultBodyLimit::max(BODY_BYTES));
-    let objects = post(changed).layer(DefaultBodyLimit::max(OBJECTS_BYTES));
+    let pods = post(review_pod).layer(DefaultBodyLimit::max(MAX_POD_BODY_BYTES));
+    let objects = post(review_object).layer(DefaultBodyLimit::max(MAX_OBJECT_BODY_BYTES));
     Router::new()
         .route("/env", pods)
         .route("/attest", objects)
         .with_state(Arc::new(webhook))
 }
 
-async fn asked(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+async fn review_pod(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     // Before its body is read: that is what takes memory.
     let Ok(_room) = webhook.room.acquire().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let body = match tokio::time::timeout(PATIENCE, request.extract::<Bytes, _>()).await {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, request.extract::<Bytes, _>()).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return refused.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    let question = match review::read(&body) {
-        Ok(question) => question,
+    let request = match review::read::<PodRequest>(&body) {
+        Ok(request) => request,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
-    let (answer, outcome) = review::answer(&question, &webhook.image);
+    let (answer, outcome) = review::answer(&request, &webhook.image);
     tracing::info!(
-        namespace = question.namespace(),
-        pod = question.pod(),
+        namespace = request.namespace(),
+        pod = request.pod(),
         outcome,
-        "asked about a pod"
+        "pod reviewed"
     );
-    webhook.metrics.pods.get_or_create(&Outcome { outcome }).inc();
+    webhook
+        .metrics
+        .pods
+        .get_or_create(&OutcomeLabel { outcome })
+        .inc();
     Json(answer).into_response()
 }
 
 /// Who changes an object is handed over, and the change is allowed whatever comes of that.
-async fn changed(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+async fn review_object(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
     let Ok(_answering) = webhook.answering.try_acquire() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let body = match tokio::time::timeout(PATIENCE, question(&webhook, request)).await {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, object_request(&webhook, request)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return refused,
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     let (answer, handed, kind) = match body {
-        Ok(question) => (question.allowed(), question.handed(), question.kind().to_owned()),
+        Ok(asked) => (asked.allowed(), asked.attestation(), asked.kind().to_owned()),
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
     let outcome = match &handed {
         Some(handed) => attest::hand_over(&webhook.certificate, &webhook.attestations, handed).await,
-        None => attest::Outcome::Nothing,
+        None => attest::HandOverOutcome::Nothing,
     };
-    if let (Some(handed), attest::Outcome::Refused | attest::Outcome::Unreachable) = (&handed, outcome) {
+    if let (Some(handed), attest::HandOverOutcome::Refused | attest::HandOverOutcome::Unreachable) =
+        (&handed, outcome)
+    {
         tracing::warn!(
             kind,
             namespace = handed.namespace,
             user = handed.user,
             outcome = outcome.name(),
-            "who writes an object could not be handed over: it is unattested"
+            "attestation delivery failed"
         );
     }
     let outcome = outcome.name();
     webhook
         .metrics
         .attestations
-        .get_or_create(&Outcome { outcome })
+        .get_or_create(&OutcomeLabel { outcome })
         .inc();
     Json(answer).into_response()
 }
 
-/// Reads a question. What it takes is taken before its body is read, and is free again once it is known what it says.
-async fn question(
+/// Reads a question. What it takes is taken before its body is read, and is free again once it is known what
+/// it says.
+async fn object_request(
     webhook: &Webhook,
     request: Request,
-) -> Result<Result<attest::Question, review::ReviewError>, Response> {
+) -> Result<Result<ObjectRequest, ReviewError>, Response> {
     let kib = kib(request.headers());
     let Ok(_room) = webhook.reading.acquire_many(kib).await else {
         return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
@@ -236,7 +251,7 @@ async fn question(
         .extract::<Bytes, _>()
         .await
         .map_err(IntoResponse::into_response)?;
-    Ok(attest::read(&body))
+    Ok(review::read(&body))
 }
 
 /// What a body takes at most, by what its head says.
@@ -244,7 +259,7 @@ fn kib(headers: &HeaderMap) -> u32 {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(OBJECTS_BYTES)
-        .min(OBJECTS_BYTES);
+        .unwrap_or(MAX_OBJECT_BODY_BYTES)
+        .min(MAX_OBJECT_BODY_BYTES);
     u32::try_from(length.div_ceil(1_024)).unwrap_or(u32::MAX).max(1)
 }

@@ -1,25 +1,27 @@
-//! What the API server asks of a webhook, and what it is answered: `AdmissionReview` of `admission.k8s.io/v1`. The pod is JSON, because it may
-//! have fields that this program's types don't know.
+//! What the API server asks of a webhook, and what it is answered: `AdmissionReview` of
+//! `admission.k8s.io/v1`. The pod is JSON, because it may have fields that this program's types don't know.
 
 use data_encoding::BASE64;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use strongroom_rules::environment::{self, Image};
 
 /// The only version there is.
-pub(super) const VERSION: &str = "admission.k8s.io/v1";
+pub(super) const ADMISSION_API_VERSION: &str = "admission.k8s.io/v1";
 
-/// A question.
+/// A review of `admission.k8s.io/v1` that asks `request`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Question {
+struct AdmissionReview<R> {
     api_version: String,
     kind: String,
-    request: Asked,
+    request: R,
 }
 
+/// What is asked about a pod.
 #[derive(Debug, Deserialize)]
-struct Asked {
+pub(super) struct PodRequest {
     uid: String,
     #[serde(default)]
     namespace: String,
@@ -30,21 +32,21 @@ struct Asked {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReviewError {
     /// No JSON, or without what every question has.
-    #[error("no AdmissionReview: {0}")]
+    #[error("not an AdmissionReview: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Something else.
-    #[error("`{0}` is not understood; it must be an AdmissionReview of {VERSION}")]
+    /// Another kind or version of object.
+    #[error("`{0}` is not understood; it must be an AdmissionReview of {ADMISSION_API_VERSION}")]
     Version(String),
 }
 
-impl Question {
+impl PodRequest {
     pub(super) fn namespace(&self) -> &str {
-        &self.request.namespace
+        &self.namespace
     }
 
     /// The pod's name, or what its name begins with.
     pub(super) fn pod(&self) -> &str {
-        let metadata = self.request.object.get("metadata");
+        let metadata = self.object.get("metadata");
         ["name", "generateName"]
             .iter()
             .filter_map(|field| metadata.and_then(|of| of.get(field)).and_then(Value::as_str))
@@ -53,22 +55,22 @@ impl Question {
     }
 }
 
-/// Reads a question.
+/// Reads what a review asks.
 ///
 /// # Errors
 /// [`ReviewError`].
-pub(super) fn read(body: &[u8]) -> Result<Question, ReviewError> {
-    let question: Question = serde_json::from_slice(body)?;
-    if question.api_version != VERSION || question.kind != "AdmissionReview" {
-        let what = format!("{} {}", question.api_version, question.kind);
+pub(super) fn read<R: DeserializeOwned>(body: &[u8]) -> Result<R, ReviewError> {
+    let review: AdmissionReview<R> = serde_json::from_slice(body)?;
+    if review.api_version != ADMISSION_API_VERSION || review.kind != "AdmissionReview" {
+        let what = format!("{} {}", review.api_version, review.kind);
         return Err(ReviewError::Version(what));
     }
-    Ok(question)
+    Ok(review.request)
 }
 
 /// The answer, and what metrics and logs call it.
-pub(super) fn answer(question: &Question, image: &Image) -> (Value, &'static str) {
-    let pod = &question.request.object;
+pub(super) fn answer(request: &PodRequest, image: &Image) -> (Value, &'static str) {
+    let pod = &request.object;
     let (mut response, outcome) = match environment::with_variables(pod, image) {
         Ok(None) => (json!({"allowed": true}), "unchanged"),
         Ok(Some(changed)) => {
@@ -87,10 +89,10 @@ pub(super) fn answer(question: &Question, image: &Image) -> (Value, &'static str
         }
     };
     if let Some(response) = response.as_object_mut() {
-        response.insert("uid".to_owned(), json!(question.request.uid));
+        response.insert("uid".to_owned(), json!(request.uid));
     }
     (
-        json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}),
+        json!({"apiVersion": ADMISSION_API_VERSION, "kind": "AdmissionReview", "response": response}),
         outcome,
     )
 }

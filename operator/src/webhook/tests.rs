@@ -13,9 +13,9 @@ fn image() -> Image {
     }
 }
 
-fn router_with(metrics: Metrics) -> Router {
+fn router_with(metrics: WebhookMetrics) -> Router {
     let nowhere = Authority::from_static("127.0.0.1:1");
-    router(image(), metrics, Certificate::default(), nowhere)
+    router(image(), metrics, WebhookCertificate::default(), nowhere)
 }
 
 async fn ask(router: &Router, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
@@ -48,7 +48,7 @@ async fn about(router: &Router, pod: &Value) -> Value {
 
 #[tokio::test]
 async fn a_pod_is_changed_let_alone_or_refused_and_counted() {
-    let metrics = Metrics::default();
+    let metrics = WebhookMetrics::default();
     let router = router_with(metrics.clone());
     let pod = |annotations: Value, command: Value| {
         json!({"metadata": {"generateName": "app-", "annotations": annotations},
@@ -90,7 +90,7 @@ async fn a_pod_is_changed_let_alone_or_refused_and_counted() {
     );
     for outcome in ["unchanged", "changed", "refused"] {
         assert_eq!(
-            metrics.pods.get_or_create(&Outcome { outcome }).get(),
+            metrics.pods.get_or_create(&OutcomeLabel { outcome }).get(),
             1,
             "{outcome}"
         );
@@ -99,7 +99,7 @@ async fn a_pod_is_changed_let_alone_or_refused_and_counted() {
 
 #[tokio::test]
 async fn what_is_no_question_is_refused() {
-    let router = router_with(Metrics::default());
+    let router = router_with(WebhookMetrics::default());
     for body in [
         b"".to_vec(),
         b"{".to_vec(),
@@ -109,7 +109,7 @@ async fn what_is_no_question_is_refused() {
         let (status, _) = ask(&router, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
-    let (status, _) = ask(&router, vec![b' '; BODY_BYTES + 1]).await;
+    let (status, _) = ask(&router, vec![b' '; MAX_POD_BODY_BYTES + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
@@ -136,18 +136,20 @@ fn change(operation: &str) -> Value {
 }
 
 /// What there is to hand over of a change.
-fn handed(request: &Value) -> Option<crate::attestation::AttestationMessage> {
+fn attestation(request: &Value) -> Option<crate::attestation::AttestationMessage> {
     let question =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
-    attest::read(question.to_string().as_bytes()).unwrap().handed()
+    review::read::<ObjectRequest>(question.to_string().as_bytes())
+        .unwrap()
+        .attestation()
 }
 
 #[test]
 fn what_is_handed_over_is_who_does_what_to_which_object() {
-    use strongroom_rules::declaration::{Declares, Digest};
+    use strongroom_rules::declaration::{DeclarationScope, Digest};
 
     for operation in ["CREATE", "UPDATE", "DELETE"] {
-        let handed = handed(&change(operation)).unwrap();
+        let handed = attestation(&change(operation)).unwrap();
         assert_eq!(
             (
                 handed.uid.as_str(),
@@ -158,7 +160,7 @@ fn what_is_handed_over_is_who_does_what_to_which_object() {
         );
         let attest = handed.attest(Vec::new()).unwrap();
         assert_eq!(attest.author.groups, ["ops"]);
-        let digest = Digest::of_object(Declares::All, &json!({"spec": {"a": 1}}));
+        let digest = Digest::from_object(DeclarationScope::All, &json!({"spec": {"a": 1}}));
         assert_eq!(attest.digest.0, *digest.bytes());
         let is_deletion = attest.change == strongroom_store::vault::ObjectChange::Deleted;
         assert_eq!(is_deletion, operation == "DELETE");
@@ -168,10 +170,10 @@ fn what_is_handed_over_is_who_does_what_to_which_object() {
     namespace["kind"] = json!({"group": "", "version": "v1", "kind": "Namespace"});
     namespace["name"] = json!("pay");
     namespace["object"]["metadata"]["labels"] = json!({"strongroom.dev/recovery": "none", "team": "a"});
-    let handed_over = handed(&namespace).unwrap();
+    let handed_over = attestation(&namespace).unwrap();
     assert_eq!(handed_over.namespace, "pay");
-    let digest = Digest::of_object(
-        Declares::Marks,
+    let digest = Digest::from_object(
+        DeclarationScope::Marks,
         &json!({"metadata": {"labels": {"strongroom.dev/recovery": "none"}}}),
     );
     assert_eq!(handed_over.attest(Vec::new()).unwrap().digest.0, *digest.bytes());
@@ -183,13 +185,13 @@ fn what_is_handed_over_is_who_does_what_to_which_object() {
     let mut foreign = change("CREATE");
     foreign["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
     for nothing in [tried, nameless, foreign, change("CONNECT")] {
-        assert!(handed(&nothing).is_none(), "{nothing}");
+        assert!(attestation(&nothing).is_none(), "{nothing}");
     }
 }
 
 #[tokio::test]
 async fn nobody_is_held_up_whatever_becomes_of_a_hand_over() {
-    let metrics = Metrics::default();
+    let metrics = WebhookMetrics::default();
     let router = router_with(metrics.clone());
     let allowed = json!({"uid": "u-1", "allowed": true});
     assert_eq!(about_change(&router, change("UPDATE")).await, allowed);
@@ -197,11 +199,14 @@ async fn nobody_is_held_up_whatever_becomes_of_a_hand_over() {
     tried["dryRun"] = json!(true);
     assert_eq!(about_change(&router, tried).await, allowed);
     for outcome in ["unreachable", "nothing"] {
-        let counted = metrics.attestations.get_or_create(&Outcome { outcome }).get();
+        let counted = metrics
+            .attestations
+            .get_or_create(&OutcomeLabel { outcome })
+            .get();
         assert_eq!(counted, 1, "{outcome}");
     }
     let large = Request::post("/attest")
-        .body(Body::from(vec![b' '; OBJECTS_BYTES + 1]))
+        .body(Body::from(vec![b' '; MAX_OBJECT_BODY_BYTES + 1]))
         .unwrap();
     let refused = router.oneshot(large).await.unwrap();
     assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);

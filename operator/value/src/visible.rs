@@ -1,9 +1,11 @@
-//! Text of others as it may be shown: nothing in it moves a cursor, changes a colour, begins a line or turns the order of reading.
+//! Text of others as it may be shown: nothing in it moves a cursor, changes a colour, begins a line or turns
+//! the order of reading.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text on one line: control characters, and those that turn the order of reading, are written as Rust and JSON escapes, such as `\n` and `\u{1b}`.
+/// The text on one line: control characters, and those that turn the order of reading, are written as Rust
+/// and JSON escapes, such as `\n` and `\u{1b}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, hides)
@@ -15,7 +17,8 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && hides(c))
 }
 
-/// JSON as it may be shown: what its writers leave as it is, such as the control characters beyond ASCII, is escaped as JSON has it. Lines stay.
+/// JSON as it may be shown: what its writers leave as it is, such as the control characters beyond ASCII, is
+/// escaped as JSON has it. Lines stay.
 #[must_use]
 pub fn json_visible(text: &str) -> Cow<'_, str> {
     let hides = |c: char| c != '\n' && hides(c);
@@ -34,7 +37,8 @@ pub fn json_visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character does something other than to be seen. The second group are the bidirectional controls of Unicode (UAX #9) and its two line separators.
+/// Whether a character does something other than to be seen. The second group are the bidirectional controls
+/// of Unicode (UAX #9) and its two line separators.
 fn hides(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

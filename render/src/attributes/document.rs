@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{AttributesError, Content, Files, WantedSecret, WantedVersion, shown};
+use super::{AttributesError, FileContent, FileEntry, RequestedSecret, RequestedVersion, shown};
 use crate::document;
 use crate::format::Format;
 use crate::path::{FileMode, FilePath};
@@ -16,7 +16,7 @@ use crate::path::{FileMode, FilePath};
 /// Largest document, in bytes.
 const DOCUMENT_BYTES: usize = 262_144;
 
-type Parsed = (Vec<WantedSecret>, Vec<Files>);
+type Parsed = (Vec<RequestedSecret>, Vec<FileEntry>);
 
 /// The attribute `secrets`: a name, or a list of secrets, each with files of its own.
 pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
@@ -34,7 +34,7 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
         parsed.0.push(reference.wanted(alias)?);
         let directory = item.directory;
         if item.keys.is_none() && item.files.is_empty() {
-            parsed.1.push(Files::All {
+            parsed.1.push(FileEntry::All {
                 secret,
                 directory,
                 mode: item.mode,
@@ -46,20 +46,22 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
                 Some(path) => path,
                 None => key.key.parse()?,
             };
-            parsed.1.push(Files::One {
+            parsed.1.push(FileEntry::One {
                 path: path.below(directory.as_ref())?,
                 mode: key.mode.or(item.mode),
-                content: Content::Key { secret, key: key.key },
+                content: FileContent::Key { secret, key: key.key },
             });
         }
         for file in item.files {
             let path = file.path.below(directory.as_ref())?;
             let wrong = |what: &str| wrong(&path, what);
             let content = match (file.template, file.format) {
-                (Some(text), None) if file.keys.is_none() && file.password.is_none() => Content::Template {
-                    text,
-                    secret: Some(secret),
-                },
+                (Some(text), None) if file.keys.is_none() && file.password.is_none() => {
+                    FileContent::Template {
+                        text,
+                        secret: Some(secret),
+                    }
+                }
                 (None, Some(format)) => {
                     let place = |other: Option<&str>| match other {
                         None => Ok(secret),
@@ -67,7 +69,7 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
                             "`password` is a key of this secret; that of another goes with `set`",
                         )),
                     };
-                    Content::Format {
+                    FileContent::Format {
                         format,
                         secrets: vec![secret],
                         password: password(&path, (format, &file.keys), file.password, place)?,
@@ -75,9 +77,9 @@ pub(super) fn secrets(text: &str) -> Result<Parsed, AttributesError> {
                     }
                 }
                 (Some(_), None) => return Err(wrong("`keys` and `password` go with `format`")),
-                _ => return Err(wrong("say exactly one of `template` and `format`")),
+                _ => return Err(wrong("give exactly one of `template` and `format`")),
             };
-            parsed.1.push(Files::One {
+            parsed.1.push(FileEntry::One {
                 mode: file.mode.or(item.mode),
                 path,
                 content,
@@ -111,25 +113,25 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
         let passworded = file.password.is_some();
         let places = |aliases: &[String]| aliases.iter().map(|alias| place(alias)).collect::<Result<_, _>>();
         let content = match (&file.secret, &file.key, file.template, file.format) {
-            (Some(secret), Some(key), None, None) => Content::Key {
+            (Some(secret), Some(key), None, None) => FileContent::Key {
                 secret: place(secret)?,
                 key: key.clone(),
             },
-            (None, None, Some(text), None) => Content::Template { text, secret: None },
-            (secret, None, None, Some(format)) => Content::Format {
+            (None, None, Some(text), None) => FileContent::Template { text, secret: None },
+            (secret, None, None, Some(format)) => FileContent::Format {
                 format,
                 secrets: match (secret, &file.secrets) {
                     (Some(secret), None) => vec![place(secret)?],
                     (None, Some(aliases)) => places(aliases)?,
                     (None, None) => (0..secrets.len()).collect(),
-                    _ => return Err(wrong(path, "say one of `secret` and `secrets`")),
+                    _ => return Err(wrong(path, "give only one of `secret` and `secrets`")),
                 },
                 password: {
                     let own = |other: Option<&str>| match other.or(secret.as_deref()) {
                         Some(alias) => place(alias),
                         None => Err(wrong(
                             path,
-                            "say whose key the `password` is: `{secret: …, key: …}`",
+                            "name the secret of the `password`: `{secret: …, key: …}`",
                         )),
                     };
                     password(path, (format, &file.keys), file.password, own)?
@@ -137,15 +139,15 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
                 keys: file.keys.clone(),
             },
             _ => {
-                let what = "say exactly one of `secret` with `key`, `template`, and `format`";
+                let what = "give exactly one of `secret` with `key`, `template`, and `format`";
                 return Err(wrong(path, what));
             }
         };
-        let formatted = matches!(content, Content::Format { .. });
+        let formatted = matches!(content, FileContent::Format { .. });
         if !formatted && (file.secrets.is_some() || file.keys.is_some() || passworded) {
             return Err(wrong(path, "`secrets`, `keys` and `password` go with `format`"));
         }
-        files.push(Files::One {
+        files.push(FileEntry::One {
             path: file.path.clone(),
             mode: file.mode,
             content,
@@ -160,7 +162,8 @@ pub(super) fn set(text: &str) -> Result<Parsed, AttributesError> {
     Ok((secrets, files))
 }
 
-/// Where the password of a key store is: there where the format is one. `place` says which secret is meant by an alias, or by none.
+/// Where the password of a key store is: there where the format is one. `place` says which secret is meant by
+/// an alias, or by none.
 fn password(
     path: &FilePath,
     (format, keys): (Format, &Option<Vec<String>>),
@@ -274,7 +277,7 @@ struct SetFile {
 }
 
 impl Reference {
-    fn wanted(self, alias: String) -> Result<WantedSecret, AttributesError> {
+    fn wanted(self, alias: String) -> Result<RequestedSecret, AttributesError> {
         let legal = |what, text: &str, most, extra: &[u8], rule| {
             let alphabet = |c: u8| c.is_ascii_alphanumeric() || extra.contains(&c);
             if text.is_empty() || text.len() > most || !text.bytes().all(alphabet) {
@@ -298,15 +301,15 @@ impl Reference {
             (Some(_), Some(_)) => return Err(AttributesError::StageAndVersion(self.name)),
             (None, Some(id)) => {
                 legal("version id", &id, 64, b"_.-", label)?;
-                WantedVersion::Id(id)
+                RequestedVersion::Id(id)
             }
             (stage, None) => {
                 let stage = stage.unwrap_or_else(|| "Current".to_owned());
                 legal("stage", &stage, 64, b"_.-", label)?;
-                WantedVersion::Stage(stage)
+                RequestedVersion::Stage(stage)
             }
         };
-        Ok(WantedSecret {
+        Ok(RequestedSecret {
             alias,
             namespace: self.namespace,
             name: self.name,

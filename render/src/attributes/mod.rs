@@ -1,8 +1,9 @@
 //! What a pod asks of its volume: `volumeAttributes`, parsed once into [`Attributes`].
 //!
-//! Everything unknown is refused with the field and the reason, so that a typing error never makes a volume that lacks a file. Keys under
-//! `csi.storage.k8s.io/` are kubelet's; a token there is refused, because a pod's author can write it (a pod's token comes in the request's
-//! `secrets`). Must not touch a file or a value.
+//! Everything unknown is refused with the field and the reason, so that a typing error never makes a volume
+//! that lacks a file. Keys under `csi.storage.k8s.io/` are kubelet's; a token there is refused, because a
+//! pod's author can write it (a pod's token comes in the request's `secrets`). Must not touch a file or a
+//! value.
 
 mod document;
 #[cfg(test)]
@@ -15,24 +16,24 @@ use crate::format::Format;
 use crate::path::{FileMode, FilePath, ModeError, PathError};
 
 /// Most secrets of a volume.
-pub const SECRETS: usize = 64;
+pub const MAX_SECRETS: usize = 64;
 /// Most files that a volume names itself; keys of a whole secret come on top.
-pub const FILES: usize = 256;
+pub const MAX_FILES: usize = 256;
 
 /// Longest path of a notice, in bytes.
 const NOTIFY_PATH: usize = 256;
 /// What kubelet's own keys begin with.
-pub const KUBELET: &str = "csi.storage.k8s.io/";
+pub const KUBELET_PREFIX: &str = "csi.storage.k8s.io/";
 /// The key for tokens, of which one in the attributes is spoofed.
-pub const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
+pub const TOKENS_ATTRIBUTE: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /// What a pod asks of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    /// The secrets, 1 to [`SECRETS`].
-    pub secrets: Vec<WantedSecret>,
+    /// The secrets, 1 to [`MAX_SECRETS`].
+    pub secrets: Vec<RequestedSecret>,
     /// The files that are made of them.
-    pub files: Vec<Files>,
+    pub files: Vec<FileEntry>,
     /// Mode of files that say none; by default who reads depends on the pod's fsGroup.
     pub mode: Option<FileMode>,
     /// Largest size of the volume in bytes, where the pod narrows it.
@@ -40,14 +41,15 @@ pub struct Attributes {
     /// Whether the volume has a socket that is asked for its secrets.
     pub socket: bool,
     /// When its files are read.
-    pub reads: Reads,
+    pub reads: ReadMode,
     /// Where the pod wants to be told of a change.
-    pub notify: Option<Notify>,
+    pub notify: Option<NotifyTarget>,
 }
 
-/// When a pod's programs read the files of their volume. The files follow their secrets either way; it says with which version the pod counts.
+/// When a pod's programs read the files of their volume. The files follow their secrets either way; it says
+/// with which version the pod counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reads {
+pub enum ReadMode {
     /// Whenever they change.
     #[default]
     Follows,
@@ -57,8 +59,8 @@ pub enum Reads {
 
 /// Where a pod wants to be told of a change, at its own address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notify {
-    /// The port.
+pub struct NotifyTarget {
+    /// A TCP port of the pod's own address.
     pub port: NonZeroU16,
     /// The path of HTTP.
     pub path: String,
@@ -66,20 +68,20 @@ pub struct Notify {
 
 /// A secret of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedSecret {
+pub struct RequestedSecret {
     /// What templates call it.
     pub alias: String,
     /// Its namespace; none: the pod's.
     pub namespace: Option<String>,
-    /// Its name.
+    /// The name that it has in the store.
     pub name: String,
     /// Which version.
-    pub version: WantedVersion,
+    pub version: RequestedVersion,
 }
 
 /// Which version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WantedVersion {
+pub enum RequestedVersion {
     /// The one with this stage, followed as it moves.
     Stage(String),
     /// This one for ever.
@@ -88,49 +90,49 @@ pub enum WantedVersion {
 
 /// One or more files of a volume. Secrets are meant by their place in [`Attributes::secrets`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Files {
+pub enum FileEntry {
     /// Each key of a secret, under its own name.
     All {
-        /// The secret.
+        /// The secret whose keys they are.
         secret: usize,
         /// The folder that they are in.
         directory: Option<FilePath>,
-        /// Their mode.
+        /// The mode of each; none: [`Attributes::default_mode`].
         mode: Option<FileMode>,
     },
-    /// One file.
+    /// A file with a path of its own.
     One {
-        /// Where.
+        /// Where it is in the volume.
         path: FilePath,
-        /// Its mode.
+        /// The mode that it asks for; none: [`Attributes::default_mode`].
         mode: Option<FileMode>,
-        /// Its content.
-        content: Content,
+        /// What its bytes are made of.
+        content: FileContent,
     },
 }
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// A key as it is.
+pub enum FileContent {
+    /// The bytes of a key, unchanged.
     Key {
-        /// The secret.
+        /// The secret that has the key.
         secret: usize,
-        /// The key.
+        /// The name of the key in its value.
         key: String,
     },
-    /// A template.
+    /// What a template makes of keys.
     Template {
-        /// The text.
+        /// The template as it was written.
         text: String,
         /// The secret whose keys are its names; none: all secrets, by alias.
         secret: Option<usize>,
     },
     /// Keys in a file format.
     Format {
-        /// The format.
+        /// Which file format.
         format: Format,
-        /// The secrets.
+        /// The secrets whose keys are in it.
         secrets: Vec<usize>,
         /// The keys in their order; none: all.
         keys: Option<Vec<String>>,
@@ -144,7 +146,7 @@ pub enum Content {
 pub enum AttributesError {
     /// A token where a pod's author can write one.
     #[error(
-        "volumeAttributes hold a ServiceAccount token: it is taken from kubelet alone; remove `{TOKENS}`"
+        "volumeAttributes contain a ServiceAccount token, which is accepted only from kubelet; remove `{TOKENS_ATTRIBUTE}`"
     )]
     Token,
     /// An attribute that means nothing.
@@ -152,13 +154,13 @@ pub enum AttributesError {
         "volumeAttributes: unknown attribute `{0}`; known are `secrets`, `set`, `mode`, `size`, `socket`, `reads`, `notifyPort` and `notifyPath`"
     )]
     Unknown(String),
-    /// Neither or both.
-    #[error("volumeAttributes: say exactly one of `secrets` and `set`")]
+    /// Neither of `secrets` and `set`, or both.
+    #[error("volumeAttributes: give exactly one of `secrets` and `set`")]
     SecretsOrSet,
     /// A document that cannot be read.
     #[error("volumeAttributes: `{field}`: {what}")]
     Document {
-        /// The attribute.
+        /// Its key in `volumeAttributes`.
         field: &'static str,
         /// What is wrong and where, by the reader.
         what: String,
@@ -166,58 +168,60 @@ pub enum AttributesError {
     /// A number that is out of bounds.
     #[error("volumeAttributes: `{field}`: {count} are too many; at most {most}")]
     TooMany {
-        /// What.
+        /// What there is too much of: `secrets` or `files`.
         field: &'static str,
         /// How many there are.
         count: usize,
         /// How many there may be.
         most: usize,
     },
-    /// No secret at all.
+    /// `secrets`, or those of `set`, are empty.
     #[error("volumeAttributes: `{0}` names no secret")]
     NoSecret(&'static str),
     /// A name that no secret can have.
-    #[error("volumeAttributes: the {what} `{text}` is not legal: {rule}")]
+    #[error("volumeAttributes: the {what} `{text}` is not valid: {rule}")]
     Name {
-        /// Of what.
+        /// What sort of name, such as `namespace`.
         what: &'static str,
-        /// The text.
+        /// What was written, shortened.
         text: String,
-        /// The rule.
+        /// The alphabet and length that are legal, in words.
         rule: &'static str,
     },
-    /// Stage and version.
-    #[error("volumeAttributes: secret `{0}` says both `stage` and `versionId`; say one")]
+    /// Two ways to say which version.
+    #[error("volumeAttributes: secret `{0}` has both `stage` and `versionId`; give only one")]
     StageAndVersion(String),
     /// A file that says too much or too little.
     #[error("volumeAttributes: file `{path}`: {what}")]
     File {
-        /// Its path.
+        /// Where it was to be, in the volume.
         path: String,
         /// What is wrong.
         what: String,
     },
     /// Two files in one place.
-    #[error("volumeAttributes: two files are to be at `{0}`")]
+    #[error("volumeAttributes: two files have the path `{0}`")]
     PathTwice(String),
     /// A file where a folder is needed.
-    #[error("volumeAttributes: `{folder}` is to be a file, and a folder for `{file}`")]
+    #[error("volumeAttributes: `{folder}` is both a file and the directory of `{file}`")]
     FileAndFolder {
-        /// The file and folder.
+        /// The path that is both.
         folder: String,
         /// The file below.
         file: String,
     },
-    /// A path.
+    /// No file in a volume can be there.
     #[error("volumeAttributes: {0}")]
     Path(#[from] PathError),
-    /// A mode.
+    /// Not three octal digits, or a mode that nobody means.
     #[error("volumeAttributes: {0}")]
     Mode(#[from] ModeError),
-    /// A size.
-    #[error("volumeAttributes: `size` is `{0}`: write a number of bytes, or one with Ki or Mi, from 64Ki on")]
+    /// Not a number of bytes, or too small a one.
+    #[error(
+        "volumeAttributes: `size` is `{0}`: write a number of bytes, or a number with Ki or Mi, of at least 64Ki"
+    )]
     Size(String),
-    /// A port.
+    /// Not 1 to 65535.
     #[error("volumeAttributes: `notifyPort` is `{0}`: write a number from 1 to 65535, in quotes")]
     Port(String),
     /// A path of HTTP.
@@ -226,17 +230,17 @@ pub enum AttributesError {
     )]
     NotifyPath(String),
     /// A path without a port.
-    #[error("volumeAttributes: `notifyPath` goes with `notifyPort`")]
+    #[error("volumeAttributes: `notifyPath` needs `notifyPort`")]
     NotifyPort,
-    /// Neither word.
+    /// Neither `Follows` nor `AtStart`.
     #[error("volumeAttributes: `reads` is `{0}`: write `Follows` or `AtStart`")]
     Reads(String),
-    /// A truth value.
+    /// Neither `true` nor `false`.
     #[error("volumeAttributes: `{field}` is `{text}`: write \"true\" or \"false\", in quotes")]
     Truth {
-        /// The attribute.
+        /// Its key in `volumeAttributes`.
         field: &'static str,
-        /// The text.
+        /// What was written, shortened.
         text: String,
     },
 }
@@ -249,10 +253,10 @@ impl Attributes {
     pub fn parse(context: &BTreeMap<String, String>) -> Result<Self, AttributesError> {
         let (mut secrets, mut set, mut mode, mut size) = (None, None, None, None);
         let (mut socket, mut port, mut path) = (false, None, None);
-        let mut reads = Reads::default();
+        let mut reads = ReadMode::default();
         for (key, text) in context {
             match key.as_str() {
-                TOKENS => return Err(AttributesError::Token),
+                TOKENS_ATTRIBUTE => return Err(AttributesError::Token),
                 "secrets" => secrets = Some(text),
                 "set" => set = Some(text),
                 "mode" => mode = Some(text.parse()?),
@@ -260,14 +264,14 @@ impl Attributes {
                 "socket" => socket = parse_truth("socket", text)?,
                 "reads" => {
                     reads = match text.as_str() {
-                        "Follows" => Reads::Follows,
-                        "AtStart" => Reads::AtStart,
+                        "Follows" => ReadMode::Follows,
+                        "AtStart" => ReadMode::AtStart,
                         other => return Err(AttributesError::Reads(shown(other))),
                     }
                 }
                 "notifyPort" => port = Some(parse_port(text)?),
                 "notifyPath" => path = Some(parse_notify_path(text)?),
-                key if key.starts_with(KUBELET) => {}
+                key if key.starts_with(KUBELET_PREFIX) => {}
                 other => return Err(AttributesError::Unknown(shown(other))),
             }
         }
@@ -276,18 +280,18 @@ impl Attributes {
             (None, Some(text)) => document::set(text)?,
             _ => return Err(AttributesError::SecretsOrSet),
         };
-        if secrets.len() > SECRETS {
+        if secrets.len() > MAX_SECRETS {
             return Err(AttributesError::TooMany {
                 field: "secrets",
                 count: secrets.len(),
-                most: SECRETS,
+                most: MAX_SECRETS,
             });
         }
-        if files.len() > FILES {
+        if files.len() > MAX_FILES {
             return Err(AttributesError::TooMany {
                 field: "files",
                 count: files.len(),
-                most: FILES,
+                most: MAX_FILES,
             });
         }
         check_places(&files)?;
@@ -299,7 +303,7 @@ impl Attributes {
             socket,
             reads,
             notify: match (port, path) {
-                (Some(port), path) => Some(Notify {
+                (Some(port), path) => Some(NotifyTarget {
                     port,
                     path: path.unwrap_or_else(|| "/".to_owned()),
                 }),
@@ -317,13 +321,14 @@ impl Attributes {
     }
 }
 
-/// What can be known of places before there is a value: no two files in one, and no file where a folder must be.
-fn check_places(files: &[Files]) -> Result<(), AttributesError> {
+/// What can be known of places before there is a value: no two files in one, and no file where a folder must
+/// be.
+fn check_places(files: &[FileEntry]) -> Result<(), AttributesError> {
     let mut places: BTreeSet<&str> = BTreeSet::new();
     let named = || {
         files.iter().filter_map(|files| match files {
-            Files::One { path, .. } => Some(path),
-            Files::All { .. } => None,
+            FileEntry::One { path, .. } => Some(path),
+            FileEntry::All { .. } => None,
         })
     };
     for path in named() {

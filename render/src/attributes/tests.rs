@@ -15,12 +15,12 @@ fn path(text: &str) -> FilePath {
     text.parse().unwrap()
 }
 
-fn current(alias: &str, name: &str) -> WantedSecret {
-    WantedSecret {
+fn current(alias: &str, name: &str) -> RequestedSecret {
+    RequestedSecret {
         alias: alias.into(),
         namespace: None,
         name: name.into(),
-        version: WantedVersion::Stage("Current".into()),
+        version: RequestedVersion::Stage("Current".into()),
     }
 }
 
@@ -28,7 +28,7 @@ fn current(alias: &str, name: &str) -> WantedSecret {
 fn a_name_alone_is_the_whole_secret() {
     let all = Attributes {
         secrets: vec![current("checkout-db", "checkout-db")],
-        files: vec![Files::All {
+        files: vec![FileEntry::All {
             secret: 0,
             directory: None,
             mode: None,
@@ -36,7 +36,7 @@ fn a_name_alone_is_the_whole_secret() {
         mode: None,
         size: None,
         socket: false,
-        reads: Reads::Follows,
+        reads: ReadMode::Follows,
         notify: None,
     };
     for text in [
@@ -72,10 +72,10 @@ fn a_name_is_a_name_whatever_yaml_makes_of_it() {
         );
         let text = format!("[{{name: {name}, keys: [{name}, {{key: {name}, path: p}}]}}]");
         let attributes = parsed(&[("secrets", &text)]);
-        let key = |path: &str| Files::One {
+        let key = |path: &str| FileEntry::One {
             path: path.parse().unwrap(),
             mode: None,
-            content: Content::Key {
+            content: FileContent::Key {
                 secret: 0,
                 key: name.to_owned(),
             },
@@ -114,24 +114,24 @@ fn secrets_say_versions_keys_and_modes() {
     assert_eq!(
         attributes.secrets,
         [
-            WantedSecret {
+            RequestedSecret {
                 alias: "mcp!db/main".into(),
                 namespace: Some("team-b".into()),
                 name: "mcp!db/main".into(),
-                version: WantedVersion::Stage("Previous".into()),
+                version: RequestedVersion::Stage("Previous".into()),
             },
-            WantedSecret {
-                version: WantedVersion::Id("v-1".into()),
+            RequestedSecret {
+                version: RequestedVersion::Id("v-1".into()),
                 ..current("pinned", "pinned")
             }
         ]
     );
-    let one = |at: &str, mode: Option<&str>, content| Files::One {
+    let one = |at: &str, mode: Option<&str>, content| FileEntry::One {
         path: path(at),
         mode: mode.map(|mode| mode.parse().unwrap()),
         content,
     };
-    let key = |key: &str| Content::Key {
+    let key = |key: &str| FileContent::Key {
         secret: 0,
         key: key.into(),
     };
@@ -143,7 +143,7 @@ fn secrets_say_versions_keys_and_modes() {
             one(
                 "url",
                 None,
-                Content::Template {
+                FileContent::Template {
                     text: "postgres://{{ username }}".into(),
                     secret: Some(1)
                 }
@@ -151,7 +151,7 @@ fn secrets_say_versions_keys_and_modes() {
             one(
                 "app.env",
                 None,
-                Content::Format {
+                FileContent::Format {
                     format: Format::Env,
                     secrets: vec![1],
                     keys: Some(vec!["a".into(), "b".into()]),
@@ -176,7 +176,7 @@ fn secrets_say_versions_keys_and_modes() {
     let reads = |text| parsed(&[("secrets", "a"), ("reads", text)]).reads;
     assert_eq!(
         (reads("Follows"), reads("AtStart")),
-        (Reads::Follows, Reads::AtStart)
+        (ReadMode::Follows, ReadMode::AtStart)
     );
     assert!(!attributes.socket && parsed(&[("secrets", "a"), ("socket", "true")]).socket);
 }
@@ -194,24 +194,24 @@ files:
     let attributes = parsed(&[("set", text)]);
     assert_eq!(attributes.secrets.len(), 2);
     assert_eq!(attributes.secrets[1].name, "mail");
-    let formatted = |format, secrets: &[usize]| Content::Format {
+    let formatted = |format, secrets: &[usize]| FileContent::Format {
         format,
         secrets: secrets.to_vec(),
         keys: None,
         password: None,
     };
-    let contents: Vec<Content> = attributes
+    let contents: Vec<FileContent> = attributes
         .files
         .into_iter()
         .map(|files| match files {
-            Files::One { content, .. } => content,
-            Files::All { .. } => panic!("a set has no whole secrets"),
+            FileEntry::One { content, .. } => content,
+            FileEntry::All { .. } => panic!("a set has no whole secrets"),
         })
         .collect();
     assert_eq!(
         contents[1..],
         [
-            Content::Template {
+            FileContent::Template {
                 text: "{{ db.username }} {{ smtp.host }}".into(),
                 secret: None
             },
@@ -225,8 +225,8 @@ files:
 fn a_key_store_names_the_key_of_its_password() {
     let password = |attributes: &Attributes| match &attributes.files[..] {
         [
-            Files::One {
-                content: Content::Format { format, password, .. },
+            FileEntry::One {
+                content: FileContent::Format { format, password, .. },
                 ..
             },
         ] => (*format, password.clone()),
@@ -251,7 +251,10 @@ fn what_is_wrong_is_said_with_its_field() {
         (&[][..], "exactly one of `secrets` and `set`"),
         (&[("secrets", "a"), ("set", "b")], "exactly one"),
         (&[("secrets", "a"), ("secret", "b")], "unknown attribute `secret`"),
-        (&[("secrets", "a"), (TOKENS, "{}")], "taken from kubelet alone"),
+        (
+            &[("secrets", "a"), (TOKENS_ATTRIBUTE, "{}")],
+            "accepted only from kubelet",
+        ),
         (&[("secrets", "")], "`secrets`"),
         (&[("secrets", "[]")], "names no secret"),
         (&[("secrets", "{name: a}")], "`secrets`"),
@@ -276,11 +279,11 @@ fn what_is_wrong_is_said_with_its_field() {
         ),
         (
             &[("secrets", "[{name: a, keys: [k, k]}]")],
-            "two files are to be at `k`",
+            "two files have the path `k`",
         ),
         (
             &[("secrets", "[{name: a, keys: [k, {key: l, path: k/l}]}]")],
-            "`k` is to be a file",
+            "`k` is both a file",
         ),
         (&[("secrets", "[{name: a, files: [{path: x}]}]")], "file `x`"),
         (
@@ -322,7 +325,7 @@ fn what_is_wrong_is_said_with_its_field() {
         ),
         (
             &[("secrets", "a"), ("notifyPath", "/")],
-            "`notifyPath` goes with `notifyPort`",
+            "`notifyPath` needs `notifyPort`",
         ),
         (
             &[("secrets", "[{name: a, files: [{path: p, format: pkcs12}]}]")],
@@ -361,7 +364,7 @@ fn what_is_wrong_is_said_with_its_field() {
                 "set",
                 "{secrets: {a: x, b: web}, files: [{path: p, format: pkcs12, secrets: [a], password: c}]}",
             )],
-            "say whose key the `password` is",
+            "name the secret of the `password`",
         ),
         (
             &[(
@@ -411,7 +414,8 @@ fn what_kubelet_adds_is_left_alone() {
 }
 
 proptest::proptest! {
-    /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it needs to be.
+    /// A pod's author writes them: any text gives an answer, none a panic, and no error is longer than it
+    /// needs to be.
     #[test]
     fn any_text_gives_an_answer(
         key in proptest::sample::select(vec!["secrets", "set", "mode", "size", "socket", "reads", "notifyPort", "notifyPath"]),

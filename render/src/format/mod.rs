@@ -66,38 +66,40 @@ pub enum FormatError {
     #[error("the value has no key `{0}`")]
     NoKey(String),
     /// Two secrets with the same key.
-    #[error("two secrets have a key `{0}`: list the `keys`, or make two files")]
+    #[error("two secrets have a key `{0}`: list the `keys`, or use two files")]
     KeyTwice(String),
     /// Bytes where only text can be said.
     #[error("key `{0}` is not UTF-8 text, which this format needs")]
     NotText(String),
     /// A NUL where none can be said.
-    #[error("key `{0}` holds a NUL character, which this format cannot say")]
+    #[error("key `{0}` contains a NUL character, which this format cannot represent")]
     Nul(String),
     /// A name that is no variable.
     #[error(
-        "key `{0}` is no name of a variable (letters, digits and `_`): list the `keys`, or use a template"
+        "key `{0}` is not a valid variable name (letters, digits and `_`): list the `keys`, or use a template"
     )]
     NotVariable(String),
-    /// Not PEM.
+    /// A key that this format reads as PEM is none.
     #[error("key `{key}` is not PEM: {what}")]
     NotPem {
-        /// The key.
+        /// Name of the key.
         key: String,
         /// What is wrong.
         what: String,
     },
     /// No certificate.
-    #[error("key `{0}` is not one or more certificates as PEM")]
+    #[error("key `{0}` does not contain certificates in PEM")]
     NotCertificates(String),
     /// No private key.
-    #[error("key `{0}` is no private key as PEM: PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted")]
+    #[error(
+        "key `{0}` is not a private key in PEM: PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted"
+    )]
     NotKey(String),
     /// No password for a store.
     #[error("the `password` of a key store is empty, or not UTF-8 text")]
     NoPassword,
     /// The store cannot be written.
-    #[error("the key store cannot be written: its key, certificates or password do not fit PKCS#12")]
+    #[error("the key store cannot be written: PKCS#12 does not support its key, certificates or password")]
     Store,
 }
 
@@ -106,7 +108,7 @@ impl<'a> Entries<'a> {
     ///
     /// # Errors
     /// Where a key is missing, or there twice.
-    pub fn of(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
+    pub fn select(values: &[&'a Value], keys: Option<&[String]>) -> Result<Self, FormatError> {
         let mut entries: Vec<(&str, &KeyBytes)> = values.iter().flat_map(|value| value.iter()).collect();
         let mut names = BTreeSet::new();
         let listed = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| key == name));
@@ -133,7 +135,7 @@ impl<'a> Entries<'a> {
 
     /// The same, for a store under this password.
     #[must_use]
-    pub const fn under(mut self, password: Option<&'a KeyBytes>) -> Self {
+    pub const fn with_password(mut self, password: Option<&'a KeyBytes>) -> Self {
         self.password = password;
         self
     }
@@ -171,15 +173,15 @@ impl<'a> Entries<'a> {
     pub fn demand(&self, format: Format) -> String {
         let keys = quoted_names(self.entries.iter().map(|(name, _)| *name));
         match format {
-            Format::Env => format!("`env` takes UTF-8 text without NUL in {keys}"),
-            Format::Json => format!("`json` takes UTF-8 text in {keys}"),
-            Format::Yaml => format!("`yaml` takes UTF-8 text in {keys}"),
-            Format::Properties => format!("`properties` takes UTF-8 text in {keys}"),
-            Format::Pem => format!("`pem` takes PEM in {keys}"),
-            Format::Pkcs12 => "`pkcs12` takes a private key as PEM in `tls.key` (PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted), certificates \
-                 as PEM in `tls.crt` and `ca.crt`, and a password of characters that PKCS#12 has, which is not empty"
+            Format::Env => format!("`env` needs UTF-8 text without NUL in {keys}"),
+            Format::Json => format!("`json` needs UTF-8 text in {keys}"),
+            Format::Yaml => format!("`yaml` needs UTF-8 text in {keys}"),
+            Format::Properties => format!("`properties` needs UTF-8 text in {keys}"),
+            Format::Pem => format!("`pem` needs PEM in {keys}"),
+            Format::Pkcs12 => "`pkcs12` needs a private key in PEM in `tls.key` (PKCS#8, PKCS#1 or SEC1 with a named curve, not encrypted), certificates \
+                 as PEM in `tls.crt` and `ca.crt`, and a non-empty password of characters that PKCS#12 allows"
                 .to_owned(),
-            Format::Pkcs12Truststore => "`pkcs12-truststore` takes certificates as PEM in `ca.crt`, and a password of characters that PKCS#12 has, \
+            Format::Pkcs12Truststore => "`pkcs12-truststore` needs certificates in PEM in `ca.crt`, and a password of characters that PKCS#12 has, \
                  which is not empty"
                 .to_owned(),
         }
@@ -218,7 +220,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Room for a file of these entries, so that no copy of it is left behind by growing. `factor` is how much a byte can grow.
+/// Room for a file of these entries, so that no copy of it is left behind by growing. `factor` is how much a
+/// byte can grow.
 fn room(entries: &Entries<'_>, factor: usize) -> Zeroizing<String> {
     let size: usize = entries
         .entries

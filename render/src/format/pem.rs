@@ -10,7 +10,7 @@ pub(super) fn write(entries: &Entries<'_>) -> Result<Zeroizing<String>, FormatEr
     for (name, bytes) in &entries.entries {
         let found = pem::blocks(bytes.expose()).map_err(|(block, error)| FormatError::NotPem {
             key: (*name).to_owned(),
-            what: error.told(block),
+            what: error.describe(block),
         })?;
         blocks.extend(found);
     }

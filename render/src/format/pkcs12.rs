@@ -1,7 +1,9 @@
-//! PKCS#12 (RFC 7292): a key store of `tls.key`, `tls.crt` and `ca.crt`, or a trust store of `ca.crt` alone, as cert-manager makes them and Java
-//! reads them. AES-256 and HMAC-SHA-256, of which Java 8u301 and everything newer is capable.
+//! PKCS#12 (RFC 7292): a key store of `tls.key`, `tls.crt` and `ca.crt`, or a trust store of `ca.crt` alone,
+//! as cert-manager makes them and Java reads them. AES-256 and HMAC-SHA-256, of which Java 8u301 and
+//! everything newer is capable.
 //!
-//! A store holds random salts, so that no two of the same content are equal: [`same`] compares what is in them.
+//! A store holds random salts, so that no two of the same content are equal: [`same`] compares what is in
+//! them.
 
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKey, PrivateKeyChain};
 use strongroom_value::KeyBytes;
@@ -66,7 +68,8 @@ pub fn same(one: &[u8], other: &[u8], password: &KeyBytes) -> bool {
     }
 }
 
-/// The certificates of a key; blocks of other labels are passed over. The old labels are those of RFC 7468 section 5.1.
+/// The certificates of a key; blocks of other labels are passed over. The old labels are those of RFC 7468
+/// section 5.1.
 fn certificates(entries: &Entries<'_>, name: &str) -> Result<Vec<Certificate>, FormatError> {
     let refused = || FormatError::NotCertificates(name.to_owned());
     let blocks = pem::blocks(entries.key(name)?.expose()).map_err(|_| refused())?;

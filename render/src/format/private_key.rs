@@ -1,4 +1,5 @@
-//! A private key in whichever form of PEM, as PKCS#8, which key stores hold: OpenSSL's older forms say the same, one envelope short.
+//! A private key in whichever form of PEM, as PKCS#8, which key stores hold: OpenSSL's older forms say the
+//! same, one envelope short.
 
 use pkcs8::der::Decode;
 use pkcs8::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};

@@ -14,7 +14,7 @@ fn value(entries: &[(&str, &[u8])]) -> Value {
 }
 
 fn written(format: Format, value: &Value) -> Result<String, FormatError> {
-    let bytes = Entries::of(&[value], None)?.write(format)?;
+    let bytes = Entries::select(&[value], None)?.write(format)?;
     Ok(String::from_utf8(bytes.expose().to_vec()).unwrap())
 }
 
@@ -72,7 +72,7 @@ fn what_cannot_be_said_is_refused_by_name() {
         value(&[("a", b"1"), ("b", b"2")]),
         value(&[("a", b"3"), ("c", b"4")]),
     );
-    let entries = |keys: Option<&[String]>| Entries::of(&[&one, &two], keys).map(|_| ());
+    let entries = |keys: Option<&[String]>| Entries::select(&[&one, &two], keys).map(|_| ());
     assert_eq!(entries(None), Err(FormatError::KeyTwice("a".into())));
     assert_eq!(entries(Some(&["b".into(), "c".into()])), Ok(()));
     assert_eq!(entries(Some(&["d".into()])), Err(FormatError::NoKey("d".into())));
@@ -89,7 +89,7 @@ fn pem_texts_stand_on_lines_of_their_own_whatever_stood_around_them() {
     );
     let value = value(&[("a", several.as_bytes()), ("b", b.as_bytes())]);
     let keys = ["b".to_owned(), "a".to_owned()];
-    let bundle = Entries::of(&[&value], Some(&keys))
+    let bundle = Entries::select(&[&value], Some(&keys))
         .unwrap()
         .write(Format::Pem)
         .unwrap();
@@ -107,7 +107,7 @@ fn texts() -> impl Strategy<Value = BTreeMap<String, String>> {
     prop::collection::btree_map("[a-zA-Z_][a-zA-Z0-9_]{0,6}", text, 0..4)
 }
 
-fn of(texts: &BTreeMap<String, String>) -> Value {
+fn value_of(texts: &BTreeMap<String, String>) -> Value {
     let mut value = Value::new();
     for (name, text) in texts {
         value.insert(name.clone(), text.clone().into_bytes());
@@ -118,7 +118,7 @@ fn of(texts: &BTreeMap<String, String>) -> Value {
 proptest! {
     #[test]
     fn json_and_yaml_read_back(texts in texts()) {
-        let value = of(&texts);
+        let value = value_of(&texts);
         let json = written(Format::Json, &value).unwrap();
         prop_assert_eq!(&serde_json::from_str::<BTreeMap<String, String>>(&json).unwrap(), &texts);
         let yaml = written(Format::Yaml, &value).unwrap();
@@ -136,7 +136,7 @@ proptest! {
         let names: Vec<&str> = texts.keys().map(String::as_str).filter(|name| *name != "_").collect();
         // Those that a shell has for itself cannot be set or mean something.
         prop_assume!(!names.iter().any(|name| name.bytes().all(|c| c.is_ascii_uppercase() || c == b'_')));
-        let mut script = written(Format::Env, &of(&texts)).unwrap();
+        let mut script = written(Format::Env, &value_of(&texts)).unwrap();
         for name in &names {
             script.push_str(&format!("printf '%s\\0' \"${{{name}}}\"\n"));
         }

@@ -15,8 +15,8 @@ fn value(entries: &[(&str, &[u8])]) -> Value {
     value
 }
 
-fn fact<'a>(version_id: &'a str, value: &'a Value) -> Fact<'a> {
-    Fact {
+fn fact<'a>(version_id: &'a str, value: &'a Value) -> SecretInput<'a> {
+    SecretInput {
         version_id,
         value,
         ended: false,
@@ -24,8 +24,8 @@ fn fact<'a>(version_id: &'a str, value: &'a Value) -> Fact<'a> {
     }
 }
 
-fn at(group: bool, size: u64) -> Place<'static> {
-    Place {
+fn at(group: bool, size: u64) -> PlanTarget<'static> {
+    PlanTarget {
         pod: "app-1",
         group,
         size,
@@ -93,7 +93,7 @@ fn what_does_not_fit_the_value_is_said_without_it() {
             SIZE,
             "secret `s` has no key `c`",
         ),
-        ("s", &dotted, SIZE, "path `..x` is not legal"),
+        ("s", &dotted, SIZE, "path `..x` is not valid"),
         (
             "[{name: s, files: [{path: f, template: '{{ a - 1 }}'}]}]",
             &marked,
@@ -104,7 +104,7 @@ fn what_does_not_fit_the_value_is_said_without_it() {
             "[{name: s, files: [{path: f, format: json}]}]",
             &marked,
             SIZE,
-            "`json` takes UTF-8 text in `a`, `b`",
+            "`json` needs UTF-8 text in `a`, `b`",
         ),
         ("s", &large, 131_072, "raise `size`"),
     ] {
@@ -125,7 +125,7 @@ fn what_does_not_fit_the_value_is_said_without_it() {
 fn lost_access_is_said_in_the_volume() {
     let db = value(&[("a", b"1")]);
     let asked = attributes("secrets", "[{name: db, namespace: n}]");
-    let ended = Fact {
+    let ended = SecretInput {
         ended: true,
         ..fact("v-1", &db)
     };
@@ -227,7 +227,8 @@ mod same_words {
     }
 
     proptest! {
-        /// What a pod's FailedMount says, and the log of its node: the same for every two values, whichever file or size it was.
+        /// What a pod's FailedMount says, and the log of its node: the same for every two values, whichever
+        /// file or size it was.
         #[test]
         fn every_two_values_that_do_not_fit_are_refused_in_the_same_words(
             text in proptest::sample::select(ASKED), size in proptest::sample::select(vec![SIZE, 65_536]),

@@ -1,7 +1,7 @@
 //! What is wrong with a template, and what a template asks of a value: in words that say nothing of a value.
 
 use super::guard::Forbidden;
-use super::uses::{self, Demand};
+use super::uses::{self, Requirement};
 use super::{OUTPUT_BYTES, TEMPLATE_BYTES, filters, tags};
 use crate::mismatch::{Mismatch, quoted_names};
 
@@ -49,9 +49,9 @@ pub enum Problem {
     #[error("{0}; {RAW}")]
     Forbidden(#[from] Forbidden),
     /// A key whose name means something else in the language.
-    #[error("`{name}` is no name in a template; write `{written}` for the key; {RAW}")]
+    #[error("`{name}` is not a valid name in a template; write `{written}` for the key; {RAW}")]
     Misread {
-        /// The key.
+        /// As the template has it.
         name: String,
         /// How it is written.
         written: String,
@@ -65,7 +65,7 @@ pub enum Problem {
         example: String,
     },
     /// Secrets that the volume does not have.
-    #[error("there is no secret called {names}: use a name from `secrets`; {RAW}")]
+    #[error("there is no secret {names}: use a name from `secrets`; {RAW}")]
     UnknownSecret {
         /// The names, quoted.
         names: String,
@@ -81,18 +81,18 @@ pub enum Problem {
 /// What a template asks of the value's `keys`.
 pub(super) fn demand(key: &str, text: &str, keys: &[String]) -> String {
     let demands = uses::demands(text);
-    let of = |demand: Demand| {
+    let of = |demand: Requirement| {
         let those = demands.iter().filter(|(of, _)| *of == demand);
         those.map(|(_, filter)| filter.as_str()).collect::<Vec<_>>()
     };
     let mut asked = Vec::new();
-    for (demand, what) in [(Demand::Base64, "base64"), (Demand::Pem, "PEM")] {
+    for (demand, what) in [(Requirement::Base64, "base64"), (Requirement::Pem, "PEM")] {
         let filters = of(demand);
         if !filters.is_empty() {
             asked.push(format!("{} takes {what}", quoted_names(filters)));
         }
     }
-    let mut of_text = of(Demand::Text)
+    let mut of_text = of(Requirement::Text)
         .iter()
         .map(|filter| format!("`{filter}`"))
         .collect::<Vec<_>>();

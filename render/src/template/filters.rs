@@ -1,5 +1,5 @@
-//! The filters of templates, and how a value is printed. Each is bounded, and takes text or bytes: nothing turns a list into
-//! text unseen.
+//! The filters of templates, and how a value is printed. Each is bounded, and takes text or bytes: nothing
+//! turns a list into text unseen.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use minijinja::value::{Kwargs, Value, ValueKind};
@@ -17,39 +17,38 @@ pub(super) const FILTER_BYTES: usize = 262_144;
 pub(super) enum FilterError {
     /// A list, a map, a number or bytes where text belongs.
     #[error(
-        "filter `{filter}` takes UTF-8 text: give it one key of the value, and one that is no text `| b64encode`"
+        "filter `{filter}` needs UTF-8 text: give it one key of the value, and use `| b64encode` for binary keys"
     )]
     NotText {
-        /// The filter.
+        /// What templates call it, such as `quote`.
         filter: &'static str,
     },
-    /// Not base64.
+    /// What `b64decode` was given.
     #[error("filter `b64decode` was given text that is not base64: {0}")]
     NotBase64(String),
-    /// Not PEM.
+    /// What `pem_bundle` was given.
     #[error("filter `pem_bundle` was given text that is not PEM: {0}")]
     NotPem(String),
     /// A wrong argument.
     #[error("filter `{filter}`: {what}")]
     Argument {
-        /// The filter.
         filter: &'static str,
         /// What is wrong.
         what: &'static str,
     },
-    /// Too much.
-    #[error("filter `{filter}` would make more than {FILTER_BYTES} bytes")]
+    /// More than [`FILTER_BYTES`].
+    #[error("filter `{filter}` would produce more than {FILTER_BYTES} bytes")]
     TooLarge {
-        /// The filter.
+        /// What templates call it, such as `join`.
         filter: &'static str,
     },
     /// Bytes that are no text, where text is printed.
     #[error(
-        "a key that is not UTF-8 text is printed beside other text: use `| b64encode`, or make the template `{{{{ … }}}}` alone"
+        "a key that is not UTF-8 text is printed next to other text: use `| b64encode`, or make the template only `{{{{ … }}}}`"
     )]
     PrintBytes,
     /// A list or a map is printed.
-    #[error("a list or a map is printed: print one key, or use `| tojson` or `| join`")]
+    #[error("a list or a map cannot be printed: print one key, or use `| tojson` or `| join`")]
     PrintList,
 }
 
@@ -59,7 +58,7 @@ impl From<FilterError> for Error {
     }
 }
 
-/// The filters that there are.
+/// What [`install`] adds, and nothing of minijinja's own besides.
 pub(super) const FILTERS: [&str; 17] = [
     "b64encode",
     "b64decode",
@@ -79,7 +78,7 @@ pub(super) const FILTERS: [&str; 17] = [
     "length",
     "items",
 ];
-/// The tests that there are.
+/// The tests that [`install`] adds.
 pub(super) const TESTS: [&str; 4] = ["defined", "undefined", "startingwith", "endingwith"];
 
 pub(super) fn install(environment: &mut Environment<'_>) {
@@ -264,7 +263,8 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     Ok(coded)
 }
 
-/// The blocks of a PEM text, or of a list of them, one after the other, with nothing around them and one kind of line end.
+/// The blocks of a PEM text, or of a list of them, one after the other, with nothing around them and one kind
+/// of line end.
 fn pem_bundle(value: &Value) -> Result<String, Error> {
     const FILTER: &str = "pem_bundle";
     let parts: Vec<Value> = match value.kind() {
@@ -274,7 +274,7 @@ fn pem_bundle(value: &Value) -> Result<String, Error> {
     let mut bundle = String::new();
     for (index, part) in parts.iter().enumerate() {
         let blocks = pem::blocks(bytes(FILTER, part)?).map_err(|(block, error)| {
-            FilterError::NotPem(format!("in text {}, {}", index + 1, error.told(block)))
+            FilterError::NotPem(format!("in text {}, {}", index + 1, error.describe(block)))
         })?;
         for block in blocks {
             fits(FILTER, bundle.len() + block.size())?;

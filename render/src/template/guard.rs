@@ -1,17 +1,17 @@
 //! What templates may not use, because it could grow without bound before the output is counted.
 //!
-//! Text grows in filters only, and each of those is bounded. So there are no assignments (doubling a text forty times is
-//! one line each), no operators that join or repeat, no long lists, and few nested loops. [`check`] reads the tags of a
-//! template which the engine parsed already.
+//! Text grows in filters only, and each of those is bounded. So there are no assignments (doubling a text
+//! forty times is one line each), no operators that join or repeat, no long lists, and few nested loops.
+//! [`check`] reads the tags of a template which the engine parsed already.
 
 use super::tags::{Kind, code, tags};
 
 /// Most commas in one tag.
-const COMMAS: usize = 64;
+const MAX_COMMAS: usize = 64;
 /// Most commas in a `for` tag: `key, value`.
-const LOOP_COMMAS: usize = 1;
+const MAX_LOOP_COMMAS: usize = 1;
 /// Most loops inside each other.
-const LOOPS: usize = 3;
+const MAX_LOOPS: usize = 3;
 
 /// Something that templates leave out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,25 +19,25 @@ pub enum Forbidden {
     /// A statement other than if, for and raw.
     #[error("`{name}` is not allowed: templates have `if`, `for` and `raw` only")]
     Statement {
-        /// Its name.
+        /// The first word of the tag.
         name: String,
     },
     /// An operator that joins or repeats.
     #[error(
-        "the operator `{operator}` is not allowed: write `[a, b] | join`, or two `{{{{ }}}}` beside each other"
+        "the operator `{operator}` is not allowed: write `[a, b] | join`, or two `{{{{ }}}}` next to each other"
     )]
     Operator {
-        /// The operator.
+        /// `~`, `+` or `*`.
         operator: char,
     },
-    /// A map.
+    /// A map that is written out in braces.
     #[error("a map in braces is not allowed: write the JSON as text and put values in with `| tojson`")]
     Map,
     /// A long list.
-    #[error("the list is too long: at most {COMMAS} commas in one tag, {LOOP_COMMAS} in `for`")]
+    #[error("the list is too long: at most {MAX_COMMAS} commas in one tag, {MAX_LOOP_COMMAS} in `for`")]
     List,
     /// Loops in loops.
-    #[error("more than {LOOPS} loops inside each other are not allowed")]
+    #[error("more than {MAX_LOOPS} nested loops are not allowed")]
     Nesting,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
         let at = |forbidden| (tag.line, forbidden);
         match tag.kind {
             Kind::Text => {}
-            Kind::Print(body) => bounded(body, COMMAS).map_err(at)?,
+            Kind::Print(body) => bounded(body, MAX_COMMAS).map_err(at)?,
             Kind::Statement(name, body) => {
                 match name {
                     "for" => loops += 1,
@@ -60,10 +60,18 @@ pub(super) fn check(text: &str) -> Result<(), (usize, Forbidden)> {
                         }));
                     }
                 }
-                if loops > LOOPS {
+                if loops > MAX_LOOPS {
                     return Err(at(Forbidden::Nesting));
                 }
-                bounded(body, if name == "for" { LOOP_COMMAS } else { COMMAS }).map_err(at)?;
+                bounded(
+                    body,
+                    if name == "for" {
+                        MAX_LOOP_COMMAS
+                    } else {
+                        MAX_COMMAS
+                    },
+                )
+                .map_err(at)?;
             }
         }
     }

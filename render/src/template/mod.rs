@@ -1,10 +1,12 @@
 //! Templates: text with places for the keys of a value, for native Secrets and for files in volumes.
 //!
-//! The language is a part of Jinja: `{{ }}` with filters, `if`, `for` and `raw`. Whoever may write a ManagedSecret or a pod writes templates,
-//! so nothing in them may reach a file, run for long or grow without bound: see [`guard`] and [`filters`] for how.
+//! The language is a part of Jinja: `{{ }}` with filters, `if`, `for` and `raw`. Whoever may write a
+//! ManagedSecret or a pod writes templates, so nothing in them may reach a file, run for long or grow without
+//! bound: see [`guard`] and [`filters`] for how.
 //!
-//! What is wrong with a template itself is a [`TemplateError`], with its line and what to do. What does not fit a value is a
-//! [`Mismatch`], which says the same of every value. The engine's own copies of the values are not wiped.
+//! What is wrong with a template itself is a [`TemplateError`], with its line and what to do. What does not
+//! fit a value is a [`Mismatch`], which says the same of every value. The engine's own copies of the values
+//! are not wiped.
 
 mod error;
 mod filters;
@@ -42,7 +44,7 @@ const FUEL: u64 = 50_000;
 /// # Errors
 /// The first [`TemplateError`], or a [`Mismatch`] of all of them; nothing is returned then.
 pub fn render(templates: &BTreeMap<String, String>, value: &Value) -> Result<Value, RenderError> {
-    let mut renderer = Renderer::new(Scope::of_value(value));
+    let mut renderer = Renderer::new(Scope::from_value(value));
     for (key, text) in templates {
         renderer.check(key, text)?;
     }

@@ -37,7 +37,7 @@ impl fmt::Debug for Scope {
 impl Scope {
     /// The keys of a value: each that is an identifier, and all of them in `keys`.
     #[must_use]
-    pub fn of_value(value: &Value) -> Self {
+    pub fn from_value(value: &Value) -> Self {
         let keys = keys_of(value);
         let mut variables: BTreeMap<String, minijinja::Value> = keys
             .iter()
@@ -52,9 +52,10 @@ impl Scope {
         }
     }
 
-    /// Several secrets by name, each with its keys: `{{ db.password }}`; and all of them in `secrets`, unless one is called so.
+    /// Several secrets by name, each with its keys: `{{ db.password }}`; and all of them in `secrets`, unless
+    /// one is called so.
     #[must_use]
-    pub fn of_secrets<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
+    pub fn from_secrets<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
         let mut names = BTreeMap::new();
         let mut variables = BTreeMap::new();
         for (name, value) in secrets {

@@ -1,5 +1,5 @@
-//! The tags of a template, by the engine's own rules of where a tag begins and ends. What is decided about a template without a value (`guard`, `uses`)
-//! is decided about these.
+//! The tags of a template, by the engine's own rules of where a tag begins and ends. What is decided about a
+//! template without a value (`guard`, `uses`) is decided about these.
 
 /// A tag, with the line that it begins in, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(super) struct Tag<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
-    /// `{{ }}`, and what is in it.
+    /// `{{ }}`: the text between the braces.
     Print(&'a str),
     /// `{% %}`: the statement's name, and all that is in it.
     Statement(&'a str, &'a str),
@@ -86,8 +86,8 @@ fn statement(body: &str) -> &str {
     body.get(..end.unwrap_or(body.len())).unwrap_or_default()
 }
 
-/// What is in a tag, and the text behind it. Inside of brackets the engine looks for no end; as the template parses and braces are refused, an end
-/// cannot stand there.
+/// What is in a tag, and the text behind it. Inside of brackets the engine looks for no end; as the template
+/// parses and braces are refused, an end cannot stand there.
 fn body<'a>(inside: &'a str, end: &str) -> (&'a str, &'a str) {
     let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
     for (at, _) in code(inside) {

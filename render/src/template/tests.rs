@@ -204,7 +204,7 @@ fn several_secrets_are_named_by_name() {
     let mut mail = Value::new();
     mail.insert("password", b"m".to_vec());
     let db = value();
-    let mut renderer = Renderer::new(Scope::of_secrets([("db", &db), ("mail-out", &mail)]));
+    let mut renderer = Renderer::new(Scope::from_secrets([("db", &db), ("mail-out", &mail)]));
     for (text, rendered) in [
         (
             "{{ db.username }}:{{ secrets[\"mail-out\"].password }}:{{ db['tls.crt'] | length }}",
@@ -231,7 +231,7 @@ fn several_secrets_are_named_by_name() {
     for (text, said) in [
         (
             "{{ dbb.username }}",
-            "template `f`: there is no secret called `dbb`: use a name from `secrets`",
+            "template `f`: there is no secret `dbb`: use a name from `secrets`",
         ),
         ("{{ db.nothing }}", "template `f`: there is no key `db.nothing`"),
     ] {
@@ -281,14 +281,14 @@ fn what_could_grow_or_reach_out_is_refused() {
     for (text, why) in [
         (
             "{{ long | replace('x', long) }}",
-            "filter `replace` would make more than",
+            "filter `replace` would produce more than",
         ),
         (
             "{{ [long, long, long, long, long] | join }}",
-            "filter `join` would make more than",
+            "filter `join` would produce more than",
         ),
-        ("{{ [long, long] | upper }}", "filter `upper` takes UTF-8 text"),
-        ("{{ keys }}", "a list or a map is printed"),
+        ("{{ [long, long] | upper }}", "filter `upper` needs UTF-8 text"),
+        ("{{ keys }}", "a list or a map cannot be printed"),
         ("x{{ binary }}", "not UTF-8 text is printed"),
         ("{{ password | b64decode }}", "character 2 is '@'"),
         ("{{ [password] | pem_bundle }}", "in text 1, there is no line"),
@@ -450,7 +450,8 @@ proptest! {
         }
     }
 
-    /// Whoever hears why a value is refused learns nothing of it: not even which of two templates or filters it was.
+    /// Whoever hears why a value is refused learns nothing of it: not even which of two templates or filters
+    /// it was.
     #[test]
     fn every_two_values_that_do_not_fit_are_refused_in_the_same_words(
         first in proptest::sample::select(ASKING), second in proptest::sample::select(ASKING),

@@ -1,11 +1,12 @@
-//! What a template uses, read off its text: names, filters, and names that the language takes for something else. All of it follows from the template
-//! and the names of the keys, so that it may be told to anybody.
+//! What a template uses, read off its text: names, filters, and names that the language takes for something
+//! else. All of it follows from the template and the names of the keys, so that it may be told to anybody.
 
 use std::collections::BTreeSet;
 
 use super::tags::{Kind, Tag, code, tags};
 
-/// Words of the language that stand for values (`Token::Ident` in the engine's parser of primary expressions).
+/// Words of the language that stand for values (`Token::Ident` in the engine's parser of primary
+/// expressions).
 const LITERALS: [&str; 6] = ["true", "True", "false", "False", "none", "None"];
 /// Words of the language that join expressions.
 const WORDS: [&str; 11] = [
@@ -14,18 +15,18 @@ const WORDS: [&str; 11] = [
 
 /// What a filter, a test or printing asks of what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Demand {
-    /// Base64.
+pub(super) enum Requirement {
+    /// Text that `b64decode` takes.
     Base64,
-    /// PEM.
+    /// Text that `pem_bundle` takes.
     Pem,
     /// UTF-8 text.
     Text,
 }
 
-impl Demand {
+impl Requirement {
     /// What a filter or test of this name asks for.
-    fn of(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name {
             "b64decode" => Some(Self::Base64),
             "pem_bundle" => Some(Self::Pem),
@@ -78,11 +79,12 @@ pub(super) fn operations(template: &str) -> Vec<(usize, bool, String)> {
     operations
 }
 
-/// What the template asks of the value: by demand, the filters and tests that do, in the order of their names.
-pub(super) fn demands(template: &str) -> BTreeSet<(Demand, String)> {
+/// What the template asks of the value: by demand, the filters and tests that do, in the order of their
+/// names.
+pub(super) fn demands(template: &str) -> BTreeSet<(Requirement, String)> {
     let asking = operations(template).into_iter();
     asking
-        .filter_map(|(_, _, name)| Some((Demand::of(&name)?, name)))
+        .filter_map(|(_, _, name)| Some((Requirement::from_name(&name)?, name)))
         .collect()
 }
 
@@ -105,8 +107,8 @@ pub(super) struct Spelling {
     pub(super) written: String,
 }
 
-/// The first of these names that the template writes where the language reads something else: an operator, a number, a word of its own.
-/// The answer has the line.
+/// The first of these names that the template writes where the language reads something else: an operator, a
+/// number, a word of its own. The answer has the line.
 pub(super) fn misread(template: &str, names: &[Spelling]) -> Option<(usize, Spelling)> {
     for (line, printed, body) in bodies(template) {
         let code = blanked(body);
@@ -134,7 +136,8 @@ pub(super) fn misread(template: &str, names: &[Spelling]) -> Option<(usize, Spel
     None
 }
 
-/// The first of these names that is a word of the language and stands somewhere in a tag: of a template that does not parse.
+/// The first of these names that is a word of the language and stands somewhere in a tag: of a template that
+/// does not parse.
 pub(super) fn word(template: &str, names: &[Spelling]) -> Option<Spelling> {
     let mut words = names.iter().filter(|name| WORDS.contains(&name.name.as_str()));
     words

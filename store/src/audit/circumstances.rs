@@ -1,8 +1,9 @@
-//! Where a request came from, and what allowed or denied it. Must not hold a value, a token, or a hash of one.
+//! Where a request came from, and what allowed or denied it. Must not hold a value, a token, or a hash of
+//! one.
 
 use std::net::IpAddr;
 
-use super::entry::{LONGEST_TEXT, cut, short};
+use super::entry::{MAX_TEXT_BYTES, cut, short};
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// The bit of [`Circumstances::offline`]. In the entry's formats 2 and 3 it is the only one.
@@ -11,7 +12,7 @@ const OFFLINE: u8 = 1;
 const EXTENSION_API: u8 = 2;
 
 /// Most statements of a record.
-pub const MOST_STATEMENTS: usize = 8;
+pub const MAX_STATEMENTS: usize = 8;
 
 /// What is known of a request from outside beside what it asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,7 +27,8 @@ pub struct Circumstances {
     pub offline: bool,
     /// It came over the extension API: the API server verified who the caller is, not this process.
     pub extension_api: bool,
-    /// The statements that decided, by the names that people use; at most [`MOST_STATEMENTS`] are kept, of at most 256 bytes each.
+    /// The statements that decided, by the names that people use; at most [`MAX_STATEMENTS`] are kept, of at
+    /// most 256 bytes each.
     pub statements: Vec<String>,
     /// From the arrival of the request until its record was made, in microseconds.
     pub latency_micros: Option<u32>,
@@ -42,7 +44,7 @@ impl Circumstances {
             .option(self.pod.as_ref(), |w, pod| w.text(cut(pod)))
             .option(self.node.as_ref(), |w, node| w.text(cut(node)))
             .u8((u8::from(self.offline) * OFFLINE) | (u8::from(self.extension_api) * EXTENSION_API))
-            .list(self.statements.iter().take(MOST_STATEMENTS), |w, statement| {
+            .list(self.statements.iter().take(MAX_STATEMENTS), |w, statement| {
                 w.text(cut(statement))
             })
             .option(self.latency_micros, |w, micros| w.u32(micros));
@@ -69,11 +71,11 @@ impl Circumstances {
             statements: r.list(|r| Ok(short(r, "statement")?.to_owned()))?,
             latency_micros: r.option("latency", Reader::u32)?,
         };
-        if circumstances.statements.len() > MOST_STATEMENTS {
+        if circumstances.statements.len() > MAX_STATEMENTS {
             return Err(DecodeError::Invalid("statements"));
         }
         Ok(circumstances)
     }
 }
 
-const _: () = assert!(LONGEST_TEXT == 256, "the docstring says so");
+const _: () = assert!(MAX_TEXT_BYTES == 256, "the docstring says so");

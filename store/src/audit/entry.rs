@@ -1,4 +1,5 @@
-//! One entry of either chain. Must not hold a value or a hash of one; `detail` is for facts about the request, such as a count.
+//! One entry of either chain. Must not hold a value or a hash of one; `detail` is for facts about the
+//! request, such as a count.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -182,24 +183,24 @@ actions! {
 
 /// How it ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// It was done.
     Done,
     /// It was refused or failed, with this stable code.
     Refused(String),
 }
 
-/// One entry.
+/// Who did what and how it ended: what a record of either chain holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// When, by the wall clock of the process.
     pub time: Timestamp,
-    /// Who.
+    /// Who asked for it.
     pub actor: Actor,
-    /// What.
+    /// What was asked for.
     pub action: Action,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AuditOutcome,
     /// In which namespace.
     pub namespace: Option<NamespaceName>,
     /// On which secret, by name.
@@ -234,7 +235,7 @@ impl Entry {
             time,
             actor,
             action,
-            outcome: Outcome::Done,
+            outcome: AuditOutcome::Done,
             namespace: None,
             secret: None,
             secret_id: None,
@@ -262,9 +263,9 @@ impl Entry {
             .is_some_and(|circumstances| circumstances.extension_api)
     }
 
-    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, 4, which is
-    /// 3 of a request over the extension API, or 5 where the requester follows after those. The lowest that says
-    /// it all, so that an older program refuses no more than it must.
+    /// The first byte: 1, 2 where the circumstances follow, 3 where a count and a claim do as well, 4, which
+    /// is 3 of a request over the extension API, or 5 where the requester follows after those. The lowest
+    /// that says it all, so that an older program refuses no more than it must.
     fn format(&self) -> u8 {
         match (self.is_extended(), &self.circumstances) {
             _ if self.requester.is_some() => 5,
@@ -287,8 +288,8 @@ impl Entry {
             .text(cut(self.actor.text()))
             .u8(self.action.code());
         match &self.outcome {
-            Outcome::Done => writer.u8(0),
-            Outcome::Refused(code) => writer.u8(1).text(cut(code)),
+            AuditOutcome::Done => writer.u8(0),
+            AuditOutcome::Refused(code) => writer.u8(1).text(cut(code)),
         };
         writer
             .option(self.namespace.as_ref(), |w, name| w.text(name.as_str()))
@@ -339,8 +340,8 @@ impl Entry {
         };
         let action = Action::from_code(r.u8()?)?;
         let outcome = match r.u8()? {
-            0 => Outcome::Done,
-            1 => Outcome::Refused(short(&mut r, "outcome")?.to_owned()),
+            0 => AuditOutcome::Done,
+            1 => AuditOutcome::Refused(short(&mut r, "outcome")?.to_owned()),
             _ => return Err(DecodeError::Invalid("outcome")),
         };
         let mut entry = Self {
@@ -383,17 +384,18 @@ impl Entry {
 }
 
 /// Longest free text of an entry, in bytes.
-pub(super) const LONGEST_TEXT: usize = 256;
+pub(super) const MAX_TEXT_BYTES: usize = 256;
 
-/// At most [`LONGEST_TEXT`], at a character's border.
+/// At most [`MAX_TEXT_BYTES`], at a character's border.
 pub(super) fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES))
+        .unwrap_or(text)
 }
 
 /// A text that [`cut`] may have made.
 pub(super) fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a str, DecodeError> {
     let text = r.text(field)?;
-    if text.len() > LONGEST_TEXT {
+    if text.len() > MAX_TEXT_BYTES {
         return Err(DecodeError::Invalid(field));
     }
     Ok(text)
@@ -402,7 +404,7 @@ pub(super) fn short<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<&'a s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Author, MOST_GROUPS};
+    use crate::audit::{Author, MAX_GROUPS};
     use proptest::prelude::*;
 
     #[test]
@@ -420,7 +422,7 @@ mod tests {
             Actor::Controller("shop/db".into()),
             Action::RotateSecret,
         );
-        entry.outcome = Outcome::Refused("KeyDisabled".into());
+        entry.outcome = AuditOutcome::Refused("KeyDisabled".into());
         entry.namespace = Some("shop".parse().unwrap());
         entry.secret = Some("checkout/db".parse().unwrap());
         entry.stage = Some(Stage::Current);
@@ -442,10 +444,7 @@ mod tests {
                 node: Some("n".repeat(256)),
                 offline: true,
                 extension_api: false,
-                statements: vec![
-                    "statement 1 of SecretPolicy `shop/p`".into();
-                    super::super::MOST_STATEMENTS
-                ],
+                statements: vec!["statement 1 of SecretPolicy `shop/p`".into(); super::super::MAX_STATEMENTS],
                 latency_micros: Some(417),
             }));
             let bytes = entry.encode();
@@ -533,7 +532,7 @@ mod tests {
         let mut entry = Entry::new(Timestamp::from_millis(5), Actor::System, Action::CreateSecret);
         let jane = Requester::Attested(Author {
             user: "jane".into(),
-            groups: vec!["ops".into(); MOST_GROUPS],
+            groups: vec!["ops".into(); MAX_GROUPS],
             uid: "u-1".into(),
         });
         let over_extension_api = Circumstances {
@@ -571,7 +570,7 @@ mod tests {
         let Some(Requester::Attested(author)) = read.requester else {
             panic!("an author")
         };
-        assert_eq!((author.user.len(), author.groups.len()), (256, MOST_GROUPS));
+        assert_eq!((author.user.len(), author.groups.len()), (256, MAX_GROUPS));
     }
 
     /// As a store of the first release holds it.

@@ -1,16 +1,16 @@
 //! The audit log's part of [`crate::fuzzing`].
 
-use super::reads::record::{self, Record};
-use super::reads::segment::{self, HEADER, Start};
+use super::reads::record::{self, ReadRecord};
+use super::reads::segment::{self, HEADER_BYTES, SegmentStart};
 use crate::codec::DecodeError;
 use crate::id::StoreId;
 
 const STORE: StoreId = StoreId::from_bytes([0; 16]);
 
 /// A record of the read chain without its hash, which anybody can make.
-pub(crate) fn read_record_again(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn round_trip_read_record(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let whole = [bytes, &record::hash(&STORE, bytes)].concat();
-    let (record, length) = Record::decode(&STORE, &whole).map_err(|_| DecodeError::Invalid("record"))?;
+    let (record, length) = ReadRecord::decode(&STORE, &whole).map_err(|_| DecodeError::Invalid("record"))?;
     if length != whole.len() {
         return Err(DecodeError::Trailing);
     }
@@ -20,12 +20,12 @@ pub(crate) fn read_record_again(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// A header of a segment without its check.
-pub(crate) fn segment_header_again(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn round_trip_segment_header(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let whole = [bytes, &segment::check(bytes)].concat();
-    let Start::Used(header) = Start::of(&whole) else {
+    let SegmentStart::Used(header) = SegmentStart::classify(&whole) else {
         return Err(DecodeError::Invalid("header"));
     };
-    if whole.len() != HEADER {
+    if whole.len() != HEADER_BYTES {
         return Err(DecodeError::Trailing);
     }
     let mut again = header.encode();
@@ -33,17 +33,17 @@ pub(crate) fn segment_header_again(bytes: &[u8]) -> Result<Vec<u8>, DecodeError>
     Ok(again)
 }
 
-/// Makes the header's check and the hashes of a segment's records right, and each record follow the one before it, as far as anybody
-/// can who has no key.
+/// Makes the header's check and the hashes of a segment's records right, and each record follow the one
+/// before it, as far as anybody can who has no key.
 pub fn forge(store: &StoreId, bytes: &mut [u8]) {
-    let Some((covered, rest)) = bytes.split_at_mut_checked(HEADER - segment::CHECK) else {
+    let Some((covered, rest)) = bytes.split_at_mut_checked(HEADER_BYTES - segment::CHECK_BYTES) else {
         return;
     };
-    let Some((check, mut rest)) = rest.split_at_mut_checked(segment::CHECK) else {
+    let Some((check, mut rest)) = rest.split_at_mut_checked(segment::CHECK_BYTES) else {
         return;
     };
     check.copy_from_slice(&segment::check(covered));
-    let Start::Used(header) = Start::of(&[&*covered, &*check].concat()) else {
+    let SegmentStart::Used(header) = SegmentStart::classify(&[&*covered, &*check].concat()) else {
         return;
     };
     let mut previous = header.before.hash;
@@ -64,27 +64,27 @@ pub fn forge(store: &StoreId, bytes: &mut [u8]) {
 #[cfg(test)]
 pub(crate) fn read_samples() -> (Vec<u8>, Vec<u8>) {
     use super::ReadHead;
-    use super::reads::record::{Kind, Place};
-    use super::reads::segment::Header;
+    use super::reads::record::{RecordKind, RecordPosition};
+    use super::reads::segment::SegmentHeader;
 
-    let place = Place {
+    let place = RecordPosition {
         epoch: 3,
         sequence: 9,
         synced: 5,
         previous: [1; 32],
     };
-    let mut record = Record::new(&STORE, Kind::Checkpoint, place, vec![8; 80]).encode();
+    let mut record = ReadRecord::new(&STORE, RecordKind::Checkpoint, place, vec![8; 80]).encode();
     record.truncate(record.len() - 32);
     let before = ReadHead {
         sequence: 8,
         hash: [2; 32],
     };
-    let mut header = Header {
+    let mut header = SegmentHeader {
         store: STORE,
         number: 2,
         before,
     }
     .encode();
-    header.truncate(HEADER - segment::CHECK);
+    header.truncate(HEADER_BYTES - segment::CHECK_BYTES);
     (record, header)
 }

@@ -1,15 +1,17 @@
 //! The audit log: two linked hash chains.
 //!
-//! The *mutation chain* lies in the store, each record in the commit of its change. The *read chain* lies in segment files; a
-//! read's record is written before the value leaves. Every mutation record carries the last fsynced place of the read chain,
-//! and signed checkpoints name the head, so that order and completeness verify with a public key alone. Both may be cut at
-//! their old end: a signed truncation says up to where.
+//! The *mutation chain* lies in the store, each record in the commit of its change. The *read chain* lies in
+//! segment files; a read's record is written before the value leaves. Every mutation record carries the last
+//! fsynced place of the read chain, and signed checkpoints name the head, so that order and completeness
+//! verify with a public key alone. Both may be cut at their old end: a signed truncation says up to where.
 //!
 //! Must not hold a value, a key, or a hash of either.
 
 mod circumstances;
 mod entry;
+#[cfg(any(test, feature = "test-util"))]
 mod fuzzing;
+#[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod mutation;
 mod read_back;
@@ -21,25 +23,31 @@ mod retention;
 mod truncation;
 mod verify;
 
-pub use circumstances::{Circumstances, MOST_STATEMENTS};
-pub use entry::{Action, Actor, Entry, Outcome};
+pub use circumstances::{Circumstances, MAX_STATEMENTS};
+pub use entry::{Action, Actor, AuditOutcome, Entry};
+#[cfg(any(test, feature = "test-util"))]
 #[doc(hidden)]
 pub use fuzzing::forge;
 #[cfg(test)]
 pub(crate) use fuzzing::read_samples;
-pub(crate) use fuzzing::{read_record_again, segment_header_again};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use fuzzing::{round_trip_read_record, round_trip_segment_header};
+#[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryReads;
-pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, key_of, record};
-pub use read_back::{Logged, reads_after};
+pub use mutation::{ChainHead, Checkpoint, MutationRecord, decode_key, encode_key, record};
+pub use read_back::{ReadChainRecord, reads_after};
 pub use reads::{
-    DIRECTORY, Directory, Fault, InUse, Medium, OldReads, Piece, ReadLog, ReadLogError, ReadLogOptions,
+    ActiveSegment, ClosedSegment, Fault, READS_DIRECTORY, ReadLog, ReadLogError, ReadLogOptions,
+    SegmentDirectory, SegmentRetention, SegmentStorage,
 };
 pub(crate) use recorder::Recorder;
-pub use requester::{Author, MOST_GROUPS, Requester};
-pub use retention::{Exported, Limits, LimitsError, WhenFull};
-pub(crate) use retention::{Goal, Old, OldChange, Plan, exported_by_all, plan, roll_is_due, why};
+pub use requester::{Author, MAX_GROUPS, Requester};
+pub use retention::{ExportProgress, RetentionLimits, RetentionLimitsError, WhenFull};
+pub(crate) use retention::{
+    Goal, OldestChange, OldestRecords, Plan, exported_by_all, full_reason, plan, roll_is_due,
+};
 pub use truncation::{Cut, Truncation};
-pub use verify::{Bad, Chain, ChainReport, Gap, Report, VerifyError, verify, verify_on};
+pub use verify::{BadRecord, Chain, ChainReport, Gap, VerifyError, VerifyReport, verify, verify_on};
 
 use std::ops::ControlFlow;
 
@@ -61,7 +69,7 @@ impl ReadHead {
     }
 }
 
-/// When a read's record must be on the medium.
+/// When a read's record must be on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
     /// Written now, fsynced with others within 50 ms.
@@ -95,20 +103,20 @@ pub trait ReadChain: Send + Sync {
     }
 
     /// What can be done about old records; none where nothing is ever cut.
-    fn old(&self) -> Option<&dyn OldReads> {
+    fn retention(&self) -> Option<&dyn SegmentRetention> {
         None
     }
 }
 
 /// What a chain's records are numbered under.
-pub(crate) const MUTATIONS: u8 = 1;
-pub(crate) const READS: u8 = 2;
+pub(crate) const MUTATION_CHAIN: u8 = 1;
+pub(crate) const READ_CHAIN: u8 = 2;
 
 /// Bytes of the mutation chain's rows.
 ///
 /// # Errors
 /// [`EngineError`] where the table cannot be read.
-pub(crate) fn bytes_of_changes(snapshot: &dyn Snapshot) -> Result<u64, EngineError> {
+pub(crate) fn mutation_bytes(snapshot: &dyn Snapshot) -> Result<u64, EngineError> {
     let mut bytes = 0;
     snapshot.visit(Table::Audit, &mut |key, value| {
         bytes += row_bytes(key, value);
@@ -117,7 +125,7 @@ pub(crate) fn bytes_of_changes(snapshot: &dyn Snapshot) -> Result<u64, EngineErr
     Ok(bytes)
 }
 
-/// Bytes of one row.
+/// What the limits of the log count: a record with its key.
 pub(crate) const fn row_bytes(key: &[u8], value: &[u8]) -> u64 {
     key.len() as u64 + value.len() as u64
 }
@@ -132,7 +140,7 @@ pub(crate) fn newest_epoch(snapshot: &dyn Snapshot) -> Result<u32, EngineError> 
     while let Some((key, _)) = snapshot.scan(Table::Audit, &[], place.as_deref(), 1)?.first() {
         let (epoch, _) = decode_key(key).map_err(|error| EngineError::Damaged(error.to_string()))?;
         newest = epoch;
-        place = Some(key_of(epoch, u64::MAX));
+        place = Some(encode_key(epoch, u64::MAX));
     }
     Ok(newest)
 }

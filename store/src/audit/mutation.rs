@@ -9,12 +9,13 @@
 //! | value | 8 + 32 | the last fsynced place of the read chain: sequence, hash |
 //! | value | rest | the entry, sealed |
 //!
-//! The chain's hash after a record is SHA-256 over a label, the store's id, the chain, the key and the whole value: it covers
-//! the sealed bytes, so it verifies without any secret. Must not decide what is recorded; callers do.
+//! The chain's hash after a record is SHA-256 over a label, the store's id, the chain, the key and the whole
+//! value: it covers the sealed bytes, so it verifies without any secret. Must not decide what is recorded;
+//! callers do.
 
 use sha2::{Digest, Sha256};
 
-use super::{Entry, MUTATIONS, ReadHead};
+use super::{Entry, MUTATION_CHAIN, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
 use crate::id::StoreId;
@@ -33,7 +34,7 @@ pub struct ChainHead {
 
 /// The key of a record.
 #[must_use]
-pub fn key_of(epoch: u32, sequence: u64) -> Vec<u8> {
+pub fn encode_key(epoch: u32, sequence: u64) -> Vec<u8> {
     let mut key = epoch.to_be_bytes().to_vec();
     key.extend_from_slice(&sequence.to_be_bytes());
     key
@@ -114,8 +115,8 @@ impl MutationRecord {
         Sha256::new()
             .chain_update(b"sr/chain/1")
             .chain_update(store.as_bytes())
-            .chain_update([MUTATIONS])
-            .chain_update(key_of(self.epoch, self.sequence))
+            .chain_update([MUTATION_CHAIN])
+            .chain_update(encode_key(self.epoch, self.sequence))
             .chain_update(self.encode())
             .finalize()
             .into()
@@ -127,7 +128,7 @@ impl MutationRecord {
     /// [`CryptoError::Forged`] where it was changed; also where it opens and is no entry.
     pub fn open(&self, keyring: &Keyring) -> Result<Entry, CryptoError> {
         let context = Context::Audit {
-            chain: MUTATIONS,
+            chain: MUTATION_CHAIN,
             epoch: self.epoch,
             sequence: self.sequence,
             previous: &self.previous,
@@ -150,7 +151,7 @@ pub fn record(
 ) -> Result<(MutationRecord, ChainHead), CryptoError> {
     let sequence = head.sequence + 1;
     let context = Context::Audit {
-        chain: MUTATIONS,
+        chain: MUTATION_CHAIN,
         epoch,
         sequence,
         previous: &head.hash,
@@ -170,7 +171,7 @@ pub fn record(
 /// A signed head of the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
-    /// The head.
+    /// The end of the mutation chain that is signed.
     pub head: ChainHead,
     /// The read chain as the head's record saw it.
     pub reads: ReadHead,
@@ -186,7 +187,7 @@ impl Checkpoint {
         writer
             .fixed(b"sr/checkpoint/1")
             .fixed(store.as_bytes())
-            .u8(MUTATIONS)
+            .u8(MUTATION_CHAIN)
             .u64(head.sequence)
             .fixed(&head.hash)
             .u64(reads.sequence)

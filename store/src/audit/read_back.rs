@@ -1,16 +1,17 @@
-//! What the read chain says, for holders of the key: sinks and people. Must not verify order or completeness; `verify` does.
+//! What the read chain says, for holders of the key: sinks and people. Must not verify order or completeness;
+//! `verify` does.
 
 use std::io;
 
-use super::reads::medium::{Medium, first, whole};
-use super::reads::record::Kind;
-use super::reads::segment::{HEADER, Start, Step, Walk};
+use super::reads::record::RecordKind;
+use super::reads::segment::{HEADER_BYTES, SegmentStart, SegmentStep, SegmentWalk};
+use super::reads::storage::{SegmentStorage, read_prefix, read_segment};
 use super::{Entry, ReadLogError};
 use crate::crypto::Keyring;
 
 /// One record of the read chain, opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Logged {
+pub enum ReadChainRecord {
     /// A read or a refusal.
     Entry(Box<Entry>),
     /// A signed head.
@@ -23,37 +24,40 @@ pub enum Logged {
     Closed,
 }
 
-/// Records of the read chain after `after`, in order, at most `limit`. Ends before a tail that is just being written. Where the chain was
-/// cut beyond `after`, it begins behind the cut.
+/// Records of the read chain after `after`, in order, at most `limit`. Ends before a tail that is just being
+/// written. Where the chain was cut beyond `after`, it begins behind the cut.
 ///
 /// # Errors
 /// [`ReadLogError::Damaged`] names a record that does not open or does not follow.
 pub fn reads_after(
-    medium: &dyn Medium,
+    storage: &dyn SegmentStorage,
     keyring: &Keyring,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, Logged)>, ReadLogError> {
+) -> Result<Vec<(u64, ReadChainRecord)>, ReadLogError> {
     loop {
-        let there = medium.segments()?;
-        match look(medium, keyring, after, limit) {
+        let there = storage.segments()?;
+        match read_once(storage, keyring, after, limit) {
             // Cut while it was looked at: what is left is looked at anew. Each time there is less of it.
             Err(ReadLogError::Io(error))
-                if error.kind() == io::ErrorKind::NotFound && medium.segments()?.first() > there.first() => {}
+                if error.kind() == io::ErrorKind::NotFound && storage.segments()?.first() > there.first() => {
+            }
             done => return done,
         }
     }
 }
 
-fn look(
-    medium: &dyn Medium,
+fn read_once(
+    storage: &dyn SegmentStorage,
     keyring: &Keyring,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, Logged)>, ReadLogError> {
+) -> Result<Vec<(u64, ReadChainRecord)>, ReadLogError> {
     let mut used = Vec::new();
-    for number in medium.segments()? {
-        if let Start::Used(header) = Start::of(&first(medium, number, HEADER as u64)?) {
+    for number in storage.segments()? {
+        if let SegmentStart::Used(header) =
+            SegmentStart::classify(&read_prefix(storage, number, HEADER_BYTES as u64)?)
+        {
             used.push(header);
         }
     }
@@ -66,13 +70,13 @@ fn look(
         if header.store != keyring.store() {
             return Err(ReadLogError::OtherStore(header.store));
         }
-        let bytes = whole(medium, header.number)?;
-        let mut walk = Walk::new(&bytes, header);
+        let bytes = read_segment(storage, header.number)?;
+        let mut walk = SegmentWalk::new(&bytes, header);
         loop {
             let record = match walk.step() {
-                Step::Record(record) => record,
-                Step::End | Step::Torn => break,
-                Step::Fault(fault) => {
+                SegmentStep::Record(record) => record,
+                SegmentStep::End | SegmentStep::Torn => break,
+                SegmentStep::Fault(fault) => {
                     let sequence = walk.head().next();
                     return Err(ReadLogError::Damaged { sequence, fault });
                 }
@@ -84,11 +88,11 @@ fn look(
                 return Ok(out);
             }
             let logged = match record.kind {
-                Kind::Entry => Logged::Entry(Box::new(record.open(keyring)?)),
-                Kind::Checkpoint => Logged::Checkpoint,
-                Kind::Open => Logged::Opened,
-                Kind::Gap => Logged::Gap(record.mark().map_or(0, |mark| mark.missing_from)),
-                Kind::Close => Logged::Closed,
+                RecordKind::Entry => ReadChainRecord::Entry(Box::new(record.open(keyring)?)),
+                RecordKind::Checkpoint => ReadChainRecord::Checkpoint,
+                RecordKind::Open => ReadChainRecord::Opened,
+                RecordKind::Gap => ReadChainRecord::Gap(record.mark().map_or(0, |mark| mark.missing_from)),
+                RecordKind::Close => ReadChainRecord::Closed,
             };
             out.push((record.place.sequence, logged));
         }

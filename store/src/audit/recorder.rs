@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::refusals::{Refusals, Taken, is_summed};
+use super::refusals::{Disposition, RefusalSums, is_summed};
 use super::{AuditUnavailable, Durability, Entry, ReadChain};
 use crate::time::Timestamp;
 
 /// Writes records of reads and refusals.
 pub(crate) struct Recorder {
     chain: Arc<dyn ReadChain>,
-    refusals: Mutex<Refusals>,
+    refusals: Mutex<RefusalSums>,
 }
 
 impl fmt::Debug for Recorder {
@@ -32,7 +32,7 @@ impl Recorder {
         self.chain.as_ref()
     }
 
-    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+    fn refusals(&self) -> MutexGuard<'_, RefusalSums> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -40,7 +40,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`AuditUnavailable`] where it is a record of its own and cannot be written; a refusal is counted then.
-    pub(crate) fn put(
+    pub(crate) fn append(
         &self,
         entry: &Entry,
         durability: Durability,
@@ -58,11 +58,11 @@ impl Recorder {
             refusals.close_if_due(entry.time);
             // What is not written stays, and does not keep this one back.
             let _ = self.write_closed(&mut refusals, &admit);
-            refusals.take(entry)
+            refusals.add(entry)
         };
         match taken {
-            Taken::Counted => Ok(()),
-            Taken::Whole => write().inspect_err(|_| self.refusals().was_not_written(entry)),
+            Disposition::Counted => Ok(()),
+            Disposition::Whole => write().inspect_err(|_| self.refusals().count_unwritten(entry)),
         }
     }
 
@@ -70,7 +70,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`AuditUnavailable`]; what is not written stays.
-    pub(crate) fn close_minutes(
+    pub(crate) fn write_refusal_sums(
         &self,
         now: Timestamp,
         admit: impl Fn() -> Result<(), AuditUnavailable>,
@@ -94,7 +94,7 @@ impl Recorder {
 
     fn write_closed(
         &self,
-        refusals: &mut Refusals,
+        refusals: &mut RefusalSums,
         admit: &impl Fn() -> Result<(), AuditUnavailable>,
     ) -> Result<(), AuditUnavailable> {
         let closed = refusals.closed();

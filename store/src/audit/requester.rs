@@ -1,11 +1,11 @@
-//! Who asked for what a controller did: whoever wrote the object that declares it. Must not hold a value, or a
-//! hash of one.
+//! Who asked for what a controller did: whoever wrote the object that declares it. Must not hold a value, or
+//! a hash of one.
 
 use super::entry::{cut, short};
 use crate::codec::{DecodeError, Reader, Writer};
 
 /// Most groups of an author that are kept.
-pub const MOST_GROUPS: usize = 16;
+pub const MAX_GROUPS: usize = 16;
 
 /// Who asked for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub enum Requester {
 pub struct Author {
     /// The user's name.
     pub user: String,
-    /// Groups of the user; at most [`MOST_GROUPS`] are kept.
+    /// Groups of the user; at most [`MAX_GROUPS`] are kept.
     pub groups: Vec<String>,
     /// What the outside calls the user for good; often empty.
     pub uid: String,
@@ -53,9 +53,7 @@ impl Author {
     pub(crate) fn encode(&self, writer: &mut Writer) {
         writer
             .text(cut(&self.user))
-            .list(self.groups.iter().take(MOST_GROUPS), |w, group| {
-                w.text(cut(group))
-            })
+            .list(self.groups.iter().take(MAX_GROUPS), |w, group| w.text(cut(group)))
             .text(cut(&self.uid));
     }
 
@@ -65,7 +63,7 @@ impl Author {
             groups: r.list(|r| Ok(short(r, "group")?.to_owned()))?,
             uid: short(r, "user uid")?.to_owned(),
         };
-        if author.groups.len() > MOST_GROUPS {
+        if author.groups.len() > MAX_GROUPS {
             return Err(DecodeError::Invalid("groups"));
         }
         Ok(author)

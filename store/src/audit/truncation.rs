@@ -1,4 +1,5 @@
-//! What was cut off the old end of the audit log, signed. It stands in the store, one for both chains: where each begins is one fact.
+//! What was cut off the old end of the audit log, signed. It stands in the store, one for both chains: where
+//! each begins is one fact.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -8,10 +9,11 @@
 //! | 8 | time, milliseconds since the Unix epoch |
 //! | 64 | Ed25519 over a label, the store's id, each chain with its place, and the time |
 //!
-//! It is written before the first record goes, and records go oldest first. So what is left is always the end of a chain that
-//! runs through the place that was signed, or begins right behind it. Must not decide what is cut.
+//! It is written before the first record goes, and records go oldest first. So what is left is always the end
+//! of a chain that runs through the place that was signed, or begins right behind it. Must not decide what is
+//! cut.
 
-use super::{ChainHead, MUTATIONS, READS, ReadHead};
+use super::{ChainHead, MUTATION_CHAIN, READ_CHAIN, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{PublicKey, Signer};
 use crate::id::StoreId;
@@ -44,10 +46,10 @@ impl Truncation {
         let mut w = Writer::with_capacity(128);
         w.fixed(b"sr/truncation/1")
             .fixed(store.as_bytes())
-            .u8(MUTATIONS)
+            .u8(MUTATION_CHAIN)
             .u64(cut.changes.sequence)
             .fixed(&cut.changes.hash)
-            .u8(READS)
+            .u8(READ_CHAIN)
             .u64(cut.reads.sequence)
             .fixed(&cut.reads.hash)
             .i64(time.as_millis());

@@ -1,5 +1,5 @@
-//! What a sealed record is and where it stands: the headers under which it is sealed. Must name every fact that tells one
-//! record from another, and none that a rewrap changes.
+//! What a sealed record is and where it stands: the headers under which it is sealed. Must name every fact
+//! that tells one record from another, and none that a rewrap changes.
 
 use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
 
@@ -10,7 +10,7 @@ pub enum Context<'a> {
     Namespace(&'a NamespaceId),
     /// A secret's head at one of its revisions.
     Head {
-        /// The secret.
+        /// Whose head it is.
         secret: &'a SecretId,
         /// Counts changes of the head.
         revision: u64,
@@ -19,7 +19,7 @@ pub enum Context<'a> {
     Key {
         /// Where the key belongs.
         namespace: &'a NamespaceId,
-        /// The key.
+        /// Which key of that namespace.
         key: &'a KeyId,
     },
     /// A store-wide fact under its fixed name.
@@ -45,7 +45,7 @@ pub enum Context<'a> {
     },
     /// One part of a backup.
     Backup {
-        /// The backup.
+        /// Random, chosen when the backup begins.
         backup: &'a [u8; 16],
         /// The part's number.
         part: u64,

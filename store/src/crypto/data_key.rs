@@ -1,7 +1,8 @@
 //! The data key of one version of a secret: a seed of 32 bytes, used for exactly one value.
 //!
-//! The seed is not the cipher's key: HKDF mixes the whole context in, and gives beside the key a commitment that is compared
-//! before anything is decrypted. AES-SIV alone does not commit to its key (Menda, Len, Grubbs, Ristenpart, Eurocrypt 2023).
+//! The seed is not the cipher's key: HKDF mixes the whole context in, and gives beside the key a commitment
+//! that is compared before anything is decrypted. AES-SIV alone does not commit to its key (Menda, Len,
+//! Grubbs, Ristenpart, Eurocrypt 2023).
 
 use std::fmt;
 
@@ -18,17 +19,17 @@ use crate::value::DataType;
 /// Where a wrapped data key stands. A rewrap changes the key and its version, and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DataKeyContext {
-    /// The store.
+    /// Where the record lies: a copy in another store does not open.
     pub store: StoreId,
-    /// The namespace.
+    /// Where the secret belongs.
     pub namespace: NamespaceId,
-    /// The secret.
+    /// Whose version it is.
     pub secret: SecretId,
     /// The version's number.
     pub sequence: u32,
     /// The encryption key that wraps.
     pub key: KeyId,
-    /// The version of that key.
+    /// Counts that key's material from 1.
     pub key_version: u32,
 }
 
@@ -50,11 +51,11 @@ impl DataKeyContext {
 /// Where a sealed value stands. Holds no encryption key, so that a rewrap leaves values alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ValueContext<'a> {
-    /// The store.
+    /// Where the record lies: a copy in another store does not open.
     pub store: StoreId,
-    /// The namespace.
+    /// Where the secret belongs.
     pub namespace: NamespaceId,
-    /// The secret.
+    /// Whose version it is.
     pub secret: SecretId,
     /// The version's number.
     pub sequence: u32,
@@ -140,7 +141,8 @@ impl DataKey {
         (key, commitment)
     }
 
-    /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted before that.
+    /// The value key, for a reader: there is none unless the commitment holds, so nothing can be decrypted
+    /// before that.
     fn committed(
         &self,
         headers: &[&[u8]],

@@ -13,7 +13,7 @@ use crate::id::StoreId;
 use crate::secret::SecretBytes;
 
 /// Bytes of the random nonce in front of a sealed record.
-const NONCE: usize = 16;
+const NONCE_BYTES: usize = 16;
 
 /// What a blind index is an index of: equal names of different kinds must not look alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +66,8 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Derives the keys of `store`: HKDF-Expand of the root key with the label of each key and the store's id.
+    /// Derives the keys of `store`: HKDF-Expand of the root key with the label of each key and the store's
+    /// id.
     #[must_use]
     pub fn derive(root: &RootKey, store: StoreId) -> Self {
         fn key<const N: usize>(root: &RootKey, store: StoreId, label: &[u8]) -> Locked<N> {
@@ -112,7 +113,7 @@ impl Keyring {
     /// # Errors
     /// [`CryptoError::NoRandomness`].
     pub fn seal(&self, context: &Context<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let nonce = random::<NONCE>()?;
+        let nonce = random::<NONCE_BYTES>()?;
         let sealed = context.headers(&self.store, |headers| {
             let vectors = headers.iter().copied().chain([nonce.as_slice()]);
             Siv::new(self.key_of(context)).seal(vectors, plaintext)
@@ -125,14 +126,15 @@ impl Keyring {
     /// # Errors
     /// [`CryptoError::Forged`] where it was not.
     pub fn open(&self, context: &Context<'_>, sealed: &[u8]) -> Result<SecretBytes, CryptoError> {
-        let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(CryptoError::Forged)?;
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or(CryptoError::Forged)?;
         context.headers(&self.store, |headers| {
             let vectors = headers.iter().copied().chain([nonce]);
             Siv::new(self.key_of(context)).open(vectors, sealed)
         })
     }
 
-    /// Wraps the material of an encryption key's version. Deterministic key wrap (RFC 5297 section 1.1): the material is random.
+    /// Wraps the material of an encryption key's version. Deterministic key wrap (RFC 5297 section 1.1): the
+    /// material is random.
     ///
     /// # Errors
     /// None in practice; the cipher's limit is far above 64 bytes.

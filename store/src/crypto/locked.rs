@@ -1,8 +1,10 @@
-//! Memory for keys that live as long as the store is open: pages that are not swapped out, where the system allows it.
+//! Memory for keys that live as long as the store is open: pages that are not swapped out, where the system
+//! allows it.
 //!
-//! Must not fail a start: where no page can be locked, keys stand in ordinary memory and [`Locked::is_locked`] says so, for
-//! the caller to warn. `memfd_secret(2)` and `madvise(2)` would also hide the pages from the kernel's dumps; no maintained
-//! crate gives either through safe calls, and this workspace forbids unsafe code. [`super::forbid_core_dumps`] stands in.
+//! Must not fail a start: where no page can be locked, keys stand in ordinary memory and
+//! [`Locked::is_locked`] says so, for the caller to warn. `memfd_secret(2)` and `madvise(2)` would also hide
+//! the pages from the kernel's dumps; no maintained crate gives either through safe calls, and this workspace
+//! forbids unsafe code. [`super::forbid_core_dumps`] stands in.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +15,8 @@ use zeroize::Zeroize;
 const SLOT: usize = 64;
 const SLOTS: usize = 64;
 
-/// INVARIANT: pages are neither given back nor unlocked. `mlock` does not count: unlocking what one key stands on would unlock
-/// its neighbour on the same page.
+/// INVARIANT: pages are neither given back nor unlocked. `mlock` does not count: unlocking what one key
+/// stands on would unlock its neighbour on the same page.
 #[repr(align(4096))]
 struct Page([[u8; SLOT]; SLOTS]);
 

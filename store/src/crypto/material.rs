@@ -12,7 +12,7 @@ use crate::secret::SecretBytes;
 pub struct MaterialContext {
     /// Where the key belongs.
     pub namespace: NamespaceId,
-    /// The key.
+    /// The key whose material it is.
     pub key: KeyId,
     /// Its version, from 1.
     pub version: u32,

@@ -7,9 +7,9 @@
 //!       data key ─HKDF(whole context)─▶ value key + commitment ─SIV─▶ value
 //! ```
 //!
-//! Every sealed thing is bound to its place: store, namespace, secret, sequence and so on stand in the associated data, each
-//! as a vector of its own (RFC 5297 section 2.4), so that no two records can change places. Raw ciphers are in
-//! `hazmat`, which nothing outside of this module may name.
+//! Every sealed thing is bound to its place: store, namespace, secret, sequence and so on stand in the
+//! associated data, each as a vector of its own (RFC 5297 section 2.4), so that no two records can change
+//! places. Raw ciphers are in `hazmat`, which nothing outside of this module may name.
 
 mod context;
 mod core_dumps;

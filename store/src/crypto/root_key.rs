@@ -1,5 +1,5 @@
-//! The key over all keys: 32 random bytes, in memory that is not swapped out. Must not be copied, printed or stored; seal
-//! slots hold wrapped copies.
+//! The key over all keys: 32 random bytes, in memory that is not swapped out. Must not be copied, printed or
+//! stored; seal slots hold wrapped copies.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::locked::Locked;
 use super::{CryptoError, random};
 use crate::secret::SecretBytes;
 
-/// The root key.
+/// The key over all keys of a store.
 pub struct RootKey(Locked<32>);
 
 impl RootKey {

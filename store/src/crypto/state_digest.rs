@@ -1,8 +1,8 @@
 //! A digest of the set of all records that changes with one record in constant time.
 //!
-//! Each record has a term, an HMAC of its table, key and value; the digest is their sum modulo 2^256. This is the additive
-//! multiset hash of Clarke, Devadas, van Dijk, Gassend and Suh (Asiacrypt 2003) with a keyed hash: without the key, no other
-//! set with the same sum can be found. The sum itself is stored sealed.
+//! Each record has a term, an HMAC of its table, key and value; the digest is their sum modulo 2^256. This is
+//! the additive multiset hash of Clarke, Devadas, van Dijk, Gassend and Suh (Asiacrypt 2003) with a keyed
+//! hash: without the key, no other set with the same sum can be found. The sum itself is stored sealed.
 
 /// A record's part of the digest.
 #[derive(Clone, Copy, PartialEq, Eq)]

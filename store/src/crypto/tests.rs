@@ -298,7 +298,8 @@ fn another_data_key_fails_at_the_commitment_and_a_forged_commitment_at_the_seal(
             other.open_value(context, &value).unwrap_err(),
             CryptoError::Forged
         );
-        // The other key's own commitment, put beside this ciphertext: the cipher refuses what the commitment let through.
+        // The other key's own commitment, put beside this ciphertext: the cipher refuses what the commitment
+        // let through.
         value.commitment = other.seal_value(context, b"value").unwrap().commitment;
         assert_eq!(
             other_again.open_value(context, &value).unwrap_err(),

@@ -1,4 +1,5 @@
-//! The medium of a file engine. Must not hide a failure: every error reaches the engine, which decides what it means.
+//! The medium of a file engine. Must not hide a failure: every error reaches the engine, which decides what
+//! it means.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -15,7 +16,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Length in bytes.
     ///
     /// # Errors
-    /// What the medium says, as for each method.
+    /// What the disk says, as for each method.
     fn len(&self) -> io::Result<u64>;
 
     /// Whether it has no bytes.
@@ -29,32 +30,32 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Fills `out` from `offset`.
     ///
     /// # Errors
-    /// Also where the medium ends before.
+    /// Also where the disk ends before.
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
 
     /// Cuts or extends by zero bytes.
     ///
     /// # Errors
-    /// What the medium says.
+    /// What the disk says.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Returns when all that was written is durable.
     ///
     /// # Errors
-    /// What the medium says; nothing is known about unsynced bytes afterwards.
+    /// What the disk says; nothing is known about unsynced bytes afterwards.
     fn sync(&self) -> io::Result<()>;
 
     /// Writes at `offset`.
     ///
     /// # Errors
-    /// What the medium says.
+    /// What the disk says.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Bytes that can still be written, where the medium knows.
+    /// Bytes that can still be written, where the disk knows.
     fn free(&self) -> Option<u64>;
 }
 
-/// A file.
+/// A file of the operating system.
 #[derive(Debug)]
 pub struct FileDisk(File);
 
@@ -123,8 +124,8 @@ impl Backend {
         Self { disk, failed }
     }
 
-    /// A full disk refuses a write and keeps what it has. After any other failure, and after every failed sync, nobody
-    /// knows what is on the medium.
+    /// A full disk refuses a write and keeps what it has. After any other failure, and after every failed
+    /// sync, nobody knows what is on disk.
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if result.as_ref().is_err_and(|error| !is_full(error)) {
             self.failed.store(true, Ordering::Release);

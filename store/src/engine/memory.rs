@@ -1,14 +1,14 @@
-//! An engine in memory, for tests and as the plainest statement of what an engine does. Must not pretend to be durable.
+//! An engine in memory, for tests and as the plainest statement of what an engine does. Must not pretend to
+//! be durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::watch::Commits;
 use super::{
-    Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
-    REMEMBERED_REQUESTS, Record, Resolution, Revision, Snapshot, Table, Visitor, Watch,
+    Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, KeyValue, Precondition,
+    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Visitor,
 };
 use crate::id::RequestId;
 
@@ -27,7 +27,6 @@ struct State {
 #[derive(Default)]
 pub struct MemoryEngine {
     state: Mutex<State>,
-    commits: Arc<Commits>,
 }
 
 impl MemoryEngine {
@@ -80,7 +79,7 @@ impl Snapshot for MemorySnapshot {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Record>, EngineError> {
+    ) -> Result<Vec<KeyValue>, EngineError> {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -104,14 +103,6 @@ impl Snapshot for MemorySnapshot {
 }
 
 impl Engine for MemoryEngine {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            max_value_bytes: 16 << 20,
-            max_changes: 1 << 20,
-            durable: false,
-        }
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         let state = self.lock();
         Ok(Box::new(MemorySnapshot {
@@ -120,20 +111,19 @@ impl Engine for MemoryEngine {
         }))
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let mut state = self.lock();
         for (index, precondition) in batch.preconditions.iter().enumerate() {
             let holds = match precondition {
-                Precondition::Absent(table, key) => !state.tables.contains_key(&(*table, key.clone())),
                 Precondition::Revision(revision) => state.revision == *revision,
                 Precondition::Epoch(epoch) => state.fence == *epoch,
             };
             if !holds {
-                return Ok(Outcome::Conflict(index));
+                return Ok(CommitOutcome::Conflict(index));
             }
         }
         if batch.raise_fence.is_some_and(|epoch| epoch <= state.fence) {
-            return Ok(Outcome::Conflict(batch.preconditions.len()));
+            return Ok(CommitOutcome::Conflict(batch.preconditions.len()));
         }
         let mut tables = Arc::clone(&state.tables);
         let changed = Arc::make_mut(&mut tables);
@@ -156,9 +146,7 @@ impl Engine for MemoryEngine {
                 state.requests.remove(&oldest);
             }
         }
-        drop(state);
-        self.commits.append(revision, keys_of(batch));
-        Ok(Outcome::Committed(revision))
+        Ok(CommitOutcome::Committed(revision))
     }
 
     fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
@@ -171,18 +159,6 @@ impl Engine for MemoryEngine {
 
     fn fence(&self) -> Result<u64, EngineError> {
         Ok(self.lock().fence)
-    }
-
-    fn watch(&self, from: Revision) -> Watch {
-        Watch::new(Arc::clone(&self.commits), from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        Ok(())
     }
 
     fn stats(&self) -> EngineStats {
@@ -198,17 +174,6 @@ impl Engine for MemoryEngine {
             revision: state.revision,
         }
     }
-}
-
-/// Table and key of each change, for watchers.
-pub(super) fn keys_of(batch: &Batch) -> Vec<(Table, Vec<u8>)> {
-    batch
-        .changes
-        .iter()
-        .map(|change| match change {
-            Change::Put { table, key, .. } | Change::Delete { table, key } => (*table, key.clone()),
-        })
-        .collect()
 }
 
 impl fmt::Debug for MemoryEngine {

@@ -1,33 +1,34 @@
 //! The engine: ordered tables of bytes with snapshots and atomic, durable commits.
 //!
-//! Nothing here knows what a record means, and nothing here encrypts: an engine gets bytes that are already sealed.
-//! An answer to a commit is one of four: committed, refused by a precondition, certainly not committed (an error), or
-//! *unknown*, which [`Engine::resolve`] settles by the request ids that were written in the same commit.
+//! Nothing here knows what a record means, and nothing here encrypts: an engine gets bytes that are already
+//! sealed. An answer to a commit is one of four: committed, refused by a precondition, certainly not
+//! committed (an error), or *unknown*, which [`Engine::resolve`] settles by the request ids that were written
+//! in the same commit.
 
+mod deferred_disk;
 mod disk;
 mod error;
-mod held_disk;
+#[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod overlay_disk;
 mod redb_engine;
 mod redb_snapshot;
 mod table;
-mod watch;
 
 use std::ops::ControlFlow;
 
 pub use disk::{Disk, FileDisk};
 pub use error::EngineError;
+#[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryEngine;
 pub use overlay_disk::OverlayDisk;
 pub use redb_engine::{RedbEngine, RedbOptions, builder as redb_builder};
 pub use table::Table;
-pub use watch::{Notice, Watch};
 
 use crate::id::RequestId;
 
 /// A key and its value.
-pub type Record = (Vec<u8>, Vec<u8>);
+pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Sees the key and value of one record; says whether to go on.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
@@ -44,33 +45,31 @@ pub trait Snapshot: Send {
     /// The value of a key.
     ///
     /// # Errors
-    /// [`EngineError`] where the medium fails or is damaged.
+    /// [`EngineError`] where the disk fails or is damaged.
     fn value(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Records whose key starts with `prefix` and comes after `after`, in order of the keys, at most `limit`.
     ///
     /// # Errors
-    /// [`EngineError`] where the medium fails or is damaged.
+    /// [`EngineError`] where the disk fails or is damaged.
     fn scan(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Record>, EngineError>;
+    ) -> Result<Vec<KeyValue>, EngineError>;
 
     /// Shows every record of a table in order of the keys until told to stop.
     ///
     /// # Errors
-    /// [`EngineError`] where the medium fails or is damaged.
+    /// [`EngineError`] where the disk fails or is damaged.
     fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError>;
 }
 
 /// What must hold for a commit to happen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Precondition {
-    /// No record has this key.
-    Absent(Table, Vec<u8>),
     /// Nothing was committed since this revision.
     Revision(Revision),
     /// The fence stands at this epoch.
@@ -82,18 +81,18 @@ pub enum Precondition {
 pub enum Change {
     /// Writes a record, whether or not there is one.
     Put {
-        /// Where.
+        /// Which of the engine's tables.
         table: Table,
-        /// Its key.
+        /// What it is found by; whatever had it is replaced.
         key: Vec<u8>,
-        /// Its value.
+        /// Opaque to the engine.
         value: Vec<u8>,
     },
     /// Removes a record, whether or not there is one.
     Delete {
-        /// Where.
+        /// Which of the engine's tables.
         table: Table,
-        /// Its key.
+        /// What it is found by.
         key: Vec<u8>,
     },
 }
@@ -114,10 +113,11 @@ pub struct Batch {
 
 /// How a commit ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum CommitOutcome {
     /// It is durable.
     Committed(Revision),
-    /// The precondition of this index did not hold (one past the last: the fence stands higher); nothing changed.
+    /// The precondition of this index did not hold (one past the last: the fence stands higher); nothing
+    /// changed.
     Conflict(usize),
     /// It may or may not be durable; ask [`Engine::resolve`].
     Unknown,
@@ -132,21 +132,10 @@ pub enum Resolution {
     NotCommitted,
 }
 
-/// What an engine can do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capabilities {
-    /// Largest value in bytes.
-    pub max_value_bytes: usize,
-    /// Most changes in one commit.
-    pub max_changes: usize,
-    /// Whether a commit outlives the process.
-    pub durable: bool,
-}
-
 /// What an engine holds and did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct EngineStats {
-    /// Bytes on the medium.
+    /// Bytes on disk.
     pub bytes: u64,
     /// Commits since it was opened.
     pub commits: u64,
@@ -159,22 +148,21 @@ pub const REMEMBERED_REQUESTS: u64 = 10_000;
 
 /// Ordered tables of bytes with snapshots and atomic commits. One writer; any number of readers.
 pub trait Engine: Send + Sync {
-    /// What it can do.
-    fn capabilities(&self) -> Capabilities;
-
     /// A consistent view of now.
     ///
     /// # Errors
-    /// [`EngineError`] where the medium fails.
+    /// [`EngineError`] where the disk fails.
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError>;
 
     /// Commits durably and atomically.
     ///
     /// # Errors
-    /// An error means that the batch is certainly not committed; after [`EngineError::Poisoned`] no later one will be.
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError>;
+    /// An error means that the batch is certainly not committed; after [`EngineError::Poisoned`] no later one
+    /// will be.
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError>;
 
-    /// What became of a request whose commit ended unknown. The same question has the same answer from then on.
+    /// What became of a request whose commit ended unknown. The same question has the same answer from then
+    /// on.
     ///
     /// # Errors
     /// [`EngineError`] where that cannot be read now.
@@ -183,23 +171,8 @@ pub trait Engine: Send + Sync {
     /// The epoch below which no writer may commit.
     ///
     /// # Errors
-    /// [`EngineError`] where the medium fails.
+    /// [`EngineError`] where the disk fails.
     fn fence(&self) -> Result<u64, EngineError>;
-
-    /// Tells of every revision after `from`, once and in order, or says that it no longer can.
-    fn watch(&self, from: Revision) -> Watch;
-
-    /// Reads everything and checks the engine's own checksums.
-    ///
-    /// # Errors
-    /// [`EngineError::Damaged`] where they do not hold.
-    fn verify(&self) -> Result<(), EngineError>;
-
-    /// Gives space back that deleted records held.
-    ///
-    /// # Errors
-    /// [`EngineError`] where the medium fails.
-    fn compact(&self) -> Result<(), EngineError>;
 
     /// What it holds and did.
     fn stats(&self) -> EngineStats;

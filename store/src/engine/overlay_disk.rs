@@ -1,5 +1,5 @@
-//! A disk that keeps its writes in memory and never touches the one below: for looking at a store file that must not
-//! change, even one that needs repair. Must not be used where a write has to last.
+//! A disk that keeps its writes in memory and never touches the one below: for looking at a store file that
+//! must not change, even one that needs repair. Must not be used where a write has to last.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::Disk;
 
-const BLOCK: u64 = 4_096;
+const BLOCK_BYTES: u64 = 4_096;
 
 #[derive(Default)]
-struct Written {
+struct OverlayState {
     len: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
@@ -20,7 +20,7 @@ struct Written {
 pub struct OverlayDisk {
     below: Arc<dyn Disk>,
     below_len: u64,
-    written: Mutex<Written>,
+    written: Mutex<OverlayState>,
 }
 
 impl OverlayDisk {
@@ -33,25 +33,25 @@ impl OverlayDisk {
         Ok(Self {
             below,
             below_len,
-            written: Mutex::new(Written {
+            written: Mutex::new(OverlayState {
                 len: below_len,
-                ..Written::default()
+                ..OverlayState::default()
             }),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Written> {
+    fn lock(&self) -> MutexGuard<'_, OverlayState> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One block as it stands: written here, or from below, or zeros past its end.
-    fn block(&self, written: &Written, index: u64) -> io::Result<Vec<u8>> {
+    fn block(&self, written: &OverlayState, index: u64) -> io::Result<Vec<u8>> {
         if let Some(block) = written.blocks.get(&index) {
             return Ok(block.clone());
         }
-        let mut block = vec![0; BLOCK as usize];
-        let start = index * BLOCK;
-        let there = usize::try_from(self.below_len.saturating_sub(start).min(BLOCK)).unwrap_or(0);
+        let mut block = vec![0; BLOCK_BYTES as usize];
+        let start = index * BLOCK_BYTES;
+        let there = usize::try_from(self.below_len.saturating_sub(start).min(BLOCK_BYTES)).unwrap_or(0);
         if let Some(part) = block.get_mut(..there)
             && !part.is_empty()
         {
@@ -67,9 +67,9 @@ fn spans(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, us
     std::iter::from_fn(move || {
         let left = len.checked_sub(done).filter(|left| *left > 0)?;
         let at = offset + done as u64;
-        let inside = usize::try_from(at % BLOCK).ok()?;
-        let count = left.min(BLOCK as usize - inside);
-        let span = (at / BLOCK, inside, done, count);
+        let inside = usize::try_from(at % BLOCK_BYTES).ok()?;
+        let count = left.min(BLOCK_BYTES as usize - inside);
+        let span = (at / BLOCK_BYTES, inside, done, count);
         done += count;
         Some(span)
     })
@@ -100,17 +100,17 @@ impl Disk for OverlayDisk {
         let mut written = self.lock();
         if len < written.len {
             // What is cut off must read as zeros if the disk grows again.
-            let boundary = len.div_ceil(BLOCK);
-            let last = written.len.div_ceil(BLOCK);
+            let boundary = len.div_ceil(BLOCK_BYTES);
+            let last = written.len.div_ceil(BLOCK_BYTES);
             for index in boundary..last {
-                written.blocks.insert(index, vec![0; BLOCK as usize]);
+                written.blocks.insert(index, vec![0; BLOCK_BYTES as usize]);
             }
-            if !len.is_multiple_of(BLOCK) {
-                let mut block = self.block(&written, len / BLOCK)?;
-                if let Some(tail) = block.get_mut(usize::try_from(len % BLOCK).unwrap_or(0)..) {
+            if !len.is_multiple_of(BLOCK_BYTES) {
+                let mut block = self.block(&written, len / BLOCK_BYTES)?;
+                if let Some(tail) = block.get_mut(usize::try_from(len % BLOCK_BYTES).unwrap_or(0)..) {
                     tail.fill(0);
                 }
-                written.blocks.insert(len / BLOCK, block);
+                written.blocks.insert(len / BLOCK_BYTES, block);
             }
         }
         written.len = len;

@@ -1,11 +1,12 @@
-//! The engine on redb: plain tables of byte keys and byte values, two-phase commit always, checksums of the whole file
-//! verified at every open.
+//! The engine on redb: plain tables of byte keys and byte values, two-phase commit always, checksums of the
+//! whole file verified at every open.
 //!
-//! Must use nothing else of redb: no savepoints, no multimaps, no typed derive, no lesser durability. Those are where its
-//! releases of 2026 had their fixes.
+//! Must use nothing else of redb: no savepoints, no multimaps, no typed derive, no lesser durability. Those
+//! are where its releases of 2026 had their fixes.
 //!
-//! A failure other than a full disk poisons the engine: a failed fsync may have dropped the very bytes it was asked to
-//! keep, and asking again would answer for others. Reads then go on over a copy-on-write view of the file.
+//! A failure other than a full disk poisons the engine: a failed fsync may have dropped the very bytes it was
+//! asked to keep, and asking again would answer for others. Reads then go on over a copy-on-write view of the
+//! file.
 
 use std::fmt;
 use std::path::Path;
@@ -14,16 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
+use super::deferred_disk::DeferredDisk;
 use super::disk::{Backend, Disk, FileDisk};
-use super::error::is_full;
-use super::held_disk::HeldDisk;
-use super::memory::keys_of;
+use super::error::{about_the_file, is_full};
 use super::overlay_disk::OverlayDisk;
 use super::redb_snapshot::RedbSnapshot;
-use super::watch::Commits;
 use super::{
-    Batch, Capabilities, Change, Engine, EngineError, EngineStats, Outcome, Precondition,
-    REMEMBERED_REQUESTS, Resolution, Revision, Snapshot, Table, Watch,
+    Batch, Change, CommitOutcome, Engine, EngineError, EngineStats, Precondition, REMEMBERED_REQUESTS,
+    Resolution, Revision, Snapshot, Table,
 };
 use crate::id::RequestId;
 
@@ -40,7 +39,7 @@ const REQUEST_ORDER: Definition = TableDefinition::new("request-order");
 const COUNTERS: &[u8] = b"counters";
 
 /// Room that must be free before a commit is tried: what the largest commit can need beyond its own bytes.
-const ROOM: u64 = 1 << 20;
+const MIN_FREE_BYTES: u64 = 1 << 20;
 
 pub(super) const fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
@@ -114,7 +113,7 @@ impl Counters {
 pub struct RedbEngine {
     disk: Arc<dyn Disk>,
     /// The same disk where an existing file was opened: released by the first write that somebody asked for.
-    held: Option<Arc<HeldDisk>>,
+    held: Option<Arc<DeferredDisk>>,
     options: RedbOptions,
     /// None only while it is reopened, or when that failed.
     database: RwLock<Option<Database>>,
@@ -123,17 +122,19 @@ pub struct RedbEngine {
     poisoned: AtomicBool,
     /// The open database is a view over a full disk: it must be opened anew before anything is written.
     view: AtomicBool,
-    /// The last revision that is known to be durable. A view may show a later one, which a failed sync left in the page cache alone.
+    /// The last revision that is known to be durable. A view may show a later one, which a failed sync left
+    /// in the page cache alone.
     durable: AtomicU64,
     committed: AtomicU64,
-    commits: Arc<Commits>,
 }
 
 impl RedbEngine {
-    /// Opens the store file at `path` after verifying all of it. A file that was there is not changed before the first commit.
+    /// Opens the store file at `path` after verifying all of it. A file that was there is not changed before
+    /// the first commit.
     ///
     /// # Errors
-    /// [`EngineError::Missing`] where there is none and none may be made; [`EngineError::Damaged`] where a checksum fails.
+    /// [`EngineError::Missing`] where there is none and none may be made; [`EngineError::Damaged`] where a
+    /// checksum fails.
     pub fn open_file(path: &Path, options: RedbOptions) -> Result<Self, EngineError> {
         if !options.create && !path.exists() {
             return Err(EngineError::Missing(path.display().to_string()));
@@ -148,7 +149,8 @@ impl RedbEngine {
         Self::open(Arc::new(disk), options)
     }
 
-    /// Shows the store file at `path` without changing a byte of it, even where it needs repair. Commits go nowhere.
+    /// Shows the store file at `path` without changing a byte of it, even where it needs repair. Commits go
+    /// nowhere.
     ///
     /// # Errors
     /// As [`RedbEngine::open_file`].
@@ -177,7 +179,7 @@ impl RedbEngine {
         let failed = Arc::new(AtomicBool::new(false));
         let held = match options.create {
             true => None,
-            false => Some(Arc::new(HeldDisk::new(Arc::clone(&disk))?)),
+            false => Some(Arc::new(DeferredDisk::new(Arc::clone(&disk))?)),
         };
         let disk: Arc<dyn Disk> = match &held {
             Some(held) => Arc::clone(held) as _,
@@ -196,7 +198,6 @@ impl RedbEngine {
             view: AtomicBool::new(false),
             durable: AtomicU64::new(counters.revision),
             committed: AtomicU64::new(0),
-            commits: Commits::starting_at(Revision(counters.revision)),
         })
     }
 
@@ -210,8 +211,9 @@ impl RedbEngine {
         Ok(database.begin_read()?)
     }
 
-    /// After a commit failed: find out what that means. A full disk kept all it had, so the file is opened anew and says
-    /// itself whether the commit is in it. Anything else poisons, and reads go on over a view that writes nothing.
+    /// After a commit failed: find out what that means. A full disk kept all it had, so the file is opened
+    /// anew and says itself whether the commit is in it. Anything else poisons, and reads go on over a view
+    /// that writes nothing.
     fn recover(&self) -> Result<(), EngineError> {
         let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
         drop(guard.take());
@@ -257,8 +259,9 @@ impl RedbEngine {
         }
     }
 
-    /// Refuses before anything is written where the disk has too little room: a full disk then costs no reopening.
-    fn check_room(&self, batch: &Batch) -> Result<(), EngineError> {
+    /// Refuses before anything is written where the disk has too little room: a full disk then costs no
+    /// reopening.
+    fn check_free_space(&self, batch: &Batch) -> Result<(), EngineError> {
         let bytes: u64 = batch
             .changes
             .iter()
@@ -268,7 +271,7 @@ impl RedbEngine {
             })
             .sum();
         match self.disk.free() {
-            Some(free) if free < ROOM + bytes.saturating_mul(4) => Err(EngineError::OutOfSpace),
+            Some(free) if free < MIN_FREE_BYTES + bytes.saturating_mul(4) => Err(EngineError::OutOfSpace),
             _ => Ok(()),
         }
     }
@@ -307,7 +310,7 @@ fn open_database(
 fn durable(transaction: &mut redb::WriteTransaction) -> Result<(), EngineError> {
     transaction
         .set_durability(Durability::Immediate)
-        .map_err(|error| EngineError::Damaged(error.to_string()))?;
+        .map_err(|error| EngineError::Damaged(about_the_file(&error)))?;
     transaction.set_two_phase_commit(true);
     Ok(())
 }
@@ -317,7 +320,7 @@ fn commit_error(error: &redb::CommitError) -> EngineError {
         redb::CommitError::Storage(redb::StorageError::Io(error)) if is_full(error) => {
             EngineError::OutOfSpace
         }
-        other => EngineError::Damaged(other.to_string()),
+        other => EngineError::Damaged(about_the_file(other)),
     }
 }
 
@@ -346,10 +349,6 @@ fn stage(transaction: &redb::WriteTransaction, batch: &Batch) -> Result<Staged, 
     };
     for (index, precondition) in batch.preconditions.iter().enumerate() {
         let holds = match precondition {
-            Precondition::Absent(table, key) => transaction
-                .open_table(definition(*table))?
-                .get(key.as_slice())?
-                .is_none(),
             Precondition::Revision(revision) => counters.revision == revision.0,
             Precondition::Epoch(epoch) => counters.fence == *epoch,
         };
@@ -418,26 +417,18 @@ fn remember(
 }
 
 impl Engine for RedbEngine {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            max_value_bytes: 16 << 20,
-            max_changes: 1 << 20,
-            durable: true,
-        }
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         let transaction = self.read()?;
         let revision = Revision(counters(&transaction)?.revision);
         Ok(Box::new(RedbSnapshot::new(transaction, revision)))
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let _writer = self.lock();
         if self.poisoned.load(Ordering::Acquire) {
             return Err(EngineError::Poisoned);
         }
-        self.check_room(batch)?;
+        self.check_free_space(batch)?;
         self.release()?;
         if self.view.load(Ordering::Acquire) {
             self.recover()?;
@@ -448,21 +439,20 @@ impl Engine for RedbEngine {
             commit(database, batch)
         };
         match committed {
-            Ok(Outcome::Committed(revision)) => {
+            Ok(CommitOutcome::Committed(revision)) => {
                 self.committed.fetch_add(1, Ordering::Relaxed);
                 self.durable.store(revision.0, Ordering::Release);
-                self.commits.append(revision, keys_of(batch));
-                Ok(Outcome::Committed(revision))
+                Ok(CommitOutcome::Committed(revision))
             }
             Ok(other) => Ok(other),
             Err((error, undecided)) => match (self.recover(), undecided) {
                 // Reopened: the file says itself what is in it, and `resolve` reads that.
-                (Ok(()), true) => Ok(Outcome::Unknown),
+                (Ok(()), true) => Ok(CommitOutcome::Unknown),
                 (Ok(()) | Err(EngineError::OutOfSpace), false) => Err(match error {
                     EngineError::Poisoned => EngineError::OutOfSpace,
                     other => other,
                 }),
-                (Err(_), true) => Ok(Outcome::Unknown),
+                (Err(_), true) => Ok(CommitOutcome::Unknown),
                 (Err(poison), false) => Err(poison),
             },
         }
@@ -473,7 +463,8 @@ impl Engine for RedbEngine {
         let requests = transaction.open_table(REQUESTS)?;
         let row = requests.get(request.as_bytes().as_slice())?;
         match row.and_then(|row| row.value().try_into().ok().map(u64::from_be_bytes)) {
-            // INVARIANT: nothing is called committed that a power cut could still take: only a restart knows what was kept.
+            // INVARIANT: nothing is called committed that a power cut could still take: only a restart knows
+            // what was kept.
             Some(revision)
                 if self.view.load(Ordering::Acquire) && revision > self.durable.load(Ordering::Acquire) =>
             {
@@ -486,38 +477,6 @@ impl Engine for RedbEngine {
 
     fn fence(&self) -> Result<u64, EngineError> {
         counters(&self.read()?).map(|counters| counters.fence)
-    }
-
-    fn watch(&self, from: Revision) -> Watch {
-        Watch::new(Arc::clone(&self.commits), from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        let _writer = self.lock();
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        let database = guard.as_mut().ok_or(EngineError::Poisoned)?;
-        if database.check_integrity()? {
-            Ok(())
-        } else {
-            Err(EngineError::Damaged(
-                "a checksum did not hold and was repaired from an older state".to_owned(),
-            ))
-        }
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        let _writer = self.lock();
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(EngineError::Poisoned);
-        }
-        self.release()?;
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        let database = guard.as_mut().ok_or(EngineError::Poisoned)?;
-        match database.compact() {
-            Ok(_) => Ok(()),
-            Err(redb::CompactionError::Storage(error)) => Err(error.into()),
-            Err(busy) => Err(EngineError::Io(std::io::Error::other(busy.to_string()))),
-        }
     }
 
     fn stats(&self) -> EngineStats {
@@ -535,17 +494,17 @@ impl Engine for RedbEngine {
 }
 
 /// Commits a batch. An error says whether the outcome is undecided: once redb began to commit, it is.
-fn commit(database: &Database, batch: &Batch) -> Result<Outcome, (EngineError, bool)> {
+fn commit(database: &Database, batch: &Batch) -> Result<CommitOutcome, (EngineError, bool)> {
     let before = |error: EngineError| (error, false);
     let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
     durable(&mut transaction).map_err(before)?;
     match stage(&transaction, batch) {
         Ok(Staged::Conflict(index)) => {
             transaction.abort().map_err(|error| before(error.into()))?;
-            Ok(Outcome::Conflict(index))
+            Ok(CommitOutcome::Conflict(index))
         }
         Ok(Staged::Ready(counters)) => match transaction.commit() {
-            Ok(()) => Ok(Outcome::Committed(Revision(counters.revision))),
+            Ok(()) => Ok(CommitOutcome::Committed(Revision(counters.revision))),
             Err(error) => Err((commit_error(&error), true)),
         },
         Err(error) => {

@@ -1,11 +1,12 @@
-//! One consistent view of a redb file. Must not outlive what it was made for: redb keeps all pages that it can see.
+//! One consistent view of a redb file. Must not outlive what it was made for: redb keeps all pages that it
+//! can see.
 
 use std::ops::Bound;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
 use super::redb_engine::definition;
-use super::{EngineError, Record, Revision, Snapshot, Table, Visitor};
+use super::{EngineError, KeyValue, Revision, Snapshot, Table, Visitor};
 
 /// What one read transaction sees.
 pub(super) struct RedbSnapshot {
@@ -21,8 +22,8 @@ impl RedbSnapshot {
         }
     }
 
-    /// A table; none, where the file was made before there was such a table and nothing was put into it since. Whether one was taken away, the
-    /// state digest tells.
+    /// A table; none, where the file was made before there was such a table and nothing was put into it
+    /// since. Whether one was taken away, the state digest tells.
     fn table(&self, table: Table) -> Result<Option<BytesTable>, EngineError> {
         match self.transaction.open_table(definition(table)) {
             Ok(open) => Ok(Some(open)),
@@ -52,7 +53,7 @@ impl Snapshot for RedbSnapshot {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Record>, EngineError> {
+    ) -> Result<Vec<KeyValue>, EngineError> {
         let Some(open) = self.table(table)? else {
             return Ok(Vec::new());
         };

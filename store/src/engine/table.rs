@@ -25,7 +25,8 @@ pub enum Table {
     Audit,
     /// Places of readers of the mutation chain.
     Cursor,
-    /// Access policies in force. A file that was made before there were any gets the table with its first record.
+    /// Access policies in force. A file that was made before there were any gets the table with its first
+    /// record.
     Policy,
     /// What each outside object declares, by the object, as it was last taken in. Made with its first record,
     /// as the next one is.

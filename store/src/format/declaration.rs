@@ -1,5 +1,5 @@
-//! What an outside object declares, as it was last taken in, and who wrote or deleted one of which nothing was
-//! seen yet.
+//! What an outside object declares, as it was last taken in, and who wrote or deleted one of which nothing
+//! was seen yet.
 
 use zeroize::Zeroizing;
 
@@ -54,8 +54,8 @@ impl Declaration {
     }
 }
 
-/// Who wrote or deleted an object. What it declared then, and whether it went, is in the index that the record
-/// lies under.
+/// Who wrote or deleted an object. What it declared then, and whether it went, is in the index that the
+/// record lies under.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Attestation {
     pub(crate) namespace: NamespaceName,

@@ -1,5 +1,5 @@
-//! The head of a secret: everything about it but the values. Stage labels live only here, so that which version is Current is
-//! authenticated with the rest.
+//! The head of a secret: everything about it but the values. Stage labels live only here, so that which
+//! version is Current is authenticated with the rest.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,17 @@ use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{Materialized, ObjectBinding, RotationState};
+use crate::vault::{MaterializedObject, ObjectBinding, RotationState};
 
-/// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not a window.
+/// The format of a head; format 2 ends with what follows its deletion, and is written only where that is not
+/// a window.
 const FORMAT: u8 = 1;
 const FORMAT_WITH_RECOVERY: u8 = 2;
 
 /// What follows the deletion of a secret, where nobody says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Recovery {
-    /// A recovery window.
+    /// 7 to 30 days in which it can be restored.
     #[default]
     Window,
     /// Its destruction: it was made where nothing is kept.
@@ -30,7 +31,7 @@ pub enum Recovery {
 /// Whether a secret can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SecretState {
-    /// It can.
+    /// It can be read and written.
     Live,
     /// It waits for its destruction and can be restored until then.
     PendingDeletion {
@@ -50,7 +51,8 @@ pub(crate) struct HeadVersion {
     pub(crate) data_type: DataType,
 }
 
-/// Bytes of the row of a head: its key, its revision, and what is sealed (nonce and synthetic IV of 16 bytes each).
+/// Bytes of the row of a head: its key, its revision, and what is sealed (nonce and synthetic IV of 16 bytes
+/// each).
 pub(crate) fn head_row_bytes(head: &Head) -> u64 {
     u64::try_from(16 + 8 + 32 + head.encode().len()).unwrap_or(u64::MAX)
 }
@@ -75,7 +77,7 @@ pub(crate) struct Head {
     /// Counts changes of the head; part of what it is sealed under.
     pub(crate) revision: u64,
     pub(crate) object: Option<ObjectBinding>,
-    pub(crate) materialized: Option<Materialized>,
+    pub(crate) materialized: Option<MaterializedObject>,
     pub(crate) rotation: RotationState,
     pub(crate) recovery: Recovery,
 }
@@ -184,7 +186,7 @@ impl Head {
                 })
             })?,
             materialized: r.option("materialized", |r| {
-                Ok(Materialized {
+                Ok(MaterializedObject {
                     uid: parsed(r, "native uid")?,
                     name: r.text("native name")?.to_owned(),
                 })

@@ -15,7 +15,7 @@ const FORMAT: u8 = 2;
 /// Whether an encryption key can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyState {
-    /// It can.
+    /// What is under it can be read and written.
     Enabled,
     /// It refuses until somebody enables it.
     Disabled,

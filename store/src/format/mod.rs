@@ -1,22 +1,23 @@
-//! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store anything.
+//! Records as plain structs and their canonical bytes, before they are sealed. Must not seal, open or store
+//! anything.
 
 mod allowances;
 mod declaration;
-mod facts;
 mod head;
 mod key;
 mod namespace;
 mod policy;
+mod store_state;
 mod version;
 
 pub(crate) use allowances::Allowances;
 pub(crate) use declaration::{Attestation, AttestedSince, Declaration};
-pub(crate) use facts::{SealDigest, State, meta};
 pub(crate) use head::{Head, HeadVersion, head_row_bytes};
 pub use head::{Recovery, SecretState};
 pub use key::KeyState;
 pub(crate) use key::{KeyRecord, KeyVersionState};
 pub(crate) use namespace::Namespace;
+pub(crate) use store_state::{SealDigest, StoreState, meta};
 pub(crate) use version::{StoredDataKey, StoredVersion, key_version_key, version_key};
 
 use crate::codec::{DecodeError, Reader};

@@ -4,9 +4,9 @@ use zeroize::Zeroizing;
 
 use super::{FORMAT, format, parsed};
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::vault::PolicyInForce;
+use crate::vault::EnforcedPolicy;
 
-impl PolicyInForce {
+impl EnforcedPolicy {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(256 + self.statements.len());
         w.u8(FORMAT)

@@ -1,4 +1,5 @@
-//! A version's sealed value and its wrapped data key. They are two records, so that a rewrap rewrites the small one alone.
+//! A version's sealed value and its wrapped data key. They are two records, so that a rewrap rewrites the
+//! small one alone.
 
 use super::{FORMAT, format};
 use crate::codec::{DecodeError, Reader, Writer};
@@ -23,7 +24,8 @@ pub(crate) fn key_version_key(key: &KeyId, version: u32) -> Vec<u8> {
 pub(crate) struct StoredVersion;
 
 impl StoredVersion {
-    /// Bytes of the row of a value with so many canonical bytes: key, format, commitment, and what is sealed (nonce and synthetic IV of 16 bytes each).
+    /// Bytes of the row of a value with so many canonical bytes: key, format, commitment, and what is sealed
+    /// (nonce and synthetic IV of 16 bytes each).
     pub(crate) fn row_bytes(plaintext: usize) -> u64 {
         u64::try_from(20 + 1 + 32 + 32 + plaintext).unwrap_or(u64::MAX)
     }

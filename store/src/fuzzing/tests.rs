@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::audit::{
-    Action, Actor, ChainHead, Checkpoint, Cut, Entry, MutationRecord, Outcome, ReadHead, Truncation,
+    Action, Actor, AuditOutcome, ChainHead, Checkpoint, Cut, Entry, MutationRecord, ReadHead, Truncation,
 };
 use crate::crypto::{SealedValue, StateDigest};
 use crate::engine::Table;
@@ -16,7 +16,7 @@ use crate::name::Stage;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
 use crate::value::DataType;
-use crate::vault::{KeyDeclaration, Materialized, ObjectBinding, Quota, RotationState};
+use crate::vault::{KeyDeclaration, MaterializedObject, ObjectBinding, Quota, RotationState};
 
 const TIME: Timestamp = Timestamp::from_millis(1_795_465_320_000);
 const READS: ReadHead = ReadHead {
@@ -71,7 +71,7 @@ fn head() -> Head {
             uid: "uid-1".parse().unwrap(),
             name: "checkout".to_owned(),
         }),
-        materialized: Some(Materialized {
+        materialized: Some(MaterializedObject {
             uid: "uid-2".parse().unwrap(),
             name: "checkout".to_owned(),
         }),
@@ -89,7 +89,7 @@ fn entry() -> Entry {
         Actor::Controller("shop/checkout".to_owned()),
         Action::RotateSecret,
     );
-    entry.outcome = Outcome::Refused("KeyDisabled".to_owned());
+    entry.outcome = AuditOutcome::Refused("KeyDisabled".to_owned());
     entry.namespace = Some("shop".parse().unwrap());
     entry.secret = Some("checkout/db".parse().unwrap());
     entry.secret_id = Some(SecretId::from_bytes([3; 16]));
@@ -103,7 +103,7 @@ fn entry() -> Entry {
 
 /// One record of each kind, as it is written.
 fn samples() -> BTreeMap<&'static str, Vec<u8>> {
-    let value = Value::of(BTreeMap::from([
+    let value = Value::from_keys(BTreeMap::from([
         (
             "password".parse().unwrap(),
             SecretBytes::new(b"correct horse".to_vec()),
@@ -146,7 +146,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         default_key: Some(KeyId::from_bytes([2; 16])),
         created: TIME,
     };
-    let state = State {
+    let state = StoreState {
         counter: 5,
         digest: StateDigest::from_bytes(&[6; 32]),
         head: CHAIN,
@@ -185,7 +185,7 @@ fn samples() -> BTreeMap<&'static str, Vec<u8>> {
         (Table::Meta, b"identity".to_vec(), vec![1; 17]),
         (Table::Head, vec![3; 16], vec![5; 90]),
     ];
-    let policy = PolicyInForce {
+    let policy = EnforcedPolicy {
         uid: "uid-3".parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         name: "checkout".to_owned(),

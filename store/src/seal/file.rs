@@ -29,9 +29,9 @@ pub const FILE_NAME: &str = "store.seal";
 
 const MAGIC: [u8; 7] = *b"SRSEAL\0";
 const FORMAT: u8 = 1;
-const MOST_SLOTS: usize = 16;
+const MAX_SLOTS: usize = 16;
 /// More than 16 slots with the longest labels need.
-const LARGEST: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// The slots of one store.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl SealFile {
         match File::open(&path) {
             Ok(file) => {
                 let mut bytes = Vec::new();
-                file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+                file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
                 Self::decode(&bytes)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -149,7 +149,7 @@ impl SealFile {
         if !self.proves(root) {
             return Err(SealError::WrongKey(secret.kind()));
         }
-        if self.slots.len() >= MOST_SLOTS {
+        if self.slots.len() >= MAX_SLOTS {
             return Err(SealError::TooManySlots);
         }
         let slot = Slot::seal(self.store, root, secret, label)?;
@@ -196,7 +196,7 @@ impl SealFile {
     /// # Errors
     /// [`SealError::Damaged`], [`SealError::UnknownFormat`].
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
-        if bytes.len() as u64 > LARGEST {
+        if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(SealError::Damaged("it is too long"));
         }
         let split = bytes
@@ -221,7 +221,7 @@ impl SealFile {
         let check = reader.array()?;
         let slots = reader.list(Slot::decode)?;
         reader.end()?;
-        if slots.is_empty() || slots.len() > MOST_SLOTS {
+        if slots.is_empty() || slots.len() > MAX_SLOTS {
             return Err(DecodeError::Invalid("number of slots").into());
         }
         Ok(Self { store, check, slots })

@@ -1,8 +1,8 @@
-//! The seal: how the root key comes back after a restart. `store.seal` lies beside the store and is proven before the store
-//! file is touched.
+//! The seal: how the root key comes back after a restart. `store.seal` lies beside the store and is proven
+//! before the store file is touched.
 //!
-//! Several slots hold the same root key, each wrapped for one way to open it; adding or removing one rewrites this file alone.
-//! Must not read a key from anywhere: callers bring the bytes.
+//! Several slots hold the same root key, each wrapped for one way to open it; adding or removing one rewrites
+//! this file alone. Must not read a key from anywhere: callers bring the bytes.
 
 mod file;
 mod recovery;
@@ -41,7 +41,7 @@ pub enum SealError {
     /// Without a slot nobody could ever open the store again.
     #[error("the last slot cannot be removed: nothing could open the store again; add another one first")]
     LastSlot,
-    /// Too many slots.
+    /// There are 16 already.
     #[error("the seal file holds at most 16 slots; remove one first")]
     TooManySlots,
     /// A key of another length than 32 bytes.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::crypto::{CryptoError, random};
 
 /// Bytes of the checksum behind the key.
-const CHECK: usize = 3;
+const CHECKSUM_BYTES: usize = 3;
 
 /// Text that is no recovery key. Never holds the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ impl RecoveryKey {
     #[must_use]
     pub fn reveal(&self) -> Zeroizing<String> {
         // Room for all from the start: a buffer that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + CHECK));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + CHECKSUM_BYTES));
         bytes.extend_from_slice(self.0.as_slice());
         bytes.extend_from_slice(&checksum(&self.0));
         let text = Zeroizing::new(BASE32_NOPAD.encode(&bytes));
@@ -74,7 +74,7 @@ impl RecoveryKey {
         );
         let (key, check) = bytes.split_at_checked(32).ok_or(RecoveryKeyError::Malformed)?;
         let key = Zeroizing::new(<[u8; 32]>::try_from(key).map_err(|_| RecoveryKeyError::Malformed)?);
-        if check.len() != CHECK {
+        if check.len() != CHECKSUM_BYTES {
             return Err(RecoveryKeyError::Malformed);
         }
         if check != checksum(&key) {
@@ -84,12 +84,12 @@ impl RecoveryKey {
     }
 }
 
-fn checksum(key: &[u8; 32]) -> [u8; CHECK] {
+fn checksum(key: &[u8; 32]) -> [u8; CHECKSUM_BYTES] {
     let digest = Sha256::new()
         .chain_update(b"sr/recovery-checksum/1")
         .chain_update(key)
         .finalize();
-    let mut check = [0; CHECK];
+    let mut check = [0; CHECKSUM_BYTES];
     for (to, from) in check.iter_mut().zip(digest) {
         *to = from;
     }

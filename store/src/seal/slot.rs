@@ -99,11 +99,11 @@ impl fmt::Display for SlotKind {
 /// How much work a passphrase costs to try (Argon2id, RFC 9106).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PassphraseCost {
-    /// Memory in KiB.
+    /// KiB of memory: at least 8 for each lane, at most 1 GiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes.
+    /// Degree of parallelism, 1 to 64.
     pub lanes: u32,
 }
 
@@ -115,8 +115,8 @@ impl PassphraseCost {
         lanes: 0,
     };
 
-    /// 1 GiB, 64 passes, 64 lanes. A forged cost must not make a start eat all memory, and no slot is made that would not be
-    /// read again.
+    /// 1 GiB, 64 passes, 64 lanes. A forged cost must not make a start eat all memory, and no slot is made
+    /// that would not be read again.
     const fn is_allowed(self) -> bool {
         self.lanes >= 1
             && self.lanes <= 64
@@ -167,7 +167,7 @@ impl SlotSecret {
 /// What may be shown of a slot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlotInfo {
-    /// Its id.
+    /// What `strongroom seal slots` shows, and `strongroom seal remove` takes.
     pub id: SlotId,
     /// What opens it.
     pub kind: SlotKind,
@@ -176,9 +176,9 @@ pub struct SlotInfo {
 }
 
 /// Bytes of a wrapped root key: the synthetic IV and the ciphertext.
-const WRAPPED: usize = 16 + 32;
-const LONGEST_LABEL: usize = 128;
-const SHORTEST_PASSPHRASE: usize = 12;
+const WRAPPED_KEY_BYTES: usize = 16 + 32;
+const MAX_LABEL_BYTES: usize = 128;
+const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 
 /// Characters where the passphrase is text, else bytes.
 fn characters(passphrase: &SecretBytes) -> usize {
@@ -193,7 +193,7 @@ pub(super) struct Slot {
     pub(super) label: String,
     cost: PassphraseCost,
     salt: [u8; 32],
-    wrapped: [u8; WRAPPED],
+    wrapped: [u8; WRAPPED_KEY_BYTES],
 }
 
 impl Slot {
@@ -205,7 +205,7 @@ impl Slot {
     ) -> Result<Self, SealError> {
         let cost = match secret {
             SlotSecret::Passphrase(passphrase, cost) => {
-                if characters(passphrase) < SHORTEST_PASSPHRASE {
+                if characters(passphrase) < MIN_PASSPHRASE_CHARACTERS {
                     return Err(SealError::PassphraseTooShort);
                 }
                 if !cost.is_allowed() {
@@ -220,10 +220,10 @@ impl Slot {
         let mut slot = Self {
             id: SlotId(*random::<8>()?),
             kind: secret.kind(),
-            label: label.chars().take(LONGEST_LABEL).collect(),
+            label: label.chars().take(MAX_LABEL_BYTES).collect(),
             cost,
             salt: *random::<32>()?,
-            wrapped: [0; WRAPPED],
+            wrapped: [0; WRAPPED_KEY_BYTES],
         };
         let headers = slot.headers(store);
         let vectors: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
@@ -327,7 +327,7 @@ impl Slot {
         if !cost_fits {
             return Err(DecodeError::Invalid("cost of a slot"));
         }
-        if slot.label.chars().count() > LONGEST_LABEL {
+        if slot.label.chars().count() > MAX_LABEL_BYTES {
             return Err(DecodeError::Invalid("label of a slot"));
         }
         Ok(slot)

@@ -1,8 +1,9 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::crypto::RootKey;
 use crate::id::StoreId;
 use crate::secret::SecretBytes;
-use proptest::prelude::*;
 
 const CHEAP: PassphraseCost = PassphraseCost {
     memory_kib: 64,

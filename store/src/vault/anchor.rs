@@ -9,7 +9,7 @@ use crate::id::StoreId;
 /// What stands outside the store so that an older copy of it is noticed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Anchor {
-    /// The store.
+    /// Whose anchor it is.
     pub store: StoreId,
     /// Commits since it was made.
     pub counter: u64,

@@ -7,9 +7,9 @@
 //! | 4 + n | the seal file: the key of any of its slots opens the backup |
 //! | each part | length 4, sealed bytes; the last part says so inside of what it is sealed under |
 //!
-//! A part holds records as they stand in the store, values still sealed: count 4, then table 1, key (4 + n), value (4 + n).
-//! A part that is cut, changed, left out or moved does not open. A restored store is as old as its snapshot, so its anchor
-//! demands that a person accepts it.
+//! A part holds records as they stand in the store, values still sealed: count 4, then table 1, key (4 + n),
+//! value (4 + n). A part that is cut, changed, left out or moved does not open. A restored store is as old as
+//! its snapshot, so its anchor demands that a person accepts it.
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
@@ -20,24 +20,25 @@ use zeroize::Zeroizing;
 use super::Store;
 use super::commands::ForgetNamespaceUids;
 use super::error::StoreError;
-use super::open::{AnchorRule, Open, OpenError, STORE_FILE, private_dir};
+use super::open::{AnchorRule, OpenError, OpenStoreOptions, STORE_FILE, private_dir};
 use super::types::Meta;
-use crate::audit::Limits;
+use crate::audit::RetentionLimits;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
-use crate::engine::{Batch, Change, Engine, Outcome, RedbEngine, RedbOptions, Table};
+use crate::engine::{Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Table};
 use crate::seal::{SealFile, SlotSecret};
 
 const MAGIC: [u8; 8] = *b"SRBACK\0\x01";
 
 /// A part is closed once it holds so many bytes.
-const PART: usize = 1 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// Most bytes of one part that a restore takes in.
-const MOST_PART: usize = 32 << 20;
+const MAX_PART_BYTES: usize = 32 << 20;
 
 impl Store {
-    /// Writes a backup of now. Writers go on meanwhile; the stream shows one snapshot. Returns the number of records.
+    /// Writes a backup of now. Writers go on meanwhile; the stream shows one snapshot. Returns the number of
+    /// records.
     ///
     /// # Errors
     /// What `out` says, and [`StoreError::Damaged`].
@@ -120,7 +121,7 @@ impl Parts<'_> {
     fn add(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), OpenError> {
         self.bytes += key.len() + value.len() + 9;
         self.records.push((table, key.to_vec(), value.to_vec()));
-        if self.bytes >= PART {
+        if self.bytes >= PART_BYTES {
             self.close(false)
         } else {
             Ok(())
@@ -184,7 +185,7 @@ pub fn restore(options: &RestoreOptions<'_>, from: &mut dyn Read) -> Result<u64,
             ..RedbOptions::default()
         },
     )?;
-    let restored = take_in(&engine, &keyring, &backup, from);
+    let restored = import_records(&engine, &keyring, &backup, from);
     drop(engine);
     let total = match restored {
         Ok(total) => total,
@@ -209,8 +210,8 @@ fn is_empty(dir: &Path) -> io::Result<bool> {
     }
 }
 
-fn take_in(
-    engine: &RedbEngine,
+fn import_records(
+    engine: &dyn Engine,
     keyring: &Keyring,
     backup: &[u8; 16],
     from: &mut dyn Read,
@@ -241,8 +242,10 @@ fn take_in(
             changes,
             ..Batch::default()
         })? {
-            Outcome::Committed(_) => {}
-            Outcome::Conflict(_) | Outcome::Unknown => return Err(StoreError::NotCommitted.into()),
+            CommitOutcome::Committed(_) => {}
+            CommitOutcome::Conflict(_) | CommitOutcome::Unknown => {
+                return Err(StoreError::NotCommitted.into());
+            }
         }
         if last {
             break;
@@ -256,14 +259,14 @@ fn take_in(
 
 /// Opens what was restored, which proves it, and puts the restore on record.
 fn settle(options: &RestoreOptions<'_>, root: &RootKey) -> Result<(), OpenError> {
-    let store = Store::open(Open {
+    let store = Store::open(OpenStoreOptions {
         dir: options.dir,
         root,
         epoch: 0,
         anchor: AnchorRule::Accept,
         cache_bytes: RedbOptions::default().cache_bytes,
         strict_anchor: None,
-        audit: Limits::default(),
+        audit: RetentionLimits::default(),
         quota: None,
         now: options.meta.now,
     })?;
@@ -290,7 +293,7 @@ fn length_prefixed(from: &mut dyn Read) -> Result<Vec<u8>, OpenError> {
     let mut length = [0; 4];
     from.read_exact(&mut length).map_err(cut)?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > MOST_PART {
+    if length > MAX_PART_BYTES {
         return Err(DecodeError::Invalid("length of a part").into());
     }
     let mut bytes = vec![0; length];

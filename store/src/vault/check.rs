@@ -4,12 +4,14 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::indexed_record::IndexedRecord;
 use super::open::{OpenError, STORE_FILE, digest_of, read_state};
-use super::read::{each_attestation, each_declaration, each_policy};
+use super::types::EnforcedPolicy;
 use super::view::View;
 use super::writer::each_head;
 use crate::crypto::{Keyring, RootKey};
 use crate::engine::{Engine, EngineError, RedbEngine, RedbOptions, Table};
+use crate::format::{Attestation, Declaration};
 use crate::lock::StoreLock;
 use crate::seal::SealFile;
 
@@ -116,16 +118,16 @@ pub fn check(dir: &Path, root: Option<&RootKey>) -> Result<CheckReport, OpenErro
         }
         ControlFlow::Continue(())
     });
-    let policies = each_policy(&keyring, snapshot.as_ref(), |policy| match policy {
+    let policies = EnforcedPolicy::each(&keyring, snapshot.as_ref(), |policy| match policy {
         Ok(_) => report.policies += 1,
         Err(error) => report.damage.push(error.to_string()),
     });
-    let declarations = each_declaration(&keyring, snapshot.as_ref(), |declaration| {
+    let declarations = Declaration::each(&keyring, snapshot.as_ref(), |declaration| {
         report
             .damage
             .extend(declaration.err().map(|error| error.to_string()));
     });
-    let attestations = each_attestation(&keyring, snapshot.as_ref(), |attestation| {
+    let attestations = Attestation::each(&keyring, snapshot.as_ref(), |attestation| {
         report
             .damage
             .extend(attestation.err().map(|error| error.to_string()));

@@ -1,7 +1,8 @@
-//! What a decision changes, and how that becomes sealed records. Must not decide: an effect is carried out as it stands.
+//! What a decision changes, and how that becomes sealed records. Must not decide: an effect is carried out as
+//! it stands.
 
 use super::error::StoreError;
-use super::types::{AttestationId, PolicyInForce};
+use super::types::{AttestationId, EnforcedPolicy};
 use super::view::{View, declaration_index, key_key, policy_index};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
@@ -19,14 +20,14 @@ use crate::value::Value;
 
 /// What is due at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Due {
+pub(crate) enum DueTask {
     /// The recovery window of a secret closes.
     Purge(SecretId),
     /// An encryption key is destroyed.
     DestroyKey(NamespaceId, KeyId),
 }
 
-impl Due {
+impl DueTask {
     /// Time, kind and id; the namespace of a key is the value.
     pub(crate) fn key(self, at: Timestamp) -> Vec<u8> {
         let time = u64::try_from(at.as_millis()).unwrap_or(0);
@@ -107,13 +108,13 @@ pub(crate) enum Effect {
     /// Destroys the material of a version of an encryption key.
     DropMaterial(KeyId, u32),
     /// Puts something on the calendar.
-    AddDue(Timestamp, Due),
+    AddDue(Timestamp, DueTask),
     /// Takes something off the calendar.
-    DropDue(Timestamp, Due),
+    DropDue(Timestamp, DueTask),
     /// Moves a reader's place in the mutation chain.
     PutCursor(CursorName, Vec<u8>),
     /// Writes an access policy in force.
-    PutPolicy(Box<PolicyInForce>),
+    PutPolicy(Box<EnforcedPolicy>),
     /// Forgets an access policy.
     DropPolicy(ExternalId),
     /// Writes what an object declares.

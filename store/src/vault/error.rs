@@ -1,6 +1,6 @@
 //! Why the store does not do what was asked. Must not hold a value.
 
-use super::room::{Bytes, Quota, Usage};
+use super::quota::{HumanBytes, Quota, Usage};
 use crate::audit::AuditUnavailable;
 use crate::crypto::CryptoError;
 use crate::engine::EngineError;
@@ -37,7 +37,7 @@ pub enum Refusal {
     #[error("the secret is not in a recovery window")]
     NotInRecoveryWindow,
     /// The version id is taken by another value.
-    #[error("the version id is taken by another value; versions are immutable, choose a new id")]
+    #[error("the version id exists with another value; versions are immutable, choose a new id")]
     VersionConflict,
     /// The version that a new one builds on is no longer Current.
     #[error("another version became Current meanwhile; look again")]
@@ -52,10 +52,10 @@ pub enum Refusal {
     #[error(
         "namespace `{namespace}` is full: it has {} of {} secrets and {} of {}, those in recovery windows included; delete secrets, \
          whose room is free once their recovery windows end, or ask an administrator for `kubectl strongroom purge --namespace {namespace}`",
-        .used.secrets, .limit.secrets, Bytes(.used.bytes), Bytes(.limit.bytes)
+        .used.secrets, .limit.secrets, HumanBytes(.used.bytes), HumanBytes(.limit.bytes)
     )]
     NamespaceFull {
-        /// The namespace.
+        /// Name of the namespace that is full.
         namespace: NamespaceName,
         /// What it has.
         used: Usage,
@@ -71,10 +71,10 @@ pub enum Refusal {
     /// A recovery window and immediate destruction.
     #[error("a recovery window and immediate destruction exclude each other")]
     WindowAndForce,
-    /// The window is out of bounds.
+    /// Not 7 to 30 days.
     #[error("a recovery window has 7 to 30 days, not {0}")]
     WindowOutOfBounds(u32),
-    /// Metadata are too large.
+    /// A text or a list is over its bound; the message says which.
     #[error("{0}")]
     MetadataTooLarge(&'static str),
     /// The secret was not made where nothing is kept.
@@ -86,13 +86,13 @@ pub enum Refusal {
     /// The key's name is taken.
     #[error("an encryption key of this name exists")]
     KeyExists,
-    /// The key is disabled.
+    /// Nothing under it is read or written until it is enabled.
     #[error("the encryption key is disabled; enable it")]
     KeyDisabled,
     /// The key waits for its destruction.
     #[error("the encryption key is to be destroyed at {until}; cancel the deletion")]
     KeyPendingDeletion {
-        /// When.
+        /// When it is destroyed.
         until: Timestamp,
     },
     /// The key is gone.
@@ -187,7 +187,7 @@ pub enum StoreError {
         "the outcome of request `{request}` is not known yet; look at what is there before sending it again"
     )]
     Unknown {
-        /// The request.
+        /// The request whose outcome to look for.
         request: RequestId,
     },
     /// It is certainly not durable; the same request may be sent again.
@@ -199,7 +199,7 @@ pub enum StoreError {
     /// The audit record could not be written.
     #[error(transparent)]
     Audit(#[from] AuditUnavailable),
-    /// The store is closed.
+    /// It takes no commands any more: the process stops.
     #[error("the store is closed")]
     Closed,
     /// The engine failed.

@@ -1,23 +1,25 @@
 //! The vault: secrets, versions and keys on an engine, under the keyring, on record.
 //!
-//! A [`Store`] is cheap to clone. Changes are [`Command`]s: decided on a view, committed in groups by one writer thread,
-//! answered once durable. Reads look at a snapshot, and are on record before a value leaves.
+//! A [`Store`] is cheap to clone. Changes are [`Command`]s: decided on a view, committed in groups by one
+//! writer thread, answered once durable. Reads look at a snapshot, and are on record before a value leaves.
 //!
 //! Must not know Kubernetes, read the wall clock, or keep a value in memory.
 
 mod anchor;
+mod audit_bound;
+mod audit_position;
 mod backup;
-mod bound;
 mod check;
 mod commands;
+mod compact;
 mod effect;
 mod error;
-mod known;
+mod indexed_record;
 mod open;
-mod place;
+mod quota;
 mod read;
+mod read_cache;
 mod retain;
-mod room;
 mod seal;
 mod types;
 mod view;
@@ -29,22 +31,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 pub use anchor::{Anchor, MalformedAnchor};
+pub use audit_position::AuditPosition;
 pub use backup::{RestoreOptions, restore};
+#[cfg(any(test, feature = "test-util"))]
 pub(crate) use backup::{decode_part, encode_part};
 pub use check::{CheckReport, check};
 pub use commands::*;
+pub use compact::{CompactionReport, compact};
 pub use error::{Refusal, Retry, StoreError};
-pub use open::{AnchorRule, Create, Open, OpenError, StrictAnchor, exists};
-pub use place::Place;
-pub use read::{GetValue, Note};
-pub use retain::{RetainError, Retained};
-pub use room::{Bytes, Quota, Usage};
+pub use open::{AnchorRule, CreateStoreOptions, OpenError, OpenStoreOptions, StrictAnchor, exists};
+pub use quota::{HumanBytes, Quota, Usage};
+pub use read::{AuditNote, GetValue};
+pub use retain::{RetainError, RetentionReport};
 pub use types::*;
 
-use crate::audit::{AuditUnavailable, Durability, Entry, Limits, ReadChain, ReadHead, Recorder, Requester};
+use crate::audit::{
+    AuditUnavailable, Durability, Entry, ReadChain, ReadHead, Recorder, Requester, RetentionLimits,
+};
 use crate::crypto::{Keyring, PublicKey};
 use crate::engine::Engine;
-use crate::format::State;
+use crate::format::StoreState;
 use crate::id::{KeyId, NamespaceId, SecretId, StoreId};
 use crate::name::SecretName;
 use crate::time::Timestamp;
@@ -53,7 +59,7 @@ use writer::Job;
 /// What the writer publishes after each commit.
 #[derive(Clone, Copy, Debug)]
 struct Published {
-    state: State,
+    state: StoreState,
     /// The read chain as the last mutation record saw it.
     reads: ReadHead,
 }
@@ -72,13 +78,13 @@ struct Shared {
     /// When each customer's key was last used, by this process.
     uses: Mutex<BTreeMap<KeyId, Timestamp>>,
     stats: writer::GroupStats,
-    known: known::Known,
-    bound: bound::Bound,
-    room: room::Room,
+    read_cache: read_cache::ReadCache,
+    bound: audit_bound::AuditBound,
+    quotas: quota::NamespaceQuotas,
     /// INVARIANT: one at a time looks at the old end of the audit and cuts it.
     retaining: Mutex<()>,
     /// Held for the life of the store where it lies in a directory.
-    directory: Option<open::Directory>,
+    directory: Option<open::StoreDirectory>,
 }
 
 impl Shared {
@@ -98,9 +104,9 @@ impl Shared {
     }
 
     /// Puts an entry into the read chain, unless the audit has reached its bound.
-    fn put_on_record(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
+    fn append_audit(&self, entry: &Entry, durability: Durability) -> Result<(), AuditUnavailable> {
         self.record
-            .put(entry, durability, || self.bound.admit(self.reads().bytes()))
+            .append(entry, durability, || self.bound.admit(self.reads().bytes()))
     }
 
     /// The read chain.
@@ -108,7 +114,7 @@ impl Shared {
         self.record.chain()
     }
 
-    fn anchor(&self, state: &State) -> Anchor {
+    fn anchor(&self, state: &StoreState) -> Anchor {
         let store = self.keyring.store();
         Anchor {
             store,
@@ -123,9 +129,9 @@ impl Shared {
 pub struct StoreStats {
     /// Bytes of the store file.
     pub bytes: u64,
-    /// Commits.
+    /// Commits of the writer; each takes a group of commands.
     pub commits: u64,
-    /// Commands in them.
+    /// Commands that those commits carried.
     pub commands: u64,
     /// Commands in the last commit.
     pub last_group: u64,
@@ -169,7 +175,8 @@ impl Drop for Queue {
 }
 
 impl Store {
-    /// Queues a command; `reply` is called from the writer thread once the outcome is certain and durable. It must not block.
+    /// Queues a command; `reply` is called from the writer thread once the outcome is certain and durable. It
+    /// must not block.
     pub fn submit<C: Command>(
         &self,
         command: C,
@@ -283,17 +290,18 @@ impl Store {
 
     /// How much of the audit is kept.
     #[must_use]
-    pub fn audit_limits(&self) -> Limits {
+    pub fn audit_limits(&self) -> RetentionLimits {
         self.shared.bound.limits
     }
 
-    /// The number of the last record of the read chain that is on the medium.
+    /// The number of the last record of the read chain that is on disk.
     #[must_use]
     pub fn read_head(&self) -> u64 {
         self.shared.reads().fsynced().sequence
     }
 
-    /// Whether reads were recorded that no mutation record has seen: then [`RecordCheckpoint`] is due, once a second.
+    /// Whether reads were recorded that no mutation record has seen: then [`RecordCheckpoint`] is due, once a
+    /// second.
     #[must_use]
     pub fn checkpoint_due(&self) -> bool {
         self.shared.reads().fsynced().sequence > self.shared.published().reads.sequence
@@ -312,7 +320,7 @@ impl Store {
         StoreStats {
             bytes: engine.bytes,
             secrets: names as u64,
-            namespace_full: self.shared.room.refusals(),
+            namespace_full: self.shared.quotas.refusals(),
             ..self.shared.stats.snapshot()
         }
     }
@@ -321,10 +329,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Audit`] where they cannot be written; they are kept, and counted on.
-    pub fn close_minutes(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub fn write_refusal_sums(&self, now: Timestamp) -> Result<(), StoreError> {
         let shared = &self.shared;
         let admit = || shared.bound.admit(shared.reads().bytes());
-        Ok(shared.record.close_minutes(now, admit)?)
+        Ok(shared.record.write_refusal_sums(now, admit)?)
     }
 
     /// Finishes what is queued, and closes. Later commands are refused with [`StoreError::Closed`].

@@ -1,7 +1,8 @@
 //! Makes a store, and opens one: each piece is proven before the next is touched.
 //!
-//! The order is: lock, seal file (the caller has proven the root key with it), engine with its integrity check, state under the
-//! root key, seal digest, digest of all records, anchor. A wrong root key stops before the store file is opened.
+//! The order is: lock, seal file (the caller has proven the root key with it), engine with its integrity
+//! check, state under the root key, seal digest, digest of all records, anchor. A wrong root key stops before
+//! the store file is opened.
 //!
 //! A new store is made whole in a directory beside its place, and put in place by one rename.
 
@@ -14,21 +15,23 @@ use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
 use subtle::ConstantTimeEq;
 
 use super::anchor::Anchor;
-use super::bound::Bound;
+use super::audit_bound::AuditBound;
 use super::error::StoreError;
-use super::room::{self, Quota, Room};
+use super::quota::{self, NamespaceQuotas, Quota};
 use super::seal::check_seal;
 use super::view::View;
-use super::writer::{Writer, each_head};
+use super::writer::{CommitWriter, each_head};
 use super::{Published, Queue, Shared, Store};
 use crate::audit::{
-    self, Action, Actor, ChainHead, Checkpoint, Entry, Limits, ReadChain, ReadHead, ReadLog, ReadLogOptions,
-    Recorder,
+    self, Action, Actor, ChainHead, Checkpoint, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions,
+    Recorder, RetentionLimits,
 };
 use crate::codec::DecodeError;
 use crate::crypto::{Context, CryptoError, Keyring, RootKey, StateDigest};
-use crate::engine::{Batch, Change, Engine, EngineError, Outcome, RedbEngine, RedbOptions, Snapshot, Table};
-use crate::format::{Allowances, SealDigest, State, meta};
+use crate::engine::{
+    Batch, Change, CommitOutcome, Engine, EngineError, RedbEngine, RedbOptions, Snapshot, Table,
+};
+use crate::format::{Allowances, SealDigest, StoreState, meta};
 use crate::id::{NamespaceId, SecretId};
 use crate::lock::{LockError, StoreLock};
 use crate::name::SecretName;
@@ -53,7 +56,7 @@ pub enum OpenError {
     /// Another process has it.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The seal file.
+    /// The seal file cannot be read, or the root key is not that of it.
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The seal file is another store's.
@@ -91,13 +94,13 @@ pub enum OpenError {
     /// The audit of reads.
     #[error(transparent)]
     Reads(#[from] audit::ReadLogError),
-    /// The engine.
+    /// The store file cannot be opened or read.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// A record.
+    /// A record cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The cipher.
+    /// A record does not open with this root key, or the system gave no randomness.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
     /// A record is not in its form.
@@ -121,21 +124,21 @@ pub enum AnchorRule {
 
 /// What a new store is made of.
 #[derive(Debug)]
-pub struct Create<'a> {
+pub struct CreateStoreOptions<'a> {
     /// Its place; nothing may be there.
     pub dir: &'a Path,
-    /// Its seal.
+    /// What opens it from then on; it is written beside the store file.
     pub seal: &'a SealFile,
     /// The root key that the seal was made with.
     pub root: &'a RootKey,
-    /// Now.
+    /// When it is made, by the wall clock.
     pub now: Timestamp,
     /// Who makes it.
     pub actor: Actor,
 }
 
 /// How a store is opened.
-pub struct Open<'a> {
+pub struct OpenStoreOptions<'a> {
     /// Where it is.
     pub dir: &'a Path,
     /// The root key, proven by [`SealFile::unlock`].
@@ -149,14 +152,14 @@ pub struct Open<'a> {
     /// Set: each commit's anchor is written before the commit is acknowledged.
     pub strict_anchor: Option<StrictAnchor>,
     /// How much of the audit is kept.
-    pub audit: Limits,
+    pub audit: RetentionLimits,
     /// What one namespace may have; none: there is no end.
     pub quota: Option<Quota>,
-    /// Now.
+    /// When it is opened, by the wall clock.
     pub now: Timestamp,
 }
 
-impl std::fmt::Debug for Open<'_> {
+impl std::fmt::Debug for OpenStoreOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open")
             .field("dir", &self.dir)
@@ -166,7 +169,7 @@ impl std::fmt::Debug for Open<'_> {
 }
 
 /// A store's directory under lock.
-pub(super) struct Directory {
+pub(super) struct StoreDirectory {
     pub(super) path: PathBuf,
     /// Held while the seal file and what the store knows of it change together, or are read together.
     pub(super) sealing: Mutex<()>,
@@ -187,12 +190,12 @@ fn beside(dir: &Path) -> PathBuf {
 }
 
 impl Store {
-    /// Makes a new store beside `dir`, whole and durable. [`Store::publish`] puts it in place: between the two, a caller can
-    /// store the key of the slot. What an earlier attempt left there is replaced.
+    /// Makes a new store beside `dir`, whole and durable. [`Store::publish`] puts it in place: between the
+    /// two, a caller can store the key of the slot. What an earlier attempt left there is replaced.
     ///
     /// # Errors
     /// [`OpenError::Exists`] where there is a store already.
-    pub fn prepare(create: &Create<'_>) -> Result<(), OpenError> {
+    pub fn prepare(create: &CreateStoreOptions<'_>) -> Result<(), OpenError> {
         if exists(create.dir) {
             return Err(OpenError::Exists(create.dir.display().to_string()));
         }
@@ -207,7 +210,7 @@ impl Store {
         };
         let engine = RedbEngine::open_file(&dir.join(STORE_FILE), options)?;
         let keyring = Keyring::derive(create.root, create.seal.store());
-        found(&engine, &keyring, create.seal, create.now, create.actor.clone())?;
+        initialize(&engine, &keyring, create.seal, create.now, create.actor.clone())?;
         create.seal.write(&dir)?;
         Ok(())
     }
@@ -242,7 +245,7 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`]; then no byte of it was changed.
-    pub fn open(open: Open<'_>) -> Result<Self, OpenError> {
+    pub fn open(open: OpenStoreOptions<'_>) -> Result<Self, OpenError> {
         if !open.dir.join(STORE_FILE).exists() {
             return Err(OpenError::Missing(
                 open.dir.join(STORE_FILE).display().to_string(),
@@ -261,7 +264,7 @@ impl Store {
         let engine = RedbEngine::open_file(&open.dir.join(STORE_FILE), options)?;
         let dir = open.dir;
         let accept_loss = matches!(open.anchor, AnchorRule::Accept);
-        let directory = Directory {
+        let directory = StoreDirectory {
             path: open.dir.to_owned(),
             sealing: Mutex::new(()),
             lock,
@@ -291,10 +294,12 @@ impl Store {
         )
     }
 
-    /// Opens a store on an engine that is open already, with a read chain of the caller's: for tests on other engines.
+    /// Opens a store on an engine that is open already, with a read chain of the caller's: for tests on other
+    /// engines.
     ///
     /// # Errors
     /// [`OpenError`].
+    #[cfg(any(test, feature = "test-util"))]
     #[doc(hidden)]
     pub fn on_engine(
         engine: Box<dyn Engine>,
@@ -309,6 +314,7 @@ impl Store {
     ///
     /// # Errors
     /// [`OpenError`].
+    #[cfg(any(test, feature = "test-util"))]
     #[doc(hidden)]
     pub fn on_engine_within(
         engine: Box<dyn Engine>,
@@ -321,7 +327,7 @@ impl Store {
             epoch,
             anchor: AnchorRule::Absent,
             strict_anchor: None,
-            audit: Limits::default(),
+            audit: RetentionLimits::default(),
             quota,
         };
         Self::assemble(engine, keyring, None, rules, None, move |_, _, _| Ok(reads))
@@ -332,7 +338,7 @@ impl Store {
         keyring: Keyring,
         seal: Option<&SealFile>,
         rules: Rules,
-        directory: Option<Directory>,
+        directory: Option<StoreDirectory>,
         open_reads: impl FnOnce(Arc<Keyring>, u32, ReadHead) -> Result<Arc<dyn ReadChain>, OpenError>,
     ) -> Result<Self, OpenError> {
         let snapshot = engine.snapshot()?;
@@ -351,11 +357,11 @@ impl Store {
         let names = read_names(&keyring, snapshot.as_ref())?;
         // A restored store has the records of its past, and no fence of it.
         let newest = u64::from(audit::newest_epoch(snapshot.as_ref())?);
-        let bound = Bound::new(rules.audit, audit::bytes_of_changes(snapshot.as_ref())?);
-        let room = Room::new(
+        let bound = AuditBound::new(rules.audit, audit::mutation_bytes(snapshot.as_ref())?);
+        let quotas = NamespaceQuotas::new(
             rules.quota,
             read_allowances(&keyring, snapshot.as_ref())?,
-            room::count(&keyring, snapshot.as_ref())?,
+            quota::count(&keyring, snapshot.as_ref())?,
         );
         drop(snapshot);
         let epoch = rules.epoch.max(engine.fence()? + 1).max(newest + 1);
@@ -380,17 +386,17 @@ impl Store {
             strict_anchor: rules.strict_anchor,
             uses: Mutex::default(),
             stats: super::writer::GroupStats::default(),
-            known: super::known::Known::default(),
+            read_cache: super::read_cache::ReadCache::default(),
             bound,
-            room,
+            quotas,
             retaining: Mutex::default(),
             directory,
         });
         let (sender, receiver) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&shared), state, false);
+        let writer = CommitWriter::new(Arc::clone(&shared), state, false);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.work(&receiver))?;
+            .spawn(move || writer.run(&receiver))?;
         let queue = Queue {
             sender: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
@@ -416,7 +422,7 @@ struct Rules {
     epoch: u64,
     anchor: AnchorRule,
     strict_anchor: Option<StrictAnchor>,
-    audit: Limits,
+    audit: RetentionLimits,
     quota: Option<Quota>,
 }
 
@@ -426,7 +432,7 @@ pub(super) fn private_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Founds a store: its first commit.
-pub(super) fn found(
+pub(super) fn initialize(
     engine: &dyn Engine,
     keyring: &Keyring,
     seal: &SealFile,
@@ -445,14 +451,18 @@ pub(super) fn found(
         (Table::Meta, meta::IDENTITY.to_vec(), store.as_bytes().to_vec()),
         (Table::Meta, meta::SEAL.to_vec(), digest.encode()),
         (Table::Meta, meta::CHECKPOINT.to_vec(), checkpoint.encode()),
-        (Table::Audit, audit::key_of(0, record.sequence), record.encode()),
+        (
+            Table::Audit,
+            audit::encode_key(0, record.sequence),
+            record.encode(),
+        ),
     ];
     let sum = records
         .iter()
         .fold(StateDigest::default(), |sum, (table, key, value)| {
             sum.plus(keyring.record_term(table.code(), key, value))
         });
-    let state = State {
+    let state = StoreState {
         counter: 1,
         digest: sum,
         head,
@@ -471,13 +481,13 @@ pub(super) fn found(
         changes,
         ..Batch::default()
     })? {
-        Outcome::Committed(_) => Ok(()),
-        Outcome::Conflict(_) | Outcome::Unknown => Err(StoreError::NotCommitted.into()),
+        CommitOutcome::Committed(_) => Ok(()),
+        CommitOutcome::Conflict(_) | CommitOutcome::Unknown => Err(StoreError::NotCommitted.into()),
     }
 }
 
 /// The state row under the root key.
-pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<State, OpenError> {
+pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<StoreState, OpenError> {
     let identity = snapshot
         .value(Table::Meta, meta::IDENTITY)?
         .ok_or(OpenError::Tampered)?;
@@ -490,7 +500,7 @@ pub(super) fn read_state(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<S
     let bytes = keyring
         .open(&Context::Meta("state"), &sealed)
         .map_err(|_| OpenError::Tampered)?;
-    Ok(State::decode(bytes.expose())?)
+    Ok(StoreState::decode(bytes.expose())?)
 }
 
 /// What namespaces may have beyond the quota; none where there never was one.
@@ -526,7 +536,7 @@ pub(super) fn digest_of(keyring: &Keyring, snapshot: &dyn Snapshot) -> Result<St
     Ok(sum)
 }
 
-fn check_anchor(keyring: &Keyring, state: &State, rule: AnchorRule) -> Result<(), OpenError> {
+fn check_anchor(keyring: &Keyring, state: &StoreState, rule: AnchorRule) -> Result<(), OpenError> {
     let anchor = match rule {
         AnchorRule::Absent | AnchorRule::Accept => return Ok(()),
         AnchorRule::Expect(anchor) => anchor,
@@ -552,7 +562,8 @@ fn check_anchor(keyring: &Keyring, state: &State, rule: AnchorRule) -> Result<()
     }
 }
 
-/// The index of names, from the heads; each must also be found through the index on disk.
+/// The index of names, from the heads. The first is also looked up through the index on disk: under another
+/// index key it would not be found, and no other either. That no row was changed, the digest has shown.
 pub(super) fn read_names(
     keyring: &Keyring,
     snapshot: &dyn Snapshot,

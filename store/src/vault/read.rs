@@ -1,35 +1,37 @@
 //! Reads. A value leaves only after its record is in the read chain; metadata leave without one.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
-use super::commands::{About, key_view, room_for_any_secret, version_view, view_of};
+use super::commands::{EntryDraft, check_any_secret, key_view, secret_view, version_view};
 use super::error::{Refusal, StoreError};
-use super::known::{Fact, Ground, KnownValue, LONGEST};
+use super::indexed_record::IndexedRecord;
+use super::read_cache::{CacheEntry, CachedValue, DependencySnapshot, MAX_CACHED_VALUE_BYTES};
 use super::types::{
-    AttestationId, DeclaredObject, DeletedSecret, KeyUsage, KeyView, Meta, NamespaceRoom, NamespaceView,
-    PoliciesInForce, PolicyInForce, SecretView, ValueRead, WaitingAttestation,
+    AttestationId, DeclaredObject, DeletedSecret, EnforcedPolicies, EnforcedPolicy, KeyUsage, KeyView, Meta,
+    NamespaceUsage, NamespaceView, PendingAttestation, SecretView, ValueRead,
 };
-use super::view::{View, key_key, open_attestation, open_declaration, open_policy};
+use super::view::{View, key_key};
 use super::writer::refusal;
 use crate::audit::{self, Action, Durability, Entry, Requester};
-use crate::crypto::{Context, IndexDomain, Keyring};
+use crate::crypto::{Context, IndexDomain};
 use crate::engine::{Snapshot, Table};
-use crate::format::{Recovery, SecretState, key_version_key, version_key};
+use crate::format::{Attestation, Declaration, Recovery, SecretState, key_version_key, version_key};
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::{CursorName, ExternalId, KeyName, NamespaceName, SecretName, Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
 
-/// What is put on record of a request that the store itself does not see: one that was denied before it came here, or one about metadata.
+/// What is put on record of a request that the store itself does not see: one that was denied before it came
+/// here, or one about metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Note {
+pub struct AuditNote {
     /// What was asked for.
     pub action: Action,
     /// How it ended.
-    pub outcome: audit::Outcome,
+    pub outcome: audit::AuditOutcome,
     /// In which namespace.
     pub namespace: Option<NamespaceName>,
     /// On which secret, by name.
@@ -46,13 +48,13 @@ pub struct Note {
     pub claimed: Option<String>,
 }
 
-impl Note {
+impl AuditNote {
     /// A note about nothing in particular yet, of something that was done.
     #[must_use]
     pub const fn new(action: Action) -> Self {
         Self {
             action,
-            outcome: audit::Outcome::Done,
+            outcome: audit::AuditOutcome::Done,
             namespace: None,
             secret: None,
             secret_id: None,
@@ -67,13 +69,13 @@ impl Note {
 /// Asks for one value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GetValue {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// By version id; with a stage beside it both must agree.
     pub version: Option<VersionId>,
     /// By stage; Current where neither is given.
     pub stage: Option<Stage>,
-    /// When its record must be on the medium.
+    /// When its record must be on disk.
     pub durability: Durability,
     /// Facts about the request for its record, at most 256 bytes.
     pub detail: String,
@@ -91,46 +93,50 @@ impl Store {
     /// [`Refusal`] as the rules say; [`StoreError::Damaged`] where a record is not what was written;
     /// [`StoreError::Audit`] where the record cannot be written.
     pub fn value(&self, get: &GetValue, meta: &Meta) -> Result<ValueRead, StoreError> {
-        if let Some(known) = self.known_value(get)
+        if let Some(known) = self.cached_value(get)
             // What does not open is looked at again, so that the refusal says what is damaged.
-            && let Ok(value) = known.what.sealed.open()
+            && let Ok(value) = known.value.sealed.open()
         {
-            self.put_on_record(&known.what, get, meta)?;
-            let version = known.what.version.clone();
+            self.audit_value_read(&known.value, get, meta)?;
+            let version = known.value.version.clone();
             return Ok(ValueRead { value, version });
         }
         self.with_view(|view| match found_value(view, get) {
             Ok((known, value)) => {
-                self.put_on_record(&known, get, meta)?;
+                self.audit_value_read(&known, get, meta)?;
                 let version = known.version.clone();
-                if meta.asked.is_some() && known.sealed.len() <= LONGEST {
-                    self.keep_value(view, known);
+                if meta.asked.is_some() && known.sealed.len() <= MAX_CACHED_VALUE_BYTES {
+                    self.cache_value(view, known);
                 }
                 Ok(ValueRead { value, version })
             }
             Err(error) => {
                 let mut entry = refusal(view, Action::GetSecretValue, Some(get.secret), meta, &error);
                 entry.detail.clone_from(&get.detail);
-                self.shared.put_on_record(&entry, get.durability)?;
+                self.shared.append_audit(&entry, get.durability)?;
                 Err(error)
             }
         })
     }
 
     /// What is asked for, where it is known.
-    fn known_value(&self, get: &GetValue) -> Option<Arc<Fact<KnownValue>>> {
-        let known = self.shared.known.value(&get.secret, get.version.as_ref()?)?;
-        let agrees = |stage: &Stage| known.what.version.stages.contains(stage);
+    fn cached_value(&self, get: &GetValue) -> Option<Arc<CacheEntry<CachedValue>>> {
+        let known = self.shared.read_cache.value(&get.secret, get.version.as_ref()?)?;
+        let agrees = |stage: &Stage| known.value.version.stages.contains(stage);
         get.stage.as_ref().is_none_or(agrees).then_some(known)
     }
 
-    /// Keeps what opens a value for the next read from outside: the controllers' own come once, and not again for long.
-    fn keep_value(&self, view: &View<'_>, mut known: KnownValue) {
+    /// Keeps what opens a value for the next read from outside: the controllers' own come once, and not again
+    /// for long.
+    fn cache_value(&self, view: &View<'_>, mut known: CachedValue) {
         let place = known.sealed.place;
         let material = Arc::clone(&known.sealed.material);
-        known.sealed.material = self.shared.known.shared(place.key, place.key_version, material);
+        known.sealed.material = self
+            .shared
+            .read_cache
+            .share_material(place.key, place.key_version, material);
         let version = version_key(&place.secret, place.sequence);
-        let ground = Ground::at(view.snapshot.revision())
+        let dependencies = DependencySnapshot::at(view.snapshot.revision())
             .record(Table::Head, place.secret.as_bytes())
             .record(Table::Namespace, place.namespace.as_bytes())
             .record(Table::Key, &key_key(&place.namespace, &known.home_key))
@@ -138,12 +144,15 @@ impl Store {
             .record(Table::KeyVersion, &key_version_key(&place.key, place.key_version))
             .record(Table::DataKey, &version)
             .record(Table::Version, &version);
-        self.shared.known.values.keep(place.secret, ground, known);
+        self.shared
+            .read_cache
+            .values
+            .insert(place.secret, dependencies, known);
     }
 
-    fn put_on_record(&self, known: &KnownValue, get: &GetValue, meta: &Meta) -> Result<(), StoreError> {
+    fn audit_value_read(&self, known: &CachedValue, get: &GetValue, meta: &Meta) -> Result<(), StoreError> {
         let secret = known.sealed.place.secret;
-        let entry = About::named(Action::GetSecretValue, &known.namespace, &known.secret, secret)
+        let entry = EntryDraft::named(Action::GetSecretValue, &known.namespace, &known.secret, secret)
             .with(|entry| {
                 entry.version = Some(known.version.id.clone());
                 entry.stage.clone_from(&get.stage);
@@ -157,10 +166,10 @@ impl Store {
                 action: Action::Decrypt,
                 ..entry.clone()
             };
-            self.shared.put_on_record(&entry, Durability::Batched)?;
+            self.shared.append_audit(&entry, Durability::Batched)?;
             self.shared.used(key, meta.now);
         }
-        self.shared.put_on_record(&entry, get.durability)?;
+        self.shared.append_audit(&entry, get.durability)?;
         Ok(())
     }
 
@@ -168,7 +177,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Audit`] where the record cannot be written: then nothing may be answered but that.
-    pub fn note(&self, note: Note, meta: &Meta, durability: Durability) -> Result<(), StoreError> {
+    pub fn record_request(
+        &self,
+        note: AuditNote,
+        meta: &Meta,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         let mut entry = Entry::new(meta.now, meta.actor.clone(), note.action);
         entry.outcome = note.outcome;
         entry.namespace = note.namespace;
@@ -180,21 +194,21 @@ impl Store {
         entry.detail = note.detail;
         entry.claimed = note.claimed;
         entry.circumstances = meta.circumstances();
-        self.shared.put_on_record(&entry, durability)?;
+        self.shared.append_audit(&entry, durability)?;
         Ok(())
     }
 
-    /// Records of the read chain on `medium` after a number, in order, at most `limit`.
+    /// Records of the read chain on `storage` after a number, in order, at most `limit`.
     ///
     /// # Errors
     /// [`audit::ReadLogError`] names a record that does not open or does not follow.
     pub fn reads_after(
         &self,
-        medium: &dyn audit::Medium,
+        storage: &dyn audit::SegmentStorage,
         sequence: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, audit::Logged)>, audit::ReadLogError> {
-        audit::reads_after(medium, &self.shared.keyring, sequence, limit)
+    ) -> Result<Vec<(u64, audit::ReadChainRecord)>, audit::ReadLogError> {
+        audit::reads_after(storage, &self.shared.keyring, sequence, limit)
     }
 
     /// Everything about a secret but its values.
@@ -202,7 +216,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::SecretNotFound`]; [`StoreError::Damaged`].
     pub fn describe(&self, secret: SecretId) -> Result<SecretView, StoreError> {
-        self.with_view(|view| Ok(view_of(&view.existing(&secret)?)))
+        self.with_view(|view| Ok(secret_view(&view.existing(&secret)?)))
     }
 
     /// The secret of a name, also while it waits for its destruction.
@@ -210,46 +224,50 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`].
     pub fn find(&self, namespace: NamespaceId, name: &SecretName) -> Result<Option<SecretView>, StoreError> {
-        self.with_view(|view| Ok(view.secret_named(&namespace, name)?.as_ref().map(view_of)))
+        self.with_view(|view| Ok(view.secret_named(&namespace, name)?.as_ref().map(secret_view)))
     }
 
     /// The same, kept in memory for the next who asks.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
-    pub fn find_and_keep(
+    pub fn find_cached(
         &self,
         namespace: NamespaceId,
         name: &SecretName,
     ) -> Result<Option<Arc<SecretView>>, StoreError> {
         let place = (namespace, name.clone());
-        if let Some(known) = self.shared.known.secret(&place) {
+        if let Some(known) = self.shared.read_cache.secret(&place) {
             return Ok(Some(known));
         }
         self.with_view(|view| {
             let Some(head) = view.secret_named(&namespace, name)? else {
                 return Ok(None);
             };
-            let secret = Arc::new(view_of(&head));
+            let secret = Arc::new(secret_view(&head));
             let parts: [&[u8]; 2] = [namespace.as_bytes(), name.as_str().as_bytes()];
-            let ground = Ground::at(view.snapshot.revision())
+            let dependencies = DependencySnapshot::at(view.snapshot.revision())
                 .record(
                     Table::Name,
                     &view.keyring.blind_index(IndexDomain::Secret, &parts),
                 )
                 .record(Table::Head, head.id.as_bytes());
-            self.shared.known.secrets.keep(place, ground, Arc::clone(&secret));
+            self.shared
+                .read_cache
+                .secrets
+                .insert(place, dependencies, Arc::clone(&secret));
             Ok(Some(secret))
         })
     }
 
-    /// Whether a secret of this name and a value of it were read lately, so that reading it again most likely needs no look at the medium.
+    /// Whether a secret of this name and a value of it were read lately, so that reading it again most likely
+    /// needs no look at the disk.
     #[must_use]
-    pub fn knows_value(&self, namespace: NamespaceId, name: &SecretName) -> bool {
-        let known = &self.shared.known;
+    pub fn has_cached_value(&self, namespace: NamespaceId, name: &SecretName) -> bool {
+        let known = &self.shared.read_cache;
         known
             .secret(&(namespace, name.clone()))
-            .is_some_and(|secret| known.values.has(&secret.id))
+            .is_some_and(|secret| known.values.contains(&secret.id))
     }
 
     /// Secrets in order of their names: of one namespace or of all, after `after`, at most `limit`.
@@ -265,7 +283,7 @@ impl Store {
         let ids = self.ids(namespace, after, limit);
         self.with_view(|view| {
             let heads = ids.iter().filter_map(|id| view.head(id).transpose());
-            heads.map(|head| head.map(|head| view_of(&head))).collect()
+            heads.map(|head| head.map(|head| secret_view(&head))).collect()
         })
     }
 
@@ -291,28 +309,29 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NamespaceNotFound`]; [`StoreError::Damaged`].
-    pub fn room(&self, namespace: NamespaceId) -> Result<NamespaceRoom, StoreError> {
+    pub fn namespace_usage(&self, namespace: NamespaceId) -> Result<NamespaceUsage, StoreError> {
         let name = self.namespace(namespace)?.name;
-        let room = &self.shared.room;
-        Ok(NamespaceRoom {
+        let quotas = &self.shared.quotas;
+        Ok(NamespaceUsage {
             name,
-            used: room.of(&namespace),
-            limit: room.limit(&namespace),
+            used: quotas.usage(&namespace),
+            limit: quotas.limit(&namespace),
         })
     }
 
-    /// The namespaces that have at least so many percent of what they may have, the fullest first, at most `most`.
+    /// The namespaces that have at least so many percent of what they may have, the fullest first, at most
+    /// `most`.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
-    pub fn fullest(&self, percent: u64, most: usize) -> Result<Vec<NamespaceRoom>, StoreError> {
-        let found = self.shared.room.fullest(percent);
+    pub fn fullest(&self, percent: u64, most: usize) -> Result<Vec<NamespaceUsage>, StoreError> {
+        let found = self.shared.quotas.fullest(percent);
         if found.is_empty() {
             return Ok(Vec::new());
         }
         self.with_view(|view| {
             let rooms = found.into_iter().take(most).map(|(namespace, used, limit)| {
-                Ok(NamespaceRoom {
+                Ok(NamespaceUsage {
                     name: view.namespace(&namespace)?.name,
                     used,
                     limit: Some(limit),
@@ -322,20 +341,21 @@ impl Store {
         })
     }
 
-    /// Whether a namespace has room for another secret, with this value where it is known. The secret itself may yet be refused.
+    /// Whether a namespace has room for another secret, with this value where it is known. The secret itself
+    /// may yet be refused.
     ///
     /// # Errors
     /// [`Refusal::NamespaceFull`], [`Refusal::NamespaceNotFound`]; [`StoreError::Damaged`].
-    pub fn has_room_for(&self, namespace: NamespaceId, value: Option<&Value>) -> Result<(), StoreError> {
+    pub fn check_quota(&self, namespace: NamespaceId, value: Option<&Value>) -> Result<(), StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
-        let view = View::new(&self.shared.keyring, snapshot.as_ref()).with_room(&self.shared.room);
-        room_for_any_secret(&view, &view.namespace(&namespace)?, value)
-            .inspect_err(|_| self.shared.room.refused())?;
+        let view = View::new(&self.shared.keyring, snapshot.as_ref()).with_quotas(&self.shared.quotas);
+        check_any_secret(&view, &view.namespace(&namespace)?, value)
+            .inspect_err(|_| self.shared.quotas.count_refusal())?;
         Ok(())
     }
 
-    /// Secrets of a namespace that are in their recovery windows, in order of their names, among the next `look` ones after `after`; and the name of the
-    /// last one that was looked at, where more may follow.
+    /// Secrets of a namespace that are in their recovery windows, in order of their names, among the next
+    /// `look` ones after `after`; and the name of the last one that was looked at, where more may follow.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
@@ -404,13 +424,17 @@ impl Store {
     /// [`Refusal::KeyNotFound`], also for a default key.
     pub fn describe_key(&self, namespace: NamespaceId, key: KeyId) -> Result<KeyView, StoreError> {
         let place = (namespace, key);
-        if let Some(known) = self.shared.known.key(&place) {
+        if let Some(known) = self.shared.read_cache.key(&place) {
             return known.ok_or_else(|| Refusal::KeyNotFound.into());
         }
         self.with_view(|view| {
             let shown = key_view(&view.key(&namespace, &key)?);
-            let ground = Ground::at(view.snapshot.revision()).record(Table::Key, &key_key(&namespace, &key));
-            self.shared.known.keys.keep(place, ground, shown.clone());
+            let dependencies = DependencySnapshot::at(view.snapshot.revision())
+                .record(Table::Key, &key_key(&namespace, &key));
+            self.shared
+                .read_cache
+                .keys
+                .insert(place, dependencies, shown.clone());
             shown.ok_or_else(|| Refusal::KeyNotFound.into())
         })
     }
@@ -447,11 +471,12 @@ impl Store {
         Ok(keys)
     }
 
-    /// Whether something of a namespace is kept when it is gone: a secret that has a recovery window, or a customer's key in any state.
+    /// Whether something of a namespace is kept when it is gone: a secret that has a recovery window, or a
+    /// customer's key in any state.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
-    pub fn keeps_something(&self, namespace: NamespaceId) -> Result<bool, StoreError> {
+    pub fn has_retained_data(&self, namespace: NamespaceId) -> Result<bool, StoreError> {
         let ids = self.ids(Some(namespace), None, usize::MAX);
         self.with_view(|view| {
             for id in &ids {
@@ -530,32 +555,37 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Engine`]. A record that cannot be read is counted, and hides no other.
-    pub fn policies(&self) -> Result<PoliciesInForce, StoreError> {
+    pub fn policies(&self) -> Result<EnforcedPolicies, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
-        let mut found = PoliciesInForce::default();
-        each_policy(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
-            Ok(policy) => found.policies.push(policy),
+        let mut found = EnforcedPolicies::default();
+        EnforcedPolicy::each(&self.shared.keyring, snapshot.as_ref(), |policy| match policy {
+            Ok((_, policy)) => found.policies.push(policy),
             Err(_) => found.unreadable += 1,
         })?;
         Ok(found)
     }
 
-    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot be
-    /// read is left out.
+    /// Who was about to change or delete an object of which nothing was seen yet, in any order. What cannot
+    /// be read is left out.
     ///
     /// # Errors
     /// [`StoreError::Engine`].
-    pub fn waiting_attestations(&self) -> Result<Vec<WaitingAttestation>, StoreError> {
+    pub fn pending_attestations(&self) -> Result<Vec<PendingAttestation>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = Vec::new();
-        each_attestation(&self.shared.keyring, snapshot.as_ref(), |attestation| {
-            found.extend(attestation);
+        Attestation::each(&self.shared.keyring, snapshot.as_ref(), |attestation| {
+            found.extend(attestation.map(|(index, attestation)| PendingAttestation {
+                id: AttestationId(index),
+                namespace: attestation.namespace,
+                uid: attestation.uid,
+                at: attestation.at,
+            }));
         })?;
         Ok(found)
     }
 
-    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone, by
-    /// their uid.
+    /// Objects of this kind whose declarations were taken in and of which `is_gone` says that they are gone,
+    /// by their uid.
     ///
     /// # Errors
     /// [`StoreError::Engine`].
@@ -566,10 +596,11 @@ impl Store {
     ) -> Result<Vec<DeclaredObject>, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let mut found = Vec::new();
-        each_declaration(&self.shared.keyring, snapshot.as_ref(), |object| {
+        Declaration::each(&self.shared.keyring, snapshot.as_ref(), |declaration| {
             found.extend(
-                object
+                declaration
                     .ok()
+                    .map(|(_, declaration)| declaration.object)
                     .filter(|object| object.kind == kind && is_gone(object.uid.as_str())),
             );
         })?;
@@ -621,8 +652,8 @@ impl Store {
         Ok(entries)
     }
 
-    /// A key of the audit table at or before the record of a number. Keys begin with the epoch, and a number belongs to one
-    /// epoch: the newest one that begins at or before it.
+    /// A key of the audit table at or before the record of a number. Keys begin with the epoch, and a number
+    /// belongs to one epoch: the newest one that begins at or before it.
     fn epoch_of(&self, snapshot: &dyn Snapshot, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let newest = u32::try_from(self.shared.epoch).unwrap_or(u32::MAX);
         for epoch in (0..=newest).rev() {
@@ -630,73 +661,15 @@ impl Store {
             if let Some((key, _)) = first.first()
                 && audit::decode_key(key).is_ok_and(|(_, first)| first <= sequence)
             {
-                return Ok(Some(audit::key_of(epoch, sequence)));
+                return Ok(Some(audit::encode_key(epoch, sequence)));
             }
         }
         Ok(None)
     }
 }
 
-/// Shows every access policy that is kept, or that it cannot be read.
-pub(super) fn each_policy(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<PolicyInForce, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Policy, &mut |key, sealed| {
-        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
-            record: "an access policy in force".to_owned(),
-        });
-        visit(index.and_then(|index| open_policy(keyring, index, sealed)));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
-/// Shows every attestation that waits. One that cannot be read says nothing, and is shown to nobody but a check.
-pub(super) fn each_attestation(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<WaitingAttestation, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Attestation, &mut |key, sealed| {
-        let id = <[u8; 32]>::try_from(key)
-            .map(AttestationId)
-            .map_err(|_| StoreError::Damaged {
-                record: "who wrote an object".to_owned(),
-            });
-        visit(id.and_then(|id| {
-            let found = open_attestation(keyring, id, sealed)?;
-            Ok(WaitingAttestation {
-                id,
-                namespace: found.namespace,
-                uid: found.uid,
-                at: found.at,
-            })
-        }));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
-/// Shows what each object declares that was taken in.
-pub(super) fn each_declaration(
-    keyring: &Keyring,
-    snapshot: &dyn Snapshot,
-    mut visit: impl FnMut(Result<DeclaredObject, StoreError>),
-) -> Result<(), StoreError> {
-    snapshot.visit(Table::Declaration, &mut |key, sealed| {
-        let index = <&[u8; 32]>::try_from(key).map_err(|_| StoreError::Damaged {
-            record: "what an object declares".to_owned(),
-        });
-        visit(index.and_then(|index| Ok(open_declaration(keyring, index, sealed)?.object)));
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
 /// Finds and opens the value that is asked for.
-fn found_value(view: &View<'_>, get: &GetValue) -> Result<(KnownValue, Value), StoreError> {
+fn found_value(view: &View<'_>, get: &GetValue) -> Result<(CachedValue, Value), StoreError> {
     let head = view.live(&get.secret)?;
     view.usable_key(&head.namespace, &head.key)?;
     let by_stage = |stage: &Stage| {
@@ -718,7 +691,7 @@ fn found_value(view: &View<'_>, get: &GetValue) -> Result<(KnownValue, Value), S
     debug_assert_eq!(head.state, SecretState::Live);
     let sealed = view.sealed_version(&head, version)?;
     let value = sealed.open()?;
-    let known = KnownValue {
+    let known = CachedValue {
         sealed,
         version: version_view(&head, version),
         namespace: view.namespace(&head.namespace)?.name,

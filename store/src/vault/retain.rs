@@ -1,36 +1,38 @@
-//! Keeps the audit log within its limits: looks at its old end, plans, signs the cut, and removes what was cut.
+//! Keeps the audit log within its limits: looks at its old end, plans, signs the cut, and removes what was
+//! cut.
 //!
-//! What was signed away is removed by the next round where this one is cut short: a crash at any instant leaves a log that verifies. Must not
-//! decide what goes; [`crate::audit`] does.
+//! What was signed away is removed by the next round where this one is cut short: a crash at any instant
+//! leaves a log that verifies. Must not decide what goes; [`crate::audit`] does.
 
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::commands::{RemoveTruncated, STEADY, TruncateAudit};
+use super::audit_position::AuditPosition;
+use super::commands::{CLOCK_TRUST_DELAY, RemoveTruncated, TruncateAudit};
 use super::error::StoreError;
-use super::place::Place;
 use super::types::Meta;
 use super::view::View;
 use super::{Refusal, Store};
 use crate::audit::{
-    Actor, AuditUnavailable, Cut, Exported, Goal, MutationRecord, Old, OldChange, OldReads, Piece, ReadHead,
-    ReadLogError, exported_by_all, plan, roll_is_due, row_bytes, why,
+    Actor, AuditUnavailable, ClosedSegment, Cut, ExportProgress, Goal, MutationRecord, OldestChange,
+    OldestRecords, ReadHead, ReadLogError, SegmentRetention, exported_by_all, full_reason, plan, roll_is_due,
+    row_bytes,
 };
 use crate::engine::Table;
 use crate::id::RequestId;
 use crate::time::Timestamp;
 
 /// Most changes that one cut signs away, or one commit removes.
-const CHANGES: usize = 4_096;
+const MAX_CHANGES_PER_CUT: usize = 4_096;
 /// Most pieces of the read chain that one cut signs away.
-const PIECES: usize = 16;
+const MAX_SEGMENTS_PER_CUT: usize = 16;
 /// Most cuts of one call.
-const ROUNDS: usize = 8;
+const MAX_CUTS_PER_CALL: usize = 8;
 
 /// The log's size after its limits were looked at, and what went.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Retained {
+pub struct RetentionReport {
     /// Bytes of the mutation chain.
     pub change_bytes: u64,
     /// Bytes of the read chain, without the room that is laid out ahead.
@@ -46,7 +48,7 @@ pub struct Retained {
 /// The log could not be kept within its limits. Nothing is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum RetainError {
-    /// The store.
+    /// The mutation chain cannot be read or cut.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The read chain cannot be read, or is damaged at its old end: what is not sound is not cut.
@@ -60,63 +62,63 @@ pub enum RetainError {
 /// The old end of the mutation chain.
 #[derive(Default)]
 struct Oldest {
-    changes: Vec<OldChange>,
+    changes: Vec<OldestChange>,
     /// Up to where both chains were cut before.
     cut: Cut,
 }
 
 impl Store {
-    /// Brings the audit log within its limits as far as its readers allow. `steady_for` is how long the wall clock has agreed with the
-    /// monotonic one: nothing goes for its age on the word of a clock that jumped.
+    /// Brings the audit log within its limits as far as its readers allow. `steady_for` is how long the wall
+    /// clock has agreed with the monotonic one: nothing goes for its age on the word of a clock that jumped.
     ///
     /// # Errors
     /// [`RetainError`]; what was signed away before it is removed the next time.
     pub fn retain(
         &self,
-        readers: &[Exported],
+        readers: &[ExportProgress],
         now: Timestamp,
         steady_for: Duration,
-    ) -> Result<Retained, RetainError> {
+    ) -> Result<RetentionReport, RetainError> {
         let _one = self
             .shared
             .retaining
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut done = Retained::default();
+        let mut done = RetentionReport::default();
         let kept = self.keep_within(readers, now, steady_for, &mut done);
         // Also where nothing could be cut, people read why.
         let heads = (self.mutation_head(), self.read_head());
         let bound = &self.shared.bound;
-        let text = why(&bound.limits, readers, heads);
+        let text = full_reason(&bound.limits, readers, heads);
         done.change_bytes = bound.changes();
         done.read_bytes = self.shared.reads().bytes();
         done.full = bound.is_reached(done.read_bytes).then(|| text.clone());
-        bound.explain(text);
+        bound.set_reason(text);
         kept.map(|()| done)
     }
 
     fn keep_within(
         &self,
-        readers: &[Exported],
+        readers: &[ExportProgress],
         now: Timestamp,
         steady_for: Duration,
-        done: &mut Retained,
+        done: &mut RetentionReport,
     ) -> Result<(), RetainError> {
         let limits = self.shared.bound.limits;
-        let Some(old) = self.shared.reads().old() else {
+        let Some(old) = self.shared.reads().retention() else {
             return Ok(());
         };
         self.remove(old, now, done)?;
-        if !limits.cuts() {
+        if !limits.removes_records() {
             return Ok(());
         }
-        let trusted = (steady_for >= STEADY).then_some(now);
-        if roll_is_due(&limits, &old.in_use()?, trusted) {
+        let trusted = (steady_for >= CLOCK_TRUST_DELAY).then_some(now);
+        if roll_is_due(&limits, &old.active_segment()?, trusted) {
             old.roll()?;
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_CUTS_PER_CALL {
             let planned = match self.plan(old, exported_by_all(readers), trusted)? {
-                None => self.plan_whatever_waits(old)?,
+                None => self.plan_ignoring_readers(old)?,
                 planned => planned,
             };
             let Some(plan) = planned else { break };
@@ -137,10 +139,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
-    pub fn audit_cut(&self) -> Result<Place, StoreError> {
+    pub fn audit_cut(&self) -> Result<AuditPosition, StoreError> {
         let snapshot = self.shared.engine.snapshot()?;
         let cut = View::new(&self.shared.keyring, snapshot.as_ref()).cut()?;
-        Ok(Place {
+        Ok(AuditPosition {
             changes: cut.changes.sequence,
             reads: cut.reads.sequence,
         })
@@ -158,29 +160,32 @@ impl Store {
     /// What goes now, as far as one cut goes.
     fn plan(
         &self,
-        old: &dyn OldReads,
+        old: &dyn SegmentRetention,
         exported: (u64, u64),
         now: Option<Timestamp>,
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
         let limits = self.shared.bound.limits;
         let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
         let first = self.oldest(1, exported.0)?;
-        let piece = old.next_piece(first.cut.reads)?;
+        let piece = old.next_closed_segment(first.cut.reads)?;
         let oldest = [
             first.changes.first().map(|change| change.time),
             piece.map(|piece| piece.newest),
         ];
         let oldest = oldest.into_iter().flatten().min();
-        let Some(goal) = Goal::of(&limits, bytes, oldest, now) else {
+        let Some(goal) = Goal::from_limits(&limits, bytes, oldest, now) else {
             return Ok(None);
         };
         self.plan_for(&goal, old, exported)
     }
 
     /// What goes of a log that rolls, near its bound, although a reader has not got it.
-    fn plan_whatever_waits(&self, old: &dyn OldReads) -> Result<Option<crate::audit::Plan>, RetainError> {
+    fn plan_ignoring_readers(
+        &self,
+        old: &dyn SegmentRetention,
+    ) -> Result<Option<crate::audit::Plan>, RetainError> {
         let bytes = self.shared.bound.changes() + self.shared.reads().bytes();
-        match Goal::whatever_waits(&self.shared.bound.limits, bytes) {
+        match Goal::ignoring_readers(&self.shared.bound.limits, bytes) {
             None => Ok(None),
             Some(goal) => self.plan_for(&goal, old, (u64::MAX, u64::MAX)),
         }
@@ -189,14 +194,14 @@ impl Store {
     fn plan_for(
         &self,
         goal: &Goal,
-        old: &dyn OldReads,
+        old: &dyn SegmentRetention,
         exported: (u64, u64),
     ) -> Result<Option<crate::audit::Plan>, RetainError> {
-        let found = self.oldest(CHANGES, exported.0)?;
+        let found = self.oldest(MAX_CHANGES_PER_CUT, exported.0)?;
         let pieces = pieces(old, found.cut.reads, exported.1)?;
         Ok(plan(
             goal,
-            &Old {
+            &OldestRecords {
                 changes: &found.changes,
                 pieces: &pieces,
                 exported,
@@ -224,7 +229,7 @@ impl Store {
                 damaged = true;
                 return ControlFlow::Break(());
             };
-            found.changes.push(OldChange {
+            found.changes.push(OldestChange {
                 sequence: record.sequence,
                 seen: record.reads.sequence,
                 bytes: row_bytes(key, value),
@@ -244,21 +249,32 @@ impl Store {
     }
 
     /// Removes what was signed away, as far as it is still there.
-    fn remove(&self, old: &dyn OldReads, now: Timestamp, done: &mut Retained) -> Result<(), RetainError> {
+    fn remove(
+        &self,
+        old: &dyn SegmentRetention,
+        now: Timestamp,
+        done: &mut RetentionReport,
+    ) -> Result<(), RetainError> {
         let cut = {
             let snapshot = self.shared.engine.snapshot().map_err(StoreError::from)?;
             View::new(&self.shared.keyring, snapshot.as_ref()).cut()?
         };
-        // INVARIANT: the signed cut is durable before the first record goes, and each chain loses its oldest first.
+        // INVARIANT: the signed cut is durable before the first record goes, and each chain loses its oldest
+        // first.
         done.read_bytes_removed += old.remove_through(cut.reads.sequence)?;
         loop {
             let removed = if self.has_change_before(cut.changes.sequence)? {
-                self.run(RemoveTruncated { limit: CHANGES }, meta(now)?)?
+                self.run(
+                    RemoveTruncated {
+                        limit: MAX_CHANGES_PER_CUT,
+                    },
+                    meta(now)?,
+                )?
             } else {
                 0
             };
             done.changes_removed += removed as u64;
-            if removed < CHANGES {
+            if removed < MAX_CHANGES_PER_CUT {
                 return Ok(());
             }
         }
@@ -279,10 +295,14 @@ impl Store {
 }
 
 /// The oldest closed pieces that are exported.
-fn pieces(old: &dyn OldReads, after: ReadHead, exported: u64) -> Result<Vec<Piece>, ReadLogError> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    while pieces.len() < PIECES
-        && let Some(piece) = old.next_piece(pieces.last().map_or(after, |last| last.end))?
+fn pieces(
+    old: &dyn SegmentRetention,
+    after: ReadHead,
+    exported: u64,
+) -> Result<Vec<ClosedSegment>, ReadLogError> {
+    let mut pieces: Vec<ClosedSegment> = Vec::new();
+    while pieces.len() < MAX_SEGMENTS_PER_CUT
+        && let Some(piece) = old.next_closed_segment(pieces.last().map_or(after, |last| last.end))?
         && piece.end.sequence <= exported
     {
         pieces.push(piece);

@@ -14,7 +14,8 @@ use crate::format::{SealDigest, meta};
 use crate::id::RequestId;
 use crate::seal::{SealError, SealFile, SlotInfo};
 
-/// Whether the store knows this seal file: the one in force, or the one that a change was about to put in place.
+/// Whether the store knows this seal file: the one in force, or the one that a change was about to put in
+/// place.
 pub(super) fn check_seal(
     keyring: &Keyring,
     snapshot: &dyn Snapshot,
@@ -51,8 +52,8 @@ fn what_changes(before: &[SlotInfo], after: &[SlotInfo]) -> String {
 }
 
 impl Store {
-    /// Changes the seal file of the open store: the store knows the new file before it is there, and until it is, the old one
-    /// still counts. A file that somebody put in its place meanwhile is not built upon.
+    /// Changes the seal file of the open store: the store knows the new file before it is there, and until it
+    /// is, the old one still counts. A file that somebody put in its place meanwhile is not built upon.
     ///
     /// # Errors
     /// [`OpenError::Seal`] as `change` says; [`OpenError::SealReplaced`]; [`OpenError::Store`].

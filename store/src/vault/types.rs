@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::room::{Quota, Usage};
+use super::quota::{Quota, Usage};
 use crate::audit::{Actor, Circumstances, Requester};
 pub use crate::format::{KeyState, Recovery, SecretState};
 use crate::id::{KeyId, NamespaceId, RequestId, SecretId};
@@ -21,15 +21,15 @@ pub struct Meta {
     /// The caller's clock.
     pub now: Timestamp,
     /// Of a request from outside: where it came from.
-    pub asked: Option<Box<Asked>>,
+    pub asked: Option<Box<ExternalRequest>>,
 }
 
 /// A request from outside, as it arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
+pub struct ExternalRequest {
     /// When, by the monotonic clock: its records say how long it took until they were made.
     pub arrived: Instant,
-    /// The rest.
+    /// The caller's address, pod and node, and what else its records say of it.
     pub circumstances: Circumstances,
 }
 
@@ -50,34 +50,35 @@ impl Meta {
 pub struct ObjectBinding {
     /// What the outside system calls it for good.
     pub uid: ExternalId,
-    /// Its name.
+    /// What people call that object; a later one may be called the same.
     pub name: String,
 }
 
-/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is this one.
+/// The outside object that a secret's current version is written to. It is ours exactly as long as its uid is
+/// this one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Materialized {
+pub struct MaterializedObject {
     /// What the outside system calls it for good.
     pub uid: ExternalId,
-    /// Its name.
+    /// What people call that object; a later one may be called the same.
     pub name: String,
 }
 
 /// An outside object that declares something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclaredObject {
-    /// Its kind.
+    /// Such as `ManagedSecret`, at most 253 bytes.
     pub kind: String,
     /// Its namespace; of a namespace, itself.
     pub namespace: NamespaceName,
-    /// Its name.
+    /// What people call that object, at most 253 bytes.
     pub name: String,
     /// What the outside system calls it for good.
     pub uid: ExternalId,
 }
 
-/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept, shown
-/// or told as it is.
+/// A digest of all that an outside object declares. It may declare a value, so the digest is never kept,
+/// shown or told as it is.
 #[derive(Clone, Copy)]
 pub struct ObjectDigest(pub [u8; 32]);
 
@@ -102,12 +103,12 @@ pub struct AttestationId(pub [u8; 32]);
 
 /// An attestation that waits for what it is about to be seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WaitingAttestation {
+pub struct PendingAttestation {
     /// Its place.
     pub id: AttestationId,
     /// The namespace of the object.
     pub namespace: NamespaceName,
-    /// The object.
+    /// What the outside calls the object for good.
     pub uid: ExternalId,
     /// When it came.
     pub at: Timestamp,
@@ -115,7 +116,7 @@ pub struct WaitingAttestation {
 
 /// What taking in a declaration, or that there is none any more, came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TakenDeclaration {
+pub struct DeclarationOutcome {
     /// Who wrote it, or deleted it; none where it was there before anybody could say so.
     pub requester: Option<Requester>,
     /// Whether it is news.
@@ -136,7 +137,7 @@ pub struct RotationState {
 /// A version without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VersionView {
-    /// Its id.
+    /// Chosen by its writer.
     pub id: VersionId,
     /// Its number; people's order of versions.
     pub sequence: u32,
@@ -160,11 +161,11 @@ pub enum KeyRef {
 /// Everything about a secret but its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SecretView {
-    /// Its id.
+    /// Never used again, unlike the name.
     pub id: SecretId,
-    /// Its namespace.
+    /// Where it belongs.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique in its namespace, those in a recovery window included.
     pub name: SecretName,
     /// What people wrote about it.
     pub description: String,
@@ -187,8 +188,8 @@ pub struct SecretView {
     /// What declares it.
     pub object: Option<ObjectBinding>,
     /// What it is written to.
-    pub materialized: Option<Materialized>,
-    /// Its rotations.
+    pub materialized: Option<MaterializedObject>,
+    /// When it was last rotated, and which request asked for it.
     pub rotation: RotationState,
     /// What follows its deletion.
     pub recovery: Recovery,
@@ -206,18 +207,18 @@ impl SecretView {
 /// A value that was read, and which version it is.
 #[derive(PartialEq, Eq, Debug)]
 pub struct ValueRead {
-    /// The value.
+    /// Keys and bytes, opened.
     pub value: Value,
-    /// Its version.
+    /// Which version it is of.
     pub version: VersionView,
 }
 
 /// A namespace as the store knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamespaceView {
-    /// Its id.
+    /// The store's own, which no other namespace gets.
     pub id: NamespaceId,
-    /// Its name.
+    /// What the outside calls it.
     pub name: NamespaceName,
     /// Its outside uid; absent after a restore, until it is seen.
     pub uid: Option<ExternalId>,
@@ -225,8 +226,8 @@ pub struct NamespaceView {
 
 /// What a namespace has of the store, and may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NamespaceRoom {
-    /// Its name.
+pub struct NamespaceUsage {
+    /// What the outside calls the namespace.
     pub name: NamespaceName,
     /// What it has.
     pub used: Usage,
@@ -237,9 +238,9 @@ pub struct NamespaceRoom {
 /// A secret in its recovery window, without its value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeletedSecret {
-    /// Its id.
+    /// What restores and purges it.
     pub id: SecretId,
-    /// Its name.
+    /// Taken until the secret is destroyed.
     pub name: SecretName,
     /// When it was deleted.
     pub since: Timestamp,
@@ -254,7 +255,7 @@ pub struct DeletedSecret {
 /// What an outside object says about the encryption key that it declares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyDeclaration {
-    /// The object.
+    /// The object that declares it.
     pub object: ObjectBinding,
     /// Days between the deletion of the object and the destruction of the key, 7 to 30.
     pub window_days: u32,
@@ -276,11 +277,11 @@ pub struct KeyUsage {
 /// An encryption key, without its material.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyView {
-    /// Its id.
+    /// Never used again, unlike the name.
     pub id: KeyId,
-    /// Its namespace.
+    /// Where it belongs.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique among the namespace's keys that are not destroyed.
     pub name: KeyName,
     /// Whether it can be used.
     pub state: KeyState,
@@ -296,9 +297,10 @@ pub struct KeyView {
     pub declaration: Option<KeyDeclaration>,
 }
 
-/// What of an access policy is in force, so that the next process knows it. The store does not read the statements.
+/// What of an access policy is in force, so that the next process knows it. The store does not read the
+/// statements.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PolicyInForce {
+pub struct EnforcedPolicy {
     /// What the outside system calls the policy for good.
     pub uid: ExternalId,
     /// In which namespace it is.
@@ -307,27 +309,27 @@ pub struct PolicyInForce {
     pub name: String,
     /// Which generation of it is in force.
     pub generation: i64,
-    /// The statements of that generation, at most [`PolicyInForce::MOST_BYTES`].
+    /// The statements of that generation, at most [`EnforcedPolicy::MAX_STATEMENTS_BYTES`].
     pub statements: Vec<u8>,
 }
 
-impl PolicyInForce {
+impl EnforcedPolicy {
     /// Most bytes of the statements: more than an API server takes in one object (1.5 MiB, <https://etcd.io/docs/latest/dev-guide/limit/>).
-    pub const MOST_BYTES: usize = 2 << 20;
+    pub const MAX_STATEMENTS_BYTES: usize = 2 << 20;
 }
 
 /// What is kept of the access policies.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PoliciesInForce {
+pub struct EnforcedPolicies {
     /// In any order.
-    pub policies: Vec<PolicyInForce>,
+    pub policies: Vec<EnforcedPolicy>,
     /// How many records cannot be read.
     pub unreadable: u64,
 }
 
 /// What a write came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Written {
+pub struct WriteOutcome {
     /// Whether a version was made; false where it was there already.
     pub created: bool,
     /// The secret afterwards.

@@ -1,13 +1,14 @@
-//! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to read both.
-//! Must not change anything; effects do.
+//! What a decision sees: a snapshot, the changes of the commands before it in the same group, and the keys to
+//! read both. Must not change anything; effects do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::error::{Refusal, StoreError};
-use super::room::{Quota, Room, Usage, row_bytes};
-use super::types::{AttestationId, ObjectChange, ObjectDigest, PolicyInForce};
+use super::indexed_record::IndexedRecord;
+use super::quota::{NamespaceQuotas, Quota, Usage, row_bytes};
+use super::types::{AttestationId, EnforcedPolicy, ObjectChange, ObjectDigest};
 use crate::audit::{Cut, Truncation};
 use crate::crypto::{
     Context, DataKey, DataKeyContext, IndexDomain, KeyMaterial, Keyring, MaterialContext, SealedValue,
@@ -23,17 +24,17 @@ use crate::name::{ExternalId, KeyName, NamespaceName, SecretName, VersionId};
 use crate::value::{DataType, Value};
 
 /// Changes that are not committed yet: a value, or none for a removal.
-pub(crate) type Pending = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+pub(crate) type PendingChanges = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 
 /// A snapshot under pending changes.
 pub struct View<'a> {
     pub(super) keyring: &'a Keyring,
     pub(super) snapshot: &'a dyn Snapshot,
-    pub(super) pending: Pending,
+    pub(super) pending: PendingChanges,
     /// Changes of the command that is being carried out; they become pending together, or not at all.
-    pub(super) staged: Pending,
+    pub(super) staged: PendingChanges,
     /// The accounts of namespaces, where something is decided about.
-    pub(super) room: Option<&'a Room>,
+    pub(super) quotas: Option<&'a NamespaceQuotas>,
     /// What the commands before in the same group took.
     taken: BTreeMap<NamespaceId, Usage>,
     /// The namespaces of the secrets whose rows change.
@@ -51,18 +52,18 @@ impl<'a> View<'a> {
         Self {
             keyring,
             snapshot,
-            pending: Pending::new(),
-            staged: Pending::new(),
-            room: None,
+            pending: PendingChanges::new(),
+            staged: PendingChanges::new(),
+            quotas: None,
             taken: BTreeMap::new(),
             homes: BTreeMap::new(),
         }
     }
 
     /// The same, with the accounts of namespaces.
-    pub(in crate::vault) fn with_room(self, room: &'a Room) -> Self {
+    pub(in crate::vault) fn with_quotas(self, quotas: &'a NamespaceQuotas) -> Self {
         Self {
-            room: Some(room),
+            quotas: Some(quotas),
             ..self
         }
     }
@@ -70,17 +71,17 @@ impl<'a> View<'a> {
     /// What a namespace has, with what was taken in this group.
     pub(crate) fn used(&self, namespace: &NamespaceId) -> Usage {
         let taken = self.taken.get(namespace).copied().unwrap_or_default();
-        let room = self.room.map(|room| room.of(namespace));
-        room.unwrap_or_default().plus(taken)
+        let usage = self.quotas.map(|quotas| quotas.usage(namespace));
+        usage.unwrap_or_default().plus(taken)
     }
 
     /// What a namespace may have; none: there is no end.
     pub(crate) fn limit(&self, namespace: &NamespaceId) -> Option<Quota> {
-        self.room?.limit(namespace)
+        self.quotas?.limit(namespace)
     }
 
     /// Room is taken by a command that is carried out.
-    pub(crate) fn take(&mut self, namespace: NamespaceId, more: Usage) {
+    pub(crate) fn reserve(&mut self, namespace: NamespaceId, more: Usage) {
         let taken = self.taken.entry(namespace).or_default();
         *taken = taken.plus(more);
     }
@@ -282,16 +283,20 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What is kept of an access policy.
-    pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<PolicyInForce>, StoreError> {
-        let index = policy_index(self.keyring, uid);
-        self.raw(Table::Policy, &index)?
-            .map(|sealed| open_policy(self.keyring, &index, &sealed))
+    /// The record under a blind index.
+    fn record<R: IndexedRecord>(&self, index: &[u8; 32]) -> Result<Option<R>, StoreError> {
+        self.raw(R::TABLE, index)?
+            .map(|sealed| R::open(self.keyring, index, &sealed))
             .transpose()
     }
 
+    /// What is kept of an access policy.
+    pub(crate) fn policy(&self, uid: &ExternalId) -> Result<Option<EnforcedPolicy>, StoreError> {
+        self.record(&policy_index(self.keyring, uid))
+    }
+
     /// What tells what an object declares from everything else that it may declare.
-    pub(crate) fn mark(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
+    pub(crate) fn keyed_digest(&self, uid: &ExternalId, digest: ObjectDigest) -> [u8; 32] {
         self.keyring
             .blind_index(IndexDomain::Mark, &[uid.as_str().as_bytes(), &digest.0])
     }
@@ -312,17 +317,12 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn attestation(&self, id: AttestationId) -> Result<Option<Attestation>, StoreError> {
-        self.raw(Table::Attestation, &id.0)?
-            .map(|sealed| open_attestation(self.keyring, id, &sealed))
-            .transpose()
+        self.record(&id.0)
     }
 
     /// What of an object was taken in last.
     pub(crate) fn declaration(&self, uid: &ExternalId) -> Result<Option<Declaration>, StoreError> {
-        let index = declaration_index(self.keyring, uid);
-        self.raw(Table::Declaration, &index)?
-            .map(|sealed| open_declaration(self.keyring, &index, &sealed))
-            .transpose()
+        self.record(&declaration_index(self.keyring, uid))
     }
 
     /// Since when it is known who writes objects.
@@ -466,7 +466,8 @@ pub(crate) fn key_key(namespace: &NamespaceId, key: &KeyId) -> Vec<u8> {
     bytes
 }
 
-/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed under.
+/// Opens a head: its revision stands in clear before the sealed bytes, and is part of what they are sealed
+/// under.
 pub(crate) fn open_head(keyring: &Keyring, id: &SecretId, bytes: &[u8]) -> Result<Head, StoreError> {
     let record = || damaged(format!("the head of secret {id}"));
     let (revision, sealed) = bytes.split_first_chunk::<8>().ok_or_else(record)?;
@@ -482,48 +483,9 @@ pub(crate) fn policy_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
     keyring.blind_index(IndexDomain::Policy, &[uid.as_str().as_bytes()])
 }
 
-/// Opens what is kept of an access policy under this index.
-pub(crate) fn open_policy(
-    keyring: &Keyring,
-    index: &[u8; 32],
-    sealed: &[u8],
-) -> Result<PolicyInForce, StoreError> {
-    let record = || damaged("an access policy in force");
-    let bytes = keyring
-        .open(&Context::Policy(index), sealed)
-        .map_err(|_| record())?;
-    PolicyInForce::decode(bytes.expose()).map_err(|_| record())
-}
-
 /// Where is kept what an object declares.
 pub(crate) fn declaration_index(keyring: &Keyring, uid: &ExternalId) -> [u8; 32] {
     keyring.blind_index(IndexDomain::Declaration, &[uid.as_str().as_bytes()])
-}
-
-/// Opens what is kept of an object under this index.
-pub(crate) fn open_declaration(
-    keyring: &Keyring,
-    index: &[u8; 32],
-    sealed: &[u8],
-) -> Result<Declaration, StoreError> {
-    let record = || damaged("what an object declares");
-    let bytes = keyring
-        .open(&Context::Declaration(index), sealed)
-        .map_err(|_| record())?;
-    Declaration::decode(bytes.expose()).map_err(|_| record())
-}
-
-/// Opens an attestation.
-pub(crate) fn open_attestation(
-    keyring: &Keyring,
-    id: AttestationId,
-    sealed: &[u8],
-) -> Result<Attestation, StoreError> {
-    let record = || damaged("who wrote an object");
-    let bytes = keyring
-        .open(&Context::Attestation(&id.0), sealed)
-        .map_err(|_| record())?;
-    Attestation::decode(bytes.expose()).map_err(|_| record())
 }
 
 impl std::fmt::Debug for View<'_> {

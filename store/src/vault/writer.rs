@@ -1,31 +1,29 @@
-//! The one writer: takes what is queued, decides each command on the changes of those before it, and commits them together
-//! with their audit records, the counter, the digest and a signed checkpoint.
+//! The one writer: takes what is queued, decides each command on the changes of those before it, and commits
+//! them together with their audit records, the counter, the digest and a signed checkpoint.
 //!
-//! INVARIANT: nobody is answered before the commit that their answer rests on is durable, refusals included: a refusal may
-//! rest on a change of the same group.
+//! INVARIANT: nobody is answered before the commit that their answer rests on is durable, refusals included:
+//! a refusal may rest on a change of the same group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, mpsc};
 
-use super::commands::{About, Command, Decision};
+use super::commands::{Command, Decision, EntryDraft};
 use super::error::{Refusal, StoreError};
-use super::room::{self, Moved};
+use super::quota::{self, UsageChange};
 use super::types::Meta;
-use super::view::{Pending, View};
+use super::view::{PendingChanges, View};
 use super::{Published, Shared, StoreStats};
-use crate::audit::{
-    self, Action, Actor, ChainHead, Checkpoint, Entry, Outcome as AuditOutcome, ReadHead, Requester,
-};
+use crate::audit::{self, Action, Actor, AuditOutcome, ChainHead, Checkpoint, Entry, ReadHead, Requester};
 use crate::crypto::{Context, CryptoError};
-use crate::engine::{Batch, Change, EngineError, Outcome, Precondition, Resolution, Revision, Table};
-use crate::format::{Head, State, meta};
+use crate::engine::{Batch, Change, CommitOutcome, EngineError, Precondition, Resolution, Revision, Table};
+use crate::format::{Head, StoreState, meta};
 use crate::id::{NamespaceId, RequestId, SecretId};
 use crate::time::Timestamp;
 
 /// Most commands in one commit.
-const GROUP: usize = 64;
+const MAX_COMMANDS_PER_COMMIT: usize = 64;
 
 /// Counts what the writer did.
 #[derive(Default)]
@@ -66,13 +64,13 @@ impl GroupStats {
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// What a job came to on the view.
-struct Step {
+struct DecidedJob {
     entries: Vec<Entry>,
     refused: Option<Entry>,
     answer: Answer,
 }
 
-impl Step {
+impl DecidedJob {
     /// Whether it changed something that is put on record.
     fn changes(&self) -> bool {
         !self.entries.is_empty()
@@ -82,7 +80,7 @@ impl Step {
 /// A queued command, whatever its type.
 pub(super) struct Job {
     request: RequestId,
-    run: Box<dyn FnOnce(JobInput<'_, '_>) -> Option<Step> + Send>,
+    run: Box<dyn FnOnce(JobInput<'_, '_>) -> Option<DecidedJob> + Send>,
 }
 
 /// A job is either carried out, or turned away.
@@ -127,17 +125,17 @@ fn carry_out<C: Command>(
     (meta, requester): &(Meta, Option<Requester>),
     view: &mut View<'_>,
     reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
-) -> Step {
+) -> DecidedJob {
     let subject = command.subject();
     let decided = decide(command, view, meta.now).and_then(|decision| {
         view.apply(decision.effects)?;
-        if let Some((namespace, room)) = decision.takes {
-            view.take(namespace, room);
+        if let Some((namespace, usage)) = decision.takes {
+            view.reserve(namespace, usage);
         }
         Ok((decision.entries, decision.reply))
     });
     match decided {
-        Ok((entries, value)) => Step {
+        Ok((entries, value)) => DecidedJob {
             entries: entries
                 .into_iter()
                 .map(|about| with_requester(about.entry(meta), requester))
@@ -146,11 +144,12 @@ fn carry_out<C: Command>(
             answer: Box::new(move |outcome| reply(outcome.map(|()| value))),
         },
         Err(error) => {
-            if let (StoreError::Refused(Refusal::NamespaceFull { .. }), Some(room)) = (&error, view.room) {
-                room.refused();
+            if let (StoreError::Refused(Refusal::NamespaceFull { .. }), Some(quotas)) = (&error, view.quotas)
+            {
+                quotas.count_refusal();
             }
             let refused = with_requester(refusal(view, C::ACTION, subject, meta, &error), requester);
-            Step {
+            DecidedJob {
                 entries: Vec::new(),
                 refused: Some(refused),
                 answer: Box::new(move |outcome| reply(Err(outcome.err().unwrap_or(error)))),
@@ -175,7 +174,7 @@ pub(super) fn refusal(
     meta: &Meta,
     error: &StoreError,
 ) -> Entry {
-    let mut about = About::new(action);
+    let mut about = EntryDraft::new(action);
     if let Some(id) = subject {
         about = about.with(|entry| entry.secret_id = Some(id));
         if let Ok(Some(head)) = view.head(&id) {
@@ -195,17 +194,17 @@ pub(super) fn refusal(
 }
 
 /// The writer thread's own state: what the last commit left.
-pub(super) struct Writer {
+pub(super) struct CommitWriter {
     shared: Arc<Shared>,
-    state: State,
+    state: StoreState,
     /// The epoch is written with the first commit.
     fence_raised: bool,
     /// A commit whose outcome is not known; nothing is written before it is.
     undecided: Option<RequestId>,
 }
 
-impl Writer {
-    pub(super) const fn new(shared: Arc<Shared>, state: State, fence_raised: bool) -> Self {
+impl CommitWriter {
+    pub(super) const fn new(shared: Arc<Shared>, state: StoreState, fence_raised: bool) -> Self {
         Self {
             shared,
             state,
@@ -215,10 +214,10 @@ impl Writer {
     }
 
     /// Works until every way to it is gone.
-    pub(super) fn work(mut self, queue: &mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Job>) {
         while let Ok(first) = queue.recv() {
             let mut group = vec![first];
-            while group.len() < GROUP
+            while group.len() < MAX_COMMANDS_PER_COMMIT
                 && let Ok(next) = queue.try_recv()
             {
                 group.push(next);
@@ -248,7 +247,7 @@ impl Writer {
                 return;
             }
         };
-        let mut view = View::new(&shared.keyring, snapshot.as_ref()).with_room(&shared.room);
+        let mut view = View::new(&shared.keyring, snapshot.as_ref()).with_quotas(&shared.quotas);
         let mut steps = Vec::with_capacity(group.len());
         let mut carried_out = BTreeSet::new();
         for job in group {
@@ -277,7 +276,7 @@ impl Writer {
             let refused = match step.refused {
                 // A refusal leaves only once it is on record, as a value does.
                 Some(entry) if outcome.is_ok() => shared
-                    .put_on_record(&entry, audit::Durability::Batched)
+                    .append_audit(&entry, audit::Durability::Batched)
                     .map_err(StoreError::from),
                 _ => Ok(()),
             };
@@ -313,23 +312,23 @@ impl Writer {
         let names =
             super::open::read_names(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
         *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) = names;
-        let changes = audit::bytes_of_changes(snapshot.as_ref()).map_err(Failure::from)?;
-        self.shared.bound.counted(changes);
-        let used = room::count(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
-        self.shared.room.counted(used);
+        let changes = audit::mutation_bytes(snapshot.as_ref()).map_err(Failure::from)?;
+        self.shared.bound.reset(changes);
+        let used = quota::count(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
+        self.shared.quotas.reset(used);
         let reads = self.shared.published().reads;
         self.publish(opened, reads);
         Ok(())
     }
 
-    fn publish(&mut self, state: State, reads: ReadHead) {
+    fn publish(&mut self, state: StoreState, reads: ReadHead) {
         self.state = state;
         *self.shared.published() = Published { state, reads };
         self.shared.changed.notify_all();
     }
 
     /// Commits what the group changed; nothing, where it changed nothing.
-    fn commit(&mut self, view: &mut View<'_>, steps: &mut [(RequestId, Step)]) -> Result<(), Failure> {
+    fn commit(&mut self, view: &mut View<'_>, steps: &mut [(RequestId, DecidedJob)]) -> Result<(), Failure> {
         // A refusal changed nothing: the same request may be tried again.
         let mut requests: Vec<RequestId> = steps
             .iter()
@@ -346,7 +345,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let reads = shared.reads().fsynced();
         let time = entries.last().map_or_else(Timestamp::default, |entry| entry.time);
-        if let Some(allowances) = shared.room.unsaved() {
+        if let Some(allowances) = shared.quotas.unsaved() {
             let sealed = shared
                 .keyring
                 .seal(&Context::Meta("allowances"), &allowances.encode())
@@ -384,16 +383,16 @@ impl Writer {
         };
         // INVARIANT: before anybody can see the commit.
         shared
-            .known
-            .changing(&batch.changes, Revision(view.snapshot.revision().0 + 1));
+            .read_cache
+            .invalidate(&batch.changes, Revision(view.snapshot.revision().0 + 1));
         let outcome = shared.engine.commit(&batch);
-        if !matches!(outcome, Ok(Outcome::Committed(_))) {
-            shared.known.forget();
+        if !matches!(outcome, Ok(CommitOutcome::Committed(_))) {
+            shared.read_cache.clear();
         }
         match outcome {
-            Ok(Outcome::Committed(_)) => {}
-            Ok(Outcome::Conflict(_)) => return Err(Failure::Fenced),
-            Ok(Outcome::Unknown) => match shared.engine.resolve(group) {
+            Ok(CommitOutcome::Committed(_)) => {}
+            Ok(CommitOutcome::Conflict(_)) => return Err(Failure::Fenced),
+            Ok(CommitOutcome::Unknown) => match shared.engine.resolve(group) {
                 Ok(Resolution::Committed(_)) => {}
                 Ok(Resolution::NotCommitted) => return Err(Failure::NotCommitted),
                 Err(_) => {
@@ -414,9 +413,9 @@ impl Writer {
                 };
             }
         }
-        shared.bound.moved(moved.audit_came, moved.audit_went);
-        shared.room.moved(&moved.namespaces);
-        shared.room.saved();
+        shared.bound.adjust(moved.audit_came, moved.audit_went);
+        shared.quotas.apply(&moved.namespaces);
+        shared.quotas.saved();
         self.publish(state, reads);
         match &shared.strict_anchor {
             Some(hook) => hook(&shared.anchor(&state)).map_err(Failure::Anchor),
@@ -442,7 +441,7 @@ impl Writer {
         for entry in &entries {
             let (record, next) = audit::record(&self.shared.keyring, epoch, head, reads, entry)?;
             view.pending.insert(
-                (Table::Audit, audit::key_of(epoch, record.sequence)),
+                (Table::Audit, audit::encode_key(epoch, record.sequence)),
                 Some(record.encode()),
             );
             head = next;
@@ -462,7 +461,7 @@ impl Writer {
     }
 
     /// The counter and digest after the changes, and what comes and goes with them.
-    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(State, Rows), StoreError> {
+    fn next_state(&self, view: &View<'_>, head: ChainHead) -> Result<(StoreState, Rows), StoreError> {
         let mut digest = self.state.digest;
         let mut moved = Rows::default();
         for ((table, key), value) in &view.pending {
@@ -475,7 +474,7 @@ impl Writer {
                 digest = digest.plus(self.shared.keyring.record_term(table.code(), key, new));
             }
         }
-        let state = State {
+        let state = StoreState {
             counter: self.state.counter + 1,
             digest,
             head,
@@ -491,7 +490,7 @@ struct Rows {
     audit_came: u64,
     audit_went: u64,
     /// What namespaces have.
-    namespaces: BTreeMap<NamespaceId, Moved>,
+    namespaces: BTreeMap<NamespaceId, UsageChange>,
 }
 
 impl Rows {
@@ -502,10 +501,10 @@ impl Rows {
             self.audit_came += bytes(new);
             self.audit_went += bytes(old);
         }
-        let home = room::secret_of_row(table, key).and_then(|secret| view.homes.get(&secret));
+        let home = quota::secret_of_row(table, key).and_then(|secret| view.homes.get(&secret));
         let Some(home) = home else { return };
         let signed = |value: Option<&[u8]>| {
-            let bytes = value.map_or(0, |value| room::row_bytes(key, value));
+            let bytes = value.map_or(0, |value| quota::row_bytes(key, value));
             i64::try_from(bytes).unwrap_or(i64::MAX)
         };
         let moved = self.namespaces.entry(*home).or_default();
@@ -519,7 +518,7 @@ impl Rows {
 type NameChange = ((NamespaceId, crate::name::SecretName), Option<SecretId>);
 
 /// How a group changes the index of names: heads that came and went.
-fn renamed(view: &View<'_>, pending: &Pending) -> Vec<NameChange> {
+fn renamed(view: &View<'_>, pending: &PendingChanges) -> Vec<NameChange> {
     let mut changes = Vec::new();
     let open = |id: &SecretId, bytes: &[u8]| -> Option<Head> {
         super::view::open_head(view.keyring, id, bytes).ok()
@@ -547,7 +546,8 @@ fn renamed(view: &View<'_>, pending: &Pending) -> Vec<NameChange> {
     changes
 }
 
-/// Why a whole group was not answered as decided. Errors cannot be cloned, so that each caller gets one made from this.
+/// Why a whole group was not answered as decided. Errors cannot be cloned, so that each caller gets one made
+/// from this.
 #[derive(Debug)]
 enum Failure {
     Fenced,
@@ -627,7 +627,7 @@ pub(super) fn each_head_row(
             })
             .and_then(|id| super::view::open_head(keyring, &SecretId::from_bytes(id), bytes));
         match head {
-            Ok(head) => visit(head, room::row_bytes(key, bytes)),
+            Ok(head) => visit(head, quota::row_bytes(key, bytes)),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())

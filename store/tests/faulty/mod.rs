@@ -76,15 +76,11 @@ impl FaultyEngine {
 }
 
 impl Engine for FaultyEngine {
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
         self.inner.snapshot()
     }
 
-    fn commit(&self, batch: &Batch) -> Result<Outcome, EngineError> {
+    fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let fault = {
             let mut orders = self.faults.0.lock().unwrap();
             let fault = orders.next.take();
@@ -97,15 +93,15 @@ impl Engine for FaultyEngine {
                 let outcome = self.inner.commit(batch)?;
                 *self.unknown.lock().unwrap() = true;
                 Ok(match outcome {
-                    Outcome::Committed(_) => Outcome::Unknown,
+                    CommitOutcome::Committed(_) => CommitOutcome::Unknown,
                     other => other,
                 })
             }
             Some(Fault::UnknownAndLost) => {
                 *self.unknown.lock().unwrap() = true;
-                Ok(Outcome::Unknown)
+                Ok(CommitOutcome::Unknown)
             }
-            Some(Fault::Conflict) => Ok(Outcome::Conflict(0)),
+            Some(Fault::Conflict) => Ok(CommitOutcome::Conflict(0)),
             Some(Fault::OutOfSpace) => Err(EngineError::OutOfSpace),
         }
     }
@@ -122,18 +118,6 @@ impl Engine for FaultyEngine {
 
     fn fence(&self) -> Result<u64, EngineError> {
         self.inner.fence()
-    }
-
-    fn watch(&self, from: Revision) -> Watch {
-        self.inner.watch(from)
-    }
-
-    fn verify(&self) -> Result<(), EngineError> {
-        self.inner.verify()
-    }
-
-    fn compact(&self) -> Result<(), EngineError> {
-        self.inner.compact()
     }
 
     fn stats(&self) -> EngineStats {

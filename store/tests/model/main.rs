@@ -1,5 +1,6 @@
-//! Random commands against the real store, on a disk whose power goes and an engine that answers "unknown", held after each step
-//! against the rules said once more and plainly. A request whose answer was lost is sent again, and counts once.
+//! Random commands against the real store, on a disk whose power goes and an engine that answers "unknown",
+//! held after each step against the rules said once more and plainly. A request whose answer was lost is sent
+//! again, and counts once.
 //!
 //! `STRONGROOM_MODEL_STEPS` sets the number of steps, 3,000 if unset; `STRONGROOM_SEED` repeats a run.
 #![allow(
@@ -20,15 +21,16 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use faulty::{Fault, Faults, FaultyEngine};
-use naive::{Key, Model, Op, SLOTS};
-use simulated_disk::{Random, SimulatedDisk, seed};
 use strongroom_store::audit::MemoryReads;
 use strongroom_store::crypto::{Keyring, RootKey};
 use strongroom_store::engine::{Disk, EngineError, RedbEngine, RedbOptions};
 use strongroom_store::id::{KeyId, NamespaceId, RequestId, SecretId};
 use strongroom_store::seal::SealFile;
 use strongroom_store::vault::*;
+
+use faulty::{Fault, Faults, FaultyEngine};
+use naive::{Key, Model, Op, SLOTS};
+use simulated_disk::{Random, SimulatedDisk, seed};
 use support::*;
 
 /// The real store, and what the test knows of it.
@@ -215,7 +217,14 @@ impl Real {
                 },
                 meta,
             ),
-            Op::PurgeDue => store.run(PurgeDue { steady_for: STEADY }, meta).map(drop),
+            Op::PurgeDue => store
+                .run(
+                    PurgeDue {
+                        steady_for: CLOCK_TRUST_DELAY,
+                    },
+                    meta,
+                )
+                .map(drop),
             Op::Disable => store.run(DisableKey { namespace, key }, meta).map(drop),
             Op::Enable => store.run(EnableKey { namespace, key }, meta).map(drop),
             Op::NewKeyVersion => store.run(NewKeyVersion { namespace, key }, meta).map(drop),
@@ -241,8 +250,10 @@ impl Real {
                     meta,
                 )
                 .map(drop),
-            Op::KeepPolicy { slot, generation } => store.run(KeepPolicy(policy(slot, generation)), meta),
-            Op::ForgetPolicy { slot } => store.run(ForgetPolicy(policy(slot, 0).uid), meta),
+            Op::EnforcePolicy { slot, generation } => {
+                store.run(EnforcePolicy(policy(slot, generation)), meta)
+            }
+            Op::RemovePolicy { slot } => store.run(RemovePolicy(policy(slot, 0).uid), meta),
             Op::Wait { .. } => Ok(()),
         }
     }
@@ -353,11 +364,11 @@ fn any(random: &mut Random) -> Op {
         ][random.below(3) as usize]
             .clone(),
         38 => Op::Rewrap,
-        40 | 41 => Op::KeepPolicy {
+        40 | 41 => Op::EnforcePolicy {
             slot,
             generation: value as i64,
         },
-        42 => Op::ForgetPolicy { slot },
+        42 => Op::RemovePolicy { slot },
         _ => Op::Wait {
             days: 1 + random.below(9) as i64,
         },
@@ -365,8 +376,8 @@ fn any(random: &mut Random) -> Op {
 }
 
 /// The policy of a slot, and a generation of it.
-fn policy(slot: usize, generation: i64) -> PolicyInForce {
-    PolicyInForce {
+fn policy(slot: usize, generation: i64) -> EnforcedPolicy {
+    EnforcedPolicy {
         uid: format!("uid-{slot}").parse().unwrap(),
         namespace: "shop".parse().unwrap(),
         name: format!("policy-{slot}"),
@@ -375,7 +386,7 @@ fn policy(slot: usize, generation: i64) -> PolicyInForce {
     }
 }
 
-fn by_uid(policies: Vec<PolicyInForce>) -> BTreeMap<String, PolicyInForce> {
+fn by_uid(policies: Vec<EnforcedPolicy>) -> BTreeMap<String, EnforcedPolicy> {
     policies
         .into_iter()
         .map(|policy| (policy.uid.to_string(), policy))

@@ -12,7 +12,7 @@ use crate::support::DAY;
 
 /// The places where secrets are made; odd ones come under the customer's key.
 pub const SLOTS: usize = 5;
-const MOST_VERSIONS: usize = 10;
+const MAX_VERSIONS: usize = 10;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -60,11 +60,11 @@ pub enum Op {
     ScheduleKeyDeletion,
     CancelKeyDeletion,
     Rewrap,
-    KeepPolicy {
+    EnforcePolicy {
         slot: usize,
         generation: i64,
     },
-    ForgetPolicy {
+    RemovePolicy {
         slot: usize,
     },
     Wait {
@@ -280,8 +280,8 @@ impl Model {
                 Key::Destroyed => return Err("KeyDestroyed"),
                 _ => return Err("KeyNotPendingDeletion"),
             },
-            Op::KeepPolicy { slot, generation } => drop(self.policies.insert(slot, generation)),
-            Op::ForgetPolicy { slot } => drop(self.policies.remove(&slot)),
+            Op::EnforcePolicy { slot, generation } => drop(self.policies.insert(slot, generation)),
+            Op::RemovePolicy { slot } => drop(self.policies.remove(&slot)),
             // A rewrap is not to be seen.
             Op::Rewrap => {}
             Op::Wait { days } => self.now += days * DAY,
@@ -311,7 +311,7 @@ impl Secret {
     fn add(&mut self, version: u64, value: u64, stage: Option<&str>) {
         self.versions.push((version, value));
         self.label(stage.unwrap_or("Current"), version);
-        if self.versions.len() > MOST_VERSIONS {
+        if self.versions.len() > MAX_VERSIONS {
             let stages = &self.stages;
             let oldest = self
                 .versions

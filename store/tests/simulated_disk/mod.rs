@@ -1,5 +1,6 @@
-//! A disk in memory whose power can be cut at any I/O call. What was not synced when that happens is kept or lost sector by sector,
-//! at random and in no order, as a real disk may. It can also fail a sync and run full.
+//! A disk in memory whose power can be cut at any I/O call. What was not synced when that happens is kept or
+//! lost sector by sector, at random and in no order, as a real disk may. It can also fail a sync and run
+//! full.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -61,7 +62,8 @@ struct State {
     durable: Vec<u8>,
     /// What the running system reads.
     shown: Vec<u8>,
-    /// Every content that an unsynced sector had since it was synced; each of them, or the durable one, may be found.
+    /// Every content that an unsynced sector had since it was synced; each of them, or the durable one, may
+    /// be found.
     unsynced: BTreeMap<usize, Vec<Sector>>,
     /// The same for the length.
     lengths: Vec<usize>,
@@ -202,7 +204,8 @@ impl SimulatedDisk {
         self.lock().capacity = capacity;
     }
 
-    /// The power goes now, and comes back: a disk that holds what was synced and what chance kept of the rest.
+    /// The power goes now, and comes back: a disk that holds what was synced and what chance kept of the
+    /// rest.
     pub fn restart(&self) -> Self {
         let mut state = self.lock();
         let state = &mut *state;

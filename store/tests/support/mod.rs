@@ -41,7 +41,7 @@ pub fn meta() -> Meta {
 }
 
 pub fn value(text: &str) -> Value {
-    Value::of(BTreeMap::from([(
+    Value::from_keys(BTreeMap::from([(
         "value".parse().unwrap(),
         SecretBytes::new(text.as_bytes().to_vec()),
     )]))
@@ -71,7 +71,7 @@ pub struct Fixture {
 pub fn prepare(dir: &Path) {
     let root = RootKey::generate().unwrap();
     let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot(), "test").unwrap();
-    Store::prepare(&Create {
+    Store::prepare(&CreateStoreOptions {
         dir,
         seal: &seal,
         root: &root,
@@ -88,14 +88,14 @@ pub fn try_open(dir: &Path, anchor: AnchorRule) -> Result<Store, OpenError> {
 
 fn try_open_within(dir: &Path, anchor: AnchorRule, quota: Option<Quota>) -> Result<Store, OpenError> {
     let root = SealFile::load(dir)?.unlock(&slot())?;
-    Store::open(Open {
+    Store::open(OpenStoreOptions {
         dir,
         root: &root,
         epoch: 0,
         anchor,
         cache_bytes: 4 << 20,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         quota,
         now: at(0),
     })
@@ -154,7 +154,7 @@ impl Fixture {
         id: &str,
         text: &str,
         stages: &[&str],
-    ) -> Result<Written, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         put(&self.store, secret, id, text, stages)
     }
 
@@ -220,7 +220,7 @@ pub fn put(
     id: &str,
     text: &str,
     stages: &[&str],
-) -> Result<Written, StoreError> {
+) -> Result<WriteOutcome, StoreError> {
     let stages = stages.iter().map(|stage| stage.parse().unwrap()).collect();
     store.run(
         PutValue {

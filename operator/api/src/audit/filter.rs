@@ -5,27 +5,27 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::period::Period;
 
-use super::{Decision, Line};
+use super::{AuditRecord, Decision};
 
 /// Which records; all that is set must hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Filter {
-    /// On this secret, by its name in the store
+    /// Only records about this secret, by its name in the store
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
-    /// By somebody, or for somebody, whose name holds this text, such as `shop/checkout`
+    /// Only records by or for a principal whose name contains this text, such as `shop/checkout`
     #[arg(long, value_name = "TEXT")]
     pub principal: Option<String>,
-    /// Of this action; several with commas
+    /// Only records of this action; separate several by commas
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     pub action: Vec<String>,
-    /// That ended so
+    /// Only records with this decision
     #[arg(long, value_enum)]
     pub decision: Option<Decision>,
-    /// From this time on: `2026-11-23T20:00:00Z`, or so long ago: `90m`, `24h`
+    /// Only records since this time: `2026-11-23T20:00:00Z`, or relative to now: `90m`, `24h`
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Timestamp>,
-    /// Before this time, in the same form
+    /// Only records before this time, in the same form
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub until: Option<Timestamp>,
 }
@@ -35,7 +35,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
         return Ok(at);
     }
     let wrong =
-        || format!("`{text}` is neither a time like 2026-11-23T20:00:00Z nor a length like 90m, 24h or 7d");
+        || format!("`{text}` is neither a time like 2026-11-23T20:00:00Z nor a duration like 90m, 24h or 7d");
     let ago = text.parse::<Period>().map_err(|_| wrong())?;
     Timestamp::now()
         .checked_sub(SignedDuration::from_secs(ago.seconds()))
@@ -45,7 +45,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 impl Filter {
     /// Whether the record is wanted. Checkpoints are, only where they are asked for.
     #[must_use]
-    pub fn admits(&self, line: &Line) -> bool {
+    pub fn admits(&self, line: &AuditRecord) -> bool {
         let action = if self.action.is_empty() {
             line.action != "Checkpoint"
         } else {
@@ -63,7 +63,7 @@ impl Filter {
     }
 }
 
-fn is_by_or_for(line: &Line, text: &str) -> bool {
+fn is_by_or_for(line: &AuditRecord, text: &str) -> bool {
     let user = line
         .requester
         .as_ref()
@@ -74,7 +74,7 @@ fn is_by_or_for(line: &Line, text: &str) -> bool {
 /// The newest records of what is there, and then each that comes.
 #[derive(Debug)]
 pub struct Window {
-    newest: VecDeque<Line>,
+    newest: VecDeque<AuditRecord>,
     /// How many; 0: all.
     limit: usize,
     open: bool,
@@ -83,7 +83,7 @@ pub struct Window {
 impl Window {
     /// Of so many records; 0: of all.
     #[must_use]
-    pub const fn of(limit: usize) -> Self {
+    pub const fn new(limit: usize) -> Self {
         Self {
             newest: VecDeque::new(),
             limit,
@@ -92,7 +92,7 @@ impl Window {
     }
 
     /// Takes a record; gives it back where it is to be shown now.
-    pub fn take(&mut self, line: Line) -> Option<Line> {
+    pub fn take(&mut self, line: AuditRecord) -> Option<AuditRecord> {
         if self.open {
             return Some(line);
         }
@@ -104,7 +104,7 @@ impl Window {
     }
 
     /// All that was there has been taken: the newest are to be shown, and each that comes after them.
-    pub fn open(&mut self) -> impl Iterator<Item = Line> {
+    pub fn open(&mut self) -> impl Iterator<Item = AuditRecord> {
         self.open = true;
         std::mem::take(&mut self.newest).into_iter()
     }

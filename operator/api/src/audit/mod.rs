@@ -1,5 +1,5 @@
-//! Audit records as people and other systems read them: one JSON object each. The names of its fields are in `docs/audit.md`, and stay. A value
-//! cannot be in it, because none is in a record.
+//! Audit records as people and other systems read them: one JSON object each. The names of its fields are in
+//! `docs/audit.md`, and stay. A value cannot be in it, because none is in a record.
 
 mod filter;
 mod table;
@@ -16,7 +16,7 @@ pub use self::table::{HEADER, row};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Chain {
-    /// Changes.
+    /// The mutation log.
     Changes,
     /// Reads and refusals.
     Reads,
@@ -32,11 +32,11 @@ pub enum Decision {
     Refused,
 }
 
-/// One record.
+/// A record as one JSON object; `docs/audit.md` lists its fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Line {
-    /// Its chain.
+pub struct AuditRecord {
+    /// Which of the two logs it is in: each numbers its own records.
     pub chain: Chain,
     /// Its number in the chain.
     pub sequence: u64,
@@ -51,7 +51,7 @@ pub struct Line {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The namespace.
+    /// Name of the secret's namespace; none where the operation is about none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The secret's name in the store.
@@ -63,7 +63,7 @@ pub struct Line {
     /// The id of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The stage.
+    /// The stage that was asked for or moved, such as `Current`; none: the request named none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     /// Id of the customer's key that was used.

@@ -1,6 +1,6 @@
 //! A record as a row of a table.
 
-use super::{Decision, Line};
+use super::{AuditRecord, Decision};
 use crate::visible;
 
 /// The names of the columns.
@@ -8,7 +8,7 @@ pub const HEADER: &str = "TIME                      DECISION  ACTION            
 
 /// One record; the note is open-ended.
 #[must_use]
-pub fn row(line: &Line) -> String {
+pub fn row(line: &AuditRecord) -> String {
     let secret = match (&line.namespace, &line.secret) {
         (Some(namespace), Some(secret)) => format!("{namespace}/{secret}"),
         (Some(namespace), None) => namespace.clone(),

@@ -40,10 +40,10 @@ pub mod node_message {
         Heartbeat(super::Heartbeat),
         /// A volume has changed, and its pod wants to hear of it: where is the pod?
         #[prost(message, tag = "10")]
-        Whereabouts(super::Whereabouts),
+        Whereabouts(super::PodAddressRequest),
         /// What came of telling it.
         #[prost(message, tag = "11")]
-        Noticed(super::Noticed),
+        Noticed(super::NoticeResult),
     }
 }
 /// What the gateway says.
@@ -110,14 +110,14 @@ pub struct Hello {
     pub plugin_version: ::prost::alloc::string::String,
     /// Values in the node's memory or in its cache.
     #[prost(message, repeated, tag = "5")]
-    pub held: ::prost::alloc::vec::Vec<Held>,
+    pub held: ::prost::alloc::vec::Vec<HeldValue>,
     /// Bytes of values that may be under way: the gateway has sent at most so many more than Credit gave back. At least 65,536.
     #[prost(uint32, tag = "6")]
     pub window_bytes: u32,
 }
 /// A value that a node holds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Held {
+pub struct HeldValue {
     /// 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub secret_id: ::prost::alloc::vec::Vec<u8>,
@@ -155,14 +155,14 @@ pub struct Subscribe {
     pub token: ::prost::alloc::string::String,
     /// 1 to 64 secrets. Answers name them by their place in this list.
     #[prost(message, repeated, tag = "3")]
-    pub secrets: ::prost::alloc::vec::Vec<Wanted>,
+    pub secrets: ::prost::alloc::vec::Vec<RequestedSecret>,
     /// UID of the pod that the volume is for, as kubelet says: where the token is of another pod, it is refused. Empty: not known.
     #[prost(string, tag = "4")]
     pub pod_uid: ::prost::alloc::string::String,
 }
 /// A secret that a volume wants.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Wanted {
+pub struct RequestedSecret {
     /// Its namespace; empty: the pod's.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
@@ -179,11 +179,11 @@ pub struct Wanted {
     #[prost(string, tag = "7")]
     pub first_version_id: ::prost::alloc::string::String,
     /// Which version; not set: the stage `Current`.
-    #[prost(oneof = "wanted::Version", tags = "3, 4")]
-    pub version: ::core::option::Option<wanted::Version>,
+    #[prost(oneof = "requested_secret::Version", tags = "3, 4")]
+    pub version: ::core::option::Option<requested_secret::Version>,
 }
-/// Nested message and enum types in `Wanted`.
-pub mod wanted {
+/// Nested message and enum types in `RequestedSecret`.
+pub mod requested_secret {
     /// Which version; not set: the stage `Current`.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Version {
@@ -344,20 +344,20 @@ pub struct Applied {
     pub subscription: ::prost::alloc::string::String,
     /// One for each secret that changed.
     #[prost(message, repeated, tag = "2")]
-    pub secrets: ::prost::alloc::vec::Vec<Shown>,
+    pub secrets: ::prost::alloc::vec::Vec<AppliedSecret>,
 }
 /// What a volume shows of a secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Shown {
+pub struct AppliedSecret {
     /// Place of the secret in Subscribe.
     #[prost(uint32, tag = "1")]
     pub secret: u32,
     /// What came of it.
-    #[prost(oneof = "shown::Outcome", tags = "2, 3, 4")]
-    pub outcome: ::core::option::Option<shown::Outcome>,
+    #[prost(oneof = "applied_secret::Outcome", tags = "2, 3, 4")]
+    pub outcome: ::core::option::Option<applied_secret::Outcome>,
 }
-/// Nested message and enum types in `Shown`.
-pub mod shown {
+/// Nested message and enum types in `AppliedSecret`.
+pub mod applied_secret {
     /// What came of it.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Outcome {
@@ -391,7 +391,7 @@ pub struct NotApplied {
 /// A granted volume shows something else now, and its pod asks to be told by a request. Said after the swap, so that no value waits for it.
 /// Answered by one PodAddress; not answered where the subscription is not granted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Whereabouts {
+pub struct PodAddressRequest {
     /// The volume.
     #[prost(string, tag = "1")]
     pub subscription: ::prost::alloc::string::String,
@@ -409,7 +409,7 @@ pub struct PodAddress {
 }
 /// What came of telling a pod of a change. The gateway says it in an event of the pod, not each time. Not answered.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Noticed {
+pub struct NoticeResult {
     /// The volume.
     #[prost(string, tag = "1")]
     pub subscription: ::prost::alloc::string::String,

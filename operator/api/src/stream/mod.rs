@@ -1,15 +1,15 @@
-//! The stream between nodes and the gateway: the messages of `proto/stream.proto`, and the types that what is secret in them is moved
-//! into before anything else looks at it.
+//! The stream between nodes and the gateway: the messages of `proto/stream.proto`, and the types that what is
+//! secret in them is moved into before anything else looks at it.
 //!
-//! Must not connect, listen or wait: who serves or uses the stream brings the transport. The features `stream-server` and
-//! `stream-client` add tonic's services to [`proto`].
+//! Must not connect, listen or wait: who serves or uses the stream brings the transport. The features
+//! `stream-server` and `stream-client` add tonic's services to [`proto`].
 
 mod secrecy;
 mod token;
 mod value;
 
 pub use token::Token;
-pub use value::{Delivered, SecretId, ValueError};
+pub use value::{DeliveredValue, SecretId, ValueError};
 
 /// The version of the protocol that [`proto`] is.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,4 +1,5 @@
-//! Messages with a secret in them wipe it when they are dropped, and don't print it. What is generated has neither.
+//! Messages with a secret in them wipe it when they are dropped, and don't print it. What is generated has
+//! neither.
 
 use std::fmt;
 

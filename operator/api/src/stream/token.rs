@@ -12,8 +12,8 @@ const TOKEN_BYTES: usize = 16_384;
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// A token, if the text can be one: a JSON Web Token in its compact form (RFC 7519), of which only the alphabet and the length are
-    /// looked at. Whether it holds is for the gateway to say.
+    /// A token, if the text can be one: a JSON Web Token in its compact form (RFC 7519), of which only the
+    /// alphabet and the length are looked at. Whether it holds is for the gateway to say.
     #[must_use]
     pub fn new(text: Zeroizing<String>) -> Option<Self> {
         let alphabet = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);

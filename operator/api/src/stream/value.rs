@@ -42,35 +42,36 @@ impl fmt::Debug for SecretId {
 /// A message does not hold a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// The id.
+    /// The id has not 16 bytes.
     #[error("the id of a secret is not 16 bytes")]
     SecretId,
-    /// The version.
+    /// The version id is empty, or longer than 64 bytes.
     #[error("the version id is empty or longer than 64 characters")]
     VersionId,
-    /// Too much.
+    /// More than [`VALUE_BYTES`] in all.
     #[error("the value is larger than {VALUE_BYTES} bytes")]
     TooLarge,
-    /// A key twice.
-    #[error("a key of the value is there twice")]
+    /// Two keys have one name.
+    #[error("the value contains a key twice")]
     KeyTwice,
 }
 
 /// A value as it was delivered.
 #[derive(Debug)]
-pub struct Delivered {
-    /// The secret.
+pub struct DeliveredValue {
+    /// Which secret: 16 bytes, and not its name, which another secret may get later.
     pub secret_id: SecretId,
-    /// The version.
+    /// Which version: 1 to 64 bytes.
     pub version_id: String,
     /// The type of the native Secret that it would be.
     pub kind: String,
-    /// The value.
+    /// Its keys with their bytes, at most [`VALUE_BYTES`] in all.
     pub value: Value,
 }
 
-impl Delivered {
-    /// The message for it. It holds a copy of the value, which is wiped with the message; the encoder's is not ours.
+impl DeliveredValue {
+    /// The message for it. It holds a copy of the value, which is wiped with the message; the encoder's is
+    /// not ours.
     #[must_use]
     pub fn to_message(&self) -> proto::Value {
         let keys = self.value.iter().map(|(name, bytes)| proto::Key {
@@ -86,7 +87,7 @@ impl Delivered {
     }
 }
 
-impl TryFrom<proto::Value> for Delivered {
+impl TryFrom<proto::Value> for DeliveredValue {
     type Error = ValueError;
 
     fn try_from(mut message: proto::Value) -> Result<Self, ValueError> {
@@ -119,11 +120,11 @@ impl TryFrom<proto::Value> for Delivered {
 mod tests {
     use super::*;
 
-    fn delivered() -> Delivered {
+    fn delivered() -> DeliveredValue {
         let mut value = Value::new();
         value.insert("a", vec![0, 255]);
         value.insert("b", Vec::new());
-        Delivered {
+        DeliveredValue {
             secret_id: SecretId::new([7; 16]),
             version_id: "v-1".into(),
             kind: "Opaque".into(),
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_value_comes_as_it_was_sent() {
         let sent = delivered();
-        let came = Delivered::try_from(sent.to_message()).unwrap();
+        let came = DeliveredValue::try_from(sent.to_message()).unwrap();
         assert_eq!(came.value, sent.value);
         assert_eq!(
             (came.secret_id, came.version_id.as_str(), came.kind.as_str()),
@@ -147,7 +148,7 @@ mod tests {
         let refused = |change: fn(&mut proto::Value)| {
             let mut message = delivered().to_message();
             change(&mut message);
-            Delivered::try_from(message).unwrap_err()
+            DeliveredValue::try_from(message).unwrap_err()
         };
         assert_eq!(refused(|m| m.secret_id.truncate(15)), ValueError::SecretId);
         assert_eq!(refused(|m| m.version_id.clear()), ValueError::VersionId);

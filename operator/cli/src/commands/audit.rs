@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use strongroom_api::audit::{Filter, HEADER, Line, Window, row};
+use strongroom_api::audit::{AuditRecord, Filter, HEADER, Window, row};
 use strongroom_api::json_visible;
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, yaml};
-use crate::people::People;
 
 /// How often to look for more, when following.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lists who did what with secrets, and who was refused
 ///
-/// For whoever has ClusterRole `strongroom-auditor` in the namespace. Examples:
+/// Needs ClusterRole `strongroom-auditor` in the namespace. Examples:
 ///
 ///   kubectl strongroom audit --secret db-main --decision refused --since 24h
 ///
@@ -26,21 +26,21 @@ pub(crate) struct Arguments {
     all_namespaces: bool,
     #[command(flatten)]
     filter: Filter,
-    /// The newest so many; 0: all
+    /// How many of the newest records; 0: all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
-    /// Goes on with what comes
+    /// Also prints new records as they arrive
     #[arg(short, long)]
     follow: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     if out.format == Format::Table {
         out.line(HEADER)?;
     }
-    let (mut window, mut after) = (Window::of(arguments.limit), None::<String>);
+    let (mut window, mut after) = (Window::new(arguments.limit), None::<String>);
     loop {
-        let page = people.records(arguments.all_namespaces, after.as_deref()).await?;
+        let page = client.records(arguments.all_namespaces, after.as_deref()).await?;
         for line in page.records {
             if arguments.filter.admits(&line)
                 && let Some(line) = window.take(line)
@@ -57,13 +57,13 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             if !arguments.follow {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
 /// Records are printed one by one, in JSON and YAML as well: there may be no last one.
-fn print(line: &Line, out: &Output) -> Result<(), Failure> {
+fn print(line: &AuditRecord, out: &Output) -> Result<(), Failure> {
     match out.format {
         Format::Table => out.line(&row(line)),
         Format::Json => {

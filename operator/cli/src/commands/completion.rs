@@ -9,8 +9,9 @@ use crate::failure::Failure;
 
 /// Prints a completion script for a shell
 ///
-/// It completes `kubectl-strongroom`. For `kubectl strongroom` put an executable file `kubectl_complete-strongroom` into the PATH, as kubectl asks of plugins.
-/// Example: kubectl strongroom completion bash > /etc/bash_completion.d/kubectl-strongroom
+/// The script completes `kubectl-strongroom`. For `kubectl strongroom`, put an executable file
+/// `kubectl_complete-strongroom` into the PATH, as kubectl requires for plugins. Example: kubectl strongroom
+/// completion bash > /etc/bash_completion.d/kubectl-strongroom
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The shell

@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, cell, field, items};
-use crate::people::People;
 
-/// Lists who has a secret, with the version that each has: volumes of pods, callers of the API, pods with the native Secret
+/// Lists who has a secret, and in which version: volumes of pods, callers of the API, pods with the native
+/// Secret
 ///
-/// A node says what its volumes show as soon as it is so. Callers of the API count for a day after their last read; pods with the native Secret
-/// for the version that was there when they started, or that a volume follows within two minutes.
+/// A node reports the versions of its volumes at once. Callers of the API are listed for a day after their
+/// last read. Pods with the native Secret are listed with the version at their start, or the one that a
+/// volume shows within two minutes.
 ///
 /// Example: kubectl strongroom consumers db-main
 #[derive(Debug, clap::Args)]
@@ -18,8 +20,8 @@ pub(crate) struct Arguments {
     name: String,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
-    let answer = people.consumers(&arguments.name).await?;
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let answer = client.consumers(&arguments.name).await?;
     let others = field(&answer, "otherNamespaces").as_u64().unwrap_or_default();
     if others > 0 && out.format == Format::Table {
         out.progress(&format!(
@@ -57,8 +59,8 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     })
 }
 
-/// Whether a consumer is a volume that follows this stage, of a node that is there: nobody knows when another comes back; its volumes are brought up to
-/// date then.
+/// Whether a consumer is a volume that follows this stage, of a node that is there: nobody knows when another
+/// comes back; its volumes are brought up to date then.
 fn follows(consumer: &Value, stage: &str) -> bool {
     *field(consumer, "away") != true && field(consumer, "stage") == stage
 }

@@ -4,34 +4,36 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::api_client::{ApiClient, segment};
 use crate::data::{Source, version_id};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::{People, segment};
 
-/// Makes a secret with its first version
+/// Creates a secret with its first version
 ///
-/// It comes with a ManagedSecret whose values arrive from outside. The value is read from standard input or files. Examples:
+/// This also creates a ManagedSecret with `source: {external: {}}`. The value is read from standard input or
+/// files. Examples:
 ///
 ///   kubectl strongroom create partner --key token < token.txt
 ///
-///   kubectl strongroom create team/smtp --from-file password=./password --description "the mail relay" --label team=shop
+///   kubectl strongroom create team/smtp --from-file password=./password --description "the mail relay"
+///   --label team=shop
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret's name
     name: String,
     #[command(flatten)]
     source: Source,
-    /// The first version's id; a new one where absent
+    /// The first version's id; default: a new one
     #[arg(long, value_name = "ID")]
     version_id: Option<String>,
-    /// What it is for
+    /// Description of the secret
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// A label; several times for several
+    /// A label; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
-    /// The EncryptionKey that it comes under; the namespace's own where absent
+    /// The EncryptionKey for it; default: the default key of the namespace
     #[arg(long, value_name = "NAME")]
     encryption_key: Option<String>,
 }
@@ -42,7 +44,7 @@ fn label(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "give it as KEY=VALUE".to_owned())
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let version = match &arguments.version_id {
         Some(id) => segment(id)?.to_owned(),
         None => version_id()?,
@@ -59,12 +61,12 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         fields.insert("encryptionKey".to_owned(), json!(key));
     }
     let data = arguments.source.read()?;
-    let answer = people
+    let answer = client
         .create(&arguments.name, &version, &data, &Value::Object(fields))
         .await?;
     let text = format!(
-        "{}/{} is made; version {version} is Current",
-        people.namespace(),
+        "{}/{} was created; version {version} is Current",
+        client.namespace(),
         arguments.name
     );
     out.tell(&answer, &text)

@@ -2,32 +2,33 @@
 
 use http::Method;
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, cell, field};
-use crate::people::People;
 
 /// Deletes a secret; it can be restored until its recovery window ends
 ///
-/// Its ManagedSecret and its native Secret are gone at once. Example: kubectl strongroom delete partner --recovery-window-days 30
+/// Its ManagedSecret and its native Secret are deleted at once. Example: kubectl strongroom delete partner
+/// --recovery-window-days 30
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// Days in which it can be restored; as its ManagedSecret says where absent
+    /// Days in which it can be restored; default: as its ManagedSecret says
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u8).range(7..=30))]
     recovery_window_days: Option<u8>,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let query: Vec<(&str, String)> = arguments
         .recovery_window_days
         .iter()
         .map(|days| ("recoveryWindowDays", days.to_string()))
         .collect();
-    let answer = people
+    let answer = client
         .change(Method::DELETE, &arguments.name, "", &query, None)
         .await?;
     let until = cell(field(&answer, "deletion"));
-    let (namespace, name) = (people.namespace(), &arguments.name);
-    out.tell(&answer, &format!("{namespace}/{name} is deleted; until {until} `kubectl strongroom restore {name} -n {namespace}` brings it back"))
+    let (namespace, name) = (client.namespace(), &arguments.name);
+    out.tell(&answer, &format!("{namespace}/{name} was deleted; `kubectl strongroom restore {name} -n {namespace}` restores it until {until}"))
 }

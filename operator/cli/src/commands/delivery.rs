@@ -9,22 +9,23 @@ use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::consumers;
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::field;
-use crate::people::People;
 
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct Patience {
-    /// Waits so long until the version has arrived in the native Secret and in the volumes of running pods; 0s does not wait
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = patience)]
+pub(crate) struct WaitArguments {
+    /// How long to wait until the version has arrived in the native Secret and in the volumes of running
+    /// pods; 0s: do not wait
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_wait)]
     wait: Duration,
 }
 
-pub(super) fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     if text == "0" || text == "0s" {
         return Ok(Duration::ZERO);
     }
@@ -75,7 +76,7 @@ impl Arrival {
     }
 
     /// The same as fields of an answer.
-    pub(super) fn told(&self, answer: &mut Value) {
+    pub(super) fn add_to(&self, answer: &mut Value) {
         if let Some(answer) = answer.as_object_mut() {
             answer.insert("done".to_owned(), self.staged.into());
             if let Some(count) = self.volumes {
@@ -85,39 +86,41 @@ impl Arrival {
     }
 }
 
-/// Returns once the version has this stage, the native Secret follows, and every volume of a connected node shows it.
+/// Returns once the version has this stage, the native Secret follows, and every volume of a connected node
+/// shows it.
 ///
-/// Whoever may not see ManagedSecrets sees by the API that the version has its stage, and is told that he sees no more.
+/// Whoever may not see ManagedSecrets sees by the API that the version has its stage, and is told that he
+/// sees no more.
 ///
 /// # Errors
 /// [`Failure::NotDelivered`] with what the object says, where it does not in time.
 pub(super) async fn wait(
-    people: &People,
+    client: &ApiClient,
     name: &str,
     stage: &str,
     version: &str,
-    patience: Patience,
+    waiting: WaitArguments,
 ) -> Result<Arrival, Failure> {
-    if patience.wait.is_zero() {
+    if waiting.wait.is_zero() {
         return Ok(Arrival::default());
     }
-    let api: Api<ManagedSecret> = Api::namespaced(people.cluster.client.clone(), people.namespace());
+    let api: Api<ManagedSecret> = Api::namespaced(client.cluster.client.clone(), client.namespace());
     let mut said = "no ManagedSecret declares it".to_owned();
     let looking = async {
         loop {
             let seen = match declaring(&api, name).await {
-                Ok(Some(object)) => standing(&object, stage, version),
-                Ok(None) => Seen::NotYet(said.clone()),
+                Ok(Some(object)) => progress_of(&object, stage, version),
+                Ok(None) => Progress::NotYet(said.clone()),
                 Err(kube::Error::Api(status)) if status.code == 403 => {
-                    staged(people, name, stage, version).await?
+                    staged(client, name, stage, version).await?
                 }
-                Err(error) => return Err(people.cluster.failure(error)),
+                Err(error) => return Err(client.cluster.failure(error)),
             };
             match seen {
-                Seen::Arrived | Seen::Staged => match behind(people, name, stage, version).await? {
+                Progress::Arrived | Progress::Staged => match behind(client, name, stage, version).await? {
                     Ok(volumes) => {
-                        let unseen = matches!(seen, Seen::Staged).then_some(
-                            "whether its native Secret follows is seen by whoever may get managedsecrets",
+                        let unseen = matches!(seen, Progress::Staged).then_some(
+                            "only users who may get managedsecrets can see whether its native Secret is up to date",
                         );
                         return Ok(Arrival {
                             staged: true,
@@ -127,34 +130,35 @@ pub(super) async fn wait(
                     }
                     Err(pods) => said = pods,
                 },
-                Seen::Nothing => {
+                Progress::Nothing => {
                     return Ok(Arrival {
-                        unseen: Some("whether it has arrived is seen by whoever may describe the secret"),
+                        unseen: Some("only users who may describe the secret can see whether it has arrived"),
                         ..Arrival::default()
                     });
                 }
-                Seen::NotYet(why) => said = why,
+                Progress::NotYet(why) => said = why,
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    match tokio::time::timeout(patience.wait, looking).await {
+    match tokio::time::timeout(waiting.wait, looking).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::NotDelivered(format!(
             "version {version} has not arrived within {} s: {said}",
-            patience.wait.as_secs()
+            waiting.wait.as_secs()
         ))),
     }
 }
 
-/// How many volumes follow the stage, where it may be seen, if all of them show the version; else, in words, the pods of those that do not.
+/// How many volumes follow the stage, where it may be seen, if all of them show the version; else, in words,
+/// the pods of those that do not.
 async fn behind(
-    people: &People,
+    client: &ApiClient,
     name: &str,
     stage: &str,
     version: &str,
 ) -> Result<Result<Option<usize>, String>, Failure> {
-    let answer = match people.consumers(name).await {
+    let answer = match client.consumers(name).await {
         Ok(answer) => answer,
         Err(Failure::Refused(_) | Failure::Forbidden(_)) => return Ok(Ok(None)),
         Err(error) => return Err(error),
@@ -168,7 +172,7 @@ async fn behind(
 }
 
 /// How far a version has come, as far as it can be seen.
-enum Seen {
+enum Progress {
     Arrived,
     /// It has its stage; more may not be seen.
     Staged,
@@ -178,11 +182,11 @@ enum Seen {
 }
 
 /// By the API, for whoever may not see the object.
-async fn staged(people: &People, name: &str, stage: &str, version: &str) -> Result<Seen, Failure> {
-    match people.read(name, "", &[]).await {
-        Ok(secret) if field(field(&secret, "stages"), stage) == version => Ok(Seen::Staged),
-        Ok(_) => Ok(Seen::NotYet(format!("another version is {stage}"))),
-        Err(Failure::Refused(_)) => Ok(Seen::Nothing),
+async fn staged(client: &ApiClient, name: &str, stage: &str, version: &str) -> Result<Progress, Failure> {
+    match client.read(name, "", &[]).await {
+        Ok(secret) if field(field(&secret, "stages"), stage) == version => Ok(Progress::Staged),
+        Ok(_) => Ok(Progress::NotYet(format!("another version is {stage}"))),
+        Err(Failure::Refused(_)) => Ok(Progress::Nothing),
         Err(error) => Err(error),
     }
 }
@@ -200,9 +204,9 @@ async fn declaring(api: &Api<ManagedSecret>, name: &str) -> Result<Option<Manage
 }
 
 /// By what the object says.
-fn standing(object: &ManagedSecret, stage: &str, version: &str) -> Seen {
+fn progress_of(object: &ManagedSecret, stage: &str, version: &str) -> Progress {
     let Some(status) = &object.status else {
-        return Seen::NotYet("the controller has not looked at it yet".to_owned());
+        return Progress::NotYet("the controller has not processed it yet".to_owned());
     };
     let ready = status
         .conditions
@@ -211,11 +215,11 @@ fn standing(object: &ManagedSecret, stage: &str, version: &str) -> Seen {
     let staged = status.stages.get(stage).is_some_and(|id| id == version);
     match ready {
         // The native Secret, of which Ready speaks, follows Current alone.
-        _ if staged && stage != "Current" => Seen::Arrived,
-        Some(ready) if ready.status == "True" && staged => Seen::Arrived,
-        Some(ready) if ready.status == "True" => Seen::NotYet(format!("another version is {stage}")),
-        Some(ready) => Seen::NotYet(format!("{}: {}", ready.reason, ready.message)),
-        None => Seen::NotYet("its ManagedSecret has no condition yet".to_owned()),
+        _ if staged && stage != "Current" => Progress::Arrived,
+        Some(ready) if ready.status == "True" && staged => Progress::Arrived,
+        Some(ready) if ready.status == "True" => Progress::NotYet(format!("another version is {stage}")),
+        Some(ready) => Progress::NotYet(format!("{}: {}", ready.reason, ready.message)),
+        None => Progress::NotYet("its ManagedSecret has no condition yet".to_owned()),
     }
 }
 
@@ -246,10 +250,10 @@ mod tests {
             assert_eq!(arrival(volumes, unseen).in_words(), said);
         }
         let mut answer = json!({"versionId": "v-1", "done": false});
-        arrival(Some(3), None).told(&mut answer);
+        arrival(Some(3), None).add_to(&mut answer);
         assert_eq!(answer, json!({"versionId": "v-1", "done": true, "volumes": 3}));
         let mut answer = json!({"versionId": "v-1"});
-        Arrival::default().told(&mut answer);
+        Arrival::default().add_to(&mut answer);
         assert_eq!(answer["done"], false, "nothing was waited for");
     }
 
@@ -268,20 +272,20 @@ mod tests {
             .unwrap()
         };
         assert!(matches!(
-            standing(&object("False"), "canary", "v-1"),
-            Seen::Arrived
+            progress_of(&object("False"), "canary", "v-1"),
+            Progress::Arrived
         ));
         assert!(matches!(
-            standing(&object("False"), "Current", "v-2"),
-            Seen::NotYet(_)
+            progress_of(&object("False"), "Current", "v-2"),
+            Progress::NotYet(_)
         ));
         assert!(matches!(
-            standing(&object("True"), "Current", "v-2"),
-            Seen::Arrived
+            progress_of(&object("True"), "Current", "v-2"),
+            Progress::Arrived
         ));
         assert!(matches!(
-            standing(&object("True"), "Current", "v-1"),
-            Seen::NotYet(_)
+            progress_of(&object("True"), "Current", "v-1"),
+            Progress::NotYet(_)
         ));
     }
 }

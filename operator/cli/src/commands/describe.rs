@@ -1,8 +1,8 @@
 //! `describe`.
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field};
-use crate::people::People;
 
 /// Shows everything about a secret but its value
 ///
@@ -13,8 +13,8 @@ pub(crate) struct Arguments {
     name: String,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
-    let secret = people.read(&arguments.name, "", &[]).await?;
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let secret = client.read(&arguments.name, "", &[]).await?;
     out.print(&secret, || {
         let mut table = Table::new(&["FIELD", "VALUE"]);
         for name in [

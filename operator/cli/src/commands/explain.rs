@@ -1,19 +1,20 @@
 //! `explain`.
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, field, items};
-use crate::people::People;
 
-/// Says why somebody gets what he gets, and what is missing
+/// Explains why access is allowed or denied, and what is missing
 ///
-/// The decision, the statements that made it, the state of the secret and of its key, and as YAML what would allow it. Examples:
+/// Shows the decision, the statements behind it, the state of the secret and of its key, and the YAML that
+/// would allow it. Examples:
 ///
 ///   kubectl strongroom explain shop/checkout GetSecretValue db-main
 ///
 ///   kubectl strongroom explain me PutSecretValue partner
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A ServiceAccount as `namespace/name`, a user as the API server knows him, or `me`
+    /// A ServiceAccount as `namespace/name`, a user name as the API server knows it, or `me`
     principal: String,
     /// The action, such as GetSecretValue
     action: String,
@@ -24,13 +25,13 @@ pub(crate) struct Arguments {
     stage: Option<String>,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let mut query = vec![("action", arguments.action.clone())];
     if arguments.principal != "me" {
         query.push(("principal", arguments.principal.clone()));
     }
     query.extend(arguments.stage.iter().map(|stage| ("stage", stage.clone())));
-    let answer = people.read(&arguments.secret, "/access", &query).await?;
+    let answer = client.read(&arguments.secret, "/access", &query).await?;
     let said = |name: &str| field(&answer, name).as_str().unwrap_or_default();
     let explanation = said("explanation").trim_end();
     let mut text = explanation.to_owned();

@@ -3,14 +3,15 @@
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use crate::api_client::{ApiClient, Query};
 use crate::data::Data;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table};
-use crate::people::{People, Query};
 
 /// Reads a value
 ///
-/// On a terminal only what is in it, unless you say --show. To a pipe or a file the value itself. It travels sealed for this call alone.
+/// On a terminal it prints only a summary, unless you pass --show; to a pipe or a file it prints the value.
+/// The value is encrypted in transit for this call alone.
 ///
 /// Examples:
 ///
@@ -21,21 +22,21 @@ use crate::people::{People, Query};
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// One key of the value, as it is
+    /// Print one key of the value, unchanged
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// The version with this stage; Current where absent
+    /// The version with this stage; default: Current
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
     /// The version with this id
     #[arg(long, value_name = "ID")]
     version_id: Option<String>,
-    /// Shows the value also on a terminal
+    /// Shows the value even on a terminal
     #[arg(long)]
     show: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let which = [
         ("stage", &arguments.stage),
         ("versionId", &arguments.version_id),
@@ -47,11 +48,11 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .collect();
     let hidden = out.terminal && !arguments.show;
     if let Some(key) = arguments.key.as_ref().filter(|_| !hidden) {
-        return one(&arguments.name, key, people, &query, out).await;
+        return one(&arguments.name, key, client, &query, out).await;
     }
     let query: Vec<(&str, String)> = query.into_iter().filter(|(name, _)| *name != "key").collect();
-    let opened = people.value(&arguments.name, &query).await?;
-    let (mut answer, data) = Data::of_answer(&opened.bytes)?;
+    let opened = client.value(&arguments.name, &query).await?;
+    let (mut answer, data) = Data::from_answer(&opened.bytes)?;
     let shown = |bytes: &[u8]| match (hidden, std::str::from_utf8(bytes)) {
         (true, _) => format!("{} bytes", bytes.len()),
         (false, Ok(text)) => text.to_owned(),
@@ -84,13 +85,19 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     Ok(())
 }
 
-async fn one(name: &str, key: &str, people: &People, query: &Query<'_>, out: &Output) -> Result<(), Failure> {
-    let opened = people.value(name, query).await?;
+async fn one(
+    name: &str,
+    key: &str,
+    client: &ApiClient,
+    query: &Query<'_>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let opened = client.value(name, query).await?;
     match out.format {
         Format::Table => out.raw(&opened.bytes),
         Format::Json | Format::Yaml => {
             let answer = json!({
-                "namespace": people.namespace(), "name": name, "versionId": opened.version,
+                "namespace": client.namespace(), "name": name, "versionId": opened.version,
                 "data": {key: BASE64.encode(&opened.bytes)},
             });
             out.tell(&answer, "")

@@ -1,4 +1,5 @@
-//! What the cluster says of the installation itself, as far as the person may see it: the APIService, and the claim of the store.
+//! What the cluster says of the installation itself, as far as the person may see it: the APIService, and the
+//! claim of the store.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -47,7 +48,7 @@ fn unavailable(service: &APIService) -> Option<String> {
         .find(|condition| condition.type_ == "Available")?;
     (available.status != "True").then(|| {
         format!(
-            "the extension API server is not available ({}); while it is not, no namespace of the cluster can be deleted; if it stays so: \
+            "the extension API server is not available ({}); until it is, no namespace of the cluster can be deleted; if it stays unavailable, run: \
              kubectl delete apiservice {API_SERVICE}",
             available.reason.as_deref().unwrap_or("no reason given")
         )

@@ -7,40 +7,40 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState};
 
-use super::delivery::patience;
+use super::delivery::parse_wait;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field};
 
 /// Lists, enables and disables the EncryptionKeys of a namespace
 ///
-/// They are custom resources: whoever may change them with kubectl may change them here.
+/// They are custom resources: users who may change them with kubectl may change them here.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
-    /// Lists the keys with what lies under them
+    /// Lists the keys, with how many secrets use them
     List,
-    /// Enables a key again, and returns when what lies under it is read, written and rotated again
+    /// Enables a key again, and returns when secrets under it can be read, written and rotated again
     ///
     /// Example: kubectl strongroom key enable payments
-    Enable(Named),
-    /// Disables a key, and returns when nothing under it is read, written or rotated any more
+    Enable(KeyArguments),
+    /// Disables a key, and returns when secrets under it can no longer be read, written or rotated
     ///
-    /// Files that pods have stay. Example: kubectl strongroom key disable payments
-    Disable(Named),
+    /// Files in running pods stay. Example: kubectl strongroom key disable payments
+    Disable(KeyArguments),
 }
 
 /// Which key, and how long to wait.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Named {
+pub(crate) struct KeyArguments {
     /// The EncryptionKey
     name: String,
-    /// Waits so long until it is so; 0s does not wait
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = patience)]
+    /// How long to wait until the change has taken effect; 0s: do not wait
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_wait)]
     wait: Duration,
 }
 
 /// How often to look.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(arguments: &Arguments, cluster: &Cluster, out: &Output) -> Result<(), Failure> {
     let api: Api<EncryptionKey> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
@@ -94,7 +94,7 @@ async fn list(cluster: &Cluster, api: &Api<EncryptionKey>, out: &Output) -> Resu
 async fn set(
     cluster: &Cluster,
     api: &Api<EncryptionKey>,
-    named: &Named,
+    named: &KeyArguments,
     enabled: bool,
     out: &Output,
 ) -> Result<(), Failure> {
@@ -109,11 +109,11 @@ async fn set(
         .await
         .map_err(|error| cluster.failure(error))?;
     let deadline = tokio::time::Instant::now() + named.wait;
-    while !is_so(&key, enabled) && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(LOOK).await;
+    while !is_applied(&key, enabled) && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(POLL_INTERVAL).await;
         key = api.get(name).await.map_err(|error| cluster.failure(error))?;
     }
-    let done = is_so(&key, enabled);
+    let done = is_applied(&key, enabled);
     if !done && !named.wait.is_zero() {
         return Err(Failure::NotDelivered(format!(
             "EncryptionKey {name}: spec.enabled is {enabled}, and after {} s its status is still {}: {}",
@@ -124,8 +124,8 @@ async fn set(
     }
     let answer = json!({"name": key.name_any(), "enabled": enabled, "state": state_of(&key), "done": done});
     let what = match (enabled, done) {
-        (true, true) => "is enabled: what lies under it is read, written and rotated",
-        (false, true) => "is disabled: nothing under it is read, written or rotated",
+        (true, true) => "is enabled: secrets under it can be read, written and rotated",
+        (false, true) => "is disabled: secrets under it cannot be read, written or rotated",
         (true, false) => "is being enabled",
         (false, false) => "is being disabled",
     };
@@ -133,7 +133,7 @@ async fn set(
 }
 
 /// Whether the controller has carried it out.
-fn is_so(key: &EncryptionKey, enabled: bool) -> bool {
+fn is_applied(key: &EncryptionKey, enabled: bool) -> bool {
     let wanted = if enabled {
         EncryptionKeyState::Enabled
     } else {
@@ -159,7 +159,7 @@ fn ready_of(key: &EncryptionKey) -> String {
         .filter(|condition| condition.type_ == "Ready")
         .map(|condition| condition.message.clone())
         .next()
-        .unwrap_or_else(|| "no controller has looked at it; see `kubectl strongroom status`".to_owned())
+        .unwrap_or_else(|| "no controller has processed it; see `kubectl strongroom status`".to_owned())
 }
 
 #[cfg(test)]
@@ -176,10 +176,10 @@ mod tests {
             }))
             .unwrap()
         };
-        assert!(is_so(&key(2, 2, "Disabled"), false));
-        assert!(!is_so(&key(2, 1, "Disabled"), false), "an older word");
-        assert!(!is_so(&key(2, 2, "Enabled"), false));
-        assert!(is_so(&key(2, 3, "Enabled"), true));
+        assert!(is_applied(&key(2, 2, "Disabled"), false));
+        assert!(!is_applied(&key(2, 1, "Disabled"), false), "an older word");
+        assert!(!is_applied(&key(2, 2, "Enabled"), false));
+        assert!(is_applied(&key(2, 3, "Enabled"), true));
         assert_eq!(state_of(&key(1, 1, "PendingDeletion")), "PendingDeletion");
     }
 }

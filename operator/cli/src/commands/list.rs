@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field, items};
-use crate::people::People;
 
 /// Lists the secrets of a namespace that you may list
 ///
@@ -16,18 +16,18 @@ use crate::people::People;
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "ls")]
 pub(crate) struct Arguments {
-    /// Whose name holds this text
+    /// Only secrets whose name contains this text
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Whose description holds this text
+    /// Only secrets whose description contains this text
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// With this label: `team`, or `team=payments`; several times for several
+    /// Only secrets with this label: `team`, or `team=payments`; may be repeated
     #[arg(short, long, value_name = "LABEL")]
     label: Vec<String>,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let mut filter: Vec<(&str, String)> = vec![("limit", "100".to_owned())];
     filter.extend(arguments.name.iter().map(|text| ("name", text.clone())));
     filter.extend(
@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     loop {
         let mut query = filter.clone();
         query.extend(after.take().map(|after| ("after", after)));
-        let page = people.list(&query).await?;
+        let page = client.list(&query).await?;
         secrets.extend_from_slice(items(&page, "secrets"));
         match field(&page, "next").as_str() {
             Some(next) => after = Some(next.to_owned()),
@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
     if secrets.is_empty() {
         out.progress(&format!(
             "no secret in namespace {} that you may list",
-            people.namespace()
+            client.namespace()
         ));
     }
     out.print(&json!({"secrets": secrets}), || {

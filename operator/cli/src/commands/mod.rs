@@ -9,6 +9,7 @@ mod delivery;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod history;
 mod installation;
 pub(crate) mod key;
 pub(crate) mod list;
@@ -23,15 +24,15 @@ pub(crate) mod stage;
 pub(crate) mod status;
 pub(crate) mod versions;
 
+use crate::api_client::ApiClient;
 use crate::arguments::{Arguments, Command};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::People;
 
 /// Carries out what the command line says.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let out = Output::new(arguments.output);
+    let out = Output::from_argument(arguments.output);
     if let Command::Completion(arguments) = arguments.command {
         return completion::run(&arguments);
     }
@@ -40,31 +41,32 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     {
         return seal::offline(seal, arguments.cluster.namespace.as_deref(), &out);
     }
-    let people = People {
-        cluster: Cluster::of(&arguments.cluster).await?,
+    let client = ApiClient {
+        cluster: Cluster::from_arguments(&arguments.cluster).await?,
     };
     match arguments.command {
-        Command::List(arguments) => list::run(&arguments, &people, &out).await,
-        Command::Describe(arguments) => describe::run(&arguments, &people, &out).await,
-        Command::Get(arguments) => get::run(&arguments, &people, &out).await,
-        Command::Render(arguments) => render::run(&arguments, &people, &out).await,
-        Command::Put(arguments) => put::run(&arguments, &people, &out).await,
-        Command::Create(arguments) => create::run(&arguments, &people, &out).await,
-        Command::Consumers(arguments) => consumers::run(&arguments, &people, &out).await,
-        Command::Versions(arguments) => versions::run(&arguments, &people, &out).await,
-        Command::Stage(arguments) => stage::run(&arguments, &people, &out).await,
-        Command::Rotate(arguments) => rotate::run(&arguments, &people, &out).await,
-        Command::Delete(arguments) => delete::run(&arguments, &people, &out).await,
-        Command::Restore(arguments) => restore::run(&arguments, &people, &out).await,
+        Command::List(arguments) => list::run(&arguments, &client, &out).await,
+        Command::Describe(arguments) => describe::run(&arguments, &client, &out).await,
+        Command::Get(arguments) => get::run(&arguments, &client, &out).await,
+        Command::Render(arguments) => render::run(&arguments, &client, &out).await,
+        Command::Put(arguments) => put::run(&arguments, &client, &out).await,
+        Command::Create(arguments) => create::run(&arguments, &client, &out).await,
+        Command::Consumers(arguments) => consumers::run(&arguments, &client, &out).await,
+        Command::History(arguments) => history::run(&arguments, &client, &out).await,
+        Command::Versions(arguments) => versions::run(&arguments, &client, &out).await,
+        Command::Stage(arguments) => stage::run(&arguments, &client, &out).await,
+        Command::Rotate(arguments) => rotate::run(&arguments, &client, &out).await,
+        Command::Delete(arguments) => delete::run(&arguments, &client, &out).await,
+        Command::Restore(arguments) => restore::run(&arguments, &client, &out).await,
         Command::Purge(purge) => {
-            purge::run(&purge, arguments.cluster.namespace.is_some(), &people, &out).await
+            purge::run(&purge, arguments.cluster.namespace.is_some(), &client, &out).await
         }
-        Command::Policy(arguments) => policy::run(&arguments, &people, &out).await,
-        Command::Key(arguments) => key::run(&arguments, &people.cluster, &out).await,
-        Command::Explain(arguments) => explain::run(&arguments, &people, &out).await,
-        Command::Audit(arguments) => audit::run(&arguments, &people, &out).await,
-        Command::Seal(arguments) => seal::run(&arguments, &people, &out).await,
-        Command::Status(arguments) => status::run(&arguments, &people, &out).await,
+        Command::Policy(arguments) => policy::run(&arguments, &client, &out).await,
+        Command::Key(arguments) => key::run(&arguments, &client.cluster, &out).await,
+        Command::Explain(arguments) => explain::run(&arguments, &client, &out).await,
+        Command::Audit(arguments) => audit::run(&arguments, &client, &out).await,
+        Command::Seal(arguments) => seal::run(&arguments, &client, &out).await,
+        Command::Status(arguments) => status::run(&arguments, &client, &out).await,
         Command::Completion(_) => Ok(()),
     }
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::api_client::ApiClient;
 use crate::data::text;
 use crate::failure::Failure;
 use crate::output::{Format, Output, items};
-use crate::people::People;
 
-/// Reads and sets the policy that is a secret's own
+/// Reads and sets the policy of a single secret
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     Get(Get),
@@ -26,11 +26,13 @@ pub(crate) struct Get {
     name: String,
 }
 
-/// Sets the statements of the secret's own policy, in place of those that were there
+/// Replaces the statements of the secret's own policy
 ///
-/// The file is YAML or JSON: a list of statements as in a SecretPolicy, or an object with `statements`. Example:
+/// The file is YAML or JSON: a list of statements as in a SecretPolicy, or an object with `statements`.
+/// Example:
 ///
-///   kubectl strongroom policy get db-main > policy.yaml; edit it; kubectl strongroom policy set db-main --file policy.yaml
+///   kubectl strongroom policy get db-main > policy.yaml; edit it; kubectl strongroom policy set db-main
+///   --file policy.yaml
 #[derive(Debug, clap::Args)]
 pub(crate) struct Set {
     /// The secret, by its name in the store
@@ -40,10 +42,10 @@ pub(crate) struct Set {
     file: PathBuf,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     match arguments {
         Arguments::Get(get) => {
-            let answer = people.read(&get.name, "/policy", &[]).await?;
+            let answer = client.read(&get.name, "/policy", &[]).await?;
             // Statements are no table.
             let format = if out.format == Format::Json {
                 Format::Json
@@ -54,7 +56,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         }
         Arguments::Set(set) => {
             let body = statements(&text(&set.file)?)?;
-            let answer = people
+            let answer = client
                 .change(Method::PUT, &set.name, "/policy", &[], Some(&body))
                 .await?;
             let count = items(&answer, "statements").len();
@@ -62,7 +64,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
                 &answer,
                 &format!(
                     "{}/{}: {count} statements are in force",
-                    people.namespace(),
+                    client.namespace(),
                     set.name
                 ),
             )

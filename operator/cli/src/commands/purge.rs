@@ -7,29 +7,32 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, bytes};
-use crate::people::People;
 
 /// Names that are shown before somebody is asked.
-const NAMES: usize = 10;
+const MAX_LISTED_NAMES: usize = 10;
 
-/// Destroys a secret and all its versions at once, or all that was deleted in a namespace; nothing brings it back
+/// Destroys a secret and all its versions at once, or all deleted secrets of a namespace; this cannot be
+/// undone
 ///
-/// Without a name it is about the namespace that `--namespace` says: it shows what is in recovery windows there, and destroys that. This is for
-/// administrators who need the room, who have ClusterRole `strongroom-purger`, also where the namespace is gone. Both ask for the name once more.
+/// Without a name it shows the secrets in recovery windows in the namespace of `--namespace`, and destroys
+/// them. This is for administrators who need the space: it needs ClusterRole `strongroom-purger`, and also
+/// works if the namespace is gone. Both forms ask you to type the name again.
 ///
 /// Examples: kubectl strongroom purge partner
 ///
 ///   kubectl strongroom purge --namespace shop --list
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The secret, by its name in the store; without it all that was deleted in the namespace that `--namespace` says
+    /// The secret, by its name in the store; without it, all deleted secrets of the namespace in
+    /// `--namespace`
     name: Option<String>,
-    /// Only shows what is in recovery windows in the namespace, and how much of the store it has
+    /// Only shows the secrets in recovery windows in the namespace, and how much of the store it uses
     #[arg(long, conflicts_with = "name")]
     list: bool,
-    /// Does not ask
+    /// Does not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -38,52 +41,53 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(
     arguments: &Arguments,
     given: bool,
-    people: &People,
+    client: &ApiClient,
     out: &Output,
 ) -> Result<(), Failure> {
     match &arguments.name {
-        Some(name) => one(name, arguments.yes, people, out).await,
+        Some(name) => one(name, arguments.yes, client, out).await,
         // A context's namespace is nobody's word for all of it.
         None if !given => Err(Failure::Input(
-            "name a secret, or say by `--namespace` of which namespace all that was deleted is to be destroyed".to_owned(),
+            "name a secret, or a namespace with `--namespace` to destroy all of its deleted secrets"
+                .to_owned(),
         )),
-        None if arguments.list => Deleted::look(people).await?.show(out),
-        None => all(arguments.yes, people, out).await,
+        None if arguments.list => DeletedSecrets::load(client).await?.show(out),
+        None => all(arguments.yes, client, out).await,
     }
 }
 
-async fn one(name: &str, yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
-    let namespace = people.namespace();
+async fn one(name: &str, yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let namespace = client.namespace();
     if !yes {
         let what =
-            format!("{namespace}/{name} and all its versions will be destroyed. Type its name to go on: ");
+            format!("{namespace}/{name} and all its versions will be destroyed. Type its name to continue: ");
         confirm(&what, name)?;
     }
     let query = [("force", "true".to_owned())];
-    let answer = people.change(Method::DELETE, name, "", &query, None).await?;
-    out.tell(&answer, &format!("{namespace}/{name} is destroyed"))
+    let answer = client.change(Method::DELETE, name, "", &query, None).await?;
+    out.tell(&answer, &format!("{namespace}/{name} was destroyed"))
 }
 
-async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
-    let namespace = people.namespace();
-    let deleted = Deleted::look(people).await?;
+async fn all(yes: bool, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let namespace = client.namespace();
+    let deleted = DeletedSecrets::load(client).await?;
     if deleted.secrets.is_empty() {
         let answer = json!({"namespace": namespace, "destroyed": 0, "bytes": 0});
         return out.tell(
             &answer,
-            &format!("nothing of {namespace} is in a recovery window"),
+            &format!("no secret of {namespace} is in a recovery window"),
         );
     }
     if !yes {
         let what = format!(
-            "{} Type the name of the namespace to go on: ",
+            "{} Type the name of the namespace to continue: ",
             deleted.question(namespace)
         );
         confirm(&what, namespace)?;
     }
     let (mut destroyed, mut freed) = (0, 0);
     loop {
-        let purged = people.purge(&deleted.time).await?;
+        let purged = client.purge(&deleted.time).await?;
         destroyed += purged.destroyed;
         freed += purged.bytes;
         // One that destroys nothing would do so for ever.
@@ -93,7 +97,7 @@ async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
     }
     let answer = json!({"namespace": namespace, "destroyed": destroyed, "bytes": freed});
     let text = format!(
-        "{destroyed} secrets of {namespace} are destroyed, {} are free",
+        "{destroyed} secrets of {namespace} were destroyed, {} were freed",
         bytes(freed)
     );
     out.tell(&answer, &text)
@@ -102,7 +106,7 @@ async fn all(yes: bool, people: &People, out: &Output) -> Result<(), Failure> {
 fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Input(format!(
-            "nobody can be asked whether to destroy `{name}`; say `--yes`"
+            "there is no terminal to confirm that `{name}` is to be destroyed; pass `--yes`"
         )));
     }
     write!(std::io::stderr(), "{what}")?;
@@ -112,23 +116,23 @@ fn confirm(what: &str, name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Input(
-        "that is another name; nothing was changed".to_owned(),
+        "the name does not match; nothing was changed".to_owned(),
     ))
 }
 
 /// All that is in recovery windows in a namespace.
 #[derive(Debug, Default)]
-struct Deleted {
-    secrets: Vec<Secret>,
+struct DeletedSecrets {
+    secrets: Vec<DeletedSecret>,
     /// When the first page was read: what is deleted after that was not seen.
     time: String,
     used: Value,
     limit: Value,
 }
 
-/// A deleted secret.
+/// One of them, as the API writes it.
 #[derive(Debug, Deserialize, serde::Serialize)]
-struct Secret {
+struct DeletedSecret {
     name: String,
     deleted: String,
     until: String,
@@ -136,12 +140,12 @@ struct Secret {
     bytes: u64,
 }
 
-impl Deleted {
-    async fn look(people: &People) -> Result<Self, Failure> {
+impl DeletedSecrets {
+    async fn load(client: &ApiClient) -> Result<Self, Failure> {
         let mut all = Self::default();
         let mut after = None;
         loop {
-            let page = people.deleted::<Secret>(after.as_deref()).await?;
+            let page = client.deleted::<DeletedSecret>(after.as_deref()).await?;
             if after.is_none() {
                 all.time = page.time;
                 (all.used, all.limit) = (page.used, page.limit);
@@ -161,15 +165,20 @@ impl Deleted {
     /// How many, how much, and the names of some.
     fn question(&self, namespace: &str) -> String {
         let mut text = format!(
-            "In {namespace} {} secrets are in recovery windows, of {}:\n",
+            "In {namespace} {} secrets are in recovery windows, {} in total:\n",
             self.secrets.len(),
             bytes(self.bytes())
         );
-        for secret in self.secrets.iter().take(NAMES) {
+        for secret in self.secrets.iter().take(MAX_LISTED_NAMES) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "  {}, until {}", secret.name, secret.until);
         }
-        if let Some(more) = self.secrets.len().checked_sub(NAMES).filter(|more| *more > 0) {
+        if let Some(more) = self
+            .secrets
+            .len()
+            .checked_sub(MAX_LISTED_NAMES)
+            .filter(|more| *more > 0)
+        {
             let _ = writeln!(text, "  and {more} more, which `--list` shows");
         }
         text.push_str("All of them and all their versions will be destroyed.");
@@ -183,7 +192,7 @@ impl Deleted {
         out.print(&answer, || {
             let mut table = Table::new(&["NAME", "DELETED", "UNTIL", "VERSIONS", "BYTES"]);
             for secret in &self.secrets {
-                let Secret {
+                let DeletedSecret {
                     name,
                     deleted,
                     until,
@@ -209,23 +218,21 @@ mod tests {
 
     #[test]
     fn whoever_is_asked_sees_how_many_how_much_and_some_names() {
-        let secret = |number: u64| Secret {
+        let secret = |number: u64| DeletedSecret {
             name: format!("db-{number}"),
             deleted: "2026-11-23T20:22:00Z".to_owned(),
             until: "2026-12-23T20:22:00Z".to_owned(),
             versions: 1,
             bytes: 70_000,
         };
-        let deleted = |count| Deleted {
+        let deleted = |count| DeletedSecrets {
             secrets: (0..count).map(secret).collect(),
-            ..Deleted::default()
+            ..DeletedSecrets::default()
         };
         let few = deleted(2).question("shop");
-        assert!(
-            few.starts_with(
-                "In shop 2 secrets are in recovery windows, of 136 KiB:\n  db-0, until 2026-12-23"
-            )
-        );
+        assert!(few.starts_with(
+            "In shop 2 secrets are in recovery windows, 136 KiB in total:\n  db-0, until 2026-12-23"
+        ));
         assert!(!few.contains("more"));
         let many = deleted(11).question("shop");
         assert!(many.contains("db-9,") && !many.contains("db-10,") && many.contains("and 1 more"));

@@ -6,28 +6,29 @@ use data_encoding::BASE64;
 use http::Method;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_render::attributes::{Attributes, WantedVersion};
+use strongroom_render::attributes::{Attributes, RequestedVersion};
 use strongroom_render::native::{self, DataError, Recipe};
-use strongroom_render::plan::{self, Fact, PlanError};
+use strongroom_render::plan::{self, PlanError, SecretInput};
 use strongroom_render::variable;
 use strongroom_value::Value;
 
+use crate::api_client::ApiClient;
 use crate::cluster::Cluster;
 use crate::data::Data;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table};
-use crate::people::People;
 
 /// Volumes of this driver are ours.
 const DRIVER: &str = "csi.strongroom.dev";
 /// The volume that holds the variables of a pod, and the annotation that says how they come to it.
-const VARIABLES: &str = "strongroom-env";
-const ENV: &str = "strongroom.dev/env";
+const VARIABLES_VOLUME: &str = "strongroom-env";
+const ENV_ANNOTATION: &str = "strongroom.dev/env";
 
 /// Renders a native Secret, or a pod's volumes and variables, on this machine
 ///
-/// Shows what comes out of a value, and where it does not fit: which character, which line. Conditions and events say nothing of that, because others
-/// read them. It needs GetSecretValue, as `get` does; nothing is written.
+/// Shows the result for a value, and where the value does not fit: which character, which line. Conditions
+/// and events do not show this, because other people read them. Needs GetSecretValue, like `get`; nothing is
+/// written.
 ///
 /// Examples:
 ///
@@ -42,25 +43,25 @@ pub(crate) struct Arguments {
     /// The pod whose volumes and variables are rendered
     #[arg(long, value_name = "POD")]
     pod: Option<String>,
-    /// One key of the native Secret, as it is
+    /// Print one key of the native Secret, unchanged
     #[arg(long, value_name = "KEY", conflicts_with = "pod")]
     key: Option<String>,
-    /// The version with this stage; Current where absent
+    /// The version with this stage; default: Current
     #[arg(long, value_name = "STAGE", conflicts_with = "pod")]
     stage: Option<String>,
     /// The version with this id
     #[arg(long, value_name = "ID", conflicts_with_all = ["pod", "stage"])]
     version_id: Option<String>,
-    /// Shows what comes out also on a terminal
+    /// Shows the result even on a terminal
     #[arg(long)]
     show: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let hidden = out.terminal && !arguments.show;
     match (&arguments.name, &arguments.pod) {
-        (Some(name), _) => native_secret(name, arguments, people, out, hidden).await,
-        (None, Some(pod)) => volumes(pod, people, out, hidden).await,
+        (Some(name), _) => native_secret(name, arguments, client, out, hidden).await,
+        (None, Some(pod)) => volumes(pod, client, out, hidden).await,
         (None, None) => Err(Failure::Input(
             "name a ManagedSecret, or a pod with `--pod`".to_owned(),
         )),
@@ -70,16 +71,16 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
 async fn native_secret(
     name: &str,
     arguments: &Arguments,
-    people: &People,
+    client: &ApiClient,
     out: &Output,
     hidden: bool,
 ) -> Result<(), Failure> {
     let path = format!(
         "/apis/strongroom.dev/v1alpha1/namespaces/{}/managedsecrets/{}",
-        people.namespace(),
+        client.namespace(),
         object_name(name)?
     );
-    let object: ManagedSecret = object(people, &path, &format!("ManagedSecret `{name}`")).await?;
+    let object: ManagedSecret = object(client, &path, &format!("ManagedSecret `{name}`")).await?;
     let Some(spec) = &object.spec.secret else {
         let why = format!(
             "ManagedSecret `{name}` has no native Secret: `spec.secret` names none; `get` shows its value"
@@ -87,7 +88,7 @@ async fn native_secret(
         return Err(Failure::Input(why));
     };
     let stored = object.spec.store_name.as_deref().unwrap_or(name);
-    let (version, value) = value(people, stored, &query(&arguments.stage, &arguments.version_id)).await?;
+    let (version, value) = value(client, stored, &query(&arguments.stage, &arguments.version_id)).await?;
     let recipe = Recipe {
         type_: spec.type_.as_deref().unwrap_or("Opaque"),
         keys: spec.keys.as_deref(),
@@ -113,7 +114,7 @@ async fn native_secret(
     let keys = || data.iter().filter(|(key, _)| wanted(key));
     let fields = keys().map(|(key, bytes)| (key.to_owned(), encoded(bytes.expose(), hidden)));
     let answer = json!({
-        "namespace": people.namespace(), "name": name, "versionId": version, "data": Json::Object(fields.collect()),
+        "namespace": client.namespace(), "name": name, "versionId": version, "data": Json::Object(fields.collect()),
     });
     out.print(&answer, || {
         let mut table = Table::new(&["KEY", "VALUE"]);
@@ -125,19 +126,19 @@ async fn native_secret(
     hint(out, hidden)
 }
 
-async fn volumes(pod: &str, people: &People, out: &Output, hidden: bool) -> Result<(), Failure> {
+async fn volumes(pod: &str, client: &ApiClient, out: &Output, hidden: bool) -> Result<(), Failure> {
     let path = format!(
         "/api/v1/namespaces/{}/pods/{}",
-        people.namespace(),
+        client.namespace(),
         object_name(pod)?
     );
-    let object: Json = object(people, &path, &format!("pod `{pod}`")).await?;
+    let object: Json = object(client, &path, &format!("pod `{pod}`")).await?;
     let group = object
         .pointer("/spec/securityContext/fsGroup")
         .is_some_and(Json::is_number);
     let by_file = object
         .pointer("/metadata/annotations")
-        .and_then(|annotations| annotations.get(ENV))
+        .and_then(|annotations| annotations.get(ENV_ANNOTATION))
         .is_some_and(|env| env == "file");
     let declared = object.pointer("/spec/volumes").and_then(Json::as_array);
     let ours = declared.into_iter().flatten().filter_map(|volume| {
@@ -151,11 +152,11 @@ async fn volumes(pod: &str, people: &People, out: &Output, hidden: bool) -> Resu
     let mut rendered = Vec::new();
     let mut failed = Vec::new();
     for (name, attributes) in ours {
-        match volume(people, pod, group, attributes).await {
+        match volume(client, pod, group, attributes).await {
             Ok(plan) => {
                 for (path, file) in &plan.files {
                     let bytes = file.bytes.expose();
-                    let unfit = (name == VARIABLES)
+                    let unfit = (name == VARIABLES_VOLUME)
                         .then(|| variable::unfit(by_file, path.as_str(), bytes))
                         .flatten();
                     if let Some(why) = unfit {
@@ -178,7 +179,7 @@ async fn volumes(pod: &str, people: &People, out: &Output, hidden: bool) -> Resu
     let files = rendered.iter().map(
         |(volume, path, mode, data, _)| json!({"volume": volume, "path": path, "mode": mode, "data": data}),
     );
-    let answer = json!({"namespace": people.namespace(), "pod": pod, "files": files.collect::<Vec<_>>()});
+    let answer = json!({"namespace": client.namespace(), "pod": pod, "files": files.collect::<Vec<_>>()});
     if !rendered.is_empty() {
         out.print(&answer, || {
             let mut table = Table::new(&["VOLUME", "FILE", "MODE", "VALUE"]);
@@ -198,7 +199,7 @@ async fn volumes(pod: &str, people: &People, out: &Output, hidden: bool) -> Resu
 
 /// The files of a volume, of the values that the person may read.
 async fn volume(
-    people: &People,
+    client: &ApiClient,
     pod: &str,
     group: bool,
     attributes: Option<&Json>,
@@ -210,35 +211,35 @@ async fn volume(
         .map(|(key, value)| (key.clone(), text(Some(value))))
         .collect();
     let attributes = Attributes::parse(&context).map_err(|error| Failure::Input(error.to_string()))?;
-    plan::few_stores(&attributes).map_err(|error| Failure::Input(error.to_string()))?;
+    plan::check_store_count(&attributes).map_err(|error| Failure::Input(error.to_string()))?;
     let mut values = Vec::new();
     for secret in &attributes.secrets {
         let query = match &secret.version {
-            WantedVersion::Stage(stage) => query(&Some(stage.clone()), &None),
-            WantedVersion::Id(id) => query(&None, &Some(id.clone())),
+            RequestedVersion::Stage(stage) => query(&Some(stage.clone()), &None),
+            RequestedVersion::Id(id) => query(&None, &Some(id.clone())),
         };
         let namespace = secret
             .namespace
             .clone()
-            .unwrap_or_else(|| people.namespace().to_owned());
-        let there = People {
+            .unwrap_or_else(|| client.namespace().to_owned());
+        let there = ApiClient {
             cluster: Cluster {
                 namespace,
-                ..people.cluster.clone()
+                ..client.cluster.clone()
             },
         };
         values.push(value(&there, &secret.name, &query).await?);
     }
-    let facts: Vec<Fact<'_>> = values
+    let facts: Vec<SecretInput<'_>> = values
         .iter()
-        .map(|(version_id, value)| Fact {
+        .map(|(version_id, value)| SecretInput {
             version_id,
             value,
             ended: false,
             offline: false,
         })
         .collect();
-    let place = plan::Place {
+    let place = plan::PlanTarget {
         pod,
         group,
         // What a volume may take by default is a setting of the node.
@@ -252,15 +253,15 @@ async fn volume(
 
 /// An object that the person may read.
 async fn object<T: serde::de::DeserializeOwned>(
-    people: &People,
+    client: &ApiClient,
     path: &str,
     what: &str,
 ) -> Result<T, Failure> {
-    let answer = people.cluster.call(Method::GET, path, None).await;
+    let answer = client.cluster.call(Method::GET, path, None).await;
     let answer = answer.map_err(|error| match error {
         Failure::NoSuchApi { .. } => Failure::Input(format!(
             "there is no {what} in namespace `{}`",
-            people.namespace()
+            client.namespace()
         )),
         other => other,
     })?;
@@ -272,7 +273,7 @@ fn object_name(name: &str) -> Result<&str, Failure> {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     if name.is_empty() || !name.bytes().all(known) || matches!(name, "." | "..") {
         return Err(Failure::Input(format!(
-            "`{name}` is no name of an object: lower-case letters, digits, `-` and `.` make one"
+            "`{name}` is not a valid object name: use lower-case letters, digits, `-` and `.`"
         )));
     }
     Ok(name)
@@ -286,9 +287,9 @@ fn query(stage: &Option<String>, version_id: &Option<String>) -> Vec<(&'static s
         .collect()
 }
 
-async fn value(people: &People, name: &str, query: &[(&str, String)]) -> Result<(String, Value), Failure> {
-    let opened = people.value(name, query).await?;
-    let (_, data) = Data::of_answer(&opened.bytes)?;
+async fn value(client: &ApiClient, name: &str, query: &[(&str, String)]) -> Result<(String, Value), Failure> {
+    let opened = client.value(name, query).await?;
+    let (_, data) = Data::from_answer(&opened.bytes)?;
     let mut value = Value::new();
     for (key, bytes) in data.keys() {
         value.insert(key, bytes.to_vec());
@@ -330,7 +331,7 @@ fn shown(bytes: &[u8], hidden: bool) -> String {
 
 fn hint(out: &Output, hidden: bool) -> Result<(), Failure> {
     if hidden && out.format == Format::Table {
-        out.line("it renders; --show shows what comes out")?;
+        out.line("it renders; --show shows the result")?;
     }
     Ok(())
 }

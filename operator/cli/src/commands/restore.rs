@@ -2,11 +2,11 @@
 
 use http::Method;
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, cell, field};
-use crate::people::People;
 
-/// Brings a secret back from its recovery window
+/// Restores a deleted secret during its recovery window
 ///
 /// Example: kubectl strongroom restore partner
 #[derive(Debug, clap::Args)]
@@ -15,13 +15,13 @@ pub(crate) struct Arguments {
     name: String,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
-    let answer = people
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let answer = client
         .change(Method::POST, &arguments.name, "/restore", &[], None)
         .await?;
     let stages = cell(field(&answer, "stages"));
     out.tell(
         &answer,
-        &format!("{}/{} is back: {stages}", people.namespace(), arguments.name),
+        &format!("{}/{} was restored: {stages}", client.namespace(), arguments.name),
     )
 }

@@ -3,35 +3,35 @@
 use http::Method;
 use serde_json::json;
 
-use super::delivery::{self, Patience};
+use super::delivery::{self, WaitArguments};
+use crate::api_client::ApiClient;
 use crate::data::version_id;
 use crate::failure::Failure;
 use crate::output::{Output, field};
-use crate::people::People;
 
-/// Makes a new value now, as the ManagedSecret says, and returns when it has arrived
+/// Generates a new value now, as the ManagedSecret says, and returns when it has arrived
 ///
-/// When it says that the secret was rotated, the new version is Current, the native Secret holds it, and the volumes of running pods show it. With
-/// `--wait 0s` it says that the secret is being rotated, and returns at once.
+/// `was rotated` means that the new version is Current, the native Secret holds it, and the volumes of
+/// running pods show it. With `--wait 0s` it prints `is being rotated` and returns at once.
 ///
 /// Example: kubectl strongroom rotate db-main --wait 30s
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// A text of your choice: the same one rotates once, however often it is sent
+    /// A text of your choice: the same token rotates only once, however often it is sent
     #[arg(long, value_name = "TEXT")]
     token: Option<String>,
     #[command(flatten)]
-    patience: Patience,
+    waiting: WaitArguments,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let token = match &arguments.token {
         Some(token) => token.clone(),
         None => version_id()?,
     };
-    let mut answer = people
+    let mut answer = client
         .change(
             Method::POST,
             &arguments.name,
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let secret = format!("{}/{}", people.namespace(), arguments.name);
+    let secret = format!("{}/{}", client.namespace(), arguments.name);
     if field(&answer, "done").as_bool() == Some(true) {
         // Another one may be Current by now.
         return out.tell(
@@ -52,8 +52,8 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
             &format!("{secret} was rotated to {version} before, by the same token"),
         );
     }
-    let arrival = delivery::wait(people, &arguments.name, "Current", &version, arguments.patience).await?;
-    arrival.told(&mut answer);
+    let arrival = delivery::wait(client, &arguments.name, "Current", &version, arguments.waiting).await?;
+    arrival.add_to(&mut answer);
     let what = if arrival.staged {
         "was rotated to"
     } else {

@@ -5,22 +5,24 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::json;
-use strongroom_api::manifest::{ClusterKey, Place, SealedText};
+use strongroom_api::manifest::{ClusterKey, ManifestContext, SealedText};
 use strongroom_api::sealed::{SUITE, SealingKey};
 
+use crate::api_client::ApiClient;
 use crate::cluster::Cluster;
 use crate::data::{Source, text};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
-use crate::people::People;
 
-/// Seals a value for this cluster, so that it can lie in Git
+/// Seals a value for this cluster, so that you can keep it in Git
 ///
-/// Prints a ManagedSecret with `source: {sealed: …}`. Only this cluster opens it, and only in this namespace, for this secret and key. Examples:
+/// Prints a ManagedSecret with `source: {sealed: …}`. Only this cluster can open it, and only in this
+/// namespace, for this secret and key. Examples:
 ///
 ///   kubectl strongroom seal smtp --key password --native smtp < password.txt > smtp.yaml
 ///
-///   kubectl strongroom seal --fetch-key > cluster.json; kubectl strongroom seal smtp --cluster-key cluster.json -n shop --key password < password.txt
+///   kubectl strongroom seal --fetch-key > cluster.json; kubectl strongroom seal smtp --cluster-key
+///   cluster.json -n shop --key password < password.txt
 ///
 ///   kubectl strongroom seal --rewrap smtp.yaml
 #[derive(Debug, clap::Args)]
@@ -30,19 +32,20 @@ pub(crate) struct Arguments {
     name: Option<String>,
     #[command(flatten)]
     source: Source,
-    /// Name of the secret in the store, where it is another one
+    /// Name of the secret in the store, if it differs
     #[arg(long, value_name = "NAME", requires = "name")]
     store_name: Option<String>,
-    /// Name of the native Secret that is to hold the value
+    /// Name of the native Secret for the value
     #[arg(long, value_name = "NAME", requires = "name")]
     native: Option<String>,
-    /// A file of --fetch-key, so that no cluster is asked
+    /// A file written by --fetch-key, so that no cluster is needed
     #[arg(long, value_name = "PATH", requires = "name")]
     cluster_key: Option<PathBuf>,
     /// Prints the cluster's public key instead
     #[arg(long)]
     fetch_key: bool,
-    /// Has the sealed texts of this file renewed for the cluster's newest key, and writes it; all else in it stays as it is
+    /// Renews the sealed values in this file for the cluster's newest key, in place; everything else in it
+    /// stays as it is
     #[arg(long, value_name = "PATH")]
     rewrap: Option<PathBuf>,
 }
@@ -60,21 +63,24 @@ pub(crate) fn offline(arguments: &Arguments, namespace: Option<&str>, out: &Outp
         return Err(Failure::Input("name the secret".to_owned()));
     };
     let namespace = namespace.ok_or_else(|| {
-        Failure::Input("say the namespace with `-n`: the value is sealed for it".to_owned())
+        Failure::Input("give the namespace with `-n`: the value is sealed for it".to_owned())
     })?;
     let key = serde_json::from_str(&text(path)?).map_err(|error| {
-        Failure::Input(format!("`{}` is no file of --fetch-key: {error}", path.display()))
+        Failure::Input(format!(
+            "`{}` was not written by --fetch-key: {error}",
+            path.display()
+        ))
     })?;
     manifest(arguments, name, namespace, &key, out)
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     if let Some(path) = &arguments.rewrap {
-        return rewrap(path, people, out).await;
+        return rewrap(path, client, out).await;
     }
-    let key = people.cluster_key().await?;
+    let key = client.cluster_key().await?;
     match &arguments.name {
-        Some(name) => manifest(arguments, name, people.namespace(), &key, out),
+        Some(name) => manifest(arguments, name, client.namespace(), &key, out),
         None => {
             let answer = serde_json::to_value(&key).map_err(|error| Failure::Malformed(error.to_string()))?;
             Output::new(Format::Json).tell(&answer, "")
@@ -101,7 +107,7 @@ fn manifest(
     let data = arguments.source.read()?;
     let mut keys = BTreeMap::new();
     for (data_key, bytes) in data.keys() {
-        let place = Place {
+        let place = ManifestContext {
             store: &key.store,
             namespace,
             secret,
@@ -183,19 +189,19 @@ struct Keys {
 
 /// The sealed texts of a file, each with where it belongs.
 #[derive(Debug, PartialEq, Eq)]
-struct Sealed {
+struct SealedEntry {
     namespace: String,
     secret: String,
     keys: BTreeMap<String, String>,
 }
 
-fn sealed(yaml: &str, namespace: &str) -> Result<Vec<Sealed>, Failure> {
+fn sealed(yaml: &str, namespace: &str) -> Result<Vec<SealedEntry>, Failure> {
     let documents: Vec<Document> = serde_saphyr::from_multiple(yaml)
         .map_err(|error| Failure::Input(format!("the file is not YAML: {error}")))?;
     let of = |document: Document| {
         let Document { kind, metadata, spec } = document;
         let keys = spec.source.sealed.filter(|_| kind == "ManagedSecret")?.keys;
-        Some(Sealed {
+        Some(SealedEntry {
             namespace: metadata.namespace.unwrap_or_else(|| namespace.to_owned()),
             secret: spec.store_name.unwrap_or(metadata.name),
             keys,
@@ -205,15 +211,15 @@ fn sealed(yaml: &str, namespace: &str) -> Result<Vec<Sealed>, Failure> {
 }
 
 /// The texts stand in the file once each, so everything else of it, comments included, stays as it is.
-async fn rewrap(path: &Path, people: &People, out: &Output) -> Result<(), Failure> {
+async fn rewrap(path: &Path, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let mut file = text(path)?;
-    let newest = people.cluster_key().await?.id;
+    let newest = client.cluster_key().await?.id;
     let (mut renewed, mut all) = (0_usize, 0_usize);
-    for Sealed {
+    for SealedEntry {
         namespace,
         secret,
         keys,
-    } in sealed(&file, people.namespace())?
+    } in sealed(&file, client.namespace())?
     {
         all += keys.len();
         let is_old = |text: &str| text.parse::<SealedText>().is_ok_and(|text| text.key != newest);
@@ -221,10 +227,10 @@ async fn rewrap(path: &Path, people: &People, out: &Output) -> Result<(), Failur
         if old.is_empty() {
             continue;
         }
-        let there = People {
+        let there = ApiClient {
             cluster: Cluster {
                 namespace,
-                ..people.cluster.clone()
+                ..client.cluster.clone()
             },
         };
         let answer = there.renewed(&secret, &json!(old)).await?;
@@ -273,12 +279,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                Sealed {
+                SealedEntry {
                     namespace: "pay".to_owned(),
                     secret: "team/db".to_owned(),
                     keys: keys(&[("a", "strongroom1.k.e.c")]),
                 },
-                Sealed {
+                SealedEntry {
                     namespace: "shop".to_owned(),
                     secret: "smtp".to_owned(),
                     keys: keys(&[("b", "x"), ("c", "y")]),

@@ -3,14 +3,14 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::delivery::{self, Arrival, Patience};
+use super::delivery::{self, Arrival, WaitArguments};
+use crate::api_client::{ApiClient, segment};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::people::{People, segment};
 
-/// Moves a stage to a version, or takes it away
+/// Moves a stage to a version, or removes it
 ///
-/// `Current` moved back to the version before undoes a rotation. Examples:
+/// Moving `Current` back to the previous version undoes a rotation. Examples:
 ///
 ///   kubectl strongroom stage db-main Current --to v-mjunn32h6y2gcswl
 ///
@@ -22,17 +22,17 @@ pub(crate) struct Arguments {
     name: String,
     /// The stage
     stage: String,
-    /// The version that gets it
+    /// The version that gets the stage
     #[arg(long, value_name = "ID")]
     to: Option<String>,
-    /// The version that has it now
+    /// The version that has the stage now
     #[arg(long, value_name = "ID")]
     remove_from: Option<String>,
     #[command(flatten)]
-    patience: Patience,
+    waiting: WaitArguments,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let given = [("moveTo", &arguments.to), ("removeFrom", &arguments.remove_from)];
     let body: Map<String, Value> = given
         .into_iter()
@@ -40,22 +40,22 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .collect();
     let body = Value::Object(body);
     let what = format!("/stages/{}", segment(&arguments.stage)?);
-    let mut answer = people
+    let mut answer = client
         .change(Method::POST, &arguments.name, &what, &[], Some(&body))
         .await?;
-    let secret = format!("{}/{}", people.namespace(), arguments.name);
+    let secret = format!("{}/{}", client.namespace(), arguments.name);
     let stage = &arguments.stage;
     let Some(version) = &arguments.to else {
         let from = arguments.remove_from.as_deref().unwrap_or_default();
-        Arrival::at_once().told(&mut answer);
+        Arrival::at_once().add_to(&mut answer);
         return out.tell(
             &answer,
-            &format!("{secret}: stage {stage} is taken from version {from}"),
+            &format!("{secret}: stage {stage} was removed from version {from}"),
         );
     };
-    let arrival = delivery::wait(people, &arguments.name, stage, version, arguments.patience).await?;
+    let arrival = delivery::wait(client, &arguments.name, stage, version, arguments.waiting).await?;
     // The store has moved it before it answers; only what follows had to be waited for.
-    arrival.clone().and_staged().told(&mut answer);
+    arrival.clone().and_staged().add_to(&mut answer);
     out.tell(
         &answer,
         &format!(

@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
 
 use super::installation;
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Format, Output, Table, bytes, cell, field};
-use crate::people::People;
 
-/// Shows whether Strongroom answers, and how the ManagedSecrets stand
+/// Shows whether Strongroom answers, and the state of the ManagedSecrets
 ///
-/// It ends with exit code 1 where Strongroom cannot be reached, or where the claim of its store is not bound: then nothing is made, rotated or read over
-/// the API, however ready the objects look. What you may not see is not looked at.
+/// Exits with code 1 if Strongroom cannot be reached, or if the claim of its store is not bound: then nothing
+/// can be created, rotated or read over the API, even if the objects look ready. Checks that you have no
+/// rights for are skipped.
 ///
 /// Example: kubectl strongroom status --all-namespaces
 #[derive(Debug, clap::Args)]
@@ -26,36 +27,36 @@ pub(crate) struct Arguments {
     not_ready: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
-    let client = people.cluster.client.clone();
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
+    let kube_client = client.cluster.client.clone();
     let api: Api<ManagedSecret> = if arguments.all_namespaces {
-        Api::all(client)
+        Api::all(kube_client)
     } else {
-        Api::namespaced(client, people.namespace())
+        Api::namespaced(kube_client, client.namespace())
     };
-    let (answers, mut problems) = match people.list(&[("limit", "1".to_owned())]).await {
+    let (answers, mut problems) = match client.list(&[("limit", "1".to_owned())]).await {
         Ok(_) => (
-            format!("people.strongroom.dev answers at {}", people.cluster.server),
+            format!("people.strongroom.dev answers at {}", client.cluster.server),
             Vec::new(),
         ),
         Err(error) if is_somebodys_answer(&error) => (error.to_string(), Vec::new()),
         Err(error) => (error.to_string(), vec![error.to_string()]),
     };
-    problems.extend(installation::problems(&people.cluster).await);
+    problems.extend(installation::problems(&client.cluster).await);
     let objects = api
         .list(&ListParams::default())
         .await
-        .map_err(|error| people.cluster.failure(error))?;
+        .map_err(|error| client.cluster.failure(error))?;
     let secrets: Vec<Value> = objects.iter().map(standing).collect();
     let ready = |secret: &&Value| field(secret, "ready") == "True";
     let number = secrets.iter().filter(ready).count();
-    let held = people.audit_held_hours().await;
+    let held = client.audit_held_hours().await;
     let log = held.map_or_else(String::new, |hours| {
         format!("; at its present rate the audit log holds {}", length(hours))
     });
-    let room = people.deleted::<Value>(None).await.ok();
+    let room = client.deleted::<Value>(None).await.ok();
     let has = room.as_ref().map_or_else(String::new, |page| {
-        has_of_store(people.namespace(), &page.used, &page.limit)
+        has_of_store(client.namespace(), &page.used, &page.limit)
     });
     let summary = format!(
         "{} ManagedSecrets, {number} ready; {answers}{log}{has}",
@@ -66,9 +67,9 @@ pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) ->
         .filter(|secret| !arguments.not_ready || !ready(secret))
         .collect();
     let room =
-        room.map(|page| json!({"namespace": people.namespace(), "used": page.used, "limit": page.limit}));
+        room.map(|page| json!({"namespace": client.namespace(), "used": page.used, "limit": page.limit}));
     let answer = json!({
-        "room": room, "server": people.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
+        "room": room, "server": client.cluster.server, "api": answers, "healthy": problems.is_empty(), "problems": problems,
         "managedSecrets": secrets.len(), "ready": number, "auditHeldHours": held, "secrets": shown,
     });
     if out.format == Format::Table {

@@ -1,8 +1,8 @@
 //! `versions`.
 
+use crate::api_client::ApiClient;
 use crate::failure::Failure;
 use crate::output::{Output, Table, cell, field, items};
-use crate::people::People;
 
 /// Lists the versions of a secret, the newest first
 ///
@@ -11,14 +11,14 @@ use crate::people::People;
 pub(crate) struct Arguments {
     /// The secret, by its name in the store
     name: String,
-    /// Also those without a stage
+    /// Also shows versions without a stage
     #[arg(long)]
     all: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments, people: &People, out: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Arguments, client: &ApiClient, out: &Output) -> Result<(), Failure> {
     let query = [("includeDeprecated", arguments.all.to_string())];
-    let answer = people.read(&arguments.name, "/versions", &query).await?;
+    let answer = client.read(&arguments.name, "/versions", &query).await?;
     out.print(&answer, || {
         let mut table = Table::new(&["VERSION", "NUMBER", "STAGES", "CREATED", "TYPE"]);
         for version in items(&answer, "versions") {

@@ -1,39 +1,40 @@
-//! The answer to a query: pure. Its form is that of GetSecretValue of AWS Secrets Manager, as its agent passes it on
-//! (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>), without what is not known here: `ARN` and
-//! `CreatedDate`.
+//! The answer to a query: pure. Its form is that of GetSecretValue of AWS Secrets Manager, as its agent
+//! passes it on (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>),
+//! without what is not known here: `ARN` and `CreatedDate`.
 
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
-use strongroom_api::stream::Delivered;
-use strongroom_render::attributes::{WantedSecret, WantedVersion};
+use strongroom_api::stream::DeliveredValue;
+use strongroom_render::attributes::{RequestedSecret, RequestedVersion};
 use strongroom_render::format::quoted;
 use strongroom_value::Value;
 use zeroize::Zeroizing;
 
+use super::error::{QueryError, printable};
 use super::query::Query;
-use super::refusal::{Refusal, shown};
-use super::shelf::{Holds, Shelf};
 use super::stage;
+use super::volume_snapshot::{SnapshotContents, VolumeSnapshot};
 
 /// The key of a secret that has one value only.
-const ONLY: &str = "value";
+const SINGLE_VALUE_KEY: &str = "value";
 
 /// Answers a query out of what a volume shows.
 ///
 /// # Errors
-/// A [`Refusal`].
-pub(super) fn answer(query: &Query, shelf: &Shelf) -> Result<Zeroizing<String>, Refusal> {
-    // First whether the volume has such a secret at all: that does not depend on what happens to be in memory.
-    let of_secret = find(&query.secret, shelf)?;
-    let values = match shelf.holds() {
-        Holds::Nothing => return Err(Refusal::Waiting),
-        Holds::Revoked => return Err(Refusal::Revoked),
-        Holds::Values(values) => values,
+/// A [`QueryError`].
+pub(super) fn answer(query: &Query, snapshot: &VolumeSnapshot) -> Result<Zeroizing<String>, QueryError> {
+    // First whether the volume has such a secret at all: that does not depend on what happens to be in
+    // memory.
+    let of_secret = find(&query.secret, snapshot)?;
+    let values = match snapshot.contents() {
+        SnapshotContents::Nothing => return Err(QueryError::Waiting),
+        SnapshotContents::Revoked => return Err(QueryError::Revoked),
+        SnapshotContents::Values(values) => values,
     };
-    let have: Vec<(&WantedSecret, &Delivered)> = of_secret
+    let have: Vec<(&RequestedSecret, &DeliveredValue)> = of_secret
         .into_iter()
-        .filter_map(|place| Some((shelf.wanted.get(place)?, values.get(place)?.as_ref())))
+        .filter_map(|place| Some((snapshot.wanted.get(place)?, values.get(place)?.as_ref())))
         .collect();
     let (wanted, delivered) = choose(query, &have)?;
     let version_id = delivered.version_id.as_str();
@@ -42,11 +43,11 @@ pub(super) fn answer(query: &Query, shelf: &Shelf) -> Result<Zeroizing<String>, 
         .iter()
         .filter(|(_, delivered)| delivered.version_id == version_id)
         .filter_map(|(wanted, _)| match &wanted.version {
-            WantedVersion::Stage(stage) => Some(stage::theirs(stage)),
-            WantedVersion::Id(_) => None,
+            RequestedVersion::Stage(stage) => Some(stage::aws_name(stage)),
+            RequestedVersion::Id(_) => None,
         })
         .collect();
-    let mut text = Zeroizing::new(String::with_capacity(room(&delivered.value)));
+    let mut text = Zeroizing::new(String::with_capacity(answer_capacity(&delivered.value)));
     text.push_str("{\"Name\":");
     quoted(&mut text, &wanted.name);
     text.push_str(",\"VersionId\":");
@@ -65,29 +66,29 @@ pub(super) fn answer(query: &Query, shelf: &Shelf) -> Result<Zeroizing<String>, 
 }
 
 /// The places of a secret, in the volume's order.
-fn find(asked: &str, shelf: &Shelf) -> Result<Vec<usize>, Refusal> {
-    let namespace_of = |wanted: &WantedSecret| {
-        let namespace = wanted.namespace.as_deref().unwrap_or(&shelf.namespace);
+fn find(asked: &str, snapshot: &VolumeSnapshot) -> Result<Vec<usize>, QueryError> {
+    let namespace_of = |wanted: &RequestedSecret| {
+        let namespace = wanted.namespace.as_deref().unwrap_or(&snapshot.namespace);
         namespace.to_owned()
     };
-    let is_meant = |wanted: &WantedSecret| {
+    let is_meant = |wanted: &RequestedSecret| {
         let full = asked
             .strip_prefix(&namespace_of(wanted))
             .and_then(|rest| rest.strip_prefix('/'));
         wanted.name == asked || wanted.alias == asked || full == Some(&wanted.name)
     };
-    let places = shelf.wanted.iter().enumerate();
-    let meant: Vec<(usize, &WantedSecret)> = places.filter(|(_, wanted)| is_meant(wanted)).collect();
+    let places = snapshot.wanted.iter().enumerate();
+    let meant: Vec<(usize, &RequestedSecret)> = places.filter(|(_, wanted)| is_meant(wanted)).collect();
     let Some((_, first)) = meant.first() else {
-        return Err(Refusal::NoSecret(shown(asked)));
+        return Err(QueryError::NoSecret(printable(asked)));
     };
     let same =
-        |wanted: &WantedSecret| wanted.name == first.name && namespace_of(wanted) == namespace_of(first);
+        |wanted: &RequestedSecret| wanted.name == first.name && namespace_of(wanted) == namespace_of(first);
     if !meant.iter().all(|(_, wanted)| same(wanted)) {
-        return Err(Refusal::Ambiguous(shown(asked)));
+        return Err(QueryError::Ambiguous(printable(asked)));
     }
     // Also those that the volume calls otherwise: another version of the same secret has another alias.
-    let places = shelf.wanted.iter().enumerate();
+    let places = snapshot.wanted.iter().enumerate();
     Ok(places
         .filter(|(_, wanted)| same(wanted))
         .map(|(place, _)| place)
@@ -97,13 +98,13 @@ fn find(asked: &str, shelf: &Shelf) -> Result<Vec<usize>, Refusal> {
 /// The version that is asked for.
 fn choose<'a>(
     query: &Query,
-    have: &[(&'a WantedSecret, &'a Delivered)],
-) -> Result<(&'a WantedSecret, &'a Delivered), Refusal> {
-    let has_stage = |wanted: &WantedSecret, stage: &str| match &wanted.version {
-        WantedVersion::Stage(of) => of == stage,
-        WantedVersion::Id(_) => false,
+    have: &[(&'a RequestedSecret, &'a DeliveredValue)],
+) -> Result<(&'a RequestedSecret, &'a DeliveredValue), QueryError> {
+    let has_stage = |wanted: &RequestedSecret, stage: &str| match &wanted.version {
+        RequestedVersion::Stage(of) => of == stage,
+        RequestedVersion::Id(_) => false,
     };
-    let fits = |(wanted, delivered): &&(&WantedSecret, &Delivered)| {
+    let fits = |(wanted, delivered): &&(&RequestedSecret, &DeliveredValue)| {
         let version = query
             .version
             .as_ref()
@@ -114,21 +115,22 @@ fn choose<'a>(
     let fitting: Vec<_> = have.iter().filter(fits).collect();
     let current = || fitting.iter().find(|(wanted, _)| has_stage(wanted, "Current"));
     match fitting.as_slice() {
-        [] => Err(Refusal::NoVersion(shown(&query.secret))),
+        [] => Err(QueryError::NoVersion(printable(&query.secret))),
         [only] => Ok(**only),
         // The same version several times over is one.
         [first, rest @ ..] if rest.iter().all(|(_, it)| it.version_id == first.1.version_id) => Ok(**first),
         // Who does not say which means the current one.
         _ => current()
             .map(|found| **found)
-            .ok_or_else(|| Refusal::WhichVersion(shown(&query.secret))),
+            .ok_or_else(|| QueryError::WhichVersion(printable(&query.secret))),
     }
 }
 
-/// A secret of one value is that value; one of several keys is a JSON object of them, as AWS' console writes one.
-fn value(text: &mut String, secret: &str, value: &Value) -> Result<(), Refusal> {
+/// A secret of one value is that value; one of several keys is a JSON object of them, as AWS' console writes
+/// one.
+fn value(text: &mut String, secret: &str, value: &Value) -> Result<(), QueryError> {
     let mut keys = value.iter();
-    if let (Some((ONLY, bytes)), None) = (keys.next(), keys.next()) {
+    if let (Some((SINGLE_VALUE_KEY, bytes)), None) = (keys.next(), keys.next()) {
         match std::str::from_utf8(bytes.expose()) {
             Ok(only) => {
                 text.push_str("\"SecretString\":");
@@ -142,9 +144,9 @@ fn value(text: &mut String, secret: &str, value: &Value) -> Result<(), Refusal> 
         }
         return Ok(());
     }
-    let mut object = Zeroizing::new(String::with_capacity(room(value)));
+    let mut object = Zeroizing::new(String::with_capacity(answer_capacity(value)));
     for (name, bytes) in value.iter() {
-        let said = std::str::from_utf8(bytes.expose()).map_err(|_| Refusal::NotText {
+        let said = std::str::from_utf8(bytes.expose()).map_err(|_| QueryError::NotText {
             secret: secret.to_owned(),
             key: name.to_owned(),
         })?;
@@ -163,8 +165,9 @@ fn value(text: &mut String, secret: &str, value: &Value) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Room for an answer, so that no copy of it is left behind by growing: a character may take six, and a backslash among them two again.
-fn room(value: &Value) -> usize {
+/// Room for an answer, so that no copy of it is left behind by growing: a character may take six, and a
+/// backslash among them two again.
+fn answer_capacity(value: &Value) -> usize {
     value.size() * 8 + 1_024
 }
 

@@ -3,15 +3,15 @@
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::refusal::{Refusal, shown};
+use super::error::{QueryError, printable};
 use super::stage;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum AgentRequest {
     /// Whether anybody is there.
     Ping,
-    /// A secret.
+    /// Read one of the volume's secrets.
     Secret(Query),
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Asked {
 pub(super) struct Query {
     /// Its name, or what the volume calls it.
     pub(super) secret: String,
-    /// The version.
+    /// `versionId`, if that was given.
     pub(super) version: Option<String>,
     /// The stage, by our name.
     pub(super) stage: Option<String>,
@@ -29,37 +29,37 @@ pub(super) struct Query {
 /// Reads a request.
 ///
 /// # Errors
-/// A [`Refusal`].
-pub(super) fn parse(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Asked, Refusal> {
+/// A [`QueryError`].
+pub(super) fn parse(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<AgentRequest, QueryError> {
     // Whoever forwards what others say may be made to forward this.
     if headers.contains_key("x-forwarded-for") {
-        return Err(Refusal::Forwarded);
+        return Err(QueryError::Forwarded);
     }
     if method != Method::GET {
-        return Err(Refusal::Method);
+        return Err(QueryError::Method);
     }
     let mut query = match uri.path() {
-        "/ping" => return Ok(Asked::Ping),
+        "/ping" => return Ok(AgentRequest::Ping),
         "/secretsmanager/get" => parameters(uri, true)?,
         path => {
-            let name = path.strip_prefix("/v1/").ok_or(Refusal::Path)?;
+            let name = path.strip_prefix("/v1/").ok_or(QueryError::Path)?;
             let name = percent_decode_str(name).decode_utf8();
             Query {
-                secret: name.map_err(|_| Refusal::Encoding)?.into_owned(),
+                secret: name.map_err(|_| QueryError::Encoding)?.into_owned(),
                 ..parameters(uri, false)?
             }
         }
     };
     if query.secret.is_empty() {
-        return Err(Refusal::NoSecretId);
+        return Err(QueryError::NoSecretId);
     }
-    query.stage = query.stage.map(|stage| stage::ours(&stage).to_owned());
-    Ok(Asked::Secret(query))
+    query.stage = query.stage.map(|stage| stage::canonical(&stage).to_owned());
+    Ok(AgentRequest::Secret(query))
 }
 
-fn parameters(uri: &Uri, named: bool) -> Result<Query, Refusal> {
+fn parameters(uri: &Uri, named: bool) -> Result<Query, QueryError> {
     let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(uri.query().unwrap_or_default()).map_err(|_| Refusal::Encoding)?;
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).map_err(|_| QueryError::Encoding)?;
     let mut query = Query::default();
     for (name, text) in pairs {
         match name.as_str() {
@@ -67,8 +67,8 @@ fn parameters(uri: &Uri, named: bool) -> Result<Query, Refusal> {
             "versionId" => query.version = Some(text),
             "versionStage" => query.stage = Some(text),
             "refreshNow" if ["true", "false", "1", "0"].contains(&text.to_lowercase().as_str()) => {}
-            "refreshNow" => return Err(Refusal::Refresh),
-            other => return Err(Refusal::Parameter(shown(other))),
+            "refreshNow" => return Err(QueryError::Refresh),
+            other => return Err(QueryError::Parameter(printable(other))),
         }
     }
     Ok(query)
@@ -78,12 +78,12 @@ fn parameters(uri: &Uri, named: bool) -> Result<Query, Refusal> {
 mod tests {
     use super::*;
 
-    fn get(uri: &str) -> Result<Asked, Refusal> {
+    fn get(uri: &str) -> Result<AgentRequest, QueryError> {
         parse(&Method::GET, &uri.parse().unwrap(), &HeaderMap::new())
     }
 
-    fn query(secret: &str, version: Option<&str>, stage: Option<&str>) -> Result<Asked, Refusal> {
-        Ok(Asked::Secret(Query {
+    fn query(secret: &str, version: Option<&str>, stage: Option<&str>) -> Result<AgentRequest, QueryError> {
+        Ok(AgentRequest::Secret(Query {
             secret: secret.to_owned(),
             version: version.map(str::to_owned),
             stage: stage.map(str::to_owned),
@@ -111,7 +111,7 @@ mod tests {
                 "/v1/a%2fb+c?versionStage=blue",
                 query("a/b+c", None, Some("blue")),
             ),
-            ("/ping", Ok(Asked::Ping)),
+            ("/ping", Ok(AgentRequest::Ping)),
         ] {
             assert_eq!(get(uri), expected, "{uri}");
         }
@@ -120,26 +120,26 @@ mod tests {
     #[test]
     fn what_means_nothing_is_refused() {
         for (uri, refusal) in [
-            ("/", Refusal::Path),
-            ("/v2/db", Refusal::Path),
-            ("/secretsmanager/get", Refusal::NoSecretId),
-            ("/v1/", Refusal::NoSecretId),
-            ("/v1/db?secretId=x", Refusal::Parameter("secretId".to_owned())),
-            ("/v1/db?sauce=x", Refusal::Parameter("sauce".to_owned())),
-            ("/v1/db?refreshNow=maybe", Refusal::Refresh),
-            ("/v1/%ff", Refusal::Encoding),
+            ("/", QueryError::Path),
+            ("/v2/db", QueryError::Path),
+            ("/secretsmanager/get", QueryError::NoSecretId),
+            ("/v1/", QueryError::NoSecretId),
+            ("/v1/db?secretId=x", QueryError::Parameter("secretId".to_owned())),
+            ("/v1/db?sauce=x", QueryError::Parameter("sauce".to_owned())),
+            ("/v1/db?refreshNow=maybe", QueryError::Refresh),
+            ("/v1/%ff", QueryError::Encoding),
         ] {
             assert_eq!(get(uri), Err(refusal), "{uri}");
         }
         let uri: Uri = "/v1/db".parse().unwrap();
         assert_eq!(
             parse(&Method::POST, &uri, &HeaderMap::new()),
-            Err(Refusal::Method)
+            Err(QueryError::Method)
         );
         let headers = HeaderMap::from_iter([(
             http::header::HeaderName::from_static("x-forwarded-for"),
             http::HeaderValue::from_static("10.0.0.1"),
         )]);
-        assert_eq!(parse(&Method::GET, &uri, &headers), Err(Refusal::Forwarded));
+        assert_eq!(parse(&Method::GET, &uri, &headers), Err(QueryError::Forwarded));
     }
 }

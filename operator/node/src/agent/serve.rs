@@ -1,4 +1,5 @@
-//! Connections at a volume's socket. Each is of a process in the pod, so what a greedy one takes up is its own volume's.
+//! Connections at a volume's socket. Each is of a process in the pod, so what a greedy one takes up is its
+//! own volume's.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,28 +21,29 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::answer::answer;
-use super::query::{Asked, parse};
-use super::refusal::Refusal;
-use super::shelf::Shelf;
+use super::error::QueryError;
+use super::query::{AgentRequest, parse};
+use super::volume_snapshot::VolumeSnapshot;
 use crate::metrics::Metrics;
 
 /// Connections of a volume at the same time; more wait in the kernel.
-const CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 16;
 /// Largest head of a request, in bytes. A body is not read.
-const HEAD_BYTES: usize = 16_384;
+const MAX_HEAD_BYTES: usize = 16_384;
 /// How long a request may take to come, and a connection may be of no use.
-const IDLE: Duration = Duration::from_secs(15);
-/// How long a connection may last. One that is in use ends in order after its answer, and the program makes another.
-const LIFE: Duration = Duration::from_secs(600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may last. One that is in use ends in order after its answer, and the program makes
+/// another.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(600);
 /// How long its last answer may take.
-const LAST: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait where the process has no room for a connection.
-const CROWDED: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Answers until `stop` ends; then no connection is left.
 pub(super) async fn serve(
     listener: UnixListener,
-    shelf: Arc<Shelf>,
+    snapshot: Arc<VolumeSnapshot>,
     metrics: Metrics,
     mut stop: oneshot::Receiver<()>,
 ) {
@@ -50,12 +52,12 @@ pub(super) async fn serve(
         tokio::select! {
             _ = &mut stop => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shelf), metrics.clone()));
+                    connections.spawn(connection(stream, Arc::clone(&snapshot), metrics.clone()));
                 }
                 // Out of descriptors or memory: it is there the next time.
-                Err(_) => sleep(CROWDED).await,
+                Err(_) => sleep(ACCEPT_RETRY_DELAY).await,
             },
         }
     }
@@ -63,31 +65,31 @@ pub(super) async fn serve(
     connections.shutdown().await;
 }
 
-async fn connection(stream: UnixStream, shelf: Arc<Shelf>, metrics: Metrics) {
+async fn connection(stream: UnixStream, snapshot: Arc<VolumeSnapshot>, metrics: Metrics) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(&request, &shelf, &metrics);
+        let response = respond(&request, &snapshot, &metrics);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // What a program does to its own connection is its own matter.
     tokio::select! {
         _ = connection.as_mut() => {}
-        () = sleep(LIFE) => {
+        () = sleep(MAX_CONNECTION_AGE) => {
             connection.as_mut().graceful_shutdown();
-            let _ = timeout(LAST, connection).await;
+            let _ = timeout(DRAIN_TIMEOUT, connection).await;
         }
     }
 }
 
-fn respond<B>(request: &Request<B>, shelf: &Shelf, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn respond<B>(request: &Request<B>, snapshot: &VolumeSnapshot, metrics: &Metrics) -> Response<Full<Bytes>> {
     let answered = match parse(request.method(), request.uri(), request.headers()) {
-        Ok(Asked::Ping) => return response(StatusCode::OK, "text/plain", "healthy".to_owned().into()),
-        Ok(Asked::Secret(query)) => answer(&query, shelf),
+        Ok(AgentRequest::Ping) => return response(StatusCode::OK, "text/plain", "healthy".to_owned().into()),
+        Ok(AgentRequest::Secret(query)) => answer(&query, snapshot),
         Err(refusal) => Err(refusal),
     };
     match answered {
@@ -103,7 +105,7 @@ fn respond<B>(request: &Request<B>, shelf: &Shelf, metrics: &Metrics) -> Respons
 }
 
 /// A refusal in the form that programs for AWS read.
-fn body(refusal: &Refusal) -> Zeroizing<String> {
+fn body(refusal: &QueryError) -> Zeroizing<String> {
     let mut text = Zeroizing::new(format!("{{\"__type\":\"{}\",\"message\":", refusal.kind()));
     quoted(&mut text, &refusal.to_string());
     text.push('}');

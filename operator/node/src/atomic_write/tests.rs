@@ -38,7 +38,7 @@ impl Volume {
         self.dir.path().join(name)
     }
 
-    fn write(&self, plan: &Plan) -> Written {
+    fn write(&self, plan: &Plan) -> WriteOutcome {
         let root = fs::File::open(self.dir.path()).unwrap();
         write(root.as_fd(), plan, None).unwrap()
     }
@@ -69,7 +69,7 @@ impl Volume {
 fn files_change_all_at_once_and_nothing_is_left_over() {
     let volume = Volume::new();
     let first = plan("1", &[("a", "one"), ("d/e/b", "two"), ("d/c", "three")]);
-    assert_eq!(volume.write(&first), Written::Swapped);
+    assert_eq!(volume.write(&first), WriteOutcome::Swapped);
     assert_eq!(volume.names(), ["..*", "..data", VERSION_FILE, "a", "d"]);
     assert_eq!(volume.read("a"), "one");
     assert_eq!(volume.read("d/e/b"), "two");
@@ -83,14 +83,14 @@ fn files_change_all_at_once_and_nothing_is_left_over() {
     );
 
     let second = plan("2", &[("a", "four"), ("f", "five")]);
-    assert_eq!(volume.write(&second), Written::Swapped);
+    assert_eq!(volume.write(&second), WriteOutcome::Swapped);
     assert_eq!(volume.names(), ["..*", "..data", VERSION_FILE, "a", "f"]);
     assert_eq!(
         (volume.read("a"), volume.read("f"), volume.read(VERSION_FILE)),
         ("four".into(), "five".into(), "2\n".into())
     );
     let before = fs::read_link(volume.path("..data")).unwrap();
-    assert_eq!(volume.write(&second), Written::Unchanged);
+    assert_eq!(volume.write(&second), WriteOutcome::Unchanged);
     assert_eq!(fs::read_link(volume.path("..data")).unwrap(), before);
 }
 
@@ -105,11 +105,11 @@ fn a_group_owns_the_files_where_there_is_one() {
         // Another group is a change, and the same one none.
         assert_eq!(
             write(root.as_fd(), &first, Some(2_000)).unwrap(),
-            Written::Unchanged
+            WriteOutcome::Unchanged
         );
         assert_eq!(
             write(root.as_fd(), &first, Some(2_001)).unwrap(),
-            Written::Swapped
+            WriteOutcome::Swapped
         );
     }
 }
@@ -125,8 +125,8 @@ fn every_difference_is_a_change() {
         plan("1", &[("a", "one"), ("c/b", "two")]),
         plan("2", &[("a", "one"), ("c/b", "two")]),
     ] {
-        assert_eq!(volume.write(&other), Written::Swapped, "{other:?}");
-        assert_eq!(volume.write(&other), Written::Unchanged, "{other:?}");
+        assert_eq!(volume.write(&other), WriteOutcome::Swapped, "{other:?}");
+        assert_eq!(volume.write(&other), WriteOutcome::Unchanged, "{other:?}");
     }
 }
 
@@ -140,7 +140,7 @@ fn what_a_death_left_is_swept_and_the_version_shown_stays() {
     fs::write(volume.path("..17/half"), "MARKER").unwrap();
     symlink("..17", volume.path(DATA_NEW)).unwrap();
     symlink("..data/a", volume.path(LINK_NEW)).unwrap();
-    assert_eq!(volume.write(&first), Written::Unchanged);
+    assert_eq!(volume.write(&first), WriteOutcome::Unchanged);
     assert_eq!(volume.names(), ["..*", "..data", VERSION_FILE, "a"]);
     assert_eq!(volume.read("a"), "one");
 }
@@ -162,7 +162,7 @@ fn links_that_somebody_broke_are_mended() {
         if mend_by {
             assert!(mend(root.as_fd()).unwrap());
         } else {
-            assert_eq!(volume.write(&first), Written::Unchanged);
+            assert_eq!(volume.write(&first), WriteOutcome::Unchanged);
         }
         assert_eq!(volume.names(), ["..*", "..data", VERSION_FILE, "a", "b", "d"]);
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The edge to kubelet: gRPC on one Unix socket. Calls are turned into those of [`Plugin`], and errors into codes; nothing is decided here.
+//! The edge to kubelet: gRPC on one Unix socket. Calls are turned into those of [`Plugin`], and errors into
+//! codes; nothing is decided here.
 
 mod registration;
 #[cfg(feature = "testing")]
@@ -34,7 +35,7 @@ use crate::proto::registration::registration_server::RegistrationServer;
 pub const DRIVER: &str = "csi.strongroom.dev";
 
 /// Largest call, in bytes: attributes may hold templates.
-const CALL_BYTES: usize = 1_048_576;
+const MAX_CALL_BYTES: usize = 1_048_576;
 
 /// Serves kubelet until the shutdown begins.
 ///
@@ -50,12 +51,12 @@ pub async fn serve(
     let incoming = bind(&socket)?;
     listening();
     #[cfg(feature = "testing")]
-    let sanity = plugin.reading().sanity;
-    let edge = Edge { node_name, plugin };
+    let sanity = plugin.parser().sanity;
+    let edge = CsiService { node_name, plugin };
     let router = Server::builder()
         .add_service(RegistrationServer::new(Registrar))
         .add_service(IdentityServer::new(edge.clone()))
-        .add_service(NodeServer::new(edge).max_decoding_message_size(CALL_BYTES));
+        .add_service(NodeServer::new(edge).max_decoding_message_size(MAX_CALL_BYTES));
     #[cfg(feature = "testing")]
     let router = router.add_optional_service(sanity.then(sanity::controller));
     let served = router.serve_with_incoming_shutdown(incoming, async move { shutdown.wait().await });
@@ -65,13 +66,13 @@ pub async fn serve(
 }
 
 #[derive(Clone, Debug)]
-struct Edge {
+struct CsiService {
     node_name: String,
     plugin: Plugin,
 }
 
 #[tonic::async_trait]
-impl Identity for Edge {
+impl Identity for CsiService {
     async fn get_plugin_info(
         &self,
         _: Request<GetPluginInfoRequest>,
@@ -87,7 +88,7 @@ impl Identity for Edge {
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
         #[cfg(feature = "testing")]
-        if self.plugin.reading().sanity {
+        if self.plugin.parser().sanity {
             return Ok(Response::new(sanity::capabilities()));
         }
         Ok(Response::new(GetPluginCapabilitiesResponse::default()))
@@ -99,13 +100,13 @@ impl Identity for Edge {
 }
 
 #[tonic::async_trait]
-impl Node for Edge {
+impl Node for CsiService {
     async fn node_publish_volume(
         &self,
         call: Request<NodePublishVolumeRequest>,
     ) -> Result<Response<NodePublishVolumeResponse>, Status> {
         let id = call.get_ref().volume_id.clone();
-        let request = self.plugin.reading().publish(call.into_inner());
+        let request = self.plugin.parser().parse_publish(call.into_inner());
         let pod = request
             .as_ref()
             .map(|request| request.pod.clone())
@@ -126,7 +127,7 @@ impl Node for Edge {
     ) -> Result<Response<NodeUnpublishVolumeResponse>, Status> {
         let call = call.into_inner();
         let result = match volume_id(&call.volume_id)
-            .and_then(|id| Ok((id, self.plugin.reading().target(&call.target_path)?)))
+            .and_then(|id| Ok((id, self.plugin.parser().target(&call.target_path)?)))
         {
             Ok((id, target)) => self.plugin.unpublish(id, target).await,
             Err(error) => Err(error),
@@ -162,7 +163,8 @@ impl Node for Edge {
         &self,
         _: Request<NodeGetCapabilitiesRequest>,
     ) -> Result<Response<NodeGetCapabilitiesResponse>, Status> {
-        // Without VOLUME_MOUNT_GROUP no pod that is not root's could read: kubelet does not give files of a read-only volume away itself.
+        // Without VOLUME_MOUNT_GROUP no pod that is not root's could read: kubelet does not give files of a
+        // read-only volume away itself.
         let capabilities =
             [Capability::GetVolumeStats, Capability::VolumeMountGroup].map(|kind| NodeServiceCapability {
                 r#type: Some(CapabilityKind::Rpc(Rpc { r#type: kind.into() })),
@@ -187,6 +189,6 @@ fn signed(number: u64) -> i64 {
 }
 
 fn refused(what: &str, volume: &str, namespace: &str, pod: &str, error: PluginError) -> Status {
-    tracing::warn!(%error, code = ?error.code(), volume, namespace, pod, "a {what} of kubelet is refused");
+    tracing::warn!(%error, code = ?error.code(), call = what, volume, namespace, pod, "csi call failed");
     error.into()
 }

@@ -1,9 +1,9 @@
 //! How kubelet gets to know the plugin, without the sidecar that usually does it.
 //!
-//! kubelet watches its folder `plugins_registry` and asks each socket there who it is. An empty endpoint means "the same socket". Its
-//! registration call (unlike its CSI calls, as of 1.36) sends the socket's path as the HTTP/2 authority, percent-encoded, which no server
-//! of Rust's takes. An `@` in the socket's file name makes the very same text a user and a host, which every server takes:
-//! [`socket_name`].
+//! kubelet watches its folder `plugins_registry` and asks each socket there who it is. An empty endpoint
+//! means "the same socket". Its registration call (unlike its CSI calls, as of 1.36) sends the socket's path
+//! as the HTTP/2 authority, percent-encoded, which no server of Rust's takes. An `@` in the socket's file
+//! name makes the very same text a user and a host, which every server takes: [`socket_name`].
 
 use tonic::{Request, Response, Status};
 
@@ -38,9 +38,9 @@ impl Registration for Registrar {
     ) -> Result<Response<RegistrationStatusResponse>, Status> {
         let status = status.into_inner();
         if status.plugin_registered {
-            tracing::info!("kubelet took the plugin in");
+            tracing::info!("plugin registered with kubelet");
         } else {
-            tracing::error!(why = status.error, "kubelet does not take the plugin in");
+            tracing::error!(error = status.error, "plugin registration failed");
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

@@ -1,5 +1,5 @@
-//! A Controller for csi-sanity, which makes each volume by one before it publishes it. Remembers nothing but ids: the volumes that this
-//! plugin has begin and end with their pods.
+//! A Controller for csi-sanity, which makes each volume by one before it publishes it. Remembers nothing but
+//! ids: the volumes that this plugin has begin and end with their pods.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::proto::csi::{
 };
 
 pub(super) fn controller() -> ControllerServer<impl Controller> {
-    ControllerServer::new(Sanity::default())
+    ControllerServer::new(SanityController::default())
 }
 
 pub(super) fn capabilities() -> GetPluginCapabilitiesResponse {
@@ -35,10 +35,10 @@ pub(super) fn capabilities() -> GetPluginCapabilitiesResponse {
 
 /// Sizes of volumes by name.
 #[derive(Debug, Default)]
-struct Sanity(Mutex<BTreeMap<String, i64>>);
+struct SanityController(Mutex<BTreeMap<String, i64>>);
 
 #[tonic::async_trait]
-impl Controller for Sanity {
+impl Controller for SanityController {
     async fn create_volume(
         &self,
         call: Request<CreateVolumeRequest>,

@@ -15,14 +15,14 @@ const PATH_BYTES: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path is too long for the kernel.
-    #[error("the socket path {} is longer than {PATH_BYTES} bytes: choose a shorter folder for kubelet", .0.display())]
+    #[error("the socket path {} is longer than {PATH_BYTES} bytes: choose a shorter directory for kubelet", .0.display())]
     Long(PathBuf),
     /// The socket cannot be made.
     #[error("cannot listen on {}: {source}", path.display())]
     Bind {
-        /// Its path.
+        /// Where kubelet looks for it.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// It broke.
@@ -30,8 +30,8 @@ pub enum SocketError {
     Serve(String),
 }
 
-/// Listens. A socket that a dead process left is replaced in one step, so that kubelet never sees it missing and forgets the driver; for the
-/// same reason nobody removes it at the end.
+/// Listens. A socket that a dead process left is replaced in one step, so that kubelet never sees it missing
+/// and forgets the driver; for the same reason nobody removes it at the end.
 ///
 /// # Errors
 /// [`SocketError`].

@@ -9,20 +9,20 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use strongroom_render::attributes::Notify;
+use strongroom_render::attributes::NotifyTarget;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// How long a try may take, from the connection to the answer's head.
-const TRY: Duration = Duration::from_secs(1);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Before the second try, and before the third.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Largest head of an answer, in bytes.
-const HEAD_BYTES: usize = 16_384;
+const MAX_HEAD_BYTES: usize = 16_384;
 
 /// What came of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PostOutcome {
     /// It was answered with success.
     Delivered(StatusCode),
     /// Nobody listens, or the connection broke.
@@ -33,7 +33,7 @@ pub enum Outcome {
     Status(StatusCode),
 }
 
-impl Outcome {
+impl PostOutcome {
     /// A word for the metric.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -46,7 +46,7 @@ impl Outcome {
     }
 
     /// Whether another try may come to something else.
-    fn may_pass(self) -> bool {
+    fn is_retryable(self) -> bool {
         match self {
             Self::Delivered(_) => false,
             Self::Refused | Self::TimedOut => true,
@@ -55,20 +55,21 @@ impl Outcome {
     }
 }
 
-/// The tries of one notice. An address may be another pod's by the next one: whoever tries looks it up before each.
+/// The tries of one notice. An address may be another pod's by the next one: whoever tries looks it up before
+/// each.
 #[derive(Debug)]
-pub struct Tries(std::array::IntoIter<Duration, 2>);
+pub struct Retries(std::array::IntoIter<Duration, 2>);
 
-impl Default for Tries {
+impl Default for Retries {
     fn default() -> Self {
-        Self(PAUSES.into_iter())
+        Self(RETRY_DELAYS.into_iter())
     }
 }
 
-impl Tries {
+impl Retries {
     /// Whether there is another try after this outcome; then it is time for it.
-    pub async fn again(&mut self, outcome: Outcome) -> bool {
-        match self.0.next().filter(|_| outcome.may_pass()) {
+    pub async fn wait_for_retry(&mut self, outcome: PostOutcome) -> bool {
+        match self.0.next().filter(|_| outcome.is_retryable()) {
             Some(pause) => {
                 sleep(pause).await;
                 true
@@ -79,16 +80,16 @@ impl Tries {
 }
 
 /// Tells the pod at an address, once.
-pub async fn post(address: IpAddr, notify: &Notify) -> Outcome {
+pub async fn post(address: IpAddr, notify: &NotifyTarget) -> PostOutcome {
     once(SocketAddr::new(address, notify.port.get()), &notify.path).await
 }
 
-async fn once(to: SocketAddr, path: &str) -> Outcome {
-    match timeout(TRY, answer(to, path)).await {
-        Ok(Some(status)) if status.is_success() => Outcome::Delivered(status),
-        Ok(Some(status)) => Outcome::Status(status),
-        Ok(None) => Outcome::Refused,
-        Err(_) => Outcome::TimedOut,
+async fn once(to: SocketAddr, path: &str) -> PostOutcome {
+    match timeout(ATTEMPT_TIMEOUT, answer(to, path)).await {
+        Ok(Some(status)) if status.is_success() => PostOutcome::Delivered(status),
+        Ok(Some(status)) => PostOutcome::Status(status),
+        Ok(None) => PostOutcome::Refused,
+        Err(_) => PostOutcome::TimedOut,
     }
 }
 
@@ -102,7 +103,7 @@ async fn answer(to: SocketAddr, path: &str) -> Option<StatusCode> {
         .body(Empty::<Bytes>::new())
         .ok()?;
     let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
         .ok()?;
@@ -125,8 +126,9 @@ mod tests {
 
     use super::*;
 
-    /// A server that says one thing to everybody, or nothing. Answers where it is, and what it heard last and how often.
-    async fn server(says: &'static str) -> (Notify, Arc<AtomicUsize>, Arc<std::sync::Mutex<String>>) {
+    /// A server that says one thing to everybody, or nothing. Answers where it is, and what it heard last and
+    /// how often.
+    async fn server(says: &'static str) -> (NotifyTarget, Arc<AtomicUsize>, Arc<std::sync::Mutex<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port().try_into().unwrap();
         let (count, heard) = (Arc::new(AtomicUsize::new(0)), Arc::default());
@@ -146,7 +148,7 @@ mod tests {
                 }
             }
         });
-        let notify = Notify {
+        let notify = NotifyTarget {
             port,
             path: "/-/reload".to_owned(),
         };
@@ -154,11 +156,11 @@ mod tests {
     }
 
     /// All tries, at one place.
-    async fn all(address: IpAddr, notify: &Notify) -> Outcome {
-        let mut tries = Tries::default();
+    async fn all(address: IpAddr, notify: &NotifyTarget) -> PostOutcome {
+        let mut tries = Retries::default();
         loop {
             let outcome = post(address, notify).await;
-            if !tries.again(outcome).await {
+            if !tries.wait_for_retry(outcome).await {
                 return outcome;
             }
         }
@@ -171,7 +173,7 @@ mod tests {
         let (notify, count, heard) = server("HTTP/1.1 204 No Content\r\n\r\n").await;
         assert_eq!(
             all(HERE, &notify).await,
-            Outcome::Delivered(StatusCode::NO_CONTENT)
+            PostOutcome::Delivered(StatusCode::NO_CONTENT)
         );
         assert_eq!(count.load(Ordering::SeqCst), 1);
         let heard = heard.lock().unwrap().clone();
@@ -194,7 +196,7 @@ mod tests {
             ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 503, 3),
         ] {
             let (notify, count, _) = server(says).await;
-            let expected = Outcome::Status(StatusCode::from_u16(status).unwrap());
+            let expected = PostOutcome::Status(StatusCode::from_u16(status).unwrap());
             assert_eq!(all(HERE, &notify).await, expected);
             assert_eq!(count.load(Ordering::SeqCst), tries, "{status}");
         }
@@ -203,16 +205,16 @@ mod tests {
     #[tokio::test]
     async fn silence_and_refusal_end_after_three_tries() {
         let (notify, count, _) = server("").await;
-        assert_eq!(all(HERE, &notify).await, Outcome::TimedOut);
+        assert_eq!(all(HERE, &notify).await, PostOutcome::TimedOut);
         assert_eq!(count.load(Ordering::SeqCst), 3);
         let (notify, count, _) = server("this is not HTTP\r\n\r\n").await;
-        assert_eq!(all(HERE, &notify).await, Outcome::Refused);
+        assert_eq!(all(HERE, &notify).await, PostOutcome::Refused);
         assert_eq!(count.load(Ordering::SeqCst), 3);
         let closed = {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port().try_into().unwrap();
-            Notify { port, ..notify }
+            NotifyTarget { port, ..notify }
         };
-        assert_eq!(all(HERE, &closed).await, Outcome::Refused);
+        assert_eq!(all(HERE, &closed).await, PostOutcome::Refused);
     }
 }

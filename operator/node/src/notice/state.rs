@@ -16,7 +16,7 @@ enum State {
 
 impl Notices {
     /// The volume has changed. Answers whether somebody has to set out.
-    pub fn changed(&self) -> bool {
+    pub fn begin(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = *state == State::Idle;
         *state = if idle {
@@ -28,7 +28,7 @@ impl Notices {
     }
 
     /// A notice is over. Answers whether it has changed since, so that there is another one.
-    pub fn over(&self) -> bool {
+    pub fn finish(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let again = *state == State::UnderWayAndAgain;
         *state = if again { State::UnderWay } else { State::Idle };
@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn changes_during_a_notice_come_to_one_more() {
         let notices = Notices::default();
-        assert!(notices.changed());
-        assert!(!notices.changed() && !notices.changed());
-        assert!(notices.over());
-        assert!(!notices.over());
-        assert!(notices.changed() && !notices.over());
+        assert!(notices.begin());
+        assert!(!notices.begin() && !notices.begin());
+        assert!(notices.finish());
+        assert!(!notices.finish());
+        assert!(notices.begin() && !notices.finish());
     }
 }

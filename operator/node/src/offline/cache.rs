@@ -11,8 +11,8 @@ use data_encoding::HEXLOWER;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use strongroom_api::stream::{Delivered, SecretId, proto};
-use strongroom_render::attributes::{WantedSecret, WantedVersion};
+use strongroom_api::stream::{DeliveredValue, SecretId, proto};
+use strongroom_render::attributes::{RequestedSecret, RequestedVersion};
 use zeroize::Zeroizing;
 
 use super::cipher;
@@ -23,7 +23,7 @@ const PURPOSE: &[u8] = b"strongroom-node cache 1";
 /// Whom a secret is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Who {
+pub struct ServiceAccountId {
     /// The pod's namespace.
     pub namespace: String,
     /// The UID of its ServiceAccount.
@@ -34,9 +34,9 @@ pub struct Who {
 #[derive(Debug)]
 pub struct Grant<'a> {
     /// As the volume wants it.
-    pub wanted: &'a WantedSecret,
+    pub wanted: &'a RequestedSecret,
     /// The value.
-    pub delivered: &'a Delivered,
+    pub delivered: &'a DeliveredValue,
     /// For how long it may be served without a gateway.
     pub max_age: Duration,
 }
@@ -52,9 +52,9 @@ pub struct CacheError {
 /// Whom, and what: the name of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+struct GrantKey {
     #[serde(flatten)]
-    who: Who,
+    who: ServiceAccountId,
     secret_namespace: String,
     secret: String,
     /// Like `stage:Current` or `version:v-1`.
@@ -63,9 +63,9 @@ struct Place {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Kept {
+struct CachedGrant {
     #[serde(flatten)]
-    place: Place,
+    place: GrantKey,
     secret_id: String,
     version_id: String,
     /// Seconds of uptime when it was last allowed.
@@ -78,7 +78,7 @@ struct Kept {
 pub struct Cache {
     folder: PathBuf,
     key: CacheKey,
-    grants: Mutex<BTreeMap<Place, Kept>>,
+    grants: Mutex<BTreeMap<GrantKey, CachedGrant>>,
 }
 
 impl std::fmt::Debug for Cache {
@@ -89,11 +89,11 @@ impl std::fmt::Debug for Cache {
     }
 }
 
-impl Place {
-    fn of(who: &Who, wanted: &WantedSecret) -> Self {
+impl GrantKey {
+    fn new(who: &ServiceAccountId, wanted: &RequestedSecret) -> Self {
         let version = match &wanted.version {
-            WantedVersion::Stage(stage) => format!("stage:{stage}"),
-            WantedVersion::Id(id) => format!("version:{id}"),
+            RequestedVersion::Stage(stage) => format!("stage:{stage}"),
+            RequestedVersion::Id(id) => format!("version:{id}"),
         };
         Self {
             secret_namespace: wanted.namespace.clone().unwrap_or_else(|| who.namespace.clone()),
@@ -122,7 +122,8 @@ impl Place {
 }
 
 impl Cache {
-    /// Opens the cache in a folder, which is made where it is not there. What was kept in another boot goes: nobody can open it.
+    /// Opens the cache in a folder, which is made where it is not there. What was kept in another boot goes:
+    /// nobody can open it.
     ///
     /// # Errors
     /// [`CacheError`].
@@ -152,7 +153,7 @@ impl Cache {
             for file in fs::read_dir(cache.folder.join("grants"))? {
                 // One that is not whole is none: its pod waits for the gateway.
                 let kept = fs::read(file?.path())?;
-                if let Ok(kept) = serde_json::from_slice::<Kept>(&kept) {
+                if let Ok(kept) = serde_json::from_slice::<CachedGrant>(&kept) {
                     grants.insert(kept.place.clone(), kept);
                 }
             }
@@ -169,7 +170,7 @@ impl Cache {
         })
     }
 
-    fn grants(&self) -> MutexGuard<'_, BTreeMap<Place, Kept>> {
+    fn grants(&self) -> MutexGuard<'_, BTreeMap<GrantKey, CachedGrant>> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,7 +180,7 @@ impl Cache {
             .join(format!("{secret_id}-{version_id}"))
     }
 
-    fn grant_path(&self, place: &Place) -> PathBuf {
+    fn grant_path(&self, place: &GrantKey) -> PathBuf {
         self.folder.join("grants").join(place.file())
     }
 
@@ -187,16 +188,21 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`]; what was kept before may be gone then.
-    pub fn keep(&self, who: &Who, grants: &[Grant<'_>], uptime: Duration) -> Result<(), CacheError> {
+    pub fn keep(
+        &self,
+        who: &ServiceAccountId,
+        grants: &[Grant<'_>],
+        uptime: Duration,
+    ) -> Result<(), CacheError> {
         let mut known = self.grants();
         let mut left = BTreeSet::new();
         for grant in grants {
-            let place = Place::of(who, grant.wanted);
+            let place = GrantKey::new(who, grant.wanted);
             if grant.max_age.is_zero() {
                 left.extend(self.drop_grant(&mut known, &place)?);
                 continue;
             }
-            let kept = Kept {
+            let kept = CachedGrant {
                 place: place.clone(),
                 secret_id: HEXLOWER.encode(&grant.delivered.secret_id.to_bytes()),
                 version_id: grant.delivered.version_id.clone(),
@@ -225,10 +231,15 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`].
-    pub fn refresh(&self, who: &Who, wanted: &[WantedSecret], uptime: Duration) -> Result<(), CacheError> {
+    pub fn refresh(
+        &self,
+        who: &ServiceAccountId,
+        wanted: &[RequestedSecret],
+        uptime: Duration,
+    ) -> Result<(), CacheError> {
         let mut known = self.grants();
         for wanted in wanted {
-            if let Some(kept) = known.get_mut(&Place::of(who, wanted)) {
+            if let Some(kept) = known.get_mut(&GrantKey::new(who, wanted)) {
                 kept.allowed = uptime.as_secs();
                 self.write_grant(kept)?;
             }
@@ -236,7 +247,7 @@ impl Cache {
         Ok(())
     }
 
-    fn write_grant(&self, kept: &Kept) -> Result<(), CacheError> {
+    fn write_grant(&self, kept: &CachedGrant) -> Result<(), CacheError> {
         let path = self.grant_path(&kept.place);
         let text = serde_json::to_vec(kept).map_err(|error| CacheError {
             path: path.clone(),
@@ -249,15 +260,15 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`].
-    pub fn forget(&self, who: &Who, wanted: &WantedSecret) -> Result<(), CacheError> {
+    pub fn forget(&self, who: &ServiceAccountId, wanted: &RequestedSecret) -> Result<(), CacheError> {
         let mut known = self.grants();
-        let gone = Place::of(who, wanted);
-        let same = |place: &&Place| {
+        let gone = GrantKey::new(who, wanted);
+        let same = |place: &&GrantKey| {
             place.who == gone.who
                 && place.secret_namespace == gone.secret_namespace
                 && place.secret == gone.secret
         };
-        let places: Vec<Place> = known.keys().filter(same).cloned().collect();
+        let places: Vec<GrantKey> = known.keys().filter(same).cloned().collect();
         let mut left = BTreeSet::new();
         for place in places {
             left.extend(self.drop_grant(&mut known, &place)?);
@@ -265,12 +276,18 @@ impl Cache {
         self.drop_values(&known, left)
     }
 
-    /// Everything that a volume wants, if all of it was allowed to its ServiceAccount here and is young enough at this uptime.
+    /// Everything that a volume wants, if all of it was allowed to its ServiceAccount here and is young
+    /// enough at this uptime.
     #[must_use]
-    pub fn find(&self, who: &Who, wanted: &[WantedSecret], uptime: Duration) -> Option<Vec<Delivered>> {
+    pub fn find(
+        &self,
+        who: &ServiceAccountId,
+        wanted: &[RequestedSecret],
+        uptime: Duration,
+    ) -> Option<Vec<DeliveredValue>> {
         let known = self.grants();
-        let one = |wanted: &WantedSecret| {
-            let kept = known.get(&Place::of(who, wanted))?;
+        let one = |wanted: &RequestedSecret| {
+            let kept = known.get(&GrantKey::new(who, wanted))?;
             let age = uptime.as_secs().checked_sub(kept.allowed)?;
             if age > kept.max_age {
                 return None;
@@ -287,8 +304,8 @@ impl Cache {
     /// [`CacheError`].
     pub fn sweep(&self, uptime: Duration) -> Result<(), CacheError> {
         let mut known = self.grants();
-        let old = |kept: &&Kept| uptime.as_secs().saturating_sub(kept.allowed) > kept.max_age;
-        let places: Vec<Place> = known
+        let old = |kept: &&CachedGrant| uptime.as_secs().saturating_sub(kept.allowed) > kept.max_age;
+        let places: Vec<GrantKey> = known
             .values()
             .filter(old)
             .map(|kept| kept.place.clone())
@@ -302,8 +319,8 @@ impl Cache {
 
     fn drop_grant(
         &self,
-        known: &mut BTreeMap<Place, Kept>,
-        place: &Place,
+        known: &mut BTreeMap<GrantKey, CachedGrant>,
+        place: &GrantKey,
     ) -> Result<Option<(String, String)>, CacheError> {
         let Some(kept) = known.remove(place) else {
             return Ok(None);
@@ -315,7 +332,7 @@ impl Cache {
     /// Removes those values that no grant names.
     fn drop_values(
         &self,
-        known: &BTreeMap<Place, Kept>,
+        known: &BTreeMap<GrantKey, CachedGrant>,
         mut left: BTreeSet<(String, String)>,
     ) -> Result<(), CacheError> {
         if left.is_empty() {
@@ -335,7 +352,7 @@ impl Cache {
         })
     }
 
-    /// A file appears whole or not at all. It need not be on the medium: one that is lost is a pod that waits.
+    /// A file appears whole or not at all. It need not be on disk: one that is lost is a pod that waits.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
         self.trying(path, || {
             let partial = self.folder.join("partial");
@@ -346,17 +363,17 @@ impl Cache {
         })
     }
 
-    fn seal(&self, delivered: &Delivered) -> io::Result<Vec<u8>> {
+    fn seal(&self, delivered: &DeliveredValue) -> io::Result<Vec<u8>> {
         let text = Zeroizing::new(delivered.to_message().encode_to_vec());
         let id = delivered.secret_id.to_bytes();
         let headers = [PURPOSE, &id, delivered.version_id.as_bytes()];
         cipher::seal(&self.key, headers, &text).map_err(io::Error::other)
     }
 
-    fn unseal(&self, kept: &Kept, sealed: &[u8]) -> Option<Delivered> {
+    fn unseal(&self, kept: &CachedGrant, sealed: &[u8]) -> Option<DeliveredValue> {
         let id = HEXLOWER.decode(kept.secret_id.as_bytes()).ok()?;
         let text = cipher::open(&self.key, [PURPOSE, &id, kept.version_id.as_bytes()], sealed)?;
-        let delivered = Delivered::try_from(proto::Value::decode(text.as_slice()).ok()?).ok()?;
+        let delivered = DeliveredValue::try_from(proto::Value::decode(text.as_slice()).ok()?).ok()?;
         let same = delivered.secret_id == SecretId::try_from(id.as_slice()).ok()?
             && delivered.version_id == kept.version_id;
         same.then_some(delivered)

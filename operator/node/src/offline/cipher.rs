@@ -11,16 +11,16 @@ use zeroize::Zeroizing;
 use super::key::CacheKey;
 
 /// Random bytes before each ciphertext.
-const NONCE: usize = 16;
+const NONCE_BYTES: usize = 16;
 
 /// A text does not become a ciphertext.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SealError {
     /// No random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// The cipher refuses.
-    #[error("it cannot be encrypted")]
+    #[error("encryption failed")]
     Cipher,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum SealError {
 /// # Errors
 /// [`SealError`].
 pub(super) fn seal(key: &CacheKey, headers: [&[u8]; 3], text: &[u8]) -> Result<Vec<u8>, SealError> {
-    let mut sealed = vec![0; NONCE];
+    let mut sealed = vec![0; NONCE_BYTES];
     getrandom::fill(&mut sealed)?;
     let [purpose, id, version] = headers;
     let closed = Aes256Siv::new(key.expose().into())
@@ -41,7 +41,7 @@ pub(super) fn seal(key: &CacheKey, headers: [&[u8]; 3], text: &[u8]) -> Result<V
 
 /// Opens it; none where it is not what was closed under these headers.
 pub(super) fn open(key: &CacheKey, headers: [&[u8]; 3], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (nonce, closed) = sealed.split_at_checked(NONCE)?;
+    let (nonce, closed) = sealed.split_at_checked(NONCE_BYTES)?;
     let [purpose, id, version] = headers;
     let text = Aes256Siv::new(key.expose().into()).decrypt([purpose, id, version, nonce], closed);
     text.ok().map(Zeroizing::new)

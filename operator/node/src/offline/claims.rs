@@ -1,4 +1,5 @@
-//! Whose token it is, as the token says. Its signature is not looked at: kubelet made the call that brought it.
+//! Whose token it is, as the token says. Its signature is not looked at: kubelet made the call that brought
+//! it.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use strongroom_api::stream::Token;
 /// Whom a pod's token is of
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Claims {
+pub struct TokenClaims {
     /// Kubernetes' own.
     #[serde(rename = "kubernetes.io")]
     kubernetes: Kubernetes,
@@ -16,20 +17,20 @@ pub struct Claims {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Kubernetes {
     namespace: String,
-    pod: Named,
-    serviceaccount: Named,
+    pod: ObjectRef,
+    serviceaccount: ObjectRef,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Named {
+struct ObjectRef {
     name: String,
     uid: String,
 }
 
-impl Claims {
+impl TokenClaims {
     /// The claims of a token; none where it is not a pod's.
     #[must_use]
-    pub fn of(token: &Token) -> Option<Self> {
+    pub fn from_token(token: &Token) -> Option<Self> {
         let claims = token.expose().split('.').nth(1)?;
         let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
         serde_json::from_slice(&claims).ok()
@@ -72,7 +73,7 @@ mod tests {
             let text = format!("h.{}.s", BASE64URL_NOPAD.encode(claims.as_bytes()));
             Token::new(Zeroizing::new(text)).unwrap()
         };
-        let claims = Claims::of(&token(
+        let claims = TokenClaims::from_token(&token(
             r#"{"aud":["strongroom.dev"],"kubernetes.io":{"namespace":"shop","pod":{"name":"p","uid":"pu"},"serviceaccount":{"name":"app","uid":"au"}}}"#,
         ))
         .unwrap();
@@ -85,8 +86,8 @@ mod tests {
             ),
             ("shop", "pu", "app", "au")
         );
-        assert_eq!(Claims::of(&token("{}")), None);
+        assert_eq!(TokenClaims::from_token(&token("{}")), None);
         let opaque = Token::new(Zeroizing::new("opaque".to_owned())).unwrap();
-        assert_eq!(Claims::of(&opaque), None);
+        assert_eq!(TokenClaims::from_token(&opaque), None);
     }
 }

@@ -1,4 +1,5 @@
-//! What was served without a gateway, until it is on record there. On the node's disk, so that it outlives plugin and node. Holds no value.
+//! What was served without a gateway, until it is on record there. On the node's disk, so that it outlives
+//! plugin and node. Holds no value.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -22,27 +23,27 @@ pub struct Entry {
     pub boot_id: String,
     /// When, in seconds since the Unix epoch by the node's clock.
     pub at: i64,
-    /// The volume.
+    /// CSI's id of the volume.
     pub volume: String,
     /// The pod's namespace.
     pub namespace: String,
-    /// The pod.
+    /// The pod's name.
     pub pod: String,
-    /// Its UID.
+    /// The pod's `metadata.uid`.
     pub pod_uid: String,
     /// Its ServiceAccount.
     pub account: String,
-    /// The UID of that.
+    /// The ServiceAccount's `metadata.uid`; empty where no token said it.
     pub account_uid: String,
     /// The secret: 16 bytes in hexadecimal digits.
     pub secret_id: String,
-    /// The version.
+    /// Id of the version that was served.
     pub version_id: String,
 }
 
 /// The first line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct JournalHeader {
     /// The last sequence that is on record at the gateway.
     taken: u64,
 }
@@ -61,7 +62,7 @@ struct State {
     entries: Vec<Entry>,
 }
 
-/// The journal.
+/// What was served without a gateway, on disk until the gateway has it on record.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
@@ -69,7 +70,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in a folder, which is made where it is not there. A last line that is not whole was never answered for, and goes.
+    /// Opens the journal in a folder, which is made where it is not there. A last line that is not whole was
+    /// never answered for, and goes.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -105,7 +107,7 @@ impl Journal {
         })
     }
 
-    /// Writes entries; their sequences are given here. They are on the medium when this returns.
+    /// Writes entries; their sequences are given here. They are on disk when this returns.
     ///
     /// # Errors
     /// [`JournalError`]; then nothing may be served.
@@ -149,7 +151,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`]; they are told again then.
-    pub fn taken(&self, sequence: u64) -> Result<(), JournalError> {
+    pub fn acknowledge(&self, sequence: u64) -> Result<(), JournalError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // A gateway that answers for what was never said is not believed.
         let last = state.entries.last().map_or(state.taken, |last| last.sequence);
@@ -172,7 +174,7 @@ impl Journal {
 fn read(file: File) -> io::Result<State> {
     let mut lines = BufReader::new(file).split(b'\n');
     let head = lines.next().transpose()?.unwrap_or_default();
-    let head: Head = serde_json::from_slice(&head)?;
+    let head: JournalHeader = serde_json::from_slice(&head)?;
     let mut state = State {
         taken: head.taken,
         entries: Vec::new(),
@@ -187,7 +189,7 @@ fn read(file: File) -> io::Result<State> {
 }
 
 fn rewrite(folder: &Path, state: &State) -> io::Result<()> {
-    let mut text = serde_json::to_vec(&Head { taken: state.taken })?;
+    let mut text = serde_json::to_vec(&JournalHeader { taken: state.taken })?;
     text.push(b'\n');
     for entry in &state.entries {
         serde_json::to_writer(&mut text, entry)?;
@@ -228,11 +230,11 @@ mod tests {
         let said = |n: u64, volume: &str| (n, volume.to_owned());
         assert_eq!(told(&journal), [said(1, "a"), said(2, "b"), said(3, "c")]);
         assert_eq!(journal.pending(2).len(), 2);
-        journal.taken(2).unwrap();
+        journal.acknowledge(2).unwrap();
         // What was never said cannot be on record.
-        journal.taken(1).unwrap();
+        journal.acknowledge(1).unwrap();
         assert_eq!(told(&journal), [said(3, "c")]);
-        journal.taken(99).unwrap();
+        journal.acknowledge(99).unwrap();
         drop(journal);
         let journal = Journal::open(keep.path()).unwrap();
         assert_eq!(told(&journal), []);

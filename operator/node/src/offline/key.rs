@@ -1,4 +1,5 @@
-//! The key of the cache: in root's keyring of the kernel (keyrings(7)), which outlives the plugin and not the node's boot. It is on no medium.
+//! The key of the cache: in root's keyring of the kernel (keyrings(7)), which outlives the plugin and not the
+//! node's boot. It is on no disk.
 
 use linux_keyutils::{Key, KeyError as Kernel, KeyRing, KeyRingIdentifier};
 use zeroize::{Zeroize, Zeroizing};
@@ -6,11 +7,11 @@ use zeroize::{Zeroize, Zeroizing};
 /// What the key is called in the keyring.
 const NAME: &str = "strongroom-node:cache";
 /// Bytes of a key: two of 256 bits, as AES-SIV takes them (RFC 5297).
-const BYTES: usize = 64;
+const KEY_BYTES: usize = 64;
 
 /// The key. Wiped when dropped, never printed.
 #[derive(Clone)]
-pub struct CacheKey(Zeroizing<[u8; BYTES]>);
+pub struct CacheKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl std::fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,10 +26,12 @@ pub enum KeyError {
     #[error("the kernel's keyring cannot be used: {0:?}")]
     Keyring(Kernel),
     /// No random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// Somebody put another one there.
-    #[error("what the kernel's keyring has under `{NAME}` is no key of ours: unlink it, or restart the node")]
+    #[error(
+        "the entry `{NAME}` in the kernel's keyring is not a key of this plugin: unlink it, or restart the node"
+    )]
     Foreign,
 }
 
@@ -38,8 +41,8 @@ impl CacheKey {
     /// # Errors
     /// [`KeyError`].
     pub fn of_this_boot() -> Result<Self, KeyError> {
-        // The user's keyring: that of the session is the container's, and goes with it. Only what a process reaches from its own keyrings it may
-        // read.
+        // The user's keyring: that of the session is the container's, and goes with it. Only what a process
+        // reaches from its own keyrings it may read.
         let own = KeyRing::from_special_id(KeyRingIdentifier::Process, true).map_err(KeyError::Keyring)?;
         own.link_keyring_id(KeyRingIdentifier::User)
             .map_err(KeyError::Keyring)?;
@@ -56,9 +59,9 @@ impl CacheKey {
     }
 
     fn read(key: &Key) -> Result<Self, KeyError> {
-        let mut bytes = Zeroizing::new([0; BYTES]);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         match key.read(&mut *bytes) {
-            Ok(BYTES) => Ok(Self(bytes)),
+            Ok(KEY_BYTES) => Ok(Self(bytes)),
             Ok(_) => Err(KeyError::Foreign),
             Err(error) => Err(KeyError::Keyring(error)),
         }
@@ -69,7 +72,7 @@ impl CacheKey {
     /// # Errors
     /// [`KeyError::Random`].
     pub fn random() -> Result<Self, KeyError> {
-        let mut bytes = [0; BYTES];
+        let mut bytes = [0; KEY_BYTES];
         getrandom::fill(&mut bytes)?;
         let key = Self(Zeroizing::new(bytes));
         bytes.zeroize();
@@ -77,7 +80,7 @@ impl CacheKey {
     }
 
     /// The bytes, for the cipher.
-    pub(super) fn expose(&self) -> &[u8; BYTES] {
+    pub(super) fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
 }

@@ -1,15 +1,17 @@
-//! What a node serves while there is no gateway: values that it had, to whom the gateway allowed them here, not too long ago.
+//! What a node serves while there is no gateway: values that it had, to whom the gateway allowed them here,
+//! not too long ago.
 //!
 //! ```text
 //! a volume is published or changes ─▶ keep (ciphertext on the node, its key in the kernel's keyring)
 //! access ends                      ─▶ forget
-//! no gateway, and a pod starts     ─▶ find ─▶ journal (on the medium) ─▶ mount
+//! no gateway, and a pod starts     ─▶ find ─▶ journal (on disk) ─▶ mount
 //! the gateway is back              ─▶ journal ─▶ its audit
 //! ```
 //!
-//! Whom a value was allowed to is a ServiceAccount by its UID, with the secret and the stage; where one of a volume's secrets is not there, nothing is
-//! served. Times are seconds since the node started: no clock that somebody sets makes an entry younger. Must not know a mount, and must
-//! not answer while there is a gateway: who calls [`Cache::find`] sees to that.
+//! Whom a value was allowed to is a ServiceAccount by its UID, with the secret and the stage; where one of a
+//! volume's secrets is not there, nothing is served. Times are seconds since the node started: no clock that
+//! somebody sets makes an entry younger. Must not know a mount, and must not answer while there is a gateway:
+//! who calls [`Cache::find`] sees to that.
 
 mod cache;
 mod cipher;
@@ -19,8 +21,8 @@ mod key;
 
 use std::time::Duration;
 
-pub use cache::{Cache, CacheError, Grant, Who};
-pub use claims::Claims;
+pub use cache::{Cache, CacheError, Grant, ServiceAccountId};
+pub use claims::TokenClaims;
 pub use journal::{Entry, Journal, JournalError};
 pub use key::{CacheKey, KeyError};
 

@@ -1,7 +1,8 @@
 //! Why kubelet's call comes to nothing, and which code says so.
 //!
-//! kubelet takes Canceled, DeadlineExceeded, Unavailable, ResourceExhausted and Aborted as uncertain: it calls again, and unpublishes
-//! later. Every other code is final: it forgets the volume's bookkeeping. So whoever answers with a final code has undone what it made.
+//! kubelet takes Canceled, DeadlineExceeded, Unavailable, ResourceExhausted and Aborted as uncertain: it
+//! calls again, and unpublishes later. Every other code is final: it forgets the volume's bookkeeping. So
+//! whoever answers with a final code has undone what it made.
 
 use strongroom_api::stream::proto::Refusal;
 use strongroom_api::visible;
@@ -10,14 +11,14 @@ use strongroom_render::attributes::AttributesError;
 use strongroom_render::plan::PlanError;
 use tonic::{Code, Status};
 
-use crate::agent::DoorError;
+use crate::agent::VolumeSocketError;
 use crate::atomic_write::WriteError;
+use crate::memory_quota::QuotaExceeded;
 use crate::mount::MountError;
 use crate::offline::{CacheError, JournalError};
-use crate::room::NoRoom;
 use crate::state::StateError;
-use crate::stream::{Gone, Refused};
-use crate::volumes::Busy;
+use crate::stream::{StreamClosed, SubscriptionDenial};
+use crate::volumes::VolumeBusy;
 
 /// Why a call comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +27,15 @@ pub enum PluginError {
     #[error("{0}")]
     Request(&'static str),
     /// A path that is not for us to mount on.
-    #[error("the target path `{0}` is not below kubelet's folder for pods")]
+    #[error("the target path `{0}` is not below kubelet's directory for pods")]
     Target(String),
     /// The pod's own text.
     #[error("{0}")]
     Attributes(#[from] AttributesError),
-    /// No token.
+    /// kubelet sent none for this audience.
     #[error(
-        "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and the CSIDriver \
-         object with tokenRequests and serviceAccountTokenInSecrets as the chart makes it"
+        "kubelet passed no token for audience `{0}` in the request's secrets: volumes need Kubernetes 1.35 or newer, and a CSIDriver object with \
+         tokenRequests and serviceAccountTokenInSecrets, as in the chart"
     )]
     NoToken(String),
     /// The volume is published somewhere else.
@@ -42,10 +43,10 @@ pub enum PluginError {
     Elsewhere,
     /// Another call works on it.
     #[error("{0}")]
-    Busy(#[from] Busy),
+    Busy(#[from] VolumeBusy),
     /// The gateway refuses.
     #[error("{}", .0.message)]
-    Refused(Refused),
+    Refused(SubscriptionDenial),
     /// The gateway does not answer.
     #[error("the gateway does not answer within {0} s; the pod starts as soon as it does")]
     Timeout(u64),
@@ -57,35 +58,35 @@ pub enum PluginError {
     Work(#[from] WorkError),
     /// The volumes of the node are too large together.
     #[error("{0}")]
-    Room(#[from] NoRoom),
-    /// Mounting.
+    MemoryQuota(#[from] QuotaExceeded),
+    /// The tmpfs, or a mount in its way.
     #[error("{0}")]
     Mount(#[from] MountError),
-    /// Writing.
+    /// The files cannot be written.
     #[error("{0}")]
     Write(#[from] WriteError),
-    /// Its socket.
+    /// The socket inside of the volume.
     #[error("{0}")]
-    Door(#[from] DoorError),
-    /// Keeping track.
+    VolumeSocket(#[from] VolumeSocketError),
+    /// The state file cannot be read or written.
     #[error("{0}")]
     State(#[from] StateError),
-    /// The node's cache.
+    /// The node's cache cannot be read or written.
     #[error("{0}")]
     Cache(#[from] CacheError),
-    /// The journal.
+    /// What is served offline could not be written down first.
     #[error("{0}")]
     Journal(#[from] JournalError),
     /// The process stops.
     #[error("{0}")]
-    Stopping(#[from] Gone),
-    /// No volume there.
-    #[error("no volume of this id is published at this path")]
+    Stopping(#[from] StreamClosed),
+    /// kubelet named one that is not there.
+    #[error("no volume with this id is published at this path")]
     NoVolume,
 }
 
 impl PluginError {
-    /// The code.
+    /// The gRPC code of the answer; kubelet tries again whichever it is.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -94,9 +95,9 @@ impl PluginError {
             Self::Busy(_) => Code::Aborted,
             Self::Refused(refused) => code_of(refused.code),
             Self::Timeout(_) | Self::Stopping(_) | Self::Work(_) => Code::Unavailable,
-            Self::Write(WriteError::NoSpace) | Self::Room(_) => Code::ResourceExhausted,
+            Self::Write(WriteError::NoSpace) | Self::MemoryQuota(_) => Code::ResourceExhausted,
             Self::Mount(_)
-            | Self::Door(_)
+            | Self::VolumeSocket(_)
             | Self::Write(WriteError::Step { .. })
             | Self::State(_)
             | Self::Cache(_)
@@ -116,9 +117,9 @@ impl PluginError {
             Self::Timeout(_) | Self::Stopping(_) | Self::Work(_) => "unavailable",
             Self::Plan(_) => "plan",
             Self::Write(WriteError::NoSpace) => "no_space",
-            Self::Room(_) => "no_room",
+            Self::MemoryQuota(_) => "no_room",
             Self::Mount(_)
-            | Self::Door(_)
+            | Self::VolumeSocket(_)
             | Self::Write(WriteError::Step { .. })
             | Self::State(_)
             | Self::Cache(_)

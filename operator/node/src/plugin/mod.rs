@@ -1,12 +1,13 @@
-//! What the plugin does, whoever asks: [`Plugin::publish`], [`Plugin::unpublish`], changes of running volumes, and what a start finds.
+//! What the plugin does, whoever asks: [`Plugin::publish`], [`Plugin::unpublish`], changes of running
+//! volumes, and what a start finds.
 //!
-//! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up meanwhile: a call that is
-//! dropped half-way would leave what it made to nobody. Must not speak gRPC.
+//! A publish is fetch, plan, record, build, attach, one file here. It is finished even when kubelet hangs up
+//! meanwhile: a call that is dropped half-way would leave what it made to nobody. Must not speak gRPC.
 
 mod agent;
-mod alone;
 mod error;
 mod notice;
+mod offline;
 mod publish;
 mod request;
 mod resume;
@@ -18,50 +19,50 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strongroom_api::stream::proto::{Shown, Wanted, shown, wanted};
+use strongroom_api::stream::proto::{self, AppliedSecret, applied_secret, requested_secret};
 use strongroom_process::WorkPool;
-use strongroom_render::attributes::{Attributes, Reads, WantedSecret, WantedVersion};
-use strongroom_render::plan::SLACK;
+use strongroom_render::attributes::{Attributes, ReadMode, RequestedSecret, RequestedVersion};
+use strongroom_render::plan::SLACK_BYTES;
 use tokio::sync::Semaphore;
 
-pub use alone::Alone;
 pub use error::PluginError;
-pub use request::{Reading, Request, volume_id};
+pub use offline::OfflineFallback;
+pub use request::{PublishRequest, RequestParser, volume_id};
 
-use crate::agent::Shelf;
+use crate::agent::VolumeSnapshot;
+use crate::memory_quota::MemoryQuota;
 use crate::metrics::Metrics;
-use crate::mount::{self, Limits, There, Usage};
+use crate::mount::{self, Limits, MountState, Usage};
 use crate::notice::Notices;
-use crate::offline::Claims;
-use crate::room::Room;
-use crate::state::{Kept, States};
-use crate::stream::{Subscriptions, Wants};
-use crate::volumes::{Shows, Volume, Volumes};
+use crate::offline::TokenClaims;
+use crate::state::{VolumeRecord, VolumeRecords};
+use crate::stream::{SubscriptionSpec, Subscriptions};
+use crate::volumes::{Volume, VolumeState, Volumes};
 
 /// INVARIANT: what a volume may name, one subscription can ask for.
-const _: () = assert!(strongroom_render::attributes::SECRETS <= strongroom_api::stream::SECRETS);
+const _: () = assert!(strongroom_render::attributes::MAX_SECRETS <= strongroom_api::stream::SECRETS);
 
 /// What the plugin works with.
 #[derive(Debug)]
 pub struct Parts {
     /// How calls are read.
-    pub reading: Reading,
-    /// The subscriptions.
+    pub parser: RequestParser,
+    /// What the gateway is asked for, and its answers.
     pub subscriptions: Subscriptions,
     /// What outlives the process.
-    pub states: States,
-    /// This boot.
+    pub records: VolumeRecords,
+    /// The kernel's id of this boot: another one after each.
     pub boot_id: String,
     /// The largest a volume may become.
     pub limits: Limits,
     /// What all volumes may take.
-    pub room: Room,
+    pub memory_quota: MemoryQuota,
     /// Where files are made.
     pub work: WorkPool,
     /// How long a publish waits for the gateway.
     pub patience: Duration,
     /// What there is while there is no gateway.
-    pub alone: Alone,
+    pub offline: OfflineFallback,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -82,14 +83,14 @@ impl Plugin {
         Self {
             parts: Arc::new(parts),
             volumes: Volumes::default(),
-            noticing: Arc::new(Semaphore::new(notice::UNDER_WAY)),
+            noticing: Arc::new(Semaphore::new(notice::MAX_CONCURRENT_NOTICES)),
         }
     }
 
     /// How calls are read.
     #[must_use]
-    pub fn reading(&self) -> &Reading {
-        &self.parts.reading
+    pub fn parser(&self) -> &RequestParser {
+        &self.parts.parser
     }
 
     /// How full a volume is.
@@ -98,17 +99,17 @@ impl Plugin {
     /// [`PluginError::NoVolume`].
     pub fn usage(&self, volume_id: &str, path: &Path) -> Result<Usage, PluginError> {
         let volume = self.volumes.find(volume_id).ok_or(PluginError::NoVolume)?;
-        match mount::look(path)? {
-            There::Volume(root) if volume.target == path => Ok(mount::usage(root.as_fd())?),
+        match mount::inspect(path)? {
+            MountState::Volume(root) if volume.target == path => Ok(mount::usage(root.as_fd())?),
             _ => Err(PluginError::NoVolume),
         }
     }
 
     /// A volume that is to be known.
-    fn volume(&self, request: &Request) -> Volume {
+    fn volume(&self, request: &PublishRequest) -> Volume {
         let asked = request.attributes.size.unwrap_or(u64::MAX);
-        let shelf = || {
-            Arc::new(Shelf::new(
+        let shown = || {
+            Arc::new(VolumeSnapshot::new(
                 request.pod.namespace.clone(),
                 request.attributes.secrets.clone(),
             ))
@@ -123,31 +124,36 @@ impl Plugin {
                 bytes: self.parts.limits.bytes.min(asked),
                 inodes: self.parts.limits.inodes,
             },
-            account: Mutex::new(request.token.as_ref().and_then(Claims::of)),
-            shelf: request.attributes.socket.then(shelf),
-            door: tokio::sync::Mutex::default(),
+            account: Mutex::new(request.token.as_ref().and_then(TokenClaims::from_token)),
+            shown: request.attributes.socket.then(shown),
+            socket: tokio::sync::Mutex::default(),
             notices: Notices::default(),
-            writing: tokio::sync::Mutex::new(Shows::default()),
+            writing: tokio::sync::Mutex::new(VolumeState::default()),
         }
     }
 
-    /// A volume of an earlier process takes what it takes: at least what a plan for it would, so that its next change, and a wipe above all, fits.
-    fn found(&self, volume: &Volume, root: BorrowedFd<'_>) -> Result<(), PluginError> {
+    /// A volume of an earlier process takes what it takes: at least what a plan for it would, so that its
+    /// next change, and a wipe above all, fits.
+    fn reserve_existing(&self, volume: &Volume, root: BorrowedFd<'_>) -> Result<(), PluginError> {
         let used = mount::usage(root)?.used();
-        let room = &self.parts.room;
-        room.set(&volume.id, &volume.pod.namespace, used.saturating_add(SLACK));
+        let quota = &self.parts.memory_quota;
+        quota.set(
+            &volume.id,
+            &volume.pod.namespace,
+            used.saturating_add(SLACK_BYTES),
+        );
         Ok(())
     }
 
     /// What is kept of a volume.
-    fn kept(
+    fn volume_record(
         &self,
         volume: &Volume,
         text: &std::collections::BTreeMap<String, String>,
         versions: Vec<String>,
         first: Vec<String>,
-    ) -> Kept {
-        Kept {
+    ) -> VolumeRecord {
+        VolumeRecord {
             volume_id: volume.id.clone(),
             target: volume.target.clone(),
             boot_id: self.parts.boot_id.clone(),
@@ -161,37 +167,38 @@ impl Plugin {
 }
 
 /// Versions that a volume shows first, as far as that is kept of it.
-fn first(attributes: &Attributes, versions: &[String]) -> Vec<String> {
+fn first_versions(attributes: &Attributes, versions: &[String]) -> Vec<String> {
     match attributes.reads {
-        Reads::Follows => Vec::new(),
-        Reads::AtStart => versions.to_vec(),
+        ReadMode::Follows => Vec::new(),
+        ReadMode::AtStart => versions.to_vec(),
     }
 }
 
-/// What a volume wants, as the stream says it. `shown` are the versions that it shows, `first` those that it showed first.
-fn wants(volume: &Volume, shown: &[String], first: &[String]) -> Wants {
+/// What a volume wants, as the stream says it. `shown` are the versions that it shows, `first` those that it
+/// showed first.
+fn subscription_spec(volume: &Volume, shown: &[String], first: &[String]) -> SubscriptionSpec {
     let attributes = &volume.attributes;
-    let want = |(index, secret): (usize, &WantedSecret)| Wanted {
-        at_start: attributes.reads == Reads::AtStart,
+    let want = |(index, secret): (usize, &RequestedSecret)| proto::RequestedSecret {
+        at_start: attributes.reads == ReadMode::AtStart,
         first_version_id: first.get(index).cloned().unwrap_or_default(),
         namespace: secret.namespace.clone().unwrap_or_default(),
         name: secret.name.clone(),
         applied_version_id: shown.get(index).cloned().unwrap_or_default(),
         version: Some(match &secret.version {
-            WantedVersion::Stage(stage) => wanted::Version::Stage(stage.clone()),
-            WantedVersion::Id(id) => wanted::Version::VersionId(id.clone()),
+            RequestedVersion::Stage(stage) => requested_secret::Version::Stage(stage.clone()),
+            RequestedVersion::Id(id) => requested_secret::Version::VersionId(id.clone()),
         }),
     };
-    Wants {
+    SubscriptionSpec {
         pod_uid: volume.pod.uid.clone(),
         secrets: attributes.secrets.iter().enumerate().map(want).collect(),
     }
 }
 
 /// One outcome for each secret of a volume.
-fn told(count: usize, outcome: impl Fn(usize) -> shown::Outcome) -> Vec<Shown> {
+fn secret_outcomes(count: usize, outcome: impl Fn(usize) -> applied_secret::Outcome) -> Vec<AppliedSecret> {
     (0..count)
-        .map(|index| Shown {
+        .map(|index| AppliedSecret {
             secret: u32::try_from(index).unwrap_or(u32::MAX),
             outcome: Some(outcome(index)),
         })

@@ -4,40 +4,40 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_api::stream::proto::{NoticeOutcome, Noticed};
-use strongroom_render::attributes::Notify;
+use strongroom_api::stream::proto::{NoticeOutcome, NoticeResult};
+use strongroom_render::attributes::NotifyTarget;
 use tokio::time::timeout;
 
 use super::Plugin;
-use crate::notice::{self, Outcome, Tries};
+use crate::notice::{self, PostOutcome, Retries};
 use crate::volumes::Volume;
 
 /// How long to wait for the gateway to say where a pod is.
-const WHERE: Duration = Duration::from_secs(10);
+const POD_ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Notices under way at the same time; more wait.
-pub(super) const UNDER_WAY: usize = 64;
+pub(super) const MAX_CONCURRENT_NOTICES: usize = 64;
 
 impl Plugin {
     /// The files of a volume have changed.
-    pub(super) fn changed(&self, volume: &Arc<Volume>) {
+    pub(super) fn notify_pod(&self, volume: &Arc<Volume>) {
         let Some(notify) = volume.attributes.notify.clone() else {
             return;
         };
-        if !volume.notices.changed() {
+        if !volume.notices.begin() {
             return;
         }
         let (plugin, volume) = (self.clone(), Arc::clone(volume));
         tokio::spawn(async move {
             loop {
                 plugin.notice(&volume, &notify).await;
-                if !volume.notices.over() {
+                if !volume.notices.finish() {
                     return;
                 }
             }
         });
     }
 
-    async fn notice(&self, volume: &Arc<Volume>, notify: &Notify) {
+    async fn notice(&self, volume: &Arc<Volume>, notify: &NotifyTarget) {
         let Ok(_permit) = self.noticing.acquire().await else {
             return;
         };
@@ -49,10 +49,15 @@ impl Plugin {
         if !is_there() {
             return;
         }
-        let mut tries = Tries::default();
+        let mut tries = Retries::default();
         let word = loop {
             // An address may be another pod's by the next try.
-            let address = match timeout(WHERE, self.parts.subscriptions.whereabouts(&volume.id)).await {
+            let address = match timeout(
+                POD_ADDRESS_TIMEOUT,
+                self.parts.subscriptions.pod_address(&volume.id),
+            )
+            .await
+            {
                 Err(_) | Ok(Err(_)) => break "no_gateway",
                 Ok(Ok(address)) => address,
             };
@@ -61,14 +66,14 @@ impl Plugin {
                 break "no_address";
             };
             let outcome = notice::post(address, notify).await;
-            if tries.again(outcome).await {
+            if tries.wait_for_retry(outcome).await {
                 continue;
             }
             // Where it fails the process stops.
             let _ = self
                 .parts
                 .subscriptions
-                .noticed(told(&volume.id, notify, outcome))
+                .noticed(notice_report(&volume.id, notify, outcome))
                 .await;
             break outcome.word();
         };
@@ -76,14 +81,14 @@ impl Plugin {
     }
 }
 
-fn told(volume: &str, notify: &Notify, outcome: Outcome) -> Noticed {
+fn notice_report(volume: &str, notify: &NotifyTarget, outcome: PostOutcome) -> NoticeResult {
     let (outcome, status) = match outcome {
-        Outcome::Delivered(status) => (NoticeOutcome::Delivered, status.as_u16()),
-        Outcome::Refused => (NoticeOutcome::Refused, 0),
-        Outcome::TimedOut => (NoticeOutcome::TimedOut, 0),
-        Outcome::Status(status) => (NoticeOutcome::Status, status.as_u16()),
+        PostOutcome::Delivered(status) => (NoticeOutcome::Delivered, status.as_u16()),
+        PostOutcome::Refused => (NoticeOutcome::Refused, 0),
+        PostOutcome::TimedOut => (NoticeOutcome::TimedOut, 0),
+        PostOutcome::Status(status) => (NoticeOutcome::Status, status.as_u16()),
     };
-    Noticed {
+    NoticeResult {
         subscription: volume.to_owned(),
         outcome: outcome.into(),
         port: u32::from(notify.port.get()),

@@ -5,33 +5,33 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
-use strongroom_api::stream::proto::shown::Outcome;
-use strongroom_render::plan::{Fact, Place, Plan, PlanError, few_stores, plan, wiped};
+use strongroom_api::stream::proto::applied_secret::Outcome;
+use strongroom_render::plan::{Plan, PlanError, PlanTarget, SecretInput, check_store_count, plan, wiped};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Plugin, PluginError, Request, first, told, wants};
-use crate::agent::Bound;
+use super::{Plugin, PluginError, PublishRequest, first_versions, secret_outcomes, subscription_spec};
+use crate::agent::BoundSocket;
 use crate::atomic_write;
 use crate::fault;
-use crate::mount::{self, Detached, There};
-use crate::offline::Claims;
-use crate::stream::{Refused, Secret, Snapshot};
-use crate::volumes::{Claim, Shows, Volume};
+use crate::mount::{self, DetachedTmpfs, MountState};
+use crate::offline::TokenClaims;
+use crate::stream::{GrantedSecret, SubscriptionDenial, SubscriptionSnapshot};
+use crate::volumes::{Claim, Volume, VolumeState};
 
 impl Plugin {
     /// Makes a volume appear, or mends one that has. Whoever asked may hang up: it is finished all the same.
     ///
     /// # Errors
     /// [`PluginError`]. Nothing that was made for the call is left then.
-    pub async fn publish(&self, request: Request) -> Result<(), PluginError> {
+    pub async fn publish(&self, request: PublishRequest) -> Result<(), PluginError> {
         let begun = Instant::now();
         let plugin = self.clone();
         let work = tokio::spawn(async move { plugin.publish_claimed(request).await });
         // The task neither panics nor is it cancelled, but for the end of the process.
         let result = work
             .await
-            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)));
+            .unwrap_or(Err(PluginError::Stopping(crate::stream::StreamClosed)));
         let outcome = result
             .as_ref()
             .map_or_else(PluginError::outcome, |outcome| *outcome);
@@ -42,9 +42,9 @@ impl Plugin {
     }
 
     /// Answers what it came to, for the metric.
-    async fn publish_claimed(&self, request: Request) -> Result<&'static str, PluginError> {
+    async fn publish_claimed(&self, request: PublishRequest) -> Result<&'static str, PluginError> {
         let claim = self.volumes.claim(&request.volume_id)?;
-        if self.mended(&claim, &request).await? {
+        if self.mend_published(&claim, &request).await? {
             return Ok("mended");
         }
         let result = self.publish_anew(&claim, &request).await;
@@ -54,17 +54,18 @@ impl Plugin {
         result.map(|()| "published")
     }
 
-    /// A repeated publish: the volume is there, so it is mended and never refused. Answers whether it is there.
-    async fn mended(&self, claim: &Claim, request: &Request) -> Result<bool, PluginError> {
+    /// A repeated publish: the volume is there, so it is mended and never refused. Answers whether it is
+    /// there.
+    async fn mend_published(&self, claim: &Claim, request: &PublishRequest) -> Result<bool, PluginError> {
         let subscriptions = &self.parts.subscriptions;
         if let Some(volume) = claim.volume() {
             if volume.target != request.target {
                 return Err(PluginError::Elsewhere);
             }
             let shows = volume.writing.lock().await;
-            if let Some(root) = mount::known(&volume.target, shows.device) {
+            if let Some(root) = mount::open_mounted(&volume.target, shows.device) {
                 let whole = atomic_write::mend(root.as_fd()).unwrap_or_else(|error| {
-                    tracing::warn!(%error, volume = volume.id, "a volume could not be mended; it is written again");
+                    tracing::warn!(%error, volume = volume.id, "volume repair failed, writing it again");
                     false
                 });
                 let again = shows.behind || !whole;
@@ -72,12 +73,12 @@ impl Plugin {
                 self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
                 if let Some(token) = request.token.clone() {
-                    let account = Claims::of(&token);
+                    let account = TokenClaims::from_token(&token);
                     *volume.account.lock().unwrap_or_else(PoisonError::into_inner) = account;
                     subscriptions.renew(&volume.id, token).await?;
                 }
                 if again {
-                    subscriptions.again(&volume.id).await?;
+                    subscriptions.notify_change(&volume.id).await?;
                 }
                 return Ok(true);
             }
@@ -85,27 +86,31 @@ impl Plugin {
             drop(shows);
             self.parts.metrics.lost();
             claim.take();
-            self.parts.room.leave(&request.volume_id);
-            volume.shut().await;
+            self.parts.memory_quota.release(&request.volume_id);
+            volume.close_socket().await;
             subscriptions.unsubscribe(&request.volume_id).await?;
         }
-        match mount::look(&request.target)? {
-            There::Absent | There::Folder => Ok(false),
-            // It was attached whole, by a process that died before it could say so. It is taken over as it is.
-            There::Volume(root) => {
+        match mount::inspect(&request.target)? {
+            MountState::Absent | MountState::Folder => Ok(false),
+            // It was attached whole, by a process that died before it could say so. It is taken over as it
+            // is.
+            MountState::Volume(root) => {
                 let volume = self.volume(request);
                 let device = mount::device_of(root.as_fd())?;
-                self.found(&volume, root.as_fd())?;
+                self.reserve_existing(&volume, root.as_fd())?;
                 self.mend_socket(&volume, root.as_fd()).await;
                 drop(root);
-                *volume.writing.lock().await = Shows {
+                *volume.writing.lock().await = VolumeState {
                     device,
-                    ..Shows::default()
+                    ..VolumeState::default()
                 };
-                self.parts
-                    .states
-                    .keep(&self.kept(&volume, &request.text, Vec::new(), Vec::new()))?;
-                let wants = wants(&volume, &[], &[]);
+                self.parts.records.keep(&self.volume_record(
+                    &volume,
+                    &request.text,
+                    Vec::new(),
+                    Vec::new(),
+                ))?;
+                let wants = subscription_spec(&volume, &[], &[]);
                 let changes = subscriptions
                     .subscribe(&volume.id, request.token.clone(), wants)
                     .await?;
@@ -117,15 +122,15 @@ impl Plugin {
         }
     }
 
-    async fn publish_anew(&self, claim: &Claim, request: &Request) -> Result<(), PluginError> {
+    async fn publish_anew(&self, claim: &Claim, request: &PublishRequest) -> Result<(), PluginError> {
         let parts = &self.parts;
         let Some(token) = request.token.clone() else {
-            return Err(PluginError::NoToken(parts.reading.audience.clone()));
+            return Err(PluginError::NoToken(parts.parser.audience.clone()));
         };
-        few_stores(&request.attributes)?;
+        check_store_count(&request.attributes)?;
         // Fetch.
         let volume = Arc::new(self.volume(request));
-        let asked = wants(&volume, &[], &[]);
+        let asked = subscription_spec(&volume, &[], &[]);
         let changes = parts
             .subscriptions
             .subscribe(&volume.id, Some(token), asked)
@@ -141,26 +146,28 @@ impl Plugin {
                     }
                 }
             }
-            snapshot = self.alone(&volume, request) => snapshot,
+            snapshot = self.read_offline(&volume, request) => snapshot,
         };
         fault::point("publish.fetched");
         // Allowed, and not any more: a running volume keeps its files, and a new one gets none.
         if snapshot.wipe || snapshot.secrets.iter().any(|secret| secret.ended) {
-            return Err(PluginError::Refused(Refused {
+            return Err(PluginError::Refused(SubscriptionDenial {
                 code: Refusal::Policy,
                 message: "access to a secret of the volume has ended".to_owned(),
                 wipe: false,
             }));
         }
         // Plan.
-        let planned = self.planned(&volume, &snapshot).await?;
+        let planned = self.make_plan(&volume, &snapshot).await?;
         let namespace = &volume.pod.namespace;
-        let before = parts.room.enter(&volume.id, namespace, planned.bytes())?;
+        let before = parts
+            .memory_quota
+            .reserve(&volume.id, namespace, planned.bytes())?;
         let published = self
             .publish_planned(claim, request, &volume, (snapshot, planned), changes)
             .await;
         if published.is_err() {
-            parts.room.set(&volume.id, namespace, before);
+            parts.memory_quota.set(&volume.id, namespace, before);
         }
         published
     }
@@ -169,23 +176,23 @@ impl Plugin {
     async fn publish_planned(
         &self,
         claim: &Claim,
-        request: &Request,
+        request: &PublishRequest,
         volume: &Arc<Volume>,
-        (snapshot, planned): (Snapshot, Plan),
+        (snapshot, planned): (SubscriptionSnapshot, Plan),
         changes: watch::Receiver<u64>,
     ) -> Result<(), PluginError> {
         let parts = &self.parts;
         let versions = versions(&snapshot);
-        let first = first(&volume.attributes, &versions);
-        // Nothing is served alone that is not going to be on record.
-        if snapshot.alone {
+        let first = first_versions(&volume.attributes, &versions);
+        // Nothing is served offline that is not going to be on record.
+        if snapshot.offline {
             self.journal(volume, &snapshot).await?;
-            parts.metrics.alone();
+            parts.metrics.served_offline();
         }
         // Record: before the mount, so that a mounted volume always has a record.
         parts
-            .states
-            .keep(&self.kept(volume, &request.text, versions.clone(), first.clone()))?;
+            .records
+            .keep(&self.volume_record(volume, &request.text, versions.clone(), first.clone()))?;
         fault::point("publish.recorded");
         // Build and attach.
         let built = {
@@ -199,30 +206,30 @@ impl Plugin {
                 Ok::<_, PluginError>((device, bound))
             });
             work.await
-                .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+                .unwrap_or(Err(PluginError::Stopping(crate::stream::StreamClosed)))
         };
         let (device, bound) = match built {
             Ok(built) => built,
             Err(error) => {
-                parts.states.forget(&volume.id)?;
+                parts.records.forget(&volume.id)?;
                 return Err(error);
             }
         };
         fault::point("publish.attached");
-        *volume.writing.lock().await = Shows {
+        *volume.writing.lock().await = VolumeState {
             versions: versions.clone(),
             first,
             device,
             behind: false,
         };
-        volume.put_out(&snapshot);
+        volume.show_on_socket(&snapshot);
         self.open(volume, Ok(bound)).await;
         claim.put(Arc::clone(volume));
-        if !snapshot.alone {
-            self.remember(volume, &snapshot.secrets).await;
+        if !snapshot.offline {
+            self.cache_secrets(volume, &snapshot.secrets).await;
         }
         self.follow(Arc::clone(volume), request.text.clone(), changes, snapshot.change);
-        let shown = told(versions.len(), |index| {
+        let shown = secret_outcomes(versions.len(), |index| {
             Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
         });
         parts.subscriptions.applied(&volume.id, shown).await?;
@@ -230,9 +237,10 @@ impl Plugin {
     }
 }
 
-/// Builds a volume and attaches it. Answers the number of its file system, whether it may reach a swap device, and its socket.
-fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool, Option<Bound>), PluginError> {
-    let detached = Detached::new(volume.limits)?;
+/// Builds a volume and attaches it. Answers the number of its file system, whether it may reach a swap
+/// device, and its socket.
+fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool, Option<BoundSocket>), PluginError> {
+    let detached = DetachedTmpfs::new(volume.limits)?;
     fault::point("publish.detached");
     atomic_write::write(detached.root(), planned, volume.group)?;
     let bound = volume.bind(detached.root())?;
@@ -250,39 +258,40 @@ fn build(volume: &Volume, planned: &Plan) -> Result<(u64, bool, Option<Bound>), 
 }
 
 /// The versions in a snapshot.
-pub(super) fn versions(snapshot: &Snapshot) -> Vec<String> {
-    let version = |secret: &Secret| secret.delivered.version_id.clone();
+pub(super) fn versions(snapshot: &SubscriptionSnapshot) -> Vec<String> {
+    let version = |secret: &GrantedSecret| secret.delivered.version_id.clone();
     snapshot.secrets.iter().map(version).collect()
 }
 
 impl Plugin {
-    /// The plan for a snapshot, made on a thread for such work in the turn of the pod's namespace: templates and key stores take their time.
-    pub(super) async fn planned(
+    /// The plan for a snapshot, made on a thread for such work in the turn of the pod's namespace: templates
+    /// and key stores take their time.
+    pub(super) async fn make_plan(
         &self,
         volume: &Arc<Volume>,
-        snapshot: &Snapshot,
+        snapshot: &SubscriptionSnapshot,
     ) -> Result<Plan, PluginError> {
         if snapshot.wipe {
             return Ok(wiped(&volume.attributes));
         }
         let planning = Arc::clone(volume);
-        let (secrets, alone) = (snapshot.secrets.clone(), snapshot.alone);
-        let work = move || planned(&planning, &secrets, alone);
+        let (secrets, offline) = (snapshot.secrets.clone(), snapshot.offline);
+        let work = move || make_plan(&planning, &secrets, offline);
         Ok(self.parts.work.run(&volume.pod.namespace, work).await??)
     }
 }
 
-fn planned(volume: &Volume, secrets: &[Secret], alone: bool) -> Result<Plan, PlanError> {
-    let facts: Vec<Fact<'_>> = secrets
+fn make_plan(volume: &Volume, secrets: &[GrantedSecret], offline: bool) -> Result<Plan, PlanError> {
+    let facts: Vec<SecretInput<'_>> = secrets
         .iter()
-        .map(|secret| Fact {
+        .map(|secret| SecretInput {
             version_id: &secret.delivered.version_id,
             value: &secret.delivered.value,
             ended: secret.ended,
-            offline: alone,
+            offline,
         })
         .collect();
-    let place = Place {
+    let place = PlanTarget {
         pod: &volume.pod.name,
         group: volume.group.is_some(),
         size: volume.limits.bytes,

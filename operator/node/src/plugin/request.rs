@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use strongroom_api::stream::Token;
-use strongroom_render::attributes::{Attributes, TOKENS};
+use strongroom_render::attributes::{Attributes, TOKENS_ATTRIBUTE};
 use zeroize::Zeroizing;
 
 use super::PluginError;
@@ -14,12 +14,12 @@ use crate::proto::csi::volume_capability::AccessType;
 use crate::proto::csi::{NodePublishVolumeRequest, VolumeCapability};
 
 /// Longest id of a volume, in bytes, as CSI has it.
-const ID_BYTES: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 
 /// A publish call.
 #[derive(Debug)]
-pub struct Request {
-    /// The volume.
+pub struct PublishRequest {
+    /// CSI's id of it, at most 128 bytes.
     pub volume_id: String,
     /// Where it is to appear.
     pub target: PathBuf,
@@ -29,7 +29,7 @@ pub struct Request {
     pub attributes: Attributes,
     /// The same as text, for the state file.
     pub text: BTreeMap<String, String>,
-    /// The pod.
+    /// For whom kubelet mounts it, by `podInfoOnMount`.
     pub pod: Pod,
     /// The pod's token for the gateway.
     pub token: Option<Token>,
@@ -37,7 +37,7 @@ pub struct Request {
 
 /// How calls are read.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct RequestParser {
     /// Volumes are published below this folder alone.
     pub targets: PathBuf,
     /// The audience of tokens.
@@ -47,12 +47,12 @@ pub struct Reading {
     pub sanity: bool,
 }
 
-impl Reading {
+impl RequestParser {
     /// Parses a call.
     ///
     /// # Errors
     /// A [`PluginError`] with the code InvalidArgument.
-    pub fn publish(&self, mut call: NodePublishVolumeRequest) -> Result<Request, PluginError> {
+    pub fn parse_publish(&self, mut call: NodePublishVolumeRequest) -> Result<PublishRequest, PluginError> {
         #[cfg(feature = "testing")]
         if self.sanity {
             without_kubernetes(&mut call);
@@ -67,7 +67,7 @@ impl Reading {
                 "the volume is not mounted read-only: write `readOnly: true` below `csi`",
             ));
         }
-        Ok(Request {
+        Ok(PublishRequest {
             volume_id,
             target,
             group,
@@ -108,7 +108,7 @@ impl Reading {
 pub fn volume_id(text: &str) -> Result<String, PluginError> {
     if text.is_empty() {
         Err(PluginError::Request("the volume id is missing"))
-    } else if text.len() > ID_BYTES {
+    } else if text.len() > MAX_ID_BYTES {
         Err(PluginError::Request("the volume id is longer than 128 bytes"))
     } else {
         Ok(text.to_owned())
@@ -122,12 +122,10 @@ fn group(capability: Option<&VolumeCapability>) -> Result<Option<u32>, PluginErr
         Some(AccessType::Mount(mount)) => match mount.volume_mount_group.parse() {
             // The last number means that there is no group.
             Ok(group) if group != u32::MAX => Ok(Some(group)),
-            _ => Err(PluginError::Request(
-                "the volume mount group is no number of a group",
-            )),
+            _ => Err(PluginError::Request("the volume mount group is not a group id")),
         },
         Some(AccessType::Block(_)) => Err(PluginError::Request(
-            "a secret is no block device: use volumeMounts",
+            "a secret cannot be a block device: use volumeMounts",
         )),
         None => Err(PluginError::Request(
             "the volume capability says neither mount nor block",
@@ -135,13 +133,14 @@ fn group(capability: Option<&VolumeCapability>) -> Result<Option<u32>, PluginErr
     }
 }
 
-/// The pod's token for an audience, out of the request's secrets: what is in the attributes, the pod's author can write.
+/// The pod's token for an audience, out of the request's secrets: what is in the attributes, the pod's author
+/// can write.
 fn token(audience: &str, secrets: &HashMap<String, String>) -> Option<Token> {
     #[derive(Deserialize)]
     struct Issued {
         token: String,
     }
-    let mut issued: HashMap<String, Issued> = serde_json::from_str(secrets.get(TOKENS)?).ok()?;
+    let mut issued: HashMap<String, Issued> = serde_json::from_str(secrets.get(TOKENS_ATTRIBUTE)?).ok()?;
     Token::new(Zeroizing::new(issued.remove(audience)?.token))
 }
 
@@ -153,10 +152,12 @@ fn without_kubernetes(call: &mut NodePublishVolumeRequest) {
         call.volume_context
             .insert("secrets".to_owned(), "sanity".to_owned());
     }
-    call.secrets.entry(TOKENS.to_owned()).or_insert_with(|| {
-        "{\"strongroom.dev\": {\"token\": \"sanity\", \"expirationTimestamp\": \"2100-01-01T00:00:00Z\"}}"
-            .to_owned()
-    });
+    call.secrets
+        .entry(TOKENS_ATTRIBUTE.to_owned())
+        .or_insert_with(|| {
+            "{\"strongroom.dev\": {\"token\": \"sanity\", \"expirationTimestamp\": \"2100-01-01T00:00:00Z\"}}"
+                .to_owned()
+        });
 }
 
 #[cfg(test)]
@@ -164,8 +165,8 @@ mod tests {
     use super::*;
     use crate::proto::csi::volume_capability::{BlockVolume, MountVolume};
 
-    fn reading() -> Reading {
-        Reading {
+    fn parser() -> RequestParser {
+        RequestParser {
             targets: "/var/lib/kubelet/pods".into(),
             audience: "strongroom.dev".into(),
             sanity: false,
@@ -182,21 +183,21 @@ mod tests {
         }
     }
 
-    fn call(change: impl FnOnce(&mut NodePublishVolumeRequest)) -> Result<Request, PluginError> {
+    fn call(change: impl FnOnce(&mut NodePublishVolumeRequest)) -> Result<PublishRequest, PluginError> {
         let tokens = r#"{"other": {"token": "o", "expirationTimestamp": "x"}, "strongroom.dev": {"token": "t", "expirationTimestamp": "x"}}"#;
         let mut call = NodePublishVolumeRequest {
             volume_id: "csi-1".into(),
             target_path: "/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/s/mount".into(),
             volume_capability: Some(mounted("2000")),
             readonly: true,
-            secrets: HashMap::from([(TOKENS.into(), tokens.into())]),
+            secrets: HashMap::from([(TOKENS_ATTRIBUTE.into(), tokens.into())]),
             volume_context: HashMap::from([
                 ("secrets".into(), "a".into()),
                 ("csi.storage.k8s.io/pod.name".into(), "p".into()),
             ]),
         };
         change(&mut call);
-        reading().publish(call)
+        parser().parse_publish(call)
     }
 
     #[test]
@@ -216,7 +217,8 @@ mod tests {
             None
         );
         for secrets in ["", "{}", "{\"other\": {\"token\": \"t\"}}", "no json"] {
-            let request = call(|call| _ = call.secrets.insert(TOKENS.into(), secrets.into())).unwrap();
+            let request =
+                call(|call| _ = call.secrets.insert(TOKENS_ATTRIBUTE.into(), secrets.into())).unwrap();
             assert!(request.token.is_none(), "{secrets}");
         }
     }
@@ -243,8 +245,8 @@ mod tests {
         refused("group", &|call| {
             call.volume_capability = Some(mounted("4294967295"))
         });
-        refused("taken from kubelet alone", &|call| {
-            call.volume_context.insert(TOKENS.into(), "{}".into());
+        refused("accepted only from kubelet", &|call| {
+            call.volume_context.insert(TOKENS_ATTRIBUTE.into(), "{}".into());
         });
         for target in [
             "/etc",

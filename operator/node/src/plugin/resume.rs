@@ -1,62 +1,67 @@
-//! What a start finds, and what a look around finds later: volumes to follow on, and records of volumes that are gone.
+//! What a start finds, and what a look around finds later: volumes to follow on, and records of volumes that
+//! are gone.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use strongroom_render::attributes::Attributes;
 
-use super::{Plugin, PluginError, Request, wants};
-use crate::mount::{self, There};
-use crate::state::{self, Kept};
-use crate::volumes::Shows;
+use super::{Plugin, PluginError, PublishRequest, subscription_spec};
+use crate::mount::{self, MountState};
+use crate::state::{self, VolumeRecord};
+use crate::volumes::VolumeState;
 
 impl Plugin {
-    /// Follows on the volumes of an earlier process. They have no token until kubelet publishes them again, which it does within one and a
-    /// half minutes; then they are subscribed to.
+    /// Follows on the volumes of an earlier process. They have no token until kubelet publishes them again,
+    /// which it does within one and a half minutes; then they are subscribed to.
     ///
     /// # Errors
     /// Where records or the mount table cannot be read.
     pub async fn resume(&self) -> Result<(), PluginError> {
-        let found = state::resume(self.parts.states.all()?, &mount::ours()?, &self.parts.boot_id);
+        let found = state::resume(
+            self.parts.records.all()?,
+            &mount::mounted_volumes()?,
+            &self.parts.boot_id,
+        );
         let (volumes, orphans) = (found.volumes.len(), found.orphans.len());
         for orphan in found.orphans {
-            self.parts.states.forget(&orphan)?;
+            self.parts.records.forget(&orphan)?;
         }
-        for kept in found.volumes {
-            let id = kept.volume_id.clone();
-            if let Err(error) = self.follow_on(kept).await {
+        for record in found.volumes {
+            let id = record.volume_id.clone();
+            if let Err(error) = self.resume_volume(record).await {
                 // kubelet publishes it again, and then it is taken over as it is.
-                tracing::warn!(%error, volume = id, "the record of a volume means nothing any more");
-                self.parts.states.forget(&id)?;
+                tracing::warn!(%error, volume = id, "volume resume failed, record dropped");
+                self.parts.records.forget(&id)?;
             }
         }
-        tracing::info!(volumes, orphans, "looked for volumes of an earlier process");
+        tracing::info!(volumes, orphans, "volumes resumed");
         Ok(())
     }
 
-    async fn follow_on(&self, kept: Kept) -> Result<(), PluginError> {
-        let claim = self.volumes.claim(&kept.volume_id)?;
-        let request = Request {
-            attributes: Attributes::parse(&kept.attributes)?,
-            volume_id: kept.volume_id,
-            target: kept.target,
-            group: kept.group,
-            text: kept.attributes,
-            pod: kept.pod.into(),
+    async fn resume_volume(&self, record: VolumeRecord) -> Result<(), PluginError> {
+        let claim = self.volumes.claim(&record.volume_id)?;
+        let request = PublishRequest {
+            attributes: Attributes::parse(&record.attributes)?,
+            volume_id: record.volume_id,
+            target: record.target,
+            group: record.group,
+            text: record.attributes,
+            pod: record.pod.into(),
             token: None,
         };
         let volume = self.volume(&request);
-        let There::Volume(root) = mount::look(&volume.target)? else {
+        let MountState::Volume(root) = mount::inspect(&volume.target)? else {
             return Err(PluginError::NoVolume);
         };
-        let asked = wants(&volume, &kept.versions, &kept.first);
-        *volume.writing.lock().await = Shows {
+        let asked = subscription_spec(&volume, &record.versions, &record.first);
+        *volume.writing.lock().await = VolumeState {
             device: mount::device_of(root.as_fd())?,
-            versions: kept.versions,
-            first: kept.first,
+            versions: record.versions,
+            first: record.first,
             behind: false,
         };
-        self.found(&volume, root.as_fd())?;
+        self.reserve_existing(&volume, root.as_fd())?;
         self.mend_socket(&volume, root.as_fd()).await;
         drop(root);
         let changes = self
@@ -74,7 +79,7 @@ impl Plugin {
     ///
     /// # Errors
     /// Where a record cannot be removed.
-    pub async fn look_around(&self) -> Result<(), PluginError> {
+    pub async fn sweep_volumes(&self) -> Result<(), PluginError> {
         self.refresh().await;
         for id in self.volumes.ids() {
             // Whoever works on it knows better.
@@ -83,13 +88,13 @@ impl Plugin {
             };
             let Some(volume) = claim.volume() else { continue };
             let device = volume.writing.lock().await.device;
-            if mount::known(&volume.target, device).is_none() {
+            if mount::open_mounted(&volume.target, device).is_none() {
                 self.parts.metrics.lost();
                 claim.take();
-                self.parts.room.leave(&id);
-                volume.shut().await;
+                self.parts.memory_quota.release(&id);
+                volume.close_socket().await;
                 self.parts.subscriptions.unsubscribe(&id).await?;
-                self.parts.states.forget(&id)?;
+                self.parts.records.forget(&id)?;
             }
         }
         Ok(())

@@ -22,20 +22,20 @@ impl Plugin {
                 None => None,
             };
             if let Some(volume) = &volume {
-                volume.shut().await;
+                volume.close_socket().await;
             }
             fault::point("unpublish.unsubscribed");
             let removed = tokio::task::spawn_blocking(move || mount::remove(&target)).await;
             drop(writing);
             match removed {
                 Ok(removed) => removed?,
-                Err(_) => return Err(PluginError::Stopping(crate::stream::Gone)),
+                Err(_) => return Err(PluginError::Stopping(crate::stream::StreamClosed)),
             }
-            plugin.parts.room.leave(&volume_id);
+            plugin.parts.memory_quota.release(&volume_id);
             fault::point("unpublish.unmounted");
-            Ok(plugin.parts.states.forget(&volume_id)?)
+            Ok(plugin.parts.records.forget(&volume_id)?)
         });
         work.await
-            .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+            .unwrap_or(Err(PluginError::Stopping(crate::stream::StreamClosed)))
     }
 }

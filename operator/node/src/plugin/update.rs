@@ -1,21 +1,21 @@
-//! Changes of running volumes: one task a volume, which writes what the desk has whenever that changes. A change that does not fit leaves
-//! the files as they are.
+//! Changes of running volumes: one task a volume, which writes what the subscription has whenever that
+//! changes. A change that does not fit leaves the files as they are.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use strongroom_api::stream::proto::shown::Outcome;
+use strongroom_api::stream::proto::applied_secret::Outcome;
 use strongroom_api::stream::proto::{ApplyFailure, NotApplied, Wiped};
 use strongroom_render::plan::wiped;
 use tokio::sync::watch;
 
 use super::publish::versions;
-use super::{Plugin, PluginError, first, told};
-use crate::atomic_write::{self, WriteError, Written};
+use super::{Plugin, PluginError, first_versions, secret_outcomes};
+use crate::atomic_write::{self, WriteError, WriteOutcome};
 use crate::mount;
-use crate::stream::Snapshot;
+use crate::stream::SubscriptionSnapshot;
 use crate::volumes::Volume;
 
 impl Plugin {
@@ -35,7 +35,8 @@ impl Plugin {
                 };
                 seen = now;
                 let begun = Instant::now();
-                // For as long as it takes: with the gateway away, a value that is not here comes when it is back.
+                // For as long as it takes: with the gateway away, a value that is not here comes when it is
+                // back.
                 let outcome = match plugin.parts.subscriptions.read(&volume.id).await {
                     Err(_) => return,
                     Ok(Err(refused)) => {
@@ -64,34 +65,34 @@ impl Plugin {
         &self,
         volume: &Arc<Volume>,
         text: &BTreeMap<String, String>,
-        snapshot: Snapshot,
+        snapshot: SubscriptionSnapshot,
     ) -> &'static str {
         let wipe = snapshot.wipe;
         if wipe {
             self.forget_all(volume).await;
         } else {
-            self.remember(volume, &snapshot.secrets).await;
+            self.cache_secrets(volume, &snapshot.secrets).await;
         }
         let versions = versions(&snapshot);
         if wipe {
-            volume.take_back();
+            volume.revoke_on_socket();
         }
-        let result = match self.planned(volume, &snapshot).await {
+        let result = match self.make_plan(volume, &snapshot).await {
             Ok(planned) => self.write(volume, text, planned, versions.clone()).await,
             Err(error) => Err(error),
         };
         if result.is_ok() && !wipe {
-            volume.put_out(&snapshot);
+            volume.show_on_socket(&snapshot);
         }
-        let swapped = matches!(result, Ok(Written::Swapped));
+        let swapped = matches!(result, Ok(WriteOutcome::Swapped));
         let (outcome, told) = match result {
             Ok(_) if wipe => (
                 "wiped",
-                told(volume.attributes.secrets.len(), |_| Outcome::Wiped(Wiped {})),
+                secret_outcomes(volume.attributes.secrets.len(), |_| Outcome::Wiped(Wiped {})),
             ),
             Ok(_) => (
                 "updated",
-                told(versions.len(), |index| {
+                secret_outcomes(versions.len(), |index| {
                     Outcome::VersionId(versions.get(index).cloned().unwrap_or_default())
                 }),
             ),
@@ -101,7 +102,7 @@ impl Plugin {
                     volume = volume.id,
                     namespace = volume.pod.namespace,
                     pod = volume.pod.name,
-                    "a change does not reach a volume; its files stay as they are"
+                    "volume update failed"
                 );
                 let failed = |index: usize| {
                     Outcome::NotApplied(NotApplied {
@@ -110,32 +111,32 @@ impl Plugin {
                         message: error.to_string(),
                     })
                 };
-                (error.outcome(), told(versions.len(), failed))
+                (error.outcome(), secret_outcomes(versions.len(), failed))
             }
         };
         // Where it fails the process stops.
         let _ = self.parts.subscriptions.applied(&volume.id, told).await;
         if swapped {
-            self.changed(volume);
+            self.notify_pod(volume);
         }
         outcome
     }
 
     /// Takes the files away.
     async fn wipe(&self, volume: &Arc<Volume>, text: &BTreeMap<String, String>) -> &'static str {
-        volume.take_back();
+        volume.revoke_on_socket();
         match self
             .write(volume, text, wiped(&volume.attributes), Vec::new())
             .await
         {
             Ok(written) => {
-                if written == Written::Swapped {
-                    self.changed(volume);
+                if written == WriteOutcome::Swapped {
+                    self.notify_pod(volume);
                 }
                 "wiped"
             }
             Err(error) => {
-                tracing::error!(%error, volume = volume.id, "files that must go could not be taken away");
+                tracing::error!(%error, volume = volume.id, "volume wipe failed");
                 error.outcome()
             }
         }
@@ -147,12 +148,12 @@ impl Plugin {
         text: &BTreeMap<String, String>,
         planned: strongroom_render::plan::Plan,
         versions: Vec<String>,
-    ) -> Result<Written, PluginError> {
-        let (room, namespace) = (&self.parts.room, &volume.pod.namespace);
-        let before = room.enter(&volume.id, namespace, planned.bytes())?;
+    ) -> Result<WriteOutcome, PluginError> {
+        let (quota, namespace) = (&self.parts.memory_quota, &volume.pod.namespace);
+        let before = quota.reserve(&volume.id, namespace, planned.bytes())?;
         let written = self.write_planned(volume, text, planned, versions).await;
         if written.is_err() {
-            room.set(&volume.id, namespace, before);
+            quota.set(&volume.id, namespace, before);
         }
         written
     }
@@ -163,7 +164,7 @@ impl Plugin {
         text: &BTreeMap<String, String>,
         planned: strongroom_render::plan::Plan,
         versions: Vec<String>,
-    ) -> Result<Written, PluginError> {
+    ) -> Result<WriteOutcome, PluginError> {
         let mut shows = volume.writing.lock().await;
         let device = shows.device;
         // Until it is done: a repeated publish asks for it again.
@@ -171,27 +172,32 @@ impl Plugin {
         let writing = Arc::clone(volume);
         let stores = planned.files.values().any(|file| file.password.is_some());
         let work = move || {
-            let root = mount::known(&writing.target, device).ok_or(PluginError::NoVolume)?;
+            let root = mount::open_mounted(&writing.target, device).ok_or(PluginError::NoVolume)?;
             Ok::<_, PluginError>(atomic_write::write(root.as_fd(), &planned, writing.group)?)
         };
         let written = if stores {
-            // They are opened to see whether anything of them changes, and their passwords are stretched for that.
+            // They are opened to see whether anything of them changes, and their passwords are stretched for
+            // that.
             self.parts.work.run(&volume.pod.namespace, work).await?
         } else {
             tokio::task::spawn_blocking(work)
                 .await
-                .unwrap_or(Err(PluginError::Stopping(crate::stream::Gone)))
+                .unwrap_or(Err(PluginError::Stopping(crate::stream::StreamClosed)))
         }?;
         shows.behind = false;
         if shows.versions != versions {
             shows.versions.clone_from(&versions);
             if shows.first.is_empty() {
-                shows.first = first(&volume.attributes, &versions);
+                shows.first = first_versions(&volume.attributes, &versions);
             }
             let first = shows.first.clone();
             // What a restart would say of the volume is old then, and no more than that.
-            if let Err(error) = self.parts.states.keep(&self.kept(volume, text, versions, first)) {
-                tracing::warn!(%error, volume = volume.id, "the record of a volume could not be renewed");
+            if let Err(error) = self
+                .parts
+                .records
+                .keep(&self.volume_record(volume, text, versions, first))
+            {
+                tracing::warn!(%error, volume = volume.id, "volume record write failed");
             }
         }
         Ok(written)
@@ -201,7 +207,7 @@ impl Plugin {
 const fn failure(error: &PluginError) -> ApplyFailure {
     match error {
         PluginError::Plan(_) => ApplyFailure::Plan,
-        PluginError::Write(WriteError::NoSpace) | PluginError::Room(_) => ApplyFailure::NoSpace,
+        PluginError::Write(WriteError::NoSpace) | PluginError::MemoryQuota(_) => ApplyFailure::NoSpace,
         _ => ApplyFailure::Io,
     }
 }

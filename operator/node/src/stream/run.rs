@@ -1,4 +1,5 @@
-//! Keeps the stream alive: connects, carries messages between the desk and the connection, notices silence, and connects again.
+//! Keeps the stream alive: connects, carries messages between the state and the connection, notices silence,
+//! and connects again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +14,28 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff;
-use super::desk::Desk;
-use super::link::{Endpoint, LinkError};
+use super::connection::{ConnectionError, Endpoint};
+use super::subscription_state::SubscriptionState;
 use super::subscriptions::Commands;
 use crate::metrics::Metrics;
 use crate::offline::{Entry, Journal};
 
-/// Messages of each direction between the desk and the connection.
-const QUEUE: usize = 32;
+/// Messages of each direction between the state and the connection.
+const QUEUE_CAPACITY: usize = 32;
 /// How long the gateway may take to take the node in.
-const WELCOME: Duration = Duration::from_secs(10);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the plugin's own token is looked at.
-const TOKEN: Duration = Duration::from_secs(60);
+const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Bounds of the heartbeat that a gateway may ask for.
-const HEARTBEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+const HEARTBEAT_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// Bytes of values that may be under way.
-const WINDOW: u32 = 1_048_576;
+const WINDOW_BYTES: u32 = 1_048_576;
 
 /// Entries of the journal in a message.
-const JOURNAL: usize = 64;
+const MAX_JOURNAL_ENTRIES: usize = 64;
 
 /// Why a connection was over.
-enum Over {
+enum SessionEnd {
     /// The process stops.
     Stop,
     /// The gateway said so, and when to come back.
@@ -48,9 +49,9 @@ enum Over {
 /// What a stream works with.
 #[derive(Debug)]
 pub struct Stream {
-    /// The gateway.
+    /// Where the gateway is.
     pub endpoint: Endpoint,
-    /// This boot.
+    /// The kernel's id of this boot: another one after each.
     pub boot_id: String,
     /// What was served without a gateway.
     pub journal: Arc<Journal>,
@@ -58,12 +59,12 @@ pub struct Stream {
     pub link: watch::Sender<bool>,
     /// The counters.
     pub metrics: Metrics,
-    /// The end.
+    /// Tells when the process ends.
     pub shutdown: Shutdown,
 }
 
 /// Runs until the shutdown begins. Commands are carried out whether there is a connection or not.
-pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
+pub async fn run(stream: Stream, mut state: SubscriptionState, mut commands: Commands) {
     let Stream {
         endpoint,
         boot_id,
@@ -82,22 +83,22 @@ pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
             metrics: &metrics,
             shutdown: &shutdown,
         };
-        let over = session.run(&mut desk, &mut commands).await;
-        desk.disconnected();
+        let over = session.run(&mut state, &mut commands).await;
+        state.disconnected();
         metrics.connected(false);
         if link.send_replace(false) {
             failures = 0;
         }
         let chance = fastrand::f64();
         let wait = match over {
-            Over::Stop => return,
-            Over::NewToken => backoff::spread(Duration::from_millis(100), chance),
-            Over::Goodbye(within) => backoff::spread(within, chance),
-            Over::Broken(why) => {
+            SessionEnd::Stop => return,
+            SessionEnd::NewToken => backoff::jitter(Duration::from_millis(100), chance),
+            SessionEnd::Goodbye(within) => backoff::jitter(within, chance),
+            SessionEnd::Broken(why) => {
                 let wait = backoff::wait(failures, chance);
                 failures = failures.saturating_add(1);
                 metrics.broken();
-                tracing::warn!(why, wait_ms = wait.as_millis(), "no stream to the gateway");
+                tracing::warn!(error = why, wait_ms = wait.as_millis(), "gateway stream failed");
                 wait
             }
         };
@@ -108,8 +109,8 @@ pub async fn run(stream: Stream, mut desk: Desk, mut commands: Commands) {
                 () = sleep_until(until) => break,
                 command = commands.0.recv() => match command {
                     Some(command) => {
-                        command.carry_out(&mut desk);
-                        metrics.sizes(desk.sizes());
+                        command.apply_to(&mut state);
+                        metrics.sizes(state.sizes());
                     }
                     None => return,
                 },
@@ -129,36 +130,40 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// One connection.
-    async fn run(&self, desk: &mut Desk, commands: &mut Commands) -> Over {
+    async fn run(&self, state: &mut SubscriptionState, commands: &mut Commands) -> SessionEnd {
         let token = match self.endpoint.own_token() {
             Ok(token) => token,
-            Err(error) => return Over::Broken(error.to_string()),
+            Err(error) => return SessionEnd::Broken(error.to_string()),
         };
-        let (outgoing, to_send) = mpsc::channel(QUEUE);
-        let (received, mut incoming) = mpsc::channel(QUEUE);
+        let (outgoing, to_send) = mpsc::channel(QUEUE_CAPACITY);
+        let (received, mut incoming) = mpsc::channel(QUEUE_CAPACITY);
         // There is room for the first.
-        let _ = outgoing.try_send(self.hello(desk, &token));
+        let _ = outgoing.try_send(self.hello(state, &token));
         let link = self.endpoint.run(&token, to_send, &received);
         tokio::pin!(link);
-        let mut heart: Option<Heart> = None;
-        let deadline = Instant::now() + WELCOME;
-        let mut look_at_token = Instant::now() + TOKEN;
+        let mut heartbeat: Option<HeartbeatTimer> = None;
+        let deadline = Instant::now() + WELCOME_TIMEOUT;
+        let mut look_at_token = Instant::now() + TOKEN_CHECK_INTERVAL;
         loop {
-            let wake = heart.as_ref().map_or(deadline, Heart::next).min(look_at_token);
+            let wake = heartbeat
+                .as_ref()
+                .map_or(deadline, HeartbeatTimer::next)
+                .min(look_at_token);
             tokio::select! {
                 // What has come is taken in before it is judged whether the gateway is silent.
                 biased;
-                () = self.shutdown.wait() => return Over::Stop,
+                () = self.shutdown.wait() => return SessionEnd::Stop,
                 message = incoming.recv() => {
-                    let Some(message) = message else { return Over::Broken("the connection is gone".to_owned()) };
-                    if let Some(over) = self.take_in(message, desk, &mut heart) {
+                    let Some(message) = message else { return SessionEnd::Broken("the connection is gone".to_owned()) };
+                    if let Some(over) = self.handle_message(message, state, &mut heartbeat) {
                         return over;
                     }
                 }
-                // The link hands over its last messages and ends in one poll: what waits in the queue came before the end.
+                // The link hands over its last messages and ends in one poll: what waits in the queue came
+                // before the end.
                 ended = &mut link => {
                     while let Ok(message) = incoming.try_recv() {
-                        if let Some(over) = self.take_in(message, desk, &mut heart) {
+                        if let Some(over) = self.handle_message(message, state, &mut heartbeat) {
                             return over;
                         }
                     }
@@ -166,28 +171,28 @@ impl Session<'_> {
                 }
                 command = commands.0.recv() => match command {
                     Some(command) => {
-                        command.carry_out(desk);
-                        self.metrics.sizes(desk.sizes());
+                        command.apply_to(state);
+                        self.metrics.sizes(state.sizes());
                     }
-                    None => return Over::Stop,
+                    None => return SessionEnd::Stop,
                 },
-                permit = outgoing.reserve(), if heart.is_some() && desk.has_next() => {
-                    let (Ok(permit), Some(message)) = (permit, desk.take_next()) else { continue };
+                permit = outgoing.reserve(), if heartbeat.is_some() && state.has_next() => {
+                    let (Ok(permit), Some(message)) = (permit, state.take_next()) else { continue };
                     permit.send(message);
-                    if let Some(heart) = &mut heart {
-                        heart.said();
+                    if let Some(heartbeat) = &mut heartbeat {
+                        heartbeat.mark_sent();
                     }
                 }
-                () = sleep_until(wake) => match &mut heart {
-                    None => return Over::Broken("the gateway does not take the node in".to_owned()),
-                    Some(heart) if heart.silent() && incoming.is_empty() => return Over::Broken("the gateway is silent".to_owned()),
-                    Some(heart) => {
-                        if heart.due() {
-                            desk.heartbeat();
-                            heart.said();
+                () = sleep_until(wake) => match &mut heartbeat {
+                    None => return SessionEnd::Broken("the gateway does not accept the node".to_owned()),
+                    Some(heartbeat) if heartbeat.silent() && incoming.is_empty() => return SessionEnd::Broken("the gateway is silent".to_owned()),
+                    Some(heartbeat) => {
+                        if heartbeat.due() {
+                            state.heartbeat();
+                            heartbeat.mark_sent();
                         }
                         if Instant::now() >= look_at_token {
-                            look_at_token = Instant::now() + TOKEN;
+                            look_at_token = Instant::now() + TOKEN_CHECK_INTERVAL;
                             if self.endpoint.own_token().is_ok_and(|now| now != token) {
                                 break;
                             }
@@ -199,52 +204,54 @@ impl Session<'_> {
         // What is on its way is sent: dropping the sender ends our direction in order.
         drop(outgoing);
         let _ = timeout_at(Instant::now() + Duration::from_secs(1), &mut link).await;
-        Over::NewToken
+        SessionEnd::NewToken
     }
 
     /// Takes a message of the gateway in. Answers when the connection is over by it.
-    fn take_in(&self, message: GatewayMessage, desk: &mut Desk, heart: &mut Option<Heart>) -> Option<Over> {
-        match (heart.as_mut(), message.message) {
+    fn handle_message(
+        &self,
+        message: GatewayMessage,
+        state: &mut SubscriptionState,
+        heartbeat: &mut Option<HeartbeatTimer>,
+    ) -> Option<SessionEnd> {
+        match (heartbeat.as_mut(), message.message) {
             (None, Some(FromGateway::Welcome(welcome))) => {
                 if welcome.protocol_version != PROTOCOL_VERSION {
                     let version = welcome.protocol_version;
                     let why = format!("the gateway speaks version {version} of the protocol");
-                    return Some(Over::Broken(why));
+                    return Some(SessionEnd::Broken(why));
                 }
-                *heart = Some(Heart::of(&welcome));
-                desk.welcome(&welcome);
-                desk.journal(self.pending());
+                *heartbeat = Some(HeartbeatTimer::from_welcome(&welcome));
+                state.welcome(&welcome);
+                state.journal(self.pending());
                 self.link.send_replace(true);
                 self.metrics.connected(true);
-                tracing::info!(epoch = welcome.epoch, "the stream to the gateway is open");
+                tracing::info!(epoch = welcome.epoch, "gateway stream opened");
             }
             (None, _) => {
-                let why = "the gateway said something else than Welcome first";
-                return Some(Over::Broken(why.to_owned()));
+                let why = "the first message of the gateway is not Welcome";
+                return Some(SessionEnd::Broken(why.to_owned()));
             }
             (Some(_), Some(FromGateway::Goodbye(goodbye))) => {
-                tracing::info!(reason = goodbye.reason, "the gateway ends the stream");
+                tracing::info!(reason = goodbye.reason, "gateway stream closed");
                 let within = u64::from(goodbye.reconnect_within_ms);
-                return Some(Over::Goodbye(Duration::from_millis(within)));
+                return Some(SessionEnd::Goodbye(Duration::from_millis(within)));
             }
-            (Some(heart), Some(FromGateway::JournalTaken(taken))) => {
-                heart.heard();
-                if let Err(error) = self.journal.taken(taken.sequence) {
-                    tracing::warn!(%error, "what is on record stays in the journal, and is told again");
+            (Some(heartbeat), Some(FromGateway::JournalTaken(taken))) => {
+                heartbeat.mark_received();
+                if let Err(error) = self.journal.acknowledge(taken.sequence) {
+                    tracing::warn!(%error, "journal acknowledgement failed");
                 } else {
-                    desk.journal(self.pending());
+                    state.journal(self.pending());
                 }
             }
-            (Some(heart), message) => {
-                heart.heard();
-                if let Err(what) = desk.receive(GatewayMessage { message }) {
+            (Some(heartbeat), message) => {
+                heartbeat.mark_received();
+                if let Err(what) = state.receive(GatewayMessage { message }) {
                     self.metrics.misunderstood();
-                    tracing::warn!(
-                        what,
-                        "a message of the gateway breaks the protocol and is left out"
-                    );
+                    tracing::warn!(error = what, "gateway message rejected");
                 }
-                self.metrics.sizes(desk.sizes());
+                self.metrics.sizes(state.sizes());
             }
         }
         None
@@ -265,17 +272,21 @@ impl Session<'_> {
             secret_id: HEXLOWER.decode(entry.secret_id.as_bytes()).unwrap_or_default(),
             version_id: entry.version_id,
         };
-        self.journal.pending(JOURNAL).into_iter().map(message).collect()
+        self.journal
+            .pending(MAX_JOURNAL_ENTRIES)
+            .into_iter()
+            .map(message)
+            .collect()
     }
 
-    fn hello(&self, desk: &Desk, token: &Token) -> NodeMessage {
+    fn hello(&self, state: &SubscriptionState, token: &Token) -> NodeMessage {
         let hello = Hello {
             protocol_versions: vec![PROTOCOL_VERSION],
             token: token.expose().to_owned(),
             boot_id: self.boot_id.to_owned(),
             plugin_version: env!("CARGO_PKG_VERSION").to_owned(),
-            held: desk.holds(),
-            window_bytes: WINDOW,
+            held: state.held_versions(),
+            window_bytes: WINDOW_BYTES,
         };
         NodeMessage {
             message: Some(FromNode::Hello(hello)),
@@ -283,47 +294,47 @@ impl Session<'_> {
     }
 }
 
-fn broken(ended: Result<(), LinkError>) -> Over {
-    Over::Broken(match ended {
+fn broken(ended: Result<(), ConnectionError>) -> SessionEnd {
+    SessionEnd::Broken(match ended {
         Ok(()) => "the gateway ended the stream".to_owned(),
         Err(error) => error.to_string(),
     })
 }
 
 /// When this side must speak, and when the other must have been heard.
-struct Heart {
+struct HeartbeatTimer {
     every: Duration,
-    said: Instant,
-    heard: Instant,
+    last_sent: Instant,
+    last_received: Instant,
 }
 
-impl Heart {
-    fn of(welcome: &Welcome) -> Self {
+impl HeartbeatTimer {
+    fn from_welcome(welcome: &Welcome) -> Self {
         let every = Duration::from_millis(u64::from(welcome.heartbeat_ms));
         Self {
-            every: every.clamp(HEARTBEAT.0, HEARTBEAT.1),
-            said: Instant::now(),
-            heard: Instant::now(),
+            every: every.clamp(HEARTBEAT_BOUNDS.0, HEARTBEAT_BOUNDS.1),
+            last_sent: Instant::now(),
+            last_received: Instant::now(),
         }
     }
 
     fn next(&self) -> Instant {
-        (self.said + self.every).min(self.heard + self.every * 3)
+        (self.last_sent + self.every).min(self.last_received + self.every * 3)
     }
 
     fn due(&self) -> bool {
-        self.said.elapsed() >= self.every
+        self.last_sent.elapsed() >= self.every
     }
 
     fn silent(&self) -> bool {
-        self.heard.elapsed() >= self.every * 3
+        self.last_received.elapsed() >= self.every * 3
     }
 
-    fn heard(&mut self) {
-        self.heard = Instant::now();
+    fn mark_received(&mut self) {
+        self.last_received = Instant::now();
     }
 
-    fn said(&mut self) {
-        self.said = Instant::now();
+    fn mark_sent(&mut self) {
+        self.last_sent = Instant::now();
     }
 }

@@ -1,4 +1,5 @@
-//! The plugin as a process in a mount namespace of the test's own, with a gateway's peer above it and the test as kubelet below it.
+//! The plugin as a process in a mount namespace of the test's own, with a gateway's peer above it and the
+//! test as kubelet below it.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -144,7 +145,7 @@ impl Node {
 
     /// How often a plugin has begun to listen for kubelet.
     pub fn times_listening(&self) -> usize {
-        self.log().matches("kubelet may call").count()
+        self.log().matches("serving csi").count()
     }
 
     /// Waits until the plugin that was started last listens, where so many had listened before it.

@@ -1,5 +1,5 @@
-//! From what is known about one `EncryptionKey` to its one next step, and to what there is to say. It must not read a clock, the cluster or
-//! the store.
+//! From what is known about one `EncryptionKey` to its one next step, and to what there is to say. It must
+//! not read a clock, the cluster or the store.
 
 mod verdict;
 
@@ -8,26 +8,26 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use self::verdict::{Block, Verdict};
+pub use self::verdict::{KeyBlocker, KeyVerdict};
 use crate::managed_secret::facts::{Namespace, NamespaceBinding};
 use crate::uid::Uid;
 
 /// Everything one decision sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct KeyFacts {
     /// The object carries a deletion timestamp: somebody's finalizer holds it.
     pub leaving: bool,
     /// What the object asks for.
-    pub wanted: Wanted,
-    /// Its namespace.
+    pub wanted: DesiredKeyState,
+    /// The namespace that the object is in, by the API server and the store.
     pub namespace: Namespace,
     /// The key of this name in the store.
-    pub stored: Option<Stored>,
+    pub stored: Option<StoredKey>,
 }
 
 /// The spec, and what else the object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredKeyState {
     /// Whether the key works.
     pub enabled: bool,
     /// Time from one version to the next.
@@ -49,9 +49,9 @@ pub struct Declaration {
 
 /// A key as the store describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredKey {
     /// Whether it can be used.
-    pub state: State,
+    pub state: StoredKeyState,
     /// When its primary version was made.
     pub rotated: Timestamp,
     /// What declared it last.
@@ -60,10 +60,10 @@ pub struct Stored {
 
 /// Whether a key can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It can.
+pub enum StoredKeyState {
+    /// Values under it can be read and written.
     Enabled,
-    /// It refuses.
+    /// It refuses until it is enabled.
     Disabled,
     /// It refuses, and is destroyed at this time.
     PendingDeletion(Timestamp),
@@ -73,21 +73,21 @@ pub enum State {
 
 /// What is to be done next, and what there is to say if that is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct KeyPlan {
     /// The one next step.
-    pub step: Step,
+    pub step: KeyStep,
     /// How the object stands.
-    pub verdict: Verdict,
+    pub verdict: KeyVerdict,
     /// When the key gets its next version.
     pub next_rotation: Option<Timestamp>,
     /// When to look again although nothing changed.
     pub wake: Option<Timestamp>,
 }
 
-/// One change.
+/// The next change of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// None.
+pub enum KeyStep {
+    /// Nothing is to be done now.
     Nothing,
     /// Record the namespace's UID.
     BindNamespace,
@@ -109,18 +109,18 @@ pub enum Step {
 
 /// The next step for one `EncryptionKey`.
 #[must_use]
-pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+pub fn plan(facts: &KeyFacts, now: Timestamp) -> KeyPlan {
     let next_rotation = next_rotation(facts);
     let (step, verdict) = match decide(facts, next_rotation, now) {
-        Ok(step) => (step, Verdict::Working),
-        Err(verdict) => (Step::Nothing, verdict),
+        Ok(step) => (step, KeyVerdict::Working),
+        Err(verdict) => (KeyStep::Nothing, verdict),
     };
     let wake = match &verdict {
-        Verdict::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
-        Verdict::Ready { enabled: true } => next_rotation,
-        Verdict::Ready { enabled: false } | Verdict::Working | Verdict::Leaving => None,
+        KeyVerdict::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
+        KeyVerdict::Ready { enabled: true } => next_rotation,
+        KeyVerdict::Ready { enabled: false } | KeyVerdict::Working | KeyVerdict::Leaving => None,
     };
-    Plan {
+    KeyPlan {
         step,
         verdict,
         next_rotation,
@@ -129,62 +129,62 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
 }
 
 /// A key counts from its last version; one that is not there yet has none.
-fn next_rotation(facts: &Facts) -> Option<Timestamp> {
+fn next_rotation(facts: &KeyFacts) -> Option<Timestamp> {
     let every = facts.wanted.rotate_every.filter(|_| facts.wanted.enabled)?;
     facts.stored.as_ref()?.rotated.checked_add(every).ok()
 }
 
 /// A step to take, or else how things stand.
-fn decide(facts: &Facts, next_rotation: Option<Timestamp>, now: Timestamp) -> Result<Step, Verdict> {
+fn decide(facts: &KeyFacts, next_rotation: Option<Timestamp>, now: Timestamp) -> Result<KeyStep, KeyVerdict> {
     if facts.leaving {
-        return Err(Verdict::Leaving);
+        return Err(KeyVerdict::Leaving);
     }
     if facts.namespace.terminating {
-        return Err(Verdict::Blocked(Block::NamespaceTerminating));
+        return Err(KeyVerdict::Blocked(KeyBlocker::NamespaceTerminating));
     }
     match &facts.namespace.binding {
         NamespaceBinding::Bound => {}
-        NamespaceBinding::Unbound => return Ok(Step::BindNamespace),
+        NamespaceBinding::Unbound => return Ok(KeyStep::BindNamespace),
         NamespaceBinding::Recreated { recorded } if facts.namespace.accepts.as_ref() == Some(recorded) => {
-            return Ok(Step::AcceptNamespace);
+            return Ok(KeyStep::AcceptNamespace);
         }
         NamespaceBinding::Recreated { recorded } => {
-            return Err(Verdict::Blocked(Block::NamespaceRecreated {
+            return Err(KeyVerdict::Blocked(KeyBlocker::NamespaceRecreated {
                 recorded: recorded.clone(),
             }));
         }
     }
     let Some(stored) = &facts.stored else {
-        return Ok(Step::Create);
+        return Ok(KeyStep::Create);
     };
     match stored.state {
-        State::Destroyed => return Ok(Step::Create),
+        StoredKeyState::Destroyed => return Ok(KeyStep::Create),
         // The window is over, and the key as good as gone; the name is free when it is.
-        State::PendingDeletion(until) if now > until => {
-            return Err(Verdict::Blocked(Block::Ending { until }));
+        StoredKeyState::PendingDeletion(until) if now > until => {
+            return Err(KeyVerdict::Blocked(KeyBlocker::Ending { until }));
         }
         // The object is there, so nobody wants the key destroyed.
-        State::PendingDeletion(_) => return Ok(Step::CancelDeletion),
-        State::Enabled | State::Disabled => {}
+        StoredKeyState::PendingDeletion(_) => return Ok(KeyStep::CancelDeletion),
+        StoredKeyState::Enabled | StoredKeyState::Disabled => {}
     }
     if stored.declaration.as_ref() != Some(&facts.wanted.declaration) {
-        return Ok(Step::Declare);
+        return Ok(KeyStep::Declare);
     }
     match (stored.state, facts.wanted.enabled) {
-        (State::Enabled, false) => return Ok(Step::Disable),
-        (State::Disabled, true) => return Ok(Step::Enable),
+        (StoredKeyState::Enabled, false) => return Ok(KeyStep::Disable),
+        (StoredKeyState::Disabled, true) => return Ok(KeyStep::Enable),
         _ => {}
     }
     if next_rotation.is_some_and(|at| at <= now) {
-        return Ok(Step::Rotate);
+        return Ok(KeyStep::Rotate);
     }
-    Err(Verdict::Ready {
+    Err(KeyVerdict::Ready {
         enabled: facts.wanted.enabled,
     })
 }
 
-/// Whether the absence of a key's object, long enough and proven, means that its destruction is scheduled: only where nothing is lost by it, or a
-/// person accepted that while the object was last seen.
+/// Whether the absence of a key's object, long enough and proven, means that its destruction is scheduled:
+/// only where nothing is lost by it, or a person accepted that while the object was last seen.
 #[must_use]
 pub const fn goes_with_its_object(dependents: u64, loss_accepted: bool) -> bool {
     dependents == 0 || loss_accepted

@@ -17,10 +17,10 @@ fn declaration(uid: &str) -> Declaration {
 }
 
 /// A key that is as wanted.
-fn settled() -> Facts {
-    Facts {
+fn settled() -> KeyFacts {
+    KeyFacts {
         leaving: false,
-        wanted: Wanted {
+        wanted: DesiredKeyState {
             enabled: true,
             rotate_every: None,
             declaration: declaration("object"),
@@ -31,21 +31,21 @@ fn settled() -> Facts {
             accepts: None,
             binding: NamespaceBinding::Bound,
         },
-        stored: Some(Stored {
-            state: State::Enabled,
+        stored: Some(StoredKey {
+            state: StoredKeyState::Enabled,
             rotated: at(0),
             declaration: Some(declaration("object")),
         }),
     }
 }
 
-fn with(change: impl FnOnce(&mut Facts)) -> Facts {
+fn with(change: impl FnOnce(&mut KeyFacts)) -> KeyFacts {
     let mut facts = settled();
     change(&mut facts);
     facts
 }
 
-fn stored(facts: &mut Facts) -> &mut Stored {
+fn stored(facts: &mut KeyFacts) -> &mut StoredKey {
     facts.stored.as_mut().unwrap()
 }
 
@@ -55,21 +55,21 @@ fn each_state_has_its_one_next_step() {
         recorded: Uid::new("older"),
     };
     let table = [
-        ("as wanted", settled(), Step::Nothing),
+        ("as wanted", settled(), KeyStep::Nothing),
         (
             "leaving",
             with(|f| (f.leaving, f.stored) = (true, None)),
-            Step::Nothing,
+            KeyStep::Nothing,
         ),
         (
             "unknown namespace",
             with(|f| f.namespace.binding = NamespaceBinding::Unbound),
-            Step::BindNamespace,
+            KeyStep::BindNamespace,
         ),
         (
             "namespace made again",
             with(|f| f.namespace.binding = recreated()),
-            Step::Nothing,
+            KeyStep::Nothing,
         ),
         (
             "namespace accepted",
@@ -77,67 +77,67 @@ fn each_state_has_its_one_next_step() {
                 f.namespace.binding = recreated();
                 f.namespace.accepts = Some(Uid::new("older"));
             }),
-            Step::AcceptNamespace,
+            KeyStep::AcceptNamespace,
         ),
         (
             "terminating",
             with(|f| (f.namespace.terminating, f.stored) = (true, None)),
-            Step::Nothing,
+            KeyStep::Nothing,
         ),
-        ("new", with(|f| f.stored = None), Step::Create),
+        ("new", with(|f| f.stored = None), KeyStep::Create),
         (
             "destroyed",
-            with(|f| stored(f).state = State::Destroyed),
-            Step::Create,
+            with(|f| stored(f).state = StoredKeyState::Destroyed),
+            KeyStep::Create,
         ),
         (
             "declared by nobody",
             with(|f| stored(f).declaration = None),
-            Step::Declare,
+            KeyStep::Declare,
         ),
         (
             "declared by an older object",
             with(|f| stored(f).declaration = Some(declaration("older"))),
-            Step::Declare,
+            KeyStep::Declare,
         ),
         (
             "consent to a loss",
             with(|f| f.wanted.declaration.loss_accepted = true),
-            Step::Declare,
+            KeyStep::Declare,
         ),
-        ("to disable", with(|f| f.wanted.enabled = false), Step::Disable),
+        ("to disable", with(|f| f.wanted.enabled = false), KeyStep::Disable),
         (
             "to enable",
-            with(|f| stored(f).state = State::Disabled),
-            Step::Enable,
+            with(|f| stored(f).state = StoredKeyState::Disabled),
+            KeyStep::Enable,
         ),
         (
             "to keep",
-            with(|f| stored(f).state = State::PendingDeletion(at(101))),
-            Step::CancelDeletion,
+            with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(101))),
+            KeyStep::CancelDeletion,
         ),
         (
             "too late to keep",
-            with(|f| stored(f).state = State::PendingDeletion(at(99))),
-            Step::Nothing,
+            with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(99))),
+            KeyStep::Nothing,
         ),
         (
             "to rotate",
             with(|f| f.wanted.rotate_every = Some(DAY * 100)),
-            Step::Rotate,
+            KeyStep::Rotate,
         ),
         (
             "to rotate tomorrow",
             with(|f| f.wanted.rotate_every = Some(DAY * 101)),
-            Step::Nothing,
+            KeyStep::Nothing,
         ),
         (
             "not to rotate while disabled",
             with(|f| {
                 (f.wanted.rotate_every, f.wanted.enabled) = (Some(DAY * 100), false);
-                stored(f).state = State::Disabled;
+                stored(f).state = StoredKeyState::Disabled;
             }),
-            Step::Nothing,
+            KeyStep::Nothing,
         ),
     ];
     for (what, facts, step) in table {
@@ -147,7 +147,7 @@ fn each_state_has_its_one_next_step() {
 
 #[test]
 fn it_wakes_for_the_next_version_and_says_when() {
-    let plan_of = |facts: &Facts| {
+    let plan_of = |facts: &KeyFacts| {
         let plan = plan(facts, at(3));
         (plan.next_rotation, plan.wake)
     };
@@ -156,10 +156,10 @@ fn it_wakes_for_the_next_version_and_says_when() {
     assert_eq!(plan_of(&rotating), (Some(at(7)), Some(at(7))));
     let disabled = with(|f| {
         (f.wanted.rotate_every, f.wanted.enabled) = (Some(DAY * 7), false);
-        stored(f).state = State::Disabled;
+        stored(f).state = StoredKeyState::Disabled;
     });
     assert_eq!(plan_of(&disabled), (None, None));
-    let ending = with(|f| stored(f).state = State::PendingDeletion(at(2)));
+    let ending = with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(2)));
     assert_eq!(
         plan(&ending, at(3)).wake,
         at(3).checked_add(SignedDuration::from_mins(1)).ok()
@@ -175,17 +175,17 @@ fn a_key_goes_with_its_object_only_where_nothing_is_lost_unasked() {
 
 #[test]
 fn what_is_said_fits_the_state() {
-    let say = |facts: &Facts| {
-        let standing = plan(facts, at(3)).verdict.standing(2)?;
+    let say = |facts: &KeyFacts| {
+        let standing = plan(facts, at(3)).verdict.ready_summary(2)?;
         Some((standing.ready.as_str(), standing.reason.as_str()))
     };
     assert_eq!(say(&settled()), Some(("True", "Ready")));
     let disabled = with(|f| {
         f.wanted.enabled = false;
-        stored(f).state = State::Disabled;
+        stored(f).state = StoredKeyState::Disabled;
     });
     assert_eq!(say(&disabled), Some(("True", "KeyDisabled")));
-    let ending = with(|f| stored(f).state = State::PendingDeletion(at(2)));
+    let ending = with(|f| stored(f).state = StoredKeyState::PendingDeletion(at(2)));
     assert_eq!(say(&ending), Some(("False", "KeyNotReady")));
     assert_eq!(say(&with(|f| f.leaving = true)), None);
 }
@@ -199,9 +199,9 @@ proptest! {
             if !bound { f.namespace.binding = NamespaceBinding::Unbound; }
             match state {
                 0 => f.stored = None,
-                1 => stored(f).state = State::Disabled,
-                2 => stored(f).state = State::PendingDeletion(at(200)),
-                3 => stored(f).state = State::Destroyed,
+                1 => stored(f).state = StoredKeyState::Disabled,
+                2 => stored(f).state = StoredKeyState::PendingDeletion(at(200)),
+                3 => stored(f).state = StoredKeyState::Destroyed,
                 _ => {}
             }
             if let Some(stored) = &mut f.stored {
@@ -211,21 +211,21 @@ proptest! {
         for _ in 0..8 {
             let step = plan(&facts, at(100)).step;
             match step {
-                Step::Nothing => break,
-                Step::BindNamespace | Step::AcceptNamespace => facts.namespace.binding = NamespaceBinding::Bound,
-                Step::Create => {
-                    facts.stored = Some(Stored { state: State::Enabled, rotated: at(100), declaration: None });
+                KeyStep::Nothing => break,
+                KeyStep::BindNamespace | KeyStep::AcceptNamespace => facts.namespace.binding = NamespaceBinding::Bound,
+                KeyStep::Create => {
+                    facts.stored = Some(StoredKey { state: StoredKeyState::Enabled, rotated: at(100), declaration: None });
                 }
-                Step::Declare => stored(&mut facts).declaration = Some(declaration("object")),
-                Step::CancelDeletion | Step::Enable => stored(&mut facts).state = State::Enabled,
-                Step::Disable => stored(&mut facts).state = State::Disabled,
-                Step::Rotate => stored(&mut facts).rotated = at(100),
+                KeyStep::Declare => stored(&mut facts).declaration = Some(declaration("object")),
+                KeyStep::CancelDeletion | KeyStep::Enable => stored(&mut facts).state = StoredKeyState::Enabled,
+                KeyStep::Disable => stored(&mut facts).state = StoredKeyState::Disabled,
+                KeyStep::Rotate => stored(&mut facts).rotated = at(100),
             }
         }
         let plan = plan(&facts, at(100));
-        prop_assert_eq!(plan.step, Step::Nothing);
-        prop_assert_eq!(plan.verdict, Verdict::Ready { enabled });
-        let expected = if enabled { State::Enabled } else { State::Disabled };
+        prop_assert_eq!(plan.step, KeyStep::Nothing);
+        prop_assert_eq!(plan.verdict, KeyVerdict::Ready { enabled });
+        let expected = if enabled { StoredKeyState::Enabled } else { StoredKeyState::Disabled };
         prop_assert_eq!(facts.stored.unwrap().state, expected);
     }
 }

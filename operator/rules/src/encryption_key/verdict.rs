@@ -5,12 +5,12 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::condition::{ConditionStatus, Reason};
 
-use crate::managed_secret::conditions::{Standing, whole_second};
+use crate::managed_secret::conditions::{ReadySummary, whole_second};
 use crate::uid::Uid;
 
 /// How the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum KeyVerdict {
     /// It is as wanted.
     Ready {
         /// Whether the key works.
@@ -21,12 +21,12 @@ pub enum Verdict {
     /// It is being deleted: nothing is done and nothing is said.
     Leaving,
     /// Somebody has to act, or time has to pass.
-    Blocked(Block),
+    Blocked(KeyBlocker),
 }
 
 /// What keeps the object from being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum KeyBlocker {
     /// The namespace is on its way out.
     NamespaceTerminating,
     /// The namespace was deleted and made again.
@@ -41,7 +41,7 @@ pub enum Block {
     },
 }
 
-impl Block {
+impl KeyBlocker {
     pub(super) const fn recheck(&self) -> Option<SignedDuration> {
         match self {
             Self::Ending { .. } => Some(SignedDuration::from_mins(1)),
@@ -50,11 +50,11 @@ impl Block {
     }
 }
 
-impl fmt::Display for Block {
+impl fmt::Display for KeyBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NamespaceTerminating => {
-                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+                f.write_str("the namespace is being deleted, so nothing in it is changed")
             }
             Self::NamespaceRecreated { recorded } => write!(
                 f,
@@ -63,19 +63,19 @@ impl fmt::Display for Block {
             ),
             Self::Ending { until } => write!(
                 f,
-                "the window of the key that had this name ended at {}; it is destroyed within the hour, and then a new key is made",
+                "the deletion window of the key that had this name ended at {}; it will be destroyed within the hour, and then a new key is created",
                 whole_second(*until)
             ),
         }
     }
 }
 
-impl Verdict {
+impl KeyVerdict {
     /// What it says as a condition. `None`: nothing is to be said any more.
     #[must_use]
-    pub fn standing(&self, dependents: u64) -> Option<Standing> {
+    pub fn ready_summary(&self, dependents: u64) -> Option<ReadySummary> {
         let said = |ready, reason, message: String| {
-            Some(Standing {
+            Some(ReadySummary {
                 ready,
                 reason,
                 message,
@@ -92,7 +92,7 @@ impl Verdict {
                 ConditionStatus::True,
                 Reason::KeyDisabled,
                 format!(
-                    "the key is disabled, as the spec says; the {dependents} secrets that depend on it can be neither read nor written"
+                    "the key is disabled by its spec; the {dependents} secrets that depend on it can be neither read nor written"
                 ),
             ),
             Self::Working => said(
@@ -103,9 +103,9 @@ impl Verdict {
             Self::Blocked(block) => said(
                 ConditionStatus::False,
                 match block {
-                    Block::NamespaceTerminating => Reason::NamespaceTerminating,
-                    Block::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
-                    Block::Ending { .. } => Reason::KeyNotReady,
+                    KeyBlocker::NamespaceTerminating => Reason::NamespaceTerminating,
+                    KeyBlocker::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+                    KeyBlocker::Ending { .. } => Reason::KeyNotReady,
                 },
                 block.to_string(),
             ),

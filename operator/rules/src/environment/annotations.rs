@@ -9,10 +9,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use strongroom_render::document;
 
-use super::{PREFIX, Refusal};
+use super::{EnvironmentError, PREFIX};
 
 /// Most variables, and most secrets that they are of: what a volume can have of files and of secrets.
-pub(super) use strongroom_render::attributes::{FILES as VARIABLES, SECRETS};
+pub(super) use strongroom_render::attributes::{MAX_FILES as VARIABLES, MAX_SECRETS as SECRETS};
 
 /// How the variables come to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Mode {
 
 /// What a pod asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct EnvironmentRequest {
     pub(super) mode: Mode,
     /// By the variable's name; at least one.
     pub(super) variables: BTreeMap<String, Variable>,
@@ -37,7 +37,7 @@ pub(super) struct Wish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Variable {
     pub(super) secret: Reference,
-    pub(super) content: Content,
+    pub(super) content: VariableContent,
 }
 
 /// A secret, and which of its versions.
@@ -51,19 +51,20 @@ pub(super) struct Reference {
 
 /// What of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// One key of it.
+pub(super) enum VariableContent {
+    /// The bytes of this key.
     Key(String),
     /// A text that is made of its keys.
     Template(String),
 }
 
-impl Wish {
+impl EnvironmentRequest {
     /// What the pod asks for; `None`: nothing of this.
     ///
     /// # Errors
-    /// [`Refusal`] for everything that is not understood: a typing error must not make a pod without its variables.
-    pub(super) fn of(pod: &Value) -> Result<Option<Self>, Refusal> {
+    /// [`EnvironmentError`] for everything that is not understood: a typing error must not make a pod without
+    /// its variables.
+    pub(super) fn from_pod(pod: &Value) -> Result<Option<Self>, EnvironmentError> {
         let annotations = pod
             .pointer("/metadata/annotations")
             .and_then(Value::as_object)
@@ -72,25 +73,27 @@ impl Wish {
             .filter(|(key, _)| key.starts_with(PREFIX));
         let (mut mode, mut variables, mut containers, mut first) = (None, None, None, None);
         for (key, value) in annotations {
-            let text = value.as_str().ok_or(Refusal::NoPod("metadata.annotations"))?;
+            let text = value
+                .as_str()
+                .ok_or(EnvironmentError::NoPod("metadata.annotations"))?;
             first = first.or(Some(key));
             match key.strip_prefix(PREFIX) {
                 Some("") => mode = Some(text),
                 Some("-vars") => variables = Some(text),
                 Some("-containers") => containers = Some(text),
-                _ => return Err(Refusal::Unknown(key.clone())),
+                _ => return Err(EnvironmentError::Unknown(key.clone())),
             }
         }
         let mode = match (mode, first) {
             (None, None) => return Ok(None),
-            (None, Some(other)) => return Err(Refusal::NoMode(other.clone())),
+            (None, Some(other)) => return Err(EnvironmentError::NoMode(other.clone())),
             (Some("exec"), _) => Mode::Exec,
             (Some("file"), _) => Mode::File,
-            (Some(other), _) => return Err(Refusal::Mode(other.chars().take(64).collect())),
+            (Some(other), _) => return Err(EnvironmentError::Mode(other.chars().take(64).collect())),
         };
         Ok(Some(Self {
             mode,
-            variables: read(variables.ok_or(Refusal::NoVariables)?)?,
+            variables: read(variables.ok_or(EnvironmentError::NoVariables)?)?,
             containers: containers.map(|text| {
                 let names = text.split(',').map(str::trim);
                 names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -99,21 +102,21 @@ impl Wish {
     }
 }
 
-fn read(text: &str) -> Result<BTreeMap<String, Variable>, Refusal> {
-    let declared: Option<BTreeMap<String, Declared>> =
-        document::read(text).map_err(|error| Refusal::Document(error.to_string()))?;
+fn read(text: &str) -> Result<BTreeMap<String, Variable>, EnvironmentError> {
+    let declared: Option<BTreeMap<String, VariableDeclaration>> =
+        document::read(text).map_err(|error| EnvironmentError::Document(error.to_string()))?;
     let declared = declared.unwrap_or_default();
     if declared.is_empty() {
-        return Err(Refusal::NoVariables);
+        return Err(EnvironmentError::NoVariables);
     }
     if declared.len() > VARIABLES {
-        return Err(Refusal::TooMany(VARIABLES, SECRETS));
+        return Err(EnvironmentError::TooMany(VARIABLES, SECRETS));
     }
     declared
         .into_iter()
         .map(|(name, declared)| match declared.variable(&name) {
             Ok(variable) => Ok((name, variable)),
-            Err(what) => Err(Refusal::Variable { name, what }),
+            Err(what) => Err(EnvironmentError::Variable { name, what }),
         })
         .collect()
 }
@@ -131,9 +134,9 @@ struct Map {
     template: Option<String>,
 }
 
-struct Declared(Map);
+struct VariableDeclaration(Map);
 
-impl Declared {
+impl VariableDeclaration {
     fn variable(self, name: &str) -> Result<Variable, &'static str> {
         let Map {
             secret,
@@ -152,18 +155,18 @@ impl Declared {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
-            return Err("no name of a variable: letters, digits and `_`, and no digit first");
+            return Err("not a valid variable name: use letters, digits and `_`, and no digit first");
         }
         if secret.is_empty() {
-            return Err("say the secret: `secret/key`, or a map with `secret` and `key`");
+            return Err("name the secret: `secret/key`, or a map with `secret` and `key`");
         }
         if stage.is_some() && version_id.is_some() {
-            return Err("say one of `stage` and `versionId`");
+            return Err("give only one of `stage` and `versionId`");
         }
         let content = match (key, template) {
-            (Some(key), None) if !key.is_empty() => Content::Key(key),
-            (None, Some(template)) => Content::Template(template),
-            _ => return Err("say exactly one of `key` and `template`"),
+            (Some(key), None) if !key.is_empty() => VariableContent::Key(key),
+            (None, Some(template)) => VariableContent::Template(template),
+            _ => return Err("give exactly one of `key` and `template`"),
         };
         Ok(Variable {
             secret: Reference {
@@ -177,7 +180,7 @@ impl Declared {
     }
 }
 
-impl<'de> Deserialize<'de> for Declared {
+impl<'de> Deserialize<'de> for VariableDeclaration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
         impl<'de> Visitor<'de> for Either {

@@ -1,22 +1,28 @@
-//! `strongroom.dev/env: exec`: an init container brings `strongroom-exec` into the pod, and the container's command is started by it.
+//! `strongroom.dev/env: exec`: an init container brings `strongroom-exec` into the pod, and the container's
+//! command is started by it.
 
 use serde_json::{Value, json};
 
-use super::annotations::Wish;
-use super::containers::Which;
-use super::{Image, Refusal, parts, volume};
+use super::annotations::EnvironmentRequest;
+use super::containers::ContainerRef;
+use super::{EnvironmentError, Image, parts, volume};
 
 /// The volume that brings the program, and the init container that puts it there.
 const NAME: &str = "strongroom-exec";
 /// Where it is mounted.
 const FOLDER: &str = "/strongroom/exec";
 
-pub(super) fn apply(pod: &mut Value, wish: &Wish, which: &[Which], image: &Image) -> Result<(), Refusal> {
+pub(super) fn apply(
+    pod: &mut Value,
+    wish: &EnvironmentRequest,
+    which: &[ContainerRef],
+    image: &Image,
+) -> Result<(), EnvironmentError> {
     for place in which {
         let (container, name) = parts::container(pod, *place)?;
         let before = match container.get("command") {
             Some(Value::Array(command)) if !command.is_empty() => command.clone(),
-            _ => return Err(Refusal::NoCommand(name)),
+            _ => return Err(EnvironmentError::NoCommand(name)),
         };
         let starts = starter();
         // Here it was before, and others may have put themselves before it since.
@@ -26,7 +32,7 @@ pub(super) fn apply(pod: &mut Value, wish: &Wish, which: &[Which], image: &Image
         }
         let mut wanted = wish.variables.keys();
         if let Some(variable) = wanted.find(|variable| parts::set(container, variable).is_some()) {
-            return Err(Refusal::SetTwice {
+            return Err(EnvironmentError::SetTwice {
                 container: name,
                 variable: variable.clone(),
             });

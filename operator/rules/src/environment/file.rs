@@ -1,20 +1,26 @@
-//! `strongroom.dev/env: file`: an init container writes the variables into a file in memory, and kubelet gives them to the containers (EnvFiles,
-//! KEP-3721: on since Kubernetes 1.35). For containers whose command is the image's own.
+//! `strongroom.dev/env: file`: an init container writes the variables into a file in memory, and kubelet
+//! gives them to the containers (EnvFiles, KEP-3721: on since Kubernetes 1.35). For containers whose command
+//! is the image's own.
 
 use serde_json::{Value, json};
 
-use super::annotations::Wish;
-use super::containers::Which;
-use super::{Image, Refusal, VOLUME, parts, volume};
+use super::annotations::EnvironmentRequest;
+use super::containers::ContainerRef;
+use super::{EnvironmentError, Image, VOLUME, parts, volume};
 
 /// The volume that holds the file. Containers don't mount it.
 const NAME: &str = "strongroom-env-file";
 /// Where it is mounted in the init container.
 const FOLDER: &str = "/strongroom/env-file";
-/// The file.
+/// The name that it has there.
 const FILE: &str = "env";
 
-pub(super) fn apply(pod: &mut Value, wish: &Wish, which: &[Which], image: &Image) -> Result<(), Refusal> {
+pub(super) fn apply(
+    pod: &mut Value,
+    wish: &EnvironmentRequest,
+    which: &[ContainerRef],
+    image: &Image,
+) -> Result<(), EnvironmentError> {
     for place in which {
         let (container, name) = parts::container(pod, *place)?;
         let mut ours = Vec::new();
@@ -24,7 +30,7 @@ pub(super) fn apply(pod: &mut Value, wish: &Wish, which: &[Which], image: &Image
                 None => ours.push(json!({"name": variable, "valueFrom": {"fileKeyRef": key}})),
                 Some(set) if is_ours(set, &key) => {}
                 Some(_) => {
-                    return Err(Refusal::SetTwice {
+                    return Err(EnvironmentError::SetTwice {
                         container: name,
                         variable: variable.clone(),
                     });

@@ -1,15 +1,17 @@
-//! Variables of a pod's containers without a native Secret: what a pod asks for by its annotations, and the pod that comes of it.
+//! Variables of a pod's containers without a native Secret: what a pod asks for by its annotations, and the
+//! pod that comes of it.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`annotations`] | what is asked for, parsed once into [`annotations::Wish`] |
+//! | [`annotations`] | what is asked for, parsed once into [`annotations::EnvironmentRequest`] |
 //! | [`containers`] | which containers are meant |
 //! | [`volume`] | the volume of `csi.strongroom.dev` with a file for each variable |
 //! | [`parts`] | what both ways add to the pod: volumes and the first init container |
 //! | [`exec`] | `env: exec`: the container becomes its command by `strongroom-exec` |
 //! | [`mod@file`] | `env: file`: kubelet reads the variables from a file in memory |
 //!
-//! A pod is JSON here: what this program's Kubernetes types don't know of it must come out as it went in. Must not see a value.
+//! A pod is JSON here: what this program's Kubernetes types don't know of it must come out as it went in.
+//! Must not see a value.
 
 mod annotations;
 mod containers;
@@ -22,13 +24,13 @@ mod volume;
 
 use serde_json::{Value, json};
 
-use self::annotations::{Mode, Wish};
+use self::annotations::{EnvironmentRequest, Mode};
 
 /// What all of the annotations begin with.
 pub const PREFIX: &str = "strongroom.dev/env";
 /// The volume with a file for each variable. The chart's ValidatingAdmissionPolicy looks for it.
 pub const VOLUME: &str = "strongroom-env";
-/// Its driver.
+/// The CSI driver of that volume; the chart's CSIDriver is called so.
 pub const DRIVER: &str = "csi.strongroom.dev";
 
 /// The image of `strongroom-exec`.
@@ -43,7 +45,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// The `resources` that it has where nobody says others. Its requests are its limits, so that a pod of the class Guaranteed stays one.
+    /// The `resources` that it has where nobody says others. Its requests are its limits, so that a pod of
+    /// the class Guaranteed stays one.
     #[must_use]
     pub fn default_resources() -> Value {
         let resources = json!({"cpu": "50m", "memory": "32Mi"});
@@ -53,19 +56,19 @@ impl Image {
 
 /// A pod that cannot have its variables; it must not start without them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum EnvironmentError {
     /// Annotations that go with `strongroom.dev/env`, without it.
-    #[error("`{0}` is set without `strongroom.dev/env`; say `strongroom.dev/env: exec` or `file`")]
+    #[error("`{0}` is set without `strongroom.dev/env`; set `strongroom.dev/env: exec` or `file`")]
     NoMode(String),
     /// Another way than there is.
-    #[error("`strongroom.dev/env: {0}`: say `exec` or `file`")]
+    #[error("`strongroom.dev/env: {0}`: use `exec` or `file`")]
     Mode(String),
     /// An annotation that there is not.
     #[error(
-        "`{0}` is no annotation of strongroom; there are `strongroom.dev/env`, `env-vars` and `env-containers`"
+        "`{0}` is not an annotation of strongroom; known are `strongroom.dev/env`, `env-vars` and `env-containers`"
     )]
     Unknown(String),
-    /// No variables.
+    /// `env-vars` is missing or names none.
     #[error("`strongroom.dev/env` is set without variables; name them in `strongroom.dev/env-vars`")]
     NoVariables,
     /// The variables cannot be read.
@@ -74,7 +77,7 @@ pub enum Refusal {
     /// One variable is not as it should be.
     #[error("`strongroom.dev/env-vars`: `{name}`: {what}")]
     Variable {
-        /// Its name.
+        /// What the variable is to be called, as it was written.
         name: String,
         /// What is wrong.
         what: &'static str,
@@ -92,17 +95,17 @@ pub enum Refusal {
     NoContainer(String),
     /// The command is the image's, which nobody here knows.
     #[error(
-        "container `{0}` has no `command`: what its image runs is not known here; write it out in `command`, or use `strongroom.dev/env: file`"
+        "container `{0}` has no `command`, and the command of its image is not known here; set `command`, or use `strongroom.dev/env: file`"
     )]
     NoCommand(String),
     /// A variable that the container sets itself.
     #[error(
-        "container `{container}` sets `{variable}` itself; take it out of its `env`, or out of `strongroom.dev/env-vars`"
+        "container `{container}` sets `{variable}` itself; remove it from its `env`, or from `strongroom.dev/env-vars`"
     )]
     SetTwice {
-        /// The container.
+        /// Name of the container.
         container: String,
-        /// The variable.
+        /// Name of the variable.
         variable: String,
     },
     /// A name that is needed is taken by something else.
@@ -112,23 +115,23 @@ pub enum Refusal {
     #[error("`strongroom.dev/env` is for Linux; this pod says `spec.os.name: windows`")]
     Windows,
     /// It does not look like a pod.
-    #[error("the pod cannot be read: `{0}` is missing or is of another kind")]
+    #[error("the pod cannot be read: `{0}` is missing or has the wrong type")]
     NoPod(&'static str),
 }
 
 /// The pod as it has its variables; `None`: it asks for none, or has them.
 ///
 /// # Errors
-/// [`Refusal`].
-pub fn with_variables(pod: &Value, image: &Image) -> Result<Option<Value>, Refusal> {
-    let Some(wish) = Wish::of(pod)? else {
+/// [`EnvironmentError`].
+pub fn with_variables(pod: &Value, image: &Image) -> Result<Option<Value>, EnvironmentError> {
+    let Some(wish) = EnvironmentRequest::from_pod(pod)? else {
         return Ok(None);
     };
     if pod.pointer("/spec/os/name").and_then(Value::as_str) == Some("windows") {
-        return Err(Refusal::Windows);
+        return Err(EnvironmentError::Windows);
     }
     let mut changed = pod.clone();
-    let which = containers::wanted(&changed, &wish)?;
+    let which = containers::selected(&changed, &wish)?;
     match wish.mode {
         Mode::Exec => exec::apply(&mut changed, &wish, &which, image)?,
         Mode::File => file::apply(&mut changed, &wish, &which, image)?,

@@ -1,34 +1,41 @@
-//! What both ways add to a pod. Each addition is made once: a pod may come again after others have changed it.
+//! What both ways add to a pod. Each addition is made once: a pod may come again after others have changed
+//! it.
 
 use serde_json::{Map, Value, json};
 
-use super::containers::Which;
-use super::{Image, Refusal, VOLUME};
+use super::containers::ContainerRef;
+use super::{EnvironmentError, Image, VOLUME};
 
 /// Where the variables are mounted.
 pub(super) const FILES: &str = "/strongroom/env";
 
 /// The list of that name in a map; made where it is not there.
-fn list<'a>(of: &'a mut Map<String, Value>, field: &'static str) -> Result<&'a mut Vec<Value>, Refusal> {
+fn list<'a>(
+    of: &'a mut Map<String, Value>,
+    field: &'static str,
+) -> Result<&'a mut Vec<Value>, EnvironmentError> {
     let entry = of.entry(field).or_insert_with(|| json!([]));
     if entry.is_null() {
         *entry = json!([]);
     }
-    entry.as_array_mut().ok_or(Refusal::NoPod(field))
+    entry.as_array_mut().ok_or(EnvironmentError::NoPod(field))
 }
 
-fn spec(pod: &mut Value) -> Result<&mut Map<String, Value>, Refusal> {
+fn spec(pod: &mut Value) -> Result<&mut Map<String, Value>, EnvironmentError> {
     pod.get_mut("spec")
         .and_then(Value::as_object_mut)
-        .ok_or(Refusal::NoPod("spec"))
+        .ok_or(EnvironmentError::NoPod("spec"))
 }
 
 /// The container at that place, and its name.
-pub(super) fn container(pod: &mut Value, which: Which) -> Result<(&mut Map<String, Value>, String), Refusal> {
+pub(super) fn container(
+    pod: &mut Value,
+    which: ContainerRef,
+) -> Result<(&mut Map<String, Value>, String), EnvironmentError> {
     let container = list(spec(pod)?, which.list)?
         .get_mut(which.index)
         .and_then(Value::as_object_mut)
-        .ok_or(Refusal::NoPod(which.list))?;
+        .ok_or(EnvironmentError::NoPod(which.list))?;
     let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
     let name = name.to_owned();
     Ok((container, name))
@@ -37,14 +44,14 @@ pub(super) fn container(pod: &mut Value, which: Which) -> Result<(&mut Map<Strin
 /// Adds what has a name of its own, unless it is there.
 ///
 /// # Errors
-/// [`Refusal::Taken`] where something else has the name.
-fn add(to: &mut Vec<Value>, what: &'static str, item: Value, place: usize) -> Result<(), Refusal> {
+/// [`EnvironmentError::Taken`] where something else has the name.
+fn add(to: &mut Vec<Value>, what: &'static str, item: Value, place: usize) -> Result<(), EnvironmentError> {
     let name = item.get("name");
     match to.iter().find(|there| there.get("name") == name) {
         Some(there) if includes(there, &item) => Ok(()),
         Some(_) => {
             let name = name.and_then(Value::as_str).unwrap_or_default();
-            Err(Refusal::Taken(what, name.to_owned()))
+            Err(EnvironmentError::Taken(what, name.to_owned()))
         }
         None => {
             to.insert(place.min(to.len()), item);
@@ -53,7 +60,8 @@ fn add(to: &mut Vec<Value>, what: &'static str, item: Value, place: usize) -> Re
     }
 }
 
-/// Whether everything of `item` stands in `there`: the API server and others add fields that say no more than was meant.
+/// Whether everything of `item` stands in `there`: the API server and others add fields that say no more than
+/// was meant.
 fn includes(there: &Value, item: &Value) -> bool {
     match (there, item) {
         (Value::Object(there), Value::Object(item)) => item
@@ -68,19 +76,19 @@ fn includes(there: &Value, item: &Value) -> bool {
     }
 }
 
-/// Adds a volume.
-pub(super) fn add_volume(pod: &mut Value, volume: Value) -> Result<(), Refusal> {
+/// Adds to `spec.volumes`; the same volume a second time changes nothing.
+pub(super) fn add_volume(pod: &mut Value, volume: Value) -> Result<(), EnvironmentError> {
     let volumes = list(spec(pod)?, "volumes")?;
     add(volumes, "volume", volume, usize::MAX)
 }
 
 /// Adds an init container before all others.
-pub(super) fn add_first(pod: &mut Value, container: Value) -> Result<(), Refusal> {
+pub(super) fn add_first(pod: &mut Value, container: Value) -> Result<(), EnvironmentError> {
     add(list(spec(pod)?, "initContainers")?, "container", container, 0)
 }
 
 /// Mounts a volume in a container.
-pub(super) fn mount(container: &mut Map<String, Value>, mount: Value) -> Result<(), Refusal> {
+pub(super) fn mount(container: &mut Map<String, Value>, mount: Value) -> Result<(), EnvironmentError> {
     let mounts = list(container, "volumeMounts")?;
     if !mounts.iter().any(|there| includes(there, &mount)) {
         mounts.push(mount);
@@ -96,7 +104,10 @@ pub(super) fn set<'a>(container: &'a Map<String, Value>, variable: &str) -> Opti
 }
 
 /// Sets variables before those that the container sets itself, so that these may name them: `$(NAME)`.
-pub(super) fn set_first(container: &mut Map<String, Value>, variables: Vec<Value>) -> Result<(), Refusal> {
+pub(super) fn set_first(
+    container: &mut Map<String, Value>,
+    variables: Vec<Value>,
+) -> Result<(), EnvironmentError> {
     if !variables.is_empty() {
         list(container, "env")?.splice(0..0, variables);
     }

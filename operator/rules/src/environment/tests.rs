@@ -34,7 +34,7 @@ fn changed(pod: &Value) -> Value {
     with_variables(pod, &image()).unwrap().unwrap()
 }
 
-fn refused(pod: &Value) -> Refusal {
+fn refused(pod: &Value) -> EnvironmentError {
     with_variables(pod, &image()).unwrap_err()
 }
 
@@ -221,15 +221,18 @@ fn containers_are_those_that_are_named_or_the_only_one_or_kubectls() {
             .map(|container| container["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(refused(&with(&[])), Refusal::WhichContainer(2));
+    assert_eq!(refused(&with(&[])), EnvironmentError::WhichContainer(2));
     let named = with(&[("strongroom.dev/env-containers", "migrate, app")]);
     assert_eq!(started(&changed(&named)), ["app", "migrate"]);
     let default = with(&[("kubectl.kubernetes.io/default-container", "app")]);
     assert_eq!(started(&changed(&default)), ["app"]);
     let nobody = with(&[("strongroom.dev/env-containers", "nobody")]);
-    assert_eq!(refused(&nobody), Refusal::NoContainer("nobody".to_owned()));
+    assert_eq!(
+        refused(&nobody),
+        EnvironmentError::NoContainer("nobody".to_owned())
+    );
     let none = with(&[("strongroom.dev/env-containers", " , ")]);
-    assert_eq!(refused(&none), Refusal::WhichContainer(2));
+    assert_eq!(refused(&none), EnvironmentError::WhichContainer(2));
 }
 
 #[test]
@@ -242,11 +245,11 @@ fn what_is_not_understood_is_refused_with_what_to_do() {
         ),
         (
             pod(&[("strongroom.dev/env", "yes"), VARS]),
-            "`strongroom.dev/env: yes`: say `exec` or `file`",
+            "`strongroom.dev/env: yes`: use `exec` or `file`",
         ),
         (
             pod(&[EXEC, ("strongroom.dev/env-var", "A: b/c")]),
-            "`strongroom.dev/env-var` is no annotation",
+            "`strongroom.dev/env-var` is not an annotation",
         ),
         (pod(&[EXEC]), "without variables"),
         (vars(""), "without variables"),
@@ -254,27 +257,33 @@ fn what_is_not_understood_is_refused_with_what_to_do() {
         (vars("A"), "`strongroom.dev/env-vars`: "),
         (vars("A: [1]"), "`secret/key`, or a map with `secret` and `key`"),
         (vars("A: {secret: s, key: k, kee: k}"), "unknown field"),
-        (vars("A: key"), "`A`: say the secret: `secret/key`"),
-        (vars("A: s/"), "`A`: say exactly one of `key` and `template`"),
-        (vars("A: {secret: s}"), "say exactly one of `key` and `template`"),
+        (vars("A: key"), "`A`: name the secret: `secret/key`"),
+        (vars("A: s/"), "`A`: give exactly one of `key` and `template`"),
+        (vars("A: {secret: s}"), "give exactly one of `key` and `template`"),
         (
             vars("A: {secret: s, key: k, template: t}"),
-            "say exactly one of `key` and `template`",
+            "give exactly one of `key` and `template`",
         ),
         (
             vars("A: {secret: s, key: k, stage: a, versionId: b}"),
-            "say one of `stage` and `versionId`",
+            "give only one of `stage` and `versionId`",
         ),
-        (vars("a-b: s/k"), "`a-b`: no name of a variable"),
-        (vars("1A: s/k"), "no name of a variable"),
+        (vars("a-b: s/k"), "`a-b`: not a valid variable name"),
+        (vars("1A: s/k"), "not a valid variable name"),
     ] {
         let said = refused(&pod).to_string();
         assert!(said.contains(says), "{said}");
     }
     let many: String = (0..257).map(|n| format!("A{n}: s/k\n")).collect();
-    assert!(matches!(refused(&vars(&many)), Refusal::TooMany(256, 64)));
+    assert!(matches!(
+        refused(&vars(&many)),
+        EnvironmentError::TooMany(256, 64)
+    ));
     let many: String = (0..65).map(|n| format!("A{n}: s{n}/k\n")).collect();
-    assert!(matches!(refused(&vars(&many)), Refusal::TooMany(256, 64)));
+    assert!(matches!(
+        refused(&vars(&many)),
+        EnvironmentError::TooMany(256, 64)
+    ));
 }
 
 #[test]
@@ -287,9 +296,9 @@ fn a_pod_that_cannot_have_its_variables_does_not_start() {
     let app = || "app".to_owned();
     for command in [json!([]), json!(null)] {
         let refusal = with(&|pod| pod["spec"]["containers"][0]["command"] = command.clone());
-        assert_eq!(refusal, Refusal::NoCommand(app()));
+        assert_eq!(refusal, EnvironmentError::NoCommand(app()));
     }
-    let twice = Refusal::SetTwice {
+    let twice = EnvironmentError::SetTwice {
         container: app(),
         variable: "PASSWORD".to_owned(),
     };
@@ -303,15 +312,15 @@ fn a_pod_that_cannot_have_its_variables_does_not_start() {
     assert_eq!(refused(&it), twice);
     assert_eq!(
         with(&|pod| pod["spec"]["volumes"] = json!([{"name": "strongroom-env", "emptyDir": {}}])),
-        Refusal::Taken("volume", "strongroom-env".to_owned())
+        EnvironmentError::Taken("volume", "strongroom-env".to_owned())
     );
     assert_eq!(
         with(&|pod| pod["spec"]["initContainers"] = json!([{"name": "strongroom-exec", "image": "other"}])),
-        Refusal::Taken("container", "strongroom-exec".to_owned())
+        EnvironmentError::Taken("container", "strongroom-exec".to_owned())
     );
     assert_eq!(
         with(&|pod| pod["spec"]["os"] = json!({"name": "windows"})),
-        Refusal::Windows
+        EnvironmentError::Windows
     );
 }
 

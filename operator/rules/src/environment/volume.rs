@@ -1,15 +1,16 @@
-//! The volume of `csi.strongroom.dev` with a file for each variable, as `docs/volumes.md` describes its attributes.
+//! The volume of `csi.strongroom.dev` with a file for each variable, as `docs/volumes.md` describes its
+//! attributes.
 
 use serde_json::{Map, Value, json};
 
-use super::annotations::{Content, Reference, SECRETS, Wish};
-use super::{DRIVER, Refusal, VOLUME};
+use super::annotations::{EnvironmentRequest, Reference, SECRETS, VariableContent};
+use super::{DRIVER, EnvironmentError, VOLUME};
 
 /// The volume, as it stands in a pod.
 ///
 /// # Errors
-/// [`Refusal::TooMany`].
-pub(super) fn volume(wish: &Wish) -> Result<Value, Refusal> {
+/// [`EnvironmentError::TooMany`].
+pub(super) fn volume(wish: &EnvironmentRequest) -> Result<Value, EnvironmentError> {
     // One entry a secret and version, in the order of the first variable of each.
     let mut secrets: Vec<(&Reference, Vec<Value>, Vec<Value>)> = Vec::new();
     for (name, variable) in &wish.variables {
@@ -24,12 +25,12 @@ pub(super) fn volume(wish: &Wish) -> Result<Value, Refusal> {
             continue;
         };
         match &variable.content {
-            Content::Key(key) => keys.push(json!({"key": key, "path": name})),
-            Content::Template(template) => files.push(json!({"path": name, "template": template})),
+            VariableContent::Key(key) => keys.push(json!({"key": key, "path": name})),
+            VariableContent::Template(template) => files.push(json!({"path": name, "template": template})),
         }
     }
     if secrets.len() > SECRETS {
-        return Err(Refusal::TooMany(super::annotations::VARIABLES, SECRETS));
+        return Err(EnvironmentError::TooMany(super::annotations::VARIABLES, SECRETS));
     }
     let secrets: Vec<_> = secrets
         .into_iter()
@@ -58,7 +59,8 @@ pub(super) fn volume(wish: &Wish) -> Result<Value, Refusal> {
         "csi": {
             "driver": DRIVER,
             "readOnly": true,
-            // The attribute is YAML, of which JSON is a part. A process has what stood there when it began, for as long as it runs.
+            // The attribute is YAML, of which JSON is a part. A process has what stood there when it began,
+            // for as long as it runs.
             "volumeAttributes": {"secrets": Value::Array(secrets).to_string(), "reads": "AtStart"},
         },
     }))

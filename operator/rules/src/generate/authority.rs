@@ -12,13 +12,13 @@ pub enum AuthorityError {
     /// A key of the value is missing.
     #[error("the authority's value has no key `{key}`: name its x509 key in `ca.managedSecret.key`")]
     Missing {
-        /// The missing key.
+        /// The key that was looked for, such as `ca.crt`.
         key: String,
     },
     /// A key is not what it should be.
     #[error("key `{key}` of the authority's value is not a PEM {what}")]
     Malformed {
-        /// The key.
+        /// The key whose bytes these are, such as `ca.crt`.
         key: String,
         /// What it should be.
         what: &'static str,
@@ -26,11 +26,11 @@ pub enum AuthorityError {
     /// The certificate may not sign others.
     #[error("the certificate `{key}` is not an authority: set `isCA: true` on its x509 key")]
     NotAuthority {
-        /// The key.
+        /// The certificate's key, such as `ca.crt`.
         key: String,
     },
     /// Certificate and private key are of two different pairs.
-    #[error("the certificate and the private key of the authority do not belong together")]
+    #[error("the certificate and the private key of the authority do not match")]
     Mismatch,
 }
 
@@ -39,7 +39,8 @@ pub struct Authority {
     pub(super) issuer: Issuer<'static, KeyPair>,
     /// Its certificate and the intermediate ones above it, without the root.
     pub(super) intermediates: String,
-    /// The roots: the authority itself first if it is self-signed, then those that it had before and that certificates still stand on.
+    /// The roots: the authority itself first if it is self-signed, then those that it had before and that
+    /// certificates still stand on.
     pub(super) roots: String,
     /// When its certificate ends, in seconds since the Unix epoch.
     pub(super) end: i64,

@@ -1,4 +1,5 @@
-//! What a made certificate says of itself: how long it is valid, whose key signed it, and which roots came with it. All of it is public.
+//! What a made certificate says of itself: how long it is valid, whose key signed it, and which roots came
+//! with it. All of it is public.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -65,7 +66,8 @@ pub struct Chain {
     pub own: Certificate,
     /// A digest of the certificates after it and of the roots: what it has from its authority.
     pub above: [u8; 32],
-    /// A digest of itself, the certificates after it and of the roots: what an authority gives to those that it signs.
+    /// A digest of itself, the certificates after it and of the roots: what an authority gives to those that
+    /// it signs.
     pub bundle: [u8; 32],
     /// The keys of the roots in `ca.crt`.
     pub roots: Vec<Box<[u8]>>,
@@ -101,7 +103,8 @@ impl Chain {
         })
     }
 
-    /// Whether it is signed by the key of this authority, as far as its key identifiers, or without them its names, say.
+    /// Whether it is signed by the key of this authority, as far as its key identifiers, or without them its
+    /// names, say.
     #[must_use]
     pub fn is_signed_by(&self, authority: &Self) -> bool {
         match (&self.own.issuer_key, &authority.own.key) {
@@ -151,8 +154,8 @@ pub(super) fn roots<'a>(value: &'a Value, own: &Pem) -> Option<&'a str> {
         .then_some(text)
 }
 
-/// The roots in `ca.crt` of `former` that an authority with another key must name beside its own, as PEM: those that have not ended and are not of
-/// the key `own`.
+/// The roots in `ca.crt` of `former` that an authority with another key must name beside its own, as PEM:
+/// those that have not ended and are not of the key `own`.
 pub(super) fn old_roots(former: &Value, own: &str, now: Timestamp) -> Option<String> {
     let own = pem_certificates(own)?;
     let own = Certificate::from_x509(&own.first()?.parse_x509().ok()?)?.key;

@@ -1,4 +1,5 @@
-//! How the keys of a value differ from what `source.generate` declares, and which of them a new version makes anew.
+//! How the keys of a value differ from what `source.generate` declares, and which of them a new version makes
+//! anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +33,8 @@ impl Differences {
         all.map(String::as_str)
     }
 
-    /// The sources that a new version makes, whatever it is made for: those that were never made and the literals that changed, beside those that
-    /// `again` names. The one place that says so.
+    /// The sources that a new version makes, whatever it is made for: those that were never made and the
+    /// literals that changed, beside those that `again` names. The one place that says so.
     pub fn made_by<'a>(
         &'a self,
         sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,

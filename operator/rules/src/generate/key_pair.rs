@@ -1,5 +1,5 @@
-//! Key pairs: private key as PKCS #8 (RFC 5958), public key as SubjectPublicKeyInfo (RFC 5280), both in PEM (RFC 7468); or both as OpenSSH has
-//! them.
+//! Key pairs: private key as PKCS #8 (RFC 5958), public key as SubjectPublicKeyInfo (RFC 5280), both in PEM
+//! (RFC 7468); or both as OpenSSH has them.
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey};

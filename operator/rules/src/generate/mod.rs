@@ -1,5 +1,5 @@
-//! Makes the keys of a value as `source.generate` says: a pure function of the sources, `now`, the authority and
-//! randomness.
+//! Makes the keys of a value as `source.generate` says: a pure function of the sources, `now`, the authority
+//! and randomness.
 
 mod authority;
 mod certificate;
@@ -95,20 +95,21 @@ impl GenerateError {
 
 /// What a value is made from, beside the sources.
 #[derive(Debug)]
-pub struct Environment<'a> {
+pub struct GenerateContext<'a> {
     /// The time certificates begin at.
     pub now: Timestamp,
     /// The authority that an x509 source names, if it names one.
     pub authority: Option<&'a Authority>,
     /// The value that the new one takes the place of.
-    pub replaces: Replaces<'a>,
-    /// The value is for a Secret of type kubernetes.io/ssh-auth, so that key pairs are OpenSSH's where nothing else is asked for.
+    pub replaces: PreviousValue<'a>,
+    /// The value is for a Secret of type kubernetes.io/ssh-auth, so that key pairs are OpenSSH's where
+    /// nothing else is asked for.
     pub ssh_auth: bool,
 }
 
 /// The value that a new one takes the place of, as far as the new one depends on it.
 #[derive(Clone, Copy, Debug)]
-pub enum Replaces<'a> {
+pub enum PreviousValue<'a> {
     /// There is none.
     Nothing,
     /// What is made gets new keys.
@@ -195,15 +196,16 @@ pub fn validity(source: &X509Source) -> i64 {
     source.valid_for.map_or(default, |period| period.seconds())
 }
 
-/// The value with the chain and the roots that the authority of its x509 key `name` has now. Its key and certificate stay. `None` if it holds no
-/// certificate.
+/// The value with the chain and the roots that the authority of its x509 key `name` has now. Its key and
+/// certificate stay. `None` if it holds no certificate.
 #[must_use]
 pub fn follow_authority(mut value: Value, name: &str, authority: &Authority) -> Option<Value> {
     x509::follow(name, authority, &mut value)?;
     Some(value)
 }
 
-/// The value of the self-signed authority `name` without the roots that it had before. `None` if it holds no certificate.
+/// The value of the self-signed authority `name` without the roots that it had before. `None` if it holds no
+/// certificate.
 #[must_use]
 pub fn drop_old_roots(mut value: Value, name: &str) -> Option<Value> {
     x509::drop_old_roots(name, &mut value)?;
@@ -213,10 +215,11 @@ pub fn drop_old_roots(mut value: Value, name: &str) -> Option<Value> {
 /// Makes the keys of all `sources`.
 ///
 /// # Errors
-/// A [`GenerateError`] that names the key; nothing is made then. What is too large by its settings is refused before anything is made.
+/// A [`GenerateError`] that names the key; nothing is made then. What is too large by its settings is refused
+/// before anything is made.
 pub fn generate<'a>(
     sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,
-    environment: &Environment<'_>,
+    environment: &GenerateContext<'_>,
     random: &mut dyn CryptoRng,
 ) -> Result<Value, GenerateError> {
     let sources: Vec<_> = sources.into_iter().collect();
@@ -234,7 +237,7 @@ pub fn generate<'a>(
 fn generate_one(
     name: &str,
     source: &KeySource,
-    environment: &Environment<'_>,
+    environment: &GenerateContext<'_>,
     random: &mut dyn CryptoRng,
     value: &mut Value,
 ) -> Result<(), GenerateError> {

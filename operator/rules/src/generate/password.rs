@@ -1,7 +1,8 @@
 //! Passwords.
 //!
-//! The characters that each class must have are drawn first, evenly from the class; the others evenly from all that are
-//! allowed; then the order is shuffled evenly. No modulo bias, no character more likely than another of its class.
+//! The characters that each class must have are drawn first, evenly from the class; the others evenly from
+//! all that are allowed; then the order is shuffled evenly. No modulo bias, no character more likely than
+//! another of its class.
 
 use strongroom_crds::v1alpha1::PasswordSource;
 use zeroize::Zeroizing;
@@ -25,24 +26,24 @@ pub enum PasswordError {
     /// A class is on, but `exclude` leaves nothing of it.
     #[error("exclude removes every character of {class}: switch the class off, or exclude less")]
     EmptyClass {
-        /// The class.
+        /// Its name in the spec, such as `symbols`.
         class: &'static str,
     },
     /// Characters are asked of a class that is off.
     #[error("atLeast asks for {class}, which is off")]
     ClassOff {
-        /// The class.
+        /// Its name in the spec, such as `symbols`.
         class: &'static str,
     },
-    /// No class is on.
+    /// All four classes are off.
     #[error("at least one of upper, lower, digits, symbols must be on")]
     NoClass,
     /// The classes ask for more characters than there are.
     #[error("the classes ask for {asked} characters, length is {length}")]
     TooManyAsked {
-        /// How many.
+        /// What the classes ask for together.
         asked: usize,
-        /// The length.
+        /// Characters that the password is to have.
         length: usize,
     },
 }

@@ -1,5 +1,6 @@
-//! What is remembered of how the keys of a value were made: for each key a digest of the settings of its source. It tells a generator that was
-//! changed since, and a key that the source named once and names no more. Nothing in it depends on a value.
+//! What is remembered of how the keys of a value were made: for each key a digest of the settings of its
+//! source. It tells a generator that was changed since, and a key that the source named once and names no
+//! more. Nothing in it depends on a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,11 +14,11 @@ use strongroom_crds::v1alpha1::KeySource;
 use super::outputs;
 
 /// Characters of the digest of a key's name: 24 bits.
-const NAME: usize = 4;
+const NAME_DIGEST_CHARS: usize = 4;
 /// Characters of the digest of the settings: 36 bits.
-const SETTINGS: usize = 6;
+const SETTINGS_DIGEST_CHARS: usize = 6;
 /// Most keys that are remembered: those that 32 sources make, and some that were named before.
-const MOST: usize = 96;
+const MAX_KEYS: usize = 96;
 
 /// How the keys of the current version were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +56,9 @@ impl GeneratorRecord {
         }
     }
 
-    /// Sources that are named, whose key is there, and of which nothing is remembered, count as made by their settings as they are: their key came
-    /// another way, or from a version of Strongroom that remembered nothing. A literal is what it says.
+    /// Sources that are named, whose key is there, and of which nothing is remembered, count as made by their
+    /// settings as they are: their key came another way, or from a version of Strongroom that remembered
+    /// nothing. A literal is what it says.
     pub fn assume<'a>(
         &mut self,
         sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,
@@ -72,8 +74,8 @@ impl GeneratorRecord {
         }
     }
 
-    /// Forgets keys that are gone. Where keys may come another way, it stays known that the source named them: an older version that becomes
-    /// current again can bring them back.
+    /// Forgets keys that are gone. Where keys may come another way, it stays known that the source named
+    /// them: an older version that becomes current again can bring them back.
     pub fn forget<'a>(&mut self, keys: impl IntoIterator<Item = &'a str>) {
         if !self.foreign {
             for key in keys {
@@ -82,7 +84,8 @@ impl GeneratorRecord {
         }
     }
 
-    /// The named sources whose key was made by other settings than they have now. A literal is not made: it is what it says.
+    /// The named sources whose key was made by other settings than they have now. A literal is not made: it
+    /// is what it says.
     pub fn changed<'a>(
         &self,
         sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>,
@@ -99,8 +102,9 @@ impl GeneratorRecord {
             .collect()
     }
 
-    /// Whether a key of the value that no source names has to go: the source named it once, or nothing but the source ever made keys. What a source
-    /// with other settings left beside its key stays as long as that key does.
+    /// Whether a key of the value that no source names has to go: the source named it once, or nothing but
+    /// the source ever made keys. What a source with other settings left beside its key stays as long as that
+    /// key does.
     pub(super) fn leaves<'a>(
         &self,
         key: &str,
@@ -123,7 +127,7 @@ impl GeneratorRecord {
     /// Keeps to the most keys; those that `named` lacks go first.
     #[must_use]
     pub fn bounded<'a>(mut self, sources: impl IntoIterator<Item = (&'a String, &'a KeySource)>) -> Self {
-        let mut surplus = self.settings.len().saturating_sub(MOST);
+        let mut surplus = self.settings.len().saturating_sub(MAX_KEYS);
         if surplus > 0 {
             let named: BTreeSet<String> = sources
                 .into_iter()
@@ -167,8 +171,10 @@ impl FromStr for GeneratorRecord {
         };
         let mut settings = BTreeMap::new();
         while !rest.is_empty() {
-            let (entry, more) = rest.split_at_checked(NAME + SETTINGS).ok_or(RecordError)?;
-            let (name, made_by) = entry.split_at_checked(NAME).ok_or(RecordError)?;
+            let (entry, more) = rest
+                .split_at_checked(NAME_DIGEST_CHARS + SETTINGS_DIGEST_CHARS)
+                .ok_or(RecordError)?;
+            let (name, made_by) = entry.split_at_checked(NAME_DIGEST_CHARS).ok_or(RecordError)?;
             settings.insert(name.to_owned(), made_by.to_owned());
             rest = more;
         }
@@ -177,7 +183,7 @@ impl FromStr for GeneratorRecord {
 }
 
 fn name_digest(key: &str) -> String {
-    digest(&[b"key", key.as_bytes()], NAME)
+    digest(&[b"key", key.as_bytes()], NAME_DIGEST_CHARS)
 }
 
 /// Of a literal it is that it is one: its text is compared with the value.
@@ -186,7 +192,10 @@ fn settings_digest(name: &str, source: &KeySource) -> String {
         KeySource::Literal(_) => "literal".to_owned(),
         _ => canonical(source).to_string(),
     };
-    digest(&[b"settings", name.as_bytes(), settings.as_bytes()], SETTINGS)
+    digest(
+        &[b"settings", name.as_bytes(), settings.as_bytes()],
+        SETTINGS_DIGEST_CHARS,
+    )
 }
 
 fn digest(parts: &[&[u8]], characters: usize) -> String {
@@ -200,7 +209,8 @@ fn digest(parts: &[&[u8]], characters: usize) -> String {
     text
 }
 
-/// The settings without those that say what an absent field means anyway, or when a key is made rather than how.
+/// The settings without those that say what an absent field means anyway, or when a key is made rather than
+/// how.
 fn canonical(source: &KeySource) -> Json {
     let mut json = serde_json::to_value(source).unwrap_or_default();
     for (kind, settings) in json.as_object_mut().into_iter().flatten() {
@@ -300,7 +310,7 @@ mod tests {
         let named = sources(json!({"new": {"password": {}}}));
         record.remade("new", &named["new"]);
         let bounded = record.bounded(&named);
-        assert_eq!(bounded.settings.len(), MOST);
+        assert_eq!(bounded.settings.len(), MAX_KEYS);
         assert_eq!(bounded.changed(&sources(json!({"new": {"uuid": {}}}))), ["new"]);
     }
 

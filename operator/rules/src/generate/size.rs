@@ -1,4 +1,5 @@
-//! How large what a source makes becomes, before it is made: a key that is refused for its size has cost nothing.
+//! How large what a source makes becomes, before it is made: a key that is refused for its size has cost
+//! nothing.
 
 use strongroom_crds::v1alpha1::{EcdsaCurve, KeyAlgorithm, KeyFormat, KeySource, X509Source};
 
@@ -6,9 +7,9 @@ use super::{DEFAULT_BYTES, GenerateError, format, key_pair, outputs, password};
 use crate::value::VALUE_BYTES;
 
 /// Header, length and sign of an ASN.1 number or text (DER) of up to 65,535 bytes, in bytes.
-const DER: usize = 5;
+const DER_OVERHEAD_BYTES: usize = 5;
 /// Least bytes of a certificate's text, whatever is in it.
-const CERTIFICATE: usize = 256;
+const MIN_CERTIFICATE_BYTES: usize = 256;
 
 /// Whether making it takes a processor for long: what has large prime numbers.
 #[must_use]
@@ -48,8 +49,8 @@ pub fn fits<'a>(
     Ok(())
 }
 
-/// What the source makes, names of keys included, in bytes. Of a certificate, whose size its authority decides, it is the least, and of everything
-/// else the most; the two ends of that lie a few bytes apart.
+/// What the source makes, names of keys included, in bytes. Of a certificate, whose size its authority
+/// decides, it is the least, and of everything else the most; the two ends of that lie a few bytes apart.
 fn most(name: &str, source: &KeySource, ssh_auth: bool) -> usize {
     let names: usize = outputs(name, source).iter().map(String::len).sum();
     let bytes = |count: Option<i32>| usize::try_from(count.unwrap_or(DEFAULT_BYTES)).unwrap_or(0);
@@ -76,7 +77,8 @@ fn most(name: &str, source: &KeySource, ssh_auth: bool) -> usize {
                 let private = modulus + exponent + modulus + 3 * half;
                 ssh(name, "ssh-rsa", exponent + modulus, private)
             } else {
-                pem(rsa_private(bits), "PRIVATE KEY") + pem(bits.div_ceil(8) + 4 * DER + 18, "PUBLIC KEY")
+                pem(rsa_private(bits), "PRIVATE KEY")
+                    + pem(bits.div_ceil(8) + 4 * DER_OVERHEAD_BYTES + 18, "PUBLIC KEY")
             }
         }
         KeySource::Ecdsa(source) => ecdsa(name, source.curve.unwrap_or_default(), openssh(source.format)),
@@ -87,8 +89,11 @@ fn most(name: &str, source: &KeySource, ssh_auth: bool) -> usize {
 
 /// PKCS #8 of an RSA key: eight numbers, in three wrappings.
 fn rsa_private(bits: usize) -> usize {
-    let (whole, half) = (DER + bits.div_ceil(8), DER + bits.div_ceil(16));
-    2 * whole + 5 * half + 3 + 5 + 3 + 15 + 3 * DER
+    let (whole, half) = (
+        DER_OVERHEAD_BYTES + bits.div_ceil(8),
+        DER_OVERHEAD_BYTES + bits.div_ceil(16),
+    );
+    2 * whole + 5 * half + 3 + 5 + 3 + 15 + 3 * DER_OVERHEAD_BYTES
 }
 
 fn ecdsa(name: &str, curve: EcdsaCurve, openssh: bool) -> usize {
@@ -114,7 +119,7 @@ fn x509(source: &X509Source) -> usize {
     };
     let subject = source.common_name.as_ref().map_or(0, String::len);
     let names: usize = source.dns_names.iter().map(String::len).sum();
-    key + CERTIFICATE + base64(subject + names)
+    key + MIN_CERTIFICATE_BYTES + base64(subject + names)
 }
 
 /// Bytes as base64 with padding.
@@ -143,7 +148,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::generate::{Environment, Replaces, generate, random};
+    use crate::generate::{GenerateContext, PreviousValue, generate, random};
     use crate::value::Value;
 
     fn source(json: serde_json::Value) -> KeySource {
@@ -151,10 +156,10 @@ mod tests {
     }
 
     fn made(name: &str, source: &KeySource, ssh_auth: bool) -> Value {
-        let environment = Environment {
+        let environment = GenerateContext {
             now: jiff::Timestamp::from_second(1_795_465_320).unwrap(),
             authority: None,
-            replaces: Replaces::Nothing,
+            replaces: PreviousValue::Nothing,
             ssh_auth,
         };
         let mut random = random::system().unwrap();
@@ -233,10 +238,10 @@ mod tests {
             fits(of(17), false, 0),
             Err(GenerateError::TooLarge { .. })
         ));
-        let environment = Environment {
+        let environment = GenerateContext {
             now: jiff::Timestamp::from_second(1_795_465_320).unwrap(),
             authority: None,
-            replaces: Replaces::Nothing,
+            replaces: PreviousValue::Nothing,
             ssh_auth: false,
         };
         let refused = generate(of(32), &environment, &mut NoRandomness).unwrap_err();

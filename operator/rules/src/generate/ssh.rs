@@ -1,5 +1,6 @@
 //! Key pairs as OpenSSH reads and writes them: the private key in its own format
-//! (<https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.key>), the public key as a line of authorized_keys (RFC 4253 section 6.6).
+//! (<https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.key>), the public key as a line of
+//! authorized_keys (RFC 4253 section 6.6).
 
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
@@ -9,9 +10,9 @@ use super::random::CryptoRng;
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// Characters a line of the private key, as OpenSSH writes them.
-const LINE: usize = 70;
+const LINE_CHARACTERS: usize = 70;
 /// Private parts are padded to a multiple of this many bytes, the block of the cipher `none`.
-const BLOCK: usize = 8;
+const PADDING_BLOCK_BYTES: usize = 8;
 
 /// Fields in the wire encoding of RFC 4251 section 5. Wiped when dropped.
 #[derive(Default)]
@@ -45,7 +46,8 @@ impl Fields {
     }
 }
 
-/// The pair of this algorithm, with the fields of its public and of its private key after the algorithm's name.
+/// The pair of this algorithm, with the fields of its public and of its private key after the algorithm's
+/// name.
 pub(super) fn pair(
     algorithm: &str,
     public: &Fields,
@@ -66,7 +68,7 @@ pub(super) fn pair(
         .string(algorithm.as_bytes());
     secret.0.extend_from_slice(&private.0);
     secret = secret.string(comment.as_bytes());
-    let missing = (BLOCK - secret.0.len() % BLOCK) % BLOCK;
+    let missing = (PADDING_BLOCK_BYTES - secret.0.len() % PADDING_BLOCK_BYTES) % PADDING_BLOCK_BYTES;
     secret.0.extend((1_u8..).take(missing));
 
     let mut whole = Fields(Zeroizing::new(Vec::with_capacity(
@@ -88,11 +90,13 @@ pub(super) fn pair(
 
 fn armored(bytes: &[u8]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(BASE64.encode(bytes));
-    let mut text = Zeroizing::new(String::with_capacity(encoded.len() + encoded.len() / LINE + 80));
+    let mut text = Zeroizing::new(String::with_capacity(
+        encoded.len() + encoded.len() / LINE_CHARACTERS + 80,
+    ));
     text.push_str("-----BEGIN OPENSSH PRIVATE KEY-----\n");
     let mut rest = encoded.as_str();
     while !rest.is_empty() {
-        let (line, after) = rest.split_at_checked(LINE).unwrap_or((rest, ""));
+        let (line, after) = rest.split_at_checked(LINE_CHARACTERS).unwrap_or((rest, ""));
         text.push_str(line);
         text.push('\n');
         rest = after;

@@ -46,13 +46,13 @@ fn make(
     authority: Option<&Authority>,
     seed: u64,
 ) -> Result<Value, GenerateError> {
-    make_over(sources, authority, Replaces::Nothing, seed)
+    make_over(sources, authority, PreviousValue::Nothing, seed)
 }
 
 fn make_over(
     sources: &[(&str, KeySource)],
     authority: Option<&Authority>,
-    replaces: Replaces<'_>,
+    replaces: PreviousValue<'_>,
     seed: u64,
 ) -> Result<Value, GenerateError> {
     let sources: BTreeMap<String, KeySource> = sources
@@ -61,7 +61,7 @@ fn make_over(
         .collect();
     generate(
         &sources,
-        &Environment {
+        &GenerateContext {
             now: now(),
             authority,
             replaces,
@@ -158,8 +158,8 @@ fn passwords_refuse_settings_that_contradict_each_other() {
     }
 }
 
-/// Pearson's chi-squared statistic stays near its 61 degrees of freedom when all characters are equally likely. Were one
-/// of them twice as likely, it would be above 4000.
+/// Pearson's chi-squared statistic stays near its 61 degrees of freedom when all characters are equally
+/// likely. Were one of them twice as likely, it would be above 4000.
 #[test]
 fn characters_are_equally_likely() {
     let source = PasswordSource {
@@ -398,10 +398,10 @@ fn a_certificate_never_outlives_its_authority() {
     assert_eq!(end.as_second(), now().as_second() + 10 * 86_400);
 
     let sources = BTreeMap::from([("tls".to_owned(), leaf.clone())]);
-    let late = Environment {
+    let late = GenerateContext {
         now: end,
         authority: Some(&authority),
-        replaces: Replaces::Nothing,
+        replaces: PreviousValue::Nothing,
         ssh_auth: false,
     };
     let expired = generate(&sources, &late, &mut Fixed(1));

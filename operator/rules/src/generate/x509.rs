@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::authority::Authority;
 use super::certificate::{first_block, old_roots, pem_certificates};
 use super::random::CryptoRng;
-use super::{Environment, Replaces, key_pair};
+use super::{GenerateContext, PreviousValue, key_pair};
 use crate::value::Value;
 
 /// Validity of a certificate that says nothing, in seconds: 90 days.
@@ -33,16 +33,16 @@ pub enum CertificateError {
     /// A name in `dnsNames` is not a DNS name.
     #[error("`{name}` is not a DNS name")]
     DnsName {
-        /// The name.
+        /// As the spec has it.
         name: String,
     },
     /// A text in `ipAddresses` is not an address.
     #[error("`{address}` is not an IP address")]
     IpAddress {
-        /// The text.
+        /// As the spec has it.
         address: String,
     },
-    /// No subject at all.
+    /// There are no names and no addresses.
     #[error("name the subject: set commonName, dnsNames or ipAddresses")]
     NoSubject,
     /// `validFor` leads out of the range of time.
@@ -52,15 +52,15 @@ pub enum CertificateError {
     #[error("the certificate authority is not ready")]
     AuthorityMissing,
     /// The authority to renew cannot be read.
-    #[error("the authority cannot keep its key and name, because its value is malformed: rotate it")]
+    #[error("the authority's value is malformed, so its key and name cannot be kept: rotate it")]
     NotRenewable,
     /// The authority's certificate has ended.
-    #[error("the certificate of the authority has ended: rotate the authority")]
+    #[error("the certificate of the authority has expired: rotate the authority")]
     AuthorityExpired,
     /// The authority signs no further one.
     #[error(
-        "the authority is signed by another one, so its path length is 0 and it signs no further authority: name the one above it, or \
-         remove isCA"
+        "the authority was signed by another one, so its path length is 0 and it cannot sign a further authority: name the one above it, or remove \
+         isCA"
     )]
     PathLength,
     /// The key or the certificate could not be made by the library.
@@ -86,7 +86,7 @@ impl CertificateError {
 pub(super) fn generate(
     name: &str,
     source: &X509Source,
-    environment: &Environment<'_>,
+    environment: &GenerateContext<'_>,
     random: &mut dyn CryptoRng,
     value: &mut Value,
 ) -> Result<(), CertificateError> {
@@ -101,8 +101,8 @@ pub(super) fn generate(
         return Err(CertificateError::PathLength);
     }
     let renewed = match environment.replaces {
-        Replaces::Renewed(former) if is_ca => Some(Renewed::from_former(name, former)?),
-        Replaces::Nothing | Replaces::Rotated(_) | Replaces::Renewed(_) => None,
+        PreviousValue::Renewed(former) if is_ca => Some(Renewed::from_former(name, former)?),
+        PreviousValue::Nothing | PreviousValue::Rotated(_) | PreviousValue::Renewed(_) => None,
     };
     let mut params = parameters(
         source,
@@ -141,7 +141,7 @@ pub(super) fn generate(
     // What the old key signed is trusted until all of it is gone.
     if is_ca
         && authority.is_none()
-        && let Replaces::Rotated(former) | Replaces::Renewed(former) = environment.replaces
+        && let PreviousValue::Rotated(former) | PreviousValue::Renewed(former) = environment.replaces
     {
         roots.push_str(&old_roots(former, &chain, environment.now).unwrap_or_default());
     }
@@ -151,7 +151,8 @@ pub(super) fn generate(
     Ok(())
 }
 
-/// Gives what an authority signed before the chain and the roots that the authority has now. `None` if it holds no certificate.
+/// Gives what an authority signed before the chain and the roots that the authority has now. `None` if it
+/// holds no certificate.
 pub(super) fn follow(name: &str, authority: &Authority, value: &mut Value) -> Option<()> {
     let key = format!("{name}.crt");
     let own = first_block(std::str::from_utf8(value.key(&key)?.expose()).ok()?)?;
@@ -160,14 +161,16 @@ pub(super) fn follow(name: &str, authority: &Authority, value: &mut Value) -> Op
     Some(())
 }
 
-/// Takes the roots that a self-signed authority had before out of `ca.crt`. `None` if it holds no certificate.
+/// Takes the roots that a self-signed authority had before out of `ca.crt`. `None` if it holds no
+/// certificate.
 pub(super) fn drop_old_roots(name: &str, value: &mut Value) -> Option<()> {
     let own = first_block(std::str::from_utf8(value.key(&format!("{name}.crt"))?.expose()).ok()?)?;
     value.insert("ca.crt", own.into_bytes());
     Some(())
 }
 
-/// What an authority keeps when it is renewed: with the same key and name, everything that it signed stays valid.
+/// What an authority keeps when it is renewed: with the same key and name, everything that it signed stays
+/// valid.
 struct Renewed {
     private: Zeroizing<String>,
     pair: KeyPair,
@@ -205,7 +208,8 @@ pub(super) fn path_length(certificate: &x509_parser::certificate::X509Certificat
     Some(u8::try_from(length).unwrap_or(u8::MAX))
 }
 
-/// A name as it can be written again, byte for byte: texts of the two kinds that RFC 5280 allows for new ones.
+/// A name as it can be written again, byte for byte: texts of the two kinds that RFC 5280 allows for new
+/// ones.
 fn subject(name: &x509_parser::x509::X509Name<'_>) -> Option<DistinguishedName> {
     use x509_parser::der_parser::asn1_rs::Tag;
 

@@ -8,11 +8,11 @@ use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, conditi
 
 use super::conditions::whole_second;
 use super::renewal::{CertificateFacts, OldRoots, Renewal, RenewalPolicy, Signature};
-use crate::rotation_schedule::{Coverage, Covering};
+use crate::rotation_schedule::{Coverage, CoveringSchedule};
 use crate::uid::Uid;
 
 /// How many leaves are named that an authority waits for.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// What a condition or an Event says.
 struct CertificateFinding {
@@ -44,8 +44,8 @@ pub fn certificate_condition(
     )
 }
 
-/// `CertificateCurrent` where no more is known of the certificate than what the status said of it, because an attempt failed: it changes when the
-/// certificate ends.
+/// `CertificateCurrent` where no more is known of the certificate than what the status said of it, because an
+/// attempt failed: it changes when the certificate ends.
 pub fn ended_condition(
     key: &str,
     ended: Timestamp,
@@ -76,7 +76,7 @@ fn say(
 ) -> CertificateFinding {
     let next = certificate.renewal(object, now);
     let (key, end) = (&certificate.key, whole_second(certificate.not_after));
-    let how = How(certificate, &next);
+    let how = RenewalText(certificate, &next);
     let no = |reason, message| CertificateFinding {
         status: ConditionStatus::False,
         reason,
@@ -98,8 +98,8 @@ fn say(
         }
         Signature::Other { authority } => {
             let message = format!(
-                "the certificate `{key}` is not signed by ManagedSecret `{authority}`, which is its authority now; annotate with \
-                 `strongroom.dev/rotate-now=TEXT` to have it signed by that, else it is when it is renewed: {how}"
+                "the certificate `{key}` is not signed by ManagedSecret `{authority}`, which is now its authority; annotate with \
+                 `strongroom.dev/rotate-now=TEXT` to reissue it at once, otherwise it is reissued at the next renewal: {how}"
             );
             return no(Reason::AuthorityChanged, message);
         }
@@ -145,7 +145,7 @@ fn say(
 }
 
 /// The schedule that rotates after longer than the certificate's life, if that is so.
-pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> Option<&'a Covering> {
+pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> Option<&'a CoveringSchedule> {
     let Coverage::One(covering) = schedule else {
         return None;
     };
@@ -156,18 +156,18 @@ pub fn too_long<'a>(certificate: &CertificateFacts, schedule: &'a Coverage) -> O
 }
 
 /// What happens to the certificate next, in words.
-struct How<'a>(&'a CertificateFacts, &'a Renewal);
+struct RenewalText<'a>(&'a CertificateFacts, &'a Renewal);
 
-impl fmt::Display for How<'_> {
+impl fmt::Display for RenewalText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(certificate, next) = self;
         match (next, certificate.policy, &certificate.signature) {
-            (Renewal::Due(_), ..) => f.write_str("it is due to be renewed as soon as nothing stands against it, see condition Ready"),
+            (Renewal::Due(_), ..) => f.write_str("its renewal is due and waits for the problem in condition Ready"),
             (Renewal::At(at), ..) => write!(f, "it is renewed at {}", whole_second(*at)),
-            (Renewal::SignedAnewAt(at), ..) => write!(f, "it is signed anew at {}", whole_second(*at)),
+            (Renewal::SignedAnewAt(at), ..) => write!(f, "it is reissued at {}", whole_second(*at)),
             (Renewal::AfterAuthority, _, Signature::Current { authority, .. }) => write!(
                 f,
-                "its authority, ManagedSecret `{authority}`, ends no later, so it is renewed once that is"
+                "its authority, ManagedSecret `{authority}`, expires no later, so it is renewed after that is renewed"
             ),
             (Renewal::AfterAuthority | Renewal::Unknown, ..) => {
                 f.write_str("when it is renewed depends on its authority, which is not ready")
@@ -176,10 +176,10 @@ impl fmt::Display for How<'_> {
                 "it is not renewed, because `spec.secret.immutable` is true: remove that, or replace the ManagedSecret in time",
             ),
             (Renewal::Never, RenewalPolicy::Elsewhere, _) => f.write_str(
-                "it is not renewed here, because its value comes from elsewhere: bring a new one in time",
+                "it is not renewed here, because its value comes from elsewhere: supply a new one in time",
             ),
             (Renewal::Never, ..) => f.write_str(
-                "it is not renewed by itself, because `renewBefore` is `never`: annotate with `strongroom.dev/rotate-now=TEXT` in time, or set \
+                "it is not renewed automatically, because `renewBefore` is `never`: annotate with `strongroom.dev/rotate-now=TEXT` in time, or set \
                  `renewBefore`",
             ),
         }
@@ -192,11 +192,11 @@ impl fmt::Display for Overlap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`ca.crt` holds the former root too, until every leaf and every consumer has moved")?;
         let needed = &self.0.needed_by;
-        for (index, name) in needed.iter().take(NAMED).enumerate() {
+        for (index, name) in needed.iter().take(MAX_NAMED).enumerate() {
             f.write_str(if index == 0 { "; it waits for " } else { ", " })?;
             write!(f, "`{name}`")?;
         }
-        match needed.len().saturating_sub(NAMED) {
+        match needed.len().saturating_sub(MAX_NAMED) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

@@ -1,18 +1,19 @@
-//! From how a `ManagedSecret` stands to its conditions. The only place that knows which cause is which reason.
+//! From how a `ManagedSecret` stands to its conditions. The only place that knows which cause is which
+//! reason.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use strongroom_crds::condition::{ConditionStatus, ConditionType, Healing, Reason, condition};
+use strongroom_crds::condition::{ConditionStatus, ConditionType, Reason, Retryability, condition};
 
 use super::facts::RotateNow;
-use super::verdict::{Block, Rotation, Verdict, awaiting};
-use crate::rotation_schedule::Refusal;
+use super::verdict::{RotationState, SecretBlocker, SecretVerdict, awaiting};
+use crate::rotation_schedule::RotationRefusal;
 
 /// What there is to say about the object as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ReadySummary {
     /// The status of `Ready`.
     pub ready: ConditionStatus,
     /// The cause.
@@ -21,12 +22,12 @@ pub struct Standing {
     pub message: String,
 }
 
-impl Standing {
+impl ReadySummary {
     /// An attempt ended with an error, whose cause is `reason`.
     pub fn failed(reason: Reason, message: String) -> Self {
-        let ready = match reason.healing() {
-            Healing::Fine => ConditionStatus::Unknown,
-            Healing::Retry | Healing::Person => ConditionStatus::False,
+        let ready = match reason.retryability() {
+            Retryability::Fine => ConditionStatus::Unknown,
+            Retryability::Retry | Retryability::Person => ConditionStatus::False,
         };
         Self {
             ready,
@@ -36,27 +37,27 @@ impl Standing {
     }
 
     /// What a verdict says. `None`: nothing is to be said any more.
-    pub fn of(verdict: &Verdict) -> Option<Self> {
+    pub fn from_verdict(verdict: &SecretVerdict) -> Option<Self> {
         let standing = match verdict {
-            Verdict::Leaving => return None,
-            Verdict::Ready { .. } => Self {
+            SecretVerdict::Leaving => return None,
+            SecretVerdict::Ready { .. } => Self {
                 ready: ConditionStatus::True,
                 reason: Reason::Ready,
                 message:
-                    "the secret is stored, and its native Secret, if one is wanted, holds the current version"
+                    "the secret is stored, and its native Secret, if it has one, holds the current version"
                         .to_owned(),
             },
-            Verdict::AwaitingValue { name } => Self {
+            SecretVerdict::AwaitingValue { name } => Self {
                 ready: ConditionStatus::True,
                 reason: Reason::AwaitingValue,
                 message: awaiting(name),
             },
-            Verdict::Working => Self {
+            SecretVerdict::Working => Self {
                 ready: ConditionStatus::Unknown,
                 reason: Reason::Progressing,
                 message: "steps are left to do".to_owned(),
             },
-            Verdict::Suspended { stored } => Self {
+            SecretVerdict::Suspended { stored } => Self {
                 ready: if *stored {
                     ConditionStatus::True
                 } else {
@@ -65,7 +66,7 @@ impl Standing {
                 reason: Reason::Suspended,
                 message: "`spec.suspend` is true: nothing is changed until it is false".to_owned(),
             },
-            Verdict::Blocked(block) => Self {
+            SecretVerdict::Blocked(block) => Self {
                 ready: ConditionStatus::False,
                 reason: reason_of(block),
                 message: block.to_string(),
@@ -75,34 +76,37 @@ impl Standing {
     }
 }
 
-fn reason_of(block: &Block) -> Reason {
+fn reason_of(block: &SecretBlocker) -> Reason {
     match block {
-        Block::SpecInvalid(invalid) => invalid.reason,
-        Block::NamespaceTerminating => Reason::NamespaceTerminating,
-        Block::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
-        Block::StoreLost { .. } => Reason::StoreLost,
-        Block::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
-        Block::StoreNameTaken { .. } => Reason::DuplicateStoreName,
-        Block::NameTaken { .. } => Reason::NameTaken,
-        Block::AwaitingValue { .. } => Reason::AwaitingValue,
-        Block::KeyNotReady { .. } => Reason::KeyNotReady,
-        Block::KeyRequired { .. } => Reason::KeyRequired,
-        Block::KeyDisabled { .. } => Reason::KeyDisabled,
-        Block::KeyObjectMissing { .. } => Reason::KeyObjectMissing,
-        Block::ImportMissing { .. } => Reason::ImportSourceMissing,
-        Block::ImportRefused { .. } => Reason::ImportRefused,
-        Block::ReplacementUnasked { .. } => Reason::ReplacementUnasked,
-        Block::Immutable { .. } | Block::ImmutableContent { .. } => Reason::ImmutableNotRotatable,
-        Block::CertificateExpired { .. } => Reason::CertificateExpired,
-        Block::TargetNotOwned { .. } => Reason::TargetNotOwned,
-        Block::NativeTerminating { .. } => Reason::NativeSecretTerminating,
-        Block::NativeContested { .. } => Reason::NativeSecretContested,
-        Block::NativeMutated { .. } => Reason::NativeSecretMutated,
+        SecretBlocker::SpecInvalid(invalid) => invalid.reason,
+        SecretBlocker::NamespaceTerminating => Reason::NamespaceTerminating,
+        SecretBlocker::NamespaceRecreated { .. } => Reason::NamespaceRecreated,
+        SecretBlocker::StoreLost { .. } => Reason::StoreLost,
+        SecretBlocker::InRecoveryWindow { .. } => Reason::InRecoveryWindow,
+        SecretBlocker::StoreNameTaken { .. } => Reason::DuplicateStoreName,
+        SecretBlocker::NameTaken { .. } => Reason::NameTaken,
+        SecretBlocker::AwaitingValue { .. } => Reason::AwaitingValue,
+        SecretBlocker::KeyNotReady { .. } => Reason::KeyNotReady,
+        SecretBlocker::KeyRequired { .. } => Reason::KeyRequired,
+        SecretBlocker::KeyDisabled { .. } => Reason::KeyDisabled,
+        SecretBlocker::KeyObjectMissing { .. } => Reason::KeyObjectMissing,
+        SecretBlocker::ImportMissing { .. } => Reason::ImportSourceMissing,
+        SecretBlocker::ImportRefused { .. } => Reason::ImportRefused,
+        SecretBlocker::ReplacementUnasked { .. } => Reason::ReplacementUnasked,
+        SecretBlocker::Immutable { .. } | SecretBlocker::ImmutableContent { .. } => {
+            Reason::ImmutableNotRotatable
+        }
+        SecretBlocker::CertificateExpired { .. } => Reason::CertificateExpired,
+        SecretBlocker::TargetNotOwned { .. } => Reason::TargetNotOwned,
+        SecretBlocker::NativeTerminating { .. } => Reason::NativeSecretTerminating,
+        SecretBlocker::NativeContested { .. } => Reason::NativeSecretContested,
+        SecretBlocker::NativeMutated { .. } => Reason::NativeSecretMutated,
     }
 }
 
-/// `Ready`, and `Reconciling` or `Stalled` as kstatus defines them: the first while time alone may help, the second while a person must act.
-pub fn standing_conditions(standing: &Standing, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+/// `Ready`, and `Reconciling` or `Stalled` as kstatus defines them: the first while time alone may help, the
+/// second while a person must act.
+pub fn ready_conditions(standing: &ReadySummary, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let make = |type_, status| {
         condition(
             type_,
@@ -114,21 +118,22 @@ pub fn standing_conditions(standing: &Standing, generation: Option<i64>, now: Ti
         )
     };
     let mut conditions = vec![make(ConditionType::Ready, standing.ready)];
-    match (standing.ready, standing.reason.healing()) {
-        (ConditionStatus::True, _) | (ConditionStatus::False, Healing::Fine) => {}
-        (ConditionStatus::Unknown, _) | (ConditionStatus::False, Healing::Retry) => {
+    match (standing.ready, standing.reason.retryability()) {
+        (ConditionStatus::True, _) | (ConditionStatus::False, Retryability::Fine) => {}
+        (ConditionStatus::Unknown, _) | (ConditionStatus::False, Retryability::Retry) => {
             conditions.push(make(ConditionType::Reconciling, ConditionStatus::True));
         }
-        (ConditionStatus::False, Healing::Person) => {
+        (ConditionStatus::False, Retryability::Person) => {
             conditions.push(make(ConditionType::Stalled, ConditionStatus::True));
         }
     }
     conditions
 }
 
-/// `Rotated`, where there is something to say: a schedule covers the secret, somebody asked, or it was rotated before (at `rotated`).
+/// `Rotated`, where there is something to say: a schedule covers the secret, somebody asked, or it was
+/// rotated before (at `rotated`).
 pub fn rotation_condition(
-    rotation: &Rotation,
+    rotation: &RotationState,
     rotate_now: &RotateNow,
     rotated: Option<Timestamp>,
     generation: Option<i64>,
@@ -138,15 +143,17 @@ pub fn rotation_condition(
         _ if matches!(rotate_now, RotateNow::DoneBefore { .. }) => {
             (ConditionStatus::False, Reason::RotateNowRepeated)
         }
-        (Rotation::None, None) => return None,
-        (Rotation::None | Rotation::Scheduled { .. }, Some(_)) => (ConditionStatus::True, Reason::Rotated),
-        (Rotation::Scheduled { .. }, None) | (Rotation::Due(_), _) => {
+        (RotationState::None, None) => return None,
+        (RotationState::None | RotationState::Scheduled { .. }, Some(_)) => {
+            (ConditionStatus::True, Reason::Rotated)
+        }
+        (RotationState::Scheduled { .. }, None) | (RotationState::Due(_), _) => {
             (ConditionStatus::Unknown, Reason::RotationPending)
         }
-        (Rotation::Suspended { .. }, _) => (ConditionStatus::Unknown, Reason::Suspended),
-        (Rotation::Unscheduled { .. }, _) => (ConditionStatus::False, Reason::ScheduleInvalid),
-        (Rotation::Conflict(_), _) => (ConditionStatus::False, Reason::ScheduleConflict),
-        (Rotation::Impossible(refusal), _) => (ConditionStatus::False, refusal.reason()),
+        (RotationState::Suspended { .. }, _) => (ConditionStatus::Unknown, Reason::Suspended),
+        (RotationState::Unscheduled { .. }, _) => (ConditionStatus::False, Reason::ScheduleInvalid),
+        (RotationState::Conflict(_), _) => (ConditionStatus::False, Reason::ScheduleConflict),
+        (RotationState::Impossible(refusal), _) => (ConditionStatus::False, refusal.reason()),
     };
     let message = match rotated {
         Some(at) => format!("last rotated at {}; {rotation}", whole_second(at)),
@@ -154,16 +161,15 @@ pub fn rotation_condition(
     };
     let message = match (rotate_now, rotation) {
         (RotateNow::DoneBefore { version }, _) => format!(
-            "the text of `strongroom.dev/rotate-now` was used before, for version `{version}`, so nothing is rotated: use a text that \
-             was not used before; {message}"
+            "the text of `strongroom.dev/rotate-now` was used before, for version `{version}`, so nothing is rotated: use a new text; {message}"
         ),
         (RotateNow::Done { version }, _) => format!(
-            "{message}; what `strongroom.dev/rotate-now` asks for was done as version `{version}`, and another text asks again"
+            "{message}; the rotation by `strongroom.dev/rotate-now` was done as version `{version}`; use another text to rotate again"
         ),
-        (RotateNow::Asked(_), Rotation::Suspended { .. }) => {
+        (RotateNow::Asked(_), RotationState::Suspended { .. }) => {
             format!("what `strongroom.dev/rotate-now` asks for waits: {message}")
         }
-        (RotateNow::Asked(_), Rotation::Impossible(_)) => {
+        (RotateNow::Asked(_), RotationState::Impossible(_)) => {
             format!("what `strongroom.dev/rotate-now` asks for is not done: {message}")
         }
         (RotateNow::Asked(_) | RotateNow::Nothing, _) => message,
@@ -178,10 +184,11 @@ pub fn rotation_condition(
     ))
 }
 
-/// `GeneratorCurrent`, where keys were made by other settings than they have now. Nothing is made anew by itself; the message has the command.
+/// `GeneratorCurrent`, where keys were made by other settings than they have now. Nothing is made anew by
+/// itself; the message has the command.
 pub fn generator_condition(
     changed: &[String],
-    not_rotatable: Option<&Refusal>,
+    not_rotatable: Option<&RotationRefusal>,
     (namespace, name): (&str, &str),
     generation: i64,
     now: Timestamp,
@@ -194,8 +201,8 @@ pub fn generator_condition(
         .map(|refusal| format!(", but {refusal}"))
         .unwrap_or_default();
     let message = format!(
-        "the generator of {} changed after the value was made, and an existing value is not made anew by that; a rotation does \
-         that: `kubectl -n {namespace} annotate managedsecret {name} strongroom.dev/rotate-now=generation-{generation} \
+        "the generator of {} changed after the value was generated; an existing value is only regenerated by a \
+         rotation: `kubectl -n {namespace} annotate managedsecret {name} strongroom.dev/rotate-now=generation-{generation} \
          --overwrite`{but}",
         keys.join(", ")
     );
@@ -209,7 +216,8 @@ pub fn generator_condition(
     ))
 }
 
-/// `SealCurrent`, for values that stand sealed in the object: whether all of them are sealed for the cluster's newest key.
+/// `SealCurrent`, for values that stand sealed in the object: whether all of them are sealed for the
+/// cluster's newest key.
 pub fn seal_condition(
     ids: &BTreeSet<String>,
     newest: Option<&str>,
@@ -243,9 +251,10 @@ pub fn seal_condition(
 }
 
 /// How many volumes are named that are behind.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
-/// `Delivered`, for a secret in volumes: whether all of them show the version that they follow. `behind` names those that do not, as people would.
+/// `Delivered`, for a secret in volumes: whether all of them show the version that they follow. `behind`
+/// names those that do not, as people would.
 pub fn delivery_condition(
     volumes: u32,
     behind: &[String],
@@ -259,7 +268,7 @@ pub fn delivery_condition(
         let message = "all volumes show the version that they follow".to_owned();
         (ConditionStatus::True, Reason::Delivered, message)
     } else {
-        let named: Vec<&str> = behind.iter().take(NAMED).map(String::as_str).collect();
+        let named: Vec<&str> = behind.iter().take(MAX_NAMED).map(String::as_str).collect();
         let more = behind.len() - named.len();
         let and = if more == 0 {
             String::new()
@@ -312,8 +321,8 @@ mod tests {
         assert!(message.contains("app-1 on n;"), "{message}");
     }
 
-    fn types(standing: &Standing) -> Vec<(String, String)> {
-        standing_conditions(standing, Some(1), Timestamp::UNIX_EPOCH)
+    fn types(standing: &ReadySummary) -> Vec<(String, String)> {
+        ready_conditions(standing, Some(1), Timestamp::UNIX_EPOCH)
             .into_iter()
             .map(|condition| (condition.type_, condition.status))
             .collect()
@@ -329,22 +338,22 @@ mod tests {
     fn conditions_are_as_kstatus_defines_them() {
         let table = [
             (
-                Standing::of(&Verdict::Ready {
+                ReadySummary::from_verdict(&SecretVerdict::Ready {
                     secret: "abc".to_owned(),
                 })
                 .unwrap(),
                 pairs(&[("Ready", "True")]),
             ),
             (
-                Standing::of(&Verdict::Suspended { stored: true }).unwrap(),
+                ReadySummary::from_verdict(&SecretVerdict::Suspended { stored: true }).unwrap(),
                 pairs(&[("Ready", "True")]),
             ),
             (
-                Standing::of(&Verdict::Working).unwrap(),
+                ReadySummary::from_verdict(&SecretVerdict::Working).unwrap(),
                 pairs(&[("Ready", "Unknown"), ("Reconciling", "True")]),
             ),
             (
-                Standing::of(&Verdict::Blocked(Block::TargetNotOwned {
+                ReadySummary::from_verdict(&SecretVerdict::Blocked(SecretBlocker::TargetNotOwned {
                     name: "db".to_owned(),
                     holder: None,
                 }))
@@ -352,57 +361,58 @@ mod tests {
                 pairs(&[("Ready", "False"), ("Stalled", "True")]),
             ),
             (
-                Standing::of(&Verdict::Blocked(Block::ImportMissing {
+                ReadySummary::from_verdict(&SecretVerdict::Blocked(SecretBlocker::ImportMissing {
                     name: "db".to_owned(),
                 }))
                 .unwrap(),
                 pairs(&[("Ready", "False"), ("Reconciling", "True")]),
             ),
             (
-                Standing::of(&Verdict::Blocked(Block::NamespaceTerminating)).unwrap(),
+                ReadySummary::from_verdict(&SecretVerdict::Blocked(SecretBlocker::NamespaceTerminating))
+                    .unwrap(),
                 pairs(&[("Ready", "False")]),
             ),
             (
-                Standing::failed(Reason::ApiUnavailable, "away".to_owned()),
+                ReadySummary::failed(Reason::ApiUnavailable, "away".to_owned()),
                 pairs(&[("Ready", "False"), ("Reconciling", "True")]),
             ),
             (
-                Standing::failed(Reason::StoreFull, "full".to_owned()),
+                ReadySummary::failed(Reason::StoreFull, "full".to_owned()),
                 pairs(&[("Ready", "False"), ("Stalled", "True")]),
             ),
             (
-                Standing::failed(Reason::Progressing, "conflict".to_owned()),
+                ReadySummary::failed(Reason::Progressing, "conflict".to_owned()),
                 pairs(&[("Ready", "Unknown"), ("Reconciling", "True")]),
             ),
         ];
         for (standing, expected) in table {
             assert_eq!(types(&standing), expected, "{standing:?}");
         }
-        assert_eq!(Standing::of(&Verdict::Leaving), None);
+        assert_eq!(ReadySummary::from_verdict(&SecretVerdict::Leaving), None);
     }
 
     #[test]
     fn the_rotation_speaks_when_there_is_something_to_say() {
         let at = Timestamp::from_second(100).unwrap();
-        let say = |rotation: &Rotation, rotated| {
+        let say = |rotation: &RotationState, rotated| {
             rotation_condition(rotation, &RotateNow::Nothing, rotated, None, at)
                 .map(|condition| (condition.status, condition.reason))
         };
-        let scheduled = Rotation::Scheduled {
+        let scheduled = RotationState::Scheduled {
             schedule: "monthly".to_owned(),
             at,
         };
         let owned = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
-        assert_eq!(say(&Rotation::None, None), None);
-        assert_eq!(say(&Rotation::None, Some(at)), owned("True", "Rotated"));
+        assert_eq!(say(&RotationState::None, None), None);
+        assert_eq!(say(&RotationState::None, Some(at)), owned("True", "Rotated"));
         assert_eq!(say(&scheduled, Some(at)), owned("True", "Rotated"));
         assert_eq!(say(&scheduled, None), owned("Unknown", "RotationPending"));
         assert_eq!(
-            say(&Rotation::Conflict(vec![]), Some(at)),
+            say(&RotationState::Conflict(vec![]), Some(at)),
             owned("False", "ScheduleConflict")
         );
         assert_eq!(
-            say(&Rotation::Impossible(Refusal::OnlyLiterals), None),
+            say(&RotationState::Impossible(RotationRefusal::OnlyLiterals), None),
             owned("False", "NothingToRotate")
         );
     }
@@ -410,11 +420,11 @@ mod tests {
     #[test]
     fn a_request_that_is_not_carried_out_says_so() {
         let at = Timestamp::from_second(100).unwrap();
-        let says = |rotation: &Rotation, rotate_now: &RotateNow| {
+        let says = |rotation: &RotationState, rotate_now: &RotateNow| {
             let condition = rotation_condition(rotation, rotate_now, Some(at), None, at).unwrap();
             (condition.reason, condition.message)
         };
-        let scheduled = Rotation::Scheduled {
+        let scheduled = RotationState::Scheduled {
             schedule: "monthly".to_owned(),
             at,
         };
@@ -432,15 +442,15 @@ mod tests {
         );
         let (reason, message) = says(&scheduled, &RotateNow::Done { version });
         assert_eq!(reason, "Rotated");
-        assert!(message.contains("another text asks again"), "{message}");
+        assert!(message.contains("use another text to rotate again"), "{message}");
         let asked = RotateNow::Asked("x".to_owned());
-        let (reason, message) = says(&Rotation::Impossible(Refusal::OnlyLiterals), &asked);
+        let (reason, message) = says(&RotationState::Impossible(RotationRefusal::OnlyLiterals), &asked);
         assert_eq!(reason, "NothingToRotate");
         assert!(
             message.starts_with("what `strongroom.dev/rotate-now` asks for is not done"),
             "{message}"
         );
-        let suspended = Rotation::Suspended {
+        let suspended = RotationState::Suspended {
             schedule: "monthly".to_owned(),
         };
         let (reason, message) = says(&suspended, &asked);
@@ -456,7 +466,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(generator_condition(&[], None, ("shop", "db"), 3, now), None);
         let changed = ["password".to_owned()];
-        let immutable = Refusal::Immutable { asker: None };
+        let immutable = RotationRefusal::Immutable { asker: None };
         let condition = generator_condition(&changed, Some(&immutable), ("shop", "db"), 3, now).unwrap();
         assert_eq!(
             (condition.status.as_str(), condition.reason.as_str()),

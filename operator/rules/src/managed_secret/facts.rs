@@ -1,4 +1,5 @@
-//! What is known about one `ManagedSecret` when its next step is decided. Plain data: it holds names, UIDs and judgements, never a value.
+//! What is known about one `ManagedSecret` when its next step is decided. Plain data: it holds names, UIDs
+//! and judgements, never a value.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +8,26 @@ use strongroom_crds::condition::Reason;
 
 use super::renewal::CertificateFacts;
 use crate::generate::Differences;
-use crate::native_secret::edits::{Edit, Key};
-use crate::native_secret::{Drift, Fixed};
-use crate::rotation_schedule::{Coverage, Refusal};
+use crate::native_secret::edits::{DriftedKey, Edit};
+use crate::native_secret::{Drift, ImmutableField};
+use crate::rotation_schedule::{Coverage, RotationRefusal};
 use crate::uid::Uid;
 
 /// Everything one decision sees. Whoever fills it in has done all the reading there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct SecretFacts {
     /// The object itself.
-    pub object: Object,
+    pub object: ObjectFacts,
     /// What its spec asks for, or why the spec cannot be understood.
-    pub wanted: Result<Wanted, InvalidSpec>,
+    pub wanted: Result<DesiredState, InvalidSpec>,
     /// The namespace it lives in.
     pub namespace: Namespace,
     /// What the store holds under the wanted name.
-    pub stored: Stored,
+    pub stored: StoredSecretState,
     /// The native Secret that `spec.secret` names.
-    pub native: Native,
+    pub native: NativeSecretState,
     /// The native Secret that `spec.source.import` names.
-    pub import: Import,
+    pub import: ImportState,
     /// The `RotationSchedule` that covers the object.
     pub rotation: Coverage,
     /// The certificate that the current version holds, where the source makes one.
@@ -35,7 +36,7 @@ pub struct Facts {
 
 /// Identity and instructions of the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct ObjectFacts {
     /// `metadata.name`.
     pub name: String,
     /// `metadata.uid`.
@@ -43,12 +44,13 @@ pub struct Object {
     /// It carries a deletion timestamp: somebody's finalizer holds it, and it only waits to go.
     pub leaving: bool,
     /// What `status.secretId` says.
-    pub recorded: Recorded,
+    pub recorded: RecordedSecretId,
     /// Annotation `strongroom.dev/restore`: the id of the secret to take out of its recovery window.
     pub restore: Option<String>,
     /// Annotation `strongroom.dev/purge`: the id of the secret to destroy before its recovery window ends.
     pub purge: Option<String>,
-    /// Annotation `strongroom.dev/readopt`: the id of the lost secret whose native Secret becomes the first version of a new one.
+    /// Annotation `strongroom.dev/readopt`: the id of the lost secret whose native Secret becomes the first
+    /// version of a new one.
     pub readopt: Option<String>,
     /// What annotations `strongroom.dev/rotate-now` ask for.
     pub rotate_now: RotateNow,
@@ -75,7 +77,7 @@ pub enum RotateNow {
 
 /// What the store says about the id in `status.secretId`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recorded {
+pub enum RecordedSecretId {
     /// The status names none yet.
     Nothing,
     /// The store knows the id.
@@ -86,19 +88,19 @@ pub enum Recorded {
 
 /// The spec, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// The name in the store.
+pub struct DesiredState {
+    /// `spec.storeName`, or the object's own name.
     pub store_name: String,
     /// Where the value comes from.
-    pub source: Source,
+    pub source: ValueSource,
     /// The customer's key that it is to lie under; absent: the namespace's own.
-    pub key: Option<WantedKey>,
+    pub key: Option<DesiredKey>,
     /// The key that another object says it must lie under, where the spec does not name that.
     pub required_key: Option<String>,
     /// The native Secret to keep, if any.
-    pub native: Option<WantedNative>,
+    pub native: Option<DesiredNative>,
     /// Why the value is not rotated, whoever asks.
-    pub not_rotatable: Option<Refusal>,
+    pub not_rotatable: Option<RotationRefusal>,
     /// The labels that the secret must carry in the store: among them what happens when the object goes away.
     pub labels: BTreeMap<String, String>,
     /// What people should know about it.
@@ -109,7 +111,7 @@ pub struct Wanted {
 
 /// Where the value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// Keys made here.
     Generate,
     /// A native Secret whose content becomes version 1.
@@ -131,7 +133,7 @@ pub enum Source {
 
 /// The customer's key that `spec.encryptionKey` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedKey {
+pub struct DesiredKey {
     /// Name, in the object's namespace.
     pub name: String,
     /// How it stands.
@@ -155,7 +157,7 @@ pub enum KeyState {
 
 /// The native Secret that `spec.secret` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedNative {
+pub struct DesiredNative {
     /// Name, in the object's namespace.
     pub name: String,
     /// It is to be immutable.
@@ -180,7 +182,8 @@ pub struct Namespace {
     pub uid: Uid,
     /// It is on its way out: the API server refuses new objects in it.
     pub terminating: bool,
-    /// Annotation `strongroom.dev/accept-namespace`: the UID of the older namespace whose secrets this one may have.
+    /// Annotation `strongroom.dev/accept-namespace`: the UID of the older namespace whose secrets this one
+    /// may have.
     pub accepts: Option<Uid>,
     /// What the store recorded under its name.
     pub binding: NamespaceBinding,
@@ -202,14 +205,14 @@ pub enum NamespaceBinding {
 
 /// What the store holds under the wanted name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// Nothing.
+pub enum StoredSecretState {
+    /// The store has no secret of this name.
     Absent,
     /// A secret in use.
     Live(StoredSecret),
     /// A deleted secret whose recovery window is open.
     InRecoveryWindow {
-        /// The secret.
+        /// What can be restored.
         secret: StoredSecret,
         /// End of the window.
         until: Timestamp,
@@ -223,24 +226,25 @@ pub struct StoredSecret {
     pub id: String,
     /// Whose it is.
     pub owner: Owner,
-    /// Its labels.
+    /// The labels that it carries in the store.
     pub labels: BTreeMap<String, String>,
-    /// Its description.
+    /// What people should know about it, as the store has it.
     pub description: String,
     /// It comes under another encryption key than the wanted one.
     pub other_key: bool,
     /// It stays when its object goes.
     pub retained: bool,
-    /// The object has readers, and the one before had another name: who may read the one's value was granted for the other's.
+    /// The object has readers, and the one before had another name: who may read the one's value was granted
+    /// for the other's.
     pub new_readers: bool,
     /// How the keys of the current version differ from the declared ones.
     pub differences: Differences,
     /// Why the native Secret cannot be made from the current version, if it cannot.
     pub unrenderable: Option<InvalidSpec>,
     /// The native Secret that was last written for it.
-    pub materialized: Option<Materialized>,
+    pub materialized: Option<NativeSecretRef>,
     /// The native Secret before a rename, which goes when the new one is recorded.
-    pub former: Option<Materialized>,
+    pub former: Option<NativeSecretRef>,
 }
 
 /// Whose a stored secret is, from the point of view of the object that asks.
@@ -258,8 +262,8 @@ pub enum Owner {
 
 /// A native Secret that the store knows to be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Materialized {
-    /// Name.
+pub struct NativeSecretRef {
+    /// `metadata.name`, in the namespace of the ManagedSecret.
     pub name: String,
     /// UID: this, and never a label, is what makes it ours.
     pub uid: Uid,
@@ -267,31 +271,31 @@ pub struct Materialized {
 
 /// The native Secret that `spec.secret` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Native {
+pub enum NativeSecretState {
     /// Not looked at: a plain create will tell.
     Unread,
     /// There is none.
     Absent,
-    /// There is one.
-    Present(NativeSecret),
+    /// It was read, and is there.
+    Present(ObservedNativeSecret),
 }
 
 /// A native Secret as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NativeSecret {
-    /// UID.
+pub struct ObservedNativeSecret {
+    /// `metadata.uid`: one that was made again under the name has another.
     pub uid: Uid,
     /// How it differs from what it should be; absent: not at all.
     pub drift: Option<Drift>,
     /// Where that is [`Drift::Replace`]: what of it only a new Secret could change.
-    pub fixed: Vec<Fixed>,
+    pub fixed: Vec<ImmutableField>,
     /// It carries the annotation, naming the stored secret's id, that our create puts there.
     pub marked: bool,
     /// A version of the stored secret was taken from just this Secret, by import or readoption.
     pub recorded: bool,
     /// It says of itself that it is held as it is.
     pub held: bool,
-    /// It is immutable.
+    /// Its `immutable` is true: the API server refuses other data.
     pub immutable: bool,
     /// It is being deleted, and waits for these finalizers.
     pub terminating: Option<Vec<String>>,
@@ -300,12 +304,12 @@ pub struct NativeSecret {
     /// What others changed in it.
     pub edits: Vec<Edit>,
     /// What was not as it was written when the API server answered the last write.
-    pub mutated: Vec<Key>,
+    pub mutated: Vec<DriftedKey>,
     /// When it may be put back, because of the repairs before.
     pub repair_from: Option<Timestamp>,
 }
 
-impl NativeSecret {
+impl ObservedNativeSecret {
     /// One of which nothing more is known.
     #[must_use]
     pub const fn new(uid: Uid) -> Self {
@@ -329,17 +333,18 @@ impl NativeSecret {
 /// Another ManagedSecret, to which a native Secret belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its name.
+    /// `metadata.name` of that ManagedSecret.
     pub name: String,
     /// Its spec names another native Secret by now, or none.
     pub gives_up: bool,
-    /// It waits, itself or through others, for the native Secret that is ours now; and of all who wait, it is on us to let go first.
+    /// It waits, itself or through others, for the native Secret that is ours now; and of all who wait, it is
+    /// on us to let go first.
     pub exchange: bool,
 }
 
 /// The native Secret that `spec.source.import` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Import {
+pub enum ImportState {
     /// Not looked at: the source is another one, or the content is already in the store.
     Unread,
     /// It does not exist.

@@ -1,35 +1,38 @@
-//! From facts to the one next step. The caller takes the step, looks again and asks again, until the answer is [`Step::Nothing`]; so a crash
-//! between any two steps leaves a state from which the same steps follow. It must not read a clock, the cluster or the store.
+//! From facts to the one next step. The caller takes the step, looks again and asks again, until the answer
+//! is [`SecretStep::Nothing`]; so a crash between any two steps leaves a state from which the same steps
+//! follow. It must not read a clock, the cluster or the store.
 
 use jiff::Timestamp;
 
 use super::facts::{
-    Facts, Holder, Import, KeyState, Materialized, NamespaceBinding, Native, NativeSecret, Owner, Recorded,
-    RotateNow, Source, Stored, StoredSecret, Wanted, WantedKey,
+    DesiredKey, DesiredState, Holder, ImportState, KeyState, NamespaceBinding, NativeSecretRef,
+    NativeSecretState, ObservedNativeSecret, Owner, RecordedSecretId, RotateNow, SecretFacts, StoredSecret,
+    StoredSecretState, ValueSource,
 };
 use super::renewal::{CertificateChange, Renewal};
-use super::verdict::{Block, Obstacle, Rotation, Verdict};
+use super::verdict::{Obstacle, RotationState, SecretBlocker, SecretVerdict};
 use crate::native_secret::owners::Part;
-use crate::native_secret::{Drift, Fixed};
+use crate::native_secret::{Drift, ImmutableField};
 use crate::rotation_schedule::Coverage;
 use crate::uid::Uid;
 
 /// What is to be done next, and what there is to say if that is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct SecretPlan {
     /// The one next step.
-    pub step: Step,
-    /// How the object stands. It counts only when `step` is [`Step::Nothing`]; before, the object is being worked on.
-    pub verdict: Verdict,
+    pub step: SecretStep,
+    /// How the object stands. It counts only when `step` is [`SecretStep::Nothing`]; before, the object is
+    /// being worked on.
+    pub verdict: SecretVerdict,
     /// How its rotation stands.
-    pub rotation: Rotation,
+    pub rotation: RotationState,
     /// When to look again although nothing changed.
     pub wake: Option<Timestamp>,
 }
 
 /// One change, small enough to be done or not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SecretStep {
     /// None: what is wanted is so, or a person has to act.
     Nothing,
     /// Record the namespace's UID.
@@ -39,13 +42,13 @@ pub enum Step {
     /// Record the object's UID at a secret whose object is gone.
     BindObject,
     /// Make the secret with its first version.
-    CreateSecret(First),
+    CreateSecret(FirstVersionSource),
     /// Bring the secret's labels and its description in line with the object.
     UpdateMetadata,
     /// Have new versions come under the wanted encryption key.
     UpdateKey,
     /// Add a version, unless one with the id of this cause exists.
-    EnsureVersion(Why),
+    EnsureVersion(VersionReason),
     /// Take the value that stands sealed in the object, and record that.
     TakeSealed,
     /// Take the secret out of its recovery window.
@@ -58,7 +61,7 @@ pub enum Step {
 
 /// Where a first version comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
+pub enum FirstVersionSource {
     /// Generators and literals of the spec.
     Generated,
     /// The Secret that the import names.
@@ -71,8 +74,9 @@ pub enum First {
 
 /// Why a version is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The spec declares other keys or other literals than the current version has. The others keep their value.
+pub enum VersionReason {
+    /// The spec declares other keys or other literals than the current version has. The others keep their
+    /// value.
     SpecChanged,
     /// The imported Secret holds what the store does not.
     Imported,
@@ -92,80 +96,85 @@ pub enum Why {
 /// A change of the native Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NativeStep {
-    /// A create, which fails if the name is taken, and then its UID recorded; after a rename the old one goes later.
+    /// A create, which fails if the name is taken, and then its UID recorded; after a rename the old one goes
+    /// later.
     Create,
     /// Nothing is written: its UID is recorded, because it holds what it should or was imported.
     Adopt {
-        /// Its UID.
+        /// The UID that is recorded.
         uid: Uid,
     },
     /// A server-side apply carrying this UID.
     Apply {
-        /// Its UID.
+        /// The UID of the Secret that was judged; a later one of its name is not written.
         uid: Uid,
     },
-    /// A delete with this UID as precondition, and a create as soon as it is gone, with what others set on it.
+    /// A delete with this UID as precondition, and a create as soon as it is gone, with what others set on
+    /// it.
     Replace {
-        /// Its UID.
+        /// The UID that the delete is bound to.
         uid: Uid,
     },
-    /// An annotation on the Secret with this UID, which says that it stays as it is and why. Its data are not touched.
+    /// An annotation on the Secret with this UID, which says that it stays as it is and why. Its data are not
+    /// touched.
     Hold {
-        /// Its UID.
+        /// The UID of the Secret that was judged; a later one of its name is not written.
         uid: Uid,
     },
     /// A delete of a Secret that is not wanted any more, under this precondition; then the record of it goes.
     Remove {
-        /// Its name.
+        /// `metadata.name` of the native Secret.
         name: String,
-        /// Its UID.
+        /// The UID that the delete is bound to.
         uid: Uid,
     },
 }
 
 /// The next step for one `ManagedSecret`.
-pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+pub fn plan(facts: &SecretFacts, now: Timestamp) -> SecretPlan {
     let certificate = facts.certificate.as_ref();
     let wake = certificate.and_then(|certificate| certificate.wake(&facts.object.uid, now));
     let mut plan = plan_value(facts, now);
     if matches!(
         plan.verdict,
-        Verdict::Ready { .. } | Verdict::Suspended { stored: true }
+        SecretVerdict::Ready { .. } | SecretVerdict::Suspended { stored: true }
     ) && let Some(certificate) =
         certificate.filter(|certificate| certificate.is_ours() && certificate.has_ended(now))
     {
-        plan.verdict = Verdict::Blocked(Block::CertificateExpired {
+        plan.verdict = SecretVerdict::Blocked(SecretBlocker::CertificateExpired {
             key: certificate.key.clone(),
             ended: certificate.not_after,
-            suspended: matches!(plan.verdict, Verdict::Suspended { .. }),
+            suspended: matches!(plan.verdict, SecretVerdict::Suspended { .. }),
         });
     }
     plan.wake = plan.wake.into_iter().chain(wake).min();
     plan
 }
 
-fn plan_value(facts: &Facts, now: Timestamp) -> Plan {
+fn plan_value(facts: &SecretFacts, now: Timestamp) -> SecretPlan {
     match decide(facts, now) {
-        Ok((secret, rotation)) => Plan {
-            step: Step::Nothing,
+        Ok((secret, rotation)) => SecretPlan {
+            step: SecretStep::Nothing,
             verdict: match (required_key(facts), orphaned_key(facts)) {
-                (Some(block), _) => Verdict::Blocked(block),
-                (None, None) => Verdict::Ready {
+                (Some(block), _) => SecretVerdict::Blocked(block),
+                (None, None) => SecretVerdict::Ready {
                     secret: secret.id.clone(),
                 },
-                (None, Some(key)) => Verdict::Blocked(Block::KeyObjectMissing { name: key.to_owned() }),
+                (None, Some(key)) => {
+                    SecretVerdict::Blocked(SecretBlocker::KeyObjectMissing { name: key.to_owned() })
+                }
             },
             wake: rotation.wake(now),
             rotation,
         },
-        Err(Stop::Step(step)) => Plan {
+        Err(Stop::Step(step)) => SecretPlan {
             step,
-            verdict: Verdict::Working,
+            verdict: SecretVerdict::Working,
             rotation: rotation(facts, now),
             wake: None,
         },
-        Err(Stop::Say(verdict)) => Plan {
-            step: Step::Nothing,
+        Err(Stop::Say(verdict)) => SecretPlan {
+            step: SecretStep::Nothing,
             wake: verdict.wake(now),
             verdict,
             rotation: rotation(facts, now),
@@ -175,34 +184,34 @@ fn plan_value(facts: &Facts, now: Timestamp) -> Plan {
 
 /// Why the walk through the rules ends early: something to do, or something to say.
 enum Stop {
-    Step(Step),
-    Say(Verdict),
+    Step(SecretStep),
+    Say(SecretVerdict),
 }
 
-impl From<Block> for Stop {
-    fn from(block: Block) -> Self {
-        Self::Say(Verdict::Blocked(block))
+impl From<SecretBlocker> for Stop {
+    fn from(block: SecretBlocker) -> Self {
+        Self::Say(SecretVerdict::Blocked(block))
     }
 }
 
-impl From<Step> for Stop {
-    fn from(step: Step) -> Self {
+impl From<SecretStep> for Stop {
+    fn from(step: SecretStep) -> Self {
         Self::Step(step)
     }
 }
 
 /// The rules in order: each one lets pass, acts, or blocks.
-fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), Stop> {
+fn decide(facts: &SecretFacts, now: Timestamp) -> Result<(&StoredSecret, RotationState), Stop> {
     if facts.object.leaving {
-        return Err(Stop::Say(Verdict::Leaving));
+        return Err(Stop::Say(SecretVerdict::Leaving));
     }
     let wanted = facts
         .wanted
         .as_ref()
-        .map_err(|invalid| Block::SpecInvalid(invalid.clone()))?;
+        .map_err(|invalid| SecretBlocker::SpecInvalid(invalid.clone()))?;
     if wanted.suspend {
-        return Err(Stop::Say(Verdict::Suspended {
-            stored: matches!(facts.stored, Stored::Live(_)),
+        return Err(Stop::Say(SecretVerdict::Suspended {
+            stored: matches!(facts.stored, StoredSecretState::Live(_)),
         }));
     }
     namespace(facts)?;
@@ -212,62 +221,67 @@ fn decide(facts: &Facts, now: Timestamp) -> Result<(&StoredSecret, Rotation), St
     content(facts, wanted, secret)?;
     native(facts, wanted, secret, now)?;
     let rotation = rotation(facts, now);
-    if let Rotation::Due(why) = rotation {
-        return Err(Step::EnsureVersion(why).into());
+    if let RotationState::Due(why) = rotation {
+        return Err(SecretStep::EnsureVersion(why).into());
     }
     renewal(facts, now)?;
     Ok((secret, rotation))
 }
 
 /// Whether the certificate needs a new version.
-fn renewal(facts: &Facts, now: Timestamp) -> Result<(), Stop> {
+fn renewal(facts: &SecretFacts, now: Timestamp) -> Result<(), Stop> {
     let certificate = facts.certificate.as_ref();
     match certificate.map(|certificate| certificate.renewal(&facts.object.uid, now)) {
-        Some(Renewal::Due(change)) => Err(Step::EnsureVersion(Why::Certificate(change)).into()),
+        Some(Renewal::Due(change)) => {
+            Err(SecretStep::EnsureVersion(VersionReason::Certificate(change)).into())
+        }
         _ => Ok(()),
     }
 }
 
-fn namespace(facts: &Facts) -> Result<(), Stop> {
+fn namespace(facts: &SecretFacts) -> Result<(), Stop> {
     if facts.namespace.terminating {
-        return Err(Block::NamespaceTerminating.into());
+        return Err(SecretBlocker::NamespaceTerminating.into());
     }
     match &facts.namespace.binding {
         NamespaceBinding::Unbound | NamespaceBinding::Bound => Ok(()),
         NamespaceBinding::Recreated { recorded } if facts.namespace.accepts.as_ref() == Some(recorded) => {
-            Err(Step::AcceptNamespace.into())
+            Err(SecretStep::AcceptNamespace.into())
         }
-        NamespaceBinding::Recreated { recorded } => Err(Block::NamespaceRecreated {
+        NamespaceBinding::Recreated { recorded } => Err(SecretBlocker::NamespaceRecreated {
             recorded: recorded.clone(),
         }
         .into()),
     }
 }
 
-/// INVARIANT: while `status.secretId` names a secret that the store lost, nothing is generated and the native Secret is not touched.
-fn lost(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
-    let Recorded::Unknown(id) = &facts.object.recorded else {
+/// INVARIANT: while `status.secretId` names a secret that the store lost, nothing is generated and the native
+/// Secret is not touched.
+fn lost(facts: &SecretFacts, wanted: &DesiredState) -> Result<(), Stop> {
+    let RecordedSecretId::Unknown(id) = &facts.object.recorded else {
         return Ok(());
     };
     let ours = match &facts.stored {
-        Stored::Live(secret) | Stored::InRecoveryWindow { secret, .. } => secret.owner == Owner::ThisObject,
-        Stored::Absent => false,
+        StoredSecretState::Live(secret) | StoredSecretState::InRecoveryWindow { secret, .. } => {
+            secret.owner == Owner::ThisObject
+        }
+        StoredSecretState::Absent => false,
     };
     // Ours: a new secret was made by a readoption or after a purge, and the status has not caught up.
     if ours || facts.object.purge.as_ref() == Some(id) {
         return Ok(());
     }
-    let asked = readopts(facts) && facts.stored == Stored::Absent;
+    let asked = readopts(facts) && facts.stored == StoredSecretState::Absent;
     let native = match (&wanted.native, &facts.native) {
-        (Some(native), Native::Present(_)) => Some(native.name.clone()),
+        (Some(native), NativeSecretState::Present(_)) => Some(native.name.clone()),
         _ => None,
     };
     match (asked, native) {
         (true, Some(_)) if facts.namespace.binding == NamespaceBinding::Unbound => {
-            Err(Step::BindNamespace.into())
+            Err(SecretStep::BindNamespace.into())
         }
-        (true, Some(_)) => Err(Step::CreateSecret(First::Readopted).into()),
-        (_, native) => Err(Block::StoreLost {
+        (true, Some(_)) => Err(SecretStep::CreateSecret(FirstVersionSource::Readopted).into()),
+        (_, native) => Err(SecretBlocker::StoreLost {
             secret: id.clone(),
             native,
         }
@@ -275,55 +289,55 @@ fn lost(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
     }
 }
 
-fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Stop> {
+fn stored<'a>(facts: &'a SecretFacts, wanted: &DesiredState) -> Result<&'a StoredSecret, Stop> {
     if facts.namespace.binding == NamespaceBinding::Unbound {
         importable(facts, wanted)?;
-        return Err(Step::BindNamespace.into());
+        return Err(SecretStep::BindNamespace.into());
     }
     match &facts.stored {
-        Stored::Absent => {
+        StoredSecretState::Absent => {
             required_key(facts).map_or(Ok(()), Err)?;
             usable(wanted.key.as_ref())?;
             importable(facts, wanted)?;
             Err(match wanted.source {
-                Source::Generate => Step::CreateSecret(First::Generated).into(),
-                Source::Import { .. } => Step::CreateSecret(First::Imported).into(),
-                Source::Sealed { .. } => Step::CreateSecret(First::Sealed).into(),
-                Source::External { wait: true } => Block::AwaitingValue {
+                ValueSource::Generate => SecretStep::CreateSecret(FirstVersionSource::Generated).into(),
+                ValueSource::Import { .. } => SecretStep::CreateSecret(FirstVersionSource::Imported).into(),
+                ValueSource::Sealed { .. } => SecretStep::CreateSecret(FirstVersionSource::Sealed).into(),
+                ValueSource::External { wait: true } => SecretBlocker::AwaitingValue {
                     name: wanted.store_name.clone(),
                 }
                 .into(),
-                Source::External { wait: false } => Stop::Say(Verdict::AwaitingValue {
+                ValueSource::External { wait: false } => Stop::Say(SecretVerdict::AwaitingValue {
                     name: wanted.store_name.clone(),
                 }),
             })
         }
-        Stored::InRecoveryWindow { secret, until } => {
+        StoredSecretState::InRecoveryWindow { secret, until } => {
             if facts.object.restore.as_ref() == Some(&secret.id) {
-                Err(Step::Restore.into())
+                Err(SecretStep::Restore.into())
             } else if facts.object.purge.as_ref() == Some(&secret.id) {
-                Err(Step::Purge.into())
+                Err(SecretStep::Purge.into())
             } else {
-                Err(Block::InRecoveryWindow {
+                Err(SecretBlocker::InRecoveryWindow {
                     secret: secret.id.clone(),
                     until: *until,
                 }
                 .into())
             }
         }
-        Stored::Live(secret) => match &secret.owner {
+        StoredSecretState::Live(secret) => match &secret.owner {
             Owner::ThisObject => Ok(secret),
             Owner::GoneObject => Err(bind(facts, wanted, secret)),
-            Owner::Rival(name) => Err(Block::StoreNameTaken {
+            Owner::Rival(name) => Err(SecretBlocker::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: Some(name.clone()),
             }
             .into()),
             // Made over the API for whoever declares it.
-            Owner::Nobody if matches!(wanted.source, Source::External { .. }) => {
+            Owner::Nobody if matches!(wanted.source, ValueSource::External { .. }) => {
                 Err(bind(facts, wanted, secret))
             }
-            Owner::Nobody => Err(Block::StoreNameTaken {
+            Owner::Nobody => Err(SecretBlocker::StoreNameTaken {
                 name: wanted.store_name.clone(),
                 by: None,
             }
@@ -332,9 +346,9 @@ fn stored<'a>(facts: &'a Facts, wanted: &Wanted) -> Result<&'a StoredSecret, Sto
     }
 }
 
-/// A live secret whose object is gone: it becomes this one's where that shows its value nowhere else than the one before did. For anything more
-/// somebody who may grant it has to ask.
-fn bind(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Stop {
+/// A live secret whose object is gone: it becomes this one's where that shows its value nowhere else than the
+/// one before did. For anything more somebody who may grant it has to ask.
+fn bind(facts: &SecretFacts, wanted: &DesiredState, secret: &StoredSecret) -> Stop {
     let shown = secret.materialized.as_ref().map(|native| native.name.as_str());
     let obstacle = match &wanted.native {
         _ if facts.object.restore.as_ref() == Some(&secret.id) => None,
@@ -347,8 +361,8 @@ fn bind(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Stop {
         _ => None,
     };
     match obstacle {
-        None => Step::BindObject.into(),
-        Some(obstacle) => Block::NameTaken {
+        None => SecretStep::BindObject.into(),
+        Some(obstacle) => SecretBlocker::NameTaken {
             name: wanted.store_name.clone(),
             secret: secret.id.clone(),
             obstacle,
@@ -358,16 +372,16 @@ fn bind(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Stop {
 }
 
 /// Whether the wanted key may be used.
-fn usable(key: Option<&WantedKey>) -> Result<(), Block> {
-    let Some(WantedKey { name, state }) = key else {
+fn usable(key: Option<&DesiredKey>) -> Result<(), SecretBlocker> {
+    let Some(DesiredKey { name, state }) = key else {
         return Ok(());
     };
     let name = name.clone();
     match state {
         KeyState::Enabled | KeyState::ObjectMissing => Ok(()),
-        KeyState::Absent => Err(Block::KeyNotReady { name }),
-        KeyState::Disabled => Err(Block::KeyDisabled { name, until: None }),
-        KeyState::PendingDeletion(until) => Err(Block::KeyDisabled {
+        KeyState::Absent => Err(SecretBlocker::KeyNotReady { name }),
+        KeyState::Disabled => Err(SecretBlocker::KeyDisabled { name, until: None }),
+        KeyState::PendingDeletion(until) => Err(SecretBlocker::KeyDisabled {
             name,
             until: Some(*until),
         }),
@@ -375,28 +389,30 @@ fn usable(key: Option<&WantedKey>) -> Result<(), Block> {
 }
 
 /// The key that the secret must lie under, if the spec does not name that.
-fn required_key(facts: &Facts) -> Option<Block> {
+fn required_key(facts: &SecretFacts) -> Option<SecretBlocker> {
     let name = facts.wanted.as_ref().ok()?.required_key.clone()?;
-    Some(Block::KeyRequired { name })
+    Some(SecretBlocker::KeyRequired { name })
 }
 
 /// The key whose object is gone, if that is so.
-fn orphaned_key(facts: &Facts) -> Option<&str> {
+fn orphaned_key(facts: &SecretFacts) -> Option<&str> {
     let key = facts.wanted.as_ref().ok()?.key.as_ref()?;
     (key.state == KeyState::ObjectMissing).then_some(key.name.as_str())
 }
 
 /// The encryption key of a secret. While it does not work, the native Secret stays as it is and says so.
-fn key(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+fn key(facts: &SecretFacts, wanted: &DesiredState, secret: &StoredSecret) -> Result<(), Stop> {
     match usable(wanted.key.as_ref()) {
-        Ok(()) if secret.other_key => Err(required_key(facts).map_or(Step::UpdateKey.into(), Stop::from)),
+        Ok(()) if secret.other_key => {
+            Err(required_key(facts).map_or(SecretStep::UpdateKey.into(), Stop::from))
+        }
         Ok(()) => Ok(()),
         Err(block) => {
-            if let (Some(ours), Native::Present(found)) = (&secret.materialized, &facts.native)
+            if let (Some(ours), NativeSecretState::Present(found)) = (&secret.materialized, &facts.native)
                 && ours.uid == found.uid
                 && !found.held
             {
-                return Err(Step::Native(NativeStep::Hold {
+                return Err(SecretStep::Native(NativeStep::Hold {
                     uid: found.uid.clone(),
                 })
                 .into());
@@ -407,64 +423,67 @@ fn key(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop
 }
 
 /// Whether the content to import is there and may be taken.
-fn importable(facts: &Facts, wanted: &Wanted) -> Result<(), Stop> {
-    let Source::Import { secret } = &wanted.source else {
+fn importable(facts: &SecretFacts, wanted: &DesiredState) -> Result<(), Stop> {
+    let ValueSource::Import { secret } = &wanted.source else {
         return Ok(());
     };
     match &facts.import {
-        Import::Unread | Import::Absent => Err(Block::ImportMissing { name: secret.clone() }.into()),
-        Import::Present {
+        ImportState::Unread | ImportState::Absent => {
+            Err(SecretBlocker::ImportMissing { name: secret.clone() }.into())
+        }
+        ImportState::Present {
             refusal: Some(why), ..
-        } => Err(Block::ImportRefused {
+        } => Err(SecretBlocker::ImportRefused {
             name: secret.clone(),
             why: why.clone(),
         }
         .into()),
-        Import::Present { refusal: None, .. } => Ok(()),
+        ImportState::Present { refusal: None, .. } => Ok(()),
     }
 }
 
 /// The secret's labels and the keys of its current version.
-fn content(facts: &Facts, wanted: &Wanted, secret: &StoredSecret) -> Result<(), Stop> {
+fn content(facts: &SecretFacts, wanted: &DesiredState, secret: &StoredSecret) -> Result<(), Stop> {
     if secret.labels != wanted.labels || secret.description != wanted.description {
-        return Err(Step::UpdateMetadata.into());
+        return Err(SecretStep::UpdateMetadata.into());
     }
-    if wanted.source == Source::Generate && !secret.differences.is_empty() {
+    if wanted.source == ValueSource::Generate && !secret.differences.is_empty() {
         if let Some(name) = immutable_native(facts) {
-            return Err(Block::Immutable {
+            return Err(SecretBlocker::Immutable {
                 name: name.to_owned(),
                 keys: secret.differences.names().map(str::to_owned).collect(),
             }
             .into());
         }
-        return Err(Step::EnsureVersion(Why::SpecChanged).into());
+        return Err(SecretStep::EnsureVersion(VersionReason::SpecChanged).into());
     }
-    if wanted.source == (Source::Sealed { taken: false }) {
-        return Err(Step::TakeSealed.into());
+    if wanted.source == (ValueSource::Sealed { taken: false }) {
+        return Err(SecretStep::TakeSealed.into());
     }
-    // A foreign Secret of the wanted name, named by the import as well, is adopted; first the store takes what it holds.
-    if let (Some(native), Source::Import { secret: imported }) = (&wanted.native, &wanted.source)
+    // A foreign Secret of the wanted name, named by the import as well, is adopted; first the store takes
+    // what it holds.
+    if let (Some(native), ValueSource::Import { secret: imported }) = (&wanted.native, &wanted.source)
         && native.name == *imported
         && secret
             .materialized
             .as_ref()
             .is_none_or(|ours| ours.name != native.name)
-        && let Native::Present(found) = &facts.native
+        && let NativeSecretState::Present(found) = &facts.native
         && !found.recorded
         && !(found.drift.is_none() && found.marked)
     {
         importable(facts, wanted)?;
-        return Err(Step::EnsureVersion(Why::Imported).into());
+        return Err(SecretStep::EnsureVersion(VersionReason::Imported).into());
     }
     if let Some(invalid) = &secret.unrenderable {
-        return Err(Block::SpecInvalid(invalid.clone()).into());
+        return Err(SecretBlocker::SpecInvalid(invalid.clone()).into());
     }
     Ok(())
 }
 
 /// The immutable native Secret whose value a new version would change: it keeps the value that it holds.
-pub fn immutable_native(facts: &Facts) -> Option<&str> {
-    let (Ok(wanted), Stored::Live(secret), Native::Present(found)) =
+pub fn immutable_native(facts: &SecretFacts) -> Option<&str> {
+    let (Ok(wanted), StoredSecretState::Live(secret), NativeSecretState::Present(found)) =
         (&facts.wanted, &facts.stored, &facts.native)
     else {
         return None;
@@ -474,7 +493,12 @@ pub fn immutable_native(facts: &Facts) -> Option<&str> {
     keeps.then_some(ours.name.as_str())
 }
 
-fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp) -> Result<(), Stop> {
+fn native(
+    facts: &SecretFacts,
+    wanted: &DesiredState,
+    secret: &StoredSecret,
+    now: Timestamp,
+) -> Result<(), Stop> {
     let ours = secret.materialized.as_ref();
     // A rename that has arrived: the new one is recorded, and what is left of the old one goes.
     if let Some(former) = &secret.former
@@ -486,12 +510,14 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp)
         return ours.map_or(Ok(()), |old| Err(remove(old).into()));
     };
     let found = match &facts.native {
-        Native::Present(found) => found,
+        NativeSecretState::Present(found) => found,
         // A rename writes the new one before the old one goes.
-        Native::Absent | Native::Unread => return Err(Step::Native(NativeStep::Create).into()),
+        NativeSecretState::Absent | NativeSecretState::Unread => {
+            return Err(SecretStep::Native(NativeStep::Create).into());
+        }
     };
     if let Some(finalizers) = &found.terminating {
-        return Err(Block::NativeTerminating {
+        return Err(SecretBlocker::NativeTerminating {
             name: target.name.clone(),
             finalizers: finalizers.clone(),
         }
@@ -501,11 +527,12 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp)
     if of_this_name.is_some_and(|ours| ours.uid == found.uid) {
         return owned(found, &target.name, now);
     }
-    // Its content is in the store because somebody asked for that, or our create succeeded and the record of it was lost.
+    // Its content is in the store because somebody asked for that, or our create succeeded and the record of
+    // it was lost.
     let taken_over = of_this_name.is_none() && (found.recorded || readopts(facts));
     let created = found.drift.is_none() && found.marked;
     if taken_over || created {
-        return Err(Step::Native(NativeStep::Adopt {
+        return Err(SecretStep::Native(NativeStep::Adopt {
             uid: found.uid.clone(),
         })
         .into());
@@ -515,7 +542,7 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp)
         (Some(Holder { exchange: true, .. }), Some(old)) if old.name != target.name => {
             Err(remove(old).into())
         }
-        (holder, _) => Err(Block::TargetNotOwned {
+        (holder, _) => Err(SecretBlocker::TargetNotOwned {
             name: target.name.clone(),
             holder: holder.clone(),
         }
@@ -523,15 +550,15 @@ fn native(facts: &Facts, wanted: &Wanted, secret: &StoredSecret, now: Timestamp)
     }
 }
 
-fn remove(native: &Materialized) -> Step {
-    Step::Native(NativeStep::Remove {
+fn remove(native: &NativeSecretRef) -> SecretStep {
+    SecretStep::Native(NativeStep::Remove {
         name: native.name.clone(),
         uid: native.uid.clone(),
     })
 }
 
 /// What a Secret of ours still needs. What others change is put back, later each time while they insist.
-fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
+fn owned(found: &ObservedNativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
     let Some(drift) = found.drift else {
         return Ok(());
     };
@@ -539,23 +566,23 @@ fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
         let name = name.to_owned();
         if !found.edits.is_empty() {
             let edits = found.edits.clone();
-            return Err(Block::NativeContested { name, edits, until }.into());
+            return Err(SecretBlocker::NativeContested { name, edits, until }.into());
         }
         if !found.mutated.is_empty() {
             let keys = found.mutated.clone();
-            return Err(Block::NativeMutated { name, keys, until }.into());
+            return Err(SecretBlocker::NativeMutated { name, keys, until }.into());
         }
     }
     let uid = found.uid.clone();
     Err(match drift {
-        Drift::Content => Step::Native(NativeStep::Apply { uid }).into(),
-        Drift::Replace if found.marked && keeps_data(found) => Block::ImmutableContent {
+        Drift::Content => SecretStep::Native(NativeStep::Apply { uid }).into(),
+        Drift::Replace if found.marked && keeps_data(found) => SecretBlocker::ImmutableContent {
             name: name.to_owned(),
         }
         .into(),
-        Drift::Replace if found.marked => Step::Native(NativeStep::Replace { uid }).into(),
+        Drift::Replace if found.marked => SecretStep::Native(NativeStep::Replace { uid }).into(),
         // We never wrote it: it was taken over, or somebody replaced it.
-        Drift::Replace => Block::ReplacementUnasked {
+        Drift::Replace => SecretBlocker::ReplacementUnasked {
             name: name.to_owned(),
             fixed: found.fixed.clone(),
         }
@@ -563,21 +590,24 @@ fn owned(found: &NativeSecret, name: &str, now: Timestamp) -> Result<(), Stop> {
     })
 }
 
-/// Whether this Secret of ours keeps its data: it is immutable, stays so, and it is not others who changed them. So it is whatever brings the new ones.
-fn keeps_data(found: &NativeSecret) -> bool {
+/// Whether this Secret of ours keeps its data: it is immutable, stays so, and it is not others who changed
+/// them. So it is whatever brings the new ones.
+fn keeps_data(found: &ObservedNativeSecret) -> bool {
     let by_others = !found.mutated.is_empty() || found.edits.iter().any(|edit| edit.key.part == Part::Data);
-    found.fixed.contains(&Fixed::Data) && !found.fixed.contains(&Fixed::Immutable) && !by_others
+    found.fixed.contains(&ImmutableField::Data)
+        && !found.fixed.contains(&ImmutableField::Immutable)
+        && !by_others
 }
 
 /// The annotation that asks for readoption still names the lost secret that the status does.
-fn readopts(facts: &Facts) -> bool {
-    matches!(&facts.object.recorded, Recorded::Unknown(id) if facts.object.readopt.as_ref() == Some(id))
+fn readopts(facts: &SecretFacts) -> bool {
+    matches!(&facts.object.recorded, RecordedSecretId::Unknown(id) if facts.object.readopt.as_ref() == Some(id))
 }
 
 /// How the rotation stands, whether or not anything else is wrong.
-fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
+fn rotation(facts: &SecretFacts, now: Timestamp) -> RotationState {
     let Ok(wanted) = &facts.wanted else {
-        return Rotation::None;
+        return RotationState::None;
     };
     let never = wanted.not_rotatable.as_ref();
     let asked = match &facts.object.rotate_now {
@@ -595,38 +625,38 @@ fn rotation(facts: &Facts, now: Timestamp) -> Rotation {
             .map(|refusal| refusal.asked_by(by_annotation))
             .or_else(|| schedule.and_then(|schedule| schedule.refusal.clone()));
         return match (refusal, schedule.filter(|schedule| schedule.suspended)) {
-            (Some(refusal), _) => Rotation::Impossible(refusal),
-            (None, Some(schedule)) => Rotation::Suspended {
+            (Some(refusal), _) => RotationState::Impossible(refusal),
+            (None, Some(schedule)) => RotationState::Suspended {
                 schedule: schedule.name.clone(),
             },
-            (None, None) => Rotation::Due(Why::Asked(asked.clone())),
+            (None, None) => RotationState::Due(VersionReason::Asked(asked.clone())),
         };
     }
     let schedule = match &facts.rotation {
-        Coverage::None => return Rotation::None,
-        Coverage::Conflict(schedules) => return Rotation::Conflict(schedules.clone()),
+        Coverage::None => return RotationState::None,
+        Coverage::Conflict(schedules) => return RotationState::Conflict(schedules.clone()),
         Coverage::One(schedule) => schedule,
     };
     let by_schedule = || format!("RotationSchedule `{}`", schedule.name);
     let refusal = never.or(schedule.refusal.as_ref());
     match (refusal, &schedule.due) {
-        (Some(refusal), _) => Rotation::Impossible(refusal.clone().asked_by(by_schedule)),
-        (None, Err(why)) => Rotation::Unscheduled {
+        (Some(refusal), _) => RotationState::Impossible(refusal.clone().asked_by(by_schedule)),
+        (None, Err(why)) => RotationState::Unscheduled {
             schedule: schedule.name.clone(),
             why: why.clone(),
         },
-        (None, Ok(_)) if schedule.suspended => Rotation::Suspended {
+        (None, Ok(_)) if schedule.suspended => RotationState::Suspended {
             schedule: schedule.name.clone(),
         },
-        (None, Ok(None)) => Rotation::Unscheduled {
+        (None, Ok(None)) => RotationState::Unscheduled {
             schedule: schedule.name.clone(),
             why: "the schedule names no further time".to_owned(),
         },
-        (None, Ok(Some(at))) if *at <= now => Rotation::Due(Why::Due {
+        (None, Ok(Some(at))) if *at <= now => RotationState::Due(VersionReason::Due {
             schedule: schedule.uid.clone(),
             at: *at,
         }),
-        (None, Ok(Some(at))) => Rotation::Scheduled {
+        (None, Ok(Some(at))) => RotationState::Scheduled {
             schedule: schedule.name.clone(),
             at: *at,
         },

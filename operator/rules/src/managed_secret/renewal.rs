@@ -1,24 +1,26 @@
-//! When the certificate of a secret is renewed, signed anew by another key of its authority, or given other roots.
+//! When the certificate of a secret is renewed, signed anew by another key of its authority, or given other
+//! roots.
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::uid::Uid;
 
-/// What was due before this process began is done over this part of the certificate's life, so that an upgrade does not renew all at once.
-const SPREAD: i32 = 10;
+/// What was due before this process began is done over this part of the certificate's life, so that an
+/// upgrade does not renew all at once.
+const START_SPREAD_DIVISOR: i32 = 10;
 /// What lives longer than this when the process begins …
-const SOON: SignedDuration = SignedDuration::from_hours(2);
+const MIN_REMAINING_AT_START: SignedDuration = SignedDuration::from_hours(2);
 /// … is left alone for so long.
-const CALM: SignedDuration = SignedDuration::from_hours(1);
+const START_QUIET_PERIOD: SignedDuration = SignedDuration::from_hours(1);
 /// A leaf waits for all others to trust a new key of their authority, at most this part of its life …
-const TRUST_PART: i32 = 20;
+const TRUST_WAIT_DIVISOR: i32 = 20;
 /// … and at most so long: a pod with the roots in a variable gets new ones only when it starts anew.
-const TRUST: SignedDuration = SignedDuration::from_mins(10);
+const MAX_TRUST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// For each leaf of an authority, so much is added to the time over which they are signed anew.
-const APART: SignedDuration = SignedDuration::from_secs(5);
+const SIGNING_DELAY_PER_LEAF: SignedDuration = SignedDuration::from_secs(5);
 /// A former root stays at least so long: not everybody who has it is counted.
-const OVERLAP: SignedDuration = SignedDuration::from_mins(1);
+const MIN_ROOT_OVERLAP: SignedDuration = SignedDuration::from_mins(1);
 
 /// The certificate of a secret's current version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub enum RenewalPolicy {
 /// Whose signature a certificate has, as seen from what its source names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// Its own.
+    /// It signs itself.
     Own {
         /// The roots that an authority had before, if it still names some.
         old_roots: Option<OldRoots>,
@@ -85,7 +87,7 @@ pub enum Signature {
         /// Since when it has another one.
         since: Timestamp,
         /// Chain and roots can be those that the authority has now: they hold the old root too.
-        follows: Follows,
+        follows: RootsStatus,
         /// Everybody who is counted trusts the new key.
         trusted: bool,
         /// How many leaves the authority has.
@@ -100,10 +102,10 @@ pub enum Signature {
 
 /// Whether a certificate stands with the roots that its authority has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follows {
+pub enum RootsStatus {
     /// It does.
     Yes,
-    /// Not yet.
+    /// It would be valid with them, and is not signed anew yet.
     NotYet,
     /// It would not be valid with them.
     Cannot,
@@ -114,8 +116,8 @@ pub enum Follows {
 pub struct OldRoots {
     /// Since when it has the new one.
     pub since: Timestamp,
-    /// Leaves that are still signed by the old key or have not the new root, and secrets whose consumers have an older version. Empty: nobody
-    /// needs the old one.
+    /// Leaves that are still signed by the old key or have not the new root, and secrets whose consumers have
+    /// an older version. Empty: nobody needs the old one.
     pub needed_by: Vec<String>,
 }
 
@@ -187,7 +189,7 @@ impl CertificateFacts {
         match &self.signature {
             Signature::Current { follows: false, .. }
             | Signature::Former {
-                follows: Follows::NotYet,
+                follows: RootsStatus::NotYet,
                 ..
             } => Some(CertificateChange::FollowAuthority),
             Signature::Own { old_roots: Some(old) } if old.needed_by.is_empty() && old.earliest() <= now => {
@@ -256,7 +258,8 @@ impl CertificateFacts {
         Some(before(self.not_after, self.ahead()?))
     }
 
-    /// When a leaf is signed anew after its authority got a new key: when all trust that, and not all leaves at once.
+    /// When a leaf is signed anew after its authority got a new key: when all trust that, and not all leaves
+    /// at once.
     fn signed_anew(&self, object: &Uid) -> Option<Timestamp> {
         let Signature::Former {
             since,
@@ -270,11 +273,13 @@ impl CertificateFacts {
         let wait = if *trusted {
             SignedDuration::ZERO
         } else {
-            TRUST.min(self.life() / TRUST_PART)
+            MAX_TRUST_WAIT.min(self.life() / TRUST_WAIT_DIVISOR)
         };
         let leaves = i32::try_from(*leaves).unwrap_or(i32::MAX);
-        let apart = APART.checked_mul(leaves - 1).unwrap_or(SignedDuration::MAX);
-        let window = apart.min(self.life() / SPREAD);
+        let apart = SIGNING_DELAY_PER_LEAF
+            .checked_mul(leaves - 1)
+            .unwrap_or(SignedDuration::MAX);
+        let window = apart.min(self.life() / START_SPREAD_DIVISOR);
         let at = after(after(*since, wait), part(window, object));
         Some(self.spread(at, object))
     }
@@ -285,19 +290,19 @@ impl CertificateFacts {
         if at > self.started || left <= SignedDuration::ZERO {
             return at;
         }
-        let first = if left > SOON {
-            after(self.started, CALM)
+        let first = if left > MIN_REMAINING_AT_START {
+            after(self.started, START_QUIET_PERIOD)
         } else {
             self.started
         };
-        let window = (self.life() / SPREAD).min(self.not_after.duration_since(first) / 2);
+        let window = (self.life() / START_SPREAD_DIVISOR).min(self.not_after.duration_since(first) / 2);
         after(first, part(window, object))
     }
 }
 
 impl OldRoots {
     fn earliest(&self) -> Timestamp {
-        after(self.since, OVERLAP)
+        after(self.since, MIN_ROOT_OVERLAP)
     }
 }
 

@@ -1,4 +1,5 @@
-//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message, which says what to do about it.
+//! How a `ManagedSecret` stands when nothing is left to do, in terms of causes. Each cause has one message,
+//! which says what to do about it.
 
 use std::fmt;
 
@@ -6,15 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::whole_second;
 use super::facts::{Holder, InvalidSpec};
-use super::plan::Why;
-use crate::native_secret::Fixed;
-use crate::native_secret::edits::{Edit, Edits, Key, Keys};
-use crate::rotation_schedule::Refusal;
+use super::plan::VersionReason;
+use crate::native_secret::ImmutableField;
+use crate::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
+use crate::rotation_schedule::RotationRefusal;
 use crate::uid::Uid;
 
 /// How the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SecretVerdict {
     /// It is as wanted.
     Ready {
         /// Id of the stored secret.
@@ -35,16 +36,16 @@ pub enum Verdict {
     /// It is being deleted: nothing is done and nothing is said.
     Leaving,
     /// Somebody has to act.
-    Blocked(Block),
+    Blocked(SecretBlocker),
 }
 
-impl Verdict {
+impl SecretVerdict {
     /// When to look again although no event is expected.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Blocked(Block::NativeContested { until, .. } | Block::NativeMutated { until, .. }) => {
-                Some((*until).max(now))
-            }
+            Self::Blocked(
+                SecretBlocker::NativeContested { until, .. } | SecretBlocker::NativeMutated { until, .. },
+            ) => Some((*until).max(now)),
             Self::Blocked(block) => block.recheck().and_then(|after| now.checked_add(after).ok()),
             Self::Ready { .. }
             | Self::AwaitingValue { .. }
@@ -57,7 +58,7 @@ impl Verdict {
 
 /// What keeps the object from being ready until a person, or the cluster, changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum SecretBlocker {
     /// The spec makes no sense.
     SpecInvalid(InvalidSpec),
     /// The namespace is on its way out.
@@ -83,14 +84,15 @@ pub enum Block {
     },
     /// Another object has this name in the store.
     StoreNameTaken {
-        /// The name.
+        /// The name in the store, by `spec.storeName` or the object.
         name: String,
         /// That object; absent for a secret made through the API.
         by: Option<String>,
     },
-    /// The store holds a secret of this name whose object is gone, and it does not become this object's unasked.
+    /// The store holds a secret of this name whose object is gone, and it does not become this object's
+    /// unasked.
     NameTaken {
-        /// The name.
+        /// The name in the store, by `spec.storeName` or the object.
         name: String,
         /// Its id.
         secret: String,
@@ -104,44 +106,44 @@ pub enum Block {
     },
     /// There is no encryption key of the wanted name.
     KeyNotReady {
-        /// The name.
+        /// The EncryptionKey that `spec.encryptionKey` names.
         name: String,
     },
     /// Another key says that the secret must lie under it.
     KeyRequired {
-        /// Its name.
+        /// The EncryptionKey whose `spec.requiredFor` covers the secret.
         name: String,
     },
     /// The encryption key is disabled, or waits for its destruction.
     KeyDisabled {
-        /// Its name.
+        /// The EncryptionKey that the secret lies under.
         name: String,
         /// When it is destroyed, if that is planned.
         until: Option<Timestamp>,
     },
     /// The object of the encryption key is gone; the key itself works.
     KeyObjectMissing {
-        /// Its name.
+        /// The EncryptionKey that is gone.
         name: String,
     },
     /// The Secret to import does not exist.
     ImportMissing {
-        /// Its name.
+        /// The native Secret that `spec.source.import` names.
         name: String,
     },
     /// The Secret to import may not be imported.
     ImportRefused {
-        /// Its name.
+        /// The native Secret that `spec.source.import` names.
         name: String,
-        /// Why.
+        /// The rule against it, in words for the message.
         why: String,
     },
     /// What the spec asks for needs a new native Secret, and the one that was taken over would be lost.
     ReplacementUnasked {
-        /// Its name.
+        /// The native Secret that was taken over.
         name: String,
         /// What of it cannot be changed.
-        fixed: Vec<Fixed>,
+        fixed: Vec<ImmutableField>,
     },
     /// The spec asks for another value, and the native Secret is immutable.
     Immutable {
@@ -150,7 +152,8 @@ pub enum Block {
         /// The keys that differ, where they are known.
         keys: Vec<String>,
     },
-    /// The native Secret is immutable and is to hold other data: a value that arrived, a stage that was moved, or an edit of `spec.secret`.
+    /// The native Secret is immutable and is to hold other data: a value that arrived, a stage that was
+    /// moved, or an edit of `spec.secret`.
     ImmutableContent {
         /// Name of the native Secret.
         name: String,
@@ -166,21 +169,21 @@ pub enum Block {
     },
     /// A native Secret of the wanted name exists, and it is not ours.
     TargetNotOwned {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// The ManagedSecret that it belongs to, if it does to one.
         holder: Option<Holder>,
     },
     /// The native Secret is being deleted.
     NativeTerminating {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// The finalizers that it waits for.
         finalizers: Vec<String>,
     },
     /// Somebody changes the native Secret again and again.
     NativeContested {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// What is changed now.
         edits: Vec<Edit>,
@@ -189,10 +192,10 @@ pub enum Block {
     },
     /// The native Secret is changed as it is written.
     NativeMutated {
-        /// Its name.
+        /// The native Secret that `spec.secret` names.
         name: String,
         /// What is not as it was written.
-        keys: Vec<Key>,
+        keys: Vec<DriftedKey>,
         /// When it is tried again.
         until: Timestamp,
     },
@@ -205,7 +208,7 @@ pub enum Obstacle {
     Retained,
     /// It would be shown in a native Secret of this name, which it was not before.
     Shown {
-        /// The name.
+        /// Name of that native Secret.
         native: String,
     },
     /// It would come under another encryption key.
@@ -214,8 +217,9 @@ pub enum Obstacle {
     Readers,
 }
 
-impl Block {
-    /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of others are not.
+impl SecretBlocker {
+    /// How long to wait before looking again. Some causes vanish without an event that is watched: Secrets of
+    /// others are not.
     fn recheck(&self) -> Option<SignedDuration> {
         match self {
             Self::ImportMissing { .. } => Some(SignedDuration::from_secs(15)),
@@ -253,12 +257,12 @@ impl Block {
     }
 }
 
-impl fmt::Display for Block {
+impl fmt::Display for SecretBlocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SpecInvalid(InvalidSpec { field, problem, .. }) => write!(f, "`{field}`: {problem}"),
             Self::NamespaceTerminating => {
-                f.write_str("the namespace is being deleted; nothing is changed in it any more")
+                f.write_str("the namespace is being deleted, so nothing in it is changed")
             }
             Self::NamespaceRecreated { recorded } => write!(
                 f,
@@ -324,25 +328,25 @@ impl fmt::Display for Block {
             ),
             Self::KeyRequired { name } => write!(
                 f,
-                "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey: {name}`"
+                "EncryptionKey `{name}` requires in `spec.requiredFor` that this secret uses it; set `spec.encryptionKey: {name}`"
             ),
             Self::KeyDisabled { name, until: None } => write!(
                 f,
-                "EncryptionKey `{name}` is disabled, so the value can be neither read nor written nor rotated; the native Secret stays as \
-                 it is; set `spec.enabled: true` of the key to have everything back"
+                "EncryptionKey `{name}` is disabled, so the value can be neither read nor written nor rotated; the native Secret stays as it is; set \
+                 `spec.enabled: true` of the key to restore everything"
             ),
             Self::KeyDisabled {
                 name,
                 until: Some(until),
             } => write!(
                 f,
-                "the key `{name}` is destroyed at {}, and until then the value can be neither read nor written nor rotated; apply \
-                 EncryptionKey `{name}` again to have everything back",
+                "the key `{name}` is destroyed at {}, and until then the value can be neither read nor written nor rotated; apply EncryptionKey \
+                 `{name}` again to restore everything",
                 whole_second(*until)
             ),
             Self::KeyObjectMissing { name } => write!(
                 f,
-                "EncryptionKey `{name}` was deleted while secrets depend on its key; the key works on and nothing is lost; apply the \
+                "EncryptionKey `{name}` was deleted while secrets depend on its key; the key keeps working and nothing is lost; apply the \
                  EncryptionKey again to adopt it, or move the secrets to another key"
             ),
             Self::ImportMissing { name } => {
@@ -404,7 +408,7 @@ impl fmt::Display for Block {
             ),
             Self::TargetNotOwned { name, holder: None } => write!(
                 f,
-                "Secret `{name}` exists and is not ours, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
+                "Secret `{name}` exists and is not managed by strongroom, so it is left as it is; choose another `spec.secret.name` or delete that Secret; to \
                  adopt it with its content, take `spec.secret` out of this object and apply a ManagedSecret of another name with \
                  `spec.source.import.secretRef.name: {name}` and `spec.secret.name: {name}`"
             ),
@@ -418,8 +422,8 @@ impl fmt::Display for Block {
                     }),
             } => write!(
                 f,
-                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, which gives it up; this object takes the name as soon as it \
-                 is free; if that takes long, `kubectl describe managedsecret {by}` says why"
+                "Secret `{name}` is the native Secret of ManagedSecret `{by}`, which is releasing it; this object takes the name as soon as it is \
+                 free; if that takes long, `kubectl describe managedsecret {by}` says why"
             ),
             Self::TargetNotOwned {
                 name,
@@ -437,8 +441,7 @@ impl fmt::Display for Block {
             }
             Self::NativeTerminating { name, finalizers } => write!(
                 f,
-                "Secret `{name}` is being deleted and waits for {} `{}`; it is made again when it is gone: whoever set that has to take it \
-                 away",
+                "Secret `{name}` is being deleted and waits for {} `{}`; it is created again when it is gone: whoever set that must remove it",
                 if finalizers.len() == 1 {
                     "finalizer"
                 } else {
@@ -448,18 +451,18 @@ impl fmt::Display for Block {
             ),
             Self::NativeContested { name, edits, until } => write!(
                 f,
-                "Secret `{name}` is changed again and again: {}; it is put back at {}, later each time while that goes on; have whoever \
-                 changes it leave it alone, or change `spec.secret`",
+                "Secret `{name}` is changed repeatedly: {}; it is restored at {}, with a growing delay while that continues; stop the other writer, or \
+                 change `spec.secret`",
                 Edits(edits),
                 whole_second(*until)
             ),
             Self::NativeMutated { name, keys, until } => {
-                let keys: Vec<&Key> = keys.iter().collect();
+                let keys: Vec<&DriftedKey> = keys.iter().collect();
                 write!(
                     f,
                     "Secret `{name}` is not as it was written: mutating admission of the cluster changes {}; exempt Secrets with the label \
                      `strongroom.dev/managed` there; it is tried again at {}",
-                    Keys(&keys),
+                    DriftedKeys(&keys),
                     whole_second(*until)
                 )
             }
@@ -476,37 +479,37 @@ pub(super) fn awaiting(name: &str) -> String {
 
 /// How the rotation of the object stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RotationState {
     /// Nobody asks for one.
     None,
     /// It is time.
-    Due(Why),
-    /// It will be.
+    Due(VersionReason),
+    /// It is not time yet.
     Scheduled {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// The time.
+        /// When it is time.
         at: Timestamp,
     },
     /// The schedule is suspended.
     Suspended {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
     },
     /// The schedule gives no time.
     Unscheduled {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// Why.
+        /// What is wrong with it, for the message.
         why: String,
     },
     /// Several schedules claim the object with equal right; none rotates it.
     Conflict(Vec<String>),
     /// The value is not made anew here.
-    Impossible(Refusal),
+    Impossible(RotationRefusal),
 }
 
-impl Rotation {
+impl RotationState {
     /// When to look again.
     pub(super) fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
@@ -523,8 +526,13 @@ impl Rotation {
     /// When the next one is due, for the status.
     pub fn next(&self) -> Option<Timestamp> {
         match self {
-            Self::Scheduled { at, .. } | Self::Due(Why::Due { at, .. }) => Some(*at),
-            Self::Due(Why::Asked(_) | Why::SpecChanged | Why::Imported | Why::Certificate(_))
+            Self::Scheduled { at, .. } | Self::Due(VersionReason::Due { at, .. }) => Some(*at),
+            Self::Due(
+                VersionReason::Asked(_)
+                | VersionReason::SpecChanged
+                | VersionReason::Imported
+                | VersionReason::Certificate(_),
+            )
             | Self::None
             | Self::Suspended { .. }
             | Self::Unscheduled { .. }
@@ -534,11 +542,11 @@ impl Rotation {
     }
 }
 
-impl fmt::Display for Rotation {
+impl fmt::Display for RotationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("no rotation is asked for"),
-            Self::Due(Why::Due { at, .. }) => {
+            Self::Due(VersionReason::Due { at, .. }) => {
                 write!(
                     f,
                     "due since {}; it follows when the object is ready",
@@ -563,7 +571,7 @@ impl fmt::Display for Rotation {
                 write!(f, "RotationSchedule `{schedule}` gives no time: {why}")
             }
             Self::Conflict(schedules) => {
-                f.write_str("several RotationSchedules claim it with equal right, so none rotates it: ")?;
+                f.write_str("several RotationSchedules claim it with equal priority, so none rotates it: ")?;
                 for (index, schedule) in schedules.iter().enumerate() {
                     if index > 0 {
                         f.write_str(", ")?;

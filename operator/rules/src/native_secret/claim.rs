@@ -1,13 +1,14 @@
 //! Whether a native Secret may be deleted: only while it is what we wrote, and nobody else's.
 //!
-//! Its metadata tell it, so that no value has to be read: the API server records in `metadata.managedFields` who wrote which key last, and moves a
-//! key to whoever changes it. A key that our manager alone owns holds what we wrote.
+//! Its metadata tell it, so that no value has to be read: the API server records in `metadata.managedFields`
+//! who wrote which key last, and moves a key to whoever changes it. A key that our manager alone owns holds
+//! what we wrote.
 
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 
-use super::beside::REPLACER;
+use super::foreign_metadata::REPLACER;
 use super::owners::{COPIES, FIELD_MANAGER, first_apply};
 use super::{SECRET_ID_ANNOTATION, VERSION_ANNOTATION};
 use crate::uid::Uid;
@@ -15,7 +16,8 @@ use crate::uid::Uid;
 #[cfg(test)]
 mod tests;
 
-/// The data of a Secret among the fields of an owner. Who applies `stringData` owns that, though no Secret has it.
+/// The data of a Secret among the fields of an owner. Who applies `stringData` owns that, though no Secret
+/// has it.
 const DATA: [&str; 2] = ["f:data", "f:stringData"];
 
 /// A label or an annotation by which a tool recognises what it applies.
@@ -77,7 +79,7 @@ const TRACKING: [Tracking; 12] = [
 /// What the store records of a native Secret, and of the secret that it was written for.
 #[derive(Clone, Debug)]
 pub struct WrittenSecret {
-    /// Its UID.
+    /// `metadata.uid` of the native Secret.
     pub uid: Uid,
     /// Id of the stored secret, in hex.
     pub secret: String,
@@ -87,7 +89,7 @@ pub struct WrittenSecret {
 
 /// Why a native Secret is not ours to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum ForeignClaim {
     /// It was deleted, and made again by somebody.
     OtherUid,
     /// It does not say that we wrote it: somebody replaced it.
@@ -96,7 +98,7 @@ pub enum Claim {
     Unwritten,
     /// Another field manager wrote one of its fields.
     Field {
-        /// The manager.
+        /// What `managedFields` calls the manager; empty where it says no name.
         manager: String,
         /// The field, such as `data.password`.
         field: String,
@@ -105,12 +107,12 @@ pub enum Claim {
     Owner {
         /// Kind of that object.
         kind: String,
-        /// Its name.
+        /// Name of that object.
         name: String,
     },
     /// A tool tracks it as applied by it.
     Tracked {
-        /// The tool.
+        /// What people call the tool, such as `Flux`.
         tool: &'static str,
         /// The label or annotation.
         key: &'static str,
@@ -122,7 +124,7 @@ pub enum Claim {
     },
 }
 
-impl fmt::Display for Claim {
+impl fmt::Display for ForeignClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherUid => f.write_str("it was deleted and made again"),
@@ -140,25 +142,25 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Whether this Secret may be deleted: the metadata as just read, and what is recorded. The delete must carry the UID and the `resourceVersion`
-/// that were judged.
+/// Whether this Secret may be deleted: the metadata as just read, and what is recorded. The delete must carry
+/// the UID and the `resourceVersion` that were judged.
 ///
 /// # Errors
 /// Who claims it; of several claims the weightiest.
-pub fn deletable(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Claim> {
+pub fn deletable(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), ForeignClaim> {
     ours(found, written)?;
     if let Some(owner) = found.owner_references.iter().flatten().next() {
-        return Err(Claim::Owner {
+        return Err(ForeignClaim::Owner {
             kind: owner.kind.clone(),
             name: owner.name.clone(),
         });
     }
     if let Some(tracking) = TRACKING.iter().find(|tracking| tracking.claims(found)) {
         let Tracking { tool, key, .. } = *tracking;
-        return Err(Claim::Tracked { tool, key });
+        return Err(ForeignClaim::Tracked { tool, key });
     }
     if let Some(key) = copies(found).next() {
-        return Err(Claim::Applied { key });
+        return Err(ForeignClaim::Applied { key });
     }
     content(found)
 }
@@ -166,10 +168,10 @@ pub fn deletable(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Clai
 /// Whether this is the Secret that was written for the stored secret: the same object, and marked as such.
 ///
 /// # Errors
-/// [`Claim::OtherUid`] or [`Claim::Unmarked`].
-pub fn ours(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Claim> {
+/// [`ForeignClaim::OtherUid`] or [`ForeignClaim::Unmarked`].
+pub fn ours(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), ForeignClaim> {
     if found.uid.as_deref() != Some(written.uid.as_str()) {
-        return Err(Claim::OtherUid);
+        return Err(ForeignClaim::OtherUid);
     }
     let annotation = |key| found.annotations.as_ref().and_then(|all| all.get(key));
     let of_secret = annotation(SECRET_ID_ANNOTATION) == Some(&written.secret);
@@ -177,7 +179,7 @@ pub fn ours(found: &ObjectMeta, written: &WrittenSecret) -> Result<(), Claim> {
     if of_secret && of_version {
         Ok(())
     } else {
-        Err(Claim::Unmarked)
+        Err(ForeignClaim::Unmarked)
     }
 }
 
@@ -190,17 +192,17 @@ pub fn copies(found: &ObjectMeta) -> impl Iterator<Item = &'static str> {
 }
 
 /// Whether our manager wrote the data and the type, and nobody else a part of them.
-fn content(found: &ObjectMeta) -> Result<(), Claim> {
+fn content(found: &ObjectMeta) -> Result<(), ForeignClaim> {
     let entries = || found.managed_fields.iter().flatten();
     let others = entries().find_map(|entry| {
         let field = fields_of_content(entry).next().filter(|_| !is_ours(entry))?;
         let manager = entry.manager.clone().unwrap_or_default();
-        Some(Claim::Field { manager, field })
+        Some(ForeignClaim::Field { manager, field })
     });
     match others {
         Some(claim) => Err(claim),
         None if entries().any(|entry| fields_of_content(entry).next().is_some()) => Ok(()),
-        None => Err(Claim::Unwritten),
+        None => Err(ForeignClaim::Unwritten),
     }
 }
 
@@ -251,8 +253,8 @@ fn owns_metadata(entry: &ManagedFieldsEntry, place: &str, key: &str) -> bool {
         .is_some()
 }
 
-/// The owners of the fields of a Secret that is taken over: its data and its type, which are in the store from now on, are nobody else's any more.
-/// `None`: they are nobody else's already.
+/// The owners of the fields of a Secret that is taken over: its data and its type, which are in the store
+/// from now on, are nobody else's any more. `None`: they are nobody else's already.
 #[must_use]
 pub fn taken_over(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
     let theirs = |entry: &ManagedFieldsEntry| !is_ours(entry) && fields_of_content(entry).next().is_some();

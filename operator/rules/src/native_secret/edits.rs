@@ -6,22 +6,22 @@ use std::fmt;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
-use super::Content;
+use super::NativeSecretContent;
 use super::owners::{self, Part};
 
 /// How many keys a message names.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// A key whose value is not the wanted one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct DriftedKey {
     /// Where it is.
     pub part: Part,
-    /// Its name.
+    /// The key of the data, the label or the annotation.
     pub name: String,
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for DriftedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}`", self.part.name(), self.name)
     }
@@ -31,8 +31,9 @@ impl fmt::Display for Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// What was changed.
-    pub key: Key,
-    /// The field manager that owns the value which is there; absent: the key was taken away, which nothing records.
+    pub key: DriftedKey,
+    /// The field manager that owns the value which is there; absent: the key was taken away, which nothing
+    /// records.
     pub manager: Option<String>,
 }
 
@@ -42,7 +43,7 @@ pub struct Edits<'a>(pub &'a [Edit]);
 
 impl fmt::Display for Edits<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut managers: BTreeMap<Option<&str>, Vec<&Key>> = BTreeMap::new();
+        let mut managers: BTreeMap<Option<&str>, Vec<&DriftedKey>> = BTreeMap::new();
         for edit in self.0 {
             managers
                 .entry(edit.manager.as_deref())
@@ -53,8 +54,8 @@ impl fmt::Display for Edits<'_> {
         for (index, (manager, keys)) in managers.iter().rev().enumerate() {
             f.write_str(if index == 0 { "" } else { "; " })?;
             match manager {
-                Some(manager) => write!(f, "field manager `{manager}` changed {}", Keys(keys))?,
-                None => write!(f, "somebody took away {}", Keys(keys))?,
+                Some(manager) => write!(f, "field manager `{manager}` changed {}", DriftedKeys(keys))?,
+                None => write!(f, "somebody took away {}", DriftedKeys(keys))?,
             }
         }
         Ok(())
@@ -63,28 +64,29 @@ impl fmt::Display for Edits<'_> {
 
 /// Several keys in words: the first few of them.
 #[derive(Debug)]
-pub struct Keys<'a>(pub &'a [&'a Key]);
+pub struct DriftedKeys<'a>(pub &'a [&'a DriftedKey]);
 
-impl fmt::Display for Keys<'_> {
+impl fmt::Display for DriftedKeys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, key) in self.0.iter().take(NAMED).enumerate() {
+        for (index, key) in self.0.iter().take(MAX_NAMED).enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
             key.fmt(f)?;
         }
-        match self.0.len().saturating_sub(NAMED) {
+        match self.0.len().saturating_sub(MAX_NAMED) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }
     }
 }
 
-impl Content {
-    /// The keys of a native Secret that are not as this content wants them. Labels and annotations that others added are theirs.
+impl NativeSecretContent {
+    /// The keys of a native Secret that are not as this content wants them. Labels and annotations that
+    /// others added are theirs.
     #[must_use]
-    pub fn differences(&self, found: &Secret) -> Vec<Key> {
+    pub fn differences(&self, found: &Secret) -> Vec<DriftedKey> {
         let mut keys = Vec::new();
         let mut add = |part, name: &str| {
-            keys.push(Key {
+            keys.push(DriftedKey {
                 part,
                 name: name.to_owned(),
             });
@@ -116,8 +118,9 @@ impl Content {
         keys
     }
 
-    /// What others changed in a native Secret of ours. A value that our manager still owns is the one that we wrote, if an older one. `known`: it
-    /// was found right before with just this content, so that a key which is not there was taken away.
+    /// What others changed in a native Secret of ours. A value that our manager still owns is the one that we
+    /// wrote, if an older one. `known`: it was found right before with just this content, so that a key which
+    /// is not there was taken away.
     #[must_use]
     pub fn edits(&self, found: &Secret, known: bool) -> Vec<Edit> {
         let entries = found.metadata.managed_fields.as_deref().unwrap_or_default();
@@ -128,12 +131,12 @@ impl Content {
             // Taken over, and not written yet.
             return Vec::new();
         }
-        let edit = |key: Key| edited(entries, key, known);
+        let edit = |key: DriftedKey| edited(entries, key, known);
         self.differences(found).into_iter().filter_map(edit).collect()
     }
 }
 
-fn edited(entries: &[ManagedFieldsEntry], key: Key, known: bool) -> Option<Edit> {
+fn edited(entries: &[ManagedFieldsEntry], key: DriftedKey, known: bool) -> Option<Edit> {
     if owners::ours(entries, key.part).contains(key.name.as_str()) {
         return None;
     }

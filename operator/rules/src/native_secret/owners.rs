@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use serde_json::{Map, Value as Json, json};
 
-use super::beside::REPLACER;
+use super::foreign_metadata::REPLACER;
 
 /// The name under which our fields are recorded in `metadata.managedFields`.
 pub const FIELD_MANAGER: &str = "strongroom";
@@ -27,12 +27,12 @@ pub enum Part {
     Labels,
     /// `metadata.annotations`.
     Annotations,
-    /// `data`.
+    /// `data`, whose keys hold the values.
     Data,
 }
 
 impl Part {
-    /// All of them.
+    /// Each of them once.
     pub const ALL: [Self; 3] = [Self::Labels, Self::Annotations, Self::Data];
 
     /// What a person calls one of its keys.
@@ -126,9 +126,11 @@ pub fn is_applied(entries: &[ManagedFieldsEntry]) -> bool {
         .any(|entry| is_ours(entry) && applies(entry) && entry.fields_v1 != before)
 }
 
-/// The entries with everything that our manager owns owned by apply, so that what is applied no more goes. `None`: it is so.
+/// The entries with everything that our manager owns owned by apply, so that what is applied no more goes.
+/// `None`: it is so.
 ///
-/// The first releases created native Secrets by a plain create, whose fields no apply takes back; a merge patch leaves such an entry too.
+/// The first releases created native Secrets by a plain create, whose fields no apply takes back; a merge
+/// patch leaves such an entry too.
 #[must_use]
 pub fn applied(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
     let is_so = |entry: &ManagedFieldsEntry| !is_passing(entry) && (!is_ours(entry) || applies(entry));
@@ -161,8 +163,9 @@ pub fn applied(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>
     Some(all)
 }
 
-/// An entry of ours by apply, for a Secret that has no other. INVARIANT: no Secret is left without an entry before it is applied: the API server
-/// would give all that is there to a manager `before-first-apply`, which never lets go.
+/// An entry of ours by apply, for a Secret that has no other. INVARIANT: no Secret is left without an entry
+/// before it is applied: the API server would give all that is there to a manager `before-first-apply`, which
+/// never lets go.
 pub(super) fn first_apply() -> ManagedFieldsEntry {
     ManagedFieldsEntry {
         manager: Some(FIELD_MANAGER.to_owned()),

@@ -1,14 +1,15 @@
-//! How soon a native Secret that somebody else changes is put back: at once, and later each time while it goes on. A bucket that each repair fills
-//! and time drains, so that neither side of a quarrel keeps the API server busy.
+//! How soon a native Secret that somebody else changes is put back: at once, and later each time while it
+//! goes on. A bucket that each repair fills and time drains, so that neither side of a quarrel keeps the API
+//! server busy.
 
 use jiff::{SignedDuration, Timestamp};
 
 /// So many repairs follow at once.
-const AT_ONCE: u32 = 3;
+const IMMEDIATE_REPAIRS: u32 = 3;
 /// A repair is forgotten after so long.
-const DRAIN: SignedDuration = SignedDuration::from_secs(30);
+const REPAIR_DECAY: SignedDuration = SignedDuration::from_secs(30);
 /// The longest wait, in seconds.
-const LONGEST: i64 = 60;
+const MAX_WAIT_SECONDS: i64 = 60;
 
 /// The repairs of one native Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,9 @@ impl Repairs {
     /// When the next one may be made.
     #[must_use]
     pub fn next(self) -> Timestamp {
-        let wait = match self.level.checked_sub(AT_ONCE) {
+        let wait = match self.level.checked_sub(IMMEDIATE_REPAIRS) {
             None => 0,
-            Some(more) => (1_i64 << more.min(16)).min(LONGEST),
+            Some(more) => (1_i64 << more.min(16)).min(MAX_WAIT_SECONDS),
         };
         self.at
             .checked_add(SignedDuration::from_secs(wait))
@@ -46,7 +47,7 @@ impl Repairs {
     }
 
     fn level_at(self, now: Timestamp) -> u32 {
-        let drained = now.duration_since(self.at).as_secs() / DRAIN.as_secs();
+        let drained = now.duration_since(self.at).as_secs() / REPAIR_DECAY.as_secs();
         self.level
             .saturating_sub(u32::try_from(drained.max(0)).unwrap_or(u32::MAX))
     }

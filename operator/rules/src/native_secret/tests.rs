@@ -326,7 +326,7 @@ fn what_the_spec_leaves_open_of_an_adopted_secret_stays() {
     assert!(open.immutable);
     assert!(!open.labels.contains_key("app.kubernetes.io/managed-by"));
     assert_eq!(open.annotations[ADOPTED_ANNOTATION], "true");
-    assert_eq!(open.fixed(&theirs()), []);
+    assert_eq!(open.immutable_fields(&theirs()), []);
     assert_eq!(
         open.drift(&theirs()),
         Some(Drift::Content),
@@ -341,8 +341,12 @@ fn what_the_spec_leaves_open_of_an_adopted_secret_stays() {
     let asked = adopted(&asks);
     assert_eq!(asked.labels["app.kubernetes.io/managed-by"], "us");
     let found = "example.com/theirs".to_owned();
-    let all = [Fixed::Type { found }, Fixed::Immutable, Fixed::Data];
-    assert_eq!(asked.fixed(&theirs()), all);
+    let all = [
+        ImmutableField::Type { found },
+        ImmutableField::Immutable,
+        ImmutableField::Data,
+    ];
+    assert_eq!(asked.immutable_fields(&theirs()), all);
     assert_eq!(asked.drift(&theirs()), Some(Drift::Replace));
 }
 

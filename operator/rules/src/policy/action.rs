@@ -69,7 +69,8 @@ impl Action {
         Self::ALL.iter().copied().find(|action| action.as_str() == name)
     }
 
-    /// Whether it destroys what nobody can bring back: then an Allow has to name it in full, and no pattern allows it.
+    /// Whether it destroys what nobody can bring back: then an Allow has to name it in full, and no pattern
+    /// allows it.
     #[must_use]
     pub const fn destroys(self) -> bool {
         match self {

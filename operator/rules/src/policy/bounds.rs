@@ -1,18 +1,20 @@
 //! How much one namespace may have in force, so that a decision has a bound whatever its policies say.
 //!
-//! INVARIANT: one decision looks at no more statements, and matches no more wildcards, than the bounds of the namespaces that it concerns.
+//! INVARIANT: one decision looks at no more statements, and matches no more wildcards, than the bounds of the
+//! namespaces that it concerns.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::compile::{Attachment, Compiled};
+use super::compile::{Attachment, CompiledStatement};
 
 /// What policies cost whoever asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
     /// SecretPolicies.
     pub policies: usize,
-    /// Statements without a window of the day in whose names, and in those that their policy is attached to, there is no wildcard.
+    /// Statements without a window of the day in whose names, and in those that their policy is attached to,
+    /// there is no wildcard.
     pub statements: usize,
     /// The other statements: each is looked at for every request, or takes a calendar.
     pub wildcard_statements: usize,
@@ -37,17 +39,17 @@ pub const BOUNDS_WITH_DENIALS: Weight = Weight {
 };
 
 impl Weight {
-    pub(super) fn new(attachment: &Attachment, statements: &[Arc<Compiled>]) -> Self {
+    pub(super) fn new(attachment: &Attachment, statements: &[Arc<CompiledStatement>]) -> Self {
         let names: usize = attachment
             .names()
             .iter()
             .map(super::pattern::Pattern::wildcards)
             .sum();
-        let wild = |statement: &&Arc<Compiled>| {
+        let wild = |statement: &&Arc<CompiledStatement>| {
             names > 0 || !statement.filter.wild.is_empty() || statement.filter.window.is_some()
         };
         let wildcard_statements = statements.iter().filter(wild).count();
-        let of_statement = |statement: &Arc<Compiled>| {
+        let of_statement = |statement: &Arc<CompiledStatement>| {
             let wild = statement.filter.wild.iter();
             wild.map(super::filter::Wild::wildcards).sum::<usize>()
         };
@@ -80,8 +82,8 @@ impl Weight {
     /// Which bound it is over.
     ///
     /// # Errors
-    /// [`TooLarge`] names the first of them.
-    pub const fn within(self, bounds: Self) -> Result<(), TooLarge> {
+    /// [`PolicyLimitExceeded`] names the first of them.
+    pub const fn within(self, bounds: Self) -> Result<(), PolicyLimitExceeded> {
         let (what, has, may) = if self.policies > bounds.policies {
             (Bound::Policies, self.policies, bounds.policies)
         } else if self.statements > bounds.statements {
@@ -94,7 +96,7 @@ impl Weight {
         } else {
             return Ok(());
         };
-        Err(TooLarge { what, has, may })
+        Err(PolicyLimitExceeded { what, has, may })
     }
 }
 
@@ -103,7 +105,7 @@ impl Weight {
 #[error(
     "the namespace would have {has} {what}, and at most {may} are allowed; remove or narrow some of them, then change this policy"
 )]
-pub struct TooLarge {
+pub struct PolicyLimitExceeded {
     what: Bound,
     has: usize,
     may: usize,

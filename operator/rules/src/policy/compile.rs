@@ -1,7 +1,9 @@
-//! From a statement to a Cedar policy, in Cedar's JSON form: no text of a statement is ever read as policy source.
+//! From a statement to a Cedar policy, in Cedar's JSON form: no text of a statement is ever read as policy
+//! source.
 //!
-//! What Cedar's language cannot say (a window of the day), and what takes it more than a time in proportion to its length (a name with wildcards),
-//! is worked out for each request beforehand, and the policy asks whether it is `met`.
+//! What Cedar's language cannot say (a window of the day), and what takes it more than a time in proportion
+//! to its length (a name with wildcards), is worked out for each request beforehand, and the policy asks
+//! whether it is `met`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use strongroom_crds::v1alpha1::{
 };
 
 use super::Action;
-use super::ask::Answers;
 use super::bounds::Weight;
+use super::evaluate::EffectCache;
 use super::filter::{Exact, Filter, Wild};
 use super::pattern::Pattern;
 use super::range::Range;
@@ -42,29 +44,29 @@ pub enum CompileReason {
     #[error("set exactly one of identities, secrets")]
     Attachment,
     /// A list that the kind of policy needs is absent.
-    #[error("it is missing; a policy for identities needs resources, one for secrets needs principals")]
+    #[error(
+        "it is missing; a policy for identities needs `resources`, a policy for secrets needs `principals`"
+    )]
     Missing,
     /// No operation has a name like this.
-    #[error("`{0}` is no action; actions are like `secrets:GetSecretValue` or `keys:Decrypt`")]
+    #[error("`{0}` is not an action; actions are like `secrets:GetSecretValue` or `keys:Decrypt`")]
     Action(String),
     /// A pattern of an Allow, of actions that destroy.
-    #[error(
-        "`{0}` allows nothing: an action that destroys has to be named in full, as in `secrets:PurgeSecret`"
-    )]
+    #[error("`{0}` allows nothing: a destructive action must be named in full, as in `secrets:PurgeSecret`")]
     Destroys(String),
     /// Not a resource.
     #[error(
-        "`{0}` is no resource; write `secret/<name>` or `key/<name>`, with `<namespace>:` before it for another namespace"
+        "`{0}` is not a resource; write `secret/<name>` or `key/<name>`, with `<namespace>:` before it for another namespace"
     )]
     Resource(String),
     /// Not a ServiceAccount.
-    #[error("`{0}` is no ServiceAccount; write `<name>` or `<namespace>/<name>`")]
+    #[error("`{0}` is not a ServiceAccount; write `<name>` or `<namespace>/<name>`")]
     ServiceAccount(String),
     /// Not a range of addresses.
-    #[error("`{0}` is no range of addresses; write them like `10.0.0.0/8`")]
+    #[error("`{0}` is not an address range; write it like `10.0.0.0/8`")]
     Range(String),
     /// The window means nothing.
-    #[error("the window means nothing: {0}")]
+    #[error("the window is invalid: {0}")]
     Window(ScheduleError),
     /// Cedar refuses what was made.
     #[error("it cannot be compiled: {0}")]
@@ -91,28 +93,29 @@ impl Attachment {
 #[derive(Debug)]
 pub struct CompiledPolicy {
     pub(super) attachment: Attachment,
-    pub(super) statements: Vec<Arc<Compiled>>,
+    pub(super) statements: Vec<Arc<CompiledStatement>>,
     pub(super) sids: Vec<Option<String>>,
     /// Whether a statement asks for labels of a pod or a node.
     pub(super) asks_labels: bool,
     pub(super) weight: Weight,
 }
 
-/// One statement, compiled.
+/// A statement as Cedar policies, and what is looked at before Cedar is asked.
 #[derive(Debug)]
-pub(super) struct Compiled {
+pub(super) struct CompiledStatement {
     pub(super) deny: bool,
     /// Which requests it is put to.
     pub(super) filter: Filter,
-    /// It alone.
+    /// The statement alone, as Cedar has it.
     pub(super) policies: PolicySet,
     /// What it asks of the context.
     pub(super) asks: BTreeSet<&'static str>,
     /// What it said before.
-    pub(super) answers: Answers,
+    pub(super) answers: EffectCache,
 }
 
-/// Compiles a policy of a namespace. Statements that are among the shared ones already are not compiled again.
+/// Compiles a policy of a namespace. Statements that are among the shared ones already are not compiled
+/// again.
 ///
 /// # Errors
 /// [`CompileError`] says where and why not.
@@ -137,7 +140,7 @@ pub fn compile(
                 deny: statement.effect == PolicyEffect::Deny,
             };
             let identities = matches!(attachment, Attachment::Identities(_));
-            shared.of((namespace, identities, statement), || {
+            shared.get_or_compile((namespace, identities, statement), || {
                 compiler.statement(&attachment, statement)
             })
         })
@@ -214,7 +217,7 @@ impl<'a> Compiler<'a> {
         &self,
         attachment: &Attachment,
         statement: &'a PolicyStatement,
-    ) -> Result<Compiled, CompileError> {
+    ) -> Result<CompiledStatement, CompileError> {
         let missing = |field| self.error(field, 1, CompileReason::Missing);
         let mut names = Names::default();
         match attachment {
@@ -264,12 +267,12 @@ impl<'a> Compiler<'a> {
         let policy = cedar_policy::Policy::from_json(None, policy).map_err(|why| cedar(&why))?;
         let mut policies = PolicySet::new();
         policies.add(policy).map_err(|why| cedar(&why))?;
-        Ok(Compiled {
+        Ok(CompiledStatement {
             deny: self.deny,
             filter: Filter::new(&actions, &exact, wild, (self.deny, &conditions), window),
             policies,
             asks,
-            answers: Answers::default(),
+            answers: EffectCache::default(),
         })
     }
 

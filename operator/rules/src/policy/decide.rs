@@ -1,31 +1,34 @@
 //! The decision: who may.
 //!
-//! In the same namespace an identity policy *or* a secret policy must allow, from another one *both*. Users have no namespace: for them the
-//! secret policy is enough. A Deny wins. A secret under a customer's key takes the same for the key's use.
+//! In the same namespace an identity policy *or* a secret policy must allow, from another one *both*. Users
+//! have no namespace: for them the secret policy is enough. A Deny wins. A secret under a customer's key
+//! takes the same for the key's use.
 //!
-//! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's status anyway.
+//! `get` on the ManagedSecret by RBAC counts as an Allow for DescribeSecret: whoever has it sees the object's
+//! status anyway.
 
 use super::Action;
-use super::ask::{Says, Target, Unanswerable};
-use super::book::{PolicyBook, StatementRef};
+use super::evaluate::{Effect, EvaluationError, Target};
 use super::namespace::NamespacePolicies;
+use super::policy_set::{PolicySet, StatementRef};
 use super::request::{Identity, Request};
 
 /// Whether a request is allowed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it is.
+    /// Whether the request may be carried out.
     pub allowed: bool,
     /// The statements that decided: those that deny, or else those that allow.
     pub statements: Vec<StatementRef>,
     /// What would have to be allowed yet. Empty where a statement denies.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<MissingPermission>,
     /// RBAC alone allows it: the caller may `get` the ManagedSecret.
     pub rbac: bool,
 }
 
 impl Decision {
-    /// The decision for a caller that may `get` the ManagedSecret by RBAC: DescribeSecret is allowed unless a statement denies it.
+    /// The decision for a caller that may `get` the ManagedSecret by RBAC: DescribeSecret is allowed unless a
+    /// statement denies it.
     #[must_use]
     pub fn or_by_rbac(self, action: Action) -> Self {
         let by_rbac = action == Action::DescribeSecret && !self.allowed && !self.missing.is_empty();
@@ -43,7 +46,7 @@ impl Decision {
 
 /// A permission that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Missing {
+pub struct MissingPermission {
     /// What is not allowed.
     pub action: Action,
     /// Which kind of policy has to allow it.
@@ -75,8 +78,8 @@ enum Relation {
 /// Decides a request by everything in force.
 ///
 /// # Errors
-/// [`Unanswerable`]: then it is denied.
-pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unanswerable> {
+/// [`EvaluationError`]: then it is denied.
+pub fn decide(book: &PolicySet, request: &Request<'_>) -> Result<Decision, EvaluationError> {
     let own = request.principal.identity.namespace();
     let own = own.and_then(|namespace| book.namespace(namespace));
     decide_by(own, book.namespace(request.secret.namespace), request)
@@ -85,12 +88,12 @@ pub fn decide(book: &PolicyBook, request: &Request<'_>) -> Result<Decision, Unan
 /// Decides a request by what is in force in the principal's namespace, if it has one, and in the secret's.
 ///
 /// # Errors
-/// [`Unanswerable`]: then it is denied.
+/// [`EvaluationError`]: then it is denied.
 pub fn decide_by(
     own: Option<&NamespacePolicies>,
     of_secret: Option<&NamespacePolicies>,
     request: &Request<'_>,
-) -> Result<Decision, Unanswerable> {
+) -> Result<Decision, EvaluationError> {
     let nothing = NamespacePolicies::default();
     let (own, of_secret) = (own.unwrap_or(&nothing), of_secret.unwrap_or(&nothing));
     let mut allowing = Vec::new();
@@ -102,19 +105,21 @@ pub fn decide_by(
             Identity::ServiceAccount { namespace, name } => {
                 own.ask_identities((namespace, name), request, action, target)?
             }
-            Identity::User(_) => (Says::Nothing, Vec::new()),
+            Identity::User(_) => (Effect::Nothing, Vec::new()),
         };
         let (secret, by_secret) = of_secret.ask_secrets(request, action)?;
         let mut statements: Vec<StatementRef> = Vec::new();
         for (says, by) in [(identity, by_identity), (secret, by_secret)] {
             match says {
-                Says::Deny => denying.push(by),
-                Says::Allow => statements.extend(by),
-                Says::Nothing => {}
+                Effect::Deny => denying.push(by),
+                Effect::Allow => statements.extend(by),
+                Effect::Nothing => {}
             }
         }
         allowing.push(statements);
-        missing.extend(lacking(relation(request), identity, secret).map(|policy| Missing { action, policy }));
+        missing.extend(
+            lacking(relation(request), identity, secret).map(|policy| MissingPermission { action, policy }),
+        );
     }
     if !denying.is_empty() {
         return Ok(Decision {
@@ -148,8 +153,8 @@ fn relation(request: &Request<'_>) -> Relation {
 }
 
 /// Which policies would have to allow as well.
-fn lacking(relation: Relation, identity: Says, secret: Says) -> impl Iterator<Item = PolicyKind> {
-    let (identity, secret) = (identity == Says::Allow, secret == Says::Allow);
+fn lacking(relation: Relation, identity: Effect, secret: Effect) -> impl Iterator<Item = PolicyKind> {
+    let (identity, secret) = (identity == Effect::Allow, secret == Effect::Allow);
     let kinds = match relation {
         Relation::Same => [(!identity && !secret).then_some(PolicyKind::Either), None],
         Relation::Other => [

@@ -1,4 +1,5 @@
-//! What a program hears that policies keep from a value: one sentence that is true whether the secret is there or not, and who can mend it.
+//! What a program hears that policies keep from a value: one sentence that is true whether the secret is
+//! there or not, and who can mend it.
 
 use strongroom_value::visible;
 
@@ -6,7 +7,8 @@ use super::decide::{Decision, PolicyKind};
 use super::explain::shows;
 use super::request::{Identity, Request};
 
-/// Why the request is denied, and whom to ask for what. `object` is the ManagedSecret as far as the reader may know it: else the secret's own name.
+/// Why the request is denied, and whom to ask for what. `object` is the ManagedSecret as far as the reader
+/// may know it: else the secret's own name.
 #[must_use]
 pub fn denial(request: &Request<'_>, decision: &Decision, object: &str) -> String {
     let secret = request.secret;

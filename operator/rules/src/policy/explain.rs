@@ -6,8 +6,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use strongroom_value::visible;
 
-use super::book::StatementRef;
-use super::decide::{Decision, Missing, PolicyKind};
+use super::decide::{Decision, MissingPermission, PolicyKind};
+use super::policy_set::StatementRef;
 use super::request::{Identity, Request};
 
 /// A decision, explained.
@@ -21,12 +21,14 @@ pub struct Explanation {
     pub yaml: Vec<String>,
 }
 
-/// Whether somebody of this namespace is shown a statement: names of another namespace's policies are told to nobody.
+/// Whether somebody of this namespace is shown a statement: names of another namespace's policies are told to
+/// nobody.
 pub(super) fn shows(namespace: &str, statement: &StatementRef) -> bool {
     statement.namespace == namespace
 }
 
-/// Explains a decision to somebody of the namespace `reader` who may know of the secret. Statements of other namespaces are counted alone.
+/// Explains a decision to somebody of the namespace `reader` who may know of the secret. Statements of other
+/// namespaces are counted alone.
 #[must_use]
 pub fn explain(request: &Request<'_>, decision: &Decision, reader: &str) -> Explanation {
     let mut text = String::new();
@@ -108,9 +110,9 @@ fn wanted(
     request: &Request<'_>,
     decision: &Decision,
     of: impl Fn(PolicyKind) -> bool,
-    yaml: impl Fn(&Request<'_>, &[&Missing]) -> String,
+    yaml: impl Fn(&Request<'_>, &[&MissingPermission]) -> String,
 ) -> Option<String> {
-    let missing: Vec<&Missing> = decision
+    let missing: Vec<&MissingPermission> = decision
         .missing
         .iter()
         .filter(|missing| of(missing.policy))
@@ -124,10 +126,11 @@ fn head(namespace: &str, name: &str) -> String {
     )
 }
 
-/// The name of a policy that is suggested: of its own for each secret, principal and set of actions, so that applying one never replaces another.
+/// The name of a policy that is suggested: of its own for each secret, principal and set of actions, so that
+/// applying one never replaces another.
 ///
 /// INVARIANT: names that differ only in what a label cannot hold differ in the digest.
-fn object_name(request: &Request<'_>, side: &str, missing: &[&Missing]) -> String {
+fn object_name(request: &Request<'_>, side: &str, missing: &[&MissingPermission]) -> String {
     let (namespace, principal) = match &request.principal.identity {
         Identity::ServiceAccount { namespace, name } => (namespace.as_str(), name.as_str()),
         Identity::User(name) => ("", name.as_str()),
@@ -170,7 +173,7 @@ fn in_a_name(text: &str) -> String {
     }
 }
 
-fn actions(missing: &[&Missing]) -> String {
+fn actions(missing: &[&MissingPermission]) -> String {
     let names: Vec<String> = missing
         .iter()
         .map(|missing| quoted(missing.action.as_str()))
@@ -183,7 +186,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn secret_policy(request: &Request<'_>, missing: &[&Missing]) -> String {
+fn secret_policy(request: &Request<'_>, missing: &[&MissingPermission]) -> String {
     let secret = request.secret;
     let principal = match &request.principal.identity {
         Identity::ServiceAccount { namespace, name } => {
@@ -199,7 +202,7 @@ fn secret_policy(request: &Request<'_>, missing: &[&Missing]) -> String {
     )
 }
 
-fn identity_policy(request: &Request<'_>, missing: &[&Missing]) -> String {
+fn identity_policy(request: &Request<'_>, missing: &[&MissingPermission]) -> String {
     let Identity::ServiceAccount { namespace, name } = &request.principal.identity else {
         return String::new();
     };

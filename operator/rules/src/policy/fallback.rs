@@ -1,12 +1,13 @@
 //! What is in force of a policy whose newest generation cannot be put in force.
 //!
-//! INVARIANT: never less than before. What was in force stays, also over a restart, because the store keeps it; where it is not known any more,
-//! everything that the policy is attached to is denied, since a Deny may have been part of it.
+//! INVARIANT: never less than before. What was in force stays, also over a restart, because the store keeps
+//! it; where it is not known any more, everything that the policy is attached to is denied, since a Deny may
+//! have been part of it.
 
 /// What the store keeps of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Nothing.
+pub enum StoredGeneration {
+    /// No statements of it.
     Nothing,
     /// Something that cannot be read, or that this version cannot compile.
     Unreadable,
@@ -16,11 +17,11 @@ pub enum Kept {
 
 /// What is known of what was in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Before {
+pub struct KnownGenerations {
     /// The generation that is in force in this process.
     pub here: Option<i64>,
     /// What the store keeps.
-    pub kept: Kept,
+    pub kept: StoredGeneration,
     /// The generation that was in force by the policy's own status.
     pub told: Option<i64>,
 }
@@ -33,14 +34,14 @@ pub enum Fallback {
     /// What this process has in force: nothing is to be done.
     Stays(i64),
     /// What the store keeps.
-    Kept(i64),
+    Stored(i64),
     /// What was in force is not known: everything that the policy is attached to is denied.
-    Denies(Unknown),
+    Denies(UnknownReason),
 }
 
 /// Why it is not known what was in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum UnknownReason {
     /// The store keeps nothing of it.
     Lost {
         /// The generation that was in force.
@@ -61,16 +62,16 @@ pub enum Unknown {
 
 /// Decides what is in force.
 #[must_use]
-pub const fn fallback(before: Before) -> Fallback {
+pub const fn fallback(before: KnownGenerations) -> Fallback {
     match (before.here, before.kept, before.told) {
         (Some(here), _, _) => Fallback::Stays(here),
-        (None, Kept::Unreadable, _) => Fallback::Denies(Unknown::Unreadable),
-        (None, Kept::Generation(kept), Some(told)) if kept < told => {
-            Fallback::Denies(Unknown::Older { kept, told })
+        (None, StoredGeneration::Unreadable, _) => Fallback::Denies(UnknownReason::Unreadable),
+        (None, StoredGeneration::Generation(kept), Some(told)) if kept < told => {
+            Fallback::Denies(UnknownReason::Older { kept, told })
         }
-        (None, Kept::Generation(kept), _) => Fallback::Kept(kept),
-        (None, Kept::Nothing, Some(told)) => Fallback::Denies(Unknown::Lost { told }),
-        (None, Kept::Nothing, None) => Fallback::Nothing,
+        (None, StoredGeneration::Generation(kept), _) => Fallback::Stored(kept),
+        (None, StoredGeneration::Nothing, Some(told)) => Fallback::Denies(UnknownReason::Lost { told }),
+        (None, StoredGeneration::Nothing, None) => Fallback::Nothing,
     }
 }
 
@@ -79,7 +80,7 @@ impl Fallback {
     #[must_use]
     pub const fn in_force(self) -> Option<i64> {
         match self {
-            Self::Stays(generation) | Self::Kept(generation) => Some(generation),
+            Self::Stays(generation) | Self::Stored(generation) => Some(generation),
             Self::Nothing | Self::Denies(_) => None,
         }
     }
@@ -89,7 +90,7 @@ impl std::fmt::Display for Fallback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing of it is in force"),
-            Self::Stays(generation) | Self::Kept(generation) => {
+            Self::Stays(generation) | Self::Stored(generation) => {
                 write!(f, "generation {generation} stays in force")
             }
             Self::Denies(why) => write!(f, "{why}, so everything it is attached to is denied"),
@@ -97,7 +98,7 @@ impl std::fmt::Display for Fallback {
     }
 }
 
-impl std::fmt::Display for Unknown {
+impl std::fmt::Display for UnknownReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Lost { told } => write!(f, "generation {told} was in force and the store does not keep it"),
@@ -119,25 +120,50 @@ mod tests {
     fn never_less_than_before() {
         let denies = Fallback::Denies;
         for (here, kept, told, expected) in [
-            (None, Kept::Nothing, None, Fallback::Nothing),
-            (None, Kept::Nothing, Some(3), denies(Unknown::Lost { told: 3 })),
-            (None, Kept::Unreadable, None, denies(Unknown::Unreadable)),
-            (None, Kept::Unreadable, Some(3), denies(Unknown::Unreadable)),
-            (None, Kept::Generation(3), None, Fallback::Kept(3)),
-            (None, Kept::Generation(3), Some(2), Fallback::Kept(3)),
-            (None, Kept::Generation(3), Some(3), Fallback::Kept(3)),
+            (None, StoredGeneration::Nothing, None, Fallback::Nothing),
             (
                 None,
-                Kept::Generation(3),
+                StoredGeneration::Nothing,
+                Some(3),
+                denies(UnknownReason::Lost { told: 3 }),
+            ),
+            (
+                None,
+                StoredGeneration::Unreadable,
+                None,
+                denies(UnknownReason::Unreadable),
+            ),
+            (
+                None,
+                StoredGeneration::Unreadable,
+                Some(3),
+                denies(UnknownReason::Unreadable),
+            ),
+            (None, StoredGeneration::Generation(3), None, Fallback::Stored(3)),
+            (
+                None,
+                StoredGeneration::Generation(3),
+                Some(2),
+                Fallback::Stored(3),
+            ),
+            (
+                None,
+                StoredGeneration::Generation(3),
+                Some(3),
+                Fallback::Stored(3),
+            ),
+            (
+                None,
+                StoredGeneration::Generation(3),
                 Some(4),
-                denies(Unknown::Older { kept: 3, told: 4 }),
+                denies(UnknownReason::Older { kept: 3, told: 4 }),
             ),
         ] {
-            let before = Before { here, kept, told };
+            let before = KnownGenerations { here, kept, told };
             assert_eq!(fallback(before), expected, "{before:?}");
             // What this process has in force is what was in force last, whatever others say.
             let here = Some(9);
-            assert_eq!(fallback(Before { here, ..before }), Fallback::Stays(9));
+            assert_eq!(fallback(KnownGenerations { here, ..before }), Fallback::Stays(9));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Which statements a request is put to: those whose names, actions and conditions fit it. Takes time that no author of a policy can drive
-//! beyond the length of what he wrote.
+//! Which statements a request is put to: those whose names, actions and conditions fit it. Takes time that no
+//! author of a policy can drive beyond the length of what he wrote.
 //!
 //! INVARIANT: what does not pass does not apply. What passes is decided by Cedar.
 
@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use strongroom_crds::v1alpha1::PolicyConditions;
 
 use super::Action;
-use super::ask::Target;
+use super::evaluate::Target;
 use super::pattern::Pattern;
 use super::range::Range;
 use super::request::{Identity, Request};
 use crate::schedule::DailyWindow;
 
-/// A name without wildcards that a statement is about. Statements keep digests of theirs, and names that differ seldom have the same: then a statement
-/// passes in vain.
+/// A name without wildcards that a statement is about. Statements keep digests of theirs, and names that
+/// differ seldom have the same: then a statement passes in vain.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Exact<'a> {
     /// A ServiceAccount, by namespace and name.

@@ -1,37 +1,39 @@
 //! The statements in force in one namespace.
 //!
-//! The statements of a policy take the place of those before them in one step, which cannot fail: what is put in force was compiled before.
+//! The statements of a policy take the place of those before them in one step, which cannot fail: what is put
+//! in force was compiled before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Action;
-use super::ask::{Says, Target, Unanswerable};
-use super::attached::{Attached, InForce};
-use super::book::StatementRef;
-use super::bounds::{TooLarge, Weight};
+use super::bounds::{PolicyLimitExceeded, Weight};
 use super::compile::{Attachment, CompiledPolicy};
+use super::evaluate::{Effect, EvaluationError, Target};
 use super::filter::Probe;
+use super::policy_index::{ActivePolicy, PolicyIndex};
+use super::policy_set::StatementRef;
 use super::request::Request;
-use super::source::Source;
+use super::source::PolicySource;
 
 /// Statements that are told of those that decided the same, at most.
-const MOST_TOLD: usize = 8;
+const MAX_NAMED_STATEMENTS: usize = 8;
 
 /// Statements of one namespace. A copy shares the statements.
 #[derive(Clone, Debug, Default)]
 pub struct NamespacePolicies {
-    sources: BTreeMap<Source, Arc<InForce>>,
+    sources: BTreeMap<PolicySource, Arc<ActivePolicy>>,
     /// Attached to ServiceAccounts.
-    identities: Attached,
+    identities: PolicyIndex,
     /// Attached to secrets.
-    secrets: Attached,
+    secrets: PolicyIndex,
     /// Of the SecretPolicies in force and of those that are expected.
     weight: Weight,
     /// SecretPolicies that were in force before and have not come yet.
-    expected: HashMap<Source, Arc<CompiledPolicy>>,
-    /// Policies that there is no room even to deny for: with them everything is denied that is asked of their kind.
-    shut: BTreeMap<Source, Kind>,
+    expected: HashMap<PolicySource, Arc<CompiledPolicy>>,
+    /// Policies that there is no room even to deny for: with them everything is denied that is asked of their
+    /// kind.
+    shut: BTreeMap<PolicySource, Kind>,
     /// How many sources ask for labels of a pod or a node.
     asking: usize,
 }
@@ -54,24 +56,25 @@ impl Kind {
 
 impl NamespacePolicies {
     /// Puts a policy in force, in the place of what was in force of its source.
-    pub fn put(&mut self, source: Source, policy: CompiledPolicy) {
-        self.put_in_force(InForce {
+    pub fn put(&mut self, source: PolicySource, policy: CompiledPolicy) {
+        self.put_in_force(ActivePolicy {
             source,
             policy,
             declared_by: None,
         });
     }
 
-    /// [`NamespacePolicies::put`] for what the object with this UID declares of its own secret: it counts only where that is the store's owner of it.
-    pub fn put_declared(&mut self, source: Source, uid: &str, policy: CompiledPolicy) {
-        self.put_in_force(InForce {
+    /// [`NamespacePolicies::put`] for what the object with this UID declares of its own secret: it counts
+    /// only where that is the store's owner of it.
+    pub fn put_declared(&mut self, source: PolicySource, uid: &str, policy: CompiledPolicy) {
+        self.put_in_force(ActivePolicy {
             source,
             policy,
             declared_by: Some(uid.into()),
         });
     }
 
-    fn put_in_force(&mut self, policy: InForce) {
+    fn put_in_force(&mut self, policy: ActivePolicy) {
         let weight = weight(&policy.source, &policy.policy);
         let asking = usize::from(policy.policy.asks_labels);
         let policy = Arc::new(policy);
@@ -84,21 +87,21 @@ impl NamespacePolicies {
     }
 
     /// Takes the statements of a source out of force.
-    pub fn remove(&mut self, source: &Source) {
+    pub fn remove(&mut self, source: &PolicySource) {
         self.take_out(source);
         self.sources.remove(source);
         self.shut.remove(source);
     }
 
     /// Denies everything in the place of a policy, which takes no room.
-    pub fn shut(&mut self, source: Source, policy: &CompiledPolicy) {
+    pub fn deny_all(&mut self, source: PolicySource, policy: &CompiledPolicy) {
         self.remove(&source);
         self.shut
             .insert(source, Kind::from_attachment(&policy.attachment));
     }
 
     /// What is said for everything, because a policy of this kind is shut out.
-    fn shut_out(&self, namespace: &str, kind: Kind) -> Option<(Says, Vec<StatementRef>)> {
+    fn shut_out(&self, namespace: &str, kind: Kind) -> Option<(Effect, Vec<StatementRef>)> {
         let mut shut = self.shut.iter();
         let (source, _) = shut.find(|(_, shut)| **shut == kind)?;
         let statement = StatementRef {
@@ -107,10 +110,10 @@ impl NamespacePolicies {
             number: 1,
             sid: None,
         };
-        Some((Says::Deny, vec![statement]))
+        Some((Effect::Deny, vec![statement]))
     }
 
-    fn take_out(&mut self, source: &Source) {
+    fn take_out(&mut self, source: &PolicySource) {
         if let Some(expected) = self.expected.remove(source) {
             self.weight = self.weight.less(weight(source, &expected));
         }
@@ -122,7 +125,7 @@ impl NamespacePolicies {
         self.asking -= usize::from(before.policy.asks_labels);
     }
 
-    const fn side(&mut self, attachment: &Attachment) -> &mut Attached {
+    const fn side(&mut self, attachment: &Attachment) -> &mut PolicyIndex {
         match attachment {
             Attachment::Identities(_) => &mut self.identities,
             Attachment::Secrets(_) => &mut self.secrets,
@@ -130,7 +133,7 @@ impl NamespacePolicies {
     }
 
     /// Counts a policy that was in force before this process began, until it comes.
-    pub fn expect(&mut self, source: Source, policy: CompiledPolicy) {
+    pub fn expect(&mut self, source: PolicySource, policy: CompiledPolicy) {
         if self.sources.contains_key(&source) {
             return;
         }
@@ -149,8 +152,13 @@ impl NamespacePolicies {
     /// Whether the namespace is within the bounds with this policy in the place of the one of its source.
     ///
     /// # Errors
-    /// [`TooLarge`] where it is not.
-    pub fn fits(&self, source: &Source, policy: &CompiledPolicy, bounds: Weight) -> Result<(), TooLarge> {
+    /// [`PolicyLimitExceeded`] where it is not.
+    pub fn fits(
+        &self,
+        source: &PolicySource,
+        policy: &CompiledPolicy,
+        bounds: Weight,
+    ) -> Result<(), PolicyLimitExceeded> {
         let before = match (self.sources.get(source), self.expected.get(source)) {
             (Some(before), _) => weight(source, &before.policy),
             (None, Some(expected)) => weight(source, expected),
@@ -164,12 +172,12 @@ impl NamespacePolicies {
 
     /// Whether anything of a source is in force.
     #[must_use]
-    pub fn has(&self, source: &Source) -> bool {
+    pub fn has(&self, source: &PolicySource) -> bool {
         self.sources.contains_key(source) || self.shut.contains_key(source)
     }
 
     /// The sources that have statements in force.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+    pub fn sources(&self) -> impl Iterator<Item = &PolicySource> {
         self.sources.keys()
     }
 
@@ -201,12 +209,12 @@ impl NamespacePolicies {
         request: &Request<'_>,
         action: Action,
         target: Target,
-    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+    ) -> Result<(Effect, Vec<StatementRef>), EvaluationError> {
         if let Some(denied) = self.shut_out(namespace, Kind::Identities) {
             return Ok(denied);
         }
         let probe = Probe::new(request, action, target);
-        ask(namespace, &self.identities.of(account), &probe)
+        ask(namespace, &self.identities.attached_to(account), &probe)
     }
 
     /// What the policies attached to a secret of this namespace say.
@@ -214,30 +222,31 @@ impl NamespacePolicies {
         &self,
         request: &Request<'_>,
         action: Action,
-    ) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+    ) -> Result<(Effect, Vec<StatementRef>), EvaluationError> {
         let secret = request.secret;
         if let Some(denied) = self.shut_out(secret.namespace, Kind::Secrets) {
             return Ok(denied);
         }
         let probe = Probe::new(request, action, Target::Secret);
-        ask(secret.namespace, &self.secrets.of(secret.name), &probe)
+        ask(secret.namespace, &self.secrets.attached_to(secret.name), &probe)
     }
 }
 
 /// `readers` are not SecretPolicies: each is of one secret, and counts as nothing.
-fn weight(source: &Source, policy: &CompiledPolicy) -> Weight {
+fn weight(source: &PolicySource, policy: &CompiledPolicy) -> Weight {
     match source {
-        Source::Policy(_) => policy.weight,
-        Source::Readers(_) => Weight::default(),
+        PolicySource::Policy(_) => policy.weight,
+        PolicySource::Readers(_) => Weight::default(),
     }
 }
 
-/// Puts the question to those statements that it passes to: first to those that deny, and to no more of them than are told.
+/// Puts the question to those statements that it passes to: first to those that deny, and to no more of them
+/// than are told.
 fn ask(
     namespace: &str,
-    policies: &[&Arc<InForce>],
+    policies: &[&Arc<ActivePolicy>],
     probe: &Probe<'_>,
-) -> Result<(Says, Vec<StatementRef>), Unanswerable> {
+) -> Result<(Effect, Vec<StatementRef>), EvaluationError> {
     let (mut denying, mut allowing) = (Vec::new(), Vec::new());
     let owner = probe.request.owner;
     for policy in policies.iter().filter(|policy| policy.counts(owner)) {
@@ -256,26 +265,26 @@ fn ask(
         let (mut deny, mut allow) = (Vec::new(), Vec::new());
         for (policy, index, statement) in candidates {
             match statement.ask(probe)? {
-                Says::Deny => deny.push(named(namespace, policy, index)),
-                Says::Allow => allow.push(named(namespace, policy, index)),
-                Says::Nothing => {}
+                Effect::Deny => deny.push(named(namespace, policy, index)),
+                Effect::Allow => allow.push(named(namespace, policy, index)),
+                Effect::Nothing => {}
             }
-            if deny.len().max(allow.len()) >= MOST_TOLD {
+            if deny.len().max(allow.len()) >= MAX_NAMED_STATEMENTS {
                 break;
             }
         }
         // An Allow that cannot be evaluated denies as well.
-        for (says, mut by) in [(Says::Deny, deny), (Says::Allow, allow)] {
+        for (says, mut by) in [(Effect::Deny, deny), (Effect::Allow, allow)] {
             if !by.is_empty() {
                 by.sort();
                 return Ok((says, by));
             }
         }
     }
-    Ok((Says::Nothing, Vec::new()))
+    Ok((Effect::Nothing, Vec::new()))
 }
 
-fn named(namespace: &str, policy: &InForce, index: usize) -> StatementRef {
+fn named(namespace: &str, policy: &ActivePolicy, index: usize) -> StatementRef {
     StatementRef {
         namespace: namespace.to_owned(),
         source: policy.source.clone(),

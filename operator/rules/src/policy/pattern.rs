@@ -8,7 +8,8 @@ pub fn name_matches(pattern: &str, name: &str) -> bool {
     Pattern::new(pattern).matches(name)
 }
 
-/// A text with wildcards. There is no way to write a `*` that means itself: no name that policies speak of has one.
+/// A text with wildcards. There is no way to write a `*` that means itself: no name that policies speak of
+/// has one.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: Box<str>,
@@ -60,8 +61,8 @@ impl Pattern {
         self.text.bytes().filter(|byte| *byte == b'*').count()
     }
 
-    /// Whether the pattern stands for `text`. Takes time in proportion to the sum of both lengths: each piece is looked for once, in what the pieces
-    /// before it left, by a search that is linear.
+    /// Whether the pattern stands for `text`. Takes time in proportion to the sum of both lengths: each piece
+    /// is looked for once, in what the pieces before it left, by a search that is linear.
     pub(super) fn matches(&self, text: &str) -> bool {
         if let Some(exact) = self.exact() {
             return exact == text;

@@ -5,7 +5,7 @@ use strongroom_crds::v1alpha1::{PolicyEffect, PolicyPrincipal, PolicyStatement, 
 use super::Action;
 
 /// What a reader may do.
-const READS: [Action; 4] = [
+const READER_ACTIONS: [Action; 4] = [
     Action::GetSecretValue,
     Action::DescribeSecret,
     Action::ListSecretVersionIds,
@@ -14,7 +14,7 @@ const READS: [Action; 4] = [
 
 /// The secret policy that `readers`, names of ServiceAccounts of the same namespace, stand for.
 #[must_use]
-pub fn of_readers(store_name: &str, readers: &[String]) -> SecretPolicySpec {
+pub fn readers_policy(store_name: &str, readers: &[String]) -> SecretPolicySpec {
     SecretPolicySpec {
         identities: None,
         secrets: Some(vec![store_name.to_owned()]),
@@ -27,7 +27,10 @@ pub fn of_readers(store_name: &str, readers: &[String]) -> SecretPolicySpec {
                     .map(|name| PolicyPrincipal::ServiceAccount(name.clone()))
                     .collect(),
             ),
-            actions: READS.iter().map(|action| action.as_str().to_owned()).collect(),
+            actions: READER_ACTIONS
+                .iter()
+                .map(|action| action.as_str().to_owned())
+                .collect(),
             resources: None,
             conditions: None,
         }],

@@ -22,9 +22,9 @@ pub struct Principal {
 pub enum Identity {
     /// A ServiceAccount.
     ServiceAccount {
-        /// Its namespace.
+        /// Where the ServiceAccount is.
         namespace: String,
-        /// Its name.
+        /// Its `metadata.name`.
         name: String,
     },
     /// A user, who has no namespace.
@@ -35,7 +35,7 @@ impl Identity {
     /// The identity behind a user name of the API server
     /// (<https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>).
     #[must_use]
-    pub fn of(username: &str) -> Self {
+    pub fn from_username(username: &str) -> Self {
         username
             .strip_prefix("system:serviceaccount:")
             .and_then(|account| account.split_once(':'))
@@ -70,7 +70,7 @@ impl fmt::Display for Identity {
 /// A secret by the names that people use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretRef<'a> {
-    /// Its namespace.
+    /// Name of the namespace that it is in.
     pub namespace: &'a str,
     /// Its name in the store.
     pub name: &'a str,
@@ -81,21 +81,23 @@ pub struct SecretRef<'a> {
 pub struct Request<'a> {
     /// Who asks.
     pub principal: &'a Principal,
-    /// For what.
+    /// What is to be done.
     pub action: Action,
     /// Of which secret.
     pub secret: SecretRef<'a>,
-    /// The customer's key that the secret lies under and that the action uses, with the use; always of the secret's namespace.
+    /// The customer's key that the secret lies under and that the action uses, with the use; always of the
+    /// secret's namespace.
     pub key: Option<(Action, &'a str)>,
-    /// UID of the object that the store has as the secret's: what another one says about the secret counts for nothing.
+    /// UID of the object that the store has as the secret's: what another one says about the secret counts
+    /// for nothing.
     pub owner: Option<&'a str>,
     /// What is known about the request.
-    pub facts: &'a Facts,
+    pub facts: &'a RequestFacts,
 }
 
 /// What is known about a request. `None` means unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct RequestFacts {
     /// When it is made.
     pub now: Timestamp,
     /// Stages of the version that is asked for; empty where none is.

@@ -1,4 +1,5 @@
-//! Statements that are in memory once, however many policies say the same: ten thousand secrets with the same readers hold one Cedar policy.
+//! Statements that are in memory once, however many policies say the same: ten thousand secrets with the same
+//! readers hold one Cedar policy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -6,17 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::PolicyStatement;
 
-use super::compile::{CompileError, Compiled};
+use super::compile::{CompileError, CompiledStatement};
 
 /// Statements in force anywhere. Its lock is held to look one up, never while one is compiled.
 #[derive(Debug, Default)]
 pub struct SharedStatements {
-    known: Mutex<Known>,
+    known: Mutex<StatementCache>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    statements: HashMap<[u8; 32], Weak<Compiled>>,
+struct StatementCache {
+    statements: HashMap<[u8; 32], Weak<CompiledStatement>>,
     /// How many were added since those that are gone were forgotten.
     added: usize,
 }
@@ -25,19 +26,20 @@ struct Known {
 const FORGET_AFTER: usize = 1_000;
 
 impl SharedStatements {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, StatementCache> {
         // A panic while the lock was held leaves at worst a missing statement.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The statement, which is compiled where nobody says it yet.
     ///
-    /// INVARIANT: all that a statement means stands in its text, in its namespace and in whether it is about identities.
-    pub(super) fn of(
+    /// INVARIANT: all that a statement means stands in its text, in its namespace and in whether it is about
+    /// identities.
+    pub(super) fn get_or_compile(
         &self,
         (namespace, identities, statement): (&str, bool, &PolicyStatement),
-        compile: impl FnOnce() -> Result<Compiled, CompileError>,
-    ) -> Result<Arc<Compiled>, CompileError> {
+        compile: impl FnOnce() -> Result<CompiledStatement, CompileError>,
+    ) -> Result<Arc<CompiledStatement>, CompileError> {
         let nameless = PolicyStatement {
             sid: None,
             ..statement.clone()

@@ -1,8 +1,10 @@
-//! How long the first message of a stream is, as its bytes come: it is bounded before anything of it is decoded. Pure.
+//! How long the first message of a stream is, as its bytes come: it is bounded before anything of it is
+//! decoded. Pure.
 
 /// Largest first message, in bytes.
 pub const HELLO_BYTES: u32 = 64 << 10;
-/// What stands before a message (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>): one byte, and its length in four.
+/// What stands before a message (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>): one byte,
+/// and its length in four.
 pub const PREFIX: usize = 5;
 
 /// How much of the first message may still come.
@@ -19,7 +21,7 @@ pub enum FirstMessage {
 /// The first message is larger than it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the first message is larger than {HELLO_BYTES} bytes")]
-pub struct TooLarge;
+pub struct FirstMessageTooLarge;
 
 impl Default for FirstMessage {
     fn default() -> Self {
@@ -31,8 +33,8 @@ impl FirstMessage {
     /// After these bytes.
     ///
     /// # Errors
-    /// [`TooLarge`], as soon as the prefix says so.
-    pub fn after(self, mut bytes: &[u8]) -> Result<Self, TooLarge> {
+    /// [`FirstMessageTooLarge`], as soon as the prefix says so.
+    pub fn after(self, mut bytes: &[u8]) -> Result<Self, FirstMessageTooLarge> {
         let mut first = self;
         loop {
             match first {
@@ -50,7 +52,7 @@ impl FirstMessage {
                         let [_, length @ ..] = prefix;
                         let length = u32::from_be_bytes(length);
                         if length > HELLO_BYTES {
-                            return Err(TooLarge);
+                            return Err(FirstMessageTooLarge);
                         }
                         Self::Message(usize::try_from(length).unwrap_or(usize::MAX))
                     };
@@ -92,7 +94,11 @@ mod tests {
         }
         let large = message(HELLO_BYTES + 1);
         let begun = FirstMessage::default().after(&large[..4]).unwrap();
-        assert_eq!(begun.after(&large[4..5]), Err(TooLarge), "its length is enough");
+        assert_eq!(
+            begun.after(&large[4..5]),
+            Err(FirstMessageTooLarge),
+            "its length is enough"
+        );
         assert_eq!(FirstMessage::default().after(&message(0)), Ok(FirstMessage::Over));
     }
 }

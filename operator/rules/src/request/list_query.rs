@@ -1,4 +1,5 @@
-//! The query of ListSecrets: `name` and `description` are found anywhere in the text; `label=key` or `label=key=value`, several of them all.
+//! The query of ListSecrets: `name` and `description` are found anywhere in the text; `label=key` or
+//! `label=key=value`, several of them all.
 
 /// Most secrets of a page.
 pub const PAGE_LIMIT: usize = 100;
@@ -23,17 +24,18 @@ pub struct ListQuery {
 /// Not a [`ListQuery`].
 #[derive(Debug, thiserror::Error)]
 pub enum ListQueryError {
-    /// Not `application/x-www-form-urlencoded` (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
+    /// Not `application/x-www-form-urlencoded`
+    /// (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>).
     #[error(transparent)]
     Encoding(#[from] serde_urlencoded::de::Error),
     /// No number, or one out of bounds.
-    #[error("`limit` is 1 to {PAGE_LIMIT}")]
+    #[error("`limit` must be 1 to {PAGE_LIMIT}")]
     Limit,
-    /// Too many.
+    /// More labels than a query may have.
     #[error("at most {LABELS} labels")]
     Labels,
-    /// Another parameter.
-    #[error("there is no parameter of this name; there are limit, after, name, description, label")]
+    /// A parameter that a list does not have.
+    #[error("there is no such parameter; known are limit, after, name, description, label")]
     Unknown,
 }
 

@@ -1,6 +1,8 @@
-//! Whether a token may be one that the API server accepts for our audience, before it is asked: pure. Its signature is not ours to check.
+//! Whether a token may be one that the API server accepts for our audience, before it is asked: pure. Its
+//! signature is not ours to check.
 //!
-//! INVARIANT: what this refuses, the API server would refuse as well. A token that is bound to an audience is a JWT (RFC 7519) that says so.
+//! INVARIANT: what this refuses, the API server would refuse as well. A token that is bound to an audience is
+//! a JWT (RFC 7519) that says so.
 
 use serde::Deserialize;
 

@@ -1,4 +1,5 @@
-//! What is done after an error, by its class. One table for all controllers; a new class has to be given its row here.
+//! What is done after an error, by its class. One table for all controllers; a new class has to be given its
+//! row here.
 
 use jiff::SignedDuration;
 
@@ -19,7 +20,8 @@ pub enum ErrorClass {
     Gone,
     /// The store refuses the command as such.
     StoreRefused,
-    /// The namespace has no room in the store: only deletions, windows that end, or an administrator make some.
+    /// The namespace has no room in the store: only deletions, windows that end, or an administrator make
+    /// some.
     NamespaceFull,
     /// The store cannot serve: poisoned, disk full, closing, outcome unknown.
     StoreUnavailable,
@@ -71,10 +73,12 @@ impl ErrorClass {
         self.row().0
     }
 
-    /// How long to wait before attempt number `attempts` + 1 of one object, `attempts` failed ones lying behind.
+    /// How long to wait before attempt number `attempts` + 1 of one object, `attempts` failed ones lying
+    /// behind.
     ///
-    /// It doubles from the first to the longest delay of the class. `spread` (any number that differs between objects) moves it by up to a
-    /// fifth, so that objects that failed together do not come back together. `asked` is what the server asked for; it is never undercut.
+    /// It doubles from the first to the longest delay of the class. `spread` (any number that differs between
+    /// objects) moves it by up to a fifth, so that objects that failed together do not come back together.
+    /// `asked` is what the server asked for; it is never undercut.
     pub fn delay(self, attempts: u32, spread: u64, asked: Option<SignedDuration>) -> SignedDuration {
         let Row(_, first, most) = self.row();
         let factor = 1_i64 << attempts.saturating_sub(1).min(16);

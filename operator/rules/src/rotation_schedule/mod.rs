@@ -1,4 +1,5 @@
-//! `RotationSchedule`: which schedule covers which `ManagedSecret`, and why it does not rotate. When a covered one is due is `schedule`'s business.
+//! `RotationSchedule`: which schedule covers which `ManagedSecret`, and why it does not rotate. When a
+//! covered one is due is `schedule`'s business.
 
 mod refusal;
 
@@ -7,39 +8,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
-pub use self::refusal::{Refusal, immutable};
+pub use self::refusal::{RotationRefusal, immutable};
 
 use crate::uid::Uid;
 
-/// The schedule, or the quarrel of schedules, that covers one `ManagedSecret`.
+/// The schedule, or the conflict of schedules, that covers one `ManagedSecret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// No schedule.
     None,
     /// Just one counts.
-    One(Covering),
+    One(CoveringSchedule),
     /// Several with equal right: their names, sorted.
     Conflict(Vec<String>),
 }
 
 /// The one schedule that covers a `ManagedSecret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Covering {
-    /// Name of the schedule.
+pub struct CoveringSchedule {
+    /// `metadata.name`, in the namespace of the secret.
     pub name: String,
-    /// UID of the schedule.
+    /// `metadata.uid`.
     pub uid: Uid,
     /// `spec.suspend` of the schedule.
     pub suspended: bool,
     /// Why its rotator makes nothing anew in this secret, if so.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<RotationRefusal>,
     /// When this secret is due next: the time, none any more, or why it cannot be said.
     pub due: Result<Option<Timestamp>, String>,
 }
 
 /// How strongly a schedule claims a secret. Naming beats selecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Claim {
+pub enum ScheduleClaim {
     /// Its selector matches.
     Selected,
     /// It names the secret.
@@ -48,28 +49,32 @@ pub enum Claim {
 
 /// How strongly a schedule claims a secret with this name and these labels.
 #[must_use]
-pub fn claim(schedule: &RotationSchedule, name: &str, labels: &BTreeMap<String, String>) -> Option<Claim> {
+pub fn claim(
+    schedule: &RotationSchedule,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Option<ScheduleClaim> {
     let secrets = &schedule.spec.secrets;
     if secrets.names(name) {
-        return Some(Claim::Named);
+        return Some(ScheduleClaim::Named);
     }
-    secrets.selects(labels).then_some(Claim::Selected)
+    secrets.selects(labels).then_some(ScheduleClaim::Selected)
 }
 
 /// Who wins among the schedules that claim one secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Winner<T> {
-    /// Nobody claims it.
+pub enum ClaimWinner<T> {
+    /// No schedule claims it.
     Nobody,
     /// One claim is strongest.
     One(T),
     /// Several claims are equally strong: the names of their schedules.
-    Quarrel(BTreeSet<String>),
+    Conflict(BTreeSet<String>),
 }
 
 /// Picks the winner among `(name, claim, schedule)`.
-pub fn winner<T>(claims: impl IntoIterator<Item = (String, Claim, T)>) -> Winner<T> {
-    let mut best: Option<(Claim, Vec<(String, T)>)> = None;
+pub fn winner<T>(claims: impl IntoIterator<Item = (String, ScheduleClaim, T)>) -> ClaimWinner<T> {
+    let mut best: Option<(ScheduleClaim, Vec<(String, T)>)> = None;
     for (name, claim, schedule) in claims {
         match &mut best {
             Some((strongest, _)) if *strongest > claim => {}
@@ -78,11 +83,11 @@ pub fn winner<T>(claims: impl IntoIterator<Item = (String, Claim, T)>) -> Winner
         }
     }
     let Some((_, mut holders)) = best else {
-        return Winner::Nobody;
+        return ClaimWinner::Nobody;
     };
     match (holders.pop(), holders.is_empty()) {
-        (Some((_, schedule)), true) => Winner::One(schedule),
-        (last, _) => Winner::Quarrel(holders.into_iter().chain(last).map(|(name, _)| name).collect()),
+        (Some((_, schedule)), true) => ClaimWinner::One(schedule),
+        (last, _) => ClaimWinner::Conflict(holders.into_iter().chain(last).map(|(name, _)| name).collect()),
     }
 }
 
@@ -90,7 +95,7 @@ pub fn winner<T>(claims: impl IntoIterator<Item = (String, Claim, T)>) -> Winner
 mod tests {
     use super::*;
 
-    fn claims(list: &[(&str, Claim)]) -> Winner<String> {
+    fn claims(list: &[(&str, ScheduleClaim)]) -> ClaimWinner<String> {
         winner(
             list.iter()
                 .map(|(name, claim)| ((*name).to_owned(), *claim, (*name).to_owned())),
@@ -99,13 +104,20 @@ mod tests {
 
     #[test]
     fn naming_beats_selecting_and_equals_quarrel() {
-        use Claim::{Named, Selected};
-        let quarrel = |names: &[&str]| Winner::Quarrel(names.iter().map(|name| (*name).to_owned()).collect());
+        use ScheduleClaim::{Named, Selected};
+        let quarrel =
+            |names: &[&str]| ClaimWinner::Conflict(names.iter().map(|name| (*name).to_owned()).collect());
         let table = [
-            (vec![], Winner::Nobody),
-            (vec![("a", Selected)], Winner::One("a".to_owned())),
-            (vec![("a", Selected), ("b", Named)], Winner::One("b".to_owned())),
-            (vec![("b", Named), ("a", Selected)], Winner::One("b".to_owned())),
+            (vec![], ClaimWinner::Nobody),
+            (vec![("a", Selected)], ClaimWinner::One("a".to_owned())),
+            (
+                vec![("a", Selected), ("b", Named)],
+                ClaimWinner::One("b".to_owned()),
+            ),
+            (
+                vec![("b", Named), ("a", Selected)],
+                ClaimWinner::One("b".to_owned()),
+            ),
             (vec![("a", Selected), ("b", Selected)], quarrel(&["a", "b"])),
             (
                 vec![("b", Named), ("c", Selected), ("a", Named)],
@@ -113,7 +125,7 @@ mod tests {
             ),
             (
                 vec![("a", Selected), ("b", Selected), ("c", Named)],
-                Winner::One("c".to_owned()),
+                ClaimWinner::One("c".to_owned()),
             ),
         ];
         for (input, expected) in table {

@@ -1,5 +1,5 @@
-//! Why a rotation is not carried out although somebody asks for it. The same causes count for the annotation, for a schedule, for the API and for
-//! those who call it.
+//! Why a rotation is not carried out although somebody asks for it. The same causes count for the annotation,
+//! for a schedule, for the API and for those who call it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::fmt;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{ManagedSecret, ManagedSecretSpec, RotationSchedule, Rotator, Source};
 
-use super::{Winner, claim, winner};
+use super::{ClaimWinner, claim, winner};
 use crate::generate;
 
 /// Why a secret does not rotate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RotationRefusal {
     /// Values arrive over the API.
     External,
     /// The value stands sealed in the object.
@@ -28,24 +28,24 @@ pub enum Refusal {
     },
     /// The rotator of the schedule names a key that is not made anew.
     UnknownKey {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
-        /// The key.
+        /// The key that its rotator names.
         key: String,
-        /// The keys that are.
+        /// The keys that the spec makes anew.
         made: Vec<String>,
     },
     /// The schedule is suspended.
     Suspended {
-        /// The schedule.
+        /// Name of the RotationSchedule.
         schedule: String,
     },
 }
 
-impl Refusal {
+impl RotationRefusal {
     /// Why a secret of this spec does not rotate, whoever asks.
     #[must_use]
-    pub fn of(spec: &ManagedSecretSpec) -> Option<Self> {
+    pub fn for_spec(spec: &ManagedSecretSpec) -> Option<Self> {
         let source = match &spec.source {
             Source::External(_) => Some(Self::External),
             Source::Sealed(_) => Some(Self::Sealed),
@@ -69,7 +69,7 @@ impl Refusal {
 
     /// Why the rotator of the schedule that covers a secret makes nothing anew in it.
     #[must_use]
-    pub fn by(schedule: &RotationSchedule, spec: &ManagedSecretSpec) -> Option<Self> {
+    pub fn by_schedule(schedule: &RotationSchedule, spec: &ManagedSecretSpec) -> Option<Self> {
         let (Rotator::Generate(rotator), Source::Generate(source)) = (&schedule.spec.rotator, &spec.source)
         else {
             return None;
@@ -94,8 +94,8 @@ impl Refusal {
             Some((own, claim(schedule, name, labels)?, schedule))
         });
         let schedule = match winner(claims) {
-            Winner::One(schedule) => Some(schedule),
-            Winner::Nobody | Winner::Quarrel(_) => None,
+            ClaimWinner::One(schedule) => Some(schedule),
+            ClaimWinner::Nobody | ClaimWinner::Conflict(_) => None,
         };
         let suspended = || {
             let schedule = schedule.filter(|schedule| schedule.spec.suspend == Some(true))?;
@@ -103,8 +103,8 @@ impl Refusal {
                 schedule: schedule.metadata.name.clone().unwrap_or_default(),
             })
         };
-        Self::of(&object.spec)
-            .or_else(|| schedule.and_then(|schedule| Self::by(schedule, &object.spec)))
+        Self::for_spec(&object.spec)
+            .or_else(|| schedule.and_then(|schedule| Self::by_schedule(schedule, &object.spec)))
             .or_else(suspended)
     }
 
@@ -120,28 +120,28 @@ impl Refusal {
     }
 }
 
-/// Whether the native Secret of this spec is immutable: its content stays, because kubelet shows new pods the old one while any pod of their node
-/// uses it (<https://github.com/kubernetes/kubernetes/issues/131589>).
+/// Whether the native Secret of this spec is immutable: its content stays, because kubelet shows new pods the
+/// old one while any pod of their node uses it (<https://github.com/kubernetes/kubernetes/issues/131589>).
 #[must_use]
 pub fn immutable(spec: &ManagedSecretSpec) -> bool {
     let native = spec.secret.as_ref();
     native.is_some_and(|native| native.immutable == Some(true))
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RotationRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::External => {
-                f.write_str("its values arrive over the API, which is also where a new one comes from")
+                f.write_str("its values are written over the API, so write a new one there")
             }
             Self::Sealed => f.write_str(
-                "its value stands sealed in the ManagedSecret, which is also where a new one comes from",
+                "its value is sealed in the ManagedSecret, so seal a new one there",
             ),
             Self::Imported => f.write_str(
                 "the value was imported and no generator says how to make a new one; move to `spec.source.generate` first",
             ),
             Self::OnlyLiterals => f.write_str(
-                "every key of `spec.source.generate` is a literal, so there is nothing to make anew; edit the literal instead",
+                "every key of `spec.source.generate` is a literal, so there is nothing to regenerate; edit the literal instead",
             ),
             Self::Immutable { asker } => write!(
                 f,
@@ -153,8 +153,8 @@ impl fmt::Display for Refusal {
             Self::UnknownKey { schedule, key, made } => {
                 write!(
                     f,
-                    "the rotator of RotationSchedule `{schedule}` names the key `{key}`, which `spec.source.generate` of the \
-                     ManagedSecret does not make anew; it makes {}",
+                    "the rotator of RotationSchedule `{schedule}` names the key `{key}`, which `spec.source.generate` of the ManagedSecret does not \
+                     generate; it generates {}",
                     quoted(made)
                 )
             }

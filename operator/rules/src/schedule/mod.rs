@@ -3,8 +3,8 @@
 //! - What is due follows from the last rotation alone, so a reconcile that is repeated finds the same time.
 //! - After a pause, however long, a secret is rotated once: the next time counts from that rotation.
 //! - Jitter is a hash of schedule and secret: always the same wait for the same secret.
-//! - Summer time: a fixed time of day that the clock skips runs at the first moment after the gap, one that comes twice runs
-//!   at the first; a repeating time (`*/15`) follows the elapsed time.
+//! - Summer time: a fixed time of day that the clock skips runs at the first moment after the gap, one that
+//!   comes twice runs at the first; a repeating time (`*/15`) follows the elapsed time.
 
 mod recurrence;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub enum ScheduleError {
         cron: String,
     },
     /// A cron expression that no day fulfils.
-    #[error("`{cron}` names a time that never comes")]
+    #[error("`{cron}` never occurs")]
     Never {
         /// The expression.
         cron: String,
@@ -42,20 +42,20 @@ pub enum ScheduleError {
     /// Not a time zone.
     #[error("`{zone}` is not an IANA time zone: write one as in `Europe/Berlin`")]
     TimeZone {
-        /// The name.
+        /// As the spec has it.
         zone: String,
     },
     /// Not a time of day.
     #[error("`{time}` is not a time of day: write one as in `02:00`")]
     TimeOfDay {
-        /// The text.
+        /// As the spec has it.
         time: String,
     },
     /// A window without length.
     #[error("start and end of the window are equal: remove the window to rotate at any time")]
     EmptyWindow,
     /// The next time lies outside of what a calendar can say.
-    #[error("the next rotation lies beyond the end of the calendar: shorten `schedule.every` or `jitter`")]
+    #[error("the next rotation is beyond the end of the calendar: shorten `schedule.every` or `jitter`")]
     BeyondCalendar,
 }
 
@@ -70,10 +70,10 @@ pub struct Timetable {
 
 /// Who waits: the jitter of a secret follows from it.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting<'a> {
+pub struct JitterSeed<'a> {
     /// UID of the RotationSchedule.
     pub schedule_uid: &'a str,
-    /// Id of the secret.
+    /// The secret's id in the store.
     pub secret_id: &'a [u8; 16],
 }
 
@@ -90,14 +90,15 @@ impl Timetable {
         })
     }
 
-    /// The time from one time of the schedule to the next, in seconds, where the jitter is longer than that: rotations then move into one another.
+    /// The time from one time of the schedule to the next, in seconds, where the jitter is longer than that:
+    /// rotations then move into one another.
     #[must_use]
     pub fn gap_below_jitter(&self) -> Option<u64> {
         self.recurrence.gap_below(self.jitter)
     }
 
-    /// When a secret that was last rotated (or else created) at `last` is rotated next. A time that is not after `now` means:
-    /// now. The time is inside the window, except that one that is past may not be.
+    /// When a secret that was last rotated (or else created) at `last` is rotated next. A time that is not
+    /// after `now` means: now. The time is inside the window, except that one that is past may not be.
     ///
     /// # Errors
     /// [`ScheduleError::BeyondCalendar`] if there is no such time.
@@ -105,7 +106,7 @@ impl Timetable {
         &self,
         last: Timestamp,
         now: Timestamp,
-        who: Waiting<'_>,
+        who: JitterSeed<'_>,
     ) -> Result<Timestamp, ScheduleError> {
         let wait = spread(who, self.jitter);
         let due = later(self.recurrence.after(last, wait)?, wait)?;
@@ -120,13 +121,13 @@ impl Timetable {
         }
     }
 
-    /// `at` if it is inside the window; else a moment after the window's next opening, so that not all that waited for it
-    /// come at once.
+    /// `at` if it is inside the window; else a moment after the window's next opening, so that not all that
+    /// waited for it come at once.
     fn inside(
         &self,
         window: &DailyWindow,
         at: Timestamp,
-        who: Waiting<'_>,
+        who: JitterSeed<'_>,
     ) -> Result<Timestamp, ScheduleError> {
         if window.contains(at)? {
             return Ok(at);
@@ -138,7 +139,7 @@ impl Timetable {
 }
 
 /// A number of seconds below `bound`, always the same for the same secret and schedule.
-fn spread(who: Waiting<'_>, bound: u64) -> u64 {
+fn spread(who: JitterSeed<'_>, bound: u64) -> u64 {
     if bound == 0 {
         return 0;
     }

@@ -9,10 +9,10 @@ use strongroom_crds::v1alpha1::Schedule;
 use super::{ScheduleError, later, time_zone};
 
 /// A cron expression of five fields names no two times that are nearer, in seconds.
-const LEAST_GAP: u64 = 60;
+const MIN_GAP_SECONDS: u64 = 60;
 /// How many times of a calendar are looked at to find its least gap, and how far ahead.
-const LOOKED_AT: usize = 512;
-const LOOKED_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 400);
+const MAX_OCCURRENCES: usize = 512;
+const MAX_LOOKAHEAD: SignedDuration = SignedDuration::from_hours(24 * 400);
 
 #[derive(Debug)]
 pub(super) enum Recurrence {
@@ -31,8 +31,8 @@ impl Recurrence {
         }
     }
 
-    /// The first time after `last`, for one that is then delayed by `wait` seconds: it is after `last` together with the
-    /// delay, so that a delay longer than the distance of two times skips none.
+    /// The first time after `last`, for one that is then delayed by `wait` seconds: it is after `last`
+    /// together with the delay, so that a delay longer than the distance of two times skips none.
     pub(super) fn after(&self, last: Timestamp, wait: u64) -> Result<Timestamp, ScheduleError> {
         match self {
             Self::Every(seconds) => later(last, *seconds),
@@ -51,19 +51,20 @@ impl Recurrence {
         }
     }
 
-    /// The time between two times that follow each other, in seconds, where one is found that is less than `bound`. The calendar is gone through as UTC
-    /// has it: that the clock is put forward makes no schedule wrong.
+    /// The time between two times that follow each other, in seconds, where one is found that is less than
+    /// `bound`. The calendar is gone through as UTC has it: that the clock is put forward makes no schedule
+    /// wrong.
     pub(super) fn gap_below(&self, bound: u64) -> Option<u64> {
         let cron = match self {
             Self::Every(seconds) => return Some(*seconds).filter(|seconds| *seconds < bound),
             Self::Calendar { cron, .. } => cron,
         };
-        if bound <= LEAST_GAP {
+        if bound <= MIN_GAP_SECONDS {
             return None;
         }
         let mut times = cron
             .iter_after(Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC))
-            .take(LOOKED_AT)
+            .take(MAX_OCCURRENCES)
             .map(|time| time.timestamp());
         let first = times.next()?;
         let mut before = first;
@@ -72,7 +73,7 @@ impl Recurrence {
             if gap < bound {
                 return Some(gap);
             }
-            if time.duration_since(first) > LOOKED_AHEAD {
+            if time.duration_since(first) > MAX_LOOKAHEAD {
                 return None;
             }
             before = time;

@@ -38,7 +38,7 @@ fn window(days: Option<Vec<Weekday>>, start: &str, end: &str, zone: &str) -> Opt
     })
 }
 
-const WHO: Waiting<'static> = Waiting {
+const WHO: JitterSeed<'static> = JitterSeed {
     schedule_uid: "uid",
     secret_id: &[7; 16],
 };
@@ -223,7 +223,7 @@ fn jitter_spreads_secrets() {
     let last = at("2026-01-01T12:00:00Z");
     let times: std::collections::BTreeSet<Timestamp> = (0..100)
         .map(|n| {
-            let who = Waiting {
+            let who = JitterSeed {
                 schedule_uid: "uid",
                 secret_id: &[n; 16],
             };
@@ -310,7 +310,7 @@ proptest! {
         let timetable = timetable(&spec(schedule, window, jitter.as_deref()));
         let last = Timestamp::from_second(last).expect("in range");
         let now = later(last, pause.unsigned_abs()).expect("in range");
-        let who = Waiting { schedule_uid: "uid", secret_id: &secret };
+        let who = JitterSeed { schedule_uid: "uid", secret_id: &secret };
         let due = timetable.next_due(last, now, who).expect("a time");
         prop_assert!(due > last);
         prop_assert_eq!(due, timetable.next_due(last, now, who).expect("a time"), "the same answer twice");

@@ -71,8 +71,8 @@ impl DailyWindow {
         })
     }
 
-    /// Opening and end of the window of a day. A time that the clock skips is moved past the gap; of one that comes twice the
-    /// first counts.
+    /// Opening and end of the window of a day. A time that the clock skips is moved past the gap; of one that
+    /// comes twice the first counts.
     fn on(&self, date: Date) -> Result<(Timestamp, Timestamp), ScheduleError> {
         let instant = |date: Date, time: Time| {
             let zoned = date.to_datetime(time).to_zoned(self.zone.clone());

@@ -1,4 +1,5 @@
-//! A sink that nobody answers for holds the log back to its bound, and no further; once it is back, reads go on.
+//! A sink that nobody answers for holds the log back to its bound, and no further; once it is back, reads go
+//! on.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
-use strongroom_store::audit::{self, Durability, Limits, WhenFull};
+use strongroom_store::audit::{self, Durability, RetentionLimits, WhenFull};
 use strongroom_store::id::SecretId;
 use strongroom_store::vault::{GetValue, RecordCheckpoint, SetCursor};
 use tokio::io::AsyncReadExt;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::audit::{Metrics, Pump};
+use crate::audit::{AuditExporter, AuditMetrics};
 use crate::fixture::{Fixture, NOW, meta};
 
 /// Longer than anything here takes: a sink that failed often is asked once a minute.
@@ -32,27 +33,27 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(audit: Limits, destination: &str) -> Self {
-        let fixture = Fixture::keeping(audit);
+    fn new(audit: RetentionLimits, destination: &str) -> Self {
+        let fixture = Fixture::with_audit_limits(audit);
         let secret = fixture.secret("db");
         // There is no API server here that takes Events: all of them count as told.
         let told = SetCursor {
-            name: sink::name(),
+            name: event_sink::cursor_name(),
             place: u64::MAX.bytes(),
         };
         fixture.store.run(told, meta()).unwrap();
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = AuditMetrics::register(&mut registry);
         let (stop, stopped) = watch::channel(false);
         let destination: Destination = destination.parse().unwrap();
-        let keeper = Keeper {
+        let keeper = AuditRetention {
             store: fixture.store.clone(),
             destinations: vec![destination.clone()],
             now: || NOW,
             metrics: metrics.log(),
             held: HeldHours::default(),
         };
-        let pump = Pump {
+        let exporter = AuditExporter {
             store: fixture.store.clone(),
             destination,
             now: || NOW,
@@ -60,7 +61,7 @@ impl Scene {
         };
         let tasks = vec![
             tokio::spawn(keeper.run(stopped.clone())),
-            tokio::spawn(pump.run(stopped)),
+            tokio::spawn(exporter.run(stopped)),
         ];
         Self {
             fixture,
@@ -96,7 +97,7 @@ impl Scene {
     }
 
     /// Ends all, and looks at what is left.
-    async fn verified(self) -> audit::Report {
+    async fn verified(self) -> audit::VerifyReport {
         self.stop.send_replace(true);
         for task in self.tasks {
             tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
@@ -144,7 +145,7 @@ async fn take_posts(listener: TcpListener) {
 async fn a_dead_sink_blocks_nobody_until_the_bound_and_reads_go_on_once_it_is_back() {
     for scheme in ["syslog+tcp", "otlp+http"] {
         let address = nobody().await;
-        let limits = Limits::new(None, Some(MIB), Some(2 * MIB), WhenFull::Stop).unwrap();
+        let limits = RetentionLimits::new(None, Some(MIB), Some(2 * MIB), WhenFull::Stop).unwrap();
         let scene = Scene::new(limits, &format!("{scheme}://{address}"));
         let mut read = 0;
         let refused = loop {
@@ -203,7 +204,7 @@ async fn what_every_sink_has_makes_room_at_the_bound_where_that_is_chosen() {
     let keep = tempfile::tempdir().unwrap();
     let path = keep.path().join("audit.json");
     let year = Duration::from_secs(365 * 86_400);
-    let limits = Limits::new(Some(year), None, Some(2 * MIB), WhenFull::DropExported).unwrap();
+    let limits = RetentionLimits::new(Some(year), None, Some(2 * MIB), WhenFull::DropExported).unwrap();
     let scene = Scene::new(limits, &format!("file:{}", path.display()));
     let mut read = 0;
     // More than twice of what there is room for.

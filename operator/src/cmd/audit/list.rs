@@ -3,19 +3,20 @@
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
-use strongroom_api::audit::{Filter, HEADER, Line, Window, row};
+use strongroom_api::audit::{AuditRecord, Filter, HEADER, Window, row};
 
 use crate::admin::Client;
-use crate::audit::Place;
+use crate::audit::AuditPosition;
 use crate::cmd::CommandError;
 use crate::cmd::data_dir::DataDir;
 
 /// How often to look for more, when following.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lists the records of changes and reads
 ///
-/// From the running process, whose audit it is itself: that somebody listed it is on record. Without filters the newest hundred. Examples:
+/// Asks the running process; listing is itself audited. Without filters it shows the newest hundred.
+/// Examples:
 ///
 ///   strongroom audit list --namespace shop --secret db-main --decision refused
 ///
@@ -26,18 +27,18 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(in crate::cmd) struct List {
     #[command(flatten)]
     data_dir: DataDir,
-    /// In this namespace
+    /// Only records of this namespace
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     #[command(flatten)]
     filter: Filter,
-    /// The newest so many; 0: all
+    /// How many of the newest records; 0: all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
-    /// Go on with what comes
+    /// Also print new records as they arrive
     #[arg(long)]
     follow: bool,
-    /// How to print: a table, or one JSON object a line
+    /// Output format: a table, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -50,28 +51,28 @@ enum Output {
 }
 
 pub(super) async fn run(list: List, out: &mut impl Write) -> Result<(), CommandError> {
-    match told(&list, out).await {
+    match print_records(&list, out).await {
         // Whoever read it has seen enough.
         Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => done,
     }
 }
 
-async fn told(list: &List, out: &mut impl Write) -> Result<(), CommandError> {
+async fn print_records(list: &List, out: &mut impl Write) -> Result<(), CommandError> {
     if list.output == Output::Table {
         writeln!(out, "{HEADER}")?;
     }
-    let (mut window, mut place) = (Window::of(list.limit), None);
+    let (mut window, mut place) = (Window::new(list.limit), None);
     loop {
         let dir = list.data_dir.store();
         let client = Client::connect(&dir)
             .await?
             .ok_or_else(|| CommandError::NotRunning(dir.display().to_string()))?;
         let (text, next) = client.audit(place).await?;
-        let end = place == Some(next) || (place.is_none() && next == Place::default());
+        let end = place == Some(next) || (place.is_none() && next == AuditPosition::default());
         place = Some(next);
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: Line = serde_json::from_slice(line)
+            let line: AuditRecord = serde_json::from_slice(line)
                 .map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))?;
             if (list.namespace.is_none() || list.namespace == line.namespace)
                 && list.filter.admits(&line)
@@ -88,12 +89,12 @@ async fn told(list: &List, out: &mut impl Write) -> Result<(), CommandError> {
             if !list.follow {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-fn print(line: &Line, output: Output, out: &mut impl Write) -> Result<(), CommandError> {
+fn print(line: &AuditRecord, output: Output, out: &mut impl Write) -> Result<(), CommandError> {
     let text = match output {
         Output::Json => {
             let text = serde_json::to_string(line).map_err(std::io::Error::from)?;

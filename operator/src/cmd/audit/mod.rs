@@ -12,18 +12,18 @@ use super::CommandError;
 use super::data_dir::DataDir;
 use crate::seal::{SealArgs, SealSourceError};
 
-/// Lists and proves the audit
+/// Lists and verifies the audit log
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Arguments {
     List(list::List),
     Verify(Verify),
-    PublicKey(Public),
+    PublicKey(PublicKeyArguments),
 }
 
-/// Proves order and completeness of both chains with the public key alone
+/// Verifies order and completeness of both chains with the public key alone
 ///
-/// Works on a stopped store and on a copy; changes no byte of it. Exits with 1 and names the first bad record where the chains
-/// are not sound.
+/// Works on a stopped store or on a copy, and changes nothing. If the chains are not sound, it names the
+/// first bad record and exits with 1.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
     /// Directory of the store or of its copy: the one with `store.redb`
@@ -34,11 +34,11 @@ pub(super) struct Verify {
     public_key: PublicKey,
 }
 
-/// Prints the public key that proves the audit chains
+/// Prints the public key that verifies the audit chains
 ///
-/// Keep it outside of the cluster: it is no secret, but it must be the right one.
+/// Keep it outside the cluster: it is not secret, but you must be sure that it is the right one.
 #[derive(Debug, clap::Args)]
-pub(super) struct Public {
+pub(super) struct PublicKeyArguments {
     #[command(flatten)]
     data_dir: DataDir,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: Arguments, out: &mut impl Write) -> Result<()
                 Err(CommandError::Unsound)
             }
         }
-        Arguments::PublicKey(Public { data_dir, seal }) => {
+        Arguments::PublicKey(PublicKeyArguments { data_dir, seal }) => {
             let key = seal.source().ok_or(SealSourceError::Unnamed)?.read().await?;
             let file = SealFile::load(&data_dir.store())?;
             let root = file.unlock(&key)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use strongroom_store::audit::{Actor, Circumstances, Durability};
 use strongroom_store::id::SecretId;
-use strongroom_store::vault::{Asked, GetValue, Meta, Store};
+use strongroom_store::vault::{ExternalRequest, GetValue, Meta, Store};
 
 use super::{CommandError, Fixture, NOW, meta, running, strongroom};
 
@@ -17,7 +17,7 @@ fn ask(store: &Store, secret: SecretId, version: &str, who: &str, millis: u64) -
         durability: Durability::Batched,
         detail: String::new(),
     };
-    let asked = Asked {
+    let asked = ExternalRequest {
         arrived: Instant::now(),
         circumstances: Circumstances {
             source: Some("10.1.2.3".parse().unwrap()),

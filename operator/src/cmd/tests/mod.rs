@@ -14,10 +14,16 @@ use super::{Arguments, CommandError, carry_out};
 use crate::admin::{Admin, Listener};
 use crate::fixture::{Fixture, NOW, key, meta};
 
-/// Runs a command line; what it prints.
+/// Runs a command line on a data directory; what it prints.
 async fn strongroom(data: &Path, line: &[&str]) -> Result<String, CommandError> {
     let dir = format!("--data-dir={}", data.display());
-    let arguments = ["strongroom"].iter().chain(line).copied().chain([dir.as_str()]);
+    let line: Vec<&str> = line.iter().copied().chain([dir.as_str()]).collect();
+    run(&line).await
+}
+
+/// Runs a command line as it stands; what it prints.
+async fn run(line: &[&str]) -> Result<String, CommandError> {
+    let arguments = ["strongroom"].iter().chain(line).copied();
     let mut out = Vec::new();
     carry_out(Arguments::try_parse_from(arguments).unwrap().command, &mut out).await?;
     Ok(String::from_utf8(out).unwrap())
@@ -141,6 +147,30 @@ async fn beside_a_running_process_it_is_asked_and_needs_no_key() {
     assert!(RecoveryKey::parse(&shown).is_ok());
     stop.send_replace(true);
     task.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_store_is_compacted_with_its_key() {
+    let fixture = Fixture::new();
+    fixture.secret("db");
+    let keys = Keys::new();
+    let place = format!("--dir={}", fixture.dir.display());
+    let opens = format!("--seal-key-file={}", keys.path("first"));
+    let held = run(&["store", "compact", &place, &opens]).await.unwrap_err();
+    assert!(held.to_string().contains("another process"), "{held}");
+
+    let (dir, _keep) = fixture.close();
+    let unnamed = run(&["store", "compact", &place]).await.unwrap_err();
+    assert!(unnamed.to_string().contains("--seal-key-file"), "{unnamed}");
+    let before = run(&["store", "check", &place, &opens]).await.unwrap();
+    let said = run(&["store", "compact", &place, &opens]).await.unwrap();
+    let records = before.lines().next().unwrap();
+    assert!(
+        records.starts_with("records: ") && said.starts_with(records),
+        "{said}"
+    );
+    assert_eq!(run(&["store", "check", &place, &opens]).await.unwrap(), before);
+    crate::fixture::open(&dir).close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
-//! Pods with a native Secret: how each uses it (`spec`), kept by the watch of pods, and which version it therefore has (`strongroom_rules::consumers`).
+//! Pods with a native Secret: how each uses it (`spec`), kept by the watch of pods, and which version it
+//! therefore has (`strongroom_rules::consumers`).
 
 pub(crate) mod spec;
 
@@ -8,49 +9,49 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
-use strongroom_rules::consumers::{Former, Use, settles, version};
+use strongroom_rules::consumers::{ReplacedVersion, SecretUse, settles, version};
 use strongroom_store::id::SecretId;
 
-use self::spec::UsingPod;
-use super::News;
+use self::spec::PartialPod;
+use super::ConsumerChange;
 
-/// The pods.
+/// Which pods use native Secrets of ours, and which version each has.
 #[derive(Debug, Default)]
-pub(crate) struct Pods(Mutex<Known>);
+pub(crate) struct PodTracker(Mutex<TrackedPods>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct TrackedPods {
     /// By namespace and name of the native Secret, then by pod.
-    uses: BTreeMap<Place, BTreeMap<String, PodUse>>,
+    uses: BTreeMap<ObjectKey, BTreeMap<String, PodUse>>,
     /// The Secrets of each pod that has any, by namespace and name of the pod.
-    of_pod: HashMap<Place, Vec<String>>,
+    of_pod: HashMap<ObjectKey, Vec<String>>,
     /// Pods of lists that are not complete yet, by the namespace that is watched (all: `None`).
-    listing: HashMap<Option<String>, HashSet<Place>>,
+    listing: HashMap<Option<String>, HashSet<ObjectKey>>,
     /// Whether a list was complete.
     listed: bool,
-    natives: HashMap<SecretId, Native>,
-    /// Pods whose volumes stay as they were, by namespace and name: since when (`UsingPod::pinned`).
-    pinned: HashMap<Place, Timestamp>,
+    natives: HashMap<SecretId, NativeSecretHistory>,
+    /// Pods whose volumes stay as they were, by namespace and name: since when (`PartialPod::pinned`).
+    pinned: HashMap<ObjectKey, Timestamp>,
 }
 
 /// Namespace and name.
-type Place = (String, String);
+type ObjectKey = (String, String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PodUse {
     account: String,
     node: String,
-    used: Use,
+    used: SecretUse,
 }
 
 /// A native Secret that some pod uses, and what it holds and held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Native {
+pub(crate) struct NativeSecretHistory {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) current: String,
     /// The newest first.
-    pub(crate) former: Vec<Former>,
+    pub(crate) former: Vec<ReplacedVersion>,
     /// kubelet looks at it once, for all pods of a node.
     pub(crate) immutable: bool,
 }
@@ -71,15 +72,15 @@ pub(crate) struct PodConsumer {
     pub(crate) settles: Option<Timestamp>,
 }
 
-impl Pods {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl PodTracker {
+    fn known(&self) -> MutexGuard<'_, TrackedPods> {
         // A panic while the lock was held leaves at worst a pod that is counted until it changes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in what the watch of pods says, of one namespace or all.
     #[must_use]
-    pub(crate) fn event(&self, scope: Option<&str>, event: &Event<UsingPod>) -> Vec<News> {
+    pub(crate) fn event(&self, scope: Option<&str>, event: &Event<PartialPod>) -> Vec<ConsumerChange> {
         let mut known = self.known();
         let scope = scope.map(str::to_owned);
         match event {
@@ -98,8 +99,9 @@ impl Pods {
             Event::InitDone => {
                 known.listed = true;
                 let listed = known.listing.remove(&scope).unwrap_or_default();
-                let watched = |(namespace, _): &Place| scope.as_ref().is_none_or(|scope| scope == namespace);
-                let gone: HashSet<Place> = known
+                let watched =
+                    |(namespace, _): &ObjectKey| scope.as_ref().is_none_or(|scope| scope == namespace);
+                let gone: HashSet<ObjectKey> = known
                     .of_pod
                     .keys()
                     .chain(known.pinned.keys())
@@ -117,9 +119,9 @@ impl Pods {
     }
 
     /// A secret is materialized like this; none: it is not. Where no pod uses it, nothing is kept.
-    pub(crate) fn native(&self, secret: SecretId, native: Option<Native>) {
+    pub(crate) fn native(&self, secret: SecretId, native: Option<NativeSecretHistory>) {
         let mut known = self.known();
-        let used = |native: &Native| {
+        let used = |native: &NativeSecretHistory| {
             let place = (native.namespace.clone(), native.name.clone());
             known.uses.contains_key(&place)
         };
@@ -130,21 +132,22 @@ impl Pods {
     }
 
     /// The pods that have a secret by its native Secret, in order of their names.
-    pub(crate) fn of(&self, secret: SecretId, now: Timestamp) -> Vec<PodConsumer> {
+    pub(crate) fn for_secret(&self, secret: SecretId, now: Timestamp) -> Vec<PodConsumer> {
         let known = self.known();
         let Some(native) = known.natives.get(&secret) else {
             return Vec::new();
         };
         let place = (native.namespace.clone(), native.name.clone());
         let uses = || known.uses.get(&place).into_iter().flatten();
-        // Kubelet keeps what it read of an immutable Secret for as long as a pod of its node uses it, also where that was made anew under its name
-        // (kubernetes/kubernetes#131589): a pod has what the oldest on its node began with.
+        // Kubelet keeps what it read of an immutable Secret for as long as a pod of its node uses it, also
+        // where that was made anew under its name (kubernetes/kubernetes#131589): a pod has what the oldest
+        // on its node began with.
         let first = |node: &str| {
             let there = uses().filter(|(_, it)| it.node == node);
             there.map(|(_, it)| it.used.since()).min()
         };
         let used = |it: &PodUse| match first(&it.node) {
-            Some(first) if native.immutable => Use::AtStart(first),
+            Some(first) if native.immutable => SecretUse::AtStart(first),
             _ => it.used,
         };
         uses()
@@ -155,7 +158,7 @@ impl Pods {
                 account: it.account.clone(),
                 node: it.node.clone(),
                 native: native.name.clone(),
-                at_start: matches!(used, Use::AtStart(_)),
+                at_start: matches!(used, SecretUse::AtStart(_)),
                 version: version(&native.current, &native.former, used, now).to_owned(),
                 settles: settles(&native.former, used, now),
             })
@@ -169,8 +172,8 @@ impl Pods {
     }
 }
 
-impl Known {
-    fn saw(&mut self, pod: &UsingPod) -> Vec<News> {
+impl TrackedPods {
+    fn saw(&mut self, pod: &PartialPod) -> Vec<ConsumerChange> {
         let at = place(pod);
         let uses = pod.uses();
         let mut news = Vec::new();
@@ -180,7 +183,7 @@ impl Known {
             None => self.pinned.remove(&at),
         };
         if before != pinned {
-            news.push(News::Pod(at.0.clone(), at.1.clone()));
+            news.push(ConsumerChange::Pod(at.0.clone(), at.1.clone()));
         }
         for name in self.of_pod.remove(&at).unwrap_or_default() {
             if !uses.contains_key(&name) {
@@ -200,31 +203,31 @@ impl Known {
             let native = (at.0.clone(), name);
             let pods = self.uses.entry(native.clone()).or_default();
             if pods.insert(at.1.clone(), it.clone()) != Some(it) {
-                news.push(News::Native(native.0, native.1));
+                news.push(ConsumerChange::Native(native.0, native.1));
             }
         }
         news
     }
 
-    fn gone(&mut self, at: &Place) -> Vec<News> {
+    fn gone(&mut self, at: &ObjectKey) -> Vec<ConsumerChange> {
         // Its volumes go with it, and their node says so.
         self.pinned.remove(at);
         let names = self.of_pod.remove(at).unwrap_or_default();
         names.iter().filter_map(|name| self.drop_use(at, name)).collect()
     }
 
-    fn drop_use(&mut self, at: &Place, name: &str) -> Option<News> {
+    fn drop_use(&mut self, at: &ObjectKey, name: &str) -> Option<ConsumerChange> {
         let native = (at.0.clone(), name.to_owned());
         let pods = self.uses.get_mut(&native)?;
         pods.remove(&at.1)?;
         if pods.is_empty() {
             self.uses.remove(&native);
         }
-        Some(News::Native(native.0, native.1))
+        Some(ConsumerChange::Native(native.0, native.1))
     }
 }
 
-fn place(pod: &UsingPod) -> Place {
+fn place(pod: &PartialPod) -> ObjectKey {
     (pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
@@ -234,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, secret: &str, started: &str) -> UsingPod {
+    fn pod(name: &str, secret: &str, started: &str) -> PartialPod {
         let pod = json!({
             "metadata": {"namespace": "shop", "name": name},
             "spec": {"nodeName": "n", "serviceAccountName": "app", "containers": [
@@ -246,21 +249,21 @@ mod tests {
 
     #[test]
     fn pods_count_for_the_version_that_was_there_when_they_started() {
-        let pods = Pods::default();
+        let pods = PodTracker::default();
         let secret = SecretId::from_bytes([1; 16]);
-        let news = |name: &str| [News::Native("shop".to_owned(), name.to_owned())];
+        let news = |name: &str| [ConsumerChange::Native("shop".to_owned(), name.to_owned())];
         let apply = |name: &str, of: &str, at: &str| pods.event(None, &Event::Apply(pod(name, of, at)));
         assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), news("db"));
         assert_eq!(apply("old", "db", "2026-01-01T00:00:00Z"), []);
         assert_eq!(apply("new", "db", "2026-01-03T00:00:00Z"), news("db"));
         assert_eq!(apply("other", "api", "2026-01-01T00:00:00Z"), news("api"));
         let now = "2026-01-04T00:00:00Z".parse().unwrap();
-        assert_eq!(pods.of(secret, now), []);
-        let native = |name: &str| Native {
+        assert_eq!(pods.for_secret(secret, now), []);
+        let native = |name: &str| NativeSecretHistory {
             namespace: "shop".to_owned(),
             name: name.to_owned(),
             current: "v-2".to_owned(),
-            former: vec![Former {
+            former: vec![ReplacedVersion {
                 version: "v-1".to_owned(),
                 until: "2026-01-02T00:00:00Z".parse().unwrap(),
             }],
@@ -270,7 +273,7 @@ mod tests {
         assert_eq!(pods.known().natives.len(), 0);
         pods.native(secret, Some(native("db")));
         let of = || {
-            let of = pods.of(secret, now).into_iter();
+            let of = pods.for_secret(secret, now).into_iter();
             of.map(|pod| (pod.pod, pod.version)).collect::<Vec<_>>()
         };
         let is = |pod: &str, version: &str| (pod.to_owned(), version.to_owned());
@@ -297,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_a_complete_list_lacks_is_gone() {
-        let pods = Pods::default();
+        let pods = PodTracker::default();
         let list = |of: &[&str]| {
             let mut news = pods.event(Some("shop"), &Event::Init);
             for name in of {

@@ -1,4 +1,6 @@
-//! What of a Pod says how it uses Secrets (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>). The rest of it is not taken in.
+//! What of a Pod says how it uses Secrets
+//! (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>). The rest of it is not
+//! taken in.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +10,11 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::Deserialize;
-use strongroom_rules::consumers::Use;
+use strongroom_rules::consumers::SecretUse;
 
 /// A Pod, as far as it uses Secrets.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct UsingPod {
+pub(crate) struct PartialPod {
     metadata: ObjectMeta,
     #[serde(default)]
     spec: Spec,
@@ -132,7 +134,7 @@ struct Running {
     started_at: Option<String>,
 }
 
-impl UsingPod {
+impl PartialPod {
     pub(crate) fn node(&self) -> &str {
         &self.spec.node_name
     }
@@ -141,22 +143,23 @@ impl UsingPod {
         &self.spec.service_account_name
     }
 
-    /// The Secrets that its running containers have, and how. A Secret that is used in several ways counts for the one that keeps it longest.
-    pub(crate) fn uses(&self) -> BTreeMap<String, Use> {
+    /// The Secrets that its running containers have, and how. A Secret that is used in several ways counts
+    /// for the one that keeps it longest.
+    pub(crate) fn uses(&self) -> BTreeMap<String, SecretUse> {
         let mut uses = BTreeMap::new();
         for (container, started) in self.running() {
             for name in container.fixed(&self.spec.volumes) {
-                keep(&mut uses, name, Use::AtStart(started));
+                keep(&mut uses, name, SecretUse::AtStart(started));
             }
             for name in container.followed(&self.spec.volumes) {
-                keep(&mut uses, name, Use::Followed(started));
+                keep(&mut uses, name, SecretUse::Followed(started));
             }
         }
         uses
     }
 
-    /// Since when one of its running containers has files of a volume of `csi.strongroom.dev` below a `subPath`, the one that started first: such files
-    /// stay as they were then.
+    /// Since when one of its running containers has files of a volume of `csi.strongroom.dev` below a
+    /// `subPath`, the one that started first: such files stay as they were then.
     pub(crate) fn pinned(&self) -> Option<Timestamp> {
         let ours = |mount: &Mount| {
             let volume = self.spec.volumes.iter().find(|volume| volume.name == mount.name);
@@ -194,11 +197,12 @@ impl UsingPod {
     }
 }
 
-fn keep(uses: &mut BTreeMap<String, Use>, name: &str, used: Use) {
+fn keep(uses: &mut BTreeMap<String, SecretUse>, name: &str, used: SecretUse) {
     if name.is_empty() {
         return;
     }
-    // In the order of the variants: what stays as it was at the start before what follows, and the earlier before the later.
+    // In the order of the variants: what stays as it was at the start before what follows, and the earlier
+    // before the later.
     uses.entry(name.to_owned())
         .and_modify(|known| *known = used.min(*known))
         .or_insert(used);
@@ -248,7 +252,7 @@ impl Volume {
     }
 }
 
-impl Resource for UsingPod {
+impl Resource for PartialPod {
     type DynamicType = ();
     type Scope = <Pod as Resource>::Scope;
 
@@ -317,19 +321,19 @@ mod tests {
                 "initContainerStatuses": [running("sidecar", "2026-01-01T00:00:00Z"), {"name": "done", "state": {"terminated": {"exitCode": 0}}}],
             },
         });
-        let parse = |pod: &serde_json::Value| serde_json::from_value::<UsingPod>(pod.clone()).unwrap();
+        let parse = |pod: &serde_json::Value| serde_json::from_value::<PartialPod>(pod.clone()).unwrap();
         let (app, sidecar) = (
             "2026-01-01T00:00:01Z".parse().unwrap(),
             "2026-01-01T00:00:00Z".parse().unwrap(),
         );
         let expected = [
-            ("all", Use::AtStart(app)),
-            ("below", Use::AtStart(app)),
-            ("both", Use::AtStart(app)),
-            ("in-volume", Use::Followed(app)),
-            ("of-sidecar", Use::AtStart(sidecar)),
-            ("projected", Use::Followed(app)),
-            ("variable", Use::AtStart(app)),
+            ("all", SecretUse::AtStart(app)),
+            ("below", SecretUse::AtStart(app)),
+            ("both", SecretUse::AtStart(app)),
+            ("in-volume", SecretUse::Followed(app)),
+            ("of-sidecar", SecretUse::AtStart(sidecar)),
+            ("projected", SecretUse::Followed(app)),
+            ("variable", SecretUse::AtStart(app)),
         ];
         let expected = expected.map(|(name, used)| (name.to_owned(), used));
         assert_eq!(parse(&pod).uses(), BTreeMap::from(expected));
@@ -354,7 +358,7 @@ mod tests {
                 "status": {"phase": phase, "containerStatuses": [
                     running("later", "2026-01-01T00:00:09Z"), running("app", "2026-01-01T00:00:01Z")]},
             });
-            serde_json::from_value::<UsingPod>(pod).unwrap().pinned()
+            serde_json::from_value::<PartialPod>(pod).unwrap().pinned()
         };
         let below = || json!([{"name": "s", "mountPath": "/a", "subPath": "k"}]);
         let started = "2026-01-01T00:00:01Z".parse().ok();

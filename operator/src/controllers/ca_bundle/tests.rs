@@ -3,12 +3,12 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::controllers::testing::{NS, World};
+use crate::controllers::testing::{ControllerFixture, NS};
 
 const PATH: &str = "/api/v1/namespaces/shop/configmaps/strongroom-ca";
 
 /// Looks at what is due, as long as something is.
-async fn looks(world: &World) {
+async fn looks(world: &ControllerFixture) {
     for _ in 0..5 {
         let (due, _) = world.ctx.bundles.take_due(Instant::now());
         for namespace in due {
@@ -18,19 +18,19 @@ async fn looks(world: &World) {
     }
 }
 
-async fn written() -> World {
-    let world = World::new();
+async fn written() -> ControllerFixture {
+    let world = ControllerFixture::new();
     world.ctx.bundles.want(NS);
     looks(&world).await;
     world
 }
 
-fn is_due(world: &World) -> bool {
+fn is_due(world: &ControllerFixture) -> bool {
     world.ctx.bundles.any_due()
 }
 
 /// The watch tells how it is now.
-fn told(world: &World) {
+fn told(world: &ControllerFixture) {
     let event = match world.api.get(PATH) {
         Some(map) => watcher::Event::Apply(serde_json::from_value(map).unwrap()),
         None => watcher::Event::Delete(
@@ -40,7 +40,7 @@ fn told(world: &World) {
     heard(&world.ctx.bundles, &mut HashSet::new(), &event);
 }
 
-fn put(world: &World, map: Json) -> Json {
+fn put(world: &ControllerFixture, map: Json) -> Json {
     let mut map = map;
     map["metadata"]["namespace"] = json!(NS);
     world.api.put(PATH, map)
@@ -91,7 +91,7 @@ async fn an_edit_of_ours_is_undone_and_what_others_add_stays() {
 
 #[tokio::test]
 async fn one_of_somebody_else_stays_and_an_event_says_so() {
-    let world = World::new();
+    let world = ControllerFixture::new();
     let theirs = put(
         &world,
         json!({"metadata": {"name": NAME}, "data": {"ca.crt": "mine", "other": "x"}}),
@@ -113,11 +113,11 @@ async fn one_of_somebody_else_stays_and_an_event_says_so() {
 
 #[tokio::test]
 async fn one_that_somebody_makes_between_look_and_write_stays() {
-    let world = World::new();
+    let world = ControllerFixture::new();
     world.api.fail("PATCH", 409);
     world.ctx.bundles.want(NS);
     let (due, _) = world.ctx.bundles.take_due(Instant::now());
     assert_eq!(due, [NS]);
     let look = look(&world.ctx, NS, "pem").await;
-    assert!(matches!(look, Look::Again(SOON)), "{look:?}");
+    assert!(matches!(look, BundleOutcome::Again(CONFLICT_DELAY)), "{look:?}");
 }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
-use strongroom_rules::declaration::{Declares, Digest, is_marked};
+use strongroom_rules::declaration::{DeclarationScope, Digest, is_marked};
 use strongroom_store::name::{ExternalId, NameError, NamespaceName};
 use strongroom_store::vault::DeclaredObject;
 
@@ -29,7 +29,7 @@ const KINDS: [&str; 5] = [
     NAMESPACE,
 ];
 /// Events that the store takes at the same time.
-const AT_ONCE: usize = 32;
+const MAX_PARALLEL_EVENTS: usize = 32;
 
 /// What a watch says.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
             .declarations
             .namespaces()
             .extend(known.into_iter().map(|known| known.uid.to_string())),
-        Err(error) => tracing::warn!(%error, "what Namespaces carried before cannot be read"),
+        Err(error) => tracing::warn!(%error, "declarations read failed"),
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
                 let ctx = Arc::clone(&ctx);
                 async move { take_in(&ctx, event).await }
             })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_PARALLEL_EVENTS)
             .for_each(|()| std::future::ready(()))
             .await;
     }
@@ -90,7 +90,7 @@ pub(super) async fn take_in<S: SecretStore>(ctx: &Ctx<S>, event: WatchEvent) {
     };
     if let Err(error) = done {
         // What is still kept of it is found missing at the next list.
-        tracing::warn!(%error, "who changed or deleted an object cannot be put on record");
+        tracing::warn!(%error, "declaration record failed");
     }
 }
 
@@ -144,8 +144,8 @@ async fn namespace<S: SecretStore>(
     Ok(())
 }
 
-/// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and never
-/// did, nothing is kept.
+/// Follows what Namespaces carry of ours, by the events of their watch. Of one that carries nothing, and
+/// never did, nothing is kept.
 pub(crate) fn saw_namespaces<S>(
     ctx: &Ctx<S>,
     listed: &mut HashSet<String>,
@@ -209,8 +209,8 @@ fn gone<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>) {
 fn carried(namespace: &PartialObjectMeta<Namespace>) -> Digest {
     let labels = namespace.labels().iter();
     let annotations = namespace.annotations().iter();
-    Digest::of(
-        Declares::Marks,
+    Digest::from_parts(
+        DeclarationScope::Marks,
         None,
         labels.map(|(key, value)| (key.as_str(), value.as_str())),
         annotations.map(|(key, value)| (key.as_str(), value.as_str())),

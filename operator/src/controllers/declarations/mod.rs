@@ -1,10 +1,10 @@
 //! What each object declares, taken in with whoever wrote it. A change is on record when it is first seen
-//! (`DeclareObject`), whatever comes of it; so is the end of an object (`WithdrawObject`); and what is done in
-//! the store because of a declaration names the same author.
+//! (`DeclareObject`), whatever comes of it; so is the end of an object (`WithdrawObject`); and what is done
+//! in the store because of a declaration names the same author.
 //!
-//! Who it was, the webhook said before the object was there ([`crate::attestation`]); the store joins the two.
-//! A change that came past the webhook says so, and is counted. What happens by itself, such as a rotation that
-//! is due, is nobody's.
+//! Who it was, the webhook said before the object was there ([`crate::attestation`]); the store joins the
+//! two. A change that came past the webhook says so, and is counted. What happens by itself, such as a
+//! rotation that is due, is nobody's.
 
 mod events;
 #[cfg(test)]
@@ -20,19 +20,19 @@ use kube::{Resource, ResourceExt};
 use sha2::{Digest as _, Sha256};
 use strongroom_store::audit::Requester;
 use strongroom_store::name::{ExternalId, NamespaceName};
-use strongroom_store::vault::{DeclaredObject, TakenDeclaration};
+use strongroom_store::vault::{DeclarationOutcome, DeclaredObject};
 use tokio::sync::Notify;
 
 use self::events::WatchEvent;
 pub(crate) use self::events::{begin, run, saw_namespaces};
 use super::Ctx;
-use super::kept::Kept;
+use super::cached_object::CachedObject;
 use super::metrics::Metrics;
 use super::store::{SecretStore, StoreFailure};
 use crate::attestation::PendingAttestations;
 
 /// Most objects that are gone of which it is remembered who deleted them, until what follows is done.
-const MOST_WITHDRAWN: usize = 4_096;
+const MAX_WITHDRAWN: usize = 4_096;
 
 tokio::task_local! {
     static REQUESTER: Option<Requester>;
@@ -121,7 +121,7 @@ impl Declarations {
     }
 
     /// An object is gone.
-    pub(crate) fn gone<K: Resource>(&self, kind: &'static str, kept: &Kept<K>) {
+    pub(crate) fn gone<K: Resource>(&self, kind: &'static str, kept: &CachedObject<K>) {
         let uid = kept.uid().unwrap_or_default();
         self.settled().remove(&short(uid.as_bytes()));
         if let Ok(object) = object(kind, kept) {
@@ -171,7 +171,7 @@ impl Declarations {
         if withdrawn.by.insert(uid.to_owned(), requester).is_none() {
             withdrawn.order.push_back(uid.to_owned());
         }
-        if withdrawn.order.len() > MOST_WITHDRAWN
+        if withdrawn.order.len() > MAX_WITHDRAWN
             && let Some(oldest) = withdrawn.order.pop_front()
         {
             withdrawn.by.remove(&oldest);
@@ -179,7 +179,7 @@ impl Declarations {
     }
 
     /// The store has taken it in, or that it is gone.
-    fn taken(&self, metrics: &Metrics, kind: &'static str, taken: &TakenDeclaration) {
+    fn taken(&self, metrics: &Metrics, kind: &'static str, taken: &DeclarationOutcome) {
         if let Some(id) = taken.joined {
             self.pending.joined(id);
         }
@@ -203,7 +203,7 @@ impl Authorship {
 pub(crate) async fn take<K: Resource, S: SecretStore>(
     ctx: &Ctx<S>,
     kind: &'static str,
-    kept: &Kept<K>,
+    kept: &CachedObject<K>,
 ) -> Result<Authorship, StoreFailure> {
     let (uid, digest) = (kept.uid().unwrap_or_default(), kept.declared());
     let mut authorship = Authorship {
@@ -229,7 +229,7 @@ pub(crate) async fn take<K: Resource, S: SecretStore>(
     Ok(authorship)
 }
 
-fn object<K: Resource>(kind: &str, kept: &Kept<K>) -> Result<DeclaredObject, StoreFailure> {
+fn object<K: Resource>(kind: &str, kept: &CachedObject<K>) -> Result<DeclaredObject, StoreFailure> {
     Ok(DeclaredObject {
         kind: kind.to_owned(),
         namespace: NamespaceName::new(&kept.namespace().unwrap_or_default())?,

@@ -1,30 +1,30 @@
-//! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what the
-//! webhook said.
+//! Who wrote what, from the hand-over to the record: objects as the API server shows them, joined with what
+//! the webhook said.
 
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::declaration::{Declares, Digest};
+use strongroom_rules::declaration::{DeclarationScope, Digest};
 use strongroom_store::audit::{Action, Actor, Author, Entry};
 use strongroom_store::id::RequestId;
 use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::vault::{Attest, Meta, ObjectChange, ObjectDigest};
 
 use super::*;
-use crate::controllers::absence;
+use crate::controllers::deletion;
 use crate::controllers::store::DeclarationStore as _;
-use crate::controllers::testing::{NS, SECRETS, World, generated, now};
+use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now};
 
 /// A world in which changes count, and an object that is not reconciled yet.
-async fn world(spec: Json) -> World {
-    let mut world = World::new();
+async fn world(spec: Json) -> ControllerFixture {
+    let mut world = ControllerFixture::new();
     begin(&world.ctx).await;
     let object = json!({
         "apiVersion": "strongroom.dev/v1alpha1", "kind": "ManagedSecret",
         "metadata": {"name": "db", "namespace": NS, "generation": 1, "creationTimestamp": "2126-01-01T00:00:00Z"},
         "spec": spec, "status": {"observedGeneration": -1},
     });
-    world.api.put(&World::path("db"), object);
+    world.api.put(&ControllerFixture::path("db"), object);
     world.watch("db");
     world
 }
@@ -42,11 +42,11 @@ fn by(user: &str) -> Requester {
 }
 
 /// The webhook says that somebody is about to do this.
-fn attest(world: &World, user: &str, object: &Json, change: ObjectChange) {
+fn attest(world: &ControllerFixture, user: &str, object: &Json, change: ObjectChange) {
     let Requester::Attested(author) = by(user) else {
         unreachable!()
     };
-    let digest = Digest::of_object(Declares::All, object);
+    let digest = Digest::from_object(DeclarationScope::All, object);
     let attest = Attest {
         uid: object["metadata"]["uid"].as_str().unwrap().parse().unwrap(),
         namespace: NS.parse().unwrap(),
@@ -67,12 +67,12 @@ fn meta() -> Meta {
     }
 }
 
-fn object(world: &World) -> Json {
-    world.api.get(&World::path("db")).unwrap()
+fn object(world: &ControllerFixture) -> Json {
+    world.api.get(&ControllerFixture::path("db")).unwrap()
 }
 
 /// The records of changes since `after`, and where they end.
-fn records(world: &World, after: u64) -> (Vec<Entry>, u64) {
+fn records(world: &ControllerFixture, after: u64) -> (Vec<Entry>, u64) {
     let all = world.ctx.store.mutations_after(after, 1_000).unwrap();
     let end = all.last().map_or(after, |(sequence, _)| *sequence);
     (all.into_iter().map(|(_, entry)| entry).collect(), end)
@@ -199,12 +199,12 @@ async fn who_deletes_an_object_is_on_record_at_once_and_where_its_secret_goes() 
         Some(kept.declared()),
     );
     events::take_in(&world.ctx, gone).await;
-    let mut memory = absence::Memory::of(absence::Kind::ManagedSecret);
+    let mut memory = deletion::DeletionMemory::new(deletion::OwnerKind::ManagedSecret);
     for seconds in [0, 31] {
         let at = now()
             .checked_add(jiff::SignedDuration::from_secs(seconds))
             .unwrap();
-        absence::pass(&world.ctx, &mut memory, at).await.unwrap();
+        deletion::pass(&world.ctx, &mut memory, at).await.unwrap();
     }
     let jim = Some(by("jim"));
     assert_eq!(
@@ -264,9 +264,9 @@ async fn what_went_while_nobody_looked_is_found_by_the_next_list() {
 
 #[tokio::test]
 async fn what_was_there_before_is_nobodys_and_its_next_change_is_somebodys() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.api.put(
-        &World::path("db"),
+        &ControllerFixture::path("db"),
         json!({
             "metadata": {"name": "db", "namespace": NS, "generation": 1, "creationTimestamp": "2020-01-01T00:00:00Z"},
             "spec": generated("db"), "status": {"observedGeneration": -1},
@@ -293,7 +293,7 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
     use kube::core::PartialObjectMeta;
     use kube::runtime::watcher::Event;
 
-    let world = World::new();
+    let world = ControllerFixture::new();
     begin(&world.ctx).await;
     let mut told = world.ctx.declarations.receiver.lock().unwrap().take().unwrap();
     let namespace = |labels: Json, more: Json| {
@@ -329,7 +329,7 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
         let Requester::Attested(author) = by(user) else {
             unreachable!()
         };
-        let digest = Digest::of_object(Declares::Marks, object);
+        let digest = Digest::from_object(DeclarationScope::Marks, object);
         let attest = Attest {
             uid: "ns-2".parse().unwrap(),
             namespace: "pay".parse().unwrap(),
@@ -367,7 +367,7 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
 
 #[tokio::test]
 async fn each_kind_is_taken_in() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     begin(&world.ctx).await;
     world.key("k", json!({})).await;
     let old = json!({"apiVersion": "strongroom.dev/v1alpha1", "metadata":
@@ -393,7 +393,8 @@ async fn each_kind_is_taken_in() {
         .await
         .unwrap();
     assert_eq!(known.len(), 1);
-    let kept: Kept<ManagedSecret> = serde_json::from_value(json!({"metadata": {"name": "x"}})).unwrap();
+    let kept: CachedObject<ManagedSecret> =
+        serde_json::from_value(json!({"metadata": {"name": "x"}})).unwrap();
     assert!(
         super::object("ManagedSecret", &kept).is_err(),
         "an object without a namespace is none"

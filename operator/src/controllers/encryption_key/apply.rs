@@ -1,39 +1,39 @@
 //! Carrying out one step for an `EncryptionKey`. Nothing is decided here.
 
-use strongroom_rules::encryption_key::Step;
+use strongroom_rules::encryption_key::KeyStep;
 
-use super::observe::Observed;
+use super::observe::ObservedKey;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::store::{Bound, Declared, KeyChange, SecretStore};
+use crate::controllers::store::{BoundObject, DeclaredKey, KeyChange, SecretStore};
 
 pub(super) async fn apply<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedKey,
     identity: &Identity,
-    step: Step,
+    step: KeyStep,
 ) -> Result<(), Failure> {
     let uid = observed.facts.namespace.uid.as_str();
     match step {
-        Step::Nothing => {}
-        Step::BindNamespace => ctx.store.bind_namespace(&identity.namespace, uid).await?,
-        Step::AcceptNamespace => ctx.store.accept_namespace(&identity.namespace, uid).await?,
-        Step::Create => {
+        KeyStep::Nothing => {}
+        KeyStep::BindNamespace => ctx.store.bind_namespace(&identity.namespace, uid).await?,
+        KeyStep::AcceptNamespace => ctx.store.accept_namespace(&identity.namespace, uid).await?,
+        KeyStep::Create => {
             let namespace = observed
                 .namespace
                 .ok_or(Failure::Inconsistent("a key without a namespace"))?;
             ctx.store.create_key(namespace, &observed.name).await?;
         }
-        Step::Declare => declare(ctx, observed, identity).await?,
-        Step::CancelDeletion => change(ctx, observed, KeyChange::CancelDeletion).await?,
-        Step::Enable => {
+        KeyStep::Declare => declare(ctx, observed, identity).await?,
+        KeyStep::CancelDeletion => change(ctx, observed, KeyChange::CancelDeletion).await?,
+        KeyStep::Enable => {
             change(ctx, observed, KeyChange::Enable).await?;
             // What could not move while the key refused.
             ctx.keys.rewrap();
         }
-        Step::Disable => change(ctx, observed, KeyChange::Disable).await?,
-        Step::Rotate => {
+        KeyStep::Disable => change(ctx, observed, KeyChange::Disable).await?,
+        KeyStep::Rotate => {
             change(ctx, observed, KeyChange::NewVersion).await?;
             ctx.keys.rewrap();
         }
@@ -43,7 +43,7 @@ pub(super) async fn apply<S: SecretStore>(
 
 async fn declare<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedKey,
     identity: &Identity,
 ) -> Result<(), Failure> {
     let key = observed
@@ -51,8 +51,8 @@ async fn declare<S: SecretStore>(
         .as_ref()
         .ok_or(Failure::Inconsistent("a step without a key"))?;
     let wanted = &observed.facts.wanted.declaration;
-    let declared = Declared {
-        object: Bound {
+    let declared = DeclaredKey {
+        object: BoundObject {
             name: identity.name.clone(),
             uid: identity.uid.clone(),
         },
@@ -62,7 +62,11 @@ async fn declare<S: SecretStore>(
     Ok(ctx.store.declare_key(key.namespace, key.id, declared).await?)
 }
 
-async fn change<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, change: KeyChange) -> Result<(), Failure> {
+async fn change<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &ObservedKey,
+    change: KeyChange,
+) -> Result<(), Failure> {
     let key = observed
         .key
         .as_ref()

@@ -1,7 +1,7 @@
 //! `EncryptionKey`: observe, plan, apply, again until nothing is left to do, and then report.
 //!
-//! What is decided is decided in `strongroom_rules::encryption_key`. That an object is gone is the business of `absence`, and that the data keys
-//! follow their key is the business of `rewrap`.
+//! What is decided is decided in `strongroom_rules::encryption_key`. That an object is gone is the business
+//! of `deletion`, and that the data keys follow their key is the business of `rewrap`.
 
 mod apply;
 mod observe;
@@ -17,24 +17,24 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::EncryptionKey;
-use strongroom_rules::encryption_key::{Plan, Step, Verdict, plan};
+use strongroom_rules::encryption_key::{KeyPlan, KeyStep, KeyVerdict, plan};
 
-use self::observe::Observed;
-pub(crate) use self::queue::Keys;
+use self::observe::ObservedKey;
+pub(crate) use self::queue::KeyQueue;
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has.
-const MOST_STEPS: usize = 8;
+const MAX_STEPS: usize = 8;
 
 /// Brings one object to what it asks for, and says how it went.
 pub(crate) async fn reconcile<S: SecretStore>(
-    kept: Arc<Kept<EncryptionKey>>,
+    kept: Arc<CachedObject<EncryptionKey>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
@@ -42,18 +42,18 @@ pub(crate) async fn reconcile<S: SecretStore>(
 
 /// [`reconcile`] at a given time.
 pub(crate) async fn reconcile_at<S: SecretStore>(
-    kept: &Kept<EncryptionKey>,
+    kept: &CachedObject<EncryptionKey>,
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     if let Extent::Nothing(why) = kept.extent() {
         if let Some(read) = left_out::look(ctx, &ctx.left_out.keys, kept, why).await? {
             status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.keys.said(kept, why);
+            ctx.left_out.keys.mark_reported(kept, why);
         }
         return Ok(Action::await_change());
     }
-    let identity = Identity::of(kept);
+    let identity = Identity::from_object(kept);
     let authorship = declarations::take(ctx, "EncryptionKey", kept).await?;
     let object = match kept.parse() {
         Ok(object) => object,
@@ -64,7 +64,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     };
     let outcome = walk(ctx, &object, &identity, &authorship, now).await;
     // What waits for something else is done later, and still because of this.
-    if matches!(&outcome, Ok((_, plan)) if matches!(plan.verdict, Verdict::Ready { .. })) {
+    if matches!(&outcome, Ok((_, plan)) if matches!(plan.verdict, KeyVerdict::Ready { .. })) {
         ctx.declarations.settle(&authorship);
     }
     ctx.metrics
@@ -87,29 +87,29 @@ async fn walk<S: SecretStore>(
     identity: &Identity,
     authorship: &Authorship,
     now: Timestamp,
-) -> Result<(Observed, Plan), Failure> {
-    for _ in 0..MOST_STEPS {
+) -> Result<(ObservedKey, KeyPlan), Failure> {
+    for _ in 0..MAX_STEPS {
         let observed = observe::observe(ctx, object, identity).await?;
         let plan = plan(&observed.facts, now);
-        if plan.step == Step::Nothing {
+        if plan.step == KeyStep::Nothing {
             return Ok((observed, plan));
         }
-        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "reconcile step");
         let requester = match plan.step {
             // It is due.
-            Step::Rotate | Step::Nothing => None,
+            KeyStep::Rotate | KeyStep::Nothing => None,
             // By an annotation of the Namespace.
-            Step::AcceptNamespace => {
+            KeyStep::AcceptNamespace => {
                 ctx.store
                     .requester_of(observed.facts.namespace.uid.as_str())
                     .await?
             }
-            Step::BindNamespace
-            | Step::Create
-            | Step::Declare
-            | Step::CancelDeletion
-            | Step::Enable
-            | Step::Disable => authorship.requester().clone(),
+            KeyStep::BindNamespace
+            | KeyStep::Create
+            | KeyStep::Declare
+            | KeyStep::CancelDeletion
+            | KeyStep::Enable
+            | KeyStep::Disable => authorship.requester().clone(),
         };
         let applied = apply::apply(ctx, &observed, identity, plan.step);
         declarations::on_behalf_of(requester, applied).await?;

@@ -1,10 +1,11 @@
-//! All reading for one `EncryptionKey`: the namespace, the key in the store, and what depends on it. It changes nothing.
+//! All reading for one `EncryptionKey`: the namespace, the key in the store, and what depends on it. It
+//! changes nothing.
 
 use jiff::SignedDuration;
 use kube::{Resource, ResourceExt};
 use strongroom_crds::annotation::CONFIRM_DATA_LOSS;
 use strongroom_crds::v1alpha1::EncryptionKey;
-use strongroom_rules::encryption_key::{Declaration, Facts, Stored, Wanted};
+use strongroom_rules::encryption_key::{Declaration, DesiredKeyState, KeyFacts, StoredKey};
 use strongroom_rules::managed_secret::facts::NamespaceBinding;
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::NamespaceId;
@@ -13,21 +14,21 @@ use strongroom_store::vault::KeyUsage;
 
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::managed_secret::{Failure, home};
+use crate::controllers::managed_secret::{Failure, namespace_facts};
 use crate::controllers::store::{KeyView, SecretStore};
 
 /// Days between the deletion of the object and the destruction of its key, where the spec says nothing.
 const WINDOW_DAYS: u32 = 30;
 
 /// What was read of one object.
-pub(super) struct Observed {
+pub(super) struct ObservedKey {
     /// What to decide on.
-    pub(super) facts: Facts,
+    pub(super) facts: KeyFacts,
     /// Its name, in the terms of the store.
     pub(super) name: KeyName,
     /// Its namespace in the store.
     pub(super) namespace: Option<NamespaceId>,
-    /// The key.
+    /// The key of this name in the store; none: it is still to be made.
     pub(super) key: Option<KeyView>,
     /// What depends on it.
     pub(super) usage: KeyUsage,
@@ -38,9 +39,9 @@ pub(super) async fn observe<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &EncryptionKey,
     identity: &Identity,
-) -> Result<Observed, Failure> {
+) -> Result<ObservedKey, Failure> {
     let name = KeyName::new(&identity.name).map_err(|error| Failure::Name(error.to_string()))?;
-    let (namespace, record) = home(ctx, &identity.namespace).await?;
+    let (namespace, record) = namespace_facts(ctx, &identity.namespace).await?;
     let mut key = None;
     let mut usage = KeyUsage::default();
     // Of a namespace that is not ours to read nothing is read.
@@ -51,8 +52,8 @@ pub(super) async fn observe<S: SecretStore>(
             usage = all.get(&key.id).copied().unwrap_or_default();
         }
     }
-    Ok(Observed {
-        facts: Facts {
+    Ok(ObservedKey {
+        facts: KeyFacts {
             leaving: object.meta().deletion_timestamp.is_some(),
             wanted: wanted(object, identity),
             namespace,
@@ -65,10 +66,10 @@ pub(super) async fn observe<S: SecretStore>(
     })
 }
 
-fn wanted(object: &EncryptionKey, identity: &Identity) -> Wanted {
+fn wanted(object: &EncryptionKey, identity: &Identity) -> DesiredKeyState {
     let spec = &object.spec;
     let window = spec.deletion.as_ref().and_then(|deletion| deletion.window);
-    Wanted {
+    DesiredKeyState {
         enabled: spec.enabled.unwrap_or(true),
         rotate_every: spec
             .rotation
@@ -88,8 +89,8 @@ fn wanted(object: &EncryptionKey, identity: &Identity) -> Wanted {
     }
 }
 
-fn stored(key: &KeyView) -> Stored {
-    Stored {
+fn stored(key: &KeyView) -> StoredKey {
+    StoredKey {
         state: key.state,
         rotated: key.rotated,
         declaration: key.declaration.as_ref().map(|declared| Declaration {

@@ -1,4 +1,5 @@
-//! What others tell the controller of keys: that a key is used by more or fewer, that data keys have to be wrapped anew, and which objects there are.
+//! What others tell the controller of keys: that a key is used by more or fewer, that data keys have to be
+//! wrapped anew, and which objects there are.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,15 +9,15 @@ use kube::runtime::reflector::ObjectRef;
 use strongroom_crds::v1alpha1::EncryptionKey;
 use tokio::sync::Notify;
 
-use crate::controllers::kept::Kept;
+use crate::controllers::cached_object::CachedObject;
 
 /// References to objects that have to be looked at.
-type Queue = UnboundedReceiver<ObjectRef<Kept<EncryptionKey>>>;
+type Queue = UnboundedReceiver<ObjectRef<CachedObject<EncryptionKey>>>;
 
 /// The way to the controller of keys.
 #[derive(Debug)]
-pub(crate) struct Keys {
-    touched: UnboundedSender<ObjectRef<Kept<EncryptionKey>>>,
+pub(crate) struct KeyQueue {
+    touched: UnboundedSender<ObjectRef<CachedObject<EncryptionKey>>>,
     queue: Mutex<Option<Queue>>,
     rewrap: Notify,
     /// UID of each object by namespace and name; none until the first list is complete.
@@ -29,7 +30,7 @@ struct Objects {
     there: HashMap<(String, String), String>,
 }
 
-impl Default for Keys {
+impl Default for KeyQueue {
     fn default() -> Self {
         let (touched, queue) = unbounded();
         Self {
@@ -41,7 +42,7 @@ impl Default for Keys {
     }
 }
 
-impl Keys {
+impl KeyQueue {
     /// Something lies under this key, where there is one, that did not before.
     pub(crate) fn used(&self, namespace: &str, name: Option<&str>) {
         if let Some(name) = name {
@@ -62,7 +63,7 @@ impl Keys {
         self.rewrap.notify_one();
     }
 
-    /// Waits for [`Keys::rewrap`].
+    /// Waits for [`KeyQueue::rewrap`].
     pub(crate) async fn rewrap_wanted(&self) {
         self.rewrap.notified().await;
     }
@@ -71,7 +72,7 @@ impl Keys {
         with(&mut self.objects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// An object is there.
+    /// An object was listed or changed.
     pub(crate) fn saw_object(&self, namespace: &str, name: &str, uid: &str) {
         let place = (namespace.to_owned(), name.to_owned());
         self.objects(|objects| objects.there.insert(place, uid.to_owned()));

@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{EncryptionKey, EncryptionKeyState, EncryptionKeyStatus};
-use strongroom_rules::encryption_key::{Plan, State};
-use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
+use strongroom_rules::encryption_key::{KeyPlan, StoredKeyState};
+use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 
-use super::observe::Observed;
+use super::observe::ObservedKey;
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Kept, Misfit, TooLarge};
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::report::{self, Subject, time};
+use crate::controllers::report::{self, StatusSubject, time};
 use crate::controllers::store::SecretStore;
 
 /// Seconds to which the last use is told: each read would be a write otherwise.
@@ -23,17 +23,17 @@ pub(super) async fn report<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &EncryptionKey,
     identity: &Identity,
-    outcome: &Result<(Observed, Plan), Failure>,
+    outcome: &Result<(ObservedKey, KeyPlan), Failure>,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let before = object.status.clone().unwrap_or_default();
     let (standing, known) = match outcome {
-        Ok((observed, plan)) => match plan.verdict.standing(observed.usage.secrets) {
+        Ok((observed, plan)) => match plan.verdict.ready_summary(observed.usage.secrets) {
             Some(standing) => (standing, described(ctx, &before, observed, plan)),
             None => return Ok(()),
         },
         Err(failure) => (
-            Standing::failed(failure.reason(), failure.to_string()),
+            ReadySummary::failed(failure.reason(), failure.to_string()),
             before.clone(),
         ),
     };
@@ -43,32 +43,32 @@ pub(super) async fn report<S: SecretStore>(
 /// Writes that the object does not fit its type: an older CRD let it in.
 pub(super) async fn unreadable<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<EncryptionKey>,
+    kept: &CachedObject<EncryptionKey>,
     identity: &Identity,
-    misfit: &Misfit,
+    misfit: &SchemaMismatch,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
-    stands(ctx, kept, identity, &standing, now).await
+    let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
+    write_summary(ctx, kept, identity, &standing, now).await
 }
 
 /// Writes that nothing is done for the object, for want of room.
 pub(super) async fn left_out<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<EncryptionKey>,
+    kept: &CachedObject<EncryptionKey>,
     why: TooLarge,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
-    stands(ctx, kept, &Identity::of(kept), &standing, now).await
+    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    write_summary(ctx, kept, &Identity::from_object(kept), &standing, now).await
 }
 
 /// Writes how an object stands of which nothing else is known.
-async fn stands<S: SecretStore>(
+async fn write_summary<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<EncryptionKey>,
+    kept: &CachedObject<EncryptionKey>,
     identity: &Identity,
-    standing: &Standing,
+    standing: &ReadySummary,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let before: EncryptionKeyStatus = kept.status().unwrap_or_default();
@@ -79,17 +79,17 @@ async fn write<S: SecretStore>(
     ctx: &Ctx<S>,
     identity: &Identity,
     before: &EncryptionKeyStatus,
-    standing: &Standing,
+    standing: &ReadySummary,
     known: EncryptionKeyStatus,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let conditions = standing_conditions(standing, Some(identity.generation), now);
+    let conditions = ready_conditions(standing, Some(identity.generation), now);
     let status = EncryptionKeyStatus {
         observed_generation: Some(identity.generation),
         conditions: report::conditions(&before.conditions, conditions),
         ..known
     };
-    let subject = Subject {
+    let subject = StatusSubject {
         namespace: &identity.namespace,
         name: &identity.name,
         uid: &identity.uid,
@@ -102,8 +102,8 @@ async fn write<S: SecretStore>(
 fn described<S: SecretStore>(
     ctx: &Ctx<S>,
     before: &EncryptionKeyStatus,
-    observed: &Observed,
-    plan: &Plan,
+    observed: &ObservedKey,
+    plan: &KeyPlan,
 ) -> EncryptionKeyStatus {
     let Some(key) = &observed.key else {
         return EncryptionKeyStatus {
@@ -119,10 +119,10 @@ fn described<S: SecretStore>(
     EncryptionKeyStatus {
         key_id: Some(key.id.to_string()),
         state: match key.state {
-            State::Enabled => Some(EncryptionKeyState::Enabled),
-            State::Disabled => Some(EncryptionKeyState::Disabled),
-            State::PendingDeletion(_) => Some(EncryptionKeyState::PendingDeletion),
-            State::Destroyed => None,
+            StoredKeyState::Enabled => Some(EncryptionKeyState::Enabled),
+            StoredKeyState::Disabled => Some(EncryptionKeyState::Disabled),
+            StoredKeyState::PendingDeletion(_) => Some(EncryptionKeyState::PendingDeletion),
+            StoredKeyState::Destroyed => None,
         },
         primary_version: Some(key.primary.into()),
         secrets: count(observed.usage.secrets),

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use strongroom_rules::encryption_key::State;
+use strongroom_rules::encryption_key::StoredKeyState;
 
-use crate::controllers::absence::{Kind, Memory, pass};
+use crate::controllers::deletion::{DeletionMemory, OwnerKind, pass};
 use crate::controllers::rewrap;
 use crate::controllers::store::{KeyStore, KeyView, SecretStore};
-use crate::controllers::testing::{NS, SECRETS, World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
 
 const KEY_DELETIONS: &str = "/api/v1/namespaces/strongroom/configmaps/strongroom-key-deletions";
 
@@ -26,7 +26,7 @@ fn under(key: &str, native: &str) -> Json {
     spec
 }
 
-async fn stored(world: &World, name: &str) -> KeyView {
+async fn stored(world: &ControllerFixture, name: &str) -> KeyView {
     let namespace = SecretStore::namespace(&world.ctx.store, NS)
         .await
         .unwrap()
@@ -41,8 +41,8 @@ async fn stored(world: &World, name: &str) -> KeyView {
 }
 
 /// A key and a secret under it, both ready.
-async fn world() -> World {
-    let mut world = World::new();
+async fn world() -> ControllerFixture {
+    let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
     world.apply("card", under("pay", "card"));
     world.reconcile("card").await;
@@ -51,8 +51,8 @@ async fn world() -> World {
 }
 
 /// Looks once now, and once when the absences have been collected.
-async fn looks(world: &World) -> Memory {
-    let mut memory = Memory::of(Kind::EncryptionKey);
+async fn looks(world: &ControllerFixture) -> DeletionMemory {
+    let mut memory = DeletionMemory::new(OwnerKind::EncryptionKey);
     pass(&world.ctx, &mut memory, at(0)).await.unwrap();
     pass(&world.ctx, &mut memory, at(31)).await.unwrap();
     memory
@@ -127,7 +127,7 @@ async fn a_disabled_key_stops_its_secrets_and_an_enabled_one_brings_them_back() 
 
 #[tokio::test]
 async fn a_secret_waits_for_its_key() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("card", under("pay", "card"));
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("False", "KeyNotReady"));
@@ -142,13 +142,13 @@ async fn a_secret_waits_for_its_key() {
 
 #[tokio::test]
 async fn a_secret_moves_to_a_key_and_away_and_keeps_its_value() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
     world.apply("card", generated("card"));
     world.reconcile("card").await;
     let password = world.api.secret_key("card", "password").unwrap();
     let versions = world.view("card").await.unwrap().versions;
-    let counts = async |world: &mut World| {
+    let counts = async |world: &mut ControllerFixture| {
         world.key("pay", json!({})).await;
         let status = world.key_status("pay");
         ["secrets", "secretVersions", "rewrapPending"].map(|field| status[field].as_i64().unwrap())
@@ -199,7 +199,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     let id = stored(&world, "pay").await.id;
     world.delete_key("pay");
     looks(&world).await;
-    assert_eq!(stored(&world, "pay").await.state, State::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("False", "KeyObjectMissing"));
     world.annotate("card", "strongroom.dev/rotate-now", "please");
@@ -218,7 +218,7 @@ async fn a_key_that_secrets_depend_on_outlives_its_object() {
     looks(&world).await;
     assert!(matches!(
         stored(&world, "pay").await.state,
-        State::PendingDeletion(_)
+        StoredKeyState::PendingDeletion(_)
     ));
 }
 
@@ -230,7 +230,7 @@ async fn with_consent_a_key_goes_and_applying_it_again_keeps_it() {
     world.key_at("pay", spec.clone(), consent, now()).await;
     world.delete_key("pay");
     looks(&world).await;
-    let State::PendingDeletion(until) = stored(&world, "pay").await.state else {
+    let StoredKeyState::PendingDeletion(until) = stored(&world, "pay").await.state else {
         panic!("it stays");
     };
     assert!(
@@ -243,14 +243,14 @@ async fn with_consent_a_key_goes_and_applying_it_again_keeps_it() {
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("False", "KeyDisabled"));
     world.key("pay", spec).await;
-    assert_eq!(stored(&world, "pay").await.state, State::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
     world.reconcile("card").await;
     assert_eq!(world.ready("card"), says("True", "Ready"));
 }
 
 #[tokio::test]
 async fn many_keys_that_vanish_at_once_wait_for_a_person() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     for number in 0..4 {
         world.key(&format!("key-{number}"), json!({})).await;
     }
@@ -258,7 +258,7 @@ async fn many_keys_that_vanish_at_once_wait_for_a_person() {
         world.delete_key(&format!("key-{number}"));
     }
     let mut memory = looks(&world).await;
-    assert_eq!(stored(&world, "key-0").await.state, State::Enabled);
+    assert_eq!(stored(&world, "key-0").await.state, StoredKeyState::Enabled);
     assert_eq!(world.ctx.metrics.deletions_waiting("EncryptionKey"), 3);
     let mut asked = world.api.get(KEY_DELETIONS).unwrap();
     let batch = asked["data"]["batch"].clone();
@@ -273,18 +273,21 @@ async fn many_keys_that_vanish_at_once_wait_for_a_person() {
     pass(&world.ctx, &mut memory, at(40)).await.unwrap();
     for number in 0..3 {
         let state = stored(&world, &format!("key-{number}")).await.state;
-        assert!(matches!(state, State::PendingDeletion(_)), "{number}: {state:?}");
+        assert!(
+            matches!(state, StoredKeyState::PendingDeletion(_)),
+            "{number}: {state:?}"
+        );
     }
-    assert_eq!(stored(&world, "key-3").await.state, State::Enabled);
+    assert_eq!(stored(&world, "key-3").await.state, StoredKeyState::Enabled);
 }
 
 #[tokio::test]
 async fn a_key_whose_crd_is_gone_stays() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
     world.delete_key("pay");
     let crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/encryptionkeys.strongroom.dev";
     world.api.remove(crd);
     looks(&world).await;
-    assert_eq!(stored(&world, "pay").await.state, State::Enabled);
+    assert_eq!(stored(&world, "pay").await.state, StoredKeyState::Enabled);
 }

@@ -6,65 +6,48 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret};
 
-use crate::controllers::kept::Kept;
+use crate::controllers::cached_object::CachedObject;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{of_kind, uids, what_is_kept};
+use crate::controllers::watches::{cached_event, events_of_kind, reflected};
 use crate::controllers::{Ctx, Triggers};
 
 /// The `EncryptionKey`s, kept in `writer`; the answer is what has to be looked at.
 pub(in crate::controllers) fn encryption_keys<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
-    writer: Writer<Kept<EncryptionKey>>,
+    writer: Writer<CachedObject<EncryptionKey>>,
     triggers: Triggers,
-) -> impl Stream<Item = ObjectRef<Kept<EncryptionKey>>> {
+) -> impl Stream<Item = ObjectRef<CachedObject<EncryptionKey>>> {
     let cache = writer.as_reader();
-    let events = of_kind(&ctx, "EncryptionKey", |ctx| &ctx.left_out.keys, &cache);
-    let (all, telling) = (writer.as_reader(), Arc::clone(&ctx));
+    let events = events_of_kind(&ctx, "EncryptionKey", |ctx| &ctx.left_out.keys, &cache);
+    let telling = Arc::clone(&ctx);
     let mut listed = HashMap::new();
     // Before the cache takes the event in, it still holds the object as it was.
     let events = events.map(move |whole| {
         let room = |namespace: &str, name: &str| ctx.keys.used(namespace, Some(name));
-        let kept = what_is_kept(&ctx, &ctx.left_out.keys, &cache, &whole, room);
+        let kept = cached_event(&ctx, &ctx.left_out.keys, &cache, &whole, room);
         follow(&ctx, &triggers, &cache, &mut listed, &whole);
         kept
     });
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(move |event| {
-            let declarations = &telling.declarations;
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(object) => {
-                    declarations.gone("EncryptionKey", &object);
-                    None
-                }
-                Event::InitDone => {
-                    declarations.listed("EncryptionKey", uids(all.state().iter()));
-                    None
-                }
-                Event::Init => None,
-            };
-            std::future::ready(reference)
-        })
+    reflected(telling, "EncryptionKey", writer, events)
 }
 
 /// What follows from an event.
 fn follow<S: SecretStore>(
     ctx: &Ctx<S>,
     triggers: &Triggers,
-    cache: &Store<Kept<EncryptionKey>>,
+    cache: &Store<CachedObject<EncryptionKey>>,
     listed: &mut HashMap<(String, String), String>,
-    event: &Event<Kept<EncryptionKey>>,
+    event: &Event<CachedObject<EncryptionKey>>,
 ) {
     let (key, gone) = match event {
         Event::Init => return listed.clear(),
         Event::InitDone => {
-            ctx.declared.keys_listed(|place| listed.contains_key(place));
+            ctx.declared.retain_keys(|place| listed.contains_key(place));
             ctx.keys.listed(std::mem::take(listed));
-            ctx.key_absences.suspect();
+            ctx.key_deletion_signals.wake();
             // A secret whose key's object is gone could not be told from others until now.
             let is_there = |namespace: &str, name: &str| ctx.keys.has_object(namespace, name);
             ctx.left_out.keys.listed(is_there);
@@ -83,18 +66,18 @@ fn follow<S: SecretStore>(
     if gone {
         ctx.keys.lost_object(&namespace, &name);
         ctx.backoff.forget(&key.uid().unwrap_or_default());
-        ctx.key_absences.suspect();
+        ctx.key_deletion_signals.wake();
     } else {
         let uid = key.uid().unwrap_or_default();
         ctx.keys.saw_object(&namespace, &name, &uid);
-        ctx.key_absences.saw(&namespace, &name, &uid);
+        ctx.key_deletion_signals.saw(&namespace, &name, &uid);
     }
-    let state = |key: &Kept<EncryptionKey>| (key.uid(), key_state(key));
+    let state = |key: &CachedObject<EncryptionKey>| (key.uid(), key_state(key));
     if gone || before.as_deref().map(state) != Some(state(key)) {
         touch_users(ctx, triggers, Some(&namespace), Some(&name));
     }
     let required = if gone { None } else { required_for(key) };
-    ctx.declared.requires(&namespace, &name, required.clone());
+    ctx.declared.set_required_for(&namespace, &name, required.clone());
     if before.as_deref().and_then(required_for) != required {
         for object in ctx
             .managed_secrets
@@ -106,7 +89,7 @@ fn follow<S: SecretStore>(
 }
 
 /// `spec.requiredFor` of a key.
-fn required_for(key: &Kept<EncryptionKey>) -> Option<Vec<String>> {
+fn required_for(key: &CachedObject<EncryptionKey>) -> Option<Vec<String>> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Spec {
@@ -114,26 +97,26 @@ fn required_for(key: &Kept<EncryptionKey>) -> Option<Vec<String>> {
         required_for: Option<Vec<String>>,
     }
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialObject {
         #[serde(default)]
         spec: Spec,
     }
-    key.parse_as::<Only>().ok()?.spec.required_for
+    key.parse_as::<PartialObject>().ok()?.spec.required_for
 }
 
 /// The state of a key as its status tells it.
-fn key_state(key: &Kept<EncryptionKey>) -> Option<String> {
+fn key_state(key: &CachedObject<EncryptionKey>) -> Option<String> {
     #[derive(Default, serde::Deserialize)]
     struct Status {
         #[serde(default)]
         state: Option<String>,
     }
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialObject {
         #[serde(default)]
         status: Status,
     }
-    key.parse_as::<Only>().ok()?.status.state
+    key.parse_as::<PartialObject>().ok()?.status.state
 }
 
 /// Has every `ManagedSecret` looked at that names this key, or any key.
@@ -145,12 +128,12 @@ fn touch_users<S>(ctx: &Ctx<S>, triggers: &Triggers, namespace: Option<&str>, na
         encryption_key: Option<String>,
     }
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialObject {
         #[serde(default)]
         spec: Spec,
     }
-    let uses = |object: &Kept<ManagedSecret>| {
-        let key = || object.parse_as::<Only>().ok()?.spec.encryption_key;
+    let uses = |object: &CachedObject<ManagedSecret>| {
+        let key = || object.parse_as::<PartialObject>().ok()?.spec.encryption_key;
         namespace.is_none_or(|namespace| object.namespace().as_deref() == Some(namespace))
             && key().is_some_and(|key| name.is_none_or(|name| key == name))
     };

@@ -1,4 +1,5 @@
-//! Carrying out one step. Everything that changes the store or the cluster for a `ManagedSecret` happens here, and nothing is decided.
+//! Carrying out one step. Everything that changes the store or the cluster for a `ManagedSecret` happens
+//! here, and nothing is decided.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -10,52 +11,58 @@ use serde_json::json;
 use strongroom_crds::condition::Reason;
 use strongroom_crds::v1alpha1::{KeySource, Source};
 use strongroom_rules::cause::Cause;
-use strongroom_rules::managed_secret::facts::Native;
-use strongroom_rules::managed_secret::plan::{First, NativeStep, Step, Why, immutable_native};
+use strongroom_rules::managed_secret::facts::NativeSecretState;
+use strongroom_rules::managed_secret::plan::{
+    FirstVersionSource, NativeStep, SecretStep, VersionReason, immutable_native,
+};
 use strongroom_rules::managed_secret::renewal::CertificateChange;
-use strongroom_rules::managed_secret::verdict::Block;
+use strongroom_rules::managed_secret::verdict::SecretBlocker;
 use strongroom_rules::native_secret::{HELD_ANNOTATION, claim, owners};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
-use super::native::{self, Desired};
-use super::observe::Observed;
-use super::{Failure, Look, binding, contest, import, labels, making, removal, replace, sealed};
+use super::native::{self, RenderedSecret};
+use super::observe::ObservedSecret;
+use super::{
+    Failure, NativeCheck, binding, contest, import, labels, removal, replace, sealed, value_generation,
+};
 use crate::controllers::Ctx;
-use crate::controllers::cluster::{NativeRevision, Settled};
-use crate::controllers::report::FIELD_MANAGER;
-use crate::controllers::store::{Bound, NewSecret, NewVersion, Recovery, Rotation, SecretStore, View};
+use crate::controllers::cluster::{NativeRevision, SettledState};
+use crate::controllers::store::{
+    BoundObject, NewSecret, NewVersion, Recovery, RotationCause, SecretRecord, SecretStore,
+};
+use crate::kube::field_manager;
 
 /// Carries out `step`. Answers how closely to look next.
 pub(super) async fn apply<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    step: &Step,
+    observed: &ObservedSecret,
+    step: &SecretStep,
     now: Timestamp,
-) -> Result<Look, Failure> {
+) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
     match step {
-        Step::Nothing => {}
-        Step::BindNamespace => {
+        SecretStep::Nothing => {}
+        SecretStep::BindNamespace => {
             ctx.store
                 .bind_namespace(&identity.namespace, observed.facts.namespace.uid.as_str())
                 .await?;
         }
-        Step::AcceptNamespace => {
+        SecretStep::AcceptNamespace => {
             ctx.store
                 .accept_namespace(&identity.namespace, observed.facts.namespace.uid.as_str())
                 .await?;
         }
-        Step::BindObject => {
+        SecretStep::BindObject => {
             ctx.store
                 .bind_object(secret(observed)?.id, object(observed))
                 .await?;
             // What it says of readers and delivery counts from now on.
-            ctx.policies.look_again();
+            ctx.policies.notify_changed();
         }
-        Step::CreateSecret(first) => create(ctx, observed, *first, now).await?,
-        Step::UpdateMetadata => {
+        SecretStep::CreateSecret(first) => create(ctx, observed, *first, now).await?,
+        SecretStep::UpdateMetadata => {
             let wanted = observed
                 .facts
                 .wanted
@@ -68,37 +75,37 @@ pub(super) async fn apply<S: SecretStore>(
             }
             ctx.store.update(view.id, labels, description).await?
         }
-        Step::UpdateKey => {
+        SecretStep::UpdateKey => {
             ctx.store.come_under(secret(observed)?.id, observed.key).await?;
             used(ctx, observed);
             ctx.keys.rewrap();
         }
-        Step::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
-        Step::TakeSealed => take_sealed(ctx, observed).await?,
-        Step::Restore => ctx.store.restore(secret(observed)?.id).await?,
-        Step::Purge => ctx.store.purge(secret(observed)?.id).await?,
-        Step::Native(step) => return native_step(ctx, observed, step, now).await,
+        SecretStep::EnsureVersion(why) => ensure(ctx, observed, why, now).await?,
+        SecretStep::TakeSealed => take_sealed(ctx, observed).await?,
+        SecretStep::Restore => ctx.store.restore(secret(observed)?.id).await?,
+        SecretStep::Purge => ctx.store.purge(secret(observed)?.id).await?,
+        SecretStep::Native(step) => return native_step(ctx, observed, step, now).await,
     }
-    Ok(Look::Light)
+    Ok(NativeCheck::Light)
 }
 
 /// The secret that the step speaks of. The plan never takes such a step without one.
-fn secret(observed: &Observed) -> Result<&View, Failure> {
+fn secret(observed: &ObservedSecret) -> Result<&SecretRecord, Failure> {
     observed
         .view
         .as_ref()
         .ok_or(Failure::Inconsistent("a step without a secret"))
 }
 
-fn desired(observed: &Observed) -> Result<&Desired, Failure> {
+fn desired(observed: &ObservedSecret) -> Result<&RenderedSecret, Failure> {
     observed
         .desired
         .as_ref()
         .ok_or(Failure::Inconsistent("a native step without a value"))
 }
 
-fn object(observed: &Observed) -> Bound {
-    Bound {
+fn object(observed: &ObservedSecret) -> BoundObject {
+    BoundObject {
         name: observed.identity.name.clone(),
         uid: observed.identity.uid.clone(),
     }
@@ -106,8 +113,8 @@ fn object(observed: &Observed) -> Bound {
 
 async fn create<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    first: First,
+    observed: &ObservedSecret,
+    first: FirstVersionSource,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let wanted = observed
@@ -123,12 +130,12 @@ async fn create<S: SecretStore>(
     let id = SecretId::generate().map_err(|error| Failure::randomness(&error))?;
     let mut labels = wanted.labels.clone();
     let (version, value) = match first {
-        First::Generated => {
-            let made = making::first(ctx, observed, now).await?;
-            labels::generators(&mut labels, &made.record);
+        FirstVersionSource::Generated => {
+            let made = value_generation::first(ctx, observed, now).await?;
+            labels::record_generators(&mut labels, &made.record);
             (Cause::Create.version_id(id.as_bytes()), made.value)
         }
-        First::Imported => {
+        FirstVersionSource::Imported => {
             let content = observed
                 .import
                 .as_ref()
@@ -138,15 +145,15 @@ async fn create<S: SecretStore>(
                 .ok_or(Failure::Inconsistent("an import without content"))?;
             (content.version(id), value)
         }
-        First::Sealed => {
-            let declared = labels::declared(sealed::source(observed)?);
+        FirstVersionSource::Sealed => {
+            let declared = labels::sealed_digest(sealed::source(observed)?);
             let cause = Cause::Sealed {
                 declared,
                 base: String::new(),
             };
             (cause.version_id(id.as_bytes()), sealed::value(ctx, observed)?)
         }
-        First::Readopted => {
+        FirstVersionSource::Readopted => {
             let found = observed
                 .native
                 .as_ref()
@@ -173,13 +180,13 @@ async fn create<S: SecretStore>(
 }
 
 /// Whether nothing of the object's namespace is kept when it is deleted.
-fn keeps_nothing<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> bool {
+fn keeps_nothing<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) -> bool {
     let seen = ctx.cluster.namespace(&observed.identity.namespace);
     seen.is_some_and(|seen| seen.keeps_nothing && seen.uid == observed.facts.namespace.uid.as_str())
 }
 
 /// Tells the controller of keys that another version lies under the object's key.
-fn used<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) {
+fn used<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) {
     ctx.keys.used(
         &observed.identity.namespace,
         observed.object.spec.encryption_key.as_deref(),
@@ -188,8 +195,8 @@ fn used<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) {
 
 async fn ensure<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    why: &Why,
+    observed: &ObservedSecret,
+    why: &VersionReason,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let view = secret(observed)?;
@@ -215,11 +222,11 @@ async fn ensure<S: SecretStore>(
     // What a rotation makes by another generator than the one before is a larger value, where it is larger.
     let mut applies_changes = false;
     let (cause, made, rotation) = match why {
-        Why::SpecChanged => {
-            let made = making::next(ctx, observed, (view, current), |_, _| false, now).await?;
+        VersionReason::SpecChanged => {
+            let made = value_generation::next(ctx, observed, (view, current), |_, _| false, now).await?;
             (spec_cause(view, observed), Ok(made), None)
         }
-        Why::Imported => {
+        VersionReason::Imported => {
             let content = observed
                 .import
                 .as_ref()
@@ -229,7 +236,7 @@ async fn ensure<S: SecretStore>(
                 .ok_or(Failure::Inconsistent("an import without content"))?;
             (content.cause(), Err(value), None)
         }
-        Why::Certificate(change) => {
+        VersionReason::Certificate(change) => {
             let cause = Cause::Certificate {
                 change: match change {
                     CertificateChange::Renew => "renew",
@@ -240,40 +247,40 @@ async fn ensure<S: SecretStore>(
                 base: base.to_owned(),
                 newest: view.versions.last().map_or(0, |version| version.seq),
             };
-            let made = making::certified(ctx, observed, (view, current), *change, now).await?;
+            let made = value_generation::certified(ctx, observed, (view, current), *change, now).await?;
             (cause, Ok(made), None)
         }
-        Why::Due { schedule, at } => {
+        VersionReason::Due { schedule, at } => {
             let cause = Cause::Rotate {
                 schedule_uid: schedule.as_str().to_owned(),
                 due: *at,
             };
-            let again = |name: &str, source: &KeySource| making::rotates(named, name, source);
+            let again = |name: &str, source: &KeySource| value_generation::rotates(named, name, source);
             applies_changes = changes_generators(observed, again);
-            let made = making::next(ctx, observed, (view, current), again, now).await?;
-            (cause, Ok(made), Some(Rotation::Scheduled))
+            let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
+            (cause, Ok(made), Some(RotationCause::Scheduled))
         }
-        Why::Asked(asked) => {
+        VersionReason::Asked(asked) => {
             let cause = Cause::Now {
                 annotation: asked.clone(),
             };
             for asker in &observed.askers {
-                labels::rotated(&mut labels, *asker, asked);
+                labels::record_rotation(&mut labels, *asker, asked);
             }
             // What a person asks for applies changed generators as well: the condition says so.
             let again = |name: &str, source: &KeySource| {
-                making::rotates(named, name, source)
+                value_generation::rotates(named, name, source)
                     || observed.changed_generators.iter().any(|changed| changed == name)
             };
             applies_changes = changes_generators(observed, again);
-            let made = making::next(ctx, observed, (view, current), again, now).await?;
-            let rotation = Rotation::Asked { text: asked.clone() };
+            let made = value_generation::next(ctx, observed, (view, current), again, now).await?;
+            let rotation = RotationCause::Asked { text: asked.clone() };
             (cause, Ok(made), Some(rotation))
         }
     };
     let value = match made {
         Ok(made) => {
-            labels::generators(&mut labels, &made.record);
+            labels::record_generators(&mut labels, &made.record);
             made.value
         }
         Err(imported) => imported,
@@ -283,7 +290,7 @@ async fn ensure<S: SecretStore>(
         version: cause.version_id(view.id.as_bytes()),
         value,
         base: base.to_owned(),
-        may_grow: (rotation.is_some() && !applies_changes) || matches!(why, Why::Certificate(_)),
+        may_grow: (rotation.is_some() && !applies_changes) || matches!(why, VersionReason::Certificate(_)),
         rotation: rotation.map(|rotation| (rotation, now)),
         labels: Some(labels),
     };
@@ -293,7 +300,7 @@ async fn ensure<S: SecretStore>(
 }
 
 /// Whether a generator that changed since makes one of the keys that are made again.
-fn changes_generators(observed: &Observed, again: impl Fn(&str, &KeySource) -> bool) -> bool {
+fn changes_generators(observed: &ObservedSecret, again: impl Fn(&str, &KeySource) -> bool) -> bool {
     let Source::Generate(source) = &observed.object.spec.source else {
         return false;
     };
@@ -301,9 +308,9 @@ fn changes_generators(observed: &Observed, again: impl Fn(&str, &KeySource) -> b
     changed.any(|name| source.keys.get(name).is_some_and(|source| again(name, source)))
 }
 
-/// The cause of a version that a changed spec asks for. It differs where the version of this generation is there already, and one from before it
-/// was made current again.
-fn spec_cause(view: &View, observed: &Observed) -> Cause {
+/// The cause of a version that a changed spec asks for. It differs where the version of this generation is
+/// there already, and one from before it was made current again.
+fn spec_cause(view: &SecretRecord, observed: &ObservedSecret) -> Cause {
     let (uid, generation) = (observed.identity.uid.clone(), observed.identity.generation);
     let cause = Cause::Spec {
         uid: uid.clone(),
@@ -319,15 +326,16 @@ fn spec_cause(view: &View, observed: &Observed) -> Cause {
     }
 }
 
-/// A new version where what stands in the object is another value than the current one; then the record that it was taken.
-async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Result<(), Failure> {
+/// A new version where what stands in the object is another value than the current one; then the record that
+/// it was taken.
+async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret) -> Result<(), Failure> {
     let view = secret(observed)?;
     let wanted = observed
         .facts
         .wanted
         .as_ref()
         .map_err(|_| Failure::Inconsistent("a sealed value without a spec"))?;
-    let declared = labels::declared(sealed::source(observed)?);
+    let declared = labels::sealed_digest(sealed::source(observed)?);
     let value = sealed::value(ctx, observed)?;
     let base = view
         .current()
@@ -341,7 +349,7 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
             let (name, keys) = (name.to_owned(), Vec::new());
             return Err(Failure::Make {
                 reason: Reason::ImmutableNotRotatable,
-                message: Block::Immutable { name, keys }.to_string(),
+                message: SecretBlocker::Immutable { name, keys }.to_string(),
             });
         }
         let cause = Cause::Sealed {
@@ -362,7 +370,7 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
         used(ctx, observed);
     }
     let mut labels = wanted.labels.clone();
-    labels::taken(&mut labels, declared);
+    labels::record_sealed_digest(&mut labels, declared);
     ctx.store
         .update(view.id, labels, wanted.description.clone())
         .await?;
@@ -371,10 +379,10 @@ async fn take_sealed<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed) -> Resul
 
 async fn native_step<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     step: &NativeStep,
     now: Timestamp,
-) -> Result<Look, Failure> {
+) -> Result<NativeCheck, Failure> {
     let namespace = &observed.identity.namespace;
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let view = secret(observed)?;
@@ -382,7 +390,7 @@ async fn native_step<S: SecretStore>(
         NativeStep::Create => return replace::create(ctx, observed, (view, desired(observed)?), now).await,
         NativeStep::Adopt { uid } => {
             let name = target(observed)?;
-            let ours = Bound {
+            let ours = BoundObject {
                 name,
                 uid: uid.as_str().to_owned(),
             };
@@ -396,12 +404,12 @@ async fn native_step<S: SecretStore>(
                 .ok_or(Failure::Inconsistent("an apply without its object"))?;
             let since = ctx
                 .cluster
-                .look_at_native(namespace, &desired.name, &observed.identity.name);
+                .announce_native(namespace, &desired.name, &observed.identity.name);
             let written = match write_over(ctx, &api, observed, desired, over).await {
                 // It changed, and no watch has told: it has to be read.
                 Err(kube::Error::Api(status)) if status.is_conflict() && observed.native.is_none() => {
                     ctx.cluster.unsettle(&observed.identity.uid);
-                    return Ok(Look::Light);
+                    return Ok(NativeCheck::Light);
                 }
                 answer => answer?,
             };
@@ -410,7 +418,7 @@ async fn native_step<S: SecretStore>(
         }
         NativeStep::Replace { .. } => {
             let look = replace::replace(ctx, observed, (view, desired(observed)?), now).await?;
-            if let Native::Present(found) = &observed.facts.native
+            if let NativeSecretState::Present(found) = &observed.facts.native
                 && !found.edits.is_empty()
             {
                 contest::replaced(ctx, observed, &found.edits, now).await;
@@ -429,7 +437,7 @@ async fn native_step<S: SecretStore>(
         }
         NativeStep::Remove { name, uid } => {
             ctx.cluster.unsettle(&observed.identity.uid);
-            let native = Bound {
+            let native = BoundObject {
                 name: name.clone(),
                 uid: uid.as_str().to_owned(),
             };
@@ -437,10 +445,10 @@ async fn native_step<S: SecretStore>(
             binding::forget(ctx, observed, view, name, uid.as_str()).await?;
         }
     }
-    Ok(Look::Light)
+    Ok(NativeCheck::Light)
 }
 
-pub(super) fn target(observed: &Observed) -> Result<String, Failure> {
+pub(super) fn target(observed: &ObservedSecret) -> Result<String, Failure> {
     let native = observed
         .facts
         .wanted
@@ -452,17 +460,17 @@ pub(super) fn target(observed: &Observed) -> Result<String, Failure> {
         .ok_or(Failure::Inconsistent("a native step without a name"))
 }
 
-/// Applies what is desired over a Secret of ours. Each write carries its UID and the `resourceVersion` that was judged, so that a Secret that was
-/// deleted or changed in between is never written.
+/// Applies what is desired over a Secret of ours. Each write carries its UID and the `resourceVersion` that
+/// was judged, so that a Secret that was deleted or changed in between is never written.
 async fn write_over<S: SecretStore>(
     ctx: &Ctx<S>,
     api: &Api<Secret>,
-    observed: &Observed,
-    desired: &Desired,
+    observed: &ObservedSecret,
+    desired: &RenderedSecret,
     over: &NativeRevision,
 ) -> Result<Secret, kube::Error> {
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let adopting = matches!(&observed.facts.native, Native::Present(found) if !found.marked);
+    let params = PatchParams::apply(field_manager::CONTROLLERS).force();
+    let adopting = matches!(&observed.facts.native, NativeSecretState::Present(found) if !found.marked);
     let found = observed.native.as_ref();
     let entries = found.and_then(|found| found.metadata.managed_fields.as_deref());
     let owners = entries.and_then(|entries| match claim::taken_over(entries) {
@@ -523,7 +531,12 @@ async fn write_over<S: SecretStore>(
     Ok(written)
 }
 
-async fn say_copies_went<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, native: &str, copies: &[&str]) {
+async fn say_copies_went<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &ObservedSecret,
+    native: &str,
+    copies: &[&str],
+) {
     let event = Event {
         type_: EventType::Normal,
         reason: "CopyRemoved".to_owned(),
@@ -553,13 +566,13 @@ async fn set_owners(
     let written = api
         .patch_metadata(name, &merging(), &Patch::Merge(&patch))
         .await?;
-    Ok(NativeRevision::of(&written))
+    Ok(NativeRevision::from_object(&written))
 }
 
 /// A merge in our name.
 pub(super) fn merging() -> PatchParams {
     PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(field_manager::CONTROLLERS.to_owned()),
         ..PatchParams::default()
     }
 }
@@ -567,14 +580,14 @@ pub(super) fn merging() -> PatchParams {
 /// Remembers what was written, so that nothing has to be read to know that it is right.
 pub(super) fn wrote<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    desired: &Desired,
+    observed: &ObservedSecret,
+    desired: &RenderedSecret,
     mut written: Secret,
     since: u64,
     now: Timestamp,
 ) {
     let identity = &observed.identity;
-    let revision = NativeRevision::of(&written);
+    let revision = NativeRevision::from_object(&written);
     if desired.drift(&written).is_none() {
         ctx.cluster.saw_native(
             &identity.namespace,
@@ -582,7 +595,7 @@ pub(super) fn wrote<S: SecretStore>(
             (identity.name.as_str(), since),
             revision.clone(),
         );
-        let settled = Settled {
+        let settled = SettledState {
             generation: identity.generation,
             version: desired.version.as_str().into(),
             native: Some(revision),

@@ -1,19 +1,20 @@
-//! Which native Secrets the store records as ours: the one that is, and after a rename the one that has to go.
+//! Which native Secrets the store records as ours: the one that is, and after a rename the one that has to
+//! go.
 
 use std::collections::BTreeMap;
 
-use super::observe::Observed;
+use super::observe::ObservedSecret;
 use super::{Failure, labels};
 use crate::controllers::Ctx;
-use crate::controllers::store::{Bound, SecretStore, View};
+use crate::controllers::store::{BoundObject, SecretRecord, SecretStore};
 
-/// Records the native Secret that is ours from now on. One of another name that was, has to go: it is recorded first, so that no crash leaves a
-/// Secret that nobody remembers.
+/// Records the native Secret that is ours from now on. One of another name that was, has to go: it is
+/// recorded first, so that no crash leaves a Secret that nobody remembers.
 pub(super) async fn record<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
-    ours: Bound,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
+    ours: BoundObject,
 ) -> Result<(), Failure> {
     if let Some(before) = view
         .materialized
@@ -21,7 +22,7 @@ pub(super) async fn record<S: SecretStore>(
         .filter(|before| before.name != ours.name)
     {
         change_labels(ctx, observed, view, |labels| {
-            labels::former_native(labels, before);
+            labels::record_former_native(labels, before);
         })
         .await?;
     }
@@ -32,8 +33,8 @@ pub(super) async fn record<S: SecretStore>(
 /// Forgets a native Secret that is gone.
 pub(super) async fn forget<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
     name: &str,
     uid: &str,
 ) -> Result<(), Failure> {
@@ -42,7 +43,7 @@ pub(super) async fn forget<S: SecretStore>(
     }
     if labels::former_natives(&view.labels).any(|former| former.uid == uid) {
         change_labels(ctx, observed, view, |labels| {
-            labels::no_former_native(labels, name);
+            labels::forget_former_native(labels, name);
         })
         .await?;
     }
@@ -52,8 +53,8 @@ pub(super) async fn forget<S: SecretStore>(
 /// Changes the labels that the secret carries in the store, beside those that it has to carry.
 async fn change_labels<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
     change: impl FnOnce(&mut BTreeMap<String, String>),
 ) -> Result<(), Failure> {
     let wanted = observed

@@ -15,17 +15,17 @@ use strongroom_crds::v1alpha1::{
 };
 use strongroom_rules::generate::{self, Chain};
 use strongroom_rules::managed_secret::renewal::{
-    CertificateFacts, Follows, OldRoots, Renewal, RenewalPolicy, Signature,
+    CertificateFacts, OldRoots, Renewal, RenewalPolicy, RootsStatus, Signature,
 };
 
-use super::observe::Observed;
-use super::{Failure, making, under_key};
+use super::observe::ObservedSecret;
+use super::{Failure, key_check, value_generation};
 use crate::controllers::Ctx;
-use crate::controllers::certificates::{Held, Leaf, LeafStanding};
+use crate::controllers::certificates::{AuthorityLeaf, LeafProgress, VersionCertificates};
 use crate::controllers::identity::Identity;
 use crate::controllers::metrics::CertificateTimes;
 use crate::controllers::report::time;
-use crate::controllers::store::{SecretStore, View};
+use crate::controllers::store::{SecretRecord, SecretStore};
 
 /// Certificates begin so long before they are made.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
@@ -34,8 +34,12 @@ const TLS: &str = "tls";
 /// The x509 key of an authority whose leaf names none.
 const AUTHORITY_KEY: &str = "ca";
 
-/// Looks at the certificate of the current version. A value is opened only where the version was not seen before.
-pub(super) async fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed) -> Result<(), Failure> {
+/// Looks at the certificate of the current version. A value is opened only where the version was not seen
+/// before.
+pub(super) async fn observe<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut ObservedSecret,
+) -> Result<(), Failure> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     let own = own_source(observed);
     let mut keys: BTreeSet<Box<str>> = ctx.certificates.issuing(namespace, name);
@@ -43,7 +47,7 @@ pub(super) async fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observe
     keys.extend(own.map(|(key, _)| key.into()));
     keys.extend(elsewhere.then(|| TLS.into()));
     if keys.is_empty() {
-        ctx.certificates.none(namespace, name);
+        ctx.certificates.forget(namespace, name);
         ctx.metrics.certificate(namespace, name, None);
         return Ok(());
     }
@@ -74,7 +78,7 @@ pub(super) async fn observe<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observe
 }
 
 /// The x509 source of the object and the key that it makes.
-fn own_source(observed: &Observed) -> Option<(&str, &X509Source)> {
+fn own_source(observed: &ObservedSecret) -> Option<(&str, &X509Source)> {
     match &observed.object.spec.source {
         Source::Generate(source) => generate::certificate_source(&source.keys),
         Source::Import(_) | Source::External(_) | Source::Sealed(_) => None,
@@ -82,7 +86,7 @@ fn own_source(observed: &Observed) -> Option<(&str, &X509Source)> {
 }
 
 /// Whether the value comes from elsewhere: a certificate in it is not made here, and only its end is watched.
-fn comes_from_elsewhere(observed: &Observed) -> bool {
+fn comes_from_elsewhere(observed: &ObservedSecret) -> bool {
     match &observed.object.spec.source {
         Source::Generate(_) => false,
         Source::Import(_) | Source::External(_) | Source::Sealed(_) => true,
@@ -90,7 +94,7 @@ fn comes_from_elsewhere(observed: &Observed) -> bool {
 }
 
 /// What there is to know of a certificate that comes from elsewhere.
-fn watched_facts<S>(ctx: &Ctx<S>, view: &View, chain: &Chain) -> CertificateFacts {
+fn watched_facts<S>(ctx: &Ctx<S>, view: &SecretRecord, chain: &Chain) -> CertificateFacts {
     let made = made(chain);
     CertificateFacts {
         key: format!("{TLS}.crt"),
@@ -109,8 +113,8 @@ fn authority(source: &X509Source) -> Option<&ManagedCertificateAuthority> {
 }
 
 /// The live secret of the object.
-fn live(observed: &Observed) -> Option<&View> {
-    let bound = |view: &&View| {
+fn live(observed: &ObservedSecret) -> Option<&SecretRecord> {
+    let bound = |view: &&SecretRecord| {
         view.object
             .as_ref()
             .is_some_and(|object| object.uid == observed.identity.uid)
@@ -122,28 +126,29 @@ fn live(observed: &Observed) -> Option<&View> {
         .filter(bound)
 }
 
-/// The certificates of the current version, as they are known or else as they are. `None` while it cannot be opened.
+/// The certificates of the current version, as they are known or else as they are. `None` while it cannot be
+/// opened.
 async fn held<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
     keys: BTreeSet<Box<str>>,
-) -> Result<Option<std::sync::Arc<Held>>, Failure> {
+) -> Result<Option<std::sync::Arc<VersionCertificates>>, Failure> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     let Some(version) = view.current() else {
         return Ok(None);
     };
     let known = ctx
         .certificates
-        .held(namespace, name)
+        .get(namespace, name)
         .filter(|held| *held.version == *version && keys.iter().all(|key| held.chains.contains_key(key)));
     if known.is_some() {
         return Ok(known);
     }
     let value = match &observed.current {
-        Some((current, value)) if current == version => making::plain(value),
+        Some((current, value)) if current == version => value_generation::plain(value),
         _ if refuses(observed) => return Ok(None),
-        _ => making::plain(&ctx.store.open(view.id, version).await?),
+        _ => value_generation::plain(&ctx.store.open(view.id, version).await?),
     };
     let chains: BTreeMap<_, _> = keys
         .into_iter()
@@ -152,25 +157,25 @@ async fn held<S: SecretStore>(
             (key, chain)
         })
         .collect();
-    let held = Held {
+    let held = VersionCertificates {
         version: version.into(),
         chains,
     };
-    ctx.certificates.opened(namespace, name, held);
-    Ok(ctx.certificates.held(namespace, name))
+    ctx.certificates.record(namespace, name, held);
+    Ok(ctx.certificates.get(namespace, name))
 }
 
-fn refuses(observed: &Observed) -> bool {
+fn refuses(observed: &ObservedSecret) -> bool {
     let wanted = observed.facts.wanted.as_ref().ok();
     wanted
         .and_then(|wanted| wanted.key.as_ref())
-        .is_some_and(|key| under_key::refuses(key.state))
+        .is_some_and(|key| key_check::refuses(key.state))
 }
 
 fn facts<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
     key: &str,
     source: &X509Source,
     chain: &Chain,
@@ -213,13 +218,13 @@ fn facts<S: SecretStore>(
 /// How the certificate stands to the authority that its source names.
 fn by_authority<S>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     reference: &ManagedCertificateAuthority,
     chain: &Chain,
 ) -> Signature {
     let namespace = &observed.identity.namespace;
     let authority = reference.name.clone();
-    let held = ctx.certificates.held(namespace, &authority);
+    let held = ctx.certificates.get(namespace, &authority);
     let key = reference.key.as_deref().unwrap_or(AUTHORITY_KEY);
     let Some(above) = held.as_ref().and_then(|held| held.chains.get(key)?.as_ref()) else {
         return Signature::Unknown { authority };
@@ -239,9 +244,9 @@ fn by_authority<S>(
     Signature::Former {
         since: made(above),
         follows: match (follows, rooted) {
-            (true, _) => Follows::Yes,
-            (false, true) => Follows::NotYet,
-            (false, false) => Follows::Cannot,
+            (true, _) => RootsStatus::Yes,
+            (false, true) => RootsStatus::NotYet,
+            (false, false) => RootsStatus::Cannot,
         },
         trusted: ctx.certificates.is_trusted(namespace, &authority),
         leaves: u32::try_from(ctx.certificates.count(namespace, &authority)).unwrap_or(u32::MAX),
@@ -255,11 +260,12 @@ fn made(chain: &Chain) -> jiff::Timestamp {
     begin.checked_add(BACKDATE).unwrap_or(begin)
 }
 
-/// The roots that an authority had before, and who needs them still. Whoever is signed by it hears whether all trust its new key.
-fn old_roots<S>(ctx: &Ctx<S>, observed: &Observed, chain: &Chain) -> Option<OldRoots> {
+/// The roots that an authority had before, and who needs them still. Whoever is signed by it hears whether
+/// all trust its new key.
+fn old_roots<S>(ctx: &Ctx<S>, observed: &ObservedSecret, chain: &Chain) -> Option<OldRoots> {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     if !chain.has_old_roots() {
-        ctx.certificates.trust(namespace, name, true);
+        ctx.certificates.set_trusted(namespace, name, true);
         return None;
     }
     let leaves = ctx.certificates.leaves(namespace, name);
@@ -269,11 +275,11 @@ fn old_roots<S>(ctx: &Ctx<S>, observed: &Observed, chain: &Chain) -> Option<OldR
         && moved(name)
         && leaves
             .iter()
-            .all(|(leaf, Leaf { standing, .. })| *standing != LeafStanding::Behind && moved(leaf));
-    ctx.certificates.trust(namespace, name, trusted);
+            .all(|(leaf, AuthorityLeaf { standing, .. })| *standing != LeafProgress::Behind && moved(leaf));
+    ctx.certificates.set_trusted(namespace, name, trusted);
     let needed_by = leaves
         .iter()
-        .filter(|(leaf, Leaf { standing, .. })| *standing != LeafStanding::Done || !moved(leaf))
+        .filter(|(leaf, AuthorityLeaf { standing, .. })| *standing != LeafProgress::Done || !moved(leaf))
         .map(|(leaf, _)| leaf.to_string())
         .chain(unknown)
         .chain((!moved(name)).then(|| name.clone()))
@@ -285,16 +291,20 @@ fn old_roots<S>(ctx: &Ctx<S>, observed: &Observed, chain: &Chain) -> Option<OldR
 }
 
 /// Objects that name this authority and were not looked at yet, as after a start of this process.
-fn unknown_leaves<S>(ctx: &Ctx<S>, observed: &Observed, known: &BTreeMap<Box<str>, Leaf>) -> Vec<String> {
+fn unknown_leaves<S>(
+    ctx: &Ctx<S>,
+    observed: &ObservedSecret,
+    known: &BTreeMap<Box<str>, AuthorityLeaf>,
+) -> Vec<String> {
     #[derive(serde::Deserialize)]
-    struct Only {
+    struct PartialObject {
         spec: OnlySpec,
     }
     #[derive(serde::Deserialize)]
     struct OnlySpec {
         source: Source,
     }
-    let names_it = |only: &Only| match &only.spec.source {
+    let names_it = |only: &PartialObject| match &only.spec.source {
         Source::Generate(source) => generate::certificate_source(&source.keys)
             .and_then(|(_, source)| authority(source))
             .is_some_and(|authority| authority.name == observed.identity.name),
@@ -306,7 +316,7 @@ fn unknown_leaves<S>(ctx: &Ctx<S>, observed: &Observed, known: &BTreeMap<Box<str
             kept.namespace().as_deref() == namespace && !known.contains_key(kept.name_any().as_str())
         })
         .into_iter()
-        .filter(|kept| kept.parse_as::<Only>().is_ok_and(|only| names_it(&only)))
+        .filter(|kept| kept.parse_as::<PartialObject>().is_ok_and(|only| names_it(&only)))
         .map(|kept| kept.name_any())
         .collect()
 }
@@ -314,50 +324,51 @@ fn unknown_leaves<S>(ctx: &Ctx<S>, observed: &Observed, known: &BTreeMap<Box<str
 /// Has the authority know how far its leaf is.
 fn tell_authority<S>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     own: Option<(&str, &X509Source)>,
     certificate: Option<&CertificateFacts>,
 ) {
     let (namespace, name) = (&observed.identity.namespace, &observed.identity.name);
     let Some(reference) = own.and_then(|(_, source)| authority(source)) else {
-        ctx.certificates.is_no_leaf(namespace, name);
+        ctx.certificates.remove_leaf(namespace, name);
         return;
     };
     let standing = match certificate.map(|certificate| &certificate.signature) {
         Some(
             Signature::Current { follows: false, .. }
             | Signature::Former {
-                follows: Follows::NotYet,
+                follows: RootsStatus::NotYet,
                 ..
             },
-        ) => LeafStanding::Behind,
-        Some(Signature::Former { .. }) => LeafStanding::Trusts,
+        ) => LeafProgress::Behind,
+        Some(Signature::Former { .. }) => LeafProgress::Trusts,
         Some(
             Signature::Current { follows: true, .. }
             | Signature::Own { .. }
             | Signature::Unknown { .. }
             | Signature::Other { .. },
         )
-        | None => LeafStanding::Done,
+        | None => LeafProgress::Done,
     };
     // An authority in between has come as far as those that it signs.
     let below = ctx.certificates.leaves(namespace, name);
     let all = below.iter().all(|(leaf, below)| {
-        below.standing == LeafStanding::Done && ctx.certificates.has_moved(namespace, leaf)
+        below.standing == LeafProgress::Done && ctx.certificates.has_moved(namespace, leaf)
     });
-    let leaf = Leaf {
+    let leaf = AuthorityLeaf {
         key: reference.key.as_deref().unwrap_or(AUTHORITY_KEY).into(),
         standing: match standing {
             standing if all => standing,
-            LeafStanding::Done => LeafStanding::Trusts,
-            LeafStanding::Trusts | LeafStanding::Behind => LeafStanding::Behind,
+            LeafProgress::Done => LeafProgress::Trusts,
+            LeafProgress::Trusts | LeafProgress::Behind => LeafProgress::Behind,
         },
     };
-    ctx.certificates.is_leaf(namespace, name, &reference.name, leaf);
+    ctx.certificates
+        .record_leaf(namespace, name, &reference.name, leaf);
 }
 
 /// What the status says of the certificate.
-pub(super) fn status(observed: &Observed, now: jiff::Timestamp) -> Option<CertificateStatus> {
+pub(super) fn status(observed: &ObservedSecret, now: jiff::Timestamp) -> Option<CertificateStatus> {
     let certificate = observed.facts.certificate.as_ref()?;
     Some(CertificateStatus {
         key: certificate.key.clone(),
@@ -371,7 +382,12 @@ pub(super) fn status(observed: &Observed, now: jiff::Timestamp) -> Option<Certif
 }
 
 /// Remembers whether all counted consumers have the current version.
-pub(super) fn counted<S>(ctx: &Ctx<S>, identity: &Identity, view: &View, status: &ManagedSecretStatus) {
+pub(super) fn counted<S>(
+    ctx: &Ctx<S>,
+    identity: &Identity,
+    view: &SecretRecord,
+    status: &ManagedSecretStatus,
+) {
     let current = view.current();
     let moved = status
         .consumers

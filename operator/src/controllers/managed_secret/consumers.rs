@@ -4,35 +4,36 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use strongroom_crds::condition::ConditionType;
 use strongroom_crds::v1alpha1::{ManagedSecretStatus, NativeSecretStatus, VersionConsumers};
-use strongroom_rules::consumers::Former;
+use strongroom_rules::consumers::ReplacedVersion;
 use strongroom_rules::managed_secret::conditions::delivery_condition;
 
-use crate::consumers::Counted;
-use crate::consumers::pods::Native;
+use crate::consumers::ConsumerCounts;
+use crate::consumers::pods::NativeSecretHistory;
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
 use crate::controllers::report;
-use crate::controllers::store::View;
+use crate::controllers::store::SecretRecord;
 
 /// How many versions are listed, the newest first.
-const VERSIONS: usize = 16;
+const MAX_VERSIONS: usize = 16;
 /// A volume that has not shown a new version after so long is behind.
-const ON_THE_WAY: SignedDuration = SignedDuration::from_secs(30);
+const DELIVERY_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-/// Counts them; `immutable` says whether the native Secret is. Answers when some have another version than now without anything being told.
+/// Counts them; `immutable` says whether the native Secret is. Answers when some have another version than
+/// now without anything being told.
 pub(super) fn count<S>(
     ctx: &Ctx<S>,
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
-    view: &View,
+    view: &SecretRecord,
     (identity, immutable): (&Identity, bool),
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let native = status.native_secret.as_ref().map(|native| Native {
+    let native = status.native_secret.as_ref().map(|native| NativeSecretHistory {
         namespace: identity.namespace.clone(),
         name: native.name.clone(),
         current: native.version_id.clone(),
-        former: formers(native),
+        former: replaced_versions(native),
         immutable,
     });
     ctx.consumers.pods().native(view.id, native);
@@ -56,7 +57,7 @@ pub(super) fn count<S>(
     versions.sort_by_key(|(version, _)| std::cmp::Reverse(age(version)));
     status.consumers = versions
         .into_iter()
-        .take(VERSIONS)
+        .take(MAX_VERSIONS)
         .map(|(version_id, count)| VersionConsumers {
             version_id,
             volumes: count.volumes,
@@ -67,14 +68,18 @@ pub(super) fn count<S>(
     counted.settles.into_iter().chain(wake).min()
 }
 
-/// The condition `Delivered`. That a new version is on its way is no news: it says so only of those that stay behind. Answers when to look again.
+/// The condition `Delivered`. That a new version is on its way is no news: it says so only of those that stay
+/// behind. Answers when to look again.
 fn delivered(
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
-    counted: &Counted,
+    counted: &ConsumerCounts,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let late = counted.behind.as_ref().map(|(_, since)| *since + ON_THE_WAY);
+    let late = counted
+        .behind
+        .as_ref()
+        .map(|(_, since)| *since + DELIVERY_TIMEOUT);
     let condition = match &counted.behind {
         Some(_) if late.is_some_and(|late| now < late) => {
             let known = |condition: &&Condition| condition.type_ == ConditionType::Delivered.as_str();
@@ -90,8 +95,8 @@ fn delivered(
 }
 
 /// What a native Secret held before, as the status says it.
-pub(super) fn formers(native: &NativeSecretStatus) -> Vec<Former> {
-    let former = native.former.iter().map(|former| Former {
+pub(super) fn replaced_versions(native: &NativeSecretStatus) -> Vec<ReplacedVersion> {
+    let former = native.former.iter().map(|former| ReplacedVersion {
         version: former.version_id.clone(),
         until: former.until.0,
     });
@@ -105,15 +110,15 @@ mod tests {
     use serde_json::json;
     use strongroom_rules::policy::Identity;
 
-    use crate::consumers::Consumers;
-    use crate::consumers::readers::Who;
-    use crate::consumers::volumes::{Told, Which, Whose};
+    use crate::consumers::ConsumerIndex;
+    use crate::consumers::readers::ReaderIdentity;
+    use crate::consumers::volumes::{FollowedVersion, VolumeOwner, VolumeSecret};
     use crate::controllers::managed_secret::reconcile_at;
-    use crate::controllers::testing::{NS, World, generated, now, says};
+    use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
 
     #[tokio::test]
     async fn the_status_counts_who_has_which_version() {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         world.apply("db", generated("db"));
         world.reconcile("db").await;
         assert_eq!(world.status("db")["consumers"], json!(null));
@@ -133,14 +138,18 @@ mod tests {
         let _ = pods.event(None, &started("old", now(), variable()));
         let _ = pods.event(None, &started("follows", now(), volume()));
         let view = world.view("db").await.unwrap();
-        let app = Identity::of("system:serviceaccount:shop:app");
-        let who = Who {
+        let app = Identity::from_username("system:serviceaccount:shop:app");
+        let who = ReaderIdentity {
             identity: &app,
             pod: None,
             node: None,
         };
         let version = first.as_str().unwrap().parse().unwrap();
-        world.ctx.consumers.readers().read(view.id, &version, who, now());
+        world
+            .ctx
+            .consumers
+            .readers()
+            .record_read(view.id, &version, who, now());
         world.reconcile("db").await;
         assert_eq!(
             world.status("db")["consumers"],
@@ -177,20 +186,20 @@ mod tests {
         // A volume that does not come to show the new version is named, once the others had the time to.
         assert_eq!(world.condition("db", "Delivered"), None);
         let volumes = world.ctx.consumers.volumes();
-        let whose = Whose {
+        let whose = VolumeOwner {
             namespace: NS,
             pod: "app-1",
             account: "serviceaccount shop/app",
         };
         volumes.subscribed("n", "vol", whose);
-        let told = Told {
+        let told = VolumeSecret {
             secret: view.id,
             namespace: NS,
-            which: &Which::Stage(strongroom_store::name::Stage::Current),
+            which: &FollowedVersion::Stage(strongroom_store::name::Stage::Current),
             shown: Some(first.as_str().unwrap()),
             at_start: None,
         };
-        let _ = volumes.told("n", "vol", std::iter::once(told));
+        let _ = volumes.secrets_sent("n", "vol", std::iter::once(told));
         let seconds = SignedDuration::from_secs;
         world.reconcile_at("db", later + minute).await.unwrap();
         assert_eq!(world.condition("db", "Delivered"), None);
@@ -207,7 +216,7 @@ mod tests {
             world.condition("db", "Delivered").unwrap(),
             says("False", "VolumesBehind")
         );
-        let _ = world.ctx.consumers.volumes().gone("n", "vol");
+        let _ = world.ctx.consumers.volumes().unsubscribed("n", "vol");
         world
             .reconcile_at("db", later + minute + seconds(31))
             .await
@@ -215,10 +224,10 @@ mod tests {
         assert_eq!(world.condition("db", "Delivered"), None);
 
         // A new process knows nobody yet: what was counted stays until all have had the time to come back.
-        world.ctx.consumers = Consumers::new(later);
+        world.ctx.consumers = ConsumerIndex::new(later);
         world.reconcile_at("db", later + minute).await.unwrap();
         assert_eq!(world.status("db")["consumers"], expected);
-        world.ctx.consumers = Consumers::complete_from(later);
+        world.ctx.consumers = ConsumerIndex::complete_from(later);
         world.reconcile_at("db", later + minute).await.unwrap();
         assert_eq!(world.status("db")["consumers"], json!(null));
     }

@@ -4,31 +4,32 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::Resource;
 use kube::runtime::events::{Event, EventType};
-use strongroom_rules::managed_secret::facts::Native;
-use strongroom_rules::native_secret::edits::{Edit, Edits, Key, Keys};
+use strongroom_rules::managed_secret::facts::NativeSecretState;
+use strongroom_rules::native_secret::edits::{DriftedKey, DriftedKeys, Edit, Edits};
 use strongroom_rules::native_secret::owners::Part;
 
 use super::apply::target;
-use super::native::Desired;
-use super::observe::Observed;
+use super::native::RenderedSecret;
+use super::observe::ObservedSecret;
 use crate::controllers::Ctx;
 use crate::controllers::store::SecretStore;
 
-/// A native Secret was written over. Where somebody else had changed it, or it came back other than it was written, that is counted and told.
+/// A native Secret was written over. Where somebody else had changed it, or it came back other than it was
+/// written, that is counted and told.
 pub(super) async fn written<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    desired: &Desired,
+    observed: &ObservedSecret,
+    desired: &RenderedSecret,
     written: &Secret,
     now: Timestamp,
 ) {
     let uid = &observed.identity.uid;
-    let Native::Present(found) = &observed.facts.native else {
+    let NativeSecretState::Present(found) = &observed.facts.native else {
         return;
     };
     let mutated = desired.differences(written);
     if mutated.is_empty() {
-        ctx.contests.stands(uid);
+        ctx.contests.clear_mutations(uid);
     }
     if mutated.is_empty() && found.edits.is_empty() {
         return;
@@ -45,7 +46,7 @@ pub(super) async fn written<S: SecretStore>(
 /// A native Secret that somebody else had changed was made anew.
 pub(super) async fn replaced<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     edits: &[Edit],
     now: Timestamp,
 ) {
@@ -54,7 +55,7 @@ pub(super) async fn replaced<S: SecretStore>(
 }
 
 /// What others changed, and that it was put back.
-async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, edits: &[Edit]) {
+async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, edits: &[Edit]) {
     ctx.metrics.repaired(&observed.identity.namespace);
     let note = format!("{}; it was put back", Edits(edits));
     let place = edits.first().map(|edit| {
@@ -65,14 +66,14 @@ async fn tell_edits<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, edits: &[
 }
 
 /// What is not as it was written.
-async fn tell_mutated<S: SecretStore>(ctx: &Ctx<S>, observed: &Observed, mutated: &[Key]) {
-    let keys: Vec<&Key> = mutated.iter().collect();
-    let note = format!("mutating admission of the cluster changes {}", Keys(&keys));
+async fn tell_mutated<S: SecretStore>(ctx: &Ctx<S>, observed: &ObservedSecret, mutated: &[DriftedKey]) {
+    let keys: Vec<&DriftedKey> = mutated.iter().collect();
+    let note = format!("mutating admission of the cluster changes {}", DriftedKeys(&keys));
     let place = mutated.first().map(field);
     tell(ctx, observed, ("NativeSecretMutated", "Write"), place, note).await;
 }
 
-fn field(key: &Key) -> String {
+fn field(key: &DriftedKey) -> String {
     let map = match key.part {
         Part::Data => "data",
         Part::Labels => "metadata.labels",
@@ -81,11 +82,11 @@ fn field(key: &Key) -> String {
     format!("{map}.{}", key.name)
 }
 
-/// An Event of the object. Events that differ in nothing but their text count as one and keep the first text, so it also says in which place of the
-/// Secret.
+/// An Event of the object. Events that differ in nothing but their text count as one and keep the first text,
+/// so it also says in which place of the Secret.
 async fn tell<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     (reason, action): (&str, &str),
     place: Option<String>,
     what: String,
@@ -96,7 +97,8 @@ async fn tell<S: SecretStore>(
         namespace = identity.namespace,
         name = identity.name,
         secret = name,
-        "the native Secret is not left as it is written: {what}"
+        cause = what,
+        "native Secret contested"
     );
     let event = Event {
         type_: EventType::Warning,

@@ -8,7 +8,7 @@ use strongroom_rules::retry::ErrorClass;
 
 use crate::controllers::retry::{self, Backoff};
 use crate::controllers::store::StoreFailure;
-use crate::kube_error::in_words;
+use crate::kube::in_words;
 
 /// An attempt ended early.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,6 @@ pub(crate) enum Failure {
     /// The API server, or the way to it.
     #[error("{}", in_words(.0))]
     Api(#[from] kube::Error),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreFailure),
     /// The name in the store is not one.
@@ -43,7 +42,7 @@ pub(crate) enum Failure {
     Inconsistent(&'static str),
     /// Step followed step without an end: somebody undoes them.
     #[error(
-        "no end after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
+        "still not done after many steps: something else keeps changing the native Secret back, see its `metadata.managedFields`"
     )]
     NoEnd,
 }
@@ -97,7 +96,8 @@ impl Failure {
         }
     }
 
-    /// The API server refuses new objects because the namespace is on its way out. It says so as 403 with a cause.
+    /// The API server refuses new objects because the namespace is on its way out. It says so as 403 with a
+    /// cause.
     fn namespace_goes(&self) -> bool {
         let Self::Api(kube::Error::Api(status)) = self else {
             return false;

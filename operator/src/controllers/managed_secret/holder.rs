@@ -1,4 +1,5 @@
-//! Whose native Secret it is, where it is not ours: another object's, which may give it up, and may itself wait for ours.
+//! Whose native Secret it is, where it is not ours: another object's, which may give it up, and may itself
+//! wait for ours.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::{Event, EventType};
@@ -11,18 +12,18 @@ use strongroom_rules::managed_secret::facts::Holder;
 use super::{Failure, native};
 use crate::controllers::Ctx;
 use crate::controllers::identity::Identity;
-use crate::controllers::store::{Bound, SecretStore};
+use crate::controllers::store::{BoundObject, SecretStore};
 
 /// How many objects that wait for each other are followed.
-const MOST: usize = 16;
+const MAX_FOLLOWED: usize = 16;
 
 /// The other object whose native Secret this is, by the store.
-pub(super) async fn of_another<S: SecretStore>(
+pub(super) async fn held_by_another<S: SecretStore>(
     ctx: &Ctx<S>,
     identity: &Identity,
     found: &Secret,
-) -> Result<Option<Bound>, Failure> {
-    let Some(id) = native::mark(found) else {
+) -> Result<Option<BoundObject>, Failure> {
+    let Some(id) = native::marked_secret_id(found) else {
         return Ok(None);
     };
     let Some(view) = ctx.store.describe(id).await? else {
@@ -34,20 +35,21 @@ pub(super) async fn of_another<S: SecretStore>(
     Ok(view.object.filter(|object| holds && object.uid != identity.uid))
 }
 
-/// How that object stands to its native Secret; `ours` is the name of the one that is ours now, where we want another.
+/// How that object stands to its native Secret; `ours` is the name of the one that is ours now, where we want
+/// another.
 pub(super) fn holder<S>(
     ctx: &Ctx<S>,
     identity: &Identity,
-    (other, held): (&Bound, &str),
+    (other, held): (&BoundObject, &str),
     ours: Option<&str>,
 ) -> Holder {
     let wants = wanted(ctx, identity, &other.name);
     let gives_up = match &wants {
         // It is gone, or on its way out: what belongs to it goes with it.
         None => true,
-        Some(Wants::Nothing) => true,
-        Some(Wants::Name { name, .. }) => name != held,
-        Some(Wants::Held) => false,
+        Some(NativeDemand::Nothing) => true,
+        Some(NativeDemand::Name { name, .. }) => name != held,
+        Some(NativeDemand::Held) => false,
     };
     Holder {
         name: other.name.clone(),
@@ -56,7 +58,8 @@ pub(super) fn holder<S>(
     }
 }
 
-/// Tells the holder, by an Event, who else wants its native Secret: what is said at that object alone is not seen by whoever keeps this one.
+/// Tells the holder, by an Event, who else wants its native Secret: what is said at that object alone is not
+/// seen by whoever keeps this one.
 pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, native: &str) {
     let place = ObjectRef::new(&holder.name).within(&identity.namespace);
     let Some(kept) = ctx.managed_secrets.get(&place) else {
@@ -77,7 +80,7 @@ pub(super) async fn tell<S>(ctx: &Ctx<S>, identity: &Identity, holder: &Holder, 
 }
 
 /// What an object wants of a native Secret.
-enum Wants {
+enum NativeDemand {
     /// None.
     Nothing,
     /// One of this name.
@@ -90,20 +93,20 @@ enum Wants {
     Held,
 }
 
-fn wanted<S>(ctx: &Ctx<S>, identity: &Identity, name: &str) -> Option<Wants> {
+fn wanted<S>(ctx: &Ctx<S>, identity: &Identity, name: &str) -> Option<NativeDemand> {
     let kept = ctx
         .managed_secrets
         .get(&ObjectRef::new(name).within(&identity.namespace))?;
     let Ok(object) = kept.parse() else {
-        return Some(Wants::Held);
+        return Some(NativeDemand::Held);
     };
     if object.spec.suspend == Some(true) {
-        return Some(Wants::Held);
+        return Some(NativeDemand::Held);
     }
     let waits = waits(&object);
     Some(match object.spec.secret {
-        None => Wants::Nothing,
-        Some(secret) => Wants::Name {
+        None => NativeDemand::Nothing,
+        Some(secret) => NativeDemand::Name {
             name: secret.name,
             waits,
         },
@@ -122,12 +125,12 @@ fn waits(object: &ManagedSecret) -> bool {
     })
 }
 
-/// Whether those who wait for each other's native Secrets, from `first` on, wait for ours in the end, all for nothing else, and it is on us to let
-/// go: on the first by name, so that one does and no other.
+/// Whether those who wait for each other's native Secrets, from `first` on, wait for ours in the end, all for
+/// nothing else, and it is on us to let go: on the first by name, so that one does and no other.
 fn lets_go<S>(ctx: &Ctx<S>, identity: &Identity, first: &str, ours: &str) -> bool {
     let mut next = first.to_owned();
-    for _ in 0..MOST {
-        let Some(Wants::Name { name, waits: true }) = wanted(ctx, identity, &next) else {
+    for _ in 0..MAX_FOLLOWED {
+        let Some(NativeDemand::Name { name, waits: true }) = wanted(ctx, identity, &next) else {
             return false;
         };
         if next <= identity.name {

@@ -78,7 +78,7 @@ pub(super) async fn content<S: SecretStore>(
 ) -> Result<ImportContent, Failure> {
     let mut refusal = refused_as_such(&found);
     if refusal.is_none() {
-        let other = holder::of_another(ctx, identity, &found).await?;
+        let other = holder::held_by_another(ctx, identity, &found).await?;
         refusal = other.map(|other| format!("it is the native Secret of ManagedSecret `{}`", other.name));
     }
     let value = match (&refusal, taken(&found)) {
@@ -123,5 +123,5 @@ fn taken(found: &Secret) -> Result<Value, String> {
         let name = DataKeyName::new(key).map_err(|error| error.to_string())?;
         keys.insert(name, SecretBytes::new(bytes.0.clone()));
     }
-    Value::of(keys).map_err(|error| error.to_string())
+    Value::from_keys(keys).map_err(|error| error.to_string())
 }

@@ -1,5 +1,5 @@
-//! The labels that a secret carries in the store: those of its object, by which people find it, and ours: what must be known when the object is
-//! gone.
+//! The labels that a secret carries in the store: those of its object, by which people find it, and ours:
+//! what must be known when the object is gone.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use strongroom_crds::v1alpha1::{DeletionPolicy, ManagedSecretSpec, SealedKey, Se
 use strongroom_rules::generate::GeneratorRecord;
 use strongroom_store::vault::Recovery;
 
-use crate::controllers::store::Bound;
+use crate::controllers::store::BoundObject;
 
 /// What happens when the object goes away: `Retain`, or the days of the recovery window.
 const DELETION: &str = "strongroom.dev/deletion";
@@ -19,26 +19,27 @@ const GENERATORS: &str = "strongroom.dev/generators.";
 const LABEL_BYTES: usize = 128;
 /// Which sealed texts were taken last.
 const SEALED: &str = "strongroom.dev/sealed";
-/// What the label begins with that records a native Secret before a rename; its name follows, and the value is its UID.
+/// What the label begins with that records a native Secret before a rename; its name follows, and the value
+/// is its UID.
 const FORMER_NATIVE: &str = "strongroom.dev/former-native.";
 /// What our own labels begin with; nobody else's count.
 const OURS: &str = "strongroom.dev/";
 /// How many labels of an object are taken over, the first by name: some tools put dozens there.
-const MOST: usize = 48;
+const MAX_LABELS: usize = 48;
 /// Days of the recovery window when the spec names none.
 const DEFAULT_DAYS: u8 = 30;
 
-/// Who asks for a rotation by the annotation `strongroom.dev/rotate-now`. The store keeps what each asked for last, as a short digest: the text
-/// can be long.
+/// Who asks for a rotation by the annotation `strongroom.dev/rotate-now`. The store keeps what each asked for
+/// last, as a short digest: the text can be long.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asker {
+pub(super) enum RotationRequester {
     /// The annotation of the object.
     Object,
     /// The annotation of its schedule.
     Schedule,
 }
 
-impl Asker {
+impl RotationRequester {
     const fn label(self) -> &'static str {
         match self {
             Self::Object => "strongroom.dev/rotated",
@@ -48,17 +49,22 @@ impl Asker {
 }
 
 /// Records that what was asked for is done.
-pub(super) fn rotated(labels: &mut BTreeMap<String, String>, asker: Asker, asked: &str) {
+pub(super) fn record_rotation(labels: &mut BTreeMap<String, String>, asker: RotationRequester, asked: &str) {
     labels.insert(asker.label().to_owned(), digest(asked));
 }
 
 /// Whether what is asked for is done.
-pub(super) fn is_rotated(labels: &BTreeMap<String, String>, asker: Asker, asked: &str) -> bool {
+pub(super) fn is_rotation_recorded(
+    labels: &BTreeMap<String, String>,
+    asker: RotationRequester,
+    asked: &str,
+) -> bool {
     labels.get(asker.label()) == Some(&digest(asked))
 }
 
-/// What a sealed source declares, as it is recorded once it was taken: a digest of the sealed texts, of which each differs whatever it holds.
-pub(super) fn declared(source: &SealedSource) -> String {
+/// What a sealed source declares, as it is recorded once it was taken: a digest of the sealed texts, of which
+/// each differs whatever it holds.
+pub(super) fn sealed_digest(source: &SealedSource) -> String {
     let mut all = String::new();
     for (key, SealedKey(text)) in &source.keys {
         all.push_str(&format!("{}:{key}{}:{text}", key.len(), text.len()));
@@ -67,20 +73,20 @@ pub(super) fn declared(source: &SealedSource) -> String {
 }
 
 /// Records which sealed texts were taken.
-pub(super) fn taken(labels: &mut BTreeMap<String, String>, declared: String) {
+pub(super) fn record_sealed_digest(labels: &mut BTreeMap<String, String>, declared: String) {
     labels.insert(SEALED.to_owned(), declared);
 }
 
 /// Which were taken last.
-pub(super) fn last_taken(labels: &BTreeMap<String, String>) -> Option<&String> {
+pub(super) fn recorded_sealed_digest(labels: &BTreeMap<String, String>) -> Option<&String> {
     labels.get(SEALED)
 }
 
 /// Keeps what is recorded of this asker.
-pub(super) fn keep_rotated(
+pub(super) fn keep_recorded_rotation(
     labels: &mut BTreeMap<String, String>,
     recorded: &BTreeMap<String, String>,
-    asker: Asker,
+    asker: RotationRequester,
 ) {
     if let Some(digest) = recorded.get(asker.label()) {
         labels.insert(asker.label().to_owned(), digest.clone());
@@ -88,14 +94,14 @@ pub(super) fn keep_rotated(
 }
 
 /// Records the native Secret before a rename, which has to go.
-pub(super) fn former_native(labels: &mut BTreeMap<String, String>, native: &Bound) {
+pub(super) fn record_former_native(labels: &mut BTreeMap<String, String>, native: &BoundObject) {
     labels.insert(format!("{FORMER_NATIVE}{}", native.name), native.uid.clone());
 }
 
 /// The native Secrets before renames that have to go.
-pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator<Item = Bound> {
+pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator<Item = BoundObject> {
     labels.iter().filter_map(|(label, uid)| {
-        Some(Bound {
+        Some(BoundObject {
             name: label.strip_prefix(FORMER_NATIVE)?.to_owned(),
             uid: uid.clone(),
         })
@@ -103,7 +109,7 @@ pub(crate) fn former_natives(labels: &BTreeMap<String, String>) -> impl Iterator
 }
 
 /// The native Secret before a rename is gone.
-pub(super) fn no_former_native(labels: &mut BTreeMap<String, String>, name: &str) {
+pub(super) fn forget_former_native(labels: &mut BTreeMap<String, String>, name: &str) {
     labels.remove(&format!("{FORMER_NATIVE}{name}"));
 }
 
@@ -113,12 +119,12 @@ pub(super) fn keep_former_natives(
     recorded: &BTreeMap<String, String>,
 ) {
     for native in former_natives(recorded) {
-        former_native(labels, &native);
+        record_former_native(labels, &native);
     }
 }
 
 /// Records how the keys were made, in the place of what was recorded before.
-pub(super) fn generators(labels: &mut BTreeMap<String, String>, record: &GeneratorRecord) {
+pub(super) fn record_generators(labels: &mut BTreeMap<String, String>, record: &GeneratorRecord) {
     labels.retain(|label, _| !label.starts_with(GENERATORS));
     let text = record.to_string();
     let mut rest = text.as_str();
@@ -164,28 +170,28 @@ pub(crate) fn is_ours(label: &str) -> bool {
 }
 
 /// The labels that are people's.
-pub(crate) fn theirs(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(crate) fn user_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     labels
         .iter()
         .filter(|(label, _)| !is_ours(label))
-        .take(MOST)
+        .take(MAX_LABELS)
         .map(|(label, value)| (label.clone(), value.clone()))
         .collect()
 }
 
 /// The labels that the store keeps beside people's: with theirs in place of those that are there.
-pub(crate) fn replaced(
+pub(crate) fn replace_user_labels(
     kept: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let ours = kept.iter().filter(|(label, _)| is_ours(label));
-    let mut all = theirs(labels);
+    let mut all = user_labels(labels);
     all.extend(ours.map(|(label, value)| (label.clone(), value.clone())));
     all
 }
 
 /// The labels that this spec, with the labels of its object, asks for.
-pub(crate) fn wanted(
+pub(crate) fn desired(
     spec: &ManagedSecretSpec,
     labels: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
@@ -199,12 +205,13 @@ pub(crate) fn wanted(
     } else {
         days.unwrap_or_else(|| DEFAULT_DAYS.into()).to_string()
     };
-    let mut all = theirs(labels);
+    let mut all = user_labels(labels);
     all.insert(DELETION.to_owned(), text);
     all
 }
 
-/// What a secret's labels say. Anything that cannot be read is the longest window: nothing is lost by waiting.
+/// What a secret's labels say. Anything that cannot be read is the longest window: nothing is lost by
+/// waiting.
 pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
     match labels.get(DELETION).map(String::as_str) {
         Some(RETAIN) => Deletion::Retain,
@@ -218,7 +225,8 @@ pub(crate) fn deletion(labels: &BTreeMap<String, String>) -> Deletion {
     }
 }
 
-/// What follows the deletion of a secret with these labels, which the namespace may keep nothing of. What is retained is kept.
+/// What follows the deletion of a secret with these labels, which the namespace may keep nothing of. What is
+/// retained is kept.
 pub(crate) fn recovery(labels: &BTreeMap<String, String>, namespace_keeps_nothing: bool) -> Recovery {
     match deletion(labels) {
         Deletion::Window(_) if namespace_keeps_nothing => Recovery::Nothing,
@@ -248,7 +256,7 @@ mod tests {
             (json!({"policy": "Delete"}), Deletion::Window(30)),
         ];
         for (json, expected) in table {
-            let labels = wanted(&spec(json.clone()), &BTreeMap::new());
+            let labels = desired(&spec(json.clone()), &BTreeMap::new());
             assert_eq!(deletion(&labels), expected, "{json}");
         }
     }
@@ -257,44 +265,44 @@ mod tests {
     fn nobody_elses_label_counts_as_ours() {
         let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let given = BTreeMap::from([label(DELETION, RETAIN), label("team", "shop")]);
-        let kept = wanted(&spec(json!(null)), &given);
+        let kept = desired(&spec(json!(null)), &given);
         assert_eq!(
             kept,
             BTreeMap::from([label(DELETION, "30"), label("team", "shop")])
         );
-        assert_eq!(theirs(&kept), BTreeMap::from([label("team", "shop")]));
+        assert_eq!(user_labels(&kept), BTreeMap::from([label("team", "shop")]));
         let other = BTreeMap::from([label("tier", "gold")]);
         assert_eq!(
-            replaced(&kept, &other),
+            replace_user_labels(&kept, &other),
             BTreeMap::from([label(DELETION, "30"), label("tier", "gold")])
         );
         let many = (0..100)
             .map(|number| label(&format!("l{number:02}"), "x"))
             .collect();
-        assert_eq!(wanted(&spec(json!(null)), &many).len(), MOST + 1);
+        assert_eq!(desired(&spec(json!(null)), &many).len(), MAX_LABELS + 1);
     }
 
     #[test]
     fn former_native_secrets_are_remembered_until_they_are_gone() {
-        let native = |name: &str| Bound {
+        let native = |name: &str| BoundObject {
             name: name.to_owned(),
             uid: format!("uid of {name}"),
         };
         let mut recorded = BTreeMap::new();
-        former_native(&mut recorded, &native("db"));
-        former_native(&mut recorded, &native("db.old"));
-        let mut labels = wanted(&spec(json!(null)), &BTreeMap::new());
+        record_former_native(&mut recorded, &native("db"));
+        record_former_native(&mut recorded, &native("db.old"));
+        let mut labels = desired(&spec(json!(null)), &BTreeMap::new());
         keep_former_natives(&mut labels, &recorded);
-        no_former_native(&mut labels, "db");
-        let left: Vec<Bound> = former_natives(&labels).collect();
+        forget_former_native(&mut labels, "db");
+        let left: Vec<BoundObject> = former_natives(&labels).collect();
         assert_eq!(left, [native("db.old")]);
-        assert!(theirs(&labels).is_empty());
+        assert!(user_labels(&labels).is_empty());
     }
 
     #[test]
     fn what_is_recorded_of_generators_is_read_back_whatever_its_length() {
         use strongroom_crds::v1alpha1::KeySource;
-        let mut labels = wanted(&spec(json!(null)), &BTreeMap::new());
+        let mut labels = desired(&spec(json!(null)), &BTreeMap::new());
         assert_eq!(recorded_generators(&labels), None);
         for keys in [100, 12, 40, 0, 1] {
             let mut record = GeneratorRecord::foreign();
@@ -302,9 +310,10 @@ mod tests {
                 record.remade(&format!("k{number}"), &KeySource::Literal(String::new()));
             }
             let record = record.bounded([]);
-            generators(&mut labels, &record);
+            record_generators(&mut labels, &record);
             assert_eq!(recorded_generators(&labels), Some(record), "{keys}");
-            // With 48 of people's, the two askers', the deletion and the sealed texts there are fewer than the store takes.
+            // With 48 of people's, the two askers', the deletion and the sealed texts there are fewer than
+            // the store takes.
             assert!(labels.len() <= 1 + 8, "{}", labels.len());
             assert!(labels.values().all(|text| text.len() <= LABEL_BYTES));
             assert_eq!(labels[DELETION], "30");

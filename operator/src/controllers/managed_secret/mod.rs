@@ -12,10 +12,10 @@ mod consumers;
 mod contest;
 mod failure;
 mod holder;
-mod home;
 mod import;
+mod key_check;
 pub(crate) mod labels;
-mod making;
+mod namespace;
 pub(crate) mod native;
 mod observe;
 pub(crate) mod removal;
@@ -23,7 +23,7 @@ pub(crate) mod replace;
 pub(crate) mod rotate_now;
 mod sealed;
 mod status;
-mod under_key;
+mod value_generation;
 
 #[cfg(test)]
 mod spec_tests;
@@ -36,32 +36,32 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::managed_secret::plan::{self, Plan, Step, Why};
-use strongroom_rules::managed_secret::verdict::Verdict;
+use strongroom_rules::managed_secret::plan::{self, SecretPlan, SecretStep, VersionReason};
+use strongroom_rules::managed_secret::verdict::SecretVerdict;
 use strongroom_store::audit::Requester;
 
 pub(crate) use self::failure::Failure;
-pub(crate) use self::home::home;
-use self::observe::Observed;
+pub(crate) use self::namespace::namespace_facts;
+use self::observe::ObservedSecret;
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations::{self, Authorship};
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
 use crate::controllers::store::SecretStore;
 
 /// More steps than any walk has: creating, labelling, adopting, replacing and rotating in one go are fewer.
-const MOST_STEPS: usize = 16;
+const MAX_STEPS: usize = 16;
 /// So many failures in a row that time heals are not spoken of.
-const QUIET: u32 = 2;
+const MAX_QUIET_FAILURES: u32 = 2;
 
-/// Within this time `sweep` has looked at every object.
-const SWEPT: jiff::SignedDuration =
-    jiff::SignedDuration::from_secs(2 * crate::controllers::sweep::ROUND.as_secs().cast_signed());
+/// Within this time `resync` has looked at every object.
+const FULL_RESYNC_TIME: jiff::SignedDuration =
+    jiff::SignedDuration::from_secs(2 * crate::controllers::resync::PERIOD.as_secs().cast_signed());
 
 /// How closely to look at the native Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum NativeCheck {
     /// Only where a decision needs it.
     Light,
     /// In any case: a create found the name taken.
@@ -70,7 +70,7 @@ pub(crate) enum Look {
 
 /// Brings one object to what it asks for, and says how it went.
 pub(crate) async fn reconcile<S: SecretStore>(
-    kept: Arc<Kept<ManagedSecret>>,
+    kept: Arc<CachedObject<ManagedSecret>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
@@ -78,7 +78,7 @@ pub(crate) async fn reconcile<S: SecretStore>(
 
 /// [`reconcile`] at a given time.
 pub(crate) async fn reconcile_at<S: SecretStore>(
-    kept: &Kept<ManagedSecret>,
+    kept: &CachedObject<ManagedSecret>,
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
@@ -96,7 +96,7 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
         (None, _) => Ok(Action::await_change()),
         (Some(read), Extent::Nothing(why)) => {
             status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.managed_secrets.said(kept, why);
+            ctx.left_out.managed_secrets.mark_reported(kept, why);
             Ok(Action::await_change())
         }
         (Some(read), Extent::Outline | Extent::Whole) => reconcile_whole(&read.object, ctx, now).await,
@@ -105,11 +105,11 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
 
 /// [`reconcile`] of an object that is whole.
 async fn reconcile_whole<S: SecretStore>(
-    kept: &Kept<ManagedSecret>,
+    kept: &CachedObject<ManagedSecret>,
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
-    let identity = Identity::of(kept);
+    let identity = Identity::from_object(kept);
     let authorship = declarations::take(ctx, "ManagedSecret", kept).await;
     let object = match kept.parse() {
         Ok(object) => object,
@@ -123,7 +123,7 @@ async fn reconcile_whole<S: SecretStore>(
         Ok(authorship) => {
             let walked = walk(ctx, &object, &identity, &authorship, now).await;
             // What waits for something else is done later, and still because of this.
-            if matches!(&walked, Ok((_, plan)) if matches!(plan.verdict, Verdict::Ready { .. })) {
+            if matches!(&walked, Ok((_, plan)) if matches!(plan.verdict, SecretVerdict::Ready { .. })) {
                 ctx.declarations.settle(&authorship);
             }
             walked
@@ -133,7 +133,7 @@ async fn reconcile_whole<S: SecretStore>(
     ctx.metrics
         .reconciled("ManagedSecret", outcome.as_ref().err().map(Failure::class));
     let quiet = outcome.as_ref().is_err_and(|failure| failure.passes())
-        && ctx.backoff.attempts(&identity.uid) < QUIET;
+        && ctx.backoff.attempts(&identity.uid) < MAX_QUIET_FAILURES;
     let reported = if quiet {
         Ok(None)
     } else {
@@ -148,7 +148,7 @@ async fn reconcile_whole<S: SecretStore>(
         (Ok(_), Err(failure)) => Err(failure),
         (Err(failure), reported) => {
             if let Err(error) = reported {
-                tracing::warn!(namespace = identity.namespace, name = identity.name, %error, "failed to report a failure");
+                tracing::warn!(namespace = identity.namespace, name = identity.name, %error, "status update failed");
             }
             Err(failure)
         }
@@ -162,21 +162,21 @@ async fn walk<S: SecretStore>(
     identity: &Identity,
     authorship: &Authorship,
     now: Timestamp,
-) -> Result<(Observed, Plan), Failure> {
-    let mut look = Look::Light;
-    for _ in 0..MOST_STEPS {
+) -> Result<(ObservedSecret, SecretPlan), Failure> {
+    let mut look = NativeCheck::Light;
+    for _ in 0..MAX_STEPS {
         let observed = observe::observe(ctx, object, identity, look, now).await?;
         let plan = plan::plan(&observed.facts, now);
-        if plan.step == Step::Nothing {
+        if plan.step == SecretStep::Nothing {
             return Ok((observed, plan));
         }
-        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "step");
+        tracing::debug!(namespace = identity.namespace, name = identity.name, step = ?plan.step, "reconcile step");
         let requester = requester(ctx, &observed, authorship, &plan.step).await?;
         let applied = apply::apply(ctx, &observed, &plan.step, now);
-        if declarations::on_behalf_of(requester, applied).await? == Look::Thorough {
-            look = Look::Thorough;
+        if declarations::on_behalf_of(requester, applied).await? == NativeCheck::Thorough {
+            look = NativeCheck::Thorough;
         }
-        if let Step::EnsureVersion(_) = plan.step {
+        if let SecretStep::EnsureVersion(_) = plan.step {
             ctx.metrics.versions.inc();
         }
     }
@@ -186,45 +186,49 @@ async fn walk<S: SecretStore>(
 /// Who asked for a step.
 async fn requester<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     authorship: &Authorship,
-    step: &Step,
+    step: &SecretStep,
 ) -> Result<Option<Requester>, Failure> {
     Ok(match step {
         // It happens by itself.
-        Step::EnsureVersion(Why::Due { .. } | Why::Certificate(_)) | Step::Nothing => None,
+        SecretStep::EnsureVersion(VersionReason::Due { .. } | VersionReason::Certificate(_))
+        | SecretStep::Nothing => None,
         // By an annotation of the Namespace.
-        Step::AcceptNamespace => {
+        SecretStep::AcceptNamespace => {
             ctx.store
                 .requester_of(observed.facts.namespace.uid.as_str())
                 .await?
         }
-        Step::EnsureVersion(Why::SpecChanged | Why::Imported | Why::Asked(_))
-        | Step::BindNamespace
-        | Step::BindObject
-        | Step::CreateSecret(_)
-        | Step::UpdateMetadata
-        | Step::UpdateKey
-        | Step::TakeSealed
-        | Step::Restore
-        | Step::Purge
-        | Step::Native(_) => authorship.requester().clone(),
+        SecretStep::EnsureVersion(
+            VersionReason::SpecChanged | VersionReason::Imported | VersionReason::Asked(_),
+        )
+        | SecretStep::BindNamespace
+        | SecretStep::BindObject
+        | SecretStep::CreateSecret(_)
+        | SecretStep::UpdateMetadata
+        | SecretStep::UpdateKey
+        | SecretStep::TakeSealed
+        | SecretStep::Restore
+        | SecretStep::Purge
+        | SecretStep::Native(_) => authorship.requester().clone(),
     })
 }
 
-/// The next look at a time of the plan, or when consumers have another version. Without one there is none: what changes is watched, and `sweep` comes by now and then. A timer for each
-/// of many objects would be memory for nothing.
+/// The next look at a time of the plan, or when consumers have another version. Without one there is none:
+/// what changes is watched, and `resync` comes by now and then. A timer for each of many objects would be
+/// memory for nothing.
 fn again(wake: Option<Timestamp>, now: Timestamp) -> Action {
     // A little late rather than a little early: an early look would find that it is not time yet.
-    const LATE: Duration = Duration::from_millis(50);
-    // Until then `sweep` comes by, and a timer that far away would be memory for nothing.
-    let soon = |wake: &Timestamp| wake.duration_since(now) < SWEPT;
+    const WAKE_MARGIN: Duration = Duration::from_millis(50);
+    // Until then `resync` comes by, and a timer that far away would be memory for nothing.
+    let soon = |wake: &Timestamp| wake.duration_since(now) < FULL_RESYNC_TIME;
     wake.filter(soon).map_or_else(Action::await_change, |wake| {
         Action::requeue(
             wake.duration_since(now)
                 .max(jiff::SignedDuration::ZERO)
                 .unsigned_abs()
-                + LATE,
+                + WAKE_MARGIN,
         )
     })
 }

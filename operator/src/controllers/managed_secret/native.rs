@@ -7,27 +7,28 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use strongroom_crds::v1alpha1::{ManagedSecret, NativeSecret};
 use strongroom_rules::managed_secret::facts::InvalidSpec;
-use strongroom_rules::native_secret::beside::Beside;
-use strongroom_rules::native_secret::edits::{Edit, Key};
+use strongroom_rules::native_secret::edits::{DriftedKey, Edit};
+use strongroom_rules::native_secret::foreign_metadata::ForeignMetadata;
 use strongroom_rules::native_secret::{
-    self, ADOPTED_ANNOTATION, Content, Drift, Fixed, HELD_ANNOTATION, Origin, SECRET_ID_ANNOTATION,
+    self, ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION, ImmutableField, NativeSecretContent, Origin,
+    SECRET_ID_ANNOTATION,
 };
 use strongroom_store::id::SecretId;
 use strongroom_store::value::Value;
 use zeroize::Zeroize;
 
-use super::making;
+use super::value_generation;
 use crate::controllers::cluster::NativeRevision;
 
 /// The label by which the watch of native Secrets finds those of ours. It narrows a cache and proves nothing.
 pub(crate) const MANAGED_LABEL: &str = "strongroom.dev/managed";
 
 /// A native Secret as it has to be.
-pub(super) struct Desired {
+pub(super) struct RenderedSecret {
     pub(super) name: String,
     pub(super) version: String,
     namespace: String,
-    content: Content,
+    content: NativeSecretContent,
 }
 
 /// Whether making it is long work: templates are.
@@ -39,7 +40,7 @@ pub(super) fn takes_long(object: &ManagedSecret) -> bool {
 }
 
 /// Where a native Secret is, and what of: all that making it needs beside the spec and the value.
-pub(super) struct Whence {
+pub(super) struct NativeSecretContext {
     pub(super) name: String,
     pub(super) namespace: String,
     pub(super) id: SecretId,
@@ -47,22 +48,28 @@ pub(super) struct Whence {
 }
 
 /// Makes it from the spec and a version's value.
-pub(super) fn desired(spec: &NativeSecret, value: &Value, whence: Whence) -> Result<Desired, InvalidSpec> {
+pub(super) fn render(
+    spec: &NativeSecret,
+    value: &Value,
+    whence: NativeSecretContext,
+) -> Result<RenderedSecret, InvalidSpec> {
     let origin = Origin {
         managed_secret: &whence.name,
         version_id: &whence.version,
     };
     let mut content =
-        native_secret::content(spec, &making::plain(value), origin).map_err(|error| InvalidSpec {
-            reason: error.reason(),
-            field: "spec.secret".to_owned(),
-            problem: error.to_string(),
+        native_secret::content(spec, &value_generation::plain(value), origin).map_err(|error| {
+            InvalidSpec {
+                reason: error.reason(),
+                field: "spec.secret".to_owned(),
+                problem: error.to_string(),
+            }
         })?;
     content.labels.insert(MANAGED_LABEL.to_owned(), "true".to_owned());
     content
         .annotations
         .insert(SECRET_ID_ANNOTATION.to_owned(), whence.id.to_string());
-    Ok(Desired {
+    Ok(RenderedSecret {
         name: spec.name.clone(),
         version: whence.version,
         namespace: whence.namespace,
@@ -70,7 +77,7 @@ pub(super) fn desired(spec: &NativeSecret, value: &Value, whence: Whence) -> Res
     })
 }
 
-impl Desired {
+impl RenderedSecret {
     /// How this Secret differs from what it has to be.
     pub(super) fn drift(&self, found: &Secret) -> Option<Drift> {
         let held = || found.annotations().contains_key(HELD_ANNOTATION);
@@ -92,18 +99,18 @@ impl Desired {
     }
 
     /// What in it is not as wanted.
-    pub(super) fn differences(&self, found: &Secret) -> Vec<Key> {
+    pub(super) fn differences(&self, found: &Secret) -> Vec<DriftedKey> {
         self.content.differences(found)
     }
 
     /// What others set on a Secret that is to be made anew.
-    pub(super) fn beside(&self, found: &Secret) -> Beside {
-        self.content.beside(found)
+    pub(super) fn foreign_metadata(&self, found: &Secret) -> ForeignMetadata {
+        self.content.foreign_metadata(found)
     }
 
     /// Who owns what in a Secret that was made anew with what others had set on it.
-    pub(super) fn owners_beside(&self, made: &Secret, beside: &Beside) -> Vec<ManagedFieldsEntry> {
-        self.content.owners_beside(made, beside)
+    pub(super) fn field_owners(&self, made: &Secret, beside: &ForeignMetadata) -> Vec<ManagedFieldsEntry> {
+        self.content.field_owners(made, beside)
     }
 
     /// Whether it takes the place of a Secret that others made, which has to be read to know what it is.
@@ -112,8 +119,8 @@ impl Desired {
     }
 
     /// What of this Secret only a new one could change.
-    pub(super) fn fixed(&self, found: &Secret) -> Vec<Fixed> {
-        self.content.fixed(found)
+    pub(super) fn immutable_fields(&self, found: &Secret) -> Vec<ImmutableField> {
+        self.content.immutable_fields(found)
     }
 
     /// The copies of an old value that tools left on it.
@@ -129,16 +136,17 @@ impl Desired {
             .collect()
     }
 
-    /// The fields to apply where no Secret of the name exists: they carry a `resourceVersion` that no object has, so that one which exists is never
-    /// written, and no UID, which would be wanted of one that exists.
+    /// The fields to apply where no Secret of the name exists: they carry a `resourceVersion` that no object
+    /// has, so that one which exists is never written, and no UID, which would be wanted of one that exists.
     pub(super) fn to_create(&self) -> Secret {
-        const OF_NONE: &str = "1";
+        const NO_VERSION: &str = "1";
         let mut secret = self.content.to_secret(&self.namespace, &self.name);
-        secret.metadata.resource_version = Some(OF_NONE.to_owned());
+        secret.metadata.resource_version = Some(NO_VERSION.to_owned());
         secret
     }
 
-    /// The fields to apply over a Secret of ours: they carry its UID and the `resourceVersion` that was judged.
+    /// The fields to apply over a Secret of ours: they carry its UID and the `resourceVersion` that was
+    /// judged.
     pub(super) fn to_apply(&self, over: &NativeRevision) -> Secret {
         let mut secret = self.content.to_secret(&self.namespace, &self.name);
         secret.metadata.uid = Some(over.uid.to_string());
@@ -148,7 +156,7 @@ impl Desired {
 }
 
 /// The id of the stored secret that the Secret says it was made from.
-pub(super) fn mark(secret: &Secret) -> Option<SecretId> {
+pub(super) fn marked_secret_id(secret: &Secret) -> Option<SecretId> {
     secret.annotations().get(SECRET_ID_ANNOTATION)?.parse().ok()
 }
 

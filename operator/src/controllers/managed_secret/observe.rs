@@ -1,5 +1,6 @@
-//! All reading for one `ManagedSecret`: the cluster, the store, the native Secret. What comes out is the facts to decide on, and what a step
-//! will need beside them. It changes nothing but what is remembered of the cluster.
+//! All reading for one `ManagedSecret`: the cluster, the store, the native Secret. What comes out is the
+//! facts to decide on, and what a step will need beside them. It changes nothing but what is remembered of
+//! the cluster.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -9,51 +10,51 @@ use strongroom_crds::annotation;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source as SourceSpec};
 use strongroom_rules::generate::Differences;
 use strongroom_rules::managed_secret::facts::{
-    Facts, Import, InvalidSpec, Materialized, NamespaceBinding, Native, NativeSecret, Object, Owner,
-    Recorded, RotateNow, Source, Stored, StoredSecret, Wanted, WantedNative,
+    DesiredNative, DesiredState, ImportState, InvalidSpec, NamespaceBinding, NativeSecretRef,
+    NativeSecretState, ObjectFacts, ObservedNativeSecret, Owner, RecordedSecretId, RotateNow, SecretFacts,
+    StoredSecret, StoredSecretState, ValueSource,
 };
 use strongroom_rules::native_secret::{ADOPTED_ANNOTATION, Drift, HELD_ANNOTATION};
-use strongroom_rules::rotation_schedule::{Refusal, immutable};
+use strongroom_rules::rotation_schedule::{RotationRefusal, immutable};
 use strongroom_rules::uid::Uid;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::SecretName;
 use strongroom_store::value::Value;
 
-use super::home::home;
 use super::import::{self, ImportContent};
-use super::labels::{self, Asker};
-use super::native::{self, Desired, Whence};
+use super::labels::{self, RotationRequester};
+use super::namespace::namespace_facts;
+use super::native::{self, NativeSecretContext, RenderedSecret};
 use super::sealed::{self, SealedFor};
-use super::{Failure, Look, certificate, holder, making, rotate_now, under_key};
+use super::{Failure, NativeCheck, certificate, holder, key_check, rotate_now, value_generation};
 use crate::controllers::Ctx;
-use crate::controllers::cluster::{NativeRevision, Settled};
+use crate::controllers::cluster::{NativeRevision, SettledState};
 use crate::controllers::identity::Identity;
-use crate::controllers::store::{SecretStore, View};
+use crate::controllers::store::{SecretRecord, SecretStore};
 
 /// What was read of one object.
-pub(super) struct Observed {
+pub(super) struct ObservedSecret {
     /// What to decide on.
-    pub(super) facts: Facts,
+    pub(super) facts: SecretFacts,
     /// Namespace, name and UID of the object.
     pub(super) identity: Identity,
-    /// The object.
     pub(super) object: ManagedSecret,
     /// Its namespace in the store.
     pub(super) namespace: Option<NamespaceId>,
     /// The customer's key that it is to come under, where there is one of the wanted name.
     pub(super) key: Option<KeyId>,
     /// Its secret in the store.
-    pub(super) view: Option<View>,
+    pub(super) view: Option<SecretRecord>,
     /// Id and value of the current version, where it had to be opened.
     pub(super) current: Option<(String, Value)>,
     /// What the native Secret has to be, where the current version was opened.
-    pub(super) desired: Option<Desired>,
+    pub(super) desired: Option<RenderedSecret>,
     /// The native Secret, where it was read.
     pub(super) native: Option<Secret>,
     /// The state of the native Secret that is judged, whether it was read or is known.
     pub(super) over: Option<NativeRevision>,
     /// The native Secret was found right before, with the same spec and the same version.
-    pub(super) was_right: bool,
+    pub(super) was_settled: bool,
     /// The content to import or to readopt.
     pub(super) import: Option<ImportContent>,
     /// The keys that the rotator makes again; absent: all that are not literals.
@@ -61,7 +62,7 @@ pub(super) struct Observed {
     /// Keys whose generator changed after they were made.
     pub(super) changed_generators: Vec<String>,
     /// Who asks for the rotation that is due by request.
-    pub(super) askers: Vec<Asker>,
+    pub(super) askers: Vec<RotationRequester>,
     /// What a sealed source is sealed for.
     pub(super) sealed_for: Option<SealedFor>,
     /// When the object was last verified to be as wanted.
@@ -73,19 +74,19 @@ pub(super) async fn observe<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &ManagedSecret,
     identity: &Identity,
-    look: Look,
+    look: NativeCheck,
     now: Timestamp,
-) -> Result<Observed, Failure> {
-    let (namespace, record) = home(ctx, &identity.namespace).await?;
+) -> Result<ObservedSecret, Failure> {
+    let (namespace, record) = namespace_facts(ctx, &identity.namespace).await?;
     let binding = namespace.binding.clone();
     let annotations = object.annotations();
-    let mut observed = Observed {
-        facts: Facts {
-            object: Object {
+    let mut observed = ObservedSecret {
+        facts: SecretFacts {
+            object: ObjectFacts {
                 name: identity.name.clone(),
                 uid: Uid::new(&identity.uid),
                 leaving: object.meta().deletion_timestamp.is_some(),
-                recorded: Recorded::Nothing,
+                recorded: RecordedSecretId::Nothing,
                 restore: annotations.get(annotation::RESTORE).cloned(),
                 purge: annotations.get(annotation::PURGE).cloned(),
                 readopt: annotations.get(annotation::READOPT).cloned(),
@@ -93,9 +94,9 @@ pub(super) async fn observe<S: SecretStore>(
             },
             wanted: wanted(object, identity),
             namespace,
-            stored: Stored::Absent,
-            native: Native::Unread,
-            import: Import::Unread,
+            stored: StoredSecretState::Absent,
+            native: NativeSecretState::Unread,
+            import: ImportState::Unread,
             rotation: strongroom_rules::rotation_schedule::Coverage::None,
             certificate: None,
         },
@@ -108,7 +109,7 @@ pub(super) async fn observe<S: SecretStore>(
         desired: None,
         native: None,
         over: None,
-        was_right: false,
+        was_settled: false,
         import: None,
         rotated_keys: None,
         changed_generators: Vec::new(),
@@ -120,11 +121,11 @@ pub(super) async fn observe<S: SecretStore>(
     if let (NamespaceBinding::Bound, Some(record), Ok(wanted)) = (&binding, &record, &observed.facts.wanted) {
         let name = SecretName::new(&wanted.store_name).map_err(|error| Failure::Name(error.to_string()))?;
         observed.view = ctx.store.find(record.id, &name).await?;
-        under_key::key(ctx, &mut observed, record.id).await?;
+        key_check::key(ctx, &mut observed, record.id).await?;
     }
     observed.facts.object.recorded = recorded(ctx, object, observed.view.as_ref()).await?;
     content(ctx, &mut observed, look, now).await?;
-    making::observe(&mut observed);
+    value_generation::observe(&mut observed);
     rotate_now::observe(ctx, &mut observed, now);
     sealed::observe(ctx, &mut observed);
     certificate::observe(ctx, &mut observed).await?;
@@ -135,10 +136,10 @@ pub(super) async fn observe<S: SecretStore>(
 async fn recorded<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &ManagedSecret,
-    found: Option<&View>,
-) -> Result<Recorded, Failure> {
+    found: Option<&SecretRecord>,
+) -> Result<RecordedSecretId, Failure> {
     let Some(id) = object.status.as_ref().and_then(|status| status.secret_id.clone()) else {
-        return Ok(Recorded::Nothing);
+        return Ok(RecordedSecretId::Nothing);
     };
     let known = match id.parse::<SecretId>() {
         Ok(id) if found.is_some_and(|view| view.id == id) => true,
@@ -146,48 +147,49 @@ async fn recorded<S: SecretStore>(
         Err(_) => false,
     };
     Ok(if known {
-        Recorded::Known
+        RecordedSecretId::Known
     } else {
-        Recorded::Unknown(id)
+        RecordedSecretId::Unknown(id)
     })
 }
 
 /// The spec in the terms of the rules.
-fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<Wanted, InvalidSpec> {
+fn wanted(object: &ManagedSecret, identity: &Identity) -> Result<DesiredState, InvalidSpec> {
     let spec = &object.spec;
     let source = match &spec.source {
-        SourceSpec::Generate(_) => Source::Generate,
-        SourceSpec::Import(source) => Source::Import {
+        SourceSpec::Generate(_) => ValueSource::Generate,
+        SourceSpec::Import(source) => ValueSource::Import {
             secret: source.secret_ref.name.clone(),
         },
-        SourceSpec::External(source) => Source::External {
+        SourceSpec::External(source) => ValueSource::External {
             wait: source.wait.unwrap_or(true),
         },
         // What is known of it is known with the secret.
-        SourceSpec::Sealed(_) => Source::Sealed { taken: false },
+        SourceSpec::Sealed(_) => ValueSource::Sealed { taken: false },
     };
-    Ok(Wanted {
+    Ok(DesiredState {
         store_name: spec.store_name.clone().unwrap_or_else(|| identity.name.clone()),
         source,
         // Read when the namespace is known.
         key: None,
         required_key: None,
-        native: spec.secret.as_ref().map(|native| WantedNative {
+        native: spec.secret.as_ref().map(|native| DesiredNative {
             name: native.name.clone(),
             immutable: immutable(spec),
         }),
-        not_rotatable: Refusal::of(spec),
-        labels: labels::wanted(spec, object.labels()),
+        not_rotatable: RotationRefusal::for_spec(spec),
+        labels: labels::desired(spec, object.labels()),
         description: spec.description.clone().unwrap_or_default(),
         suspend: spec.suspend.unwrap_or(false),
     })
 }
 
-/// The secret, its current value, the native Secret and the one to import, each only where the decision needs it.
+/// The secret, its current value, the native Secret and the one to import, each only where the decision needs
+/// it.
 async fn content<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &mut Observed,
-    look: Look,
+    observed: &mut ObservedSecret,
+    look: NativeCheck,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let Ok(wanted) = observed.facts.wanted.clone() else {
@@ -202,15 +204,15 @@ async fn content<S: SecretStore>(
             NamespaceBinding::Recreated { .. }
         );
     let live = observed.view.clone().filter(|view| view.until.is_none());
-    let lost = matches!(object.recorded, Recorded::Unknown(_));
+    let lost = matches!(object.recorded, RecordedSecretId::Unknown(_));
 
     if wanted
         .key
         .as_ref()
-        .is_some_and(|key| under_key::refuses(key.state))
+        .is_some_and(|key| key_check::refuses(key.state))
     {
         if let Some(view) = live.as_ref().filter(|_| !idle) {
-            under_key::read_held(ctx, observed, &wanted, view).await?;
+            key_check::read_held(ctx, observed, &wanted, view).await?;
         }
         observed.facts.stored = judged(ctx, observed, Differences::default(), None).await?;
         return Ok(());
@@ -220,38 +222,38 @@ async fn content<S: SecretStore>(
         && let Some(settled) = settled(ctx, observed, &wanted, view, now)
     {
         observed.verified = Some(settled.at);
-        observed.facts.native = settled
-            .native
-            .map_or(Native::Unread, |native| Native::Present(as_wanted(&native)));
+        observed.facts.native = settled.native.map_or(NativeSecretState::Unread, |native| {
+            NativeSecretState::Present(as_wanted(&native))
+        });
         observed.facts.stored =
-            Stored::Live(stored_secret(ctx, observed, view, Differences::default(), None).await?);
+            StoredSecretState::Live(stored_secret(ctx, observed, view, Differences::default(), None).await?);
         return Ok(());
     }
     if !idle {
         if let Some(view) = &live {
             open(ctx, observed, view).await?;
         }
-        if look == Look::Thorough || !know_native(ctx, observed, &wanted, live.as_ref(), now) {
-            observed.was_right = live
+        if look == NativeCheck::Thorough || !know_native(ctx, observed, &wanted, live.as_ref(), now) {
+            observed.was_settled = live
                 .as_ref()
-                .is_some_and(|view| ctx.cluster.was_right(&observed.identity, view.current()));
+                .is_some_and(|view| ctx.cluster.was_settled(&observed.identity, view.current()));
             read_native(ctx, observed, &wanted, live.as_ref(), look).await?;
         }
         read_import(ctx, observed, &wanted, live.as_ref()).await?;
     }
     let (differences, unrenderable) = judge_value(ctx, observed).await?;
     observed.facts.stored = judged(ctx, observed, differences, unrenderable).await?;
-    if let (Stored::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
+    if let (StoredSecretState::Live(secret), Some((version, _))) = (&observed.facts.stored, &observed.current)
         && secret.differences.is_empty()
         && secret.unrenderable.is_none()
         && let Some(native) = as_it_should_be(observed, &wanted, secret)
     {
         observed.verified = Some(now);
-        let settled = Settled {
+        let settled = SettledState {
             generation: observed.identity.generation,
             version: version.as_str().into(),
             native,
-            adopted: observed.desired.as_ref().is_some_and(Desired::adopted),
+            adopted: observed.desired.as_ref().is_some_and(RenderedSecret::adopted),
             at: now,
         };
         ctx.cluster.settle(&observed.identity.uid, settled);
@@ -262,28 +264,28 @@ async fn content<S: SecretStore>(
 /// What the store holds, in the terms of the rules.
 async fn judged<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
+    observed: &ObservedSecret,
     differences: Differences,
     unrenderable: Option<InvalidSpec>,
-) -> Result<Stored, Failure> {
+) -> Result<StoredSecretState, Failure> {
     let Some(view) = &observed.view else {
-        return Ok(Stored::Absent);
+        return Ok(StoredSecretState::Absent);
     };
     let secret = stored_secret(ctx, observed, view, differences, unrenderable).await?;
     Ok(match view.until {
-        None => Stored::Live(secret),
-        Some(until) => Stored::InRecoveryWindow { secret, until },
+        None => StoredSecretState::Live(secret),
+        Some(until) => StoredSecretState::InRecoveryWindow { secret, until },
     })
 }
 
 /// The state in which the object was last found right, if nothing speaks against it.
 fn settled<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    wanted: &Wanted,
-    view: &View,
+    observed: &ObservedSecret,
+    wanted: &DesiredState,
+    view: &SecretRecord,
     now: Timestamp,
-) -> Option<Settled> {
+) -> Option<SettledState> {
     let target = wanted.native.as_ref().map(|native| native.name.as_str());
     if view.materialized.as_ref().map(|native| native.name.as_str()) != target {
         return None;
@@ -299,17 +301,18 @@ fn settled<S: SecretStore>(
 }
 
 /// A native Secret that is known to be right without another look.
-fn as_wanted(native: &NativeRevision) -> NativeSecret {
-    NativeSecret {
+fn as_wanted(native: &NativeRevision) -> ObservedNativeSecret {
+    ObservedNativeSecret {
         marked: true,
-        ..NativeSecret::new(Uid::new(&*native.uid))
+        ..ObservedNativeSecret::new(Uid::new(&*native.uid))
     }
 }
 
-/// `Some` when everything outside is as it should be: no native Secret is wanted and none is recorded, or ours is right.
+/// `Some` when everything outside is as it should be: no native Secret is wanted and none is recorded, or
+/// ours is right.
 fn as_it_should_be(
-    observed: &Observed,
-    wanted: &Wanted,
+    observed: &ObservedSecret,
+    wanted: &DesiredState,
     secret: &StoredSecret,
 ) -> Option<Option<NativeRevision>> {
     match (
@@ -319,16 +322,20 @@ fn as_it_should_be(
         &observed.native,
     ) {
         (None, None, _, _) => Some(None),
-        (Some(target), Some(ours), Native::Present(found), Some(native))
+        (Some(target), Some(ours), NativeSecretState::Present(found), Some(native))
             if found.drift.is_none() && ours.uid == found.uid && ours.name == target.name =>
         {
-            Some(Some(NativeRevision::of(native)))
+            Some(Some(NativeRevision::from_object(native)))
         }
         _ => None,
     }
 }
 
-async fn open<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, view: &View) -> Result<(), Failure> {
+async fn open<S: SecretStore>(
+    ctx: &Ctx<S>,
+    observed: &mut ObservedSecret,
+    view: &SecretRecord,
+) -> Result<(), Failure> {
     let Some(version) = view.current() else {
         return Ok(());
     };
@@ -340,15 +347,15 @@ async fn open<S: SecretStore>(ctx: &Ctx<S>, observed: &mut Observed, view: &View
 /// How the current value differs from what is declared, and what the native Secret has to be.
 async fn judge_value<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &mut Observed,
+    observed: &mut ObservedSecret,
 ) -> Result<(Differences, Option<InvalidSpec>), Failure> {
     let none = Differences::default();
     let (Some((version, value)), Some(view)) = (&observed.current, &observed.view) else {
         return Ok((none, None));
     };
     if let SourceSpec::Generate(source) = &observed.object.spec.source {
-        let record = making::record(source, view, value);
-        let differences = making::differences(source, value, &record);
+        let record = value_generation::record(source, view, value);
+        let differences = value_generation::differences(source, value, &record);
         if !differences.is_empty() {
             return Ok((differences, None));
         }
@@ -356,7 +363,7 @@ async fn judge_value<S: SecretStore>(
     let Some(spec) = &observed.object.spec.secret else {
         return Ok((none, None));
     };
-    let whence = Whence {
+    let whence = NativeSecretContext {
         name: observed.object.name_any(),
         namespace: observed.object.namespace().unwrap_or_default(),
         id: view.id,
@@ -368,7 +375,7 @@ async fn judge_value<S: SecretStore>(
             return Ok((none, None));
         };
         let work = move || {
-            let desired = native::desired(&spec, &value, whence);
+            let desired = native::render(&spec, &value, whence);
             (desired, value)
         };
         let done = ctx.work(&observed.identity.namespace, work).await;
@@ -376,22 +383,23 @@ async fn judge_value<S: SecretStore>(
         observed.current = Some((version, value));
         desired
     } else {
-        native::desired(spec, value, whence)
+        native::render(spec, value, whence)
     };
     let mut desired = match desired {
         Ok(desired) => desired,
         Err(invalid) => return Ok((none, Some(invalid))),
     };
-    if let (Native::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native) {
+    if let (NativeSecretState::Present(found), Some(native)) = (&mut observed.facts.native, &observed.native)
+    {
         if found.recorded || native.annotations().contains_key(ADOPTED_ANNOTATION) || adopts(&observed.object)
         {
             desired.adopt(&observed.object, native);
         }
         found.drift = desired.drift(native);
-        found.edits = desired.edits(native, observed.was_right);
+        found.edits = desired.edits(native, observed.was_settled);
         let left = desired.differences(native);
         found.mutated.retain(|key| left.contains(key));
-        found.fixed = desired.fixed(native);
+        found.fixed = desired.immutable_fields(native);
     }
     observed.desired = Some(desired);
     Ok((none, None))
@@ -405,13 +413,14 @@ fn adopts(object: &ManagedSecret) -> bool {
     }
 }
 
-/// Takes a native Secret as it is known, where nothing but the stored secret has changed since it was found right: then it holds what was current
-/// before. The write carries the state that is known, so that a change which no watch has told yet is met there.
+/// Takes a native Secret as it is known, where nothing but the stored secret has changed since it was found
+/// right: then it holds what was current before. The write carries the state that is known, so that a change
+/// which no watch has told yet is met there.
 fn know_native<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &mut Observed,
-    wanted: &Wanted,
-    live: Option<&View>,
+    observed: &mut ObservedSecret,
+    wanted: &DesiredState,
+    live: Option<&SecretRecord>,
     now: Timestamp,
 ) -> bool {
     let (Some(target), Some(view), Some((version, _))) = (&wanted.native, live, &observed.current) else {
@@ -426,7 +435,7 @@ fn know_native<S: SecretStore>(
     if immutable
         || adopts(&observed.object)
         || view.materialized.as_ref().map(|native| &native.name) != Some(&target.name)
-        || matches!(observed.facts.object.recorded, Recorded::Unknown(_))
+        || matches!(observed.facts.object.recorded, RecordedSecretId::Unknown(_))
     {
         return false;
     }
@@ -443,7 +452,7 @@ fn know_native<S: SecretStore>(
                 .is_some_and(|ours| *ours.uid == *native.uid)
         });
     let Some(native) = known else { return false };
-    observed.facts.native = Native::Present(NativeSecret {
+    observed.facts.native = NativeSecretState::Present(ObservedNativeSecret {
         drift: Some(Drift::Content),
         ..as_wanted(&native)
     });
@@ -453,19 +462,19 @@ fn know_native<S: SecretStore>(
 
 async fn read_native<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &mut Observed,
-    wanted: &Wanted,
-    live: Option<&View>,
-    look: Look,
+    observed: &mut ObservedSecret,
+    wanted: &DesiredState,
+    live: Option<&SecretRecord>,
+    look: NativeCheck,
 ) -> Result<(), Failure> {
     let Some(target) = &wanted.native else {
         return Ok(());
     };
-    let lost = matches!(observed.facts.object.recorded, Recorded::Unknown(_));
-    let adopts = matches!(&wanted.source, Source::Import { secret } if *secret == target.name);
+    let lost = matches!(observed.facts.object.recorded, RecordedSecretId::Unknown(_));
+    let adopts = matches!(&wanted.source, ValueSource::Import { secret } if *secret == target.name);
     let known = live.is_some_and(|view| view.materialized.is_some());
     // For a Secret that was never written, a plain create tells as much as a read.
-    let needed = look == Look::Thorough || lost || known || (adopts && live.is_some());
+    let needed = look == NativeCheck::Thorough || lost || known || (adopts && live.is_some());
     if !needed {
         return Ok(());
     }
@@ -473,37 +482,37 @@ async fn read_native<S: SecretStore>(
     let (namespace, owner) = (&identity.namespace, &identity.name);
     let ours = live.and_then(|view| view.materialized.as_ref());
     let of_this_name = ours.filter(|ours| ours.name == target.name);
-    let since = of_this_name.map(|_| ctx.cluster.look_at_native(namespace, &target.name, owner));
+    let since = of_this_name.map(|_| ctx.cluster.announce_native(namespace, &target.name, owner));
     if of_this_name.is_none() {
         // Before the read, so that it is told if what is read there goes.
         ctx.cluster.await_native(namespace, owner, &target.name);
     }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let Some(found) = api.get_opt(&target.name).await? else {
-        observed.facts.native = Native::Absent;
+        observed.facts.native = NativeSecretState::Absent;
         return Ok(());
     };
-    let marked = live.is_some_and(|view| native::mark(&found) == Some(view.id));
+    let marked = live.is_some_and(|view| native::marked_secret_id(&found) == Some(view.id));
     let recorded = live.is_some_and(|view| view.has_version(&import::version(view.id, &found)));
     let uid = found.uid().unwrap_or_default();
     let is_ours = of_this_name.is_some_and(|ours| ours.uid == uid);
     match since {
         Some(since) if is_ours => {
-            let revision = NativeRevision::of(&found);
+            let revision = NativeRevision::from_object(&found);
             ctx.cluster
                 .saw_native(namespace, &target.name, (owner.as_str(), since), revision);
         }
-        Some(_) => ctx.cluster.not_native_of(namespace, &target.name, owner),
+        Some(_) => ctx.cluster.forget_native_of(namespace, &target.name, owner),
         None => {}
     }
     let other = if is_ours || marked {
         None
     } else {
-        holder::of_another(ctx, &identity, &found).await?
+        holder::held_by_another(ctx, &identity, &found).await?
     };
     let elsewhere = ours.filter(|ours| ours.name != target.name);
-    let contest = ctx.contests.of(&identity.uid).filter(|_| is_ours);
-    observed.facts.native = Native::Present(NativeSecret {
+    let contest = ctx.contests.get(&identity.uid).filter(|_| is_ours);
+    observed.facts.native = NativeSecretState::Present(ObservedNativeSecret {
         drift: Some(Drift::Content),
         marked,
         recorded,
@@ -520,20 +529,20 @@ async fn read_native<S: SecretStore>(
         }),
         repair_from: contest.as_ref().map(|contest| contest.repairs.next()),
         mutated: contest.map(|contest| contest.mutated).unwrap_or_default(),
-        ..NativeSecret::new(Uid::new(uid))
+        ..ObservedNativeSecret::new(Uid::new(uid))
     });
-    observed.over = Some(NativeRevision::of(&found));
+    observed.over = Some(NativeRevision::from_object(&found));
     observed.native = Some(found);
     Ok(())
 }
 
 async fn read_import<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &mut Observed,
-    wanted: &Wanted,
-    live: Option<&View>,
+    observed: &mut ObservedSecret,
+    wanted: &DesiredState,
+    live: Option<&SecretRecord>,
 ) -> Result<(), Failure> {
-    let Source::Import { secret } = &wanted.source else {
+    let ValueSource::Import { secret } = &wanted.source else {
         return Ok(());
     };
     let adopts = wanted
@@ -552,11 +561,11 @@ async fn read_import<S: SecretStore>(
     }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &observed.identity.namespace);
     let Some(found) = api.get_opt(secret).await? else {
-        observed.facts.import = Import::Absent;
+        observed.facts.import = ImportState::Absent;
         return Ok(());
     };
     let content = import::content(ctx, &observed.identity, found).await?;
-    observed.facts.import = Import::Present {
+    observed.facts.import = ImportState::Present {
         refusal: content.refusal.clone(),
     };
     observed.import = Some(content);
@@ -566,8 +575,8 @@ async fn read_import<S: SecretStore>(
 /// The secret in the terms of the rules.
 async fn stored_secret<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    view: &View,
+    observed: &ObservedSecret,
+    view: &SecretRecord,
     differences: Differences,
     unrenderable: Option<InvalidSpec>,
 ) -> Result<StoredSecret, Failure> {
@@ -598,7 +607,7 @@ async fn stored_secret<S: SecretStore>(
         retained: labels::deletion(&view.labels) == labels::Deletion::Retain,
         differences,
         unrenderable,
-        materialized: view.materialized.as_ref().map(|native| Materialized {
+        materialized: view.materialized.as_ref().map(|native| NativeSecretRef {
             name: native.name.clone(),
             uid: Uid::new(&native.uid),
         }),
@@ -608,7 +617,7 @@ async fn stored_secret<S: SecretStore>(
                     .as_ref()
                     .is_none_or(|ours| ours.uid != former.uid)
             })
-            .map(|native| Materialized {
+            .map(|native| NativeSecretRef {
                 name: native.name,
                 uid: Uid::new(&native.uid),
             }),

@@ -1,29 +1,28 @@
-//! Deleting a native Secret: it is read, judged, and then just what was judged is deleted. What somebody else claims stays, and an Event says so.
+//! Deleting a native Secret: it is read, judged, and then just what was judged is deleted. What somebody else
+//! claims stays, and an Event says so.
 
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource};
 use strongroom_crds::v1alpha1::ManagedSecret;
-use strongroom_rules::native_secret::claim::{self, Claim, WrittenSecret};
+use strongroom_rules::native_secret::claim::{self, ForeignClaim, WrittenSecret};
 use strongroom_rules::retry::ErrorClass;
 use strongroom_rules::uid::Uid;
 
 use crate::controllers::Ctx;
-use crate::controllers::EventWriter;
 use crate::controllers::cluster::NativeRevision;
 use crate::controllers::retry::class_of;
-use crate::controllers::store::{Bound, View};
+use crate::controllers::store::{BoundObject, SecretRecord};
+use crate::kube::EventWriter;
 
 /// How often a Secret that changes under our hands is judged anew.
-const ATTEMPTS: u8 = 3;
+const MAX_ATTEMPTS: u8 = 3;
 
 /// A native Secret that is not wanted any more.
 #[derive(Debug)]
 pub(crate) struct Leftover<'a> {
-    /// Its namespace.
     pub(crate) namespace: &'a str,
-    /// Its name.
     pub(crate) name: &'a str,
     /// What is recorded of it.
     pub(crate) written: WrittenSecret,
@@ -31,7 +30,8 @@ pub(crate) struct Leftover<'a> {
     pub(crate) object: Option<(String, String)>,
 }
 
-/// Removes it, if it is ours to remove. What somebody else claims stays, and an Event says so: it is not ours to look after any more.
+/// Removes it, if it is ours to remove. What somebody else claims stays, and an Event says so: it is not ours
+/// to look after any more.
 ///
 /// # Errors
 /// The API server's; a conflict where the Secret does not come to rest.
@@ -51,8 +51,8 @@ pub(crate) async fn remove(
             say_claimed(events, leftover, uid, &claim).await;
             return Ok(());
         }
-        match delete(&api, leftover.name, &NativeRevision::of(&found)).await {
-            Err(error) if class_of(&error) == ErrorClass::Conflict && attempt < ATTEMPTS => attempt += 1,
+        match delete(&api, leftover.name, &NativeRevision::from_object(&found)).await {
+            Err(error) if class_of(&error) == ErrorClass::Conflict && attempt < MAX_ATTEMPTS => attempt += 1,
             answer => return answer,
         }
     }
@@ -74,12 +74,13 @@ async fn delete(api: &Api<Secret>, name: &str, judged: &NativeRevision) -> Resul
     }
 }
 
-/// Removes the native Secret of `view`: whether it went or somebody else claims it, it is not the secret's any more, and the record of it goes next.
+/// Removes the native Secret of `view`: whether it went or somebody else claims it, it is not the secret's
+/// any more, and the record of it goes next.
 pub(crate) async fn release<S>(
     ctx: &Ctx<S>,
     namespace: &str,
-    native: &Bound,
-    view: &View,
+    native: &BoundObject,
+    view: &SecretRecord,
 ) -> Result<(), kube::Error> {
     let leftover = Leftover {
         namespace,
@@ -95,13 +96,13 @@ pub(crate) async fn release<S>(
             .map(|object| (object.name.clone(), object.uid.clone())),
     };
     remove(&ctx.client, &ctx.events, &leftover).await?;
-    ctx.cluster.lost_native(namespace, &native.name);
+    ctx.cluster.forget_native(namespace, &native.name);
     Ok(())
 }
 
-async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String, claim: &Claim) {
+async fn say_claimed(events: &EventWriter, leftover: &Leftover<'_>, uid: String, claim: &ForeignClaim) {
     let (namespace, name) = (leftover.namespace, leftover.name);
-    tracing::info!(namespace, name, %claim, "a native Secret is not wanted any more and stays, because somebody else claims it");
+    tracing::info!(namespace, name, %claim, "native Secret kept, claimed by another owner");
     let event = Event {
         type_: EventType::Normal,
         reason: "SecretClaimed".to_owned(),

@@ -1,5 +1,6 @@
-//! Making a native Secret, and making one anew: a type and an immutable Secret cannot be changed. For others it stays the same Secret: what they set on
-//! it is there from the first moment, and the name is free for no longer than two requests take.
+//! Making a native Secret, and making one anew: a type and an immutable Secret cannot be changed. For others
+//! it stays the same Secret: what they set on it is there from the first moment, and the name is free for no
+//! longer than two requests take.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,46 +10,46 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
-use strongroom_rules::native_secret::beside::{Beside, REPLACER};
+use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACER};
 use strongroom_rules::retry::ErrorClass;
 
 use super::apply::{merging, wrote};
 use super::binding::record;
-use super::native::{self, Desired};
-use super::observe::Observed;
-use super::{Failure, Look};
+use super::native::{self, RenderedSecret};
+use super::observe::ObservedSecret;
+use super::{Failure, NativeCheck};
 use crate::controllers::Ctx;
 use crate::controllers::cluster::NativeRevision;
-use crate::controllers::report::FIELD_MANAGER;
 use crate::controllers::retry::class_of;
-use crate::controllers::store::{Bound, SecretStore, View};
+use crate::controllers::store::{BoundObject, SecretRecord, SecretStore};
+use crate::kube::field_manager;
 
-/// What others had set on native Secrets that are being made anew, by the UID of the ManagedSecret: from the delete until the new one is there, which a
-/// finalizer can make long. In memory alone.
+/// What others had set on native Secrets that are being made anew, by the UID of the ManagedSecret: from the
+/// delete until the new one is there, which a finalizer can make long. In memory alone.
 #[derive(Debug, Default)]
-pub(crate) struct Replacing(Mutex<ByUid>);
+pub(crate) struct PendingReplacements(Mutex<ByUid>);
 
-type ByUid = HashMap<Box<str>, Replaced>;
+type ByUid = HashMap<Box<str>, Replacement>;
 
 #[derive(Debug)]
-struct Replaced {
+struct Replacement {
     /// Name of the native Secret.
     native: Box<str>,
-    beside: Beside,
+    beside: ForeignMetadata,
 }
 
-impl Replacing {
+impl PendingReplacements {
     fn inner(&self) -> MutexGuard<'_, ByUid> {
         // A panic while the lock was held leaves at worst a missing entry.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begins(&self, uid: &str, native: &str, beside: Beside) {
+    fn begins(&self, uid: &str, native: &str, beside: ForeignMetadata) {
         let native = native.into();
-        self.inner().insert(uid.into(), Replaced { native, beside });
+        self.inner().insert(uid.into(), Replacement { native, beside });
     }
 
-    fn of(&self, uid: &str, native: &str) -> Option<Beside> {
+    fn find(&self, uid: &str, native: &str) -> Option<ForeignMetadata> {
         let all = self.inner();
         let replaced = all.get(uid)?;
         (*replaced.native == *native).then(|| replaced.beside.clone())
@@ -63,23 +64,23 @@ impl Replacing {
 /// Creates the native Secret, unless one of its name exists.
 pub(super) async fn create<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    (view, desired): (&View, &Desired),
+    observed: &ObservedSecret,
+    (view, desired): (&SecretRecord, &RenderedSecret),
     now: Timestamp,
-) -> Result<Look, Failure> {
+) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
     let namespace = &identity.namespace;
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
     let beside = ctx
         .replacing
-        .of(&identity.uid, &desired.name)
+        .find(&identity.uid, &desired.name)
         .filter(|beside| !beside.is_empty());
     let since = ctx
         .cluster
-        .look_at_native(namespace, &desired.name, &identity.name);
+        .announce_native(namespace, &desired.name, &identity.name);
     let mut object = desired.to_create();
     let manager = match &beside {
-        None => FIELD_MANAGER,
+        None => field_manager::CONTROLLERS,
         Some(beside) => {
             beside.put_on(&mut object);
             REPLACER
@@ -93,12 +94,12 @@ pub(super) async fn create<S: SecretStore>(
         // One of this name exists: it has another `resourceVersion`.
         Err(kube::Error::Api(status)) if status.is_conflict() => {
             ctx.cluster
-                .not_native_of(namespace, &desired.name, &identity.name);
-            return Ok(Look::Thorough);
+                .forget_native_of(namespace, &desired.name, &identity.name);
+            return Ok(NativeCheck::Thorough);
         }
         Err(error) => return Err(error.into()),
     };
-    let ours = Bound {
+    let ours = BoundObject {
         name: desired.name.clone(),
         uid: created.metadata.uid.clone().unwrap_or_default(),
     };
@@ -107,7 +108,7 @@ pub(super) async fn create<S: SecretStore>(
         let owners = json!({"metadata": {
             "uid": created.metadata.uid,
             "resourceVersion": created.metadata.resource_version,
-            "managedFields": desired.owners_beside(&created, &beside),
+            "managedFields": desired.field_owners(&created, &beside),
         }});
         let owned = api.patch(&desired.name, &merging(), &Patch::Merge(&owners)).await;
         native::wipe(&mut created);
@@ -115,16 +116,16 @@ pub(super) async fn create<S: SecretStore>(
     }
     ctx.replacing.forget(&identity.uid);
     wrote(ctx, observed, desired, created, since, now);
-    Ok(Look::Light)
+    Ok(NativeCheck::Light)
 }
 
 /// Deletes the native Secret just as it was judged, and creates it anew.
 pub(super) async fn replace<S: SecretStore>(
     ctx: &Ctx<S>,
-    observed: &Observed,
-    (view, desired): (&View, &Desired),
+    observed: &ObservedSecret,
+    (view, desired): (&SecretRecord, &RenderedSecret),
     now: Timestamp,
-) -> Result<Look, Failure> {
+) -> Result<NativeCheck, Failure> {
     let identity = &observed.identity;
     let (Some(found), Some(over)) = (&observed.native, &observed.over) else {
         return Err(Failure::Inconsistent("a replacement of what was not read"));
@@ -132,7 +133,7 @@ pub(super) async fn replace<S: SecretStore>(
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &identity.namespace);
     ctx.cluster.unsettle(&identity.uid);
     ctx.replacing
-        .begins(&identity.uid, &desired.name, desired.beside(found));
+        .begins(&identity.uid, &desired.name, desired.foreign_metadata(found));
     let params = DeleteParams {
         preconditions: Some(precondition(over)),
         ..DeleteParams::default()
@@ -141,17 +142,17 @@ pub(super) async fn replace<S: SecretStore>(
         Ok(answer) => answer.left(),
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         // It changed: it has to be judged anew.
-        Err(error) if class_of(&error) == ErrorClass::Conflict => return Ok(Look::Thorough),
+        Err(error) if class_of(&error) == ErrorClass::Conflict => return Ok(NativeCheck::Thorough),
         Err(error) => return Err(error.into()),
     };
     if let Some(mut left) = left {
         native::wipe(&mut left);
         if left.metadata.deletion_timestamp.is_some() {
             // It waits for a finalizer, which the next look finds.
-            return Ok(Look::Thorough);
+            return Ok(NativeCheck::Thorough);
         }
     }
-    ctx.cluster.lost_native(&identity.namespace, &desired.name);
+    ctx.cluster.forget_native(&identity.namespace, &desired.name);
     create(ctx, observed, (view, desired), now).await
 }
 

@@ -9,47 +9,47 @@ use strongroom_store::name::DataKeyName;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
 
-use super::observe::Observed;
+use super::observe::ObservedSecret;
 use super::{Failure, labels};
-use crate::cluster_keys::{Belongs, NotOpened};
+use crate::cluster_keys::{SealedValueLocation, UnsealError};
 use crate::controllers::Ctx;
 
 /// Which keys of the cluster a sealed source is sealed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SealedFor {
-    /// Their ids.
+    /// Ids of the keys that the sealed texts name.
     pub(super) ids: BTreeSet<String>,
     /// The id of the newest one, where it is known.
     pub(super) newest: Option<String>,
 }
 
 /// Whether what stands in the object was taken already: the label follows the value.
-pub(super) fn observe<S>(ctx: &Ctx<S>, observed: &mut Observed) {
+pub(super) fn observe<S>(ctx: &Ctx<S>, observed: &mut ObservedSecret) {
     let (Source::Sealed(source), Ok(wanted)) = (&observed.object.spec.source, &mut observed.facts.wanted)
     else {
         return;
     };
-    let declared = labels::declared(source);
+    let declared = labels::sealed_digest(source);
     let id = |SealedKey(text): &SealedKey| text.split('.').nth(1).map(str::to_owned);
     observed.sealed_for = Some(SealedFor {
         ids: source.keys.values().filter_map(id).collect(),
         newest: ctx.cluster_keys.primary().map(|key| key.id),
     });
     let Some(view) = &observed.view else {
-        labels::taken(&mut wanted.labels, declared);
+        labels::record_sealed_digest(&mut wanted.labels, declared);
         return;
     };
-    let last = labels::last_taken(&view.labels);
-    wanted.source = facts::Source::Sealed {
+    let last = labels::recorded_sealed_digest(&view.labels);
+    wanted.source = facts::ValueSource::Sealed {
         taken: last == Some(&declared),
     };
     if let Some(last) = last {
-        labels::taken(&mut wanted.labels, last.clone());
+        labels::record_sealed_digest(&mut wanted.labels, last.clone());
     }
 }
 
 /// What stands in the object, opened.
-pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failure> {
+pub(super) fn value<S>(ctx: &Ctx<S>, observed: &ObservedSecret) -> Result<Value, Failure> {
     let source = source(observed)?;
     let secret = match &observed.facts.wanted {
         Ok(wanted) => &wanted.store_name,
@@ -57,7 +57,7 @@ pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failu
     };
     let mut keys = BTreeMap::new();
     for (key, SealedKey(text)) in &source.keys {
-        let belongs = Belongs {
+        let belongs = SealedValueLocation {
             namespace: &observed.identity.namespace,
             secret,
             key,
@@ -65,17 +65,18 @@ pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failu
         let bytes = ctx.cluster_keys.open(text, &belongs).map_err(|error| {
             let message = error.to_string();
             match error {
-                NotOpened::NotLoaded => Failure::Make {
+                UnsealError::NotLoaded => Failure::Make {
                     reason: Reason::StoreUnavailable,
                     message,
                 },
-                // A key that this process does not have, it gets by no waiting: it makes its own, and reads what there is at its start.
-                NotOpened::Malformed { .. } | NotOpened::OtherKey { .. } | NotOpened::Elsewhere { .. } => {
-                    Failure::Refused {
-                        reason: Reason::SealInvalid,
-                        message,
-                    }
-                }
+                // A key that this process does not have, it gets by no waiting: it makes its own, and reads
+                // what there is at its start.
+                UnsealError::Malformed { .. }
+                | UnsealError::OtherKey { .. }
+                | UnsealError::Elsewhere { .. } => Failure::Refused {
+                    reason: Reason::SealInvalid,
+                    message,
+                },
             }
         })?;
         let name = DataKeyName::new(key).map_err(|error| Failure::Make {
@@ -84,14 +85,14 @@ pub(super) fn value<S>(ctx: &Ctx<S>, observed: &Observed) -> Result<Value, Failu
         })?;
         keys.insert(name, SecretBytes::new(bytes.to_vec()));
     }
-    Value::of(keys).map_err(|error| Failure::Refused {
+    Value::from_keys(keys).map_err(|error| Failure::Refused {
         reason: Reason::ValueTooLarge,
         message: error.to_string(),
     })
 }
 
 /// The sealed source of the object.
-pub(super) fn source(observed: &Observed) -> Result<&SealedSource, Failure> {
+pub(super) fn source(observed: &ObservedSecret) -> Result<&SealedSource, Failure> {
     match &observed.object.spec.source {
         Source::Sealed(source) => Ok(source),
         Source::Generate(_) | Source::Import(_) | Source::External(_) => Err(Failure::Inconsistent(
@@ -104,21 +105,21 @@ pub(super) fn source(observed: &Observed) -> Result<&SealedSource, Failure> {
 mod tests {
     use serde_json::{Value as Json, json};
 
-    use crate::cluster_keys::{Belongs, ClusterKeys};
-    use crate::controllers::testing::{NS, World, says};
+    use crate::cluster_keys::{ClusterKeys, SealedValueLocation};
+    use crate::controllers::testing::{ControllerFixture, NS, says};
 
     const STORE: &str = "s-1";
 
-    fn world() -> World {
-        let mut world = World::new();
-        world.ctx.cluster_keys = ClusterKeys::of(STORE);
+    fn world() -> ControllerFixture {
+        let mut world = ControllerFixture::new();
+        world.ctx.cluster_keys = ClusterKeys::for_store(STORE);
         world
     }
 
-    fn sealed(world: &World, secret: &str, values: &[(&str, &str)]) -> Json {
+    fn sealed(world: &ControllerFixture, secret: &str, values: &[(&str, &str)]) -> Json {
         let mut keys = json!({});
         for (key, value) in values {
-            let belongs = Belongs {
+            let belongs = SealedValueLocation {
                 namespace: NS,
                 secret,
                 key,
@@ -128,7 +129,7 @@ mod tests {
         json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "db"}})
     }
 
-    async fn versions(world: &World) -> usize {
+    async fn versions(world: &ControllerFixture) -> usize {
         world.view("db").await.unwrap().versions.len()
     }
 

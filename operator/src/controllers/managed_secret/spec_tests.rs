@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::labels;
 use crate::controllers::store::SecretStore;
-use crate::controllers::testing::{NS, SECRETS, World, generated, says};
+use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, says};
 
 fn native(name: &str) -> String {
     format!("{SECRETS}/{name}")
@@ -15,18 +15,18 @@ fn keys(keys: Json) -> Json {
     json!({"source": {"generate": {"keys": keys}}, "secret": {"name": "db"}})
 }
 
-fn text(world: &World, key: &str) -> Option<String> {
+fn text(world: &ControllerFixture, key: &str) -> Option<String> {
     let bytes = world.api.secret_key("db", key)?;
     Some(String::from_utf8(bytes).unwrap())
 }
 
-async fn versions(world: &World) -> Vec<String> {
+async fn versions(world: &ControllerFixture) -> Vec<String> {
     let view = world.view("db").await.unwrap();
     view.versions.into_iter().map(|version| version.id).collect()
 }
 
 /// The value of a version, by key.
-async fn value(world: &World, version: &str, key: &str) -> Option<Vec<u8>> {
+async fn value(world: &ControllerFixture, version: &str, key: &str) -> Option<Vec<u8>> {
     let view = world.view("db").await.unwrap();
     let value = SecretStore::open(&world.ctx.store, view.id, version)
         .await
@@ -35,7 +35,7 @@ async fn value(world: &World, version: &str, key: &str) -> Option<Vec<u8>> {
     found.map(|(_, bytes)| bytes.expose().to_vec())
 }
 
-async fn make_current(world: &World, version: &str) {
+async fn make_current(world: &ControllerFixture, version: &str) {
     use strongroom_store::vault::{Meta, UpdateStage};
     let view = world.view("db").await.unwrap();
     let update = UpdateStage {
@@ -53,7 +53,7 @@ async fn make_current(world: &World, version: &str) {
     world.ctx.store.run(update, meta).unwrap();
 }
 
-fn message(world: &World, type_: &str) -> String {
+fn message(world: &ControllerFixture, type_: &str) -> String {
     let status = world.status("db");
     let conditions = status["conditions"].as_array().unwrap();
     let found = conditions.iter().find(|condition| condition["type"] == type_);
@@ -62,7 +62,7 @@ fn message(world: &World, type_: &str) -> String {
 
 #[tokio::test]
 async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -79,7 +79,7 @@ async fn a_new_key_comes_in_a_new_version_that_keeps_the_others() {
 
 #[tokio::test]
 async fn rotate_now_rotates_once_for_each_word() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let mut passwords = vec![world.api.secret_key("db", "password")];
@@ -98,7 +98,7 @@ async fn rotate_now_rotates_once_for_each_word() {
 
 #[tokio::test]
 async fn an_edited_literal_and_a_key_that_leaves_make_a_new_version_at_once() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "pair": {"ed25519": {}}})),
@@ -135,7 +135,7 @@ async fn an_edited_literal_and_a_key_that_leaves_make_a_new_version_at_once() {
 
 #[tokio::test]
 async fn a_rotation_takes_an_edit_of_the_source_as_well() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
@@ -155,7 +155,7 @@ async fn a_rotation_takes_an_edit_of_the_source_as_well() {
 
 #[tokio::test]
 async fn a_literal_that_an_older_version_brings_back_is_what_the_spec_says_again() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         keys(json!({"user": {"literal": "one"}, "password": {"password": {}}, "old": {"uuid": {}}})),
@@ -179,7 +179,7 @@ async fn a_literal_that_an_older_version_brings_back_is_what_the_spec_says_again
 
 #[tokio::test]
 async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_command() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         keys(json!({"password": {"password": {}}, "token": {"uuid": {}}})),
@@ -229,10 +229,10 @@ async fn a_changed_generator_makes_nothing_anew_and_the_condition_has_the_comman
 
 #[tokio::test]
 async fn a_store_that_remembers_no_generators_says_nothing_wrong_and_loses_nothing() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", keys(json!({"password": {"password": {}}})));
     world.reconcile("db").await;
-    let forget = async |world: &World| {
+    let forget = async |world: &ControllerFixture| {
         let view = world.view("db").await.unwrap();
         let mut labels = view.labels.clone();
         labels.retain(|label, _| !label.contains("generators"));
@@ -265,7 +265,7 @@ async fn a_store_that_remembers_no_generators_says_nothing_wrong_and_loses_nothi
 
 #[tokio::test]
 async fn keys_that_an_import_brought_stay_when_the_source_becomes_generate() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.api.put(
         &native("db"),
         json!({"metadata": {"name": "db"}, "data": {"password": "b2xk", "theirs": "a2VwdA=="}, "type": "Opaque"}),
@@ -297,7 +297,7 @@ async fn keys_that_an_import_brought_stay_when_the_source_becomes_generate() {
 
 #[tokio::test]
 async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_brought() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", keys(json!({"password": {"password": {}}})));
     world.reconcile("db").await;
     world.apply(
@@ -310,7 +310,7 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
     let put = crate::controllers::store::NewVersion {
         secret: view.id,
         version: "v-put".to_owned(),
-        value: strongroom_store::value::Value::of(
+        value: strongroom_store::value::Value::from_keys(
             [
                 ("password".parse().unwrap(), bytes("p")),
                 ("more".parse().unwrap(), bytes("m")),
@@ -332,7 +332,7 @@ async fn a_generated_secret_that_had_another_source_meanwhile_keeps_what_that_br
 
 #[tokio::test]
 async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_so() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     for word in ["one", "two"] {
@@ -352,9 +352,9 @@ async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_s
     }
     assert_eq!(versions(&world).await, all);
     // Taken away and set again, the last one is a repetition as well.
-    let mut object = world.api.get(&World::path("db")).unwrap();
+    let mut object = world.api.get(&ControllerFixture::path("db")).unwrap();
     object["metadata"]["annotations"] = json!({});
-    world.api.put(&World::path("db"), object);
+    world.api.put(&ControllerFixture::path("db"), object);
     world.watch("db");
     world.reconcile("db").await;
     assert_eq!(world.condition("db", "Rotated").unwrap(), says("True", "Rotated"));
@@ -372,7 +372,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_not_carried_out_and_says_s
 
 #[tokio::test]
 async fn an_immutable_native_secret_keeps_its_value() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let immutable = |user: &str| {
         let mut spec = keys(json!({"user": {"literal": user}, "password": {"password": {}}}));
         spec["secret"]["immutable"] = json!(true);
@@ -414,7 +414,7 @@ async fn an_immutable_native_secret_keeps_its_value() {
 
 #[tokio::test]
 async fn an_edit_that_comes_with_immutable_is_written_first() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", keys(json!({"user": {"literal": "one"}})));
     world.reconcile("db").await;
     let mut spec = keys(json!({"user": {"literal": "two"}}));
@@ -427,7 +427,7 @@ async fn an_edit_that_comes_with_immutable_is_written_first() {
 
 #[tokio::test]
 async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         json!({"source": {"external": {"wait": false}}, "secret": {"name": "db"}}),
@@ -449,7 +449,7 @@ async fn an_external_object_that_does_not_wait_is_ready_before_its_value() {
 }
 
 /// A new value by the API.
-async fn put(world: &World, version: &str, token: &str) {
+async fn put(world: &ControllerFixture, version: &str, token: &str) {
     use strongroom_store::secret::SecretBytes;
     use strongroom_store::value::Value;
     use strongroom_store::vault::{Meta, PutValue};
@@ -457,7 +457,7 @@ async fn put(world: &World, version: &str, token: &str) {
     let put = PutValue {
         secret: world.view("db").await.unwrap().id,
         version: version.parse().unwrap(),
-        value: Value::of([key("token", token), key("user", "app")].into()).unwrap(),
+        value: Value::from_keys([key("token", token), key("user", "app")].into()).unwrap(),
         stages: Vec::new(),
     };
     let meta = Meta {
@@ -469,9 +469,10 @@ async fn put(world: &World, version: &str, token: &str) {
     world.ctx.store.run(put, meta).unwrap();
 }
 
-/// A ManagedSecret `db` whose immutable native Secret holds its second version, the token `two`; with its spec.
-async fn immutable() -> (World, Json) {
-    let mut world = World::new();
+/// A ManagedSecret `db` whose immutable native Secret holds its second version, the token `two`; with its
+/// spec.
+async fn immutable() -> (ControllerFixture, Json) {
+    let mut world = ControllerFixture::new();
     let mut spec = json!({"source": {"external": {}}, "secret": {"name": "db"}});
     world.apply("db", keys(json!({"token": {"literal": "one"}})));
     world.reconcile("db").await;
@@ -557,7 +558,7 @@ async fn an_immutable_native_secret_keeps_its_data_whatever_brings_new_ones() {
 
 #[tokio::test]
 async fn an_immutable_native_secret_that_was_taken_over_keeps_its_data_too() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.api.put_as(
         "kubectl-create",
         &native("old"),

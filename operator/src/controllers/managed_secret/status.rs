@@ -7,36 +7,37 @@ use strongroom_crds::v1alpha1::{
 };
 use strongroom_rules::managed_secret::certificate_condition::{certificate_condition, ended_condition};
 use strongroom_rules::managed_secret::conditions::{
-    Standing, generator_condition, rotation_condition, seal_condition, standing_conditions,
+    ReadySummary, generator_condition, ready_conditions, rotation_condition, seal_condition,
 };
-use strongroom_rules::managed_secret::plan::Plan;
-use strongroom_rules::managed_secret::verdict::{Block, Rotation, Verdict};
+use strongroom_rules::managed_secret::plan::SecretPlan;
+use strongroom_rules::managed_secret::verdict::{RotationState, SecretBlocker, SecretVerdict};
 use strongroom_rules::rotation_schedule::Coverage;
 
-use super::observe::Observed;
+use super::observe::ObservedSecret;
 use super::sealed::SealedFor;
 use super::{Failure, certificate, consumers, holder};
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, SchemaMismatch, TooLarge};
+use crate::controllers::expected_status::StatusWrite;
 use crate::controllers::identity::Identity;
-use crate::controllers::kept::{Kept, Misfit, TooLarge};
-use crate::controllers::report::{self, Subject, time};
-use crate::controllers::store::{SecretStore, View};
-use crate::controllers::written::Over;
+use crate::controllers::report::{self, StatusSubject, time};
+use crate::controllers::store::{SecretRecord, SecretStore};
 
 /// A newer time of verification alone is worth a write only after so long.
 const VERIFIED_STEP: SignedDuration = SignedDuration::from_hours(1);
 /// How many versions the status lists, the newest first.
-const VERSIONS: usize = 10;
+const MAX_VERSIONS: usize = 10;
 
 /// How many versions of a native Secret's past are kept.
-const FORMER: usize = 8;
+const MAX_FORMER_VERSIONS: usize = 8;
 
-/// Writes how an attempt ended. Answers when consumers have another version than now without anything being told.
+/// Writes how an attempt ended. Answers when consumers have another version than now without anything being
+/// told.
 pub(super) async fn report<S: SecretStore>(
     ctx: &Ctx<S>,
     object: &ManagedSecret,
     identity: &Identity,
-    outcome: &Result<(Observed, Plan), Failure>,
+    outcome: &Result<(ObservedSecret, SecretPlan), Failure>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
     let before = before(ctx, identity, || object.status.clone());
@@ -58,7 +59,7 @@ pub(super) async fn report<S: SecretStore>(
     };
     write(ctx, identity, &before, &status).await?;
     if let Ok((_, plan)) = outcome
-        && let Verdict::Blocked(Block::TargetNotOwned {
+        && let SecretVerdict::Blocked(SecretBlocker::TargetNotOwned {
             name,
             holder: Some(holder),
         }) = &plan.verdict
@@ -79,7 +80,7 @@ fn ready(status: &ManagedSecretStatus) -> Option<&str> {
 }
 
 /// The live secret of the object.
-fn own<'a>(observed: &'a Observed, identity: &Identity) -> Option<&'a View> {
+fn own<'a>(observed: &'a ObservedSecret, identity: &Identity) -> Option<&'a SecretRecord> {
     let live = observed.view.as_ref().filter(|view| view.until.is_none());
     live.filter(|view| {
         view.object
@@ -91,36 +92,36 @@ fn own<'a>(observed: &'a Observed, identity: &Identity) -> Option<&'a View> {
 /// Writes that the object does not fit its type: an older CRD let it in.
 pub(super) async fn unreadable<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<ManagedSecret>,
+    kept: &CachedObject<ManagedSecret>,
     identity: &Identity,
-    misfit: &Misfit,
+    misfit: &SchemaMismatch,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let standing = Standing::failed(Reason::SourceInvalid, misfit.to_string());
-    stands(ctx, kept, identity, &standing, now).await
+    let standing = ReadySummary::failed(Reason::SourceInvalid, misfit.to_string());
+    write_summary(ctx, kept, identity, &standing, now).await
 }
 
 /// Writes that nothing is done for the object, for want of room.
 pub(super) async fn left_out<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<ManagedSecret>,
+    kept: &CachedObject<ManagedSecret>,
     why: TooLarge,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
-    stands(ctx, kept, &Identity::of(kept), &standing, now).await
+    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    write_summary(ctx, kept, &Identity::from_object(kept), &standing, now).await
 }
 
 /// Writes how an object stands of which nothing else is known.
-async fn stands<S: SecretStore>(
+async fn write_summary<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<ManagedSecret>,
+    kept: &CachedObject<ManagedSecret>,
     identity: &Identity,
-    standing: &Standing,
+    standing: &ReadySummary,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let before = before(ctx, identity, || kept.status());
-    let conditions = standing_conditions(standing, Some(identity.generation), now);
+    let conditions = ready_conditions(standing, Some(identity.generation), now);
     let status = ManagedSecretStatus {
         observed_generation: Some(identity.generation),
         conditions: report::conditions(&before.conditions, conditions),
@@ -135,8 +136,8 @@ fn before<S>(
     identity: &Identity,
     cached: impl FnOnce() -> Option<ManagedSecretStatus>,
 ) -> ManagedSecretStatus {
-    ctx.written
-        .over(&identity.uid, &identity.resource_version)
+    ctx.expected_status
+        .current(&identity.uid, &identity.resource_version)
         .or_else(cached)
         .unwrap_or_default()
 }
@@ -147,7 +148,7 @@ async fn write<S: SecretStore>(
     before: &ManagedSecretStatus,
     status: &ManagedSecretStatus,
 ) -> Result<(), Failure> {
-    let subject = Subject {
+    let subject = StatusSubject {
         namespace: &identity.namespace,
         name: &identity.name,
         uid: &identity.uid,
@@ -155,18 +156,18 @@ async fn write<S: SecretStore>(
     if before == status {
         return Ok(());
     }
-    let over = Over {
+    let over = StatusWrite {
         version: identity.resource_version.as_str().into(),
         status: status.clone(),
     };
-    ctx.written.writes(&identity.uid, over);
+    ctx.expected_status.record_write(&identity.uid, over);
     match report::write::<ManagedSecret, _>(&ctx.client, subject, before, status).await {
         Ok(Some(_)) => {
             ctx.metrics.status_writes.inc();
         }
-        Ok(None) => ctx.written.forget(&identity.uid),
+        Ok(None) => ctx.expected_status.forget(&identity.uid),
         Err(error) => {
-            ctx.written.forget(&identity.uid);
+            ctx.expected_status.forget(&identity.uid);
             return Err(error.into());
         }
     }
@@ -176,16 +177,16 @@ async fn write<S: SecretStore>(
 /// The status after an attempt that came to its end; `None` when nothing is to be said.
 fn succeeded(
     before: &ManagedSecretStatus,
-    observed: &Observed,
-    plan: &Plan,
+    observed: &ObservedSecret,
+    plan: &SecretPlan,
     identity: &Identity,
     now: Timestamp,
 ) -> Option<ManagedSecretStatus> {
-    let standing = Standing::of(&plan.verdict)?;
+    let standing = ReadySummary::from_verdict(&plan.verdict)?;
     let generation = Some(identity.generation);
     let own = own(observed, identity);
     let rotated = own.and_then(|view| view.rotated);
-    let mut conditions = standing_conditions(&standing, generation, now);
+    let mut conditions = ready_conditions(&standing, generation, now);
     let rotate_now = &observed.facts.object.rotate_now;
     conditions.extend(rotation_condition(
         &plan.rotation,
@@ -229,7 +230,7 @@ fn succeeded(
         next_rotation: plan.rotation.next().map(time).into_iter().chain(renewal).min(),
         certificate,
         rotation_schedule: match (&observed.facts.rotation, &plan.rotation) {
-            (_, Rotation::Impossible(_)) => None,
+            (_, RotationState::Impossible(_)) => None,
             (Coverage::One(covering), _) => Some(covering.name.clone()),
             (Coverage::None | Coverage::Conflict(_), _) => None,
         },
@@ -244,7 +245,10 @@ fn succeeded(
     };
     match own {
         Some(view) => {
-            let keeps = matches!(plan.verdict, Verdict::Blocked(Block::ImmutableContent { .. }));
+            let keeps = matches!(
+                plan.verdict,
+                SecretVerdict::Blocked(SecretBlocker::ImmutableContent { .. })
+            );
             describe(&mut status, before, (view, keeps), now);
         }
         // The id that the store does not know stays: it is what a restored backup is recognised by.
@@ -254,11 +258,12 @@ fn succeeded(
     Some(status)
 }
 
-/// What the store says about the secret. `keeps`: the native Secret keeps what it held before, whatever is current.
+/// What the store says about the secret. `keeps`: the native Secret keeps what it held before, whatever is
+/// current.
 fn describe(
     status: &mut ManagedSecretStatus,
     before: &ManagedSecretStatus,
-    (view, keeps): (&View, bool),
+    (view, keeps): (&SecretRecord, bool),
     now: Timestamp,
 ) {
     status.secret_id = Some(view.id.to_string());
@@ -267,7 +272,7 @@ fn describe(
         .versions
         .iter()
         .rev()
-        .take(VERSIONS)
+        .take(MAX_VERSIONS)
         .map(|version| VersionStatus {
             id: version.id.clone(),
             seq: i64::try_from(version.seq).unwrap_or(i64::MAX),
@@ -291,12 +296,13 @@ fn describe(
     });
 }
 
-/// What the native Secret held before. Another one with its name is another Secret, for pods that started before it all the same.
+/// What the native Secret held before. Another one with its name is another Secret, for pods that started
+/// before it all the same.
 fn former(before: &ManagedSecretStatus, current: &str, now: Timestamp) -> Vec<FormerVersion> {
     let before = before.native_secret.as_ref();
-    let known = before.map(consumers::formers).unwrap_or_default();
+    let known = before.map(consumers::replaced_versions).unwrap_or_default();
     let held = before.map(|native| native.version_id.as_str());
-    strongroom_rules::consumers::formers(known, held, current, now, FORMER)
+    strongroom_rules::consumers::replaced_versions(known, held, current, now, MAX_FORMER_VERSIONS)
         .into_iter()
         .map(|former| FormerVersion {
             version_id: former.version,
@@ -308,7 +314,7 @@ fn former(before: &ManagedSecretStatus, current: &str, now: Timestamp) -> Vec<Fo
 /// The time of the last verification; an older one is kept until it is worth a write.
 fn verified(
     before: &ManagedSecretStatus,
-    observed: &Observed,
+    observed: &ObservedSecret,
     own: bool,
 ) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
     let old = before.last_verified.clone();
@@ -326,14 +332,14 @@ fn failed(
     identity: &Identity,
     now: Timestamp,
 ) -> ManagedSecretStatus {
-    let standing = Standing::failed(failure.reason(), failure.to_string());
-    let mut conditions = standing_conditions(&standing, Some(identity.generation), now);
+    let standing = ReadySummary::failed(failure.reason(), failure.to_string());
+    let mut conditions = ready_conditions(&standing, Some(identity.generation), now);
     let ended = before.certificate.as_ref().and_then(|certificate| {
         let (key, ends) = (&certificate.key, certificate.not_after.0);
         ended_condition(key, ends, Some(identity.generation), now)
     });
-    // How the last rotation went, what the object is sealed for, what volumes show, and whether its certificate is valid, is not changed by a
-    // failure of something else.
+    // How the last rotation went, what the object is sealed for, what volumes show, and whether its
+    // certificate is valid, is not changed by a failure of something else.
     conditions.extend(
         before
             .conditions

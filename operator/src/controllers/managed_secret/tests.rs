@@ -10,7 +10,7 @@ mod removal;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 
-use crate::controllers::testing::{NS, SECRETS, World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, NS, SECRETS, generated, now, says};
 
 fn native(name: &str) -> String {
     format!("{SECRETS}/{name}")
@@ -18,7 +18,7 @@ fn native(name: &str) -> String {
 
 #[tokio::test]
 async fn a_new_object_costs_one_create_and_one_status_write() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let log = world.api.log();
@@ -27,7 +27,7 @@ async fn a_new_object_costs_one_create_and_one_status_write() {
         [
             format!("GET /api/v1/namespaces/{NS}"),
             format!("PATCH {}", native("db")),
-            format!("PATCH {}/status", World::path("db")),
+            format!("PATCH {}/status", ControllerFixture::path("db")),
         ]
     );
     assert_eq!(world.ready("db"), says("True", "Ready"));
@@ -43,10 +43,10 @@ async fn a_new_object_costs_one_create_and_one_status_write() {
 
 #[tokio::test]
 async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let kept = world.kept("db");
-    let status = format!("PATCH {}/status", World::path("db"));
+    let status = format!("PATCH {}/status", ControllerFixture::path("db"));
     for writes in [1, 0, 0] {
         crate::controllers::managed_secret::reconcile_at(&kept, &world.ctx, now())
             .await
@@ -55,20 +55,20 @@ async fn a_status_that_the_watch_has_not_brought_back_is_not_written_again() {
         assert_eq!(written.count(), writes);
     }
     // A status that somebody else took away is written again.
-    let mut emptied = world.api.get(&World::path("db")).unwrap();
+    let mut emptied = world.api.get(&ControllerFixture::path("db")).unwrap();
     emptied["status"] = json!({});
-    world.api.put(&World::path("db"), emptied);
+    world.api.put(&ControllerFixture::path("db"), emptied);
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
 }
 
 #[tokio::test]
 async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     // A restore writes the status of a backup.
-    let mut restored = world.api.get(&World::path("db")).unwrap();
+    let mut restored = world.api.get(&ControllerFixture::path("db")).unwrap();
     restored["status"]["pendingDeletion"] = json!({"secretId": "abc", "until": "2026-12-01T00:00:00Z"});
     restored["status"]["conditions"]
         .as_array_mut()
@@ -76,7 +76,9 @@ async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
         .push(json!({
             "type": "Stalled", "status": "True", "reason": "Old", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
         }));
-    world.api.put_as("velero", &World::path("db"), restored);
+    world
+        .api
+        .put_as("velero", &ControllerFixture::path("db"), restored);
     world.watch("db");
     world.reconcile("db").await;
     assert_eq!(world.status("db")["pendingDeletion"], json!(null));
@@ -88,17 +90,17 @@ async fn what_the_status_says_no_more_is_gone_whoever_wrote_it_too() {
 
 #[tokio::test]
 async fn the_status_holds_no_value() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = String::from_utf8(world.api.secret_key("db", "password").unwrap()).unwrap();
-    let object = world.api.get(&World::path("db")).unwrap().to_string();
+    let object = world.api.get(&ControllerFixture::path("db")).unwrap().to_string();
     assert!(!object.contains(&password));
 }
 
 #[tokio::test]
 async fn a_name_that_is_taken_is_left_alone() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let before = world.api.put(
         &native("db"),
         json!({"metadata": {"name": "db"}, "data": {"a": "Yg=="}, "type": "Opaque"}),
@@ -120,7 +122,7 @@ async fn a_name_that_is_taken_is_left_alone() {
 
 #[tokio::test]
 async fn a_create_whose_record_was_lost_is_recognised() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let uid = world.api.get(&native("db")).unwrap()["metadata"]["uid"].clone();
@@ -135,7 +137,7 @@ async fn a_create_whose_record_was_lost_is_recognised() {
 
 #[tokio::test]
 async fn drift_is_repaired_and_surplus_keys_go() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -155,7 +157,7 @@ async fn drift_is_repaired_and_surplus_keys_go() {
 
 #[tokio::test]
 async fn a_secret_deleted_by_hand_comes_back_with_the_same_value() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -167,7 +169,7 @@ async fn a_secret_deleted_by_hand_comes_back_with_the_same_value() {
 
 #[tokio::test]
 async fn a_changed_type_replaces_the_secret() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let before = world.api.get(&native("db")).unwrap();
@@ -185,7 +187,7 @@ async fn a_changed_type_replaces_the_secret() {
 
 #[tokio::test]
 async fn a_renamed_secret_leaves_no_old_one_behind() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -201,7 +203,7 @@ async fn a_renamed_secret_leaves_no_old_one_behind() {
 
 #[tokio::test]
 async fn an_import_adopts_the_secret_with_its_content() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let old = world.api.put(
         &native("old"),
         json!({"metadata": {"name": "old"}, "data": {"password": "b2xk"}, "type": "example.com/old"}),
@@ -248,7 +250,7 @@ async fn an_import_refuses_what_is_not_free() {
         ),
     ];
     for (mut secret, reason) in table {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         secret["metadata"]["name"] = json!("old");
         let before = world.api.put(&native("old"), secret);
         world.apply(
@@ -260,7 +262,7 @@ async fn an_import_refuses_what_is_not_free() {
         assert!(world.view("db").await.is_none());
         assert_eq!(world.api.get(&native("old")).unwrap(), before);
     }
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "db",
         json!({"source": {"import": {"secretRef": {"name": "absent"}}}}),
@@ -279,7 +281,7 @@ async fn faults_are_retried_and_make_no_second_version() {
         ("GET /api/v1/namespaces", 503, "api_unavailable"),
         ("/status", 500, "api_unavailable"),
     ] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         world.apply("db", generated("db"));
         world.api.fail(part, code);
         let failure = world.reconcile_at("db", now()).await.unwrap_err();
@@ -292,7 +294,7 @@ async fn faults_are_retried_and_make_no_second_version() {
 
 #[tokio::test]
 async fn a_forbidden_write_is_said_aloud() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.api.fail("PATCH /api/v1", 403);
     world.reconcile_at("db", now()).await.unwrap_err();
@@ -305,7 +307,7 @@ async fn a_forbidden_write_is_said_aloud() {
 
 #[tokio::test]
 async fn a_conflicting_write_is_judged_anew() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -326,7 +328,7 @@ async fn a_conflicting_write_is_judged_anew() {
 
 #[tokio::test]
 async fn a_terminating_namespace_gets_nothing() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.api.put(
         &format!("/api/v1/namespaces/{NS}"),
         json!({"metadata": {"name": NS, "uid": "ns-1", "deletionTimestamp": "2026-11-23T20:00:00Z"}}),
@@ -339,7 +341,7 @@ async fn a_terminating_namespace_gets_nothing() {
 
 #[tokio::test]
 async fn a_namespace_made_again_has_to_be_accepted() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let path = format!("/api/v1/namespaces/{NS}");
@@ -360,16 +362,16 @@ async fn a_namespace_made_again_has_to_be_accepted() {
 
 #[tokio::test]
 async fn a_lost_secret_is_not_made_again_until_somebody_readopts() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let secret = world.api.put(
         &native("db"),
         json!({"metadata": {"name": "db"}, "data": {"password": "b2xk"}, "type": "Opaque"}),
     );
     let lost = "0123456789abcdef0123456789abcdef";
-    let mut object = world.api.get(&World::path("db")).unwrap();
+    let mut object = world.api.get(&ControllerFixture::path("db")).unwrap();
     object["status"] = json!({"observedGeneration": 1, "secretId": lost});
-    world.api.put(&World::path("db"), object);
+    world.api.put(&ControllerFixture::path("db"), object);
     world.watch("db");
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("False", "StoreLost"));
@@ -390,7 +392,7 @@ async fn a_lost_secret_is_not_made_again_until_somebody_readopts() {
 
 #[tokio::test]
 async fn two_objects_do_not_share_a_name() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "one",
         json!({"storeName": "shared", "source": generated("")["source"]}),
@@ -413,7 +415,7 @@ async fn two_objects_do_not_share_a_name() {
 
 #[tokio::test]
 async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status_write() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let head = world.ctx.store.mutation_head();
@@ -426,7 +428,7 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
             log,
             [
                 format!("PATCH {}", native("db")),
-                format!("PATCH {}/status", World::path("db")),
+                format!("PATCH {}/status", ControllerFixture::path("db")),
             ]
         );
     };
@@ -447,7 +449,7 @@ async fn a_rotation_that_is_asked_for_costs_two_commits_one_apply_and_one_status
 #[tokio::test]
 async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
     for gone in [false, true] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         world.apply("db", generated("db"));
         world.reconcile("db").await;
         let mut edited = world.api.get(&native("db")).unwrap();
@@ -476,7 +478,7 @@ async fn a_change_that_no_watch_has_told_is_met_by_the_write() {
 
 #[tokio::test]
 async fn a_suspended_object_is_left_as_it_is() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let mut spec = generated("db2");
@@ -492,7 +494,7 @@ async fn a_suspended_object_is_left_as_it_is() {
 
 #[tokio::test]
 async fn an_object_that_does_not_fit_its_type_says_so() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", json!({"source": {"unknown": {}}}));
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("False", "SourceInvalid"));
@@ -507,7 +509,7 @@ async fn an_object_that_does_not_fit_its_type_says_so() {
 
 #[tokio::test]
 async fn a_template_that_cannot_be_filled_stops_before_writing() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["secret"]["template"] = json!({"url": "postgres://{{ user }}"});
     world.apply("db", spec);
@@ -522,7 +524,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
     use strongroom_store::value::Value;
     use strongroom_store::vault::{CreateSecret, KeyRef, Meta, PutValue, Store};
 
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let spec = json!({"source": {"external": {}}, "secret": {"name": "partner"}});
     world.apply("partner", spec);
     world.reconcile("partner").await;
@@ -537,7 +539,7 @@ async fn an_external_object_waits_for_its_first_value_and_follows_what_is_curren
     };
     let value = |text: &str| {
         let bytes = SecretBytes::new(text.as_bytes().to_vec());
-        Value::of([("token".parse().unwrap(), bytes)].into()).unwrap()
+        Value::from_keys([("token".parse().unwrap(), bytes)].into()).unwrap()
     };
     let store: Store = world.ctx.store.clone();
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;

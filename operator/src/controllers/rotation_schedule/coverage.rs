@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use strongroom_crds::annotation::ROTATE_NOW;
 use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, Rotator};
-use strongroom_rules::rotation_schedule::{Coverage, Covering, Refusal, Winner, claim, winner};
-use strongroom_rules::schedule::{Timetable, Waiting};
+use strongroom_rules::rotation_schedule::{
+    ClaimWinner, Coverage, CoveringSchedule, RotationRefusal, claim, winner,
+};
+use strongroom_rules::schedule::{JitterSeed, Timetable};
 use strongroom_rules::uid::Uid;
 
-use crate::controllers::cluster::Cluster;
-use crate::controllers::store::View;
+use crate::controllers::cluster::ClusterCache;
+use crate::controllers::store::SecretRecord;
 
 /// The schedule of one `ManagedSecret`.
-pub(crate) struct Covered {
+pub(crate) struct ScheduleCoverage {
     /// In the terms of the rules.
     pub(crate) coverage: Coverage,
     /// The keys that its rotator names.
@@ -25,11 +27,11 @@ pub(crate) struct Covered {
 
 /// Finds the schedule that covers `object`, whose secret is `view`.
 pub(crate) fn cover(
-    cluster: &Cluster,
+    cluster: &ClusterCache,
     object: &ManagedSecret,
-    view: Option<&View>,
+    view: Option<&SecretRecord>,
     now: Timestamp,
-) -> Covered {
+) -> ScheduleCoverage {
     let namespace = object.namespace().unwrap_or_default();
     let schedules = cluster.schedules(&namespace);
     let claims = schedules.iter().filter_map(|schedule| {
@@ -37,33 +39,33 @@ pub(crate) fn cover(
         Some((schedule.name_any(), claim, Arc::clone(schedule)))
     });
     let schedule = match winner(claims) {
-        Winner::Nobody => {
-            return Covered {
+        ClaimWinner::Nobody => {
+            return ScheduleCoverage {
                 coverage: Coverage::None,
                 keys: None,
                 rotate_now: None,
             };
         }
-        Winner::Quarrel(names) => {
+        ClaimWinner::Conflict(names) => {
             let coverage = Coverage::Conflict(names.into_iter().collect());
-            return Covered {
+            return ScheduleCoverage {
                 coverage,
                 keys: None,
                 rotate_now: None,
             };
         }
-        Winner::One(schedule) => schedule,
+        ClaimWinner::One(schedule) => schedule,
     };
     let Rotator::Generate(rotator) = &schedule.spec.rotator;
     let suspended = schedule.spec.suspend.unwrap_or(false);
-    let coverage = Coverage::One(Covering {
+    let coverage = Coverage::One(CoveringSchedule {
         name: schedule.name_any(),
         uid: Uid::new(schedule.uid().unwrap_or_default()),
         suspended,
-        refusal: Refusal::by(&schedule, &object.spec),
+        refusal: RotationRefusal::by_schedule(&schedule, &object.spec),
         due: view.map_or(Ok(None), |view| due(&schedule, view, now)),
     });
-    Covered {
+    ScheduleCoverage {
         coverage,
         keys: rotator.keys.clone(),
         rotate_now: Some(schedule.annotations().get(ROTATE_NOW).cloned()),
@@ -71,9 +73,13 @@ pub(crate) fn cover(
 }
 
 /// When the secret is due next under this schedule.
-fn due(schedule: &RotationSchedule, view: &View, now: Timestamp) -> Result<Option<Timestamp>, String> {
+fn due(
+    schedule: &RotationSchedule,
+    view: &SecretRecord,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, String> {
     let uid = schedule.uid().unwrap_or_default();
-    let who = Waiting {
+    let who = JitterSeed {
         schedule_uid: &uid,
         secret_id: view.id.as_bytes(),
     };

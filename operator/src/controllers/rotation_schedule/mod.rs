@@ -1,5 +1,5 @@
-//! `RotationSchedule`: says which `ManagedSecret`s it rotates and when. The rotation itself is a step of the `ManagedSecret`, so that one secret
-//! has one writer.
+//! `RotationSchedule`: says which `ManagedSecret`s it rotates and when. The rotation itself is a step of the
+//! `ManagedSecret`, so that one secret has one writer.
 
 mod coverage;
 mod status;
@@ -17,18 +17,18 @@ use strongroom_crds::v1alpha1::RotationSchedule;
 
 pub(crate) use self::coverage::cover;
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
-use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::left_out;
 use crate::controllers::managed_secret::Failure;
 use crate::controllers::store::SecretStore;
 
 /// How long a status may be behind when nothing is due.
-const RECHECK: Duration = Duration::from_secs(3600);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Says what the schedule does.
 pub(crate) async fn reconcile<S: SecretStore>(
-    kept: Arc<Kept<RotationSchedule>>,
+    kept: Arc<CachedObject<RotationSchedule>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
     reconcile_at(&kept, &ctx, Timestamp::now()).await
@@ -36,20 +36,21 @@ pub(crate) async fn reconcile<S: SecretStore>(
 
 /// [`reconcile`] at a given time.
 pub(crate) async fn reconcile_at<S: SecretStore>(
-    kept: &Kept<RotationSchedule>,
+    kept: &CachedObject<RotationSchedule>,
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<Action, Failure> {
     if kept.metadata_deletion_timestamp() {
         return Ok(Action::await_change());
     }
-    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote it.
+    // Nothing is done in the store because of it, so that this is all that there is on record of who wrote
+    // it.
     let authorship = declarations::take(ctx, "RotationSchedule", kept).await?;
     ctx.declarations.settle(&authorship);
     if let Extent::Nothing(why) = kept.extent() {
         if let Some(read) = left_out::look(ctx, &ctx.left_out.schedules, kept, why).await? {
             status::left_out(ctx, &read.object, why, now).await?;
-            ctx.left_out.schedules.said(kept, why);
+            ctx.left_out.schedules.mark_reported(kept, why);
         }
         ctx.metrics
             .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), None);
@@ -62,22 +63,22 @@ pub(crate) async fn reconcile_at<S: SecretStore>(
     ctx.metrics
         .rotates(&kept.namespace().unwrap_or_default(), &kept.name_any(), next);
     ctx.backoff.forget(&kept.uid().unwrap_or_default());
-    let wait = next.map_or(RECHECK, |next| {
+    let wait = next.map_or(RECHECK_INTERVAL, |next| {
         // A rotation that is due happens at its secret; the status follows shortly after.
         let until = next
             .duration_since(now)
             .max(jiff::SignedDuration::ZERO)
             .unsigned_abs();
-        RECHECK.min(until + Duration::from_secs(2))
+        RECHECK_INTERVAL.min(until + Duration::from_secs(2))
     });
     Ok(Action::requeue(wait))
 }
 
-trait Leaving {
+trait DeletionTimestamp {
     fn metadata_deletion_timestamp(&self) -> bool;
 }
 
-impl<K: kube::Resource> Leaving for K {
+impl<K: kube::Resource> DeletionTimestamp for K {
     fn metadata_deletion_timestamp(&self) -> bool {
         self.meta().deletion_timestamp.is_some()
     }

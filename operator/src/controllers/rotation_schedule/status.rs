@@ -10,25 +10,25 @@ use strongroom_crds::v1alpha1::{
     ManagedSecret, RenewBefore, RotatedSecret, RotationSchedule, RotationScheduleStatus, Source,
 };
 use strongroom_rules::generate;
-use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
-use strongroom_rules::rotation_schedule::{Coverage, Refusal, claim};
+use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
+use strongroom_rules::rotation_schedule::{Coverage, RotationRefusal, claim};
 use strongroom_rules::schedule::Timetable;
 use strongroom_store::name::SecretName;
 
 use super::coverage::cover;
 use crate::controllers::Ctx;
-use crate::controllers::kept::{Kept, TooLarge};
+use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::managed_secret::{Failure, rotate_now};
-use crate::controllers::report::{self, Subject, time};
-use crate::controllers::store::{SecretStore, View};
+use crate::controllers::report::{self, StatusSubject, time};
+use crate::controllers::store::{SecretRecord, SecretStore};
 
 /// How many secrets the status lists, those that are due first.
-const LISTED: usize = 256;
+const MAX_LISTED: usize = 256;
 
 /// Writes the status; answers with the earliest time at which one of its secrets is due.
 pub(super) async fn refresh<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<RotationSchedule>,
+    kept: &CachedObject<RotationSchedule>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Failure> {
     let generation = kube::Resource::meta(kept).generation;
@@ -36,26 +36,26 @@ pub(super) async fn refresh<S: SecretStore>(
         Ok(object) => {
             let before = object.status.clone().unwrap_or_default();
             let rows = rows(ctx, &object, now).await?;
-            let standing = standing(&object, &rows);
+            let standing = ready_summary(&object, &rows);
             (before, standing, rows)
         }
         Err(misfit) => (
             RotationScheduleStatus::default(),
-            Standing::failed(Reason::ScheduleInvalid, misfit.to_string()),
+            ReadySummary::failed(Reason::ScheduleInvalid, misfit.to_string()),
             Vec::new(),
         ),
     };
     rows.sort_by(|a, b| (a.next.is_none(), a.next, &a.name).cmp(&(b.next.is_none(), b.next, &b.name)));
     let rotating = rows.iter().filter(|row| row.problem.is_none());
     let next = rotating.clone().filter_map(|row| row.next).min();
-    let conditions = standing_conditions(&standing, generation, now);
+    let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,
         conditions: report::conditions(&before.conditions, conditions),
         selected: Some(i32::try_from(rotating.count()).unwrap_or(i32::MAX)),
         next_rotation: next.map(time),
         last_rotation: rows.iter().filter_map(|row| row.last).max().map(time),
-        secrets: rows.into_iter().take(LISTED).map(Row::into_status).collect(),
+        secrets: rows.into_iter().take(MAX_LISTED).map(Row::into_status).collect(),
     };
     write(ctx, kept, &before, &status).await?;
     tell_repeated(ctx, kept, &before, &status).await;
@@ -65,14 +65,14 @@ pub(super) async fn refresh<S: SecretStore>(
 /// Writes that nothing is done for the schedule, for want of room.
 pub(super) async fn left_out<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<RotationSchedule>,
+    kept: &CachedObject<RotationSchedule>,
     why: TooLarge,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let before: RotationScheduleStatus = kept.status().unwrap_or_default();
     let generation = kept.meta().generation;
-    let standing = Standing::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
-    let conditions = standing_conditions(&standing, generation, now);
+    let standing = ReadySummary::failed(Reason::NamespaceObjectsTooLarge, why.to_string());
+    let conditions = ready_conditions(&standing, generation, now);
     let status = RotationScheduleStatus {
         observed_generation: generation,
         conditions: report::conditions(&before.conditions, conditions),
@@ -86,13 +86,13 @@ pub(super) async fn left_out<S: SecretStore>(
 
 async fn write<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<RotationSchedule>,
+    kept: &CachedObject<RotationSchedule>,
     before: &RotationScheduleStatus,
     status: &RotationScheduleStatus,
 ) -> Result<(), Failure> {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let uid = kept.uid().unwrap_or_default();
-    let subject = Subject {
+    let subject = StatusSubject {
         namespace: &namespace,
         name: &name,
         uid: &uid,
@@ -213,7 +213,7 @@ fn row<S: SecretStore>(
     ctx: &Ctx<S>,
     (own_name, asked): (&str, Option<&String>),
     object: &ManagedSecret,
-    live: Option<&View>,
+    live: Option<&SecretRecord>,
     now: Timestamp,
 ) -> Option<Row> {
     let covered = cover(&ctx.cluster, object, live, now);
@@ -232,7 +232,7 @@ fn row<S: SecretStore>(
         }
         Coverage::One(covering) => {
             let by_this = || format!("RotationSchedule `{own_name}`");
-            let refusal = Refusal::of(&object.spec)
+            let refusal = RotationRefusal::for_spec(&object.spec)
                 .map(|refusal| refusal.asked_by(by_this))
                 .or(covering.refusal);
             match (refusal, covering.due) {
@@ -258,7 +258,7 @@ fn row<S: SecretStore>(
 }
 
 /// Whether the schedule rotates after longer than the life of the certificate that the secret holds.
-fn too_long(object: &ManagedSecret, live: &View, next: Timestamp) -> Option<Note> {
+fn too_long(object: &ManagedSecret, live: &SecretRecord, next: Timestamp) -> Option<Note> {
     let Source::Generate(source) = &object.spec.source else {
         return None;
     };
@@ -279,7 +279,7 @@ fn too_long(object: &ManagedSecret, live: &View, next: Timestamp) -> Option<Note
 }
 
 /// Why this secret cannot rotate now, if so.
-fn cannot(object: &ManagedSecret, live: Option<&View>) -> Option<(Reason, String)> {
+fn cannot(object: &ManagedSecret, live: Option<&SecretRecord>) -> Option<(Reason, String)> {
     if object.spec.suspend == Some(true) {
         return Some((
             Reason::Suspended,
@@ -307,14 +307,14 @@ fn repeated(rows: &[Row]) -> Option<String> {
     };
     Some(format!(
         "the text of `strongroom.dev/rotate-now` was used before, for version `{version}` of `{name}`{more}, so nothing is rotated \
-         there: use a text that was not used before"
+         there: use a new text"
     ))
 }
 
 /// Tells once by an Event that the text of the schedule's annotation was used before.
 async fn tell_repeated<S: SecretStore>(
     ctx: &Ctx<S>,
-    kept: &Kept<RotationSchedule>,
+    kept: &CachedObject<RotationSchedule>,
     before: &RotationScheduleStatus,
     status: &RotationScheduleStatus,
 ) {
@@ -330,7 +330,7 @@ async fn tell_repeated<S: SecretStore>(
         type_: EventType::Warning,
         reason: Reason::RotateNowRepeated.as_str().to_owned(),
         note: Some(format!(
-            "nothing is rotated in ManagedSecret `{}`: {}; use a text that was not used before",
+            "nothing is rotated in ManagedSecret `{}`: {}; use a new text",
             row.name,
             row.message.as_deref().unwrap_or_default()
         )),
@@ -351,18 +351,18 @@ fn in_units(seconds: u64) -> String {
 }
 
 /// How the schedule as a whole stands.
-fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
+fn ready_summary(schedule: &RotationSchedule, rows: &[Row]) -> ReadySummary {
     let spec = &schedule.spec;
     let selector = spec.secrets.selector.clone().map(Selector::try_from);
     if let Some(Err(error)) = selector {
-        return Standing::failed(
+        return ReadySummary::failed(
             Reason::ScheduleInvalid,
             format!("`spec.secrets.selector`: {error}"),
         );
     }
     let timetable = match Timetable::parse(spec) {
         Ok(timetable) => timetable,
-        Err(error) => return Standing::failed(Reason::ScheduleInvalid, error.to_string()),
+        Err(error) => return ReadySummary::failed(Reason::ScheduleInvalid, error.to_string()),
     };
     if spec.suspend == Some(true) {
         let asks = schedule.annotations().contains_key(ROTATE_NOW);
@@ -372,7 +372,7 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
             ""
         };
         let message = format!("`spec.suspend` is true: nothing is rotated until it is false{waits}");
-        return Standing {
+        return ReadySummary {
             ready: ConditionStatus::True,
             reason: Reason::Suspended,
             message,
@@ -380,7 +380,7 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
     }
     if rows.is_empty() {
         let message = "no ManagedSecret is selected yet, or other schedules name those that are; one that comes is rotated";
-        return Standing {
+        return ReadySummary {
             ready: ConditionStatus::True,
             reason: Reason::NothingSelected,
             message: message.to_owned(),
@@ -407,11 +407,11 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
         None => {
             let rotate = format!("{} ManagedSecrets rotate by this schedule", rows.len());
             match (noted, timetable.gap_below_jitter()) {
-                (Some((note, true)), _) => Standing::failed(
+                (Some((note, true)), _) => ReadySummary::failed(
                     Reason::ScheduleTooLong,
                     format!("{rotate}; {note}{}; see status.secrets", but(&repeated)),
                 ),
-                (noted, Some(gap)) => Standing::failed(
+                (noted, Some(gap)) => ReadySummary::failed(
                     Reason::JitterTooLong,
                     format!(
                         "`spec.jitter` is longer than the {} that lie between two times of `spec.schedule`, so that rotations move into one \
@@ -421,7 +421,7 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
                         but(&noted.map(|(note, _)| note))
                     ),
                 ),
-                (noted, None) => Standing {
+                (noted, None) => ReadySummary {
                     ready: ConditionStatus::True,
                     reason: match repeated {
                         Some(_) => Reason::RotateNowRepeated,
@@ -445,12 +445,12 @@ fn standing(schedule: &RotationSchedule, rows: &[Row]) -> Standing {
             );
             // Of several reasons, a suspended secret alone is nobody's fault.
             match reason {
-                Reason::Suspended => Standing {
+                Reason::Suspended => ReadySummary {
                     ready: ConditionStatus::True,
                     reason: Reason::Ready,
                     message,
                 },
-                reason => Standing::failed(reason, message),
+                reason => ReadySummary::failed(reason, message),
             }
         }
     }

@@ -7,19 +7,24 @@ use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::RotationSchedule;
 
 use super::reconcile_at;
-use crate::controllers::kept::Kept;
-use crate::controllers::testing::{NS, World, generated, says};
+use crate::controllers::cached_object::CachedObject;
+use crate::controllers::testing::{ControllerFixture, NS, generated, says};
 
 fn path(name: &str) -> String {
     format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/rotationschedules/{name}")
 }
 
 /// Applies a schedule, and the watch says so.
-fn schedule(world: &World, name: &str, spec: Json) -> Kept<RotationSchedule> {
+fn schedule(world: &ControllerFixture, name: &str, spec: Json) -> CachedObject<RotationSchedule> {
     schedule_with(world, name, spec, json!({}))
 }
 
-fn schedule_with(world: &World, name: &str, spec: Json, annotations: Json) -> Kept<RotationSchedule> {
+fn schedule_with(
+    world: &ControllerFixture,
+    name: &str,
+    spec: Json,
+    annotations: Json,
+) -> CachedObject<RotationSchedule> {
     let written = world.api.put(
         &path(name),
         json!({
@@ -27,7 +32,7 @@ fn schedule_with(world: &World, name: &str, spec: Json, annotations: Json) -> Ke
             "metadata": {"name": name, "namespace": NS, "generation": 1, "uid": format!("uid-{name}"), "annotations": annotations},
         }),
     );
-    let kept: Kept<RotationSchedule> = serde_json::from_value(written).unwrap();
+    let kept: CachedObject<RotationSchedule> = serde_json::from_value(written).unwrap();
     world
         .ctx
         .cluster
@@ -50,7 +55,7 @@ fn in_days(days: i64) -> Timestamp {
         .unwrap()
 }
 
-fn ready(world: &World, name: &str) -> (String, String) {
+fn ready(world: &ControllerFixture, name: &str) -> (String, String) {
     let status = &world.api.get(&path(name)).unwrap()["status"];
     let conditions = status["conditions"].as_array().unwrap();
     let found = conditions
@@ -63,13 +68,13 @@ fn ready(world: &World, name: &str) -> (String, String) {
     )
 }
 
-async fn versions(world: &World, name: &str) -> usize {
+async fn versions(world: &ControllerFixture, name: &str) -> usize {
     world.view(name).await.unwrap().versions.len()
 }
 
 #[tokio::test]
 async fn what_is_due_is_rotated_once() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     schedule(&world, "monthly", every(30, named(&["db"])));
     world.reconcile("db").await;
@@ -97,7 +102,7 @@ async fn what_is_due_is_rotated_once() {
 
 #[tokio::test]
 async fn only_the_named_keys_are_made_again() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["source"]["generate"]["keys"] =
         json!({"password": {"password": {}}, "token": {"uuid": {}}, "user": {"literal": "app"}});
@@ -118,7 +123,7 @@ async fn only_the_named_keys_are_made_again() {
 
 #[tokio::test]
 async fn two_equal_claims_rotate_nothing_and_both_say_so() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let one = schedule(&world, "one", every(1, named(&["db"])));
     let two = schedule(&world, "two", every(2, named(&["db"])));
@@ -137,7 +142,7 @@ async fn two_equal_claims_rotate_nothing_and_both_say_so() {
 
 #[tokio::test]
 async fn naming_beats_selecting() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let wide = schedule(&world, "wide", every(1, json!({"selector": {}})));
     let own = schedule(&world, "own", every(30, named(&["db"])));
@@ -153,7 +158,7 @@ async fn naming_beats_selecting() {
 
 #[tokio::test]
 async fn what_cannot_rotate_says_why() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.api.put(
         &format!("{}/old", crate::controllers::testing::SECRETS),
         json!({"metadata": {"name": "old"}, "data": {"a": "YQ=="}}),
@@ -196,7 +201,7 @@ async fn what_cannot_rotate_says_why() {
 
 #[tokio::test]
 async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let mut spec = every(1, named(&["db"]));
@@ -219,7 +224,7 @@ async fn a_suspended_schedule_rotates_nothing_not_even_when_asked() {
 
 #[tokio::test]
 async fn a_schedule_that_is_asked_rotates_each_of_its_secrets_once() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     for name in ["one", "two"] {
         world.apply(name, generated(name));
         world.reconcile(name).await;
@@ -246,7 +251,7 @@ async fn a_schedule_that_is_asked_rotates_each_of_its_secrets_once() {
 
 #[tokio::test]
 async fn a_schedule_without_meaning_says_so_on_both_sides() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let mut spec = every(1, named(&["db"]));
     spec["schedule"] = json!({"cron": "0 3 * * *", "timeZone": "Mars/Olympus"});
@@ -263,7 +268,7 @@ async fn a_schedule_without_meaning_says_so_on_both_sides() {
 
 #[tokio::test]
 async fn a_schedule_whose_selector_matches_nothing_yet_is_ready() {
-    let world = World::new();
+    let world = ControllerFixture::new();
     let selecting = json!({"selector": {"matchLabels": {"rotate": "monthly"}}});
     let kept = schedule(&world, "monthly", every(30, selecting));
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
@@ -276,21 +281,21 @@ async fn a_schedule_whose_selector_matches_nothing_yet_is_ready() {
 
 #[tokio::test]
 async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let mut spec = every(1, named(&["db"]));
     spec["rotator"]["generate"] = json!({"keys": ["passwrd"]});
     let kept = schedule(&world, "daily", spec.clone());
     world.reconcile("db").await;
     let before = world.api.secret_key("db", "password");
-    let refused = |world: &World| {
+    let refused = |world: &ControllerFixture| {
         assert_eq!(
             world.condition("db", "Rotated").unwrap(),
             says("False", "ScheduleInvalid")
         );
         let said = world.status("db").to_string();
         assert!(
-            said.contains("`passwrd`") && said.contains("it makes `password`"),
+            said.contains("`passwrd`") && said.contains("it generates `password`"),
             "{said}"
         );
         assert_eq!(world.status("db")["lastRotation"], json!(null));
@@ -316,7 +321,7 @@ async fn a_rotator_that_names_a_wrong_key_is_refused_whoever_asks() {
 
 #[tokio::test]
 async fn what_is_asked_for_under_a_suspended_schedule_waits_and_says_so() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let mut spec = every(30, named(&["db"]));
@@ -344,7 +349,7 @@ async fn what_is_asked_for_under_a_suspended_schedule_waits_and_says_so() {
 
 #[tokio::test]
 async fn an_immutable_native_secret_under_a_schedule_keeps_its_value_and_both_say_so() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["secret"]["immutable"] = json!(true);
     world.apply("db", spec);
@@ -377,7 +382,7 @@ async fn a_schedule_longer_than_the_life_of_a_certificate_is_said_at_both() {
             says("False", "ScheduleTooLong"),
         ),
     ] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         let mut x509 = json!({"dnsNames": ["web.shop.svc"], "validFor": "7d"});
         if let Some(renew_before) = renew_before {
             x509["renewBefore"] = json!(renew_before);
@@ -415,12 +420,12 @@ async fn a_schedule_longer_than_the_life_of_a_certificate_is_said_at_both() {
 
 #[tokio::test]
 async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     for name in ["one", "two"] {
         world.apply(name, generated(name));
         world.reconcile(name).await;
     }
-    let asked = |world: &World, word: &str| {
+    let asked = |world: &ControllerFixture, word: &str| {
         let annotations = json!({"strongroom.dev/rotate-now": word});
         schedule_with(world, "all", every(30, json!({"selector": {}})), annotations)
     };
@@ -446,8 +451,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
         let status = world.api.get(&path("all")).unwrap()["status"].clone();
         let message = status["conditions"][0]["message"].as_str().unwrap().to_owned();
         assert!(
-            message.contains("of `one` and 1 more")
-                && message.contains("use a text that was not used before"),
+            message.contains("of `one` and 1 more") && message.contains("use a new text"),
             "{message}"
         );
         let reasons: Vec<(&Json, &Json)> = status["secrets"]
@@ -477,7 +481,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
     // It is told once, also where the status has come back.
     let again = world.api.get(&path("all")).unwrap();
     world.api.log();
-    let kept: Kept<RotationSchedule> = serde_json::from_value(again).unwrap();
+    let kept: CachedObject<RotationSchedule> = serde_json::from_value(again).unwrap();
     reconcile_at(&kept, &world.ctx, in_days(0)).await.unwrap();
     let log = world.api.log();
     assert!(!log.iter().any(|line| line.contains("events")), "{log:?}");
@@ -491,7 +495,7 @@ async fn a_text_of_rotate_now_that_was_used_before_is_said_at_the_schedule_too()
 
 #[tokio::test]
 async fn a_jitter_longer_than_the_least_gap_of_a_calendar_is_said_and_it_rotates_all_the_same() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let calendar = |jitter: &str| {

@@ -1,4 +1,5 @@
-//! The store keeps what is in force of each policy, so that the next process knows it. Nothing is written where nothing changed.
+//! The store keeps what is in force of each policy, so that the next process knows it. Nothing is written
+//! where nothing changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +9,28 @@ use futures::StreamExt;
 use crate::controllers::Ctx;
 use crate::controllers::declarations;
 use crate::controllers::store::{SecretStore, StoreFailure};
-use crate::policies::AllKept;
+use crate::policies::RetainedPolicies;
 
 /// Policies forgotten at once: as many go into one commit.
-const AT_ONCE: usize = 64;
+const MAX_PARALLEL_FORGETS: usize = 64;
 /// How long to wait after a failure.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Reads what is kept. Must come before the first list of the policies.
 pub(in crate::controllers) async fn find<S: SecretStore>(ctx: &Ctx<S>) {
     let found = ctx.store.kept_policies().await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the policies that were in force cannot be read");
-        AllKept {
+        tracing::error!(%error, "retained policies read failed");
+        RetainedPolicies {
             policies: Vec::new(),
             unreadable: true,
         }
     });
     if found.unreadable {
         tracing::error!(
-            "some of the policies that were in force cannot be read: where the newest generation does not compile, everything that it is attached to is denied"
+            "retained policies incomplete, a policy that does not compile denies everything it covers"
         );
     }
-    ctx.policies.found(found);
+    ctx.policies.load_retained(found);
 }
 
 /// Has the store keep what of the policy is in force.
@@ -47,8 +48,8 @@ pub(in crate::controllers) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
         match forget(&ctx).await {
             Ok(()) => ctx.policies.stale().await,
             Err(error) => {
-                tracing::warn!(%error, "failed to forget policies that are gone; trying again");
-                tokio::time::sleep(RETRY).await;
+                tracing::warn!(%error, "policy cleanup failed");
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -63,7 +64,7 @@ pub(super) async fn forget<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), StoreFail
         ctx.policies.forgotten(&uid);
         Ok(())
     });
-    let mut forgetting = futures::stream::iter(forgetting).buffer_unordered(AT_ONCE);
+    let mut forgetting = futures::stream::iter(forgetting).buffer_unordered(MAX_PARALLEL_FORGETS);
     let mut outcome = Ok(());
     while let Some(forgotten) = forgetting.next().await {
         outcome = outcome.and(forgotten);

@@ -16,21 +16,21 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use strongroom_crds::condition::{ConditionStatus, Reason};
 use strongroom_crds::v1alpha1::{SecretPolicy, SecretPolicyStatus};
-use strongroom_rules::managed_secret::conditions::{Standing, standing_conditions};
+use strongroom_rules::managed_secret::conditions::{ReadySummary, ready_conditions};
 use strongroom_rules::policy::Fallback;
 
 pub(crate) use self::pace::WritePace;
 use crate::controllers::Ctx;
+use crate::controllers::cached_object::{CachedObject, Extent};
 use crate::controllers::declarations;
-use crate::controllers::kept::{Extent, Kept};
 use crate::controllers::managed_secret::Failure;
-use crate::controllers::report::{self, Subject};
+use crate::controllers::report::{self, StatusSubject};
 use crate::controllers::store::SecretStore;
-use crate::policies::Why;
+use crate::policies::PolicyFailureReason;
 
 /// Has the store keep what is in force, and says what became of the policy.
 pub(crate) async fn reconcile<S: SecretStore>(
-    kept: Arc<Kept<SecretPolicy>>,
+    kept: Arc<CachedObject<SecretPolicy>>,
     ctx: Arc<Ctx<S>>,
 ) -> Result<Action, Failure> {
     let authorship = declarations::take(&ctx, "SecretPolicy", &kept).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn reconcile<S: SecretStore>(
 }
 
 /// How many statements a policy has. What is kept of it says no more.
-fn statements(kept: &Kept<SecretPolicy>) -> usize {
+fn statements(kept: &CachedObject<SecretPolicy>) -> usize {
     #[derive(serde::Deserialize)]
     struct Counted {
         statements: usize,
@@ -64,7 +64,7 @@ fn statements(kept: &Kept<SecretPolicy>) -> usize {
 }
 
 async fn write<S: SecretStore>(
-    kept: &Kept<SecretPolicy>,
+    kept: &CachedObject<SecretPolicy>,
     ctx: &Ctx<S>,
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -80,7 +80,7 @@ async fn write<S: SecretStore>(
     let in_force = outcome.in_force();
     let statements = statements(kept);
     let standing = match &outcome.flaw {
-        None => Standing {
+        None => ReadySummary {
             ready: ConditionStatus::True,
             reason: Reason::Ready,
             message: match &outcome.over {
@@ -92,15 +92,15 @@ async fn write<S: SecretStore>(
         },
         Some(flaw) => {
             let reason = match flaw.why {
-                Why::TooLarge(_) => Reason::PolicyTooLarge,
-                Why::Compile(_) | Why::Misfit(_) => Reason::PolicyInvalid,
+                PolicyFailureReason::TooLarge(_) => Reason::PolicyTooLarge,
+                PolicyFailureReason::Compile(_) | PolicyFailureReason::Misfit(_) => Reason::PolicyInvalid,
             };
-            Standing::failed(reason, format!("{}; {}", flaw.why, flaw.instead))
+            ReadySummary::failed(reason, format!("{}; {}", flaw.why, flaw.instead))
         }
     };
     let standing = match &in_store {
         Ok(()) => standing,
-        Err(error) => Standing {
+        Err(error) => ReadySummary {
             message: format!(
                 "{}; the store does not keep that for the next start yet: {error}",
                 standing.message
@@ -109,7 +109,7 @@ async fn write<S: SecretStore>(
         },
     };
     let generation = kube::Resource::meta(kept).generation;
-    let conditions = standing_conditions(&standing, generation, now);
+    let conditions = ready_conditions(&standing, generation, now);
     let denies = matches!(&outcome.flaw, Some(flaw) if matches!(flaw.instead, Fallback::Denies(_)));
     let status = SecretPolicyStatus {
         observed_generation: generation,
@@ -121,7 +121,7 @@ async fn write<S: SecretStore>(
         // What was in force once is remembered here while it may have to be denied.
         generation_in_force: in_force.or(before.generation_in_force.filter(|_| denies)),
     };
-    let subject = Subject {
+    let subject = StatusSubject {
         namespace: &namespace,
         name: &name,
         uid: &uid,

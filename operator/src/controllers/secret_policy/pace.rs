@@ -1,14 +1,15 @@
-//! How often a large policy that changes all the time is written: into the store, for the next start, and into
-//! its status. Both hold its text, or make the API server answer with it. What is in force does not wait for either.
+//! How often a large policy that changes all the time is written: into the store, for the next start, and
+//! into its status. Both hold its text, or make the API server answer with it. What is in force does not wait
+//! for either.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Texts up to this length, in bytes, are written at once.
-const LARGE: usize = 64 << 10;
+const LARGE_POLICY_BYTES: usize = 64 << 10;
 /// Between two writes of a larger one.
-const BETWEEN: Duration = Duration::from_secs(1);
+const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When each large policy was written last, by the UID of its object.
 #[derive(Debug, Default)]
@@ -17,17 +18,17 @@ pub(crate) struct WritePace(Mutex<HashMap<String, Instant>>);
 impl WritePace {
     /// How long a policy of so many bytes waits until it may be written; none: it is written now.
     pub(super) fn wait(&self, uid: &str, bytes: usize, now: Instant) -> Option<Duration> {
-        if bytes <= LARGE {
+        if bytes <= LARGE_POLICY_BYTES {
             return None;
         }
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |at: &Instant| now.saturating_duration_since(*at);
         if let Some(at) = written.get(uid)
-            && since(at) < BETWEEN
+            && since(at) < MIN_WRITE_INTERVAL
         {
-            return Some(BETWEEN.saturating_sub(since(at)));
+            return Some(MIN_WRITE_INTERVAL.saturating_sub(since(at)));
         }
-        written.retain(|_, at| since(at) < BETWEEN);
+        written.retain(|_, at| since(at) < MIN_WRITE_INTERVAL);
         written.insert(uid.to_owned(), now);
         None
     }
@@ -42,14 +43,14 @@ mod tests {
         let pace = WritePace::default();
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
-        assert_eq!(pace.wait("large", LARGE + 1, start), None);
+        assert_eq!(pace.wait("large", LARGE_POLICY_BYTES + 1, start), None);
         let rest = Some(Duration::from_millis(900));
-        assert_eq!(pace.wait("large", LARGE + 1, after(100)), rest);
-        assert_eq!(pace.wait("other", LARGE + 1, after(100)), None);
-        assert_eq!(pace.wait("large", LARGE, after(100)), None);
-        assert_eq!(pace.wait("large", LARGE + 1, after(1_000)), None);
-        assert!(pace.wait("large", LARGE + 1, after(1_001)).is_some());
-        assert_eq!(pace.wait("third", LARGE + 1, after(9_000)), None);
+        assert_eq!(pace.wait("large", LARGE_POLICY_BYTES + 1, after(100)), rest);
+        assert_eq!(pace.wait("other", LARGE_POLICY_BYTES + 1, after(100)), None);
+        assert_eq!(pace.wait("large", LARGE_POLICY_BYTES, after(100)), None);
+        assert_eq!(pace.wait("large", LARGE_POLICY_BYTES + 1, after(1_000)), None);
+        assert!(pace.wait("large", LARGE_POLICY_BYTES + 1, after(1_001)).is_some());
+        assert_eq!(pace.wait("third", LARGE_POLICY_BYTES + 1, after(9_000)), None);
         assert_eq!(
             pace.0.lock().unwrap().len(),
             1,

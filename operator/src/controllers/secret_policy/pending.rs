@@ -1,32 +1,32 @@
-//! The changes of SecretPolicies that have not taken effect yet. Each namespace has a line, and the namespaces
-//! take turns. Of an object only the newest change waits. The texts that wait have a bound in bytes: where
-//! there is no room for one, the identity of its object waits, and the object is read again when its turn
-//! comes. Must not put anything in force.
+//! The changes of SecretPolicies that have not taken effect yet. Each namespace has a line, and the
+//! namespaces take turns. Of an object only the newest change waits. The texts that wait have a bound in
+//! bytes: where there is no room for one, the identity of its object waits, and the object is read again when
+//! its turn comes. Must not put anything in force.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use kube::ResourceExt;
 use strongroom_crds::v1alpha1::SecretPolicy;
 
-use crate::controllers::kept::{Extent, Kept, TooLarge};
+use crate::controllers::cached_object::{CachedObject, Extent, TooLarge};
 
 /// Changes that are taken in at once, each of another namespace.
-pub(super) const AT_ONCE: usize = 2;
+pub(super) const MAX_PARALLEL_CHANGES: usize = 2;
 /// Bytes of texts of one namespace that wait.
-const BYTES_OF_ONE: usize = 2 << 20;
+const MAX_NAMESPACE_BYTES: usize = 2 << 20;
 /// Bytes of texts of all namespaces that wait.
-const BYTES_OF_ALL: usize = 8 << 20;
+const MAX_TOTAL_BYTES: usize = 8 << 20;
 
 /// The newest change of an object.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct PolicyChange {
     /// The object; of one that was deleted, or that there was no room for, its identity.
-    pub(super) policy: Kept<SecretPolicy>,
+    pub(super) policy: CachedObject<SecretPolicy>,
     /// Whether it was deleted.
     pub(super) deleted: bool,
 }
 
-impl Change {
+impl PolicyChange {
     /// Bytes that count towards the bounds.
     fn bytes(&self) -> usize {
         self.policy.weight()
@@ -40,15 +40,15 @@ impl Change {
 
 /// The changes of one namespace that wait.
 #[derive(Debug, Default)]
-struct Line {
+struct NamespaceQueue {
     /// The changes, in the order in which they take effect.
-    changes: BTreeMap<i64, Change>,
+    changes: BTreeMap<i64, PolicyChange>,
     /// The number of each object's change, by name.
     numbers: HashMap<String, i64>,
     bytes: usize,
 }
 
-impl Line {
+impl NamespaceQueue {
     /// A number behind all others.
     fn last(&self) -> i64 {
         self.changes
@@ -63,20 +63,20 @@ impl Line {
             .map_or(0, |(first, _)| first.saturating_sub(1))
     }
 
-    fn insert(&mut self, number: i64, name: String, change: Change) {
+    fn insert(&mut self, number: i64, name: String, change: PolicyChange) {
         self.bytes = self.bytes.saturating_add(change.bytes());
         self.numbers.insert(name, number);
         self.changes.insert(number, change);
     }
 
-    fn remove(&mut self, name: &str) -> Option<(i64, Change)> {
+    fn remove(&mut self, name: &str) -> Option<(i64, PolicyChange)> {
         let number = self.numbers.remove(name)?;
         let change = self.changes.remove(&number)?;
         self.bytes = self.bytes.saturating_sub(change.bytes());
         Some((number, change))
     }
 
-    fn take_first(&mut self) -> Option<Change> {
+    fn take_first(&mut self) -> Option<PolicyChange> {
         let (_, change) = self.changes.pop_first()?;
         self.numbers.remove(&change.policy.name_any());
         self.bytes = self.bytes.saturating_sub(change.bytes());
@@ -86,9 +86,9 @@ impl Line {
 
 /// All changes that wait, and the namespaces of which one is being taken in.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(super) struct PendingChanges {
     /// The lines of the namespaces that stand in `turns`, have a change under way or rest.
-    lines: HashMap<String, Line>,
+    lines: HashMap<String, NamespaceQueue>,
     /// The namespaces that may have a turn, each once: the next is first.
     turns: VecDeque<String>,
     /// The namespaces of which a change is under way: at most one of each.
@@ -97,30 +97,34 @@ pub(super) struct Pending {
     bytes: usize,
 }
 
-impl Pending {
+impl PendingChanges {
     /// An object changed. The answer is what waited of it until now, in whose place this change waits. A
     /// deletion waits behind all others of its namespace, so that a policy goes only after the one that was
     /// made to replace it has come.
-    pub(super) fn arrives(&mut self, policy: Kept<SecretPolicy>, deleted: bool) -> Option<Change> {
+    pub(super) fn arrives(
+        &mut self,
+        policy: CachedObject<SecretPolicy>,
+        deleted: bool,
+    ) -> Option<PolicyChange> {
         let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
         let turns = &mut self.turns;
         let line = self.lines.entry(namespace.clone()).or_insert_with(|| {
             turns.push_back(namespace);
-            Line::default()
+            NamespaceQueue::default()
         });
         let before = line.remove(&name);
         if let Some((_, before)) = &before {
             self.bytes = self.bytes.saturating_sub(before.bytes());
         }
         let bytes = policy.weight();
-        let fits = line.bytes.saturating_add(bytes) <= BYTES_OF_ONE
-            && self.bytes.saturating_add(bytes) <= BYTES_OF_ALL;
+        let fits = line.bytes.saturating_add(bytes) <= MAX_NAMESPACE_BYTES
+            && self.bytes.saturating_add(bytes) <= MAX_TOTAL_BYTES;
         let policy = if fits && !deleted {
             policy
         } else {
             policy.identity(TooLarge::Namespace)
         };
-        let change = Change { policy, deleted };
+        let change = PolicyChange { policy, deleted };
         self.bytes = self.bytes.saturating_add(change.bytes());
         let number = before
             .as_ref()
@@ -132,10 +136,14 @@ impl Pending {
     }
 
     /// The next change, which is under way from now on.
-    pub(super) fn next(&mut self) -> Option<Change> {
-        while self.under_way.len() < AT_ONCE {
+    pub(super) fn next(&mut self) -> Option<PolicyChange> {
+        while self.under_way.len() < MAX_PARALLEL_CHANGES {
             let namespace = self.turns.pop_front()?;
-            match self.lines.get_mut(&namespace).and_then(Line::take_first) {
+            match self
+                .lines
+                .get_mut(&namespace)
+                .and_then(NamespaceQueue::take_first)
+            {
                 Some(change) => {
                     self.bytes = self.bytes.saturating_sub(change.bytes());
                     self.under_way.insert(namespace);
@@ -155,14 +163,14 @@ impl Pending {
         }
     }
 
-    /// The change that was under way could not be taken in, and its object has to be read again. The namespace
-    /// has no turn before [`Pending::rested`].
-    pub(super) fn rests(&mut self, identity: Kept<SecretPolicy>) {
+    /// The change that was under way could not be taken in, and its object has to be read again. The
+    /// namespace has no turn before [`PendingChanges::rested`].
+    pub(super) fn rests(&mut self, identity: CachedObject<SecretPolicy>) {
         let (namespace, name) = (identity.namespace().unwrap_or_default(), identity.name_any());
         self.under_way.remove(&namespace);
         let line = self.lines.entry(namespace).or_default();
         if !line.numbers.contains_key(&name) {
-            let change = Change {
+            let change = PolicyChange {
                 policy: identity,
                 deleted: false,
             };
@@ -195,14 +203,14 @@ impl Pending {
     }
 
     /// What waits of an object does not wait any more.
-    pub(super) fn forget(&mut self, namespace: &str, name: &str) -> Option<Change> {
+    pub(super) fn forget(&mut self, namespace: &str, name: &str) -> Option<PolicyChange> {
         let (_, change) = self.lines.get_mut(namespace)?.remove(name)?;
         self.bytes = self.bytes.saturating_sub(change.bytes());
         Some(change)
     }
 
     /// Nothing waits any more.
-    pub(super) fn clear(&mut self) -> Vec<Change> {
+    pub(super) fn clear(&mut self) -> Vec<PolicyChange> {
         self.bytes = 0;
         // The lines stay for the turns of their namespaces.
         self.lines
@@ -220,7 +228,7 @@ mod tests {
     use super::*;
 
     /// A generation of a policy whose text has about so many bytes.
-    fn policy(namespace: &str, name: &str, generation: i64, bytes: usize) -> Kept<SecretPolicy> {
+    fn policy(namespace: &str, name: &str, generation: i64, bytes: usize) -> CachedObject<SecretPolicy> {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": namespace, "uid": name, "generation": generation,
                 "annotations": {"text": "x".repeat(bytes)}},
@@ -229,20 +237,20 @@ mod tests {
         .unwrap()
     }
 
-    fn applied(pending: &mut Pending, namespace: &str, name: &str, generation: i64) -> Option<String> {
+    fn applied(pending: &mut PendingChanges, namespace: &str, name: &str, generation: i64) -> Option<String> {
         pending
             .arrives(policy(namespace, name, generation, 0), false)
             .map(|change| said(&change))
     }
 
-    fn deleted(pending: &mut Pending, namespace: &str, name: &str) -> Option<String> {
+    fn deleted(pending: &mut PendingChanges, namespace: &str, name: &str) -> Option<String> {
         pending
             .arrives(policy(namespace, name, 1, 0), true)
             .map(|change| said(&change))
     }
 
     /// Namespace, name and generation, and what there is to do.
-    fn said(change: &Change) -> String {
+    fn said(change: &PolicyChange) -> String {
         let policy = &change.policy;
         let generation = policy.meta().generation.unwrap();
         let end = match (change.deleted, change.lacks_text()) {
@@ -258,12 +266,12 @@ mod tests {
     }
 
     /// All that may begin now.
-    fn begun(pending: &mut Pending) -> Vec<String> {
+    fn begun(pending: &mut PendingChanges) -> Vec<String> {
         std::iter::from_fn(|| pending.next().map(|change| said(&change))).collect()
     }
 
     /// What is begun, one after the other, once what is under way is done.
-    fn rest_of(pending: &mut Pending, under_way: &[&str]) -> Vec<String> {
+    fn rest_of(pending: &mut PendingChanges, under_way: &[&str]) -> Vec<String> {
         let mut under_way: VecDeque<String> = under_way.iter().map(|home| (*home).to_owned()).collect();
         let mut all = Vec::new();
         while let Some(namespace) = under_way.pop_front() {
@@ -280,7 +288,7 @@ mod tests {
 
     #[test]
     fn namespaces_take_turns_with_one_change_each() {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         for name in ["1", "2", "3"] {
             applied(&mut pending, "a", name, 1);
         }
@@ -300,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_newest_change_of_an_object_waits_in_the_place_of_the_one_before() {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         applied(&mut pending, "a", "1", 1);
         assert_eq!(begun(&mut pending), ["a/1:1"]);
         // Of what is under way a newer one waits.
@@ -312,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_deletion_replaces_what_waits_of_its_object_and_comes_after_all_others() {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         applied(&mut pending, "a", "0", 1);
         assert_eq!(begun(&mut pending), ["a/0:1"]);
         applied(&mut pending, "a", "old", 1);
@@ -334,8 +342,8 @@ mod tests {
     #[test]
     fn texts_that_wait_have_a_bound_and_beyond_it_the_identity_waits() {
         const LARGE: usize = 900 << 10;
-        let mut pending = Pending::default();
-        let large = |pending: &mut Pending, namespace: &str, name: &str| {
+        let mut pending = PendingChanges::default();
+        let large = |pending: &mut PendingChanges, namespace: &str, name: &str| {
             pending.arrives(policy(namespace, name, 1, LARGE), false);
         };
         for name in ["1", "2", "3"] {
@@ -350,13 +358,13 @@ mod tests {
             large(&mut pending, namespace, "1");
             large(&mut pending, namespace, "2");
         }
-        let to_be_read = |pending: &Pending| {
+        let to_be_read = |pending: &PendingChanges| {
             let changes = pending.lines.values().flat_map(|line| line.changes.values());
             let mut all: Vec<String> = changes.filter(|change| change.lacks_text()).map(said).collect();
             all.sort();
             all
         };
-        assert!(pending.bytes <= BYTES_OF_ALL);
+        assert!(pending.bytes <= MAX_TOTAL_BYTES);
         assert_eq!(
             to_be_read(&pending),
             ["a/3:1 to be read", "f/1:1 to be read", "f/2:1 to be read"]
@@ -370,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_is_first_again_once_its_namespace_has_rested() {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         for name in ["1", "2"] {
             applied(&mut pending, "a", name, 1);
         }
@@ -390,7 +398,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_has_no_turn() {
-        let mut pending = Pending::default();
+        let mut pending = PendingChanges::default();
         for (namespace, name) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1"), ("c", "2")] {
             applied(&mut pending, namespace, name, 1);
         }

@@ -4,21 +4,21 @@ use serde_json::{Value as Json, json};
 
 use super::keep;
 use crate::controllers::store::PolicyStore;
-use crate::controllers::testing::{NS, World, now};
-use crate::policies::Seen;
+use crate::controllers::testing::{ControllerFixture, NS, now};
+use crate::policies::PolicyGeneration;
 
 fn path() -> String {
     format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/secretpolicies/p")
 }
 
 /// Another process has the same store.
-async fn restarted(world: &mut World) {
+async fn restarted(world: &mut ControllerFixture) {
     world.ctx.policies = crate::policies::Policies::default();
     keep::find(&world.ctx).await;
 }
 
 /// The policy is like this now, the watch says so, and it is reported on.
-async fn applied(world: &World, generation: i64, action: &str) -> Json {
+async fn applied(world: &ControllerFixture, generation: i64, action: &str) -> Json {
     let before = world.api.get(&path()).map(|object| object["status"].clone());
     world.api.put(
         &path(),
@@ -38,7 +38,7 @@ async fn applied(world: &World, generation: i64, action: &str) -> Json {
 
 #[tokio::test]
 async fn says_what_is_in_force_and_what_does_not_compile() {
-    let world = World::new();
+    let world = ControllerFixture::new();
     let status = applied(&world, 1, "secrets:GetSecretValue").await;
     assert_eq!(status["conditions"][0]["reason"], "Ready");
     assert_eq!(
@@ -54,7 +54,7 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
     );
     let message = ready["message"].as_str().unwrap();
     assert!(
-        message.starts_with("statement 1, actions[0], column 9: `secrets:Nothing` is no action")
+        message.starts_with("statement 1, actions[0], column 9: `secrets:Nothing` is not an action")
             && message.ends_with("generation 1 stays in force"),
         "{message}"
     );
@@ -79,7 +79,7 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
     assert_eq!(status["generationInForce"], 4);
     assert_eq!(
         world.ctx.policies.outcome(NS, "p").map(|outcome| outcome.seen),
-        Some(Seen {
+        Some(PolicyGeneration {
             uid: "uid-p".to_owned(),
             generation: 4
         })
@@ -88,7 +88,7 @@ async fn says_what_is_in_force_and_what_does_not_compile() {
 
 #[tokio::test]
 async fn what_the_store_lost_is_denied_and_said() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     applied(&world, 1, "secrets:GetSecretValue").await;
     let uid = world.api.get(&path()).unwrap()["metadata"]["uid"].clone();
     world
@@ -113,7 +113,7 @@ async fn what_the_store_lost_is_denied_and_said() {
 
 #[tokio::test]
 async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     applied(&world, 1, "secrets:GetSecretValue").await;
     restarted(&mut world).await;
     let mut object = world.api.get(&path()).unwrap();
@@ -126,14 +126,14 @@ async fn what_does_not_fit_its_type_keeps_what_is_in_force_and_its_status() {
     let status = world.api.get(&path()).unwrap()["status"].clone();
     assert_eq!(
         status["conditions"][0]["message"],
-        "`spec.statements` does not fit its type; apply the object anew; generation 1 stays in force"
+        "`spec.statements` does not fit its type; apply the object again; generation 1 stays in force"
     );
     assert_eq!(status["generationInForce"], 1);
 }
 
 #[tokio::test]
 async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
-    let world = World::new();
+    let world = ControllerFixture::new();
     // The store takes no such UID.
     world.api.put(
         &path(),
@@ -163,7 +163,7 @@ async fn what_cannot_be_kept_is_in_force_and_says_so_until_it_is_kept() {
 
 #[tokio::test]
 async fn a_restart_writes_nothing_and_a_policy_that_is_gone_is_forgotten() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     applied(&world, 1, "secrets:GetSecretValue").await;
     let commits = world.ctx.store.anchor().counter;
     restarted(&mut world).await;

@@ -1,7 +1,7 @@
 //! The watch of `SecretPolicy`s. What it brings takes effect here: the namespaces take turns
-//! ([`pending`](super::pending)), and policies are parsed and compiled on threads of their own, two at once, so
-//! that nobody who rewrites large policies holds up another namespace's, or an answer of the API. A complete
-//! list takes effect in its order instead, and says when it has.
+//! ([`pending`](super::pending)), and policies are parsed and compiled on threads of their own, two at once,
+//! so that nobody who rewrites large policies holds up another namespace's, or an answer of the API. A
+//! complete list takes effect in its order instead, and says when it has.
 //!
 //! INVARIANT: an older state of an object never takes effect after a newer one.
 
@@ -13,27 +13,27 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource, ResourceExt};
 use strongroom_crds::v1alpha1::{PolicyIdentities, SecretPolicy, SecretPolicySpec};
 use strongroom_process::WorkPool;
 
-use super::pending::{AT_ONCE, Change, Pending};
+use super::pending::{MAX_PARALLEL_CHANGES, PendingChanges, PolicyChange};
 use crate::controllers::Ctx;
-use crate::controllers::kept::{Kept, TooLarge};
+use crate::controllers::cached_object::{CachedObject, TooLarge};
 use crate::controllers::outline;
 use crate::controllers::store::SecretStore;
-use crate::controllers::watches::{large, uids};
-use crate::kube_error::in_words;
-use crate::policies::{Newest, Policies, Seen, Why};
+use crate::controllers::watches::{large, reflected};
+use crate::kube::in_words;
+use crate::policies::{ObservedPolicy, Policies, PolicyFailureReason, PolicyGeneration};
 
 #[cfg(test)]
 mod tests;
 
 /// How long the API server may take to answer with one policy.
-const READ: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a namespace waits after one of its policies could not be read.
-const REST: Duration = Duration::from_secs(5);
+const REST_PERIOD: Duration = Duration::from_secs(5);
 
 /// Namespace and name of an object.
 type Place = (String, String);
@@ -42,35 +42,17 @@ type Place = (String, String);
 /// reported on.
 pub(in crate::controllers) fn secret_policies<S: SecretStore>(
     ctx: Arc<Ctx<S>>,
-    writer: Writer<Kept<SecretPolicy>>,
-) -> impl Stream<Item = ObjectRef<Kept<SecretPolicy>>> {
+    writer: Writer<CachedObject<SecretPolicy>>,
+) -> impl Stream<Item = ObjectRef<CachedObject<SecretPolicy>>> {
     let events = large(&ctx, "SecretPolicy");
-    let cache = writer.as_reader();
     let (client, policies) = (ctx.client.clone(), ctx.policies.clone());
     let telling = Arc::clone(&ctx);
-    let take_in = move |policy: &Kept<SecretPolicy>| {
+    let take_in = move |policy: &CachedObject<SecretPolicy>| {
         seen_policy(&ctx, policy);
         counted(policy)
     };
-    let events = in_turn((client, policies, REST), events, take_in);
-    kube::runtime::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .filter_map(|event| std::future::ready(event.ok()))
-        .filter_map(move |event| {
-            let declarations = &telling.declarations;
-            let reference = match event {
-                Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(&object)),
-                Event::Delete(object) => {
-                    declarations.gone("SecretPolicy", &object);
-                    None
-                }
-                Event::InitDone => {
-                    declarations.listed("SecretPolicy", uids(cache.state().iter()));
-                    None
-                }
-                Event::Init => None,
-            };
-            std::future::ready(reference)
-        })
+    let events = in_turn((client, policies, REST_PERIOD), events, take_in);
+    reflected(telling, "SecretPolicy", writer, events)
 }
 
 /// The events, each once it has taken effect, with what is kept of its policy. Changes that are replaced by
@@ -78,20 +60,20 @@ pub(in crate::controllers) fn secret_policies<S: SecretStore>(
 /// is `take_in`.
 fn in_turn<F>(
     (client, policies, rest): (Client, Policies, Duration),
-    events: BoxStream<'static, Event<Kept<SecretPolicy>>>,
+    events: BoxStream<'static, Event<CachedObject<SecretPolicy>>>,
     take_in: F,
-) -> impl Stream<Item = Event<Kept<SecretPolicy>>> + Send
+) -> impl Stream<Item = Event<CachedObject<SecretPolicy>>> + Send
 where
-    F: Fn(&Kept<SecretPolicy>) -> Kept<SecretPolicy> + Clone + Send + 'static,
+    F: Fn(&CachedObject<SecretPolicy>) -> CachedObject<SecretPolicy> + Clone + Send + 'static,
 {
     let watch = Watch {
         client,
         policies,
         take_in,
-        work: WorkPool::with_threads(AT_ONCE),
+        work: WorkPool::with_threads(MAX_PARALLEL_CHANGES),
         rest,
         events,
-        pending: Pending::default(),
+        pending: PendingChanges::default(),
         under_way: FuturesUnordered::new(),
         listed: HashSet::new(),
         read_ahead: HashMap::new(),
@@ -104,18 +86,18 @@ where
 }
 
 /// What became of a change that was under way.
-enum Ended {
+enum ChangeOutcome {
     /// It took effect.
     TakenIn {
         /// What is kept of the policy.
-        kept: Box<Kept<SecretPolicy>>,
+        kept: Box<CachedObject<SecretPolicy>>,
         /// Whether it was read again, and a generation was found whose event is still to come.
         is_ahead: bool,
     },
     /// The object of this namespace is not there any more; the watch will say so.
     NotThere(String),
     /// The object with this identity could not be read.
-    NotRead(Box<Kept<SecretPolicy>>),
+    NotRead(Box<CachedObject<SecretPolicy>>),
     /// A namespace rested for long enough.
     Rested(String),
 }
@@ -140,30 +122,31 @@ struct Watch<F> {
     work: WorkPool,
     /// How long a namespace waits after one of its policies could not be read.
     rest: Duration,
-    events: BoxStream<'static, Event<Kept<SecretPolicy>>>,
-    pending: Pending,
-    under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    events: BoxStream<'static, Event<CachedObject<SecretPolicy>>>,
+    pending: PendingChanges,
+    under_way: FuturesUnordered<BoxFuture<'static, ChangeOutcome>>,
     /// The objects of the list that is coming.
     listed: HashSet<Place>,
-    /// UID and generation of objects that were read again, where the watch has not told of that generation yet.
-    /// What it tells of older ones is in the past.
+    /// UID and generation of objects that were read again, where the watch has not told of that generation
+    /// yet. What it tells of older ones is in the past.
     read_ahead: HashMap<Place, (Option<String>, i64)>,
     /// What took effect and was not passed on yet.
-    in_force: VecDeque<Event<Kept<SecretPolicy>>>,
+    in_force: VecDeque<Event<CachedObject<SecretPolicy>>>,
 }
 
 impl<F> Watch<F>
 where
-    F: Fn(&Kept<SecretPolicy>) -> Kept<SecretPolicy> + Clone + Send + 'static,
+    F: Fn(&CachedObject<SecretPolicy>) -> CachedObject<SecretPolicy> + Clone + Send + 'static,
 {
-    async fn next(&mut self) -> Option<Event<Kept<SecretPolicy>>> {
+    async fn next(&mut self) -> Option<Event<CachedObject<SecretPolicy>>> {
         loop {
             self.begin();
             if let Some(event) = self.in_force.pop_front() {
                 return Some(event);
             }
             tokio::select! {
-                // Few are under way at once, so that events come too; many events must not keep from what is done.
+                // Few are under way at once, so that events come too; many events must not keep from what is
+                // done.
                 biased;
                 Some(ended) = self.under_way.next() => self.ended(ended),
                 event = self.events.next() => self.arrives(event?).await,
@@ -179,7 +162,7 @@ where
             let place = place(&change.policy);
             if change.deleted {
                 self.read_ahead.remove(&place);
-                self.policies.no_policy(&place.0, &place.1);
+                self.policies.remove_policy(&place.0, &place.1);
                 self.pending.done(&place.0);
                 self.in_force.push_back(Event::Delete(change.policy));
             } else if !change.lacks_text() && self.is_in_the_past(&place, &change.policy) {
@@ -195,9 +178,9 @@ where
         }
     }
 
-    fn ended(&mut self, ended: Ended) {
+    fn ended(&mut self, ended: ChangeOutcome) {
         match ended {
-            Ended::TakenIn { kept, is_ahead } => {
+            ChangeOutcome::TakenIn { kept, is_ahead } => {
                 let place = place(&kept);
                 self.pending.done(&place.0);
                 if is_ahead {
@@ -207,18 +190,18 @@ where
                 }
                 self.in_force.push_back(Event::Apply(*kept));
             }
-            Ended::NotThere(namespace) => self.pending.done(&namespace),
-            Ended::NotRead(identity) => {
+            ChangeOutcome::NotThere(namespace) => self.pending.done(&namespace),
+            ChangeOutcome::NotRead(identity) => {
                 let (namespace, _) = place(&identity);
                 self.pending.rests(*identity);
-                let rested = tokio::time::sleep(self.rest).map(|()| Ended::Rested(namespace));
+                let rested = tokio::time::sleep(self.rest).map(|()| ChangeOutcome::Rested(namespace));
                 self.under_way.push(rested.boxed());
             }
-            Ended::Rested(namespace) => self.pending.rested(&namespace),
+            ChangeOutcome::Rested(namespace) => self.pending.rested(&namespace),
         }
     }
 
-    async fn arrives(&mut self, event: Event<Kept<SecretPolicy>>) {
+    async fn arrives(&mut self, event: Event<CachedObject<SecretPolicy>>) {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -248,7 +231,7 @@ where
     }
 
     /// An object of a list takes effect at once. What waits of it is older.
-    async fn lists(&mut self, policy: Kept<SecretPolicy>) {
+    async fn lists(&mut self, policy: CachedObject<SecretPolicy>) {
         let place = place(&policy);
         self.until(|pending| !pending.is_under_way(&place.0)).await;
         let before = self.pending.forget(&place.0, &place.1);
@@ -269,14 +252,14 @@ where
 
     /// A change does not wait any more, because something newer is known of its object. That the object was
     /// deleted is passed on nevertheless: what has its name now is another one.
-    fn replaced(&mut self, change: Option<Change>) {
+    fn replaced(&mut self, change: Option<PolicyChange>) {
         if let Some(change) = change.filter(|change| change.deleted) {
             self.in_force.push_back(Event::Delete(change.policy));
         }
     }
 
     /// Waits until enough of what is under way has ended. Nothing new is begun.
-    async fn until(&mut self, enough: impl Fn(&Pending) -> bool) {
+    async fn until(&mut self, enough: impl Fn(&PendingChanges) -> bool) {
         while !enough(&self.pending)
             && let Some(ended) = self.under_way.next().await
         {
@@ -285,35 +268,35 @@ where
     }
 
     /// Whether a newer generation of the object is in force already, because it was read again.
-    fn is_in_the_past(&self, place: &Place, policy: &Kept<SecretPolicy>) -> bool {
+    fn is_in_the_past(&self, place: &Place, policy: &CachedObject<SecretPolicy>) -> bool {
         self.read_ahead
             .get(place)
             .is_some_and(|(uid, newest)| *uid == policy.uid() && generation(policy) < *newest)
     }
 }
 
-fn place(policy: &Kept<SecretPolicy>) -> Place {
+fn place(policy: &CachedObject<SecretPolicy>) -> Place {
     (policy.namespace().unwrap_or_default(), policy.name_any())
 }
 
-fn generation(policy: &Kept<SecretPolicy>) -> i64 {
+fn generation(policy: &CachedObject<SecretPolicy>) -> i64 {
     policy.meta().generation.unwrap_or_default()
 }
 
 /// A policy that was applied takes effect.
-async fn take_in<F>((client, work): (Client, WorkPool), take_in: F, change: Change) -> Ended
+async fn take_in<F>((client, work): (Client, WorkPool), take_in: F, change: PolicyChange) -> ChangeOutcome
 where
-    F: Fn(&Kept<SecretPolicy>) -> Kept<SecretPolicy> + Clone + Send + 'static,
+    F: Fn(&CachedObject<SecretPolicy>) -> CachedObject<SecretPolicy> + Clone + Send + 'static,
 {
     let told = generation(&change.policy);
     let policy = if change.lacks_text() {
         let (namespace, name) = place(&change.policy);
         match read(client, &change.policy).await {
             Ok(Some(policy)) => policy,
-            Ok(None) => return Ended::NotThere(namespace),
+            Ok(None) => return ChangeOutcome::NotThere(namespace),
             Err(error) => {
-                tracing::warn!(namespace, name, %error, "a policy cannot be read; trying again");
-                return Ended::NotRead(Box::new(change.policy));
+                tracing::warn!(namespace, name, %error, "policy read failed");
+                return ChangeOutcome::NotRead(Box::new(change.policy));
             }
         }
     } else {
@@ -323,7 +306,7 @@ where
     let policy = Arc::new(policy);
     let namespace = policy.namespace().unwrap_or_default();
     let kept = off_thread(&work, &namespace, move || take_in(&policy)).await;
-    Ended::TakenIn {
+    ChangeOutcome::TakenIn {
         kept: Box::new(kept),
         is_ahead,
     }
@@ -332,11 +315,11 @@ where
 /// Reads a policy of which the identity is kept; none where it is gone, or another one has its name.
 async fn read(
     client: Client,
-    identity: &Kept<SecretPolicy>,
-) -> Result<Option<Kept<SecretPolicy>>, ReadError> {
+    identity: &CachedObject<SecretPolicy>,
+) -> Result<Option<CachedObject<SecretPolicy>>, ReadError> {
     let (namespace, name) = place(identity);
-    let api: Api<Kept<SecretPolicy>> = Api::namespaced(client, &namespace);
-    let found = tokio::time::timeout(READ, api.get_opt(&name))
+    let api: Api<CachedObject<SecretPolicy>> = Api::namespaced(client, &namespace);
+    let found = tokio::time::timeout(READ_TIMEOUT, api.get_opt(&name))
         .await
         .map_err(|_| ReadError::Silent)?
         .map_err(ReadError::Api)?;
@@ -354,23 +337,23 @@ async fn off_thread<T: Send + 'static>(
         match work.run(namespace, job.clone()).await {
             Ok(done) => return done,
             Err(error) => {
-                tracing::warn!(namespace, %error, "a policy cannot be taken in");
-                tokio::time::sleep(REST).await;
+                tracing::warn!(namespace, %error, "policy load failed");
+                tokio::time::sleep(REST_PERIOD).await;
             }
         }
     }
 }
 
 /// What is kept of a policy once its statements have taken effect: their number.
-fn counted(policy: &Kept<SecretPolicy>) -> Kept<SecretPolicy> {
+fn counted(policy: &CachedObject<SecretPolicy>) -> CachedObject<SecretPolicy> {
     policy
-        .outlined(outline::of_secret_policy)
-        .filter(|outline| outline.weight() <= outline::MOST)
+        .outlined(outline::outline_secret_policy)
+        .filter(|outline| outline.weight() <= outline::MAX_OUTLINE_BYTES)
         .unwrap_or_else(|| policy.identity(TooLarge::Alone))
 }
 
 /// The statements of a policy take effect.
-pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
+pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &CachedObject<SecretPolicy>) {
     #[derive(Default, serde::Deserialize)]
     struct Attached {
         #[serde(default)]
@@ -390,7 +373,7 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
     }
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     ctx.bundles.want(&namespace);
-    let seen = Seen {
+    let seen = PolicyGeneration {
         uid: kept.uid().unwrap_or_default(),
         generation: kept.meta().generation.unwrap_or_default(),
     };
@@ -409,9 +392,9 @@ pub(super) fn seen_policy<S>(ctx: &Ctx<S>, kept: &Kept<SecretPolicy>) {
             secrets,
             statements: Vec::new(),
         };
-        (Why::Misfit(misfit.to_string()), attached)
+        (PolicyFailureReason::Misfit(misfit.to_string()), attached)
     });
-    let newest = Newest {
+    let newest = ObservedPolicy {
         seen,
         told: kept
             .status::<InForce>()

@@ -9,14 +9,15 @@ use strongroom_store::audit::Requester;
 use strongroom_store::name::ExternalId;
 use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::vault::{
-    BeginAttestations, DeclaredObject, ObjectDigest, Store, TakeDeclaration, TakenDeclaration,
+    AcceptDeclaration, BeginAttestations, DeclarationOutcome, DeclaredObject, ObjectDigest, Store,
     WithdrawDeclaration,
 };
 
 use super::StoreFailure;
 use super::vault::{change_as, read};
 
-/// What the controllers ask of the store about declarations. Calls that change something are done when they return.
+/// What the controllers ask of the store about declarations. Calls that change something are done when they
+/// return.
 pub(crate) trait DeclarationStore: Send + Sync + 'static {
     /// From now on a change that nobody attests counts as one.
     fn begin_attestations(&self) -> impl Future<Output = Result<(), StoreFailure>> + Send;
@@ -26,13 +27,13 @@ pub(crate) trait DeclarationStore: Send + Sync + 'static {
         object: DeclaredObject,
         created: Timestamp,
         digest: Digest,
-    ) -> impl Future<Output = Result<TakenDeclaration, StoreFailure>> + Send;
+    ) -> impl Future<Output = Result<DeclarationOutcome, StoreFailure>> + Send;
     /// Puts on record that an object is gone; with its last state, where that was seen.
     fn withdraw_declaration(
         &self,
         object: DeclaredObject,
         digest: Option<Digest>,
-    ) -> impl Future<Output = Result<TakenDeclaration, StoreFailure>> + Send;
+    ) -> impl Future<Output = Result<DeclarationOutcome, StoreFailure>> + Send;
     /// Objects of this kind whose declarations were taken in, but for those with these UIDs.
     fn declarations_without(
         &self,
@@ -58,9 +59,9 @@ impl DeclarationStore for Store {
         object: DeclaredObject,
         created: Timestamp,
         digest: Digest,
-    ) -> Result<TakenDeclaration, StoreFailure> {
+    ) -> Result<DeclarationOutcome, StoreFailure> {
         let controller = object.kind.clone();
-        let command = TakeDeclaration {
+        let command = AcceptDeclaration {
             object,
             created: StoreTime::from_millis(created.as_millisecond()),
             digest: bytes(digest),
@@ -72,7 +73,7 @@ impl DeclarationStore for Store {
         &self,
         object: DeclaredObject,
         digest: Option<Digest>,
-    ) -> Result<TakenDeclaration, StoreFailure> {
+    ) -> Result<DeclarationOutcome, StoreFailure> {
         let controller = object.kind.clone();
         let command = WithdrawDeclaration {
             object,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use jiff::Timestamp;
-use strongroom_rules::encryption_key::State;
+use strongroom_rules::encryption_key::StoredKeyState;
 use strongroom_store::id::{KeyId, NamespaceId, SecretId};
 use strongroom_store::name::{ExternalId, KeyName};
 use strongroom_store::vault::{
@@ -14,7 +14,7 @@ use strongroom_store::vault::{
 };
 
 use super::vault::{change, change_as, read, time};
-use super::{Bound, StoreFailure};
+use super::{BoundObject, StoreFailure};
 
 /// Who the records name.
 const ACTOR: &str = "EncryptionKey";
@@ -22,14 +22,11 @@ const ACTOR: &str = "EncryptionKey";
 /// A customer's key, without its material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyView {
-    /// Its id.
     pub(crate) id: KeyId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
-    /// Its name.
     pub(crate) name: String,
     /// Whether it can be used.
-    pub(crate) state: State,
+    pub(crate) state: StoredKeyState,
     /// The version that new data keys come under.
     pub(crate) primary: u32,
     /// The versions whose material exists.
@@ -39,14 +36,13 @@ pub(crate) struct KeyView {
     /// When it was made.
     pub(crate) created: Timestamp,
     /// What declares it.
-    pub(crate) declaration: Option<Declared>,
+    pub(crate) declaration: Option<DeclaredKey>,
 }
 
 /// What an EncryptionKey says about its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Declared {
-    /// The object.
-    pub(crate) object: Bound,
+pub(crate) struct DeclaredKey {
+    pub(crate) object: BoundObject,
     /// Days between its deletion and the destruction of the key, 7 to 30.
     pub(crate) window_days: u32,
     /// The key goes although secrets depend on it.
@@ -60,7 +56,6 @@ pub(crate) struct OwnedKey {
     pub(crate) namespace: String,
     /// UID of the Namespace that the store recorded.
     pub(crate) namespace_uid: String,
-    /// The key.
     pub(crate) key: KeyView,
 }
 
@@ -84,7 +79,8 @@ pub(crate) enum KeyChange {
     },
 }
 
-/// What the controllers ask of the store about encryption keys. Calls that change something are done when they return.
+/// What the controllers ask of the store about encryption keys. Calls that change something are done when
+/// they return.
 pub(crate) trait KeyStore: Send + Sync + 'static {
     /// The key of this name, also while it waits for its destruction, and after it.
     fn key(
@@ -112,7 +108,7 @@ pub(crate) trait KeyStore: Send + Sync + 'static {
         &self,
         namespace: NamespaceId,
         key: KeyId,
-        declared: Declared,
+        declared: DeclaredKey,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Changes a key's state.
     fn change_key(
@@ -148,17 +144,17 @@ fn view(key: StoredKey) -> KeyView {
         namespace: key.namespace,
         name: key.name.to_string(),
         state: match key.state {
-            KeyState::Enabled => State::Enabled,
-            KeyState::Disabled => State::Disabled,
-            KeyState::PendingDeletion { until } => State::PendingDeletion(time(until)),
-            KeyState::Destroyed => State::Destroyed,
+            KeyState::Enabled => StoredKeyState::Enabled,
+            KeyState::Disabled => StoredKeyState::Disabled,
+            KeyState::PendingDeletion { until } => StoredKeyState::PendingDeletion(time(until)),
+            KeyState::Destroyed => StoredKeyState::Destroyed,
         },
         primary: key.primary,
         versions: key.versions,
         rotated: time(key.primary_created),
         created: time(key.created),
-        declaration: key.declaration.map(|declaration| Declared {
-            object: Bound {
+        declaration: key.declaration.map(|declaration| DeclaredKey {
+            object: BoundObject {
                 name: declaration.object.name,
                 uid: declaration.object.uid.to_string(),
             },
@@ -180,7 +176,9 @@ impl KeyStore for Store {
             for namespace in store.namespaces()? {
                 let Some(uid) = &namespace.uid else { continue };
                 for key in store.list_keys(namespace.id)?.into_iter().map(view) {
-                    if key.declaration.is_some() && matches!(key.state, State::Enabled | State::Disabled) {
+                    if key.declaration.is_some()
+                        && matches!(key.state, StoredKeyState::Enabled | StoredKeyState::Disabled)
+                    {
                         found.push(OwnedKey {
                             namespace: namespace.name.to_string(),
                             namespace_uid: uid.to_string(),
@@ -216,7 +214,7 @@ impl KeyStore for Store {
         &self,
         namespace: NamespaceId,
         key: KeyId,
-        declared: Declared,
+        declared: DeclaredKey,
     ) -> Result<(), StoreFailure> {
         let declaration = KeyDeclaration {
             object: ObjectBinding {

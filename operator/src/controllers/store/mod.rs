@@ -1,6 +1,8 @@
-//! The store as the controllers see it: what they read of a secret, what they ask of it, and what can go wrong.
+//! The store as the controllers see it: what they read of a secret, what they ask of it, and what can go
+//! wrong.
 //!
-//! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this line.
+//! Nothing of the store's engine, keys or audit is visible here; each call writes its audit record below this
+//! line.
 
 mod declarations;
 mod keys;
@@ -20,7 +22,7 @@ use strongroom_store::value::Value;
 pub(crate) use strongroom_store::vault::Recovery;
 
 pub(crate) use self::declarations::DeclarationStore;
-pub(crate) use self::keys::{Declared, KeyChange, KeyStore, KeyView, OwnedKey};
+pub(crate) use self::keys::{DeclaredKey, KeyChange, KeyStore, KeyView, OwnedKey};
 pub(crate) use self::policies::PolicyStore;
 
 /// A namespace as the store recorded it.
@@ -34,23 +36,21 @@ pub(crate) struct NamespaceRecord {
 
 /// A secret without its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct View {
-    /// Its id.
+pub(crate) struct SecretRecord {
     pub(crate) id: SecretId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
     /// End of its recovery window; absent while it is live.
     pub(crate) until: Option<Timestamp>,
     /// The customer's key that it comes under; absent: the namespace's own.
     pub(crate) key: Option<KeyId>,
-    /// Its labels.
+    /// What people and controllers labelled it with, our own labels included.
     pub(crate) labels: BTreeMap<String, String>,
     /// What people should know about it.
     pub(crate) description: String,
     /// The ManagedSecret that it belongs to.
-    pub(crate) object: Option<Bound>,
+    pub(crate) object: Option<BoundObject>,
     /// The native Secret that is ours.
-    pub(crate) materialized: Option<Bound>,
+    pub(crate) materialized: Option<BoundObject>,
     /// Version id by stage.
     pub(crate) stages: BTreeMap<String, String>,
     /// Its versions, in the order of their making.
@@ -63,7 +63,7 @@ pub(crate) struct View {
     pub(crate) rotated: Option<Timestamp>,
 }
 
-impl View {
+impl SecretRecord {
     /// Id of the current version.
     pub(crate) fn current(&self) -> Option<&str> {
         self.stages.get("Current").map(String::as_str)
@@ -77,7 +77,7 @@ impl View {
 
 /// A Kubernetes object that a record of the store points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bound {
+pub(crate) struct BoundObject {
     /// `metadata.name`.
     pub(crate) name: String,
     /// `metadata.uid`.
@@ -87,13 +87,12 @@ pub(crate) struct Bound {
 /// One version without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionView {
-    /// Its id.
     pub(crate) id: String,
     /// Its number.
     pub(crate) seq: u64,
     /// When it was made.
     pub(crate) created: Timestamp,
-    /// Its stages.
+    /// Those that point at it now, such as `Current`.
     pub(crate) stages: Vec<String>,
 }
 
@@ -102,40 +101,37 @@ pub(crate) struct VersionView {
 pub(crate) struct NewSecret {
     /// Its id, chosen by the caller.
     pub(crate) id: SecretId,
-    /// Its namespace.
     pub(crate) namespace: NamespaceId,
-    /// Its name.
     pub(crate) name: SecretName,
-    /// Its labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// What people should know about it.
     pub(crate) description: String,
     /// The customer's key that it comes under; absent: the namespace's own.
     pub(crate) key: Option<KeyId>,
     /// The object that it belongs to.
-    pub(crate) object: Bound,
+    pub(crate) object: BoundObject,
     /// What follows its deletion.
     pub(crate) recovery: Recovery,
     /// Id of the first version.
     pub(crate) version: String,
-    /// Its value.
+    /// The value of the first version.
     pub(crate) value: Value,
 }
 
 /// A version to have.
 #[derive(Debug)]
 pub(crate) struct NewVersion {
-    /// Its secret.
     pub(crate) secret: SecretId,
     /// Its id: a version of this id that exists is left as it is.
     pub(crate) version: String,
-    /// Its value.
+    /// The keys and bytes of the version, if it is to be made.
     pub(crate) value: Value,
     /// The version that must still be current, because the value was made from it.
     pub(crate) base: String,
     /// This is a rotation, done at this time: the next one counts from it.
-    pub(crate) rotation: Option<(Rotation, Timestamp)>,
-    /// Whether it is made as the one before was, by a rotation or a renewal: then it is written also where the namespace is full.
+    pub(crate) rotation: Option<(RotationCause, Timestamp)>,
+    /// Whether it is made as the one before was, by a rotation or a renewal: then it is written also where
+    /// the namespace is full.
     pub(crate) may_grow: bool,
     /// The labels that the secret has with it, where they record how it came about; absent: as they are.
     pub(crate) labels: Option<BTreeMap<String, String>>,
@@ -143,7 +139,7 @@ pub(crate) struct NewVersion {
 
 /// Why a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Rotation {
+pub(crate) enum RotationCause {
     /// A schedule's time had come.
     Scheduled,
     /// A person asked.
@@ -155,13 +151,12 @@ pub(crate) enum Rotation {
 
 /// A secret that belongs to a ManagedSecret, with the name of its namespace.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Owned {
+pub(crate) struct OwnedSecret {
     /// Name of the namespace.
     pub(crate) namespace: String,
     /// UID of the Namespace that the store recorded.
     pub(crate) namespace_uid: String,
-    /// The secret.
-    pub(crate) view: View,
+    pub(crate) view: SecretRecord,
 }
 
 /// A secret that belongs to no ManagedSecret.
@@ -183,7 +178,7 @@ pub(crate) struct Orphan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreFailure {
     /// The version from which a new one was made is not current any more.
-    #[error("another version became current in between")]
+    #[error("another version became current in the meantime")]
     BaseMoved,
     /// The key of the namespace is disabled or waits for its deletion.
     #[error("the encryption key is not enabled: {0}")]
@@ -195,7 +190,7 @@ pub(crate) enum StoreFailure {
     #[error("{0}")]
     NamespaceFull(String),
     /// The rules of the store say no.
-    #[error("the store refuses: {0}")]
+    #[error("the store refused: {0}")]
     Refused(String),
     /// No audit record can be written, so nothing is read or changed.
     #[error("no audit record can be written: {0}")]
@@ -204,7 +199,7 @@ pub(crate) enum StoreFailure {
     #[error("the store's disk is full; make room or enlarge its volume")]
     Full,
     /// A record cannot be read.
-    #[error("a record of the store is damaged, restore a backup: {0}")]
+    #[error("a record in the store is damaged, restore a backup: {0}")]
     Damaged(String),
     /// The store serves nothing now: it is closing, poisoned, fenced off, or does not know the outcome.
     #[error("the store is not available: {0}")]
@@ -249,9 +244,12 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore + DeclarationStore {
         &self,
         namespace: NamespaceId,
         name: &SecretName,
-    ) -> impl Future<Output = Result<Option<View>, StoreFailure>> + Send;
+    ) -> impl Future<Output = Result<Option<SecretRecord>, StoreFailure>> + Send;
     /// The secret of this id.
-    fn describe(&self, secret: SecretId) -> impl Future<Output = Result<Option<View>, StoreFailure>> + Send;
+    fn describe(
+        &self,
+        secret: SecretId,
+    ) -> impl Future<Output = Result<Option<SecretRecord>, StoreFailure>> + Send;
     /// The value of one version of a live secret.
     fn open(
         &self,
@@ -266,7 +264,7 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore + DeclarationStore {
         purpose: String,
     ) -> impl Future<Output = Result<Value, StoreFailure>> + Send;
     /// Every live secret with an object, in any order.
-    fn owned(&self) -> impl Future<Output = Result<Vec<Owned>, StoreFailure>> + Send;
+    fn owned(&self) -> impl Future<Output = Result<Vec<OwnedSecret>, StoreFailure>> + Send;
     /// Live secrets of people that belong to no object.
     fn orphans(&self) -> impl Future<Output = Result<Vec<Orphan>, StoreFailure>> + Send;
     /// Records the UID of a namespace under its name.
@@ -294,13 +292,13 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore + DeclarationStore {
     fn bind_object(
         &self,
         secret: SecretId,
-        object: Bound,
+        object: BoundObject,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Records the native Secret that is ours, or that there is none.
     fn bind_materialized(
         &self,
         secret: SecretId,
-        native: Option<Bound>,
+        native: Option<BoundObject>,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Takes a secret out of its recovery window.
     fn restore(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
@@ -312,14 +310,16 @@ pub(crate) trait SecretStore: KeyStore + PolicyStore + DeclarationStore {
     fn destroy(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
     /// Gives a secret a recovery window that was made without one.
     fn keep_window(&self, secret: SecretId) -> impl Future<Output = Result<(), StoreFailure>> + Send;
-    /// Frees the name of a namespace that is gone, if nothing of it is kept: what is left there is destroyed. Answers whether the name is free.
+    /// Frees the name of a namespace that is gone, if nothing of it is kept: what is left there is destroyed.
+    /// Answers whether the name is free.
     fn release_namespace(
         &self,
         namespace: NamespaceId,
         uid: &str,
     ) -> impl Future<Output = Result<bool, StoreFailure>> + Send;
-    /// Destroys some of what is due; the clock has been steady for so long. Answers with the secrets, and whether there is more. Nothing is
-    /// destroyed, without an error, while the clock has not been steady for long enough.
+    /// Destroys some of what is due; the clock has been steady for so long. Answers with the secrets, and
+    /// whether there is more. Nothing is destroyed, without an error, while the clock has not been steady for
+    /// long enough.
     fn purge_due(
         &self,
         steady_for: Duration,

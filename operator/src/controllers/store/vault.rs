@@ -1,4 +1,5 @@
-//! [`SecretStore`] on the real store. Reads go to the blocking pool, because they touch the disk; changes wait for the writer's answer.
+//! [`SecretStore`] on the real store. Reads go to the blocking pool, because they touch the disk; changes
+//! wait for the writer's answer.
 
 use std::time::Duration;
 
@@ -10,21 +11,21 @@ use strongroom_store::name::{ExternalId, NameError, NamespaceName, SecretName, V
 use strongroom_store::time::Timestamp as StoreTime;
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    AcceptNamespace, BindMaterialized, BindNamespace, BindObject, Command, CreateSecret, DeleteSecret,
-    Deletion, DestroySecret, EnsureVersion, GetValue, KeepRecoveryWindow, KeyRef, Materialized, Meta,
-    NamespaceView, ObjectBinding, PurgeDue, PurgeSecret, Refusal, ReleaseNamespace, RestoreSecret,
-    RotationMark, STEADY, SecretState, SecretView, Store, StoreError, UpdateSecret,
+    AcceptNamespace, BindMaterialized, BindNamespace, BindObject, CLOCK_TRUST_DELAY, Command, CreateSecret,
+    DeleteSecret, Deletion, DestroySecret, EnsureVersion, GetValue, KeepRecoveryWindow, KeyRef,
+    MaterializedObject, Meta, NamespaceView, ObjectBinding, PurgeDue, PurgeSecret, Refusal, ReleaseNamespace,
+    RestoreSecret, RotationMark, SecretState, SecretView, Store, StoreError, UpdateSecret,
 };
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
-    Bound, NamespaceRecord, NewSecret, NewVersion, Orphan, Owned, Rotation, SecretStore, StoreFailure,
-    VersionView, View,
+    BoundObject, NamespaceRecord, NewSecret, NewVersion, Orphan, OwnedSecret, RotationCause, SecretRecord,
+    SecretStore, StoreFailure, VersionView,
 };
 use crate::controllers::declarations;
 
 /// Secrets a page, when all are looked through.
-const PAGE: usize = 500;
+const SECRETS_PER_PAGE: usize = 500;
 
 impl From<StoreError> for StoreFailure {
     fn from(error: StoreError) -> Self {
@@ -72,10 +73,10 @@ fn meta(controller: &str) -> Result<Meta, StoreFailure> {
     })
 }
 
-/// Reads at the same time. More would come no sooner, and each would have a thread of its own, with a stack and a heap: those of a burst stay
-/// resident long after it.
-const READS: usize = 4;
-static READING: Semaphore = Semaphore::const_new(READS);
+/// Reads at the same time. More would come no sooner, and each would have a thread of its own, with a stack
+/// and a heap: those of a burst stay resident long after it.
+const MAX_PARALLEL_READS: usize = 4;
+static READING: Semaphore = Semaphore::const_new(MAX_PARALLEL_READS);
 
 /// Runs a read on the blocking pool.
 pub(super) async fn read<T: Send + 'static>(
@@ -118,8 +119,8 @@ pub(super) fn time(time: StoreTime) -> Timestamp {
     Timestamp::from_millisecond(time.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
-fn view(secret: SecretView) -> View {
-    View {
+fn view(secret: SecretView) -> SecretRecord {
+    SecretRecord {
         id: secret.id,
         namespace: secret.namespace,
         until: match secret.state {
@@ -132,11 +133,11 @@ fn view(secret: SecretView) -> View {
         },
         labels: secret.labels,
         description: secret.description,
-        object: secret.object.map(|object| Bound {
+        object: secret.object.map(|object| BoundObject {
             name: object.name,
             uid: object.uid.to_string(),
         }),
-        materialized: secret.materialized.map(|native| Bound {
+        materialized: secret.materialized.map(|native| BoundObject {
             name: native.name,
             uid: native.uid.to_string(),
         }),
@@ -181,12 +182,16 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn find(&self, namespace: NamespaceId, name: &SecretName) -> Result<Option<View>, StoreFailure> {
+    async fn find(
+        &self,
+        namespace: NamespaceId,
+        name: &SecretName,
+    ) -> Result<Option<SecretRecord>, StoreFailure> {
         let name = name.clone();
         read(self, move |store| Ok(store.find(namespace, &name)?.map(view))).await
     }
 
-    async fn describe(&self, secret: SecretId) -> Result<Option<View>, StoreFailure> {
+    async fn describe(&self, secret: SecretId) -> Result<Option<SecretRecord>, StoreFailure> {
         read(self, move |store| match store.describe(secret) {
             Ok(found) => Ok(Some(view(found))),
             Err(StoreError::Refused(Refusal::SecretNotFound)) => Ok(None),
@@ -220,7 +225,7 @@ impl SecretStore for Store {
         .await
     }
 
-    async fn owned(&self) -> Result<Vec<Owned>, StoreFailure> {
+    async fn owned(&self) -> Result<Vec<OwnedSecret>, StoreFailure> {
         read(self, |store| {
             let namespaces = store.namespaces()?;
             Ok(collected(store, |secret| Ok(owned(secret, &namespaces)))?)
@@ -253,7 +258,7 @@ impl SecretStore for Store {
     }
 
     async fn has_room(&self, namespace: NamespaceId) -> Result<(), StoreFailure> {
-        read(self, move |store| Ok(store.has_room_for(namespace, None)?)).await
+        read(self, move |store| Ok(store.check_quota(namespace, None)?)).await
     }
 
     async fn create(&self, new: NewSecret) -> Result<(), StoreFailure> {
@@ -280,8 +285,8 @@ impl SecretStore for Store {
             base: Some(VersionId::new(&new.base)?),
             rotation: new.rotation.map(|(rotation, at)| {
                 let trigger = match rotation {
-                    Rotation::Scheduled => None,
-                    Rotation::Asked { text } => Some(text),
+                    RotationCause::Scheduled => None,
+                    RotationCause::Asked { text } => Some(text),
                 };
                 RotationMark {
                     at: StoreTime::from_millis(at.as_millisecond()),
@@ -313,7 +318,7 @@ impl SecretStore for Store {
         .map(drop)
     }
 
-    async fn bind_object(&self, secret: SecretId, object: Bound) -> Result<(), StoreFailure> {
+    async fn bind_object(&self, secret: SecretId, object: BoundObject) -> Result<(), StoreFailure> {
         change(
             self,
             BindObject {
@@ -325,9 +330,13 @@ impl SecretStore for Store {
         .map(drop)
     }
 
-    async fn bind_materialized(&self, secret: SecretId, native: Option<Bound>) -> Result<(), StoreFailure> {
+    async fn bind_materialized(
+        &self,
+        secret: SecretId,
+        native: Option<BoundObject>,
+    ) -> Result<(), StoreFailure> {
         let materialized = match native {
-            Some(native) => Some(Materialized {
+            Some(native) => Some(MaterializedObject {
                 uid: ExternalId::new(&native.uid)?,
                 name: native.name,
             }),
@@ -364,7 +373,7 @@ impl SecretStore for Store {
 
     async fn release_namespace(&self, namespace: NamespaceId, uid: &str) -> Result<bool, StoreFailure> {
         // Most often something is kept, and the writer is not to be asked for that each time.
-        if read(self, move |store| Ok(store.keeps_something(namespace)?)).await? {
+        if read(self, move |store| Ok(store.has_retained_data(namespace)?)).await? {
             return Ok(false);
         }
         let uid = ExternalId::new(uid)?;
@@ -372,7 +381,7 @@ impl SecretStore for Store {
     }
 
     async fn purge_due(&self, steady_for: Duration) -> Result<(Vec<SecretId>, bool), StoreFailure> {
-        if steady_for < STEADY {
+        if steady_for < CLOCK_TRUST_DELAY {
             return Ok((Vec::new(), false));
         }
         let purged = change(self, PurgeDue { steady_for }).await?;
@@ -380,14 +389,13 @@ impl SecretStore for Store {
     }
 }
 
-fn binding(object: &Bound) -> Result<ObjectBinding, StoreFailure> {
+fn binding(object: &BoundObject) -> Result<ObjectBinding, StoreFailure> {
     Ok(ObjectBinding {
         uid: ExternalId::new(&object.uid)?,
         name: object.name.clone(),
     })
 }
 
-/// A live secret of an object, with its namespace.
 /// What `wanted` makes of each secret.
 fn collected<T>(
     store: &Store,
@@ -396,7 +404,7 @@ fn collected<T>(
     let mut found = Vec::new();
     let mut after = None;
     loop {
-        let page = store.list(None, after.as_ref(), PAGE)?;
+        let page = store.list(None, after.as_ref(), SECRETS_PER_PAGE)?;
         let Some(last) = page.last() else { return Ok(found) };
         after = Some((last.namespace, last.name.clone()));
         for secret in page {
@@ -431,14 +439,14 @@ fn orphan(
     }))
 }
 
-fn owned(secret: SecretView, namespaces: &[NamespaceView]) -> Option<Owned> {
+fn owned(secret: SecretView, namespaces: &[NamespaceView]) -> Option<OwnedSecret> {
     if secret.state != SecretState::Live || secret.object.is_none() {
         return None;
     }
     let namespace = namespaces
         .iter()
         .find(|namespace| namespace.id == secret.namespace)?;
-    Some(Owned {
+    Some(OwnedSecret {
         namespace: namespace.name.to_string(),
         namespace_uid: namespace.uid.as_ref().map(ToString::to_string)?,
         view: view(secret),

@@ -1,5 +1,6 @@
 //! Who owns which field, as an API server keeps it in `metadata.managedFields`
-//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>). Maps are owned key by key, lists as a whole.
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>). Maps are owned key
+//! by key, lists as a whole.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +38,8 @@ struct Entry {
     fields: BTreeSet<Path>,
 }
 
-/// The object after `manager` applied `body` over `found` by force: what it applied before and does not any more is gone, unless others own it too.
+/// The object after `manager` applied `body` over `found` by force: what it applied before and does not any
+/// more is gone, unless others own it too.
 pub(crate) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'_>) -> Json {
     let mut entries = entries(found);
     // Whoever owned it before its first apply is not known: one name stands for all of them.
@@ -82,7 +84,8 @@ pub(crate) fn applied(found: &Json, mut after: Json, body: &Json, write: Write<'
     with(after, entries)
 }
 
-/// The object after `manager` changed it from `found` to `after` in any other way: what it changed is its own, and nobody else's any more.
+/// The object after `manager` changed it from `found` to `after` in any other way: what it changed is its
+/// own, and nobody else's any more.
 pub(crate) fn updated(found: &Json, after: Json, write: Write<'_>) -> Json {
     // Owners that are written win over those that were there.
     let written = after["metadata"]["managedFields"]

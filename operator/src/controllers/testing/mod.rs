@@ -1,5 +1,5 @@
-//! What the controllers' tests stand on: a small API server behind a real client, a real store in a temporary directory, and short ways to
-//! make objects.
+//! What the controllers' tests stand on: a small API server behind a real client, a real store in a temporary
+//! directory, and short ways to make objects.
 
 pub(crate) mod managed_fields;
 mod server;
@@ -17,15 +17,15 @@ use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{SealFile, SlotSecret};
 use strongroom_store::secret::SecretBytes;
-use strongroom_store::vault::{AnchorRule, Create, Open, Quota, Store};
+use strongroom_store::vault::{AnchorRule, CreateStoreOptions, OpenStoreOptions, Quota, Store};
 
 pub(crate) use self::server::Api;
-use super::cluster::Cluster;
-use super::kept::Kept;
+use super::cached_object::CachedObject;
+use super::cluster::ClusterCache;
 use super::metrics::Metrics;
-use super::store::{SecretStore, View};
-use super::{Ctx, Options};
-use crate::consumers::Consumers;
+use super::store::{SecretRecord, SecretStore};
+use super::{ControllerOptions, Ctx};
+use crate::consumers::ConsumerIndex;
 
 /// The namespace of the tests.
 pub(crate) const NS: &str = "shop";
@@ -33,10 +33,10 @@ pub(crate) const NS: &str = "shop";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
 
 /// Everything a reconcile stands on.
-pub(crate) struct World {
+pub(crate) struct ControllerFixture {
     pub(crate) api: Api,
     pub(crate) ctx: Ctx<Store>,
-    writer: Writer<Kept<ManagedSecret>>,
+    writer: Writer<CachedObject<ManagedSecret>>,
     keep: tempfile::TempDir,
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn store_within(quota: Option<Quota>) -> (Store, tempfile::TempDir) {
     let slot = SlotSecret::KeyFile(SecretBytes::new(vec![7; 32]));
     let root = RootKey::generate().unwrap();
     let seal = SealFile::new(StoreId::generate().unwrap(), &root, &slot, "test").unwrap();
-    Store::prepare(&Create {
+    Store::prepare(&CreateStoreOptions {
         dir: &dir,
         seal: &seal,
         root: &root,
@@ -66,21 +66,21 @@ pub(crate) fn store_within(quota: Option<Quota>) -> (Store, tempfile::TempDir) {
     })
     .unwrap();
     Store::publish(&dir).unwrap();
-    let open = Open {
+    let open = OpenStoreOptions {
         dir: &dir,
         root: &root,
         epoch: 0,
         anchor: AnchorRule::Absent,
         cache_bytes: 1 << 20,
         strict_anchor: None,
-        audit: strongroom_store::audit::Limits::default(),
+        audit: strongroom_store::audit::RetentionLimits::default(),
         quota,
         now: at,
     };
     (Store::open(open).unwrap(), keep)
 }
 
-impl World {
+impl ControllerFixture {
     pub(crate) fn new() -> Self {
         Self::within(None)
     }
@@ -104,12 +104,12 @@ impl World {
         let (reader, mut writer) = kube::runtime::reflector::store();
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
-        let options = Options {
+        let options = ControllerOptions {
             own_namespace: "strongroom".to_owned(),
             node_namespaces: Vec::new(),
             native_namespaces: Vec::new(),
             concurrency: 8,
-            objects: super::shares::Bounds::default(),
+            objects: super::cache_quota::CacheBounds::default(),
             work: WorkPool::with_threads(2),
             watches: None,
         };
@@ -120,7 +120,11 @@ impl World {
             Arc::new(Metrics::default()),
             reader,
             <_>::default(),
-            (<_>::default(), <_>::default(), Consumers::complete_from(now())),
+            (
+                <_>::default(),
+                <_>::default(),
+                ConsumerIndex::complete_from(now()),
+            ),
         );
         ctx.certificates = super::certificates::Certificates::new(now());
         ctx.keys.listed(std::collections::HashMap::new());
@@ -176,7 +180,7 @@ impl World {
         self.writer.apply_watcher_event(&Event::Apply(kept));
     }
 
-    pub(crate) fn kept(&self, name: &str) -> Kept<ManagedSecret> {
+    pub(crate) fn kept(&self, name: &str) -> CachedObject<ManagedSecret> {
         serde_json::from_value(self.api.get(&Self::path(name)).unwrap()).unwrap()
     }
 
@@ -224,13 +228,13 @@ impl World {
 
     /// What the records of reads say of their purpose.
     pub(crate) fn purposes(&self) -> Vec<String> {
-        let directory = self.keep.path().join("store").join(audit::DIRECTORY);
-        let medium = audit::Directory::read_only(&directory);
-        let records = self.ctx.store.reads_after(&medium, 0, usize::MAX).unwrap();
+        let directory = self.keep.path().join("store").join(audit::READS_DIRECTORY);
+        let storage = audit::SegmentDirectory::read_only(&directory);
+        let records = self.ctx.store.reads_after(&storage, 0, usize::MAX).unwrap();
         records
             .into_iter()
             .filter_map(|(_, record)| match record {
-                audit::Logged::Entry(entry) => Some(entry.detail),
+                audit::ReadChainRecord::Entry(entry) => Some(entry.detail),
                 _ => None,
             })
             .filter(|detail| !detail.is_empty())
@@ -247,24 +251,25 @@ pub(crate) fn generated(native: &str) -> Json {
     json!({"source": {"generate": {"keys": {"password": {"password": {}}}}}, "secret": {"name": native}})
 }
 
-/// A pair as [`World::ready`] gives it.
+/// A pair as [`ControllerFixture::ready`] gives it.
 pub(crate) fn says(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
 }
 
-impl World {
+impl ControllerFixture {
     /// The secret of this name in the store.
-    pub(crate) async fn view(&self, store_name: &str) -> Option<View> {
+    pub(crate) async fn view(&self, store_name: &str) -> Option<SecretRecord> {
         let namespace = SecretStore::namespace(&self.ctx.store, NS).await.unwrap()?;
         SecretStore::find(&self.ctx.store, namespace.id, &store_name.parse().unwrap())
             .await
             .unwrap()
     }
 
-    /// The store forgets the native Secret, and so does the memory: as after a crash before the record of a create.
+    /// The store forgets the native Secret, and so does the memory: as after a crash before the record of a
+    /// create.
     pub(crate) async fn forget_native(&mut self, secret: SecretId) {
         self.ctx.store.bind_materialized(secret, None).await.unwrap();
-        self.ctx.cluster = Cluster::default();
+        self.ctx.cluster = ClusterCache::default();
     }
 
     /// Somebody writes a native Secret, and the watch says so.
@@ -299,7 +304,7 @@ impl World {
     }
 }
 
-impl World {
+impl ControllerFixture {
     /// The path of an EncryptionKey.
     pub(crate) fn key_path(name: &str) -> String {
         format!("/apis/strongroom.dev/v1alpha1/namespaces/{NS}/encryptionkeys/{name}")
@@ -321,8 +326,8 @@ impl World {
         let uid = object["metadata"]["uid"].as_str().unwrap();
         self.ctx.keys.saw_object(NS, name, uid);
         let required = serde_json::from_value(object["spec"]["requiredFor"].clone()).unwrap();
-        self.ctx.declared.requires(NS, name, required);
-        self.ctx.key_absences.saw(NS, name, uid);
+        self.ctx.declared.set_required_for(NS, name, required);
+        self.ctx.key_deletion_signals.saw(NS, name, uid);
         let kept = serde_json::from_value(object).unwrap();
         super::encryption_key::reconcile_at(&kept, &self.ctx, at)
             .await

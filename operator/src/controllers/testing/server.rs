@@ -1,5 +1,5 @@
-//! A small API server: objects as JSON by path, UIDs, `resourceVersion`s, preconditions, conflicts, types and immutability of Secrets, lists and
-//! watches. Each request is on record, and faults can be ordered.
+//! A small API server: objects as JSON by path, UIDs, `resourceVersion`s, preconditions, conflicts, types and
+//! immutability of Secrets, lists and watches. Each request is on record, and faults can be ordered.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -136,7 +136,8 @@ impl Api {
         self.server().erase(path);
     }
 
-    /// Every watch of this collection ends because its position has expired; what happens meanwhile, it misses.
+    /// Every watch of this collection ends because its position has expired; what happens meanwhile, it
+    /// misses.
     pub(crate) fn expire(&self, collection: &str, meanwhile: impl FnOnce()) {
         let watchers: Vec<_> = {
             let mut server = self.server();
@@ -208,7 +209,7 @@ impl Api {
             .collect()
     }
 
-    /// A key of a Secret.
+    /// The bytes of a native Secret's key; none: there is no such Secret or key.
     pub(crate) fn secret_key(&self, name: &str, key: &str) -> Option<Vec<u8>> {
         let secret = self.get(&format!("{SECRETS}/{name}"))?;
         let text = secret["data"][key].as_str()?.to_owned();

@@ -6,7 +6,7 @@ use strongroom_process::WorkPool;
 
 use super::*;
 use crate::cluster_keys::ClusterKeys;
-use crate::controllers::shares::Bounds;
+use crate::controllers::cache_quota::CacheBounds;
 
 /// What may be stored in etcd, nearly: 15 texts of 90,000 characters that are sealed for nobody.
 fn meaningless() -> serde_json::Value {
@@ -17,13 +17,13 @@ fn meaningless() -> serde_json::Value {
     json!({"source": {"sealed": {"keys": keys}}, "secret": {"name": "large"}})
 }
 
-fn start_bounded(api: &Api, store: Store, keep: tempfile::TempDir, bounds: Bounds) -> Running {
+fn start_bounded(api: &Api, store: Store, keep: tempfile::TempDir, bounds: CacheBounds) -> Running {
     api.put(
         "/api/v1/namespaces/pay",
         json!({"metadata": {"name": "pay", "uid": "ns-2"}}),
     );
     let work = WorkPool::with_threads(2);
-    let keys = ClusterKeys::of("s-1");
+    let keys = ClusterKeys::for_store("s-1");
     start_within(api, store, Policies::default(), (keep, work), (bounds, keys))
 }
 
@@ -54,7 +54,7 @@ async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_
         |api: &Api| (0..MANY).all(|number| ready_in(api, NS, &name(number)) == says("False", "SealInvalid"));
     // A restart finds them all again.
     for round in 0..2 {
-        let running = start_bounded(&api, store.clone(), keep, Bounds::default());
+        let running = start_bounded(&api, store.clone(), keep, CacheBounds::default());
         running
             .until("the other namespace", |api| {
                 ready_in(api, "pay", "db") == says("True", "Ready")
@@ -69,7 +69,8 @@ async fn the_largest_objects_are_kept_as_outlines_and_read_when_they_are_worked_
                 (0..MANY).all(|number| read(number) > 0)
             })
             .await;
-        // 1.35 MB each time: for itself, where it is named again before, and where the status did not come back in time.
+        // 1.35 MB each time: for itself, where it is named again before, and where the status did not come
+        // back in time.
         let most = (0..MANY).map(read).max().unwrap();
         assert!(most <= 3, "{round}: {most}");
         keep = running.stop().await;
@@ -84,7 +85,7 @@ async fn an_outline_is_read_again_where_a_value_is_rendered() {
     spec["secret"]["template"] = json!({"file": format!("{file}{{{{ password }}}}")});
     put_in(&api, NS, "db", spec.clone());
     let (store, keep) = store();
-    let running = start_bounded(&api, store, keep, Bounds::default());
+    let running = start_bounded(&api, store, keep, CacheBounds::default());
     running
         .until("ready", |api| ready_in(api, NS, "db") == says("True", "Ready"))
         .await;
@@ -110,9 +111,9 @@ async fn what_a_namespace_has_no_room_for_says_so_and_has_its_turn_when_others_g
     }
     put_in(&api, "pay", "db", generated("db"));
     let (store, keep) = store();
-    let bounds = Bounds {
+    let bounds = CacheBounds {
         objects: 2,
-        ..Bounds::default()
+        ..CacheBounds::default()
     };
     let mut running = start_bounded(&api, store.clone(), keep, bounds);
     let left_out = says("False", "NamespaceObjectsTooLarge");
@@ -171,7 +172,7 @@ async fn schedules_and_keys_that_are_too_large_say_so() {
         }),
     );
     let (store, keep) = store();
-    let running = start_bounded(&api, store, keep, Bounds::default());
+    let running = start_bounded(&api, store, keep, CacheBounds::default());
     for path in [&schedule, &key] {
         running
             .until(path, |api| {

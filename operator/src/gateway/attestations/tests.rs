@@ -9,9 +9,11 @@ use strongroom_store::vault::ObjectChange;
 
 use super::*;
 use crate::fixture::Fixture;
-use crate::gateway::tls::{ATTESTATIONS, GATEWAY, Issuer, Link, LinkClient};
+use crate::gateway::tls::{
+    ATTESTATIONS_SERVER_NAME, ClientIdentity, GATEWAY_SERVER_NAME, GatewayClient, Issuer,
+};
 
-const WEBHOOK: &str = "webhook.attestations.strongroom.dev";
+const WEBHOOK_CLIENT_NAME: &str = "webhook.attestations.strongroom.dev";
 
 /// A port that is served.
 struct Scene {
@@ -31,9 +33,9 @@ async fn scene() -> Scene {
     // Two providers are in the program, and none is the default by itself.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (f, ours) = (Fixture::new(), Issuer::new(Timestamp::now()));
-    let (chain, key) = ours.leaf(ATTESTATIONS);
-    let door = Arc::new(Door::default());
-    door.open(&chain, &key, &ours.bundle()).unwrap();
+    let (chain, key) = ours.leaf(ATTESTATIONS_SERVER_NAME);
+    let door = Arc::new(MutualTlsConfig::default());
+    door.set(&chain, &key, &ours.bundle()).unwrap();
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (pending, shutdown) = (PendingAttestations::default(), Shutdown::default());
@@ -41,7 +43,7 @@ async fn scene() -> Scene {
         listener,
         door,
         (f.store.clone(), pending),
-        Admission::of_api_servers(),
+        Admission::for_api_servers(),
         shutdown.clone(),
     ));
     Scene {
@@ -53,7 +55,7 @@ async fn scene() -> Scene {
 }
 
 /// Somebody with a certificate of this name by `issuer`, who trusts `trusts` and calls at the door.
-fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> LinkClient {
+fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> GatewayClient {
     let (chain, key) = issuer.leaf(name);
     let part = |key: &str, bytes: Vec<u8>| (key.to_owned(), ByteString(bytes));
     let data = [
@@ -65,7 +67,7 @@ fn client(issuer: &Issuer, name: &str, trusts: &Issuer, door: &'static str) -> L
         data: Some(data.into()),
         ..Secret::default()
     };
-    Link::of(secret).unwrap().client(door).unwrap()
+    ClientIdentity::from_secret(secret).unwrap().client(door).unwrap()
 }
 
 fn handed(uid: &str) -> Json {
@@ -74,11 +76,16 @@ fn handed(uid: &str) -> Json {
 }
 
 impl Scene {
-    fn webhook(&self) -> LinkClient {
-        client(&self.ours, WEBHOOK, &self.ours, ATTESTATIONS)
+    fn webhook(&self) -> GatewayClient {
+        client(
+            &self.ours,
+            WEBHOOK_CLIENT_NAME,
+            &self.ours,
+            ATTESTATIONS_SERVER_NAME,
+        )
     }
 
-    async fn ask(&self, client: &LinkClient, path: &str, body: Vec<u8>) -> Option<StatusCode> {
+    async fn ask(&self, client: &GatewayClient, path: &str, body: Vec<u8>) -> Option<StatusCode> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("https://{}{path}", self.address))
@@ -89,8 +96,9 @@ impl Scene {
         client.request(request).await.ok().map(|answer| answer.status())
     }
 
-    async fn hand(&self, client: &LinkClient, handed: &Json) -> Option<StatusCode> {
-        self.ask(client, PATH, handed.to_string().into_bytes()).await
+    async fn hand(&self, client: &GatewayClient, handed: &Json) -> Option<StatusCode> {
+        self.ask(client, ATTESTATIONS_PATH, handed.to_string().into_bytes())
+            .await
     }
 }
 
@@ -102,7 +110,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
         scene.hand(&webhook, &handed("u-1")).await,
         Some(StatusCode::NO_CONTENT)
     );
-    let kept = scene.f.store.waiting_attestations().unwrap();
+    let kept = scene.f.store.pending_attestations().unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!(
         (kept[0].namespace.as_str(), kept[0].uid.as_str()),
@@ -110,7 +118,7 @@ async fn what_the_webhook_hands_over_is_kept_when_it_is_acknowledged() {
     );
     // The same again is one.
     scene.hand(&webhook, &handed("u-1")).await.unwrap();
-    assert_eq!(scene.f.store.waiting_attestations().unwrap().len(), 1);
+    assert_eq!(scene.f.store.pending_attestations().unwrap().len(), 1);
     // Nothing else can be asked here.
     for path in ["/", "/healthz", "/v1/namespaces/shop/secrets"] {
         assert_eq!(
@@ -132,29 +140,44 @@ async fn nobody_but_the_webhook_is_let_in() {
                 &scene.ours,
                 "front.people.strongroom.dev",
                 &scene.ours,
-                ATTESTATIONS,
+                ATTESTATIONS_SERVER_NAME,
             ),
         ),
         (
             "a name like it",
-            client(&scene.ours, &format!("x.{WEBHOOK}"), &scene.ours, ATTESTATIONS),
+            client(
+                &scene.ours,
+                &format!("x.{WEBHOOK_CLIENT_NAME}"),
+                &scene.ours,
+                ATTESTATIONS_SERVER_NAME,
+            ),
         ),
         (
             "the port's own certificate",
-            client(&scene.ours, ATTESTATIONS, &scene.ours, ATTESTATIONS),
+            client(
+                &scene.ours,
+                ATTESTATIONS_SERVER_NAME,
+                &scene.ours,
+                ATTESTATIONS_SERVER_NAME,
+            ),
         ),
         (
             "another authority",
-            client(&theirs, WEBHOOK, &scene.ours, ATTESTATIONS),
+            client(
+                &theirs,
+                WEBHOOK_CLIENT_NAME,
+                &scene.ours,
+                ATTESTATIONS_SERVER_NAME,
+            ),
         ),
         (
             "the webhook at another door",
-            client(&scene.ours, WEBHOOK, &scene.ours, GATEWAY),
+            client(&scene.ours, WEBHOOK_CLIENT_NAME, &scene.ours, GATEWAY_SERVER_NAME),
         ),
     ] {
         assert_eq!(scene.hand(&client, &handed("u-1")).await, None, "{who}");
     }
-    assert!(scene.f.store.waiting_attestations().unwrap().is_empty());
+    assert!(scene.f.store.pending_attestations().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -183,14 +206,14 @@ async fn what_is_too_much_or_nonsense_is_refused() {
             "{field}"
         );
     }
-    assert!(scene.f.store.waiting_attestations().unwrap().is_empty());
+    assert!(scene.f.store.pending_attestations().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_namespace_that_is_loud_uses_up_its_own_share() {
     let f = Fixture::new();
     let attestations = Attestations::new(f.store.clone(), PendingAttestations::default());
-    let turns: Vec<_> = (0..AT_ONCE_OF_NAMESPACE)
+    let turns: Vec<_> = (0..MAX_PENDING_PER_NAMESPACE)
         .map(|_| attestations.at_once.take("shop".to_owned(), 1).unwrap())
         .collect();
     let one = |namespace: &str| {
@@ -228,9 +251,9 @@ async fn what_another_process_was_told_waits_on() {
     let long_after = Timestamp::now()
         .checked_add(jiff::SignedDuration::from_hours(1))
         .unwrap();
-    let aged = waiting.aged(long_after);
+    let aged = waiting.take_expired(long_after);
     assert_eq!(aged.len(), 1);
-    assert_eq!(aged[0], f.store.waiting_attestations().unwrap()[0].id);
+    assert_eq!(aged[0], f.store.pending_attestations().unwrap()[0].id);
     let attest = serde_json::from_value::<AttestationMessage>(handed("u-1"))
         .unwrap()
         .attest(aged)

@@ -6,7 +6,7 @@ use strongroom_rules::policy::Identity;
 use strongroom_store::name::NamespaceName;
 
 /// Longest name of a ServiceAccount, in bytes: that of a DNS subdomain (RFC 1123).
-const NAME_BYTES: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 
 /// `NAMESPACE/NAME`, or `NAME` for one in the process's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,11 @@ pub(crate) struct NodeAccount {
 pub(crate) enum NodeAccountError {
     /// The part before the slash.
     #[error(
-        "what stands before `/` is no name of a namespace; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
+        "the part before `/` is not a valid namespace name; write NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
     )]
     Namespace,
-    /// The rest.
-    #[error(
-        "that is no name of a ServiceAccount; say NAMESPACE/NAME, as in `strongroom-node/strongroom-node`"
-    )]
+    /// The part behind the slash.
+    #[error("not a valid ServiceAccount name; write NAMESPACE/NAME, as in `strongroom-node/strongroom-node`")]
     Name,
 }
 
@@ -42,7 +40,7 @@ impl FromStr for NodeAccount {
             None => (None, text),
         };
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(known) {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(known) {
             return Err(NodeAccountError::Name);
         }
         Ok(Self {
@@ -71,22 +69,23 @@ impl NodeAccount {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Result<Identity, NodeAccountError> {
+    fn identity_of(text: &str) -> Result<Identity, NodeAccountError> {
         text.parse::<NodeAccount>()
             .map(|account| account.identity("strongroom"))
     }
 
     #[test]
     fn an_account_is_named_with_its_namespace_or_is_of_the_own_one() {
-        let identity =
-            |namespace: &str, name: &str| Identity::of(&format!("system:serviceaccount:{namespace}:{name}"));
-        assert_eq!(of("node"), Ok(identity("strongroom", "node")));
-        assert_eq!(of("nodes/node"), Ok(identity("nodes", "node")));
+        let identity = |namespace: &str, name: &str| {
+            Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
+        };
+        assert_eq!(identity_of("node"), Ok(identity("strongroom", "node")));
+        assert_eq!(identity_of("nodes/node"), Ok(identity("nodes", "node")));
         for wrong in ["/node", "No/node", "a b/node", "a.b/node"] {
-            assert_eq!(of(wrong), Err(NodeAccountError::Namespace), "{wrong}");
+            assert_eq!(identity_of(wrong), Err(NodeAccountError::Namespace), "{wrong}");
         }
         for wrong in ["", "nodes/", "nodes/a/b", "Node", "nodes/a:b"] {
-            assert_eq!(of(wrong), Err(NodeAccountError::Name), "{wrong}");
+            assert_eq!(identity_of(wrong), Err(NodeAccountError::Name), "{wrong}");
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The first message of a node that has not said yet who it is: bounded before anything of it is decoded. Plugins of earlier versions send their token in it.
+//! The first message of a node that has not said yet who it is: bounded before anything of it is decoded.
+//! Plugins of earlier versions send their token in it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
-use strongroom_rules::request::first_message::{FirstMessage, TooLarge};
+use strongroom_rules::request::first_message::{FirstMessage, FirstMessageTooLarge};
 use tonic::Status;
 
 /// A body whose first message is bounded.
@@ -15,7 +16,7 @@ pub(super) struct BoundedHello {
 }
 
 impl BoundedHello {
-    pub(super) fn of(body: Body) -> Body {
+    pub(super) fn wrap(body: Body) -> Body {
         Body::new(Self {
             body,
             first: FirstMessage::default(),
@@ -37,7 +38,7 @@ impl HttpBody for BoundedHello {
         {
             match self.first.after(bytes) {
                 Ok(first) => self.first = first,
-                Err(TooLarge) => {
+                Err(FirstMessageTooLarge) => {
                     let text =
                         "the first message is too large; send the token in the metadata `authorization`";
                     return Poll::Ready(Some(Err(axum::Error::new(Status::resource_exhausted(text)))));

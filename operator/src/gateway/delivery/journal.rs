@@ -1,7 +1,8 @@
 //! What nodes served while there was no gateway, put on record once it is there again.
 //!
-//! It is what the node says: nobody else saw it. So the node is who acts in the record, and whom it served is its claim, in a field of its own. What
-//! it was not granted by this process it cannot have served: such a claim is a refusal, and is summed. Must not put more on record than a rate.
+//! It is what the node says: nobody else saw it. So the node is who acts in the record, and whom it served is
+//! its claim, in a field of its own. What it was not granted by this process it cannot have served: such a
+//! claim is a refusal, and is summed. Must not put more on record than a rate.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -9,53 +10,53 @@ use std::time::{Duration, Instant};
 use governor::Quota;
 use strongroom_api::stream::proto::{Journal, JournalEntry};
 use strongroom_rules::policy::Identity;
-use strongroom_store::audit::{self, Actor, Circumstances, Outcome};
+use strongroom_store::audit::{self, Actor, AuditOutcome, Circumstances};
 use strongroom_store::id::{RequestId, SecretId};
-use strongroom_store::vault::{Asked, Meta, Note};
+use strongroom_store::vault::{AuditNote, ExternalRequest, Meta};
 use tonic::Status;
 
-use super::review::Whence;
+use super::authenticate_pod::StreamOrigin;
 use crate::gateway::Gateway;
 use crate::gateway::problem::{Code, Problem};
 
 /// Entries of one message.
-const ENTRIES: usize = 64;
+const MAX_ENTRIES: usize = 64;
 /// Entries of one node that are put on record, each second in the long run,
-const RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+const ENTRIES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// and at once after an outage.
-const AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_023);
+const ENTRIES_BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_023);
 /// How long a journal waits for the answers to what the node asked before it: they say what it was granted.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// How soon a journal is looked at again that was more than its node may.
-const LATER: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much each node may put on record.
-pub(super) const QUOTA: Quota = Quota::per_second(RATE).allow_burst(AT_ONCE);
+pub(super) const JOURNAL_QUOTA: Quota = Quota::per_second(ENTRIES_PER_SECOND).allow_burst(ENTRIES_BURST);
 
 /// The journal of a node that has come and is not answered yet.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingJournal {
     journal: Journal,
     since: Instant,
     /// It is more than the node may put on record, until then at least.
     not_before: Instant,
 }
 
-impl Pending {
+impl PendingJournal {
     /// A journal that came now, beside the one that waits.
     ///
     /// # Errors
     /// The stream ends: a node tells one journal at a time, and at most 64 entries of it.
-    pub(super) fn come(before: Option<&Self>, journal: Journal) -> Result<Self, Status> {
-        if journal.entries.len() > ENTRIES {
+    pub(super) fn new(before: Option<&Self>, journal: Journal) -> Result<Self, Status> {
+        if journal.entries.len() > MAX_ENTRIES {
             return Err(Status::invalid_argument(
-                "a journal has at most 64 entries a message",
+                "a journal has at most 64 entries per message",
             ));
         }
         if before.is_some() {
             return Err(Status::resource_exhausted(
-                "a journal is told once the one before it is taken",
+                "send a journal only after the previous one was acknowledged",
             ));
         }
         let now = Instant::now();
@@ -69,12 +70,12 @@ impl Pending {
     /// Whether it can be looked at: all that was asked before is answered, or it has waited long enough.
     pub(super) fn is_due(&self, answered: bool) -> bool {
         let now = Instant::now();
-        now >= self.not_before && (answered || now.duration_since(self.since) >= PATIENCE)
+        now >= self.not_before && (answered || now.duration_since(self.since) >= MAX_WAIT)
     }
 
     /// Looks again later: it is more than the node may.
     pub(super) fn wait(&mut self) {
-        self.not_before = Instant::now() + LATER;
+        self.not_before = Instant::now() + RETRY_INTERVAL;
     }
 
     /// How many entries it has; none where it has none.
@@ -89,27 +90,28 @@ impl Pending {
     }
 }
 
-/// Puts entries on record, in their order; those up to `known` are there already. Answers the last sequence that is.
+/// Puts entries on record, in their order; those up to `known` are there already. Answers the last sequence
+/// that is.
 ///
 /// # Errors
 /// Where one cannot be recorded; it and those after it are told again.
-pub(super) fn put_on_record(
+pub(super) fn record_entries(
     gateway: &Gateway,
-    whence: &Whence,
+    whence: &StreamOrigin,
     known: u64,
     entries: &[JournalEntry],
 ) -> Result<u64, Problem> {
     let mut last = known;
     for entry in entries {
         if entry.sequence > last {
-            one(gateway, whence, entry)?;
+            record_entry(gateway, whence, entry)?;
             last = entry.sequence;
         }
     }
     Ok(last)
 }
 
-fn one(gateway: &Gateway, whence: &Whence, entry: &JournalEntry) -> Result<(), Problem> {
+fn record_entry(gateway: &Gateway, whence: &StreamOrigin, entry: &JournalEntry) -> Result<(), Problem> {
     let id: Option<[u8; 16]> = entry.secret_id.as_slice().try_into().ok();
     let id = id.map(SecretId::from_bytes);
     let granted = id.is_some_and(|id| gateway.nodes.was_granted(&whence.node, id));
@@ -124,18 +126,18 @@ fn one(gateway: &Gateway, whence: &Whence, entry: &JournalEntry) -> Result<(), P
         namespace: short(&entry.namespace, 64),
         name: short(&entry.service_account, 64),
     };
-    let note = Note {
+    let note = AuditNote {
         outcome: if granted {
-            Outcome::Done
+            AuditOutcome::Done
         } else {
-            Outcome::Refused("NotGranted".to_owned())
+            AuditOutcome::Refused("NotGranted".to_owned())
         },
         namespace: namespace.map(|namespace| namespace.name),
         secret: secret.map(|secret| secret.name),
         secret_id: id,
         version: entry.version_id.parse().ok(),
         detail: format!(
-            "the node says that it served this without a gateway at {at}, entry {} of its journal",
+            "the node reports that it served this while offline at {at}, entry {} of its journal",
             entry.sequence
         ),
         claimed: Some(format!(
@@ -143,15 +145,15 @@ fn one(gateway: &Gateway, whence: &Whence, entry: &JournalEntry) -> Result<(), P
             short(&entry.pod, 64),
             short(&entry.pod_uid, 36)
         )),
-        ..Note::new(audit::Action::GetSecretValue)
+        ..AuditNote::new(audit::Action::GetSecretValue)
     };
     let request = RequestId::generate()
-        .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be made"))?;
+        .map_err(|_| Problem::new(Code::StoreUnavailable, "no request id can be generated"))?;
     let meta = Meta {
         actor: Actor::Principal(format!("node {}", whence.node)),
         request,
         now: strongroom_store::time::Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
-        asked: Some(Box::new(Asked {
+        asked: Some(Box::new(ExternalRequest {
             arrived: Instant::now(),
             circumstances: Circumstances {
                 source: Some(whence.peer.address.ip().to_canonical()),
@@ -161,5 +163,5 @@ fn one(gateway: &Gateway, whence: &Whence, entry: &JournalEntry) -> Result<(), P
             },
         })),
     };
-    Ok(gateway.store.note(note, &meta, gateway.durability)?)
+    Ok(gateway.store.record_request(note, &meta, gateway.durability)?)
 }

@@ -1,37 +1,41 @@
-//! The gateway's end of the stream to nodes (`operator/api/proto/stream.proto`): values to the volumes of a node's pods, and what became of them.
+//! The gateway's end of the stream to nodes (`operator/api/proto/stream.proto`): values to the volumes of a
+//! node's pods, and what became of them.
 //!
 //! ```text
-//! node ─▶ session ─▶ review (who asks) ─▶ ledger (what the node was told, pure)
-//!                                            │ due
-//!                                            ▼
-//!                              look (policies, store) ─▶ turn (pure) ─▶ work (read, on record) ─▶ node
+//! node ─▶ session ─▶ authenticate_pod (who asks) ─▶ node_view (what the node was told, pure)
+//!                                                         │ due
+//!                                                         ▼
+//!                              evaluate (policies, store) ─▶ diff (pure) ─▶ dispatch (read, on record) ─▶ node
 //! ```
 //!
-//! The token of the node's plugin comes in the request's metadata and is checked before anything of the body is read; what an earlier plugin sends
-//! instead is a bounded `hello`. There is a stream only where there are nodes.
+//! The token of the node's plugin comes in the request's metadata and is checked before anything of the body
+//! is read; what an earlier plugin sends instead is a bounded `hello`. There is a stream only where there are
+//! nodes.
 //!
-//! Once a volume has changed, a pod that asks for it is told so: `whereabouts` says where it is, and `tidings` what becomes an event of it.
-//! Whose pod, ServiceAccount or node is deleted gets nothing more: `watch` tells `presence`, and that the session.
+//! Once a volume has changed, a pod that asks for it is told so: `pod_address` says where it is, and
+//! `pod_events` what becomes an event of it. Whose pod, ServiceAccount or node is deleted gets nothing more:
+//! `watch` tells `presence`, and that the session.
 //!
-//! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is answered. Every subscription is decided
-//! by the policies of its pod, again whenever a policy, a key or a secret changes, and each value that a volume gets is on record as that pod's read
-//! before it is sent. Must not trust what a node says of a pod.
+//! A node is whom its own token says, and a pod whom its token says; both name the same node or nothing is
+//! answered. Every subscription is decided by the policies of its pod, again whenever a policy, a key or a
+//! secret changes, and each value that a volume gets is on record as that pod's read before it is sent. Must
+//! not trust what a node says of a pod.
 
 mod account;
+mod authenticate_pod;
+mod diff;
+mod dispatch;
+mod evaluate;
+mod handshake;
 mod hello;
-mod introduce;
 mod journal;
-mod ledger;
-mod look;
+mod node_view;
 mod nodes;
+mod pod_address;
+mod pod_events;
 mod presence;
-mod review;
 mod session;
-mod tidings;
-mod turn;
 mod watch;
-mod whereabouts;
-mod work;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,40 +53,41 @@ use tower::util::MapRequest;
 use zeroize::Zeroizing;
 
 pub(crate) use self::account::NodeAccount;
+pub(super) use self::handshake::StreamPeer;
 use self::hello::BoundedHello;
-pub(super) use self::introduce::Visitor;
 pub(super) use self::nodes::Nodes;
+pub(super) use self::pod_address::PodClient;
 #[cfg(test)]
-pub(super) use self::presence::{Kind, Told};
+pub(super) use self::presence::{HolderKind, PresenceEvent};
 #[cfg(test)]
 pub(super) use self::session::run;
 pub(super) use self::watch::watch;
-pub(super) use self::whereabouts::Pods;
 use super::listen::{Connection, Peer};
 use super::request::Slot;
 use super::{Gateway, bearer};
 
 /// Where the stream is among the paths of the port.
-pub(super) const PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
+pub(super) const ATTACH_PATH: &str = "/strongroom.stream.v1.Delivery/Attach";
 /// Largest message of a node, in bytes: a Hello that names some thousands of held values.
-const MESSAGE_BYTES: usize = 1 << 20;
-/// How long after the last review of its token a volume gets new versions while nobody tells who is gone: time for the next review is in it.
-const REVIEWED_WITHIN: std::time::Duration = std::time::Duration::from_secs(360);
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// How long after the last review of its token a volume gets new versions while nobody tells who is gone:
+/// time for the next review is in it.
+const MAX_REVIEW_AGE: std::time::Duration = std::time::Duration::from_secs(360);
 /// Messages on their way to a node; more wait.
-const QUEUE: usize = 64;
+const OUTGOING_QUEUE: usize = 64;
 
-/// The service.
+/// The gateway's end of the nodes' streams.
 #[derive(Clone, Debug)]
-pub(super) struct Deliveries(Arc<Gateway>);
+pub(super) struct DeliveryService(Arc<Gateway>);
 
 /// The service as the router takes it.
 pub(super) type Service =
-    MapRequest<DeliveryServer<Deliveries>, fn(http::Request<Body>) -> http::Request<Body>>;
+    MapRequest<DeliveryServer<DeliveryService>, fn(http::Request<Body>) -> http::Request<Body>>;
 
-/// The service.
+/// Makes it for the router; a message of a node has at most [`MAX_MESSAGE_BYTES`].
 pub(super) fn service(gateway: Arc<Gateway>) -> Service {
-    DeliveryServer::new(Deliveries(gateway))
-        .max_decoding_message_size(MESSAGE_BYTES)
+    DeliveryServer::new(DeliveryService(gateway))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .map_request(bounded as fn(_) -> _)
 }
 
@@ -91,12 +96,12 @@ fn bounded(request: http::Request<Body>) -> http::Request<Body> {
     if bearer(request.headers()).is_some() {
         request
     } else {
-        request.map(BoundedHello::of)
+        request.map(BoundedHello::wrap)
     }
 }
 
 #[tonic::async_trait]
-impl Delivery for Deliveries {
+impl Delivery for DeliveryService {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<GatewayMessage, Status>> + Send>>;
 
     async fn attach(
@@ -105,22 +110,22 @@ impl Delivery for Deliveries {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let extensions = request.extensions();
         let missing = || Status::internal("the request has no source");
-        let visitor = Visitor {
+        let visitor = StreamPeer {
             peer: *extensions.get::<Peer>().ok_or_else(missing)?,
             slot: Arc::clone(extensions.get::<Arc<Slot>>().ok_or_else(missing)?),
             connection: extensions.get::<Arc<Connection>>().cloned(),
         };
         let token = bearer(request.metadata().as_ref()).map(|token| Zeroizing::new(token.to_owned()));
         let plugin = match token {
-            Some(token) => Some(introduce::introduce(&self.0, &visitor, token).await?),
+            Some(token) => Some(handshake::handshake(&self.0, &visitor, token).await?),
             // What comes of its first message is kept until it is whole.
             None => {
-                let kept = self.0.room.keep(&visitor.slot, HELLO_BYTES.into());
+                let kept = self.0.capacity.reserve(&visitor.slot, HELLO_BYTES.into());
                 kept.map_err(|problem| Status::resource_exhausted(problem.detail()))?;
                 None
             }
         };
-        let (outgoing, messages) = mpsc::channel(QUEUE);
+        let (outgoing, messages) = mpsc::channel(OUTGOING_QUEUE);
         let (gateway, incoming) = (Arc::clone(&self.0), request.into_inner());
         tokio::spawn(session::run(gateway, visitor, plugin, incoming, outgoing));
         let messages = futures::stream::unfold(messages, async |mut messages| {

@@ -11,20 +11,22 @@ use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use super::journal::QUOTA;
+use super::journal::JOURNAL_QUOTA;
 use super::presence::Presence;
 use crate::gateway::authenticate::Caller;
 
 /// A token that holds a stream is reviewed again after so many milliseconds.
 const REVIEW_AGAIN_MS: u64 = 300_000;
 
-/// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at once after a restart.
-const WORKING: usize = 16;
+/// Streams that look at what is due at the same time: it takes processors and memory, and thousands come at
+/// once after a restart.
+const MAX_DISPATCHING: usize = 16;
 
-/// Secrets of one node that are known to have been granted: what a node's journal says of more is not believed.
-const GRANTED: usize = 16_384;
+/// Secrets of one node that are known to have been granted: what a node's journal says of more is not
+/// believed.
+const MAX_GRANTED_SECRETS: usize = 16_384;
 
-/// The nodes.
+/// The streams of all node plugins, and who may open one.
 #[derive(Debug)]
 pub(in crate::gateway) struct Nodes {
     /// Whose tokens are a node plugin's. More than one while the plugin moves to another namespace; none:
@@ -52,7 +54,7 @@ struct Streams {
 
 /// The stream of a node, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Attached<'a> {
+pub(super) struct AttachedStream<'a> {
     nodes: &'a Nodes,
     node: String,
     number: u64,
@@ -64,10 +66,10 @@ impl Nodes {
     pub(in crate::gateway) fn new(accounts: Vec<Identity>) -> Self {
         Self {
             accounts,
-            working: Semaphore::new(WORKING),
+            working: Semaphore::new(MAX_DISPATCHING),
             streams: Mutex::default(),
             journals: Mutex::default(),
-            journal_rate: RateLimiter::keyed(QUOTA),
+            journal_rate: RateLimiter::keyed(JOURNAL_QUOTA),
             granted: Mutex::default(),
             presence: Arc::default(),
             review_again: AtomicU64::new(REVIEW_AGAIN_MS),
@@ -92,12 +94,12 @@ impl Nodes {
     }
 
     /// Whether there are any.
-    pub(in crate::gateway) const fn are_served(&self) -> bool {
+    pub(in crate::gateway) const fn are_enabled(&self) -> bool {
         !self.accounts.is_empty()
     }
 
     /// A stream's turn to look at what is due, until it is dropped.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn dispatch_permit(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.working.acquire().await.ok()
     }
@@ -115,7 +117,7 @@ impl Nodes {
     }
 
     /// Its entries up to this one are.
-    pub(super) fn has_journal(&self, node: &str, sequence: u64) {
+    pub(super) fn journal_recorded(&self, node: &str, sequence: u64) {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         let known = journals.entry(node.to_owned()).or_default();
         *known = sequence.max(*known);
@@ -128,10 +130,10 @@ impl Nodes {
     }
 
     /// A pod of the node was granted a secret.
-    pub(super) fn has_granted(&self, node: &str, secret: SecretId) {
+    pub(super) fn record_grant(&self, node: &str, secret: SecretId) {
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         let of_node = granted.entry(node.to_owned()).or_default();
-        if of_node.len() < GRANTED {
+        if of_node.len() < MAX_GRANTED_SECRETS {
             of_node.insert(secret);
         }
     }
@@ -148,7 +150,7 @@ impl Nodes {
     }
 
     /// The node has a new stream; a former one ends.
-    pub(super) fn attach(&self, node: &str) -> Attached<'_> {
+    pub(super) fn attach(&self, node: &str) -> AttachedStream<'_> {
         let mut streams = self.streams();
         streams.next += 1;
         let (number, superseded) = (streams.next, Arc::new(Notify::new()));
@@ -158,7 +160,7 @@ impl Nodes {
         if let Some((_, former)) = former {
             former.notify_one();
         }
-        Attached {
+        AttachedStream {
             nodes: self,
             node: node.to_owned(),
             number,
@@ -167,7 +169,7 @@ impl Nodes {
     }
 }
 
-impl Attached<'_> {
+impl AttachedStream<'_> {
     /// The node's name.
     pub(super) fn node(&self) -> &str {
         &self.node
@@ -186,7 +188,7 @@ impl Attached<'_> {
     }
 }
 
-impl Drop for Attached<'_> {
+impl Drop for AttachedStream<'_> {
     fn drop(&mut self) {
         if self.is_newest() {
             self.nodes.streams().by_node.remove(&self.node);
@@ -203,13 +205,13 @@ mod tests {
     fn caller(account: &str, node: Option<&str>) -> Caller {
         Caller {
             principal: Principal {
-                identity: Identity::of(account),
+                identity: Identity::from_username(account),
                 groups: Vec::new(),
             },
             pod: Some(("plugin".to_owned(), "uid".to_owned())),
             node: node.map(str::to_owned),
             offline: false,
-            through_front: false,
+            via_extension_api: false,
             may_get: None,
         }
     }
@@ -218,7 +220,10 @@ mod tests {
     fn only_the_plugin_on_a_node_is_a_node() {
         let plugin = "system:serviceaccount:strongroom:node";
         let moved = "system:serviceaccount:nodes:node";
-        let nodes = Nodes::new(vec![Identity::of(plugin), Identity::of(moved)]);
+        let nodes = Nodes::new(vec![
+            Identity::from_username(plugin),
+            Identity::from_username(moved),
+        ]);
         assert_eq!(nodes.node_of(&caller(plugin, Some("n-1"))), Some("n-1"));
         assert_eq!(nodes.node_of(&caller(moved, Some("n-1"))), Some("n-1"));
         assert_eq!(nodes.node_of(&caller(plugin, None)), None);

@@ -1,7 +1,8 @@
 //! Whether the pods, ServiceAccounts and nodes that hold a stream are still there.
 //!
-//! Of all that the watch tells, only UID and name of those that hold one are kept. Whoever is gone, or there again under another UID, is told to the
-//! session that holds for it. Pure but for the lock; [`mod@super::watch`] has the watches. Must not end anything by itself.
+//! Of all that the watch tells, only UID and name of those that hold one are kept. Whoever is gone, or there
+//! again under another UID, is told to the session that holds for it. Pure but for the lock;
+//! [`mod@super::watch`] has the watches. Must not end anything by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,72 +14,73 @@ use crate::gateway::authenticate::Caller;
 
 /// What a token is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::gateway) enum Kind {
+pub(in crate::gateway) enum HolderKind {
     Pod,
     ServiceAccount,
     Node,
 }
 
-impl Kind {
+impl HolderKind {
     const ALL: [Self; 3] = [Self::Pod, Self::ServiceAccount, Self::Node];
 }
 
 /// One of them by name; a node has no namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) kind: Kind,
+pub(super) struct HolderRef {
+    pub(super) kind: HolderKind,
     pub(super) namespace: String,
     pub(super) name: String,
 }
 
 /// What a watch tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Told<'a> {
+pub(in crate::gateway) enum PresenceEvent<'a> {
     /// A complete list begins.
-    Begins,
-    /// It is there.
-    There {
+    ListStarted,
+    /// An object was listed or changed.
+    Present {
         namespace: &'a str,
         name: &'a str,
         uid: &'a str,
     },
-    /// It is gone.
+    /// An object was deleted.
     Gone { namespace: &'a str, name: &'a str },
-    /// The list is complete.
-    Complete,
+    /// What was not named since [`PresenceEvent::ListStarted`] does not exist.
+    ListComplete,
     /// The watch broke off; it begins again with a list.
-    Broke,
+    WatchBroken,
 }
 
 /// Who is gone, but for the one of this UID, which has the name now.
-pub(super) type Gone = (Place, Option<String>);
+pub(super) type GoneHolder = (HolderRef, Option<String>);
 
-/// Whether somebody is what is gone: the pod or the ServiceAccount of that name, but for the pod that has the name now, or on the node.
-pub(super) fn is_gone(caller: &Caller, (place, but): &Gone) -> bool {
+/// Whether somebody is what is gone: the pod or the ServiceAccount of that name, but for the pod that has the
+/// name now, or on the node.
+pub(super) fn is_gone(caller: &Caller, (place, but): &GoneHolder) -> bool {
     match (&caller.principal.identity, place.kind) {
-        (Identity::ServiceAccount { namespace, name }, Kind::ServiceAccount) => {
+        (Identity::ServiceAccount { namespace, name }, HolderKind::ServiceAccount) => {
             *namespace == place.namespace && *name == place.name
         }
-        (Identity::ServiceAccount { namespace, .. }, Kind::Pod) => {
+        (Identity::ServiceAccount { namespace, .. }, HolderKind::Pod) => {
             caller.pod.as_ref().is_some_and(|(name, uid)| {
                 *namespace == place.namespace && *name == place.name && Some(uid) != but.as_ref()
             })
         }
-        (_, Kind::Node) => caller.node.as_ref() == Some(&place.name),
+        (_, HolderKind::Node) => caller.node.as_ref() == Some(&place.name),
         _ => false,
     }
 }
 
 /// Where a session hears who is gone.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
-    gone: Mutex<BTreeSet<Gone>>,
+pub(super) struct GoneQueue {
+    gone: Mutex<BTreeSet<GoneHolder>>,
     news: Notify,
 }
 
-impl Ends {
+impl GoneQueue {
     /// Waits until somebody is gone, and who.
-    pub(super) async fn next(&self) -> BTreeSet<Gone> {
+    pub(super) async fn next(&self) -> BTreeSet<GoneHolder> {
         loop {
             let heard = self.news.notified();
             let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
@@ -89,7 +91,7 @@ impl Ends {
         }
     }
 
-    fn tell(&self, place: &Place, but: Option<&str>) {
+    fn tell(&self, place: &HolderRef, but: Option<&str>) {
         self.gone
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -104,14 +106,14 @@ struct Holder {
     /// The complete list that lacks it counts only if it began later.
     before_list: bool,
     in_list: bool,
-    sessions: Vec<Weak<Ends>>,
+    sessions: Vec<Weak<GoneQueue>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    holders: BTreeMap<Place, Holder>,
+    holders: BTreeMap<HolderRef, Holder>,
     /// Kinds whose watch is whole now.
-    whole: BTreeSet<Kind>,
+    whole: BTreeSet<HolderKind>,
     /// Whether anybody watches at all.
     watched: bool,
 }
@@ -122,12 +124,13 @@ pub(in crate::gateway) struct Presence(Mutex<State>);
 
 impl Presence {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held leaves at worst one that is not told to be gone; its token is reviewed all the same.
+        // A panic while the lock was held leaves at worst one that is not told to be gone; its token is
+        // reviewed all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session holds for one of them; its UID where the token says it.
-    pub(super) fn hold(&self, place: Place, uid: Option<&str>, ends: &Arc<Ends>) {
+    pub(super) fn hold(&self, place: HolderRef, uid: Option<&str>, ends: &Arc<GoneQueue>) {
         let mut state = self.state();
         let replaced = state
             .holders
@@ -152,33 +155,33 @@ impl Presence {
     }
 
     /// Somebody will watch: until each kind is complete once, the watch counts as broken.
-    pub(in crate::gateway) fn is_watched(&self) {
+    pub(in crate::gateway) fn set_watched(&self) {
         self.state().watched = true;
     }
 
     /// Whether those that are gone may not be known.
     pub(super) fn is_broken(&self) -> bool {
         let state = self.state();
-        state.watched && state.whole.len() < Kind::ALL.len()
+        state.watched && state.whole.len() < HolderKind::ALL.len()
     }
 
     /// Takes in what a watch tells.
-    pub(in crate::gateway) fn told(&self, kind: Kind, told: &Told<'_>) {
+    pub(in crate::gateway) fn observe(&self, kind: HolderKind, told: &PresenceEvent<'_>) {
         let mut state = self.state();
-        let place = |namespace: &str, name: &str| Place {
+        let place = |namespace: &str, name: &str| HolderRef {
             kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         };
         match told {
-            Told::Begins => {
+            PresenceEvent::ListStarted => {
                 for (place, holder) in &mut state.holders {
                     if place.kind == kind {
                         (holder.before_list, holder.in_list) = (true, false);
                     }
                 }
             }
-            Told::There { namespace, name, uid } => {
+            PresenceEvent::Present { namespace, name, uid } => {
                 let place = place(namespace, name);
                 let Some(holder) = state.holders.get_mut(&place) else {
                     return;
@@ -190,18 +193,18 @@ impl Presence {
                     None => holder.uid = Some((*uid).to_owned()),
                 }
             }
-            Told::Gone { namespace, name } => state.gone(&place(namespace, name), None),
-            Told::Complete => {
-                let lacking = |(place, holder): (&Place, &Holder)| {
+            PresenceEvent::Gone { namespace, name } => state.gone(&place(namespace, name), None),
+            PresenceEvent::ListComplete => {
+                let lacking = |(place, holder): (&HolderRef, &Holder)| {
                     (place.kind == kind && holder.before_list && !holder.in_list).then(|| place.clone())
                 };
-                let gone: Vec<Place> = state.holders.iter().filter_map(lacking).collect();
+                let gone: Vec<HolderRef> = state.holders.iter().filter_map(lacking).collect();
                 for place in gone {
                     state.gone(&place, None);
                 }
                 state.whole.insert(kind);
             }
-            Told::Broke => {
+            PresenceEvent::WatchBroken => {
                 state.whole.remove(&kind);
             }
         }
@@ -216,7 +219,7 @@ impl Presence {
 }
 
 impl State {
-    fn gone(&mut self, place: &Place, but: Option<&str>) {
+    fn gone(&mut self, place: &HolderRef, but: Option<&str>) {
         let holder = self.holders.remove(place).unwrap_or_default();
         for session in holder.sessions.iter().filter_map(Weak::upgrade) {
             session.tell(place, but);
@@ -230,16 +233,16 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str) -> Place {
-        Place {
-            kind: Kind::Pod,
+    fn pod(name: &str) -> HolderRef {
+        HolderRef {
+            kind: HolderKind::Pod,
             namespace: "shop".to_owned(),
             name: name.to_owned(),
         }
     }
 
-    fn there<'a>(name: &'a str, uid: &'a str) -> Told<'a> {
-        Told::There {
+    fn there<'a>(name: &'a str, uid: &'a str) -> PresenceEvent<'a> {
+        PresenceEvent::Present {
             namespace: "shop",
             name,
             uid,
@@ -247,14 +250,14 @@ mod tests {
     }
 
     /// Who is gone by now.
-    fn gone(ends: &Ends) -> Vec<Place> {
+    fn gone(ends: &GoneQueue) -> Vec<HolderRef> {
         let gone = ends.next().now_or_never().into_iter().flatten();
         gone.map(|(place, _)| place).collect()
     }
 
-    fn told(presence: &Presence, all: &[Told<'_>]) {
+    fn told(presence: &Presence, all: &[PresenceEvent<'_>]) {
         for one in all {
-            presence.told(Kind::Pod, one);
+            presence.observe(HolderKind::Pod, one);
         }
     }
 
@@ -269,7 +272,7 @@ mod tests {
             &[there("a", "u-1"), there("b", "u-2"), there("x", "u-9")],
         );
         assert_eq!(gone(&mine), []);
-        let deleted = Told::Gone {
+        let deleted = PresenceEvent::Gone {
             namespace: "shop",
             name: "a",
         };
@@ -291,12 +294,19 @@ mod tests {
         let (presence, ends) = (Presence::default(), Arc::default());
         presence.hold(pod("a"), Some("u-1"), &ends);
         presence.hold(pod("b"), Some("u-2"), &ends);
-        told(&presence, &[Told::Begins, there("b", "u-2")]);
+        told(&presence, &[PresenceEvent::ListStarted, there("b", "u-2")]);
         // It came after the list began: a page that is past does not have it.
         presence.hold(pod("c"), Some("u-3"), &ends);
-        told(&presence, &[Told::Complete]);
+        told(&presence, &[PresenceEvent::ListComplete]);
         assert_eq!(gone(&ends), [pod("a")]);
-        told(&presence, &[Told::Begins, there("b", "u-2"), Told::Complete]);
+        told(
+            &presence,
+            &[
+                PresenceEvent::ListStarted,
+                there("b", "u-2"),
+                PresenceEvent::ListComplete,
+            ],
+        );
         assert_eq!(gone(&ends), [pod("c")]);
     }
 
@@ -304,14 +314,14 @@ mod tests {
     fn a_watch_is_whole_once_every_kind_is_complete_and_until_one_breaks() {
         let presence = Presence::default();
         assert!(!presence.is_broken(), "nobody watches where there are no nodes");
-        presence.is_watched();
+        presence.set_watched();
         assert!(presence.is_broken());
-        for kind in Kind::ALL {
+        for kind in HolderKind::ALL {
             assert!(presence.is_broken());
-            presence.told(kind, &Told::Complete);
+            presence.observe(kind, &PresenceEvent::ListComplete);
         }
         assert!(!presence.is_broken());
-        presence.told(Kind::Node, &Told::Broke);
+        presence.observe(HolderKind::Node, &PresenceEvent::WatchBroken);
         assert!(presence.is_broken());
     }
 
@@ -320,7 +330,7 @@ mod tests {
         let (presence, ends) = (Presence::default(), Arc::default());
         presence.hold(pod("a"), Some("u-1"), &ends);
         presence.hold(pod("a"), Some("u-2"), &ends);
-        let gone: Vec<Gone> = ends.next().now_or_never().into_iter().flatten().collect();
+        let gone: Vec<GoneHolder> = ends.next().now_or_never().into_iter().flatten().collect();
         assert_eq!(gone, [(pod("a"), Some("u-2".to_owned()))]);
     }
 }

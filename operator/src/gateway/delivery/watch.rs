@@ -1,4 +1,5 @@
-//! The watches behind [`super::presence`]: metadata of pods, ServiceAccounts and nodes of the whole cluster, of which nothing is kept here.
+//! The watches behind [`super::presence`]: metadata of pods, ServiceAccounts and nodes of the whole cluster,
+//! of which nothing is kept here.
 
 use std::sync::Arc;
 
@@ -11,21 +12,21 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use strongroom_process::Shutdown;
 
-use super::presence::{Kind, Presence, Told};
-use crate::kube_error::watch_in_words;
-use crate::kube_watch::{Selection, watcher};
+use super::presence::{HolderKind, Presence, PresenceEvent};
+use crate::kube::watch::{Selection, watcher};
+use crate::kube::watch_in_words;
 
 /// Watches until the shutdown begins.
 pub(in crate::gateway) async fn watch(client: Client, presence: Arc<Presence>, shutdown: Shutdown) {
     let all = async {
         tokio::join!(
-            follow(metadata::<Pod>(&client), Kind::Pod, &presence),
+            follow(metadata::<Pod>(&client), HolderKind::Pod, &presence),
             follow(
                 metadata::<ServiceAccount>(&client),
-                Kind::ServiceAccount,
+                HolderKind::ServiceAccount,
                 &presence
             ),
-            follow(metadata::<Node>(&client), Kind::Node, &presence),
+            follow(metadata::<Node>(&client), HolderKind::Node, &presence),
         );
     };
     tokio::select! {
@@ -42,7 +43,7 @@ where
     Api::all(client.clone())
 }
 
-async fn follow<M>(api: Api<M>, kind: Kind, presence: &Presence)
+async fn follow<M>(api: Api<M>, kind: HolderKind, presence: &Presence)
 where
     M: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -52,18 +53,14 @@ where
         match event {
             Ok(event) => tell(presence, kind, &event),
             Err(error) => {
-                tracing::warn!(
-                    ?kind,
-                    error = watch_in_words(&error),
-                    "the watch of those that hold streams broke off; it starts again"
-                );
-                presence.told(kind, &Told::Broke);
+                tracing::warn!(?kind, error = watch_in_words(&error), "watch failed");
+                presence.observe(kind, &PresenceEvent::WatchBroken);
             }
         }
     }
 }
 
-fn tell<M: Resource>(presence: &Presence, kind: Kind, event: &Event<M>) {
+fn tell<M: Resource>(presence: &Presence, kind: HolderKind, event: &Event<M>) {
     let name = |object: &M| {
         let meta = object.meta();
         (
@@ -73,24 +70,24 @@ fn tell<M: Resource>(presence: &Presence, kind: Kind, event: &Event<M>) {
         )
     };
     match event {
-        Event::Init => presence.told(kind, &Told::Begins),
-        Event::InitDone => presence.told(kind, &Told::Complete),
+        Event::Init => presence.observe(kind, &PresenceEvent::ListStarted),
+        Event::InitDone => presence.observe(kind, &PresenceEvent::ListComplete),
         Event::Apply(object) | Event::InitApply(object) => {
             let (namespace, name, uid) = name(object);
-            let there = Told::There {
+            let there = PresenceEvent::Present {
                 namespace: &namespace,
                 name: &name,
                 uid: &uid,
             };
-            presence.told(kind, &there);
+            presence.observe(kind, &there);
         }
         Event::Delete(object) => {
             let (namespace, name, _) = name(object);
-            let gone = Told::Gone {
+            let gone = PresenceEvent::Gone {
                 namespace: &namespace,
                 name: &name,
             };
-            presence.told(kind, &gone);
+            presence.observe(kind, &gone);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of one connection, and when it ends: what it waits for, what it holds, and since when.
 //!
-//! A connection begins as a stranger's, at the expense of its address. Once a request on it has proven who asks, it leaves the strangers' account at
-//! once. [`judge`] decides from facts and the time alone.
+//! A connection begins as a stranger's, at the expense of its address. Once a request on it has proven who
+//! asks, it leaves the strangers' account at once. [`judge`] decides from facts and the time alone.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -13,19 +13,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Admission;
-use crate::gateway::request::{Full, Refusals, Share};
+use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
 /// Bytes of memory that a stranger's connection counts for: TLS, and a head of HTTP/1.1 or a frame of HTTP/2.
-const STRANGER: u64 = 32 << 10;
-/// What it counts for in addition once it has sent more than [`LITTLE`]: a window of HTTP/2 and a header block.
-const TALKATIVE: u64 = 96 << 10;
+const STRANGER_CONNECTION_BYTES: u64 = 32 << 10;
+/// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2 and
+/// a header block.
+const STRANGER_TRAFFIC_BYTES: u64 = 96 << 10;
 /// Bytes that the first amount covers.
-const LITTLE: u64 = 16 << 10;
+const LITTLE_TRAFFIC_BYTES: u64 = 16 << 10;
 
 /// How long a connection may keep others waiting.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// Handshake.
+pub(crate) struct ConnectionTimeouts {
+    /// The TLS handshake as a whole.
     pub(in crate::gateway) handshake: Duration,
     /// A head from its first byte to its last.
     pub(in crate::gateway) head: Duration,
@@ -39,7 +40,7 @@ pub(crate) struct Patience {
     pub(in crate::gateway) look: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
@@ -54,7 +55,7 @@ impl Default for Patience {
 
 /// Why a connection is ended by this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum End {
+pub(in crate::gateway) enum EndReason {
     /// A stranger was silent.
     Silent,
     /// Nothing was asked for long.
@@ -64,10 +65,10 @@ pub(in crate::gateway) enum End {
     /// An answer was not taken.
     Answer,
     /// A stranger holds too much.
-    Share(Full),
+    Share(ShareExhausted),
 }
 
-impl End {
+impl EndReason {
     /// As a metric and the log say it.
     pub(in crate::gateway) const fn as_str(self) -> &'static str {
         match self {
@@ -102,24 +103,24 @@ struct Facts {
 enum Verdict {
     /// It is looked at again then.
     Until(Instant),
-    End(End),
+    End(EndReason),
 }
 
-fn judge(facts: &Facts, patience: &Patience, now: Instant) -> Verdict {
+fn judge(facts: &Facts, timeouts: &ConnectionTimeouts, now: Instant) -> Verdict {
     let idle = facts.busy == 0;
     let waiting = [
-        (facts.piece, patience.answer, End::Answer),
-        (facts.stalled, patience.answer, End::Answer),
-        (facts.head, patience.head, End::Head),
+        (facts.piece, timeouts.answer, EndReason::Answer),
+        (facts.stalled, timeouts.answer, EndReason::Answer),
+        (facts.head, timeouts.head, EndReason::Head),
         (
             (idle && facts.stranger).then_some(facts.quiet),
-            patience.silence,
-            End::Silent,
+            timeouts.silence,
+            EndReason::Silent,
         ),
         (
             (idle && !facts.stranger && facts.http1).then_some(facts.quiet),
-            patience.idle,
-            End::Idle,
+            timeouts.idle,
+            EndReason::Idle,
         ),
     ];
     let due = waiting
@@ -128,8 +129,8 @@ fn judge(facts: &Facts, patience: &Patience, now: Instant) -> Verdict {
         .min_by_key(|(at, _)| *at);
     match due {
         Some((at, end)) if at <= now => Verdict::End(end),
-        Some((at, _)) => Verdict::Until(at.min(now + patience.look)),
-        None => Verdict::Until(now + patience.look),
+        Some((at, _)) => Verdict::Until(at.min(now + timeouts.look)),
+        None => Verdict::Until(now + timeouts.look),
     }
 }
 
@@ -153,17 +154,17 @@ struct State {
     stalled: Option<Instant>,
     pieces: BTreeMap<u64, Instant>,
     next_piece: u64,
-    end: Option<End>,
+    end: Option<EndReason>,
 }
 
-/// A connection.
+/// What the listener and its requests know of a connection, and where they end it.
 pub(in crate::gateway) struct Connection {
     address: IpAddr,
     http1: bool,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     state: Mutex<State>,
     ended: Notify,
-    pub(super) refusals: Refusals,
+    pub(super) refusals: RefusalMetrics,
 }
 
 impl std::fmt::Debug for Connection {
@@ -175,33 +176,42 @@ impl std::fmt::Debug for Connection {
 }
 
 /// What a stranger's address pays before the handshake.
-pub(super) struct Deposit {
+pub(super) struct ConnectionShare {
     memory: Share<IpAddr>,
     connection: Share<IpAddr>,
 }
 
-impl Deposit {
+impl ConnectionShare {
     /// Takes it.
     ///
     /// # Errors
-    /// [`Full`]: the connection is refused.
-    pub(super) fn take(admission: &Admission, address: IpAddr) -> Result<Self, Full> {
+    /// [`ShareExhausted`]: the connection is refused.
+    pub(super) fn take(admission: &Admission, address: IpAddr) -> Result<Self, ShareExhausted> {
         let (memory, connections) = (&admission.memory, &admission.connections);
-        let of = |all| admission.addresses.of(address, all);
+        let of = |all| admission.addresses.limit_of(address, all);
         Ok(Self {
             connection: connections.take_within(of(connections.all()), address, 1)?,
-            memory: memory.take_within(of(memory.all()).max(STRANGER + TALKATIVE), address, STRANGER)?,
+            memory: memory.take_within(
+                of(memory.all()).max(STRANGER_CONNECTION_BYTES + STRANGER_TRAFFIC_BYTES),
+                address,
+                STRANGER_CONNECTION_BYTES,
+            )?,
         })
     }
 }
 
 impl Connection {
-    pub(super) fn new(admission: &Admission, deposit: Deposit, address: IpAddr, http1: bool) -> Arc<Self> {
-        let Deposit { memory, connection } = deposit;
+    pub(super) fn new(
+        admission: &Admission,
+        deposit: ConnectionShare,
+        address: IpAddr,
+        http1: bool,
+    ) -> Arc<Self> {
+        let ConnectionShare { memory, connection } = deposit;
         Arc::new(Self {
             address,
             http1,
-            patience: admission.patience,
+            timeouts: admission.timeouts,
             state: Mutex::new(State {
                 payer: Payer::Stranger {
                     memory,
@@ -234,17 +244,17 @@ impl Connection {
     /// Bytes came.
     ///
     /// # Errors
-    /// [`Full`]: a stranger has no room for more.
-    pub(super) fn received(&self, bytes: usize) -> Result<(), Full> {
+    /// [`ShareExhausted`]: a stranger has no room for more.
+    pub(super) fn received(&self, bytes: usize) -> Result<(), ShareExhausted> {
         let mut state = self.state();
         let before = state.received;
         state.received = before.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.http1 && state.busy == 0 && state.head.is_none() {
             state.head = Some(Instant::now());
         }
-        let much = before <= LITTLE && state.received > LITTLE;
+        let much = before <= LITTLE_TRAFFIC_BYTES && state.received > LITTLE_TRAFFIC_BYTES;
         match &mut state.payer {
-            Payer::Stranger { memory, .. } if much => memory.grow(TALKATIVE),
+            Payer::Stranger { memory, .. } if much => memory.grow(STRANGER_TRAFFIC_BYTES),
             Payer::Stranger { .. } | Payer::Proven(_) => Ok(()),
         }
     }
@@ -260,12 +270,12 @@ impl Connection {
     }
 
     /// A request has come whole, but for its body.
-    pub(super) fn request(self: &Arc<Self>) -> Request {
+    pub(super) fn request(self: &Arc<Self>) -> RequestGuard {
         let mut state = self.state();
         state.busy += 1;
         state.head = None;
         drop(state);
-        Request(Arc::clone(self))
+        RequestGuard(Arc::clone(self))
     }
 
     /// Who asks has proven who it is: from now on the connection is at the expense of what `take` takes.
@@ -285,13 +295,13 @@ impl Connection {
     }
 
     /// Ends it, whatever is under way.
-    pub(in crate::gateway) fn end(&self, end: End) {
+    pub(in crate::gateway) fn end(&self, end: EndReason) {
         self.state().end.get_or_insert(end);
         self.ended.notify_one();
     }
 
     /// Returns when it must end, and why.
-    pub(super) async fn must_end(&self) -> End {
+    pub(super) async fn must_end(&self) -> EndReason {
         loop {
             let now = Instant::now();
             let verdict = {
@@ -307,7 +317,7 @@ impl Connection {
                 };
                 state
                     .end
-                    .map_or_else(|| judge(&facts, &self.patience, now), Verdict::End)
+                    .map_or_else(|| judge(&facts, &self.timeouts, now), Verdict::End)
             };
             match verdict {
                 Verdict::End(end) => return end,
@@ -322,9 +332,9 @@ impl Connection {
 
 /// A request, until its answer is taken whole.
 #[derive(Debug)]
-pub(super) struct Request(Arc<Connection>);
+pub(super) struct RequestGuard(Arc<Connection>);
 
-impl Request {
+impl RequestGuard {
     /// A piece of its answer is given out.
     pub(super) fn piece(&self) -> u64 {
         let mut state = self.0.state();
@@ -340,7 +350,7 @@ impl Request {
     }
 }
 
-impl Drop for Request {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.busy = state.busy.saturating_sub(1);
@@ -355,7 +365,7 @@ mod tests {
     #[test]
     fn each_kind_of_waiting_has_its_own_end() {
         let start = Instant::now();
-        let patience = Patience::default();
+        let timeouts = ConnectionTimeouts::default();
         let quiet = Facts {
             stranger: true,
             http1: true,
@@ -366,9 +376,9 @@ mod tests {
             stalled: None,
         };
         let after =
-            |facts: &Facts, seconds: u64| judge(facts, &patience, start + Duration::from_secs(seconds));
+            |facts: &Facts, seconds: u64| judge(facts, &timeouts, start + Duration::from_secs(seconds));
         assert_eq!(after(&quiet, 9), Verdict::Until(start + Duration::from_secs(10)));
-        assert_eq!(after(&quiet, 10), Verdict::End(End::Silent));
+        assert_eq!(after(&quiet, 10), Verdict::End(EndReason::Silent));
         let proven = Facts {
             stranger: false,
             ..quiet
@@ -377,7 +387,7 @@ mod tests {
             after(&proven, 10),
             Verdict::Until(start + Duration::from_secs(15))
         );
-        assert_eq!(after(&proven, 60), Verdict::End(End::Idle));
+        assert_eq!(after(&proven, 60), Verdict::End(EndReason::Idle));
         // Whoever speaks HTTP/2 is asked whether it is alive.
         let second = Facts {
             http1: false,
@@ -391,7 +401,7 @@ mod tests {
             head: Some(start),
             ..proven
         };
-        assert_eq!(after(&head, 10), Verdict::End(End::Head));
+        assert_eq!(after(&head, 10), Verdict::End(EndReason::Head));
         // What is under way has a time of its own.
         let asked = Facts { busy: 1, ..quiet };
         assert_eq!(after(&asked, 29), Verdict::Until(start + Duration::from_secs(34)));
@@ -407,7 +417,7 @@ mod tests {
             },
         ] {
             assert_eq!(after(&unread, 9), Verdict::Until(start + Duration::from_secs(10)));
-            assert_eq!(after(&unread, 10), Verdict::End(End::Answer));
+            assert_eq!(after(&unread, 10), Verdict::End(EndReason::Answer));
         }
     }
 }

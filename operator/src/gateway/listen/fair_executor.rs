@@ -3,8 +3,8 @@
 //! another one's single request waits for the poll that is under way, not for the thousand.
 //!
 //! Tokio polls in the order in which tasks become ready, whoever they are for. Its workers stay in charge of
-//! timers, sockets and everything else: a few tasks of the runtime, the runners, poll ours. Must not know what
-//! a task does.
+//! timers, sockets and everything else: a few tasks of the runtime, the runners, poll ours. Must not know
+//! what a task does.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -19,28 +19,28 @@ use tokio::task::coop::has_budget_remaining;
 
 /// How far an address that was away comes before those that were not: a request takes several polls, and less
 /// than this in all.
-const ADVANCE: Duration = Duration::from_millis(2);
+const NEWCOMER_ADVANCE: Duration = Duration::from_millis(2);
 /// After how long a runner lets the other tasks of the runtime go first.
-const BATCH: Duration = Duration::from_micros(100);
+const BATCH_TIME: Duration = Duration::from_micros(100);
 /// Addresses that are remembered without need before they are looked through.
-const REMEMBERED: usize = 1_024;
+const MAX_IDLE_ADDRESSES: usize = 1_024;
 
 /// The executor of one port. Its tasks are not polled any more once it is dropped.
 #[derive(Debug)]
 pub(super) struct FairExecutor {
-    shared: Arc<Shared>,
+    shared: Arc<ExecutorState>,
     _runners: JoinSet<()>,
 }
 
 /// Spawns tasks at the expense of an address.
 #[derive(Clone, Debug)]
 pub(super) struct AddressExecutor {
-    shared: Arc<Shared>,
+    shared: Arc<ExecutorState>,
     address: IpAddr,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct ExecutorState {
     queue: Mutex<Queue<Runnable>>,
     ready: Notify,
 }
@@ -48,7 +48,7 @@ struct Shared {
 impl FairExecutor {
     /// Starts as many runners as the runtime has workers. Must be called on a runtime.
     pub(super) fn start() -> Self {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<ExecutorState>::default();
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let mut runners = JoinSet::new();
         for _ in 0..workers {
@@ -61,7 +61,7 @@ impl FairExecutor {
     }
 
     /// For tasks of this address.
-    pub(super) fn of(&self, address: IpAddr) -> AddressExecutor {
+    pub(super) fn for_address(&self, address: IpAddr) -> AddressExecutor {
         AddressExecutor {
             shared: Arc::clone(&self.shared),
             address,
@@ -89,7 +89,7 @@ where
     }
 }
 
-impl Shared {
+impl ExecutorState {
     fn queue(&self) -> MutexGuard<'_, Queue<Runnable>> {
         // Nothing that can panic runs while the lock is held.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -102,12 +102,12 @@ impl Shared {
 }
 
 /// Polls what is ready, one after the other.
-async fn run(shared: Arc<Shared>) {
+async fn run(shared: Arc<ExecutorState>) {
     loop {
         let begin = Instant::now();
         let mut before = begin;
         // A task that is polled without budget does nothing.
-        while before.duration_since(begin) < BATCH && has_budget_remaining() {
+        while before.duration_since(begin) < BATCH_TIME && has_budget_remaining() {
             let (next, more) = {
                 let mut queue = shared.queue();
                 (queue.next(), !queue.order.is_empty())
@@ -134,17 +134,18 @@ async fn run(shared: Arc<Shared>) {
 /// What is ready, by addresses, and how much of the processor each has used.
 #[derive(Debug)]
 struct Queue<T> {
-    lines: HashMap<IpAddr, Line<T>>,
+    lines: HashMap<IpAddr, AddressQueue<T>>,
     /// The addresses of which something is ready, by what they have used.
     order: BTreeSet<(Duration, IpAddr)>,
-    /// What the one that was polled last had used: nobody who comes has used less, but for [`ADVANCE`].
+    /// What the one that was polled last had used: nobody who comes has used less, but for
+    /// [`NEWCOMER_ADVANCE`].
     floor: Duration,
     /// Tasks that are being polled.
     running: usize,
 }
 
 #[derive(Debug)]
-struct Line<T> {
+struct AddressQueue<T> {
     used: Duration,
     ready: VecDeque<T>,
     running: usize,
@@ -156,7 +157,7 @@ impl<T> Default for Queue<T> {
             lines: HashMap::new(),
             order: BTreeSet::new(),
             // Whoever comes first has its advance too.
-            floor: ADVANCE,
+            floor: NEWCOMER_ADVANCE,
             running: 0,
         }
     }
@@ -165,8 +166,8 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// A task became ready.
     fn arrives(&mut self, address: IpAddr, task: T) {
-        let earliest = self.floor.saturating_sub(ADVANCE);
-        let line = self.lines.entry(address).or_insert_with(|| Line {
+        let earliest = self.floor.saturating_sub(NEWCOMER_ADVANCE);
+        let line = self.lines.entry(address).or_insert_with(|| AddressQueue {
             used: earliest,
             ready: VecDeque::new(),
             running: 0,
@@ -210,7 +211,7 @@ impl<T> Queue<T> {
                 self.order.insert((line.used, address));
             }
         }
-        if self.lines.len() > REMEMBERED.saturating_add(self.order.len().saturating_mul(2)) {
+        if self.lines.len() > MAX_IDLE_ADDRESSES.saturating_add(self.order.len().saturating_mul(2)) {
             let floor = self.floor;
             self.lines
                 .retain(|_, line| !line.ready.is_empty() || line.running > 0 || line.used > floor);
@@ -318,7 +319,7 @@ mod tests {
         assert!(queue.order.is_empty() && queue.lines.is_empty());
         queue.arrives(C, 0);
         queue.next().unwrap();
-        let many = u32::try_from(REMEMBERED).unwrap() + 10;
+        let many = u32::try_from(MAX_IDLE_ADDRESSES).unwrap() + 10;
         for number in 0..many {
             queue.arrives(IpAddr::V4(number.into()), number);
             queue.next().unwrap();
@@ -333,7 +334,7 @@ mod tests {
         let polls = Arc::new(AtomicUsize::new(0));
         for _ in 0..1_000 {
             let polls = Arc::clone(&polls);
-            executor.of(A).spawn(async move {
+            executor.for_address(A).spawn(async move {
                 loop {
                     polls.fetch_add(1, Ordering::SeqCst);
                     tokio::task::yield_now().await;
@@ -347,7 +348,7 @@ mod tests {
             let (tell, told) = oneshot::channel();
             let begin = polls.load(Ordering::SeqCst);
             let seen = Arc::clone(&polls);
-            executor.of(B).spawn(async move {
+            executor.for_address(B).spawn(async move {
                 let _ = tell.send(seen.load(Ordering::SeqCst));
             });
             let waited = told.await.unwrap() - begin;
@@ -358,9 +359,9 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_ends_alone() {
         let executor = FairExecutor::start();
-        executor.of(A).spawn(async { panic!("on purpose") });
+        executor.for_address(A).spawn(async { panic!("on purpose") });
         let (tell, told) = oneshot::channel();
-        executor.of(A).spawn(async move {
+        executor.for_address(A).spawn(async move {
             let _ = tell.send(());
         });
         told.await.unwrap();

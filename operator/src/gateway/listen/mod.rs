@@ -1,11 +1,11 @@
 //! The port: connections, TLS and HTTP, with a bound on everything that a stranger can make large or slow.
 
-mod answer;
 mod connection;
 mod fair_executor;
+mod monitored_stream;
+mod response_body;
 #[cfg(test)]
 mod tests;
-mod watched;
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -30,32 +30,32 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
-use self::answer::Answer;
-pub(in crate::gateway) use self::answer::Held;
-use self::connection::Deposit;
-pub(crate) use self::connection::Patience;
-pub(in crate::gateway) use self::connection::{Connection, End};
+use self::connection::ConnectionShare;
+pub(crate) use self::connection::ConnectionTimeouts;
+pub(in crate::gateway) use self::connection::{Connection, EndReason};
 use self::fair_executor::{AddressExecutor, FairExecutor};
-use self::watched::{Bounded, Watched};
-use crate::gateway::request::{AddressShares, Refusals, Shares};
+use self::monitored_stream::{BoundedHandshake, MonitoredStream};
+use self::response_body::ResponseBody;
+pub(in crate::gateway) use self::response_body::ResponseGuard;
+use crate::gateway::request::{AddressShares, RefusalMetrics, Shares};
 use crate::gateway::{GatewayError, limits};
 
 /// Connections that are taken before those that are there go on.
-const IN_A_ROW: u32 = 4;
+const ACCEPTS_BEFORE_YIELD: u32 = 4;
 /// How long what is under way may take once the process ends.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     /// The other end of the connection.
     pub(in crate::gateway) address: SocketAddr,
-    /// It proved by a certificate that it is whom the entrance is for.
+    /// It proved by a certificate that the resolver admits it.
     pub(in crate::gateway) proven: bool,
 }
 
 /// Who gets in, and how.
-pub(crate) trait Entrance: Send + Sync + 'static {
+pub(crate) trait ConfigResolver: Send + Sync + 'static {
     /// How a client is served that calls the server by this name; `None`: it is turned away.
     fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>>;
 
@@ -82,36 +82,36 @@ pub(crate) struct Admission {
     connections: Arc<Shares<IpAddr>>,
     /// Bytes of memory of the same.
     memory: Arc<Shares<IpAddr>>,
-    patience: Patience,
-    refusals: Refusals,
+    timeouts: ConnectionTimeouts,
+    refusals: RefusalMetrics,
 }
 
 impl Admission {
     /// For a port that everybody reaches.
-    pub(crate) fn of(addresses: AddressShares, refusals: Refusals) -> Self {
+    pub(crate) fn new(addresses: AddressShares, refusals: RefusalMetrics) -> Self {
         let each = 0;
         Self {
             addresses,
-            connections: Shares::new(each, limits::CONNECTIONS),
-            memory: Shares::new(each, limits::STRANGERS_BYTES),
-            patience: Patience::default(),
+            connections: Shares::new(each, limits::MAX_CONNECTIONS),
+            memory: Shares::new(each, limits::MAX_STRANGER_BYTES),
+            timeouts: ConnectionTimeouts::default(),
             refusals,
         }
     }
 
     /// For a port that API servers call, each from one address.
-    pub(crate) fn of_api_servers() -> Self {
-        let patience = Patience::default();
-        let silence = patience.idle;
+    pub(crate) fn for_api_servers() -> Self {
+        let timeouts = ConnectionTimeouts::default();
+        let silence = timeouts.idle;
         Self {
-            patience: Patience { silence, ..patience },
-            ..Self::of(AddressShares::whole(), Refusals::default())
+            timeouts: ConnectionTimeouts { silence, ..timeouts },
+            ..Self::new(AddressShares::whole(), RefusalMetrics::default())
         }
     }
 
     #[cfg(test)]
-    pub(in crate::gateway) const fn patient(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    pub(in crate::gateway) const fn with_timeouts(mut self, timeouts: ConnectionTimeouts) -> Self {
+        self.timeouts = timeouts;
         self
     }
 
@@ -129,7 +129,7 @@ impl Admission {
 /// Serves until the shutdown begins.
 pub(crate) async fn serve(
     listener: TcpListener,
-    entrance: Arc<dyn Entrance>,
+    resolver: Arc<dyn ConfigResolver>,
     router: Router,
     admission: Admission,
     shutdown: Shutdown,
@@ -139,8 +139,9 @@ pub(crate) async fn serve(
     let mut in_a_row = 0_u32;
     loop {
         in_a_row = in_a_row.wrapping_add(1);
-        if in_a_row.is_multiple_of(IN_A_ROW) {
-            // Connections that come faster than they can be refused do not keep those that are there from going on.
+        if in_a_row.is_multiple_of(ACCEPTS_BEFORE_YIELD) {
+            // Connections that come faster than they can be refused do not keep those that are there from
+            // going on.
             tokio::task::yield_now().await;
         }
         let accepted = tokio::select! {
@@ -151,61 +152,61 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a connection that went at once: neither ends the port.
-                tracing::warn!(%error, "a connection cannot be accepted");
+                tracing::warn!(%error, "connection accept failed");
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
-        let deposit = match Deposit::take(&admission, peer.ip().to_canonical()) {
+        let deposit = match ConnectionShare::take(&admission, peer.ip().to_canonical()) {
             Ok(deposit) => deposit,
             Err(full) => {
                 admission.refusals.connection(full);
-                tracing::debug!(%peer, ?full, "too many connections without a proven caller; this one is closed");
+                tracing::debug!(%peer, ?full, "connection refused, too many unauthenticated");
                 continue;
             }
         };
         let watcher = graceful.watcher();
-        let (entrance, router) = (Arc::clone(&entrance), router.clone());
-        let (admission, of_address) = (admission.clone(), executor.of(peer.ip().to_canonical()));
+        let (resolver, router) = (Arc::clone(&resolver), router.clone());
+        let (admission, of_address) = (admission.clone(), executor.for_address(peer.ip().to_canonical()));
         let turns = of_address.clone();
         of_address.spawn(async move {
             let on = (&admission, deposit, turns);
-            let ended = connection(stream, peer, entrance, router, watcher, on).await;
+            let ended = connection(stream, peer, resolver, router, watcher, on).await;
             if let Err(error) = ended {
-                tracing::debug!(%peer, error, "a connection ended");
+                tracing::debug!(%peer, error, "connection closed");
             }
         });
     }
     // Whoever comes now is refused at once rather than kept waiting.
     drop(listener);
-    if tokio::time::timeout(LAST_ANSWERS, graceful.shutdown())
+    if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown())
         .await
         .is_err()
     {
-        tracing::warn!("connections did not finish in time");
+        tracing::warn!("connection drain timed out");
     }
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    entrance: Arc<dyn Entrance>,
+    resolver: Arc<dyn ConfigResolver>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
-    (admission, deposit, executor): (&Admission, Deposit, AddressExecutor),
+    (admission, deposit, executor): (&Admission, ConnectionShare, AddressExecutor),
 ) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     stream.set_nodelay(true).map_err(|error| text(&error))?;
-    let handshake = handshake(Bounded::new(stream), &*entrance);
-    let Ok(shaken) = tokio::time::timeout(admission.patience.handshake, handshake).await else {
+    let handshake = handshake(BoundedHandshake::new(stream), &*resolver);
+    let Ok(shaken) = tokio::time::timeout(admission.timeouts.handshake, handshake).await else {
         admission.refusals.ended("slow_handshake");
         return Err("the handshake took too long".to_owned());
     };
     let mut stream = shaken?;
-    stream.get_mut().0.unbound();
+    stream.get_mut().0.lift_bound();
     let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    if client.is_some_and(|client| !entrance.admits(client)) {
-        return Err("the client's certificate is somebody else's".to_owned());
+    if client.is_some_and(|client| !resolver.admits(client)) {
+        return Err("the client's certificate is not the expected one".to_owned());
     }
     let peer = Peer {
         address: peer,
@@ -214,7 +215,7 @@ async fn connection(
     let http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
     let connection = Connection::new(admission, deposit, peer.address.ip().to_canonical(), http1);
     if peer.proven {
-        // The entrance has let in whom it is for.
+        // The resolver has admitted it.
         let nothing: Box<dyn Any + Send> = Box::new(());
         let Ok(()) = connection.prove(|| Ok::<_, Infallible>(nothing));
     }
@@ -229,15 +230,16 @@ async fn connection(
     }
 }
 
-/// The connection as HTTP. What the client negotiated is spoken: nobody is waited for to say it with the first bytes.
+/// The connection as HTTP. What the client negotiated is spoken: nobody is waited for to say it with the
+/// first bytes.
 fn serve_connection(
-    stream: TlsStream<Bounded<TcpStream>>,
+    stream: TlsStream<BoundedHandshake<TcpStream>>,
     peer: Peer,
     connection: &Arc<Connection>,
     router: Router,
     executor: AddressExecutor,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error: std::fmt::Display> {
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(connection)));
+    let stream = TokioIo::new(MonitoredStream::new(stream, Arc::clone(connection)));
     let of = Arc::clone(connection);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let open = of.request();
@@ -247,8 +249,10 @@ fn serve_connection(
         let answer = router.clone().oneshot(request);
         async move {
             let mut answer = answer.await?;
-            let held = answer.extensions_mut().remove::<Held>();
-            Ok::<Response<Answer>, Infallible>(answer.map(|body: Body| Answer::new(body, open, held)))
+            let held = answer.extensions_mut().remove::<ResponseGuard>();
+            Ok::<Response<ResponseBody>, Infallible>(
+                answer.map(|body: Body| ResponseBody::new(body, open, held)),
+            )
         }
     });
     let mut builder = auto::Builder::new(executor);
@@ -257,17 +261,17 @@ fn serve_connection(
         .timer(TokioTimer::new())
         // `Connection` looks after heads, and knows an idle connection from a slow one.
         .header_read_timeout(None)
-        .max_buf_size(limits::HEAD_BYTES);
+        .max_buf_size(limits::MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits::MAX_HEAD_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
-        .initial_connection_window_size(limits::WINDOW_BYTES)
-        .initial_stream_window_size(limits::WINDOW_BYTES)
-        .max_send_buf_size(limits::SEND_BYTES)
-        .keep_alive_interval(limits::IDLE_TIME)
-        .keep_alive_timeout(limits::PING_TIME);
+        .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
+        .initial_stream_window_size(limits::HTTP2_WINDOW_BYTES)
+        .max_send_buf_size(limits::HTTP2_SEND_BUFFER_BYTES)
+        .keep_alive_interval(limits::KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
     let builder = if connection.is_http1() {
         builder.http1_only()
     } else {
@@ -278,15 +282,15 @@ fn serve_connection(
 }
 
 async fn handshake(
-    stream: Bounded<TcpStream>,
-    entrance: &dyn Entrance,
-) -> Result<TlsStream<Bounded<TcpStream>>, String> {
+    stream: BoundedHandshake<TcpStream>,
+    resolver: &dyn ConfigResolver,
+) -> Result<TlsStream<BoundedHandshake<TcpStream>>, String> {
     let text = |error: std::io::Error| error.to_string();
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream)
         .await
         .map_err(text)?;
-    let config = entrance
+    let config = resolver
         .config(start.client_hello().server_name())
-        .ok_or_else(|| "nobody serves this name yet".to_owned())?;
+        .ok_or_else(|| "this name is not served yet".to_owned())?;
     start.into_stream(config).await.map_err(text)
 }

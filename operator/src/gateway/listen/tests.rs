@@ -22,16 +22,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::gateway::limits;
-use crate::gateway::listen::Patience;
+use crate::gateway::listen::ConnectionTimeouts;
 use crate::gateway::tests::{World, token};
-use crate::gateway::tls::{Doors, Served, test_certificate};
+use crate::gateway::tls::{CertResolver, GatewayConfigResolver, test_certificate};
 
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Port {
     world: World,
-    served: Arc<Served>,
+    served: Arc<CertResolver>,
     address: std::net::SocketAddr,
     trust: RootCertStore,
     shutdown: Shutdown,
@@ -43,15 +43,15 @@ impl Port {
         let world = World::new(0);
         world.allow("p", "app", "*", "*");
         let router = world.router.clone();
-        Self::of(world, router).await
+        Self::serving(world, router).await
     }
 
-    async fn of(world: World, router: axum::Router) -> Self {
-        Self::patient(world, router, Patience::default()).await
+    async fn serving(world: World, router: axum::Router) -> Self {
+        Self::with_timeouts(world, router, ConnectionTimeouts::default()).await
     }
 
-    async fn patient(world: World, router: axum::Router, patience: Patience) -> Self {
-        let served = Arc::new(Served::default());
+    async fn with_timeouts(world: World, router: axum::Router, timeouts: ConnectionTimeouts) -> Self {
+        let served = Arc::new(CertResolver::default());
         let mut trust = RootCertStore::empty();
         let (key, bundle) = test_certificate(Timestamp::now());
         served.swap(key);
@@ -61,11 +61,11 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
-        let doors = Doors {
+        let doors = GatewayConfigResolver {
             everybody: Arc::new(served.config()),
-            front: Arc::default(),
+            extension_api: Arc::default(),
         };
-        let admission = world.admission.clone().patient(patience);
+        let admission = world.admission.clone().with_timeouts(timeouts);
         let task = tokio::spawn(super::serve(
             listener,
             Arc::new(doors),
@@ -83,7 +83,8 @@ impl Port {
         }
     }
 
-    /// Another authority's certificate takes the place of the one that is served; both are trusted from now on.
+    /// Another authority's certificate takes the place of the one that is served; both are trusted from now
+    /// on.
     fn swap(&mut self) {
         let (key, bundle) = test_certificate(Timestamp::now());
         for pem in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
@@ -236,7 +237,7 @@ async fn a_head_and_a_body_without_end_are_cut_off() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = format!("1000\r\n{}\r\n", " ".repeat(4096));
-    for _ in 0..2 * limits::BODY_BYTES / 4096 {
+    for _ in 0..2 * limits::MAX_BODY_BYTES / 4096 {
         if stream.write_all(chunk.as_bytes()).await.is_err() {
             break;
         }
@@ -261,7 +262,8 @@ async fn idle_strangers_and_resets_hold_nobody_up() {
     }
     assert_eq!(port.get().await, Ok(StatusCode::OK));
 
-    // Streams that are opened and reset at once, until the other side has had enough or there were a thousand.
+    // Streams that are opened and reset at once, until the other side has had enough or there were a
+    // thousand.
     let stream = port.connect(b"h2").await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -295,7 +297,7 @@ async fn what_is_under_way_is_answered_before_the_end() {
             "finished"
         })
     };
-    let port = Port::of(World::new(0), router).await;
+    let port = Port::serving(World::new(0), router).await;
     let stream = port.connect(b"http/1.1").await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

@@ -1,12 +1,6 @@
-//! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer. Each is decided and recorded by
-//! itself; what fails stands beside what does not.
+//! BatchGetSecretValue: `POST /v1/namespaces/{namespace}/secrets:batchGet`, at most 20 values in one answer.
+//! Each is decided and recorded by itself; what fails stands beside what does not.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,33 +8,40 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
 use axum::http::{HeaderValue, Response, header};
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use strongroom_rules::policy::Action;
 use strongroom_store::name::SecretName;
 use zeroize::Zeroizing;
 
-use super::get_secret_value::{Read, Which, invalid, read};
-use super::incoming::only_sealed;
+use super::get_secret_value::{GetSecretValueQuery, ReadOutcome, invalid, read};
+use super::incoming::sealed_required;
 use super::shape;
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// Most secrets of a batch.
-const MOST: usize = 20;
+const MAX_SECRETS: usize = 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct Batch {
-    secrets: Vec<One>,
+#[schemars(rename = "Batch")]
+pub(in crate::gateway) struct BatchGetSecretValueRequest {
+    secrets: Vec<BatchItem>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "BatchGetSecretValueOne")]
-struct One {
+struct BatchItem {
     name: String,
     #[serde(default)]
     stage: Option<String>,
@@ -48,16 +49,15 @@ struct One {
     version_id: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "BatchGetSecretValue",
         "/v1/namespaces/{namespace}/secrets:batchGet",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("Values of at most 20 secrets, each decided by itself")
-    .takes::<Batch>()
+    .takes::<BatchGetSecretValueRequest>()
     .answers_as(
         StatusCode::OK,
         "application/json",
@@ -72,44 +72,45 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
-    batch: Result<Json<Batch>, JsonRejection>,
+    batch: Result<Json<BatchGetSecretValueRequest>, JsonRejection>,
 ) -> Result<Response<Body>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     let Json(batch) = batch.map_err(|error| match error.status() {
         axum::http::StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::TooLarge, error.body_text()),
         _ => invalid(error.body_text()),
     })?;
-    if asking.caller.through_front {
-        return Err(only_sealed("read one at a time"));
+    if asking.caller.via_extension_api {
+        return Err(sealed_required("read one at a time"));
     }
     let different: BTreeSet<(&str, Option<&str>, Option<&str>)> = batch
         .secrets
         .iter()
         .map(|one| (one.name.as_str(), one.stage.as_deref(), one.version_id.as_deref()))
         .collect();
-    if batch.secrets.is_empty() || batch.secrets.len() > MOST || different.len() != batch.secrets.len() {
-        return Err(invalid(format!("name 1 to {MOST} different secrets")));
+    if batch.secrets.is_empty() || batch.secrets.len() > MAX_SECRETS || different.len() != batch.secrets.len()
+    {
+        return Err(invalid(format!("name 1 to {MAX_SECRETS} different secrets")));
     }
     // Each of them is a read.
     for _ in batch.secrets.iter().skip(1) {
-        gateway.limits.read(&asking.caller.principal.identity)?;
+        gateway.limits.take_read(&asking.caller.principal.identity)?;
     }
     let place = gateway.admit(&asking, Action::GetSecretValue, namespace).await?;
     blocking(move || {
         let mut values: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         let mut problems = Vec::new();
         for one in batch.secrets {
-            let which = Which {
+            let which = GetSecretValueQuery {
                 stage: one.stage,
                 version_id: one.version_id,
-                ..Which::default()
+                ..GetSecretValueQuery::default()
             };
             match read(&gateway, &asking, &place, &one.name, &which, &[]) {
-                Ok(Read::Value(read)) => values.push(shape::value(&place.name, &one.name, &read)?),
+                Ok(ReadOutcome::Value(read)) => values.push(shape::value(&place.name, &one.name, &read)?),
                 // Nothing is held, so nothing is unchanged.
-                Ok(Read::Unchanged(_)) => {}
+                Ok(ReadOutcome::Unchanged(_)) => {}
                 Err(problem) => {
                     let mut problem = problem.to_json(&asking.request);
                     // What is no name is not repeated.

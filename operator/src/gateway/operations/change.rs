@@ -1,21 +1,22 @@
-//! A change that goes through the custom resources: decided first, then made there and in the store, and put on record whatever comes of it.
+//! A change that goes through the custom resources: decided first, then made there and in the store, and put
+//! on record whatever comes of it.
 
 use std::sync::Arc;
 
-use strongroom_rules::policy::{Action, Facts, StatementRef};
+use strongroom_rules::policy::{Action, RequestFacts, StatementRef};
 use strongroom_store::id::RequestId;
-use strongroom_store::vault::{Command, KeyView, Meta, Note, Refusal, SecretView, StoreError};
+use strongroom_store::vault::{AuditNote, Command, KeyView, Meta, Refusal, SecretView, StoreError};
 
-use crate::gateway::access::{Asking, Wanted, permit, recorded, refuse};
+use crate::gateway::access::{AccessRequest, RequestContext, audit_action, permit, refuse};
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// A change that policies allow.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(super) struct SecretChange {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) asking: Asking,
-    pub(super) place: Place,
+    pub(super) asking: RequestContext,
+    pub(super) place: NamespaceRef,
     pub(super) name: String,
     /// The secret, where there is one.
     pub(super) secret: Option<Arc<SecretView>>,
@@ -26,37 +27,37 @@ pub(super) struct Change {
 
 /// A change that did not come about.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum ChangeError {
     /// It is not on record yet.
-    Now(Problem),
+    Unrecorded(Problem),
     /// The store has it on record.
     Recorded(Problem),
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for ChangeError {
     fn from(problem: Problem) -> Self {
-        Self::Now(problem)
+        Self::Unrecorded(problem)
     }
 }
 
-impl From<Refusal> for Failed {
+impl From<Refusal> for ChangeError {
     fn from(refusal: Refusal) -> Self {
-        Self::Now(StoreError::Refused(refusal).into())
+        Self::Unrecorded(StoreError::Refused(refusal).into())
     }
 }
 
-impl Change {
+impl SecretChange {
     /// The change of a secret that is there.
-    pub(super) async fn of_secret(
+    pub(super) async fn for_secret(
         gateway: Arc<Gateway>,
-        asking: Asking,
-        place: Place,
+        asking: RequestContext,
+        place: NamespaceRef,
         name: String,
         action: Action,
     ) -> Result<(Self, Arc<SecretView>), Problem> {
         blocking(move || {
             let secret = gateway.find(&place, &name)?;
-            let change = Self::decided(gateway, asking, place, name, (action, secret, None), false)?;
+            let change = Self::authorise(gateway, asking, place, name, (action, secret, None), false)?;
             match change.secret.clone() {
                 Some(secret) => Ok((change, secret)),
                 None => Err(Problem::no_secret(&change.place.name, &change.name)),
@@ -66,25 +67,25 @@ impl Change {
     }
 
     /// The making of one, under this key, whether or not there is one already.
-    pub(super) async fn of_new(
+    pub(super) async fn for_new_secret(
         gateway: Arc<Gateway>,
-        asking: Asking,
-        place: Place,
+        asking: RequestContext,
+        place: NamespaceRef,
         name: String,
         key: Option<KeyView>,
     ) -> Result<Self, Problem> {
         blocking(move || {
             let secret = gateway.find(&place, &name)?;
             let what = (Action::CreateSecret, secret, key);
-            Self::decided(gateway, asking, place, name, what, true)
+            Self::authorise(gateway, asking, place, name, what, true)
         })
         .await
     }
 
-    fn decided(
+    fn authorise(
         gateway: Arc<Gateway>,
-        asking: Asking,
-        place: Place,
+        asking: RequestContext,
+        place: NamespaceRef,
         name: String,
         (action, secret, new_under): (Action, Option<Arc<SecretView>>, Option<KeyView>),
         exists: bool,
@@ -122,8 +123,8 @@ impl Change {
         .await
     }
 
-    fn wanted<'a>(&'a self, facts: &'a Facts) -> Wanted<'a> {
-        Wanted {
+    fn wanted<'a>(&'a self, facts: &'a RequestFacts) -> AccessRequest<'a> {
+        AccessRequest {
             action: self.action,
             namespace: &self.place.name,
             name: &self.name,
@@ -137,7 +138,7 @@ impl Change {
     }
 
     /// Changes the store, in the caller's name: once for a request, by whose id the store knows a repetition.
-    pub(super) async fn run<C: Command + Send + 'static>(&self, command: C) -> Result<C::Reply, Failed>
+    pub(super) async fn run<C: Command + Send + 'static>(&self, command: C) -> Result<C::Reply, ChangeError>
     where
         C::Reply: Send,
     {
@@ -145,7 +146,10 @@ impl Change {
     }
 
     /// A change of the store beside the one that was asked for, under an id of its own.
-    pub(super) async fn run_beside<C: Command + Send + 'static>(&self, command: C) -> Result<C::Reply, Failed>
+    pub(super) async fn run_beside<C: Command + Send + 'static>(
+        &self,
+        command: C,
+    ) -> Result<C::Reply, ChangeError>
     where
         C::Reply: Send,
     {
@@ -157,7 +161,7 @@ impl Change {
         &self,
         command: C,
         request: RequestId,
-    ) -> Result<C::Reply, Failed>
+    ) -> Result<C::Reply, ChangeError>
     where
         C::Reply: Send,
     {
@@ -168,28 +172,28 @@ impl Change {
         };
         blocking(move || Ok(store.run(command, meta).map_err(Problem::from)))
             .await?
-            .map_err(Failed::Recorded)
+            .map_err(ChangeError::Recorded)
     }
 
     /// Puts a change on record of which the store sees nothing.
-    pub(super) async fn note(&self, detail: &str) -> Result<(), Failed> {
-        let note = Note {
+    pub(super) async fn note(&self, detail: &str) -> Result<(), ChangeError> {
+        let note = AuditNote {
             namespace: self.place.name.parse().ok(),
             secret: self.name.parse().ok(),
             secret_id: self.secret.as_ref().map(|secret| secret.id),
             detail: detail.to_owned(),
-            ..Note::new(recorded(self.action))
+            ..AuditNote::new(audit_action(self.action))
         };
         let meta = self.asking.meta(&self.statements);
-        self.gateway.note(note, meta).await.map_err(Failed::Recorded)
+        self.gateway.note(note, meta).await.map_err(ChangeError::Recorded)
     }
 
     /// What came of it; what went wrong is put on record.
-    pub(super) async fn settle<T>(self, outcome: Result<T, Failed>) -> Result<T, Problem> {
+    pub(super) async fn settle<T>(self, outcome: Result<T, ChangeError>) -> Result<T, Problem> {
         match outcome {
             Ok(done) => Ok(done),
-            Err(Failed::Recorded(problem)) => Err(problem),
-            Err(Failed::Now(problem)) => Err(blocking(move || {
+            Err(ChangeError::Recorded(problem)) => Err(problem),
+            Err(ChangeError::Unrecorded(problem)) => Err(blocking(move || {
                 let facts = self.asking.facts();
                 refuse(
                     &self.gateway,

@@ -1,28 +1,31 @@
-//! CreateSealingKey: `POST /v1/namespaces/{namespace}/sealingkeys`: a key that the caller's next value is sealed for.
+//! CreateSealingKey: `POST /v1/namespaces/{namespace}/sealingkeys`: a key that the caller's next value is
+//! sealed for.
 //!
-//! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided, and the use of it is what is recorded.
+//! It opens one value of one caller within a minute. It says nothing about a secret, so nothing is decided,
+//! and the use of it is what is recorded.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::Method;
 use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Serialize;
 use strongroom_api::sealed::SUITE;
 
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
-use crate::gateway::sealing_keys::LIFE;
+use crate::gateway::sealing_keys::SEALING_KEY_TTL;
 use crate::gateway::{Gateway, blocking};
 
 /// A key to seal for.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::gateway) struct Made {
+#[schemars(rename = "Made")]
+pub(in crate::gateway) struct SealingKeyAnswer {
     /// What to send with the sealed value.
     id: String,
     /// 1,216 bytes in base64url without padding.
@@ -32,30 +35,29 @@ pub(in crate::gateway) struct Made {
     valid_seconds: u64,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "CreateSealingKey",
         "/v1/namespaces/{namespace}/sealingkeys",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("A key that the caller's next value can come sealed for")
-    .answers::<Made>(StatusCode::CREATED)
+    .answers::<SealingKeyAnswer>(StatusCode::CREATED)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
-) -> Result<(StatusCode, Json<Made>), Problem> {
-    gateway.limits.write(&asking.caller.principal.identity)?;
+    asking: RequestContext,
+) -> Result<(StatusCode, Json<SealingKeyAnswer>), Problem> {
+    gateway.limits.take_write(&asking.caller.principal.identity)?;
     blocking(move || {
         let (id, key) = gateway.sealing_keys.make(&asking.caller.principal.identity)?;
-        let made = Made {
+        let made = SealingKeyAnswer {
             id,
             key: key.to_string(),
             suite: SUITE,
-            valid_seconds: LIFE.as_secs(),
+            valid_seconds: SEALING_KEY_TTL.as_secs(),
         };
         Ok((StatusCode::CREATED, Json(made)))
     })

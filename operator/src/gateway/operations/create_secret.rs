@@ -1,22 +1,23 @@
-//! CreateSecret: `POST /v1/namespaces/{namespace}/secrets`: a ManagedSecret whose values arrive over the API, then the secret with its first version.
+//! CreateSecret: `POST /v1/namespaces/{namespace}/secrets`: a ManagedSecret whose values arrive over the API,
+//! then the secret with its first version.
 //!
-//! The object comes first: a crash in between leaves one that waits for its value, and the same request goes on from there.
+//! The object comes first: a crash in between leaves one that waits for its value, and the same request goes
+//! on from there.
 
-use crate::gateway::operation::{DNS_LABEL, LABEL, Operation, SECRET_NAME, VERSION_ID};
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
+use axum::routing::post;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use strongroom_api::sealed::About;
+use strongroom_api::sealed::VersionContext;
 use strongroom_crds::v1alpha1::{ManagedSecret, Source};
 use strongroom_rules::policy::Action;
 use strongroom_store::id::{NamespaceId, SecretId};
@@ -26,18 +27,21 @@ use strongroom_store::vault::{
     BindNamespace, CreateSecret, KeyRef, KeyView, ObjectBinding, Recovery, Refusal, SecretState, StoreError,
 };
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
-use super::incoming::{Data, SealedData, given, parsed, received};
+use super::incoming::{Data, SealedData, parse_body, read_body, read_value};
 use super::put_secret_value::no_key;
 use super::shape::{self, SecretAnswer};
 use super::update_secret::metadata_fits;
 use crate::controllers::managed_secret::labels;
-use crate::external::{Declared, declaration, object_name};
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, away, elsewhere};
+use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, kube_problem, managed_elsewhere};
+use crate::gateway::operation::{
+    DNS_LABEL_PATTERN, LABEL_PATTERN, Operation, SECRET_NAME_PATTERN, VERSION_ID_PATTERN,
+};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// What is sent.
 #[derive(Deserialize, JsonSchema)]
@@ -47,9 +51,9 @@ use crate::gateway::{Gateway, Place, blocking};
     extend("oneOf" = [{"required": ["data"]}, {"required": ["sealed"]}])
 )]
 struct Body {
-    #[schemars(regex(pattern = SECRET_NAME))]
+    #[schemars(regex(pattern = SECRET_NAME_PATTERN))]
     name: String,
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     version_id: String,
     #[serde(default)]
     #[schemars(extend("minProperties" = 1, "propertyNames" = {"pattern": "^[-_a-zA-Z0-9]{1,128}$"}))]
@@ -62,17 +66,17 @@ struct Body {
     #[serde(default)]
     #[schemars(extend(
         "maxProperties" = 48,
-        "propertyNames" = {"pattern": LABEL},
-        "additionalProperties" = {"type": "string", "pattern": LABEL}
+        "propertyNames" = {"pattern": LABEL_PATTERN},
+        "additionalProperties" = {"type": "string", "pattern": LABEL_PATTERN}
     ))]
     labels: BTreeMap<String, String>,
     #[serde(default)]
-    #[schemars(regex(pattern = DNS_LABEL))]
+    #[schemars(regex(pattern = DNS_LABEL_PATTERN))]
     encryption_key: Option<String>,
 }
 
 /// A secret to make.
-struct New {
+struct NewSecret {
     name: SecretName,
     version: VersionId,
     value: Value,
@@ -80,10 +84,9 @@ struct New {
     labels: BTreeMap<String, String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new("CreateSecret", "/v1/namespaces/{namespace}/secrets", post(serve))
-        .by(Method::POST)
+        .method(Method::POST)
         .about("A secret with its first version, and its ManagedSecret")
         .takes::<Body>()
         .answers::<SecretAnswer>(StatusCode::CREATED)
@@ -91,7 +94,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<(StatusCode, Json<SecretAnswer>), Problem> {
@@ -99,7 +102,7 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::CreateSecret, namespace)
         .await?;
-    let body = received(body).await?;
+    let body = read_body(body).await?;
     let fields = [
         "name",
         "versionId",
@@ -109,18 +112,18 @@ async fn serve(
         "labels",
         "encryptionKey",
     ];
-    let body: Body = parsed(&body, &fields)?;
+    let body: Body = parse_body(&body, &fields)?;
     metadata_fits(body.description.as_deref(), body.labels.iter())?;
-    let new = New {
+    let new = NewSecret {
         name: body.name.parse().map_err(invalid)?,
         version: body.version_id.parse().map_err(invalid)?,
         value: {
-            let about = About {
+            let about = VersionContext {
                 namespace: &place.name,
                 secret: &body.name,
                 version: &body.version_id,
             };
-            given(&gateway, &asking, body.data, body.sealed, &about)?
+            read_value(&gateway, &asking, body.data, body.sealed, &about)?
         },
         description: body.description,
         labels: body.labels,
@@ -137,13 +140,13 @@ async fn serve(
         .any(|part| matches!(part, "." | ".."))
     {
         return Err(invalid(
-            "a part of a name is not `.` or `..`: clients take those out of a path",
+            "no part of a name may be `.` or `..`: clients remove those from a path",
         ));
     }
     let wanted_key = body.encryption_key;
     let key = key(&gateway, &place, wanted_key.clone()).await?;
     let name = new.name.to_string();
-    let change = Change::of_new(gateway, asking, place, name, key.clone()).await?;
+    let change = SecretChange::for_new_secret(gateway, asking, place, name, key.clone()).await?;
     let outcome = create(&change, new, wanted_key.as_deref(), key).await;
     change.settle(outcome).await
 }
@@ -151,7 +154,7 @@ async fn serve(
 /// The key of this name, if there is one.
 async fn key(
     gateway: &Arc<Gateway>,
-    place: &Place,
+    place: &NamespaceRef,
     name: Option<String>,
 ) -> Result<Option<KeyView>, Problem> {
     let (Some(namespace), Some(name)) = (place.id, name) else {
@@ -163,11 +166,11 @@ async fn key(
 }
 
 async fn create(
-    change: &Change,
-    new: New,
+    change: &SecretChange,
+    new: NewSecret,
     wanted_key: Option<&str>,
     key: Option<KeyView>,
-) -> Result<(StatusCode, Json<SecretAnswer>), Failed> {
+) -> Result<(StatusCode, Json<SecretAnswer>), ChangeError> {
     if let Some(secret) = &change.secret {
         return Err(match secret.state {
             SecretState::Live => Refusal::SecretExists,
@@ -188,7 +191,7 @@ async fn create(
         namespace,
         name: new.name,
         description: object.spec.description.clone().unwrap_or_default(),
-        labels: labels::wanted(&object.spec, object.labels()),
+        labels: labels::desired(&object.spec, object.labels()),
         key: key
             .as_ref()
             .map_or(KeyRef::Default, |key| KeyRef::Customer(key.id)),
@@ -196,7 +199,7 @@ async fn create(
         value: new.value,
         object: binding(&object),
         recovery: labels::recovery(
-            &labels::wanted(&object.spec, object.labels()),
+            &labels::desired(&object.spec, object.labels()),
             change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing,
         ),
     };
@@ -204,20 +207,20 @@ async fn create(
     change
         .gateway
         .declared
-        .changed(&change.place.name, &object.name_any());
+        .notify_changed(&change.place.name, &object.name_any());
     let answer = shape::secret(&change.place.name, &written.secret, key.as_ref());
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
 /// The namespace in the store, made known where it is not.
-async fn namespace(change: &Change) -> Result<NamespaceId, Failed> {
+async fn namespace(change: &SecretChange) -> Result<NamespaceId, ChangeError> {
     if let Some(id) = change.place.id {
         return Ok(id);
     }
     let name = &change.place.name;
     let no_namespace = || Problem::new(Code::SecretNotFound, format!("there is no namespace `{name}`"));
     let api: Api<Namespace> = Api::all(change.gateway.client.clone());
-    let found = api.get_metadata_opt(name).await.map_err(away)?;
+    let found = api.get_metadata_opt(name).await.map_err(kube_problem)?;
     let uid = found
         .and_then(|found| found.metadata.uid)
         .ok_or_else(no_namespace)?;
@@ -226,27 +229,31 @@ async fn namespace(change: &Change) -> Result<NamespaceId, Failed> {
         uid: ExternalId::new(&uid).map_err(|_| no_namespace())?,
     };
     let id = change.run_beside(command).await?;
-    change.gateway.namespaces.changed(name);
+    change.gateway.namespaces.invalidate(name);
     Ok(id)
 }
 
 /// Before there is an object that would wait for a value in vain.
-async fn has_room(change: &Change, namespace: NamespaceId, value: &Value) -> Result<(), Failed> {
+async fn has_room(change: &SecretChange, namespace: NamespaceId, value: &Value) -> Result<(), ChangeError> {
     let (store, value) = (change.gateway.store.clone(), value.duplicate());
-    Ok(blocking(move || Ok(store.has_room_for(namespace, Some(&value))?)).await?)
+    Ok(blocking(move || Ok(store.check_quota(namespace, Some(&value))?)).await?)
 }
 
 /// The object that declares the secret: made now, or left by a try that did not get further.
-async fn object(change: &Change, new: &New, key: Option<&str>) -> Result<ManagedSecret, Failed> {
-    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
+async fn object(
+    change: &SecretChange,
+    new: &NewSecret,
+    key: Option<&str>,
+) -> Result<ManagedSecret, ChangeError> {
+    let objects = ObjectClient::<ManagedSecret>::new(&change.gateway, &change.place.name);
     let name = object_name(new.name.as_str());
-    let declared = Declared {
+    let declared = ExternalManifest {
         secret: new.name.as_str(),
         description: new.description.as_deref(),
         labels: &new.labels,
         key,
     };
-    let wanted = declaration(&name, &declared);
+    let wanted = external_managed_secret(&name, &declared);
     if let Some(made) = objects.create(&wanted).await? {
         return Ok(made);
     }
@@ -263,10 +270,10 @@ async fn object(change: &Change, new: &New, key: Option<&str>) -> Result<Managed
                 .all(|(label, value)| found.labels().get(label) == Some(value))
     };
     found.filter(fits).ok_or_else(|| {
-        Failed::Now(elsewhere(
+        ChangeError::Unrecorded(managed_elsewhere(
             "ManagedSecret",
             &name,
-            "it is there and says otherwise",
+            "it exists with a different spec",
         ))
     })
 }

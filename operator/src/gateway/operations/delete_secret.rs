@@ -1,20 +1,21 @@
-//! DeleteSecret: `DELETE /v1/namespaces/{namespace}/secrets/{name}`: the ManagedSecret goes, then the native Secret, then the recovery window opens, of
-//! `recoveryWindowDays` or as the object said; with `force=true` the secret is destroyed at once. What is
-//! destroyed without a window takes PurgeSecret as well as DeleteSecret.
+//! DeleteSecret: `DELETE /v1/namespaces/{namespace}/secrets/{name}`: the ManagedSecret goes, then the native
+//! Secret, then the recovery window opens, of `recoveryWindowDays` or as the object said; with `force=true`
+//! the secret is destroyed at once. What is destroyed without a window takes PurgeSecret as well as
+//! DeleteSecret.
 //!
-//! A crash in between leaves a secret without an object, which the controller deletes as it does all of those.
+//! A crash in between leaves a secret without an object, which the controller deletes as it does all of
+//! those.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::native_secret::claim::WrittenSecret;
@@ -25,21 +26,23 @@ use strongroom_store::vault::{
     SecretState, SecretView,
 };
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::controllers::EventWriter;
 use crate::controllers::managed_secret::labels;
 use crate::controllers::managed_secret::removal::{self, Leftover};
 use crate::gateway::Gateway;
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, away, ours};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, kube_problem, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
+use crate::kube::EventWriter;
 
 /// How.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct How {
+#[schemars(rename = "How")]
+pub(in crate::gateway) struct DeleteSecretQuery {
     /// 7 to 30.
     #[serde(default)]
     #[schemars(range(min = 7, max = 30))]
@@ -50,35 +53,37 @@ pub(in crate::gateway) struct How {
 
 /// What comes of it.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-pub(in crate::gateway) struct Deleted {
+#[schemars(rename = "Deleted")]
+pub(in crate::gateway) struct DeleteSecretAnswer {
     /// When the secret is destroyed; absent: it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion: Option<Timestamp>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "DeleteSecret",
         "/v1/namespaces/{namespace}/secrets/{name}",
         routing::delete(serve),
     )
-    .by(Method::DELETE)
+    .method(Method::DELETE)
     .about("Opens the recovery window, or destroys at once")
-    .query::<How>()
-    .answers::<Deleted>(StatusCode::OK)
+    .query::<DeleteSecretQuery>()
+    .answers::<DeleteSecretAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
-    how: Result<Query<How>, QueryRejection>,
-) -> Result<Json<Deleted>, Problem> {
+    how: Result<Query<DeleteSecretQuery>, QueryRejection>,
+) -> Result<Json<DeleteSecretAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(how) = how.map_err(invalid)?;
     if how.force && how.recovery_window_days.is_some() {
-        return Err(invalid("`force` leaves no recovery window; give one of the two"));
+        return Err(invalid(
+            "`force` means no recovery window; give only one of the two",
+        ));
     }
     if how
         .recovery_window_days
@@ -89,9 +94,10 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::DeleteSecret, namespace)
         .await?;
-    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::DeleteSecret).await?;
-    let end = end(&change, &secret, how).await;
-    let change = if end == End::Window {
+    let (change, secret) =
+        SecretChange::for_secret(gateway, asking, place, name, Action::DeleteSecret).await?;
+    let end = deletion_kind(&change, &secret, how).await;
+    let change = if end == DeletionKind::Window {
         change
     } else {
         change.also(Action::PurgeSecret).await?
@@ -102,35 +108,45 @@ async fn serve(
 
 /// What becomes of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum DeletionKind {
     /// A recovery window opens.
     Window,
     /// It is destroyed, because the caller says so.
     Forced,
-    /// It is destroyed: it was made in a namespace that keeps nothing, which still does, and the caller asks for no window.
+    /// It is destroyed: it was made in a namespace that keeps nothing, which still does, and the caller asks
+    /// for no window.
     Nothing,
 }
 
-async fn end(change: &Change, secret: &SecretView, how: How) -> End {
+async fn deletion_kind(change: &SecretChange, secret: &SecretView, how: DeleteSecretQuery) -> DeletionKind {
     if how.force {
-        return End::Forced;
+        return DeletionKind::Forced;
     }
     let keeps_nothing = secret.recovery == Recovery::Nothing
         && how.recovery_window_days.is_none()
         && secret.state == SecretState::Live
         && change.gateway.namespaces.recovery(&change.place.name).await == Recovery::Nothing;
-    if keeps_nothing { End::Nothing } else { End::Window }
+    if keeps_nothing {
+        DeletionKind::Nothing
+    } else {
+        DeletionKind::Window
+    }
 }
 
-async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Result<Json<Deleted>, Failed> {
+async fn delete(
+    change: &SecretChange,
+    secret: &SecretView,
+    how: DeleteSecretQuery,
+    end: DeletionKind,
+) -> Result<Json<DeleteSecretAnswer>, ChangeError> {
     if let (SecretState::PendingDeletion { until, .. }, false) = (secret.state, how.force) {
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
     let client = &change.gateway.client;
-    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(&change.gateway, &change.place.name);
     if let Some(object) = objects.declaring(secret).await? {
         // Whoever keeps the source would make the object again.
-        ours(&object, &["spec", "source"])?;
+        refuse_other_owner(&object, &["spec", "source"])?;
         objects.delete(&object).await?;
     }
     let ours = secret
@@ -159,7 +175,7 @@ async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Res
         };
         removal::remove(client, &EventWriter::new(client), &leftover)
             .await
-            .map_err(away)?;
+            .map_err(kube_problem)?;
     }
     if secret.materialized.is_some() {
         let command = BindMaterialized {
@@ -180,9 +196,9 @@ async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Res
         // It stays when its object goes; here somebody deletes the secret itself.
         (false, None, labels::Deletion::Retain) => None,
     };
-    if end == End::Nothing {
+    if end == DeletionKind::Nothing {
         change.run(DestroySecret { secret: secret.id }).await?;
-        return Ok(Json(Deleted { deletion: None }));
+        return Ok(Json(DeleteSecretAnswer { deletion: None }));
     }
     if secret.recovery == Recovery::Nothing && !how.force {
         change
@@ -197,5 +213,5 @@ async fn delete(change: &Change, secret: &SecretView, how: How, end: End) -> Res
         },
     };
     let deletion = change.run(command).await?.map(time);
-    Ok(Json(Deleted { deletion }))
+    Ok(Json(DeleteSecretAnswer { deletion }))
 }

@@ -1,23 +1,23 @@
-//! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the secret is in its recovery window.
+//! DescribeSecret: `GET /v1/namespaces/{namespace}/secrets/{name}`: everything but the value; also while the
+//! secret is in its recovery window.
 
-use crate::gateway::operation::Operation;
-use axum::http::StatusCode;
-use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
 use strongroom_rules::policy::{Action, Decision};
-use strongroom_store::vault::Note;
+use strongroom_store::vault::AuditNote;
 
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
-use crate::gateway::access::{Asking, Wanted, authorise, recorded};
+use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "DescribeSecret",
@@ -30,7 +30,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<SecretAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
@@ -57,15 +57,15 @@ async fn serve(
 /// Answers from a secret's metadata, once the action is allowed and on record.
 pub(super) fn metadata<T>(
     gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
+    asking: &RequestContext,
+    place: &NamespaceRef,
     name: &str,
     (action, detail): (Action, &str),
     answer: impl FnOnce(&strongroom_store::vault::SecretView, &Decision) -> T,
 ) -> Result<T, Problem> {
     let secret = gateway.find(place, name)?;
     let facts = asking.facts();
-    let wanted = Wanted {
+    let wanted = AccessRequest {
         action,
         namespace: &place.name,
         name,
@@ -74,15 +74,15 @@ pub(super) fn metadata<T>(
         facts: &facts,
     };
     let (decision, secret) = authorise(gateway, asking, &wanted)?;
-    let note = Note {
+    let note = AuditNote {
         namespace: place.name.parse().ok(),
         secret: Some(secret.name.clone()),
         secret_id: Some(secret.id),
         detail: detail.to_owned(),
-        ..Note::new(recorded(action))
+        ..AuditNote::new(audit_action(action))
     };
     gateway
         .store
-        .note(note, &asking.decided(&decision), gateway.durability)?;
+        .record_request(note, &asking.meta_for(&decision), gateway.durability)?;
     Ok(answer(secret, &decision))
 }

@@ -1,33 +1,35 @@
-//! ExplainAccess: `GET /v1/namespaces/{namespace}/secrets/{name}/access`: why a principal gets what it gets, and what is missing.
+//! ExplainAccess: `GET /v1/namespaces/{namespace}/secrets/{name}/access`: why a principal gets what it gets,
+//! and what is missing.
 //!
-//! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of pods and the address of another
-//! principal are not known here, and count so.
+//! Without `principal` it is about the caller. Whoever may not see the secret may not explain it. Labels of
+//! pods and the address of another principal are not known here, and count so.
 
-use crate::gateway::operation::{Operation, VERSION_ID};
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strongroom_rules::policy::{Action, Facts, Identity, Principal};
-use strongroom_store::audit::{self, Outcome};
-use strongroom_store::vault::{KeyState, Note, SecretState};
+use strongroom_rules::policy::{Action, Identity, Principal, RequestFacts};
+use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_store::vault::{AuditNote, KeyState, SecretState};
 
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::gateway::access::{Asking, Wanted, authorise, decide, explained, refuse};
+use crate::gateway::access::{AccessRequest, RequestContext, authorise, decide, explain_decision, refuse};
 use crate::gateway::authenticate::Caller;
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// What is to be explained.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(in crate::gateway) struct Question {
+#[schemars(rename = "Question")]
+pub(in crate::gateway) struct ExplainAccessQuery {
     #[serde(default)]
     action: Option<String>,
     /// `namespace/serviceaccount`, or a user as the API server knows him.
@@ -35,14 +37,15 @@ pub(in crate::gateway) struct Question {
     principal: Option<String>,
     /// Stage of the version that would be read.
     #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     stage: Option<String>,
 }
 
 /// The answer to "why?".
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::gateway) struct Explained {
+#[schemars(rename = "Explained")]
+pub(in crate::gateway) struct ExplainAccessAnswer {
     allowed: bool,
     principal: String,
     action: &'static str,
@@ -62,7 +65,6 @@ pub(in crate::gateway) struct Explained {
     key: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ExplainAccess",
@@ -70,16 +72,16 @@ pub(in crate::gateway) fn operation() -> Operation {
         get(serve),
     )
     .about("Why a principal gets what it gets, and what is missing")
-    .query::<Question>()
-    .answers::<Explained>(StatusCode::OK)
+    .query::<ExplainAccessQuery>()
+    .answers::<ExplainAccessAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
-    question: Result<Query<Question>, QueryRejection>,
-) -> Result<Json<Explained>, Problem> {
+    question: Result<Query<ExplainAccessQuery>, QueryRejection>,
+) -> Result<Json<ExplainAccessAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(question) = question.map_err(invalid)?;
     let action = match &question.action {
@@ -95,15 +97,15 @@ async fn serve(
 
 fn answer(
     gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
+    asking: &RequestContext,
+    place: &NamespaceRef,
     name: &str,
     action: Action,
-    question: &Question,
-) -> Result<Explained, Problem> {
+    question: &ExplainAccessQuery,
+) -> Result<ExplainAccessAnswer, Problem> {
     let secret = gateway.find(place, name)?;
     let facts = asking.facts();
-    let sees = Wanted {
+    let sees = AccessRequest {
         action: Action::DescribeSecret,
         namespace: &place.name,
         name,
@@ -131,7 +133,7 @@ fn answer(
         )?);
     }
     let stage = question.stage.as_deref().unwrap_or("Current");
-    let facts = Facts {
+    let facts = RequestFacts {
         stages: [stage.to_owned()].into(),
         version: stage
             .parse()
@@ -141,23 +143,25 @@ fn answer(
         source: question.principal.is_none().then_some(asking.source),
         ..subject.facts()
     };
-    let wanted = Wanted {
+    let wanted = AccessRequest {
         action,
         facts: &facts,
         ..sees
     };
     let decision = decide(gateway, &subject, action, &wanted)?;
-    let explanation = explained(gateway, (asking, &subject), &wanted, (&decision, &knows))?;
-    let note = Note {
-        outcome: Outcome::Done,
+    let explanation = explain_decision(gateway, (asking, &subject), &wanted, (&decision, &knows))?;
+    let note = AuditNote {
+        outcome: AuditOutcome::Done,
         namespace: place.name.parse().ok(),
         secret: Some(view.name.clone()),
         secret_id: Some(view.id),
         detail: format!("{action} for {}", subject.caller.principal.identity),
-        ..Note::new(audit::Action::ExplainAccess)
+        ..AuditNote::new(audit::Action::ExplainAccess)
     };
-    gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
-    Ok(Explained {
+    gateway
+        .store
+        .record_request(note, &asking.meta(&[]), gateway.durability)?;
+    Ok(ExplainAccessAnswer {
         allowed: decision.allowed,
         principal: subject.caller.principal.identity.to_string(),
         action: action.as_str(),
@@ -170,39 +174,40 @@ fn answer(
             match key.state {
                 KeyState::Enabled => format!("EncryptionKey `{name}` is enabled"),
                 KeyState::Disabled => format!(
-                    "EncryptionKey `{name}` is disabled, so no value under it is read or written; set `spec.enabled: true`"
+                    "EncryptionKey `{name}` is disabled, so no value under it can be read or written; set `spec.enabled: true`"
                 ),
                 KeyState::PendingDeletion { until } => format!(
-                    "the key `{name}` is destroyed at {}, and no value under it is read or written; apply the EncryptionKey again",
+                    "the key `{name}` will be destroyed at {}, and no value under it can be read or written; apply the EncryptionKey again",
                     time(until)
                 ),
-                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it what lay under it"),
+                KeyState::Destroyed => format!("the key `{name}` was destroyed, and with it everything encrypted under it"),
             }
         }),
         secret: match view.state {
             SecretState::Live => "it is live".to_owned(),
             SecretState::PendingDeletion { until, .. } => format!(
-                "it is in its recovery window until {} and answers no value; restore it",
+                "it is in its recovery window until {} and its value cannot be read; restore it",
                 time(until)
             ),
         },
     })
 }
 
-/// Whether somebody who knows of the secret by RBAC alone may ask about this one: about oneself, and about ServiceAccounts of the namespace.
-fn asks_by_rbac(asking: &Asking, subject: &Asking, namespace: &str) -> bool {
+/// Whether somebody who knows of the secret by RBAC alone may ask about this one: about oneself, and about
+/// ServiceAccounts of the namespace.
+fn asks_by_rbac(asking: &RequestContext, subject: &RequestContext, namespace: &str) -> bool {
     let identity = &subject.caller.principal.identity;
     *identity == asking.caller.principal.identity || identity.namespace() == Some(namespace)
 }
 
 /// Somebody else, of whom only the name is known.
-fn about(asking: &Asking, principal: &str) -> Asking {
+fn about(asking: &RequestContext, principal: &str) -> RequestContext {
     let identity = match principal.split_once('/') {
         Some((namespace, name)) if !principal.contains(':') => Identity::ServiceAccount {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         },
-        _ => Identity::of(principal),
+        _ => Identity::from_username(principal),
     };
     let groups = match &identity {
         Identity::ServiceAccount { namespace, .. } => vec![
@@ -212,13 +217,13 @@ fn about(asking: &Asking, principal: &str) -> Asking {
         ],
         Identity::User(_) => vec!["system:authenticated".to_owned()],
     };
-    Asking {
+    RequestContext {
         caller: Arc::new(Caller {
             principal: Principal { identity, groups },
             pod: None,
             node: None,
             offline: false,
-            through_front: false,
+            via_extension_api: false,
             may_get: None,
         }),
         pod_labels: None,

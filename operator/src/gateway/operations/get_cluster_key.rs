@@ -1,19 +1,19 @@
-//! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are sealed for. It is no secret.
+//! GetClusterKey: `GET /v1/namespaces/{namespace}/clusterkeys`: the public key that values in manifests are
+//! sealed for. It is no secret.
 
-use crate::gateway::operation::Operation;
-use axum::http::StatusCode;
-use axum::routing::get;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
 use strongroom_api::manifest::ClusterKey;
 
 use crate::gateway::Gateway;
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetClusterKey",
@@ -24,8 +24,11 @@ pub(in crate::gateway) fn operation() -> Operation {
     .answers::<ClusterKey>(StatusCode::OK)
 }
 
-async fn serve(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Result<Json<ClusterKey>, Problem> {
-    gateway.limits.read(&asking.caller.principal.identity)?;
+async fn serve(
+    State(gateway): State<Arc<Gateway>>,
+    asking: RequestContext,
+) -> Result<Json<ClusterKey>, Problem> {
+    gateway.limits.take_read(&asking.caller.principal.identity)?;
     gateway.cluster_keys.primary().map(Json).ok_or_else(not_loaded)
 }
 

@@ -1,46 +1,47 @@
 //! GetSecretValue: `GET /v1/namespaces/{namespace}/secrets/{name}/value`.
 //!
-//! By default the version that is Current; by `stage`, by `versionId`, or by both, which must agree. With `key` the bytes of one key, as they
-//! are. With `recipient`, an X-Wing public key, either comes sealed for its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the newest gets 304, and no value was opened.
+//! By default the version that is Current; by `stage`, by `versionId`, or by both, which must agree. With
+//! `key` the bytes of one key, as they are. With `recipient`, an X-Wing public key, either comes sealed for
+//! its holder alone. The ETag is the version's id: whoever sends it back as `If-None-Match` and has the
+//! newest gets 304, and no value was opened.
 
-use crate::gateway::operation::{Operation, VERSION_ID};
-use axum::routing::get;
-use schemars::JsonSchema;
-use serde_json::json;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strongroom_api::sealed::{About, Purpose, SUITE, Sealed, SealingKey};
-use strongroom_rules::policy::{Action, Facts};
+use serde_json::json;
+use strongroom_api::sealed::{HpkeCiphertext, Purpose, SUITE, SealingKey, VersionContext};
+use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{DataKeyName, Stage, VersionId};
 use strongroom_store::vault::{KeyState, Refusal, SecretState, SecretView, StoreError, ValueRead};
-
 use zeroize::Zeroizing;
 
-use super::asked_version::AskedVersion;
-use super::incoming::only_sealed;
+use super::incoming::sealed_required;
+use super::requested_version::RequestedVersion;
 use super::shape;
-use crate::consumers::News;
-use crate::consumers::readers::Who;
-use crate::gateway::access::{Asking, Wanted, authorise, refuse};
+use crate::consumers::ConsumerChange;
+use crate::consumers::readers::ReaderIdentity;
+use crate::gateway::access::{AccessRequest, RequestContext, authorise, refuse};
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// Which version, and what of it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "GetSecretValueQuery")]
-pub(in crate::gateway) struct Which {
+pub(in crate::gateway) struct GetSecretValueQuery {
     #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     pub(super) stage: Option<String>,
     #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     pub(super) version_id: Option<String>,
     #[serde(default)]
     pub(super) key: Option<String>,
@@ -57,7 +58,7 @@ struct SealedAnswer<'a> {
     name: &'a str,
     version_id: &'a str,
     suite: &'static str,
-    sealed: Sealed,
+    sealed: HpkeCiphertext,
 }
 
 impl SealedAnswer<'_> {
@@ -80,7 +81,6 @@ impl SealedAnswer<'_> {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "GetSecretValue",
@@ -88,7 +88,7 @@ pub(in crate::gateway) fn operation() -> Operation {
         get(serve),
     )
     .about("A value; by default that of the Current version")
-    .query::<Which>()
+    .query::<GetSecretValueQuery>()
     .answers_as(
         StatusCode::OK,
         "application/json",
@@ -100,9 +100,9 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
+    which: Result<Query<GetSecretValueQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
@@ -115,8 +115,8 @@ async fn serve(
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
     let recipient = which.recipient.as_deref().map(str::parse::<SealingKey>);
     let recipient = recipient.transpose().map_err(invalid)?;
-    if recipient.is_none() && asking.caller.through_front {
-        return Err(only_sealed("name a `recipient`, as kubectl strongroom does"));
+    if recipient.is_none() && asking.caller.via_extension_api {
+        return Err(sealed_required("name a `recipient`, as kubectl strongroom does"));
     }
     let held = headers
         .get_all(header::IF_NONE_MATCH)
@@ -126,12 +126,12 @@ async fn serve(
         .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned())
         .collect::<Vec<_>>();
     let place = gateway.admit(&asking, Action::GetSecretValue, namespace).await?;
-    let at_hand = gateway.has_at_hand(&place, &name);
+    let at_hand = gateway.is_value_cached(&place, &name);
     let answer = move || {
         let read = read(&gateway, &asking, &place, &name, &which, &held)?;
         let (tag, read) = match read {
-            Read::Unchanged(id) => (id, None),
-            Read::Value(read) => (read.version.id.clone(), Some(read)),
+            ReadOutcome::Unchanged(id) => (id, None),
+            ReadOutcome::Value(read) => (read.version.id.clone(), Some(read)),
         };
         let mut response = match read {
             None => {
@@ -191,7 +191,7 @@ fn sealed(
     version: &str,
     body: &[u8],
 ) -> Result<Vec<u8>, Problem> {
-    let about = About {
+    let about = VersionContext {
         namespace,
         secret: name,
         version,
@@ -211,23 +211,24 @@ pub(super) fn invalid(error: impl std::fmt::Display) -> Problem {
 }
 
 /// What a read comes to.
-pub(super) enum Read {
+pub(super) enum ReadOutcome {
     /// The caller has this version already.
     Unchanged(VersionId),
-    /// The value.
+    /// A value to answer with, which is on record.
     Value(ValueRead),
 }
 
-/// Reads one value for the caller. Whoever asks for a stage gets what has it, also where so many puts came between the decision and the opening that
-/// the version that was decided about is gone: then it is decided anew, about the one that has the stage now.
+/// Reads one value for the caller. Whoever asks for a stage gets what has it, also where so many puts came
+/// between the decision and the opening that the version that was decided about is gone: then it is decided
+/// anew, about the one that has the stage now.
 pub(super) fn read(
     gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
+    asking: &RequestContext,
+    place: &NamespaceRef,
     name: &str,
-    which: &Which,
+    which: &GetSecretValueQuery,
     held: &[String],
-) -> Result<Read, Problem> {
+) -> Result<ReadOutcome, Problem> {
     let parse = |error: strongroom_store::name::NameError| invalid(error);
     let stage = which
         .stage
@@ -241,14 +242,14 @@ pub(super) fn read(
         .map(str::parse::<VersionId>)
         .transpose()
         .map_err(parse)?;
-    looked(which, || {
+    retry_if_overtaken(which, || {
         let secret = gateway.find(place, name)?;
-        let asked = AskedVersion {
+        let asked = RequestedVersion {
             stage: stage.as_ref(),
             id: version.as_ref(),
         };
-        let found = secret.as_deref().and_then(|secret| asked.of(secret));
-        let facts = Facts {
+        let found = secret.as_deref().and_then(|secret| asked.find_in(secret));
+        let facts = RequestFacts {
             stages: found
                 .iter()
                 .flat_map(|version| &version.stages)
@@ -257,7 +258,7 @@ pub(super) fn read(
             version: found.map(|version| version.id.to_string()),
             ..asking.facts()
         };
-        let wanted = Wanted {
+        let wanted = AccessRequest {
             action: Action::GetSecretValue,
             namespace: &place.name,
             name,
@@ -278,42 +279,56 @@ pub(super) fn read(
         if let Some(version) = found
             && held.iter().any(|id| id == version.id.as_str())
         {
-            reads(gateway, asking, place, secret.id, &version.id);
-            return Ok(Read::Unchanged(version.id.clone()));
+            record_reader(gateway, asking, place, secret.id, &version.id);
+            return Ok(ReadOutcome::Unchanged(version.id.clone()));
         }
         let read = gateway.store.value(&get, &asking.meta(&decision.statements))?;
-        reads(gateway, asking, place, secret.id, &read.version.id);
-        Ok(Read::Value(read))
+        record_reader(gateway, asking, place, secret.id, &read.version.id);
+        Ok(ReadOutcome::Value(read))
     })
 }
 
-/// So often a secret is looked at whose versions change faster than they are read; each look that came too late is on record.
-const LOOKS: u32 = 4;
+/// So often a secret is looked at whose versions change faster than they are read; each look that came too
+/// late is on record.
+const MAX_ATTEMPTS: u32 = 4;
 
 /// Looks anew where a version went that the caller did not name.
-fn looked<T>(which: &Which, mut look: impl FnMut() -> Result<T, Problem>) -> Result<T, Problem> {
+fn retry_if_overtaken<T>(
+    which: &GetSecretValueQuery,
+    mut look: impl FnMut() -> Result<T, Problem>,
+) -> Result<T, Problem> {
     let overtaken = |problem: &Problem| problem.code() == Code::VersionNotFound && which.version_id.is_none();
     let mut looks = 1;
     loop {
         match look() {
-            Err(problem) if looks < LOOKS && overtaken(&problem) => looks += 1,
+            Err(problem) if looks < MAX_ATTEMPTS && overtaken(&problem) => looks += 1,
             answer => return answer,
         }
     }
 }
 
 /// The caller counts among the consumers of a version.
-fn reads(gateway: &Gateway, asking: &Asking, place: &Place, secret: SecretId, version: &VersionId) {
+fn record_reader(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    place: &NamespaceRef,
+    secret: SecretId,
+    version: &VersionId,
+) {
     let caller = &asking.caller;
-    let who = Who {
+    let who = ReaderIdentity {
         identity: &caller.principal.identity,
         pod: caller.pod.as_ref().map(|(name, _)| name.as_str()),
         node: caller.node.as_deref(),
     };
-    if gateway.consumers.readers().read(secret, version, who, asking.now) {
+    if gateway
+        .consumers
+        .readers()
+        .record_read(secret, version, who, asking.now)
+    {
         gateway
             .consumers
-            .changed([News::Secret(place.name.clone(), secret)]);
+            .changed([ConsumerChange::Secret(place.name.clone(), secret)]);
     }
 }
 
@@ -336,10 +351,10 @@ mod tests {
 
     #[test]
     fn only_a_version_that_the_caller_did_not_name_is_looked_for_anew() {
-        let which = |version: Option<&str>, stage: Option<&str>| Which {
+        let which = |version: Option<&str>, stage: Option<&str>| GetSecretValueQuery {
             version_id: version.map(str::to_owned),
             stage: stage.map(str::to_owned),
-            ..Which::default()
+            ..GetSecretValueQuery::default()
         };
         // A code that comes so often, what was asked for, how often is looked, and whether that helped.
         for (code, comes, which, expected) in [
@@ -358,7 +373,7 @@ mod tests {
             (Code::PolicyDenied, 1, which(None, None), (1, false)),
         ] {
             let mut looks = 0;
-            let answer = looked(&which, || {
+            let answer = retry_if_overtaken(&which, || {
                 looks += 1;
                 if looks <= comes {
                     Err(Problem::new(code, ""))

@@ -1,6 +1,8 @@
-//! What comes in the body of a request: bounded, wiped, and told about by its place alone where it does not fit.
+//! What comes in the body of a request: bounded, wiped, and told about by its place alone where it does not
+//! fit.
 //!
-//! A value comes as it is, or sealed for a key that was made for this call; over the people's front only sealed.
+//! A value comes as it is, or sealed for a key that was made for this call; over the people's front only
+//! sealed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,14 +12,14 @@ use futures::StreamExt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
-use strongroom_api::sealed::{About, Purpose, Sealed};
+use strongroom_api::sealed::{HpkeCiphertext, Purpose, VersionContext};
 use strongroom_store::name::DataKeyName;
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::{Value, ValueError};
 use zeroize::Zeroizing;
 
 use super::get_secret_value::invalid;
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
 use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, limits};
@@ -76,16 +78,16 @@ impl<'de> Deserialize<'de> for Encoded {
 }
 
 /// The value that was sent, in whichever way.
-pub(super) fn given(
+pub(super) fn read_value(
     gateway: &Gateway,
-    asking: &Asking,
+    asking: &RequestContext,
     data: Option<Data>,
     sealed: Option<SealedData>,
-    about: &About<'_>,
+    about: &VersionContext<'_>,
 ) -> Result<Value, Problem> {
     match (data, sealed) {
-        (Some(_), None) if asking.caller.through_front => Err(only_sealed(
-            "send `sealed`, for a key of `POST …/sealingkeys`, as kubectl strongroom does",
+        (Some(_), None) if asking.caller.via_extension_api => Err(sealed_required(
+            "send `sealed`, for a key from `POST …/sealingkeys`, as kubectl strongroom does",
         )),
         (Some(data), None) => value(data),
         (
@@ -96,7 +98,7 @@ pub(super) fn given(
                 ciphertext,
             }),
         ) => {
-            let sealed = Sealed {
+            let sealed = HpkeCiphertext {
                 encapsulated,
                 ciphertext,
             };
@@ -104,29 +106,30 @@ pub(super) fn given(
                 .sealing_keys
                 .take(&key, &asking.caller.principal.identity)?;
             let opened = key.open(&sealed, Purpose::Request, about).map_err(invalid)?;
-            value(parsed::<Data>(&opened, &[])?)
+            value(parse_body::<Data>(&opened, &[])?)
         }
         (Some(_), Some(_)) | (None, None) => Err(invalid("send one of `data` and `sealed`")),
     }
 }
 
 /// What a person is told whose value others could read on the way.
-pub(super) fn only_sealed(instead: &str) -> Problem {
+pub(super) fn sealed_required(instead: &str) -> Problem {
     Problem::new(
         Code::InvalidRequest,
         format!(
-            "over people.strongroom.dev values travel sealed, so that the API server sees none; {instead}"
+            "over people.strongroom.dev values must be sealed, so that the API server sees none; {instead}"
         ),
     )
 }
 
-/// The body, if it comes whole and is not too large, in a buffer that never grows and is wiped. What the connection itself buffers is out of reach.
-pub(super) async fn received(body: axum::body::Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(limits::BODY_BYTES));
+/// The body, if it comes whole and is not too large, in a buffer that never grows and is wiped. What the
+/// connection itself buffers is out of reach.
+pub(super) async fn read_body(body: axum::body::Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut whole = Zeroizing::new(Vec::with_capacity(limits::MAX_BODY_BYTES));
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| invalid("the body did not come whole"))?;
-        if whole.len() + piece.len() > limits::BODY_BYTES {
+        let piece = piece.map_err(|_| invalid("the body is incomplete"))?;
+        if whole.len() + piece.len() > limits::MAX_BODY_BYTES {
             return Err(Problem::new(Code::TooLarge, "the body is larger than 192 KiB"));
         }
         whole.extend_from_slice(&piece);
@@ -134,9 +137,9 @@ pub(super) async fn received(body: axum::body::Body) -> Result<Zeroizing<Vec<u8>
     Ok(whole)
 }
 
-/// The body as what it should be. What is wrong is told by its place alone, and that only below one of these `fields`: a
-/// value may stand anywhere else, a name included.
-pub(super) fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Result<T, Problem> {
+/// The body as what it should be. What is wrong is told by its place alone, and that only below one of these
+/// `fields`: a value may stand anywhere else, a name included.
+pub(super) fn parse_body<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Result<T, Problem> {
     let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
     read.map_err(|error| {
         let path = error.path().to_string();
@@ -146,7 +149,7 @@ pub(super) fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Resul
             .is_some_and(|root| fields.contains(&root));
         let place = if known { path.as_str() } else { "." };
         invalid(format!(
-            "the body does not fit at `{place}`; docs/api.md has its form"
+            "the body is invalid at `{place}`; docs/api.md describes it"
         ))
     })
 }
@@ -156,7 +159,7 @@ fn value(data: Data) -> Result<Value, Problem> {
     for (name, Encoded(bytes)) in data {
         keys.insert(name.parse::<DataKeyName>().map_err(invalid)?, bytes);
     }
-    Value::of(keys).map_err(|error| match error {
+    Value::from_keys(keys).map_err(|error| match error {
         ValueError::TooLarge { .. } => Problem::new(Code::TooLarge, error.to_string()),
         _ => invalid(error),
     })

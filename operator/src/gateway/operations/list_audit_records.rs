@@ -1,7 +1,8 @@
-//! ListAuditRecords: `GET /v1/namespaces/{namespace}/auditrecords`, and `GET /v1/auditrecords` for all of them: the records of both chains, page by page.
+//! ListAuditRecords: `GET /v1/namespaces/{namespace}/auditrecords`, and `GET /v1/auditrecords` for all of
+//! them: the records of both chains, page by page.
 //!
-//! Only for people: over the front the API server has already decided, by RBAC on `auditrecords`, who audits which namespace. No policy of a
-//! secret gives the audit of its readers away.
+//! Only for people: over the front the API server has already decided, by RBAC on `auditrecords`, who audits
+//! which namespace. No policy of a secret gives the audit of its readers away.
 
 use std::sync::Arc;
 
@@ -14,13 +15,13 @@ use axum::routing::get;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use strongroom_api::audit::Line;
-use strongroom_store::audit::{self, Outcome};
-use strongroom_store::vault::Note;
+use strongroom_api::audit::AuditRecord;
+use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_store::vault::AuditNote;
 
 use super::get_secret_value::invalid;
-use crate::audit::{Place, page};
-use crate::gateway::access::Asking;
+use crate::audit::{AuditPosition, page};
+use crate::gateway::access::RequestContext;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
@@ -29,7 +30,7 @@ use crate::gateway::{Gateway, blocking};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ListAuditRecordsQuery")]
-pub(in crate::gateway) struct Since {
+pub(in crate::gateway) struct ListAuditRecordsQuery {
     /// `next` of the page before; absent at the beginning.
     #[serde(default)]
     after: Option<String>,
@@ -42,7 +43,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 }
 
 /// The same, for all.
-pub(in crate::gateway) fn of_all() -> Operation {
+pub(in crate::gateway) fn operation_for_all() -> Operation {
     described(Operation::new(
         "ListAllAuditRecords",
         "/v1/auditrecords",
@@ -58,59 +59,61 @@ fn described(operation: Operation) -> Operation {
     }});
     operation
         .about("The records of both audit chains, in pages; only over people.strongroom.dev")
-        .query::<Since>()
+        .query::<ListAuditRecordsQuery>()
         .answers_as(StatusCode::OK, "application/json", &answer)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     namespace: Option<Path<String>>,
-    since: Result<Query<Since>, QueryRejection>,
+    since: Result<Query<ListAuditRecordsQuery>, QueryRejection>,
 ) -> Result<Response<Body>, Problem> {
     let namespace = namespace.map(|Path(namespace)| namespace);
-    if !asking.caller.through_front {
-        let why = "audit records are for people: use kubectl strongroom audit";
+    if !asking.caller.via_extension_api {
+        let why = "audit records are available only over people.strongroom.dev: use kubectl strongroom audit";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let Query(since) = since.map_err(invalid)?;
     let after = since.after.as_deref().map(place).transpose()?;
-    gateway.limits.read(&asking.caller.principal.identity)?;
+    gateway.limits.take_read(&asking.caller.principal.identity)?;
     blocking(move || answer(&gateway, &asking, namespace.as_deref(), after)).await
 }
 
 /// A place as `next` says it.
-fn place(text: &str) -> Result<Place, Problem> {
+fn place(text: &str) -> Result<AuditPosition, Problem> {
     text.split_once('.')
         .and_then(|(changes, reads)| {
-            Some(Place {
+            Some(AuditPosition {
                 changes: changes.parse().ok()?,
                 reads: reads.parse().ok()?,
             })
         })
-        .ok_or_else(|| invalid("`after` is the `next` of a page"))
+        .ok_or_else(|| invalid("`after` must be the `next` of a page"))
 }
 
 fn answer(
     gateway: &Gateway,
-    asking: &Asking,
+    asking: &RequestContext,
     namespace: Option<&str>,
-    after: Option<Place>,
+    after: Option<AuditPosition>,
 ) -> Result<Response<Body>, Problem> {
     if after.is_none() {
         // The pages after the first are not on record, or following it would never end.
-        let note = Note {
-            outcome: Outcome::Done,
+        let note = AuditNote {
+            outcome: AuditOutcome::Done,
             namespace: namespace.and_then(|name| name.parse().ok()),
-            ..Note::new(audit::Action::ReadAudit)
+            ..AuditNote::new(audit::Action::ReadAudit)
         };
-        gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
+        gateway
+            .store
+            .record_request(note, &asking.meta(&[]), gateway.durability)?;
     }
     let from = after.unwrap_or_default();
     let (lines, next) = if from.is_end(&gateway.store) {
         (Vec::new(), from)
     } else {
-        let told = |line: &mut Line| {
+        let told = |line: &mut AuditRecord| {
             if let Some(namespace) = namespace {
                 own_statements(line, namespace);
             }
@@ -141,8 +144,9 @@ fn answer(
     Ok(response)
 }
 
-/// Leaves out the statements of other namespaces' policies: their names are told to nobody who audits one namespace.
-fn own_statements(line: &mut Line, namespace: &str) {
+/// Leaves out the statements of other namespaces' policies: their names are told to nobody who audits one
+/// namespace.
+fn own_statements(line: &mut AuditRecord, namespace: &str) {
     let end = format!(" in namespace `{namespace}`");
     line.statements
         .retain(|statement| statement.ends_with(&end) || statement.starts_with("RBAC"));
@@ -162,7 +166,7 @@ mod tests {
                 "RBAC: `get` on the ManagedSecret",
             ],
         });
-        let mut line: Line = serde_json::from_value(line).unwrap();
+        let mut line: AuditRecord = serde_json::from_value(line).unwrap();
         own_statements(&mut line, "shop");
         assert_eq!(
             line.statements,

@@ -1,8 +1,9 @@
-//! ListDeletedSecrets: `GET /v1/namespaces/{namespace}/deletedsecrets`: what of a namespace is in recovery windows, page by page, and how much the namespace
-//! has of the store.
+//! ListDeletedSecrets: `GET /v1/namespaces/{namespace}/deletedsecrets`: what of a namespace is in recovery
+//! windows, page by page, and how much the namespace has of the store.
 //!
-//! Only for administrators: over the front the API server has already decided, by RBAC on `deletedsecrets`. No policy is asked, because the people of a
-//! namespace write those, and it is their room that is looked at. A namespace that is gone has its secrets still.
+//! Only for administrators: over the front the API server has already decided, by RBAC on `deletedsecrets`.
+//! No policy is asked, because the people of a namespace write those, and it is their room that is looked at.
+//! A namespace that is gone has its secrets still.
 
 use std::sync::Arc;
 
@@ -16,23 +17,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_store::audit::Action;
 use strongroom_store::name::{NamespaceName, SecretName};
-use strongroom_store::vault::{DeletedSecret, NamespaceRoom, Note, Quota};
+use strongroom_store::vault::{AuditNote, DeletedSecret, NamespaceUsage, Quota};
 
 use super::get_secret_value::invalid;
 use super::shape::time;
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// Secrets that are looked at for one page, deleted or not.
-const LOOKED_AT: usize = 1_000;
+const LOOKUP_BATCH: usize = 1_000;
 
 /// From where on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ListDeletedSecretsQuery")]
-struct Since {
+struct ListDeletedSecretsQuery {
     /// `next` of the page before; absent at the beginning.
     #[serde(default)]
     after: Option<String>,
@@ -41,23 +42,23 @@ struct Since {
 /// A page.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeletedSecrets")]
-struct Page {
-    secrets: Vec<Deleted>,
+struct DeletedSecretsPage {
+    secrets: Vec<DeletedSecretAnswer>,
     /// What to send as `after` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     /// When this was so.
     time: Timestamp,
     /// What the namespace has of the store.
-    used: StoreRoom,
+    used: StoreUsage,
     /// What it may have.
-    limit: Limit,
+    limit: StoreLimit,
 }
 
 /// A secret in its recovery window.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeletedSecret")]
-struct Deleted {
+struct DeletedSecretAnswer {
     name: String,
     /// When it was deleted.
     deleted: Timestamp,
@@ -71,7 +72,7 @@ struct Deleted {
 /// Some of the store.
 #[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "Room")]
-struct StoreRoom {
+struct StoreUsage {
     /// Secrets, those in recovery windows included.
     secrets: u64,
     /// Bytes of their rows.
@@ -81,15 +82,15 @@ struct StoreRoom {
 /// The end of that, where there is one.
 #[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "RoomLimit")]
-struct Limit {
+struct StoreLimit {
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
 }
 
-impl Limit {
-    fn of(quota: Option<Quota>) -> Self {
+impl StoreLimit {
+    fn from_quota(quota: Option<Quota>) -> Self {
         // The quota without an end is the largest number that there is.
         let end = |most: u64| Some(most).filter(|most| *most < u64::MAX);
         Self {
@@ -99,7 +100,6 @@ impl Limit {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListDeletedSecrets",
@@ -107,68 +107,69 @@ pub(in crate::gateway) fn operation() -> Operation {
         get(serve),
     )
     .about("What is in recovery windows, and how much of the store the namespace has; only over people.strongroom.dev")
-    .query::<Since>()
-    .answers::<Page>(StatusCode::OK)
+    .query::<ListDeletedSecretsQuery>()
+    .answers::<DeletedSecretsPage>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
-    since: Result<Query<Since>, QueryRejection>,
-) -> Result<Json<Page>, Problem> {
+    since: Result<Query<ListDeletedSecretsQuery>, QueryRejection>,
+) -> Result<Json<DeletedSecretsPage>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
-    if !asking.caller.through_front {
-        let why = "deleted secrets are listed to administrators: use kubectl strongroom purge --list";
+    if !asking.caller.via_extension_api {
+        let why =
+            "deleted secrets are listed only over people.strongroom.dev: use kubectl strongroom purge --list";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let namespace: NamespaceName = namespace.parse().map_err(invalid)?;
     let Query(since) = since.map_err(invalid)?;
     let after = since.after.map(|after| after.parse()).transpose();
     let after: Option<SecretName> = after.map_err(invalid)?;
-    gateway.limits.read(&asking.caller.principal.identity)?;
+    gateway.limits.take_read(&asking.caller.principal.identity)?;
     blocking(move || page(&gateway, &asking, namespace, after.as_ref())).await
 }
 
 fn page(
     gateway: &Gateway,
-    asking: &Asking,
+    asking: &RequestContext,
     namespace: NamespaceName,
     after: Option<&SecretName>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<DeletedSecretsPage>, Problem> {
     let store = &gateway.store;
     if after.is_none() {
-        let note = Note {
+        let note = AuditNote {
             namespace: Some(namespace.clone()),
             detail: "what is in recovery windows".to_owned(),
-            ..Note::new(Action::ListSecrets)
+            ..AuditNote::new(Action::ListSecrets)
         };
-        store.note(note, &asking.meta(&[]), gateway.durability)?;
+        store.record_request(note, &asking.meta(&[]), gateway.durability)?;
     }
-    let mut page = Page {
+    let mut page = DeletedSecretsPage {
         secrets: Vec::new(),
         next: None,
         time: asking.now,
-        used: StoreRoom::default(),
-        limit: Limit::default(),
+        used: StoreUsage::default(),
+        limit: StoreLimit::default(),
     };
     let Some(found) = store.namespace_named(&namespace)? else {
         return Ok(Json(page));
     };
-    let NamespaceRoom { used, limit, .. } = store.room(found.id)?;
-    page.used = StoreRoom {
+    let NamespaceUsage { used, limit, .. } = store.namespace_usage(found.id)?;
+    page.used = StoreUsage {
         secrets: used.secrets,
         bytes: used.bytes,
     };
-    page.limit = Limit::of(limit);
-    let (deleted, next) = store.deleted(found.id, after, LOOKED_AT)?;
+    page.limit = StoreLimit::from_quota(limit);
+    let (deleted, next) = store.deleted(found.id, after, LOOKUP_BATCH)?;
     page.secrets = deleted.iter().map(shown).collect();
     page.next = next.map(|name| name.to_string());
     Ok(Json(page))
 }
 
-fn shown(secret: &DeletedSecret) -> Deleted {
-    Deleted {
+fn shown(secret: &DeletedSecret) -> DeletedSecretAnswer {
+    DeletedSecretAnswer {
         name: secret.name.to_string(),
         deleted: time(secret.since),
         until: time(secret.until),

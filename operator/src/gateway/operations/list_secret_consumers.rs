@@ -1,5 +1,6 @@
-//! ListSecretConsumers: `GET /v1/namespaces/{namespace}/secrets/{name}/consumers`: who has which version of the secret: volumes of pods, as their nodes
-//! acknowledged it; callers of the API, by what each read last within a day; pods with the native Secret, by their specs and start times.
+//! ListSecretConsumers: `GET /v1/namespaces/{namespace}/secrets/{name}/consumers`: who has which version of
+//! the secret: volumes of pods, as their nodes acknowledged it; callers of the API, by what each read last
+//! within a day; pods with the native Secret, by their specs and start times.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
 use crate::consumers::pods::PodConsumer;
 use crate::consumers::readers::Reader;
-use crate::consumers::volumes::{Shows, VolumeConsumer, Which};
-use crate::gateway::access::Asking;
+use crate::consumers::volumes::{FollowedVersion, ShownVersion, VolumeConsumer};
+use crate::gateway::access::RequestContext;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
@@ -26,7 +27,8 @@ use crate::gateway::{Gateway, blocking};
 /// Who has a secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::gateway) struct Consumers {
+#[schemars(rename = "Consumers")]
+pub(in crate::gateway) struct ConsumersAnswer {
     consumers: Vec<Consumer>,
     /// Reads over the API are known from this time on (RFC 3339).
     readers_since: String,
@@ -34,7 +36,8 @@ pub(in crate::gateway) struct Consumers {
     readers_complete: bool,
     /// Whether nodes and pods have had the time to say everything since the process started.
     complete: bool,
-    /// How many of other namespaces there are besides: whoever knows of the secret by RBAC alone is not shown them.
+    /// How many of other namespaces there are besides: whoever knows of the secret by RBAC alone is not shown
+    /// them.
     #[serde(default, skip_serializing_if = "is_zero")]
     other_namespaces: usize,
 }
@@ -49,7 +52,7 @@ const fn is_zero(number: &usize) -> bool {
 #[schemars(rename = "ConsumerAnswer")]
 struct Consumer {
     /// How it has it.
-    kind: Kind,
+    kind: ConsumerKind,
     /// The node.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
@@ -65,11 +68,12 @@ struct Consumer {
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
     /// How far it is.
-    state: Standing,
+    state: ConsumerState,
     /// The version that it has, or that does not fit into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_id: Option<String>,
-    /// The version that the files of a volume show whose programs read them when they start: such a pod counts for what it had then.
+    /// The version that the files of a volume show whose programs read them when they start: such a pod
+    /// counts for what it had then.
     #[serde(skip_serializing_if = "Option::is_none")]
     files_version_id: Option<String>,
     /// When a caller of the API read last (RFC 3339).
@@ -83,7 +87,7 @@ struct Consumer {
 /// How a secret is had.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ConsumerKind")]
-enum Kind {
+enum ConsumerKind {
     /// In a volume of `csi.strongroom.dev`.
     Volume,
     /// Over the API.
@@ -95,7 +99,7 @@ enum Kind {
 /// What a consumer has.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ConsumerState")]
-enum Standing {
+enum ConsumerState {
     /// Nothing yet.
     Waiting,
     /// A volume shows the version.
@@ -106,7 +110,8 @@ enum Standing {
     Wiped,
     /// A caller has read the version, and no newer one since.
     Read,
-    /// The pod has the version since a container started, and keeps it until that starts again; of a volume, since the pod started.
+    /// The pod has the version since a container started, and keeps it until that starts again; of a volume,
+    /// since the pod started.
     AtStart,
     /// The pod's volume follows the native Secret, within two minutes.
     Follows,
@@ -115,21 +120,21 @@ enum Standing {
 impl From<VolumeConsumer> for Consumer {
     fn from(volume: VolumeConsumer) -> Self {
         let (state, version, files) = match (volume.shows, volume.at_start) {
-            (Shows::Version(id), Some(first)) => (Standing::AtStart, Some(first), Some(id)),
-            (Shows::Version(id), None) => (Standing::Shows, Some(id), None),
-            (Shows::Nothing, _) => (Standing::Waiting, None, None),
-            (Shows::Not(id, _), _) => (Standing::NotApplied, Some(id), None),
-            (Shows::Wiped, _) => (Standing::Wiped, None, None),
+            (ShownVersion::Version(id), Some(first)) => (ConsumerState::AtStart, Some(first), Some(id)),
+            (ShownVersion::Version(id), None) => (ConsumerState::Shows, Some(id), None),
+            (ShownVersion::Nothing, _) => (ConsumerState::Waiting, None, None),
+            (ShownVersion::Not(id, _), _) => (ConsumerState::NotApplied, Some(id), None),
+            (ShownVersion::Wiped, _) => (ConsumerState::Wiped, None, None),
         };
         Self {
-            kind: Kind::Volume,
+            kind: ConsumerKind::Volume,
             node: Some(volume.node),
             namespace: Some(volume.namespace),
             pod: Some(volume.pod),
             principal: volume.account,
             stage: match volume.follows {
-                Which::Stage(stage) => Some(stage.to_string()),
-                Which::Version(_) => None,
+                FollowedVersion::Stage(stage) => Some(stage.to_string()),
+                FollowedVersion::Version(_) => None,
             },
             state,
             version_id: version.map(|id| id.to_string()),
@@ -143,13 +148,13 @@ impl From<VolumeConsumer> for Consumer {
 impl From<Reader> for Consumer {
     fn from(reader: Reader) -> Self {
         Self {
-            kind: Kind::Reader,
+            kind: ConsumerKind::Reader,
             node: reader.node,
             namespace: reader.namespace,
             pod: reader.pod,
             principal: reader.principal,
             stage: None,
-            state: Standing::Read,
+            state: ConsumerState::Read,
             version_id: Some(reader.version.to_string()),
             files_version_id: None,
             last_read: Some(reader.last.to_string()),
@@ -161,16 +166,16 @@ impl From<Reader> for Consumer {
 impl From<PodConsumer> for Consumer {
     fn from(pod: PodConsumer) -> Self {
         Self {
-            kind: Kind::NativeSecret,
+            kind: ConsumerKind::NativeSecret,
             node: Some(pod.node),
             namespace: Some(pod.namespace),
             pod: Some(pod.pod),
             principal: pod.account,
             stage: None,
             state: if pod.at_start {
-                Standing::AtStart
+                ConsumerState::AtStart
             } else {
-                Standing::Follows
+                ConsumerState::Follows
             },
             version_id: Some(pod.version),
             files_version_id: None,
@@ -180,7 +185,6 @@ impl From<PodConsumer> for Consumer {
     }
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListSecretConsumers",
@@ -188,14 +192,14 @@ pub(in crate::gateway) fn operation() -> Operation {
         get(serve),
     )
     .about("Who has a secret: volumes of pods, callers of the API, pods with the native Secret, each with its version; needs DescribeSecret")
-    .answers::<Consumers>(StatusCode::OK)
+    .answers::<ConsumersAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<Consumers>, Problem> {
+) -> Result<Json<ConsumersAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
     blocking(move || {
@@ -204,13 +208,17 @@ async fn serve(
             let known = &gateway.consumers;
             let previous = view.stages.get(&Stage::Previous).map(VersionId::as_str);
             let volumes = known
-                .having(view.id, previous, asking.now)
+                .volume_consumers(view.id, previous, asking.now)
                 .into_iter()
                 .map(Consumer::from);
-            let readers = known.readers().of(view.id).into_iter().map(Consumer::from);
+            let readers = known
+                .readers()
+                .for_secret(view.id)
+                .into_iter()
+                .map(Consumer::from);
             let pods = known
                 .pods()
-                .of(view.id, asking.now)
+                .for_secret(view.id, asking.now)
                 .into_iter()
                 .map(Consumer::from);
             let elsewhere = |consumer: &Consumer| {
@@ -219,7 +227,7 @@ async fn serve(
             };
             let (others, consumers): (Vec<Consumer>, Vec<Consumer>) =
                 volumes.chain(readers).chain(pods).partition(elsewhere);
-            Json(Consumers {
+            Json(ConsumersAnswer {
                 consumers,
                 other_namespaces: others.len(),
                 readers_since: known.since().to_string(),

@@ -1,22 +1,22 @@
-//! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without `includeDeprecated=true` only those
-//! that have a stage. There are at most ten, so there are no pages.
+//! ListSecretVersionIds: `GET /v1/namespaces/{namespace}/secrets/{name}/versions`, the newest first. Without
+//! `includeDeprecated=true` only those that have a stage. There are at most ten, so there are no pages.
 
-use crate::gateway::operation::Operation;
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_rules::policy::Action;
 
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
 use super::shape::{self, VersionAnswer};
-use crate::gateway::access::Asking;
+use crate::gateway::access::RequestContext;
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
@@ -24,18 +24,18 @@ use crate::gateway::{Gateway, blocking};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ListSecretVersionIdsQuery")]
-pub(in crate::gateway) struct Which {
+pub(in crate::gateway) struct ListSecretVersionIdsQuery {
     #[serde(default)]
     include_deprecated: bool,
 }
 
 /// Versions without their values.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::gateway) struct Versions {
+#[schemars(rename = "Versions")]
+pub(in crate::gateway) struct VersionsAnswer {
     versions: Vec<VersionAnswer>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "ListSecretVersionIds",
@@ -43,16 +43,16 @@ pub(in crate::gateway) fn operation() -> Operation {
         get(serve),
     )
     .about("The versions of a secret, the newest first")
-    .query::<Which>()
-    .answers::<Versions>(StatusCode::OK)
+    .query::<ListSecretVersionIdsQuery>()
+    .answers::<VersionsAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Versions>, Problem> {
+    which: Result<Query<ListSecretVersionIdsQuery>, QueryRejection>,
+) -> Result<Json<VersionsAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let Query(which) = which.map_err(invalid)?;
     let place = gateway
@@ -69,7 +69,7 @@ async fn serve(
                 let shown =
                     |stages: &[strongroom_store::name::Stage]| which.include_deprecated || !stages.is_empty();
                 let versions = view.versions.iter().rev();
-                Json(Versions {
+                Json(VersionsAnswer {
                     versions: versions
                         .filter(|version| shown(&version.stages))
                         .map(shape::version)

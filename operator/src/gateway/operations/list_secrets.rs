@@ -1,40 +1,43 @@
-//! ListSecrets: `GET /v1/namespaces/{namespace}/secrets`: those that the caller may list, in order of their names, in pages.
+//! ListSecrets: `GET /v1/namespaces/{namespace}/secrets`: those that the caller may list, in order of their
+//! names, in pages.
 //!
 //! Each secret is decided by itself, so a page tells nothing of the others.
 
-use crate::gateway::operation::Operation;
-use axum::http::StatusCode;
-use axum::routing::get;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 use strongroom_rules::policy::Action;
 use strongroom_rules::request::list_query::ListQuery;
-use strongroom_store::audit::Outcome;
+use strongroom_store::audit::AuditOutcome;
 use strongroom_store::name::SecretName;
-use strongroom_store::vault::{Note, SecretView};
+use strongroom_store::vault::{AuditNote, SecretView};
 
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels::is_ours;
-use crate::gateway::access::{Asking, Wanted, decide};
+use crate::gateway::access::{AccessRequest, RequestContext, decide};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 use crate::own_secret;
 
 /// Secrets a page where nothing is said.
-const PAGE: usize = 50;
-/// Secrets that are looked at for one page: whoever may see few of many gets several short pages rather than one slow one.
-const LOOKED_AT: usize = 2_000;
+const DEFAULT_PAGE_SIZE: usize = 50;
+/// Secrets that are looked at for one page: whoever may see few of many gets several short pages rather than
+/// one slow one.
+const MAX_EXAMINED: usize = 2_000;
 
 /// A page of secrets.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::gateway) struct Page {
+#[schemars(rename = "Page")]
+pub(in crate::gateway) struct SecretsPage {
     secrets: Vec<SecretAnswer>,
     /// What to send as `after` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,49 +94,55 @@ struct Parameters {
     label: Option<Vec<String>>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new("ListSecrets", "/v1/namespaces/{namespace}/secrets", get(serve))
         .about("The secrets that the caller may list, in pages")
         .query::<Parameters>()
-        .answers::<Page>(StatusCode::OK)
+        .answers::<SecretsPage>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<SecretsPage>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
     let filter = Filter::parse(query.as_deref().unwrap_or_default())?;
     let place = gateway.admit(&asking, Action::ListSecrets, namespace).await?;
     blocking(move || {
         let page = page(&gateway, &asking, &place, &filter)?;
-        let note = Note {
-            outcome: Outcome::Done,
+        let note = AuditNote {
+            outcome: AuditOutcome::Done,
             namespace: place.name.parse().ok(),
             detail: format!("{} secrets", page.secrets.len()),
-            ..Note::new(strongroom_store::audit::Action::ListSecrets)
+            ..AuditNote::new(strongroom_store::audit::Action::ListSecrets)
         };
-        gateway.store.note(note, &asking.meta(&[]), gateway.durability)?;
+        gateway
+            .store
+            .record_request(note, &asking.meta(&[]), gateway.durability)?;
         Ok(Json(page))
     })
     .await
 }
 
-fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> Result<Page, Problem> {
-    let mut page = Page {
+fn page(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    place: &NamespaceRef,
+    filter: &Filter,
+) -> Result<SecretsPage, Problem> {
+    let mut page = SecretsPage {
         secrets: Vec::new(),
         next: None,
     };
     let Some(id) = place.id else {
         return Ok(page);
     };
-    let limit = filter.query.limit.unwrap_or(PAGE);
+    let limit = filter.query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
     let after = filter.after.clone().map(|name| (id, name));
-    let found = gateway.store.list(Some(id), after.as_ref(), LOOKED_AT)?;
-    let all = found.len() < LOOKED_AT;
+    let found = gateway.store.list(Some(id), after.as_ref(), MAX_EXAMINED)?;
+    let all = found.len() < MAX_EXAMINED;
     let facts = asking.facts();
     let mut last = None;
     for secret in &found {
@@ -143,10 +152,10 @@ fn page(gateway: &Gateway, asking: &Asking, place: &Place, filter: &Filter) -> R
         }
         last = Some(secret.name.to_string());
         let name = secret.name.as_str();
-        if name.starts_with(own_secret::PREFIX) || !filter.fits(secret) {
+        if name.starts_with(own_secret::NAME_PREFIX) || !filter.fits(secret) {
             continue;
         }
-        let wanted = Wanted {
+        let wanted = AccessRequest {
             action: Action::ListSecrets,
             namespace: &place.name,
             name,

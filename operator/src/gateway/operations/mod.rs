@@ -1,6 +1,6 @@
-//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the request decided, and answers.
+//! The operations, one file each. An operation says what it is to the outside, finds the secret, has the
+//! request decided, and answers.
 
-mod asked_version;
 mod batch_get_secret_value;
 mod change;
 mod create_sealing_key;
@@ -9,6 +9,7 @@ mod delete_secret;
 mod describe_secret;
 mod explain_access;
 mod get_cluster_key;
+mod get_secret_history;
 mod get_secret_policy;
 mod get_secret_value;
 mod incoming;
@@ -20,6 +21,7 @@ mod list_secrets;
 mod purge_deleted_secrets;
 mod put_secret_value;
 mod renew_sealed_values;
+mod requested_version;
 mod restore_secret;
 mod rotate_secret;
 mod set_secret_policy;
@@ -31,7 +33,7 @@ mod watch_secret;
 
 use super::operation::Operation;
 
-/// All of them.
+/// Each of them once: router and OpenAPI document have them from here.
 pub(super) fn all() -> Vec<Operation> {
     vec![
         batch_get_secret_value::operation(),
@@ -41,10 +43,11 @@ pub(super) fn all() -> Vec<Operation> {
         describe_secret::operation(),
         explain_access::operation(),
         get_cluster_key::operation(),
+        get_secret_history::operation(),
         get_secret_policy::operation(),
         get_secret_value::operation(),
         list_audit_records::operation(),
-        list_audit_records::of_all(),
+        list_audit_records::operation_for_all(),
         list_deleted_secrets::operation(),
         list_secret_consumers::operation(),
         list_secret_version_ids::operation(),

@@ -1,8 +1,8 @@
-//! PurgeDeletedSecrets: `POST /v1/namespaces/{namespace}/purges`: destroys what of a namespace was deleted before a time, some at once. Nothing brings it
-//! back, and each secret is a record.
+//! PurgeDeletedSecrets: `POST /v1/namespaces/{namespace}/purges`: destroys what of a namespace was deleted
+//! before a time, some at once. Nothing brings it back, and each secret is a record.
 //!
-//! Only for administrators, by RBAC on `purges`, as in [`super::list_deleted_secrets`]. It is no `DELETE` of a collection, which whoever empties a
-//! namespace would come upon.
+//! Only for administrators, by RBAC on `purges`, as in [`super::list_deleted_secrets`]. It is no `DELETE` of
+//! a collection, which whoever empties a namespace would come upon.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use serde::{Deserialize, Serialize};
 use strongroom_store::audit::Action;
 use strongroom_store::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::name::NamespaceName;
-use strongroom_store::vault::{Meta, Note, PurgeSecrets, StoreError, Usage};
+use strongroom_store::vault::{AuditNote, Meta, PurgeSecrets, StoreError, Usage};
 
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
-use crate::gateway::access::Asking;
+use super::incoming::{parse_body, read_body};
+use crate::gateway::access::RequestContext;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// Secrets that one request destroys, about;
-const MOST: u64 = 1_024;
+const MAX_DESTROYED: u64 = 1_024;
 /// and how long it may take over them.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIME_BUDGET: Duration = Duration::from_secs(10);
 /// Secrets that are looked at together.
-const LOOKED_AT: usize = 1_000;
+const LOOKUP_BATCH: usize = 1_000;
 
 /// What is sent.
 #[derive(Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ struct Body {
 /// What comes of it.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "Purged")]
-struct Purged {
+struct PurgeAnswer {
     /// Secrets that are destroyed.
     destroyed: u64,
     /// Bytes that they took of the store.
@@ -56,40 +56,39 @@ struct Purged {
     more: bool,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "PurgeDeletedSecrets",
         "/v1/namespaces/{namespace}/purges",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("Destroys what is in recovery windows, for good; only over people.strongroom.dev")
     .takes::<Body>()
-    .answers::<Purged>(StatusCode::OK)
+    .answers::<PurgeAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<String>, PathRejection>,
     body: axum::body::Body,
-) -> Result<Json<Purged>, Problem> {
+) -> Result<Json<PurgeAnswer>, Problem> {
     let Path(namespace) = path.map_err(invalid)?;
-    if !asking.caller.through_front {
-        let why = "a namespace is purged by administrators: use kubectl strongroom purge --namespace";
+    if !asking.caller.via_extension_api {
+        let why = "a namespace can be purged only over people.strongroom.dev: use kubectl strongroom purge --namespace";
         return Err(Problem::new(Code::NoSuchPath, why));
     }
     let namespace: NamespaceName = namespace.parse().map_err(invalid)?;
-    gateway.limits.write(&asking.caller.principal.identity)?;
-    let body = received(body).await?;
-    let Body { deleted_before } = parsed(&body, &["deletedBefore"])?;
+    gateway.limits.take_write(&asking.caller.principal.identity)?;
+    let body = read_body(body).await?;
+    let Body { deleted_before } = parse_body(&body, &["deletedBefore"])?;
     blocking(move || {
         let purge = Purge {
             gateway: &gateway,
             asking: &asking,
             before: strongroom_store::time::Timestamp::from_millis(deleted_before.as_millisecond()),
-            until: Instant::now() + PATIENCE,
+            until: Instant::now() + TIME_BUDGET,
         };
         purge.run(namespace)
     })
@@ -98,39 +97,42 @@ async fn serve(
 
 struct Purge<'a> {
     gateway: &'a Gateway,
-    asking: &'a Asking,
+    asking: &'a RequestContext,
     before: strongroom_store::time::Timestamp,
     until: Instant,
 }
 
 impl Purge<'_> {
-    fn run(&self, namespace: NamespaceName) -> Result<Json<Purged>, Problem> {
+    fn run(&self, namespace: NamespaceName) -> Result<Json<PurgeAnswer>, Problem> {
         let found = self.gateway.store.namespace_named(&namespace)?;
         let purged = match found {
             Some(found) => self.destroy(found.id)?,
-            None => Purged::default(),
+            None => PurgeAnswer::default(),
         };
         if purged.destroyed == 0 {
-            let note = Note {
+            let note = AuditNote {
                 namespace: Some(namespace),
-                detail: "nothing to destroy is in a recovery window".to_owned(),
-                ..Note::new(Action::PurgeSecret)
+                detail: "no secret that can be destroyed is in a recovery window".to_owned(),
+                ..AuditNote::new(Action::PurgeSecret)
             };
             let (meta, durability) = (self.asking.meta(&[]), self.gateway.durability);
-            self.gateway.store.note(note, &meta, durability)?;
+            self.gateway.store.record_request(note, &meta, durability)?;
         }
         Ok(Json(purged))
     }
 
-    fn destroy(&self, namespace: NamespaceId) -> Result<Purged, Problem> {
-        let mut purged = Purged::default();
+    fn destroy(&self, namespace: NamespaceId) -> Result<PurgeAnswer, Problem> {
+        let mut purged = PurgeAnswer::default();
         let mut after = None;
         loop {
-            let (deleted, next) = self.gateway.store.deleted(namespace, after.as_ref(), LOOKED_AT)?;
+            let (deleted, next) = self
+                .gateway
+                .store
+                .deleted(namespace, after.as_ref(), LOOKUP_BATCH)?;
             let due = deleted.iter().filter(|secret| secret.since <= self.before);
             let due: Vec<SecretId> = due.map(|secret| secret.id).collect();
-            for secrets in due.chunks(PurgeSecrets::MOST) {
-                if purged.destroyed >= MOST || Instant::now() >= self.until {
+            for secrets in due.chunks(PurgeSecrets::MAX_SECRETS) {
+                if purged.destroyed >= MAX_DESTROYED || Instant::now() >= self.until {
                     purged.more = true;
                     return Ok(purged);
                 }
@@ -145,7 +147,8 @@ impl Purge<'_> {
         }
     }
 
-    /// Each commit is a request of its own to the store, or it would take the second one for the first one again.
+    /// Each commit is a request of its own to the store, or it would take the second one for the first one
+    /// again.
     fn commit(&self, namespace: NamespaceId, secrets: BTreeSet<SecretId>) -> Result<Usage, StoreError> {
         let meta = Meta {
             request: RequestId::generate().map_err(|_| StoreError::NotCommitted)?,

@@ -1,40 +1,40 @@
 //! PutSecretValue: `PUT /v1/namespaces/{namespace}/secrets/{name}/versions/{versionId}`.
 //!
-//! The version's id is the caller's choice and the idempotency token: the same id with the same value is a success that changes nothing, with another
-//! value a conflict. Which of the two it is would let a caller guess a value: whoever may not read it is told only of
-//! what he put himself (`puts`). Only a ManagedSecret with the source `external` takes values; its first one makes the
-//! secret in the store.
+//! The version's id is the caller's choice and the idempotency token: the same id with the same value is a
+//! success that changes nothing, with another value a conflict. Which of the two it is would let a caller
+//! guess a value: whoever may not read it is told only of what he put himself (`puts`). Only a ManagedSecret
+//! with the source `external` takes values; its first one makes the secret in the store.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::routing::put;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use strongroom_api::sealed::About;
-use strongroom_rules::policy::{Action, Facts};
+use strongroom_api::sealed::VersionContext;
+use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{ExternalId, Stage, VersionId};
 use strongroom_store::value::Value;
 use strongroom_store::vault::{
-    CreateSecret, KeyRef, KeyView, Note, ObjectBinding, PutValue, Recovery, Refusal, SecretView, StoreError,
-    Written,
+    AuditNote, CreateSecret, KeyRef, KeyView, ObjectBinding, PutValue, Recovery, Refusal, SecretView,
+    StoreError, WriteOutcome,
 };
 
 use super::get_secret_value::invalid;
-use super::incoming::{Data, SealedData, given, parsed, received};
+use super::incoming::{Data, SealedData, parse_body, read_body, read_value};
 use super::shape::{self, VersionAnswer};
-use crate::declared::Declaration;
-use crate::gateway::access::{Asking, Wanted, decide, permit, recorded, refuse};
+use crate::external_sources::ExternalDeclaration;
+use crate::gateway::access::{AccessRequest, RequestContext, audit_action, decide, permit, refuse};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// What is sent.
 #[derive(Deserialize, JsonSchema)]
@@ -62,14 +62,13 @@ struct Put {
     recovery: Recovery,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "PutSecretValue",
         "/v1/namespaces/{namespace}/secrets/{name}/versions/{version}",
         put(serve),
     )
-    .by(Method::PUT)
+    .method(Method::PUT)
     .about("A new version; the same id with the same value changes nothing")
     .takes::<Body>()
     .answers::<VersionAnswer>(StatusCode::CREATED)
@@ -78,7 +77,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<impl IntoResponse, Problem> {
@@ -86,16 +85,16 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::PutSecretValue, namespace)
         .await?;
-    let body = received(body).await?;
-    let body = parsed::<Body>(&body, &["data", "sealed", "stages"])?;
+    let body = read_body(body).await?;
+    let body = parse_body::<Body>(&body, &["data", "sealed", "stages"])?;
     let recovery = gateway.namespaces.recovery(&place.name).await;
     blocking(move || {
-        let about = About {
+        let about = VersionContext {
             namespace: &place.name,
             secret: &name,
             version: &version,
         };
-        let value = given(&gateway, &asking, body.data, body.sealed, &about)?;
+        let value = read_value(&gateway, &asking, body.data, body.sealed, &about)?;
         let stages: Result<Vec<Stage>, _> = body.stages.iter().map(|stage| stage.parse()).collect();
         let put = Put {
             version: version.parse().map_err(invalid)?,
@@ -110,8 +109,8 @@ async fn serve(
 
 fn write(
     gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
+    asking: &RequestContext,
+    place: &NamespaceRef,
     name: &str,
     put: Put,
 ) -> Result<(StatusCode, Json<VersionAnswer>), Problem> {
@@ -119,7 +118,7 @@ fn write(
     let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
     let declaration = gateway
         .declared
-        .of(&place.name, name, owner.map(|object| object.uid.as_str()));
+        .for_secret(&place.name, name, owner.map(|object| object.uid.as_str()));
     let under = new_key(gateway, place, (name, secret.as_deref()), declaration.as_ref())?;
     let current = [Stage::Current];
     let stages = if put.stages.is_empty() {
@@ -127,12 +126,12 @@ fn write(
     } else {
         &put.stages
     };
-    let facts = Facts {
+    let facts = RequestFacts {
         stages: stages.iter().map(ToString::to_string).collect(),
         version: Some(put.version.to_string()),
         ..asking.facts()
     };
-    let wanted = Wanted {
+    let wanted = AccessRequest {
         action: Action::PutSecretValue,
         namespace: &place.name,
         name,
@@ -167,7 +166,7 @@ fn write(
     let mut may_compare = may_compare(gateway, asking, &wanted, &id)?;
     let is_there = |secret: &&SecretView| secret.versions.iter().any(|version| version.id == id);
     if !may_compare && secret.as_deref().as_ref().is_some_and(is_there) {
-        return Err(refused(taken())?);
+        return Err(refused(version_conflict())?);
     }
     let written = match &secret {
         Some(secret) => add(gateway, secret.id, put, meta.clone())?,
@@ -192,7 +191,7 @@ fn write(
         }
     };
     if written.created {
-        gateway.declared.changed(&place.name, &declaration.object);
+        gateway.declared.notify_changed(&place.name, &declaration.object);
         gateway.puts.remember(
             &asking.caller.principal.identity,
             written.secret.id,
@@ -201,7 +200,7 @@ fn write(
         );
     } else if !may_compare {
         // Another request put it in between, and with which value is not told.
-        return Err(refused(taken())?);
+        return Err(refused(version_conflict())?);
     }
     let detail = match (written.created, &declaration.native) {
         // Nothing changed, so that no change is on record; the attempt is.
@@ -213,15 +212,15 @@ fn write(
         (true, _) => None,
     };
     if let Some(detail) = detail {
-        let note = Note {
+        let note = AuditNote {
             namespace: place.name.parse().ok(),
             secret: Some(written.secret.name.clone()),
             secret_id: Some(written.secret.id),
             version: Some(id.clone()),
             detail,
-            ..Note::new(recorded(Action::PutSecretValue))
+            ..AuditNote::new(audit_action(Action::PutSecretValue))
         };
-        gateway.store.note(note, &meta, gateway.durability)?;
+        gateway.store.record_request(note, &meta, gateway.durability)?;
     }
     let status = if written.created {
         StatusCode::CREATED
@@ -233,22 +232,23 @@ fn write(
     Ok((status, Json(shape::version(version))))
 }
 
-/// Whether the caller may be told that a version which is there has the value that he sent: he may read it, or put it himself.
+/// Whether the caller may be told that a version which is there has the value that he sent: he may read it,
+/// or put it himself.
 fn may_compare(
     gateway: &Gateway,
-    asking: &Asking,
-    wanted: &Wanted<'_>,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
     version: &VersionId,
 ) -> Result<bool, Problem> {
     let Some(secret) = wanted.secret else {
         return Ok(true);
     };
     let identity = &asking.caller.principal.identity;
-    if gateway.puts.has(identity, secret.id, version, asking.now) {
+    if gateway.puts.contains(identity, secret.id, version, asking.now) {
         return Ok(true);
     }
     let there = secret.versions.iter().find(|known| known.id == *version);
-    let facts = Facts {
+    let facts = RequestFacts {
         stages: there
             .iter()
             .flat_map(|version| &version.stages)
@@ -256,7 +256,7 @@ fn may_compare(
             .collect(),
         ..wanted.facts.clone()
     };
-    let reads = Wanted {
+    let reads = AccessRequest {
         action: Action::GetSecretValue,
         facts: &facts,
         ..wanted.clone()
@@ -265,7 +265,7 @@ fn may_compare(
 }
 
 /// The answer to a version that is there, whatever its value is.
-fn taken() -> Problem {
+fn version_conflict() -> Problem {
     StoreError::Refused(Refusal::VersionConflict).into()
 }
 
@@ -281,9 +281,9 @@ enum NewKey {
 
 fn new_key(
     gateway: &Gateway,
-    place: &Place,
+    place: &NamespaceRef,
     (secret_name, secret): (&str, Option<&SecretView>),
-    declaration: Option<&Declaration>,
+    declaration: Option<&ExternalDeclaration>,
 ) -> Result<NewKey, Problem> {
     let (None, Some(declaration)) = (secret, declaration) else {
         return Ok(NewKey::Default);
@@ -311,7 +311,7 @@ fn add(
     secret: SecretId,
     put: Put,
     meta: strongroom_store::vault::Meta,
-) -> Result<Written, StoreError> {
+) -> Result<WriteOutcome, StoreError> {
     let command = PutValue {
         secret,
         version: put.version,
@@ -323,13 +323,13 @@ fn add(
 
 fn create(
     gateway: &Gateway,
-    place: &Place,
+    place: &NamespaceRef,
     name: &str,
-    declaration: &Declaration,
+    declaration: &ExternalDeclaration,
     under: &NewKey,
     put: Put,
     meta: strongroom_store::vault::Meta,
-) -> Result<Written, StoreError> {
+) -> Result<WriteOutcome, StoreError> {
     let not_there = || StoreError::Refused(Refusal::NamespaceNotFound);
     let command = CreateSecret {
         id: SecretId::generate().map_err(|_| StoreError::NotCommitted)?,
@@ -357,7 +357,8 @@ fn not_external(name: &str) -> Problem {
     Problem::new(
         Code::SourceNotExternal,
         format!(
-            "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to take them from here"
+            "no ManagedSecret with `source: {{external: {{}}}}` declares secret `{name}`, so its values come from elsewhere; change the source to \
+             write them over the API"
         ),
     )
 }
@@ -373,7 +374,7 @@ fn other_key(name: &str) -> Problem {
     Problem::new(
         Code::KeyRequired,
         format!(
-            "EncryptionKey `{name}` says in `spec.requiredFor` that this secret must lie under it; set `spec.encryptionKey` of the ManagedSecret to it"
+            "EncryptionKey `{name}` requires in `spec.requiredFor` that this secret uses it; set `spec.encryptionKey` of the ManagedSecret to it"
         ),
     )
 }

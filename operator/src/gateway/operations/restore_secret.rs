@@ -1,63 +1,64 @@
-//! RestoreSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/restore`: inside its recovery window a secret comes back exactly as it was, and with it a
-//! ManagedSecret, where none declares it: one whose values arrive over the API.
+//! RestoreSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/restore`: inside its recovery window a
+//! secret comes back exactly as it was, and with it a ManagedSecret, where none declares it: one whose values
+//! arrive over the API.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::{BindObject, Refusal, RestoreSecret, SecretState, SecretView};
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
-use crate::external::{Declared, declaration, object_name};
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, elsewhere};
+use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, managed_elsewhere};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "RestoreSecret",
         "/v1/namespaces/{namespace}/secrets/{name}/restore",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("Brings a secret back from its recovery window")
     .answers::<SecretAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<SecretAnswer>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let place = gateway
         .admit_write(&asking, Action::RestoreSecret, namespace)
         .await?;
-    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::RestoreSecret).await?;
+    let (change, secret) =
+        SecretChange::for_secret(gateway, asking, place, name, Action::RestoreSecret).await?;
     let outcome = restore(&change, &secret).await;
     change.settle(outcome).await
 }
 
-async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnswer>, Failed> {
+async fn restore(change: &SecretChange, secret: &SecretView) -> Result<Json<SecretAnswer>, ChangeError> {
     if secret.state == SecretState::Live {
         return Err(Refusal::NotInRecoveryWindow.into());
     }
     let gateway = Arc::clone(&change.gateway);
     let (of, under) = (secret.clone(), Arc::clone(&gateway));
     let key = blocking(move || under.key(&of)).await?;
-    let objects = Objects::<ManagedSecret>::of(&gateway, &change.place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(&gateway, &change.place.name);
     let name = match &secret.object {
         Some(object) => object.name.clone(),
         None => object_name(secret.name.as_str()),
@@ -65,23 +66,23 @@ async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnsw
     let object = match objects.find(&name).await? {
         Some(found) => found,
         None => {
-            let labels = labels::theirs(&secret.labels);
-            let made = declaration(
+            let labels = labels::user_labels(&secret.labels);
+            let made = external_managed_secret(
                 &name,
-                &Declared {
+                &ExternalManifest {
                     secret: secret.name.as_str(),
                     description: Some(secret.description.as_str()).filter(|text| !text.is_empty()),
                     labels: &labels,
                     key: key.as_ref().map(|key| key.name.as_str()),
                 },
             );
-            let taken = || elsewhere("ManagedSecret", &name, "it was made at the same time");
+            let taken = || managed_elsewhere("ManagedSecret", &name, "it was created at the same time");
             objects.create(&made).await?.ok_or_else(taken)?
         }
     };
     let declares = object.spec.store_name.as_deref().unwrap_or(&name);
     if declares != secret.name.as_str() {
-        return Err(elsewhere("ManagedSecret", &name, "it declares another secret").into());
+        return Err(managed_elsewhere("ManagedSecret", &name, "it declares another secret").into());
     }
     change.run(RestoreSecret { secret: secret.id }).await?;
     let bind = BindObject {
@@ -89,7 +90,7 @@ async fn restore(change: &Change, secret: &SecretView) -> Result<Json<SecretAnsw
         object: super::create_secret::binding(&object),
     };
     let view = change.run_beside(bind).await?;
-    gateway.declared.changed(&change.place.name, &name);
+    gateway.declared.notify_changed(&change.place.name, &name);
     let answer = shape::secret(&change.place.name, &view, key.as_ref());
     Ok(Json(answer))
 }

@@ -1,21 +1,21 @@
-//! RotateSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/rotation` with an idempotency token: asks, by the annotation that a person would
-//! use, for one rotation. Its version's id follows from the token, so it is told at once, and asking again changes nothing.
+//! RotateSecret: `POST /v1/namespaces/{namespace}/secrets/{name}/rotation` with an idempotency token: asks,
+//! by the annotation that a person would use, for one rotation. Its version's id follows from the token, so
+//! it is told at once, and asking again changes nothing.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::routing::post;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crds::annotation::ROTATE_NOW;
@@ -23,17 +23,19 @@ use strongroom_crds::v1alpha1::{ManagedSecret, RotationSchedule, ScheduledSecret
 use strongroom_rules::cause::Cause;
 use strongroom_rules::policy::{Action, StatementRef};
 use strongroom_rules::rotation_schedule;
-use strongroom_store::vault::{KeyState, Note, Refusal, SecretState, SecretView, StoreError};
+use strongroom_store::vault::{AuditNote, KeyState, Refusal, SecretState, SecretView, StoreError};
 
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
-use crate::gateway::access::{Asking, Wanted, authorise, recorded, refuse};
-use crate::gateway::objects::{FIELD_MANAGER, Objects, away};
+use super::incoming::{parse_body, read_body};
+use crate::gateway::access::{AccessRequest, RequestContext, audit_action, authorise, refuse};
+use crate::gateway::objects::{ObjectClient, kube_problem};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
+use crate::kube::field_manager;
 
 /// Longest token, in bytes.
-const TOKEN_BYTES: usize = 64;
+const MAX_TOKEN_BYTES: usize = 64;
 
 /// What is sent.
 #[derive(Deserialize, JsonSchema)]
@@ -47,30 +49,30 @@ struct Body {
 /// What comes of it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::gateway) struct Rotation {
+#[schemars(rename = "Rotation")]
+pub(in crate::gateway) struct RotateSecretAnswer {
     /// Id of the version that the rotation makes.
     version_id: String,
     /// Whether it is there already.
     done: bool,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "RotateSecret",
         "/v1/namespaces/{namespace}/secrets/{name}/rotation",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("A new value now; the same token rotates once")
     .takes::<Body>()
-    .answers::<Rotation>(StatusCode::ACCEPTED)
-    .answers::<Rotation>(StatusCode::OK)
+    .answers::<RotateSecretAnswer>(StatusCode::ACCEPTED)
+    .answers::<RotateSecretAnswer>(StatusCode::OK)
 }
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<impl IntoResponse, Problem> {
@@ -78,11 +80,12 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::RotateSecret, namespace)
         .await?;
-    let body = received(body).await?;
-    let Body { token } = parsed(&body, &["token"])?;
-    if token.is_empty() || token.len() > TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let body = read_body(body).await?;
+    let Body { token } = parse_body(&body, &["token"])?;
+    if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         return Err(invalid(
-            "`token` has 1 to 64 printable ASCII characters and no spaces",
+            "`token` must have 1 to 64 printable ASCII characters and no spaces",
         ));
     }
     let (decided, asked, at, of) = (Arc::clone(&gateway), asking.clone(), place.clone(), name.clone());
@@ -113,7 +116,7 @@ async fn serve(
             let wanted = wanted(&place, &name, Some(&view), &facts);
             return Err(refuse(&gateway, &asking, &wanted, &statements, problem)?);
         }
-        let note = Note {
+        let note = AuditNote {
             namespace: place.name.parse().ok(),
             secret: Some(view.name.clone()),
             secret_id: Some(view.id),
@@ -124,23 +127,23 @@ async fn serve(
                 "asked for"
             }
             .to_owned(),
-            ..Note::new(recorded(Action::RotateSecret))
+            ..AuditNote::new(audit_action(Action::RotateSecret))
         };
         gateway
             .store
-            .note(note, &asking.meta(&statements), gateway.durability)?;
-        Ok((status, Json(Rotation { version_id, done })))
+            .record_request(note, &asking.meta(&statements), gateway.durability)?;
+        Ok((status, Json(RotateSecretAnswer { version_id, done })))
     })
     .await
 }
 
 fn wanted<'a>(
-    place: &'a Place,
+    place: &'a NamespaceRef,
     name: &'a str,
     secret: Option<&'a SecretView>,
-    facts: &'a strongroom_rules::policy::Facts,
-) -> Wanted<'a> {
-    Wanted {
+    facts: &'a strongroom_rules::policy::RequestFacts,
+) -> AccessRequest<'a> {
+    AccessRequest {
         action: Action::RotateSecret,
         namespace: &place.name,
         name,
@@ -153,8 +156,8 @@ fn wanted<'a>(
 /// The secret, if the caller may have it rotated and neither its state nor its key's forbids it.
 fn permitted(
     gateway: &Gateway,
-    asking: &Asking,
-    place: &Place,
+    asking: &RequestContext,
+    place: &NamespaceRef,
     name: &str,
 ) -> Result<(SecretView, Vec<StatementRef>), Problem> {
     let secret = gateway.find(place, name)?;
@@ -177,7 +180,8 @@ fn permitted(
     Ok((view.clone(), decision.statements))
 }
 
-/// A schedule that claims the object, without what it says of others: a namespace may have many that are long.
+/// A schedule that claims the object, without what it says of others: a namespace may have many that are
+/// long.
 fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<RotationSchedule> {
     let name = object.name_any();
     rotation_schedule::claim(&schedule, &name, object.labels())?;
@@ -194,34 +198,40 @@ fn claiming(mut schedule: RotationSchedule, object: &ManagedSecret) -> Option<Ro
     Some(schedule)
 }
 
-/// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made again in between is not touched.
-async fn annotate(gateway: &Gateway, place: &Place, view: &SecretView, token: &str) -> Result<(), Problem> {
+/// Asks for the rotation where the controller looks. The write carries the object's UID: one that was made
+/// again in between is not touched.
+async fn annotate(
+    gateway: &Gateway,
+    place: &NamespaceRef,
+    view: &SecretView,
+    token: &str,
+) -> Result<(), Problem> {
     let not_rotatable = |why: &str| Problem::new(Code::NotRotatable, why);
     let Some(object) = &view.object else {
         return Err(not_rotatable(
-            "no ManagedSecret declares the secret, so nobody makes its value",
+            "no ManagedSecret declares the secret, so no value can be generated",
         ));
     };
-    let objects = Objects::<ManagedSecret>::of(gateway, &place.name);
+    let objects = ObjectClient::<ManagedSecret>::new(gateway, &place.name);
     let Some(found) = objects.declaring(view).await? else {
         return Err(not_rotatable(
             "the ManagedSecret of the secret is gone; apply it again",
         ));
     };
-    let schedules = Objects::<RotationSchedule>::of(gateway, &place.name)
-        .those(|schedule| claiming(schedule, &found))
+    let schedules = ObjectClient::<RotationSchedule>::new(gateway, &place.name)
+        .list_filtered(|schedule| claiming(schedule, &found))
         .await?;
-    if let Some(refusal) = rotation_schedule::Refusal::on_request(&found, &schedules) {
+    if let Some(refusal) = rotation_schedule::RotationRefusal::on_request(&found, &schedules) {
         return Err(not_rotatable(&refusal.to_string()));
     }
     let patch = json!({"metadata": {"uid": object.uid.as_str(), "annotations": {ROTATE_NOW: token}}});
     let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(field_manager::GATEWAY.to_owned()),
         ..PatchParams::default()
     };
     let api: Api<ManagedSecret> = Api::namespaced(gateway.client.clone(), &place.name);
     api.patch_metadata(&object.name, &params, &Patch::Merge(&patch))
         .await
-        .map_err(away)?;
+        .map_err(kube_problem)?;
     Ok(())
 }

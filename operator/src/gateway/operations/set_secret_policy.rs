@@ -1,32 +1,33 @@
-//! SetSecretPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/policy`: a SecretPolicy attached to this secret alone, named as its ManagedSecret is.
+//! SetSecretPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/policy`: a SecretPolicy attached to this
+//! secret alone, named as its ManagedSecret is.
 //!
 //! What does not compile is refused here, and nothing changes.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::v1alpha1::{PolicyStatement, SecretPolicy, SecretPolicySpec};
 use strongroom_rules::policy::{Action, check};
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
-use crate::external::object_name;
+use super::incoming::{parse_body, read_body};
+use crate::external_manifest::object_name;
 use crate::gateway::Gateway;
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, elsewhere, ours};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 
 /// Most statements of one policy, as in the SecretPolicy.
-const STATEMENTS: usize = 64;
+const MAX_STATEMENTS: usize = 64;
 
 /// What is sent, and what holds then: statements as in a SecretPolicy for secrets.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -43,14 +44,13 @@ pub(super) fn policy_name(secret: &strongroom_store::vault::SecretView) -> Strin
         .map_or_else(|| object_name(secret.name.as_str()), |object| object.name.clone())
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "SetSecretPolicy",
         "/v1/namespaces/{namespace}/secrets/{name}/policy",
         put(serve),
     )
-    .by(Method::PUT)
+    .method(Method::PUT)
     .about("Sets the statements of the secret's own policy")
     .takes::<OwnPolicy>()
     .answers::<OwnPolicy>(StatusCode::OK)
@@ -58,19 +58,19 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<Json<OwnPolicy>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let action = Action::SetSecretPolicy;
     let place = gateway.admit_write(&asking, action, namespace).await?;
-    let body = received(body).await?;
-    let body: OwnPolicy = parsed(&body, &["statements"])?;
-    if body.statements.is_empty() || body.statements.len() > STATEMENTS {
+    let body = read_body(body).await?;
+    let body: OwnPolicy = parse_body(&body, &["statements"])?;
+    if body.statements.is_empty() || body.statements.len() > MAX_STATEMENTS {
         return Err(invalid("a policy has 1 to 64 statements"));
     }
-    let (change, secret) = Change::of_secret(gateway, asking, place, name, action).await?;
+    let (change, secret) = SecretChange::for_secret(gateway, asking, place, name, action).await?;
     let spec = SecretPolicySpec {
         identities: None,
         secrets: Some(vec![secret.name.to_string()]),
@@ -80,15 +80,19 @@ async fn serve(
     change.settle(outcome).await
 }
 
-async fn set(change: &Change, name: &str, spec: SecretPolicySpec) -> Result<Json<OwnPolicy>, Failed> {
+async fn set(
+    change: &SecretChange,
+    name: &str,
+    spec: SecretPolicySpec,
+) -> Result<Json<OwnPolicy>, ChangeError> {
     check(&change.place.name, &spec).map_err(invalid)?;
-    let objects = Objects::<SecretPolicy>::of(&change.gateway, &change.place.name);
+    let objects = ObjectClient::<SecretPolicy>::new(&change.gateway, &change.place.name);
     if let Some(found) = objects.find(name).await? {
-        ours(&found, &["spec", "statements"])?;
+        refuse_other_owner(&found, &["spec", "statements"])?;
         // Whoever may set the policy of one secret may not thereby say who reads others.
         if (&found.spec.secrets, &found.spec.identities) != (&spec.secrets, &None) {
-            let why = "it counts for more than this secret";
-            return Err(elsewhere("SecretPolicy", name, why).into());
+            let why = "it applies to more than this secret";
+            return Err(managed_elsewhere("SecretPolicy", name, why).into());
         }
     }
     let applied = objects.apply(&SecretPolicy::new(name, spec)).await?;

@@ -10,7 +10,7 @@ use strongroom_store::value::{DataType, Value};
 use strongroom_store::vault::{KeyView, SecretState, SecretView, ValueRead, VersionView};
 use zeroize::Zeroizing;
 
-use crate::controllers::managed_secret::labels::theirs;
+use crate::controllers::managed_secret::labels::user_labels;
 use crate::gateway::operation::base64;
 use crate::gateway::problem::{Code, Problem};
 
@@ -60,7 +60,7 @@ pub(super) fn secret(namespace: &str, view: &SecretView, key: Option<&KeyView>) 
         name: view.name.to_string(),
         encryption_key: key.map(|key| key.name.to_string()),
         description: view.description.clone(),
-        labels: theirs(&view.labels),
+        labels: user_labels(&view.labels),
         created: time(view.created),
         updated: time(view.updated),
         last_rotation: view.rotation.last.map(time),
@@ -111,7 +111,8 @@ pub(super) fn value_schema() -> serde_json::Value {
     })
 }
 
-/// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is wiped when it has been sent.
+/// The JSON document of a value: its version, and its keys in base64 as a native Secret has them. The text is
+/// wiped when it has been sent.
 pub(super) fn value(namespace: &str, name: &str, read: &ValueRead) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let about = serde_json::to_vec(&version(&read.version))
         .map_err(|error| Problem::new(Code::StoreUnavailable, error.to_string()))?;

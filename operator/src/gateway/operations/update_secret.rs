@@ -1,39 +1,39 @@
-//! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge patch (RFC 7396). They stand in the
-//! ManagedSecret; what somebody else keeps there is not overwritten.
+//! UpdateSecret: `PATCH /v1/namespaces/{namespace}/secrets/{name}`: description and labels, as a JSON merge
+//! patch (RFC 7396). They stand in the ManagedSecret; what somebody else keeps there is not overwritten.
 
-use crate::gateway::operation::{LABEL, Operation};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::patch;
-use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::patch;
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::policy::Action;
 use strongroom_store::vault::{Refusal, SecretState, SecretView, UpdateSecret};
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
+use super::incoming::{parse_body, read_body};
 use super::shape::{self, SecretAnswer};
 use crate::controllers::managed_secret::labels;
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, elsewhere, ours};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::{LABEL_PATTERN, Operation};
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::{Gateway, blocking};
 
 /// Longest description, in characters: as in the ManagedSecret.
-const DESCRIPTION: usize = 500;
+const MAX_DESCRIPTION_CHARS: usize = 500;
 
 /// How often an object that changes in between is looked at.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// What is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,8 +48,8 @@ struct Body {
     #[serde(default)]
     #[schemars(extend(
         "maxProperties" = 48,
-        "propertyNames" = {"pattern": LABEL},
-        "additionalProperties" = {"type": ["string", "null"], "pattern": LABEL}
+        "propertyNames" = {"pattern": LABEL_PATTERN},
+        "additionalProperties" = {"type": ["string", "null"], "pattern": LABEL_PATTERN}
     ))]
     labels: BTreeMap<String, Option<String>>,
 }
@@ -59,14 +59,13 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecret",
         "/v1/namespaces/{namespace}/secrets/{name}",
         patch(serve),
     )
-    .by(Method::PATCH)
+    .method(Method::PATCH)
     .about("Changes description and labels; null removes")
     .takes::<Body>()
     .answers::<SecretAnswer>(StatusCode::OK)
@@ -74,7 +73,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<Json<SecretAnswer>, Problem> {
@@ -82,15 +81,16 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::UpdateSecret, namespace)
         .await?;
-    let body = received(body).await?;
-    let body: Body = parsed(&body, &["description", "labels"])?;
+    let body = read_body(body).await?;
+    let body: Body = parse_body(&body, &["description", "labels"])?;
     let labels = body
         .labels
         .iter()
         .filter_map(|(label, value)| Some((label, value.as_ref()?)));
     metadata_fits(body.description.as_ref().and_then(Option::as_deref), labels)?;
     body.labels.keys().try_for_each(|label| label_fits(label))?;
-    let (change, secret) = Change::of_secret(gateway, asking, place, name, Action::UpdateSecret).await?;
+    let (change, secret) =
+        SecretChange::for_secret(gateway, asking, place, name, Action::UpdateSecret).await?;
     let outcome = update(&change, &secret, body).await;
     change.settle(outcome).await
 }
@@ -100,8 +100,10 @@ pub(super) fn metadata_fits<'a>(
     description: Option<&str>,
     labels: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> Result<(), Problem> {
-    if description.is_some_and(|text| text.is_empty() || text.chars().count() > DESCRIPTION) {
-        return Err(invalid("`description` has 1 to 500 characters; null removes it"));
+    if description.is_some_and(|text| text.is_empty() || text.chars().count() > MAX_DESCRIPTION_CHARS) {
+        return Err(invalid(
+            "`description` must have 1 to 500 characters; null removes it",
+        ));
     }
     for (label, value) in labels {
         label_fits(label)?;
@@ -115,7 +117,7 @@ pub(super) fn metadata_fits<'a>(
             || !ends(bytes.last())
         {
             return Err(invalid(format!(
-                "the value of label `{label}` is no value of a Kubernetes label: at most 63 letters, digits, `-`, `_`, `.`"
+                "the value of label `{label}` is not a valid Kubernetes label value: use at most 63 letters, digits, `-`, `_`, `.`"
             )));
         }
     }
@@ -128,13 +130,17 @@ fn label_fits(label: &str) -> Result<(), Problem> {
     let fits = !name.is_empty() && name.len() <= 63 && name.bytes().all(plain) && prefix.len() <= 253;
     if !fits || label.starts_with("strongroom.dev/") {
         return Err(invalid(
-            "a label is named as a Kubernetes label is, and not `strongroom.dev/…`",
+            "a label needs a valid Kubernetes label name, and not `strongroom.dev/…`",
         ));
     }
     Ok(())
 }
 
-async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json<SecretAnswer>, Failed> {
+async fn update(
+    change: &SecretChange,
+    secret: &SecretView,
+    body: Body,
+) -> Result<Json<SecretAnswer>, ChangeError> {
     if let SecretState::PendingDeletion { until, .. } = secret.state {
         return Err(Refusal::InRecoveryWindow { until }.into());
     }
@@ -142,7 +148,7 @@ async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json
     let command = UpdateSecret {
         secret: secret.id,
         description: Some(changed.spec.description.clone().unwrap_or_default()),
-        labels: Some(labels::replaced(&secret.labels, changed.labels())),
+        labels: Some(labels::replace_user_labels(&secret.labels, changed.labels())),
         key: None,
     };
     let view = change.run(command).await?;
@@ -154,22 +160,27 @@ async fn update(change: &Change, secret: &SecretView, body: Body) -> Result<Json
     .await?)
 }
 
-/// The ManagedSecret, changed. The controller writes its status meanwhile, so it is looked at again where it changed in between.
-async fn declared(change: &Change, secret: &SecretView, body: &Body) -> Result<ManagedSecret, Failed> {
-    let objects = Objects::<ManagedSecret>::of(&change.gateway, &change.place.name);
-    for _ in 0..TRIES {
+/// The ManagedSecret, changed. The controller writes its status meanwhile, so it is looked at again where it
+/// changed in between.
+async fn declared(
+    change: &SecretChange,
+    secret: &SecretView,
+    body: &Body,
+) -> Result<ManagedSecret, ChangeError> {
+    let objects = ObjectClient::<ManagedSecret>::new(&change.gateway, &change.place.name);
+    for _ in 0..MAX_ATTEMPTS {
         let object = objects.declaring(secret).await?.ok_or_else(|| {
-            elsewhere(
+            managed_elsewhere(
                 "ManagedSecret",
                 secret.name.as_str(),
                 "no object declares the secret",
             )
         })?;
         if body.description.is_some() {
-            ours(&object, &["spec", "description"])?;
+            refuse_other_owner(&object, &["spec", "description"])?;
         }
         for label in body.labels.keys() {
-            ours(&object, &["metadata", "labels", label])?;
+            refuse_other_owner(&object, &["metadata", "labels", label])?;
         }
         let mut patch = json!({"metadata": {"labels": body.labels}});
         if let (Some(description), Some(patch)) = (&body.description, patch.as_object_mut()) {

@@ -1,18 +1,18 @@
-//! UpdateSecretRotationPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/rotation`: a RotationSchedule of the secret's own, named as its ManagedSecret
-//! is. A schedule of somebody else's that names the secret is left alone.
+//! UpdateSecretRotationPolicy: `PUT /v1/namespaces/{namespace}/secrets/{name}/rotation`: a RotationSchedule
+//! of the secret's own, named as its ManagedSecret is. A schedule of somebody else's that names the secret is
+//! left alone.
 
-use crate::gateway::operation::Operation;
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::put;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::put;
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{
@@ -20,15 +20,16 @@ use strongroom_crds::v1alpha1::{
     ScheduledSecrets,
 };
 use strongroom_rules::policy::Action;
-use strongroom_rules::rotation_schedule::Refusal;
+use strongroom_rules::rotation_schedule::RotationRefusal;
 use strongroom_store::vault::SecretView;
 
-use super::change::{Change, Failed};
+use super::change::{ChangeError, SecretChange};
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
+use super::incoming::{parse_body, read_body};
 use crate::gateway::Gateway;
-use crate::gateway::access::Asking;
-use crate::gateway::objects::{Objects, elsewhere, ours};
+use crate::gateway::access::RequestContext;
+use crate::gateway::objects::{ObjectClient, managed_elsewhere, refuse_other_owner};
+use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 
 /// What is sent, and what holds then.
@@ -41,14 +42,13 @@ pub(in crate::gateway) struct RotationPolicy {
     every: Option<Period>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecretRotationPolicy",
         "/v1/namespaces/{namespace}/secrets/{name}/rotation",
         put(serve),
     )
-    .by(Method::PUT)
+    .method(Method::PUT)
     .about("Sets the RotationSchedule of the secret's own")
     .takes::<RotationPolicy>()
     .answers::<RotationPolicy>(StatusCode::OK)
@@ -56,49 +56,50 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<Json<RotationPolicy>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
     let action = Action::UpdateSecretRotationPolicy;
     let place = gateway.admit_write(&asking, action, namespace).await?;
-    let body = received(body).await?;
-    let body: RotationPolicy = parsed(&body, &["enabled", "every"])?;
-    let (change, secret) = Change::of_secret(gateway, asking, place, name, action).await?;
+    let body = read_body(body).await?;
+    let body: RotationPolicy = parse_body(&body, &["enabled", "every"])?;
+    let (change, secret) = SecretChange::for_secret(gateway, asking, place, name, action).await?;
     let outcome = update(&change, &secret, body).await;
     change.settle(outcome).await
 }
 
 async fn update(
-    change: &Change,
+    change: &SecretChange,
     secret: &SecretView,
     policy: RotationPolicy,
-) -> Result<Json<RotationPolicy>, Failed> {
+) -> Result<Json<RotationPolicy>, ChangeError> {
     let (gateway, namespace) = (&change.gateway, change.place.name.as_str());
-    let object = Objects::<ManagedSecret>::of(gateway, namespace)
+    let object = ObjectClient::<ManagedSecret>::new(gateway, namespace)
         .declaring(secret)
         .await?;
     let object = object.ok_or_else(|| {
-        let why = "no ManagedSecret declares the secret, so nobody makes its value";
+        let why = "no ManagedSecret declares the secret, so no value can be generated";
         Problem::new(Code::NotRotatable, why)
     })?;
     // What is to rotate nothing may stand beside an immutable Secret.
-    let harmless = |refusal: &Refusal| !policy.enabled && matches!(refusal, Refusal::Immutable { .. });
-    if let Some(refusal) = Refusal::of(&object.spec).filter(|refusal| !harmless(refusal)) {
+    let harmless =
+        |refusal: &RotationRefusal| !policy.enabled && matches!(refusal, RotationRefusal::Immutable { .. });
+    if let Some(refusal) = RotationRefusal::for_spec(&object.spec).filter(|refusal| !harmless(refusal)) {
         return Err(Problem::new(Code::NotRotatable, refusal.to_string()).into());
     }
     let name = object.name_any();
-    let schedules = Objects::<RotationSchedule>::of(gateway, namespace);
+    let schedules = ObjectClient::<RotationSchedule>::new(gateway, namespace);
     let all = schedules
-        .those(|schedule| {
+        .list_filtered(|schedule| {
             let own = schedule.name_any() == name;
             (own || schedule.spec.secrets.names(&name)).then(|| if own { schedule } else { short(schedule) })
         })
         .await?;
     if let Some(other) = all.iter().find(|schedule| schedule.name_any() != name) {
-        let why = "it names the secret, and two that do so rotate nothing";
-        return Err(elsewhere("RotationSchedule", &other.name_any(), why).into());
+        let why = "it also names the secret, and two schedules for one secret rotate nothing";
+        return Err(managed_elsewhere("RotationSchedule", &other.name_any(), why).into());
     }
     let secrets = ScheduledSecrets {
         names: Some(vec![name.clone()]),
@@ -106,16 +107,16 @@ async fn update(
     };
     let before = all.iter().find(|schedule| schedule.name_any() == name);
     if let Some(before) = before {
-        ours(before, &["spec", "schedule"])?;
+        refuse_other_owner(before, &["spec", "schedule"])?;
         if before.spec.secrets != secrets {
             let why = "it rotates more than this secret";
-            return Err(elsewhere("RotationSchedule", &name, why).into());
+            return Err(managed_elsewhere("RotationSchedule", &name, why).into());
         }
     }
     let every = policy
         .every
         .or_else(|| before.and_then(|schedule| schedule.spec.schedule.every))
-        .ok_or_else(|| invalid("`every` is needed: no schedule of the secret says it yet"))?;
+        .ok_or_else(|| invalid("`every` is required: the secret has no schedule with an interval yet"))?;
     let spec = RotationScheduleSpec {
         secrets,
         schedule: Schedule {

@@ -1,25 +1,26 @@
-//! UpdateSecretVersionStage: `POST /v1/namespaces/{namespace}/secrets/{name}/stages/{stage}`: adds (`moveTo`), removes (`removeFrom`) or moves (both)
-//! a stage. With both it is a compare-and-swap: the stage must be where `removeFrom` says.
+//! UpdateSecretVersionStage: `POST /v1/namespaces/{namespace}/secrets/{name}/stages/{stage}`: adds
+//! (`moveTo`), removes (`removeFrom`) or moves (both) a stage. With both it is a compare-and-swap: the stage
+//! must be where `removeFrom` says.
 
-use crate::gateway::operation::{Operation, VERSION_ID};
-use axum::http::Method;
-use axum::http::StatusCode;
-use axum::routing::post;
-use schemars::JsonSchema;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use strongroom_rules::policy::{Action, Facts};
+use strongroom_rules::policy::{Action, RequestFacts};
 use strongroom_store::name::{Stage, VersionId};
 use strongroom_store::vault::UpdateStage;
 
 use super::get_secret_value::invalid;
-use super::incoming::{parsed, received};
+use super::incoming::{parse_body, read_body};
 use super::shape::{self, SecretAnswer};
-use crate::gateway::access::{Asking, Wanted, authorise};
+use crate::gateway::access::{AccessRequest, RequestContext, authorise};
+use crate::gateway::operation::{Operation, VERSION_ID_PATTERN};
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
 
@@ -29,21 +30,20 @@ use crate::gateway::{Gateway, blocking};
 #[schemars(rename = "UpdateSecretVersionStageRequest")]
 struct Body {
     #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     move_to: Option<String>,
     #[serde(default)]
-    #[schemars(regex(pattern = VERSION_ID))]
+    #[schemars(regex(pattern = VERSION_ID_PATTERN))]
     remove_from: Option<String>,
 }
 
-/// The operation.
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new(
         "UpdateSecretVersionStage",
         "/v1/namespaces/{namespace}/secrets/{name}/stages/{stage}",
         post(serve),
     )
-    .by(Method::POST)
+    .method(Method::POST)
     .about("Moves a stage to a version, or takes it away")
     .takes::<Body>()
     .answers::<SecretAnswer>(StatusCode::OK)
@@ -51,7 +51,7 @@ pub(in crate::gateway) fn operation() -> Operation {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     path: Result<Path<(String, String, String)>, PathRejection>,
     body: axum::body::Body,
 ) -> Result<Json<SecretAnswer>, Problem> {
@@ -59,8 +59,8 @@ async fn serve(
     let place = gateway
         .admit_write(&asking, Action::UpdateSecretVersionStage, namespace)
         .await?;
-    let body = received(body).await?;
-    let body: Body = parsed(&body, &["moveTo", "removeFrom"])?;
+    let body = read_body(body).await?;
+    let body: Body = parse_body(&body, &["moveTo", "removeFrom"])?;
     let version = |text: Option<String>| {
         text.map(|text| text.parse::<VersionId>())
             .transpose()
@@ -70,12 +70,12 @@ async fn serve(
     let (move_to, remove_from) = (version(body.move_to)?, version(body.remove_from)?);
     blocking(move || {
         let secret = gateway.find(&place, &name)?;
-        let facts = Facts {
+        let facts = RequestFacts {
             stages: [stage.to_string()].into(),
             version: move_to.as_ref().or(remove_from.as_ref()).map(ToString::to_string),
             ..asking.facts()
         };
-        let wanted = Wanted {
+        let wanted = AccessRequest {
             action: Action::UpdateSecretVersionStage,
             namespace: &place.name,
             name: &name,
@@ -92,7 +92,7 @@ async fn serve(
         };
         let view = gateway.store.run(update, asking.meta(&decision.statements))?;
         if let Some(object) = &view.object {
-            gateway.declared.changed(&place.name, &object.name);
+            gateway.declared.notify_changed(&place.name, &object.name);
         }
         let key = gateway.key(&view)?;
         Ok(Json(shape::secret(&place.name, &view, key.as_ref())))

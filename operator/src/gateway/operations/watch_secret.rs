@@ -1,8 +1,10 @@
-//! WatchSecret: `GET /v1/namespaces/{namespace}/secrets/{name}/watch`: the id of the current version, or of that with another `stage`, now and whenever it
-//! changes, as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//! WatchSecret: `GET /v1/namespaces/{namespace}/secrets/{name}/watch`: the id of the current version, or of
+//! that with another `stage`, now and whenever it changes, as server-sent events
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! Whoever may describe the secret may watch it, and only for as long: it is asked again at each event and once a second. A stream ends after five
-//! minutes, so that its token is looked at again; clients of server-sent events come back by themselves, with the id of the last event.
+//! Whoever may describe the secret may watch it, and only for as long: it is asked again at each event and
+//! once a second. A stream ends after five minutes, so that its token is looked at again; clients of
+//! server-sent events come back by themselves, with the id of the last event.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,25 +28,25 @@ use tokio::time::Instant;
 
 use super::describe_secret::metadata;
 use super::get_secret_value::invalid;
-use crate::gateway::access::{Asking, Wanted, decide};
-use crate::gateway::changes::Change;
+use crate::gateway::access::{AccessRequest, RequestContext, decide};
+use crate::gateway::changes::StoreChange;
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::{Code, Problem};
 use crate::gateway::request::Slot;
-use crate::gateway::{Gateway, Place, blocking};
+use crate::gateway::{Gateway, NamespaceRef, blocking};
 
 /// How long a stream lasts.
-const LIFE: Duration = Duration::from_secs(300);
+const STREAM_LIFETIME: Duration = Duration::from_secs(300);
 /// How often a quiet stream is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a quiet stream says that it is there.
-const ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What is watched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "WatchSecretQuery")]
-pub(in crate::gateway) struct Which {
+pub(in crate::gateway) struct WatchSecretQuery {
     /// The stage whose version is told; Current where absent.
     #[serde(default)]
     stage: Option<String>,
@@ -53,19 +55,19 @@ pub(in crate::gateway) struct Which {
 pub(in crate::gateway) fn operation() -> Operation {
     Operation::new("WatchSecret", "/v1/namespaces/{namespace}/secrets/{name}/watch", get(serve))
         .about("The id of the current version, now and whenever it changes, as server-sent events; needs DescribeSecret")
-        .query::<Which>()
+        .query::<WatchSecretQuery>()
         .answers_as(StatusCode::OK, "text/event-stream", &json!({"type": "string"}))
 }
 
 /// One who watches.
 struct Watcher {
     gateway: Arc<Gateway>,
-    asking: Asking,
-    place: Place,
+    asking: RequestContext,
+    place: NamespaceRef,
     name: String,
     stage: Stage,
     secret: SecretId,
-    changes: Receiver<Change>,
+    changes: Receiver<StoreChange>,
     /// The version that was told last.
     told: Option<String>,
     until: Instant,
@@ -74,10 +76,10 @@ struct Watcher {
 
 async fn serve(
     State(gateway): State<Arc<Gateway>>,
-    asking: Asking,
+    asking: RequestContext,
     Extension(slot): Extension<Arc<Slot>>,
     path: Result<Path<(String, String)>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
+    which: Result<Query<WatchSecretQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Path((namespace, name)) = path.map_err(invalid)?;
@@ -93,7 +95,7 @@ async fn serve(
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
     let place = gateway.admit(&asking, Action::DescribeSecret, namespace).await?;
-    gateway.room.watch(&slot, &asking.caller.principal.identity)?;
+    gateway.capacity.watch(&slot, &asking.caller.principal.identity)?;
     // From before the first look, so that nothing is missed in between.
     let changes = gateway.changes.subscribe();
     let watcher = blocking(move || {
@@ -108,7 +110,7 @@ async fn serve(
             secret,
             changes,
             told,
-            until: Instant::now() + LIFE,
+            until: Instant::now() + STREAM_LIFETIME,
             ended: false,
         })
     })
@@ -117,11 +119,11 @@ async fn serve(
         let event = watcher.next().await?;
         Some((Ok(event), watcher))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)))
 }
 
 /// What a look comes to.
-enum Seen {
+enum WatchStep {
     Version(String),
     /// Nothing more is told, and why.
     End(&'static str),
@@ -135,13 +137,13 @@ impl Watcher {
                 return None;
             }
             match self.look().await {
-                Seen::Version(id) if self.told.as_ref() != Some(&id) => {
+                WatchStep::Version(id) if self.told.as_ref() != Some(&id) => {
                     self.told = Some(id.clone());
                     let data = json!({"versionId": id, "stage": self.stage.to_string()});
                     return Some(Event::default().event("version").id(id).data(data.to_string()));
                 }
-                Seen::Version(_) => {}
-                Seen::End(code) => {
+                WatchStep::Version(_) => {}
+                WatchStep::End(code) => {
                     self.ended = true;
                     return Some(
                         Event::default()
@@ -156,13 +158,13 @@ impl Watcher {
 
     /// Returns when it is worth looking again; none where the process ends.
     async fn wait(&mut self) -> Option<()> {
-        let (secret, looking) = (self.secret, tokio::time::sleep(LOOK));
+        let (secret, looking) = (self.secret, tokio::time::sleep(CHECK_INTERVAL));
         tokio::pin!(looking);
         let ending = self.gateway.ending.clone();
         loop {
             tokio::select! {
                 changed = self.changes.recv() => match changed {
-                    Ok(Change::Secret(changed)) if changed != secret => {}
+                    Ok(StoreChange::Secret(changed)) if changed != secret => {}
                     // Also where it fell behind.
                     Ok(_) | Err(_) => return Some(()),
                 },
@@ -172,17 +174,17 @@ impl Watcher {
         }
     }
 
-    async fn look(&self) -> Seen {
+    async fn look(&self) -> WatchStep {
         let (gateway, asking) = (Arc::clone(&self.gateway), self.asking.clone());
         let (place, name, stage) = (self.place.clone(), self.name.clone(), self.stage.clone());
-        let asking = Asking {
+        let asking = RequestContext {
             now: jiff::Timestamp::now(),
             ..asking
         };
         let looked = blocking(move || {
             let secret = gateway.find(&place, &name)?;
             let facts = asking.facts();
-            let wanted = Wanted {
+            let wanted = AccessRequest {
                 action: Action::DescribeSecret,
                 namespace: &place.name,
                 name: &name,
@@ -193,15 +195,17 @@ impl Watcher {
             let allowed = decide(&gateway, &asking, Action::DescribeSecret, &wanted)?.allowed;
             Ok(match &secret {
                 Some(secret) if allowed => match (&secret.state, secret.stages.get(&stage)) {
-                    (SecretState::PendingDeletion { .. }, _) => Seen::End(Code::InRecoveryWindow.as_str()),
-                    (SecretState::Live, Some(id)) => Seen::Version(id.to_string()),
-                    (SecretState::Live, None) => Seen::End(Code::StageNotFound.as_str()),
+                    (SecretState::PendingDeletion { .. }, _) => {
+                        WatchStep::End(Code::InRecoveryWindow.as_str())
+                    }
+                    (SecretState::Live, Some(id)) => WatchStep::Version(id.to_string()),
+                    (SecretState::Live, None) => WatchStep::End(Code::StageNotFound.as_str()),
                 },
-                Some(_) | None => Seen::End(Code::SecretNotFound.as_str()),
+                Some(_) | None => WatchStep::End(Code::SecretNotFound.as_str()),
             })
         });
         looked
             .await
-            .unwrap_or_else(|problem| Seen::End(problem.code().as_str()))
+            .unwrap_or_else(|problem| WatchStep::End(problem.code().as_str()))
     }
 }

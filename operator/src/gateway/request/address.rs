@@ -1,10 +1,11 @@
-//! Which part of what all strangers share one address may have. Behind some addresses many come: a proxy, a load balancer that hides who calls.
+//! Which part of what all strangers share one address may have. Behind some addresses many come: a proxy, a
+//! load balancer that hides who calls.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Percent of what all addresses share that one may have, where nothing else is said.
-const PERCENT: u8 = 5;
+const DEFAULT_PERCENT: u8 = 5;
 
 /// A network whose addresses may have another part each; written `192.0.2.0/24=20`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +89,9 @@ impl AddressShares {
     }
 
     /// What this address may have of so much.
-    pub(in crate::gateway) fn of(&self, address: IpAddr, all: u64) -> u64 {
+    pub(in crate::gateway) fn limit_of(&self, address: IpAddr, all: u64) -> u64 {
         let more = self.0.iter().filter(|share| share.covers(address));
-        let percent = more.map(|share| share.percent).max().unwrap_or(PERCENT);
+        let percent = more.map(|share| share.percent).max().unwrap_or(DEFAULT_PERCENT);
         (all.saturating_mul(u64::from(percent)) / 100).max(1)
     }
 }
@@ -108,7 +109,7 @@ mod tests {
             "0.0.0.0/0=6",
         ];
         let shares = AddressShares::new(parsed.map(|text| text.parse().unwrap()).into());
-        let of = |address: &str| shares.of(address.parse().unwrap(), 1_000);
+        let of = |address: &str| shares.limit_of(address.parse().unwrap(), 1_000);
         assert_eq!(of("192.0.2.1"), 200);
         assert_eq!(of("192.0.2.7"), 1_000);
         assert_eq!(of("192.0.3.1"), 60);
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(of("2001:db9::1"), 50);
         let none = AddressShares::default();
         assert_eq!(
-            none.of("192.0.2.1".parse().unwrap(), 64 << 20),
+            none.limit_of("192.0.2.1".parse().unwrap(), 64 << 20),
             (64 << 20) * 5 / 100
         );
         for wrong in [

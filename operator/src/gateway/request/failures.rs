@@ -1,5 +1,5 @@
-//! How often an address may fail to say who it is: a budget that fills again with time. It is asked for before the API server is, because a review is what
-//! a failure costs.
+//! How often an address may fail to say who it is: a budget that fills again with time. It is asked for
+//! before the API server is, because a review is what a failure costs.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,13 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Failures of one address at once.
-const MOST: u32 = 50;
+const MAX_FAILURES: u32 = 50;
 /// After so long one more is forgiven.
-const FORGIVEN: Duration = Duration::from_millis(20);
+const FORGIVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What is known of each address.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct Failures {
+pub(in crate::gateway) struct AuthFailures {
     /// When the last failure of an address is forgiven.
     forgiven: Mutex<HashMap<IpAddr, Instant>>,
     reviews: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
@@ -24,11 +24,11 @@ pub(in crate::gateway) struct Failures {
 
 /// When all failures are forgiven once there is one more; none where that is too many.
 fn one_more(forgiven: Option<Instant>, now: Instant) -> Option<Instant> {
-    let after = forgiven.map_or(now, |at| at.max(now)) + FORGIVEN;
-    (after <= now + FORGIVEN * MOST).then_some(after)
+    let after = forgiven.map_or(now, |at| at.max(now)) + FORGIVE_INTERVAL;
+    (after <= now + FORGIVE_INTERVAL * MAX_FAILURES).then_some(after)
 }
 
-impl Failures {
+impl AuthFailures {
     fn forgiven(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
         // A panic while the lock was held leaves at worst a failure that is not counted.
         self.forgiven.lock().unwrap_or_else(PoisonError::into_inner)
@@ -41,7 +41,7 @@ impl Failures {
     }
 
     /// It failed. False where it has failed too often.
-    pub(in crate::gateway) fn failed(&self, address: IpAddr) -> bool {
+    pub(in crate::gateway) fn record_failure(&self, address: IpAddr) -> bool {
         let mut all = self.forgiven();
         let after = one_more(all.get(&address).copied(), Instant::now());
         if let Some(after) = after {
@@ -50,7 +50,8 @@ impl Failures {
         after.is_some()
     }
 
-    /// One of the reviews that an address may have under way at the same time; more wait for each other, and for nobody else.
+    /// One of the reviews that an address may have under way at the same time; more wait for each other, and
+    /// for nobody else.
     pub(in crate::gateway) async fn review(
         &self,
         address: IpAddr,
@@ -86,26 +87,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_may_fail_so_often_and_no_other_pays() {
-        let failures = Failures::default();
+        let failures = AuthFailures::default();
         let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-        for _ in 0..MOST {
-            assert!(failures.may_fail(one) && failures.failed(one));
+        for _ in 0..MAX_FAILURES {
+            assert!(failures.may_fail(one) && failures.record_failure(one));
         }
-        assert!(!failures.may_fail(one) && !failures.failed(one));
+        assert!(!failures.may_fail(one) && !failures.record_failure(one));
         assert!(failures.may_fail(other));
-        tokio::time::advance(FORGIVEN).await;
-        assert!(failures.failed(one));
+        tokio::time::advance(FORGIVE_INTERVAL).await;
+        assert!(failures.record_failure(one));
         assert!(!failures.may_fail(one));
         failures.forget();
         assert!(!failures.may_fail(one), "what is not forgiven is not forgotten");
-        tokio::time::advance(FORGIVEN * MOST).await;
+        tokio::time::advance(FORGIVE_INTERVAL * MAX_FAILURES).await;
         failures.forget();
         assert!(failures.forgiven().is_empty() && failures.may_fail(one));
     }
 
     #[tokio::test]
     async fn an_address_waits_for_its_own_reviews_alone() {
-        let failures = Failures::default();
+        let failures = AuthFailures::default();
         let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let held = [failures.review(one, 2).await, failures.review(one, 2).await];
         assert!(failures.review(one, 2).now_or_never().is_none());

@@ -6,11 +6,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::share::Full;
+use super::share::ShareExhausted;
 
 /// Counters of the port.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Refusals {
+pub(crate) struct RefusalMetrics {
     refused: Family<RefusedLabels, Counter>,
     ended: Family<EndedLabels, Counter>,
     tokenreviews: Counter,
@@ -21,9 +21,9 @@ pub(crate) struct Refusals {
 /// What is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum LimitedResource {
-    /// A connection.
+    /// A TCP connection.
     Connection,
-    /// A request.
+    /// One HTTP request.
     Request,
     /// A stream of changes.
     Watch,
@@ -85,8 +85,8 @@ struct EndedLabels {
     why: &'static str,
 }
 
-impl Refusals {
-    /// Registers them.
+impl RefusalMetrics {
+    /// Makes the metrics and adds them to the registry.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let it = Self::default();
         registry.register(
@@ -151,7 +151,7 @@ impl Refusals {
     }
 
     /// A stranger's connection was refused.
-    pub(in crate::gateway) fn connection(&self, full: Full) {
+    pub(in crate::gateway) fn connection(&self, full: ShareExhausted) {
         self.refused(
             LimitedResource::Connection,
             LimitScope::from_address(full),
@@ -188,10 +188,10 @@ impl Refusals {
 
 impl LimitScope {
     /// Of a share by address.
-    pub(in crate::gateway) const fn from_address(full: Full) -> Self {
+    pub(in crate::gateway) const fn from_address(full: ShareExhausted) -> Self {
         match full {
-            Full::Each => Self::Address,
-            Full::All => Self::Strangers,
+            ShareExhausted::Each => Self::Address,
+            ShareExhausted::All => Self::Strangers,
         }
     }
 }

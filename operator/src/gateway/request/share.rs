@@ -1,4 +1,5 @@
-//! An account of something that many take of: so much for each, so much for all. What was taken is given back when the [`Share`] is dropped.
+//! An account of something that many take of: so much for each, so much for all. What was taken is given back
+//! when the [`Share`] is dropped.
 //!
 //! Must not know what is counted: connections, bytes, requests and streams are counted alike.
 
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why nothing is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum Full {
+pub(in crate::gateway) enum ShareExhausted {
     /// Whoever asks has a whole share.
     Each,
     /// All together have everything.
@@ -23,11 +24,11 @@ pub(in crate::gateway) struct Shares<K: Eq + Hash> {
     each: u64,
     /// Bound of all together.
     all: u64,
-    held: Mutex<Held<K>>,
+    held: Mutex<Usage<K>>,
 }
 
 #[derive(Debug)]
-struct Held<K> {
+struct Usage<K> {
     all: u64,
     by_holder: HashMap<K, u64>,
 }
@@ -35,7 +36,7 @@ struct Held<K> {
 impl<K: Eq + Hash + Clone> Shares<K> {
     /// So much for each, and so much for all.
     pub(in crate::gateway) fn new(each: u64, all: u64) -> Arc<Self> {
-        let held = Mutex::new(Held {
+        let held = Mutex::new(Usage {
             all: 0,
             by_holder: HashMap::new(),
         });
@@ -58,7 +59,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         self.held().by_holder.get(holder).copied().unwrap_or_default()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held<K>> {
+    fn held(&self) -> MutexGuard<'_, Usage<K>> {
         // A panic while the lock was held leaves at worst what is never given back.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,21 +67,25 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     /// Takes so much.
     ///
     /// # Errors
-    /// [`Full`], and nothing is taken.
-    pub(in crate::gateway) fn take(self: &Arc<Self>, holder: K, amount: u64) -> Result<Share<K>, Full> {
+    /// [`ShareExhausted`], and nothing is taken.
+    pub(in crate::gateway) fn take(
+        self: &Arc<Self>,
+        holder: K,
+        amount: u64,
+    ) -> Result<Share<K>, ShareExhausted> {
         self.take_within(self.each, holder, amount)
     }
 
     /// The same for a holder whose bound is another.
     ///
     /// # Errors
-    /// [`Full`], and nothing is taken.
+    /// [`ShareExhausted`], and nothing is taken.
     pub(in crate::gateway) fn take_within(
         self: &Arc<Self>,
         each: u64,
         holder: K,
         amount: u64,
-    ) -> Result<Share<K>, Full> {
+    ) -> Result<Share<K>, ShareExhausted> {
         self.add(each, &holder, amount)?;
         Ok(Share {
             shares: Arc::clone(self),
@@ -90,18 +95,18 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         })
     }
 
-    fn add(&self, each: u64, holder: &K, amount: u64) -> Result<(), Full> {
+    fn add(&self, each: u64, holder: &K, amount: u64) -> Result<(), ShareExhausted> {
         let mut held = self.held();
         let own = held.by_holder.get(holder).copied().unwrap_or_default();
         let own = own
             .checked_add(amount)
             .filter(|own| *own <= each)
-            .ok_or(Full::Each)?;
+            .ok_or(ShareExhausted::Each)?;
         held.all = held
             .all
             .checked_add(amount)
             .filter(|all| *all <= self.all)
-            .ok_or(Full::All)?;
+            .ok_or(ShareExhausted::All)?;
         match held.by_holder.get_mut(holder) {
             Some(there) => *there = own,
             None => {
@@ -139,8 +144,8 @@ impl<K: Eq + Hash + Clone> Share<K> {
     /// Takes so much more.
     ///
     /// # Errors
-    /// [`Full`], and it stays as it is.
-    pub(in crate::gateway) fn grow(&mut self, more: u64) -> Result<(), Full> {
+    /// [`ShareExhausted`], and it stays as it is.
+    pub(in crate::gateway) fn grow(&mut self, more: u64) -> Result<(), ShareExhausted> {
         self.shares.add(self.each, &self.holder, more)?;
         self.amount = self.amount.saturating_add(more);
         Ok(())
@@ -161,11 +166,11 @@ mod tests {
     fn nobody_holds_more_than_a_share_and_all_no_more_than_there_is() {
         let shares = Shares::new(3, 5);
         let mut one = shares.take("a", 2).unwrap();
-        assert_eq!(shares.take("a", 2).unwrap_err(), Full::Each);
+        assert_eq!(shares.take("a", 2).unwrap_err(), ShareExhausted::Each);
         one.grow(1).unwrap();
-        assert_eq!(one.grow(1), Err(Full::Each));
+        assert_eq!(one.grow(1), Err(ShareExhausted::Each));
         let other = shares.take("b", 2).unwrap();
-        assert_eq!(shares.take("c", 1).unwrap_err(), Full::All);
+        assert_eq!(shares.take("c", 1).unwrap_err(), ShareExhausted::All);
         assert_eq!(shares.in_use(), 5);
         drop(one);
         let _ = shares.take("c", 3).unwrap();
@@ -177,6 +182,6 @@ mod tests {
         );
         // Somebody whose bound is another.
         assert_eq!(shares.take_within(5, "d", 5).unwrap().amount, 5);
-        assert_eq!(shares.take("e", u64::MAX).unwrap_err(), Full::Each);
+        assert_eq!(shares.take("e", u64::MAX).unwrap_err(), ShareExhausted::Each);
     }
 }

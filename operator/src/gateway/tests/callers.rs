@@ -25,7 +25,7 @@ async fn whoever_may_know_of_it_is_told_why_not_and_nobody_else_is() {
         body["detail"] = json!(body["detail"].as_str().unwrap().replace(name, "NAME"));
         (answer.status, body)
     };
-    for path in ["", "/value", "/versions", "/access"] {
+    for path in ["", "/value", "/versions", "/history", "/access"] {
         world.a_minute_later();
         let hidden = strip(world.get("shop/spy", &format!("/db-main{path}")).await, "db-main");
         assert_eq!(world.last().2, "PolicyDenied");
@@ -52,6 +52,7 @@ async fn a_refusal_takes_as_many_decisions_whether_the_secret_is_there_or_not() 
         "/versions",
         "/policy",
         "/consumers",
+        "/history",
         "/access",
     ] {
         let there = decisions_of(&format!("/db-main{of}")).await;
@@ -107,7 +108,8 @@ async fn nobody_is_anybody_without_a_token() {
         .send(Request::builder().uri("/healthz"), Body::empty())
         .await;
     assert_eq!(health.status, 200);
-    // Who fails without end is turned away, and leaves the first record and the sum of a minute. At once, because time forgives.
+    // Who fails without end is turned away, and leaves the first record and the sum of a minute. At once,
+    // because time forgives.
     world.a_minute_later();
     let before = world.records().len();
     let answers = futures::future::join_all((0..400).map(|_| world.get("nobody", "/db-main/value"))).await;
@@ -176,8 +178,8 @@ async fn rates_and_room_are_bounded() {
     assert_eq!(refused.headers["retry-after"], "1");
 
     let world = World::new(0);
-    let app = Identity::of("system:serviceaccount:shop:app");
-    let held = world.hold(&app, limits::REQUESTS_OF_PRINCIPAL);
+    let app = Identity::from_username("system:serviceaccount:shop:app");
+    let held = world.hold(&app, limits::MAX_REQUESTS_PER_PRINCIPAL);
     assert_eq!(
         world.get("shop/app", "/db-main/value").await.code(),
         (503, "Overloaded".into())
@@ -197,10 +199,11 @@ impl World {
                 address: ([127, 2, third, fourth], 1).into(),
                 proven: false,
             };
-            let Arrived::In(slot) = self.gateway.room.arrive(&peer, &Request::new(())) else {
+            let AdmissionOutcome::Admitted(slot) = self.gateway.capacity.admit(&peer, &Request::new(()))
+            else {
                 panic!("no room")
             };
-            self.gateway.room.prove(&slot, None, caller).unwrap();
+            self.gateway.capacity.prove(&slot, None, caller).unwrap();
             slot
         };
         (0..count).map(hold).collect()

@@ -5,25 +5,25 @@ use std::time::Duration;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
-    Applied, Credit, Denied, Ended, Fetch, GatewayMessage, Granted, Held, Hello, Journal, JournalEntry,
-    NodeMessage, NoticeOutcome, Noticed, OnRevoke, Refusal, RenewToken, Shown, Subscribe, Tombstone,
-    Unsubscribe, Wanted, Whereabouts, shown,
+    Applied, AppliedSecret, Credit, Denied, Ended, Fetch, GatewayMessage, Granted, HeldValue, Hello, Journal,
+    JournalEntry, NodeMessage, NoticeOutcome, NoticeResult, OnRevoke, PodAddressRequest, Refusal, RenewToken,
+    RequestedSecret, Subscribe, Tombstone, Unsubscribe, applied_secret,
 };
 use strongroom_store::vault::{DisableKey, EnableKey};
 use tokio::sync::mpsc;
 use tonic::{Code as Grpc, Status};
 
 use super::*;
-use crate::consumers::volumes::Shows;
-use crate::gateway::delivery::{Kind, Told, Visitor, run};
+use crate::consumers::volumes::ShownVersion;
+use crate::delivery_policy::DeliveryPolicy;
+use crate::gateway::delivery::{HolderKind, PresenceEvent, StreamPeer, run};
 use crate::gateway::request::token::made_with;
-use crate::terms::Terms;
 
 pub(super) const NODE: &str = "strongroom/node/plugin-1@n-1";
 const POD: &str = "shop/app/app-1@n-1";
 const OTHER_POD: &str = "shop/app/app-2@n-1";
 /// The owner would rather have the files gone than where they are no business.
-const WIPE: Terms = Terms {
+const WIPE: DeliveryPolicy = DeliveryPolicy {
     wipe: true,
     offline: Duration::from_secs(60),
 };
@@ -68,10 +68,10 @@ fn connect(world: &World) -> Node {
     });
     let incoming = Box::pin(incoming);
     let request = Request::new(());
-    let Arrived::In(slot) = gateway.room.arrive(&peer, &request) else {
+    let AdmissionOutcome::Admitted(slot) = gateway.capacity.admit(&peer, &request) else {
         panic!("no room")
     };
-    let visitor = Visitor {
+    let visitor = StreamPeer {
         peer,
         slot,
         connection: None,
@@ -178,9 +178,9 @@ impl Node {
     }
 
     /// Where the gateway says that the pod of a volume is.
-    async fn whereabouts(&mut self, volume: &str) -> String {
+    async fn pod_address(&mut self, volume: &str) -> String {
         let subscription = volume.to_owned();
-        self.say(FromNode::Whereabouts(Whereabouts { subscription }))
+        self.say(FromNode::Whereabouts(PodAddressRequest { subscription }))
             .await;
         match self.hear().await {
             ToNode::PodAddress(is) if is.subscription == volume => is.address,
@@ -189,15 +189,15 @@ impl Node {
     }
 }
 
-fn wanted(name: &str, shown: &str) -> Wanted {
-    Wanted {
+fn wanted(name: &str, shown: &str) -> RequestedSecret {
+    RequestedSecret {
         name: name.to_owned(),
         applied_version_id: shown.to_owned(),
-        ..Wanted::default()
+        ..RequestedSecret::default()
     }
 }
 
-fn subscribe(volume: &str, token: &str, secrets: Vec<Wanted>) -> FromNode {
+fn subscribe(volume: &str, token: &str, secrets: Vec<RequestedSecret>) -> FromNode {
     FromNode::Subscribe(Subscribe {
         subscription: volume.to_owned(),
         token: super::token(token),
@@ -209,9 +209,9 @@ fn subscribe(volume: &str, token: &str, secrets: Vec<Wanted>) -> FromNode {
 fn shows(volume: &str, version: &str) -> FromNode {
     FromNode::Applied(Applied {
         subscription: volume.to_owned(),
-        secrets: vec![Shown {
+        secrets: vec![AppliedSecret {
             secret: 0,
-            outcome: Some(shown::Outcome::VersionId(version.to_owned())),
+            outcome: Some(applied_secret::Outcome::VersionId(version.to_owned())),
         }],
     })
 }
@@ -237,7 +237,7 @@ impl World {
     fn reads(&self) -> usize {
         self.records()
             .iter()
-            .filter(|entry| entry.action.name() == "GetSecretValue" && entry.outcome == Outcome::Done)
+            .filter(|entry| entry.action.name() == "GetSecretValue" && entry.outcome == AuditOutcome::Done)
             .count()
     }
 }
@@ -399,7 +399,7 @@ async fn access_ends_with_its_policy_and_comes_back_with_it() {
     node.subscribe("vol", POD, &["db-main"]).await;
     node.value().await;
     node.granted().await;
-    world.gateway.policies.no_policy("shop", "read");
+    world.gateway.policies.remove_policy("shop", "read");
     let tombstone = node.tombstone().await;
     assert_eq!(
         (tombstone.reason, tombstone.on_revoke),
@@ -415,8 +415,8 @@ async fn access_ends_with_its_policy_and_comes_back_with_it() {
     world
         .gateway
         .terms
-        .saw("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
-    world.gateway.policies.look_again();
+        .update("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
+    world.gateway.policies.notify_changed();
     assert_eq!(node.tombstone().await.on_revoke, i32::from(OnRevoke::Wipe));
     // The node still holds the value; the pod, whose files are gone, reads it anew.
     let before = world.reads();
@@ -438,7 +438,7 @@ async fn access_ends_with_the_key_and_with_the_secret() {
     world.gateway.policies.policy(
         "shop",
         "keys",
-        Newest::first("keys", serde_json::from_value(spec).unwrap()),
+        ObservedPolicy::first("keys", serde_json::from_value(spec).unwrap()),
     );
     let mut node = Node::attach(&world).await;
     node.subscribe("vol", POD, &["card", "db-main"]).await;
@@ -515,7 +515,7 @@ async fn what_lies_between_is_left_out_while_the_node_takes_nothing_in() {
 async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
     let world = World::delivering();
     let id = world.stored("db-main").id;
-    let held = Held {
+    let held = HeldValue {
         secret_id: id.as_bytes().to_vec(),
         version_id: "v-1".to_owned(),
     };
@@ -526,12 +526,12 @@ async fn a_node_that_comes_back_gets_pointers_alone_and_is_counted_at_once() {
     assert_eq!(node.granted().await.pointers[0].version_id, "v-1");
     assert_eq!(world.reads(), 0, "nothing left");
     let shown = || {
-        let consumers = world.gateway.consumers.volumes().of(id).into_iter();
+        let consumers = world.gateway.consumers.volumes().for_secret(id).into_iter();
         consumers
             .map(|it| (it.pod, it.shows, it.away))
             .collect::<Vec<_>>()
     };
-    let version = |id: &str| Shows::Version(id.parse().unwrap());
+    let version = |id: &str| ShownVersion::Version(id.parse().unwrap());
     assert_eq!(shown(), [("app-1".to_owned(), version("v-1"), false)]);
     world.bring("db-main", "v-2", b"new");
     node.value().await;
@@ -564,7 +564,7 @@ async fn a_token_that_ends_takes_access_and_leaves_files_and_a_newer_one_brings_
     world
         .gateway
         .terms
-        .saw("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
+        .update("shop", ("db-main", "uid-db-main"), "db-main", Some(WIPE));
     let token = |ends: i64| made_with(&json!({"sub": POD, "aud": ["strongroom.dev"], "exp": ends}));
     let now = jiff::Timestamp::now().as_second();
     let mut node = Node::attach(&world).await;
@@ -623,12 +623,12 @@ async fn who_is_deleted_gets_no_further_version() {
     node.subscribe("other", OTHER_POD, &["db-main"]).await;
     node.granted().await;
     let presence = world.gateway.nodes.presence();
-    let there = |uid| Told::There {
+    let there = |uid| PresenceEvent::Present {
         namespace: "shop",
         name: "app-1",
         uid,
     };
-    presence.told(Kind::Pod, &there("another"));
+    presence.observe(HolderKind::Pod, &there("another"));
     let ToNode::Tombstone(tombstone) = node.hear().await else {
         panic!("no end")
     };
@@ -642,20 +642,20 @@ async fn who_is_deleted_gets_no_further_version() {
         "the pod that is there has it, the other one has not"
     );
     // The ServiceAccount of both goes, and then the node itself.
-    let gone = Told::Gone {
+    let gone = PresenceEvent::Gone {
         namespace: "shop",
         name: "app",
     };
-    presence.told(Kind::ServiceAccount, &gone);
+    presence.observe(HolderKind::ServiceAccount, &gone);
     let ToNode::Tombstone(tombstone) = node.hear().await else {
         panic!("no end")
     };
     assert_eq!(tombstone.subscription, "other");
-    let gone = Told::Gone {
+    let gone = PresenceEvent::Gone {
         namespace: "",
         name: "n-1",
     };
-    presence.told(Kind::Node, &gone);
+    presence.observe(HolderKind::Node, &gone);
     let status = loop {
         match node.next().await {
             Some(Err(status)) => break status,
@@ -703,11 +703,11 @@ async fn a_token_that_holds_a_stream_is_reviewed_again_and_again() {
 async fn a_plugin_whose_pod_is_gone_has_no_stream() {
     let world = World::delivering();
     let mut node = Node::attach(&world).await;
-    let gone = Told::Gone {
+    let gone = PresenceEvent::Gone {
         namespace: "strongroom",
         name: "plugin-1",
     };
-    world.gateway.nodes.presence().told(Kind::Pod, &gone);
+    world.gateway.nodes.presence().observe(HolderKind::Pod, &gone);
     let ended = node.next().await.unwrap();
     assert_eq!(ended.unwrap_err().code(), Grpc::Unauthenticated);
 }
@@ -804,12 +804,13 @@ async fn a_node_frames_nobody_and_fills_no_log() {
         panic!("{:?}", &records[before..]);
     };
     assert_eq!(forged.actor.to_string(), "node n-1");
-    assert_eq!(forged.outcome, Outcome::Refused("NotGranted".to_owned()));
+    assert_eq!(forged.outcome, AuditOutcome::Refused("NotGranted".to_owned()));
     assert_eq!(
         forged.claimed.as_deref(),
         Some("serviceaccount shop/app, pod app-1 with UID ")
     );
-    // Ten thousand at once are not taken: it tells one journal after the other, and no more than a rate of them.
+    // Ten thousand at once are not taken: it tells one journal after the other, and no more than a rate of
+    // them.
     let flood = |first: u64| {
         FromNode::Journal(Journal {
             entries: (first..first + 64).map(entry).collect(),
@@ -880,11 +881,11 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
     }
     // Of a volume that is not granted nothing is said: the next answer is of another.
     let subscription = "vol-9".to_owned();
-    node.say(FromNode::Whereabouts(Whereabouts { subscription }))
+    node.say(FromNode::Whereabouts(PodAddressRequest { subscription }))
         .await;
-    assert_eq!(node.whereabouts("vol-2").await, "", "the pod is not there");
+    assert_eq!(node.pod_address("vol-2").await, "", "the pod is not there");
     world.pod("app-1", &json!({}));
-    assert_eq!(node.whereabouts("vol-1").await, "10.1.2.3");
+    assert_eq!(node.pod_address("vol-1").await, "10.1.2.3");
     // Another pod of the same name, a pod of another node, and the node itself.
     for more in [
         json!({"metadata": {"uid": "uid-of-another"}}),
@@ -893,10 +894,10 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
         json!({"status": {"podIP": "192.168.0.1"}}),
     ] {
         world.pod("app-1", &more);
-        assert_eq!(node.whereabouts("vol-1").await, "", "{more}");
+        assert_eq!(node.pod_address("vol-1").await, "", "{more}");
     }
     let noticed = |volume: &str, outcome: NoticeOutcome, status| {
-        FromNode::Noticed(Noticed {
+        FromNode::Noticed(NoticeResult {
             subscription: volume.to_owned(),
             outcome: outcome.into(),
             port: 8_080,
@@ -912,7 +913,7 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
         node.say(noticed("vol-3", NoticeOutcome::TimedOut, 0)).await;
     }
     let events = world.events(3).await;
-    assert_eq!(node.whereabouts("vol-3").await, "");
+    assert_eq!(node.pod_address("vol-3").await, "");
     assert_eq!(world.events(3).await.len(), 3, "{events:?}");
     let told = ("ChangeNoticed".to_owned(), "uid-app-1".to_owned());
     assert!(events.iter().any(|(reason, note, uid)| {
@@ -920,7 +921,7 @@ async fn a_pod_is_found_at_its_own_address_alone_and_its_events_say_what_came_of
     }));
     let gone = events
         .iter()
-        .filter(|(_, note, _)| note.contains("not there any more"));
+        .filter(|(_, note, _)| note.contains("no longer exists"));
     let mut whose: Vec<_> = gone
         .map(|(reason, _, uid)| (reason.as_str(), uid.as_str()))
         .collect();

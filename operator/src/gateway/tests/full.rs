@@ -16,7 +16,7 @@ fn secret(name: &str) -> String {
     json!({"name": name, "versionId": "v-1", "data": data}).to_string()
 }
 
-/// A request of an administrator, or of whoever else comes over the front.
+/// A request of an administrator, or of whoever else comes over the extension API.
 async fn over_the_front(world: &World, method: &str, path: &str, body: Json) -> Answer {
     let request = Request::builder()
         .method(method)
@@ -56,7 +56,7 @@ async fn a_full_namespace_takes_no_new_secret_and_no_larger_value() {
         "no object is left that waits"
     );
     let record = world.records().pop().unwrap();
-    assert_eq!(record.outcome, Outcome::Refused("NamespaceFull".to_owned()));
+    assert_eq!(record.outcome, AuditOutcome::Refused("NamespaceFull".to_owned()));
     // A first value over PutSecretValue is a new secret as well.
     world.declare("declared", None);
     let put = async |name: &str, version: &str, bytes: usize| {

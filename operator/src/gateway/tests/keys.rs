@@ -1,4 +1,5 @@
-//! Secrets under customers' keys: who may use the key, what its state does, and every cell of that with the state of the secret.
+//! Secrets under customers' keys: who may use the key, what its state does, and every cell of that with the
+//! state of the secret.
 
 use strongroom_store::id::KeyId;
 use strongroom_store::vault::{CreateKey, DisableKey, EnableKey, ScheduleKeyDeletion, UpdateSecret};
@@ -36,12 +37,12 @@ impl World {
     fn policy(&self, there: bool, namespace: &str, name: &str, spec: Json) {
         let policies = &self.gateway.policies;
         if !there {
-            return policies.no_policy(namespace, name);
+            return policies.remove_policy(namespace, name);
         }
         policies.policy(
             namespace,
             name,
-            Newest::first(name, serde_json::from_value(spec).unwrap()),
+            ObservedPolicy::first(name, serde_json::from_value(spec).unwrap()),
         );
     }
 

@@ -24,7 +24,7 @@ async fn a_name_that_is_none_is_refused_and_breaks_nothing() {
     ];
     for name in names {
         let name = name.replace(' ', "%20");
-        for rest in ["", "/value", "/versions", "/access", "/policy"] {
+        for rest in ["", "/value", "/versions", "/history", "/access", "/policy"] {
             let answer = world.get("shop/app", &format!("/{name}{rest}")).await;
             let (status, code) = answer.code();
             assert!(matches!(status, 400 | 404), "{name}{rest}: {status} {code}");
@@ -197,7 +197,19 @@ async fn our_own_labels_are_shown_to_nobody_by_a_filter_either() {
     }
 }
 
-/// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal repeats it.
+/// The field of the secret cannot hold it; an auditor sees it all the same.
+#[tokio::test]
+async fn a_refusal_records_the_name_that_can_be_no_secrets() {
+    let world = World::new(0);
+    let answer = world.get("shop/app", "/a%20b/value").await;
+    assert_eq!(answer.code(), (404, "SecretNotFound".into()));
+    let entry = world.records().pop().unwrap();
+    assert_eq!(entry.secret, None);
+    assert_eq!(entry.detail, "asked for `a b`");
+}
+
+/// What is no name costs no decision: it is not there before the policies are loaded either, and no refusal
+/// repeats it.
 #[tokio::test]
 async fn names_are_parsed_before_they_are_decided_about() {
     let world = World::unloaded();

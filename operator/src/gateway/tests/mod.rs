@@ -1,13 +1,15 @@
-//! Requests against the router, with the real store and the real policies; the API server is a table of tokens.
+//! Requests against the router, with the real store and the real policies; the API server is a table of
+//! tokens.
 
 mod callers;
 mod delivery;
 mod document;
+mod extension_api;
 mod full;
+mod history;
 mod keys;
 mod metadata;
 mod objects;
-mod people;
 mod replay;
 mod values;
 mod watches;
@@ -21,7 +23,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use strongroom_rules::policy::Identity;
-use strongroom_store::audit::{Actor, DIRECTORY, Directory, Durability, Entry, Logged, Outcome};
+use strongroom_store::audit::{
+    Actor, AuditOutcome, Durability, Entry, READS_DIRECTORY, ReadChainRecord, SegmentDirectory,
+};
 use strongroom_store::id::{RequestId, SecretId};
 use strongroom_store::secret::SecretBytes;
 use strongroom_store::value::Value;
@@ -36,7 +40,7 @@ use super::request::token::{made_for, subject_of};
 use super::*;
 use crate::controllers::testing::managed_fields::{self, Write};
 use crate::controllers::testing::store_within;
-use crate::policies::Newest;
+use crate::policies::ObservedPolicy;
 
 /// The API server as far as the gateway asks it.
 #[derive(Clone, Default)]
@@ -76,7 +80,8 @@ impl Api {
             .to_bytes();
         let (status, answer) = if path.ends_with("/tokenreviews") {
             let review: Json = serde_json::from_slice(&body).unwrap();
-            // A token's subject is the name of its ServiceAccount, as `namespace/name`, or of its pod, as `namespace/name/pod@node`.
+            // A token's subject is the name of its ServiceAccount, as `namespace/name`, or of its pod, as
+            // `namespace/name/pod@node`.
             let token = review["spec"]["token"].as_str().unwrap();
             self.reviews.fetch_add(1, Ordering::SeqCst);
             let subject = subject_of(token).unwrap();
@@ -285,7 +290,7 @@ fn meta() -> Meta {
 }
 
 fn one(key: &str, bytes: &[u8]) -> Value {
-    Value::of([(key.parse().unwrap(), SecretBytes::new(bytes.to_vec()))].into()).unwrap()
+    Value::from_keys([(key.parse().unwrap(), SecretBytes::new(bytes.to_vec()))].into()).unwrap()
 }
 
 impl World {
@@ -308,58 +313,64 @@ impl World {
 
     /// Without a node plugin.
     pub(super) fn without_nodes() -> Self {
-        Self::of(0, None, FrontAccounts::Allow, None)
+        Self::build(0, None, ExtensionApiAccounts::Allow, None)
     }
 
     /// ServiceAccounts may not come over the extension API; no policy is there.
     pub(super) fn refusing_accounts() -> Self {
-        Self::of(0, None, FrontAccounts::Refuse, None).loaded()
+        Self::build(0, None, ExtensionApiAccounts::Refuse, None).loaded()
     }
 
     fn with(reads: u32) -> Self {
         let account = "system:serviceaccount:strongroom:node";
-        Self::of(reads, Some(account), FrontAccounts::Allow, None)
+        Self::build(reads, Some(account), ExtensionApiAccounts::Allow, None)
     }
 
     /// In which a namespace may have so much of the store.
     fn within(quota: Quota) -> Self {
-        Self::of(0, None, FrontAccounts::Allow, Some(quota)).loaded()
+        Self::build(0, None, ExtensionApiAccounts::Allow, Some(quota)).loaded()
     }
 
-    fn of(reads: u32, account: Option<&str>, front_accounts: FrontAccounts, quota: Option<Quota>) -> Self {
+    fn build(
+        reads: u32,
+        account: Option<&str>,
+        front_accounts: ExtensionApiAccounts,
+        quota: Option<Quota>,
+    ) -> Self {
         let (store, keep) = store_within(quota);
         let api = Api::default();
         let limits = Limits::new(Rates { reads, writes: 0 });
-        let refusals = Refusals::default();
+        let refusals = RefusalMetrics::default();
         let authenticator = Authenticator::new(
             api.client(),
             "strongroom.dev".to_owned(),
             limits.failures(),
             refusals.clone(),
         );
-        let admission = Admission::of(AddressShares::default(), refusals.clone());
+        let admission = Admission::new(AddressShares::default(), refusals.clone());
         let gateway = Arc::new(Gateway {
             client: api.client(),
             policies: Policies::default(),
-            declared: Declared::default(),
+            declared: ExternalSourceIndex::default(),
             authenticator: Arc::new(authenticator),
             namespaces: Namespaces::new(api.client(), store.clone()),
             store,
-            labels: LabelBook::new(api.client()),
-            pods: Pods::new(api.client()),
-            under_way: crate::under_way::UnderWay::default(),
+            labels: LabelCache::new(api.client()),
+            pods: PodClient::new(api.client()),
+            under_way: crate::large_objects::LargeObjectLimiter::default(),
             limits,
             sealing_keys: SealingKeys::default(),
-            puts: Puts::default(),
-            cluster_keys: ClusterKeys::of("s-1"),
+            puts: RecentPuts::default(),
+            scans: WorkPool::with_threads(MAX_SCANS),
+            cluster_keys: ClusterKeys::for_store("s-1"),
             durability: Durability::Batched,
-            room: Room::new(admission.clone(), refusals),
-            changes: Changes::default(),
-            nodes: Nodes::new(account.map(Identity::of).into_iter().collect()),
+            capacity: Capacity::new(admission.clone(), refusals),
+            changes: ChangeFeed::default(),
+            nodes: Nodes::new(account.map(Identity::from_username).into_iter().collect()),
             front_accounts,
-            terms: TermsBook::default(),
+            terms: DeliveryPolicyIndex::default(),
             held: crate::audit::HeldHours::default(),
-            consumers: Consumers::new(Timestamp::now()),
+            consumers: ConsumerIndex::new(Timestamp::now()),
             ending: Shutdown::default(),
         });
         let world = Self {
@@ -378,7 +389,7 @@ impl World {
     fn a_minute_later(&self) {
         let now = Timestamp::now().as_millisecond() + 120_000;
         let now = strongroom_store::time::Timestamp::from_millis(now);
-        self.gateway.store.close_minutes(now).unwrap();
+        self.gateway.store.write_refusal_sums(now).unwrap();
     }
 
     fn namespace(&self, name: &str) {
@@ -477,7 +488,7 @@ impl World {
             {"effect": "Allow", "principals": [{"serviceAccount": account}], "actions": [action]}]}));
         self.gateway
             .policies
-            .policy("shop", policy, Newest::first(policy, spec.unwrap()));
+            .policy("shop", policy, ObservedPolicy::first(policy, spec.unwrap()));
     }
 
     async fn send(&self, request: axum::http::request::Builder, body: Body) -> Answer {
@@ -493,7 +504,7 @@ impl World {
         self.of_peer(request, Body::empty(), peer).await
     }
 
-    /// A request over a connection whose client proved to be the front, or did not.
+    /// A request over a connection whose client proved to be the extension API, or did not.
     async fn arriving(&self, request: axum::http::request::Builder, body: Body, proven: bool) -> Answer {
         let peer = Peer {
             address: "10.1.2.3:4567".parse().unwrap(),
@@ -524,12 +535,12 @@ impl World {
 
     /// The read chain.
     fn records(&self) -> Vec<Entry> {
-        let medium = Directory::read_only(&self.keep.path().join("store").join(DIRECTORY));
-        let records = self.gateway.store.reads_after(&medium, 0, usize::MAX).unwrap();
+        let storage = SegmentDirectory::read_only(&self.keep.path().join("store").join(READS_DIRECTORY));
+        let records = self.gateway.store.reads_after(&storage, 0, usize::MAX).unwrap();
         records
             .into_iter()
             .filter_map(|(_, record)| match record {
-                Logged::Entry(entry) => Some(*entry),
+                ReadChainRecord::Entry(entry) => Some(*entry),
                 _ => None,
             })
             .collect()
@@ -539,8 +550,8 @@ impl World {
         let records = self.records();
         let entry = records.last().unwrap();
         let outcome = match &entry.outcome {
-            Outcome::Done => "Done".to_owned(),
-            Outcome::Refused(code) => code.clone(),
+            AuditOutcome::Done => "Done".to_owned(),
+            AuditOutcome::Refused(code) => code.clone(),
         };
         (entry.actor.to_string(), entry.action.name().to_owned(), outcome)
     }

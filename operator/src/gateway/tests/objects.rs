@@ -1,4 +1,5 @@
-//! Changes that go through the custom resources: made, changed, deleted, restored; and what somebody else keeps is left alone.
+//! Changes that go through the custom resources: made, changed, deleted, restored; and what somebody else
+//! keeps is left alone.
 
 use super::writes::says;
 use super::*;
@@ -102,7 +103,7 @@ async fn a_name_that_is_no_label_has_an_object_of_another_name() {
     let world = World::new(0);
     world.allow("p", "app", "*", "*");
     assert_eq!(world.create("shop/app", &body("acs/DB.1")).await.status, 201);
-    let name = crate::external::object_name("acs/DB.1");
+    let name = crate::external_manifest::object_name("acs/DB.1");
     let object = world.kept("managedsecrets", &name).unwrap();
     assert_eq!(object["spec"]["storeName"], "acs/DB.1");
     let read = world.get("shop/app", "/acs%2FDB.1/value?key=password").await;
@@ -115,7 +116,7 @@ async fn a_namespace_that_the_store_never_saw_becomes_known() {
     let spec = serde_json::from_value(json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"serviceAccount": "new/app"}], "actions": ["*"]}]}));
     let policies = &world.gateway.policies;
-    policies.policy("new", "p", Newest::first("p", spec.unwrap()));
+    policies.policy("new", "p", ObservedPolicy::first("p", spec.unwrap()));
     let create = || async {
         let request = Request::builder()
             .method(Method::POST)
@@ -306,7 +307,7 @@ async fn the_native_secret_goes_with_a_deletion_unless_somebody_claims_it() {
             .resource(&Method::POST, "secrets", "", native.to_string().as_bytes());
         let bind = strongroom_store::vault::BindMaterialized {
             secret: secret.id,
-            materialized: Some(strongroom_store::vault::Materialized {
+            materialized: Some(strongroom_store::vault::MaterializedObject {
                 uid: "uid-partner".parse().unwrap(),
                 name: "partner".to_owned(),
             }),

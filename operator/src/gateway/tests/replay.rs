@@ -1,5 +1,5 @@
-//! The promise: a gateway of this version answers a node plugin of an earlier one as the gateway of that version did. What that node said
-//! was recorded (`e2e/golden/<version>/make`), and is said again here.
+//! The promise: a gateway of this version answers a node plugin of an earlier one as the gateway of that
+//! version did. What that node said was recorded (`e2e/golden/<version>/make`), and is said again here.
 
 use data_encoding::HEXLOWER;
 use prost::Message as _;
@@ -78,8 +78,8 @@ fn comparable(mut answer: ToNode) -> ToNode {
     answer
 }
 
-/// The answers that stand together in the recording. Reviews of tokens run side by side: only of one volume do answers keep their order,
-/// and a value stands before all that name it.
+/// The answers that stand together in the recording. Reviews of tokens run side by side: only of one volume
+/// do answers keep their order, and a value stands before all that name it.
 async fn compare(node: &mut Node, was: &mut Vec<ToNode>) {
     let mut is = Vec::new();
     for _ in 0..was.len() {
@@ -102,7 +102,7 @@ impl World {
         let put = PutValue {
             secret: self.stored("checkout-db").id,
             version: value.version_id.parse().unwrap(),
-            value: Value::of(keys.collect()).unwrap(),
+            value: Value::from_keys(keys.collect()).unwrap(),
             stages: Vec::new(),
         };
         self.gateway.store.run(put, meta()).unwrap();
@@ -151,7 +151,7 @@ async fn a_gateway_answers_a_node_of_fc3a9ff_as_its_own_did() {
                 hello.token = token(NODE);
                 stream = Some(Node::with(&world, hello).await);
                 // It attaches as ever, and is counted.
-                assert!(world.gateway.room.refusals().nodes_with_token_in_hello() > 0);
+                assert!(world.gateway.capacity.refusals().nodes_with_token_in_hello() > 0);
             }
             Line::Node(FromNode::Subscribe(was)) => {
                 let volume = &was.subscription;
@@ -164,7 +164,7 @@ async fn a_gateway_answers_a_node_of_fc3a9ff_as_its_own_did() {
             Line::Node(was) => stream.as_ref().unwrap().say(was.clone()).await,
             Line::Did(what) => match what.as_str() {
                 "rotate checkout-db" => world.put_recorded(&versions.next().unwrap()),
-                "revoke checkout-db" => world.gateway.policies.no_policy("shop", "read"),
+                "revoke checkout-db" => world.gateway.policies.remove_policy("shop", "read"),
                 "allow checkout-db" => world.allow_checkout(),
                 _ => {}
             },

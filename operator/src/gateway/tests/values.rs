@@ -4,12 +4,12 @@ use super::*;
 
 #[tokio::test]
 async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
-    use strongroom_api::sealed::{About, OpeningKey, Purpose, SealError, Sealed};
+    use strongroom_api::sealed::{HpkeCiphertext, OpeningKey, Purpose, SealError, VersionContext};
 
     let world = World::new(0);
     world.allow("p", "app", "secrets:GetSecretValue", "*");
     let (private, public) = OpeningKey::generate();
-    let about = About {
+    let about = VersionContext {
         namespace: "shop",
         secret: "db-main",
         version: "v-1",
@@ -25,7 +25,7 @@ async fn a_recipient_alone_can_read_what_is_sealed_for_it() {
         assert!(!body.contains("s3cr3t") && !body.contains("czNjcjN0"), "{body}");
         let body = answer.json();
         assert_eq!(body["versionId"], "v-1");
-        let sealed: Sealed = serde_json::from_value(body["sealed"].clone()).unwrap();
+        let sealed: HpkeCiphertext = serde_json::from_value(body["sealed"].clone()).unwrap();
         assert_eq!(
             private.open(&sealed, Purpose::Answer, &about).unwrap().as_slice(),
             expected
@@ -195,6 +195,6 @@ async fn a_batch_answers_each_by_itself() {
     ] {
         assert_eq!(post(bad).await.code(), (400, "InvalidRequest".into()));
     }
-    let large = post(json!({"secrets": [{"name": "x".repeat(limits::BODY_BYTES)}]})).await;
+    let large = post(json!({"secrets": [{"name": "x".repeat(limits::MAX_BODY_BYTES)}]})).await;
     assert_eq!(large.code(), (413, "TooLarge".into()));
 }

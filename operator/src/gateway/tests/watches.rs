@@ -124,7 +124,7 @@ async fn a_watch_ends_with_the_right_to_it_and_with_the_secret() {
     events.next().await.unwrap();
     let mut other = watch(&world, "shop/app", "", None).await.unwrap();
     other.next().await.unwrap();
-    world.gateway.policies.no_policy("shop", "p");
+    world.gateway.policies.remove_policy("shop", "p");
     let (name, text) = events.next().await.unwrap();
     assert!(name == "end" && text.contains("SecretNotFound"), "{text}");
     assert_eq!(events.next().await, None);
@@ -147,7 +147,7 @@ async fn one_who_watches_all_that_it_may_keeps_nobody_from_watching() {
     let world = World::new(0);
     world.allow("p", "*", "secrets:DescribeSecret", "*");
     let mut held = Vec::new();
-    for _ in 0..limits::WATCHES_OF_PRINCIPAL {
+    for _ in 0..limits::MAX_WATCHES_PER_PRINCIPAL {
         held.push(watch(&world, "shop/app", "", None).await.unwrap());
     }
     let refused = watch(&world, "shop/app", "", None).await.err().unwrap();

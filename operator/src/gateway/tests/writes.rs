@@ -1,22 +1,25 @@
-//! Values and stages written over the API: who may, what repeats, what is refused, and that each attempt is on record.
+//! Values and stages written over the API: who may, what repeats, what is refused, and that each attempt is
+//! on record.
 
 use strongroom_store::id::KeyId;
 use strongroom_store::vault::CreateKey;
 
 use super::*;
-use crate::declared::Declaration;
+use crate::external_sources::ExternalDeclaration;
 
 impl World {
     /// A ManagedSecret that takes values over the API.
     pub(super) fn declare(&self, name: &str, key: Option<&str>) {
-        let declaration = Declaration {
+        let declaration = ExternalDeclaration {
             object: name.to_owned(),
             uid: format!("uid-{name}"),
             created: None,
             key: key.map(str::to_owned),
             native: None,
         };
-        self.gateway.declared.saw("shop", name, name, Some(declaration));
+        self.gateway
+            .declared
+            .update("shop", name, name, Some(declaration));
     }
 
     pub(super) async fn write(&self, method: Method, account: &str, path: &str, body: &str) -> Answer {
@@ -88,7 +91,7 @@ async fn the_first_value_makes_the_secret_and_the_same_again_changes_nothing() {
     );
     assert_eq!(world.password("/partner/value").await, "second");
     // The controller is told of each change, and of nothing else.
-    let mut changed = world.gateway.declared.queue().unwrap();
+    let mut changed = world.gateway.declared.take_changes().unwrap();
     for _ in 0..2 {
         assert_eq!(
             changed.try_recv().unwrap(),
@@ -214,8 +217,8 @@ async fn a_first_value_lies_under_the_key_that_requires_it() {
     let declared = &world.gateway.declared;
     let required = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
     world.declare("partner", None);
-    declared.requires("shop", "pay", required(&["part*"]));
-    declared.requires("evil", "theirs", required(&["*"]));
+    declared.set_required_for("shop", "pay", required(&["part*"]));
+    declared.set_required_for("evil", "theirs", required(&["*"]));
     let refused = world
         .write(
             Method::PUT,
@@ -228,11 +231,11 @@ async fn a_first_value_lies_under_the_key_that_requires_it() {
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("EncryptionKey `pay`"), "{detail}");
     // Gone, or never about this name, it requires nothing.
-    declared.keys_listed(|(namespace, _)| namespace == "evil");
-    declared.requires("shop", "pay", required(&["card-*"]));
+    declared.retain_keys(|(namespace, _)| namespace == "evil");
+    declared.set_required_for("shop", "pay", required(&["card-*"]));
     assert_eq!(world.put("shop/app", "/partner/versions/v-1", "x").await.0, 201);
     // What was there before goes on.
-    declared.requires("shop", "pay", required(&["part*"]));
+    declared.set_required_for("shop", "pay", required(&["part*"]));
     assert_eq!(world.put("shop/app", "/partner/versions/v-2", "y").await.0, 201);
 }
 
@@ -420,7 +423,7 @@ async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
     schedule(spec(json!(["passwrd"]), false));
     refused("RotationSchedule `daily` names the key `passwrd`").await;
     schedule(spec(json!(["user"]), false));
-    refused("it makes `password`").await;
+    refused("it generates `password`").await;
     schedule(spec(json!(["password"]), true));
     refused("RotationSchedule `daily` is suspended").await;
     schedule(spec(json!(["password"]), false));
@@ -510,7 +513,7 @@ async fn a_writer_that_may_not_read_tests_no_guess() {
     world
         .gateway
         .policies
-        .policy("shop", "deny", Newest::first("deny", deny.unwrap()));
+        .policy("shop", "deny", ObservedPolicy::first("deny", deny.unwrap()));
     assert_eq!(
         world.put("shop/reader", path, "4711").await,
         says(409, "VersionConflict")

@@ -1,30 +1,31 @@
-//! The authority that signs the gateway's certificates, and how one follows another without anybody noticing. Pure: no clock, no store.
+//! The authority that signs the gateway's certificates, and how one follows another without anybody noticing.
+//! Pure: no clock, no store.
 //!
-//! Long before an authority ends, the *next* one is made and shown in the bundle. Only when every client had time to read that does it sign; the
-//! one before stays in the bundle until it ends.
+//! Long before an authority ends, the *next* one is made and shown in the bundle. Only when every client had
+//! time to read that does it sign; the one before stays in the bundle until it ends.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use strongroom_crds::v1alpha1::{CertificateAuthority, KeySource, ManagedCertificateAuthority, X509Source};
-use strongroom_rules::generate::{self, Authority, Environment, Replaces};
+use strongroom_rules::generate::{self, Authority, GenerateContext, PreviousValue};
 use strongroom_rules::value::Value;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
 use super::TlsError;
-use crate::roots::of_pem;
+use crate::trust_anchors::roots_from_pem;
 
 /// Days that an authority is valid.
-const AUTHORITY_DAYS: u16 = 730;
+const CA_VALID_DAYS: u16 = 730;
 /// How long before the end of an authority the next one is made.
-const SUCCESSION: SignedDuration = SignedDuration::from_hours(180 * 24);
+const NEXT_CA_LEAD_TIME: SignedDuration = SignedDuration::from_hours(180 * 24);
 /// How long the next one is shown before it signs.
-const SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
+const NEXT_CA_SHOWN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days that the gateway's certificate is valid.
-const LEAF_DAYS: u16 = 30;
+const LEAF_VALID_DAYS: u16 = 30;
 /// How long before its end it is made again.
-pub(in crate::gateway) const LEAF_RENEWAL: SignedDuration = SignedDuration::from_hours(10 * 24);
+pub(in crate::gateway) const LEAF_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(10 * 24);
 
 /// Keys of the value in which the authorities are kept.
 const CURRENT: &str = "ca";
@@ -44,10 +45,10 @@ pub(in crate::gateway) struct Leaf {
 
 impl Authorities {
     /// Those that can be read, of parts that somebody may have edited.
-    pub(in crate::gateway) fn of(parts: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+    pub(in crate::gateway) fn from_parts(parts: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
         let mut it = Self(parts);
         let readable = |pem: &Zeroizing<Vec<u8>>| {
-            validity(pem).is_some() && of_pem(pem).is_ok_and(|roots| roots.len() == 1)
+            validity(pem).is_some() && roots_from_pem(pem).is_ok_and(|roots| roots.len() == 1)
         };
         for name in [CURRENT, NEXT] {
             if !it.0.get(&certificate(name)).is_some_and(readable) {
@@ -68,7 +69,8 @@ impl Authorities {
         match current {
             None => after.make(CURRENT, now)?,
             Some((_, end)) if now >= end => {
-                // Nobody was there for months. What was shown and has not ended is trusted by somebody, a new one by nobody.
+                // Nobody was there for months. What was shown and has not ended is trusted by somebody, a new
+                // one by nobody.
                 if self
                     .validity(&certificate(NEXT))
                     .is_some_and(|(_, end)| now < end)
@@ -79,8 +81,8 @@ impl Authorities {
                 }
             }
             Some((_, end)) => match self.validity(&certificate(NEXT)) {
-                None if end.duration_since(now) <= SUCCESSION => after.make(NEXT, now)?,
-                Some((from, _)) if now.duration_since(from) >= SHOWN => after.promote(),
+                None if end.duration_since(now) <= NEXT_CA_LEAD_TIME => after.make(NEXT, now)?,
+                Some((from, _)) if now.duration_since(from) >= NEXT_CA_SHOWN_FOR => after.promote(),
                 None | Some(_) => {}
             },
         }
@@ -119,7 +121,7 @@ impl Authorities {
             common_name: Some("strongroom".to_owned()),
             dns_names: names,
             ip_addresses: addresses,
-            valid_for: Some(strongroom_crds::period::Period::days(LEAF_DAYS)),
+            valid_for: Some(strongroom_crds::period::Period::days(LEAF_VALID_DAYS)),
             renew_before: None,
             usages: None,
             ca: Some(CertificateAuthority::ManagedSecret(ManagedCertificateAuthority {
@@ -141,7 +143,7 @@ impl Authorities {
         Ok(Leaf {
             chain,
             key: Zeroizing::new(part("leaf.key")),
-            renew: end.checked_sub(LEAF_RENEWAL).unwrap_or(now),
+            renew: end.checked_sub(LEAF_RENEW_BEFORE).unwrap_or(now),
         })
     }
 
@@ -150,7 +152,7 @@ impl Authorities {
             common_name: Some(format!("strongroom authority of {}", now.strftime("%Y-%m-%d"))),
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
-            valid_for: Some(strongroom_crds::period::Period::days(AUTHORITY_DAYS)),
+            valid_for: Some(strongroom_crds::period::Period::days(CA_VALID_DAYS)),
             renew_before: None,
             usages: None,
             ca: None,
@@ -199,10 +201,10 @@ fn make(
     now: Timestamp,
 ) -> Result<Value, TlsError> {
     let mut random = generate::random::system().map_err(|error| TlsError::Make(error.to_string()))?;
-    let environment = Environment {
+    let environment = GenerateContext {
         now,
         authority,
-        replaces: Replaces::Nothing,
+        replaces: PreviousValue::Nothing,
         ssh_auth: false,
     };
     let (name, source) = (name.to_owned(), KeySource::X509(source));

@@ -1,14 +1,15 @@
-//! The gateway's certificate: of an authority of our own, whose key is a secret of the store, or one that is given as files.
+//! The gateway's certificate: of an authority of our own, whose key is a secret of the store, or one that is
+//! given as files.
 
 pub(super) mod authority;
-mod called;
-mod door;
-mod given;
-mod keeper;
-mod kept;
-mod link;
+mod ca_store;
+pub(super) mod client_auth;
+mod client_certificate;
+mod client_identity;
+mod config_resolver;
+mod file_certificate;
 pub(super) mod owner;
-pub(super) mod proof;
+mod rotator;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,14 +19,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-pub(crate) use self::called::secret_of;
-pub(super) use self::called::{Called, CalledKeeper};
-pub(crate) use self::door::ATTESTATIONS;
-pub(super) use self::door::{Door, Doors, GATEWAY, WebhooksDoor};
-pub(super) use self::given::Given;
-pub(super) use self::keeper::Keeper;
-pub(super) use self::kept::Kept;
-pub(crate) use self::link::{Link, LinkClient};
+pub(super) use self::ca_store::CaStore;
+pub(crate) use self::client_certificate::client_secret_name;
+pub(super) use self::client_certificate::{ClientCertificateRotator, ClientProcess};
+pub(crate) use self::client_identity::{ClientIdentity, GatewayClient};
+pub(crate) use self::config_resolver::ATTESTATIONS_SERVER_NAME;
+pub(super) use self::config_resolver::{
+    GATEWAY_SERVER_NAME, GatewayConfigResolver, MutualTlsConfig, WebhookConfigResolver,
+};
+pub(crate) use self::file_certificate::FileCertificate;
+pub(super) use self::rotator::CertificateRotator;
 
 /// What is spoken (ALPN, RFC 7301).
 pub(super) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -36,36 +39,34 @@ pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read {
-        /// Its path.
         path: std::path::PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// Not a certificate and its key.
     #[error("not a PEM certificate chain and its private key: {0}")]
     Malformed(String),
     /// A certificate could not be made.
-    #[error("a certificate could not be made: {0}")]
+    #[error("a certificate could not be created: {0}")]
     Make(String),
     /// The store does not keep the authority.
-    #[error("the authority cannot be kept: {0}")]
+    #[error("the CA cannot be stored: {0}")]
     Store(String),
 }
 
 /// The certificate that new connections get; those that are there keep theirs.
 #[derive(Debug, Default)]
-pub(crate) struct Served {
+pub(crate) struct CertResolver {
     key: RwLock<Option<Arc<CertifiedKey>>>,
 }
 
-impl Served {
+impl CertResolver {
     /// Serves another certificate from now on.
     pub(crate) fn swap(&self, key: CertifiedKey) {
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
     /// Whether there is one.
-    pub(crate) fn is_known(&self) -> bool {
+    pub(crate) fn has_certificate(&self) -> bool {
         self.key.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
@@ -92,14 +93,14 @@ impl Served {
     }
 }
 
-impl ResolvesServerCert for Served {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A chain and its key, from PEM.
-pub(crate) fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+pub(crate) fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let malformed = |error: &dyn std::fmt::Display| TlsError::Malformed(error.to_string());
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -114,7 +115,7 @@ pub(crate) fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsErr
 pub(super) fn test_certificate(now: jiff::Timestamp) -> (CertifiedKey, String) {
     let issuer = Issuer::new(now);
     let (chain, key) = issuer.leaf("localhost");
-    (certified(&chain, &key).unwrap(), issuer.bundle())
+    (certified_key(&chain, &key).unwrap(), issuer.bundle())
 }
 
 /// A certificate for `localhost` and its key in PEM, and what a client has to trust.

@@ -1,11 +1,13 @@
-//! The Service that a certificate is for owns the Secret with it: where the Service goes, such as with `people.enabled=false` or with the release, the
-//! cluster removes the Secret (<https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/>).
+//! The Service that a certificate is for owns the Secret with it: where the Service goes, such as with
+//! `people.enabled=false` or with the release, the cluster removes the Secret
+//! (<https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/>).
 
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client, ResourceExt};
 
-/// The reference to that Service; none where it is not there, and then there is nothing to make a certificate for.
+/// The reference to that Service; none where it is not there, and then there is nothing to make a certificate
+/// for.
 ///
 /// # Errors
 /// Those of the API server.

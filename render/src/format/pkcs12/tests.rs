@@ -61,7 +61,9 @@ fn with(key: &str, bytes: &str) -> Value {
 
 fn made(value: &Value, format: Format, password: &str) -> Result<KeyBytes, FormatError> {
     let password = KeyBytes::from(password.as_bytes().to_vec());
-    Entries::of(&[value], None)?.under(Some(&password)).write(format)
+    Entries::select(&[value], None)?
+        .with_password(Some(&password))
+        .write(format)
 }
 
 /// What OpenSSL finds in a store.
@@ -118,7 +120,8 @@ fn keys_of_any_form_are_taken() {
     let ec = openssl(&["ecparam", "-name", "secp384r1", "-genkey", "-noout"], "");
     assert!(ec.contains("BEGIN EC PRIVATE KEY"));
     let ed25519 = openssl(&["genpkey", "-algorithm", "ed25519"], "");
-    // With OpenSSL's block of the curve before it; and out of a key store, with attributes, certificate and CR LF.
+    // With OpenSSL's block of the curve before it; and out of a key store, with attributes, certificate and
+    // CR LF.
     let parameters = include_str!("../../pem/testdata/ec.pem").to_owned();
     let bag = String::from_utf8_lossy(include_bytes!("../../pem/testdata/bag.pem")).replace('\n', "\r\n");
     for key in [rsa, ec, ed25519, parameters, bag] {

@@ -1,5 +1,5 @@
-//! The thread behind the log: fsyncs in batches, signs a checkpoint each second while there are entries, and keeps the
-//! reserve filled. Must not write entries.
+//! The thread behind the log: fsyncs in batches, signs a checkpoint each second while there are entries, and
+//! keeps the reserve filled. Must not write entries.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -7,16 +7,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::ReadLogOptions;
-use super::log::{Log, State};
+use super::log::{LogState, SegmentLog};
 
-/// A record waits for others at most so long before it is fsynced; what is left of 50 ms is for the fsync itself.
-const BATCH: Duration = Duration::from_millis(30);
+/// A record waits for others at most so long before it is fsynced; what is left of 50 ms is for the fsync
+/// itself.
+const BATCH_DELAY: Duration = Duration::from_millis(30);
 /// Between two attempts to fill the reserve.
-const RETRY: Duration = Duration::from_secs(1);
+const RESERVE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// When the flusher did what, by the monotonic clock.
 #[derive(Clone, Copy, Debug)]
-struct Done {
+struct LastRuns {
     checkpoint: Instant,
     reserve: Option<Instant>,
 }
@@ -32,14 +33,14 @@ enum Task {
 }
 
 /// Starts the thread.
-pub(super) fn start(log: Arc<Log>) -> io::Result<JoinHandle<()>> {
+pub(super) fn start(log: Arc<SegmentLog>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name("audit-flusher".to_owned())
         .spawn(move || run(&log))
 }
 
-fn run(log: &Log) {
-    let mut done = Done {
+fn run(log: &SegmentLog) {
+    let mut done = LastRuns {
         checkpoint: Instant::now(),
         reserve: None,
     };
@@ -73,7 +74,7 @@ fn run(log: &Log) {
             Task::Reserve => {
                 let segment = state.last_segment + 1;
                 drop(state);
-                let made = log.medium.create(segment, log.options.segment_bytes);
+                let made = log.storage.create(segment, log.options.segment_bytes);
                 let mut state = log.lock();
                 if made.is_ok() {
                     done.reserve = None;
@@ -88,7 +89,7 @@ fn run(log: &Log) {
 }
 
 /// The next task, of what is known at `now`.
-fn next(state: &State, options: &ReadLogOptions, done: &Done, now: Instant) -> Task {
+fn next(state: &LogState, options: &ReadLogOptions, done: &LastRuns, now: Instant) -> Task {
     if state.stopping {
         return Task::Stop;
     }
@@ -97,14 +98,16 @@ fn next(state: &State, options: &ReadLogOptions, done: &Done, now: Instant) -> T
         if state.waiting > 0 {
             Duration::ZERO
         } else {
-            until(since + BATCH)
+            until(since + BATCH_DELAY)
         }
     });
     let checkpoint = state
         .unsigned
         .then(|| until(done.checkpoint + options.checkpoint_each));
-    let reserve = Log::reserve_lacks(state, options)
-        .then(|| done.reserve.map_or(Duration::ZERO, |tried| until(tried + RETRY)));
+    let reserve = SegmentLog::reserve_lacks(state, options).then(|| {
+        done.reserve
+            .map_or(Duration::ZERO, |tried| until(tried + RESERVE_RETRY_DELAY))
+    });
     let tasks = [
         (flush, Task::Flush),
         (checkpoint, Task::Checkpoint),

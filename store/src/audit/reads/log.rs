@@ -1,4 +1,5 @@
-//! Appending to the read chain. One lock orders the records; fsync happens outside of it but for the change of segments.
+//! Appending to the read chain. One lock orders the records; fsync happens outside of it but for the change
+//! of segments.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +7,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
-use super::medium::Medium;
-use super::old::Piece;
-use super::record::{Kind, Place, Record, SIGNED_MARK, SignedMark, entry_record_size, seal_entry};
-use super::recovery::{self, Found};
-use super::segment::{HEADER, Header};
-use super::{ReadLogError, ReadLogOptions, SMALLEST_SEGMENT};
+use super::closed_segments::ClosedSegment;
+use super::record::{
+    ReadRecord, RecordKind, RecordPosition, SIGNED_MARK_BYTES, SignedMark, entry_record_size, seal_entry,
+};
+use super::recovery::{self, RecoveredEnd};
+use super::segment::{HEADER_BYTES, SegmentHeader};
+use super::storage::SegmentStorage;
+use super::{MIN_SEGMENT_BYTES, ReadLogError, ReadLogOptions};
 use crate::crypto::{CryptoError, Keyring};
 use crate::time::Timestamp;
 
@@ -46,10 +49,11 @@ fn is_full(error: &io::Error) -> bool {
 
 /// What changes with each record.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LogState {
     head: ReadHead,
     fsynced: ReadHead,
-    /// The last record that mutations should take note of: a checkpoint is none, or each would be followed by a commit.
+    /// The last record that mutations should take note of: a checkpoint is none, or each would be followed by
+    /// a commit.
     notable: ReadHead,
     /// The last such record that was fsynced.
     shown: ReadHead,
@@ -60,8 +64,9 @@ pub(super) struct State {
     size: u64,
     /// The highest number of a segment that is there.
     pub(super) last_segment: u64,
-    /// The mark that says how the log was opened, until there is room for it: nothing else may be written before.
-    opening: Option<Opening>,
+    /// The mark that says how the log was opened, until there is room for it: nothing else may be written
+    /// before.
+    opening: Option<OpeningMark>,
     /// Time of the newest record.
     time: Timestamp,
     /// Entries since the last signed record.
@@ -76,19 +81,19 @@ pub(super) struct State {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Opening {
-    kind: Kind,
+struct OpeningMark {
+    kind: RecordKind,
     /// Numbers up to this one are never used again.
     skip_to: u64,
 }
 
 /// The log, shared with its flusher.
 #[derive(Debug)]
-pub(super) struct Log {
-    pub(super) medium: Arc<dyn Medium>,
+pub(super) struct SegmentLog {
+    pub(super) storage: Arc<dyn SegmentStorage>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) options: ReadLogOptions,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     /// Wakes the flusher.
     pub(super) work: Condvar,
     /// Wakes those who wait for an fsync.
@@ -100,17 +105,17 @@ pub(super) struct Log {
     /// The highest number of a segment that was removed, or is about to be.
     left: AtomicU64,
     /// The last piece that was looked at, and the place before it: what is closed does not change.
-    pub(super) examined: Mutex<Option<(ReadHead, Piece)>>,
+    pub(super) examined: Mutex<Option<(ReadHead, ClosedSegment)>>,
 }
 
-impl Log {
+impl SegmentLog {
     pub(super) fn open(
-        medium: Arc<dyn Medium>,
+        storage: Arc<dyn SegmentStorage>,
         keyring: Arc<Keyring>,
         mut options: ReadLogOptions,
     ) -> Result<Self, ReadLogError> {
-        options.segment_bytes = options.segment_bytes.max(SMALLEST_SEGMENT);
-        let found = recovery::find(medium.as_ref(), &keyring, options.seen)?;
+        options.segment_bytes = options.segment_bytes.max(MIN_SEGMENT_BYTES);
+        let found = recovery::find(storage.as_ref(), &keyring, options.seen)?;
         let seen = options.seen.sequence;
         let lost = seen > found.head.sequence;
         if lost && !options.accept_loss {
@@ -119,35 +124,35 @@ impl Log {
                 seen,
             });
         }
-        recovery::clear(medium.as_ref(), &found.torn)?;
-        let opening = Opening {
+        recovery::clear(storage.as_ref(), &found.torn)?;
+        let opening = OpeningMark {
             kind: if found.clean && !lost {
-                Kind::Open
+                RecordKind::Open
             } else {
-                Kind::Gap
+                RecordKind::Gap
             },
             skip_to: seen,
         };
-        let log = Self::new(medium, keyring, options, &found, opening)?;
+        let log = Self::new(storage, keyring, options, &found, opening)?;
         log.begin()?;
         Ok(log)
     }
 
     fn new(
-        medium: Arc<dyn Medium>,
+        storage: Arc<dyn SegmentStorage>,
         keyring: Arc<Keyring>,
         options: ReadLogOptions,
-        found: &Found,
-        opening: Opening,
+        found: &RecoveredEnd,
+        opening: OpeningMark,
     ) -> Result<Self, ReadLogError> {
-        let size = found.segment.map_or(Ok(0), |segment| medium.size(segment))?;
+        let size = found.segment.map_or(Ok(0), |segment| storage.size(segment))?;
         let mut bytes = found.segment.map_or(0, |_| found.offset);
-        for number in medium.segments()? {
+        for number in storage.segments()? {
             if found.segment.is_some_and(|in_use| number < in_use) {
-                bytes += medium.size(number)?;
+                bytes += storage.size(number)?;
             }
         }
-        let state = State {
+        let state = LogState {
             head: found.head,
             fsynced: ReadHead::default(),
             notable: found.head,
@@ -167,7 +172,7 @@ impl Log {
             stopping: false,
         };
         Ok(Self {
-            medium,
+            storage,
             keyring,
             options,
             state: Mutex::new(state),
@@ -180,18 +185,19 @@ impl Log {
         })
     }
 
-    /// Makes sure of what was found, fills the reserve as far as there is room, and writes how the log was opened.
+    /// Makes sure of what was found, fills the reserve as far as there is room, and writes how the log was
+    /// opened.
     fn begin(&self) -> Result<(), ReadLogError> {
         let mut state = self.lock();
         if state.segment > 0 {
-            // What a killed process wrote is whole in the page cache, and not yet on the medium.
-            self.medium.sync(state.segment)?;
+            // What a killed process wrote is whole in the page cache, and not yet on disk.
+            self.storage.sync(state.segment)?;
         }
         state.fsynced = state.head;
         state.shown = state.notable;
         for number in state.segment + 1..=state.last_segment {
-            if self.medium.size(number)? < SMALLEST_SEGMENT
-                && let Err(error) = self.medium.create(number, self.options.segment_bytes)
+            if self.storage.size(number)? < MIN_SEGMENT_BYTES
+                && let Err(error) = self.storage.create(number, self.options.segment_bytes)
             {
                 if !is_full(&error) {
                     return Err(error.into());
@@ -202,7 +208,7 @@ impl Log {
         }
         while Self::reserve_lacks(&state, &self.options) {
             match self
-                .medium
+                .storage
                 .create(state.last_segment + 1, self.options.segment_bytes)
             {
                 Ok(()) => state.last_segment += 1,
@@ -218,12 +224,12 @@ impl Log {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a segment should be made ahead of need.
-    pub(super) const fn reserve_lacks(state: &State, options: &ReadLogOptions) -> bool {
+    pub(super) const fn reserve_lacks(state: &LogState, options: &ReadLogOptions) -> bool {
         let in_use = if state.segment == 0 { 1 } else { state.segment };
         state.last_segment + 1 < in_use + options.reserve_segments
     }
@@ -241,7 +247,7 @@ impl Log {
         let place = self.next_place(&state);
         let payload = seal_entry(&self.keyring, &place, &plain).map_err(AppendError::from)?;
         state.time = state.time.max(entry.time);
-        self.write(&mut state, Kind::Entry, place, payload)?;
+        self.write(&mut state, RecordKind::Entry, place, payload)?;
         state.unsigned = true;
         if durability == Durability::Batched {
             return Ok(());
@@ -260,7 +266,8 @@ impl Log {
         Err(why.map_or(AppendError::Closed, AppendError::Poisoned).into())
     }
 
-    /// Fsyncs all, then marks the clean end. Where that fails the next open finds an unclean end, which is true.
+    /// Fsyncs all, then marks the clean end. Where that fails the next open finds an unclean end, which is
+    /// true.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         if state.closed {
@@ -268,7 +275,7 @@ impl Log {
         }
         if state.opening.is_none() && state.failed.is_none() && self.sync_all(&mut state).is_ok() {
             let _ = self
-                .write_mark(&mut state, Kind::Close, false)
+                .write_mark(&mut state, RecordKind::Close, false)
                 .and_then(|()| self.sync_all(&mut state));
         }
         state.closed = true;
@@ -283,9 +290,10 @@ impl Log {
         self.synced.notify_all();
     }
 
-    /// A checkpoint of what was fsynced so far. Written without one more fsync: it says itself how far that went.
-    pub(super) fn checkpoint(&self, state: &mut State) -> Result<(), AppendError> {
-        self.write_mark(state, Kind::Checkpoint, true)
+    /// A checkpoint of what was fsynced so far. Written without one more fsync: it says itself how far that
+    /// went.
+    pub(super) fn checkpoint(&self, state: &mut LogState) -> Result<(), AppendError> {
+        self.write_mark(state, RecordKind::Checkpoint, true)
     }
 
     /// One fsync for everybody: without the lock, so that records are written meanwhile.
@@ -316,14 +324,14 @@ impl Log {
         if segment > 0 && segment <= self.left.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.medium.sync(segment).map_err(|error| {
+        self.storage.sync(segment).map_err(|error| {
             let why = error.to_string();
             *failed = Some(why.clone());
             AppendError::Poisoned(why)
         })
     }
 
-    fn sync_all(&self, state: &mut State) -> Result<(), AppendError> {
+    fn sync_all(&self, state: &mut LogState) -> Result<(), AppendError> {
         self.sync(state.segment)
             .inspect_err(|error| Self::poison(state, error))?;
         state.fsynced = state.head;
@@ -333,7 +341,7 @@ impl Log {
         Ok(())
     }
 
-    fn poison(state: &mut State, error: &AppendError) {
+    fn poison(state: &mut LogState, error: &AppendError) {
         if state.failed.is_none() {
             state.failed = Some(match error {
                 AppendError::Poisoned(why) => why.clone(),
@@ -342,8 +350,8 @@ impl Log {
         }
     }
 
-    const fn next_place(&self, state: &State) -> Place {
-        Place {
+    const fn next_place(&self, state: &LogState) -> RecordPosition {
+        RecordPosition {
             epoch: self.options.epoch,
             sequence: state.head.sequence + 1,
             synced: state.fsynced.sequence,
@@ -352,14 +360,14 @@ impl Log {
     }
 
     /// Writes how the log was opened, durably and before anything else.
-    fn write_opening(&self, state: &mut State) -> Result<(), AppendError> {
+    fn write_opening(&self, state: &mut LogState) -> Result<(), AppendError> {
         Self::usable(state)?;
         let Some(opening) = state.opening else {
             return Ok(());
         };
-        self.make_room(state, SIGNED_MARK, true)?;
+        self.make_room(state, SIGNED_MARK_BYTES, true)?;
         let mut place = self.next_place(state);
-        let missing_from = if opening.kind == Kind::Gap {
+        let missing_from = if opening.kind == RecordKind::Gap {
             let first = place.sequence;
             place.sequence = first.max(opening.skip_to.saturating_add(1));
             first
@@ -372,17 +380,17 @@ impl Log {
         Ok(())
     }
 
-    fn write_mark(&self, state: &mut State, kind: Kind, keep: bool) -> Result<(), AppendError> {
-        self.make_room(state, SIGNED_MARK, keep)?;
+    fn write_mark(&self, state: &mut LogState, kind: RecordKind, keep: bool) -> Result<(), AppendError> {
+        self.make_room(state, SIGNED_MARK_BYTES, keep)?;
         let place = self.next_place(state);
         self.write_signed(state, kind, place, 0)
     }
 
     fn write_signed(
         &self,
-        state: &mut State,
-        kind: Kind,
-        place: Place,
+        state: &mut LogState,
+        kind: RecordKind,
+        place: RecordPosition,
         missing_from: u64,
     ) -> Result<(), AppendError> {
         let (signer, store) = (self.keyring.signer(), self.keyring.store());
@@ -392,7 +400,7 @@ impl Log {
         Ok(())
     }
 
-    fn usable(state: &State) -> Result<(), AppendError> {
+    fn usable(state: &LogState) -> Result<(), AppendError> {
         match &state.failed {
             Some(why) => Err(AppendError::Poisoned(why.clone())),
             None if state.closed => Err(AppendError::Closed),
@@ -400,23 +408,26 @@ impl Log {
         }
     }
 
-    /// Room for a record; `keep` leaves room for one mark after it, so that a segment, and the log, can always be ended.
-    fn make_room(&self, state: &mut State, record: usize, keep: bool) -> Result<(), AppendError> {
+    /// Room for a record; `keep` leaves room for one mark after it, so that a segment, and the log, can
+    /// always be ended.
+    fn make_room(&self, state: &mut LogState, record: usize, keep: bool) -> Result<(), AppendError> {
         Self::usable(state)?;
-        let needed = record + if keep { SIGNED_MARK } else { 0 };
+        let needed = record + if keep { SIGNED_MARK_BYTES } else { 0 };
         if state.segment > 0 && state.offset + needed as u64 <= state.size {
             return Ok(());
         }
         self.change_segment(state).map(drop)
     }
 
-    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one. Returns how much of the one before is written.
+    /// Ends the segment in use with a checkpoint, fsyncs it, and begins the next one. Returns how much of the
+    /// one before is written.
     ///
-    /// INVARIANT: a segment is begun only when all of the one before is durable, so only the last one can be torn.
-    fn change_segment(&self, state: &mut State) -> Result<u64, AppendError> {
+    /// INVARIANT: a segment is begun only when all of the one before is durable, so only the last one can be
+    /// torn.
+    fn change_segment(&self, state: &mut LogState) -> Result<u64, AppendError> {
         let next = state.segment + 1;
         if next > state.last_segment {
-            match self.medium.create(next, self.options.segment_bytes) {
+            match self.storage.create(next, self.options.segment_bytes) {
                 Ok(()) => state.last_segment = next,
                 Err(error) if is_full(&error) => return Err(AppendError::OutOfSpace),
                 // Nothing was written, so nothing is in doubt: the next record tries again.
@@ -424,29 +435,30 @@ impl Log {
             }
         }
         let size = self
-            .medium
+            .storage
             .size(next)
             .map_err(|error| AppendError::NoSegment(error.to_string()))?;
         if state.segment > 0 {
-            if state.unsigned && state.offset + SIGNED_MARK as u64 <= state.size {
+            if state.unsigned && state.offset + SIGNED_MARK_BYTES as u64 <= state.size {
                 let place = self.next_place(state);
-                self.write_signed(state, Kind::Checkpoint, place, 0)?;
+                self.write_signed(state, RecordKind::Checkpoint, place, 0)?;
             }
             self.sync_all(state)?;
         }
-        let header = Header {
+        let header = SegmentHeader {
             store: self.keyring.store(),
             number: next,
             before: state.head,
         };
-        if let Err(error) = self.medium.write(next, 0, &header.encode()) {
-            return Err(self.failed_write(state, next, 0, HEADER, &error));
+        if let Err(error) = self.storage.write(next, 0, &header.encode()) {
+            return Err(self.failed_write(state, next, 0, HEADER_BYTES, &error));
         }
         let (written, rest) = (state.offset, state.size.saturating_sub(state.offset));
         let closed = if state.segment > 0 { rest } else { 0 };
-        self.bytes.fetch_add(closed + HEADER as u64, Ordering::Relaxed);
+        self.bytes
+            .fetch_add(closed + HEADER_BYTES as u64, Ordering::Relaxed);
         state.segment = next;
-        state.offset = HEADER as u64;
+        state.offset = HEADER_BYTES as u64;
         state.size = size;
         state.dirty.get_or_insert_with(Instant::now);
         self.work.notify_one();
@@ -455,21 +467,21 @@ impl Log {
 
     fn write(
         &self,
-        state: &mut State,
-        kind: Kind,
-        place: Place,
+        state: &mut LogState,
+        kind: RecordKind,
+        place: RecordPosition,
         payload: Vec<u8>,
     ) -> Result<(), AppendError> {
-        let record = Record::new(&self.keyring.store(), kind, place, payload);
+        let record = ReadRecord::new(&self.keyring.store(), kind, place, payload);
         let bytes = record.encode();
-        if let Err(error) = self.medium.write(state.segment, state.offset, &bytes) {
+        if let Err(error) = self.storage.write(state.segment, state.offset, &bytes) {
             let (segment, offset) = (state.segment, state.offset);
             return Err(self.failed_write(state, segment, offset, bytes.len(), &error));
         }
         state.offset += bytes.len() as u64;
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         state.head = record.head();
-        if !matches!(kind, Kind::Checkpoint | Kind::Close) {
+        if !matches!(kind, RecordKind::Checkpoint | RecordKind::Close) {
             state.notable = state.head;
         }
         if state.dirty.is_none() {
@@ -479,17 +491,17 @@ impl Log {
         Ok(())
     }
 
-    /// A full disk may have taken a part of the bytes: they are wiped, and it goes on once there is room. After any other
-    /// failure nobody knows what is on the medium.
+    /// A full disk may have taken a part of the bytes: they are wiped, and it goes on once there is room.
+    /// After any other failure nobody knows what is on disk.
     fn failed_write(
         &self,
-        state: &mut State,
+        state: &mut LogState,
         segment: u64,
         offset: u64,
         length: usize,
         error: &io::Error,
     ) -> AppendError {
-        if is_full(error) && self.medium.write(segment, offset, &vec![0; length]).is_ok() {
+        if is_full(error) && self.storage.write(segment, offset, &vec![0; length]).is_ok() {
             return AppendError::OutOfSpace;
         }
         Self::broken(state, error)
@@ -519,24 +531,26 @@ impl Log {
     pub(super) fn close_segment(&self) -> Result<(), AppendError> {
         let mut state = self.lock();
         self.write_opening(&mut state)?;
-        if state.offset <= HEADER as u64 {
+        if state.offset <= HEADER_BYTES as u64 {
             return Ok(());
         }
         let (segment, size) = (state.segment, state.size);
         let written = self.change_segment(&mut state)?;
-        // The piece can go once a change has seen its end, and maybe nothing is ever read again. All of it was fsynced.
+        // The piece can go once a change has seen its end, and maybe nothing is ever read again. All of it
+        // was fsynced.
         state.notable = state.head;
         state.shown = state.head;
         drop(state);
         // Where the zeros stay, they take room and nothing else.
-        if self.medium.shrink(segment, written).is_ok() {
+        if self.storage.shrink(segment, written).is_ok() {
             self.bytes
                 .fetch_sub(size.saturating_sub(written), Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Before a closed segment is removed: nobody waits for its fsync any more, and an fsync that runs has ended.
+    /// Before a closed segment is removed: nobody waits for its fsync any more, and an fsync that runs has
+    /// ended.
     pub(super) fn leave(&self, segment: u64) {
         let _none_runs = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.left.fetch_max(segment, Ordering::SeqCst);
@@ -547,7 +561,7 @@ impl Log {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn broken(state: &mut State, error: &io::Error) -> AppendError {
+    fn broken(state: &mut LogState, error: &io::Error) -> AppendError {
         let error = AppendError::Poisoned(error.to_string());
         Self::poison(state, &error);
         error

@@ -4,28 +4,28 @@
 //! |---|---|
 //! | `record` | one record as bytes |
 //! | `segment` | records one after another in a segment, and what is wrong with them |
-//! | `medium` | where segments lie |
+//! | `storage` | where segments lie |
 //! | `recovery` | where the chain ended |
 //! | `log` | appending |
 //! | `flusher` | the thread that fsyncs, signs and keeps the reserve filled |
-//! | `old` | closed segments: whether they are sound, and their removal |
+//! | `closed_segments` | closed segments: whether they are sound, and their removal |
 //!
-//! A record is written to the medium before `append` returns, so a killed process loses none. It is fsynced within 50 ms
-//! with all others of that time, or before `append` returns where the caller asks for it. Room for 64 MiB is
-//! reserved ahead: a full disk stops reads only when that is used up. After a failed write or fsync nothing more is
-//! written, and nothing more may be read, until a restart.
+//! A record is written to the disk before `append` returns, so a killed process loses none. It is fsynced
+//! within 50 ms with all others of that time, or before `append` returns where the caller asks for it. Room
+//! for 64 MiB is reserved ahead: a full disk stops reads only when that is used up. After a failed write or
+//! fsync nothing more is written, and nothing more may be read, until a restart.
 //!
 //! Must not decide which segments go, nor who may read.
 
+mod closed_segments;
 mod flusher;
 mod log;
-pub(in crate::audit) mod medium;
-mod old;
 pub(in crate::audit) mod record;
 mod recovery;
 pub(in crate::audit) mod segment;
 #[cfg(test)]
 pub(in crate::audit) mod simulated;
+pub(in crate::audit) mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +36,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use medium::{Directory, Medium};
-pub use old::{InUse, OldReads, Piece};
+pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
 pub use segment::Fault;
+pub use storage::{SegmentDirectory, SegmentStorage};
 
 use super::{AuditUnavailable, Durability, Entry, ReadChain, ReadHead};
 use crate::crypto::{CryptoError, Keyring};
@@ -46,10 +46,10 @@ use crate::id::StoreId;
 use crate::time::Timestamp;
 
 /// The folder of the segments, in the store's directory.
-pub const DIRECTORY: &str = "reads";
+pub const READS_DIRECTORY: &str = "reads";
 
 /// Smallest segment: the largest record, and room for the marks around it.
-const SMALLEST_SEGMENT: u64 = 4_096;
+const MIN_SEGMENT_BYTES: u64 = 4_096;
 
 /// How a read chain is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +60,8 @@ pub struct ReadLogOptions {
     pub now: Timestamp,
     /// The place that the mutation chain's last record saw; all of that was fsynced.
     pub seen: ReadHead,
-    /// Goes on where the chain has lost records that the mutation chain saw, with a signed gap: for a store that came out
-    /// of a backup, or an older copy that a person accepted.
+    /// Goes on where the chain has lost records that the mutation chain saw, with a signed gap: for a store
+    /// that came out of a backup, or an older copy that a person accepted.
     pub accept_loss: bool,
     /// Bytes of a new segment, at least 4 KiB.
     pub segment_bytes: u64,
@@ -99,7 +99,7 @@ pub enum ReadLogError {
          segments back; to go on without them, move the folder `reads` away, keep it, and start with `--accept-rollback`"
     )]
     Damaged {
-        /// The record.
+        /// Its number in the chain.
         sequence: u64,
         /// What is wrong with it.
         fault: Fault,
@@ -126,9 +126,10 @@ pub enum ReadLogError {
     Crypto(#[from] CryptoError),
 }
 
-/// The read chain of an open store. Dropped without [`ReadChain::close`] it ends as unclean as a killed process.
+/// The read chain of an open store. Dropped without [`ReadChain::close`] it ends as unclean as a killed
+/// process.
 pub struct ReadLog {
-    log: Arc<log::Log>,
+    log: Arc<log::SegmentLog>,
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -138,20 +139,20 @@ impl ReadLog {
     /// # Errors
     /// [`ReadLogError`].
     pub fn open(dir: &Path, keyring: Arc<Keyring>, options: ReadLogOptions) -> Result<Self, ReadLogError> {
-        let medium = Directory::open(&dir.join(DIRECTORY))?;
-        Self::open_on(Arc::new(medium), keyring, options)
+        let storage = SegmentDirectory::open(&dir.join(READS_DIRECTORY))?;
+        Self::open_on(Arc::new(storage), keyring, options)
     }
 
-    /// Opens the read chain on any medium.
+    /// Opens the read chain on any storage.
     ///
     /// # Errors
     /// [`ReadLogError`].
     pub fn open_on(
-        medium: Arc<dyn Medium>,
+        storage: Arc<dyn SegmentStorage>,
         keyring: Arc<Keyring>,
         options: ReadLogOptions,
     ) -> Result<Self, ReadLogError> {
-        let log = Arc::new(log::Log::open(medium, keyring, options)?);
+        let log = Arc::new(log::SegmentLog::open(storage, keyring, options)?);
         let flusher = flusher::start(Arc::clone(&log))?;
         Ok(Self {
             log,
@@ -187,7 +188,7 @@ impl ReadChain for ReadLog {
         self.log.bytes()
     }
 
-    fn old(&self) -> Option<&dyn OldReads> {
+    fn retention(&self) -> Option<&dyn SegmentRetention> {
         Some(self.log.as_ref())
     }
 }

@@ -18,35 +18,35 @@
 //! | 8 | the first sequence that may be missing; 0 but for a gap |
 //! | 64 | Ed25519 over a label, the store's id, kind, epoch, sequence, the hash before, and the two fields above |
 //!
-//! A record stands for itself: its own hash tells whether its bytes are whole, the hash before tells whether it is in its
-//! place. Must not know of files or segments.
+//! A record stands for itself: its own hash tells whether its bytes are whole, the hash before tells whether
+//! it is in its place. Must not know of files or segments.
 
 use sha2::{Digest, Sha256};
 
-use super::super::{Entry, READS, ReadHead};
+use super::super::{Entry, READ_CHAIN, ReadHead};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, CryptoError, Keyring, PublicKey, Signer};
 use crate::id::StoreId;
 use crate::time::Timestamp;
 
 /// Starts every record.
-pub(in crate::audit) const MARK: [u8; 4] = *b"SRRD";
+pub(in crate::audit) const RECORD_MAGIC: [u8; 4] = *b"SRRD";
 /// Bytes before the payload.
-const BEFORE_PAYLOAD: usize = 4 + 4 + 1 + 4 + 8 + 8 + HASH;
-const HASH: usize = 32;
+const PREFIX_BYTES: usize = 4 + 4 + 1 + 4 + 8 + 8 + HASH_BYTES;
+const HASH_BYTES: usize = 32;
 /// Bytes of a record that are not its payload.
-pub(in crate::audit) const OVERHEAD: usize = BEFORE_PAYLOAD + HASH;
-const MARK_PAYLOAD: usize = 8 + 8 + 64;
+pub(in crate::audit) const OVERHEAD_BYTES: usize = PREFIX_BYTES + HASH_BYTES;
+const SIGNED_MARK_PAYLOAD_BYTES: usize = 8 + 8 + 64;
 /// Bytes of a whole signed mark.
-pub(in crate::audit) const SIGNED_MARK: usize = OVERHEAD + MARK_PAYLOAD;
+pub(in crate::audit) const SIGNED_MARK_BYTES: usize = OVERHEAD_BYTES + SIGNED_MARK_PAYLOAD_BYTES;
 /// Most bytes of a payload.
-const LARGEST_PAYLOAD: usize = 8 * 1_024;
+const MAX_PAYLOAD_BYTES: usize = 8 * 1_024;
 /// Most bytes of a record.
-pub(in crate::audit) const LARGEST_RECORD: usize = OVERHEAD + LARGEST_PAYLOAD;
+pub(in crate::audit) const MAX_RECORD_BYTES: usize = OVERHEAD_BYTES + MAX_PAYLOAD_BYTES;
 
-/// What a record is.
+/// What the log writes: entries, and its own marks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::audit) enum Kind {
+pub(in crate::audit) enum RecordKind {
     /// A read or a refusal.
     Entry,
     /// A signed head.
@@ -59,7 +59,7 @@ pub(in crate::audit) enum Kind {
     Close,
 }
 
-impl Kind {
+impl RecordKind {
     pub(in crate::audit) const fn code(self) -> u8 {
         match self {
             Self::Entry => 1,
@@ -89,7 +89,7 @@ impl Kind {
 
 /// Where a record stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::audit) struct Place {
+pub(in crate::audit) struct RecordPosition {
     pub(in crate::audit) epoch: u32,
     pub(in crate::audit) sequence: u64,
     /// The last sequence that was fsynced when the record was written.
@@ -99,16 +99,16 @@ pub(in crate::audit) struct Place {
 
 /// A record whose own hash holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::audit) struct Record {
-    pub(in crate::audit) kind: Kind,
-    pub(in crate::audit) place: Place,
+pub(in crate::audit) struct ReadRecord {
+    pub(in crate::audit) kind: RecordKind,
+    pub(in crate::audit) place: RecordPosition,
     pub(in crate::audit) payload: Vec<u8>,
     pub(in crate::audit) hash: [u8; 32],
 }
 
 /// Bytes that are no whole record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::audit) enum NoRecord {
+pub(in crate::audit) enum RecordDecodeError {
     /// There is no mark.
     Absent,
     /// There is a mark, and its record is cut off or changed.
@@ -117,9 +117,14 @@ pub(in crate::audit) enum NoRecord {
     UnknownKind(u8),
 }
 
-impl Record {
+impl ReadRecord {
     /// A record with its hash.
-    pub(in crate::audit) fn new(store: &StoreId, kind: Kind, place: Place, payload: Vec<u8>) -> Self {
+    pub(in crate::audit) fn new(
+        store: &StoreId,
+        kind: RecordKind,
+        place: RecordPosition,
+        payload: Vec<u8>,
+    ) -> Self {
         let hash = hash(store, &before_hash(kind.code(), &place, &payload));
         Self {
             kind,
@@ -144,16 +149,23 @@ impl Record {
     }
 
     /// Reads the record at the start of `bytes`; also how many bytes it has.
-    pub(in crate::audit) fn decode(store: &StoreId, bytes: &[u8]) -> Result<(Self, usize), NoRecord> {
-        let rest = bytes.strip_prefix(&MARK).ok_or(NoRecord::Absent)?;
-        let (code, place, payload, stored, length) = fields(rest).map_err(|_| NoRecord::Broken)?;
-        let covered = bytes.get(..length - HASH).ok_or(NoRecord::Broken)?;
+    pub(in crate::audit) fn decode(
+        store: &StoreId,
+        bytes: &[u8],
+    ) -> Result<(Self, usize), RecordDecodeError> {
+        let rest = bytes
+            .strip_prefix(&RECORD_MAGIC)
+            .ok_or(RecordDecodeError::Absent)?;
+        let (code, place, payload, stored, length) = fields(rest).map_err(|_| RecordDecodeError::Broken)?;
+        let covered = bytes
+            .get(..length - HASH_BYTES)
+            .ok_or(RecordDecodeError::Broken)?;
         if hash(store, covered) != stored {
-            return Err(NoRecord::Broken);
+            return Err(RecordDecodeError::Broken);
         }
-        let kind = Kind::from_code(code).ok_or(NoRecord::UnknownKind(code))?;
-        if kind.is_signed() && payload.len() != MARK_PAYLOAD {
-            return Err(NoRecord::Broken);
+        let kind = RecordKind::from_code(code).ok_or(RecordDecodeError::UnknownKind(code))?;
+        if kind.is_signed() && payload.len() != SIGNED_MARK_PAYLOAD_BYTES {
+            return Err(RecordDecodeError::Broken);
         }
         let record = Self {
             kind,
@@ -193,17 +205,17 @@ impl Record {
     }
 }
 
-type Fields<'a> = (u8, Place, &'a [u8], [u8; 32], usize);
+type Fields<'a> = (u8, RecordPosition, &'a [u8], [u8; 32], usize);
 
 /// The fields behind the mark, and the length of the whole record.
 fn fields(rest: &[u8]) -> Result<Fields<'_>, DecodeError> {
     let mut r = Reader::new(rest);
     let length = usize::try_from(r.u32()?).map_err(|_| DecodeError::Short)?;
-    if length > LARGEST_PAYLOAD {
+    if length > MAX_PAYLOAD_BYTES {
         return Err(DecodeError::Invalid("length"));
     }
     let code = r.u8()?;
-    let place = Place {
+    let place = RecordPosition {
         epoch: r.u32()?,
         sequence: r.u64()?,
         synced: r.u64()?,
@@ -215,22 +227,24 @@ fn fields(rest: &[u8]) -> Result<Fields<'_>, DecodeError> {
         .and_then(|rest| rest.split_at_checked(length))
         .ok_or(DecodeError::Short)?;
     let stored = Reader::new(after).array()?;
-    Ok((code, place, payload, stored, OVERHEAD + length))
+    Ok((code, place, payload, stored, OVERHEAD_BYTES + length))
 }
 
 /// Where the hash before a record stands in it.
-pub(in crate::audit) const PREVIOUS: std::ops::Range<usize> = BEFORE_PAYLOAD - HASH..BEFORE_PAYLOAD;
+#[cfg(any(test, feature = "test-util"))]
+pub(in crate::audit) const PREVIOUS: std::ops::Range<usize> = PREFIX_BYTES - HASH_BYTES..PREFIX_BYTES;
 
 /// The bytes of what may be a record, by its mark and its length alone, and those behind it.
+#[cfg(any(test, feature = "test-util"))]
 pub(in crate::audit) fn split(bytes: &mut [u8]) -> Option<(&mut [u8], &mut [u8])> {
-    let mut r = Reader::new(bytes.strip_prefix(&MARK)?);
+    let mut r = Reader::new(bytes.strip_prefix(&RECORD_MAGIC)?);
     let length = usize::try_from(r.u32().ok()?).ok()?;
-    bytes.split_at_mut_checked(length.checked_add(OVERHEAD)?)
+    bytes.split_at_mut_checked(length.checked_add(OVERHEAD_BYTES)?)
 }
 
-fn before_hash(code: u8, place: &Place, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(OVERHEAD + payload.len());
-    bytes.extend_from_slice(&MARK);
+fn before_hash(code: u8, place: &RecordPosition, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(OVERHEAD_BYTES + payload.len());
+    bytes.extend_from_slice(&RECORD_MAGIC);
     bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.push(code);
     bytes.extend_from_slice(&place.epoch.to_be_bytes());
@@ -246,15 +260,15 @@ pub(in crate::audit) fn hash(store: &StoreId, covered: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update(b"sr/chain/1")
         .chain_update(store.as_bytes())
-        .chain_update([READS])
+        .chain_update([READ_CHAIN])
         .chain_update(covered)
         .finalize()
         .into()
 }
 
-const fn context(place: &Place) -> Context<'_> {
+const fn context(place: &RecordPosition) -> Context<'_> {
     Context::Audit {
-        chain: READS,
+        chain: READ_CHAIN,
         epoch: place.epoch,
         sequence: place.sequence,
         previous: &place.previous,
@@ -267,15 +281,16 @@ const fn context(place: &Place) -> Context<'_> {
 /// [`CryptoError::NoRandomness`].
 pub(in crate::audit) fn seal_entry(
     keyring: &Keyring,
-    place: &Place,
+    place: &RecordPosition,
     plain: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
     keyring.seal(&context(place), plain)
 }
 
-/// Bytes of the record of an entry whose canonical bytes are so many: a nonce and a synthetic IV come with it.
+/// Bytes of the record of an entry whose canonical bytes are so many: a nonce and a synthetic IV come with
+/// it.
 pub(in crate::audit) const fn entry_record_size(plain: usize) -> usize {
-    OVERHEAD + 16 + 16 + plain
+    OVERHEAD_BYTES + 16 + 16 + plain
 }
 
 /// What a signed record says.
@@ -291,8 +306,8 @@ impl SignedMark {
     pub(in crate::audit) fn sign(
         signer: &Signer,
         store: &StoreId,
-        kind: Kind,
-        place: &Place,
+        kind: RecordKind,
+        place: &RecordPosition,
         time: Timestamp,
         missing_from: u64,
     ) -> Self {
@@ -304,7 +319,7 @@ impl SignedMark {
     }
 
     pub(in crate::audit) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(MARK_PAYLOAD);
+        let mut w = Writer::with_capacity(SIGNED_MARK_PAYLOAD_BYTES);
         w.i64(self.time.as_millis())
             .u64(self.missing_from)
             .fixed(&self.signature);
@@ -323,11 +338,17 @@ impl SignedMark {
     }
 }
 
-fn message(store: &StoreId, kind: Kind, place: &Place, time: Timestamp, missing_from: u64) -> Vec<u8> {
+fn message(
+    store: &StoreId,
+    kind: RecordKind,
+    place: &RecordPosition,
+    time: Timestamp,
+    missing_from: u64,
+) -> Vec<u8> {
     let mut w = Writer::with_capacity(128);
     w.fixed(b"sr/read-mark/1")
         .fixed(store.as_bytes())
-        .u8(READS)
+        .u8(READ_CHAIN)
         .u8(kind.code())
         .u32(place.epoch)
         .u64(place.sequence)
@@ -346,55 +367,61 @@ mod tests {
 
     const STORE: StoreId = StoreId::from_bytes([7; 16]);
 
-    fn record(kind: Kind, payload: Vec<u8>) -> Record {
-        let place = Place {
+    fn record(kind: RecordKind, payload: Vec<u8>) -> ReadRecord {
+        let place = RecordPosition {
             epoch: 3,
             sequence: 9,
             synced: 5,
             previous: [1; 32],
         };
-        Record::new(&STORE, kind, place, payload)
+        ReadRecord::new(&STORE, kind, place, payload)
     }
 
     #[test]
     fn records_round_trip_and_leave_what_follows() {
-        let record = record(Kind::Entry, vec![8; 100]);
+        let record = record(RecordKind::Entry, vec![8; 100]);
         let mut bytes = record.encode();
-        assert_eq!(bytes.len(), OVERHEAD + 100);
+        assert_eq!(bytes.len(), OVERHEAD_BYTES + 100);
         bytes.extend_from_slice(b"more");
-        assert_eq!(Record::decode(&STORE, &bytes), Ok((record, OVERHEAD + 100)));
+        assert_eq!(
+            ReadRecord::decode(&STORE, &bytes),
+            Ok((record, OVERHEAD_BYTES + 100))
+        );
     }
 
     #[test]
     fn every_changed_bit_and_every_cut_is_seen() {
-        let bytes = record(Kind::Entry, vec![8; 20]).encode();
+        let bytes = record(RecordKind::Entry, vec![8; 20]).encode();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut changed = bytes.clone();
                 changed[at] ^= 1 << bit;
                 assert!(
-                    Record::decode(&STORE, &changed).is_err(),
+                    ReadRecord::decode(&STORE, &changed).is_err(),
                     "bit {bit} of byte {at}"
                 );
             }
-            assert!(Record::decode(&STORE, &bytes[..at]).is_err(), "cut at {at}");
+            assert!(ReadRecord::decode(&STORE, &bytes[..at]).is_err(), "cut at {at}");
         }
     }
 
     #[test]
     fn another_store_has_other_hashes() {
-        let bytes = record(Kind::Entry, vec![8; 20]).encode();
+        let bytes = record(RecordKind::Entry, vec![8; 20]).encode();
         let other = StoreId::from_bytes([8; 16]);
-        assert_eq!(Record::decode(&other, &bytes), Err(NoRecord::Broken));
+        assert_eq!(ReadRecord::decode(&other, &bytes), Err(RecordDecodeError::Broken));
     }
 
     #[test]
     fn a_newer_kind_is_not_mistaken_for_damage() {
-        let place = record(Kind::Entry, Vec::new()).place;
+        let place = record(RecordKind::Entry, Vec::new()).place;
         let mut bytes = before_hash(6, &place, b"later");
         let hash = hash(&STORE, &bytes);
         bytes.extend_from_slice(&hash);
-        assert_eq!(Record::decode(&STORE, &bytes), Err(NoRecord::UnknownKind(6)));
+        assert_eq!(
+            ReadRecord::decode(&STORE, &bytes),
+            Err(RecordDecodeError::UnknownKind(6))
+        );
     }
 
     proptest! {
@@ -404,16 +431,16 @@ mod tests {
             marked: bool,
         ) {
             if marked {
-                bytes.splice(..0, MARK);
+                bytes.splice(..0, RECORD_MAGIC);
             }
-            prop_assert!(Record::decode(&STORE, &bytes).is_err());
+            prop_assert!(ReadRecord::decode(&STORE, &bytes).is_err());
         }
 
         #[test]
         fn any_payload_round_trips(payload in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-            let record = record(Kind::Entry, payload);
+            let record = record(RecordKind::Entry, payload);
             let bytes = record.encode();
-            prop_assert_eq!(Record::decode(&STORE, &bytes), Ok((record, bytes.len())));
+            prop_assert_eq!(ReadRecord::decode(&STORE, &bytes), Ok((record, bytes.len())));
         }
     }
 }

@@ -1,24 +1,26 @@
-//! Where the read chain ended, and whether cleanly. Reads the medium and changes nothing on it.
+//! Where the read chain ended, and whether cleanly. Reads the disk and changes nothing on it.
 //!
-//! A power cut leaves a torn tail: bytes that were never fsynced, in any mix of old and new. Everything else is damage, and
-//! is reported with the record it stands in.
+//! A power cut leaves a torn tail: bytes that were never fsynced, in any mix of old and new. Everything else
+//! is damage, and is reported with the record it stands in.
 
 use std::io;
 
 use super::super::{ReadHead, ReadLogError};
-use super::medium::{Medium, first, whole};
-use super::record::{Kind, Record};
-use super::segment::{Fault, HEADER, Header, Start, Step, Walk, was_fsynced};
+use super::record::{ReadRecord, RecordKind};
+use super::segment::{
+    Fault, HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk, was_fsynced,
+};
+use super::storage::{SegmentStorage, read_prefix, read_segment};
 use crate::crypto::Keyring;
 use crate::time::Timestamp;
 
-/// No chain has so many records or segments: it takes centuries at a billion a second. What says so was forged, and counting on
-/// from there would overflow.
-const UNREACHED: u64 = 1 << 63;
+/// No chain has so many records or segments: it takes centuries at a billion a second. What says so was
+/// forged, and counting on from there would overflow.
+const UNREACHABLE_SEQUENCE: u64 = 1 << 63;
 
 /// Where the chain goes on.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct RecoveredEnd {
     /// The chain's end.
     pub(super) head: ReadHead,
     /// The segment in use; `None`: there is none yet.
@@ -30,14 +32,14 @@ pub(super) struct Found {
     /// Whether the last record is a clean end.
     pub(super) clean: bool,
     /// Torn bytes, to be zeroed before anything is written.
-    pub(super) torn: Vec<Torn>,
+    pub(super) torn: Vec<TornBytes>,
     /// When the last signed record was written.
     pub(super) time: Option<Timestamp>,
 }
 
 /// Bytes that no record owns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Torn {
+pub(super) struct TornBytes {
     pub(super) segment: u64,
     pub(super) offset: u64,
     pub(super) length: u64,
@@ -45,19 +47,23 @@ pub(super) struct Torn {
 
 /// Segments in use, in order, and those that are not.
 struct Segments {
-    used: Vec<Header>,
-    /// A header that did not reach the medium whole.
+    used: Vec<SegmentHeader>,
+    /// A header that did not reach the disk whole.
     torn: Option<u64>,
     last: u64,
 }
 
 /// Finds the chain's end. `seen` is the place that the mutation chain knows to have been fsynced.
-pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Result<Found, ReadLogError> {
-    let segments = segments(medium, keyring)?;
-    let mut found = Found {
+pub(super) fn find(
+    storage: &dyn SegmentStorage,
+    keyring: &Keyring,
+    seen: ReadHead,
+) -> Result<RecoveredEnd, ReadLogError> {
+    let segments = segments(storage, keyring)?;
+    let mut found = RecoveredEnd {
         head: ReadHead::default(),
         segment: None,
-        offset: HEADER as u64,
+        offset: HEADER_BYTES as u64,
         last_segment: segments.last,
         clean: segments
             .used
@@ -73,8 +79,8 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
         .rposition(|header| header.before.sequence < seen.sequence.max(1))
         .unwrap_or(0);
     let scanned = segments.used.get(from..).unwrap_or_default();
-    let mut unsigned: Vec<Record> = Vec::new();
-    let mut last_mark: Option<Record> = None;
+    let mut unsigned: Vec<ReadRecord> = Vec::new();
+    let mut last_mark: Option<ReadRecord> = None;
     let mut seen_hash = None;
     for (index, header) in scanned.iter().enumerate() {
         let is_last = index + 1 == scanned.len();
@@ -89,15 +95,15 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
         if index == 0 && header.before.sequence == seen.sequence {
             seen_hash = Some(header.before.hash);
         }
-        let bytes = whole(medium, header.number)?;
-        let mut walk = Walk::new(&bytes, header);
+        let bytes = read_segment(storage, header.number)?;
+        let mut walk = SegmentWalk::new(&bytes, header);
         loop {
             match walk.step() {
-                Step::Record(record) => {
+                SegmentStep::Record(record) => {
                     if record.place.sequence == seen.sequence {
                         seen_hash = Some(record.hash);
                     }
-                    found.clean = record.kind == Kind::Close;
+                    found.clean = record.kind == RecordKind::Close;
                     if record.kind.is_signed() {
                         found.time = record.mark().map(|mark| mark.time).or(found.time);
                         unsigned.clear();
@@ -106,16 +112,16 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
                         unsigned.push(record);
                     }
                 }
-                Step::End => break,
-                Step::Torn if is_last => {
+                SegmentStep::End => break,
+                SegmentStep::Torn if is_last => {
                     found.clean = false;
                     found
                         .torn
                         .extend(torn_bytes(header.number, walk.offset(), &bytes));
                     break;
                 }
-                Step::Torn => return Err(damaged(walk.head().next(), Fault::Changed)),
-                Step::Fault(fault) => return Err(damaged(walk.head().next(), fault)),
+                SegmentStep::Torn => return Err(damaged(walk.head().next(), Fault::Changed)),
+                SegmentStep::Fault(fault) => return Err(damaged(walk.head().next(), fault)),
             }
         }
         found.head = walk.head();
@@ -134,7 +140,7 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
             .map_err(|_| damaged(record.place.sequence, Fault::Signature))?;
     }
     if let Some(number) = segments.torn {
-        let bytes = whole(medium, number)?;
+        let bytes = read_segment(storage, number)?;
         if was_fsynced(&keyring.store(), &bytes, found.head.next()) {
             return Err(damaged(found.head.next(), Fault::Segment { segment: number }));
         }
@@ -148,8 +154,8 @@ pub(super) fn find(medium: &dyn Medium, keyring: &Keyring, seen: ReadHead) -> Re
 }
 
 /// Reads the header of every segment.
-fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogError> {
-    let numbers = medium.segments()?;
+fn segments(storage: &dyn SegmentStorage, keyring: &Keyring) -> Result<Segments, ReadLogError> {
+    let numbers = storage.segments()?;
     let mut found = Segments {
         used: Vec::new(),
         torn: None,
@@ -157,17 +163,17 @@ fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogE
     };
     let mut ended = None;
     for number in numbers {
-        if number >= UNREACHED {
+        if number >= UNREACHABLE_SEQUENCE {
             return Err(damaged(1, Fault::Segment { segment: number }));
         }
-        let start = Start::of(&first(medium, number, HEADER as u64)?);
-        if let (Some(segment), Start::Used(_)) = (ended, start) {
+        let start = SegmentStart::classify(&read_prefix(storage, number, HEADER_BYTES as u64)?);
+        if let (Some(segment), SegmentStart::Used(_)) = (ended, start) {
             // An unused or broken segment stands before one in use.
             let sequence = found.used.last().map_or(1, |header| header.before.next());
             return Err(damaged(sequence, Fault::Segment { segment }));
         }
         match start {
-            Start::Used(header) => {
+            SegmentStart::Used(header) => {
                 if header.store != keyring.store() {
                     return Err(ReadLogError::OtherStore(header.store));
                 }
@@ -175,13 +181,13 @@ fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogE
                     .used
                     .last()
                     .is_none_or(|last| last.number.checked_add(1) == Some(number));
-                if header.number != number || !follows || header.before.sequence >= UNREACHED {
+                if header.number != number || !follows || header.before.sequence >= UNREACHABLE_SEQUENCE {
                     return Err(damaged(header.before.next(), Fault::Segment { segment: number }));
                 }
                 found.used.push(header);
             }
-            Start::Blank => ended = ended.or(Some(number)),
-            Start::Broken => {
+            SegmentStart::Blank => ended = ended.or(Some(number)),
+            SegmentStart::Broken => {
                 // Only the segment that was about to be used can have a torn header.
                 if ended.is_some() {
                     return Err(damaged(1, Fault::Segment { segment: number }));
@@ -189,7 +195,7 @@ fn segments(medium: &dyn Medium, keyring: &Keyring) -> Result<Segments, ReadLogE
                 ended = Some(number);
                 found.torn = Some(number);
             }
-            Start::UnknownFormat(format) => return Err(ReadLogError::UnknownFormat(format)),
+            SegmentStart::UnknownFormat(format) => return Err(ReadLogError::UnknownFormat(format)),
         }
     }
     Ok(found)
@@ -200,9 +206,9 @@ const fn damaged(sequence: u64, fault: Fault) -> ReadLogError {
 }
 
 /// From `offset` to the last byte that is not zero.
-fn torn_bytes(segment: u64, offset: usize, bytes: &[u8]) -> Option<Torn> {
+fn torn_bytes(segment: u64, offset: usize, bytes: &[u8]) -> Option<TornBytes> {
     let last = bytes.get(offset..)?.iter().rposition(|byte| *byte != 0)?;
-    Some(Torn {
+    Some(TornBytes {
         segment,
         offset: offset as u64,
         length: last as u64 + 1,
@@ -210,7 +216,7 @@ fn torn_bytes(segment: u64, offset: usize, bytes: &[u8]) -> Option<Torn> {
 }
 
 /// Zeroes torn bytes durably, so that nothing of them can ever look like a record.
-pub(super) fn clear(medium: &dyn Medium, torn: &[Torn]) -> io::Result<()> {
+pub(super) fn clear(storage: &dyn SegmentStorage, torn: &[TornBytes]) -> io::Result<()> {
     static BLOCK: [u8; 64 * 1_024] = [0; 64 * 1_024];
     for part in torn {
         let mut done = 0;
@@ -219,10 +225,10 @@ pub(super) fn clear(medium: &dyn Medium, torn: &[Torn]) -> io::Result<()> {
             let zeros = BLOCK
                 .get(..usize::try_from(count).unwrap_or(0))
                 .unwrap_or_default();
-            medium.write(part.segment, part.offset + done, zeros)?;
+            storage.write(part.segment, part.offset + done, zeros)?;
             done += count;
         }
-        medium.sync(part.segment)?;
+        storage.sync(part.segment)?;
     }
     Ok(())
 }

@@ -13,21 +13,21 @@
 use sha2::{Digest, Sha256};
 
 use super::super::ReadHead;
-use super::record::{Kind, MARK, NoRecord, Record};
+use super::record::{RECORD_MAGIC, ReadRecord, RecordDecodeError, RecordKind};
 use crate::codec::{Reader, Writer};
 use crate::id::StoreId;
 
 const MAGIC: [u8; 7] = *b"SRREADS";
 const FORMAT: u8 = 1;
-const CHECKED: usize = 8 + 16 + 8 + 8 + 32;
+const CHECKED_HEADER_BYTES: usize = 8 + 16 + 8 + 8 + 32;
 /// Bytes of the check at a header's end.
-pub(in crate::audit) const CHECK: usize = 8;
-/// Bytes of a header.
-pub(in crate::audit) const HEADER: usize = CHECKED + CHECK;
+pub(in crate::audit) const CHECK_BYTES: usize = 8;
+/// Bytes before the first record.
+pub(in crate::audit) const HEADER_BYTES: usize = CHECKED_HEADER_BYTES + CHECK_BYTES;
 
 /// The head of a segment in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::audit) struct Header {
+pub(in crate::audit) struct SegmentHeader {
     pub(in crate::audit) store: StoreId,
     pub(in crate::audit) number: u64,
     /// The chain's end before this segment.
@@ -36,9 +36,9 @@ pub(in crate::audit) struct Header {
 
 /// What the first bytes of a segment are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::audit) enum Start {
+pub(in crate::audit) enum SegmentStart {
     /// In use.
-    Used(Header),
+    Used(SegmentHeader),
     /// Never used.
     Blank,
     /// Neither: torn or damaged.
@@ -47,9 +47,9 @@ pub(in crate::audit) enum Start {
     UnknownFormat(u8),
 }
 
-impl Header {
+impl SegmentHeader {
     pub(in crate::audit) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(HEADER);
+        let mut w = Writer::with_capacity(HEADER_BYTES);
         w.fixed(&MAGIC)
             .u8(FORMAT)
             .fixed(self.store.as_bytes())
@@ -63,13 +63,13 @@ impl Header {
     }
 }
 
-impl Start {
+impl SegmentStart {
     /// Classifies the first bytes of a segment.
-    pub(in crate::audit) fn of(bytes: &[u8]) -> Self {
-        if bytes.iter().take(HEADER).all(|byte| *byte == 0) {
+    pub(in crate::audit) fn classify(bytes: &[u8]) -> Self {
+        if bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
             return Self::Blank;
         }
-        let Some((covered, rest)) = bytes.split_at_checked(CHECKED) else {
+        let Some((covered, rest)) = bytes.split_at_checked(CHECKED_HEADER_BYTES) else {
             return Self::Broken;
         };
         if !rest.starts_with(&check(covered)) {
@@ -84,7 +84,7 @@ impl Start {
                 FORMAT => {}
                 newer => return Ok(Self::UnknownFormat(newer)),
             }
-            Ok(Self::Used(Header {
+            Ok(Self::Used(SegmentHeader {
                 store: StoreId::from_bytes(r.array()?),
                 number: r.u64()?,
                 before: ReadHead {
@@ -97,9 +97,9 @@ impl Start {
     }
 }
 
-pub(in crate::audit) fn check(covered: &[u8]) -> [u8; CHECK] {
+pub(in crate::audit) fn check(covered: &[u8]) -> [u8; CHECK_BYTES] {
     let hash: [u8; 32] = Sha256::digest(covered).into();
-    let mut check = [0; CHECK];
+    let mut check = [0; CHECK_BYTES];
     check.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     check
 }
@@ -165,12 +165,13 @@ pub enum Fault {
 
 /// What comes next in a segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::audit) enum Step {
+pub(in crate::audit) enum SegmentStep {
     /// The next record, in its place.
-    Record(Record),
+    Record(ReadRecord),
     /// Nothing but zeros from here on.
     End,
-    /// No whole record, and nothing after it shows that there ever was one that had been fsynced: a torn tail.
+    /// No whole record, and nothing after it shows that there ever was one that had been fsynced: a torn
+    /// tail.
     Torn,
     /// Something that no power cut leaves behind.
     Fault(Fault),
@@ -178,20 +179,20 @@ pub(in crate::audit) enum Step {
 
 /// Goes through a segment's records in order.
 #[derive(Debug)]
-pub(in crate::audit) struct Walk<'a> {
+pub(in crate::audit) struct SegmentWalk<'a> {
     store: StoreId,
     bytes: &'a [u8],
     offset: usize,
     at: ReadHead,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SegmentWalk<'a> {
     /// The records of `bytes`, a segment with this header.
-    pub(in crate::audit) const fn new(bytes: &'a [u8], header: &Header) -> Self {
+    pub(in crate::audit) const fn new(bytes: &'a [u8], header: &SegmentHeader) -> Self {
         Self {
             store: header.store,
             bytes,
-            offset: HEADER,
+            offset: HEADER_BYTES,
             at: header.before,
         }
     }
@@ -207,39 +208,39 @@ impl<'a> Walk<'a> {
     }
 
     /// The next step. After anything but a record the same answer comes again.
-    pub(in crate::audit) fn step(&mut self) -> Step {
+    pub(in crate::audit) fn step(&mut self) -> SegmentStep {
         let rest = self.bytes.get(self.offset..).unwrap_or_default();
-        let (record, length) = match Record::decode(&self.store, rest) {
+        let (record, length) = match ReadRecord::decode(&self.store, rest) {
             Ok(found) => found,
-            Err(NoRecord::UnknownKind(kind)) => return Step::Fault(Fault::Unknown(kind)),
-            Err(NoRecord::Absent) if is_zero(rest) => return Step::End,
-            Err(NoRecord::Absent | NoRecord::Broken) => {
+            Err(RecordDecodeError::UnknownKind(kind)) => return SegmentStep::Fault(Fault::Unknown(kind)),
+            Err(RecordDecodeError::Absent) if is_zero(rest) => return SegmentStep::End,
+            Err(RecordDecodeError::Absent | RecordDecodeError::Broken) => {
                 return if was_fsynced(&self.store, rest, self.at.next()) {
-                    Step::Fault(Fault::Changed)
+                    SegmentStep::Fault(Fault::Changed)
                 } else {
-                    Step::Torn
+                    SegmentStep::Torn
                 };
             }
         };
         let next = self.at.next();
         let sequence = record.place.sequence;
         // INVARIANT: only a signed gap skips numbers, and it says from which one on.
-        let skips = record.kind == Kind::Gap
+        let skips = record.kind == RecordKind::Gap
             && sequence >= next
             && record.mark().is_some_and(|mark| mark.missing_from == next);
         if sequence != next && !skips {
-            return Step::Fault(if sequence > next {
+            return SegmentStep::Fault(if sequence > next {
                 Fault::Missing { next: sequence }
             } else {
                 Fault::Displaced
             });
         }
         if record.place.previous != self.at.hash {
-            return Step::Fault(Fault::Displaced);
+            return SegmentStep::Fault(Fault::Displaced);
         }
         self.offset += length;
         self.at = record.head();
-        Step::Record(record)
+        SegmentStep::Record(record)
     }
 }
 
@@ -251,16 +252,18 @@ fn is_zero(bytes: &[u8]) -> bool {
         .all(|block| ZEROS.get(..block.len()) == Some(block))
 }
 
-/// Whether any whole record in `bytes` says that `sequence` had been fsynced when it was written: then no power cut can
-/// have taken it away.
+/// Whether any whole record in `bytes` says that `sequence` had been fsynced when it was written: then no
+/// power cut can have taken it away.
 pub(in crate::audit) fn was_fsynced(store: &StoreId, bytes: &[u8], sequence: u64) -> bool {
     let mut from = 0;
     while let Some(rest) = bytes.get(from..)
-        && let Some(found) = rest.windows(MARK.len()).position(|window| window == MARK)
+        && let Some(found) = rest
+            .windows(RECORD_MAGIC.len())
+            .position(|window| window == RECORD_MAGIC)
     {
         from += found;
         if let Some(candidate) = bytes.get(from..)
-            && let Ok((record, _)) = Record::decode(store, candidate)
+            && let Ok((record, _)) = ReadRecord::decode(store, candidate)
             && record.place.synced >= sequence
         {
             return true;

@@ -1,10 +1,11 @@
-//! A medium for tests: it knows what is durable, can lose the rest byte by byte, fill up, fail, and hold its syncs back.
+//! A storage of segments for tests: it knows what is durable, can lose the rest byte by byte, fill up, fail,
+//! and hold its syncs back.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::Medium;
+use super::SegmentStorage;
 
 #[derive(Clone, Default, Debug)]
 struct Segment {
@@ -23,7 +24,7 @@ impl Segment {
 }
 
 #[derive(Default, Debug)]
-struct Facts {
+struct StorageState {
     segments: BTreeMap<u64, Segment>,
     /// Most segments there can be.
     room: Option<usize>,
@@ -35,19 +36,19 @@ struct Facts {
     syncs: usize,
 }
 
-/// The medium.
+/// Segments in memory, and the faults that a test set.
 #[derive(Default, Debug)]
-pub(in crate::audit) struct Simulated {
-    facts: Mutex<Facts>,
+pub(in crate::audit) struct SimulatedStorage {
+    facts: Mutex<StorageState>,
     released: Condvar,
 }
 
-impl Simulated {
-    fn facts(&self) -> MutexGuard<'_, Facts> {
+impl SimulatedStorage {
+    fn facts(&self) -> MutexGuard<'_, StorageState> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::audit) fn room(&self, segments: Option<usize>) {
+    pub(in crate::audit) fn limit_segments(&self, segments: Option<usize>) {
         self.facts().room = segments;
     }
 
@@ -100,7 +101,8 @@ impl Simulated {
         written.next_back().map_or(0, |(number, _)| *number)
     }
 
-    /// The medium after a power cut; of the pending bytes, counted in order of their writing, those stay that `keep` says.
+    /// The storage after a power cut; of the pending bytes, counted in order of their writing, those stay
+    /// that `keep` says.
     pub(in crate::audit) fn after_power_cut(&self, keep: impl Fn(usize) -> bool) -> Arc<Self> {
         let mut count = 0;
         let mut segments = BTreeMap::new();
@@ -117,19 +119,19 @@ impl Simulated {
             let pending = Vec::new();
             segments.insert(*number, Segment { durable, pending });
         }
-        Self::of(segments)
+        Self::from_segments(segments)
     }
 
-    /// The medium as the operating system shows it now.
+    /// The storage as the operating system shows it now.
     pub(in crate::audit) fn copy(&self) -> Arc<Self> {
         self.after_power_cut(|_| true)
     }
 
-    fn of(segments: BTreeMap<u64, Segment>) -> Arc<Self> {
+    fn from_segments(segments: BTreeMap<u64, Segment>) -> Arc<Self> {
         Arc::new(Self {
-            facts: Mutex::new(Facts {
+            facts: Mutex::new(StorageState {
                 segments,
-                ..Facts::default()
+                ..StorageState::default()
             }),
             released: Condvar::new(),
         })
@@ -153,7 +155,7 @@ impl Simulated {
     }
 }
 
-impl Medium for Simulated {
+impl SegmentStorage for SimulatedStorage {
     fn segments(&self) -> io::Result<Vec<u64>> {
         Ok(self.facts().segments.keys().copied().collect())
     }

@@ -1,4 +1,5 @@
-//! Nothing that went in is lost, nothing that comes out is more than was asked, and whoever asks takes a bounded room.
+//! Nothing that went in is lost, nothing that comes out is more than was asked, and whoever asks takes a
+//! bounded room.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ fn at(millis: i64) -> Timestamp {
 
 fn refused(now: i64, actor: &str, secret: &str, code: &str) -> Entry {
     Entry {
-        outcome: Outcome::Refused(code.to_owned()),
+        outcome: AuditOutcome::Refused(code.to_owned()),
         namespace: Some("shop".parse().unwrap()),
         secret: Some(secret.parse().unwrap()),
         request: Some(RequestId::from_bytes([7; 16])),
@@ -27,7 +28,7 @@ fn refused(now: i64, actor: &str, secret: &str, code: &str) -> Entry {
 fn stranger(now: i64, address: u32) -> Entry {
     let source = IpAddr::from(address.to_be_bytes());
     Entry {
-        outcome: Outcome::Refused("Unauthenticated".to_owned()),
+        outcome: AuditOutcome::Refused("Unauthenticated".to_owned()),
         circumstances: Some(Box::new(Circumstances {
             source: Some(source),
             ..Circumstances::default()
@@ -43,7 +44,7 @@ fn stranger(now: i64, address: u32) -> Entry {
 /// The log as far as sums are concerned.
 #[derive(Default)]
 struct Log {
-    refusals: Refusals,
+    refusals: RefusalSums,
     written: Vec<Entry>,
 }
 
@@ -51,7 +52,7 @@ impl Log {
     fn take(&mut self, entry: &Entry) {
         self.refusals.close_if_due(entry.time);
         self.write();
-        if self.refusals.take(entry) == Taken::Whole {
+        if self.refusals.add(entry) == Disposition::Whole {
             self.written.push(entry.clone());
         }
     }
@@ -103,7 +104,7 @@ fn the_first_is_whole_at_once_and_the_others_are_one_record_when_the_minute_clos
     };
     assert_eq!((sum.count.get(), sum.time), (58, at(60_000)));
     assert_eq!(sum.secret, Some("db".parse().unwrap()));
-    assert_eq!(sum.outcome, Outcome::Refused("PolicyDenied".to_owned()));
+    assert_eq!(sum.outcome, AuditOutcome::Refused("PolicyDenied".to_owned()));
     assert_eq!(
         sum.request,
         Some(RequestId::from_bytes([7; 16])),
@@ -141,7 +142,7 @@ fn only_refusals_of_callers_are_summed() {
     let refused = refused(0, "user jane", "db", "PolicyDenied");
     assert!(is_summed(&refused));
     let done = Entry {
-        outcome: Outcome::Done,
+        outcome: AuditOutcome::Done,
         ..refused.clone()
     };
     let ours = Entry {
@@ -202,18 +203,18 @@ fn strangers_have_one_budget_and_principals_have_theirs_beside_it() {
     for address in 0..10_000 {
         log.take(&stranger(0, address));
     }
-    assert_eq!(log.written.len(), OF_STRANGERS);
+    assert_eq!(log.written.len(), MAX_KINDS_UNAUTHENTICATED);
     log.take(&refused(0, "serviceaccount shop/app", "db", "PolicyDenied"));
     log.take(&refused(0, "user jane", "db", "PolicyDenied"));
     assert_eq!(
         log.written.len(),
-        OF_STRANGERS + 2,
+        MAX_KINDS_UNAUTHENTICATED + 2,
         "nobody else's is counted away"
     );
     log.tick(60_000);
     let rest = log.written.last().unwrap();
     assert_eq!(rest.action, Action::RefuseMore);
-    assert_eq!(rest.count.get(), 10_000 - OF_STRANGERS as u64);
+    assert_eq!(rest.count.get(), 10_000 - MAX_KINDS_UNAUTHENTICATED as u64);
     assert_eq!(
         rest.actor,
         Actor::Principal("callers without a valid token".to_owned())
@@ -224,33 +225,37 @@ fn strangers_have_one_budget_and_principals_have_theirs_beside_it() {
 fn what_one_namespace_asks_leaves_another_one_its_room() {
     let mut log = Log::default();
     for account in 0..1_000 {
-        for name in 0..KINDS {
+        for name in 0..MAX_KINDS_PER_CALLER {
             let account = format!("serviceaccount evil/{account}");
             log.take(&refused(0, &account, &format!("s-{name}"), "SecretNotFound"));
         }
     }
-    assert_eq!(log.written.len(), OF_NAMESPACE);
+    assert_eq!(log.written.len(), MAX_KINDS_PER_NAMESPACE);
     log.take(&refused(0, "serviceaccount shop/app", "db", "PolicyDenied"));
-    assert_eq!(log.written.len(), OF_NAMESPACE + 1);
+    assert_eq!(log.written.len(), MAX_KINDS_PER_NAMESPACE + 1);
     log.end();
-    assert_eq!(log.counted(), 1_000 * KINDS as u64 + 1);
-    let room = |refusals: &Refusals| (refusals.minutes.len(), refusals.rooms.len(), refusals.kinds);
-    assert_eq!(room(&log.refusals), (0, 0, 0), "nothing stays in memory");
+    assert_eq!(log.counted(), 1_000 * MAX_KINDS_PER_CALLER as u64 + 1);
+    let group = |refusals: &RefusalSums| (refusals.minutes.len(), refusals.groups.len(), refusals.kinds);
+    assert_eq!(group(&log.refusals), (0, 0, 0), "nothing stays in memory");
 }
 
 #[test]
 fn memory_is_bounded_whoever_asks() {
-    let mut refusals = Refusals::default();
+    let mut refusals = RefusalSums::default();
     for namespace in 0..3_000 {
         for account in 0..20 {
             let account = format!("serviceaccount n-{namespace}/{account}");
-            refusals.take(&refused(0, &account, "db", "SecretNotFound"));
+            refusals.add(&refused(0, &account, "db", "SecretNotFound"));
         }
     }
-    assert!(refusals.kinds <= IN_ALL, "{}", refusals.kinds);
-    assert!(refusals.rooms.len() <= CALLERS + 1, "{}", refusals.rooms.len());
+    assert!(refusals.kinds <= MAX_KINDS, "{}", refusals.kinds);
     assert!(
-        refusals.minutes.len() <= IN_ALL + CALLERS * 20 + 1,
+        refusals.groups.len() <= MAX_CALLERS_PER_GROUP + 1,
+        "{}",
+        refusals.groups.len()
+    );
+    assert!(
+        refusals.minutes.len() <= MAX_KINDS + MAX_CALLERS_PER_GROUP * 20 + 1,
         "{}",
         refusals.minutes.len()
     );
@@ -258,15 +263,15 @@ fn memory_is_bounded_whoever_asks() {
 
 #[test]
 fn what_cannot_be_written_counts_on() {
-    let mut refusals = Refusals::default();
+    let mut refusals = RefusalSums::default();
     let entry = refused(0, "user jane", "db", "PolicyDenied");
-    assert_eq!(refusals.take(&entry), Taken::Whole);
-    refusals.was_not_written(&entry);
+    assert_eq!(refusals.add(&entry), Disposition::Whole);
+    refusals.count_unwritten(&entry);
     refusals.close(at(60_000));
     assert_eq!(refusals.closed().front().unwrap().count.get(), 1);
     // The log takes nothing: later minutes stay open.
-    refusals.take(&refused(60_000, "user jane", "db", "PolicyDenied"));
-    refusals.take(&refused(130_000, "user jane", "db", "PolicyDenied"));
+    refusals.add(&refused(60_000, "user jane", "db", "PolicyDenied"));
+    refusals.add(&refused(130_000, "user jane", "db", "PolicyDenied"));
     refusals.close(at(200_000));
     assert_eq!(refusals.closed().len(), 1);
     refusals.closed().clear();
@@ -316,6 +321,6 @@ proptest! {
         }
         let minutes = usize::try_from(now / 60_000).unwrap() + 1;
         let of_one = log.written.iter().filter(|entry| entry.actor.to_string() == "serviceaccount n-1/a-1").count();
-        prop_assert!(of_one <= minutes * (2 * KINDS + 1));
+        prop_assert!(of_one <= minutes * (2 * MAX_KINDS_PER_CALLER + 1));
     }
 }

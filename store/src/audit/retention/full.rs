@@ -1,14 +1,14 @@
 //! Why reads stop at the bound, and what to do about it.
 
-use super::{Exported, Limits, WhenFull};
+use super::{ExportProgress, RetentionLimits, WhenFull};
 
 /// A reader that is fewer records behind keeps up, and is not what holds the log back.
-const BEHIND: u64 = 100;
+const LAGGING_RECORDS: u64 = 100;
 
 /// In words. `heads` are the last records of both chains.
-pub(crate) fn why(limits: &Limits, readers: &[Exported], heads: (u64, u64)) -> String {
-    let bound = Bytes(limits.bound().unwrap_or(0));
-    let behind = |reader: &Exported| {
+pub(crate) fn full_reason(limits: &RetentionLimits, readers: &[ExportProgress], heads: (u64, u64)) -> String {
+    let bound = QuantityBytes(limits.bound().unwrap_or(0));
+    let behind = |reader: &ExportProgress| {
         heads
             .0
             .saturating_sub(reader.changes)
@@ -17,7 +17,7 @@ pub(crate) fn why(limits: &Limits, readers: &[Exported], heads: (u64, u64)) -> S
     let last = readers
         .iter()
         .max_by_key(|reader| behind(reader))
-        .filter(|reader| behind(reader) >= BEHIND);
+        .filter(|reader| behind(reader) >= LAGGING_RECORDS);
     match last {
         // It waits for nobody, so nothing but what it is kept in can hold it up.
         _ if limits.when_full() == WhenFull::Roll => format!(
@@ -37,9 +37,9 @@ pub(crate) fn why(limits: &Limits, readers: &[Exported], heads: (u64, u64)) -> S
 }
 
 /// Bytes as people write them.
-struct Bytes(u64);
+struct QuantityBytes(u64);
 
-impl std::fmt::Display for Bytes {
+impl std::fmt::Display for QuantityBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (unit, name) in [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")] {
             if self.0 >= unit && self.0.is_multiple_of(unit) {
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn who_is_farthest_behind_is_named() {
-        let limits = Limits::new(None, None, Some(4 << 20), WhenFull::Stop).unwrap();
-        let reader = |name: &str, changes, reads| Exported {
+        let limits = RetentionLimits::new(None, None, Some(4 << 20), WhenFull::Stop).unwrap();
+        let reader = |name: &str, changes, reads| ExportProgress {
             reader: format!("the sink `{name}`"),
             changes,
             reads,
@@ -67,15 +67,15 @@ mod tests {
             reader("dead", 4, 100),
             reader("events", 10, u64::MAX),
         ];
-        let said = why(&limits, &readers, (10, 1_000));
+        let said = full_reason(&limits, &readers, (10, 1_000));
         assert!(
             said.contains("its bound of 4Mi, and the sink `dead` has yet to take 906 records"),
             "{said}"
         );
         for all in [&readers[..1], &readers[2..]] {
-            let said = why(&limits, all, (10, 1_000));
+            let said = full_reason(&limits, all, (10, 1_000));
             assert!(said.contains("--audit-keep-bytes"), "{said}");
         }
-        assert_eq!(Bytes((1 << 20) + 1).to_string(), "1048577 bytes");
+        assert_eq!(QuantityBytes((1 << 20) + 1).to_string(), "1048577 bytes");
     }
 }

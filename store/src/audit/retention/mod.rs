@@ -6,20 +6,21 @@
 //! | `plan` | which of the oldest records go now |
 //! | `full` | why reads stop, in words |
 //!
-//! Pure: facts and `now` in, a plan out. INVARIANT: nothing goes that a reader outside has not got, nothing of the read chain that a change
-//! which stays has seen less than, and never the segment in use. Must not read, sign or remove anything; the vault does.
+//! Pure: facts and `now` in, a plan out. INVARIANT: nothing goes that a reader outside has not got, nothing
+//! of the read chain that a change which stays has seen less than, and never the segment in use. Must not
+//! read, sign or remove anything; the vault does.
 
 mod full;
 mod limits;
 mod plan;
 
-pub(crate) use full::why;
-pub use limits::{Limits, LimitsError, WhenFull};
-pub(crate) use plan::{Goal, Old, OldChange, Plan, plan, roll_is_due};
+pub(crate) use full::full_reason;
+pub use limits::{RetentionLimits, RetentionLimitsError, WhenFull};
+pub(crate) use plan::{Goal, OldestChange, OldestRecords, Plan, plan, roll_is_due};
 
 /// How far a reader outside of the store has come, durably.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Exported {
+pub struct ExportProgress {
     /// What people call it.
     pub reader: String,
     /// The last record of the mutation chain that it will never ask for again.
@@ -29,7 +30,7 @@ pub struct Exported {
 }
 
 /// The last records that every reader has got.
-pub(crate) fn exported_by_all(readers: &[Exported]) -> (u64, u64) {
-    let least = |of: fn(&Exported) -> u64| readers.iter().map(of).min().unwrap_or(u64::MAX);
+pub(crate) fn exported_by_all(readers: &[ExportProgress]) -> (u64, u64) {
+    let least = |of: fn(&ExportProgress) -> u64| readers.iter().map(of).min().unwrap_or(u64::MAX);
     (least(|reader| reader.changes), least(|reader| reader.reads))
 }

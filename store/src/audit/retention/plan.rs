@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::super::ReadHead;
-use super::super::reads::{InUse, Piece};
-use super::{Limits, WhenFull};
+use super::super::reads::{ActiveSegment, ClosedSegment};
+use super::{RetentionLimits, WhenFull};
 use crate::time::Timestamp;
 
 /// One of the oldest records of the mutation chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct OldChange {
+pub(crate) struct OldestChange {
     /// Its number.
     pub(crate) sequence: u64,
     /// The place of the read chain that it saw.
@@ -22,11 +22,11 @@ pub(crate) struct OldChange {
 
 /// The old ends of both chains, and what readers outside have got of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Old<'a> {
+pub(crate) struct OldestRecords<'a> {
     /// The oldest changes, in order; the last of them only shows what it saw, and stays.
-    pub(crate) changes: &'a [OldChange],
+    pub(crate) changes: &'a [OldestChange],
     /// The oldest closed pieces of the read chain, in order.
-    pub(crate) pieces: &'a [Piece],
+    pub(crate) pieces: &'a [ClosedSegment],
     /// The last change that every reader has got, and the last read.
     pub(crate) exported: (u64, u64),
 }
@@ -41,12 +41,12 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
-    /// The goal of a log of so many bytes whose oldest record was made at `oldest`; none where all of it may stay. `now` is absent where the
-    /// clock is not to be trusted: then nothing goes for its age.
+    /// The goal of a log of so many bytes whose oldest record was made at `oldest`; none where all of it may
+    /// stay. `now` is absent where the clock is not to be trusted: then nothing goes for its age.
     ///
     /// It begins a little beyond a limit and goes a little below, so that not each second cuts a record.
-    pub(crate) fn of(
-        limits: &Limits,
+    pub(crate) fn from_limits(
+        limits: &RetentionLimits,
         bytes: u64,
         oldest: Option<Timestamp>,
         now: Option<Timestamp>,
@@ -67,7 +67,7 @@ impl Goal {
     }
 
     /// What goes of a log that rolls and has come near its bound, whoever has not got it.
-    pub(crate) fn whatever_waits(limits: &Limits, bytes: u64) -> Option<Self> {
+    pub(crate) fn ignoring_readers(limits: &RetentionLimits, bytes: u64) -> Option<Self> {
         let bytes = near_bound(limits, bytes);
         (limits.when_full() == WhenFull::Roll && bytes > 0).then_some(Self { before: None, bytes })
     }
@@ -79,7 +79,7 @@ const fn over(bytes: u64, limit: u64, to: u64) -> u64 {
 }
 
 /// How much goes because the bound is near.
-const fn near_bound(limits: &Limits, bytes: u64) -> u64 {
+const fn near_bound(limits: &RetentionLimits, bytes: u64) -> u64 {
     match (limits.bound(), limits.when_full()) {
         (Some(bound), WhenFull::DropExported | WhenFull::Roll) => {
             over(bytes, bound - bound / 16, bound - bound / 8)
@@ -104,13 +104,14 @@ pub(crate) struct Plan {
 }
 
 /// What goes of the old ends, in the order of time. None where nothing can.
-pub(crate) fn plan(goal: &Goal, old: &Old<'_>) -> Option<Plan> {
+pub(crate) fn plan(goal: &Goal, old: &OldestRecords<'_>) -> Option<Plan> {
     let mut plan = Plan {
         changes: None,
         reads: None,
     };
     let (mut changes, mut pieces, mut gone) = (old.changes, old.pieces, 0_u64);
-    // INVARIANT: the first change that stays has seen all of the reads that go, so that what it saw can be looked for.
+    // INVARIANT: the first change that stays has seen all of the reads that go, so that what it saw can be
+    // looked for.
     while let Some((first, later)) = changes.split_first() {
         let change = Some(first).filter(|change| !later.is_empty() && change.sequence <= old.exported.0);
         let piece = pieces
@@ -137,15 +138,16 @@ pub(crate) fn plan(goal: &Goal, old: &Old<'_>) -> Option<Plan> {
     (plan.changes.is_some() || plan.reads.is_some()).then_some(plan)
 }
 
-/// Whether the segment in use should be closed, so that its records can go once they are old: it goes as a whole.
-pub(crate) fn roll_is_due(limits: &Limits, in_use: &InUse, now: Option<Timestamp>) -> bool {
+/// Whether the segment in use should be closed, so that its records can go once they are old: it goes as a
+/// whole.
+pub(crate) fn roll_is_due(limits: &RetentionLimits, in_use: &ActiveSegment, now: Option<Timestamp>) -> bool {
     let Some(began) = in_use.began else { return false };
     let old = limits.keep_for().zip(now).is_some_and(|(keep, now)| {
         // An eighth late at most.
         now.since(began) > (keep / 8).max(Duration::from_secs(3_600))
     });
     // It was laid out before the limits were what they are.
-    old || limits.cuts() && in_use.bytes >= limits.segment_bytes()
+    old || limits.removes_records() && in_use.bytes >= limits.segment_bytes()
 }
 
 #[cfg(test)]

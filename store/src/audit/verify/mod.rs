@@ -1,9 +1,11 @@
-//! Verifies both chains with the public key alone: order, completeness, signatures, and that each saw what the other holds.
+//! Verifies both chains with the public key alone: order, completeness, signatures, and that each saw what
+//! the other holds.
 //!
-//! Must not change a byte of what it looks at, and must not need a secret. Works on a stopped store and on a copy of one.
-//! It cannot tell that a whole older copy was put in the place of a newer one: that is what the anchor is for.
+//! Must not change a byte of what it looks at, and must not need a secret. Works on a stopped store and on a
+//! copy of one. It cannot tell that a whole older copy was put in the place of a newer one: that is what the
+//! anchor is for.
 
-mod links;
+mod expected_heads;
 mod mutations;
 mod reads;
 #[cfg(test)]
@@ -12,7 +14,7 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 
-use super::reads::{DIRECTORY, Directory, Fault, Medium, ReadLogError};
+use super::reads::{Fault, READS_DIRECTORY, ReadLogError, SegmentDirectory, SegmentStorage};
 use super::{ReadHead, Truncation};
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, RedbEngine, Snapshot};
@@ -21,7 +23,7 @@ use crate::seal::{SealError, SealFile};
 use crate::time::Timestamp;
 
 /// Cache for the store file, bytes.
-const CACHE: usize = 16 * 1_024 * 1_024;
+const CACHE_BYTES: usize = 16 * 1_024 * 1_024;
 /// The store file in the store's directory.
 const STORE_FILE: &str = "store.redb";
 
@@ -45,16 +47,16 @@ impl fmt::Display for Chain {
 
 /// The first record of a chain that is not as it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bad {
-    /// The chain.
+pub struct BadRecord {
+    /// Which of the two chains.
     pub chain: Chain,
-    /// The record.
+    /// Its number in the chain.
     pub sequence: u64,
     /// What is wrong.
     pub fault: Fault,
 }
 
-impl fmt::Display for Bad {
+impl fmt::Display for BadRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, record {}: {}", self.chain, self.sequence, self.fault)
     }
@@ -86,8 +88,8 @@ pub struct Gap {
 
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Report {
-    /// The store.
+pub struct VerifyReport {
+    /// Id of the store whose log it is.
     pub store: StoreId,
     /// The mutation chain.
     pub mutations: ChainReport,
@@ -97,15 +99,16 @@ pub struct Report {
     pub truncation: Option<Truncation>,
     /// Unclean stops, in order.
     pub gaps: Vec<Gap>,
-    /// Whether the read chain ends with a clean stop. If not, the store runs, was killed, or this is a copy of a running one.
+    /// Whether the read chain ends with a clean stop. If not, the store runs, was killed, or this is a copy
+    /// of a running one.
     pub clean_end: bool,
     /// The first record whose bytes were cut off by a power cut, where the log was not opened since.
     pub torn: Option<u64>,
     /// The first bad record, of the mutation chain where both have one.
-    pub bad: Option<Bad>,
+    pub bad: Option<BadRecord>,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is bad. Gaps are no fault: they are signed.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
@@ -113,7 +116,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "store {}", self.store)?;
         for (chain, report) in [(Chain::Mutations, self.mutations), (Chain::Reads, self.reads)] {
@@ -171,11 +174,11 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// [`VerifyError`] where the files cannot be read; bad records are in the report.
-pub fn verify(dir: &Path, key: &PublicKey) -> Result<Report, VerifyError> {
+pub fn verify(dir: &Path, key: &PublicKey) -> Result<VerifyReport, VerifyError> {
     let store = SealFile::load(dir)?.store();
-    let engine = RedbEngine::open_copy_on_write(&dir.join(STORE_FILE), CACHE)?;
+    let engine = RedbEngine::open_copy_on_write(&dir.join(STORE_FILE), CACHE_BYTES)?;
     let snapshot = crate::engine::Engine::snapshot(&engine)?;
-    let segments = Directory::read_only(&dir.join(DIRECTORY));
+    let segments = SegmentDirectory::read_only(&dir.join(READS_DIRECTORY));
     verify_on(snapshot.as_ref(), &segments, store, key)
 }
 
@@ -185,27 +188,27 @@ pub fn verify(dir: &Path, key: &PublicKey) -> Result<Report, VerifyError> {
 /// [`VerifyError`] where they cannot be read.
 pub fn verify_on(
     snapshot: &dyn Snapshot,
-    segments: &dyn Medium,
+    segments: &dyn SegmentStorage,
     store: StoreId,
     key: &PublicKey,
-) -> Result<Report, VerifyError> {
+) -> Result<VerifyReport, VerifyError> {
     let mutations = mutations::walk(snapshot, &store, key)?;
     let mut links = mutations.links;
     let cut = mutations
         .truncation
         .map_or_else(ReadHead::default, |truncation| truncation.cut.reads);
     let reads = reads::walk(segments, &store, key, cut, &mut links)?;
-    let bad_mutation = mutations.bad.map(|(sequence, fault)| Bad {
+    let bad_mutation = mutations.bad.map(|(sequence, fault)| BadRecord {
         chain: Chain::Mutations,
         sequence,
         fault,
     });
-    let bad_read = reads.bad.map(|(sequence, fault)| Bad {
+    let bad_read = reads.bad.map(|(sequence, fault)| BadRecord {
         chain: Chain::Reads,
         sequence,
         fault,
     });
-    Ok(Report {
+    Ok(VerifyReport {
         store,
         mutations: mutations.report,
         reads: reads.report,

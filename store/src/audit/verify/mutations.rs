@@ -1,10 +1,10 @@
 //! Walks the mutation chain.
 //!
-//! A record holds the hash before it and not its own, so where two neighbours disagree the record after them decides: if it
-//! confirms the later one, the earlier one was changed.
+//! A record holds the hash before it and not its own, so where two neighbours disagree the record after them
+//! decides: if it confirms the later one, the earlier one was changed.
 //!
-//! Where the old end was cut, the chain begins behind the signed place, or before it where not all of what was cut is gone yet: then it
-//! runs through that place.
+//! Where the old end was cut, the chain begins behind the signed place, or before it where not all of what
+//! was cut is gone yet: then it runs through that place.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use super::super::mutation::{Checkpoint, MutationRecord, decode_key};
 use super::super::reads::Fault;
 use super::super::{ChainHead, Truncation};
 use super::ChainReport;
-use super::links::Links;
+use super::expected_heads::ExpectedHeads;
 use crate::codec::DecodeError;
 use crate::crypto::PublicKey;
 use crate::engine::{EngineError, Snapshot, Table};
@@ -25,17 +25,17 @@ const TRUNCATION: &[u8] = b"truncation";
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Walked {
+pub(super) struct MutationFindings {
     pub(super) report: ChainReport,
-    pub(super) links: Links,
+    pub(super) links: ExpectedHeads,
     /// What was cut; its signature holds.
     pub(super) truncation: Option<Truncation>,
     pub(super) bad: Option<(u64, Fault)>,
 }
 
 #[derive(Default)]
-struct Walk {
-    found: Walked,
+struct MutationWalk {
+    found: MutationFindings,
     /// Up to where the chain was cut.
     cut: ChainHead,
     hash: [u8; 32],
@@ -44,8 +44,12 @@ struct Walk {
 }
 
 /// Walks the chain of a snapshot.
-pub(super) fn walk(snapshot: &dyn Snapshot, store: &StoreId, key: &PublicKey) -> Result<Walked, EngineError> {
-    let mut walk = Walk::default();
+pub(super) fn walk(
+    snapshot: &dyn Snapshot,
+    store: &StoreId,
+    key: &PublicKey,
+) -> Result<MutationFindings, EngineError> {
+    let mut walk = MutationWalk::default();
     if let Some(stored) = snapshot.value(Table::Meta, TRUNCATION)? {
         let truncation = Truncation::decode(&stored).ok();
         let Some(truncation) = truncation.filter(|truncation| truncation.verifies(key, store)) else {
@@ -55,7 +59,7 @@ pub(super) fn walk(snapshot: &dyn Snapshot, store: &StoreId, key: &PublicKey) ->
         walk.cut = truncation.cut.changes;
         walk.hash = walk.cut.hash;
         walk.found.report.last = walk.cut.sequence;
-        walk.found.links.cut(truncation.cut.reads);
+        walk.found.links.start_at(truncation.cut.reads);
         walk.found.truncation = Some(truncation);
     }
     snapshot.visit(
@@ -77,11 +81,12 @@ pub(super) fn walk(snapshot: &dyn Snapshot, store: &StoreId, key: &PublicKey) ->
     Ok(walk.found)
 }
 
-impl Walk {
+impl MutationWalk {
     fn next(&mut self, store: &StoreId, key: &[u8], value: &[u8]) -> Result<(), (u64, Fault)> {
         let mut expected = self.found.report.last.saturating_add(1);
         let begins = self.found.report.records == 0;
-        // It was cut, and waits for its removal. Nothing tells what was before it but the place that is signed.
+        // It was cut, and waits for its removal. Nothing tells what was before it but the place that is
+        // signed.
         let waits = begins.then(|| decode_key(key).map(|(_, sequence)| sequence));
         let waits = waits
             .and_then(Result::ok)
@@ -128,7 +133,7 @@ impl Walk {
             // What it saw may be gone.
             return Ok(());
         }
-        if self.disputed.is_none() && !self.found.links.saw(record.reads) {
+        if self.disputed.is_none() && !self.found.links.push(record.reads) {
             return Err((expected, Fault::SawLess));
         }
         Ok(())

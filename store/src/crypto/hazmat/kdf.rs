@@ -16,8 +16,8 @@ fn expand_joined<const N: usize>(seed: &[u8; 32], info: &[u8]) -> Zeroizing<[u8;
     const { assert!(N <= 255 * 32, "RFC 5869 section 2.3: at most 255 blocks") };
     let mut out = Zeroizing::new([0; N]);
     let expanded = Hkdf::<Sha256>::from_prk(seed).map(|hkdf| hkdf.expand(info, out.as_mut_slice()));
-    // INVARIANT: the seed is one hash long and N was checked when this was compiled, so HKDF has nothing to refuse. Should it
-    // ever, a key of zeros must not go out.
+    // INVARIANT: the seed is one hash long and N was checked when this was compiled, so HKDF has nothing to
+    // refuse. Should it ever, a key of zeros must not go out.
     let Ok(Ok(())) = expanded else {
         unreachable!("HKDF refused a seed of 32 bytes")
     };

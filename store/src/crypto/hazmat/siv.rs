@@ -1,6 +1,7 @@
 //! AES-SIV (RFC 5297) with a 64-byte key: the only file that names the cipher.
 //!
-//! `Aes256Siv`, never its AEAD wrapper: the wrapper takes one header instead of a list, and does not wipe its key.
+//! `Aes256Siv`, never its AEAD wrapper: the wrapper takes one header instead of a list, and does not wipe its
+//! key.
 
 #![expect(
     clippy::disallowed_types,
@@ -14,8 +15,8 @@ use zeroize::{Zeroizing, zeroize_stack};
 use crate::crypto::CryptoError;
 use crate::secret::SecretBytes;
 
-/// Bytes of stack that the cipher is taken to use at most. The test in `tests/memory.rs` saw blocks of a plaintext 8.3 KiB deep, where the processor encrypts
-/// many blocks at once.
+/// Bytes of stack that the cipher is taken to use at most. The test in `tests/memory.rs` saw blocks of a
+/// plaintext 8.3 KiB deep, where the processor encrypts many blocks at once.
 const STACK: usize = 16 * 1_024;
 
 /// One cipher, made for one operation and wiped with it.
@@ -27,7 +28,8 @@ impl Siv {
         Self(Aes256Siv::new(key.into()))
     }
 
-    /// Seals `plaintext` under a list of headers. Deterministic: put a nonce last where equal plaintexts must not show.
+    /// Seals `plaintext` under a list of headers. Deterministic: put a nonce last where equal plaintexts must
+    /// not show.
     pub(crate) fn seal(
         &mut self,
         headers: impl IntoIterator<Item: AsRef<[u8]>>,
@@ -51,8 +53,8 @@ impl Siv {
             .map_err(|_| CryptoError::Forged)
     }
 
-    // The cipher leaves blocks of a plaintext, and round keys, on the stack. These two are calls of their own, so that all of it lies below the
-    // frame from which it is wiped.
+    // The cipher leaves blocks of a plaintext, and round keys, on the stack. These two are calls of their
+    // own, so that all of it lies below the frame from which it is wiped.
 
     #[inline(never)]
     fn encrypt(

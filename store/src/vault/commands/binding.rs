@@ -1,15 +1,15 @@
 //! Binds a secret to the outside objects that declare it and that it is written to.
 
-use super::{About, Command, Decision, Effect, StoreError, View, namespace_of, view_after, view_of};
+use super::{Command, Decision, Effect, EntryDraft, StoreError, View, namespace_of, secret_view, view_after};
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::time::Timestamp;
-use crate::vault::types::{Materialized, ObjectBinding, SecretView};
+use crate::vault::types::{MaterializedObject, ObjectBinding, SecretView};
 
 /// Binds a secret to the object that declares it, in place of the one before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindObject {
-    /// The secret.
+    /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
     pub object: Option<ObjectBinding>,
@@ -26,11 +26,11 @@ impl Command for BindObject {
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
         let mut head = view.existing(&self.secret)?;
         if head.object == self.object {
-            return Ok(Decision::unchanged(view_of(&head)));
+            return Ok(Decision::unchanged(secret_view(&head)));
         }
         head.object = self.object;
         head.updated = now;
-        let about = About::secret(Action::BindObject, &namespace_of(view, &head.namespace)?, &head);
+        let about = EntryDraft::secret(Action::BindObject, &namespace_of(view, &head.namespace)?, &head);
         let reply = view_after(&head);
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, reply))
     }
@@ -39,10 +39,10 @@ impl Command for BindObject {
 /// Remembers the outside object that a secret is written to, or that it no longer is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindMaterialized {
-    /// The secret.
+    /// Live or in its recovery window.
     pub secret: SecretId,
     /// The object; none lets go.
-    pub materialized: Option<Materialized>,
+    pub materialized: Option<MaterializedObject>,
 }
 
 impl Command for BindMaterialized {
@@ -56,7 +56,7 @@ impl Command for BindMaterialized {
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
         let mut head = view.existing(&self.secret)?;
         if head.materialized == self.materialized {
-            return Ok(Decision::unchanged(view_of(&head)));
+            return Ok(Decision::unchanged(secret_view(&head)));
         }
         let detail = match &self.materialized {
             Some(native) => format!("written to `{}`", native.name),
@@ -64,7 +64,7 @@ impl Command for BindMaterialized {
         };
         head.materialized = self.materialized;
         head.updated = now;
-        let about = About::secret(
+        let about = EntryDraft::secret(
             Action::BindMaterialized,
             &namespace_of(view, &head.namespace)?,
             &head,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    About, Command, Decision, Effect, Head, Refusal, StoreError, View, add_version, check_metadata, key_for,
-    key_used, room, view_after, view_of,
+    Command, Decision, Effect, EntryDraft, Head, Refusal, StoreError, View, add_version, check_metadata,
+    key_for, key_used, quota, secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::format::SecretState;
@@ -12,14 +12,14 @@ use crate::id::{NamespaceId, SecretId};
 use crate::name::{SecretName, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::vault::types::{KeyRef, ObjectBinding, Recovery, RotationState, Written};
+use crate::vault::types::{KeyRef, ObjectBinding, Recovery, RotationState, WriteOutcome};
 
 /// Makes a secret. The caller chooses its id, so that a version id can be made from it beforehand.
 #[derive(Debug)]
 pub struct CreateSecret {
     /// A new id.
     pub id: SecretId,
-    /// Where.
+    /// The namespace that it is to belong to.
     pub namespace: NamespaceId,
     /// Its name; also taken while a secret of that name waits for its destruction.
     pub name: SecretName,
@@ -31,7 +31,7 @@ pub struct CreateSecret {
     pub key: KeyRef,
     /// The first version; it becomes Current.
     pub version: VersionId,
-    /// Its value.
+    /// The value of that version.
     pub value: Value,
     /// What declares it.
     pub object: Option<ObjectBinding>,
@@ -40,23 +40,24 @@ pub struct CreateSecret {
 }
 
 impl Command for CreateSecret {
-    type Reply = Written;
+    type Reply = WriteOutcome;
     const ACTION: Action = Action::CreateSecret;
 
-    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         check_metadata(&self.description, &self.labels)?;
         let mut namespace = view.namespace(&self.namespace)?;
         if let Some(taken) = view.secret_named(&self.namespace, &self.name)? {
             if let SecretState::PendingDeletion { until, .. } = taken.state {
                 return Err(Refusal::InRecoveryWindow { until }.into());
             }
-            // The same request again: its first answer got lost. Another value under the same version id is a conflict.
+            // The same request again: its first answer got lost. Another value under the same version id is a
+            // conflict.
             return match taken.version(&self.version) {
                 Some(version) if taken.id == self.id => {
                     if view.value(&taken, version)? == self.value {
-                        Ok(Decision::unchanged(Written {
+                        Ok(Decision::unchanged(WriteOutcome {
                             created: false,
-                            secret: view_of(&taken),
+                            secret: secret_view(&taken),
                         }))
                     } else {
                         Err(Refusal::VersionConflict.into())
@@ -91,15 +92,15 @@ impl Command for CreateSecret {
             recovery: self.recovery,
         };
         let version = self.version.clone();
-        let version_bytes = room::bytes_of(&self.value);
+        let version_bytes = quota::bytes_of(&self.value);
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
-        let takes = room::for_secret(view, &namespace, &head, version_bytes)?;
+        let takes = quota::check_new_secret(view, &namespace, &head, version_bytes)?;
         let used = key_used(&namespace, &head, &key, &version);
-        let about = About::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
+        let about = EntryDraft::secret(Action::CreateSecret, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.key = customer_key.then_some(key.id);
         });
-        let reply = Written {
+        let reply = WriteOutcome {
             created: true,
             secret: view_after(&head),
         };
@@ -109,15 +110,15 @@ impl Command for CreateSecret {
             head.id,
         ));
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).taking(self.namespace, takes);
+        let mut decision = Decision::new(effects, about, reply).with_usage(self.namespace, takes);
         decision.entries.extend(used);
         Ok(decision)
     }
 
-    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
-        Ok(Decision::unchanged(Written {
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
+        Ok(Decision::unchanged(WriteOutcome {
             created: false,
-            secret: view_of(&view.existing(&self.id)?),
+            secret: secret_view(&view.existing(&self.id)?),
         }))
     }
 }

@@ -1,11 +1,12 @@
 //! Places of readers, and the read chain's place in the mutation chain. Neither is a change of a secret.
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::name::CursorName;
 use crate::time::Timestamp;
 
-/// Remembers how far a reader of the mutation chain has come. Not recorded: a record would move every reader's end.
+/// Remembers how far a reader of the mutation chain has come. Not recorded: a record would move every
+/// reader's end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetCursor {
     /// The reader.
@@ -16,6 +17,8 @@ pub struct SetCursor {
 
 impl Command for SetCursor {
     type Reply = ();
+    /// Of a refusal alone. A cursor has no code of its own: codes are part of the format, and older programs
+    /// do not read new ones.
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
@@ -40,7 +43,7 @@ impl Command for RecordCheckpoint {
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        Ok(Decision::new(Vec::new(), About::new(Action::Checkpoint), ()))
+        Ok(Decision::new(Vec::new(), EntryDraft::new(Action::Checkpoint), ()))
     }
 }
 
@@ -56,26 +59,27 @@ impl Command for RecordRestore {
     const ACTION: Action = Action::Restore;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        let about = About::new(Action::Restore).with(|entry| entry.detail = self.detail);
+        let about = EntryDraft::new(Action::Restore).with(|entry| entry.detail = self.detail);
         Ok(Decision::new(Vec::new(), about, ()))
     }
 }
 
 /// Puts a fact about the store as a whole on record: a backup, a rollback that a person accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
+pub struct RecordStoreEvent {
     /// What was done.
     pub action: Action,
     /// Facts about it, at most 256 bytes.
     pub detail: String,
 }
 
-impl Command for Record {
+impl Command for RecordStoreEvent {
     type Reply = ();
+    /// Never seen: nothing here is refused, and the record of what was done has the action of the event.
     const ACTION: Action = Action::Checkpoint;
 
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
-        let about = About::new(self.action).with(|entry| entry.detail = self.detail);
+        let about = EntryDraft::new(self.action).with(|entry| entry.detail = self.detail);
         Ok(Decision::new(Vec::new(), about, ()))
     }
 }

@@ -1,18 +1,18 @@
 //! Who wrote what outside objects declare. The outside says who writes an object, and what, before the object
-//! is there; whoever sees the object joins the two by the object and a digest of what it declares. What nobody
-//! said so of is on record as such.
+//! is there; whoever sees the object joins the two by the object and a digest of what it declares. What
+//! nobody said so of is on record as such.
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::{Action, Author, Requester};
 use crate::format::{Attestation, AttestedSince, Declaration};
 use crate::name::{ExternalId, NamespaceName};
 use crate::time::Timestamp;
-use crate::vault::types::{AttestationId, DeclaredObject, ObjectChange, ObjectDigest, TakenDeclaration};
+use crate::vault::types::{AttestationId, DeclarationOutcome, DeclaredObject, ObjectChange, ObjectDigest};
 
 /// Most attestations that one command forgets.
-const MOST_FORGOTTEN: usize = 256;
+const MAX_FORGOTTEN: usize = 256;
 /// Longest kind and name of an object in bytes.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 
 /// From now on a change that nobody attests counts as one. Again changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,15 +34,15 @@ impl Command for BeginAttestations {
 /// record: nothing may come of it.
 #[derive(Clone, Debug)]
 pub struct Attest {
-    /// The object.
+    /// What the outside calls the object for good.
     pub uid: ExternalId,
-    /// Its namespace.
+    /// Name of the namespace that it is in.
     pub namespace: NamespaceName,
     /// What becomes of it.
     pub change: ObjectChange,
     /// What it declares then, or did last.
     pub digest: ObjectDigest,
-    /// Who.
+    /// Who is about to change it.
     pub author: Author,
     /// What makes room for it; at most 256.
     pub forget: Vec<AttestationId>,
@@ -54,7 +54,7 @@ impl Command for Attest {
 
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<AttestationId>, StoreError> {
         let mut effects = forgotten(self.forget)?;
-        let id = view.attestation_id(&self.uid, self.change, &view.mark(&self.uid, self.digest));
+        let id = view.attestation_id(&self.uid, self.change, &view.keyed_digest(&self.uid, self.digest));
         let attestation = Attestation {
             namespace: self.namespace,
             uid: self.uid,
@@ -82,8 +82,8 @@ impl Command for ForgetAttestations {
 /// Takes in what an object declares. What it declared already changes nothing; a change is on record with who
 /// wrote it.
 #[derive(Clone, Debug)]
-pub struct TakeDeclaration {
-    /// The object.
+pub struct AcceptDeclaration {
+    /// The object as it is now.
     pub object: DeclaredObject,
     /// When the outside made it.
     pub created: Timestamp,
@@ -91,23 +91,23 @@ pub struct TakeDeclaration {
     pub digest: ObjectDigest,
 }
 
-impl Command for TakeDeclaration {
-    type Reply = TakenDeclaration;
+impl Command for AcceptDeclaration {
+    type Reply = DeclarationOutcome;
     const ACTION: Action = Action::DeclareObject;
 
-    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<DeclarationOutcome>, StoreError> {
         let Self {
             object,
             created,
             digest,
         } = self;
         checked(&object)?;
-        let mark = view.mark(&object.uid, digest);
+        let mark = view.keyed_digest(&object.uid, digest);
         let before = taken(view, &object.uid)?;
         if let Some(before) = &before
             && before.mark == mark
         {
-            return Ok(Decision::unchanged(TakenDeclaration {
+            return Ok(Decision::unchanged(DeclarationOutcome {
                 requester: before.requester.clone(),
                 changed: false,
                 joined: None,
@@ -133,7 +133,7 @@ impl Command for TakeDeclaration {
         Ok(Decision {
             effects,
             entries: entry.into_iter().collect(),
-            reply: TakenDeclaration {
+            reply: DeclarationOutcome {
                 requester,
                 changed: true,
                 joined,
@@ -147,23 +147,23 @@ impl Command for TakeDeclaration {
 /// nothing, unless its last state is known.
 #[derive(Clone, Debug)]
 pub struct WithdrawDeclaration {
-    /// The object.
+    /// The object as it was last.
     pub object: DeclaredObject,
     /// What it declared last, where that was seen.
     pub digest: Option<ObjectDigest>,
 }
 
 impl Command for WithdrawDeclaration {
-    type Reply = TakenDeclaration;
+    type Reply = DeclarationOutcome;
     const ACTION: Action = Action::WithdrawObject;
 
-    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
+    fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<DeclarationOutcome>, StoreError> {
         let Self { object, digest } = self;
         checked(&object)?;
         let before = taken(view, &object.uid)?;
-        let seen = digest.map(|digest| view.mark(&object.uid, digest));
+        let seen = digest.map(|digest| view.keyed_digest(&object.uid, digest));
         let Some(mark) = seen.or(before.as_ref().map(|before| before.mark)) else {
-            return Ok(Decision::unchanged(TakenDeclaration {
+            return Ok(Decision::unchanged(DeclarationOutcome {
                 requester: None,
                 changed: false,
                 joined: None,
@@ -180,7 +180,7 @@ impl Command for WithdrawDeclaration {
         Ok(Decision {
             effects,
             entries: vec![about(Action::WithdrawObject, &object, &requester)],
-            reply: TakenDeclaration {
+            reply: DeclarationOutcome {
                 requester: Some(requester),
                 changed: true,
                 joined,
@@ -190,8 +190,8 @@ impl Command for WithdrawDeclaration {
     }
 
     /// It was on record, with whoever it was.
-    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<TakenDeclaration>, StoreError> {
-        Ok(Decision::unchanged(TakenDeclaration {
+    fn repeated(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<DeclarationOutcome>, StoreError> {
+        Ok(Decision::unchanged(DeclarationOutcome {
             requester: None,
             changed: false,
             joined: None,
@@ -210,14 +210,14 @@ const fn unrecorded<T>(effects: Vec<Effect>, reply: T) -> Decision<T> {
 }
 
 fn forgotten(ids: Vec<AttestationId>) -> Result<Vec<Effect>, StoreError> {
-    if ids.len() > MOST_FORGOTTEN {
+    if ids.len() > MAX_FORGOTTEN {
         return Err(Refusal::MetadataTooLarge("at most 256 attestations are forgotten at once").into());
     }
     Ok(ids.into_iter().map(Effect::DropAttestation).collect())
 }
 
 fn checked(object: &DeclaredObject) -> Result<(), Refusal> {
-    if object.kind.len() > LONGEST_NAME || object.name.len() > LONGEST_NAME {
+    if object.kind.len() > MAX_NAME_BYTES || object.name.len() > MAX_NAME_BYTES {
         return Err(Refusal::MetadataTooLarge(
             "kind and name of an object have at most 253 bytes each",
         ));
@@ -248,8 +248,8 @@ fn attested(
     }
 }
 
-fn about(action: Action, object: &DeclaredObject, requester: &Requester) -> About {
-    About::new(action).with(|entry| {
+fn about(action: Action, object: &DeclaredObject, requester: &Requester) -> EntryDraft {
+    EntryDraft::new(action).with(|entry| {
         entry.namespace = Some(object.namespace.clone());
         entry.detail = format!("{} {}", object.kind, object.name);
         entry.requester = Some(requester.clone());

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View, namespace_of};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, namespace_of};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::SecretId;
 use crate::time::Timestamp;
-use crate::vault::effect::Due;
+use crate::vault::effect::DueTask;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -20,12 +20,12 @@ pub struct Deletion {
     pub force: bool,
 }
 
-/// Deletes a secret.
+/// Begins the recovery window of a secret, or destroys it at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeleteSecret {
-    /// The secret.
+    /// Live, or with `force` also in its recovery window.
     pub secret: SecretId,
-    /// How.
+    /// At once, or after which recovery window.
     pub deletion: Deletion,
 }
 
@@ -54,17 +54,17 @@ impl Command for DeleteSecret {
         };
         let namespace = namespace_of(view, &head.namespace)?;
         if force {
-            let about = About::secret(Action::DeleteSecret, &namespace, &head)
+            let about = EntryDraft::secret(Action::DeleteSecret, &namespace, &head)
                 .with(|entry| entry.detail = "destroyed at once".to_owned());
             return Ok(Decision::new(destroy(head), about, None));
         }
         let until = now.plus(DAY * days);
         head.state = SecretState::PendingDeletion { since: now, until };
         head.updated = now;
-        let about = About::secret(Action::DeleteSecret, &namespace, &head)
+        let about = EntryDraft::secret(Action::DeleteSecret, &namespace, &head)
             .with(|entry| entry.detail = format!("recovery window of {days} days until {until}"));
         let effects = vec![
-            Effect::AddDue(until, Due::Purge(head.id)),
+            Effect::AddDue(until, DueTask::Purge(head.id)),
             Effect::PutHead(Box::new(head)),
         ];
         Ok(Decision::new(effects, about, Some(until)))
@@ -84,7 +84,7 @@ impl Command for DeleteSecret {
 pub(super) fn destroy(head: super::Head) -> Vec<Effect> {
     let mut effects = Vec::with_capacity(2);
     if let SecretState::PendingDeletion { until, .. } = head.state {
-        effects.push(Effect::DropDue(until, Due::Purge(head.id)));
+        effects.push(Effect::DropDue(until, DueTask::Purge(head.id)));
     }
     effects.push(Effect::DropSecret(Box::new(head)));
     effects

@@ -1,7 +1,9 @@
 //! Secrets that are made where nothing is kept: destroyed without a window, or kept after all.
 
 use super::delete_secret::destroy;
-use super::{About, Command, Decision, Effect, Head, Namespace, Refusal, StoreError, View, namespace_of};
+use super::{
+    Command, Decision, Effect, EntryDraft, Head, Namespace, Refusal, StoreError, View, namespace_of,
+};
 use crate::audit::Action;
 use crate::format::Recovery;
 use crate::id::SecretId;
@@ -14,7 +16,7 @@ const DETAIL: &str =
 /// Destroys a secret that was made where nothing is kept. Of any other secret it is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DestroySecret {
-    /// The secret.
+    /// In any state.
     pub secret: SecretId,
 }
 
@@ -42,14 +44,14 @@ impl Command for DestroySecret {
 }
 
 /// The record of such a destruction.
-pub(super) fn about_destruction(namespace: &Namespace, head: &Head) -> About {
-    About::secret(Action::DeleteSecret, namespace, head).with(|entry| entry.detail = DETAIL.to_owned())
+pub(super) fn about_destruction(namespace: &Namespace, head: &Head) -> EntryDraft {
+    EntryDraft::secret(Action::DeleteSecret, namespace, head).with(|entry| entry.detail = DETAIL.to_owned())
 }
 
 /// Gives a secret a recovery window that was made without one. There is no way back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepRecoveryWindow {
-    /// The secret.
+    /// In any state.
     pub secret: SecretId,
 }
 
@@ -69,7 +71,7 @@ impl Command for KeepRecoveryWindow {
         head.recovery = Recovery::Window;
         head.updated = now;
         let namespace = namespace_of(view, &head.namespace)?;
-        let about = About::secret(Action::UpdateSecret, &namespace, &head)
+        let about = EntryDraft::secret(Action::UpdateSecret, &namespace, &head)
             .with(|entry| entry.detail = "has a recovery window from now on".to_owned());
         Ok(Decision::new(vec![Effect::PutHead(Box::new(head))], about, ()))
     }

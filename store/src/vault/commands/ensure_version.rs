@@ -1,17 +1,18 @@
-//! Makes a version unless there is one of that id: what a controller or a rotation does when something is due.
+//! Makes a version unless there is one of that id: what a controller or a rotation does when something is
+//! due.
 
 use std::collections::BTreeMap;
 
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, check_metadata, key_used,
-    namespace_of, room, view_after, view_of,
+    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, check_metadata, key_used,
+    namespace_of, quota, secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::name::{Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::vault::types::Written;
+use crate::vault::types::WriteOutcome;
 
 /// That a version comes from a rotation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,10 +23,11 @@ pub struct RotationMark {
     pub trigger: Option<String>,
 }
 
-/// Makes a Current version of this id and value, unless the id exists: then it is a success without change, whatever the value.
+/// Makes a Current version of this id and value, unless the id exists: then it is a success without change,
+/// whatever the value.
 #[derive(Debug)]
 pub struct EnsureVersion {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The version's id.
     pub version: VersionId,
@@ -35,28 +37,30 @@ pub struct EnsureVersion {
     pub base: Option<VersionId>,
     /// Set where this is a rotation.
     pub rotation: Option<RotationMark>,
-    /// Whether it is a rotation or a renewal of what is there, made as before: its value may be larger than all before also where the namespace is full.
+    /// Whether it is a rotation or a renewal of what is there, made as before: its value may be larger than
+    /// all before also where the namespace is full.
     pub may_grow: bool,
-    /// The secret's labels from then on, where they record how the version came about; absent: as they are. Bounds as in [`super::UpdateSecret`].
+    /// The secret's labels from then on, where they record how the version came about; absent: as they are.
+    /// Bounds as in [`super::UpdateSecret`].
     pub labels: Option<BTreeMap<String, String>>,
 }
 
 impl Command for EnsureVersion {
-    type Reply = Written;
+    type Reply = WriteOutcome;
     const ACTION: Action = Action::RotateSecret;
 
     fn subject(&self) -> Option<SecretId> {
         Some(self.secret)
     }
 
-    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         let before = view.live(&self.secret)?;
         let mut head = before.clone();
         let key = view.usable_key(&head.namespace, &head.key)?;
         if head.version(&self.version).is_some() {
-            return Ok(Decision::unchanged(Written {
+            return Ok(Decision::unchanged(WriteOutcome {
                 created: false,
-                secret: view_of(&head),
+                secret: secret_view(&head),
             }));
         }
         if let Some(base) = &self.base
@@ -67,7 +71,7 @@ impl Command for EnsureVersion {
         let namespace = namespace_of(view, &head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
-        let version_bytes = room::bytes_of(&self.value);
+        let version_bytes = quota::bytes_of(&self.value);
         add_version(&mut head, &key, self.version, self.value, &[], now, &mut effects)?;
         let action = if self.rotation.is_some() {
             Action::RotateSecret
@@ -84,7 +88,7 @@ impl Command for EnsureVersion {
             check_metadata(&head.description, &labels)?;
             head.labels = labels;
         }
-        let takes = room::for_version(
+        let takes = quota::make_space_for_version(
             view,
             &namespace,
             &before,
@@ -94,25 +98,25 @@ impl Command for EnsureVersion {
             &mut effects,
         )?;
         let used = key_used(&namespace, &head, &key, &version);
-        let about = About::secret(action, &namespace, &head).with(|entry| {
+        let about = EntryDraft::secret(action, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.key = head.customer_key.then_some(key.id);
         });
-        let reply = Written {
+        let reply = WriteOutcome {
             created: true,
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).taking(namespace.id, takes);
+        let mut decision = Decision::new(effects, about, reply).with_usage(namespace.id, takes);
         decision.entries.extend(used);
         Ok(decision)
     }
 
-    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         // The version may have made room for others since: it is not made again.
-        Ok(Decision::unchanged(Written {
+        Ok(Decision::unchanged(WriteOutcome {
             created: false,
-            secret: view_of(&view.existing(&self.secret)?),
+            secret: secret_view(&view.existing(&self.secret)?),
         }))
     }
 }

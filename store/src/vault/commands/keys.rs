@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{
-    About, Command, Decision, Effect, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
+    Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, KeyVersionState, Refusal, StoreError, View,
     key_view,
 };
 use crate::audit::Action;
@@ -13,14 +13,14 @@ use crate::format::StoredDataKey;
 use crate::id::{KeyId, NamespaceId, SecretId};
 use crate::name::KeyName;
 use crate::time::Timestamp;
-use crate::vault::effect::Due;
+use crate::vault::effect::DueTask;
 use crate::vault::types::{KeyDeclaration, KeyView};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn about(view: &View<'_>, action: Action, key: &KeyRecord) -> Result<About, StoreError> {
+fn about(view: &View<'_>, action: Action, key: &KeyRecord) -> Result<EntryDraft, StoreError> {
     let namespace = view.namespace(&key.namespace)?.name;
-    Ok(About::new(action).with(|entry| {
+    Ok(EntryDraft::new(action).with(|entry| {
         entry.namespace = Some(namespace);
         entry.key = Some(key.id);
     }))
@@ -48,9 +48,9 @@ fn customer_key(view: &View<'_>, namespace: &NamespaceId, id: &KeyId) -> Result<
 pub struct CreateKey {
     /// A new id.
     pub id: KeyId,
-    /// Where.
+    /// The namespace that it is to belong to.
     pub namespace: NamespaceId,
-    /// Its name.
+    /// Unique among the namespace's keys that are not destroyed.
     pub name: KeyName,
 }
 
@@ -153,7 +153,7 @@ key_commands! {
         // After its window a key is as good as gone, whether or not the purge came by.
         KeyState::PendingDeletion { until } if now > until => return Err(Refusal::KeyDestroyed.into()),
         KeyState::PendingDeletion { until } => {
-            effects.push(Effect::DropDue(until, Due::DestroyKey(key.namespace, key.id)));
+            effects.push(Effect::DropDue(until, DueTask::DestroyKey(key.namespace, key.id)));
             key.state = KeyState::Enabled;
         }
         _ => return Err(Refusal::KeyNotPendingDeletion.into()),
@@ -212,11 +212,11 @@ fn is_used(view: &View<'_>, key: &KeyId) -> Result<bool, StoreError> {
 /// Records what declares a key, in place of what did before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclareKey {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// In any state but destroyed.
     pub key: KeyId,
-    /// What declares it.
+    /// What the EncryptionKey object says of it.
     pub declaration: KeyDeclaration,
 }
 
@@ -243,9 +243,9 @@ impl Command for DeclareKey {
 /// Schedules a key's destruction. Until then it refuses like a disabled one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScheduleKeyDeletion {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// Enabled or disabled.
     pub key: KeyId,
     /// 7 to 30.
     pub window_days: u32,
@@ -273,7 +273,7 @@ impl Command for ScheduleKeyDeletion {
         let about = about(view, Action::ScheduleKeyDeletion, &key)?
             .with(|entry| entry.detail = format!("until {until}"));
         let reply = shown(&key)?;
-        let due = Due::DestroyKey(key.namespace, key.id);
+        let due = DueTask::DestroyKey(key.namespace, key.id);
         Ok(Decision::new(
             vec![Effect::AddDue(until, due), Effect::PutKey(Box::new(key))],
             about,
@@ -291,11 +291,11 @@ impl Command for ScheduleKeyDeletion {
 /// Destroys the material of an old version that wraps nothing any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DestroyKeyVersion {
-    /// Where.
+    /// Where the key belongs; in another namespace it is not found.
     pub namespace: NamespaceId,
-    /// The key.
+    /// In any state but destroyed.
     pub key: KeyId,
-    /// The version.
+    /// Not the primary one; one that is gone already is a success.
     pub version: u32,
 }
 

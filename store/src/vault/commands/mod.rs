@@ -1,4 +1,5 @@
-//! The commands: each a pure decision on a view, one file each. Must not read a clock, touch the engine, or log.
+//! The commands: each a pure decision on a view, one file each. Must not read a clock, touch the engine, or
+//! log.
 
 mod binding;
 mod create_secret;
@@ -13,9 +14,9 @@ mod policies;
 mod purge;
 mod purge_secrets;
 mod put_value;
+mod quota;
 mod restore_secret;
 mod rewrap;
-mod room;
 mod seal;
 mod truncate_audit;
 mod update_secret;
@@ -24,8 +25,10 @@ mod update_stage;
 pub use binding::{BindMaterialized, BindObject};
 pub use create_secret::CreateSecret;
 pub(crate) use cursor::RecordRestore;
-pub use cursor::{Record, RecordCheckpoint, SetCursor};
-pub use declarations::{Attest, BeginAttestations, ForgetAttestations, TakeDeclaration, WithdrawDeclaration};
+pub use cursor::{RecordCheckpoint, RecordStoreEvent, SetCursor};
+pub use declarations::{
+    AcceptDeclaration, Attest, BeginAttestations, ForgetAttestations, WithdrawDeclaration,
+};
 pub use delete_secret::{DeleteSecret, Deletion};
 pub use destroy_secret::{DestroySecret, KeepRecoveryWindow};
 pub use ensure_version::{EnsureVersion, RotationMark};
@@ -34,13 +37,13 @@ pub use keys::{
     ScheduleKeyDeletion,
 };
 pub use namespaces::{AcceptNamespace, BindNamespace, ForgetNamespaceUids, ReleaseNamespace};
-pub use policies::{ForgetPolicy, KeepPolicy};
-pub use purge::{PurgeDue, PurgeSecret, Purged, STEADY};
+pub use policies::{EnforcePolicy, RemovePolicy};
+pub use purge::{CLOCK_TRUST_DELAY, PurgeDue, PurgeOutcome, PurgeSecret};
 pub use purge_secrets::PurgeSecrets;
 pub use put_value::PutValue;
+pub(crate) use quota::check_any_secret;
 pub use restore_secret::RestoreSecret;
 pub use rewrap::{Rewrap, RewrapProgress};
-pub(crate) use room::for_any_secret as room_for_any_secret;
 pub(crate) use seal::ChangeSeal;
 pub(crate) use truncate_audit::{RemoveTruncated, TruncateAudit};
 pub use update_secret::UpdateSecret;
@@ -48,7 +51,7 @@ pub use update_stage::UpdateStage;
 
 use super::effect::Effect;
 use super::error::{Refusal, StoreError};
-use super::room::Usage;
+use super::quota::Usage;
 use super::types::{KeyRef, KeyView, SecretView, VersionView};
 use super::view::View;
 use crate::audit::{Action, Entry};
@@ -59,16 +62,17 @@ use crate::time::Timestamp;
 use crate::value::Value;
 
 /// Most versions of a secret; the oldest without a label makes room.
-pub const MOST_VERSIONS: usize = 10;
-/// Most labels of a secret. Fewer than versions, so that one without a label always exists when room is needed.
-pub const MOST_STAGES: usize = 8;
+pub const MAX_VERSIONS: usize = 10;
+/// Most labels of a secret. Fewer than versions, so that one without a label always exists when room is
+/// needed.
+pub const MAX_STAGES: usize = 8;
 
 /// What a decision says.
 #[derive(Debug)]
 pub struct Decision<T> {
     pub(crate) effects: Vec<Effect>,
     /// The records of what changes; none where nothing does.
-    pub(crate) entries: Vec<About>,
+    pub(crate) entries: Vec<EntryDraft>,
     /// The room that it takes: those that are decided after it in the same group must not count on it.
     pub(crate) takes: Option<(NamespaceId, Usage)>,
     pub(crate) reply: T,
@@ -86,7 +90,7 @@ impl<T> Decision<T> {
     }
 
     /// These effects happen, on this record.
-    pub(crate) fn new(effects: Vec<Effect>, entry: About, reply: T) -> Self {
+    pub(crate) fn new(effects: Vec<Effect>, entry: EntryDraft, reply: T) -> Self {
         Self {
             effects,
             entries: vec![entry],
@@ -96,19 +100,19 @@ impl<T> Decision<T> {
     }
 
     /// It takes this room.
-    pub(crate) fn taking(mut self, namespace: NamespaceId, room: Usage) -> Self {
-        self.takes = Some((namespace, room));
+    pub(crate) fn with_usage(mut self, namespace: NamespaceId, usage: Usage) -> Self {
+        self.takes = Some((namespace, usage));
         self
     }
 }
 
 /// What an audit entry is about; time, actor and request are the caller's.
 #[derive(Clone, Debug)]
-pub(crate) struct About {
+pub(crate) struct EntryDraft {
     fill: Box<Entry>,
 }
 
-impl About {
+impl EntryDraft {
     pub(crate) fn new(action: Action) -> Self {
         let fill = Entry::new(Timestamp::default(), crate::audit::Actor::System, action);
         Self { fill: Box::new(fill) }
@@ -168,8 +172,9 @@ pub trait Command: Send + 'static {
     #[doc(hidden)]
     fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Self::Reply>, StoreError>;
 
-    /// Answers a request that was carried out before: its answer got lost on the way. Nothing changes; the answer is as things
-    /// stand now. Only a command that does nothing the second time may leave this to `decide`.
+    /// Answers a request that was carried out before: its answer got lost on the way. Nothing changes; the
+    /// answer is as things stand now. Only a command that does nothing the second time may leave this to
+    /// `decide`.
     ///
     /// # Errors
     /// [`Refusal`] where what the request made is not there any more.
@@ -223,10 +228,11 @@ fn key_for(
     Ok((key, false))
 }
 
-/// The record of a customer's key that wraps the data key of a new version: each use of such a key is a record of its own.
-fn key_used(namespace: &Namespace, head: &Head, key: &KeyRecord, version: &VersionId) -> Option<About> {
+/// The record of a customer's key that wraps the data key of a new version: each use of such a key is a
+/// record of its own.
+fn key_used(namespace: &Namespace, head: &Head, key: &KeyRecord, version: &VersionId) -> Option<EntryDraft> {
     head.customer_key.then(|| {
-        About::secret(Action::GenerateDataKey, namespace, head).with(|entry| {
+        EntryDraft::secret(Action::GenerateDataKey, namespace, head).with(|entry| {
             entry.version = Some(version.clone());
             entry.key = Some(key.id);
         })
@@ -259,7 +265,7 @@ fn add_version(
     for stage in stages {
         move_stage(head, stage, sequence);
     }
-    if head.stages.len() > MOST_STAGES {
+    if head.stages.len() > MAX_STAGES {
         return Err(Refusal::TooManyStages);
     }
     evict(head, effects);
@@ -286,9 +292,10 @@ fn move_stage(head: &mut Head, stage: &Stage, sequence: u32) {
     }
 }
 
-/// INVARIANT: there are fewer labels than versions allowed, so beyond the limit there is a version without one.
+/// INVARIANT: there are fewer labels than versions allowed, so beyond the limit there is a version without
+/// one.
 fn evict(head: &mut Head, effects: &mut Vec<Effect>) {
-    while head.versions.len() > MOST_VERSIONS {
+    while head.versions.len() > MAX_VERSIONS {
         let Some(oldest) = oldest_without_stage(head) else {
             break;
         };
@@ -304,7 +311,7 @@ fn oldest_without_stage(head: &Head) -> Option<u32> {
 }
 
 /// What callers see of a head.
-pub(crate) fn view_of(head: &Head) -> SecretView {
+pub(crate) fn secret_view(head: &Head) -> SecretView {
     let versions = head
         .versions
         .iter()
@@ -358,7 +365,7 @@ pub(crate) fn version_view(head: &Head, version: &HeadVersion) -> VersionView {
 fn view_after(head: &Head) -> SecretView {
     SecretView {
         revision: head.revision + 1,
-        ..view_of(head)
+        ..secret_view(head)
     }
 }
 

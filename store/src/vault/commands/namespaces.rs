@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::delete_secret::destroy;
 use super::destroy_secret::about_destruction;
-use super::{About, Command, Decision, Effect, Namespace, Refusal, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, Namespace, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::Recovery;
@@ -12,14 +12,14 @@ use crate::id::NamespaceId;
 use crate::name::{ExternalId, NamespaceName};
 use crate::time::Timestamp;
 
-fn about(action: Action, namespace: &Namespace) -> About {
-    About::new(action).with(|entry| entry.namespace = Some(namespace.name.clone()))
+fn about(action: Action, namespace: &Namespace) -> EntryDraft {
+    EntryDraft::new(action).with(|entry| entry.namespace = Some(namespace.name.clone()))
 }
 
 /// Says which namespace bears a name now. The first time makes it known; another uid than before is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindNamespace {
-    /// Its name.
+    /// What the outside calls it.
     pub name: NamespaceName,
     /// Its outside uid.
     pub uid: ExternalId,
@@ -65,7 +65,7 @@ impl Command for BindNamespace {
 /// Accepts a namespace that was made again as the old one: its secrets become the new one's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptNamespace {
-    /// Its name.
+    /// One that the store knows, or it is refused.
     pub name: NamespaceName,
     /// Its new outside uid.
     pub uid: ExternalId,
@@ -93,11 +93,12 @@ impl Command for AcceptNamespace {
     }
 }
 
-/// Frees the name of a namespace that is gone and in which nothing is kept: what is left in it is destroyed, and the next namespace of this name is bound
-/// as if it were the first. A secret with a recovery window, or a customer's key in any state, leaves all as it is.
+/// Frees the name of a namespace that is gone and in which nothing is kept: what is left in it is destroyed,
+/// and the next namespace of this name is bound as if it were the first. A secret with a recovery window, or
+/// a customer's key in any state, leaves all as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReleaseNamespace {
-    /// The namespace.
+    /// One that the store knows, or it is refused.
     pub namespace: NamespaceId,
     /// The outside uid of the one that is gone.
     pub uid: ExternalId,
@@ -143,7 +144,7 @@ impl Command for ReleaseNamespace {
 pub struct ForgetNamespaceUids;
 
 impl Command for ForgetNamespaceUids {
-    /// How many.
+    /// How many namespaces had one.
     type Reply = u64;
     const ACTION: Action = Action::AcceptNamespace;
 

@@ -1,16 +1,16 @@
 //! Access policies in force: kept when a generation takes effect, forgotten when the policy is gone.
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::Action;
 use crate::name::ExternalId;
 use crate::time::Timestamp;
-use crate::vault::types::PolicyInForce;
+use crate::vault::types::EnforcedPolicy;
 
 /// Keeps what of a policy is in force, in the place of what was kept before. The same again changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeepPolicy(pub PolicyInForce);
+pub struct EnforcePolicy(pub EnforcedPolicy);
 
-impl Command for KeepPolicy {
+impl Command for EnforcePolicy {
     type Reply = ();
     const ACTION: Action = Action::EnforcePolicy;
 
@@ -19,7 +19,7 @@ impl Command for KeepPolicy {
         if policy.name.len() > 253 {
             return Err(Refusal::MetadataTooLarge("the name of a policy has at most 253 bytes").into());
         }
-        if policy.statements.len() > PolicyInForce::MOST_BYTES {
+        if policy.statements.len() > EnforcedPolicy::MAX_STATEMENTS_BYTES {
             return Err(Refusal::MetadataTooLarge("the statements of a policy have at most 2 MiB").into());
         }
         match view.policy(&policy.uid) {
@@ -44,9 +44,9 @@ impl Command for KeepPolicy {
 
 /// Forgets a policy that is gone. One that is not kept changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ForgetPolicy(pub ExternalId);
+pub struct RemovePolicy(pub ExternalId);
 
-impl Command for ForgetPolicy {
+impl Command for RemovePolicy {
     type Reply = ();
     const ACTION: Action = Action::RemovePolicy;
 
@@ -55,7 +55,7 @@ impl Command for ForgetPolicy {
         let about = match view.policy(&uid) {
             Ok(None) => return Ok(Decision::unchanged(())),
             Ok(Some(kept)) => about(Action::RemovePolicy, &kept),
-            Err(StoreError::Damaged { .. }) => About::new(Action::RemovePolicy),
+            Err(StoreError::Damaged { .. }) => EntryDraft::new(Action::RemovePolicy),
             Err(error) => return Err(error),
         };
         Ok(Decision::new(vec![Effect::DropPolicy(uid)], about, ()))
@@ -67,8 +67,8 @@ impl Command for ForgetPolicy {
     }
 }
 
-fn about(action: Action, policy: &PolicyInForce) -> About {
-    About::new(action).with(|entry| {
+fn about(action: Action, policy: &EnforcedPolicy) -> EntryDraft {
+    EntryDraft::new(action).with(|entry| {
         entry.namespace = Some(policy.namespace.clone());
         // The generation first: a long name is cut.
         entry.detail = format!("generation {} of policy {}", policy.generation, policy.name);

@@ -4,24 +4,24 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::delete_secret::destroy;
-use super::{About, Command, Decision, Effect, KeyState, Refusal, StoreError, View, namespace_of};
+use super::{Command, Decision, Effect, EntryDraft, KeyState, Refusal, StoreError, View, namespace_of};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::SecretState;
 use crate::id::{KeyId, SecretId};
 use crate::time::Timestamp;
-use crate::vault::effect::Due;
+use crate::vault::effect::DueTask;
 
 /// How long the wall clock must have agreed with the monotonic one before anything is destroyed on its word.
-pub const STEADY: Duration = Duration::from_secs(3_600);
+pub const CLOCK_TRUST_DELAY: Duration = Duration::from_secs(3_600);
 
 /// Most destructions in one commit.
-const MOST: usize = 64;
+const MAX_PURGES_PER_COMMIT: usize = 64;
 
 /// Destroys a secret that waits for its destruction, without waiting for the window's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PurgeSecret {
-    /// The secret.
+    /// In its recovery window, or it is refused.
     pub secret: SecretId,
 }
 
@@ -39,7 +39,7 @@ impl Command for PurgeSecret {
             return Err(Refusal::NotInRecoveryWindow.into());
         }
         let namespace = namespace_of(view, &head.namespace)?;
-        let about = About::secret(Action::PurgeSecret, &namespace, &head);
+        let about = EntryDraft::secret(Action::PurgeSecret, &namespace, &head);
         Ok(Decision::new(destroy(head), about, ()))
     }
 
@@ -50,8 +50,8 @@ impl Command for PurgeSecret {
 
 /// What was destroyed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Purged {
-    /// Secrets.
+pub struct PurgeOutcome {
+    /// Those that were destroyed, by id.
     pub secrets: Vec<SecretId>,
     /// Encryption keys.
     pub keys: Vec<KeyId>,
@@ -62,21 +62,22 @@ pub struct Purged {
 /// Destroys secrets and keys whose window has closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PurgeDue {
-    /// How long the wall clock has agreed with the monotonic one: a clock that jumped forward destroys nothing.
+    /// How long the wall clock has agreed with the monotonic one: a clock that jumped forward destroys
+    /// nothing.
     pub steady_for: Duration,
 }
 
 impl Command for PurgeDue {
-    type Reply = Purged;
+    type Reply = PurgeOutcome;
     const ACTION: Action = Action::PurgeSecret;
 
-    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Purged>, StoreError> {
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<PurgeOutcome>, StoreError> {
         let mut due = Vec::new();
         let mut more = false;
         view.snapshot
-            .visit(Table::Due, &mut |key, value| match Due::decode(key, value) {
+            .visit(Table::Due, &mut |key, value| match DueTask::decode(key, value) {
                 Some((at, what)) if at < now => {
-                    if due.len() == MOST {
+                    if due.len() == MAX_PURGES_PER_COMMIT {
                         more = true;
                         return ControlFlow::Break(());
                     }
@@ -86,28 +87,28 @@ impl Command for PurgeDue {
                 _ => ControlFlow::Break(()),
             })?;
         // What an earlier command of the same group took off the calendar is not due.
-        let mut decision = Decision::unchanged(Purged {
+        let mut decision = Decision::unchanged(PurgeOutcome {
             more,
-            ..Purged::default()
+            ..PurgeOutcome::default()
         });
         for (at, what) in due {
             if view.raw(Table::Due, &what.key(at))?.is_none() {
                 continue;
             }
-            if self.steady_for < STEADY {
+            if self.steady_for < CLOCK_TRUST_DELAY {
                 return Err(Refusal::ClockUnsteady.into());
             }
             match what {
-                Due::Purge(secret) => {
+                DueTask::Purge(secret) => {
                     let head = view.existing(&secret)?;
                     let namespace = namespace_of(view, &head.namespace)?;
                     decision
                         .entries
-                        .push(About::secret(Action::PurgeSecret, &namespace, &head));
+                        .push(EntryDraft::secret(Action::PurgeSecret, &namespace, &head));
                     decision.effects.extend(destroy(head));
                     decision.reply.secrets.push(secret);
                 }
-                Due::DestroyKey(namespace, id) => {
+                DueTask::DestroyKey(namespace, id) => {
                     let mut key = view.key(&namespace, &id)?;
                     for version in key.versions.drain(..) {
                         decision.effects.push(Effect::DropMaterial(id, version.version));
@@ -116,7 +117,7 @@ impl Command for PurgeDue {
                     let name = view.namespace(&namespace)?.name;
                     decision
                         .entries
-                        .push(About::new(Action::DestroyKey).with(|entry| {
+                        .push(EntryDraft::new(Action::DestroyKey).with(|entry| {
                             entry.namespace = Some(name);
                             entry.key = Some(id);
                         }));

@@ -1,22 +1,23 @@
-//! Destroys many secrets of a namespace that wait for their destruction, as an administrator asks who needs their room.
+//! Destroys many secrets of a namespace that wait for their destruction, as an administrator asks who needs
+//! their room.
 
 use std::collections::BTreeSet;
 
 use super::delete_secret::destroy;
-use super::{About, Command, Decision, StoreError, View, namespace_of};
+use super::{Command, Decision, EntryDraft, StoreError, View, namespace_of};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::{NamespaceId, SecretId};
 use crate::time::Timestamp;
-use crate::vault::room::Usage;
+use crate::vault::quota::Usage;
 
-/// Destroys those of these secrets that are in this namespace and were deleted at or before this time; all others it leaves as they are, and so it does
-/// what is beyond [`PurgeSecrets::MOST`].
+/// Destroys those of these secrets that are in this namespace and were deleted at or before this time; all
+/// others it leaves as they are, and so it does what is beyond [`PurgeSecrets::MAX_SECRETS`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PurgeSecrets {
-    /// The namespace.
+    /// Where they have to be.
     pub namespace: NamespaceId,
-    /// The secrets.
+    /// At most [`PurgeSecrets::MAX_SECRETS`] are looked at.
     pub secrets: BTreeSet<SecretId>,
     /// What was deleted, or deleted again, after this stays.
     pub deleted_before: Timestamp,
@@ -24,7 +25,7 @@ pub struct PurgeSecrets {
 
 impl PurgeSecrets {
     /// Most secrets of one command.
-    pub const MOST: usize = 64;
+    pub const MAX_SECRETS: usize = 64;
 }
 
 impl Command for PurgeSecrets {
@@ -35,7 +36,7 @@ impl Command for PurgeSecrets {
     fn decide(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Usage>, StoreError> {
         let namespace = namespace_of(view, &self.namespace)?;
         let mut decision = Decision::unchanged(Usage::default());
-        for secret in self.secrets.into_iter().take(Self::MOST) {
+        for secret in self.secrets.into_iter().take(Self::MAX_SECRETS) {
             let Some(head) = view.head(&secret)? else { continue };
             let SecretState::PendingDeletion { since, .. } = head.state else {
                 continue;
@@ -43,7 +44,7 @@ impl Command for PurgeSecrets {
             if head.namespace != self.namespace || since > self.deleted_before {
                 continue;
             }
-            let about = About::secret(Action::PurgeSecret, &namespace, &head)
+            let about = EntryDraft::secret(Action::PurgeSecret, &namespace, &head)
                 .with(|entry| entry.detail = "with what else was deleted in the namespace".to_owned());
             decision.entries.push(about);
             decision.reply = decision.reply.plus(Usage {

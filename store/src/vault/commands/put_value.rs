@@ -1,48 +1,49 @@
 //! Writes a version.
 
 use super::{
-    About, Command, Decision, Effect, Refusal, StoreError, View, add_version, key_used, namespace_of, room,
-    view_after, view_of,
+    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, add_version, key_used, namespace_of,
+    quota, secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::name::{Stage, VersionId};
 use crate::time::Timestamp;
 use crate::value::Value;
-use crate::vault::types::Written;
+use crate::vault::types::WriteOutcome;
 
-/// Writes an immutable version. Its id is the idempotency token: the same id with the same value changes nothing, whatever
-/// happened to labels since; with another value it is refused.
+/// Writes an immutable version. Its id is the idempotency token: the same id with the same value changes
+/// nothing, whatever happened to labels since; with another value it is refused.
 #[derive(Debug)]
 pub struct PutValue {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The new version's id.
     pub version: VersionId,
-    /// Its value.
+    /// What the version holds for good.
     pub value: Value,
-    /// Its labels; none means Current, which leaves Previous on the version before. With labels given only those move.
+    /// Its labels; none means Current, which leaves Previous on the version before. With labels given only
+    /// those move.
     pub stages: Vec<Stage>,
 }
 
 impl Command for PutValue {
-    type Reply = Written;
+    type Reply = WriteOutcome;
     const ACTION: Action = Action::PutSecretValue;
 
     fn subject(&self) -> Option<SecretId> {
         Some(self.secret)
     }
 
-    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<Written>, StoreError> {
+    fn decide(self, view: &View<'_>, now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         let before = view.live(&self.secret)?;
         let mut head = before.clone();
         let key = view.usable_key(&head.namespace, &head.key)?;
         if let Some(version) = head.version(&self.version) {
             // `Value` compares in constant time, and which byte differs is told to nobody.
             return if view.value(&head, version)? == self.value {
-                Ok(Decision::unchanged(Written {
+                Ok(Decision::unchanged(WriteOutcome {
                     created: false,
-                    secret: view_of(&head),
+                    secret: secret_view(&head),
                 }))
             } else {
                 Err(Refusal::VersionConflict.into())
@@ -51,7 +52,7 @@ impl Command for PutValue {
         let namespace = namespace_of(view, &head.namespace)?;
         let version = self.version.clone();
         let mut effects = Vec::new();
-        let version_bytes = room::bytes_of(&self.value);
+        let version_bytes = quota::bytes_of(&self.value);
         add_version(
             &mut head,
             &key,
@@ -61,7 +62,7 @@ impl Command for PutValue {
             now,
             &mut effects,
         )?;
-        let takes = room::for_version(
+        let takes = quota::make_space_for_version(
             view,
             &namespace,
             &before,
@@ -71,26 +72,26 @@ impl Command for PutValue {
             &mut effects,
         )?;
         let used = key_used(&namespace, &head, &key, &version);
-        let about = About::secret(Action::PutSecretValue, &namespace, &head).with(|entry| {
+        let about = EntryDraft::secret(Action::PutSecretValue, &namespace, &head).with(|entry| {
             entry.version = Some(version);
             entry.stage = self.stages.first().cloned();
             entry.key = head.customer_key.then_some(key.id);
         });
-        let reply = Written {
+        let reply = WriteOutcome {
             created: true,
             secret: view_after(&head),
         };
         effects.push(Effect::PutHead(Box::new(head)));
-        let mut decision = Decision::new(effects, about, reply).taking(namespace.id, takes);
+        let mut decision = Decision::new(effects, about, reply).with_usage(namespace.id, takes);
         decision.entries.extend(used);
         Ok(decision)
     }
 
-    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<Written>, StoreError> {
+    fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<WriteOutcome>, StoreError> {
         // The version may have made room for others since: it is not made again.
-        Ok(Decision::unchanged(Written {
+        Ok(Decision::unchanged(WriteOutcome {
             created: false,
-            secret: view_of(&view.existing(&self.secret)?),
+            secret: secret_view(&view.existing(&self.secret)?),
         }))
     }
 }

@@ -1,17 +1,19 @@
 //! Brings a secret back inside its recovery window, exactly as it was.
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View, namespace_of, view_after, view_of};
+use super::{
+    Command, Decision, Effect, EntryDraft, Refusal, StoreError, View, namespace_of, secret_view, view_after,
+};
 use crate::audit::Action;
 use crate::format::SecretState;
 use crate::id::SecretId;
 use crate::time::Timestamp;
-use crate::vault::effect::Due;
+use crate::vault::effect::DueTask;
 use crate::vault::types::SecretView;
 
 /// Restores a secret. After its window it is as if it were not there, even before it is destroyed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RestoreSecret {
-    /// The secret.
+    /// In its recovery window, or it is refused.
     pub secret: SecretId,
 }
 
@@ -34,16 +36,16 @@ impl Command for RestoreSecret {
         head.state = SecretState::Live;
         head.updated = now;
         let namespace = namespace_of(view, &head.namespace)?;
-        let about = About::secret(Action::RestoreSecret, &namespace, &head);
+        let about = EntryDraft::secret(Action::RestoreSecret, &namespace, &head);
         let reply = view_after(&head);
         let effects = vec![
-            Effect::DropDue(until, Due::Purge(head.id)),
+            Effect::DropDue(until, DueTask::Purge(head.id)),
             Effect::PutHead(Box::new(head)),
         ];
         Ok(Decision::new(effects, about, reply))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
-        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
+        Ok(Decision::unchanged(secret_view(&view.existing(&self.secret)?)))
     }
 }

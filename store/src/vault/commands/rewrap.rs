@@ -1,16 +1,17 @@
-//! Moves wrapped data keys under the key, and the version of it, that their secret now comes under. Values are not touched.
+//! Moves wrapped data keys under the key, and the version of it, that their secret now comes under. Values
+//! are not touched.
 
 use std::collections::BTreeMap;
 
-use super::{About, Command, Decision, Effect, KeyRecord, KeyState, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, KeyRecord, KeyState, StoreError, View};
 use crate::audit::Action;
 use crate::engine::Table;
 use crate::format::{Head, StoredDataKey, version_key};
 use crate::id::{KeyId, SecretId};
 use crate::time::Timestamp;
 
-/// Rewraps a batch. Begin without `after`; go on with the progress's `next` until there is none. An interrupted run begins
-/// anew and passes over what is done.
+/// Rewraps a batch. Begin without `after`; go on with the progress's `next` until there is none. An
+/// interrupted run begins anew and passes over what is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rewrap {
     /// Only data keys of secrets that come under this key; all where absent.
@@ -95,7 +96,7 @@ impl Command for Rewrap {
         if effects.is_empty() {
             return Ok(Decision::unchanged(progress));
         }
-        let about = About::new(Action::Rewrap).with(|entry| {
+        let about = EntryDraft::new(Action::Rewrap).with(|entry| {
             entry.key = self.key;
             entry.detail = format!("{} data keys", progress.moved);
         });

@@ -1,6 +1,7 @@
-//! Remembers the seal file's digest: before a change of the file as the next one, after it as the one in force.
+//! Remembers the seal file's digest: before a change of the file as the next one, after it as the one in
+//! force.
 
-use super::{About, Command, Decision, Effect, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, StoreError, View};
 use crate::audit::Action;
 use crate::format::SealDigest;
 use crate::time::Timestamp;
@@ -19,7 +20,7 @@ impl Command for ChangeSeal {
     fn decide(self, _view: &View<'_>, _now: Timestamp) -> Result<Decision<()>, StoreError> {
         Ok(Decision::new(
             vec![Effect::PutSeal(self.digest)],
-            About::new(Action::ChangeSeal).with(|entry| entry.detail = self.detail),
+            EntryDraft::new(Action::ChangeSeal).with(|entry| entry.detail = self.detail),
             (),
         ))
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{About, Command, Decision, Effect, Refusal, StoreError, View};
+use super::{Command, Decision, Effect, EntryDraft, Refusal, StoreError, View};
 use crate::audit::{Action, ChainHead, Cut, MutationRecord, ReadHead};
 use crate::engine::Table;
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ impl Command for TruncateAudit {
             "changes up to {}, reads up to {}",
             cut.changes.sequence, cut.reads.sequence
         );
-        let about = About::new(Action::TruncateAudit).with(|entry| entry.detail = detail);
+        let about = EntryDraft::new(Action::TruncateAudit).with(|entry| entry.detail = detail);
         Ok(Decision::new(vec![Effect::SignCut(cut, now)], about, cut))
     }
 
@@ -93,7 +93,7 @@ pub(crate) struct RemoveTruncated {
 }
 
 impl Command for RemoveTruncated {
-    /// How many.
+    /// How many records were removed.
     type Reply = usize;
     const ACTION: Action = Action::TruncateAudit;
 

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::{
-    About, Command, Decision, Effect, StoreError, View, check_metadata, key_for, namespace_of, room,
-    view_after, view_of,
+    Command, Decision, Effect, EntryDraft, StoreError, View, check_metadata, key_for, namespace_of, quota,
+    secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
 use crate::time::Timestamp;
 use crate::vault::types::{KeyRef, SecretView};
 
-/// Changes what is given and leaves the rest. A new key holds for new versions at once; a rewrap moves the old ones.
+/// Changes what is given and leaves the rest. A new key holds for new versions at once; a rewrap moves the
+/// old ones.
 #[derive(Debug)]
 pub struct UpdateSecret {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// At most 2,048 bytes.
     pub description: Option<String>,
@@ -50,18 +51,18 @@ impl Command for UpdateSecret {
             head.customer_key = customer_key;
         }
         if head == before {
-            return Ok(Decision::unchanged(view_of(&head)));
+            return Ok(Decision::unchanged(secret_view(&head)));
         }
         head.updated = now;
-        let takes = room::for_metadata(view, &namespace, &before, &head)?;
-        let about = About::secret(Action::UpdateSecret, &namespace, &head)
+        let takes = quota::check_new_metadata(view, &namespace, &before, &head)?;
+        let about = EntryDraft::secret(Action::UpdateSecret, &namespace, &head)
             .with(|entry| entry.key = head.customer_key.then_some(head.key));
         let reply = view_after(&head);
         effects.push(Effect::PutHead(Box::new(head)));
-        Ok(Decision::new(effects, about, reply).taking(namespace.id, takes))
+        Ok(Decision::new(effects, about, reply).with_usage(namespace.id, takes))
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
-        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
+        Ok(Decision::unchanged(secret_view(&view.existing(&self.secret)?)))
     }
 }

@@ -1,8 +1,8 @@
 //! Adds, moves or removes a label.
 
 use super::{
-    About, Command, Decision, Effect, MOST_STAGES, Refusal, StoreError, View, move_stage, namespace_of,
-    view_after, view_of,
+    Command, Decision, Effect, EntryDraft, MAX_STAGES, Refusal, StoreError, View, move_stage, namespace_of,
+    secret_view, view_after,
 };
 use crate::audit::Action;
 use crate::id::SecretId;
@@ -10,11 +10,11 @@ use crate::name::{Stage, VersionId};
 use crate::time::Timestamp;
 use crate::vault::types::SecretView;
 
-/// Adds (`move_to`), removes (`remove_from`) or moves (both) a label. Moving Current makes the version before Previous.
-/// `remove_from` must hold the label: it is a compare-and-swap for rotation controllers.
+/// Adds (`move_to`), removes (`remove_from`) or moves (both) a label. Moving Current makes the version before
+/// Previous. `remove_from` must hold the label: it is a compare-and-swap for rotation controllers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpdateStage {
-    /// The secret.
+    /// Must be live.
     pub secret: SecretId,
     /// The label.
     pub stage: Stage,
@@ -56,15 +56,15 @@ impl Command for UpdateStage {
             },
             (None, None) => return Err(Refusal::StageUnchanged.into()),
         }
-        if head.stages.len() > MOST_STAGES {
+        if head.stages.len() > MAX_STAGES {
             return Err(Refusal::TooManyStages.into());
         }
         if head == before {
-            return Ok(Decision::unchanged(view_of(&head)));
+            return Ok(Decision::unchanged(secret_view(&head)));
         }
         head.updated = now;
         let namespace = namespace_of(view, &head.namespace)?;
-        let about = About::secret(Action::UpdateSecretVersionStage, &namespace, &head).with(|entry| {
+        let about = EntryDraft::secret(Action::UpdateSecretVersionStage, &namespace, &head).with(|entry| {
             entry.stage = Some(self.stage);
             entry.version = self.move_to.or(self.remove_from);
         });
@@ -73,6 +73,6 @@ impl Command for UpdateStage {
     }
 
     fn repeated(self, view: &View<'_>, _now: Timestamp) -> Result<Decision<SecretView>, StoreError> {
-        Ok(Decision::unchanged(view_of(&view.existing(&self.secret)?)))
+        Ok(Decision::unchanged(secret_view(&view.existing(&self.secret)?)))
     }
 }

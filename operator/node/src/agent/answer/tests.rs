@@ -4,8 +4,8 @@ use strongroom_api::stream::SecretId;
 
 use super::*;
 
-fn wanted(namespace: Option<&str>, name: &str, alias: &str, version: WantedVersion) -> WantedSecret {
-    WantedSecret {
+fn wanted(namespace: Option<&str>, name: &str, alias: &str, version: RequestedVersion) -> RequestedSecret {
+    RequestedSecret {
         alias: alias.to_owned(),
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
@@ -13,16 +13,16 @@ fn wanted(namespace: Option<&str>, name: &str, alias: &str, version: WantedVersi
     }
 }
 
-fn stage(stage: &str) -> WantedVersion {
-    WantedVersion::Stage(stage.to_owned())
+fn stage(stage: &str) -> RequestedVersion {
+    RequestedVersion::Stage(stage.to_owned())
 }
 
-fn delivered(version: &str, keys: &[(&str, &[u8])]) -> Arc<Delivered> {
+fn delivered(version: &str, keys: &[(&str, &[u8])]) -> Arc<DeliveredValue> {
     let mut value = Value::new();
     for (name, bytes) in keys {
         value.insert(*name, bytes.to_vec());
     }
-    Arc::new(Delivered {
+    Arc::new(DeliveredValue {
         secret_id: SecretId::new([1; 16]),
         version_id: version.to_owned(),
         kind: String::new(),
@@ -31,25 +31,25 @@ fn delivered(version: &str, keys: &[(&str, &[u8])]) -> Arc<Delivered> {
 }
 
 /// A volume of `db` at two stages, `smtp` of two namespaces, and one version of `pin`.
-fn shelf() -> Shelf {
-    let shelf = Shelf::new(
+fn snapshot() -> VolumeSnapshot {
+    let snapshot = VolumeSnapshot::new(
         "shop".to_owned(),
         vec![
             wanted(None, "db", "db", stage("Current")),
             wanted(None, "db", "old", stage("Previous")),
             wanted(None, "smtp", "smtp", stage("Current")),
             wanted(Some("mail"), "smtp", "relay", stage("Current")),
-            wanted(None, "pin", "pin", WantedVersion::Id("v-9".to_owned())),
+            wanted(None, "pin", "pin", RequestedVersion::Id("v-9".to_owned())),
         ],
     );
-    shelf.show([
+    snapshot.show([
         delivered("v-2", &[("user", b"u"), ("password", b"p\"2\\\n")]),
         delivered("v-1", &[("user", b"u"), ("password", b"p1")]),
         delivered("v-s", &[("value", b"own")]),
         delivered("v-m", &[("value", b"\xff\x00")]),
         delivered("v-9", &[("value", b"pinned")]),
     ]);
-    shelf
+    snapshot
 }
 
 fn query(secret: &str, version: &str, stage: &str) -> Query {
@@ -61,8 +61,8 @@ fn query(secret: &str, version: &str, stage: &str) -> Query {
     }
 }
 
-fn asked(secret: &str, version: &str, stage: &str) -> Result<serde_json::Value, Refusal> {
-    let text = answer(&query(secret, version, stage), &shelf())?;
+fn asked(secret: &str, version: &str, stage: &str) -> Result<serde_json::Value, QueryError> {
+    let text = answer(&query(secret, version, stage), &snapshot())?;
     Ok(serde_json::from_str(&text).unwrap())
 }
 
@@ -98,7 +98,7 @@ fn versions_are_those_that_the_volume_has() {
     for (version, stage) in [("v-1", "Current"), ("v-3", ""), ("", "Pending")] {
         assert_eq!(
             asked("db", version, stage),
-            Err(Refusal::NoVersion("db".to_owned()))
+            Err(QueryError::NoVersion("db".to_owned()))
         );
     }
     // By what the volume calls it, it is the same secret.
@@ -115,12 +115,18 @@ fn versions_are_those_that_the_volume_has() {
 #[test]
 fn nothing_but_the_volumes_own_is_answered() {
     for secret in ["other", "mail/db", "shop/relay", "mail", "shop/"] {
-        assert_eq!(asked(secret, "", ""), Err(Refusal::NoSecret(secret.to_owned())));
+        assert_eq!(
+            asked(secret, "", ""),
+            Err(QueryError::NoSecret(secret.to_owned()))
+        );
     }
     // `smtp` is two secrets, one of them by alias too.
-    assert_eq!(asked("smtp", "", ""), Err(Refusal::Ambiguous("smtp".to_owned())));
+    assert_eq!(
+        asked("smtp", "", ""),
+        Err(QueryError::Ambiguous("smtp".to_owned()))
+    );
     assert_eq!(asked("mail/smtp", "", "").unwrap()["VersionId"], "v-m");
-    let two = Shelf::new(
+    let two = VolumeSnapshot::new(
         "shop".to_owned(),
         vec![
             wanted(None, "db", "a", stage("blue")),
@@ -130,7 +136,7 @@ fn nothing_but_the_volumes_own_is_answered() {
     two.show([delivered("v-1", &[]), delivered("v-2", &[])]);
     assert_eq!(
         answer(&query("db", "", ""), &two).map(drop),
-        Err(Refusal::WhichVersion("db".to_owned()))
+        Err(QueryError::WhichVersion("db".to_owned()))
     );
     let text = answer(&query("db", "", "blue"), &two).unwrap();
     assert!(
@@ -142,30 +148,30 @@ fn nothing_but_the_volumes_own_is_answered() {
 
 #[test]
 fn what_cannot_be_said_or_is_not_there_has_a_reason() {
-    let shelf = Shelf::new(
+    let snapshot = VolumeSnapshot::new(
         "shop".to_owned(),
         vec![wanted(None, "db", "db", stage("Current"))],
     );
     let db = query("db", "", "");
-    let refused = |shelf: &Shelf, query: &Query| answer(query, shelf).map(drop).unwrap_err();
-    assert_eq!(refused(&shelf, &db), Refusal::Waiting);
-    shelf.show([delivered("v-1", &[("a", b"x"), ("b", b"\xff")])]);
-    let said = refused(&shelf, &db).to_string();
+    let refused = |snapshot: &VolumeSnapshot, query: &Query| answer(query, snapshot).map(drop).unwrap_err();
+    assert_eq!(refused(&snapshot, &db), QueryError::Waiting);
+    snapshot.show([delivered("v-1", &[("a", b"x"), ("b", b"\xff")])]);
+    let said = refused(&snapshot, &db).to_string();
     assert!(said.contains("key `b` of secret `db`"), "{said}");
-    shelf.show([delivered("v-1", &[("a", b"MARKER")])]);
-    assert!(!format!("{shelf:?}").contains("MARKER"));
-    shelf.revoke();
-    assert_eq!(refused(&shelf, &db), Refusal::Revoked);
+    snapshot.show([delivered("v-1", &[("a", b"MARKER")])]);
+    assert!(!format!("{snapshot:?}").contains("MARKER"));
+    snapshot.revoke();
+    assert_eq!(refused(&snapshot, &db), QueryError::Revoked);
     assert!(matches!(
-        refused(&shelf, &query("x", "", "")),
-        Refusal::NoSecret(_)
+        refused(&snapshot, &query("x", "", "")),
+        QueryError::NoSecret(_)
     ));
 }
 
 #[test]
 fn an_answer_never_outgrows_its_room() {
     let nasty = "\u{1}\\\"".repeat(5_000);
-    let shelf = Shelf::new(
+    let snapshot = VolumeSnapshot::new(
         "shop".to_owned(),
         vec![wanted(None, "db", "db", stage("Current"))],
     );
@@ -174,9 +180,9 @@ fn an_answer_never_outgrows_its_room() {
         vec![("a", nasty.as_bytes()), ("b", b"")],
     ] {
         let value = delivered("v-1", &keys);
-        let before = room(&value.value);
-        shelf.show([value]);
-        let text = answer(&query("db", "", ""), &shelf).unwrap();
+        let before = answer_capacity(&value.value);
+        snapshot.show([value]);
+        let text = answer(&query("db", "", ""), &snapshot).unwrap();
         assert!(
             text.capacity() == before && text.len() <= before,
             "{} of {before}",

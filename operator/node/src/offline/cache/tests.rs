@@ -4,26 +4,26 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn who(account: &str) -> Who {
-    Who {
+fn who(account: &str) -> ServiceAccountId {
+    ServiceAccountId {
         namespace: "shop".to_owned(),
         account_uid: account.to_owned(),
     }
 }
 
-fn wanted(name: &str) -> WantedSecret {
-    WantedSecret {
+fn wanted(name: &str) -> RequestedSecret {
+    RequestedSecret {
         alias: name.to_owned(),
         namespace: None,
         name: name.to_owned(),
-        version: WantedVersion::Stage("Current".to_owned()),
+        version: RequestedVersion::Stage("Current".to_owned()),
     }
 }
 
-fn delivered(id: u8, version: &str, text: &str) -> Delivered {
+fn delivered(id: u8, version: &str, text: &str) -> DeliveredValue {
     let mut value = Value::new();
     value.insert("password", text.as_bytes().to_vec());
-    Delivered {
+    DeliveredValue {
         secret_id: SecretId::new([id; 16]),
         version_id: version.to_owned(),
         kind: String::new(),
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    fn keep(&self, account: &str, name: &str, delivered: &Delivered, at: Duration) {
+    fn keep(&self, account: &str, name: &str, delivered: &DeliveredValue, at: Duration) {
         let grant = Grant {
             wanted: &wanted(name),
             delivered,
@@ -84,12 +84,12 @@ fn what_was_allowed_is_found_by_whom_it_was_allowed_to_alone() {
     assert_eq!(node.find("app", &["db"], HOUR), Some(vec!["v-1".to_owned()]));
     assert_eq!(node.find("other", &["db"], HOUR), None);
     assert_eq!(node.find("app", &["db", "smtp"], HOUR), None, "all or nothing");
-    let elsewhere = WantedSecret {
+    let elsewhere = RequestedSecret {
         namespace: Some("mail".to_owned()),
         ..wanted("db")
     };
-    let previous = WantedSecret {
-        version: WantedVersion::Stage("Previous".to_owned()),
+    let previous = RequestedSecret {
+        version: RequestedVersion::Stage("Previous".to_owned()),
         ..wanted("db")
     };
     for not in [elsewhere, previous] {

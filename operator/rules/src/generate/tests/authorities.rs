@@ -45,7 +45,7 @@ fn a_renewed_authority_has_the_same_key_and_name_whatever_its_source_says_by_now
         key_algorithm: Some(KeyAlgorithm::Ed25519),
         ..x509("another name")
     });
-    let renewed = make_over(&[("ca", other)], None, Replaces::Renewed(&first), 3).expect("made");
+    let renewed = make_over(&[("ca", other)], None, PreviousValue::Renewed(&first), 3).expect("made");
     assert_eq!(text(&renewed, "ca.key"), text(&first, "ca.key"));
     assert_ne!(text(&renewed, "ca.crt"), text(&first, "ca.crt"));
     assert_eq!(blocks(&renewed, "ca.crt"), 1);
@@ -85,13 +85,13 @@ fn a_name_of_several_parts_is_kept_byte_for_byte() {
         params.self_signed(&pair).expect("signed").pem().into_bytes(),
     );
     adopted.insert("ca.key", pair.serialize_pem().into_bytes());
-    let renewed = make_over(&[("ca", root("x"))], None, Replaces::Renewed(&adopted), 1).expect("made");
+    let renewed = make_over(&[("ca", root("x"))], None, PreviousValue::Renewed(&adopted), 1).expect("made");
     assert_eq!(
         chain(&renewed, "ca").own.subject,
         chain(&adopted, "ca").own.subject
     );
     adopted.insert("ca.key", b"no key".to_vec());
-    let refused = make_over(&[("ca", root("x"))], None, Replaces::Renewed(&adopted), 1);
+    let refused = make_over(&[("ca", root("x"))], None, PreviousValue::Renewed(&adopted), 1);
     let error = CertificateError::NotRenewable;
     assert_eq!(
         refused,
@@ -113,7 +113,8 @@ fn an_authority_with_a_new_key_names_the_former_root_until_that_is_dropped() {
             2,
         )
         .expect("made");
-        let second = make_over(&[(key, root("shop CA"))], None, Replaces::Rotated(&first), 3).expect("made");
+        let second =
+            make_over(&[(key, root("shop CA"))], None, PreviousValue::Rotated(&first), 3).expect("made");
         assert_eq!(blocks(&second, "ca.crt"), 2);
         assert!(text(&second, "ca.crt").starts_with(&text(&first, "ca.crt")[..20]));
         assert!(text(&second, "ca.crt").ends_with(&text(&first, "ca.crt")));
@@ -140,10 +141,21 @@ fn an_authority_with_a_new_key_names_the_former_root_until_that_is_dropped() {
         assert_eq!((blocks(&signed, "tls.crt"), blocks(&signed, "ca.crt")), (1, 2));
 
         // A renewal in between keeps the former root; the third key has two former roots beside it.
-        let renewed =
-            make_over(&[(key, root("shop CA"))], None, Replaces::Renewed(&second), 5).expect("made");
+        let renewed = make_over(
+            &[(key, root("shop CA"))],
+            None,
+            PreviousValue::Renewed(&second),
+            5,
+        )
+        .expect("made");
         assert_eq!(blocks(&renewed, "ca.crt"), 2);
-        let third = make_over(&[(key, root("shop CA"))], None, Replaces::Rotated(&renewed), 6).expect("made");
+        let third = make_over(
+            &[(key, root("shop CA"))],
+            None,
+            PreviousValue::Rotated(&renewed),
+            6,
+        )
+        .expect("made");
         assert_eq!(blocks(&third, "ca.crt"), 3);
         let alone = drop_old_roots(third.duplicate(), key).expect("made");
         assert_eq!(blocks(&alone, "ca.crt"), 1);
@@ -163,10 +175,10 @@ fn a_former_root_that_has_ended_is_not_named() {
     let first = make(&[("ca", short)], None, 1).expect("made");
     let sources = BTreeMap::from([("ca".to_owned(), root("shop CA"))]);
     for (seconds, roots) in [(30, 2), (60, 1)] {
-        let environment = Environment {
+        let environment = GenerateContext {
             now: now() + jiff::SignedDuration::from_secs(seconds),
             authority: None,
-            replaces: Replaces::Rotated(&first),
+            replaces: PreviousValue::Rotated(&first),
             ssh_auth: false,
         };
         let second = generate(&sources, &environment, &mut Fixed(2)).expect("made");
@@ -188,11 +200,11 @@ fn an_authority_in_between_hands_the_roots_on() {
         3,
     )
     .expect("made");
-    let second = make_over(&[("ca", root("root"))], None, Replaces::Rotated(&first), 4).expect("made");
+    let second = make_over(&[("ca", root("root"))], None, PreviousValue::Rotated(&first), 4).expect("made");
     let signed = make_over(
         &[("issuing", middle)],
         Some(&authority(&second, "ca")),
-        Replaces::Renewed(&issuing),
+        PreviousValue::Renewed(&issuing),
         5,
     )
     .expect("made");

@@ -87,10 +87,10 @@ fn an_ssh_auth_key_is_openssh_and_every_other_pkcs8_unless_its_source_says_other
         ("deploy", Some(KeyFormat::OpenSsh), false, openssh),
     ] {
         let sources = BTreeMap::from([(key.to_owned(), ed(format))]);
-        let environment = Environment {
+        let environment = GenerateContext {
             now: now(),
             authority: None,
-            replaces: Replaces::Nothing,
+            replaces: PreviousValue::Nothing,
             ssh_auth,
         };
         let value = generate(&sources, &environment, &mut Fixed(1)).expect("made");

@@ -3,8 +3,8 @@
 use strongroom_crds::condition::Reason;
 
 use super::*;
-use crate::native_secret::Fixed;
-use crate::native_secret::edits::{Edit, Key};
+use crate::native_secret::ImmutableField;
+use crate::native_secret::edits::{DriftedKey, Edit};
 use crate::native_secret::owners::Part;
 
 fn other(gives_up: bool, exchange: bool) -> Holder {
@@ -15,29 +15,29 @@ fn other(gives_up: bool, exchange: bool) -> Holder {
     }
 }
 
-fn taken(obstacle: Obstacle) -> Block {
-    Block::NameTaken {
+fn taken(obstacle: Obstacle) -> SecretBlocker {
+    SecretBlocker::NameTaken {
         name: "db".to_owned(),
         secret: "abc".to_owned(),
         obstacle,
     }
 }
 
-fn required() -> Block {
-    Block::KeyRequired {
+fn required() -> SecretBlocker {
+    SecretBlocker::KeyRequired {
         name: "pay".to_owned(),
     }
 }
 
-fn not_owned(name: &str, holder: Option<Holder>) -> Block {
-    Block::TargetNotOwned {
+fn not_owned(name: &str, holder: Option<Holder>) -> SecretBlocker {
+    SecretBlocker::TargetNotOwned {
         name: name.to_owned(),
         holder,
     }
 }
 
 /// Another name is wanted, which a Secret of somebody else has.
-fn renamed(facts: &mut Facts, name: &str) {
+fn renamed(facts: &mut SecretFacts, name: &str) {
     name.clone_into(&mut wanted(facts).native.as_mut().unwrap().name);
     present(facts).uid = uid("foreign");
     present(facts).drift = Some(Drift::Content);
@@ -46,7 +46,7 @@ fn renamed(facts: &mut Facts, name: &str) {
 
 fn edit() -> Edit {
     Edit {
-        key: Key {
+        key: DriftedKey {
             part: Part::Data,
             name: "password".to_owned(),
         },
@@ -55,7 +55,7 @@ fn edit() -> Edit {
 }
 
 /// Somebody edited the native Secret, which may be put back at this time.
-fn contested(facts: &mut Facts, from: i64) {
+fn contested(facts: &mut SecretFacts, from: i64) {
     present(facts).drift = Some(Drift::Content);
     present(facts).edits = vec![edit()];
     present(facts).repair_from = Some(at(from));
@@ -63,10 +63,10 @@ fn contested(facts: &mut Facts, from: i64) {
 
 #[test]
 fn an_edit_is_put_back_when_it_is_time() {
-    let apply = Step::Native(NativeStep::Apply { uid: uid("native") });
+    let apply = SecretStep::Native(NativeStep::Apply { uid: uid("native") });
     assert_eq!(plan(&with(settled(), |f| contested(f, 0)), at(0)).step, apply);
     let waits = plan(&with(settled(), |f| contested(f, 7)), at(0));
-    assert_eq!((waits.step, waits.wake), (Step::Nothing, Some(at(7))));
+    assert_eq!((waits.step, waits.wake), (SecretStep::Nothing, Some(at(7))));
     // A new version is nobody's edit.
     let new = with(settled(), |f| {
         contested(f, 7);
@@ -82,29 +82,29 @@ fn each_cause_blocks_without_touching_anything() {
         field: "spec.secret.template".to_owned(),
         problem: "unknown filter `x`".to_owned(),
     };
-    let window = |f: &mut Facts| {
-        f.stored = Stored::InRecoveryWindow {
+    let window = |f: &mut SecretFacts| {
+        f.stored = StoredSecretState::InRecoveryWindow {
             secret: secret(),
             until: at(9),
         }
     };
-    let foreign = |f: &mut Facts| {
+    let foreign = |f: &mut SecretFacts| {
         live(f).materialized = None;
         present(f).marked = false;
         present(f).drift = Some(Drift::Content);
     };
-    let disabled = |until| Block::KeyDisabled {
+    let disabled = |until| SecretBlocker::KeyDisabled {
         name: "pay".to_owned(),
         until,
     };
-    let held = |f: &mut Facts, state| {
+    let held = |f: &mut SecretFacts, state| {
         under(f, state);
         present(f).held = true;
     };
     let table = [
         (
-            with(new(), |f| wanted(f).source = Source::External { wait: true }),
-            Block::AwaitingValue {
+            with(new(), |f| wanted(f).source = ValueSource::External { wait: true }),
+            SecretBlocker::AwaitingValue {
                 name: "db".to_owned(),
             },
         ),
@@ -114,21 +114,21 @@ fn each_cause_blocks_without_touching_anything() {
                 wanted(f).native.as_mut().unwrap().immutable = true;
                 present(f).immutable = true;
             }),
-            Block::Immutable {
+            SecretBlocker::Immutable {
                 name: "db".to_owned(),
                 keys: vec!["new".to_owned()],
             },
         ),
         (
             with(settled(), |f| live(f).owner = Owner::Nobody),
-            Block::StoreNameTaken {
+            SecretBlocker::StoreNameTaken {
                 name: "db".to_owned(),
                 by: None,
             },
         ),
         (
             with(new(), |f| under(f, KeyState::Absent)),
-            Block::KeyNotReady {
+            SecretBlocker::KeyNotReady {
                 name: "pay".to_owned(),
             },
         ),
@@ -143,21 +143,21 @@ fn each_cause_blocks_without_touching_anything() {
         ),
         (
             with(settled(), |f| under(f, KeyState::ObjectMissing)),
-            Block::KeyObjectMissing {
+            SecretBlocker::KeyObjectMissing {
                 name: "pay".to_owned(),
             },
         ),
         (
             with(settled(), |f| f.wanted = Err(invalid.clone())),
-            Block::SpecInvalid(invalid.clone()),
+            SecretBlocker::SpecInvalid(invalid.clone()),
         ),
         (
             with(settled(), |f| live(f).unrenderable = Some(invalid.clone())),
-            Block::SpecInvalid(invalid.clone()),
+            SecretBlocker::SpecInvalid(invalid.clone()),
         ),
         (
             with(settled(), |f| f.namespace.terminating = true),
-            Block::NamespaceTerminating,
+            SecretBlocker::NamespaceTerminating,
         ),
         (
             with(settled(), |f| {
@@ -165,7 +165,7 @@ fn each_cause_blocks_without_touching_anything() {
                     recorded: uid("older"),
                 }
             }),
-            Block::NamespaceRecreated {
+            SecretBlocker::NamespaceRecreated {
                 recorded: uid("older"),
             },
         ),
@@ -176,43 +176,43 @@ fn each_cause_blocks_without_touching_anything() {
                 };
                 f.namespace.accepts = Some(uid("oldest"));
             }),
-            Block::NamespaceRecreated {
+            SecretBlocker::NamespaceRecreated {
                 recorded: uid("older"),
             },
         ),
         (
             with(new(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned())
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned())
             }),
-            Block::StoreLost {
+            SecretBlocker::StoreLost {
                 secret: "lost".to_owned(),
                 native: None,
             },
         ),
         (
             with(new(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 f.namespace.binding = NamespaceBinding::Unbound;
-                f.native = Native::Present(native());
+                f.native = NativeSecretState::Present(native());
             }),
-            Block::StoreLost {
+            SecretBlocker::StoreLost {
                 secret: "lost".to_owned(),
                 native: Some("db".to_owned()),
             },
         ),
         (
             with(settled(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 live(f).owner = Owner::GoneObject;
             }),
-            Block::StoreLost {
+            SecretBlocker::StoreLost {
                 secret: "lost".to_owned(),
                 native: Some("db".to_owned()),
             },
         ),
         (
             with(settled(), window),
-            Block::InRecoveryWindow {
+            SecretBlocker::InRecoveryWindow {
                 secret: "abc".to_owned(),
                 until: at(9),
             },
@@ -223,21 +223,21 @@ fn each_cause_blocks_without_touching_anything() {
                 f.object.restore = Some("another".to_owned());
                 f.object.purge = Some("another".to_owned());
             }),
-            Block::InRecoveryWindow {
+            SecretBlocker::InRecoveryWindow {
                 secret: "abc".to_owned(),
                 until: at(9),
             },
         ),
         (
             with(settled(), |f| live(f).owner = Owner::Rival("other".to_owned())),
-            Block::StoreNameTaken {
+            SecretBlocker::StoreNameTaken {
                 name: "db".to_owned(),
                 by: Some("other".to_owned()),
             },
         ),
         (
             with(settled(), |f| live(f).owner = Owner::Nobody),
-            Block::StoreNameTaken {
+            SecretBlocker::StoreNameTaken {
                 name: "db".to_owned(),
                 by: None,
             },
@@ -255,7 +255,7 @@ fn each_cause_blocks_without_touching_anything() {
         (
             with(settled(), |f| {
                 live(f).owner = Owner::Nobody;
-                wanted(f).source = Source::External { wait: false };
+                wanted(f).source = ValueSource::External { wait: false };
                 live(f).materialized = None;
             }),
             taken(Obstacle::Shown {
@@ -310,9 +310,9 @@ fn each_cause_blocks_without_touching_anything() {
         (
             with(new(), |f| {
                 import(f, "old");
-                f.import = Import::Absent;
+                f.import = ImportState::Absent;
             }),
-            Block::ImportMissing {
+            SecretBlocker::ImportMissing {
                 name: "old".to_owned(),
             },
         ),
@@ -320,11 +320,11 @@ fn each_cause_blocks_without_touching_anything() {
             with(new(), |f| {
                 import(f, "old");
                 f.namespace.binding = NamespaceBinding::Unbound;
-                f.import = Import::Present {
+                f.import = ImportState::Present {
                     refusal: Some("its type".to_owned()),
                 };
             }),
-            Block::ImportRefused {
+            SecretBlocker::ImportRefused {
                 name: "old".to_owned(),
                 why: "its type".to_owned(),
             },
@@ -333,19 +333,19 @@ fn each_cause_blocks_without_touching_anything() {
             with(settled(), |f| {
                 present(f).marked = false;
                 present(f).drift = Some(Drift::Replace);
-                present(f).fixed = vec![Fixed::Immutable];
+                present(f).fixed = vec![ImmutableField::Immutable];
             }),
-            Block::ReplacementUnasked {
+            SecretBlocker::ReplacementUnasked {
                 name: "db".to_owned(),
-                fixed: vec![Fixed::Immutable],
+                fixed: vec![ImmutableField::Immutable],
             },
         ),
         (
             with(settled(), |f| {
                 present(f).drift = Some(Drift::Replace);
-                present(f).fixed = vec![Fixed::Data];
+                present(f).fixed = vec![ImmutableField::Data];
             }),
-            Block::ImmutableContent {
+            SecretBlocker::ImmutableContent {
                 name: "db".to_owned(),
             },
         ),
@@ -353,9 +353,9 @@ fn each_cause_blocks_without_touching_anything() {
             with(settled(), |f| {
                 present(f).drift = Some(Drift::Replace);
                 let found = "Opaque".to_owned();
-                present(f).fixed = vec![Fixed::Type { found }, Fixed::Data];
+                present(f).fixed = vec![ImmutableField::Type { found }, ImmutableField::Data];
             }),
-            Block::ImmutableContent {
+            SecretBlocker::ImmutableContent {
                 name: "db".to_owned(),
             },
         ),
@@ -389,14 +389,14 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).drift = Some(Drift::Replace);
                 present(f).terminating = Some(vec!["example.com/hold".to_owned()]);
             }),
-            Block::NativeTerminating {
+            SecretBlocker::NativeTerminating {
                 name: "db".to_owned(),
                 finalizers: vec!["example.com/hold".to_owned()],
             },
         ),
         (
             with(settled(), |f| contested(f, 1)),
-            Block::NativeContested {
+            SecretBlocker::NativeContested {
                 name: "db".to_owned(),
                 edits: vec![edit()],
                 until: at(1),
@@ -408,7 +408,7 @@ fn each_cause_blocks_without_touching_anything() {
                 present(f).edits.clear();
                 present(f).mutated = vec![edit().key];
             }),
-            Block::NativeMutated {
+            SecretBlocker::NativeMutated {
                 name: "db".to_owned(),
                 keys: vec![edit().key],
                 until: at(1),
@@ -417,14 +417,14 @@ fn each_cause_blocks_without_touching_anything() {
     ];
     for (facts, block) in table {
         let plan = plan(&facts, at(0));
-        assert_eq!(plan.verdict, Verdict::Blocked(block));
-        assert_eq!(plan.step, Step::Nothing);
+        assert_eq!(plan.verdict, SecretVerdict::Blocked(block));
+        assert_eq!(plan.step, SecretStep::Nothing);
     }
 }
 
 #[test]
 fn a_missing_import_names_pruning_as_a_cause_and_the_way_back() {
-    let text = Block::ImportMissing {
+    let text = SecretBlocker::ImportMissing {
         name: "db".to_owned(),
     }
     .to_string();
@@ -441,14 +441,14 @@ fn a_missing_import_names_pruning_as_a_cause_and_the_way_back() {
 
 #[test]
 fn a_replacement_that_nobody_asked_for_says_what_to_put_in_the_spec() {
-    let text = Block::ReplacementUnasked {
+    let text = SecretBlocker::ReplacementUnasked {
         name: "db".to_owned(),
         fixed: vec![
-            Fixed::Type {
+            ImmutableField::Type {
                 found: "kubernetes.io/tls".to_owned(),
             },
-            Fixed::Immutable,
-            Fixed::Data,
+            ImmutableField::Immutable,
+            ImmutableField::Data,
         ],
     }
     .to_string();
@@ -464,9 +464,9 @@ fn a_replacement_that_nobody_asked_for_says_what_to_put_in_the_spec() {
 
 #[test]
 fn a_held_or_leaving_object_is_left_alone() {
-    let busy = |f: &mut Facts| {
+    let busy = |f: &mut SecretFacts| {
         missing(f);
-        f.native = Native::Absent;
+        f.native = NativeSecretState::Absent;
         f.rotation = scheduled(-5);
     };
     let held = plan(
@@ -478,7 +478,7 @@ fn a_held_or_leaving_object_is_left_alone() {
     );
     assert_eq!(
         (held.step, held.verdict),
-        (Step::Nothing, Verdict::Suspended { stored: true })
+        (SecretStep::Nothing, SecretVerdict::Suspended { stored: true })
     );
     let leaving = plan(
         &with(settled(), |f| {
@@ -487,14 +487,17 @@ fn a_held_or_leaving_object_is_left_alone() {
         }),
         at(0),
     );
-    assert_eq!((leaving.step, leaving.verdict), (Step::Nothing, Verdict::Leaving));
+    assert_eq!(
+        (leaving.step, leaving.verdict),
+        (SecretStep::Nothing, SecretVerdict::Leaving)
+    );
 }
 
 #[test]
 fn a_rotation_says_why_it_does_not_happen() {
-    let imported = |f: &mut Facts| import(f, "old");
-    let literal = |f: &mut Facts| wanted(f).not_rotatable = Some(Refusal::OnlyLiterals);
-    let suspended = |f: &mut Facts| {
+    let imported = |f: &mut SecretFacts| import(f, "old");
+    let literal = |f: &mut SecretFacts| wanted(f).not_rotatable = Some(RotationRefusal::OnlyLiterals);
+    let suspended = |f: &mut SecretFacts| {
         if let Coverage::One(covering) = &mut f.rotation {
             covering.suspended = true;
         }
@@ -502,21 +505,21 @@ fn a_rotation_says_why_it_does_not_happen() {
     let due = || with(settled(), |f| f.rotation = scheduled(0));
     for facts in [with(due(), imported), with(due(), literal)] {
         let plan = plan(&facts, at(0));
-        assert_eq!(plan.step, Step::Nothing);
+        assert_eq!(plan.step, SecretStep::Nothing);
         assert!(
-            matches!(plan.rotation, Rotation::Impossible(_)),
+            matches!(plan.rotation, RotationState::Impossible(_)),
             "{:?}",
             plan.rotation
         );
     }
-    let plan_of = |facts: Facts| plan(&facts, at(0)).rotation;
+    let plan_of = |facts: SecretFacts| plan(&facts, at(0)).rotation;
     assert_eq!(
         plan_of(with(due(), suspended)),
-        Rotation::Suspended {
+        RotationState::Suspended {
             schedule: "monthly".to_owned()
         }
     );
-    let quarrel = Rotation::Conflict(vec!["a".to_owned(), "b".to_owned()]);
+    let quarrel = RotationState::Conflict(vec!["a".to_owned(), "b".to_owned()]);
     assert_eq!(
         plan_of(with(due(), |f| f.rotation =
             Coverage::Conflict(vec!["a".to_owned(), "b".to_owned()]))),
@@ -536,31 +539,31 @@ fn a_rotation_that_is_asked_for_is_refused_as_one_that_is_due() {
             f.rotation = scheduled(60);
         })
     };
-    let covering = |f: &mut Facts, change: &dyn Fn(&mut Covering)| match &mut f.rotation {
+    let covering = |f: &mut SecretFacts, change: &dyn Fn(&mut CoveringSchedule)| match &mut f.rotation {
         Coverage::One(covering) => change(covering),
         Coverage::None | Coverage::Conflict(_) => unreachable!(),
     };
-    let wrong = Refusal::UnknownKey {
+    let wrong = RotationRefusal::UnknownKey {
         schedule: "monthly".to_owned(),
         key: "passwrd".to_owned(),
         made: vec!["password".to_owned()],
     };
-    let immutable = Refusal::Immutable { asker: None };
+    let immutable = RotationRefusal::Immutable { asker: None };
     let by_whom = |asker: &str| {
-        Rotation::Impossible(Refusal::Immutable {
+        RotationState::Impossible(RotationRefusal::Immutable {
             asker: Some(asker.to_owned()),
         })
     };
     for (facts, expected) in [
         (
             with(asked(), |f| covering(f, &|c| c.suspended = true)),
-            Rotation::Suspended {
+            RotationState::Suspended {
                 schedule: "monthly".to_owned(),
             },
         ),
         (
             with(asked(), |f| covering(f, &|c| c.refusal = Some(wrong.clone()))),
-            Rotation::Impossible(wrong.clone()),
+            RotationState::Impossible(wrong.clone()),
         ),
         (
             with(asked(), |f| wanted(f).not_rotatable = Some(immutable.clone())),
@@ -575,13 +578,13 @@ fn a_rotation_that_is_asked_for_is_refused_as_one_that_is_due() {
         ),
     ] {
         let plan = plan(&facts, at(0));
-        assert_eq!((plan.step, plan.rotation), (Step::Nothing, expected));
+        assert_eq!((plan.step, plan.rotation), (SecretStep::Nothing, expected));
     }
     // A schedule whose time means nothing does not keep a person from rotating now.
     let odd = with(asked(), |f| covering(f, &|c| c.due = Err("no zone".to_owned())));
     assert_eq!(
         plan(&odd, at(0)).step,
-        Step::EnsureVersion(Why::Asked("please".to_owned()))
+        SecretStep::EnsureVersion(VersionReason::Asked("please".to_owned()))
     );
 }
 
@@ -593,13 +596,13 @@ fn a_blocked_object_does_not_rotate() {
         f.rotation = scheduled(-60);
     });
     let plan = plan(&facts, at(0));
-    assert_eq!(plan.step, Step::Nothing);
-    assert!(matches!(plan.rotation, Rotation::Due(_)));
+    assert_eq!(plan.step, SecretStep::Nothing);
+    assert!(matches!(plan.rotation, RotationState::Due(_)));
 }
 
 #[test]
 fn messages_say_what_to_do_and_where() {
-    let window = Block::InRecoveryWindow {
+    let window = SecretBlocker::InRecoveryWindow {
         secret: "abc".to_owned(),
         until: at(9),
     }
@@ -608,7 +611,7 @@ fn messages_say_what_to_do_and_where() {
         window.contains("strongroom.dev/restore=abc") && window.contains("strongroom.dev/purge=abc"),
         "{window}"
     );
-    let recreated = Block::NamespaceRecreated {
+    let recreated = SecretBlocker::NamespaceRecreated {
         recorded: uid("older"),
     }
     .to_string();
@@ -616,7 +619,7 @@ fn messages_say_what_to_do_and_where() {
         recreated.contains("strongroom.dev/accept-namespace=older"),
         "{recreated}"
     );
-    let lost = Block::StoreLost {
+    let lost = SecretBlocker::StoreLost {
         secret: "abc".to_owned(),
         native: Some("db".to_owned()),
     }
@@ -635,7 +638,7 @@ fn messages_say_what_to_do_and_where() {
             "{taken}"
         );
     }
-    let contested = Block::NativeContested {
+    let contested = SecretBlocker::NativeContested {
         name: "db".to_owned(),
         edits: vec![edit()],
         until: at(1),
@@ -645,7 +648,7 @@ fn messages_say_what_to_do_and_where() {
         contested.contains("field manager `kubectl-patch` changed key `password`"),
         "{contested}"
     );
-    let terminating = Block::NativeTerminating {
+    let terminating = SecretBlocker::NativeTerminating {
         name: "db".to_owned(),
         finalizers: vec!["example.com/hold".to_owned()],
     }

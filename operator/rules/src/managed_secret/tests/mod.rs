@@ -7,14 +7,15 @@ mod walks;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::facts::*;
 use super::plan::*;
 use super::verdict::*;
 use crate::generate::Differences;
 use crate::native_secret::Drift;
-use crate::rotation_schedule::{Coverage, Covering, Refusal};
+use crate::rotation_schedule::{Coverage, CoveringSchedule, RotationRefusal};
 use crate::uid::Uid;
-use jiff::Timestamp;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_000_000 + seconds, 0).unwrap()
@@ -25,24 +26,24 @@ fn uid(text: &str) -> Uid {
 }
 
 /// A new object that wants generated keys and a native Secret, in a namespace that the store knows.
-fn new() -> Facts {
-    Facts {
-        object: Object {
+fn new() -> SecretFacts {
+    SecretFacts {
+        object: ObjectFacts {
             name: "db".to_owned(),
             uid: uid("object"),
             leaving: false,
-            recorded: Recorded::Nothing,
+            recorded: RecordedSecretId::Nothing,
             restore: None,
             purge: None,
             readopt: None,
             rotate_now: RotateNow::Nothing,
         },
-        wanted: Ok(Wanted {
+        wanted: Ok(DesiredState {
             required_key: None,
             store_name: "db".to_owned(),
-            source: Source::Generate,
+            source: ValueSource::Generate,
             key: None,
-            native: Some(WantedNative {
+            native: Some(DesiredNative {
                 name: "db".to_owned(),
                 immutable: false,
             }),
@@ -57,9 +58,9 @@ fn new() -> Facts {
             accepts: None,
             binding: NamespaceBinding::Bound,
         },
-        stored: Stored::Absent,
-        native: Native::Unread,
-        import: Import::Unread,
+        stored: StoredSecretState::Absent,
+        native: NativeSecretState::Unread,
+        import: ImportState::Unread,
         rotation: Coverage::None,
         certificate: None,
     }
@@ -76,7 +77,7 @@ fn secret() -> StoredSecret {
         new_readers: false,
         differences: Differences::default(),
         unrenderable: None,
-        materialized: Some(Materialized {
+        materialized: Some(NativeSecretRef {
             name: "db".to_owned(),
             uid: uid("native"),
         }),
@@ -84,66 +85,66 @@ fn secret() -> StoredSecret {
     }
 }
 
-fn native() -> NativeSecret {
-    NativeSecret {
+fn native() -> ObservedNativeSecret {
+    ObservedNativeSecret {
         marked: true,
-        ..NativeSecret::new(uid("native"))
+        ..ObservedNativeSecret::new(uid("native"))
     }
 }
 
 /// An object that is as wanted.
-fn settled() -> Facts {
-    Facts {
-        stored: Stored::Live(secret()),
-        native: Native::Present(native()),
+fn settled() -> SecretFacts {
+    SecretFacts {
+        stored: StoredSecretState::Live(secret()),
+        native: NativeSecretState::Present(native()),
         ..new()
     }
 }
 
-fn with(base: Facts, change: impl FnOnce(&mut Facts)) -> Facts {
+fn with(base: SecretFacts, change: impl FnOnce(&mut SecretFacts)) -> SecretFacts {
     let mut facts = base;
     change(&mut facts);
     facts
 }
 
-fn wanted(facts: &mut Facts) -> &mut Wanted {
+fn wanted(facts: &mut SecretFacts) -> &mut DesiredState {
     facts.wanted.as_mut().unwrap()
 }
 
-fn live(facts: &mut Facts) -> &mut StoredSecret {
+fn live(facts: &mut SecretFacts) -> &mut StoredSecret {
     match &mut facts.stored {
-        Stored::Live(secret) | Stored::InRecoveryWindow { secret, .. } => secret,
-        Stored::Absent => panic!("nothing is stored"),
+        StoredSecretState::Live(secret) | StoredSecretState::InRecoveryWindow { secret, .. } => secret,
+        StoredSecretState::Absent => panic!("nothing is stored"),
     }
 }
 
-fn present(facts: &mut Facts) -> &mut NativeSecret {
+fn present(facts: &mut SecretFacts) -> &mut ObservedNativeSecret {
     match &mut facts.native {
-        Native::Present(native) => native,
-        Native::Absent | Native::Unread => panic!("no native Secret"),
+        NativeSecretState::Present(native) => native,
+        NativeSecretState::Absent | NativeSecretState::Unread => panic!("no native Secret"),
     }
 }
 
-fn under(facts: &mut Facts, state: KeyState) {
-    wanted(facts).key = Some(WantedKey {
+fn under(facts: &mut SecretFacts, state: KeyState) {
+    wanted(facts).key = Some(DesiredKey {
         name: "pay".to_owned(),
         state,
     });
 }
 
-fn import(facts: &mut Facts, name: &str) {
-    wanted(facts).source = Source::Import {
+fn import(facts: &mut SecretFacts, name: &str) {
+    wanted(facts).source = ValueSource::Import {
         secret: name.to_owned(),
     };
-    wanted(facts).not_rotatable = Some(Refusal::Imported);
+    wanted(facts).not_rotatable = Some(RotationRefusal::Imported);
 }
 
-fn missing(facts: &mut Facts) {
+fn missing(facts: &mut SecretFacts) {
     live(facts).differences.missing.push("new".to_owned());
 }
 
 fn scheduled(seconds: i64) -> Coverage {
-    Coverage::One(Covering {
+    Coverage::One(CoveringSchedule {
         name: "monthly".to_owned(),
         uid: uid("schedule"),
         suspended: false,

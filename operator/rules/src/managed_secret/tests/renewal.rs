@@ -40,7 +40,7 @@ fn current(ends: i64, follows: bool) -> Signature {
     }
 }
 
-fn former(follows: Follows, trusted: bool, leaves: u32) -> Signature {
+fn former(follows: RootsStatus, trusted: bool, leaves: u32) -> Signature {
     Signature::Former {
         authority: "ca".to_owned(),
         since: days(10),
@@ -102,16 +102,19 @@ fn leaves_of_a_new_key_first_trust_it_and_are_then_signed_anew_one_after_the_oth
     };
     let follow = Renewal::Due(CertificateChange::FollowAuthority);
     assert_eq!(next(&leaf(current(3650, false)), days(10)), follow);
-    assert_eq!(next(&leaf(former(Follows::NotYet, false, 1)), days(10)), follow);
+    assert_eq!(
+        next(&leaf(former(RootsStatus::NotYet, false, 1)), days(10)),
+        follow
+    );
     // Not all trust the new key: ten minutes at most.
-    let waits = leaf(former(Follows::Yes, false, 1));
+    let waits = leaf(former(RootsStatus::Yes, false, 1));
     let signed = days(10) + SignedDuration::from_mins(10);
     assert_eq!(next(&waits, days(10)), Renewal::SignedAnewAt(signed));
     assert_eq!(next(&waits, signed), Renewal::Due(CertificateChange::SignAnew));
     // All do.
-    let alone = leaf(former(Follows::Yes, true, 1));
+    let alone = leaf(former(RootsStatus::Yes, true, 1));
     assert_eq!(next(&alone, days(10)), Renewal::Due(CertificateChange::SignAnew));
-    let many = leaf(former(Follows::Yes, true, 1_000));
+    let many = leaf(former(RootsStatus::Yes, true, 1_000));
     let times: Vec<_> = (0..50)
         .map(
             |number| match many.renewal(&uid(&format!("uid-{number}")), days(10)) {
@@ -211,15 +214,15 @@ fn an_upgrade_spreads_what_is_due_over_a_tenth_of_its_life() {
     assert!(tenths.iter().all(|count| (60..140).contains(count)), "{tenths:?}");
 }
 
-fn holding(certificate: CertificateFacts) -> Facts {
+fn holding(certificate: CertificateFacts) -> SecretFacts {
     with(settled(), |facts| facts.certificate = Some(certificate))
 }
 
 #[test]
 fn a_renewal_is_a_version_and_the_earlier_of_it_and_the_schedule_counts() {
-    let renewal = Step::EnsureVersion(Why::Certificate(CertificateChange::Renew));
+    let renewal = SecretStep::EnsureVersion(VersionReason::Certificate(CertificateChange::Renew));
     let facts = holding(certificate());
-    assert_eq!(plan(&facts, days(59)).step, Step::Nothing);
+    assert_eq!(plan(&facts, days(59)).step, SecretStep::Nothing);
     assert_eq!(plan(&facts, days(59)).wake, Some(days(60)));
     assert_eq!(plan(&facts, days(60)).step, renewal);
     let late = with(facts.clone(), |facts| facts.rotation = scheduled(80 * DAY));
@@ -229,7 +232,7 @@ fn a_renewal_is_a_version_and_the_earlier_of_it_and_the_schedule_counts() {
     assert_eq!(plan(&early, days(49)).wake, Some(days(50)));
     assert!(matches!(
         plan(&early, days(50)).step,
-        Step::EnsureVersion(Why::Due { .. })
+        SecretStep::EnsureVersion(VersionReason::Due { .. })
     ));
 }
 
@@ -239,10 +242,13 @@ fn nothing_is_ready_over_a_certificate_that_has_ended() {
         policy: RenewalPolicy::Never,
         ..certificate()
     });
-    assert!(matches!(plan(&watched, days(89)).verdict, Verdict::Ready { .. }));
+    assert!(matches!(
+        plan(&watched, days(89)).verdict,
+        SecretVerdict::Ready { .. }
+    ));
     assert_eq!(plan(&watched, days(89)).wake, Some(days(90)));
-    let ended = |facts: &Facts| match plan(facts, days(90)).verdict {
-        Verdict::Blocked(Block::CertificateExpired { suspended, .. }) => Some(suspended),
+    let ended = |facts: &SecretFacts| match plan(facts, days(90)).verdict {
+        SecretVerdict::Blocked(SecretBlocker::CertificateExpired { suspended, .. }) => Some(suspended),
         _ => None,
     };
     assert_eq!(ended(&watched), Some(false));
@@ -250,7 +256,7 @@ fn nothing_is_ready_over_a_certificate_that_has_ended() {
     assert_eq!(ended(&suspended), Some(true));
     assert_eq!(
         plan(&suspended, days(89)).verdict,
-        Verdict::Suspended { stored: true }
+        SecretVerdict::Suspended { stored: true }
     );
     // What renews by itself does.
     assert_eq!(ended(&holding(certificate())), None);
@@ -310,7 +316,7 @@ fn the_condition_names_what_is_wrong_and_what_to_do() {
             75,
             "False",
             "CertificateExpiring",
-            "see condition Ready",
+            "condition Ready",
         ),
         (
             cut,
@@ -321,12 +327,12 @@ fn the_condition_names_what_is_wrong_and_what_to_do() {
             "ManagedSecret `ca`, ends then",
         ),
         (
-            signed(former(Follows::Yes, false, 1)),
+            signed(former(RootsStatus::Yes, false, 1)),
             Coverage::None,
             10,
             "False",
             "AuthorityChanged",
-            "signed anew at",
+            "reissued at",
         ),
         (
             signed(Signature::Other {

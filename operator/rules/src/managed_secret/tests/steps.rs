@@ -1,14 +1,14 @@
 //! Each state and its one next step.
 
 use super::*;
-use crate::native_secret::Fixed;
-use crate::native_secret::edits::{Edit, Key};
+use crate::native_secret::ImmutableField;
+use crate::native_secret::edits::{DriftedKey, Edit};
 use crate::native_secret::owners::Part;
 
 #[test]
 fn each_state_has_its_one_next_step() {
     use NativeStep::*;
-    let remove = Step::Native(Remove {
+    let remove = SecretStep::Native(Remove {
         name: "db".to_owned(),
         uid: uid("native"),
     });
@@ -16,21 +16,25 @@ fn each_state_has_its_one_next_step() {
         (
             "the namespace is new",
             with(new(), |f| f.namespace.binding = NamespaceBinding::Unbound),
-            Step::BindNamespace,
+            SecretStep::BindNamespace,
         ),
-        ("nothing is stored", new(), Step::CreateSecret(First::Generated)),
+        (
+            "nothing is stored",
+            new(),
+            SecretStep::CreateSecret(FirstVersionSource::Generated),
+        ),
         (
             "nothing is stored and the import is there",
             with(new(), |f| {
                 import(f, "old");
-                f.import = Import::Present { refusal: None };
+                f.import = ImportState::Present { refusal: None };
             }),
-            Step::CreateSecret(First::Imported),
+            SecretStep::CreateSecret(FirstVersionSource::Imported),
         ),
         (
             "the object was made again",
             with(settled(), |f| live(f).owner = Owner::GoneObject),
-            Step::BindObject,
+            SecretStep::BindObject,
         ),
         (
             "the object was made again and shows nothing",
@@ -38,7 +42,7 @@ fn each_state_has_its_one_next_step() {
                 live(f).owner = Owner::GoneObject;
                 wanted(f).native = None;
             }),
-            Step::BindObject,
+            SecretStep::BindObject,
         ),
         (
             "the object was made again with another native Secret, and somebody who may grants it",
@@ -49,65 +53,65 @@ fn each_state_has_its_one_next_step() {
                 live(f).materialized = None;
                 f.object.restore = Some("abc".to_owned());
             }),
-            Step::BindObject,
+            SecretStep::BindObject,
         ),
         (
             "the labels differ",
             with(settled(), |f| {
                 drop(wanted(f).labels.insert("a".to_owned(), "b".to_owned()))
             }),
-            Step::UpdateMetadata,
+            SecretStep::UpdateMetadata,
         ),
         (
             "a declared key is missing",
             with(settled(), missing),
-            Step::EnsureVersion(Why::SpecChanged),
+            SecretStep::EnsureVersion(VersionReason::SpecChanged),
         ),
         (
             "the native Secret was never written",
             with(settled(), |f| {
                 live(f).materialized = None;
-                f.native = Native::Unread;
+                f.native = NativeSecretState::Unread;
             }),
-            Step::Native(Create),
+            SecretStep::Native(Create),
         ),
         (
             "the native Secret was deleted by hand",
-            with(settled(), |f| f.native = Native::Absent),
-            Step::Native(Create),
+            with(settled(), |f| f.native = NativeSecretState::Absent),
+            SecretStep::Native(Create),
         ),
         (
             "the native Secret was edited by hand",
             with(settled(), |f| present(f).drift = Some(Drift::Content)),
-            Step::Native(Apply { uid: uid("native") }),
+            SecretStep::Native(Apply { uid: uid("native") }),
         ),
         (
             "the type changed, or it is immutable no more",
             with(settled(), |f| present(f).drift = Some(Drift::Replace)),
-            Step::Native(Replace { uid: uid("native") }),
+            SecretStep::Native(Replace { uid: uid("native") }),
         ),
         (
             "it is immutable no more, and other data come with that",
             with(settled(), |f| {
                 present(f).drift = Some(Drift::Replace);
-                present(f).fixed = vec![Fixed::Immutable, Fixed::Data];
+                present(f).fixed = vec![ImmutableField::Immutable, ImmutableField::Data];
             }),
-            Step::Native(Replace { uid: uid("native") }),
+            SecretStep::Native(Replace { uid: uid("native") }),
         ),
         (
             "somebody else changed the data and made it immutable",
             with(settled(), |f| {
                 present(f).drift = Some(Drift::Replace);
-                present(f).fixed = vec![Fixed::Data];
+                present(f).fixed = vec![ImmutableField::Data];
                 present(f).edits = vec![Edit {
-                    key: Key {
+                    key: DriftedKey {
                         part: Part::Data,
                         name: "password".to_owned(),
                     },
                     manager: Some("kubectl-edit".to_owned()),
                 }];
             }),
-            Step::Native(Replace { uid: uid("native") }),
+            SecretStep::Native(Replace { uid: uid("native") }),
         ),
         (
             "the native Secret is not wanted any more",
@@ -118,9 +122,9 @@ fn each_state_has_its_one_next_step() {
             "the native Secret is renamed",
             with(settled(), |f| {
                 wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
-                f.native = Native::Absent;
+                f.native = NativeSecretState::Absent;
             }),
-            Step::Native(Create),
+            SecretStep::Native(Create),
         ),
         (
             "the new one is written, and its record was lost",
@@ -128,17 +132,17 @@ fn each_state_has_its_one_next_step() {
                 wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
                 present(f).uid = uid("new");
             }),
-            Step::Native(Adopt { uid: uid("new") }),
+            SecretStep::Native(Adopt { uid: uid("new") }),
         ),
         (
             "the new one is recorded",
             with(settled(), |f| {
-                live(f).former = Some(Materialized {
+                live(f).former = Some(NativeSecretRef {
                     name: "before".to_owned(),
                     uid: uid("former"),
                 });
             }),
-            Step::Native(Remove {
+            SecretStep::Native(Remove {
                 name: "before".to_owned(),
                 uid: uid("former"),
             }),
@@ -150,20 +154,20 @@ fn each_state_has_its_one_next_step() {
                 live(f).former = live(f).materialized.clone();
                 present(f).uid = uid("new");
             }),
-            Step::Native(Adopt { uid: uid("new") }),
+            SecretStep::Native(Adopt { uid: uid("new") }),
         ),
         (
             "names are exchanged, and it is on this object to let go first",
             with(settled(), |f| {
                 wanted(f).native.as_mut().unwrap().name = "db2".to_owned();
-                *present(f) = NativeSecret {
+                *present(f) = ObservedNativeSecret {
                     drift: Some(Drift::Content),
                     holder: Some(Holder {
                         name: "other".to_owned(),
                         gives_up: true,
                         exchange: true,
                     }),
-                    ..NativeSecret::new(uid("of the other"))
+                    ..ObservedNativeSecret::new(uid("of the other"))
                 };
             }),
             remove,
@@ -171,49 +175,51 @@ fn each_state_has_its_one_next_step() {
         (
             "our create succeeded and the record of it was lost",
             with(settled(), |f| live(f).materialized = None),
-            Step::Native(Adopt { uid: uid("native") }),
+            SecretStep::Native(Adopt { uid: uid("native") }),
         ),
         (
             "the foreign Secret of that name is to be imported",
             with(settled(), |f| {
                 import(f, "db");
-                f.import = Import::Present { refusal: None };
+                f.import = ImportState::Present { refusal: None };
                 live(f).materialized = None;
                 present(f).marked = false;
             }),
-            Step::EnsureVersion(Why::Imported),
+            SecretStep::EnsureVersion(VersionReason::Imported),
         ),
         (
             "the foreign Secret of that name was imported",
             with(settled(), |f| {
                 import(f, "db");
                 live(f).materialized = None;
-                *present(f) = NativeSecret {
+                *present(f) = ObservedNativeSecret {
                     marked: false,
                     drift: Some(Drift::Replace),
                     recorded: true,
                     ..native()
                 };
             }),
-            Step::Native(Adopt { uid: uid("native") }),
+            SecretStep::Native(Adopt { uid: uid("native") }),
         ),
         (
             "a value arrived before the object was bound",
             with(settled(), |f| {
-                wanted(f).source = Source::External { wait: true };
+                wanted(f).source = ValueSource::External { wait: true };
                 live(f).owner = Owner::Nobody;
             }),
-            Step::BindObject,
+            SecretStep::BindObject,
         ),
         (
             "other sealed texts stand in the object",
-            with(settled(), |f| wanted(f).source = Source::Sealed { taken: false }),
-            Step::TakeSealed,
+            with(settled(), |f| {
+                wanted(f).source = ValueSource::Sealed { taken: false }
+            }),
+            SecretStep::TakeSealed,
         ),
         (
             "a new object has a sealed value",
-            with(new(), |f| wanted(f).source = Source::Sealed { taken: false }),
-            Step::CreateSecret(First::Sealed),
+            with(new(), |f| wanted(f).source = ValueSource::Sealed { taken: false }),
+            SecretStep::CreateSecret(FirstVersionSource::Sealed),
         ),
         (
             "another key is wanted",
@@ -221,39 +227,39 @@ fn each_state_has_its_one_next_step() {
                 under(f, KeyState::Enabled);
                 live(f).other_key = true;
             }),
-            Step::UpdateKey,
+            SecretStep::UpdateKey,
         ),
         (
             "a key whose object is gone works",
             with(new(), |f| under(f, KeyState::ObjectMissing)),
-            Step::CreateSecret(First::Generated),
+            SecretStep::CreateSecret(FirstVersionSource::Generated),
         ),
         (
             "the key is disabled",
             with(settled(), |f| under(f, KeyState::Disabled)),
-            Step::Native(Hold { uid: uid("native") }),
+            SecretStep::Native(Hold { uid: uid("native") }),
         ),
         (
             "restoring is asked for",
             with(settled(), |f| {
-                f.stored = Stored::InRecoveryWindow {
+                f.stored = StoredSecretState::InRecoveryWindow {
                     secret: secret(),
                     until: at(9),
                 };
                 f.object.restore = Some("abc".to_owned());
             }),
-            Step::Restore,
+            SecretStep::Restore,
         ),
         (
             "purging is asked for",
             with(settled(), |f| {
-                f.stored = Stored::InRecoveryWindow {
+                f.stored = StoredSecretState::InRecoveryWindow {
                     secret: secret(),
                     until: at(9),
                 };
                 f.object.purge = Some("abc".to_owned());
             }),
-            Step::Purge,
+            SecretStep::Purge,
         ),
         (
             "the older namespace is accepted",
@@ -263,39 +269,39 @@ fn each_state_has_its_one_next_step() {
                 };
                 f.namespace.accepts = Some(uid("older"));
             }),
-            Step::AcceptNamespace,
+            SecretStep::AcceptNamespace,
         ),
         (
             "readoption is asked for",
             with(new(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 f.object.readopt = Some("lost".to_owned());
-                f.native = Native::Present(native());
+                f.native = NativeSecretState::Present(native());
             }),
-            Step::CreateSecret(First::Readopted),
+            SecretStep::CreateSecret(FirstVersionSource::Readopted),
         ),
         (
             "the readopted native Secret is not recorded yet",
             with(settled(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 f.object.readopt = Some("lost".to_owned());
                 live(f).materialized = None;
                 present(f).marked = false;
             }),
-            Step::Native(Adopt { uid: uid("native") }),
+            SecretStep::Native(Adopt { uid: uid("native") }),
         ),
         (
             "a lost secret was purged by its owner",
             with(new(), |f| {
-                f.object.recorded = Recorded::Unknown("lost".to_owned());
+                f.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
                 f.object.purge = Some("lost".to_owned());
             }),
-            Step::CreateSecret(First::Generated),
+            SecretStep::CreateSecret(FirstVersionSource::Generated),
         ),
         (
             "a rotation is due",
             with(settled(), |f| f.rotation = scheduled(0)),
-            Step::EnsureVersion(Why::Due {
+            SecretStep::EnsureVersion(VersionReason::Due {
                 schedule: uid("schedule"),
                 at: at(0),
             }),
@@ -305,9 +311,9 @@ fn each_state_has_its_one_next_step() {
             with(settled(), |f| {
                 f.object.rotate_now = RotateNow::Asked("please".to_owned())
             }),
-            Step::EnsureVersion(Why::Asked("please".to_owned())),
+            SecretStep::EnsureVersion(VersionReason::Asked("please".to_owned())),
         ),
-        ("all is well", settled(), Step::Nothing),
+        ("all is well", settled(), SecretStep::Nothing),
     ];
     for (name, facts, expected) in table {
         assert_eq!(plan(&facts, at(0)).step, expected, "{name}");

@@ -7,28 +7,30 @@ use proptest::prelude::*;
 use strongroom_crds::condition::Reason;
 
 use super::*;
-use crate::native_secret::edits::Key;
+use crate::native_secret::edits::DriftedKey;
 use crate::native_secret::owners::Part;
 
 /// Carries a step out in the facts, as the store and the API server would.
-fn carry_out(facts: &mut Facts, step: &Step) {
-    let imported = |facts: &Facts| {
+fn carry_out(facts: &mut SecretFacts, step: &SecretStep) {
+    let imported = |facts: &SecretFacts| {
         matches!(
             &facts.wanted,
-            Ok(Wanted {
-                source: Source::Import { .. },
+            Ok(DesiredState {
+                source: ValueSource::Import { .. },
                 ..
             })
         )
     };
     match step {
-        Step::Nothing => {}
-        Step::BindNamespace | Step::AcceptNamespace => facts.namespace.binding = NamespaceBinding::Bound,
-        Step::BindObject => live(facts).owner = Owner::ThisObject,
-        Step::CreateSecret(first) => {
+        SecretStep::Nothing => {}
+        SecretStep::BindNamespace | SecretStep::AcceptNamespace => {
+            facts.namespace.binding = NamespaceBinding::Bound
+        }
+        SecretStep::BindObject => live(facts).owner = Owner::ThisObject,
+        SecretStep::CreateSecret(first) => {
             let labels = wanted(facts).labels.clone();
             let description = wanted(facts).description.clone();
-            facts.stored = Stored::Live(StoredSecret {
+            facts.stored = StoredSecretState::Live(StoredSecret {
                 labels,
                 description,
                 materialized: None,
@@ -36,37 +38,37 @@ fn carry_out(facts: &mut Facts, step: &Step) {
             });
             let same = imported(facts)
                 && facts.wanted.as_ref().unwrap().native.as_ref().is_some_and(|native| {
-                    matches!(&facts.wanted, Ok(Wanted { source: Source::Import { secret }, .. }) if *secret == native.name)
+                    matches!(&facts.wanted, Ok(DesiredState { source: ValueSource::Import { secret }, .. }) if *secret == native.name)
                 });
-            if let Native::Present(native) = &mut facts.native {
-                native.recorded = *first == First::Readopted || same;
+            if let NativeSecretState::Present(native) = &mut facts.native {
+                native.recorded = *first == FirstVersionSource::Readopted || same;
             }
         }
-        Step::UpdateKey => live(facts).other_key = false,
-        Step::UpdateMetadata => {
+        SecretStep::UpdateKey => live(facts).other_key = false,
+        SecretStep::UpdateMetadata => {
             live(facts).labels = wanted(facts).labels.clone();
             live(facts).description = wanted(facts).description.clone();
         }
-        Step::EnsureVersion(why) => {
+        SecretStep::EnsureVersion(why) => {
             live(facts).differences = Differences::default();
-            if let Native::Present(native) = &mut facts.native {
+            if let NativeSecretState::Present(native) = &mut facts.native {
                 native.drift = Some(Drift::Content);
-                native.recorded |= *why == Why::Imported;
+                native.recorded |= *why == VersionReason::Imported;
             }
             match why {
-                Why::Due { .. } => facts.rotation = scheduled(1_000),
-                Why::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
-                Why::Certificate(_) => facts.certificate = None,
-                Why::SpecChanged | Why::Imported => {}
+                VersionReason::Due { .. } => facts.rotation = scheduled(1_000),
+                VersionReason::Asked(_) => facts.object.rotate_now = RotateNow::Nothing,
+                VersionReason::Certificate(_) => facts.certificate = None,
+                VersionReason::SpecChanged | VersionReason::Imported => {}
             }
         }
-        Step::TakeSealed => {
-            assert_eq!(wanted(facts).source, Source::Sealed { taken: false });
-            wanted(facts).source = Source::Sealed { taken: true };
+        SecretStep::TakeSealed => {
+            assert_eq!(wanted(facts).source, ValueSource::Sealed { taken: false });
+            wanted(facts).source = ValueSource::Sealed { taken: true };
         }
-        Step::Restore => facts.stored = Stored::Live(live(facts).clone()),
-        Step::Purge => facts.stored = Stored::Absent,
-        Step::Native(step) => match step {
+        SecretStep::Restore => facts.stored = StoredSecretState::Live(live(facts).clone()),
+        SecretStep::Purge => facts.stored = StoredSecretState::Absent,
+        SecretStep::Native(step) => match step {
             NativeStep::Create => {
                 // A create on a taken name fails and makes the Secret known; a free name is ours.
                 let name = facts
@@ -79,17 +81,17 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     .name
                     .clone();
                 assert!(
-                    !matches!(facts.native, Native::Present(_)),
+                    !matches!(facts.native, NativeSecretState::Present(_)),
                     "a create over a known Secret"
                 );
                 record(
                     facts,
-                    Materialized {
+                    NativeSecretRef {
                         name,
                         uid: uid("created"),
                     },
                 );
-                facts.native = Native::Present(NativeSecret {
+                facts.native = NativeSecretState::Present(ObservedNativeSecret {
                     uid: uid("created"),
                     ..native()
                 });
@@ -105,7 +107,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                     .name
                     .clone();
                 let uid = uid.clone();
-                record(facts, Materialized { name, uid });
+                record(facts, NativeSecretRef { name, uid });
             }
             NativeStep::Apply { uid } => {
                 assert_eq!(
@@ -123,11 +125,11 @@ fn carry_out(facts: &mut Facts, step: &Step) {
                 );
                 assert!(present(facts).marked, "a replacement of what we never wrote");
                 let name = live(facts).materialized.clone().unwrap().name;
-                live(facts).materialized = Some(Materialized {
+                live(facts).materialized = Some(NativeSecretRef {
                     name,
                     uid: super::uid("made again"),
                 });
-                facts.native = Native::Present(NativeSecret {
+                facts.native = NativeSecretState::Present(ObservedNativeSecret {
                     uid: super::uid("made again"),
                     ..native()
                 });
@@ -142,8 +144,9 @@ fn carry_out(facts: &mut Facts, step: &Step) {
             }
             NativeStep::Remove { uid, .. } => {
                 let secret = live(facts);
-                let is =
-                    |native: &Option<Materialized>| native.as_ref().is_some_and(|native| native.uid == *uid);
+                let is = |native: &Option<NativeSecretRef>| {
+                    native.as_ref().is_some_and(|native| native.uid == *uid)
+                };
                 assert!(
                     is(&secret.materialized) || is(&secret.former),
                     "a delete of what is not ours"
@@ -159,7 +162,7 @@ fn carry_out(facts: &mut Facts, step: &Step) {
 }
 
 /// The native Secret of this name is ours from now on; another one that was, goes.
-fn record(facts: &mut Facts, native: Materialized) {
+fn record(facts: &mut SecretFacts, native: NativeSecretRef) {
     let secret = live(facts);
     let before = secret.materialized.replace(native);
     if let Some(before) = before.filter(|before| {
@@ -175,15 +178,15 @@ fn record(facts: &mut Facts, native: Materialized) {
 prop_compose! {
     fn any_native()(
         ours: bool, drift in 0..3, marked: bool, recorded: bool, immutable: bool, terminating in 0..8, held_by in 0..4, repair in 0..4_i64,
-    ) -> NativeSecret {
-        NativeSecret {
+    ) -> ObservedNativeSecret {
+        ObservedNativeSecret {
             drift: match drift { 0 => None, 1 => Some(Drift::Content), _ => Some(Drift::Replace) },
             marked, recorded, immutable,
             terminating: (terminating == 0).then(|| vec!["example.com/hold".to_owned()]),
             holder: (held_by > 0 && !ours).then(|| Holder { name: "other".to_owned(), gives_up: held_by > 1, exchange: held_by > 2 }),
-            mutated: if repair == 1 { vec![Key { part: Part::Data, name: "extra".to_owned() }] } else { Vec::new() },
+            mutated: if repair == 1 { vec![DriftedKey { part: Part::Data, name: "extra".to_owned() }] } else { Vec::new() },
             repair_from: (repair > 0).then(|| at(repair - 2)),
-            ..NativeSecret::new(uid(if ours { "native" } else { "foreign" }))
+            ..ObservedNativeSecret::new(uid(if ours { "native" } else { "foreign" }))
         }
     }
 }
@@ -191,7 +194,7 @@ prop_compose! {
 prop_compose! {
     fn any_stored()(
         state in 0..4, owner in 0..5, labelled: bool, missing: bool, broken in 0..8, materialized in 0..3, former in 0..6,
-    ) -> Stored {
+    ) -> StoredSecretState {
         let secret = StoredSecret {
             owner: match owner { 4 => Owner::Nobody, 0 => Owner::Rival("other".to_owned()), 1 => Owner::GoneObject, _ => Owner::ThisObject },
             description: if labelled { "for the shop".to_owned() } else { String::new() },
@@ -201,12 +204,12 @@ prop_compose! {
             materialized: match materialized {
                 0 => None,
                 1 => secret().materialized,
-                _ => Some(Materialized { name: "before".to_owned(), uid: uid("native") }),
+                _ => Some(NativeSecretRef { name: "before".to_owned(), uid: uid("native") }),
             },
-            former: (former == 0).then(|| Materialized { name: "former".to_owned(), uid: uid("former") }),
+            former: (former == 0).then(|| NativeSecretRef { name: "former".to_owned(), uid: uid("former") }),
             ..secret()
         };
-        match state { 0 => Stored::Absent, 1 => Stored::InRecoveryWindow { secret, until: at(9) }, _ => Stored::Live(secret) }
+        match state { 0 => StoredSecretState::Absent, 1 => StoredSecretState::InRecoveryWindow { secret, until: at(9) }, _ => StoredSecretState::Live(secret) }
     }
 }
 
@@ -214,19 +217,19 @@ prop_compose! {
     fn any_plain()(
         stored in any_stored(), native in any_native(), looked in 0..3, source in 0..7, wants_native: bool, suspend in 0..8,
         binding in 0..5, accepts: bool, recorded in 0..5, asks in 0..8, import in 0..3, rotation in 0..4,
-    ) -> Facts {
+    ) -> SecretFacts {
         let mut facts = new();
         facts.stored = stored;
-        facts.native = match looked { 0 => Native::Absent, 1 => Native::Unread, _ => Native::Present(native) };
+        facts.native = match looked { 0 => NativeSecretState::Absent, 1 => NativeSecretState::Unread, _ => NativeSecretState::Present(native) };
         let wanted = facts.wanted.as_mut().unwrap();
         wanted.source = match source {
-            0 => Source::Import { secret: "db".to_owned() },
-            1 => Source::Import { secret: "old".to_owned() },
-            4 => Source::External { wait: wants_native },
-            5 | 6 => Source::Sealed { taken: source == 5 },
-            _ => Source::Generate,
+            0 => ValueSource::Import { secret: "db".to_owned() },
+            1 => ValueSource::Import { secret: "old".to_owned() },
+            4 => ValueSource::External { wait: wants_native },
+            5 | 6 => ValueSource::Sealed { taken: source == 5 },
+            _ => ValueSource::Generate,
         };
-        wanted.not_rotatable = (source != 2).then_some(Refusal::OnlyLiterals);
+        wanted.not_rotatable = (source != 2).then_some(RotationRefusal::OnlyLiterals);
         if let Some(native) = &mut wanted.native { native.immutable = suspend % 2 == 0; }
         if !wants_native { wanted.native = None; }
         wanted.suspend = suspend == 0;
@@ -236,7 +239,7 @@ prop_compose! {
             _ => NamespaceBinding::Bound,
         };
         if accepts { facts.namespace.accepts = Some(uid("older")); }
-        facts.object.recorded = match recorded { 0 => Recorded::Unknown("lost".to_owned()), 1 => Recorded::Known, _ => Recorded::Nothing };
+        facts.object.recorded = match recorded { 0 => RecordedSecretId::Unknown("lost".to_owned()), 1 => RecordedSecretId::Known, _ => RecordedSecretId::Nothing };
         match asks {
             0 => facts.object.restore = Some("abc".to_owned()),
             1 => facts.object.purge = Some("abc".to_owned()),
@@ -246,21 +249,22 @@ prop_compose! {
             _ => {}
         }
         facts.import = match import {
-            0 => Import::Absent,
-            1 => Import::Present { refusal: Some("its type".to_owned()) },
-            _ => Import::Present { refusal: None },
+            0 => ImportState::Absent,
+            1 => ImportState::Present { refusal: Some("its type".to_owned()) },
+            _ => ImportState::Present { refusal: None },
         };
         facts.rotation = match rotation { 0 => scheduled(-1), 1 => scheduled(60), _ => Coverage::None };
-        // A create on an unread name either succeeds or makes it known; here it succeeds, so only consistent worlds are kept.
-        if let (Stored::Absent | Stored::InRecoveryWindow { .. }, Native::Unread) = (&facts.stored, &facts.native) {
-            facts.native = Native::Absent;
+        // A create on an unread name either succeeds or makes it known; here it succeeds, so only consistent
+        // worlds are kept.
+        if let (StoredSecretState::Absent | StoredSecretState::InRecoveryWindow { .. }, NativeSecretState::Unread) = (&facts.stored, &facts.native) {
+            facts.native = NativeSecretState::Absent;
         }
         facts
     }
 }
 
 prop_compose! {
-    fn any_facts()(facts in any_plain(), state in 0..8, other_key: bool, held: bool) -> Facts {
+    fn any_facts()(facts in any_plain(), state in 0..8, other_key: bool, held: bool) -> SecretFacts {
         let mut facts = facts;
         let state = match state {
             0 => Some(KeyState::Absent),
@@ -270,9 +274,9 @@ prop_compose! {
             4 => Some(KeyState::PendingDeletion(at(9))),
             _ => None,
         };
-        wanted(&mut facts).key = state.map(|state| WantedKey { name: "pay".to_owned(), state });
-        if let Stored::Live(secret) = &mut facts.stored { secret.other_key = other_key; }
-        if let Native::Present(native) = &mut facts.native { native.held = held; }
+        wanted(&mut facts).key = state.map(|state| DesiredKey { name: "pay".to_owned(), state });
+        if let StoredSecretState::Live(secret) = &mut facts.stored { secret.other_key = other_key; }
+        if let NativeSecretState::Present(native) = &mut facts.native { native.held = held; }
         facts
     }
 }
@@ -286,8 +290,8 @@ proptest! {
         let mut steps = Vec::new();
         loop {
             let next = plan(&facts, at(0));
-            if next.step == Step::Nothing {
-                prop_assert_ne!(&next.verdict, &Verdict::Working);
+            if next.step == SecretStep::Nothing {
+                prop_assert_ne!(&next.verdict, &SecretVerdict::Working);
                 prop_assert_eq!(plan(&facts, at(0)), next);
                 break;
             }
@@ -300,17 +304,17 @@ proptest! {
     #[test]
     fn nothing_of_others_is_written(facts in any_facts()) {
         let (ours, former) = match &facts.stored {
-            Stored::Live(secret) => (secret.materialized.clone(), secret.former.clone()),
+            StoredSecretState::Live(secret) => (secret.materialized.clone(), secret.former.clone()),
             _ => (None, None),
         };
         match plan(&facts, at(0)).step {
-            Step::Native(NativeStep::Apply { uid } | NativeStep::Replace { uid }) => {
+            SecretStep::Native(NativeStep::Apply { uid } | NativeStep::Replace { uid }) => {
                 prop_assert_eq!(Some(uid), ours.map(|ours| ours.uid));
             }
-            Step::Native(NativeStep::Remove { uid, .. }) => {
+            SecretStep::Native(NativeStep::Remove { uid, .. }) => {
                 prop_assert!(ours.into_iter().chain(former).any(|recorded| recorded.uid == uid));
             }
-            Step::Native(NativeStep::Create) => prop_assert!(!matches!(facts.native, Native::Present(_))),
+            SecretStep::Native(NativeStep::Create) => prop_assert!(!matches!(facts.native, NativeSecretState::Present(_))),
             _ => {}
         }
     }
@@ -319,35 +323,35 @@ proptest! {
     fn under_a_key_that_refuses_nothing_is_made_read_or_written(facts in any_facts()) {
         let refuses = matches!(
             facts.wanted.as_ref().unwrap().key,
-            Some(WantedKey { state: KeyState::Absent | KeyState::Disabled | KeyState::PendingDeletion(_), .. })
+            Some(DesiredKey { state: KeyState::Absent | KeyState::Disabled | KeyState::PendingDeletion(_), .. })
         );
         let plan = plan(&facts, at(0));
         let changes = matches!(
             plan.step,
-            Step::CreateSecret(First::Generated | First::Imported | First::Sealed) | Step::EnsureVersion(_) | Step::TakeSealed | Step::UpdateKey
-                | Step::Native(NativeStep::Create | NativeStep::Apply { .. } | NativeStep::Replace { .. } | NativeStep::Adopt { .. })
+            SecretStep::CreateSecret(FirstVersionSource::Generated | FirstVersionSource::Imported | FirstVersionSource::Sealed) | SecretStep::EnsureVersion(_) | SecretStep::TakeSealed | SecretStep::UpdateKey
+                | SecretStep::Native(NativeStep::Create | NativeStep::Apply { .. } | NativeStep::Replace { .. } | NativeStep::Adopt { .. })
         );
         prop_assert!(!(refuses && changes), "{:?}", plan);
-        prop_assert!(!(refuses && matches!(plan.verdict, Verdict::Ready { .. })), "{:?}", plan);
-        prop_assert!(refuses || !matches!(plan.step, Step::Native(NativeStep::Hold { .. })), "{:?}", plan);
+        prop_assert!(!(refuses && matches!(plan.verdict, SecretVerdict::Ready { .. })), "{:?}", plan);
+        prop_assert!(refuses || !matches!(plan.step, SecretStep::Native(NativeStep::Hold { .. })), "{:?}", plan);
     }
 
     #[test]
     fn what_is_not_rotatable_is_not_rotated(facts in any_facts()) {
         let mut facts = facts;
-        wanted(&mut facts).not_rotatable = Some(Refusal::OnlyLiterals);
+        wanted(&mut facts).not_rotatable = Some(RotationRefusal::OnlyLiterals);
         let step = plan(&facts, at(0)).step;
-        prop_assert!(!matches!(step, Step::EnsureVersion(Why::Due { .. } | Why::Asked(_))), "{:?}", step);
+        prop_assert!(!matches!(step, SecretStep::EnsureVersion(VersionReason::Due { .. } | VersionReason::Asked(_))), "{:?}", step);
     }
 
     #[test]
     fn a_lost_secret_is_never_replaced_unasked(facts in any_facts()) {
         let mut facts = facts;
-        facts.object.recorded = Recorded::Unknown("lost".to_owned());
+        facts.object.recorded = RecordedSecretId::Unknown("lost".to_owned());
         facts.object.readopt = None;
         facts.object.purge = None;
-        facts.stored = Stored::Absent;
+        facts.stored = StoredSecretState::Absent;
         let step = plan(&facts, at(0)).step;
-        prop_assert!(matches!(step, Step::Nothing | Step::AcceptNamespace), "{:?}", step);
+        prop_assert!(matches!(step, SecretStep::Nothing | SecretStep::AcceptNamespace), "{:?}", step);
     }
 }

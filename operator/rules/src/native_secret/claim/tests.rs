@@ -20,7 +20,7 @@ fn entry(manager: &str, fields: Json) -> Json {
     json!({"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields})
 }
 
-fn judged(found: Json) -> Result<(), Claim> {
+fn judged(found: Json) -> Result<(), ForeignClaim> {
     let written = WrittenSecret {
         uid: Uid::new("u"),
         secret: "5e".to_owned(),
@@ -30,13 +30,13 @@ fn judged(found: Json) -> Result<(), Claim> {
 }
 
 /// What we left, changed.
-fn after(change: impl FnOnce(&mut Json)) -> Result<(), Claim> {
+fn after(change: impl FnOnce(&mut Json)) -> Result<(), ForeignClaim> {
     let mut found = ours();
     change(&mut found);
     judged(found)
 }
 
-fn owned(manager: &str, fields: Json) -> Result<(), Claim> {
+fn owned(manager: &str, fields: Json) -> Result<(), ForeignClaim> {
     after(|found| {
         let entries = found["managedFields"].as_array_mut().expect("entries");
         entries.push(entry(manager, fields));
@@ -54,7 +54,10 @@ fn what_we_wrote_and_nobody_touched_goes() {
 
 #[test]
 fn what_was_replaced_stays() {
-    assert_eq!(after(|found| found["uid"] = json!("u2")), Err(Claim::OtherUid));
+    assert_eq!(
+        after(|found| found["uid"] = json!("u2")),
+        Err(ForeignClaim::OtherUid)
+    );
     for unmark in [
         json!({}),
         json!({"strongroom.dev/secret-id": "5e"}),
@@ -62,7 +65,7 @@ fn what_was_replaced_stays() {
         json!({"strongroom.dev/secret-id": "5e", "strongroom.dev/version": "v-9"}),
     ] {
         let outcome = after(|found| found["annotations"] = unmark.clone());
-        assert_eq!(outcome, Err(Claim::Unmarked), "{unmark}");
+        assert_eq!(outcome, Err(ForeignClaim::Unmarked), "{unmark}");
     }
 }
 
@@ -74,7 +77,7 @@ fn a_key_or_the_type_that_another_manager_owns_keeps_it() {
         (json!({"f:type": {}}), "type"),
         (json!({"f:stringData": {"f:password": {}}}), "data.password"),
     ] {
-        let claim = Claim::Field {
+        let claim = ForeignClaim::Field {
             manager: "helm".to_owned(),
             field: field.to_owned(),
         };
@@ -84,7 +87,7 @@ fn a_key_or_the_type_that_another_manager_owns_keeps_it() {
         found["labels"] = json!({});
         found["managedFields"] = json!([]);
     });
-    assert_eq!(nobody_knows, Err(Claim::Unwritten));
+    assert_eq!(nobody_knows, Err(ForeignClaim::Unwritten));
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn each_tracking_mark_keeps_it_unless_it_is_of_our_own_spec() {
                 entries.extend(manager.map(|manager| entry(manager, fields.clone())));
             })
         };
-        let claim = Err(Claim::Tracked {
+        let claim = Err(ForeignClaim::Tracked {
             tool: tracking.tool,
             key: tracking.key,
         });
@@ -131,7 +134,7 @@ fn each_tracking_mark_keeps_it_unless_it_is_of_our_own_spec() {
 fn each_copy_that_a_tool_left_keeps_it() {
     for key in COPIES {
         let claim = after(|found| found["annotations"][key] = json!("{}"));
-        assert_eq!(claim, Err(Claim::Applied { key }));
+        assert_eq!(claim, Err(ForeignClaim::Applied { key }));
     }
 }
 

@@ -4,20 +4,25 @@ use serde_json::{Value as Json, json};
 
 use super::policy;
 use crate::policy::{
-    Action, BOUNDS, CompiledPolicy, Facts, NamespacePolicies, Request, SecretRef, SharedStatements, Source,
-    Weight, compile, decide_by,
+    Action, BOUNDS, CompiledPolicy, NamespacePolicies, PolicySource, Request, RequestFacts, SecretRef,
+    SharedStatements, Weight, compile, decide_by,
 };
 
 fn compiled(shared: &SharedStatements, spec: Json) -> CompiledPolicy {
     compile("shop", &policy(spec), shared).unwrap()
 }
 
-fn named(number: usize) -> Source {
-    Source::Policy(format!("p{number}"))
+fn named(number: usize) -> PolicySource {
+    PolicySource::Policy(format!("p{number}"))
 }
 
 /// A policy of so many statements, attached to these names.
-fn of(shared: &SharedStatements, secrets: &[&str], statements: usize, account: &str) -> CompiledPolicy {
+fn compiled_policy(
+    shared: &SharedStatements,
+    secrets: &[&str],
+    statements: usize,
+    account: &str,
+) -> CompiledPolicy {
     let statements: Vec<Json> = (0..statements)
         .map(|number| {
             json!({"effect": "Allow", "principals": [{"serviceAccount": format!("{account}{number}")}],
@@ -45,18 +50,18 @@ fn a_thousand_policies_of_ten_thousand_statements_fit_and_one_more_of_anything_d
     for number in 0..800 {
         add(
             number,
-            of(&shared, &["db"], 12 + usize::from(number % 2 == 0), "app-"),
+            compiled_policy(&shared, &["db"], 12 + usize::from(number % 2 == 0), "app-"),
         )
         .unwrap();
     }
     for number in 800..1_000 {
-        add(number, of(&shared, &["db-*"], 5, "app-")).unwrap();
+        add(number, compiled_policy(&shared, &["db-*"], 5, "app-")).unwrap();
     }
     for (secret, account, expected) in [
         ("db", "app-", "1001 SecretPolicies"),
         ("db-*", "app-", "1001 SecretPolicies"),
     ] {
-        let refused = add(1_000, of(&shared, &[secret], 1, account))
+        let refused = add(1_000, compiled_policy(&shared, &[secret], 1, account))
             .unwrap_err()
             .to_string();
         assert!(
@@ -65,15 +70,15 @@ fn a_thousand_policies_of_ten_thousand_statements_fit_and_one_more_of_anything_d
         );
     }
     // In the place of another there is room for it, and not for more than it had.
-    add(0, of(&shared, &["db"], 13, "other-")).unwrap();
-    let refused = add(0, of(&shared, &["db"], 14, "other-"))
+    add(0, compiled_policy(&shared, &["db"], 13, "other-")).unwrap();
+    let refused = add(0, compiled_policy(&shared, &["db"], 14, "other-"))
         .unwrap_err()
         .to_string();
     assert!(
         refused.contains("10001 statements without wildcards"),
         "{refused}"
     );
-    let refused = add(900, of(&shared, &["db-*"], 6, "app-"))
+    let refused = add(900, compiled_policy(&shared, &["db-*"], 6, "app-"))
         .unwrap_err()
         .to_string();
     assert!(refused.contains("1001 statements with wildcards"), "{refused}");
@@ -163,7 +168,7 @@ fn what_was_in_force_before_keeps_its_room_until_every_policy_came() {
         policies: 1,
         ..BOUNDS
     };
-    let one = || of(&shared, &["db"], 1, "app-");
+    let one = || compiled_policy(&shared, &["db"], 1, "app-");
     let mut namespace = NamespacePolicies::default();
     namespace.expect(named(0), one());
     assert!(namespace.fits(&named(1), &one(), bounds).is_err());
@@ -181,9 +186,9 @@ fn what_was_in_force_before_keeps_its_room_until_every_policy_came() {
 fn a_policy_without_room_to_deny_shuts_its_kind_and_takes_no_room() {
     let shared = SharedStatements::default();
     let mut namespace = NamespacePolicies::default();
-    namespace.put(named(0), of(&shared, &["db"], 1, "app-"));
+    namespace.put(named(0), compiled_policy(&shared, &["db"], 1, "app-"));
     let principal = super::account("shop", "app-0");
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     let allowed = |namespace: &NamespacePolicies| {
         let request = Request {
             principal: &principal,
@@ -199,8 +204,8 @@ fn a_policy_without_room_to_deny_shuts_its_kind_and_takes_no_room() {
         decide_by(None, Some(namespace), &request).unwrap().allowed
     };
     assert!(allowed(&namespace));
-    let other = of(&shared, &["other-*"], 1, "app-");
-    namespace.shut(named(1), &other);
+    let other = compiled_policy(&shared, &["other-*"], 1, "app-");
+    namespace.deny_all(named(1), &other);
     assert!(!allowed(&namespace) && namespace.has(&named(1)));
     assert!(
         namespace
@@ -216,7 +221,7 @@ fn a_policy_without_room_to_deny_shuts_its_kind_and_takes_no_room() {
     );
     namespace.put(named(1), other);
     assert!(allowed(&namespace));
-    namespace.shut(named(1), &of(&shared, &["x"], 1, "app-"));
+    namespace.deny_all(named(1), &compiled_policy(&shared, &["x"], 1, "app-"));
     namespace.remove(&named(1));
     assert!(allowed(&namespace));
 }

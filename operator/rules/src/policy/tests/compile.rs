@@ -3,11 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use super::policy;
-use crate::policy::{PolicyBook, Source};
+use crate::policy::{PolicySet, PolicySource};
 
 fn refusal(spec: Json) -> String {
-    let mut book = PolicyBook::default();
-    book.put("shop", &Source::Policy("p".to_owned()), &policy(spec))
+    let mut book = PolicySet::default();
+    book.put("shop", &PolicySource::Policy("p".to_owned()), &policy(spec))
         .unwrap_err()
         .to_string()
 }
@@ -26,33 +26,33 @@ fn says_statement_field_column_and_reason() {
     for (spec, expected) in [
         (
             identity("secret/a", "secrets:GetSecretValues"),
-            "statement 2, actions[1], column 23: `secrets:GetSecretValues` is no action",
+            "statement 2, actions[1], column 23: `secrets:GetSecretValues` is not an action",
         ),
         (
             identity("secret/a", "secrets:Foo*"),
-            "statement 2, actions[1], column 9: `secrets:Foo*` is no action",
+            "statement 2, actions[1], column 9: `secrets:Foo*` is not an action",
         ),
         (
             identity("b:thing/a", "*"),
-            "statement 2, resources[0], column 3: `b:thing/a` is no resource",
+            "statement 2, resources[0], column 3: `b:thing/a` is not a resource",
         ),
         (identity(":secret/a", "*"), "statement 2, resources[0], column 1:"),
         (identity("secret/", "*"), "statement 2, resources[0], column 8:"),
         (identity("secret", "*"), "statement 2, resources[0], column 7:"),
         (
             secret(json!({"serviceAccount": "a/b/c"}), json!({})),
-            "statement 1, principals[0].serviceAccount, column 4: `a/b/c` is no ServiceAccount",
+            "statement 1, principals[0].serviceAccount, column 4: `a/b/c` is not a ServiceAccount",
         ),
         (
             secret(json!({"user": "a"}), json!({"sourceRanges": ["10.0.0.0/33"]})),
-            "statement 1, conditions.sourceRanges[0], column 9: `10.0.0.0/33` is no range",
+            "statement 1, conditions.sourceRanges[0], column 9: `10.0.0.0/33` is not an address range",
         ),
         (
             secret(
                 json!({"user": "a"}),
                 json!({"window": {"start": "02:00", "end": "05:00", "timeZone": "Mars/Base"}}),
             ),
-            "statement 1, conditions.window, column 1: the window means nothing",
+            "statement 1, conditions.window, column 1: the window is invalid",
         ),
         (
             json!({"secrets": ["*"], "statements": [{"effect": "Deny", "actions": ["*"]}]}),

@@ -1,10 +1,12 @@
 //! What a program hears that is kept from a value, and that it can be followed.
 
 use super::{account, policy, user};
-use crate::policy::{Action, Facts, PolicyBook, Principal, Request, SecretRef, Source, decide, denial};
+use crate::policy::{
+    Action, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide, denial,
+};
 
-fn said(book: &PolicyBook, principal: &Principal) -> String {
-    let facts = Facts::default();
+fn said(book: &PolicySet, principal: &Principal) -> String {
+    let facts = RequestFacts::default();
     let request = Request {
         principal,
         action: Action::GetSecretValue,
@@ -21,7 +23,7 @@ fn said(book: &PolicyBook, principal: &Principal) -> String {
 
 #[test]
 fn it_names_who_can_mend_it_and_how() {
-    let book = PolicyBook::default();
+    let book = PolicySet::default();
     assert_eq!(
         said(&book, &account("shop", "checkout")),
         "denied: no policy in namespace `shop` allows secrets:GetSecretValue on secret `checkout-db` of namespace `shop` for serviceaccount \
@@ -40,10 +42,10 @@ fn it_names_who_can_mend_it_and_how() {
 
 #[test]
 fn a_statement_of_another_namespace_is_not_named() {
-    let mut book = PolicyBook::default();
+    let mut book = PolicySet::default();
     let spec = policy(serde_json::json!({"secrets": ["*"], "statements": [
         {"sid": "lock", "effect": "Deny", "principals": [{"serviceAccount": "*/*"}], "actions": ["*"]}]}));
-    book.put("shop", &Source::Policy("theirs".to_owned()), &spec)
+    book.put("shop", &PolicySource::Policy("theirs".to_owned()), &spec)
         .unwrap();
     let own = said(&book, &account("shop", "checkout"));
     assert!(own.contains("SecretPolicy `theirs`"), "{own}");

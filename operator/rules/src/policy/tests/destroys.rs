@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{account, ask, book, policy};
-use crate::policy::{Action, Facts, PolicyBook, Source};
+use crate::policy::{Action, PolicySet, PolicySource, RequestFacts};
 
 #[test]
 fn no_pattern_allows_what_destroys_and_any_denies_it() {
@@ -30,7 +30,8 @@ fn no_pattern_allows_what_destroys_and_any_denies_it() {
     };
     for action in destroying {
         let name = action.as_str();
-        let allowed = |policies: &[_]| ask(&book(policies), &app, action, "db", &Facts::default()).allowed;
+        let allowed =
+            |policies: &[_]| ask(&book(policies), &app, action, "db", &RequestFacts::default()).allowed;
         for pattern in ["*", "secrets:*", "secrets:P*"] {
             assert!(!allowed(&[secrets("Allow", pattern)]), "{pattern}");
             assert!(!allowed(&[identities("Allow", pattern)]), "{pattern}");
@@ -50,7 +51,7 @@ fn no_pattern_allows_what_destroys_and_any_denies_it() {
             &app,
             Action::DeleteSecret,
             "db",
-            &Facts::default(),
+            &RequestFacts::default(),
         );
         assert!(!decision.allowed);
     }
@@ -61,8 +62,8 @@ fn a_pattern_that_could_allow_nothing_else_is_refused() {
     let with = |effect: &str| {
         let spec = json!({"secrets": ["*"], "statements": [
             {"effect": effect, "principals": [{"user": "a"}], "actions": ["secrets:Purge*"]}]});
-        let mut book = PolicyBook::default();
-        book.put("shop", &Source::Policy("p".to_owned()), &policy(spec))
+        let mut book = PolicySet::default();
+        book.put("shop", &PolicySource::Policy("p".to_owned()), &policy(spec))
     };
     let refusal = with("Allow").unwrap_err().to_string();
     assert!(

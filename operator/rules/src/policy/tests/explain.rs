@@ -3,11 +3,11 @@
 use strongroom_crds::{Manifest, parse_manifest};
 
 use super::{account, user};
-use crate::policy::{Action, Facts, PolicyBook, Request, SecretRef, Source, decide, explain};
+use crate::policy::{Action, PolicySet, PolicySource, Request, RequestFacts, SecretRef, decide, explain};
 
 #[test]
 fn what_is_missing_allows_it_once_it_is_applied() {
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     for principal in [
         account("shop", "app"),
         account("team-b", "batch.1"),
@@ -25,7 +25,7 @@ fn what_is_missing_allows_it_once_it_is_applied() {
                 owner: None,
                 facts: &facts,
             };
-            let mut book = PolicyBook::default();
+            let mut book = PolicySet::default();
             let denied = decide(&book, &request).unwrap();
             let explanation = explain(&request, &denied, "shop");
             assert!(
@@ -46,7 +46,7 @@ fn what_is_missing_allows_it_once_it_is_applied() {
                     panic!("{yaml}: {:?}", parse_manifest(yaml));
                 };
                 let namespace = policy.metadata.namespace.clone().unwrap();
-                let source = Source::Policy(policy.metadata.name.clone().unwrap());
+                let source = PolicySource::Policy(policy.metadata.name.clone().unwrap());
                 book.put(&namespace, &source, &policy.spec).unwrap();
             }
             let allowed = decide(&book, &request).unwrap();
@@ -64,12 +64,12 @@ fn what_is_missing_allows_it_once_it_is_applied() {
 
 #[test]
 fn a_deny_names_its_statement_and_offers_nothing() {
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     let principal = account("shop", "app");
-    let mut book = PolicyBook::default();
+    let mut book = PolicySet::default();
     let spec = super::policy(serde_json::json!({"secrets": ["db-*"], "statements": [
         {"sid": "never", "effect": "Deny", "principals": [{"serviceAccount": "*"}], "actions": ["*"]}]}));
-    book.put("shop", &Source::Policy("lock".to_owned()), &spec)
+    book.put("shop", &PolicySource::Policy("lock".to_owned()), &spec)
         .unwrap();
     let request = Request {
         principal: &principal,
@@ -92,10 +92,11 @@ fn a_deny_names_its_statement_and_offers_nothing() {
     assert!(explanation.yaml.is_empty());
 }
 
-/// Whoever applies one suggestion after the other ends with all of them in force: none has the name of another.
+/// Whoever applies one suggestion after the other ends with all of them in force: none has the name of
+/// another.
 #[test]
 fn no_suggested_policy_takes_the_place_of_another() {
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     let principals = [
         account("shop", "app"),
         account("shop", "app-db"),
@@ -122,7 +123,7 @@ fn no_suggested_policy_takes_the_place_of_another() {
                         owner: None,
                         facts: &facts,
                     };
-                    let denied = decide(&PolicyBook::default(), &request).unwrap();
+                    let denied = decide(&PolicySet::default(), &request).unwrap();
                     for yaml in explain(&request, &denied, "shop").yaml {
                         let Ok(Manifest::SecretPolicy(policy)) = parse_manifest(&yaml) else {
                             panic!("{yaml}: {:?}", parse_manifest(&yaml));
@@ -140,7 +141,7 @@ fn no_suggested_policy_takes_the_place_of_another() {
 
 #[test]
 fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     let principal = user("jane");
     let request = |action| Request {
         principal: &principal,
@@ -154,7 +155,7 @@ fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
         facts: &facts,
     };
     for action in Action::ALL.iter().copied().filter(|action| !action.uses_key()) {
-        let decision = decide(&PolicyBook::default(), &request(action)).unwrap();
+        let decision = decide(&PolicySet::default(), &request(action)).unwrap();
         let decision = decision.or_by_rbac(action);
         let describes = action == Action::DescribeSecret;
         assert_eq!(
@@ -163,22 +164,22 @@ fn rbac_allows_describing_and_nothing_else_and_a_deny_wins() {
             "{action}"
         );
     }
-    let mut book = PolicyBook::default();
+    let mut book = PolicySet::default();
     let spec = super::policy(serde_json::json!({"secrets": ["*"], "statements": [
         {"effect": "Deny", "principals": [{"user": "*"}], "actions": ["*"]}]}));
-    book.put("shop", &Source::Policy("lock".to_owned()), &spec)
+    book.put("shop", &PolicySource::Policy("lock".to_owned()), &spec)
         .unwrap();
     let denied = decide(&book, &request(Action::DescribeSecret)).unwrap();
     assert!(!denied.or_by_rbac(Action::DescribeSecret).allowed);
 }
 
-/// A ServiceAccount that may describe a secret of another namespace, and whoever may describe one that others read, see their own namespace's
-/// policies alone.
+/// A ServiceAccount that may describe a secret of another namespace, and whoever may describe one that others
+/// read, see their own namespace's policies alone.
 #[test]
 fn names_of_another_namespaces_policies_are_told_to_nobody() {
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     let principal = account("team-b", "app");
-    let mut book = PolicyBook::default();
+    let mut book = PolicySet::default();
     for (namespace, name, spec) in [
         (
             "shop",
@@ -193,7 +194,7 @@ fn names_of_another_namespaces_policies_are_told_to_nobody() {
                 {"sid": "ours", "effect": "Allow", "actions": ["*"], "resources": ["*:secret/*"]}]}),
         ),
     ] {
-        let source = Source::Policy(name.to_owned());
+        let source = PolicySource::Policy(name.to_owned());
         book.put(namespace, &source, &super::policy(spec)).unwrap();
     }
     let request = Request {

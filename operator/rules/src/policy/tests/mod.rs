@@ -11,7 +11,9 @@ mod shared;
 use serde_json::{Value as Json, json};
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 
-use super::{Action, Decision, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide};
+use super::{
+    Action, Decision, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
+};
 
 fn policy(spec: Json) -> SecretPolicySpec {
     serde_json::from_value(spec).unwrap()
@@ -38,12 +40,12 @@ fn user(name: &str) -> Principal {
 }
 
 /// Policies by namespace, in order.
-fn book(policies: &[(&str, Json)]) -> PolicyBook {
-    let mut book = PolicyBook::default();
+fn book(policies: &[(&str, Json)]) -> PolicySet {
+    let mut book = PolicySet::default();
     for (index, (namespace, spec)) in policies.iter().enumerate() {
         book.put(
             namespace,
-            &Source::Policy(format!("p{index}")),
+            &PolicySource::Policy(format!("p{index}")),
             &policy(spec.clone()),
         )
         .unwrap();
@@ -51,7 +53,13 @@ fn book(policies: &[(&str, Json)]) -> PolicyBook {
     book
 }
 
-fn ask(book: &PolicyBook, principal: &Principal, action: Action, name: &str, facts: &Facts) -> Decision {
+fn ask(
+    book: &PolicySet,
+    principal: &Principal,
+    action: Action,
+    name: &str,
+    facts: &RequestFacts,
+) -> Decision {
     let request = Request {
         principal,
         action,
@@ -66,7 +74,8 @@ fn ask(book: &PolicyBook, principal: &Principal, action: Action, name: &str, fac
     decide(book, &request).unwrap()
 }
 
-/// Every cell: who stands how to the secret, which policies allow the secret's action, who denies it, and which policies allow the key's use.
+/// Every cell: who stands how to the secret, which policies allow the secret's action, who denies it, and
+/// which policies allow the key's use.
 #[test]
 fn the_table_of_decisions() {
     let mut cells = 0;
@@ -127,7 +136,7 @@ fn the_table_of_decisions() {
                 },
                 key: under_key.then_some((Action::Decrypt, "payments")),
                 owner: None,
-                facts: &Facts::default(),
+                facts: &RequestFacts::default(),
             };
             let decision = decide(&book(&policies), &request).unwrap();
 
@@ -152,11 +161,11 @@ fn the_table_of_decisions() {
 #[test]
 fn nobody_reads_without_a_policy() {
     let decision = ask(
-        &PolicyBook::default(),
+        &PolicySet::default(),
         &account("shop", "app"),
         Action::GetSecretValue,
         "db",
-        &Facts::default(),
+        &RequestFacts::default(),
     );
     assert!(!decision.allowed);
     assert_eq!(decision.missing.len(), 1);
@@ -169,7 +178,7 @@ fn a_wildcard_over_accounts_is_not_about_users() {
         json!({"secrets": ["*"], "statements": [
         {"effect": "Allow", "principals": [{"serviceAccount": "*/*"}], "actions": ["*"]}]}),
     )]);
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     assert!(
         ask(
             &book,
@@ -211,19 +220,19 @@ fn what_is_unknown_fulfils_a_deny_and_no_allow() {
             let (key, value) = text.split_once('=').unwrap();
             Some([(key.to_owned(), value.to_owned())].into())
         };
-        let fits = Facts {
+        let fits = RequestFacts {
             pod_labels: labels("app=web"),
             node_labels: labels("zone=a"),
             source: Some("::ffff:10.1.2.3".parse().unwrap()),
-            ..Facts::default()
+            ..RequestFacts::default()
         };
-        let other = Facts {
+        let other = RequestFacts {
             pod_labels: labels("app=db"),
             node_labels: labels("zone=b"),
             source: Some("192.168.0.1".parse().unwrap()),
-            ..Facts::default()
+            ..RequestFacts::default()
         };
-        let allowed = |facts: &Facts| {
+        let allowed = |facts: &RequestFacts| {
             ask(
                 &book,
                 &account("shop", "app"),
@@ -235,7 +244,7 @@ fn what_is_unknown_fulfils_a_deny_and_no_allow() {
         };
         assert_eq!(allowed(&fits), effect == "Allow", "{effect} {condition}");
         assert_eq!(allowed(&other), effect == "Deny", "{effect} {condition}");
-        assert!(!allowed(&Facts::default()), "{effect} {condition}");
+        assert!(!allowed(&RequestFacts::default()), "{effect} {condition}");
     }
 }
 
@@ -246,8 +255,8 @@ fn a_broken_policy_changes_nothing_and_an_unknown_one_denies() {
         json!({"secrets": ["db"], "statements": [
         {"effect": "Allow", "principals": [{"serviceAccount": "app"}], "actions": ["secrets:GetSecretValue"]}]}),
     )]);
-    let facts = Facts::default();
-    let allowed = |book: &PolicyBook| {
+    let facts = RequestFacts::default();
+    let allowed = |book: &PolicySet| {
         ask(
             book,
             &account("shop", "app"),
@@ -259,7 +268,7 @@ fn a_broken_policy_changes_nothing_and_an_unknown_one_denies() {
     };
     let broken = policy(json!({"secrets": ["db"], "statements": [
         {"effect": "Deny", "principals": [{"serviceAccount": "app"}], "actions": ["secrets:Nothing"]}]}));
-    let source = Source::Policy("p0".to_owned());
+    let source = PolicySource::Policy("p0".to_owned());
     assert!(book.put("shop", &source, &broken).is_err());
     assert!(allowed(&book));
     book.deny("shop", &source, &broken).unwrap();
@@ -272,11 +281,11 @@ fn a_broken_policy_changes_nothing_and_an_unknown_one_denies() {
 
 #[test]
 fn readers_may_read_and_nothing_else() {
-    let mut book = PolicyBook::default();
-    let source = Source::Readers("db".to_owned());
-    book.put("shop", &source, &super::of_readers("db", &["app".to_owned()]))
+    let mut book = PolicySet::default();
+    let source = PolicySource::Readers("db".to_owned());
+    book.put("shop", &source, &super::readers_policy("db", &["app".to_owned()]))
         .unwrap();
-    let facts = Facts::default();
+    let facts = RequestFacts::default();
     for action in Action::ALL {
         let reads = matches!(
             action,

@@ -10,7 +10,9 @@ use strongroom_crds::v1alpha1::{
 };
 
 use super::{account, user};
-use crate::policy::{Action, Facts, Identity, PolicyBook, Principal, Request, SecretRef, Source, decide};
+use crate::policy::{
+    Action, Identity, PolicySet, PolicySource, Principal, Request, RequestFacts, SecretRef, decide,
+};
 
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
@@ -287,7 +289,7 @@ fn policies() -> impl Strategy<Value = Vec<(String, SecretPolicySpec)>> {
     prop::collection::vec(policy, 0..5)
 }
 
-fn facts() -> impl Strategy<Value = Facts> {
+fn facts() -> impl Strategy<Value = RequestFacts> {
     let labels = || {
         prop::option::of(select(vec!["web", "db"]))
             .prop_map(|value| value.map(|value| [("app".to_owned(), value.to_owned())].into()))
@@ -300,14 +302,16 @@ fn facts() -> impl Strategy<Value = Facts> {
         labels(),
         prop::option::of(select(vec!["10.1.2.3", "10.2.0.1", "192.168.1.1", "fd00::1"])),
     )
-        .prop_map(|(hour, stages, version, pod_labels, node_labels, source)| Facts {
-            now: time(hour),
-            stages: stages.into_iter().collect(),
-            version: version.map(str::to_owned),
-            pod_labels,
-            node_labels,
-            source: source.map(|source| source.parse().unwrap()),
-        })
+        .prop_map(
+            |(hour, stages, version, pod_labels, node_labels, source)| RequestFacts {
+                now: time(hour),
+                stages: stages.into_iter().collect(),
+                version: version.map(str::to_owned),
+                pod_labels,
+                node_labels,
+                source: source.map(|source| source.parse().unwrap()),
+            },
+        )
 }
 
 fn principal() -> impl Strategy<Value = Principal> {
@@ -331,9 +335,9 @@ proptest! {
         key in prop::option::of(select(vec!["pay", "other"])),
         name in select(vec!["db", "data", "cache"]),
     ) {
-        let mut book = PolicyBook::default();
+        let mut book = PolicySet::default();
         for (index, (namespace, spec)) in policies.iter().enumerate() {
-            let source = Source::Policy(format!("p{index}"));
+            let source = PolicySource::Policy(format!("p{index}"));
             // What stood there before must leave nothing behind.
             if let Some((_, before)) = policies.first() {
                 book.put(namespace, &source, before).unwrap();

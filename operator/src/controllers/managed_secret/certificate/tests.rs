@@ -5,8 +5,8 @@ use serde_json::{Value as Json, json};
 use strongroom_rules::generate::Chain;
 
 use crate::controllers::certificates::Certificates;
-use crate::controllers::managed_secret::making;
-use crate::controllers::testing::{NS, World, now, says};
+use crate::controllers::managed_secret::value_generation;
+use crate::controllers::testing::{ControllerFixture, NS, now, says};
 
 const WEB: &str = "web";
 const CA: &str = "ca";
@@ -33,36 +33,36 @@ fn authority(valid_for: &str) -> Json {
     json!({"source": {"generate": {"keys": {"ca": {"x509": {"commonName": "shop CA", "isCA": true, "validFor": valid_for}}}}}})
 }
 
-async fn plain(world: &World, name: &str) -> strongroom_rules::value::Value {
+async fn plain(world: &ControllerFixture, name: &str) -> strongroom_rules::value::Value {
     use crate::controllers::store::SecretStore;
 
     let view = world.view(name).await.unwrap();
     let value = SecretStore::open(&world.ctx.store, view.id, view.current().unwrap())
         .await
         .unwrap();
-    making::plain(&value)
+    value_generation::plain(&value)
 }
 
-async fn chain(world: &World, name: &str) -> Chain {
+async fn chain(world: &ControllerFixture, name: &str) -> Chain {
     let key = if name == WEB { "tls" } else { CA };
     Chain::from_value(&plain(world, name).await, key).unwrap()
 }
 
-async fn token(world: &World) -> Vec<u8> {
+async fn token(world: &ControllerFixture) -> Vec<u8> {
     plain(world, WEB).await.key("token").unwrap().expose().to_vec()
 }
 
-async fn versions(world: &World, name: &str) -> usize {
+async fn versions(world: &ControllerFixture, name: &str) -> usize {
     world.view(name).await.unwrap().versions.len()
 }
 
 /// Reconciles what is queued until nothing is.
-async fn settle(world: &mut World, names: &[&str], at: Timestamp) {
+async fn settle(world: &mut ControllerFixture, names: &[&str], at: Timestamp) {
     for name in names {
         world.reconcile_at(name, at).await.unwrap();
     }
     for _ in 0..50 {
-        let mut touched = world.ctx.certificates.touched_now();
+        let mut touched = world.ctx.certificates.take_touched();
         touched.dedup();
         if touched.is_empty() {
             return;
@@ -77,7 +77,7 @@ async fn settle(world: &mut World, names: &[&str], at: Timestamp) {
 
 #[tokio::test]
 async fn a_leaf_is_renewed_with_a_new_key_and_all_else_stays() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(WEB, web(|_| {}));
     world.reconcile(WEB).await;
     let (first, kept) = (plain(&world, WEB).await, token(&world).await);
@@ -110,7 +110,7 @@ async fn a_leaf_is_renewed_with_a_new_key_and_all_else_stays() {
 
 #[tokio::test]
 async fn a_life_of_seconds_is_renewed_as_any_other() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(WEB, web(|x509| x509["validFor"] = json!("20s")));
     world.reconcile(WEB).await;
     assert_eq!(versions(&world, WEB).await, 1);
@@ -123,7 +123,7 @@ async fn a_life_of_seconds_is_renewed_as_any_other() {
 
 #[tokio::test]
 async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let spec = web(|x509| x509["renewBefore"] = json!("never"));
     world.apply(WEB, spec.clone());
     world.reconcile(WEB).await;
@@ -134,7 +134,7 @@ async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
         says("False", "CertificateExpiring")
     );
     assert_eq!(world.ready(WEB), says("True", "Ready"));
-    let events = |world: &World| {
+    let events = |world: &ControllerFixture| {
         world
             .api
             .log()
@@ -169,7 +169,7 @@ async fn what_is_never_renewed_is_said_to_end_and_to_have_ended() {
 
 #[tokio::test]
 async fn what_was_due_before_the_process_began_is_not_renewed_in_its_first_hour() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(WEB, web(|_| {}));
     world.reconcile(WEB).await;
     world.ctx.certificates = Certificates::new(days(70));
@@ -184,7 +184,7 @@ async fn what_was_due_before_the_process_began_is_not_renewed_in_its_first_hour(
 
 #[tokio::test]
 async fn an_authority_is_renewed_with_its_key_and_its_leaves_get_the_new_root() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(CA, authority("300d"));
     world.apply(WEB, by(CA));
     settle(&mut world, &[CA, WEB], now()).await;
@@ -205,7 +205,7 @@ async fn an_authority_is_renewed_with_its_key_and_its_leaves_get_the_new_root() 
 
 #[tokio::test]
 async fn an_authority_with_a_new_key_takes_its_leaves_along() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(CA, authority("300d"));
     for name in [WEB, "api"] {
         world.apply(name, by(CA));
@@ -216,17 +216,22 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
         world.condition(WEB, "CertificateCurrent").unwrap(),
         says("True", "CertificateCurrent")
     );
-    // A day later somebody has the authority make a new key. A consumer of `api` keeps it from being trusted at once.
+    // A day later somebody has the authority make a new key. A consumer of `api` keeps it from being trusted
+    // at once.
     let asked = days(1);
     let view = world.view("api").await.unwrap();
-    let account = strongroom_rules::policy::Identity::of("system:serviceaccount:shop:api");
-    let who = crate::consumers::readers::Who {
+    let account = strongroom_rules::policy::Identity::from_username("system:serviceaccount:shop:api");
+    let who = crate::consumers::readers::ReaderIdentity {
         identity: &account,
         pod: None,
         node: None,
     };
     let version = view.current().unwrap().parse().unwrap();
-    world.ctx.consumers.readers().read(view.id, &version, who, asked);
+    world
+        .ctx
+        .consumers
+        .readers()
+        .record_read(view.id, &version, who, asked);
     world.annotate(CA, "strongroom.dev/rotate-now", "leaked");
     settle(&mut world, &[CA], asked).await;
     let new_root = chain(&world, CA).await;
@@ -256,7 +261,11 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
     let moved = later + SignedDuration::from_mins(1);
     let view = world.view("api").await.unwrap();
     let version = view.current().unwrap().parse().unwrap();
-    world.ctx.consumers.readers().read(view.id, &version, who, moved);
+    world
+        .ctx
+        .consumers
+        .readers()
+        .record_read(view.id, &version, who, moved);
     settle(&mut world, &["api", CA], moved).await;
     for name in [CA, WEB, "api"] {
         let value = plain(&world, name).await;
@@ -280,7 +289,7 @@ async fn an_authority_with_a_new_key_takes_its_leaves_along() {
 
 #[tokio::test]
 async fn a_former_root_stays_while_a_leaf_was_not_looked_at() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(CA, authority("300d"));
     world.apply(WEB, by(CA));
     settle(&mut world, &[CA, WEB], now()).await;
@@ -300,7 +309,7 @@ async fn a_former_root_stays_while_a_leaf_was_not_looked_at() {
 
 #[tokio::test]
 async fn a_leaf_of_another_authority_is_named_and_not_signed_unasked() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(CA, authority("300d"));
     world.apply(
         "other",
@@ -326,7 +335,7 @@ async fn a_leaf_of_another_authority_is_named_and_not_signed_unasked() {
 
 #[tokio::test]
 async fn a_validity_that_was_cut_is_said() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(CA, authority("30d"));
     world.apply(WEB, by(CA));
     settle(&mut world, &[CA, WEB], now()).await;
@@ -351,7 +360,7 @@ async fn a_validity_that_was_cut_is_said() {
 
 #[tokio::test]
 async fn the_certificate_is_a_metric_while_its_object_is_there() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(WEB, web(|_| {}));
     world.reconcile(WEB).await;
     assert_eq!(world.ctx.metrics.certificates(), [format!("{NS}/{WEB} tls.crt")]);
@@ -365,7 +374,7 @@ async fn the_certificate_is_a_metric_while_its_object_is_there() {
 
 #[tokio::test]
 async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_never_renewed() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut made = web(|x509| x509["renewBefore"] = json!("never"));
     made["secret"] = json!({"name": "made"});
     world.apply(WEB, made);
@@ -379,7 +388,7 @@ async fn a_certificate_that_comes_from_elsewhere_is_watched_for_its_end_and_neve
     let spec = json!({"source": {"import": {"secretRef": {"name": "bought"}}}});
     world.apply("shop-tls", spec);
     world.reconcile("shop-tls").await;
-    let current = |world: &World| world.condition("shop-tls", "CertificateCurrent").unwrap();
+    let current = |world: &ControllerFixture| world.condition("shop-tls", "CertificateCurrent").unwrap();
     assert_eq!(current(&world), says("True", "CertificateCurrent"));
     assert_eq!(world.status("shop-tls")["certificate"]["key"], "tls.crt");
     assert_eq!(world.status("shop-tls")["nextRotation"], json!(null));

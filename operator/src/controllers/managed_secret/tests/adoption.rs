@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::native;
-use crate::controllers::testing::{World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, generated, now, says};
 
 /// The object that adopts Secret `old`, with these fields of `spec.secret` beside the name.
 fn adopting(secret: Json) -> Json {
@@ -13,7 +13,7 @@ fn adopting(secret: Json) -> Json {
 }
 
 /// A Secret as a person may have it: immutable, typed, labelled, owned.
-fn theirs(world: &World) -> Json {
+fn theirs(world: &ControllerFixture) -> Json {
     let object = json!({
         "metadata": {
             "name": "old",
@@ -28,12 +28,13 @@ fn theirs(world: &World) -> Json {
     world.api.put_as("kubectl-create", &native("old"), object)
 }
 
-fn message(world: &World) -> String {
+fn message(world: &ControllerFixture) -> String {
     let conditions = world.status("db")["conditions"].clone();
     conditions[0]["message"].as_str().unwrap().to_owned()
 }
 
-/// Whether each label, annotation and owner reference, the type and immutability of `before` are there still, on the same object.
+/// Whether each label, annotation and owner reference, the type and immutability of `before` are there still,
+/// on the same object.
 #[track_caller]
 fn assert_kept(before: &Json, after: &Json) {
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
@@ -53,7 +54,7 @@ fn assert_kept(before: &Json, after: &Json) {
 
 #[tokio::test]
 async fn an_adopted_secret_keeps_what_the_spec_leaves_open() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let before = theirs(&world);
     world.apply("db", adopting(json!({})));
     world.reconcile("db").await;
@@ -84,7 +85,7 @@ async fn an_adoption_that_needs_another_secret_says_what_to_put_in_the_spec() {
         (json!({"type": "Opaque"}), "`spec.secret.type: example.com/old`"),
         (json!({"keys": ["password"]}), "take `keys` and `template` out"),
     ] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         let before = theirs(&world);
         world.apply("db", adopting(secret));
         world.reconcile("db").await;
@@ -107,15 +108,15 @@ async fn an_adoption_that_needs_another_secret_says_what_to_put_in_the_spec() {
 
 #[tokio::test]
 async fn a_readopted_secret_keeps_what_the_spec_leaves_open() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let before = theirs(&world);
     let mut spec = generated("old");
     spec["source"]["generate"]["keys"]["user"] = json!({"literal": "user"});
     world.apply("db", spec);
     let lost = "0123456789abcdef0123456789abcdef";
-    let mut object = world.api.get(&World::path("db")).unwrap();
+    let mut object = world.api.get(&ControllerFixture::path("db")).unwrap();
     object["status"] = json!({"observedGeneration": 1, "secretId": lost});
-    world.api.put(&World::path("db"), object);
+    world.api.put(&ControllerFixture::path("db"), object);
     world.annotate("db", "strongroom.dev/readopt", lost);
     world.reconcile("db").await;
     assert_eq!(world.ready("db"), says("True", "Ready"));
@@ -125,7 +126,7 @@ async fn a_readopted_secret_keeps_what_the_spec_leaves_open() {
 #[tokio::test]
 async fn copies_of_the_old_value_go_when_it_is_taken_over_and_whenever_they_come() {
     const COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut before = theirs(&world);
     before["metadata"]["annotations"][COPY] = json!("{\"data\":{\"password\":\"b2xk\"}}");
     world
@@ -134,10 +135,10 @@ async fn copies_of_the_old_value_go_when_it_is_taken_over_and_whenever_they_come
     world.apply("db", adopting(json!({})));
     world.reconcile("db").await;
     let annotations =
-        |world: &World| world.api.get(&native("old")).unwrap()["metadata"]["annotations"].clone();
+        |world: &ControllerFixture| world.api.get(&native("old")).unwrap()["metadata"]["annotations"].clone();
     assert!(annotations(&world).get(COPY).is_none());
     assert_eq!(annotations(&world)["note"], "theirs");
-    let said = |world: &World| {
+    let said = |world: &ControllerFixture| {
         let events = world.api.events().into_iter();
         events
             .filter(|(reason, note)| reason == "CopyRemoved" && note.contains(COPY) && !note.contains("b2xk"))

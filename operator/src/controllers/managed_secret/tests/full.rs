@@ -1,4 +1,5 @@
-//! A namespace that has as much of the store as it may have: what is said of it, and that what is there goes on.
+//! A namespace that has as much of the store as it may have: what is said of it, and that what is there goes
+//! on.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use serde_json::json;
 use strongroom_store::id::SecretId;
 use strongroom_store::vault::{CreateSecret, KeyRef, Quota, Recovery};
 
-use crate::controllers::testing::{NS, World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, NS, generated, now, says};
 
 fn keys(length: u32, more: bool) -> serde_json::Value {
     let mut keys = json!({"token": {"password": {"length": length}}});
@@ -18,7 +19,7 @@ fn keys(length: u32, more: bool) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_full_namespace_makes_nothing_new_and_says_what_helps() {
-    let mut world = World::within(Some(Quota {
+    let mut world = ControllerFixture::within(Some(Quota {
         secrets: 2,
         bytes: u64::MAX,
     }));
@@ -71,10 +72,10 @@ async fn a_full_namespace_makes_nothing_new_and_says_what_helps() {
 }
 
 /// Takes what is left of the room, but for a few bytes.
-fn fill(world: &World, most: u64) {
+fn fill(world: &ControllerFixture, most: u64) {
     let store = &world.ctx.store;
     let namespace = store.namespace_named(&NS.parse().unwrap()).unwrap().unwrap().id;
-    let left = most - store.room(namespace).unwrap().used.bytes;
+    let left = most - store.namespace_usage(namespace).unwrap().used.bytes;
     let made = (0..left).rev().step_by(8).find(|size| {
         let value = "x".repeat(usize::try_from(*size).unwrap());
         let new = CreateSecret {
@@ -97,11 +98,11 @@ fn fill(world: &World, most: u64) {
 #[tokio::test]
 async fn in_a_full_namespace_a_value_may_change_and_not_grow() {
     let bytes = 3_000;
-    let mut world = World::within(Some(Quota { secrets: 10, bytes }));
+    let mut world = ControllerFixture::within(Some(Quota { secrets: 10, bytes }));
     world.apply("db", keys(200, false));
     world.reconcile("db").await;
     fill(&world, bytes);
-    let versions = async |world: &World| world.view("db").await.unwrap().versions.len();
+    let versions = async |world: &ControllerFixture| world.view("db").await.unwrap().versions.len();
     // Another key makes it larger.
     world.apply("db", keys(200, true));
     world.reconcile_at("db", now()).await.unwrap_err();

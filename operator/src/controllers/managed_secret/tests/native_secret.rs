@@ -1,10 +1,11 @@
-//! What becomes of the native Secret when the spec changes, when others have it in hand, and when several objects want one.
+//! What becomes of the native Secret when the spec changes, when others have it in hand, and when several
+//! objects want one.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 
 use super::native;
-use crate::controllers::testing::{World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, generated, now, says};
 
 fn spec(name: &str, change: Json) -> Json {
     let mut spec = generated(name);
@@ -14,12 +15,12 @@ fn spec(name: &str, change: Json) -> Json {
     spec
 }
 
-fn found(world: &World, name: &str) -> Json {
+fn found(world: &ControllerFixture, name: &str) -> Json {
     world.api.get(&native(name)).unwrap()
 }
 
 /// What `kubectl` or a tool does to a native Secret under this field manager, which the watch tells.
-fn edited(world: &World, manager: &str, name: &str, change: impl FnOnce(&mut Json)) {
+fn edited(world: &ControllerFixture, manager: &str, name: &str, change: impl FnOnce(&mut Json)) {
     let mut object = found(world, name);
     change(&mut object);
     let written = world.api.put_as(manager, &native(name), object);
@@ -28,7 +29,7 @@ fn edited(world: &World, manager: &str, name: &str, change: impl FnOnce(&mut Jso
 }
 
 /// The message of `Ready`.
-fn message(world: &World, name: &str) -> String {
+fn message(world: &ControllerFixture, name: &str) -> String {
     let status = world.status(name);
     let conditions = status["conditions"].as_array().unwrap();
     let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
@@ -36,7 +37,7 @@ fn message(world: &World, name: &str) -> String {
 }
 
 /// Reason and note of the Events so far.
-fn events(world: &World) -> Vec<(String, String)> {
+fn events(world: &ControllerFixture) -> Vec<(String, String)> {
     world.api.events()
 }
 
@@ -53,7 +54,7 @@ fn owners(object: &Json) -> Vec<String> {
 #[tokio::test]
 async fn what_leaves_the_spec_leaves_the_secret_and_what_others_set_stays() {
     for of_an_older_release in [false, true] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         let metadata = json!({"labels": {"team": "a", "tier": "b"}, "annotations": {"example.com/x": "y"}});
         world.apply("db", spec("db", metadata));
         world.reconcile("db").await;
@@ -99,7 +100,7 @@ async fn what_leaves_the_spec_leaves_the_secret_and_what_others_set_stays() {
 
 #[tokio::test]
 async fn secrets_of_an_older_release_become_owned_by_apply_once() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let mut object = found(&world, "db");
@@ -121,7 +122,7 @@ async fn secrets_of_an_older_release_become_owned_by_apply_once() {
 
 #[tokio::test]
 async fn a_key_that_is_copied_no_more_goes() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let mut spec = generated("db");
     spec["source"]["generate"]["keys"]["token"] = json!({"uuid": {}});
     world.apply("db", spec.clone());
@@ -136,7 +137,7 @@ async fn a_key_that_is_copied_no_more_goes() {
 
 #[tokio::test]
 async fn a_rename_writes_the_new_secret_before_the_old_one_goes() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -166,7 +167,7 @@ async fn objects_that_exchange_names_all_arrive() {
         vec!["a", "b", "c"],
         vec!["c", "b", "a"],
     ] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         let mut passwords = Vec::new();
         for name in &cycle {
             world.apply(name, generated(&format!("of-{name}")));
@@ -196,7 +197,7 @@ async fn objects_that_exchange_names_all_arrive() {
 
 #[tokio::test]
 async fn nobody_lets_go_for_one_who_does_not_take() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     for name in ["a", "b"] {
         world.apply(name, generated(&format!("of-{name}")));
         world.reconcile(name).await;
@@ -211,7 +212,7 @@ async fn nobody_lets_go_for_one_who_does_not_take() {
     }
     assert!(world.api.get(&native("of-a")).is_some());
     assert!(
-        message(&world, "a").contains("ManagedSecret `b`, which gives it up"),
+        message(&world, "a").contains("ManagedSecret `b`, which is releasing it"),
         "{}",
         message(&world, "a")
     );
@@ -219,7 +220,7 @@ async fn nobody_lets_go_for_one_who_does_not_take() {
 
 #[tokio::test]
 async fn two_objects_that_want_one_secret_name_each_other() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     for name in ["a", "b"] {
         world.apply(name, generated("shared"));
         world.reconcile(name).await;
@@ -239,7 +240,7 @@ async fn two_objects_that_want_one_secret_name_each_other() {
 }
 
 /// A Secret on which others have set things.
-fn with_theirs(world: &World) {
+fn with_theirs(world: &ControllerFixture) {
     edited(world, "reloader", "db", |object| {
         object["metadata"]["labels"]["backup"] = json!("daily");
         object["metadata"]["annotations"]["reloader.example.com/seen"] = json!("1");
@@ -266,7 +267,7 @@ async fn a_secret_that_is_made_anew_keeps_what_others_set_on_it() {
         json!({"type": "example.com/password"}),
         json!({"immutable": false}),
     ] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         world.apply(
             "db",
             spec("db", json!({"immutable": true, "labels": {"team": "a"}})),
@@ -300,7 +301,7 @@ async fn a_secret_that_is_made_anew_keeps_what_others_set_on_it() {
 /// Time stands still unless somebody waits for it.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_between_the_delete_and_the_create_of_a_secret_that_is_made_anew() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", spec("db", json!({"immutable": true})));
     world.reconcile("db").await;
     let begun = tokio::time::Instant::now();
@@ -325,7 +326,7 @@ async fn nothing_waits_between_the_delete_and_the_create_of_a_secret_that_is_mad
 
 #[tokio::test]
 async fn owners_that_could_not_be_set_are_set_later() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     with_theirs(&world);
@@ -352,7 +353,7 @@ async fn owners_that_could_not_be_set_are_set_later() {
 
 #[tokio::test]
 async fn a_finalizer_that_is_waited_for_is_named() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     with_theirs(&world);
@@ -397,7 +398,7 @@ async fn a_finalizer_that_is_waited_for_is_named() {
 
 #[tokio::test]
 async fn whoever_edits_is_named_and_put_back_later_each_time() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     let password = world.api.secret_key("db", "password");
@@ -437,7 +438,7 @@ async fn whoever_edits_is_named_and_put_back_later_each_time() {
 
 #[tokio::test]
 async fn each_kind_of_edit_is_told_and_our_own_changes_are_none() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", spec("db", json!({"labels": {"team": "a"}})));
     world.reconcile("db").await;
     let take: fn(&mut Json) = |object| drop(object["data"].as_object_mut().unwrap().remove("password"));
@@ -477,7 +478,7 @@ async fn each_kind_of_edit_is_told_and_our_own_changes_are_none() {
 
 #[tokio::test]
 async fn admission_that_changes_what_is_written_is_named_and_causes_no_storm() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world
         .api
         .admission(|object| object["data"]["extra"] = json!("bW9yZQ=="));

@@ -1,14 +1,15 @@
-//! A name that the store holds without an object is bound where that shows nothing new, and else when somebody who may grants it.
+//! A name that the store holds without an object is bound where that shows nothing new, and else when
+//! somebody who may grants it.
 
 use serde_json::{Value, json};
 
 use super::native;
 use crate::controllers::store::SecretStore;
-use crate::controllers::testing::{World, generated, says};
+use crate::controllers::testing::{ControllerFixture, generated, says};
 
 /// One that is reconciled, and gone.
-async fn gone(spec: Value) -> (World, String) {
-    let mut world = World::new();
+async fn gone(spec: Value) -> (ControllerFixture, String) {
+    let mut world = ControllerFixture::new();
     world.apply("db", spec);
     world.reconcile("db").await;
     let id = world.status("db")["secretId"].as_str().unwrap().to_owned();
@@ -73,7 +74,7 @@ async fn what_is_retained_comes_back_on_request_alone() {
 
 #[tokio::test]
 async fn a_new_object_takes_no_secret_from_under_its_key_and_has_no_readers_that_were_granted_for_another() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.key("pay", json!({})).await;
     let mut spec = plain();
     spec["encryptionKey"] = json!("pay");
@@ -101,7 +102,7 @@ async fn a_new_object_takes_no_secret_from_under_its_key_and_has_no_readers_that
 
 #[tokio::test]
 async fn a_key_says_which_secrets_must_lie_under_it() {
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("card-1", plain());
     world.reconcile("card-1").await;
     world.key("pay", json!({"requiredFor": ["card-*"]})).await;
@@ -133,7 +134,7 @@ async fn a_key_says_which_secrets_must_lie_under_it() {
 #[tokio::test]
 async fn two_hundred_objects_from_git_have_their_values_back_after_a_restore() {
     const OBJECTS: usize = 200;
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     let names: Vec<String> = (0..OBJECTS).map(|number| format!("db-{number}")).collect();
     let mut ids = Vec::new();
     for name in &names {
@@ -151,7 +152,7 @@ async fn two_hundred_objects_from_git_have_their_values_back_after_a_restore() {
         .map(|name| world.api.secret_key(name, "password"))
         .collect();
     for name in &names {
-        let spec = world.api.get(&World::path(name)).unwrap()["spec"].clone();
+        let spec = world.api.get(&ControllerFixture::path(name)).unwrap()["spec"].clone();
         world.delete(name);
         world.api.remove(&native(name));
         world.ctx.cluster = <_>::default();
@@ -175,7 +176,7 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
             .extend(more.as_object().unwrap().clone());
         json!({"x509": x509})
     };
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply(
         "corp",
         json!({"source": {"generate": {"keys": {"ca": x509(json!({"isCA": true}))}}}}),
@@ -227,5 +228,5 @@ async fn an_authority_is_the_secret_of_its_object_and_signs_authorities_of_path_
         .reconcile_at("further", crate::controllers::testing::now())
         .await;
     let message = world.message("further", "Ready");
-    assert!(message.contains("signs no further authority"), "{message}");
+    assert!(message.contains("cannot sign a further authority"), "{message}");
 }

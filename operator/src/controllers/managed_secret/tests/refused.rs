@@ -3,10 +3,10 @@
 use serde_json::{Value as Json, json};
 
 use super::native;
-use crate::controllers::testing::{World, generated, now, says};
+use crate::controllers::testing::{ControllerFixture, generated, now, says};
 
 /// All that can be read of the object by others than who has the value.
-fn told(world: &World) -> String {
+fn told(world: &ControllerFixture) -> String {
     format!("{} {:?}", world.status("db"), world.api.events())
 }
 
@@ -24,7 +24,7 @@ async fn a_docker_configuration_that_is_no_json_shows_nothing_of_the_password() 
     let plain = "{\"auths\":{\"r\":{\"password\":\"{{ password }}\"}}}";
     let mut said = Vec::new();
     for password in ["abc\"Zdef", "abc\"7def", "\"q"] {
-        let mut world = World::new();
+        let mut world = ControllerFixture::new();
         world.apply("db", spec(password, plain));
         world.reconcile("db").await;
         assert_eq!(world.ready("db"), says("False", "TemplateInvalid"));
@@ -44,7 +44,7 @@ async fn a_docker_configuration_that_is_no_json_shows_nothing_of_the_password() 
     assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
 
     // What the API server itself says quotes the value.
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     let message = "Secret \"db\" is invalid: data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": invalid \
                    character 'Z' after object key:value pair";
@@ -80,7 +80,7 @@ async fn a_full_quota_is_named_and_ready_when_it_is_raised() {
             "details": {"kind": "secrets", "name": name},
         })
     };
-    let mut world = World::new();
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     for _ in 0..2 {
         world.api.refuse(&format!("PATCH {}", native("db")), quota("db"));

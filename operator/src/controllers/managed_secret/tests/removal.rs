@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::native;
-use crate::controllers::testing::{World, generated, says};
+use crate::controllers::testing::{ControllerFixture, generated, says};
 
-async fn world() -> World {
-    let mut world = World::new();
+async fn world() -> ControllerFixture {
+    let mut world = ControllerFixture::new();
     world.apply("db", generated("db"));
     world.reconcile("db").await;
     world

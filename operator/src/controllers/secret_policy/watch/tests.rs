@@ -9,7 +9,7 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use serde_json::json;
 
 use super::*;
-use crate::controllers::testing::{NS, World};
+use crate::controllers::testing::{ControllerFixture, NS};
 
 /// How long anything may take: far more than it does.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -20,21 +20,21 @@ const LARGE: usize = 1_200_000;
 
 /// A watch whose events the test brings.
 struct PolicyWatch {
-    events: UnboundedSender<Event<Kept<SecretPolicy>>>,
+    events: UnboundedSender<Event<CachedObject<SecretPolicy>>>,
     /// Events that were brought, and that the watch has looked at.
     brought: usize,
     looked_at: Arc<AtomicUsize>,
-    taken_in: BoxStream<'static, Event<Kept<SecretPolicy>>>,
+    taken_in: BoxStream<'static, Event<CachedObject<SecretPolicy>>>,
     /// Each lets one policy of a namespace that is held take effect.
     release: Option<mpsc::Sender<()>>,
-    world: Arc<World>,
+    world: Arc<ControllerFixture>,
 }
 
 impl PolicyWatch {
     /// Of these namespaces nothing takes effect before it is released. An empty list has come.
     async fn holding(namespaces: &'static [&'static str]) -> Self {
-        let world = Arc::new(World::new());
-        let (events, brought) = unbounded::<Event<Kept<SecretPolicy>>>();
+        let world = Arc::new(ControllerFixture::new());
+        let (events, brought) = unbounded::<Event<CachedObject<SecretPolicy>>>();
         let looked_at = Arc::new(AtomicUsize::new(0));
         let counting = Arc::clone(&looked_at);
         let brought = brought.inspect(move |_| {
@@ -42,7 +42,7 @@ impl PolicyWatch {
         });
         let (release, released) = mpsc::channel();
         let (released, taking) = (Arc::new(Mutex::new(released)), Arc::clone(&world));
-        let take_in = move |policy: &Kept<SecretPolicy>| {
+        let take_in = move |policy: &CachedObject<SecretPolicy>| {
             if namespaces.contains(&policy.namespace().unwrap().as_str()) {
                 // Once the sender is gone, nothing is held any more.
                 let _ = released.lock().unwrap().recv();
@@ -65,7 +65,7 @@ impl PolicyWatch {
         told
     }
 
-    fn brings(&mut self, events: impl IntoIterator<Item = Event<Kept<SecretPolicy>>>) {
+    fn brings(&mut self, events: impl IntoIterator<Item = Event<CachedObject<SecretPolicy>>>) {
         for event in events {
             self.brought += 1;
             self.events.unbounded_send(event).unwrap();
@@ -87,7 +87,7 @@ impl PolicyWatch {
     async fn next(&mut self) -> String {
         let next = tokio::time::timeout(DEADLINE, self.taken_in.next());
         let event = next.await.expect("an event").expect("a watch has no end");
-        let told = |verb: &str, policy: &Kept<SecretPolicy>| {
+        let told = |verb: &str, policy: &CachedObject<SecretPolicy>| {
             let (namespace, name) = place(policy);
             format!("{verb} {namespace}/{name}:{}", generation(policy))
         };
@@ -133,12 +133,12 @@ fn object(namespace: &str, name: &str, generation: i64, bytes: usize) -> serde_j
     })
 }
 
-fn policy(namespace: &str, name: &str, generation: i64) -> Kept<SecretPolicy> {
+fn policy(namespace: &str, name: &str, generation: i64) -> CachedObject<SecretPolicy> {
     serde_json::from_value(object(namespace, name, generation, 0)).unwrap()
 }
 
 /// A policy for whose text there is no room beside another of its kind.
-fn large(name: &str, generation: i64) -> Kept<SecretPolicy> {
+fn large(name: &str, generation: i64) -> CachedObject<SecretPolicy> {
     serde_json::from_value(object(NS, name, generation, LARGE)).unwrap()
 }
 

@@ -1,4 +1,5 @@
-//! What strangers, and callers who want everything, try with connections, heads, bodies and answers; and that nobody else notices.
+//! What strangers, and callers who want everything, try with connections, heads, bodies and answers; and that
+//! nobody else notices.
 
 use axum::body::Bytes;
 use futures::StreamExt;
@@ -16,13 +17,13 @@ const SHORT: Duration = Duration::from_millis(500);
 
 impl Port {
     /// Whose patience with this ends soon.
-    async fn impatient(change: impl FnOnce(&mut Patience)) -> Self {
+    async fn impatient(change: impl FnOnce(&mut ConnectionTimeouts)) -> Self {
         let world = World::new(0);
         world.allow("p", "app", "*", "*");
         let router = world.router.clone();
-        let mut patience = Patience::default();
-        change(&mut patience);
-        Self::patient(world, router, patience).await
+        let mut timeouts = ConnectionTimeouts::default();
+        change(&mut timeouts);
+        Self::with_timeouts(world, router, timeouts).await
     }
 
     /// A connection of HTTP/2 from 127.0.0.`host`, whose streams have this window.
@@ -41,7 +42,10 @@ impl Port {
     /// What an account is answered that reads from 127.0.0.`host`.
     async fn read(&self, host: u8, account: &str) -> StatusCode {
         let (mut sender, connection) = self.second(host, 1 << 16).await;
-        let answer = sender.send_request(of(account, request())).await.unwrap();
+        let answer = sender
+            .send_request(authenticated(account, request()))
+            .await
+            .unwrap();
         let status = answer.status();
         answer.into_body().collect().await.unwrap();
         connection.abort();
@@ -49,7 +53,7 @@ impl Port {
     }
 }
 
-fn of(account: &str, mut request: Request<Body>) -> Request<Body> {
+fn authenticated(account: &str, mut request: Request<Body>) -> Request<Body> {
     let bearer = format!("Bearer {}", token(account)).parse().unwrap();
     request.headers_mut().insert("authorization", bearer);
     request
@@ -76,7 +80,7 @@ async fn until(what: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_nothing_after_the_handshake_or_half_a_head_is_hung_up_on() {
-    let port = Port::impatient(|patience| (patience.silence, patience.head) = (SHORT, SHORT)).await;
+    let port = Port::impatient(|timeouts| (timeouts.silence, timeouts.head) = (SHORT, SHORT)).await;
     // One who has proven who it is, and is quiet as well.
     let quiet = port.connect(b"http/1.1").await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(quiet))
@@ -126,7 +130,7 @@ async fn an_address_has_so_many_connections_of_strangers_and_no_other_has_fewer(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_takes_end_and_give_their_room_back() {
-    let port = Port::impatient(|patience| patience.answer = SHORT).await;
+    let port = Port::impatient(|timeouts| timeouts.answer = SHORT).await;
     let (mut sender, connection) = port.second(1, 0).await;
     let mut unread: Vec<http::Response<Incoming>> = Vec::new();
     for _ in 0..50 {
@@ -135,10 +139,10 @@ async fn answers_that_nobody_takes_end_and_give_their_room_back() {
         assert_eq!(answer.status(), 200);
         unread.push(answer);
     }
-    assert_eq!(port.world.gateway.room.in_use(), 50);
+    assert_eq!(port.world.gateway.capacity.in_use(), 50);
     // This side ends the connection, and everything of it goes.
     let _ = within(connection).await.unwrap();
-    until(|| port.world.gateway.room.in_use() == 0).await;
+    until(|| port.world.gateway.capacity.in_use() == 0).await;
     assert_eq!(port.read(2, "shop/app").await, 200);
     port.close().await;
 }
@@ -158,12 +162,12 @@ async fn bodies_that_do_not_come_take_the_room_of_their_sender_alone() {
             let mut sender = sender.clone();
             asked.push(tokio::spawn(async move {
                 sender.ready().await.unwrap();
-                sender.send_request(of("shop/greedy", slow)).await
+                sender.send_request(authenticated("shop/greedy", slow)).await
             }));
         }
         senders.push(sender);
     }
-    until(|| port.world.gateway.room.in_use() == limits::REQUESTS_OF_PRINCIPAL).await;
+    until(|| port.world.gateway.capacity.in_use() == limits::MAX_REQUESTS_PER_PRINCIPAL).await;
     for _ in 0..10 {
         assert_eq!(port.read(2, "shop/app").await, 200);
     }
@@ -223,12 +227,12 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
             }));
         }
     }
-    let nodes = || port.world.gateway.room.nodes_in_use();
+    let nodes = || port.world.gateway.capacity.nodes_in_use();
     for (host, in_metadata) in [(4, true), (5, false)] {
         let (mut sender, _connection) = port.second(host, 1 << 16).await;
         let plugin = format!("strongroom/node/plugin-{host}@n-{host}");
         let request = if in_metadata {
-            of(&plugin, attach(endless(hello(""))))
+            authenticated(&plugin, attach(endless(hello(""))))
         } else {
             attach(endless(hello(&token(&plugin))))
         };
@@ -243,7 +247,7 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
     until(|| nodes() == 0).await;
     // One whose token is nobody's is told so before its Hello is there.
     let (mut sender, _connection) = port.second(6, 1 << 16).await;
-    let nobody = of("shop/app/pod@n-1", attach(endless(Vec::new())));
+    let nobody = authenticated("shop/app/pod@n-1", attach(endless(Vec::new())));
     let answer = within(sender.send_request(nobody)).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "7");
     // One whose first message is too large is told so before it is.
@@ -263,7 +267,7 @@ async fn halves_of_hellos_take_little_and_a_node_attaches_meanwhile() {
 async fn there_is_a_stream_to_nodes_only_where_there_are_nodes() {
     let world = World::without_nodes();
     let router = world.router.clone();
-    let port = Port::of(world, router).await;
+    let port = Port::serving(world, router).await;
     let (mut sender, _connection) = port.second(1, 1 << 16).await;
     let answer = within(sender.send_request(attach(endless(Vec::new()))))
         .await
@@ -280,8 +284,8 @@ async fn who_has_proven_who_it_is_is_no_stranger_any_more() {
     let answer = sender.send_request(request()).await.unwrap();
     answer.into_body().collect().await.unwrap();
     assert_eq!(port.world.admission.memory().in_use(), 0);
-    until(|| port.world.gateway.room.in_use() == 0).await;
-    let app = Identity::of("system:serviceaccount:shop:app");
-    assert_eq!(port.world.gateway.room.connections_of(&app), 1);
+    until(|| port.world.gateway.capacity.in_use() == 0).await;
+    let app = Identity::from_username("system:serviceaccount:shop:app");
+    assert_eq!(port.world.gateway.capacity.connections_of(&app), 1);
     port.close().await;
 }

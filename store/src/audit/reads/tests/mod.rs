@@ -1,6 +1,6 @@
-//! The log on a simulated medium.
+//! The log on a simulated storage.
 
-mod old;
+mod closed_segments;
 mod power_cut;
 
 use std::collections::BTreeSet;
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::record::{Kind, Place, Record};
-use super::segment::{HEADER, Header, Start, Step, Walk};
-use super::simulated::Simulated;
+use super::record::{ReadRecord, RecordKind, RecordPosition};
+use super::segment::{HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
+use super::simulated::SimulatedStorage;
 use super::*;
-use crate::audit::{Action, Actor, Logged, reads_after};
+use crate::audit::{Action, Actor, ReadChainRecord, reads_after};
 use crate::crypto::RootKey;
 use crate::secret::SecretBytes;
 
@@ -35,7 +35,7 @@ fn keyring() -> Arc<Keyring> {
 
 fn options(seen: ReadHead) -> ReadLogOptions {
     ReadLogOptions {
-        segment_bytes: SMALLEST_SEGMENT,
+        segment_bytes: MIN_SEGMENT_BYTES,
         reserve_segments: 3,
         // Sequences in the tests count no checkpoint.
         checkpoint_each: Duration::from_secs(3_600),
@@ -43,12 +43,16 @@ fn options(seen: ReadHead) -> ReadLogOptions {
     }
 }
 
-fn try_open(medium: &Arc<Simulated>, seen: ReadHead) -> Result<ReadLog, ReadLogError> {
-    ReadLog::open_on(Arc::clone(medium) as Arc<dyn Medium>, keyring(), options(seen))
+fn try_open(storage: &Arc<SimulatedStorage>, seen: ReadHead) -> Result<ReadLog, ReadLogError> {
+    ReadLog::open_on(
+        Arc::clone(storage) as Arc<dyn SegmentStorage>,
+        keyring(),
+        options(seen),
+    )
 }
 
-fn open(medium: &Arc<Simulated>) -> ReadLog {
-    try_open(medium, NONE).unwrap()
+fn open(storage: &Arc<SimulatedStorage>) -> ReadLog {
+    try_open(storage, NONE).unwrap()
 }
 
 fn entry(number: u64) -> Entry {
@@ -65,24 +69,24 @@ fn append(log: &ReadLog, number: u64, durability: Durability) {
     log.append(&entry(number), durability).unwrap();
 }
 
-fn all(medium: &Simulated) -> Vec<(u64, Logged)> {
-    reads_after(medium, &keyring(), 0, usize::MAX).unwrap()
+fn all(storage: &SimulatedStorage) -> Vec<(u64, ReadChainRecord)> {
+    reads_after(storage, &keyring(), 0, usize::MAX).unwrap()
 }
 
 /// The numbers of the entries, in order.
-fn numbers(medium: &Simulated) -> Vec<u64> {
-    let entries = all(medium).into_iter().filter_map(|(_, logged)| match logged {
-        Logged::Entry(entry) => Some(entry.detail.parse().unwrap()),
+fn numbers(storage: &SimulatedStorage) -> Vec<u64> {
+    let entries = all(storage).into_iter().filter_map(|(_, logged)| match logged {
+        ReadChainRecord::Entry(entry) => Some(entry.detail.parse().unwrap()),
         _ => None,
     });
     entries.collect()
 }
 
-fn gaps(medium: &Simulated) -> Vec<(u64, u64)> {
-    let gaps = all(medium)
+fn gaps(storage: &SimulatedStorage) -> Vec<(u64, u64)> {
+    let gaps = all(storage)
         .into_iter()
         .filter_map(|(sequence, logged)| match logged {
-            Logged::Gap(from) => Some((sequence, from)),
+            ReadChainRecord::Gap(from) => Some((sequence, from)),
             _ => None,
         });
     gaps.collect()
@@ -98,51 +102,56 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 
 #[test]
 fn what_is_appended_is_read_back_across_segments_and_restarts() {
-    let medium = Arc::new(Simulated::default());
+    let storage = Arc::new(SimulatedStorage::default());
     for round in 0..3_u64 {
-        let log = open(&medium);
+        let log = open(&storage);
         for number in 0..40 {
             append(&log, round * 40 + number, Durability::Batched);
         }
         log.close();
     }
-    assert_eq!(numbers(&medium), (0..120).collect::<Vec<_>>());
-    assert_eq!(gaps(&medium), []);
-    let records = all(&medium);
+    assert_eq!(numbers(&storage), (0..120).collect::<Vec<_>>());
+    assert_eq!(gaps(&storage), []);
+    let records = all(&storage);
     for (index, (sequence, _)) in records.iter().enumerate() {
         assert_eq!(*sequence, index as u64 + 1);
     }
-    assert!(medium.segments().unwrap().len() > 4);
-    let after = reads_after(medium.as_ref(), &keyring(), 50, 7).unwrap();
+    assert!(storage.segments().unwrap().len() > 4);
+    let after = reads_after(storage.as_ref(), &keyring(), 50, 7).unwrap();
     assert_eq!(after, records[50..57]);
 }
 
 #[test]
 fn a_killed_process_loses_nothing_and_the_next_one_signs_a_gap() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     for number in 0..5 {
         append(&log, number, Durability::Batched);
     }
     drop(log);
-    let last = all(&medium).last().unwrap().0;
-    open(&medium).close();
-    assert_eq!(numbers(&medium), [0, 1, 2, 3, 4]);
-    assert_eq!(gaps(&medium), [(last + 1, last + 1)]);
+    let last = all(&storage).last().unwrap().0;
+    open(&storage).close();
+    assert_eq!(numbers(&storage), [0, 1, 2, 3, 4]);
+    assert_eq!(gaps(&storage), [(last + 1, last + 1)]);
 }
 
 #[test]
 fn a_batch_is_fsynced_and_signed_without_being_asked() {
-    let medium = Arc::new(Simulated::default());
+    let storage = Arc::new(SimulatedStorage::default());
     let each_second = ReadLogOptions {
         checkpoint_each: Duration::from_secs(1),
         ..options(NONE)
     };
-    let log = ReadLog::open_on(Arc::clone(&medium) as Arc<dyn Medium>, keyring(), each_second).unwrap();
+    let log = ReadLog::open_on(
+        Arc::clone(&storage) as Arc<dyn SegmentStorage>,
+        keyring(),
+        each_second,
+    )
+    .unwrap();
     append(&log, 1, Durability::Batched);
     wait_until("fsync", || log.fsynced().sequence >= 2);
     wait_until("checkpoint", || {
-        all(&medium).last().unwrap().1 == Logged::Checkpoint
+        all(&storage).last().unwrap().1 == ReadChainRecord::Checkpoint
     });
     assert_eq!(
         log.fsynced().sequence,
@@ -152,17 +161,17 @@ fn a_batch_is_fsynced_and_signed_without_being_asked() {
 }
 
 /// Sequence and place in the segment of each record of segment 1.
-fn records_of_first_segment(medium: &Simulated) -> Vec<(u64, usize, usize)> {
-    let bytes = medium.bytes(1);
-    let Start::Used(header) = Start::of(&bytes) else {
+fn records_of_first_segment(storage: &SimulatedStorage) -> Vec<(u64, usize, usize)> {
+    let bytes = storage.bytes(1);
+    let SegmentStart::Used(header) = SegmentStart::classify(&bytes) else {
         panic!("segment 1 is not in use")
     };
-    let mut walk = Walk::new(&bytes, &header);
+    let mut walk = SegmentWalk::new(&bytes, &header);
     let mut found = Vec::new();
     loop {
         let from = walk.offset();
         match walk.step() {
-            Step::Record(record) => found.push((record.place.sequence, from, walk.offset())),
+            SegmentStep::Record(record) => found.push((record.place.sequence, from, walk.offset())),
             _ => return found,
         }
     }
@@ -170,17 +179,17 @@ fn records_of_first_segment(medium: &Simulated) -> Vec<(u64, usize, usize)> {
 
 #[test]
 fn damage_in_the_middle_refuses_and_names_the_record() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     for number in 0..8 {
         append(&log, number, Durability::Durable);
     }
     log.close();
-    let records = records_of_first_segment(&medium);
+    let records = records_of_first_segment(&storage);
     // The last one is the clean end itself: damaged, it is a torn tail.
     for (sequence, from, to) in &records[..records.len() - 1] {
         for at in *from..*to {
-            let copy = medium.copy();
+            let copy = storage.copy();
             let mut bytes = copy.bytes(1);
             bytes[at] ^= 0x40;
             copy.replace(1, bytes);
@@ -191,8 +200,8 @@ fn damage_in_the_middle_refuses_and_names_the_record() {
             );
         }
     }
-    for at in 0..HEADER {
-        let copy = medium.copy();
+    for at in 0..HEADER_BYTES {
+        let copy = storage.copy();
         let mut bytes = copy.bytes(1);
         bytes[at] ^= 0x40;
         copy.replace(1, bytes);
@@ -202,9 +211,9 @@ fn damage_in_the_middle_refuses_and_names_the_record() {
 
 #[test]
 fn a_full_disk_is_served_from_the_reserve_and_goes_on_when_there_is_room() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
-    medium.room(Some(3));
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
+    storage.limit_segments(Some(3));
     let mut written = 0;
     let refused = loop {
         match log.append(&entry(written), Durability::Batched) {
@@ -219,59 +228,59 @@ fn a_full_disk_is_served_from_the_reserve_and_goes_on_when_there_is_room() {
     );
     assert!(refused.0.contains("disk is full"), "{refused}");
     assert!(log.append(&entry(0), Durability::Durable).is_err());
-    medium.room(None);
+    storage.limit_segments(None);
     append(&log, written, Durability::Durable);
     log.close();
-    assert_eq!(numbers(&medium), (0..=written).collect::<Vec<_>>());
-    assert_eq!(gaps(&medium), []);
+    assert_eq!(numbers(&storage), (0..=written).collect::<Vec<_>>());
+    assert_eq!(gaps(&storage), []);
 }
 
 #[test]
 fn opens_on_a_full_disk_and_refuses_reads_until_there_is_room() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
-    medium.room(Some(3));
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
+    storage.limit_segments(Some(3));
     let mut written = 0;
     while log.append(&entry(written), Durability::Batched).is_ok() {
         written += 1;
     }
     log.close();
-    let log = open(&medium);
+    let log = open(&storage);
     assert!(log.append(&entry(0), Durability::Batched).is_err());
-    medium.room(None);
+    storage.limit_segments(None);
     append(&log, written, Durability::Durable);
-    assert_eq!(numbers(&medium), (0..=written).collect::<Vec<_>>());
-    assert_eq!(gaps(&medium), []);
+    assert_eq!(numbers(&storage), (0..=written).collect::<Vec<_>>());
+    assert_eq!(gaps(&storage), []);
 }
 
 #[test]
 fn a_failed_fsync_stops_reads_until_a_restart() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     append(&log, 0, Durability::Durable);
-    medium.fail_sync(true);
+    storage.fail_sync(true);
     assert!(log.append(&entry(1), Durability::Durable).is_err());
-    medium.fail_sync(false);
+    storage.fail_sync(false);
     let fsynced = log.fsynced();
     let refused = log.append(&entry(2), Durability::Batched).unwrap_err();
     assert!(refused.0.contains("restart"), "{refused}");
     log.close();
     assert_eq!(log.fsynced(), fsynced, "an fsync was tried again");
     drop(log);
-    let log = open(&medium);
+    let log = open(&storage);
     append(&log, 3, Durability::Durable);
-    assert_eq!(gaps(&medium).len(), 1);
+    assert_eq!(gaps(&storage).len(), 1);
 }
 
 #[test]
 fn a_failed_write_is_refused_and_never_half_there() {
     for (kind, goes_on) in [(io::ErrorKind::StorageFull, true), (io::ErrorKind::Other, false)] {
-        let medium = Arc::new(Simulated::default());
-        let log = open(&medium);
+        let storage = Arc::new(SimulatedStorage::default());
+        let log = open(&storage);
         append(&log, 0, Durability::Batched);
-        medium.fail_write(Some(kind));
+        storage.fail_write(Some(kind));
         assert!(log.append(&entry(1), Durability::Batched).is_err());
-        medium.fail_write(None);
+        storage.fail_write(None);
         assert_eq!(
             log.append(&entry(2), Durability::Batched).is_ok(),
             goes_on,
@@ -279,38 +288,38 @@ fn a_failed_write_is_refused_and_never_half_there() {
         );
         log.close();
         let expected: &[u64] = if goes_on { &[0, 2] } else { &[0] };
-        assert_eq!(numbers(&medium), expected);
+        assert_eq!(numbers(&storage), expected);
         drop(log);
-        open(&medium).close();
-        assert_eq!(gaps(&medium).len(), usize::from(!goes_on));
+        open(&storage).close();
+        assert_eq!(gaps(&storage).len(), usize::from(!goes_on));
     }
 }
 
 #[test]
 fn waiters_share_one_fsync() {
-    let medium = Arc::new(Simulated::default());
-    let log = Arc::new(open(&medium));
-    medium.hold_syncs(true);
-    let (writes, syncs) = (medium.writes(), medium.syncs());
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = Arc::new(open(&storage));
+    storage.hold_syncs(true);
+    let (writes, syncs) = (storage.writes(), storage.syncs());
     let threads: Vec<_> = (0..8)
         .map(|number| {
             let log = Arc::clone(&log);
             thread::spawn(move || append(&log, number, Durability::Durable))
         })
         .collect();
-    wait_until("eight records", || medium.writes() >= writes + 8);
-    medium.hold_syncs(false);
+    wait_until("eight records", || storage.writes() >= writes + 8);
+    storage.hold_syncs(false);
     for thread in threads {
         thread.join().unwrap();
     }
     // One for the first of them, one for all others.
-    assert!(medium.syncs() <= syncs + 2, "{} fsyncs", medium.syncs() - syncs);
+    assert!(storage.syncs() <= syncs + 2, "{} fsyncs", storage.syncs() - syncs);
 }
 
 #[test]
 fn many_threads_write_one_chain() {
-    let medium = Arc::new(Simulated::default());
-    let log = Arc::new(open(&medium));
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = Arc::new(open(&storage));
     let threads: Vec<_> = (0..4_u64)
         .map(|thread| {
             let log = Arc::clone(&log);
@@ -330,17 +339,17 @@ fn many_threads_write_one_chain() {
         thread.join().unwrap();
     }
     log.close();
-    let found = numbers(&medium);
+    let found = numbers(&storage);
     assert_eq!(found.len(), 200);
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>().len(), 200);
 }
 
 #[test]
 fn a_truncated_chain_is_refused_unless_a_person_accepts_it() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     append(&log, 0, Durability::Durable);
-    let older = medium.copy();
+    let older = storage.copy();
     append(&log, 1, Durability::Durable);
     append(&log, 2, Durability::Durable);
     let seen = log.fsynced();
@@ -353,7 +362,7 @@ fn a_truncated_chain_is_refused_unless_a_person_accepts_it() {
         accept_loss: true,
         ..options(seen)
     };
-    let log = ReadLog::open_on(Arc::clone(&older) as Arc<dyn Medium>, keyring(), accepted).unwrap();
+    let log = ReadLog::open_on(Arc::clone(&older) as Arc<dyn SegmentStorage>, keyring(), accepted).unwrap();
     append(&log, 3, Durability::Durable);
     log.close();
     assert_eq!(numbers(&older), [0, 3]);
@@ -367,13 +376,13 @@ fn a_truncated_chain_is_refused_unless_a_person_accepts_it() {
 
 #[test]
 fn another_history_of_the_same_length_is_refused() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     append(&log, 0, Durability::Durable);
     let mut seen = log.fsynced();
     seen.hash[0] ^= 1;
     log.close();
-    let error = try_open(&medium, seen).unwrap_err();
+    let error = try_open(&storage, seen).unwrap_err();
     assert!(
         matches!(
             error,
@@ -388,24 +397,24 @@ fn another_history_of_the_same_length_is_refused() {
 
 #[test]
 fn a_tail_forged_without_the_key_is_never_signed() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     append(&log, 0, Durability::Durable);
     let head = log.fsynced();
     drop(log);
-    let mut bytes = medium.bytes(1);
-    let end = records_of_first_segment(&medium).last().unwrap().2;
-    let place = Place {
+    let mut bytes = storage.bytes(1);
+    let end = records_of_first_segment(&storage).last().unwrap().2;
+    let place = RecordPosition {
         epoch: 2,
         sequence: head.sequence + 1,
         synced: head.sequence,
         previous: head.hash,
     };
     let store = StoreId::from_bytes([1; 16]);
-    let forged = Record::new(&store, Kind::Entry, place, vec![9; 90]).encode();
+    let forged = ReadRecord::new(&store, RecordKind::Entry, place, vec![9; 90]).encode();
     bytes[end..end + forged.len()].copy_from_slice(&forged);
-    medium.replace(1, bytes);
-    let error = try_open(&medium, head).unwrap_err();
+    storage.replace(1, bytes);
+    let error = try_open(&storage, head).unwrap_err();
     assert!(
         matches!(
             error,
@@ -421,8 +430,8 @@ fn a_tail_forged_without_the_key_is_never_signed() {
 #[test]
 fn a_header_that_leaves_no_number_for_the_next_record_is_refused() {
     for (segment, sequence) in [(1, u64::MAX), (1, 1 << 63), (u64::MAX, 0)] {
-        let medium = Arc::new(Simulated::default());
-        let header = Header {
+        let storage = Arc::new(SimulatedStorage::default());
+        let header = SegmentHeader {
             store: keyring().store(),
             number: segment,
             before: ReadHead {
@@ -432,8 +441,8 @@ fn a_header_that_leaves_no_number_for_the_next_record_is_refused() {
         };
         let mut bytes = header.encode();
         bytes.resize(4_096, 0);
-        medium.replace(segment, bytes);
-        let error = try_open(&medium, NONE).unwrap_err();
+        storage.replace(segment, bytes);
+        let error = try_open(&storage, NONE).unwrap_err();
         assert!(
             matches!(error, ReadLogError::Damaged { fault: Fault::Segment { segment: named }, .. } if named == segment),
             "{error}"
@@ -443,16 +452,16 @@ fn a_header_that_leaves_no_number_for_the_next_record_is_refused() {
 
 #[test]
 fn segments_of_another_store_are_refused() {
-    let medium = Arc::new(Simulated::default());
-    open(&medium).close();
-    let medium: Arc<dyn Medium> = medium;
-    let error = ReadLog::open_on(medium, keyring_of(9), options(NONE)).unwrap_err();
+    let storage = Arc::new(SimulatedStorage::default());
+    open(&storage).close();
+    let storage: Arc<dyn SegmentStorage> = storage;
+    let error = ReadLog::open_on(storage, keyring_of(9), options(NONE)).unwrap_err();
     assert!(matches!(error, ReadLogError::OtherStore(_)), "{error}");
 }
 
 #[test]
 fn headers_round_trip_and_every_changed_bit_is_seen() {
-    let header = Header {
+    let header = SegmentHeader {
         store: StoreId::from_bytes([3; 16]),
         number: 4,
         before: ReadHead {
@@ -461,14 +470,18 @@ fn headers_round_trip_and_every_changed_bit_is_seen() {
         },
     };
     let bytes = header.encode();
-    assert_eq!(Start::of(&bytes), Start::Used(header));
+    assert_eq!(SegmentStart::classify(&bytes), SegmentStart::Used(header));
     for bit in 0..bytes.len() * 8 {
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(Start::of(&changed), Start::Broken, "bit {bit}");
+        assert_eq!(
+            SegmentStart::classify(&changed),
+            SegmentStart::Broken,
+            "bit {bit}"
+        );
     }
-    assert_eq!(Start::of(&[0; HEADER]), Start::Blank);
-    assert_eq!(Start::of(b"short"), Start::Broken);
+    assert_eq!(SegmentStart::classify(&[0; HEADER_BYTES]), SegmentStart::Blank);
+    assert_eq!(SegmentStart::classify(b"short"), SegmentStart::Broken);
 }
 
 #[test]
@@ -484,23 +497,23 @@ fn the_reserve_is_on_the_disk_before_it_is_needed() {
     append(&log, 1, Durability::Durable);
     log.close();
     let mut reserved = 0;
-    for file in std::fs::read_dir(dir.path().join(DIRECTORY)).unwrap() {
+    for file in std::fs::read_dir(dir.path().join(READS_DIRECTORY)).unwrap() {
         let metadata = file.unwrap().metadata().unwrap();
         assert_eq!(metadata.mode() & 0o777, 0o600);
         reserved += metadata.blocks() * 512;
     }
     assert!(reserved >= 64 * 1_024 * 1_024, "{reserved} bytes");
-    let medium = Directory::read_only(&dir.path().join(DIRECTORY));
-    assert_eq!(reads_after(&medium, &keyring(), 0, 10).unwrap().len(), 3);
+    let storage = SegmentDirectory::read_only(&dir.path().join(READS_DIRECTORY));
+    assert_eq!(reads_after(&storage, &keyring(), 0, 10).unwrap().len(), 3);
 }
 
-fn walk_all(bytes: &[u8]) -> Vec<Record> {
-    let Start::Used(header) = Start::of(bytes) else {
+fn walk_all(bytes: &[u8]) -> Vec<ReadRecord> {
+    let SegmentStart::Used(header) = SegmentStart::classify(bytes) else {
         return Vec::new();
     };
-    let mut walk = Walk::new(bytes, &header);
+    let mut walk = SegmentWalk::new(bytes, &header);
     let mut found = Vec::new();
-    while let Step::Record(record) = walk.step() {
+    while let SegmentStep::Record(record) = walk.step() {
         found.push(record);
     }
     found
@@ -512,13 +525,13 @@ proptest! {
         changes in proptest::collection::vec((0_usize..1_200, any::<u8>()), 1..20),
         moved in proptest::option::of((0_usize..1_200, 0_usize..1_200, 1_usize..400)),
     ) {
-        let medium = Arc::new(Simulated::default());
-        let log = open(&medium);
+        let storage = Arc::new(SimulatedStorage::default());
+        let log = open(&storage);
         for number in 0..4 {
             append(&log, number, Durability::Batched);
         }
         drop(log);
-        let mut bytes = medium.bytes(1);
+        let mut bytes = storage.bytes(1);
         let original = walk_all(&bytes);
         prop_assert_eq!(original.len(), 5);
         for (at, byte) in changes {
@@ -535,7 +548,7 @@ proptest! {
     #[test]
     fn arbitrary_segments_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         prop_assert!(walk_all(&bytes).is_empty());
-        let header = Header {
+        let header = SegmentHeader {
             store: StoreId::from_bytes([1; 16]),
             number: 1,
             before: NONE,

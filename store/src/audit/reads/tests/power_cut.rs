@@ -5,26 +5,26 @@ use proptest::prelude::*;
 use super::*;
 
 /// A log with three durable entries and five that are not, and the place up to which all was fsynced.
-fn half_synced() -> (Arc<Simulated>, ReadHead) {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+fn half_synced() -> (Arc<SimulatedStorage>, ReadHead) {
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     for number in 0..3 {
         append(&log, number, Durability::Durable);
     }
     let fsynced = log.fsynced();
-    medium.hold_syncs(true);
+    storage.hold_syncs(true);
     for number in 3..8 {
         append(&log, number, Durability::Batched);
     }
-    let copy = Arc::new(Simulated::default());
-    let before = medium.after_power_cut(|_| false);
+    let copy = Arc::new(SimulatedStorage::default());
+    let before = storage.after_power_cut(|_| false);
     for segment in before.segments().unwrap() {
         copy.replace(segment, before.bytes(segment));
     }
     // One pending write with all that was not fsynced.
-    let (from, bytes) = difference(&before.bytes(1), &medium.bytes(1));
+    let (from, bytes) = difference(&before.bytes(1), &storage.bytes(1));
     copy.write(1, from, &bytes).unwrap();
-    medium.hold_syncs(false);
+    storage.hold_syncs(false);
     drop(log);
     (copy, fsynced)
 }
@@ -36,8 +36,9 @@ fn difference(before: &[u8], after: &[u8]) -> (u64, Vec<u8>) {
     (from as u64, after[from..=to].to_vec())
 }
 
-/// Opens after a power cut; what is there must be what was, up to the first lost record, and a gap must say so.
-fn recovers(cut: &Arc<Simulated>, fsynced: ReadHead, what: &str) {
+/// Opens after a power cut; what is there must be what was, up to the first lost record, and a gap must say
+/// so.
+fn recovers(cut: &Arc<SimulatedStorage>, fsynced: ReadHead, what: &str) {
     let log = try_open(cut, fsynced).unwrap_or_else(|error| panic!("{what}: {error}"));
     append(&log, 100, Durability::Durable);
     log.close();
@@ -55,21 +56,21 @@ fn recovers(cut: &Arc<Simulated>, fsynced: ReadHead, what: &str) {
 
 #[test]
 fn a_power_cut_at_every_byte_loses_only_what_was_not_fsynced() {
-    let (medium, fsynced) = half_synced();
-    let pending = medium.pending_bytes();
+    let (storage, fsynced) = half_synced();
+    let pending = storage.pending_bytes();
     assert!(pending > 750);
     for keep in 0..=pending {
-        let cut = medium.after_power_cut(|byte| byte < keep);
+        let cut = storage.after_power_cut(|byte| byte < keep);
         recovers(&cut, fsynced, &format!("{keep} bytes kept"));
     }
 }
 
 #[test]
 fn a_cut_while_recovering_recovers_again() {
-    let (medium, fsynced) = half_synced();
+    let (storage, fsynced) = half_synced();
     // The first pending record is torn, those after it are whole: recovery zeroes them all.
-    let torn = medium.after_power_cut(|byte| byte != 100);
-    let pending = medium.pending_bytes();
+    let torn = storage.after_power_cut(|byte| byte != 100);
+    let pending = storage.pending_bytes();
     let whole = torn.bytes(1);
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let start = end - pending;
@@ -92,38 +93,38 @@ proptest! {
         kept in proptest::collection::vec(any::<bool>(), 64),
         sector in 1_usize..64,
     ) {
-        let (medium, fsynced) = half_synced();
-        let cut = medium.after_power_cut(|byte| kept[byte / sector % kept.len()]);
+        let (storage, fsynced) = half_synced();
+        let cut = storage.after_power_cut(|byte| kept[byte / sector % kept.len()]);
         recovers(&cut, fsynced, &format!("{sector} {kept:?}"));
     }
 }
 
 #[test]
 fn durable_records_outlive_a_power_cut() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     for number in 0..30 {
         append(&log, number, Durability::Durable);
-        let cut = medium.after_power_cut(|_| false);
+        let cut = storage.after_power_cut(|_| false);
         assert_eq!(numbers(&cut), (0..=number).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn a_cut_around_a_change_of_segments_is_only_a_torn_tail() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
     let mut number = 0;
-    while medium.segments_written() < 4 {
+    while storage.segments_written() < 4 {
         append(&log, number, Durability::Batched);
         number += 1;
         let seen = log.fsynced();
-        let last = medium.segments_written();
-        let before: usize = (1..last).map(|segment| medium.pending_in(segment)).sum();
+        let last = storage.segments_written();
+        let before: usize = (1..last).map(|segment| storage.pending_in(segment)).sum();
         for cut in [
-            medium.after_power_cut(|_| false),
-            medium.after_power_cut(|byte| byte >= before),
-            medium.after_power_cut(|byte| byte >= before + HEADER),
+            storage.after_power_cut(|_| false),
+            storage.after_power_cut(|byte| byte >= before),
+            storage.after_power_cut(|byte| byte >= before + HEADER_BYTES),
         ] {
             let log = try_open(&cut, seen).unwrap_or_else(|error| panic!("{number}: {error}"));
             append(&log, 1_000, Durability::Durable);
@@ -133,26 +134,26 @@ fn a_cut_around_a_change_of_segments_is_only_a_torn_tail() {
 
 #[test]
 fn what_was_lost_right_after_a_clean_start_is_said() {
-    let medium = Arc::new(Simulated::default());
-    open(&medium).close();
-    let log = open(&medium);
+    let storage = Arc::new(SimulatedStorage::default());
+    open(&storage).close();
+    let log = open(&storage);
     append(&log, 0, Durability::Batched);
-    let cut = medium.after_power_cut(|_| false);
+    let cut = storage.after_power_cut(|_| false);
     open(&cut).close();
     assert_eq!(gaps(&cut).len(), 1);
 }
 
 #[test]
 fn a_cut_while_a_start_makes_sure_of_what_a_killed_process_wrote_is_only_a_torn_tail() {
-    let medium = Arc::new(Simulated::default());
-    let log = open(&medium);
-    medium.hold_syncs(true);
+    let storage = Arc::new(SimulatedStorage::default());
+    let log = open(&storage);
+    storage.hold_syncs(true);
     append(&log, 0, Durability::Batched);
-    let killed = Arc::new(Simulated::default());
-    killed.replace(1, medium.after_power_cut(|_| false).bytes(1));
-    let (from, bytes) = difference(&killed.bytes(1), &medium.bytes(1));
+    let killed = Arc::new(SimulatedStorage::default());
+    killed.replace(1, storage.after_power_cut(|_| false).bytes(1));
+    let (from, bytes) = difference(&killed.bytes(1), &storage.bytes(1));
     killed.write(1, from, &bytes).unwrap();
-    medium.hold_syncs(false);
+    storage.hold_syncs(false);
     killed.hold_syncs(true);
     let start = thread::spawn({
         let killed = Arc::clone(&killed);

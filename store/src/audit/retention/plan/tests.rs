@@ -9,15 +9,27 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)
 }
 
-fn limits(keep_for: Option<Duration>, keep: Option<u64>, bound: Option<u64>, full: WhenFull) -> Limits {
-    Limits::new(keep_for, keep, bound, full).unwrap()
+fn limits(
+    keep_for: Option<Duration>,
+    keep: Option<u64>,
+    bound: Option<u64>,
+    full: WhenFull,
+) -> RetentionLimits {
+    RetentionLimits::new(keep_for, keep, bound, full).unwrap()
 }
 
 #[test]
 fn nothing_goes_within_the_limits_and_not_each_second_beyond_them() {
-    let goal = |limits: &Limits, bytes, oldest: i64, now| Goal::of(limits, bytes, Some(at(oldest)), now);
+    let goal = |limits: &RetentionLimits, bytes, oldest: i64, now| {
+        Goal::from_limits(limits, bytes, Some(at(oldest)), now)
+    };
     assert_eq!(
-        goal(&Limits::default(), u64::MAX, 0, Some(at(i64::MAX / 1_000))),
+        goal(
+            &RetentionLimits::default(),
+            u64::MAX,
+            0,
+            Some(at(i64::MAX / 1_000))
+        ),
         None
     );
     let day = limits(Some(24 * HOUR), None, None, WhenFull::Stop);
@@ -34,10 +46,14 @@ fn nothing_goes_within_the_limits_and_not_each_second_beyond_them() {
     };
     assert_eq!(goal(&day, 0, old, Some(at(now))), Some(expected));
     assert_eq!(goal(&day, 0, old, None), None, "a clock that jumped");
-    assert_eq!(Goal::of(&day, 0, None, Some(at(now))), None, "an empty log");
+    assert_eq!(
+        Goal::from_limits(&day, 0, None, Some(at(now))),
+        None,
+        "an empty log"
+    );
 
     let size = limits(None, Some(16 * MIB), None, WhenFull::Stop);
-    let bytes = |limits: &Limits, bytes| goal(limits, bytes, 0, None).map(|goal| goal.bytes);
+    let bytes = |limits: &RetentionLimits, bytes| goal(limits, bytes, 0, None).map(|goal| goal.bytes);
     assert_eq!(bytes(&size, 16 * MIB), None);
     assert_eq!(bytes(&size, 16 * MIB + 5), Some(MIB + 5));
 
@@ -49,9 +65,9 @@ fn nothing_goes_within_the_limits_and_not_each_second_beyond_them() {
 }
 
 /// A change a second, each of which saw ten reads more, and pieces of a hundred reads.
-fn chains(changes: u64) -> (Vec<OldChange>, Vec<Piece>) {
+fn chains(changes: u64) -> (Vec<OldestChange>, Vec<ClosedSegment>) {
     let made = (1..=changes)
-        .map(|sequence| OldChange {
+        .map(|sequence| OldestChange {
             sequence,
             seen: sequence * 10,
             bytes: 100,
@@ -59,7 +75,7 @@ fn chains(changes: u64) -> (Vec<OldChange>, Vec<Piece>) {
         })
         .collect();
     let pieces = (1..=changes / 10)
-        .map(|number| Piece {
+        .map(|number| ClosedSegment {
             end: ReadHead {
                 sequence: number * 100,
                 hash: [u8::try_from(number).unwrap_or(0); 32],
@@ -71,8 +87,13 @@ fn chains(changes: u64) -> (Vec<OldChange>, Vec<Piece>) {
     (made, pieces)
 }
 
-fn planned(goal: Goal, changes: &[OldChange], pieces: &[Piece], exported: (u64, u64)) -> (u64, u64) {
-    let old = Old {
+fn planned(
+    goal: Goal,
+    changes: &[OldestChange],
+    pieces: &[ClosedSegment],
+    exported: (u64, u64),
+) -> (u64, u64) {
+    let old = OldestRecords {
         changes,
         pieces,
         exported,
@@ -142,7 +163,7 @@ proptest! {
         for (sequence, (more, later, size)) in (1_u64..).zip(steps) {
             seen += more;
             second += later;
-            changes.push(OldChange { sequence, seen, bytes: size, time: at(second) });
+            changes.push(OldestChange { sequence, seen, bytes: size, time: at(second) });
         }
         let (mut end, mut second) = (0, 0);
         let mut pieces = Vec::new();
@@ -150,7 +171,7 @@ proptest! {
             end += more;
             second += later;
             let end = ReadHead { sequence: end, hash: [1; 32] };
-            pieces.push(Piece { end, newest: at(second), bytes: 1_000 });
+            pieces.push(ClosedSegment { end, newest: at(second), bytes: 1_000 });
         }
         let goal = Goal { before: before.map(at), bytes };
         let (change, read) = planned(goal, &changes, &pieces, exported);
@@ -168,7 +189,7 @@ proptest! {
 
 #[test]
 fn the_segment_in_use_is_closed_before_its_records_are_too_old() {
-    let in_use = |began: Option<i64>, bytes| InUse {
+    let in_use = |began: Option<i64>, bytes| ActiveSegment {
         began: began.map(at),
         bytes,
     };

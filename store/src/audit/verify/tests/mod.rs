@@ -1,4 +1,4 @@
-//! Both chains on a simulated medium, sound and changed in every way there is.
+//! Both chains on a simulated storage, sound and changed in every way there is.
 
 mod truncated;
 
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::reads::ReadLogOptions;
-use super::super::reads::segment::{HEADER, Header, Start, Step, Walk};
-use super::super::reads::simulated::Simulated;
+use super::super::reads::segment::{HEADER_BYTES, SegmentHeader, SegmentStart, SegmentStep, SegmentWalk};
+use super::super::reads::simulated::SimulatedStorage;
 use super::super::{
     Action, Actor, ChainHead, Checkpoint, Durability, Entry, MutationRecord, ReadChain, ReadHead, ReadLog,
-    key_of, record,
+    encode_key, record,
 };
 use super::*;
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{Batch, Change, Engine, MemoryEngine, Record, Table};
+use crate::engine::{Batch, Change, Engine, KeyValue, MemoryEngine, Table};
 use crate::secret::SecretBytes;
 
 const STORE: StoreId = StoreId::from_bytes([1; 16]);
@@ -26,13 +26,13 @@ fn keyring(seed: u8) -> Arc<Keyring> {
     Arc::new(Keyring::derive(&root, STORE))
 }
 
-/// Both chains, as they lie on a medium.
+/// Both chains, as they lie on a storage.
 #[derive(Clone)]
 struct Chains {
-    mutations: Vec<Record>,
+    mutations: Vec<KeyValue>,
     checkpoint: Option<Vec<u8>>,
     truncation: Option<Vec<u8>>,
-    segments: Arc<Simulated>,
+    segments: Arc<SimulatedStorage>,
 }
 
 fn entry(number: u64) -> Entry {
@@ -45,7 +45,7 @@ fn entry(number: u64) -> Entry {
     entry
 }
 
-fn open_reads(medium: &Arc<Simulated>, epoch: u32, seen: ReadHead, accept_loss: bool) -> ReadLog {
+fn open_reads(storage: &Arc<SimulatedStorage>, epoch: u32, seen: ReadHead, accept_loss: bool) -> ReadLog {
     let options = ReadLogOptions {
         segment_bytes: 4_096,
         reserve_segments: 2,
@@ -53,8 +53,8 @@ fn open_reads(medium: &Arc<Simulated>, epoch: u32, seen: ReadHead, accept_loss: 
         accept_loss,
         ..ReadLogOptions::new(epoch, Timestamp::from_millis(1_000), seen)
     };
-    let medium: Arc<dyn Medium> = Arc::clone(medium) as Arc<dyn Medium>;
-    ReadLog::open_on(medium, keyring(5), options).unwrap()
+    let storage: Arc<dyn SegmentStorage> = Arc::clone(storage) as Arc<dyn SegmentStorage>;
+    ReadLog::open_on(storage, keyring(5), options).unwrap()
 }
 
 impl Chains {
@@ -63,7 +63,7 @@ impl Chains {
             mutations: Vec::new(),
             checkpoint: None,
             truncation: None,
-            segments: Arc::new(Simulated::default()),
+            segments: Arc::new(SimulatedStorage::default()),
         }
     }
 
@@ -91,7 +91,7 @@ impl Chains {
         let keyring = keyring(5);
         let (record, head) = record(&keyring, epoch, head, reads, &entry(number)).unwrap();
         self.mutations
-            .push((key_of(epoch, record.sequence), record.encode()));
+            .push((encode_key(epoch, record.sequence), record.encode()));
         let time = Timestamp::from_millis(1_000);
         let checkpoint = Checkpoint::sign(keyring.signer(), &STORE, head, reads, time);
         self.checkpoint = Some(checkpoint.encode());
@@ -106,7 +106,7 @@ impl Chains {
         }
     }
 
-    fn report_with(&self, key: &PublicKey) -> Report {
+    fn report_with(&self, key: &PublicKey) -> VerifyReport {
         let engine = MemoryEngine::new();
         let put = |(table, key, value): (Table, Vec<u8>, Vec<u8>)| Change::Put { table, key, value };
         let records = self.mutations.iter().cloned();
@@ -129,7 +129,7 @@ impl Chains {
         verify_on(snapshot.as_ref(), self.segments.as_ref(), STORE, key).unwrap()
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> VerifyReport {
         self.report_with(&keyring(5).public_key())
     }
 
@@ -142,13 +142,15 @@ impl Chains {
         let mut found = Vec::new();
         for number in self.segments.segments().unwrap() {
             let bytes = self.segments.bytes(number);
-            let Start::Used(header) = Start::of(&bytes) else {
+            let SegmentStart::Used(header) = SegmentStart::classify(&bytes) else {
                 continue;
             };
-            let mut walk = Walk::new(&bytes, &header);
+            let mut walk = SegmentWalk::new(&bytes, &header);
             loop {
                 let from = walk.offset();
-                let Step::Record(record) = walk.step() else { break };
+                let SegmentStep::Record(record) = walk.step() else {
+                    break;
+                };
                 found.push((number, record.place.sequence, from, walk.offset()));
             }
         }
@@ -346,7 +348,7 @@ fn removed_changed_and_swapped_segments_are_found() {
         copy.segments.remove(segment);
         let first = reads.iter().find(|read| read.0 == segment).unwrap().1;
         assert_eq!(copy.bad(), Some((Chain::Reads, first)), "segment {segment}");
-        for byte in 0..HEADER {
+        for byte in 0..HEADER_BYTES {
             let copy = chains.edit(segment, |bytes| bytes[byte] ^= 1);
             assert_eq!(
                 copy.bad(),
@@ -380,10 +382,10 @@ fn a_read_chain_cut_below_what_a_mutation_saw_is_named() {
 #[test]
 fn a_read_chain_made_anew_without_the_key_is_found() {
     let chains = Chains::new();
-    let other = Arc::new(Simulated::default());
+    let other = Arc::new(SimulatedStorage::default());
     let options = ReadLogOptions::new(1, Timestamp::from_millis(1), ReadHead::default());
-    let medium: Arc<dyn Medium> = Arc::clone(&other) as Arc<dyn Medium>;
-    ReadLog::open_on(medium, keyring(6), options).unwrap().close();
+    let storage: Arc<dyn SegmentStorage> = Arc::clone(&other) as Arc<dyn SegmentStorage>;
+    ReadLog::open_on(storage, keyring(6), options).unwrap().close();
     let forged = Chains {
         segments: other,
         ..chains
@@ -431,7 +433,7 @@ fn a_mutation_that_saw_less_than_the_one_before_is_found() {
 fn accepted_loss_is_reported_and_sound() {
     let mut chains = Chains::new();
     let last = MutationRecord::decode(&chains.mutations[8].0, &chains.mutations[8].1).unwrap();
-    chains.segments = Arc::new(Simulated::default());
+    chains.segments = Arc::new(SimulatedStorage::default());
     let log = open_reads(&chains.segments, 4, last.reads, true);
     log.append(&entry(1), Durability::Durable).unwrap();
     let head = ChainHead {
@@ -467,7 +469,7 @@ fn a_torn_tail_is_no_fault_and_is_reported() {
 #[test]
 fn a_segment_of_another_number_or_past_is_found() {
     let chains = Chains::new();
-    let header = Header {
+    let header = SegmentHeader {
         store: STORE,
         number: 2,
         before: ReadHead {
@@ -475,7 +477,7 @@ fn a_segment_of_another_number_or_past_is_found() {
             hash: [0; 32],
         },
     };
-    let copy = chains.edit(2, |bytes| bytes[..HEADER].copy_from_slice(&header.encode()));
+    let copy = chains.edit(2, |bytes| bytes[..HEADER_BYTES].copy_from_slice(&header.encode()));
     assert!(matches!(copy.bad(), Some((Chain::Reads, _))));
 }
 

@@ -14,8 +14,8 @@ impl Chains {
 
     /// The end of the read chain before a segment.
     fn before(&self, segment: u64) -> ReadHead {
-        match Start::of(&self.segments.bytes(segment)) {
-            Start::Used(header) => header.before,
+        match SegmentStart::classify(&self.segments.bytes(segment)) {
+            SegmentStart::Used(header) => header.before,
             other => panic!("segment {segment}: {other:?}"),
         }
     }
@@ -173,7 +173,7 @@ fn a_beginning_that_nobody_signed_is_found() {
         copy.checkpoint = None;
     });
     assert_eq!(nothing, Some((Chain::Mutations, 5, Fault::Unsigned)));
-    let no_reads = bad(&|copy| copy.segments = Arc::new(Simulated::default()));
+    let no_reads = bad(&|copy| copy.segments = Arc::new(SimulatedStorage::default()));
     let next = chains.before(2).next();
     assert!(
         matches!(no_reads, Some((Chain::Reads, sequence, Fault::Truncated { .. })) if sequence == next),
@@ -220,7 +220,7 @@ fn a_chain_made_anew_after_a_loss_verifies_under_a_cut_of_the_lost_one() {
     let last = chains.change(MUTATIONS);
     let place = chains.place(2);
     chains = chains.truncated(place, place);
-    chains.segments = Arc::new(Simulated::default());
+    chains.segments = Arc::new(SimulatedStorage::default());
     let log = open_reads(&chains.segments, 4, last.reads, true);
     log.append(&entry(1), Durability::Durable).unwrap();
     let head = ChainHead {

@@ -8,7 +8,8 @@ fn hex(text: &str) -> Vec<u8> {
     HEXLOWER.decode(text.as_bytes()).unwrap()
 }
 
-/// RFC 5869 appendix A, the cases of SHA-256 (the others are of SHA-1): extract gives the key, our expand the output.
+/// RFC 5869 appendix A, the cases of SHA-256 (the others are of SHA-1): extract gives the key, our expand the
+/// output.
 fn rfc_5869<const N: usize>(material: &[u8], salt: &[u8], info: &[u8], key: &str, output: &str) {
     let (extracted, _) = Hkdf::<Sha256>::extract(Some(salt), material);
     assert_eq!(HEXLOWER.encode(&extracted), key);

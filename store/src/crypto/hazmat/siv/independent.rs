@@ -1,7 +1,7 @@
 //! Lists of headers against an implementation that is not ours: OpenSSL's, through PyPI `cryptography`.
 //!
-//! Published vectors hardly cover more than one header, and the store always uses several. A thousand cases are checked in; a
-//! thousand more are made anew where `python3` can have the package.
+//! Published vectors hardly cover more than one header, and the store always uses several. A thousand cases
+//! are checked in; a thousand more are made anew where `python3` can have the package.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +77,8 @@ fn checked_in_cases_agree() {
     check(&std::fs::read_to_string(&path).unwrap(), &path);
 }
 
-/// Cases of a new seed at each run. A machine without the package has the checked-in ones; in CI that is a failure.
+/// Cases of a new seed at each run. A machine without the package has the checked-in ones; in CI that is a
+/// failure.
 #[test]
 fn fresh_cases_agree() {
     let python = match python() {

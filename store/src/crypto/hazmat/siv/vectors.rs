@@ -1,7 +1,7 @@
 //! Published vectors: RFC 5297 appendix A, and both AES-SIV sets of Project Wycheproof.
 //!
-//! The store uses 64-byte keys only. The vectors of 32-byte keys run on the same mode with AES-128; 48-byte keys
-//! (AES-192) are not offered by the crate, and are counted so that nothing is left out unseen.
+//! The store uses 64-byte keys only. The vectors of 32-byte keys run on the same mode with AES-128; 48-byte
+//! keys (AES-192) are not offered by the crate, and are counted so that nothing is left out unseen.
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes128Siv;

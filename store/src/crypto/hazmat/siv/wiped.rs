@@ -1,7 +1,7 @@
 //! Both halves of the key are gone when the cipher is dropped.
 //!
-//! The crate's `zeroize` feature wipes the encryption half alone; the other half needs that of `aes` and `cmac` too, which is
-//! why the manifest names them. This test fails when one of these features is lost.
+//! The crate's `zeroize` feature wipes the encryption half alone; the other half needs that of `aes` and
+//! `cmac` too, which is why the manifest names them. This test fails when one of these features is lost.
 
 use aes_siv::siv::Aes256Siv;
 use zeroize::ZeroizeOnDrop;
@@ -25,7 +25,8 @@ fn both_halves_are_wiped_on_drop() {
 fn seal_and_drop() {
     let mut key = [0; 64];
     getrandom::fill(&mut key).unwrap();
-    // Emptying a vector drops the cipher in place and keeps the memory, so that nothing else is written over it.
+    // Emptying a vector drops the cipher in place and keeps the memory, so that nothing else is written over
+    // it.
     let mut cipher = vec![Siv::new(&key)];
     cipher[0].seal(&[b"header"], b"plaintext").unwrap();
     let (at, size) = (scan::address_of(&cipher[0]), size_of::<Siv>());
@@ -36,8 +37,8 @@ fn seal_and_drop() {
     );
     cipher.clear();
     let after = scan::read(at, size);
-    // AES round keys look random: no word of eight bytes of them may be left. What looks like a pointer or a small number (two
-    // zero bytes and more) is padding with old stack contents, or a position.
+    // AES round keys look random: no word of eight bytes of them may be left. What looks like a pointer or a
+    // small number (two zero bytes and more) is padding with old stack contents, or a position.
     let random_looking = |word: &[u8]| word.iter().filter(|byte| **byte != 0).count() >= 7;
     let words = before.chunks_exact(8).zip(after.chunks_exact(8));
     let (mut held, mut left) = (0, 0);
@@ -45,7 +46,8 @@ fn seal_and_drop() {
         held += 1;
         left += usize::from(word == now);
     }
-    // 4 words of encryption key, and 15 round keys of 2 words for the authentication half; a few may hold zeros by chance.
+    // 4 words of encryption key, and 15 round keys of 2 words for the authentication half; a few may hold
+    // zeros by chance.
     assert!(held >= 30, "only {held} words of key material were found");
     assert_eq!(
         left, 0,

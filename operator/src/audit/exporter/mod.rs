@@ -1,0 +1,246 @@
+//! Both chains, in order, to a system outside: a page after the cursor, delivered whole or again. A system
+//! that is away holds up nobody: the chains keep what it has not got.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use strongroom_store::name::CursorName;
+use strongroom_store::time::Timestamp;
+use strongroom_store::vault::{Retry, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::audit::cursor::Cursor;
+use crate::audit::destination::Destination;
+use crate::audit::line::rolled_over;
+use crate::audit::metrics::SinkMetrics;
+use crate::audit::page::{AuditPage, AuditPosition, PageLimits, page_within};
+use crate::audit::sink::{AnswerKind, Batch, Sink, SinkError};
+
+/// How often to look for new records.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long one page may take to deliver.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait after failures.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Longest wait that the other side may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// How long a page that is under way may take once the process stops: a page that was delivered without its
+/// place being kept comes again.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Brings the records to one destination.
+pub(crate) struct AuditExporter<N> {
+    /// Whose chains.
+    pub(crate) store: Store,
+    /// Where to.
+    pub(crate) destination: Destination,
+    /// The wall clock.
+    pub(crate) now: N,
+    /// Where it counts.
+    pub(crate) metrics: SinkMetrics,
+}
+
+impl<N> fmt::Debug for AuditExporter<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditExporter")
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Fn() -> Timestamp> AuditExporter<N> {
+    /// Works until `stop` turns true or the store closes, then saves the cursor. To be awaited before the
+    /// store is closed.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut cursor = Cursor::new(self.name());
+        let stopping = stop.clone();
+        let overdue = async {
+            stopped(&mut stop).await;
+            sleep(SHUTDOWN_GRACE).await;
+        };
+        tokio::select! {
+            () = overdue => {}
+            () = self.deliver_all(&mut cursor, stopping) => {}
+        }
+        if let Err(error) = cursor.save(&self.store, (self.now)()).await {
+            tracing::warn!(%error, sink = %self.destination, "the place of a sink was not saved; some records are sent again at the next start");
+        }
+    }
+
+    /// One cursor for each destination, whatever else there is.
+    fn name(&self) -> CursorName {
+        self.destination.cursor()
+    }
+
+    /// Page after page, until `stop` turns true between two of them.
+    async fn deliver_all(&self, cursor: &mut Cursor<AuditPosition>, mut stop: watch::Receiver<bool>) {
+        let mut sink = self.destination.sink();
+        let (mut failures, mut last_kind) = (0_u32, None::<AnswerKind>);
+        let mut repeated = None;
+        while !*stop.borrow() {
+            let pause = match self.round(cursor, sink.as_mut(), &mut repeated).await {
+                Ok(told) => {
+                    if failures > 0 {
+                        tracing::info!(sink = %self.destination, "a sink takes audit records again");
+                    }
+                    failures = 0;
+                    if told {
+                        continue;
+                    }
+                    POLL_INTERVAL
+                }
+                Err(ExportError::Store(error)) if error.retry() == Retry::Exit => return,
+                Err(failed) => {
+                    let kind = failed.answer_kind();
+                    if failures == 0 || kind != last_kind {
+                        tracing::warn!(sink = %self.destination, error = %failed, "a sink does not take audit records; they wait");
+                    }
+                    self.metrics.failed();
+                    if let Some(kind) = kind {
+                        self.metrics.answered(kind.name());
+                    }
+                    last_kind = kind;
+                    failures = failures.saturating_add(1);
+                    pause_after(failures, failed.retry_after())
+                }
+            };
+            tokio::select! {
+                () = stopped(&mut stop) => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// The page, after a line that says what was cut before this sink had taken it, where something was; and
+    /// how many records that are at most.
+    async fn with_gap(&self, place: AuditPosition, page: AuditPage) -> Result<(AuditPage, u64), ExportError> {
+        let store = self.store.clone();
+        let cut = crate::audit::blocking(move || store.audit_cut()).await?;
+        let lost = cut.changes.saturating_sub(place.changes) + cut.reads.saturating_sub(place.reads);
+        if lost == 0 {
+            return Ok((page, 0));
+        }
+        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let line = rolled_over(place, cut, now);
+        let mut text = serde_json::to_vec(&line).map_err(|error| ExportError::Page(error.to_string()))?;
+        text.push(b'\n');
+        text.extend_from_slice(&page.lines);
+        let next = AuditPosition {
+            changes: page.next.changes.max(cut.changes),
+            reads: page.next.reads.max(cut.reads),
+        };
+        let page = AuditPage {
+            lines: text,
+            next,
+            ..page
+        };
+        Ok((page, lost))
+    }
+
+    /// The page after this place, and how many records the line before it says to be lost.
+    async fn read(&self, place: AuditPosition, limits: PageLimits) -> Result<(AuditPage, u64), ExportError> {
+        let store = self.store.clone();
+        let read = crate::audit::blocking(move || {
+            Ok(page_within(&store, place, limits, |line| {
+                line.action != "Checkpoint"
+            }))
+        })
+        .await?;
+        self.with_gap(place, read.map_err(ExportError::Page)?).await
+    }
+
+    /// One page: that of `repeated`, or the one after the cursor. Answers whether there was one. A page that
+    /// has to come again as it was is in `repeated` afterwards.
+    async fn round(
+        &self,
+        cursor: &mut Cursor<AuditPosition>,
+        sink: &mut dyn Sink,
+        repeated: &mut Option<(AuditPage, u64)>,
+    ) -> Result<bool, ExportError> {
+        let place = cursor.place(&self.store).await?;
+        let (page, lost) = match repeated.take() {
+            Some(failed) => failed,
+            None if place.is_end(&self.store) => {
+                self.metrics.lag(0);
+                cursor.save_when_due(&self.store, (self.now)()).await?;
+                return Ok(false);
+            }
+            None => self.read(place, sink.limits()).await?,
+        };
+        let next = page.next;
+        let age = page.oldest.map_or(0, |oldest| {
+            let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(oldest);
+            u64::try_from(now.duration_since(oldest).as_secs()).unwrap_or(0)
+        });
+        self.metrics.lag(age);
+        if !page.lines.is_empty() {
+            if let Err(failed) = self.deliver(&page.lines, sink).await {
+                if sink.repeats_exactly() {
+                    *repeated = Some((page, lost));
+                }
+                return Err(failed.into());
+            }
+            let count = page.lines.iter().filter(|byte| **byte == b'\n').count();
+            self.metrics.delivered(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        if lost > 0 {
+            self.metrics.lost(lost);
+            tracing::warn!(sink = %self.destination, records = lost, "audit records were cut before a sink had taken them");
+        }
+        cursor.advance(next);
+        cursor.save_when_due(&self.store, (self.now)()).await?;
+        Ok(next != place)
+    }
+
+    async fn deliver(&self, lines: &[u8], sink: &mut dyn Sink) -> Result<(), SinkError> {
+        let now = jiff::Timestamp::from_millisecond((self.now)().as_millis()).unwrap_or(jiff::Timestamp::MAX);
+        let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, sink.deliver(Batch { lines, now })).await;
+        delivered.unwrap_or_else(|_| Err(SinkError::Io(std::io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// Two seconds, doubled with each failure, or as long as the other side asks for; both within their bounds.
+fn pause_after(failures: u32, retry_after: Option<Duration>) -> Duration {
+    let backoff = Duration::from_secs(1 << failures.min(6)).min(MAX_BACKOFF);
+    backoff.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
+}
+
+/// Returns once `stop` is true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can stop us any more: the process ends.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A page was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    /// The cursor.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The records.
+    #[error("the records cannot be read: {0}")]
+    Page(String),
+    /// The other side.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+impl ExportError {
+    const fn answer_kind(&self) -> Option<AnswerKind> {
+        match self {
+            Self::Sink(error) => error.answer_kind(),
+            Self::Store(_) | Self::Page(_) => None,
+        }
+    }
+
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Sink(error) => error.retry_after(),
+            Self::Store(_) | Self::Page(_) => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A secret that no object declares gets one: the API and the custom resources are one truth.
+//!
+//! There are such secrets where one was made before its object, or where a store of another cluster was
+//! restored. What was once declared and is not any more is no such secret: that is an absence (`deletion`).
+//! Must not touch an object that is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::PostParams;
+use strongroom_crds::v1alpha1::ManagedSecret;
+use strongroom_rules::managed_secret::facts::NamespaceBinding;
+
+use super::Ctx;
+use super::managed_secret::{Failure, labels, namespace_facts};
+use super::store::{Orphan, SecretStore};
+use crate::external_manifest::{ExternalManifest, external_managed_secret, object_name};
+use crate::kube::field_manager;
+
+/// How often to look.
+const ADOPTION_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Looks until it is dropped.
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
+    loop {
+        if let Err(error) = declare(&ctx).await {
+            tracing::warn!(%error, "secret adoption failed");
+        }
+        tokio::time::sleep(ADOPTION_INTERVAL).await;
+    }
+}
+
+async fn declare<S: SecretStore>(ctx: &Ctx<S>) -> Result<(), Failure> {
+    for orphan in ctx.store.orphans().await? {
+        let namespace = match namespace_facts(ctx, &orphan.namespace).await {
+            Ok((namespace, _)) => namespace,
+            // It is gone, and its secrets wait for whoever accepts them.
+            Err(Failure::Api(kube::Error::Api(status))) if status.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        if namespace.terminating || namespace.binding != NamespaceBinding::Bound {
+            continue;
+        }
+        let object = object(&orphan);
+        let api: Api<ManagedSecret> = Api::namespaced(ctx.client.clone(), &orphan.namespace);
+        let params = PostParams {
+            field_manager: Some(field_manager::GATEWAY.to_owned()),
+            ..PostParams::default()
+        };
+        match api.create(&params, &object).await {
+            Ok(_) => {
+                tracing::info!(
+                    namespace = orphan.namespace,
+                    secret = orphan.name,
+                    "secret adopted"
+                );
+            }
+            // Somebody's; what it says is for the controller to judge.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn object(orphan: &Orphan) -> ManagedSecret {
+    let labels = labels::user_labels(&orphan.labels);
+    let declared = ExternalManifest {
+        secret: &orphan.name,
+        description: Some(orphan.description.as_str()).filter(|text| !text.is_empty()),
+        labels: &labels,
+        key: orphan.key.as_deref(),
+    };
+    let mut object = external_managed_secret(&object_name(&orphan.name), &declared);
+    object.metadata.namespace = Some(orphan.namespace.clone());
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_store::secret::SecretBytes;
+    use strongroom_store::value::Value;
+    use strongroom_store::vault::{BindNamespace, CreateSecret, KeyRef, Meta};
+
+    use super::*;
+    use crate::controllers::testing::{ControllerFixture, NS, now, says};
+
+    fn meta() -> Meta {
+        Meta {
+            actor: strongroom_store::audit::Actor::System,
+            request: strongroom_store::id::RequestId::generate().unwrap(),
+            now: strongroom_store::time::Timestamp::from_millis(now().as_millisecond()),
+            asked: None,
+        }
+    }
+
+    fn stored(world: &ControllerFixture, namespace: (&str, &str), name: &str) {
+        let store = &world.ctx.store;
+        let bind = BindNamespace {
+            name: namespace.0.parse().unwrap(),
+            uid: namespace.1.parse().unwrap(),
+        };
+        let namespace = store.run(bind, meta()).unwrap();
+        let value = SecretBytes::new(b"t".to_vec());
+        let create = CreateSecret {
+            id: strongroom_store::id::SecretId::generate().unwrap(),
+            namespace,
+            name: name.parse().unwrap(),
+            description: "for the shop".to_owned(),
+            labels: [("team".to_owned(), "shop".to_owned())].into(),
+            key: KeyRef::Default,
+            version: "v-1".parse().unwrap(),
+            value: Value::from_keys([("token".parse().unwrap(), value)].into()).unwrap(),
+            object: None,
+            recovery: strongroom_store::vault::Recovery::Window,
+        };
+        store.run(create, meta()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_nobody_declares_gets_an_object_and_keeps_its_value() {
+        let mut world = ControllerFixture::new();
+        stored(&world, (NS, "ns-1"), "team/db");
+        // A product's, and one of a namespace that was made again, are not ours to declare.
+        stored(&world, (NS, "ns-1"), "mcp!db");
+        stored(&world, ("gone", "ns-7"), "db");
+        declare(&world.ctx).await.unwrap();
+        let name = object_name("team/db");
+        let made = world.api.get(&ControllerFixture::path(&name)).unwrap();
+        assert_eq!(made["spec"]["storeName"], "team/db");
+        assert_eq!(made["spec"]["source"], serde_json::json!({"external": {}}));
+        assert_eq!(made["spec"]["description"], "for the shop");
+        assert_eq!(made["metadata"]["labels"]["team"], "shop");
+        assert_eq!(world.api.get(&ControllerFixture::path("db")), None);
+        world.watch(&name);
+        world.reconcile(&name).await;
+        assert_eq!(world.ready(&name), says("True", "Ready"));
+        assert_eq!(world.view("team/db").await.unwrap().versions.len(), 1);
+        // It has one now.
+        assert_eq!(world.ctx.store.orphans().await.unwrap().len(), 1);
+        declare(&world.ctx).await.unwrap();
+    }
+}

@@ -1,0 +1,58 @@
+//! Looking at every `ManagedSecret` now and then without cause: what no watch has told is found after
+//! [`PERIOD`] at the latest.
+//!
+//! Each has its turn by its UID, so that they come spread over the round, also when they were made together.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Resource, ResourceExt};
+
+use super::store::SecretStore;
+use super::{Ctx, Triggers};
+
+/// How often some have their turn.
+const STEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Turns in a round.
+const STEPS: u64 = 360;
+/// How long a round takes.
+pub(super) const PERIOD: Duration = Duration::from_secs(STEP_INTERVAL.as_secs() * STEPS);
+
+/// Sweeps until it is dropped.
+pub(super) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>, triggers: Triggers) {
+    for step in 0_u64.. {
+        tokio::time::sleep(STEP_INTERVAL).await;
+        let due = |object: &super::CachedObject<super::ManagedSecret>| {
+            object
+                .meta()
+                .uid
+                .as_deref()
+                .is_some_and(|uid| step_of(uid) == step % STEPS)
+        };
+        for object in ctx.managed_secrets.state_filter(due) {
+            triggers.managed_secret(&object.namespace().unwrap_or_default(), &object.name_any());
+        }
+    }
+}
+
+/// The turn of an object.
+fn step_of(uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    hasher.finish() % STEPS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_spread() {
+        let mut counts = vec![0; usize::try_from(STEPS).unwrap()];
+        for number in 0..36_000 {
+            counts[usize::try_from(step_of(&format!("uid-{number}"))).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Which ManagedSecrets take their values over the API, and which EncryptionKeys require secrets to lie under
+//! them: told by the watches that see them, asked by the requests that bring values. And the way back: what a
+//! request changed is looked at at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use jiff::Timestamp;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use strongroom_rules::policy::name_matches;
+
+/// The declarations; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ExternalSourceIndex {
+    inner: Arc<Inner>,
+}
+
+/// Objects by the name of their secret in the store, and by their own.
+type Objects = HashMap<(String, String), BTreeMap<String, ExternalDeclaration>>;
+
+#[derive(Debug)]
+struct Inner {
+    objects: RwLock<Objects>,
+    /// `spec.requiredFor` of the EncryptionKeys that have it, by namespace and name.
+    required_for: RwLock<BTreeMap<(String, String), Vec<String>>>,
+    changed: UnboundedSender<(String, String)>,
+    queue: Mutex<Option<UnboundedReceiver<(String, String)>>>,
+}
+
+/// A ManagedSecret whose source is `external`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExternalDeclaration {
+    /// `metadata.name`.
+    pub(crate) object: String,
+    /// `metadata.uid`.
+    pub(crate) uid: String,
+    /// When it was made.
+    pub(crate) created: Option<Timestamp>,
+    /// `spec.encryptionKey`.
+    pub(crate) key: Option<String>,
+    /// `spec.secret.name`.
+    pub(crate) native: Option<String>,
+}
+
+impl Default for ExternalSourceIndex {
+    fn default() -> Self {
+        let (changed, queue) = unbounded();
+        Self {
+            inner: Arc::new(Inner {
+                objects: RwLock::default(),
+                required_for: RwLock::default(),
+                changed,
+                queue: Mutex::new(Some(queue)),
+            }),
+        }
+    }
+}
+
+impl ExternalSourceIndex {
+    fn change(&self, change: impl FnOnce(&mut Objects)) {
+        change(&mut self.inner.objects.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// An object is like this now; none: it takes no values, or is gone.
+    pub(crate) fn update(
+        &self,
+        namespace: &str,
+        object: &str,
+        store_name: &str,
+        declaration: Option<ExternalDeclaration>,
+    ) {
+        let place = (namespace.to_owned(), store_name.to_owned());
+        self.change(|objects| match declaration {
+            Some(declaration) => {
+                objects
+                    .entry(place)
+                    .or_default()
+                    .insert(object.to_owned(), declaration);
+            }
+            None => {
+                if let Some(of_name) = objects.get_mut(&place) {
+                    of_name.remove(object);
+                    if of_name.is_empty() {
+                        objects.remove(&place);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A complete list has come; what `is_there` does not know is gone.
+    pub(crate) fn retain(&self, is_there: impl Fn(&str, &str) -> bool) {
+        self.change(|objects| {
+            for ((namespace, _), of_name) in objects.iter_mut() {
+                of_name.retain(|object, _| is_there(namespace, object));
+            }
+            objects.retain(|_, of_name| !of_name.is_empty());
+        });
+    }
+
+    /// The object that takes values for the secret of this name: the one with this UID, where the secret
+    /// belongs to an object; else the one that was there first.
+    pub(crate) fn for_secret(
+        &self,
+        namespace: &str,
+        store_name: &str,
+        owner: Option<&str>,
+    ) -> Option<ExternalDeclaration> {
+        let objects = self.inner.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects
+            .get(&(namespace.to_owned(), store_name.to_owned()))?
+            .values()
+            .filter(|declaration| owner.is_none_or(|uid| declaration.uid == uid))
+            .min_by_key(|declaration| (declaration.created, &declaration.object))
+            .cloned()
+    }
+
+    /// The names of secrets that must lie under this key; none: it requires nothing, or is gone.
+    pub(crate) fn set_required_for(&self, namespace: &str, key: &str, names: Option<Vec<String>>) {
+        let place = (namespace.to_owned(), key.to_owned());
+        let required_for = &self.inner.required_for;
+        let mut required_for = required_for.write().unwrap_or_else(PoisonError::into_inner);
+        match names {
+            Some(names) => drop(required_for.insert(place, names)),
+            None => drop(required_for.remove(&place)),
+        }
+    }
+
+    /// A complete list of EncryptionKeys has come; what `is_there` does not know is gone.
+    pub(crate) fn retain_keys(&self, is_there: impl Fn(&(String, String)) -> bool) {
+        let required_for = &self.inner.required_for;
+        required_for
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|place, _| is_there(place));
+    }
+
+    /// The EncryptionKey under which the secret of this name must lie; the first by name, where several say
+    /// so.
+    pub(crate) fn required_key(&self, namespace: &str, store_name: &str) -> Option<String> {
+        let required_for = &self.inner.required_for;
+        let required_for = required_for.read().unwrap_or_else(PoisonError::into_inner);
+        let required = required_for.iter().find(|((home, _), names)| {
+            home == namespace && names.iter().any(|name| name_matches(name, store_name))
+        });
+        required.map(|((_, key), _)| key.clone())
+    }
+
+    /// A request changed the secret of this object.
+    pub(crate) fn notify_changed(&self, namespace: &str, object: &str) {
+        // A closed channel means that the process ends.
+        let _ = self
+            .inner
+            .changed
+            .unbounded_send((namespace.to_owned(), object.to_owned()));
+    }
+
+    /// Namespace and name of each object that was changed. It can be taken once.
+    pub(crate) fn take_changes(&self) -> Option<UnboundedReceiver<(String, String)>> {
+        self.inner
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration(object: &str, uid: &str, created: i64) -> ExternalDeclaration {
+        ExternalDeclaration {
+            object: object.to_owned(),
+            uid: uid.to_owned(),
+            created: Timestamp::from_second(created).ok(),
+            key: None,
+            native: None,
+        }
+    }
+
+    #[test]
+    fn the_owner_is_asked_where_two_claim_a_name_and_the_first_one_where_there_is_none() {
+        let declared = ExternalSourceIndex::default();
+        declared.update("shop", "a", "db", Some(declaration("a", "uid-a", 2)));
+        declared.update("shop", "b", "db", Some(declaration("b", "uid-b", 1)));
+        let of = |owner| {
+            declared
+                .for_secret("shop", "db", owner)
+                .map(|declaration| declaration.object)
+        };
+        assert_eq!(of(Some("uid-b")), Some("b".to_owned()));
+        assert_eq!(of(Some("uid-c")), None);
+        assert_eq!(of(None), Some("b".to_owned()));
+        assert_eq!(declared.for_secret("other", "db", None), None);
+        declared.update("shop", "b", "db", None);
+        assert_eq!(of(None), Some("a".to_owned()));
+        declared.retain(|_, _| false);
+        assert_eq!(of(None), None);
+    }
+}

@@ -1,0 +1,361 @@
+//! Looks at what is due, reads the values that a node does not have yet, puts each on record, and says what
+//! there is to say.
+//!
+//! INVARIANT: a value goes out after its record, and before the first message that points at it.
+
+use strongroom_api::stream::proto::gateway_message::Message;
+use strongroom_api::stream::proto::{
+    Denied, Ended, Granted, Key, Moved, OnRevoke, Pointer, Tombstone, Value,
+};
+use strongroom_store::audit::{self, AuditOutcome};
+use strongroom_store::vault::{AuditNote, GetValue};
+
+use super::diff::{DeliveryRefusal, Diff, Evaluation, ReadableVersion, diff, values};
+use super::evaluate::{evaluate, from_problem};
+use super::node_view::{NodeView, SentPointer, SubscribedSecret, Subscription, ValueKey};
+use crate::gateway::Gateway;
+use crate::gateway::access::{RequestContext, about_impossible_name};
+use crate::gateway::problem::Problem;
+
+/// Works off at most so many subscriptions. It reads the store: run it where that holds nobody up.
+pub(super) fn dispatch(gateway: &Gateway, view: &mut NodeView, most: usize) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for _ in 0..most {
+        let Some(volume) = view.take_due() else { break };
+        dispatch_one(gateway, view, &volume, &mut messages);
+    }
+    messages
+}
+
+fn dispatch_one(gateway: &Gateway, view: &mut NodeView, volume: &str, messages: &mut Vec<Message>) {
+    let Some(subscription) = view.get(volume) else {
+        return;
+    };
+    let asking = RequestContext {
+        now: jiff::Timestamp::now(),
+        ..subscription.asking.clone()
+    };
+    let lately = subscription.reviewed.elapsed() < super::MAX_REVIEW_AGE;
+    let mut seen: Vec<Evaluation> = if subscription.expired(asking.now.as_second()) {
+        subscription.wanted.iter().map(|_| expired()).collect()
+    } else if subscription.gone {
+        subscription.wanted.iter().map(|_| gone()).collect()
+    } else if !lately && gateway.nodes.presence().is_broken() {
+        subscription.wanted.iter().map(|_| not_known()).collect()
+    } else {
+        let look = |want| evaluate(gateway, &asking, want);
+        subscription.wanted.iter().map(look).collect()
+    };
+    // Each pass either ends or finds one secret less that may be read.
+    loop {
+        let Some(subscription) = view.get(volume) else {
+            return;
+        };
+        let turn = diff(subscription.told.as_deref(), &seen);
+        if let Some(place) = turn.deny {
+            return deny(gateway, view, volume, &asking, (place, &seen), messages);
+        }
+        match send_diff(gateway, view, volume, &asking, (&turn, &seen), messages) {
+            Ok(()) => return,
+            Err((place, problem)) => {
+                if let Some(seen) = seen.get_mut(place) {
+                    *seen = from_problem(&problem);
+                }
+            }
+        }
+    }
+}
+
+fn expired() -> Evaluation {
+    Evaluation::Refused(DeliveryRefusal {
+        ended: Ended::Token,
+        // The pod may well be there and allowed: its files stay.
+        wipe: Some(false),
+        ..super::authenticate_pod::invalid("the pod's token has expired and no newer one came")
+    })
+}
+
+fn gone() -> Evaluation {
+    Evaluation::Refused(DeliveryRefusal {
+        ended: Ended::Token,
+        // Whoever has the node has the files as well: nobody is left to take them from.
+        wipe: Some(false),
+        ..super::authenticate_pod::invalid(
+            "the pod, its ServiceAccount or its node is gone, or its token is no longer accepted",
+        )
+    })
+}
+
+/// It may be gone by now: what the volume has stays, and nothing newer comes.
+fn not_known() -> Evaluation {
+    Evaluation::Undecided(super::authenticate_pod::unavailable(
+        "the API server does not say whether the pod still exists",
+    ))
+}
+
+/// Refuses a subscription, and forgets it.
+fn deny(
+    gateway: &Gateway,
+    view: &mut NodeView,
+    volume: &str,
+    asking: &RequestContext,
+    (place, seen): (usize, &[Evaluation]),
+    messages: &mut Vec<Message>,
+) {
+    let want = view
+        .get(volume)
+        .and_then(|subscription| subscription.wanted.get(place));
+    if let (Some(want), Some(Evaluation::Refused(refused) | Evaluation::Undecided(refused))) =
+        (want, seen.get(place))
+    {
+        let mut refused = refused.clone();
+        if let Err(problem) = record_refusal(gateway, asking, want, &refused)
+            && let Evaluation::Refused(instead) | Evaluation::Undecided(instead) = from_problem(&problem)
+        {
+            // What cannot be recorded is not answered either.
+            refused = instead;
+        }
+        messages.push(Message::Denied(denied(volume, Some(place), refused)));
+    }
+    view.remove(volume);
+}
+
+/// A refusal as it is said.
+pub(super) fn denied(volume: &str, place: Option<usize>, refused: DeliveryRefusal) -> Denied {
+    Denied {
+        subscription: volume.to_owned(),
+        secret: place.map(index),
+        code: refused.code.into(),
+        message: refused.message,
+        missing_policies: refused.missing,
+        on_revoke: on_revoke(refused.wipe.unwrap_or(false)).into(),
+    }
+}
+
+/// Says what a turn comes to.
+///
+/// # Errors
+/// The place of a secret that may not be read after all, and why. Nothing that points at anything was said
+/// then.
+fn send_diff(
+    gateway: &Gateway,
+    view: &mut NodeView,
+    volume: &str,
+    asking: &RequestContext,
+    (turn, seen): (&Diff, &[Evaluation]),
+    messages: &mut Vec<Message>,
+) -> Result<(), (usize, Problem)> {
+    end(gateway, view, volume, asking, (turn, seen), messages);
+    let Some(subscription) = view.get(volume) else {
+        return Ok(());
+    };
+    let needed = values(turn, seen, &subscription.fetch, |key| view.has_sent(key));
+    let found = |place: usize| match seen.get(place) {
+        Some(Evaluation::Readable(found)) => Some(found),
+        _ => None,
+    };
+    for place in &needed {
+        let Some(found) = found(*place) else { continue };
+        if !view.may_send() {
+            // The rest when the node has taken in what is under way.
+            view.wait(volume);
+            return Ok(());
+        }
+        let value = read(gateway, asking, found).map_err(|problem| (*place, problem))?;
+        let bytes = value
+            .keys
+            .iter()
+            .map(|key| key.name.len() + key.value.len())
+            .sum();
+        view.send(found.key.clone(), bytes);
+        messages.push(Message::Value(value));
+        if let Some(subscription) = view.get_mut(volume) {
+            subscription.fetch.remove(place);
+        }
+    }
+    let Some(subscription) = view.get(volume) else {
+        return Ok(());
+    };
+    // What the node has already is read by this pod too; what the volume shows already is not read again.
+    for place in turn.point.iter().filter(|place| !needed.contains(place)) {
+        if let (Some(found), Some(want)) = (found(*place), subscription.wanted.get(*place))
+            && !shows(subscription, *place, want, &found.key)
+        {
+            record_read(gateway, asking, want, found).map_err(|problem| (*place, problem))?;
+        }
+    }
+    let pointers = turn.point.iter().filter_map(|place| {
+        let found = found(*place)?;
+        Some(Pointer {
+            secret: index(*place),
+            secret_id: found.key.0.as_bytes().to_vec(),
+            version_id: found.key.1.to_string(),
+            revision: found.revision,
+            on_revoke: on_revoke(found.terms.wipe).into(),
+            offline_max_age_s: found.terms.offline.as_secs(),
+        })
+    });
+    let pointers: Vec<Pointer> = pointers.collect();
+    if !pointers.is_empty() {
+        let subscription = volume.to_owned();
+        messages.push(if turn.grant {
+            Message::Granted(Granted {
+                subscription,
+                pointers,
+            })
+        } else {
+            Message::Moved(Moved {
+                subscription,
+                pointers,
+            })
+        });
+    }
+    record_sent(view, volume, turn, seen);
+    if turn.again {
+        view.wait(volume);
+    }
+    Ok(())
+}
+
+/// Says what has ended. A tombstone is said although it cannot be put on record: it takes access away.
+fn end(
+    gateway: &Gateway,
+    view: &mut NodeView,
+    volume: &str,
+    asking: &RequestContext,
+    (turn, seen): (&Diff, &[Evaluation]),
+    messages: &mut Vec<Message>,
+) {
+    for (place, wipe) in &turn.end {
+        let Some(Evaluation::Refused(refused)) = seen.get(*place) else {
+            continue;
+        };
+        if let Some(want) = view.get(volume).and_then(|it| it.wanted.get(*place))
+            && let Err(problem) = record_refusal(gateway, asking, want, refused)
+        {
+            tracing::warn!(volume, code = problem.code().as_str(), "audit append failed");
+        }
+        messages.push(Message::Tombstone(Tombstone {
+            subscription: volume.to_owned(),
+            secret: index(*place),
+            reason: refused.ended.into(),
+            on_revoke: on_revoke(*wipe).into(),
+            message: refused.message.clone(),
+        }));
+        let told = view
+            .get_mut(volume)
+            .and_then(|it| it.told.as_mut()?.get_mut(*place));
+        if let Some(told) = told {
+            told.ended = Some(*wipe);
+        }
+    }
+}
+
+/// Keeps what was said.
+fn record_sent(view: &mut NodeView, volume: &str, turn: &Diff, seen: &[Evaluation]) {
+    let Some(subscription) = view.get_mut(volume) else {
+        return;
+    };
+    let mut left = Vec::new();
+    let before = subscription.told.take().unwrap_or_default();
+    let told = seen.iter().enumerate().filter_map(|(place, seen)| {
+        let before = before.get(place);
+        match seen {
+            Evaluation::Readable(found) if turn.point.contains(&place) => {
+                if let Some(before) = before.filter(|before| before.key != found.key) {
+                    left.push(before.key.clone());
+                }
+                Some(SentPointer {
+                    key: found.key.clone(),
+                    terms: found.terms,
+                    ended: None,
+                })
+            }
+            _ => before.cloned(),
+        }
+    });
+    subscription.told = Some(told.collect());
+    for key in left {
+        view.unsent(&key);
+    }
+}
+
+fn shows(subscription: &Subscription, place: usize, want: &SubscribedSecret, key: &ValueKey) -> bool {
+    let told = subscription.told.as_ref().and_then(|told| told.get(place));
+    match told {
+        // What was wiped is read anew.
+        Some(told) => told.key == *key && told.ended != Some(true),
+        None => want.shown.as_deref() == Some(key.1.as_str()),
+    }
+}
+
+/// Reads a value for a pod.
+fn read(gateway: &Gateway, asking: &RequestContext, found: &ReadableVersion) -> Result<Value, Problem> {
+    let get = GetValue {
+        secret: found.key.0,
+        version: Some(found.key.1.clone()),
+        stage: None,
+        durability: gateway.durability,
+        detail: String::new(),
+    };
+    let read = gateway.store.value(&get, &asking.meta(&found.statements))?;
+    let keys = read.value.into_keys();
+    Ok(Value {
+        secret_id: found.key.0.as_bytes().to_vec(),
+        version_id: found.key.1.to_string(),
+        r#type: String::new(),
+        keys: keys
+            .into_iter()
+            .map(|(name, bytes)| Key {
+                name: name.to_string(),
+                value: bytes.expose().to_vec(),
+            })
+            .collect(),
+    })
+}
+
+/// Puts on record that a pod gets a value that its node has already.
+fn record_read(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    want: &SubscribedSecret,
+    found: &ReadableVersion,
+) -> Result<(), Problem> {
+    let note = AuditNote {
+        namespace: want.place.name.parse().ok(),
+        secret: want.name.parse().ok(),
+        secret_id: Some(found.key.0),
+        version: Some(found.key.1.clone()),
+        ..AuditNote::new(audit::Action::GetSecretValue)
+    };
+    Ok(gateway
+        .store
+        .record_request(note, &asking.meta(&found.statements), gateway.durability)?)
+}
+
+fn record_refusal(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    want: &SubscribedSecret,
+    refused: &DeliveryRefusal,
+) -> Result<(), Problem> {
+    let note = AuditNote {
+        outcome: AuditOutcome::Refused(refused.record.as_str().to_owned()),
+        namespace: want.place.name.parse().ok(),
+        secret: want.name.parse().ok(),
+        secret_id: refused.secret,
+        detail: about_impossible_name(&want.name),
+        ..AuditNote::new(audit::Action::GetSecretValue)
+    };
+    Ok(gateway
+        .store
+        .record_request(note, &asking.meta(&refused.statements), gateway.durability)?)
+}
+
+fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+const fn on_revoke(wipe: bool) -> OnRevoke {
+    if wipe { OnRevoke::Wipe } else { OnRevoke::Keep }
+}

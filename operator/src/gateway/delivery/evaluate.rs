@@ -1,0 +1,212 @@
+//! What one secret looks like to one pod: decided by its policies, found in the store. Nothing is read and
+//! nothing put on record here.
+
+use strongroom_api::stream::proto::{Ended, Refusal};
+use strongroom_rules::policy::{Action, Decision, RequestFacts};
+use strongroom_store::vault::{KeyState, SecretState, SecretView, VersionView};
+
+use super::diff::{DeliveryRefusal, Evaluation, ReadableVersion};
+use super::node_view::SubscribedSecret;
+use crate::consumers::volumes::FollowedVersion;
+use crate::gateway::Gateway;
+use crate::gateway::access::{AccessRequest, RequestContext, decide, may_describe, short_denial};
+use crate::gateway::problem::{Code, Problem};
+
+/// Whether a volume may have a secret now, and which version.
+pub(super) fn evaluate(gateway: &Gateway, asking: &RequestContext, want: &SubscribedSecret) -> Evaluation {
+    try_evaluate(gateway, asking, want).unwrap_or_else(|problem| from_problem(&problem))
+}
+
+fn try_evaluate(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    want: &SubscribedSecret,
+) -> Result<Evaluation, Problem> {
+    let secret = gateway.find(&want.place, &want.name)?;
+    let version = secret
+        .as_deref()
+        .and_then(|secret| version_of(secret, &want.which));
+    let facts = RequestFacts {
+        stages: version
+            .iter()
+            .flat_map(|version| &version.stages)
+            .map(ToString::to_string)
+            .collect(),
+        version: version.map(|version| version.id.to_string()),
+        ..asking.facts()
+    };
+    let wanted = AccessRequest {
+        action: Action::GetSecretValue,
+        namespace: &want.place.name,
+        name: &want.name,
+        secret: secret.as_deref(),
+        new_under: None,
+        facts: &facts,
+    };
+    let decision = decide(gateway, asking, Action::GetSecretValue, &wanted)?;
+    let owner = secret.as_deref().and_then(|secret| secret.object.as_ref());
+    let owner = owner.map(|object| object.uid.as_str());
+    let terms = gateway.terms.for_secret(&want.place.name, &want.name, owner);
+    let wipe = terms.wipe;
+    let refused = |code, ended, record, message: String| DeliveryRefusal {
+        code,
+        ended,
+        message,
+        missing: Vec::new(),
+        // Once its object is gone nobody says it any more.
+        wipe: wipe.then_some(true),
+        record,
+        statements: Vec::new(),
+        secret: secret.as_deref().map(|secret| secret.id),
+    };
+    if !decision.allowed {
+        let (message, missing) = why_not(gateway, asking, &wanted, &decision)?;
+        return Ok(Evaluation::Refused(DeliveryRefusal {
+            missing,
+            wipe: Some(wipe),
+            statements: decision.statements,
+            ..refused(Refusal::Policy, Ended::Revoked, Code::PolicyDenied, message)
+        }));
+    }
+    let Some(view) = secret.as_deref() else {
+        let message = format!(
+            "there is no secret `{}` in namespace `{}`",
+            want.name, want.place.name
+        );
+        let ended = refused(Refusal::NotFound, Ended::Deleted, Code::SecretNotFound, message);
+        return Ok(Evaluation::Refused(ended));
+    };
+    if let SecretState::PendingDeletion { .. } = view.state {
+        let message = format!("secret `{}` was deleted and can be restored", want.name);
+        let ended = refused(
+            Refusal::NotReadable,
+            Ended::Deleted,
+            Code::InRecoveryWindow,
+            message,
+        );
+        return Ok(Evaluation::Refused(ended));
+    }
+    if let Some(key) = gateway.key(view)?
+        && key.state != KeyState::Enabled
+    {
+        let (code, state) = match key.state {
+            KeyState::Disabled => (Code::KeyDisabled, "disabled"),
+            _ => (Code::KeyPendingDeletion, "to be deleted"),
+        };
+        let message = format!("the encryption key of secret `{}` is {state}", want.name);
+        let ended = refused(Refusal::NotReadable, Ended::KeyDisabled, code, message);
+        return Ok(Evaluation::Refused(ended));
+    }
+    let Some(version) = version else {
+        let (code, what) = match &want.which {
+            FollowedVersion::Stage(stage) => (Code::StageNotFound, format!("version with stage `{stage}`")),
+            FollowedVersion::Version(id) => (Code::VersionNotFound, format!("version `{id}`")),
+        };
+        let message = format!("secret `{}` has no {what}", want.name);
+        let ended = refused(Refusal::NotFound, Ended::VersionGone, code, message);
+        return Ok(Evaluation::Refused(ended));
+    };
+    Ok(Evaluation::Readable(ReadableVersion {
+        key: (view.id, version.id.clone()),
+        revision: view.revision,
+        terms,
+        statements: decision.statements,
+    }))
+}
+
+fn version_of<'a>(secret: &'a SecretView, which: &FollowedVersion) -> Option<&'a VersionView> {
+    let id = match which {
+        FollowedVersion::Stage(stage) => secret.stages.get(stage)?,
+        FollowedVersion::Version(id) => id,
+    };
+    secret.versions.iter().find(|version| version.id == *id)
+}
+
+/// Why not, in one sentence, and which policies would allow it as YAML.
+///
+/// INVARIANT: a pod that may not know of the secret is told the same whether it is there or not: what a
+/// policy for a secret of that name would have to say.
+fn why_not(
+    gateway: &Gateway,
+    asking: &RequestContext,
+    wanted: &AccessRequest<'_>,
+    decision: &Decision,
+) -> Result<(String, Vec<String>), Problem> {
+    if may_describe(gateway, asking, wanted)? {
+        let object = wanted.secret.and_then(|secret| secret.object.as_ref());
+        let object = object.map_or(wanted.name, |object| object.name.as_str());
+        return short_denial(gateway, asking, wanted, decision, object);
+    }
+    let unknown = AccessRequest {
+        secret: None,
+        ..wanted.clone()
+    };
+    let decision = decide(gateway, asking, wanted.action, &unknown)?;
+    if decision.allowed {
+        let none = format!(
+            "there is no secret `{}` in namespace `{}` that the pod may read; ask an admin of `{}`",
+            wanted.name, wanted.namespace, wanted.namespace
+        );
+        return Ok((none, Vec::new()));
+    }
+    short_denial(gateway, asking, &unknown, &decision, wanted.name)
+}
+
+/// What a problem of the gateway means to a volume.
+pub(super) fn from_problem(problem: &Problem) -> Evaluation {
+    let code = problem.code();
+    let refused = |refusal, ended| DeliveryRefusal {
+        code: refusal,
+        ended,
+        message: problem.detail().to_owned(),
+        missing: Vec::new(),
+        wipe: None,
+        record: code,
+        statements: Vec::new(),
+        secret: None,
+    };
+    match code {
+        Code::PolicyDenied => Evaluation::Refused(refused(Refusal::Policy, Ended::Revoked)),
+        Code::SecretNotFound => Evaluation::Refused(refused(Refusal::NotFound, Ended::Deleted)),
+        Code::VersionNotFound | Code::StageNotFound | Code::StageMismatch => {
+            Evaluation::Refused(refused(Refusal::NotFound, Ended::VersionGone))
+        }
+        Code::InRecoveryWindow | Code::NamespaceRecreated => {
+            Evaluation::Refused(refused(Refusal::NotReadable, Ended::Deleted))
+        }
+        Code::KeyDisabled | Code::KeyPendingDeletion | Code::KeyNotFound => {
+            Evaluation::Refused(refused(Refusal::NotReadable, Ended::KeyDisabled))
+        }
+        Code::Unauthenticated => Evaluation::Refused(refused(Refusal::Unauthenticated, Ended::Token)),
+        Code::InvalidRequest => Evaluation::Refused(refused(Refusal::Invalid, Ended::Unspecified)),
+        Code::TooManyRequests => Evaluation::Undecided(refused(Refusal::TooMany, Ended::Unspecified)),
+        Code::StoreDamaged => Evaluation::Undecided(refused(Refusal::NotReadable, Ended::Unspecified)),
+        // Something that does not answer now, and codes that no read comes to: nothing is taken away for
+        // their sake.
+        Code::Overloaded
+        | Code::Timeout
+        | Code::AuthenticationUnavailable
+        | Code::PoliciesUnavailable
+        | Code::ClusterUnavailable
+        | Code::AuditUnavailable
+        | Code::StoreFull
+        | Code::StoreUnavailable
+        | Code::DataKeyNotFound
+        | Code::PolicyNotFound
+        | Code::NoSuchPath
+        | Code::ServiceAccountRefused
+        | Code::MethodNotAllowed
+        | Code::SecretExists
+        | Code::ManagedElsewhere
+        | Code::VersionConflict
+        | Code::SourceNotExternal
+        | Code::KeyRequired
+        | Code::NotRotatable
+        | Code::StageReserved
+        | Code::TooManyStages
+        | Code::NamespaceFull
+        | Code::SealingKeyNotFound
+        | Code::NotInRecoveryWindow
+        | Code::TooLarge => Evaluation::Undecided(refused(Refusal::Unavailable, Ended::Unspecified)),
+    }
+}

@@ -1,0 +1,287 @@
+//! What a node was told, and what it may have to be told. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use strongroom_store::id::SecretId;
+use strongroom_store::name::VersionId;
+use zeroize::Zeroizing;
+
+use super::presence::{GoneHolder, is_gone};
+use crate::consumers::volumes::FollowedVersion;
+use crate::delivery_policy::DeliveryPolicy;
+use crate::gateway::NamespaceRef;
+use crate::gateway::access::RequestContext;
+
+/// Subscriptions of one node.
+pub(super) const MAX_SUBSCRIPTIONS: usize = 4_096;
+/// The largest value, in bytes. A window has room for one.
+pub(super) const MAX_VALUE_BYTES: usize = 65_536;
+
+/// A version of a secret.
+pub(super) type ValueKey = (SecretId, VersionId);
+
+/// A secret that a volume wants.
+#[derive(Clone, Debug)]
+pub(super) struct SubscribedSecret {
+    /// Its namespace, as it was when the volume asked.
+    pub(super) place: NamespaceRef,
+    /// The name that it has in the store.
+    pub(super) name: String,
+    /// Which version.
+    pub(super) which: FollowedVersion,
+    /// The version that the volume shows already.
+    pub(super) shown: Option<String>,
+    /// Its files are read once; inside, the version that they had first.
+    pub(super) at_start: Option<Option<String>>,
+}
+
+/// What a volume was told of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SentPointer {
+    /// The version.
+    pub(super) key: ValueKey,
+    /// On which terms.
+    pub(super) terms: DeliveryPolicy,
+    /// Access has ended; inside, whether files had to go.
+    pub(super) ended: Option<bool>,
+}
+
+/// What one volume wants.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// Who asks.
+    pub(super) asking: RequestContext,
+    /// The pod's token, to be reviewed again.
+    pub(super) token: Zeroizing<String>,
+    /// When it was reviewed last.
+    pub(super) reviewed: Instant,
+    /// The pod, its ServiceAccount or its node is gone, or the token is refused by now.
+    pub(super) gone: bool,
+    /// When the pod's token ends, in seconds since the Unix epoch.
+    pub(super) ends: Option<i64>,
+    /// The secrets of its volume, in the order in which it named them.
+    pub(super) wanted: Vec<SubscribedSecret>,
+    /// What it was told, for each secret; none: it is not answered yet.
+    pub(super) told: Option<Vec<SentPointer>>,
+    /// Places of secrets whose value is needed again.
+    pub(super) fetch: BTreeSet<usize>,
+}
+
+impl Subscription {
+    /// Whether the pod's token has ended.
+    pub(super) fn expired(&self, now: i64) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// What one node wants, was told, and has.
+#[derive(Debug)]
+pub(super) struct NodeView {
+    subscriptions: BTreeMap<String, Subscription>,
+    due: VecDeque<String>,
+    /// Those among `due`.
+    queued: BTreeSet<String>,
+    /// Those that wait for a time or for credit.
+    waiting: BTreeSet<String>,
+    /// Values that the node has or gets.
+    sent: BTreeSet<ValueKey>,
+    window: usize,
+    under_way: usize,
+}
+
+impl NodeView {
+    /// Of a node that holds these values, with so many bytes of values under way at most.
+    pub(super) fn new(window: usize, held: impl IntoIterator<Item = ValueKey>) -> Self {
+        Self {
+            subscriptions: BTreeMap::new(),
+            due: VecDeque::new(),
+            queued: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            sent: held.into_iter().collect(),
+            window: window.max(MAX_VALUE_BYTES),
+            under_way: 0,
+        }
+    }
+
+    /// A volume wants this now, in place of what it wanted before.
+    pub(super) fn put(&mut self, volume: &str, subscription: Subscription) {
+        self.remove(volume);
+        self.subscriptions.insert(volume.to_owned(), subscription);
+        self.touch(volume);
+    }
+
+    /// The volume is gone, or refused.
+    pub(super) fn remove(&mut self, volume: &str) {
+        if let Some(gone) = self.subscriptions.remove(volume) {
+            for told in gone.told.into_iter().flatten() {
+                self.unsent(&told.key);
+            }
+        }
+        self.waiting.remove(volume);
+    }
+
+    /// Whether one more volume may be subscribed.
+    pub(super) fn has_room(&self, volume: &str) -> bool {
+        self.subscriptions.len() < MAX_SUBSCRIPTIONS || self.subscriptions.contains_key(volume)
+    }
+
+    pub(super) fn get(&self, volume: &str) -> Option<&Subscription> {
+        self.subscriptions.get(volume)
+    }
+
+    pub(super) fn get_mut(&mut self, volume: &str) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(volume)
+    }
+
+    /// The volume has to be looked at.
+    pub(super) fn touch(&mut self, volume: &str) {
+        self.waiting.remove(volume);
+        if self.queued.insert(volume.to_owned()) {
+            self.due.push_back(volume.to_owned());
+        }
+    }
+
+    /// The volumes of a secret have to be looked at.
+    pub(super) fn touch_secret(&mut self, secret: SecretId) {
+        self.touch_where(|subscription| {
+            subscription
+                .told
+                .iter()
+                .flatten()
+                .any(|told| told.key.0 == secret)
+        });
+    }
+
+    /// All have to be looked at.
+    pub(super) fn touch_all(&mut self) {
+        self.touch_where(|_| true);
+    }
+
+    /// Those whose token has ended by `now`, in seconds since the Unix epoch, have to be looked at.
+    pub(super) fn touch_expired(&mut self, now: i64) {
+        self.touch_where(|subscription| {
+            let live = subscription
+                .told
+                .iter()
+                .flatten()
+                .any(|told| told.ended.is_none());
+            live && subscription.expired(now)
+        });
+    }
+
+    /// Those of what is gone have to be looked at, and get nothing more.
+    pub(super) fn end_subscriptions_of(&mut self, gone: &GoneHolder) {
+        for subscription in self.subscriptions.values_mut() {
+            subscription.gone |= is_gone(&subscription.asking.caller, gone);
+        }
+        self.touch_where(|subscription| subscription.gone);
+    }
+
+    /// The token of a volume is refused by now.
+    pub(super) fn end(&mut self, volume: &str) {
+        if let Some(subscription) = self.subscriptions.get_mut(volume) {
+            subscription.gone = true;
+            self.touch(volume);
+        }
+    }
+
+    /// Volumes whose tokens were reviewed longer ago than that, the longest ago first, at most so many.
+    pub(super) fn to_review(&self, age: Duration, most: usize) -> Vec<String> {
+        let mut old: Vec<(Instant, &String)> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| !subscription.gone && subscription.reviewed.elapsed() >= age)
+            .map(|(volume, subscription)| (subscription.reviewed, volume))
+            .collect();
+        old.sort();
+        old.into_iter()
+            .take(most)
+            .map(|(_, volume)| volume.clone())
+            .collect()
+    }
+
+    fn touch_where(&mut self, which: impl Fn(&Subscription) -> bool) {
+        let volumes: Vec<String> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| which(subscription))
+            .map(|(volume, _)| volume.clone())
+            .collect();
+        for volume in volumes {
+            self.touch(&volume);
+        }
+    }
+
+    /// The volume cannot be answered before something else happens.
+    pub(super) fn wait(&mut self, volume: &str) {
+        if self.subscriptions.contains_key(volume) {
+            self.waiting.insert(volume.to_owned());
+        }
+    }
+
+    /// Those that wait are looked at again.
+    pub(super) fn touch_waiting(&mut self) {
+        for volume in std::mem::take(&mut self.waiting) {
+            self.touch(&volume);
+        }
+    }
+
+    /// The next that has to be looked at.
+    pub(super) fn take_due(&mut self) -> Option<String> {
+        loop {
+            let volume = self.due.pop_front()?;
+            self.queued.remove(&volume);
+            if self.subscriptions.contains_key(&volume) {
+                return Some(volume);
+            }
+        }
+    }
+
+    /// The first few that have to be looked at.
+    pub(super) fn first_due(&self, most: usize) -> Vec<String> {
+        self.due.iter().take(most).cloned().collect()
+    }
+
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Whether the node has this value, or gets it.
+    pub(super) fn has_sent(&self, key: &ValueKey) -> bool {
+        self.sent.contains(key)
+    }
+
+    /// Whether there is room for a value of any size.
+    pub(super) const fn may_send(&self) -> bool {
+        self.under_way == 0 || self.window - self.under_way >= MAX_VALUE_BYTES
+    }
+
+    /// A value goes out.
+    pub(super) fn send(&mut self, key: ValueKey, bytes: usize) {
+        self.sent.insert(key);
+        self.under_way = (self.under_way + bytes).min(self.window);
+    }
+
+    /// The node took so many bytes of values in. Whoever waited for that is looked at again.
+    pub(super) fn credit(&mut self, bytes: usize) {
+        let full = !self.may_send();
+        self.under_way = self.under_way.saturating_sub(bytes);
+        if full && self.may_send() {
+            self.touch_waiting();
+        }
+    }
+
+    /// Forgets that the node has a value that no volume points at: the node drops it likewise, and asks again
+    /// for what it dropped too early.
+    pub(super) fn unsent(&mut self, key: &ValueKey) {
+        let pointed = self
+            .subscriptions
+            .values()
+            .flat_map(|subscription| subscription.told.iter().flatten())
+            .any(|told| told.key == *key);
+        if !pointed {
+            self.sent.remove(key);
+        }
+    }
+}

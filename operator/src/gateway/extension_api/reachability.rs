@@ -1,0 +1,85 @@
+//! Whether the gateway answers: an installation whose gateway is away must not look healthy. The extension
+//! API server stays Ready meanwhile, because an API that is not available keeps every namespace of the
+//! cluster from being deleted; a metric and the log say it instead.
+
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::uri::Authority;
+use axum::http::{Request, Version};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use strongroom_api::transport_error_cause;
+
+use super::trust::SharedTrust;
+use super::uri;
+
+/// How often it is tried.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why it cannot be tried.
+pub(super) const NO_CERTIFICATE: &str = "the gateway's process has not issued the client certificate yet";
+
+/// What is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReachabilityMetrics {
+    reachable: Gauge<i64, AtomicI64>,
+}
+
+impl ReachabilityMetrics {
+    /// Makes the gauge and adds it to the registry.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let it = Self::default();
+        registry.register(
+            "gateway_reachable",
+            "Whether the gateway answers the extension API server: 1 or 0",
+            it.reachable.clone(),
+        );
+        it
+    }
+}
+
+/// Tries to reach the gateway.
+pub(super) struct ReachabilityProbe {
+    pub(super) trust: SharedTrust,
+    pub(super) gateway: Authority,
+    pub(super) metrics: ReachabilityMetrics,
+}
+
+impl ReachabilityProbe {
+    pub(super) async fn run(self) {
+        let mut before = None;
+        loop {
+            let now = self.probe().await;
+            self.metrics.reachable.set(i64::from(now.is_ok()));
+            if before != Some(now) {
+                match now {
+                    Ok(()) => tracing::info!(gateway = %self.gateway, "gateway reachable"),
+                    Err(why) => tracing::warn!(gateway = %self.gateway, error = why, "gateway unreachable"),
+                }
+            }
+            before = Some(now);
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), &'static str> {
+        let trusted = self
+            .trust
+            .current()
+            .ok_or("the extension API server itself is not ready")?;
+        let client = trusted.client.as_ref().ok_or(NO_CERTIFICATE)?;
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = uri(&self.gateway, "/healthz", None).ok_or("its address is invalid")?;
+        *request.version_mut() = Version::HTTP_2;
+        match tokio::time::timeout(PROBE_TIMEOUT, client.request(request)).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
+            Ok(Ok(_)) => Err("it answers with an error"),
+            Ok(Err(error)) => Err(transport_error_cause(&error)),
+            Err(_) => Err("no answer in time"),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who put which version lately: whoever did may repeat it and is told whether it is there with his value,
+//! though he may not read it.
+//!
+//! Must not hold anything of a value.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use strongroom_rules::policy::Identity;
+use strongroom_store::id::SecretId;
+use strongroom_store::name::VersionId;
+
+/// How long a put may be repeated.
+const REPEAT_WINDOW: SignedDuration = SignedDuration::from_hours(1);
+/// Puts that are remembered, at most; over it the oldest go.
+const MAX_PUTS: usize = 16_384;
+
+type Put = (Identity, SecretId, VersionId);
+
+/// Puts of the last hour.
+#[derive(Debug, Default)]
+pub(super) struct RecentPuts {
+    known: Mutex<HashMap<Put, Timestamp>>,
+}
+
+impl RecentPuts {
+    fn known(&self) -> MutexGuard<'_, HashMap<Put, Timestamp>> {
+        // A panic while the lock was held leaves at worst a put that is not remembered.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The caller put this version now.
+    pub(super) fn remember(&self, who: &Identity, secret: SecretId, version: &VersionId, now: Timestamp) {
+        let mut known = self.known();
+        if known.len() >= MAX_PUTS {
+            forget(&mut known, now);
+        }
+        if known.len() >= MAX_PUTS {
+            let mut times: Vec<Timestamp> = known.values().copied().collect();
+            let middle = times.len() / 2;
+            let (_, median, _) = times.select_nth_unstable(middle);
+            known.retain(|_, at| *at > *median);
+        }
+        known.insert((who.clone(), secret, version.clone()), now);
+    }
+
+    /// Whether the caller put this version lately.
+    pub(super) fn contains(
+        &self,
+        who: &Identity,
+        secret: SecretId,
+        version: &VersionId,
+        now: Timestamp,
+    ) -> bool {
+        let put = (who.clone(), secret, version.clone());
+        let at = self.known().get(&put).copied();
+        at.is_some_and(|at| now.duration_since(at) < REPEAT_WINDOW)
+    }
+
+    /// Forgets what may not be repeated any more.
+    pub(super) fn forget(&self, now: Timestamp) {
+        forget(&mut self.known(), now);
+    }
+}
+
+fn forget(known: &mut HashMap<Put, Timestamp>, now: Timestamp) {
+    known.retain(|_, at| now.duration_since(*at) < REPEAT_WINDOW);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_is_its_callers_own_for_an_hour_and_the_newest_stay() {
+        let puts = RecentPuts::default();
+        let who = Identity::from_username("system:serviceaccount:shop:app");
+        let other = Identity::from_username("system:serviceaccount:shop:other");
+        let secret = SecretId::generate().unwrap();
+        let version = |number: usize| format!("v-{number}").parse::<VersionId>().unwrap();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        puts.remember(&who, secret, &version(0), at(0));
+        assert!(puts.contains(&who, secret, &version(0), at(3_599)));
+        assert!(!puts.contains(&who, secret, &version(0), at(3_600)));
+        assert!(!puts.contains(&other, secret, &version(0), at(1)));
+        assert!(!puts.contains(&who, secret, &version(1), at(1)));
+        assert!(!puts.contains(&who, SecretId::generate().unwrap(), &version(0), at(1)));
+        for number in 1..=MAX_PUTS {
+            let second = i64::try_from(number).unwrap() / 100;
+            puts.remember(&who, secret, &version(number), at(second));
+        }
+        assert!(puts.known().len() <= MAX_PUTS);
+        assert!(puts.contains(&who, secret, &version(MAX_PUTS), at(200)));
+        assert!(!puts.contains(&who, secret, &version(0), at(200)));
+        puts.forget(at(10_000));
+        assert!(puts.known().is_empty());
+    }
+}

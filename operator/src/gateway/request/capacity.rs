@@ -1,0 +1,440 @@
+//! Everything that there is room for, and what one request holds of it: a stranger at the expense of its
+//! address, a proven caller at the expense of its principal and of that principal's namespace, a node and a
+//! person at the expense of all of their kind.
+//!
+//! A request holds its [`Slot`] from its head to the last byte of its answer.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::Request;
+use strongroom_rules::policy::Identity;
+
+use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
+use super::share::{Share, ShareExhausted, Shares};
+use crate::gateway::limits;
+use crate::gateway::listen::{Admission, Connection, Peer};
+use crate::gateway::problem::{Code, Problem};
+
+/// What a request of a stranger counts for besides its head, in bytes: its answer, and what is kept of it.
+const STRANGER_REQUEST_BYTES: u64 = 2 << 10;
+/// Streams of one node: the newest, and those that it ends.
+const MAX_STREAMS_PER_NODE: u64 = 3;
+/// Streams of all nodes together, at the same time.
+const MAX_NODE_STREAMS: u64 = 8_192;
+/// Requests of one person at the same time.
+const MAX_REQUESTS_PER_PERSON: u64 = 64;
+
+/// A share by principal, and by the namespace that the principal is of.
+#[derive(Debug)]
+struct TenantShares {
+    principals: Arc<Shares<Identity>>,
+    namespaces: Arc<Shares<String>>,
+}
+
+/// What a principal holds.
+#[derive(Debug)]
+struct TenantShare(
+    #[expect(dead_code, reason = "held, not looked at")] Share<Identity>,
+    #[expect(dead_code, reason = "held, not looked at")] Option<Share<String>>,
+);
+
+impl TenantShares {
+    fn new(principal: u64, namespace: u64, all: u64) -> Self {
+        Self {
+            principals: Shares::new(principal, all),
+            namespaces: Shares::new(namespace, all),
+        }
+    }
+
+    fn take(&self, principal: &Identity) -> Result<TenantShare, LimitScope> {
+        let namespace = principal.namespace().map(str::to_owned);
+        let namespace = namespace.map(|namespace| self.namespaces.take(namespace, 1));
+        let namespace = namespace.transpose().map_err(|full| match full {
+            ShareExhausted::Each => LimitScope::Namespace,
+            ShareExhausted::All => LimitScope::Everybody,
+        })?;
+        let principal = self.principals.take(principal.clone(), 1);
+        let principal = principal.map_err(|full| match full {
+            ShareExhausted::Each => LimitScope::Principal,
+            ShareExhausted::All => LimitScope::Everybody,
+        })?;
+        Ok(TenantShare(principal, namespace))
+    }
+}
+
+/// Everything that there is room for.
+#[derive(Debug)]
+pub(in crate::gateway) struct Capacity {
+    admission: Admission,
+    strangers: Arc<Shares<IpAddr>>,
+    requests: TenantShares,
+    watches: TenantShares,
+    connections: TenantShares,
+    people: Arc<Shares<Identity>>,
+    nodes: Arc<Shares<String>>,
+    refusals: RefusalMetrics,
+}
+
+/// What a request holds.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not looked at")]
+enum SlotState {
+    Nothing,
+    Stranger {
+        request: Option<Share<IpAddr>>,
+        memory: Share<IpAddr>,
+    },
+    Caller(TenantShare),
+    Person(Share<Identity>),
+    Node(Share<String>),
+}
+
+/// What a request holds, until the last byte of its answer is taken.
+#[derive(Debug)]
+pub(in crate::gateway) struct Slot(Mutex<SlotState>);
+
+impl Slot {
+    fn new(holding: SlotState) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(holding)))
+    }
+
+    fn holding(&self) -> MutexGuard<'_, SlotState> {
+        // A panic while the lock was held leaves what was held before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds something else from now on.
+    fn hold(&self, holding: SlotState) {
+        *self.holding() = holding;
+    }
+}
+
+/// A request that is let in, or not.
+pub(in crate::gateway) enum AdmissionOutcome {
+    /// It may go on.
+    Admitted(Arc<Slot>),
+    /// It is answered with this.
+    Refused(Arc<Slot>, Problem),
+    /// There is no room for an answer either.
+    Dropped(ShareExhausted),
+}
+
+impl Capacity {
+    pub(in crate::gateway) fn new(admission: Admission, refusals: RefusalMetrics) -> Self {
+        Self {
+            admission,
+            // Each address has its part of all.
+            strangers: Shares::new(0, limits::MAX_STRANGER_REQUESTS),
+            requests: TenantShares::new(
+                limits::MAX_REQUESTS_PER_PRINCIPAL,
+                limits::MAX_REQUESTS_PER_NAMESPACE,
+                limits::MAX_REQUESTS,
+            ),
+            watches: TenantShares::new(
+                limits::MAX_WATCHES_PER_PRINCIPAL,
+                limits::MAX_WATCHES_PER_NAMESPACE,
+                limits::MAX_WATCHES,
+            ),
+            connections: TenantShares::new(
+                limits::MAX_CONNECTIONS_PER_PRINCIPAL,
+                limits::MAX_CONNECTIONS_PER_NAMESPACE,
+                limits::MAX_CONNECTIONS,
+            ),
+            people: Shares::new(MAX_REQUESTS_PER_PERSON, limits::MAX_REQUESTS_OF_PEOPLE),
+            nodes: Shares::new(MAX_STREAMS_PER_NODE, MAX_NODE_STREAMS),
+            refusals,
+        }
+    }
+
+    /// What is counted.
+    pub(in crate::gateway) const fn refusals(&self) -> &RefusalMetrics {
+        &self.refusals
+    }
+
+    /// Publishes how many bytes the connections without a proven caller count for.
+    pub(in crate::gateway) fn publish_stranger_bytes(&self) {
+        self.refusals.strangers(self.admission.memory().in_use());
+    }
+
+    /// Requests of proven callers that are under way.
+    #[cfg(test)]
+    pub(in crate::gateway) fn in_use(&self) -> u64 {
+        self.requests.principals.in_use()
+    }
+
+    /// Connections of a principal.
+    #[cfg(test)]
+    pub(in crate::gateway) fn connections_of(&self, principal: &Identity) -> u64 {
+        self.connections.principals.in_use_of(principal)
+    }
+
+    /// Streams of nodes.
+    #[cfg(test)]
+    pub(in crate::gateway) fn nodes_in_use(&self) -> u64 {
+        self.nodes.in_use()
+    }
+
+    fn full(&self, what: LimitedResource, whose: LimitScope) -> Problem {
+        self.refusals.refused(what, whose, RefusalReason::Share);
+        let of = match whose {
+            LimitScope::Address => "of your address",
+            LimitScope::Strangers => "without a proven caller",
+            LimitScope::Principal => "of you",
+            LimitScope::Namespace => "of your namespace",
+            LimitScope::People => "of people",
+            LimitScope::Node => "of this node",
+            LimitScope::Nodes => "of nodes",
+            LimitScope::Everybody => "in all",
+        };
+        let (what, seconds) = match what {
+            LimitedResource::Connection => ("connections", 1),
+            LimitedResource::Request | LimitedResource::Review => ("requests", 1),
+            LimitedResource::Watch => ("watches", 10),
+            LimitedResource::Node => ("streams", 1),
+        };
+        Problem::new(
+            Code::Overloaded,
+            format!("too many {what} {of} at the same time; wait and try again"),
+        )
+        .retry_after(seconds)
+    }
+
+    /// A request came.
+    pub(in crate::gateway) fn admit<B>(&self, peer: &Peer, request: &Request<B>) -> AdmissionOutcome {
+        if peer.proven {
+            return AdmissionOutcome::Admitted(Slot::new(SlotState::Nothing));
+        }
+        let address = peer.address.ip().to_canonical();
+        let addresses = self.admission.addresses();
+        let memory = self.admission.memory();
+        let bytes = STRANGER_REQUEST_BYTES.saturating_add(head_bytes(request));
+        let memory = match memory.take_within(addresses.limit_of(address, memory.all()), address, bytes) {
+            Ok(memory) => memory,
+            Err(full) => {
+                self.refusals.refused(
+                    LimitedResource::Request,
+                    LimitScope::from_address(full),
+                    RefusalReason::Share,
+                );
+                return AdmissionOutcome::Dropped(full);
+            }
+        };
+        let each = addresses.limit_of(address, self.strangers.all());
+        match self.strangers.take_within(each, address, 1) {
+            Ok(request) => AdmissionOutcome::Admitted(Slot::new(SlotState::Stranger {
+                request: Some(request),
+                memory,
+            })),
+            Err(full) => {
+                let request = None;
+                let problem = self.full(LimitedResource::Request, LimitScope::from_address(full));
+                AdmissionOutcome::Refused(Slot::new(SlotState::Stranger { request, memory }), problem)
+            }
+        }
+    }
+
+    /// So many bytes of a stranger's request are kept before anybody knows who it is.
+    ///
+    /// # Errors
+    /// Its address or all addresses have no room for them.
+    pub(in crate::gateway) fn reserve(&self, slot: &Slot, bytes: u64) -> Result<(), Problem> {
+        match &mut *slot.holding() {
+            SlotState::Stranger { memory, .. } => memory
+                .grow(bytes)
+                .map_err(|full| self.full(LimitedResource::Request, LimitScope::from_address(full))),
+            SlotState::Nothing | SlotState::Caller(_) | SlotState::Person(_) | SlotState::Node(_) => Ok(()),
+        }
+    }
+
+    /// The caller has proven who it is: request and connection leave the account of their address at once.
+    ///
+    /// # Errors
+    /// The caller, its namespace or all have enough under way.
+    pub(in crate::gateway) fn prove(
+        &self,
+        slot: &Slot,
+        connection: Option<&Arc<Connection>>,
+        caller: &Identity,
+    ) -> Result<(), Problem> {
+        if let Some(connection) = connection {
+            connection.prove(|| {
+                let taken = self.connections.take(caller);
+                let taken = taken.map_err(|whose| self.full(LimitedResource::Connection, whose))?;
+                Ok::<Box<dyn Any + Send>, Problem>(Box::new(taken))
+            })?;
+        }
+        let tenancy = self.requests.take(caller);
+        slot.hold(SlotState::Caller(
+            tenancy.map_err(|whose| self.full(LimitedResource::Request, whose))?,
+        ));
+        Ok(())
+    }
+
+    /// The same for a person, whom the extension API server names.
+    ///
+    /// # Errors
+    /// The person or all people have enough under way.
+    pub(in crate::gateway) fn prove_person(&self, slot: &Slot, person: &Identity) -> Result<(), Problem> {
+        let share = self.people.take(person.clone(), 1).map_err(|full| {
+            let whose = match full {
+                ShareExhausted::Each => LimitScope::Principal,
+                ShareExhausted::All => LimitScope::People,
+            };
+            self.full(LimitedResource::Request, whose)
+        })?;
+        slot.hold(SlotState::Person(share));
+        Ok(())
+    }
+
+    /// The same for a node.
+    ///
+    /// # Errors
+    /// The node or all nodes have enough streams.
+    pub(in crate::gateway) fn prove_node(
+        &self,
+        slot: &Slot,
+        connection: Option<&Arc<Connection>>,
+        node: &str,
+    ) -> Result<(), Problem> {
+        let share = self.nodes.take(node.to_owned(), 1).map_err(|full| {
+            let whose = match full {
+                ShareExhausted::Each => LimitScope::Node,
+                ShareExhausted::All => LimitScope::Nodes,
+            };
+            self.full(LimitedResource::Node, whose)
+        })?;
+        if let Some(connection) = connection {
+            // Its stream is what is counted.
+            connection.prove(|| Ok::<Box<dyn Any + Send>, Problem>(Box::new(())))?;
+        }
+        slot.hold(SlotState::Node(share));
+        Ok(())
+    }
+
+    /// The request becomes a stream of changes.
+    ///
+    /// # Errors
+    /// The caller, its namespace or all watch enough.
+    pub(in crate::gateway) fn watch(&self, slot: &Slot, caller: &Identity) -> Result<(), Problem> {
+        let tenancy = self.watches.take(caller);
+        slot.hold(SlotState::Caller(
+            tenancy.map_err(|whose| self.full(LimitedResource::Watch, whose))?,
+        ));
+        Ok(())
+    }
+}
+
+fn head_bytes<B>(request: &Request<B>) -> u64 {
+    let headers = request.headers().iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    u64::try_from(headers.saturating_add(path)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::request::AddressShares;
+
+    fn room() -> Capacity {
+        let admission = Admission::new(AddressShares::default(), RefusalMetrics::default());
+        Capacity::new(admission, RefusalMetrics::default())
+    }
+
+    fn peer(address: &str) -> Peer {
+        Peer {
+            address: address.parse().unwrap(),
+            proven: false,
+        }
+    }
+
+    fn account(namespace: &str, name: &str) -> Identity {
+        Identity::from_username(&format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
+    #[test]
+    fn a_caller_uses_up_its_own_share_and_nobody_elses() {
+        let room = room();
+        let request = Request::new(());
+        let (one, other) = (peer("10.0.0.1:1"), peer("10.0.0.2:1"));
+        let arrive = |peer: &Peer| match room.admit(peer, &request) {
+            AdmissionOutcome::Admitted(slot) => Ok(slot),
+            AdmissionOutcome::Refused(_, problem) => Err(problem.detail().to_owned()),
+            AdmissionOutcome::Dropped(full) => panic!("{full:?}"),
+        };
+        // Strangers of one address.
+        let mut held: Vec<_> = (0..limits::MAX_STRANGER_REQUESTS * 5 / 100)
+            .map(|_| arrive(&one).unwrap())
+            .collect();
+        assert!(arrive(&one).unwrap_err().contains("your address"));
+        let slot = arrive(&other).unwrap();
+        // Whoever proves who it is makes room at once.
+        let first = held.pop().unwrap();
+        room.prove(&first, None, &account("shop", "a")).unwrap();
+        drop(arrive(&one).unwrap());
+        let mut proven = vec![first];
+        for _ in 1..limits::MAX_REQUESTS_PER_PRINCIPAL {
+            let slot = arrive(&other).unwrap();
+            room.prove(&slot, None, &account("shop", "a")).unwrap();
+            proven.push(slot);
+        }
+        let refused = room.prove(&slot, None, &account("shop", "a")).unwrap_err();
+        assert!(refused.detail().contains("of you"), "{refused:?}");
+        room.prove(&slot, None, &account("pay", "b")).unwrap();
+        for _ in proven.len()..usize::try_from(limits::MAX_REQUESTS_PER_NAMESPACE).unwrap() {
+            let slot = arrive(&other).unwrap();
+            room.prove(&slot, None, &account("shop", "b")).unwrap();
+            proven.push(slot);
+        }
+        let refused = room.prove(&slot, None, &account("shop", "c")).unwrap_err();
+        assert!(refused.detail().contains("of your namespace"), "{refused:?}");
+        // People and nodes have room of their own.
+        let jane = Identity::User("jane".to_owned());
+        let slots: Vec<_> = (0..MAX_REQUESTS_PER_PERSON)
+            .map(|_| Slot::new(SlotState::Nothing))
+            .collect();
+        for slot in &slots {
+            room.prove_person(slot, &jane).unwrap();
+        }
+        assert!(room.prove_person(&slot, &jane).is_err());
+        room.prove_person(&slot, &Identity::User("jack".to_owned()))
+            .unwrap();
+        let streams: Vec<_> = (0..MAX_STREAMS_PER_NODE)
+            .map(|_| Slot::new(SlotState::Nothing))
+            .collect();
+        for slot in &streams {
+            room.prove_node(slot, None, "n-1").unwrap();
+        }
+        assert!(room.prove_node(&slot, None, "n-1").is_err());
+        room.prove_node(&slot, None, "n-2").unwrap();
+    }
+
+    #[test]
+    fn watches_are_counted_by_principal_and_by_namespace() {
+        let room = room();
+        let mut held = Vec::new();
+        let mut watch = |room: &Capacity, principal: &Identity| {
+            let slot = Slot::new(SlotState::Nothing);
+            room.watch(&slot, principal).map(|()| held.push(slot))
+        };
+        for _ in 0..limits::MAX_WATCHES_PER_PRINCIPAL {
+            watch(&room, &account("shop", "a")).unwrap();
+        }
+        let refused = watch(&room, &account("shop", "a")).unwrap_err();
+        assert_eq!(refused.code(), Code::Overloaded);
+        assert!(refused.detail().contains("watches of you"), "{refused:?}");
+        for number in limits::MAX_WATCHES_PER_PRINCIPAL..limits::MAX_WATCHES_PER_NAMESPACE {
+            watch(&room, &account("shop", &format!("b-{}", number / 64))).unwrap();
+        }
+        let refused = watch(&room, &account("shop", "c")).unwrap_err();
+        assert!(refused.detail().contains("of your namespace"), "{refused:?}");
+        watch(&room, &account("pay", "a")).unwrap();
+    }
+}

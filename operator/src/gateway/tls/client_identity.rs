@@ -1,0 +1,83 @@
+//! How a process without a store calls us: by the certificate that was made for it, under a server name of
+//! its own.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use k8s_openapi::api::core::v1::Secret;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use zeroize::Zeroizing;
+
+use super::TlsError;
+use super::client_auth::root_store;
+
+/// How long the address may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle connection is tried, and how long that may take: the pod at its end may have gone
+/// without a word.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Calls the process with the store.
+pub(crate) type GatewayClient = HttpClient<HttpsConnector<HttpConnector>, Body>;
+
+/// What is made for such a process: a certificate by which it is known, and what to trust; all PEM.
+#[derive(PartialEq, Eq)]
+pub(crate) struct ClientIdentity {
+    chain: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+    /// The authorities.
+    pub(crate) authority: Vec<u8>,
+}
+
+impl ClientIdentity {
+    /// From the Secret; none where half of it is missing.
+    pub(crate) fn from_secret(secret: Secret) -> Option<Self> {
+        let mut data = secret.data?;
+        let mut part = |key: &str| data.remove(key).map(|bytes| bytes.0);
+        Some(Self {
+            chain: part("tls.crt")?,
+            key: Zeroizing::new(part("tls.key")?),
+            authority: part("ca.crt")?,
+        })
+    }
+
+    /// Calls the server by this name.
+    ///
+    /// # Errors
+    /// [`TlsError::Malformed`].
+    pub(crate) fn client(&self, server_name: &'static str) -> Result<GatewayClient, TlsError> {
+        let malformed = |error: &dyn std::fmt::Display| TlsError::Malformed(error.to_string());
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| malformed(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| malformed(&error))?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(root_store(&self.authority)?)
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| malformed(&error))?;
+        let name = ServerName::try_from(server_name).map_err(|error| malformed(&error))?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_only()
+            .with_server_name_resolver(FixedServerNameResolver::new(name))
+            .enable_http2()
+            .wrap_connector(tcp);
+        Ok(HttpClient::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .http2_only(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_while_idle(true)
+            .build(connector))
+    }
+}

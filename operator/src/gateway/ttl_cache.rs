@@ -1,0 +1,168 @@
+//! Answers of the API server that are kept for a while. Each user says how old an answer may be for its
+//! purpose; nothing here knows one.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Answers that are kept at the same time.
+const MAX_ANSWERS: usize = 65_536;
+
+/// Answers by what was asked.
+pub(super) struct TtlCache<K, V> {
+    answers: Mutex<HashMap<K, (Instant, V)>>,
+}
+
+impl<K, V> Default for TtlCache<K, V> {
+    fn default() -> Self {
+        Self {
+            answers: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
+    fn answers(&self) -> MutexGuard<'_, HashMap<K, (Instant, V)>> {
+        // A panic while the lock was held leaves at worst a missing answer.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer, if it is younger than that.
+    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, age: Duration) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.get_with_age(key, age).map(|(_, value)| value)
+    }
+
+    /// The answer with its age, if it is younger than that.
+    pub(super) fn get_with_age<Q: Eq + Hash + ?Sized>(&self, key: &Q, age: Duration) -> Option<(Duration, V)>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        let answers = self.answers();
+        let (at, value) = answers.get(key)?;
+        let since = at.elapsed();
+        (since < age).then(|| (since, value.clone()))
+    }
+
+    /// Keeps an answer. Where there are too many, those go first for which `keep` does not hold, given their
+    /// age, and then the older half.
+    pub(super) fn put(&self, key: K, value: V, keep: impl Fn(Duration, &V) -> bool) {
+        self.put_with_owner(key, value, keep, |_| ());
+    }
+
+    /// The same; those that go then are of whoever has the most of them: nobody makes others' answers go.
+    pub(super) fn put_with_owner<O: Eq + Hash>(
+        &self,
+        key: K,
+        value: V,
+        keep: impl Fn(Duration, &V) -> bool,
+        owner: impl Fn(&V) -> O,
+    ) {
+        let mut answers = self.answers();
+        if answers.len() >= MAX_ANSWERS {
+            answers.retain(|_, (at, value)| keep(at.elapsed(), value));
+            if answers.len() >= MAX_ANSWERS {
+                evict_half_of_largest_owner(&mut answers, owner);
+            }
+        }
+        answers.insert(key, (Instant::now(), value));
+    }
+
+    /// Forgets one.
+    pub(super) fn remove<Q: Eq + Hash + ?Sized>(&self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.answers().remove(key);
+    }
+
+    /// Makes all so much older.
+    #[cfg(test)]
+    pub(super) fn age(&self, by: Duration) {
+        for (at, _) in self.answers().values_mut() {
+            *at -= by;
+        }
+    }
+
+    /// Forgets those for which `keep` does not hold, given their age.
+    pub(super) fn forget(&self, keep: impl Fn(Duration, &V) -> bool) {
+        self.answers().retain(|_, (at, value)| keep(at.elapsed(), value));
+    }
+}
+
+/// Takes out the older half of what the owner of the most has.
+fn evict_half_of_largest_owner<K, V, O: Eq + Hash>(
+    answers: &mut HashMap<K, (Instant, V)>,
+    owner: impl Fn(&V) -> O,
+) {
+    let mut by_owner: HashMap<O, Vec<Instant>> = HashMap::new();
+    for (at, value) in answers.values() {
+        by_owner.entry(owner(value)).or_default().push(*at);
+    }
+    let Some((most, mut times)) = by_owner.into_iter().max_by_key(|(_, times)| times.len()) else {
+        return;
+    };
+    let half = times.len() / 2;
+    let (_, middle, _) = times.select_nth_unstable(half);
+    let middle = *middle;
+    let mut go = half.max(1);
+    answers.retain(|_, (at, value)| {
+        let goes = go > 0 && *at <= middle && owner(value) == most;
+        go = go.saturating_sub(usize::from(goes));
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn an_answer_counts_while_it_is_young_enough_for_whoever_asks() {
+        let remembered = TtlCache::default();
+        assert_eq!(remembered.get("a", HOUR), None);
+        remembered.put("a".to_owned(), 1, |_, _| true);
+        assert_eq!(remembered.get("a", HOUR), Some(1));
+        assert_eq!(remembered.get("a", Duration::ZERO), None);
+        remembered.forget(|_, value| *value != 1);
+        assert_eq!(remembered.get("a", HOUR), None);
+    }
+
+    #[test]
+    fn what_is_worth_less_makes_room_first() {
+        let remembered = TtlCache::default();
+        for number in 0..MAX_ANSWERS {
+            remembered.put(number, number, |_, _| true);
+        }
+        remembered.put(MAX_ANSWERS, MAX_ANSWERS, |_, value| value % 2 == 0);
+        assert_eq!(remembered.get(&0, HOUR), Some(0));
+        assert_eq!(remembered.get(&1, HOUR), None);
+        assert_eq!(remembered.get(&MAX_ANSWERS, HOUR), Some(MAX_ANSWERS));
+    }
+
+    #[test]
+    fn whoever_has_many_answers_makes_only_his_own_go() {
+        let remembered = TtlCache::default();
+        let put = |number: usize, whose: &'static str| {
+            remembered.put_with_owner(number, whose, |_, _| true, |whose| *whose);
+        };
+        put(0, "b");
+        for number in 1..3 * MAX_ANSWERS {
+            put(number, "a");
+        }
+        assert_eq!(remembered.get(&0, HOUR), Some("b"));
+        assert_eq!(
+            remembered.get(&(3 * MAX_ANSWERS - 1), HOUR),
+            Some("a"),
+            "the newest stay"
+        );
+        assert!(remembered.answers().len() <= MAX_ANSWERS);
+    }
+}

@@ -1,0 +1,249 @@
+//! What the store keeps of the policies in force, as far as this process has to know it: so that what is kept
+//! already is not written again, and what was kept comes into force where the newest generation cannot.
+//!
+//! `readers` are not kept: they only allow, so what is lost of them weakens nothing, and the schema lets none
+//! through that does not compile.
+
+use std::collections::{HashMap, HashSet};
+
+use strongroom_crds::v1alpha1::SecretPolicySpec;
+
+/// What of a policy is in force, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RetainedPolicy {
+    /// `metadata.uid`.
+    pub(crate) uid: String,
+    /// `metadata.namespace`.
+    pub(crate) namespace: String,
+    /// `metadata.name`.
+    pub(crate) name: String,
+    /// `metadata.generation` that is in force.
+    pub(crate) generation: i64,
+    /// The spec of that generation, as JSON.
+    pub(crate) spec: Vec<u8>,
+}
+
+impl RetainedPolicy {
+    /// The spec; none where it is not one of today.
+    pub(crate) fn parse(&self) -> Option<SecretPolicySpec> {
+        serde_json::from_slice(&self.spec).ok()
+    }
+}
+
+/// All that the store keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RetainedPolicies {
+    /// In any order.
+    pub(crate) policies: Vec<RetainedPolicy>,
+    /// There are some that cannot be read.
+    pub(crate) unreadable: bool,
+}
+
+/// What is known to be kept, and what has to be.
+#[derive(Debug, Default)]
+pub(super) struct RetentionState {
+    /// As it was found at the start, by UID; until every policy was seen once.
+    found: HashMap<String, RetainedPolicy>,
+    unreadable: bool,
+    /// The generation that is kept, by UID.
+    generations: HashMap<String, i64>,
+    /// What came into force and is not kept yet, by UID.
+    wanted: HashMap<String, RetainedPolicy>,
+    /// UIDs of policies that are gone and kept yet.
+    gone: HashSet<String>,
+}
+
+/// What is found of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RetainedLookup {
+    Nothing,
+    Unreadable,
+    Policy(RetainedPolicy),
+}
+
+impl RetentionState {
+    /// The store was read.
+    pub(super) fn found(all: RetainedPolicies) -> Self {
+        Self {
+            generations: all
+                .policies
+                .iter()
+                .map(|policy| (policy.uid.clone(), policy.generation))
+                .collect(),
+            found: all
+                .policies
+                .into_iter()
+                .map(|policy| (policy.uid.clone(), policy))
+                .collect(),
+            unreadable: all.unreadable,
+            ..Self::default()
+        }
+    }
+
+    /// What was found of a policy at the start. After every policy was seen once, what is in force is known
+    /// here.
+    pub(super) fn lookup(&self, uid: &str) -> RetainedLookup {
+        match self.found.get(uid) {
+            Some(policy) => RetainedLookup::Policy(policy.clone()),
+            // One of those that cannot be read may be this one.
+            None if self.unreadable => RetainedLookup::Unreadable,
+            None => RetainedLookup::Nothing,
+        }
+    }
+
+    /// A generation came into force.
+    pub(super) fn in_force(&mut self, policy: impl FnOnce() -> RetainedPolicy, uid: &str, generation: i64) {
+        if self.generations.get(uid) == Some(&generation) && !self.found.contains_key(uid) {
+            self.wanted.remove(uid);
+            return;
+        }
+        let policy = policy();
+        let same = |kept: &RetainedPolicy| {
+            // Compared as it is meant: another version may write the same otherwise.
+            kept.generation == policy.generation && kept.parse() == policy.parse()
+        };
+        if self.found.get(uid).is_some_and(same) {
+            self.wanted.remove(uid);
+        } else {
+            self.wanted.insert(policy.uid.clone(), policy);
+        }
+    }
+
+    /// A policy is gone. Answers whether something of it is kept.
+    pub(super) fn gone(&mut self, uid: &str) -> bool {
+        self.wanted.remove(uid);
+        let kept = self.generations.contains_key(uid);
+        if kept {
+            self.gone.insert(uid.to_owned());
+        }
+        kept
+    }
+
+    /// Every policy was seen: these are there. Answers whether something is kept of others.
+    pub(super) fn listed(&mut self, there: &HashSet<String>) -> bool {
+        self.found = HashMap::new();
+        self.unreadable = false;
+        let others: Vec<String> = self
+            .generations
+            .keys()
+            .filter(|uid| !there.contains(*uid))
+            .cloned()
+            .collect();
+        self.gone.extend(others);
+        !self.gone.is_empty()
+    }
+
+    /// What has to be kept of a policy.
+    pub(super) fn wanted(&self, uid: &str) -> Option<RetainedPolicy> {
+        self.wanted.get(uid).cloned()
+    }
+
+    /// The store has it by now.
+    pub(super) fn kept(&mut self, policy: &RetainedPolicy) {
+        self.generations.insert(policy.uid.clone(), policy.generation);
+        self.found.remove(&policy.uid);
+        if self.wanted.get(&policy.uid) == Some(policy) {
+            self.wanted.remove(&policy.uid);
+        }
+    }
+
+    /// UIDs of policies that are gone and kept yet.
+    pub(super) fn to_forget(&self) -> Vec<String> {
+        self.gone.iter().cloned().collect()
+    }
+
+    /// The store has it no more.
+    pub(super) fn forgotten(&mut self, uid: &str) {
+        self.gone.remove(uid);
+        self.generations.remove(uid);
+        self.found.remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(uid: &str, generation: i64) -> RetainedPolicy {
+        RetainedPolicy {
+            uid: uid.to_owned(),
+            namespace: "shop".to_owned(),
+            name: format!("name-of-{uid}"),
+            generation,
+            spec: format!(r#"{{"secrets":["s{generation}"],"statements":[]}}"#).into_bytes(),
+        }
+    }
+
+    fn found(policies: &[RetainedPolicy]) -> RetentionState {
+        RetentionState::found(RetainedPolicies {
+            policies: policies.to_vec(),
+            unreadable: false,
+        })
+    }
+
+    fn in_force(keeping: &mut RetentionState, policy: &RetainedPolicy) {
+        keeping.in_force(|| policy.clone(), &policy.uid, policy.generation);
+    }
+
+    #[test]
+    fn what_is_kept_as_it_is_in_force_is_not_written_again() {
+        let mut keeping = found(&[policy("a", 1), policy("b", 1), policy("c", 1)]);
+        let spaced = RetainedPolicy {
+            spec: br#"{ "statements": [], "secrets": ["s1"] }"#.to_vec(),
+            ..policy("a", 1)
+        };
+        in_force(&mut keeping, &spaced);
+        assert_eq!(keeping.wanted("a"), None);
+        in_force(&mut keeping, &policy("b", 2));
+        assert_eq!(keeping.wanted("b"), Some(policy("b", 2)));
+        // The same number, and not the same: the objects came out of a backup.
+        let other = RetainedPolicy {
+            generation: 1,
+            ..policy("c", 2)
+        };
+        in_force(&mut keeping, &other);
+        assert_eq!(keeping.wanted("c"), Some(other.clone()));
+        keeping.kept(&other);
+        assert_eq!(keeping.wanted("c"), None);
+        in_force(&mut keeping, &other);
+        assert_eq!(keeping.wanted("c"), None);
+    }
+
+    #[test]
+    fn what_came_into_force_meanwhile_is_wanted_still() {
+        let mut keeping = found(&[]);
+        in_force(&mut keeping, &policy("a", 1));
+        let first = keeping.wanted("a").unwrap();
+        in_force(&mut keeping, &policy("a", 2));
+        keeping.kept(&first);
+        assert_eq!(keeping.wanted("a"), Some(policy("a", 2)));
+        // Back to what is kept, as after a restore of the objects.
+        in_force(&mut keeping, &policy("a", 1));
+        assert_eq!(keeping.wanted("a"), None);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_once() {
+        let mut keeping = found(&[policy("a", 1), policy("b", 1), policy("c", 1)]);
+        assert!(keeping.listed(&HashSet::from(["a".to_owned(), "b".to_owned()])));
+        assert_eq!(keeping.to_forget(), ["c"]);
+        keeping.forgotten("c");
+        assert!(keeping.gone("a") && !keeping.gone("never"));
+        assert_eq!(keeping.to_forget(), ["a"]);
+        keeping.forgotten("a");
+        assert!(keeping.to_forget().is_empty());
+        assert!(!keeping.listed(&HashSet::from(["b".to_owned()])));
+    }
+
+    #[test]
+    fn until_all_were_seen_any_may_be_the_one_that_cannot_be_read() {
+        let mut keeping = RetentionState::found(RetainedPolicies {
+            policies: vec![policy("a", 1)],
+            unreadable: true,
+        });
+        assert_eq!(keeping.lookup("a"), RetainedLookup::Policy(policy("a", 1)));
+        assert_eq!(keeping.lookup("b"), RetainedLookup::Unreadable);
+        keeping.listed(&HashSet::from(["a".to_owned()]));
+        assert_eq!(keeping.lookup("b"), RetainedLookup::Nothing);
+    }
+}

@@ -1,0 +1,63 @@
+//! The bound of the audit log: at so many bytes of both chains nothing more goes into the read chain, so that
+//! no value is read. A log that rolls comes there only where its old end cannot go.
+//!
+//! Changes go on: their records are in their own commits. Must not cut anything; `retain` does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use crate::audit::{AuditUnavailable, RetentionLimits, full_reason};
+
+/// How large the log is, and may be.
+#[derive(Debug)]
+pub(super) struct AuditBound {
+    pub(super) limits: RetentionLimits,
+    /// Bytes of the mutation chain's rows.
+    changes: AtomicU64,
+    /// What is said to those who are refused.
+    why: RwLock<String>,
+}
+
+impl AuditBound {
+    pub(super) fn new(limits: RetentionLimits, changes: u64) -> Self {
+        Self {
+            limits,
+            changes: AtomicU64::new(changes),
+            why: RwLock::new(full_reason(&limits, &[], (0, 0))),
+        }
+    }
+
+    /// Whether one more record may go into the read chain, which has so many bytes.
+    pub(super) fn admit(&self, reads: u64) -> Result<(), AuditUnavailable> {
+        if self.is_reached(reads) {
+            let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
+            return Err(AuditUnavailable(why.clone()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_reached(&self, reads: u64) -> bool {
+        self.limits
+            .stop_bytes()
+            .is_some_and(|stop| self.changes().saturating_add(reads) >= stop)
+    }
+
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Rows of the mutation chain came and went.
+    pub(super) fn adjust(&self, added: u64, removed: u64) {
+        self.changes.fetch_add(added, Ordering::Relaxed);
+        self.changes.fetch_sub(removed, Ordering::Relaxed);
+    }
+
+    /// The rows were counted anew.
+    pub(super) fn reset(&self, changes: u64) {
+        self.changes.store(changes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_reason(&self, text: String) {
+        *self.why.write().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
