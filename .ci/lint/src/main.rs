@@ -1,4 +1,4 @@
-//! `strongroom-lint [RULE…]`: looks through the tracked Rust sources of the workspace for what the compiler's
+//! `strongroom-lint [RULE…]`: looks through the Rust sources of the workspace for what the compiler's
 //! lints do not see. Prints one line a finding, `path:line: rule: message`, and ends with status 1 where
 //! there is one.
 //!

@@ -1,8 +1,7 @@
-//! The tracked Rust sources of the workspace, parsed once. Must not judge them.
+//! The Rust sources of the workspace, parsed once. Must not judge them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{fs, io};
 
 /// Rust with its syntax tree and where it stands.
@@ -28,8 +27,6 @@ const SETTINGS: [&str; 2] = ["arrows", "words"];
 /// A file cannot be read.
 #[derive(Debug)]
 pub(crate) enum SourceError {
-    /// `git ls-files` failed.
-    List(String),
     /// The system says why.
     Read(PathBuf, io::Error),
     /// It is no Rust.
@@ -39,7 +36,6 @@ pub(crate) enum SourceError {
 impl std::fmt::Display for SourceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::List(why) => write!(f, "git ls-files failed: {why}"),
             Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Parse(path, error) => {
                 write!(f, "{path}:{}: not parsed: {error}", error.span().start().line)
@@ -49,29 +45,22 @@ impl std::fmt::Display for SourceError {
 }
 
 impl Workspace {
-    /// Reads the files that git tracks or would track below the working directory.
+    /// Reads what lies below the working directory, but for what was built.
     ///
     /// # Errors
     /// [`SourceError`].
     pub(crate) fn read() -> Result<Self, SourceError> {
-        let listed = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-            .output()
-            .map_err(|error| SourceError::List(error.to_string()))?;
-        if !listed.status.success() {
-            return Err(SourceError::List(
-                String::from_utf8_lossy(&listed.stderr).into_owned(),
-            ));
-        }
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let crates: Vec<&str> = listed
-            .lines()
+        let mut paths = Vec::new();
+        walk(Path::new("."), &mut paths)?;
+        paths.sort();
+        let crates: Vec<&str> = paths
+            .iter()
             .filter_map(|path| path.strip_suffix("Cargo.toml"))
             .collect();
         let mut files = Vec::new();
-        for path in listed.lines().filter(|path| path.ends_with(".rs")) {
-            // Deleted and not committed yet, or made by a program.
-            if !Path::new(path).exists() || path.contains("/generated/") {
+        for path in paths.iter().filter(|path| path.ends_with(".rs")) {
+            // A program made it.
+            if path.contains("/generated/") {
                 continue;
             }
             let text = read(Path::new(path))?;
@@ -123,6 +112,27 @@ impl Workspace {
             })
             .filter(|(_, line)| !line.is_empty())
     }
+}
+
+/// The paths of all Rust sources and manifests below a folder, relative to it.
+fn walk(folder: &Path, paths: &mut Vec<String>) -> Result<(), SourceError> {
+    let failed = |error| SourceError::Read(folder.to_owned(), error);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        if entry.file_type().map_err(failed)?.is_dir() {
+            // What is built, and what tools keep.
+            let is_hidden = name.as_encoded_bytes().starts_with(b".") && name != ".ci";
+            if name != "target" && !is_hidden {
+                walk(&path, paths)?;
+            }
+        } else if let Some(text) = path.to_str()
+            && (text.ends_with(".rs") || text.ends_with("/Cargo.toml"))
+        {
+            paths.push(text.trim_start_matches("./").to_owned());
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, SourceError> {
