@@ -472,7 +472,7 @@ impl FromRequestParts<Arc<Gateway>> for RequestContext {
                 };
                 let meta = access::unauthenticated_meta(source, None, request, arrived);
                 // What ails the audit may name a system that is no stranger's business.
-                gateway.note(note, meta).await.map_err(|failed| {
+                gateway.record_request(note, meta).await.map_err(|failed| {
                     Problem::new(failed.code(), "the request cannot be audited now").retry_after(1)
                 })?;
                 return Err(problem);
@@ -573,7 +573,7 @@ impl Gateway {
             outcome: AuditOutcome::Refused(problem.code().as_str().to_owned()),
             ..AuditNote::new(audit::Action::Authenticate)
         };
-        match self.note(note, asking.meta(&[])).await {
+        match self.record_request(note, asking.meta(&[])).await {
             Ok(()) => problem,
             Err(failed) => failed,
         }
@@ -640,14 +640,14 @@ impl Gateway {
                     namespace: namespace.parse().ok(),
                     ..AuditNote::new(access::audit_action(action))
                 };
-                self.note(note, asking.meta(&[])).await?;
+                self.record_request(note, asking.meta(&[])).await?;
                 Err(problem)
             }
         }
     }
 
     /// Puts a request on record that is refused before anything of it touched the store.
-    async fn note(&self, note: AuditNote, meta: Meta) -> Result<(), Problem> {
+    async fn record_request(&self, note: AuditNote, meta: Meta) -> Result<(), Problem> {
         let (store, durability) = (self.store.clone(), self.durability);
         blocking(move || Ok(store.record_request(note, &meta, durability)?)).await
     }

@@ -67,6 +67,27 @@ pub trait Snapshot: Send {
     fn visit(&self, table: Table, visitor: &mut Visitor<'_>) -> Result<(), EngineError>;
 }
 
+/// Visits every record of a table until `visit` fails.
+///
+/// # Errors
+/// The engine's, and what `visit` returns.
+pub(crate) fn try_visit<E: From<EngineError>>(
+    snapshot: &dyn Snapshot,
+    table: Table,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut result = Ok(());
+    snapshot.visit(table, &mut |key, value| {
+        result = visit(key, value);
+        if result.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    result
+}
+
 /// What must hold for a commit to happen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Precondition {

@@ -12,7 +12,6 @@
 //! its snapshot, so its anchor demands that a person accepts it.
 
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -25,7 +24,7 @@ use super::types::Meta;
 use crate::audit::RetentionLimits;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::crypto::{Context, Keyring, RootKey};
-use crate::engine::{Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Table};
+use crate::engine::{Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Table, try_visit};
 use crate::seal::{SealFile, SlotSecret};
 
 const MAGIC: [u8; 8] = *b"SRBACK\0\x01";
@@ -60,20 +59,10 @@ impl Store {
         };
         let mut total = 0;
         for table in Table::ALL {
-            let mut failed = None;
-            snapshot.visit(table, &mut |key, value| {
+            try_visit(snapshot.as_ref(), table, |key, value| {
                 total += 1;
-                match parts.add(table, key, value) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        failed = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
+                parts.add(table, key, value)
             })?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
         }
         parts.close(true)?;
         out.flush()?;

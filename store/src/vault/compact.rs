@@ -13,7 +13,6 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
@@ -21,7 +20,9 @@ use super::error::StoreError;
 use super::open::{OpenError, STORE_FILE, digest_of, read_state};
 use super::seal::check_seal;
 use crate::crypto::{Keyring, RootKey};
-use crate::engine::{Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Snapshot, Table};
+use crate::engine::{
+    Batch, Change, CommitOutcome, Engine, RedbEngine, RedbOptions, Snapshot, Table, try_visit,
+};
 use crate::lock::StoreLock;
 use crate::seal::{SealError, SealFile, SlotKind};
 
@@ -123,20 +124,10 @@ fn copy(from: &dyn Snapshot, to: &dyn Engine) -> Result<u64, OpenError> {
         bytes: 0,
     };
     for table in Table::ALL {
-        let mut failed = None;
-        from.visit(table, &mut |key, value| {
+        try_visit(from, table, |key, value| {
             copied += 1;
-            match pending.add(table, key, value) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+            pending.add(table, key, value)
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
     }
     pending.commit()?;
     Ok(copied)

@@ -36,7 +36,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct AuditExporter<N> {
     /// Whose chains.
     pub(crate) store: Store,
-    /// Where to.
+    /// The sink.
     pub(crate) destination: Destination,
     /// The wall clock.
     pub(crate) now: N,
@@ -218,10 +218,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A page was not delivered.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
-    /// The cursor.
+    /// The cursor was not stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The records.
+    /// A page of the log was not read.
     #[error("the records cannot be read: {0}")]
     Page(String),
     /// The other side.

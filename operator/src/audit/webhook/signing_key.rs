@@ -28,21 +28,21 @@ pub(super) enum SigningKeyError {
         "the signing key `{path}` cannot be read: {source}; mount it there, or correct `key` of the sink"
     )]
     Read {
-        /// Which file.
+        /// The file of the signing key.
         path: String,
-        /// Why.
+        /// What the system answered.
         source: io::Error,
     },
     /// It is something else.
     #[error("`{path}` is too large for a file of signing keys; name the right one in `key` of the sink")]
     TooLarge {
-        /// Which file.
+        /// The file of the signing key.
         path: String,
     },
     /// A line of it is something else. What stands there may be a key all the same, so it is not told.
     #[error("`{path}` line {line} is no signing key: write `whsec_` and the base64 of 24 to 64 random bytes")]
     Malformed {
-        /// Which file.
+        /// The file of the signing key.
         path: String,
         /// Which line, from one on.
         line: usize,
@@ -50,7 +50,7 @@ pub(super) enum SigningKeyError {
     /// There is none.
     #[error("`{path}` holds no signing key: write `whsec_` and the base64 of 24 to 64 random bytes")]
     Empty {
-        /// Which file.
+        /// The file of the signing key.
         path: String,
     },
 }

@@ -158,7 +158,7 @@ async fn record_refusal(
         outcome: AuditOutcome::Refused(code.to_owned()),
         ..AuditNote::new(action)
     };
-    gateway.note(note, meta).await.map_err(refusal)
+    gateway.record_request(note, meta).await.map_err(refusal)
 }
 
 fn runs_on(caller: &Arc<Caller>, node: &str) -> bool {

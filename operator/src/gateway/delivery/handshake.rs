@@ -82,7 +82,7 @@ pub(super) async fn handshake(
             };
             let meta = access::unauthenticated_meta(source, None, request, Instant::now());
             gateway
-                .note(note, meta)
+                .record_request(note, meta)
                 .await
                 .map_err(|problem| refused(problem.code(), problem.detail()))?;
             return Err(refused(problem.code(), problem.detail()));
@@ -108,7 +108,7 @@ pub(super) async fn handshake(
             ..AuditNote::new(audit::Action::Authenticate)
         };
         gateway
-            .note(note, asking.meta(&[]))
+            .record_request(note, asking.meta(&[]))
             .await
             .map_err(|problem| refused(problem.code(), problem.detail()))?;
         return Err(Status::permission_denied(

@@ -185,7 +185,10 @@ impl SecretChange {
             ..AuditNote::new(audit_action(self.action))
         };
         let meta = self.asking.meta(&self.statements);
-        self.gateway.note(note, meta).await.map_err(ChangeError::Recorded)
+        self.gateway
+            .record_request(note, meta)
+            .await
+            .map_err(ChangeError::Recorded)
     }
 
     /// What came of it; what went wrong is put on record.
