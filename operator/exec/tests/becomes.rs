@@ -74,7 +74,7 @@ fn what_cannot_be_is_said_and_has_an_exit_code_of_its_own() {
             &it,
             "nowhere-to-be-found",
             127,
-            "`nowhere-to-be-found` is not in this container",
+            "`nowhere-to-be-found`, or its interpreter, is not in this container",
         ),
         (&it, file.to_str().unwrap(), 126, "cannot be run"),
         (&large, "true", 125, "too large for Linux"),
