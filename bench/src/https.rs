@@ -5,8 +5,8 @@
 //! due, so that a server that falls behind does not hide it.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
+use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -267,7 +268,7 @@ impl Server {
         // Time to connect.
         let begin = Instant::now() + Duration::from_millis(500);
         let asked = self.on_all(move |server, _| {
-            let told = told.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let told = told.lock().pop();
             async move {
                 let mut told = told.ok_or("more connections than were counted")?;
                 let mut sender = server.connect().await?;

@@ -6,8 +6,8 @@
 //! them, and write no files. Client, server and API server share the machine.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,6 +15,7 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use kube::Api;
 use kube::api::PostParams;
+use parking_lot::Mutex;
 use serde_json::json;
 use strongroom_api::stream::proto::delivery_client::DeliveryClient;
 use strongroom_api::stream::proto::gateway_message::Message as FromGateway;
@@ -181,7 +182,7 @@ impl VolumeCounter {
     }
 
     fn why(&self, error: &str) {
-        error.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
+        error.clone_into(&mut self.why.lock());
     }
 
     async fn reach(&self, count: usize) -> Outcome<()> {
@@ -192,7 +193,7 @@ impl VolumeCounter {
         };
         let waited = tokio::time::timeout(TIMEOUT, wait).await;
         let seen = self.volumes.load(Ordering::SeqCst);
-        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let why = self.why.lock().clone();
         Ok(waited.map_err(|_| format!("{seen} of {count} volumes were told in time; {why}"))?)
     }
 }

@@ -10,8 +10,8 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use strongroom_e2e::{Cluster, Size};
 use support::Fixture;
 
@@ -117,7 +117,7 @@ fn traces(folder: &Path) -> Vec<String> {
 
 #[test]
 fn two_nodes_serve_pods_and_leave_nothing() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock();
     let before = traces(Path::new("/nothing/is/here"));
     let f = Fixture::bare(Size::TwoNodes);
     let dir = f.cluster.dir().to_owned();
@@ -163,7 +163,7 @@ fn two_nodes_serve_pods_and_leave_nothing() {
 
 #[test]
 fn a_starter_that_is_killed_leaves_nothing_that_down_does_not_end() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock();
     let api = ["etcd", "kube-apiserver", "kube-controller-manager"].map(|program| ("api", program));
     let node = ["sandbox", "containerd", "kubelet", "kube-proxy"].map(|program| ("one", program));
     for (size, program) in api.into_iter().chain(node) {

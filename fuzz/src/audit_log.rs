@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use strongroom_store::audit::{
     Action, Actor, Durability, Entry, ReadChain, ReadHead, ReadLog, ReadLogOptions, SegmentStorage,
     VerifyReport, encode_key, verify_on,
@@ -119,7 +120,7 @@ pub struct Segments(Mutex<BTreeMap<u64, Vec<u8>>>);
 impl Segments {
     /// Their bytes by number.
     pub fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,11 +5,12 @@
 //! open anything but what is bound to this store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::RwLock;
 use strongroom_api::manifest::{ClusterKey, ManifestContext, SealedText};
 use strongroom_api::sealed::{OpeningKey, SUITE, SealError, SealingKey};
 use strongroom_process::Shutdown;
@@ -98,7 +99,7 @@ impl SealedValueLocation<'_> {
 impl ClusterKeys {
     /// The key to seal for, as it is published; none while they are not loaded.
     pub(crate) fn primary(&self) -> Option<ClusterKey> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         let (id, key) = known.primary.as_ref()?;
         Some(ClusterKey {
             store: known.store.clone(),
@@ -118,7 +119,7 @@ impl ClusterKeys {
         belongs: &SealedValueLocation<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
         let key = belongs.key.to_owned();
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         if known.primary.is_none() {
             return Err(UnsealError::NotLoaded);
         }
@@ -139,7 +140,7 @@ impl ClusterKeys {
     /// # Errors
     /// There is none, or they cannot be sealed.
     pub(crate) fn seal(&self, bytes: &[u8], belongs: &SealedValueLocation<'_>) -> Result<String, SealError> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         let (id, key) = known.primary.as_ref().ok_or(SealError::Sealing)?;
         let sealed = SealedText::seal(id, key, bytes, &belongs.in_store(&known.store))?;
         Ok(sealed.to_string())
@@ -192,7 +193,7 @@ impl ClusterKeys {
             // In order of their times, so that the last one is the newest.
             known.primary = Some((id.to_owned(), sealing));
         }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = known;
+        *self.0.write() = known;
         Ok(())
     }
 
@@ -207,7 +208,7 @@ impl ClusterKeys {
     /// Makes the next key.
     #[cfg(test)]
     pub(crate) fn add(&self, store: &str) {
-        let mut known = self.0.write().unwrap();
+        let mut known = self.0.write();
         let (opening, sealing) = OpeningKey::generate();
         let id = format!("{:016x}", known.keys.len());
         known.store = store.to_owned();

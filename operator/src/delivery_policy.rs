@@ -2,9 +2,10 @@
 //! asked by the stream to nodes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use strongroom_crds::period::Period;
 use strongroom_crds::v1alpha1::{Delivery, OnRevoke};
 
@@ -61,7 +62,7 @@ impl DeliveryPolicyIndex {
         terms: Option<DeliveryPolicy>,
     ) -> bool {
         let place = (namespace.to_owned(), store_name.to_owned());
-        let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.0.write();
         // Most say nothing, and need no room.
         let Some(terms) = terms.filter(|terms| *terms != DeliveryPolicy::default()) else {
             let Some(of_name) = objects.get_mut(&place) else {
@@ -83,7 +84,7 @@ impl DeliveryPolicyIndex {
 
     /// A complete list has come; what `is_there` does not know is gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str, &str) -> bool) {
-        let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.0.write();
         for ((namespace, _), of_name) in objects.iter_mut() {
             of_name.retain(|object, _| is_there(namespace, object));
         }
@@ -98,7 +99,7 @@ impl DeliveryPolicyIndex {
         store_name: &str,
         owner: Option<&str>,
     ) -> DeliveryPolicy {
-        let objects = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let objects = self.0.read();
         objects
             .get(&(namespace.to_owned(), store_name.to_owned()))
             .into_iter()

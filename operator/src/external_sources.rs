@@ -3,11 +3,12 @@
 //! request changed is looked at at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use parking_lot::{Mutex, RwLock};
 use strongroom_rules::policy::name_matches;
 
 /// The declarations; cheap to clone.
@@ -59,7 +60,7 @@ impl Default for ExternalSourceIndex {
 
 impl ExternalSourceIndex {
     fn change(&self, change: impl FnOnce(&mut Objects)) {
-        change(&mut self.inner.objects.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.inner.objects.write());
     }
 
     /// An object is like this now; none: it takes no values, or is gone.
@@ -107,7 +108,7 @@ impl ExternalSourceIndex {
         store_name: &str,
         owner: Option<&str>,
     ) -> Option<ExternalDeclaration> {
-        let objects = self.inner.objects.read().unwrap_or_else(PoisonError::into_inner);
+        let objects = self.inner.objects.read();
         objects
             .get(&(namespace.to_owned(), store_name.to_owned()))?
             .values()
@@ -120,7 +121,7 @@ impl ExternalSourceIndex {
     pub(crate) fn set_required_for(&self, namespace: &str, key: &str, names: Option<Vec<String>>) {
         let place = (namespace.to_owned(), key.to_owned());
         let required_for = &self.inner.required_for;
-        let mut required_for = required_for.write().unwrap_or_else(PoisonError::into_inner);
+        let mut required_for = required_for.write();
         match names {
             Some(names) => drop(required_for.insert(place, names)),
             None => drop(required_for.remove(&place)),
@@ -130,17 +131,14 @@ impl ExternalSourceIndex {
     /// A complete list of EncryptionKeys has come; what `is_there` does not know is gone.
     pub(crate) fn retain_keys(&self, is_there: impl Fn(&(String, String)) -> bool) {
         let required_for = &self.inner.required_for;
-        required_for
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|place, _| is_there(place));
+        required_for.write().retain(|place, _| is_there(place));
     }
 
     /// The EncryptionKey under which the secret of this name must lie; the first by name, where several say
     /// so.
     pub(crate) fn required_key(&self, namespace: &str, store_name: &str) -> Option<String> {
         let required_for = &self.inner.required_for;
-        let required_for = required_for.read().unwrap_or_else(PoisonError::into_inner);
+        let required_for = required_for.read();
         let required = required_for.iter().find(|((home, _), names)| {
             home == namespace && names.iter().any(|name| name_matches(name, store_name))
         });
@@ -158,11 +156,7 @@ impl ExternalSourceIndex {
 
     /// Namespace and name of each object that was changed. It can be taken once.
     pub(crate) fn take_changes(&self) -> Option<UnboundedReceiver<(String, String)>> {
-        self.inner
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.inner.queue.lock().take()
     }
 }
 

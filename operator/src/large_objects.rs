@@ -3,8 +3,9 @@
 //! its bytes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one namespace: three of the largest objects.
@@ -54,7 +55,7 @@ impl LargeObjectLimiter {
     }
 
     fn for_namespace(&self, namespace: &str) -> Arc<Semaphore> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.lock();
         if let Some(known) = namespaces.get(namespace).and_then(Weak::upgrade) {
             return known;
         }

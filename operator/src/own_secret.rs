@@ -2,9 +2,10 @@
 //! ManagedSecret can claim them. The gateway shows them to nobody.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use strongroom_store::audit::{Actor, Durability};
 use strongroom_store::id::{NamespaceId, RequestId, SecretId};
 use strongroom_store::name::{DataKeyName, SecretName, VersionId};
@@ -77,7 +78,7 @@ impl OwnSecret {
         now: Timestamp,
         next: impl FnOnce(&OwnSecretData) -> Result<Option<OwnSecretData>, E>,
     ) -> Result<(OwnSecretData, bool), E> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let namespace = self.bind(now)?;
         let name: SecretName = self.name.parse().map_err(malformed)?;
         let known = self.store.find(namespace, &name).map_err(OwnSecretError::from)?;

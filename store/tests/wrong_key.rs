@@ -14,8 +14,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use strongroom_store::crypto::RootKey;
 use strongroom_store::id::{SecretId, StoreId};
 use strongroom_store::seal::{FILE_NAME, SealError, SealFile, SlotSecret};
@@ -30,7 +30,7 @@ const SECRET: &str = "STRONGROOM_KILL_SECRET";
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    ALONE.lock()
 }
 
 /// Not a test of its own: what the killed process runs. Without its variables it does nothing.

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc as sync;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::{Stream, StreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use strongroom_api::stream::proto::delivery_server::Delivery;
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
@@ -41,7 +42,7 @@ struct State {
 
 impl Conversation {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

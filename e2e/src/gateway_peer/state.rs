@@ -1,8 +1,9 @@
 //! What a peer has, whom it lets, and what it says to whom. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use strongroom_api::stream::proto::gateway_message::Message as ToNode;
 use strongroom_api::stream::proto::node_message::Message as FromNode;
 use strongroom_api::stream::proto::{
@@ -19,7 +20,7 @@ pub(super) struct Gateway(Arc<Mutex<State>>);
 
 impl Gateway {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

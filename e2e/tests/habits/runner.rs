@@ -3,9 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use strongroom_e2e::Size;
 
 use crate::support::Fixture;
@@ -80,7 +80,7 @@ fn side_by_side(f: &Fixture, cases: &[Case]) -> Vec<&'static str> {
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             if !passes(f, case) {
-                failed.lock().unwrap().push(case.name);
+                failed.lock().push(case.name);
             }
         }
     };
@@ -92,7 +92,7 @@ fn side_by_side(f: &Fixture, cases: &[Case]) -> Vec<&'static str> {
                 .unwrap();
         }
     });
-    failed.into_inner().unwrap()
+    failed.into_inner()
 }
 
 fn passes(f: &Fixture, case: &Case) -> bool {

@@ -20,9 +20,9 @@ mod seeds;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use strongroom_fuzz::{TARGETS, Target};
 
 /// No input may keep a target busy for so long, on however slow a machine.
@@ -54,7 +54,7 @@ type CurrentInput = Mutex<Option<(Instant, Vec<u8>)>>;
 fn watch(target: Target, under_way: &CurrentInput, done: &std::sync::mpsc::Receiver<()>) {
     use std::sync::mpsc::RecvTimeoutError;
     while done.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-        let Some((since, input)) = under_way.lock().unwrap().clone() else {
+        let Some((since, input)) = under_way.lock().clone() else {
             continue;
         };
         if since.elapsed() > HANG_TIMEOUT {
@@ -77,7 +77,7 @@ fn run_bounded(name: &str) {
         // Dropped at the end and by a panic: the watch ends with it.
         let _finish = finish;
         let run = |input: &[u8]| {
-            *under_way.lock().unwrap() = Some((Instant::now(), input.to_vec()));
+            *under_way.lock() = Some((Instant::now(), input.to_vec()));
             if catch_unwind(|| (target.run)(input)).is_err() {
                 let path = keep(target, input);
                 panic!(

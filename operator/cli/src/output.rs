@@ -1,4 +1,7 @@
 //! How answers are printed: a table for people, JSON and YAML for programs. Colours only on a terminal.
+//!
+//! A table is laid out by hand: `comfy-table` breaks a cell of more than 65,535 columns into lines, and a
+//! value that is shown is shown whole.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -6,6 +9,7 @@ use std::io::{IsTerminal, Write};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use strongroom_api::{json_visible, visible, visible_lines};
+use unicode_width::UnicodeWidthStr;
 
 use crate::failure::Failure;
 
@@ -80,17 +84,17 @@ impl Table {
         let width = |column: usize| {
             rows.iter()
                 .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
+                .map(|cell| cell.width())
                 .max()
                 .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
         rows.iter()
             .map(|row| {
-                let cells = row
-                    .iter()
-                    .zip(&widths)
-                    .map(|(cell, width)| format!("{cell:<width$}"));
+                let cells = row.iter().zip(&widths).map(|(cell, width)| {
+                    let blanks = width.saturating_sub(cell.width());
+                    format!("{cell}{:blanks$}", "")
+                });
                 cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
             })
             .collect()
@@ -258,6 +262,17 @@ mod tests {
         assert_eq!(
             table.lines(),
             ["NAME          STAGES", "a-long-name   Current", "b             -"]
+        );
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_where_characters_are_wide_or_have_no_width() {
+        let mut table = Table::new(&["NAME", "STAGES"]);
+        table.row(vec!["データ".to_owned(), "Current".to_owned()]);
+        table.row(vec!["cafe\u{301}".to_owned(), "-".to_owned()]);
+        assert_eq!(
+            table.lines(),
+            ["NAME     STAGES", "データ   Current", "cafe\u{301}     -"]
         );
     }
 

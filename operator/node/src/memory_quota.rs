@@ -3,7 +3,8 @@
 //! not look at a file.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// What the plugin itself takes, and what changes of running volumes take for a moment, in bytes: this, and
 /// an eighth of the limit.
@@ -53,11 +54,6 @@ impl MemoryQuota {
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<String, Reservation>> {
-        // Nothing is left half-done under it.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes a volume of a pod of this namespace so large. Answers what it was, to be given back to
     /// [`Self::set`] where nothing came of it.
     ///
@@ -65,7 +61,7 @@ impl MemoryQuota {
     /// [`QuotaExceeded`]. A volume that becomes no larger always fits: neither a rotation nor a wipe waits
     /// for room.
     pub fn reserve(&self, volume: &str, namespace: &str, bytes: u64) -> Result<u64, QuotaExceeded> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         let before = taken.get(volume).map_or(0, |taken| taken.bytes);
         let sum = |of: &dyn Fn(&Reservation) -> bool| {
             let others = taken
@@ -91,18 +87,19 @@ impl MemoryQuota {
 
     /// A volume is gone.
     pub fn release(&self, volume: &str) {
-        self.taken().remove(volume);
+        self.taken.lock().remove(volume);
     }
 
     /// A volume is so large, whether or not it fits.
     pub fn set(&self, volume: &str, namespace: &str, bytes: u64) {
-        put(&mut self.taken(), volume, namespace, bytes);
+        put(&mut self.taken.lock(), volume, namespace, bytes);
     }
 
     /// What all volumes take.
     #[cfg(test)]
     fn all(&self) -> u64 {
-        self.taken()
+        self.taken
+            .lock()
             .values()
             .fold(0, |sum, taken| sum.saturating_add(taken.bytes))
     }

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use strongroom_render::attributes::Attributes;
 
 use crate::agent::{VolumeSnapshot, VolumeSocket};
@@ -84,7 +85,7 @@ impl Volumes {
     /// # Errors
     /// [`VolumeBusy`].
     pub fn claim(&self, id: &str) -> Result<Claim, VolumeBusy> {
-        let mut slots = self.lock();
+        let mut slots = self.0.lock();
         let slot = slots.entry(id.to_owned()).or_default();
         if slot.claimed {
             return Err(VolumeBusy);
@@ -99,19 +100,15 @@ impl Volumes {
     /// A volume by its id.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Arc<Volume>> {
-        self.lock().get(id)?.volume.clone()
+        self.0.lock().get(id)?.volume.clone()
     }
 
     /// Ids of all volumes.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
-        let slots = self.lock();
+        let slots = self.0.lock();
         let known = slots.iter().filter(|(_, slot)| slot.volume.is_some());
         known.map(|(id, _)| id.clone()).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,18 +128,18 @@ impl Claim {
 
     /// Makes it known.
     pub fn put(&self, volume: Arc<Volume>) {
-        self.volumes.lock().entry(self.id.clone()).or_default().volume = Some(volume);
+        self.volumes.0.lock().entry(self.id.clone()).or_default().volume = Some(volume);
     }
 
     /// Forgets it.
     pub fn take(&self) -> Option<Arc<Volume>> {
-        self.volumes.lock().get_mut(&self.id)?.volume.take()
+        self.volumes.0.lock().get_mut(&self.id)?.volume.take()
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut slots = self.volumes.lock();
+        let mut slots = self.volumes.0.lock();
         if let Some(slot) = slots.get_mut(&self.id) {
             slot.claimed = false;
             if slot.volume.is_none() {
@@ -193,6 +190,6 @@ mod tests {
         assert_eq!(volumes.ids(), ["a"]);
         claim.take();
         drop(claim);
-        assert!(volumes.find("a").is_none() && volumes.lock().is_empty());
+        assert!(volumes.find("a").is_none() && volumes.0.lock().is_empty());
     }
 }

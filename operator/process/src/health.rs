@@ -1,7 +1,9 @@
 //! Whether the process lives, and whether it is ready. Must not check anything itself: those who know say so.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// One thing that must be right before the process is ready.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,10 +23,7 @@ pub struct Health(Arc<Mutex<BTreeMap<&'static str, Check>>>);
 impl Health {
     /// Says how one thing stands.
     pub fn set(&self, name: &'static str, check: Check) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, check);
+        self.0.lock().insert(name, check);
     }
 
     /// Whether everything is right; else what is not.
@@ -44,7 +43,7 @@ impl Health {
     }
 
     fn report(&self, wrong: impl Fn(&Check) -> Option<String>) -> Result<(), String> {
-        let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let checks = self.0.lock();
         let lines: Vec<String> = checks
             .iter()
             .filter_map(|(name, check)| Some(format!("{name}: {}", wrong(check)?)))

@@ -1,8 +1,9 @@
-//! What every Strongroom process needs: logs, metrics, health, signals, threads for long work. Must not know
-//! what the process does.
+//! What every Strongroom process needs: logs, metrics, health, signals, threads for long work, calls over
+//! HTTP. Must not know what the process does.
 
 mod escape;
 mod health;
+mod http_client;
 mod logging;
 mod priority;
 mod server;
@@ -10,6 +11,7 @@ mod signals;
 mod work_pool;
 
 pub use health::{Check, Health};
+pub use http_client::{HttpClient, http1_client, http2_client};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use priority::{BACKGROUND_NICE, lower_thread_priority};
 pub use server::{ServerError, serve};

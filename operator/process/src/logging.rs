@@ -99,7 +99,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -119,7 +121,7 @@ mod tests {
 
     impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -143,7 +145,7 @@ mod tests {
                 tracing::info!(target: "kube_client::client::builder", "a request");
                 tracing::info!("ours");
             });
-            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let written = String::from_utf8(lines.0.lock().clone()).unwrap();
             assert!(!written.contains("a body"), "{written}");
             assert!(
                 written.contains("a request") && written.contains("ours"),
@@ -163,7 +165,7 @@ mod tests {
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(name = %hostile, quoted = hostile, "of {hostile}");
             });
-            let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let written = String::from_utf8(lines.0.lock().clone()).unwrap();
             let line = written.strip_suffix('\n').unwrap();
             let hides = |c: char| c.is_control() || c == '\u{202e}';
             assert!(!line.chars().any(hides), "{}", line.escape_debug());

@@ -5,9 +5,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
+use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -99,7 +100,7 @@ struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.queue().closed = true;
+        self.0.queue.lock().closed = true;
         self.0.news.notify_all();
     }
 }
@@ -119,13 +120,8 @@ struct Shared {
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // No work is done under it.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn enter(shared: &Arc<Self>, namespace: &str, job: Job) -> Result<(), WorkError> {
-        let mut queue = shared.queue();
+        let mut queue = shared.queue.lock();
         // One that idles may have been woken for other work already.
         if queue.started < queue.threads && queue.idle <= queue.jobs {
             let own = Arc::clone(shared);
@@ -151,14 +147,14 @@ impl Shared {
     /// What each thread does.
     fn work(&self) {
         lower_thread_priority();
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         loop {
             if queue.closed {
                 return;
             }
             let Some((namespace, job)) = queue.next() else {
                 queue.idle = queue.idle.saturating_add(1);
-                queue = self.news.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                self.news.wait(&mut queue);
                 queue.idle = queue.idle.saturating_sub(1);
                 continue;
             };
@@ -169,7 +165,7 @@ impl Shared {
             let _ = catch_unwind(AssertUnwindSafe(job));
             self.numbers.running.dec();
             self.numbers.done.inc();
-            queue = self.queue();
+            queue = self.queue.lock();
             queue.done(&namespace);
             // Work of the same namespace may have been kept back for this.
             self.news.notify_one();

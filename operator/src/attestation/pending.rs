@@ -3,9 +3,10 @@
 //! by the next change, never comes, and goes by its age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use strongroom_store::vault::AttestationId;
 
 /// How long one waits.
@@ -63,14 +64,10 @@ impl PendingAttestations {
         })))
     }
 
-    fn book(&self) -> MutexGuard<'_, PendingState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes room for one more of a namespace: of that the oldest goes, or of the namespace that has most
     /// where there is no room at all. Answers with what the store has to forget.
     pub(crate) fn make_room(&self, namespace: &str) -> Vec<AttestationId> {
-        let mut book = self.book();
+        let mut book = self.0.lock();
         while book
             .by_namespace
             .get(namespace)
@@ -90,7 +87,7 @@ impl PendingAttestations {
 
     /// One came, about this object.
     pub(crate) fn add(&self, id: AttestationId, namespace: &str, object: &str, at: Timestamp) {
-        let mut book = self.book();
+        let mut book = self.0.lock();
         book.forget(id);
         let number = book.next;
         book.next += 1;
@@ -115,7 +112,7 @@ impl PendingAttestations {
 
     /// What one is about was seen: those of the same object that came before it will not be any more.
     pub(crate) fn joined(&self, id: AttestationId) {
-        let mut book = self.book();
+        let mut book = self.0.lock();
         let Some(number) = book.numbers.get(&id).copied() else {
             return;
         };
@@ -135,7 +132,7 @@ impl PendingAttestations {
 
     /// Some that have waited for too long at `now`, or will not come any more, for the store to forget.
     pub(crate) fn take_expired(&self, now: Timestamp) -> Vec<AttestationId> {
-        let mut book = self.book();
+        let mut book = self.0.lock();
         while book.stale.len() < FORGET_BATCH {
             let oldest = book.all.first_key_value();
             let aged = oldest.filter(|(_, one)| now.duration_since(one.at) >= MAX_AGE);
@@ -150,7 +147,7 @@ impl PendingAttestations {
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.book().all.len()
+        self.0.lock().all.len()
     }
 }
 
@@ -247,6 +244,6 @@ mod tests {
         assert_eq!(waiting.take_expired(at(2_000)).len(), 128);
         assert_eq!(waiting.take_expired(at(2_000)).len(), 71);
         assert_eq!(waiting.len(), 0);
-        assert!(waiting.book().by_namespace.is_empty() && waiting.book().by_object.is_empty());
+        assert!(waiting.0.lock().by_namespace.is_empty() && waiting.0.lock().by_object.is_empty());
     }
 }

@@ -1,17 +1,18 @@
 //! A receiver over HTTP: how it is written on the command line, and a client that trusts its authority alone.
+//!
+//! It is read by hand: the name of a sink's cursor in the store follows from the text as it is written, and
+//! the crate `url` writes it anew (a default port goes, a path is escaped). The file paths in its query are
+//! no percent-encoding either.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
+pub(super) use strongroom_process::HttpClient;
+use strongroom_process::http1_client;
 
 use super::destination::is_this_host;
 use super::sink::FormError;
@@ -19,9 +20,6 @@ use crate::trust_anchors::roots_from_pem;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Speaks to a receiver. It follows no redirect.
-pub(super) type HttpClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 /// Where a receiver is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,17 +89,7 @@ impl HttpEndpoint {
         let config = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config);
-        let builder = if self.tls {
-            builder.https_only()
-        } else {
-            builder.https_or_http()
-        };
-        let connector = builder.enable_http1().wrap_connector(tcp);
-        Ok(Client::builder(TokioExecutor::new()).build(connector))
+        Ok(http1_client(config, !self.tls, CONNECT_TIMEOUT))
     }
 }
 

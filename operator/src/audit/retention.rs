@@ -6,9 +6,10 @@
 //! the store does.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use strongroom_store::audit::ExportProgress;
 use strongroom_store::time::Timestamp;
 use strongroom_store::vault::{RetainError, RetentionReport, Store, StoreError};
@@ -35,11 +36,11 @@ pub(crate) struct HeldHours(Arc<Mutex<Option<f64>>>);
 impl HeldHours {
     /// The hours; none where nothing is ever cut, or before the first look.
     pub(crate) fn hours(&self) -> Option<f64> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, hours: Option<f64>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hours;
+        *self.0.lock() = hours;
     }
 }
 

@@ -1,12 +1,13 @@
 //! The sink against a scripted API server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use strongroom_store::audit::{Action, Actor, Entry};
 use strongroom_store::id::{SecretId, StoreId};
@@ -235,7 +236,7 @@ impl Server {
         if let Mood::Fails(code, reason) = *self.mood.borrow() {
             return failure(code, reason);
         }
-        let mut events = self.events.lock().unwrap();
+        let mut events = self.events.lock();
         match *method {
             Method::POST => {
                 assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/shop/events");
@@ -259,7 +260,7 @@ impl Server {
 
     /// Reasons and counts, in the order of their records.
     fn told(&self) -> Vec<(String, u64)> {
-        let events = self.events.lock().unwrap();
+        let events = self.events.lock();
         let mut told: Vec<(u64, String, u64)> = events
             .values()
             .map(|event| {
@@ -375,7 +376,7 @@ async fn the_life_of_a_secret_is_told_in_order_and_about_its_object() {
             one(EventReason::Purged),
         ]
     );
-    for event in server.events.lock().unwrap().values() {
+    for event in server.events.lock().values() {
         assert_eq!(event["regarding"]["name"], "db");
         let uid = &event["regarding"]["uid"];
         // The store forgets the object with the secret.

@@ -6,12 +6,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::uri::Authority;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use strongroom_api::transport_error_cause;
+use strongroom_process::http2_client;
 
 use super::error::CommandError;
 use crate::trust_anchors::roots_from_pem;
@@ -74,15 +72,7 @@ async fn once(arguments: &Arguments) -> Result<(), CommandError> {
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_only()
-        .with_server_name_resolver(FixedServerNameResolver::new(name))
-        .enable_http2()
-        .build();
-    let client: Client<_, Body> = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build(connector);
+    let client = http2_client(config, name, RESPONSE_TIMEOUT);
     let request = Request::get(format!("https://{}/healthz", arguments.address))
         .body(Body::empty())
         .map_err(|_| unreachable("its address is invalid"))?;

@@ -11,10 +11,11 @@ pub(crate) mod readers;
 pub(crate) mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::{Stage, VersionId};
 use tokio::time::Instant;
@@ -136,7 +137,7 @@ impl ConsumerIndex {
             other => vec![other],
         };
         let news: Vec<ConsumerChange> = news.into_iter().flat_map(of_volumes).collect();
-        let mut known = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.news.lock();
         known.extend(news);
     }
 
@@ -159,7 +160,7 @@ impl ConsumerIndex {
 
     /// What has changed since this was asked last.
     pub(crate) fn take_changes(&self) -> BTreeSet<ConsumerChange> {
-        std::mem::take(&mut *self.0.news.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.news.lock())
     }
 
     /// Counts those of a secret whose versions have these stages.
@@ -201,7 +202,7 @@ impl ConsumerIndex {
             settles.extend(pod.settles);
         }
         counted.settles = settles.into_iter().min();
-        let mut since = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.0.behind.lock();
         if behind.is_empty() {
             since.remove(&secret);
         } else {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::VersionId;
@@ -59,11 +59,6 @@ pub(crate) struct ReaderIdentity<'a> {
 }
 
 impl ReaderTracker {
-    fn known(&self) -> MutexGuard<'_, TrackedReaders> {
-        // A panic while the lock was held leaves at worst an older version of one reader.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A caller has read a version, or was told that it has it. Answers whether that is news.
     pub(crate) fn record_read(
         &self,
@@ -73,7 +68,7 @@ impl ReaderTracker {
         now: Timestamp,
     ) -> bool {
         let number = self.hasher.hash_one((who.identity, who.pod));
-        let mut known = self.known();
+        let mut known = self.known.lock();
         if let Some(reader) = known.readers.get_mut(&(secret, number)) {
             reader.last = now;
             reader.seen = Instant::now();
@@ -102,7 +97,7 @@ impl ReaderTracker {
 
     /// Those of a secret, in order of their names.
     pub(crate) fn for_secret(&self, secret: SecretId) -> Vec<Reader> {
-        let known = self.known();
+        let known = self.known.lock();
         let of = known.readers.range((secret, 0)..=(secret, u64::MAX));
         let mut readers: Vec<Reader> = of.map(|(_, reader)| reader.clone()).collect();
         readers.sort_by(|one, other| (&one.principal, &one.pod).cmp(&(&other.principal, &other.pod)));
@@ -111,12 +106,12 @@ impl ReaderTracker {
 
     /// Whether there was never one too many.
     pub(crate) fn complete(&self) -> bool {
-        !self.known().left_out
+        !self.known.lock().left_out
     }
 
     /// Forgets who has not read for a day.
     pub(crate) fn forget(&self) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known
             .readers
             .retain(|_, reader| reader.seen.elapsed() < READER_TTL);

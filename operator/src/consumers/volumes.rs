@@ -4,10 +4,10 @@
 //! token first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use strongroom_api::stream::proto::{Applied, applied_secret};
 use strongroom_rules::consumers::{ReplacedVersion, SecretUse, replaced_versions, version};
 use strongroom_store::id::SecretId;
@@ -179,11 +179,6 @@ pub(crate) struct VolumeSecret<'a> {
 }
 
 impl VolumeTracker {
-    fn known(&self) -> MutexGuard<'_, TrackedVolumes> {
-        // A panic while the lock was held leaves at worst a volume that is counted until its node says more.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A volume of this pod is subscribed.
     pub(crate) fn subscribed(&self, node: &str, volume: &str, whose: VolumeOwner<'_>) {
         let it = Volume {
@@ -193,7 +188,7 @@ impl VolumeTracker {
             secrets: Vec::new(),
             unsaid: None,
         };
-        let mut known = self.known();
+        let mut known = self.0.lock();
         known.remove(node, volume);
         let node = known.nodes.entry(node.to_owned()).or_default();
         node.volumes.insert(volume.to_owned(), it);
@@ -208,7 +203,7 @@ impl VolumeTracker {
         told: impl Iterator<Item = VolumeSecret<'a>>,
     ) -> Vec<ConsumerChange> {
         let mut news = Vec::new();
-        let mut known = self.known();
+        let mut known = self.0.lock();
         let TrackedVolumes { nodes, having } = &mut *known;
         let Some(it) = nodes.get_mut(node).and_then(|of| of.volumes.get_mut(volume)) else {
             return news;
@@ -271,7 +266,7 @@ impl VolumeTracker {
         told: impl Fn(usize) -> Option<SecretId>,
     ) -> Vec<ConsumerChange> {
         let mut news = Vec::new();
-        let mut known = self.known();
+        let mut known = self.0.lock();
         let Some(it) = known
             .nodes
             .get_mut(node)
@@ -323,12 +318,12 @@ impl VolumeTracker {
     /// A volume is gone.
     #[must_use]
     pub(crate) fn unsubscribed(&self, node: &str, volume: &str) -> Vec<ConsumerChange> {
-        news(self.known().remove(node, volume).iter())
+        news(self.0.lock().remove(node, volume).iter())
     }
 
     /// A node has a new stream, and says everything again. What it said before counts until then.
     pub(crate) fn attached(&self, node: &str) {
-        if let Some(node) = self.known().nodes.get_mut(node) {
+        if let Some(node) = self.0.lock().nodes.get_mut(node) {
             node.away = None;
             for volume in node.volumes.values_mut() {
                 // From now on, also where it was away before it came to that.
@@ -339,7 +334,7 @@ impl VolumeTracker {
 
     /// The stream of a node has ended.
     pub(crate) fn detached(&self, node: &str) {
-        if let Some(node) = self.known().nodes.get_mut(node) {
+        if let Some(node) = self.0.lock().nodes.get_mut(node) {
             node.away = Some(Instant::now());
         }
     }
@@ -347,7 +342,7 @@ impl VolumeTracker {
     /// Forgets nodes that will hardly come back, and volumes that were not there any more when theirs did.
     #[must_use]
     pub(crate) fn forget(&self) -> Vec<ConsumerChange> {
-        let mut known = self.known();
+        let mut known = self.0.lock();
         let lost = |node: &Node| node.away.is_some_and(|away| away.elapsed() >= AWAY_NODE_TTL);
         let nodes = known.nodes.iter().filter(|(_, node)| lost(node));
         let names: Vec<String> = nodes.map(|(name, _)| name.clone()).collect();
@@ -375,14 +370,14 @@ impl VolumeTracker {
 
     /// The secrets of a pod's volumes.
     pub(super) fn of_pod(&self, namespace: &str, pod: &str) -> Vec<ConsumerChange> {
-        let known = self.known();
+        let known = self.0.lock();
         let volumes = known.nodes.values().flat_map(|node| node.volumes.values());
         news(volumes.filter(|volume| volume.namespace == namespace && volume.pod == pod))
     }
 
     /// The volumes that have a secret, in order of node and volume.
     pub(crate) fn for_secret(&self, secret: SecretId) -> Vec<VolumeConsumer> {
-        let known = self.known();
+        let known = self.0.lock();
         let having = known.having.get(&secret).into_iter().flatten();
         let has = |(name, volume): &(String, String)| {
             let node = known.nodes.get(name)?;
@@ -569,7 +564,7 @@ mod tests {
         assert_eq!(of()[0].pod, "app-1");
         assert_eq!(volumes.unsubscribed("n", "vol"), news);
         assert_eq!(shows(), []);
-        assert!(volumes.known().having.is_empty());
+        assert!(volumes.0.lock().having.is_empty());
         volumes.subscribed("n", "vol", whose);
         assert_eq!(told(Some("v-0")), news);
         assert_eq!(shows(), [shown("v-0")]);
@@ -603,7 +598,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(volumes.forget(), news);
         assert_eq!(shows(), []);
-        assert!(volumes.known().having.is_empty() && volumes.known().nodes.is_empty());
+        assert!(volumes.0.lock().having.is_empty() && volumes.0.lock().nodes.is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Event says so. A watch tells which was changed or deleted, and that one is looked at.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,6 +14,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt};
+use parking_lot::Mutex;
 use strongroom_rules::ca_bundle::{self, BundleStep, NAME};
 use strongroom_rules::retry::ErrorClass;
 use tokio::sync::{Notify, watch};
@@ -54,13 +55,9 @@ struct NamespaceBundle {
 }
 
 impl BundleNamespaces {
-    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, NamespaceBundle>> {
-        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A namespace is to have it.
     pub(super) fn want(&self, namespace: &str) {
-        let mut homes = self.homes();
+        let mut homes = self.homes.lock();
         if !homes.contains_key(namespace) {
             let home = NamespaceBundle {
                 due: Some(Instant::now()),
@@ -73,12 +70,12 @@ impl BundleNamespaces {
 
     /// A namespace is gone.
     pub(super) fn lost(&self, namespace: &str) {
-        self.homes().remove(namespace);
+        self.homes.lock().remove(namespace);
     }
 
     /// The bundle of a namespace is in this state now; `None`: it is gone.
     fn changed(&self, namespace: &str, version: Option<&str>) {
-        if let Some(home) = self.homes().get_mut(namespace)
+        if let Some(home) = self.homes.lock().get_mut(namespace)
             && (version.is_none() || home.right.as_deref() != version)
         {
             home.due = Some(Instant::now());
@@ -89,7 +86,7 @@ impl BundleNamespaces {
 
     /// A complete list has come: where it does not have what was right, that is gone.
     fn listed(&self, listed: &HashSet<String>) {
-        for (namespace, home) in self.homes().iter_mut() {
+        for (namespace, home) in self.homes.lock().iter_mut() {
             if home.right.is_some() && !listed.contains(namespace) {
                 home.due = Some(Instant::now());
                 home.right = None;
@@ -101,14 +98,14 @@ impl BundleNamespaces {
     /// The text is another one: all are looked at.
     fn all_due(&self) {
         let now = Instant::now();
-        for home in self.homes().values_mut() {
+        for home in self.homes.lock().values_mut() {
             home.due = Some(now);
         }
     }
 
     /// The namespaces whose bundle is due, which is remembered as looked at; and when the next one is.
     fn take_due(&self, now: Instant) -> (Vec<String>, Option<Instant>) {
-        let mut homes = self.homes();
+        let mut homes = self.homes.lock();
         let mut due = Vec::new();
         for (namespace, home) in homes.iter_mut() {
             if home.due.is_some_and(|at| at <= now) {
@@ -122,14 +119,15 @@ impl BundleNamespaces {
     /// Whether one is due now.
     fn any_due(&self) -> bool {
         let now = Instant::now();
-        self.homes()
+        self.homes
+            .lock()
             .values()
             .any(|home| home.due.is_some_and(|at| at <= now))
     }
 
     /// How a look ended. What the watch told meanwhile stays due.
     fn looked(&self, namespace: &str, look: BundleOutcome) {
-        if let Some(home) = self.homes().get_mut(namespace) {
+        if let Some(home) = self.homes.lock().get_mut(namespace) {
             match look {
                 BundleOutcome::Right(version) => home.right = Some(version),
                 BundleOutcome::Again(after) => {

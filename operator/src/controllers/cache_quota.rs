@@ -5,11 +5,11 @@
 //! Must not decide what is done with an object, nor read one.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule};
 
@@ -190,8 +190,7 @@ impl CacheQuota {
             CachedKind::EncryptionKey => &self.keys,
             CachedKind::RotationSchedule => &self.schedules,
         };
-        // A panic while the lock was held leaves at worst a wrong sum until the next list.
-        of.lock().unwrap_or_else(PoisonError::into_inner)
+        of.lock()
     }
 
     /// Decides what is kept of an event's object. `cache` is as it was before the event.

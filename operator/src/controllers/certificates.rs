@@ -3,11 +3,12 @@
 //! costs one read of the store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use strongroom_crds::v1alpha1::ManagedSecret;
 use strongroom_rules::generate::Chain;
 
@@ -90,12 +91,7 @@ impl Certificates {
 
     /// The objects to look at. It can be taken once.
     pub(crate) fn queue(&self) -> Option<Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held leaves at worst a missing entry.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().take()
     }
 
     fn touch(&self, (namespace, name): &Place) {
@@ -107,12 +103,12 @@ impl Certificates {
 
     /// What is known of this secret.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<VersionCertificates>> {
-        self.inner().held.get(&place(namespace, name)).cloned()
+        self.inner.lock().held.get(&place(namespace, name)).cloned()
     }
 
     /// The keys by which leaves name this secret as their authority.
     pub(crate) fn issuing(&self, namespace: &str, name: &str) -> BTreeSet<Box<str>> {
-        let inner = self.inner();
+        let inner = self.inner.lock();
         let leaves = inner.leaves.get(&place(namespace, name));
         leaves
             .into_iter()
@@ -124,7 +120,7 @@ impl Certificates {
     /// A version was opened. Leaves of this authority are looked at where what it gives them has changed.
     pub(crate) fn record(&self, namespace: &str, name: &str, held: VersionCertificates) {
         let place = place(namespace, name);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let before = inner.held.insert(place.clone(), Arc::new(held.clone()));
         if before.is_some_and(|before| before.chains == held.chains) {
             return;
@@ -140,7 +136,7 @@ impl Certificates {
     /// A leaf has this authority, and stands so. The authority is looked at where that is news.
     pub(crate) fn record_leaf(&self, namespace: &str, name: &str, authority: &str, leaf: AuthorityLeaf) {
         let (own, authority) = (place(namespace, name), place(namespace, authority));
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if inner
             .authorities
             .get(&own)
@@ -175,7 +171,7 @@ impl Certificates {
     /// The object has no authority any more.
     pub(crate) fn remove_leaf(&self, namespace: &str, name: &str) {
         let own = place(namespace, name);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if inner.authorities.contains_key(&own) {
             self.drop_leaf(&mut inner, &own);
         }
@@ -183,7 +179,7 @@ impl Certificates {
 
     /// The leaves of an authority.
     pub(crate) fn leaves(&self, namespace: &str, name: &str) -> BTreeMap<Box<str>, AuthorityLeaf> {
-        let inner = self.inner();
+        let inner = self.inner.lock();
         inner
             .leaves
             .get(&place(namespace, name))
@@ -193,7 +189,8 @@ impl Certificates {
 
     /// How many leaves an authority has.
     pub(crate) fn count(&self, namespace: &str, name: &str) -> usize {
-        self.inner()
+        self.inner
+            .lock()
             .leaves
             .get(&place(namespace, name))
             .map_or(0, BTreeMap::len)
@@ -203,7 +200,7 @@ impl Certificates {
     /// that is news.
     pub(crate) fn set_trusted(&self, namespace: &str, name: &str, trusted: bool) {
         let place = place(namespace, name);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if !trusted {
             inner.trusted.remove(&place);
         } else if inner.trusted.insert(place.clone()) {
@@ -215,14 +212,14 @@ impl Certificates {
 
     /// Whether [`Certificates::set_trusted`] was told so.
     pub(crate) fn is_trusted(&self, namespace: &str, name: &str) -> bool {
-        self.inner().trusted.contains(&place(namespace, name))
+        self.inner.lock().trusted.contains(&place(namespace, name))
     }
 
     /// All consumers of this secret that are counted have this version, or not all of them its current one.
     /// The authority, or itself, is looked at where that is news.
     pub(crate) fn consumers_moved(&self, namespace: &str, name: &str, version: Option<&str>) {
         let own = place(namespace, name);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if !inner.held.contains_key(&own) {
             return;
         }
@@ -241,7 +238,7 @@ impl Certificates {
     /// Whether all consumers of this secret that are counted have its current version.
     pub(crate) fn has_moved(&self, namespace: &str, name: &str) -> bool {
         let own = place(namespace, name);
-        let inner = self.inner();
+        let inner = self.inner.lock();
         let held = inner.held.get(&own);
         held.is_some_and(|held| inner.moved.get(&own) == Some(&held.version))
     }
@@ -249,7 +246,7 @@ impl Certificates {
     /// The object holds no certificate that counts.
     pub(crate) fn forget(&self, namespace: &str, name: &str) {
         let own = place(namespace, name);
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if inner.held.is_empty() && inner.authorities.is_empty() {
             return;
         }
@@ -273,7 +270,7 @@ impl Certificates {
     /// Forgets the objects that are not there any more: what went while no watch ran.
     pub(crate) fn listed(&self, is_there: impl Fn(&str, &str) -> bool) {
         let gone: Vec<Place> = {
-            let inner = self.inner();
+            let inner = self.inner.lock();
             let all = inner.held.keys().chain(inner.authorities.keys());
             all.filter(|(namespace, name)| !is_there(namespace, name))
                 .cloned()
@@ -289,7 +286,7 @@ impl Certificates {
 impl Certificates {
     /// The objects that are queued now, by namespace and name.
     pub(crate) fn take_touched(&self) -> Vec<(String, String)> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         let mut touched = Vec::new();
         while let Some(Ok(object)) = queue.as_mut().map(UnboundedReceiver::try_recv) {
             touched.push((object.namespace.unwrap_or_default(), object.name));

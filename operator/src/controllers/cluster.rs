@@ -5,13 +5,14 @@
 //! value.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 use strongroom_crds::annotation::ACCEPT_NAMESPACE;
 use strongroom_crds::v1alpha1::RotationSchedule;
 
@@ -135,20 +136,15 @@ pub(crate) struct SettledState {
 }
 
 impl ClusterCache {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held leaves at worst a missing entry, and those only cost a read.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The Namespace of this name, if it was seen.
     pub(crate) fn namespace(&self, name: &str) -> Option<SeenNamespace> {
-        self.inner().namespaces.get(name).cloned()
+        self.inner.lock().namespaces.get(name).cloned()
     }
 
     /// Takes in what the watch of Namespaces says. Answers with the names of those whose secrets have to be
     /// looked at.
     pub(crate) fn namespace_event(&self, event: Event<PartialObjectMeta<Namespace>>) -> Vec<String> {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         match event {
             Event::Init => {
                 inner.listed = Some(HashMap::new());
@@ -196,12 +192,13 @@ impl ClusterCache {
 
     /// Remembers a Namespace that was read.
     pub(crate) fn saw_namespace(&self, name: &str, seen: SeenNamespace) {
-        self.inner().namespaces.insert(name.to_owned(), seen);
+        self.inner.lock().namespaces.insert(name.to_owned(), seen);
     }
 
     /// The schedules of a namespace.
     pub(crate) fn schedules(&self, namespace: &str) -> Vec<Arc<RotationSchedule>> {
-        self.inner()
+        self.inner
+            .lock()
             .schedules
             .get(namespace)
             .map(|map| map.values().cloned().collect())
@@ -210,7 +207,8 @@ impl ClusterCache {
 
     /// Remembers a schedule.
     pub(crate) fn saw_schedule(&self, namespace: &str, name: &str, schedule: Arc<RotationSchedule>) {
-        self.inner()
+        self.inner
+            .lock()
             .schedules
             .entry(namespace.to_owned())
             .or_default()
@@ -219,7 +217,7 @@ impl ClusterCache {
 
     /// Forgets a schedule.
     pub(crate) fn lost_schedule(&self, namespace: &str, name: &str) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         if let Some(map) = inner.schedules.get_mut(namespace) {
             map.remove(name);
             if map.is_empty() {
@@ -230,7 +228,7 @@ impl ClusterCache {
 
     /// Keeps only these schedules, each given by namespace and name: a complete list has come.
     pub(crate) fn keep_schedules(&self, keep: impl Fn(&str, &str) -> bool) {
-        self.inner().schedules.retain(|namespace, map| {
+        self.inner.lock().schedules.retain(|namespace, map| {
             map.retain(|name, _| keep(namespace, name));
             !map.is_empty()
         });
@@ -243,7 +241,7 @@ impl ClusterCache {
         scope: Option<&str>,
         event: &Event<PartialObjectMeta<Secret>>,
     ) -> Vec<(String, String)> {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         match event {
             Event::Init => {
                 inner
@@ -282,7 +280,7 @@ impl ClusterCache {
             event: 0,
             owner: owner.into(),
         };
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let seen = inner
             .natives
             .entry(place(namespace, name))
@@ -303,7 +301,7 @@ impl ClusterCache {
         (owner, since): (&str, u64),
         revision: NativeRevision,
     ) {
-        if let Some(seen) = self.inner().natives.get_mut(&place(namespace, name))
+        if let Some(seen) = self.inner.lock().natives.get_mut(&place(namespace, name))
             && seen.event == since
         {
             seen.revision = revision;
@@ -314,29 +312,32 @@ impl ClusterCache {
     /// A ManagedSecret waits for a native Secret of another one to go: it is told of that. Each waits for one
     /// at a time.
     pub(crate) fn await_native(&self, namespace: &str, waiter: &str, name: &str) {
-        self.inner().awaited.insert(place(namespace, waiter), name.into());
+        self.inner
+            .lock()
+            .awaited
+            .insert(place(namespace, waiter), name.into());
     }
 
     /// A ManagedSecret waits for no native Secret.
     pub(crate) fn stop_awaiting_native(&self, namespace: &str, waiter: &str) {
-        self.inner().awaited.remove(&place(namespace, waiter));
+        self.inner.lock().awaited.remove(&place(namespace, waiter));
     }
 
     /// The name of the ManagedSecret that a native Secret belongs to.
     pub(crate) fn owner_of_native(&self, namespace: &str, name: &str) -> Option<String> {
-        let inner = self.inner();
+        let inner = self.inner.lock();
         let seen = inner.natives.get(&place(namespace, name))?;
         Some(seen.owner.to_string())
     }
 
     /// Forgets a native Secret that was removed.
     pub(crate) fn forget_native(&self, namespace: &str, name: &str) {
-        self.inner().natives.remove(&place(namespace, name));
+        self.inner.lock().natives.remove(&place(namespace, name));
     }
 
     /// Forgets a native Secret that was taken for `owner`'s and is not.
     pub(crate) fn forget_native_of(&self, namespace: &str, name: &str, owner: &str) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         let place = place(namespace, name);
         if inner
             .natives
@@ -349,17 +350,17 @@ impl ClusterCache {
 
     /// The object was found as wanted.
     pub(crate) fn settle(&self, uid: &str, settled: SettledState) {
-        self.inner().settled.insert(uid.to_owned(), settled);
+        self.inner.lock().settled.insert(uid.to_owned(), settled);
     }
 
     /// The object has to be looked at anew.
     pub(crate) fn unsettle(&self, uid: &str) {
-        self.inner().settled.remove(uid);
+        self.inner.lock().settled.remove(uid);
     }
 
     /// Whether this spec of the object was found right with this version, whatever happened since.
     pub(crate) fn was_settled(&self, identity: &Identity, version: Option<&str>) -> bool {
-        let inner = self.inner();
+        let inner = self.inner.lock();
         inner.settled.get(&identity.uid).is_some_and(|settled| {
             settled.generation == identity.generation && Some(&*settled.version) == version
         })
@@ -388,7 +389,7 @@ impl ClusterCache {
         native: Option<(&str, &str)>,
         now: Timestamp,
     ) -> Option<SettledState> {
-        let inner = self.inner();
+        let inner = self.inner.lock();
         let settled = inner.settled.get(uid)?;
         let same_native = match (&settled.native, native) {
             (None, None) => true,

@@ -6,7 +6,8 @@
 //! decides what a status says.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Statuses of type `T`, by the UID of their object.
 #[derive(Debug)]
@@ -31,21 +32,16 @@ impl<T> Default for ExpectedStatus<T> {
 }
 
 impl<T: Clone + PartialEq> ExpectedStatus<T> {
-    fn statuses(&self) -> MutexGuard<'_, HashMap<Box<str>, StatusWrite<T>>> {
-        // A panic while the lock was held leaves at worst a missing entry.
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A status of the object is about to be written: its event may come before the answer. A write that does
     /// not happen has to be forgotten.
     pub(crate) fn record_write(&self, uid: &str, over: StatusWrite<T>) {
-        self.statuses().insert(uid.into(), over);
+        self.statuses.lock().insert(uid.into(), over);
     }
 
     /// The status that the object has by now, if the cache still holds it at the `version` that was last
     /// written over.
     pub(crate) fn current(&self, uid: &str, version: &str) -> Option<T> {
-        let mut statuses = self.statuses();
+        let mut statuses = self.statuses.lock();
         if statuses.get(uid).is_some_and(|over| *over.version != *version) {
             statuses.remove(uid);
         }
@@ -63,7 +59,7 @@ impl<T: Clone + PartialEq> ExpectedStatus<T> {
         version: &str,
         status: impl FnOnce() -> Option<T>,
     ) -> bool {
-        let mut statuses = self.statuses();
+        let mut statuses = self.statuses.lock();
         let Some(over) = statuses.get(uid) else {
             return false;
         };
@@ -77,7 +73,7 @@ impl<T: Clone + PartialEq> ExpectedStatus<T> {
 
     /// The object is gone, or the write did not happen.
     pub(crate) fn forget(&self, uid: &str) {
-        self.statuses().remove(uid);
+        self.statuses.lock().remove(uid);
     }
 }
 

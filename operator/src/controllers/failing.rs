@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Causes of one object that are told until it is well again: a cause that changes with every attempt does
 /// not fill the log either.
@@ -27,7 +28,7 @@ impl FailingObjects {
     ) -> (bool, usize) {
         let mut hasher = DefaultHasher::new();
         cause.hash(&mut hasher);
-        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.0.lock();
         let causes = objects
             .entry((kind, namespace.to_owned(), name.to_owned()))
             .or_default();
@@ -37,7 +38,7 @@ impl FailingObjects {
 
     /// The object is well, or gone. Answers how many of the kind fail now, where it was one of them.
     pub(super) fn recovered(&self, kind: &'static str, namespace: &str, name: &str) -> Option<usize> {
-        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut objects = self.0.lock();
         objects.remove(&(kind, namespace.to_owned(), name.to_owned()))?;
         Some(of_kind(&objects, kind))
     }

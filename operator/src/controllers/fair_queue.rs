@@ -10,12 +10,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::{Stream, StreamExt, stream};
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
 /// Objects of a namespace that may stand aside at once.
 const MAX_ASIDE_PER_NAMESPACE: usize = 8;
@@ -82,15 +83,10 @@ impl<T> FairQueue<T> {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner<T>> {
-        // A panic while the lock was held leaves at worst one that is looked at once more, or late.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// One of this namespace that was handed over waits for a thread from now on, until what is returned is
     /// dropped: another may come meanwhile.
     pub(super) fn aside(&self, home: &str) -> AsideGuard<T> {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.all_aside = inner.all_aside.saturating_add(1);
         let aside = inner.aside.entry(home.to_owned()).or_default();
         *aside = aside.saturating_add(1);
@@ -110,7 +106,7 @@ pub(super) struct AsideGuard<T> {
 
 impl<T> Drop for AsideGuard<T> {
     fn drop(&mut self) {
-        let mut inner = self.turns.inner();
+        let mut inner = self.turns.inner.lock();
         inner.all_aside = inner.all_aside.saturating_sub(1);
         if let Some(aside) = inner.aside.get_mut(&self.home) {
             *aside = aside.saturating_sub(1);
@@ -138,11 +134,11 @@ impl<T: QueueItem> FairQueue<T> {
     ) -> Poll<Option<T>> {
         while let Poll::Ready(arrival) = arrivals.poll_next_unpin(context) {
             match arrival {
-                Some(arrival) => self.inner().arrives(arrival),
+                Some(arrival) => self.inner.lock().arrives(arrival),
                 None => return Poll::Ready(None),
             }
         }
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         match inner.next() {
             Some(next) => Poll::Ready(Some(next)),
             None => {
@@ -154,7 +150,7 @@ impl<T: QueueItem> FairQueue<T> {
 
     /// One is done with, whether or not it was handed over here: the next may come.
     pub(super) fn done(&self, it: &T) {
-        let mut inner = self.inner();
+        let mut inner = self.inner.lock();
         inner.handed_over.remove(it);
         inner.wake();
     }

@@ -3,12 +3,12 @@
 //! time.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc::{Receiver, Sender, channel};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
+use parking_lot::Mutex;
 use strongroom_crds::v1alpha1::{EncryptionKey, ManagedSecret, RotationSchedule};
 
 use super::Ctx;
@@ -66,24 +66,20 @@ impl<K> Default for LeftOutOfKind<K> {
 }
 
 impl<K> LeftOutOfKind<K> {
-    fn told(&self) -> MutexGuard<'_, BTreeMap<(String, String), ReportedReason>> {
-        // A panic while the lock was held leaves at worst one that is told once more.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The condition of the object says it.
     pub(super) fn mark_reported(&self, kept: &CachedObject<K>, why: TooLarge)
     where
         K: Resource<DynamicType = ()>,
     {
         let place = (kept.namespace().unwrap_or_default(), kept.name_any());
-        self.told().insert(place, ReportedReason::new(kept, why));
+        self.told.lock().insert(place, ReportedReason::new(kept, why));
     }
 
     /// Some that wait for room.
     pub(super) fn waiting(&self, namespace: &str) -> Vec<String> {
         let from = (namespace.to_owned(), String::new());
-        self.told()
+        self.told
+            .lock()
             .range(from..)
             .take_while(|((home, _), _)| home == namespace)
             .filter(|(_, told)| told.why == TooLarge::Namespace)
@@ -94,7 +90,7 @@ impl<K> LeftOutOfKind<K> {
 
     /// It is not left out any more, or it is gone.
     pub(super) fn forget(&self, namespace: &str, name: &str) {
-        let mut told = self.told();
+        let mut told = self.told.lock();
         if !told.is_empty() {
             told.remove(&(namespace.to_owned(), name.to_owned()));
         }
@@ -102,13 +98,14 @@ impl<K> LeftOutOfKind<K> {
 
     /// A complete list has come; those that `is_there` does not know are gone.
     pub(super) fn listed(&self, is_there: impl Fn(&str, &str) -> bool) {
-        self.told()
+        self.told
+            .lock()
             .retain(|(namespace, name), _| is_there(namespace, name));
     }
 
     /// The objects that were read again. They can be taken once.
     pub(super) fn queue(&self) -> Option<Receiver<CachedObject<K>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.queue.lock().take()
     }
 }
 
@@ -157,7 +154,7 @@ where
 {
     let (namespace, name) = (kept.namespace().unwrap_or_default(), kept.name_any());
     let room = why == TooLarge::Namespace && ctx.cache_quota.has_room::<K>(&namespace);
-    let known = of_kind.told().get(&(namespace, name)) == Some(&ReportedReason::new(kept, why));
+    let known = of_kind.told.lock().get(&(namespace, name)) == Some(&ReportedReason::new(kept, why));
     if known && !room {
         return Ok(None);
     }
@@ -167,7 +164,7 @@ where
     if room && ctx.cache_quota.would_keep(&read.object) {
         // Where others wait there it has its turn with the next room. A closed channel means that the process
         // ends.
-        let mut again = of_kind.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut again = of_kind.again.lock();
         let _ = again.try_send(read.object);
         return Ok(None);
     }

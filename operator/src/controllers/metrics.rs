@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -235,12 +235,7 @@ impl Metrics {
     /// An object is put into the queue of its kind.
     pub(crate) fn waits(&self, kind: &'static str, namespace: &str, name: &str) {
         let place = (kind, namespace.to_owned(), name.to_owned());
-        if self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place)
-        {
+        if self.waiting.lock().insert(place) {
             self.queue.get_or_create(&Kind { kind }).inc();
         }
     }
@@ -248,7 +243,7 @@ impl Metrics {
     /// An object is taken out of the queue, to be looked at or because it is gone.
     pub(crate) fn taken(&self, kind: &'static str, namespace: &str, name: &str) {
         let place = (kind, namespace.to_owned(), name.to_owned());
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if waiting.remove(&place) {
             self.queue.get_or_create(&Kind { kind }).dec();
             if waiting.is_empty() {
@@ -260,7 +255,7 @@ impl Metrics {
 
     /// A schedule has its next rotation then; none where it is suspended, covers nothing, or is gone.
     pub(crate) fn rotates(&self, namespace: &str, schedule: &str, next: Option<Timestamp>) {
-        let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rotations = self.rotations.lock();
         let key = (namespace.to_owned(), schedule.to_owned());
         match next {
             Some(next) => drop(rotations.insert(key, next)),
@@ -271,14 +266,14 @@ impl Metrics {
 
     /// Forgets the schedules that are not there any more: what went while no watch ran.
     pub(crate) fn keep_rotations(&self, is_there: impl Fn(&str, &str) -> bool) {
-        let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rotations = self.rotations.lock();
         rotations.retain(|(namespace, name), _| is_there(namespace, name));
         self.show_soonest(&rotations);
     }
 
     /// The certificate of a ManagedSecret; none where it holds none, or is gone.
     pub(crate) fn certificate(&self, namespace: &str, name: &str, certificate: Option<CertificateTimes<'_>>) {
-        let mut certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut certified = self.certified.lock();
         let place = (namespace.to_owned(), name.to_owned());
         let labels = |key: String| CertificateLabels {
             namespace: namespace.to_owned(),
@@ -304,7 +299,7 @@ impl Metrics {
     /// Objects with a certificate, and its key.
     #[cfg(test)]
     pub(crate) fn certificates(&self) -> Vec<String> {
-        let certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        let certified = self.certified.lock();
         certified
             .iter()
             .map(|((namespace, name), key)| format!("{namespace}/{name} {key}"))
@@ -314,7 +309,7 @@ impl Metrics {
     /// Forgets the certificates of objects that are not there any more.
     pub(crate) fn keep_certificates(&self, is_there: impl Fn(&str, &str) -> bool) {
         let gone: Vec<_> = {
-            let certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+            let certified = self.certified.lock();
             certified
                 .keys()
                 .filter(|(namespace, name)| !is_there(namespace, name))

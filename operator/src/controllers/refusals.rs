@@ -2,8 +2,8 @@
 //! something changes. Must not decide what is refused.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use strongroom_crds::condition::Reason;
 
 /// What a value was refused for.
@@ -33,20 +33,20 @@ pub(crate) struct GenerationRefusals(Mutex<HashMap<String, (RefusalGrounds, Gene
 impl GenerationRefusals {
     /// What these were refused for before.
     pub(crate) fn find(&self, uid: &str, grounds: &RefusalGrounds) -> Option<GenerationRefusal> {
-        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusals = self.0.lock();
         let (refused, why) = refusals.get(uid)?;
         (refused == grounds).then(|| why.clone())
     }
 
     /// These are refused.
     pub(crate) fn refused(&self, uid: &str, grounds: RefusalGrounds, why: GenerationRefusal) {
-        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refusals = self.0.lock();
         refusals.insert(uid.to_owned(), (grounds, why));
     }
 
     /// The object is gone, or its value was made.
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0.lock().remove(uid);
     }
 }
 

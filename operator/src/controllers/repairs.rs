@@ -3,9 +3,9 @@
 //! restart the count begins anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use strongroom_rules::native_secret::edits::DriftedKey;
 use strongroom_rules::native_secret::repairs::Repairs;
 
@@ -23,19 +23,14 @@ pub(crate) struct Contest {
 }
 
 impl Contests {
-    fn inner(&self) -> MutexGuard<'_, HashMap<Box<str>, Contest>> {
-        // A panic while the lock was held leaves at worst a missing entry: one repair that comes early.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What is remembered of one.
     pub(crate) fn get(&self, uid: &str) -> Option<Contest> {
-        self.inner().get(uid).cloned()
+        self.0.lock().get(uid).cloned()
     }
 
     /// One was put back, and came back with these keys other than they were written.
     pub(crate) fn repaired(&self, uid: &str, mutated: Vec<DriftedKey>, now: Timestamp) {
-        let mut all = self.inner();
+        let mut all = self.0.lock();
         all.retain(|_, contest| !contest.repairs.is_over(now));
         let before = all.get(uid).map(|contest| contest.repairs);
         let repairs = Repairs::one_more(before, now);
@@ -44,13 +39,13 @@ impl Contests {
 
     /// One was written and stands as it was written; that it was put back still counts.
     pub(crate) fn clear_mutations(&self, uid: &str) {
-        if let Some(contest) = self.inner().get_mut(uid) {
+        if let Some(contest) = self.0.lock().get_mut(uid) {
             contest.mutated.clear();
         }
     }
 
     /// The ManagedSecret is gone.
     pub(crate) fn forget(&self, uid: &str) {
-        self.inner().remove(uid);
+        self.0.lock().remove(uid);
     }
 }

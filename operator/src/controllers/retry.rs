@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use kube::core::Status;
+use parking_lot::Mutex;
 use strongroom_crds::condition::Reason;
 use strongroom_rules::retry::ErrorClass;
 
@@ -79,7 +79,7 @@ impl Backoff {
     /// Counts a failure of the object and says how long to wait.
     pub(crate) fn failed(&self, uid: &str, class: ErrorClass, asked: Option<SignedDuration>) -> Duration {
         let attempts = {
-            let mut map = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut map = self.attempts.lock();
             let attempts = map.entry(uid.to_owned()).or_insert(0);
             *attempts = attempts.saturating_add(1);
             *attempts
@@ -91,20 +91,12 @@ impl Backoff {
 
     /// Failures of the object in a row so far.
     pub(crate) fn attempts(&self, uid: &str) -> u32 {
-        self.attempts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(uid)
-            .copied()
-            .unwrap_or(0)
+        self.attempts.lock().get(uid).copied().unwrap_or(0)
     }
 
     /// Forgets the failures of the object.
     pub(crate) fn forget(&self, uid: &str) {
-        self.attempts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.attempts.lock().remove(uid);
     }
 }
 

@@ -4,9 +4,9 @@
 //! Must not hold anything of a value.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use strongroom_store::name::VersionId;
@@ -25,14 +25,9 @@ pub(super) struct RecentPuts {
 }
 
 impl RecentPuts {
-    fn known(&self) -> MutexGuard<'_, HashMap<Put, Timestamp>> {
-        // A panic while the lock was held leaves at worst a put that is not remembered.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The caller put this version now.
     pub(super) fn remember(&self, who: &Identity, secret: SecretId, version: &VersionId, now: Timestamp) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         if known.len() >= MAX_PUTS {
             forget(&mut known, now);
         }
@@ -54,13 +49,13 @@ impl RecentPuts {
         now: Timestamp,
     ) -> bool {
         let put = (who.clone(), secret, version.clone());
-        let at = self.known().get(&put).copied();
+        let at = self.known.lock().get(&put).copied();
         at.is_some_and(|at| now.duration_since(at) < REPEAT_WINDOW)
     }
 
     /// Forgets what may not be repeated any more.
     pub(super) fn forget(&self, now: Timestamp) {
-        forget(&mut self.known(), now);
+        forget(&mut self.known.lock(), now);
     }
 }
 
@@ -90,10 +85,10 @@ mod tests {
             let second = i64::try_from(number).unwrap() / 100;
             puts.remember(&who, secret, &version(number), at(second));
         }
-        assert!(puts.known().len() <= MAX_PUTS);
+        assert!(puts.known.lock().len() <= MAX_PUTS);
         assert!(puts.contains(&who, secret, &version(MAX_PUTS), at(200)));
         assert!(!puts.contains(&who, secret, &version(0), at(200)));
         puts.forget(at(10_000));
-        assert!(puts.known().is_empty());
+        assert!(puts.known.lock().is_empty());
     }
 }

@@ -2,10 +2,10 @@
 //! once it was used.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
+use parking_lot::Mutex;
 use strongroom_api::sealed::{OpeningKey, SealingKey};
 use strongroom_rules::policy::Identity;
 
@@ -35,11 +35,6 @@ impl std::fmt::Debug for SealingKeys {
 }
 
 impl SealingKeys {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, WaitingKey>> {
-        // A panic while the lock was held leaves at worst a missing key.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes a key for the next call of a caller: its id, and what to seal for.
     ///
     /// # Errors
@@ -54,7 +49,7 @@ impl SealingKeys {
             )
         })?;
         let id = BASE64URL_NOPAD.encode(&id);
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.lock();
         waiting.retain(|_, waiting| waiting.since.elapsed() < SEALING_KEY_TTL);
         if waiting.values().filter(|one| one.whose == *whose).count() >= MAX_KEYS_PER_CALLER {
             let why =
@@ -80,7 +75,7 @@ impl SealingKeys {
     /// # Errors
     /// [`Code::SealingKeyNotFound`].
     pub(super) fn take(&self, id: &str, whose: &Identity) -> Result<OpeningKey, Problem> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.lock();
         let usable = waiting
             .get(id)
             .is_some_and(|one| one.whose == *whose && one.since.elapsed() < SEALING_KEY_TTL);
@@ -97,7 +92,8 @@ impl SealingKeys {
 
     /// Forgets those that nobody used.
     pub(super) fn forget(&self) {
-        self.waiting()
+        self.0
+            .lock()
             .retain(|_, waiting| waiting.since.elapsed() < SEALING_KEY_TTL);
     }
 }

@@ -1,10 +1,14 @@
 //! The same question at a time once: whoever asks it meanwhile waits for the first, and then finds the answer
 //! where that put it.
+//!
+//! It is not that of `moka`, under which all wait and get the answer of the first: here each looks for one
+//! that is young enough for it, and whoever only refreshes one goes on where somebody asks already.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 /// After so many questions those are forgotten that nobody asks any more.
@@ -32,7 +36,7 @@ impl<K: Eq + Hash> SingleFlight<K> {
     }
 
     fn flight(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.0.lock();
         if flights.len() >= PRUNE_ABOVE {
             flights.retain(|_, turn| turn.strong_count() > 0);
         }
@@ -71,6 +75,6 @@ mod tests {
         let others = join_all((0..50).map(ask)).await;
         assert!(others.iter().any(|most| *most > 1));
         join_all((0..2 * PRUNE_ABOVE).map(ask)).await;
-        assert!(flights.0.lock().unwrap().len() <= 2 * PRUNE_ABOVE);
+        assert!(flights.0.lock().len() <= 2 * PRUNE_ABOVE);
     }
 }

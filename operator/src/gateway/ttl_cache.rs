@@ -1,11 +1,15 @@
 //! Answers of the API server that are kept for a while. Each user says how old an answer may be for its
 //! purpose; nothing here knows one.
+//!
+//! It is no `moka`. That makes room by frequency of use; here refusals go first, and then the answers of
+//! whoever has the most of them. There an answer has one age at which it ends; here one that is too old
+//! serves on while the API server is silent. Ages are by tokio's clock, which tests turn.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Answers that are kept at the same time.
@@ -25,11 +29,6 @@ impl<K, V> Default for TtlCache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
-    fn answers(&self) -> MutexGuard<'_, HashMap<K, (Instant, V)>> {
-        // A panic while the lock was held leaves at worst a missing answer.
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The answer, if it is younger than that.
     pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, age: Duration) -> Option<V>
     where
@@ -43,7 +42,7 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
     where
         K: std::borrow::Borrow<Q>,
     {
-        let answers = self.answers();
+        let answers = self.answers.lock();
         let (at, value) = answers.get(key)?;
         let since = at.elapsed();
         (since < age).then(|| (since, value.clone()))
@@ -63,7 +62,7 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
         keep: impl Fn(Duration, &V) -> bool,
         owner: impl Fn(&V) -> O,
     ) {
-        let mut answers = self.answers();
+        let mut answers = self.answers.lock();
         if answers.len() >= MAX_ANSWERS {
             answers.retain(|_, (at, value)| keep(at.elapsed(), value));
             if answers.len() >= MAX_ANSWERS {
@@ -78,20 +77,22 @@ impl<K: Eq + Hash, V: Clone> TtlCache<K, V> {
     where
         K: std::borrow::Borrow<Q>,
     {
-        self.answers().remove(key);
+        self.answers.lock().remove(key);
     }
 
     /// Makes all so much older.
     #[cfg(test)]
     pub(super) fn age(&self, by: Duration) {
-        for (at, _) in self.answers().values_mut() {
+        for (at, _) in self.answers.lock().values_mut() {
             *at -= by;
         }
     }
 
     /// Forgets those for which `keep` does not hold, given their age.
     pub(super) fn forget(&self, keep: impl Fn(Duration, &V) -> bool) {
-        self.answers().retain(|_, (at, value)| keep(at.elapsed(), value));
+        self.answers
+            .lock()
+            .retain(|_, (at, value)| keep(at.elapsed(), value));
     }
 }
 
@@ -163,6 +164,6 @@ mod tests {
             Some("a"),
             "the newest stay"
         );
-        assert!(remembered.answers().len() <= MAX_ANSWERS);
+        assert!(remembered.answers.lock().len() <= MAX_ANSWERS);
     }
 }

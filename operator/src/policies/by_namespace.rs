@@ -4,9 +4,10 @@
 //! compiles and copies nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use parking_lot::{Mutex, RwLock};
 use strongroom_rules::policy::NamespacePolicies;
 
 /// The statements in force, by namespace.
@@ -27,7 +28,7 @@ struct NamespaceEntry {
 
 impl NamespaceEntry {
     fn now(&self) -> Arc<NamespacePolicies> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.now.read())
     }
 
     /// Changes the statements. Where a decision looks at them just now, a copy is changed and takes their
@@ -36,21 +37,21 @@ impl NamespaceEntry {
         // A panic inside would leave statements half changed; there is none, since this crate and the rules
         // have no panicking calls.
         {
-            let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+            let mut now = self.now.write();
             if let Some(alone) = Arc::get_mut(&mut now) {
                 return change(alone);
             }
         }
         let mut copy = NamespacePolicies::clone(&self.now());
         let changed = change(&mut copy);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(copy);
+        *self.now.write() = Arc::new(copy);
         changed
     }
 }
 
 impl PoliciesByNamespace {
     fn place(&self, namespace: &str) -> Option<Arc<NamespaceEntry>> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        let namespaces = self.namespaces.read();
         namespaces.get(namespace).cloned()
     }
 
@@ -62,10 +63,10 @@ impl PoliciesByNamespace {
     /// Changes what is in force in a namespace.
     pub(super) fn change<T>(&self, namespace: &str, change: impl FnOnce(&mut NamespacePolicies) -> T) -> T {
         let place = self.place(namespace).unwrap_or_else(|| {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+            let mut namespaces = self.namespaces.write();
             Arc::clone(namespaces.entry(namespace.to_owned()).or_default())
         });
-        let changing = place.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changing = place.changing.lock();
         let (changed, before, after, empty) = place.change(|policies| {
             let before = policies.asking();
             let changed = change(policies);
@@ -82,7 +83,7 @@ impl PoliciesByNamespace {
 
     /// Gives up the place of a namespace in which nothing is in force, unless somebody is about to change it.
     fn leave(&self, namespace: &str, place: Arc<NamespaceEntry>) {
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.write();
         let same = namespaces
             .get(namespace)
             .is_some_and(|known| Arc::ptr_eq(known, &place));
@@ -94,7 +95,7 @@ impl PoliciesByNamespace {
 
     /// The namespaces that have a place.
     pub(super) fn namespaces(&self) -> Vec<String> {
-        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        let namespaces = self.namespaces.read();
         namespaces.keys().cloned().collect()
     }
 

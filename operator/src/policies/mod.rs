@@ -13,9 +13,10 @@ mod retained;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use strongroom_crds::v1alpha1::SecretPolicySpec;
 use strongroom_rules::policy::{
     BOUNDS, BOUNDS_WITH_DENIALS, CompileError, Decision, EvaluationError, Fallback, KnownGenerations,
@@ -193,11 +194,11 @@ impl Policies {
     }
 
     fn outcomes<T>(&self, with: impl FnOnce(&mut HashMap<(String, String), PolicyOutcome>) -> T) -> T {
-        with(&mut self.inner.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.inner.outcomes.lock())
     }
 
     fn keeping<T>(&self, with: impl FnOnce(&mut RetentionState) -> T) -> T {
-        with(&mut self.inner.keeping.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.inner.keeping.lock())
     }
 
     /// What the store keeps, read before the first list.

@@ -1,9 +1,10 @@
 //! Numbers about the process and its store, for Prometheus.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -123,7 +124,7 @@ impl ProcessMetrics {
                 shown.insert(labels);
             }
         }
-        let mut before = self.room.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.room.shown.lock();
         for gone in before.difference(&shown) {
             self.room.used.remove(gone);
             self.room.limit.remove(gone);

@@ -1,12 +1,13 @@
 //! The webhook's certificate: the Secret that the gateway's process keeps for it, followed in the cluster.
 //! The API server is served with it, and that process is called.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use strongroom_process::{Check, Health};
@@ -79,14 +80,14 @@ impl WebhookCertificate {
         self.served.swap(certified_key(part("tls.crt"), part("tls.key"))?);
         if let Some(link) = ClientIdentity::from_secret(secret) {
             let client = link.client(ATTESTATIONS_SERVER_NAME)?;
-            *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(client);
+            *self.link.write() = Some(client);
         }
         Ok(())
     }
 
     /// How the process with the store is called; none before there is a certificate.
     pub(super) fn link(&self) -> Option<GatewayClient> {
-        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.link.read().clone()
     }
 }
 

@@ -1,4 +1,8 @@
 //! The YAML documents in the attributes `secrets` and `set`, and what they mean.
+//!
+//! [`OrText`] and [`OneOrMany`] are no `serde_with`: that tries one form after the other on a copy, as an
+//! untagged enum does, which no longer knows where anything stands, and answers a mistake with two
+//! complaints.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -366,7 +370,7 @@ impl ByName for Reference {
     }
 }
 
-/// A map, or the name alone. Not an untagged enum: that would swallow what is wrong and where.
+/// A map, or the name alone.
 struct OrText<T>(T);
 
 impl<'de, T: ByName> Deserialize<'de> for OrText<T> {

@@ -1,6 +1,6 @@
 //! A read chain in memory, for tests. Must not be used where a record has to last.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use super::{AuditUnavailable, Durability, Entry, ReadChain, ReadHead};
 
@@ -15,10 +15,7 @@ impl MemoryReads {
     /// What was recorded.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.entries.lock().clone()
     }
 
     /// From now on nothing can be recorded, or again everything.
@@ -32,15 +29,12 @@ impl ReadChain for MemoryReads {
         if self.refuse.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(AuditUnavailable("told to refuse".to_owned()));
         }
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(entry.clone());
+        self.entries.lock().push(entry.clone());
         Ok(())
     }
 
     fn fsynced(&self) -> ReadHead {
-        let sequence = self.entries.lock().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        let sequence = self.entries.lock().len() as u64;
         ReadHead {
             sequence,
             hash: [0; 32],

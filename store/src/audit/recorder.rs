@@ -1,7 +1,9 @@
 //! The way into the read chain: what was done goes as it is, refusals of callers as sums.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::refusals::{Disposition, RefusalSums, is_summed};
 use super::{AuditUnavailable, Durability, Entry, ReadChain};
@@ -32,10 +34,6 @@ impl Recorder {
         self.chain.as_ref()
     }
 
-    fn refusals(&self) -> MutexGuard<'_, RefusalSums> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts an entry on record, or counts it. `admit` says whether one more record may be written.
     ///
     /// # Errors
@@ -54,7 +52,7 @@ impl Recorder {
             return write();
         }
         let taken = {
-            let mut refusals = self.refusals();
+            let mut refusals = self.refusals.lock();
             refusals.close_if_due(entry.time);
             // What is not written stays, and does not keep this one back.
             let _ = self.write_closed(&mut refusals, &admit);
@@ -62,7 +60,7 @@ impl Recorder {
         };
         match taken {
             Disposition::Counted => Ok(()),
-            Disposition::Whole => write().inspect_err(|_| self.refusals().count_unwritten(entry)),
+            Disposition::Whole => write().inspect_err(|_| self.refusals.lock().count_unwritten(entry)),
         }
     }
 
@@ -75,14 +73,14 @@ impl Recorder {
         now: Timestamp,
         admit: impl Fn() -> Result<(), AuditUnavailable>,
     ) -> Result<(), AuditUnavailable> {
-        let mut refusals = self.refusals();
+        let mut refusals = self.refusals.lock();
         refusals.close(now);
         self.write_closed(&mut refusals, &admit)
     }
 
     /// Writes all sums, and marks a clean end.
     pub(crate) fn close(&self) {
-        let mut refusals = self.refusals();
+        let mut refusals = self.refusals.lock();
         // A log that takes nothing at its end has said why before.
         if self.write_closed(&mut refusals, &|| Ok(())).is_ok() {
             refusals.close_all();

@@ -7,8 +7,8 @@
 //! forbids unsafe code. [`super::forbid_core_dumps`] stands in.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use zeroize::Zeroize;
 
 /// Bytes of the longest key.
@@ -57,7 +57,7 @@ impl<const N: usize> Locked<N> {
 
 /// A free slot, of a new page where there is none.
 fn free_slot() -> Slot {
-    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut free = FREE.lock();
     if let Some(slot) = free.pop() {
         return slot;
     }
@@ -83,7 +83,7 @@ impl<const N: usize> Drop for Locked<N> {
     fn drop(&mut self) {
         if let Some(slot) = self.0.take() {
             slot.bytes.zeroize();
-            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+            FREE.lock().push(slot);
         }
     }
 }

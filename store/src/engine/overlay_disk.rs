@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::Disk;
 
@@ -41,7 +43,7 @@ impl OverlayDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, OverlayState> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock()
     }
 
     /// One block as it stands: written here, or from below, or zeros past its end.

@@ -10,9 +10,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::deferred_disk::DeferredDisk;
@@ -202,11 +203,11 @@ impl RedbEngine {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock()
     }
 
     fn read(&self) -> Result<ReadTransaction, EngineError> {
-        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.database.read();
         let database = guard.as_ref().ok_or(EngineError::Poisoned)?;
         Ok(database.begin_read()?)
     }
@@ -215,7 +216,7 @@ impl RedbEngine {
     /// anew and says itself whether the commit is in it. Anything else poisons, and reads go on over a view
     /// that writes nothing.
     fn recover(&self) -> Result<(), EngineError> {
-        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.database.write();
         drop(guard.take());
         if !self.failed.load(Ordering::Acquire) {
             match open_database(&self.disk, &self.failed, self.options.cache_bytes) {
@@ -434,7 +435,7 @@ impl Engine for RedbEngine {
             self.recover()?;
         }
         let committed = {
-            let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let guard = self.database.read();
             let database = guard.as_ref().ok_or(EngineError::Poisoned)?;
             commit(database, batch)
         };

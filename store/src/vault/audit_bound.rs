@@ -4,7 +4,8 @@
 //! Changes go on: their records are in their own commits. Must not cut anything; `retain` does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+
+use parking_lot::RwLock;
 
 use crate::audit::{AuditUnavailable, RetentionLimits, full_reason};
 
@@ -30,7 +31,7 @@ impl AuditBound {
     /// Whether one more record may go into the read chain, which has so many bytes.
     pub(super) fn admit(&self, reads: u64) -> Result<(), AuditUnavailable> {
         if self.is_reached(reads) {
-            let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
+            let why = self.why.read();
             return Err(AuditUnavailable(why.clone()));
         }
         Ok(())
@@ -58,6 +59,6 @@ impl AuditBound {
     }
 
     pub(super) fn set_reason(&self, text: String) {
-        *self.why.write().unwrap_or_else(PoisonError::into_inner) = text;
+        *self.why.write() = text;
     }
 }

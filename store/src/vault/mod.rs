@@ -27,8 +27,10 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use anchor::{Anchor, MalformedAnchor};
 pub use audit_position::AuditPosition;
@@ -88,17 +90,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn published(&self) -> MutexGuard<'_, Published> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn uses(&self) -> MutexGuard<'_, BTreeMap<KeyId, Timestamp>> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A customer's key was used.
     fn used(&self, key: KeyId, now: Timestamp) {
-        let mut uses = self.uses();
+        let mut uses = self.uses.lock();
         let last = uses.entry(key).or_insert(now);
         *last = now.max(*last);
     }
@@ -159,8 +153,8 @@ struct Queue {
 
 impl Queue {
     fn close(&self) {
-        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        drop(self.sender.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
             // A writer that panicked has nothing left to say.
             let _ = thread.join();
             self.record.close();
@@ -195,12 +189,7 @@ impl Store {
         reply: impl FnOnce(Result<C::Reply, StoreError>) + Send + 'static,
     ) {
         let job = Job::new(command, meta, requester, reply);
-        let sender = self
-            .queue
-            .sender
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let sender = self.queue.sender.lock().clone();
         match sender {
             Some(sender) => {
                 self.shared.stats.queued();
@@ -247,7 +236,7 @@ impl Store {
     /// What an anchor outside the store should hold now.
     #[must_use]
     pub fn anchor(&self) -> Anchor {
-        let state = self.shared.published().state;
+        let state = self.shared.published.lock().state;
         self.shared.anchor(&state)
     }
 
@@ -261,7 +250,7 @@ impl Store {
     /// The number of the last mutation record.
     #[must_use]
     pub fn mutation_head(&self) -> u64 {
-        self.shared.published().state.head.sequence
+        self.shared.published.lock().state.head.sequence
     }
 
     /// Waits until there is a mutation record after `sequence`, or for so long; the number of the last one.
@@ -273,18 +262,13 @@ impl Store {
 
     fn wait(&self, patience: Duration, enough: impl Fn(&Published) -> bool) -> Option<Published> {
         let deadline = Instant::now() + patience;
-        let mut published = self.shared.published();
+        let mut published = self.shared.published.lock();
         loop {
             if enough(&published) {
                 return Some(*published);
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            published = self
-                .shared
-                .changed
-                .wait_timeout(published, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.shared.changed.wait_for(&mut published, left);
         }
     }
 
@@ -304,19 +288,14 @@ impl Store {
     /// second.
     #[must_use]
     pub fn checkpoint_due(&self) -> bool {
-        self.shared.reads().fsynced().sequence > self.shared.published().reads.sequence
+        self.shared.reads().fsynced().sequence > self.shared.published.lock().reads.sequence
     }
 
     /// What it holds and did.
     #[must_use]
     pub fn stats(&self) -> StoreStats {
         let engine = self.shared.engine.stats();
-        let names = self
-            .shared
-            .names
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
+        let names = self.shared.names.read().len();
         StoreStats {
             bytes: engine.bytes,
             secrets: names as u64,

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, RwLock, mpsc};
+use std::sync::{Arc, mpsc};
 
+use parking_lot::{Condvar, Mutex, RwLock};
 use subtle::ConstantTimeEq;
 
 use super::anchor::Anchor;

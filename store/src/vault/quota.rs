@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::error::StoreError;
 use super::writer::each_head_row;
@@ -120,7 +121,7 @@ impl NamespaceQuotas {
 
     fn used(&self) -> MutexGuard<'_, BTreeMap<NamespaceId, Usage>> {
         // Whole entries come and go.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 
     /// What a namespace may have; none: there is no end.

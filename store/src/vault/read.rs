@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::Store;
 use super::commands::{EntryDraft, check_any_secret, key_view, secret_view, version_view};
@@ -294,7 +294,7 @@ impl Store {
         after: Option<&(NamespaceId, SecretName)>,
         limit: usize,
     ) -> Vec<SecretId> {
-        let names = self.shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        let names = self.shared.names.read();
         let start = after.map_or(Bound::Unbounded, |place| Bound::Excluded(place.clone()));
         names
             .range((start, Bound::Unbounded))
@@ -526,7 +526,7 @@ impl Store {
     /// When a customer's key was last used, by this process.
     #[must_use]
     pub fn key_last_used(&self, key: KeyId) -> Option<Timestamp> {
-        self.shared.uses().get(&key).copied()
+        self.shared.uses.lock().get(&key).copied()
     }
 
     /// How far a reader of the mutation chain has come.

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::types::{KeyView, SecretView, VersionView};
 use super::view::SealedVersion;
@@ -222,7 +224,7 @@ impl ReadCache {
         this: Arc<KeyMaterial>,
     ) -> Arc<KeyMaterial> {
         // Whole entries come and go.
-        let mut materials = self.materials.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut materials = self.materials.lock();
         if let Some(known) = materials.get(&(key, version)).and_then(Weak::upgrade) {
             return known;
         }
@@ -274,13 +276,7 @@ impl<K, V> Default for ShardedCache<K, V> {
 impl<K: Eq + Hash, V: Weight> ShardedCache<K, V> {
     fn shard(&self, key: &K) -> Option<MutexGuard<'_, CacheShard<K, V>>> {
         let number = usize::try_from(self.hash.hash_one(key) % SHARDS as u64).ok()?;
-        // Whole entries come and go: a panic in between leaves nothing half done.
-        Some(
-            self.shards
-                .get(number)?
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Some(self.shards.get(number)?.lock())
     }
 
     fn get(&self, key: &K, is_current: impl Fn(&DependencySnapshot) -> bool) -> Option<Arc<CacheEntry<V>>> {
@@ -322,7 +318,7 @@ impl<K: Eq + Hash, V: Weight> ShardedCache<K, V> {
 
     fn clear(&self) {
         for lock in &self.shards {
-            *lock.lock().unwrap_or_else(PoisonError::into_inner) = CacheShard::default();
+            *lock.lock() = CacheShard::default();
         }
     }
 }

@@ -5,7 +5,6 @@
 //! leaves a log that verifies. Must not decide what goes; [`crate::audit`] does.
 
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::audit_position::AuditPosition;
@@ -79,11 +78,7 @@ impl Store {
         now: Timestamp,
         steady_for: Duration,
     ) -> Result<RetentionReport, RetainError> {
-        let _one = self
-            .shared
-            .retaining
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one = self.shared.retaining.lock();
         let mut done = RetentionReport::default();
         let kept = self.keep_within(readers, now, steady_for, &mut done);
         // Also where nothing could be cut, people read why.

@@ -1,7 +1,5 @@
 //! The open store and its seal file: they change together, and neither is trusted alone.
 
-use std::sync::PoisonError;
-
 use subtle::ConstantTimeEq;
 
 use super::Store;
@@ -65,7 +63,7 @@ impl Store {
         let Some(directory) = &self.shared.directory else {
             return Err(OpenError::Missing("the store's directory".to_owned()));
         };
-        let _alone = directory.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = directory.sealing.lock();
         let mut file = SealFile::load(&directory.path)?;
         check_seal(
             &self.shared.keyring,
@@ -108,7 +106,7 @@ impl Store {
         let Some(directory) = &self.shared.directory else {
             return Err(OpenError::Missing("the store's directory".to_owned()));
         };
-        let _still = directory.sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _still = directory.sealing.lock();
         let file = SealFile::load(&directory.path)?;
         let snapshot = self.shared.engine.snapshot()?;
         check_seal(&self.shared.keyring, snapshot.as_ref(), &file)?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 use super::commands::{Command, Decision, EntryDraft};
 use super::error::{Refusal, StoreError};
@@ -311,19 +311,19 @@ impl CommitWriter {
             super::open::read_state(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
         let names =
             super::open::read_names(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
-        *self.shared.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        *self.shared.names.write() = names;
         let changes = audit::mutation_bytes(snapshot.as_ref()).map_err(Failure::from)?;
         self.shared.bound.reset(changes);
         let used = quota::count(&self.shared.keyring, snapshot.as_ref()).map_err(|_| Failure::Unknown)?;
         self.shared.quotas.reset(used);
-        let reads = self.shared.published().reads;
+        let reads = self.shared.published.lock().reads;
         self.publish(opened, reads);
         Ok(())
     }
 
     fn publish(&mut self, state: StoreState, reads: ReadHead) {
         self.state = state;
-        *self.shared.published() = Published { state, reads };
+        *self.shared.published.lock() = Published { state, reads };
         self.shared.changed.notify_all();
     }
 
@@ -405,7 +405,7 @@ impl CommitWriter {
         self.fence_raised = true;
         shared.stats.committed(steps.len() as u64);
         {
-            let mut index = shared.names.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = shared.names.write();
             for change in names {
                 match change {
                     (place, Some(id)) => index.insert(place, id),

@@ -6,8 +6,9 @@
     reason = "each test binary uses its own part, and a test that cannot set up must stop"
 )]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use strongroom_store::engine::*;
 use strongroom_store::id::RequestId;
 
@@ -39,21 +40,21 @@ pub struct Faults(Arc<Mutex<Orders>>);
 impl Faults {
     /// The next commit fails so; where its outcome is unknown, it stays so for as many questions.
     pub fn order(&self, fault: Fault, deaf: u32) {
-        let mut orders = self.0.lock().unwrap();
+        let mut orders = self.0.lock();
         orders.next = Some(fault);
         orders.deaf = deaf;
     }
 
     /// Everything works again.
     pub fn clear(&self) {
-        let mut orders = self.0.lock().unwrap();
+        let mut orders = self.0.lock();
         orders.next = None;
         orders.deaf = 0;
     }
 
     /// How many commits met their fault.
     pub fn hits(&self) -> u64 {
-        self.0.lock().unwrap().hits
+        self.0.lock().hits
     }
 }
 
@@ -82,7 +83,7 @@ impl Engine for FaultyEngine {
 
     fn commit(&self, batch: &Batch) -> Result<CommitOutcome, EngineError> {
         let fault = {
-            let mut orders = self.faults.0.lock().unwrap();
+            let mut orders = self.faults.0.lock();
             let fault = orders.next.take();
             orders.hits += u64::from(fault.is_some());
             fault
@@ -91,14 +92,14 @@ impl Engine for FaultyEngine {
             None => self.inner.commit(batch),
             Some(Fault::UnknownButCommitted) => {
                 let outcome = self.inner.commit(batch)?;
-                *self.unknown.lock().unwrap() = true;
+                *self.unknown.lock() = true;
                 Ok(match outcome {
                     CommitOutcome::Committed(_) => CommitOutcome::Unknown,
                     other => other,
                 })
             }
             Some(Fault::UnknownAndLost) => {
-                *self.unknown.lock().unwrap() = true;
+                *self.unknown.lock() = true;
                 Ok(CommitOutcome::Unknown)
             }
             Some(Fault::Conflict) => Ok(CommitOutcome::Conflict(0)),
@@ -107,8 +108,8 @@ impl Engine for FaultyEngine {
     }
 
     fn resolve(&self, request: RequestId) -> Result<Resolution, EngineError> {
-        let mut orders = self.faults.0.lock().unwrap();
-        if *self.unknown.lock().unwrap() && orders.deaf > 0 {
+        let mut orders = self.faults.0.lock();
+        if *self.unknown.lock() && orders.deaf > 0 {
             orders.deaf -= 1;
             return Err(EngineError::Io(std::io::Error::other("nobody answers")));
         }

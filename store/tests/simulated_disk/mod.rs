@@ -11,8 +11,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use strongroom_store::engine::Disk;
 
 const SECTOR: usize = 512;
@@ -179,7 +180,7 @@ impl SimulatedDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock()
     }
 
     /// The power goes in the call after so many more; reads, which are most calls of a repair, may not count.

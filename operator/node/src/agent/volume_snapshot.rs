@@ -2,8 +2,9 @@
 //! shown: that is what a pod asks for by its attribute, and a value that several volumes show is in memory
 //! once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use strongroom_api::stream::DeliveredValue;
 use strongroom_render::attributes::RequestedSecret;
 
@@ -51,13 +52,10 @@ impl VolumeSnapshot {
     }
 
     fn put(&self, contents: SnapshotContents) {
-        *self.contents.lock().unwrap_or_else(PoisonError::into_inner) = contents;
+        *self.contents.lock() = contents;
     }
 
     pub(super) fn contents(&self) -> SnapshotContents {
-        self.contents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.contents.lock().clone()
     }
 }

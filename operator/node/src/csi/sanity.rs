@@ -2,8 +2,8 @@
 //! ids: the volumes that this plugin has begin and end with their pods.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tonic::{Request, Response, Status};
 
 use crate::proto::csi::controller_server::{Controller, ControllerServer};
@@ -51,7 +51,7 @@ impl Controller for SanityController {
             .capacity_range
             .map(|range| range.required_bytes)
             .unwrap_or_default();
-        let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut volumes = self.0.lock();
         let there = *volumes.entry(call.name.clone()).or_insert(size);
         if there != size {
             return Err(Status::already_exists("a volume of this name has another size"));
@@ -73,7 +73,7 @@ impl Controller for SanityController {
         if id.is_empty() {
             return Err(Status::invalid_argument("the volume id is missing"));
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.0.lock().remove(&id);
         Ok(Response::new(DeleteVolumeResponse {}))
     }
 
@@ -85,7 +85,7 @@ impl Controller for SanityController {
         if call.volume_id.is_empty() || call.volume_capabilities.is_empty() {
             return Err(Status::invalid_argument("volume id or capabilities are missing"));
         }
-        let volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let volumes = self.0.lock();
         if !volumes.contains_key(&call.volume_id) {
             return Err(Status::not_found("no such volume"));
         }

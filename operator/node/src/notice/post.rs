@@ -1,4 +1,7 @@
 //! One notice: a POST without a body, a second for each try, and three tries.
+//!
+//! It stands on hyper's connection and not on the client of `strongroom-process`: a pod is called once and no
+//! connection to it is kept, the head of its answer has a bound, and nothing behind that is read.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -128,11 +131,14 @@ mod tests {
 
     /// A server that says one thing to everybody, or nothing. Answers where it is, and what it heard last and
     /// how often.
-    async fn server(says: &'static str) -> (NotifyTarget, Arc<AtomicUsize>, Arc<std::sync::Mutex<String>>) {
+    async fn server(says: &'static str) -> (NotifyTarget, Arc<AtomicUsize>, Arc<parking_lot::Mutex<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port().try_into().unwrap();
         let (count, heard) = (Arc::new(AtomicUsize::new(0)), Arc::default());
-        let (counts, hears) = (Arc::clone(&count), Arc::<std::sync::Mutex<String>>::clone(&heard));
+        let (counts, hears) = (
+            Arc::clone(&count),
+            Arc::<parking_lot::Mutex<String>>::clone(&heard),
+        );
         tokio::spawn(async move {
             let mut held = Vec::new();
             loop {
@@ -140,7 +146,7 @@ mod tests {
                 counts.fetch_add(1, Ordering::SeqCst);
                 let mut head = vec![0; 1_024];
                 let read = stream.read(&mut head).await.unwrap();
-                *hears.lock().unwrap() = String::from_utf8_lossy(&head[..read]).into_owned();
+                *hears.lock() = String::from_utf8_lossy(&head[..read]).into_owned();
                 if says.is_empty() {
                     held.push(stream);
                 } else {
@@ -176,7 +182,7 @@ mod tests {
             PostOutcome::Delivered(StatusCode::NO_CONTENT)
         );
         assert_eq!(count.load(Ordering::SeqCst), 1);
-        let heard = heard.lock().unwrap().clone();
+        let heard = heard.lock().clone();
         assert!(heard.starts_with("POST /-/reload HTTP/1.1\r\n"), "{heard}");
         assert!(
             heard.contains("content-length: 0\r\n") && heard.ends_with("\r\n\r\n"),

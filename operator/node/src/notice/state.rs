@@ -1,6 +1,6 @@
 //! Whether a notice of a volume is under way. No I/O.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// The notices of one volume: while one is under way, any number of changes come to one more.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ enum State {
 impl Notices {
     /// The volume has changed. Answers whether somebody has to set out.
     pub fn begin(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let idle = *state == State::Idle;
         *state = if idle {
             State::UnderWay
@@ -29,7 +29,7 @@ impl Notices {
 
     /// A notice is over. Answers whether it has changed since, so that there is another one.
     pub fn finish(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let again = *state == State::UnderWayAndAgain;
         *state = if again { State::UnderWay } else { State::Idle };
         again

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use parking_lot::Mutex;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -159,7 +159,7 @@ impl Cache {
             }
             Ok(grants)
         })?;
-        *cache.grants() = read;
+        *cache.grants.lock() = read;
         Ok(cache)
     }
 
@@ -168,10 +168,6 @@ impl Cache {
             path: path.to_owned(),
             source,
         })
-    }
-
-    fn grants(&self) -> MutexGuard<'_, BTreeMap<GrantKey, CachedGrant>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn value_path(&self, secret_id: &str, version_id: &str) -> PathBuf {
@@ -194,7 +190,7 @@ impl Cache {
         grants: &[Grant<'_>],
         uptime: Duration,
     ) -> Result<(), CacheError> {
-        let mut known = self.grants();
+        let mut known = self.grants.lock();
         let mut left = BTreeSet::new();
         for grant in grants {
             let place = GrantKey::new(who, grant.wanted);
@@ -237,7 +233,7 @@ impl Cache {
         wanted: &[RequestedSecret],
         uptime: Duration,
     ) -> Result<(), CacheError> {
-        let mut known = self.grants();
+        let mut known = self.grants.lock();
         for wanted in wanted {
             if let Some(kept) = known.get_mut(&GrantKey::new(who, wanted)) {
                 kept.allowed = uptime.as_secs();
@@ -261,7 +257,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn forget(&self, who: &ServiceAccountId, wanted: &RequestedSecret) -> Result<(), CacheError> {
-        let mut known = self.grants();
+        let mut known = self.grants.lock();
         let gone = GrantKey::new(who, wanted);
         let same = |place: &&GrantKey| {
             place.who == gone.who
@@ -285,7 +281,7 @@ impl Cache {
         wanted: &[RequestedSecret],
         uptime: Duration,
     ) -> Option<Vec<DeliveredValue>> {
-        let known = self.grants();
+        let known = self.grants.lock();
         let one = |wanted: &RequestedSecret| {
             let kept = known.get(&GrantKey::new(who, wanted))?;
             let age = uptime.as_secs().checked_sub(kept.allowed)?;
@@ -303,7 +299,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub fn sweep(&self, uptime: Duration) -> Result<(), CacheError> {
-        let mut known = self.grants();
+        let mut known = self.grants.lock();
         let old = |kept: &&CachedGrant| uptime.as_secs().saturating_sub(kept.allowed) > kept.max_age;
         let places: Vec<GrantKey> = known
             .values()

@@ -4,8 +4,8 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// The file, in the journal's folder.
@@ -94,7 +94,7 @@ impl Journal {
                 Err(error) => return Err(error),
             };
             rewrite(folder, &state)?;
-            *journal.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+            *journal.state.lock() = state;
             Ok(())
         })?;
         Ok(journal)
@@ -112,7 +112,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; then nothing may be served.
     pub fn write(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let last = state.entries.last().map_or(state.taken, |last| last.sequence);
         let mut text = Vec::new();
         let mut new = Vec::with_capacity(entries.len());
@@ -143,7 +143,7 @@ impl Journal {
     /// The oldest entries that are not on record at the gateway.
     #[must_use]
     pub fn pending(&self, most: usize) -> Vec<Entry> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         state.entries.iter().take(most).cloned().collect()
     }
 
@@ -152,7 +152,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; they are told again then.
     pub fn acknowledge(&self, sequence: u64) -> Result<(), JournalError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         // A gateway that answers for what was never said is not believed.
         let last = state.entries.last().map_or(state.taken, |last| last.sequence);
         let taken = sequence.min(last).max(state.taken);

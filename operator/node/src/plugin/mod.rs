@@ -16,9 +16,10 @@ mod update;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use strongroom_api::stream::proto::{self, AppliedSecret, applied_secret, requested_secret};
 use strongroom_process::WorkPool;
 use strongroom_render::attributes::{Attributes, ReadMode, RequestedSecret, RequestedVersion};

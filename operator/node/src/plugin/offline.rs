@@ -1,6 +1,6 @@
 //! Volumes while there is no gateway: what is kept for then while there is one, and what is served then.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
@@ -29,7 +29,7 @@ pub struct OfflineFallback {
 impl Volume {
     /// Whom its secrets are for, once its pod's token was seen.
     fn service_account_id(&self) -> Option<ServiceAccountId> {
-        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = self.account.lock();
         account.as_ref().map(|claims| ServiceAccountId {
             namespace: claims.namespace().to_owned(),
             account_uid: claims.account_uid().to_owned(),

@@ -1,7 +1,7 @@
 //! A publish: fetch, plan, record, build, attach.
 
 use std::os::fd::AsFd;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use strongroom_api::stream::proto::Refusal;
@@ -74,7 +74,7 @@ impl Plugin {
                 drop(root);
                 if let Some(token) = request.token.clone() {
                     let account = TokenClaims::from_token(&token);
-                    *volume.account.lock().unwrap_or_else(PoisonError::into_inner) = account;
+                    *volume.account.lock() = account;
                     subscriptions.renew(&volume.id, token).await?;
                 }
                 if again {

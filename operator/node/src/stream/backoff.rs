@@ -1,4 +1,7 @@
 //! How long to wait before the next connection: pure.
+//!
+//! It is not counted by `backon`, whose jitter adds to the wait up to as much again: nodes that lost the same
+//! gateway would all stay away for the first half.
 
 use std::time::Duration;
 

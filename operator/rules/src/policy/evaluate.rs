@@ -1,9 +1,10 @@
 //! The question that a statement is put, and what it said before.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, RestrictedExpression};
+use parking_lot::Mutex;
 
 use super::Action;
 use super::compile::{CompiledStatement, MET_NAMES, MET_WINDOW, label};
@@ -48,19 +49,14 @@ const MAX_CACHED_CALLERS: usize = 1_024;
 pub(super) struct EffectCache(Mutex<HashMap<Identity, Vec<(Action, Effect)>>>);
 
 impl EffectCache {
-    fn given(&self) -> MutexGuard<'_, HashMap<Identity, Vec<(Action, Effect)>>> {
-        // A panic while the lock was held leaves at worst a missing answer.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn find(&self, identity: &Identity, action: Action) -> Option<Effect> {
-        let given = self.given();
+        let given = self.0.lock();
         let mut answers = given.get(identity)?.iter();
         answers.find(|(asked, _)| *asked == action).map(|(_, says)| *says)
     }
 
     fn keep(&self, identity: &Identity, action: Action, says: Effect) {
-        let mut given = self.given();
+        let mut given = self.0.lock();
         if given.len() >= MAX_CACHED_CALLERS {
             given.clear();
         }

@@ -2,8 +2,9 @@
 //! readers hold one Cedar policy.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use strongroom_crds::v1alpha1::PolicyStatement;
 
@@ -26,11 +27,6 @@ struct StatementCache {
 const FORGET_AFTER: usize = 1_000;
 
 impl SharedStatements {
-    fn known(&self) -> MutexGuard<'_, StatementCache> {
-        // A panic while the lock was held leaves at worst a missing statement.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The statement, which is compiled where nobody says it yet.
     ///
     /// INVARIANT: all that a statement means stands in its text, in its namespace and in whether it is about
@@ -48,11 +44,11 @@ impl SharedStatements {
             return compile().map(Arc::new);
         };
         let digest: [u8; 32] = Sha256::digest(&text).into();
-        if let Some(same) = self.known().statements.get(&digest).and_then(Weak::upgrade) {
+        if let Some(same) = self.known.lock().statements.get(&digest).and_then(Weak::upgrade) {
             return Ok(same);
         }
         let compiled = Arc::new(compile()?);
-        let mut known = self.known();
+        let mut known = self.known.lock();
         known.added += 1;
         if known.added >= FORGET_AFTER.max(known.statements.len() / 2) {
             known.added = 0;
@@ -67,7 +63,7 @@ impl SharedStatements {
     /// How many are said by somebody.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let known = self.known();
+        let known = self.known.lock();
         known
             .statements
             .values()

@@ -1,5 +1,8 @@
 //! What is done after an error, by its class. One table for all controllers; a new class has to be given its
 //! row here.
+//!
+//! A delay is a function of the number of attempts, and spread by the object itself. `backon` counts attempts
+//! inside an iterator, which every object would have to keep, and spreads by random numbers.
 
 use jiff::SignedDuration;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -93,7 +94,7 @@ impl Receiver {
         let got = Arc::clone(&requests);
         let app = Router::new()
             .fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
-                let mut got = got.lock().unwrap();
+                let mut got = got.lock();
                 let number = got.len();
                 got.push(Request {
                     at: Instant::now(),
@@ -127,7 +128,7 @@ impl Receiver {
     }
 
     fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 }
 

@@ -4,11 +4,11 @@
 pub(crate) mod spec;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 use strongroom_rules::consumers::{ReplacedVersion, SecretUse, settles, version};
 use strongroom_store::id::SecretId;
 
@@ -73,15 +73,10 @@ pub(crate) struct PodConsumer {
 }
 
 impl PodTracker {
-    fn known(&self) -> MutexGuard<'_, TrackedPods> {
-        // A panic while the lock was held leaves at worst a pod that is counted until it changes.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes in what the watch of pods says, of one namespace or all.
     #[must_use]
     pub(crate) fn event(&self, scope: Option<&str>, event: &Event<PartialPod>) -> Vec<ConsumerChange> {
-        let mut known = self.known();
+        let mut known = self.0.lock();
         let scope = scope.map(str::to_owned);
         match event {
             Event::Init => {
@@ -115,12 +110,12 @@ impl PodTracker {
 
     /// Whether all pods were seen once.
     pub(crate) fn listed(&self) -> bool {
-        self.known().listed
+        self.0.lock().listed
     }
 
     /// A secret is materialized like this; none: it is not. Where no pod uses it, nothing is kept.
     pub(crate) fn native(&self, secret: SecretId, native: Option<NativeSecretHistory>) {
-        let mut known = self.known();
+        let mut known = self.0.lock();
         let used = |native: &NativeSecretHistory| {
             let place = (native.namespace.clone(), native.name.clone());
             known.uses.contains_key(&place)
@@ -133,7 +128,7 @@ impl PodTracker {
 
     /// The pods that have a secret by its native Secret, in order of their names.
     pub(crate) fn for_secret(&self, secret: SecretId, now: Timestamp) -> Vec<PodConsumer> {
-        let known = self.known();
+        let known = self.0.lock();
         let Some(native) = known.natives.get(&secret) else {
             return Vec::new();
         };
@@ -168,7 +163,7 @@ impl PodTracker {
     /// Since when the files of a pod's volumes are what they were then; none: they follow.
     pub(crate) fn pinned(&self, namespace: &str, pod: &str) -> Option<Timestamp> {
         let place = (namespace.to_owned(), pod.to_owned());
-        self.known().pinned.get(&place).copied()
+        self.0.lock().pinned.get(&place).copied()
     }
 }
 
@@ -270,7 +265,7 @@ mod tests {
             immutable: name == "fixed",
         };
         pods.native(secret, Some(native("unused")));
-        assert_eq!(pods.known().natives.len(), 0);
+        assert_eq!(pods.0.lock().natives.len(), 0);
         pods.native(secret, Some(native("db")));
         let of = || {
             let of = pods.for_secret(secret, now).into_iter();
@@ -315,6 +310,6 @@ mod tests {
         assert!(pods.listed());
         assert_eq!(list(&["a", "b"]), 0);
         assert_eq!(list(&["b"]), 1);
-        assert_eq!(pods.known().of_pod.len(), 1);
+        assert_eq!(pods.0.lock().of_pod.len(), 1);
     }
 }

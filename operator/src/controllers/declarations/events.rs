@@ -49,7 +49,8 @@ pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
     match begun.and(known) {
         Ok(known) => ctx
             .declarations
-            .namespaces()
+            .namespaces
+            .lock()
             .extend(known.into_iter().map(|known| known.uid.to_string())),
         Err(error) => tracing::warn!(%error, "declarations read failed"),
     }
@@ -57,12 +58,7 @@ pub(crate) async fn begin<S: SecretStore>(ctx: &Ctx<S>) {
 
 /// Has the store take in what the watches say, until it is dropped.
 pub(crate) async fn run<S: SecretStore>(ctx: Arc<Ctx<S>>) {
-    let receiver = ctx
-        .declarations
-        .receiver
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .take();
+    let receiver = ctx.declarations.receiver.lock().take();
     if let Some(receiver) = receiver {
         receiver
             .map(|event| {
@@ -108,7 +104,7 @@ async fn withdraw<S: SecretStore>(
     digest: Option<Digest>,
 ) -> Result<(), StoreFailure> {
     let (kind, uid) = (kind_of(&object), object.uid.to_string());
-    ctx.declarations.settled().remove(&short(uid.as_bytes()));
+    ctx.declarations.settled.lock().remove(&short(uid.as_bytes()));
     let taken = ctx.store.withdraw_declaration(object, digest).await?;
     ctx.declarations.taken(&ctx.metrics, kind, &taken);
     if taken.changed {
@@ -138,7 +134,7 @@ async fn namespace<S: SecretStore>(
     let taken = ctx.store.take_declaration(object, created, digest).await;
     if taken.is_err() {
         // The next event of it tries again.
-        ctx.declarations.settled().remove(&place);
+        ctx.declarations.settled.lock().remove(&place);
     }
     ctx.declarations.taken(&ctx.metrics, NAMESPACE, &taken?);
     Ok(())
@@ -161,7 +157,10 @@ pub(crate) fn saw_namespaces<S>(
         Event::Delete(namespace) => gone(ctx, namespace),
         Event::InitDone => {
             let there = std::mem::take(listed);
-            ctx.declarations.namespaces().retain(|uid| there.contains(uid));
+            ctx.declarations
+                .namespaces
+                .lock()
+                .retain(|uid| there.contains(uid));
             ctx.declarations.listed(NAMESPACE, there);
         }
     }
@@ -176,14 +175,14 @@ fn saw<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>, just_now: bool
     let uid = namespace.uid().unwrap_or_default();
     let keys = namespace.labels().keys().chain(namespace.annotations().keys());
     let is_new = {
-        let mut known = ctx.declarations.namespaces();
+        let mut known = ctx.declarations.namespaces.lock();
         if is_marked(keys.map(String::as_str)) {
             known.insert(uid.clone());
         } else if !known.contains(&uid) {
             return;
         }
         let (place, digest) = (short(uid.as_bytes()), short(carried(namespace).bytes()));
-        ctx.declarations.settled().insert(place, digest) != Some(digest)
+        ctx.declarations.settled.lock().insert(place, digest) != Some(digest)
     };
     if is_new && let Ok(object) = object(namespace) {
         let created = namespace
@@ -197,8 +196,8 @@ fn saw<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>, just_now: bool
 
 fn gone<S>(ctx: &Ctx<S>, namespace: &PartialObjectMeta<Namespace>) {
     let uid = namespace.uid().unwrap_or_default();
-    ctx.declarations.settled().remove(&short(uid.as_bytes()));
-    if ctx.declarations.namespaces().remove(&uid)
+    ctx.declarations.settled.lock().remove(&short(uid.as_bytes()));
+    if ctx.declarations.namespaces.lock().remove(&uid)
         && let Ok(object) = object(namespace)
     {
         ctx.declarations

@@ -12,11 +12,11 @@ mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use strongroom_store::audit::Requester;
 use strongroom_store::name::{ExternalId, NamespaceName};
@@ -103,29 +103,17 @@ impl Declarations {
         }
     }
 
-    fn settled(&self) -> MutexGuard<'_, HashMap<u128, u128>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn withdrawn(&self) -> MutexGuard<'_, Withdrawn> {
-        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn namespaces(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Everything that the object asks for was done.
     pub(crate) fn settle(&self, authorship: &Authorship) {
-        self.settled().insert(authorship.object, authorship.digest);
+        self.settled.lock().insert(authorship.object, authorship.digest);
     }
 
     /// An object is gone.
     pub(crate) fn gone<K: Resource>(&self, kind: &'static str, kept: &CachedObject<K>) {
         let uid = kept.uid().unwrap_or_default();
-        self.settled().remove(&short(uid.as_bytes()));
+        self.settled.lock().remove(&short(uid.as_bytes()));
         if let Ok(object) = object(kind, kept) {
-            self.withdrawn().under_way.insert(uid);
+            self.withdrawn.lock().under_way.insert(uid);
             self.tell(WatchEvent::Gone(object, Some(kept.declared())));
         }
     }
@@ -146,7 +134,7 @@ impl Declarations {
             let mut woken = pin!(self.withdrawal.notified());
             woken.as_mut().enable();
             {
-                let withdrawn = self.withdrawn();
+                let withdrawn = self.withdrawn.lock();
                 if !withdrawn.under_way.contains(uid) {
                     return withdrawn.by.get(uid).cloned().flatten();
                 }
@@ -157,17 +145,17 @@ impl Declarations {
 
     /// The end of the object is on record, or cannot be.
     fn ended(&self, uid: &str) {
-        if self.withdrawn().under_way.remove(uid) {
+        if self.withdrawn.lock().under_way.remove(uid) {
             self.withdrawal.notify_waiters();
         }
     }
 
     fn is_withdrawn(&self, uid: &str) -> bool {
-        self.withdrawn().by.contains_key(uid)
+        self.withdrawn.lock().by.contains_key(uid)
     }
 
     fn withdraw(&self, uid: &str, requester: Option<Requester>) {
-        let mut withdrawn = self.withdrawn();
+        let mut withdrawn = self.withdrawn.lock();
         if withdrawn.by.insert(uid.to_owned(), requester).is_none() {
             withdrawn.order.push_back(uid.to_owned());
         }
@@ -212,7 +200,7 @@ pub(crate) async fn take<K: Resource, S: SecretStore>(
         requester: None,
     };
     let declarations = &ctx.declarations;
-    let is_settled = declarations.settled().get(&authorship.object) == Some(&authorship.digest);
+    let is_settled = declarations.settled.lock().get(&authorship.object) == Some(&authorship.digest);
     // What was seen before it went comes to nothing any more.
     if is_settled || declarations.is_withdrawn(&uid) {
         return Ok(authorship);

@@ -238,7 +238,7 @@ async fn who_deleted_an_object_is_known_once_what_was_seen_is_on_record() {
         None,
         "it is not on record yet"
     );
-    let mut events = declarations.receiver.lock().unwrap().take().unwrap();
+    let mut events = declarations.receiver.lock().take().unwrap();
     events::take_in(&world.ctx, events.next().await.unwrap()).await;
     assert_eq!(deleted_by.await, Some(by("jim")));
 }
@@ -295,7 +295,7 @@ async fn what_a_namespace_carries_of_ours_is_on_record_and_the_rest_is_not() {
 
     let world = ControllerFixture::new();
     begin(&world.ctx).await;
-    let mut told = world.ctx.declarations.receiver.lock().unwrap().take().unwrap();
+    let mut told = world.ctx.declarations.receiver.lock().take().unwrap();
     let namespace = |labels: Json, more: Json| {
         let mut metadata = json!({
             "name": "pay", "uid": "ns-2", "labels": labels, "creationTimestamp": "2126-01-01T00:00:00Z",

@@ -14,10 +14,11 @@ mod observe;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use strongroom_rules::deletion::{self, CrdState, DeletionPlan, GRACE_PERIOD, Losses, NamespaceState};
 use tokio::sync::Notify;
 
@@ -60,8 +61,8 @@ impl DeletionSignals {
 
     /// An object of this name and UID exists.
     pub(crate) fn saw(&self, namespace: &str, name: &str, uid: &str) {
-        self.seen().insert(uid.into());
-        let mut away = self.away();
+        self.seen.lock().insert(uid.into());
+        let mut away = self.away.lock();
         if !away.is_empty()
             && let Some(back) = away.get_mut(&(namespace.to_owned(), name.to_owned()))
         {
@@ -71,33 +72,25 @@ impl DeletionSignals {
 
     /// Objects of these UIDs exist.
     fn saw_all(&self, uids: Vec<String>) {
-        self.seen().extend(uids.into_iter().map(Into::into));
+        self.seen.lock().extend(uids.into_iter().map(Into::into));
     }
 
     fn has_seen(&self, uid: &str) -> bool {
-        self.seen().contains(uid)
+        self.seen.lock().contains(uid)
     }
 
     fn forget(&self) {
-        self.seen().clear();
+        self.seen.lock().clear();
     }
 
     /// Takes down what is away now. Answers with what was away at the last look and came back since: the look
     /// itself cannot tell of an object that came and went between two looks.
     fn look_out_for(&self, now: BTreeMap<(String, String), bool>) -> BTreeSet<(String, String)> {
-        let before = std::mem::replace(&mut *self.away(), now);
+        let before = std::mem::replace(&mut *self.away.lock(), now);
         before
             .into_iter()
             .filter_map(|(place, back)| back.then_some(place))
             .collect()
-    }
-
-    fn seen(&self) -> MutexGuard<'_, HashSet<Box<str>>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn away(&self) -> MutexGuard<'_, BTreeMap<(String, String), bool>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

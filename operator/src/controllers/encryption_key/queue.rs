@@ -2,10 +2,10 @@
 //! wrapped anew, and which objects there are.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use strongroom_crds::v1alpha1::EncryptionKey;
 use tokio::sync::Notify;
 
@@ -55,7 +55,7 @@ impl KeyQueue {
 
     /// The objects to look at. It can be taken once.
     pub(crate) fn queue(&self) -> Option<Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.queue.lock().take()
     }
 
     /// Data keys have to be wrapped anew.
@@ -69,7 +69,7 @@ impl KeyQueue {
     }
 
     fn objects<T>(&self, with: impl FnOnce(&mut Objects) -> T) -> T {
-        with(&mut self.objects.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.objects.lock())
     }
 
     /// An object was listed or changed.

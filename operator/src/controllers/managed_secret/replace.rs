@@ -3,12 +3,12 @@
 //! longer than two requests take.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use parking_lot::Mutex;
 use serde_json::json;
 use strongroom_rules::native_secret::foreign_metadata::{ForeignMetadata, REPLACER};
 use strongroom_rules::retry::ErrorClass;
@@ -39,25 +39,20 @@ struct Replacement {
 }
 
 impl PendingReplacements {
-    fn inner(&self) -> MutexGuard<'_, ByUid> {
-        // A panic while the lock was held leaves at worst a missing entry.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn begins(&self, uid: &str, native: &str, beside: ForeignMetadata) {
         let native = native.into();
-        self.inner().insert(uid.into(), Replacement { native, beside });
+        self.0.lock().insert(uid.into(), Replacement { native, beside });
     }
 
     fn find(&self, uid: &str, native: &str) -> Option<ForeignMetadata> {
-        let all = self.inner();
+        let all = self.0.lock();
         let replaced = all.get(uid)?;
         (*replaced.native == *native).then(|| replaced.beside.clone())
     }
 
     /// The new one is there, or the ManagedSecret is gone.
     pub(crate) fn forget(&self, uid: &str) {
-        self.inner().remove(uid);
+        self.0.lock().remove(uid);
     }
 }
 

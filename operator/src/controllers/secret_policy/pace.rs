@@ -3,8 +3,9 @@
 //! for either.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Texts up to this length, in bytes, are written at once.
 const LARGE_POLICY_BYTES: usize = 64 << 10;
@@ -21,7 +22,7 @@ impl WritePace {
         if bytes <= LARGE_POLICY_BYTES {
             return None;
         }
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.0.lock();
         let since = |at: &Instant| now.saturating_duration_since(*at);
         if let Some(at) = written.get(uid)
             && since(at) < MIN_WRITE_INTERVAL
@@ -51,10 +52,6 @@ mod tests {
         assert_eq!(pace.wait("large", LARGE_POLICY_BYTES + 1, after(1_000)), None);
         assert!(pace.wait("large", LARGE_POLICY_BYTES + 1, after(1_001)).is_some());
         assert_eq!(pace.wait("third", LARGE_POLICY_BYTES + 1, after(9_000)), None);
-        assert_eq!(
-            pace.0.lock().unwrap().len(),
-            1,
-            "nothing stays of those that rest"
-        );
+        assert_eq!(pace.0.lock().len(), 1, "nothing stays of those that rest");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use kube::Client;
 use kube::client::Body;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value as Json, json};
 
 use super::managed_fields::{self, Write};
@@ -98,7 +99,7 @@ pub(crate) struct Api(Arc<Mutex<Server>>);
 
 impl Api {
     fn server(&self) -> MutexGuard<'_, Server> {
-        self.0.lock().unwrap()
+        self.0.lock()
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
+use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 use strongroom_store::id::SecretId;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -112,13 +113,13 @@ impl Nodes {
 
     /// The last entry of a node's journal that is known to be on record.
     pub(super) fn journal(&self, node: &str) -> u64 {
-        let journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        let journals = self.journals.lock();
         journals.get(node).copied().unwrap_or_default()
     }
 
     /// Its entries up to this one are.
     pub(super) fn journal_recorded(&self, node: &str, sequence: u64) {
-        let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut journals = self.journals.lock();
         let known = journals.entry(node.to_owned()).or_default();
         *known = sequence.max(*known);
     }
@@ -131,7 +132,7 @@ impl Nodes {
 
     /// A pod of the node was granted a secret.
     pub(super) fn record_grant(&self, node: &str, secret: SecretId) {
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut granted = self.granted.lock();
         let of_node = granted.entry(node.to_owned()).or_default();
         if of_node.len() < MAX_GRANTED_SECRETS {
             of_node.insert(secret);
@@ -140,18 +141,13 @@ impl Nodes {
 
     /// Whether one was.
     pub(super) fn was_granted(&self, node: &str, secret: SecretId) -> bool {
-        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = self.granted.lock();
         granted.get(node).is_some_and(|of_node| of_node.contains(&secret))
-    }
-
-    fn streams(&self) -> MutexGuard<'_, Streams> {
-        // A panic while the lock was held leaves at worst a stream that ends no other.
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The node has a new stream; a former one ends.
     pub(super) fn attach(&self, node: &str) -> AttachedStream<'_> {
-        let mut streams = self.streams();
+        let mut streams = self.streams.lock();
         streams.next += 1;
         let (number, superseded) = (streams.next, Arc::new(Notify::new()));
         let former = streams
@@ -177,7 +173,7 @@ impl AttachedStream<'_> {
 
     /// Whether the node has no newer stream.
     pub(super) fn is_newest(&self) -> bool {
-        let streams = self.nodes.streams();
+        let streams = self.nodes.streams.lock();
         let newest = streams.by_node.get(&self.node);
         newest.is_some_and(|(number, _)| *number == self.number)
     }
@@ -191,7 +187,7 @@ impl AttachedStream<'_> {
 impl Drop for AttachedStream<'_> {
     fn drop(&mut self) {
         if self.is_newest() {
-            self.nodes.streams().by_node.remove(&self.node);
+            self.nodes.streams.lock().by_node.remove(&self.node);
         }
     }
 }

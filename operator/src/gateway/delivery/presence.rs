@@ -5,8 +5,9 @@
 //! [`mod@super::watch`] has the watches. Must not end anything by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 use tokio::sync::Notify;
 
@@ -83,7 +84,7 @@ impl GoneQueue {
     pub(super) async fn next(&self) -> BTreeSet<GoneHolder> {
         loop {
             let heard = self.news.notified();
-            let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+            let gone = std::mem::take(&mut *self.gone.lock());
             if !gone.is_empty() {
                 return gone;
             }
@@ -92,10 +93,7 @@ impl GoneQueue {
     }
 
     fn tell(&self, place: &HolderRef, but: Option<&str>) {
-        self.gone
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((place.clone(), but.map(str::to_owned)));
+        self.gone.lock().insert((place.clone(), but.map(str::to_owned)));
         self.news.notify_one();
     }
 }
@@ -123,15 +121,9 @@ struct State {
 pub(in crate::gateway) struct Presence(Mutex<State>);
 
 impl Presence {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held leaves at worst one that is not told to be gone; its token is
-        // reviewed all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A session holds for one of them; its UID where the token says it.
     pub(super) fn hold(&self, place: HolderRef, uid: Option<&str>, ends: &Arc<GoneQueue>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let replaced = state
             .holders
             .get(&place)
@@ -156,18 +148,18 @@ impl Presence {
 
     /// Somebody will watch: until each kind is complete once, the watch counts as broken.
     pub(in crate::gateway) fn set_watched(&self) {
-        self.state().watched = true;
+        self.0.lock().watched = true;
     }
 
     /// Whether those that are gone may not be known.
     pub(super) fn is_broken(&self) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         state.watched && state.whole.len() < HolderKind::ALL.len()
     }
 
     /// Takes in what a watch tells.
     pub(in crate::gateway) fn observe(&self, kind: HolderKind, told: &PresenceEvent<'_>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let place = |namespace: &str, name: &str| HolderRef {
             kind,
             namespace: namespace.to_owned(),
@@ -212,7 +204,8 @@ impl Presence {
 
     /// Forgets those for whom no session holds any more.
     pub(in crate::gateway) fn forget(&self) {
-        self.state()
+        self.0
+            .lock()
             .holders
             .retain(|_, holder| holder.sessions.iter().any(|session| session.strong_count() > 0));
     }
@@ -280,13 +273,13 @@ mod tests {
         assert_eq!(gone(&mine), [pod("a"), pod("b")]);
         assert_eq!(gone(&others), []);
         assert_eq!(
-            presence.state().holders.len(),
+            presence.0.lock().holders.len(),
             1,
             "who is gone is not kept, nor who holds nothing"
         );
         drop(others);
         presence.forget();
-        assert!(presence.state().holders.is_empty());
+        assert!(presence.0.lock().holders.is_empty());
     }
 
     #[test]

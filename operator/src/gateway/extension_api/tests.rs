@@ -1,7 +1,7 @@
 //! The extension API between an API server and a gateway that are played, over real connections.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
+use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -76,12 +77,12 @@ impl Rbac {
         let of_the_kind = spec["resourceAttributes"]["resource"] == "managedsecrets"
             && spec["resourceAttributes"]["verb"] == "get"
             && spec["resourceAttributes"]["namespace"] == "shop";
-        let allows = self.allows.lock().unwrap();
+        let allows = self.allows.lock();
         let allowed = of_the_kind
             && allows
                 .iter()
                 .any(|(user, name)| spec["user"] == *user && (*name == "*" || *name == object));
-        self.asked.lock().unwrap().push(spec.clone());
+        self.asked.lock().push(spec.clone());
         review["status"] = serde_json::json!({"allowed": allowed});
         review
     }
@@ -310,13 +311,13 @@ async fn whom_the_api_server_names_the_gateway_decides_about() {
 async fn whoever_may_get_the_object_may_describe_the_secret_and_rbac_is_asked_once_in_ten_seconds() {
     let (issuer, proxy) = proxies();
     let scene = Scene::new(&issuer, r#"["strongroom"]"#).await;
-    scene.rbac.allows.lock().unwrap().push(("jane", "*"));
+    scene.rbac.allows.lock().push(("jane", "*"));
     let path = format!("{SECRETS}/db-main");
     for _ in 0..3 {
         let (status, answer) = scene.ask(Some(&proxy), &path, "jane").await.unwrap();
         assert_eq!((status.as_u16(), &answer["name"]), (200, &"db-main".into()));
     }
-    assert_eq!(scene.rbac.asked.lock().unwrap().len(), 1);
+    assert_eq!(scene.rbac.asked.lock().len(), 1);
     let (status, explained) = scene
         .ask(
             Some(&proxy),
@@ -327,14 +328,13 @@ async fn whoever_may_get_the_object_may_describe_the_secret_and_rbac_is_asked_on
         .unwrap();
     assert_eq!((status.as_u16(), &explained["byRbac"]), (200, &true.into()));
     // Without the right it is as if there were none; the object itself is asked about as well.
-    scene.rbac.asked.lock().unwrap().clear();
+    scene.rbac.asked.lock().clear();
     let (status, _) = scene.ask(Some(&proxy), &path, "joe").await.unwrap();
     assert_eq!(status.as_u16(), 404);
     let names: Vec<Json> = scene
         .rbac
         .asked
         .lock()
-        .unwrap()
         .iter()
         .map(|spec| spec["resourceAttributes"]["name"].clone())
         .collect();

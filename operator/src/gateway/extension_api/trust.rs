@@ -3,9 +3,10 @@
 //! makes for it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 
@@ -53,11 +54,11 @@ impl From<TlsError> for TrustError {
 
 impl SharedTrust {
     pub(super) fn current(&self) -> Option<Arc<ActiveTrust>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     pub(super) fn put(&self, trusted: ActiveTrust) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(trusted));
+        *self.0.write() = Some(Arc::new(trusted));
     }
 }
 

@@ -6,9 +6,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use super::Admission;
 use crate::gateway::request::{RefusalMetrics, Share, ShareExhausted};
 
 /// Bytes of memory that a stranger's connection counts for: TLS, and a head of HTTP/1.1 or a frame of HTTP/2.
-const STRANGER_CONNECTION_BYTES: u64 = 32 << 10;
+const STRANGER_CONNECTION_BYTES: u64 = 48 << 10;
 /// What it counts for in addition once it has sent more than [`LITTLE_TRAFFIC_BYTES`]: a window of HTTP/2 and
 /// a header block.
 const STRANGER_TRAFFIC_BYTES: u64 = 96 << 10;
@@ -231,11 +232,6 @@ impl Connection {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held leaves at worst a connection that ends early or late.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether HTTP/1.1 is spoken.
     pub(super) const fn is_http1(&self) -> bool {
         self.http1
@@ -246,7 +242,7 @@ impl Connection {
     /// # Errors
     /// [`ShareExhausted`]: a stranger has no room for more.
     pub(super) fn received(&self, bytes: usize) -> Result<(), ShareExhausted> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let before = state.received;
         state.received = before.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.http1 && state.busy == 0 && state.head.is_none() {
@@ -261,7 +257,7 @@ impl Connection {
 
     /// Whether the other side takes what is written.
     pub(super) fn takes(&self, takes: bool) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if takes {
             state.stalled = None;
         } else if state.stalled.is_none() {
@@ -271,7 +267,7 @@ impl Connection {
 
     /// A request has come whole, but for its body.
     pub(super) fn request(self: &Arc<Self>) -> RequestGuard {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.busy += 1;
         state.head = None;
         drop(state);
@@ -286,17 +282,17 @@ impl Connection {
         &self,
         take: impl FnOnce() -> Result<Box<dyn Any + Send>, E>,
     ) -> Result<(), E> {
-        if matches!(self.state().payer, Payer::Proven(_)) {
+        if matches!(self.state.lock().payer, Payer::Proven(_)) {
             return Ok(());
         }
         let taken = take()?;
-        self.state().payer = Payer::Proven(taken);
+        self.state.lock().payer = Payer::Proven(taken);
         Ok(())
     }
 
     /// Ends it, whatever is under way.
     pub(in crate::gateway) fn end(&self, end: EndReason) {
-        self.state().end.get_or_insert(end);
+        self.state.lock().end.get_or_insert(end);
         self.ended.notify_one();
     }
 
@@ -305,7 +301,7 @@ impl Connection {
         loop {
             let now = Instant::now();
             let verdict = {
-                let state = self.state();
+                let state = self.state.lock();
                 let facts = Facts {
                     stranger: matches!(state.payer, Payer::Stranger { .. }),
                     http1: self.http1,
@@ -337,7 +333,7 @@ pub(super) struct RequestGuard(Arc<Connection>);
 impl RequestGuard {
     /// A piece of its answer is given out.
     pub(super) fn piece(&self) -> u64 {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         let number = state.next_piece;
         state.next_piece += 1;
         state.pieces.insert(number, Instant::now());
@@ -346,13 +342,13 @@ impl RequestGuard {
 
     /// The piece has been taken.
     pub(super) fn taken(&self, piece: u64) {
-        self.0.state().pieces.remove(&piece);
+        self.0.state.lock().pieces.remove(&piece);
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.busy = state.busy.saturating_sub(1);
         state.quiet = Instant::now();
     }

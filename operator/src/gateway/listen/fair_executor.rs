@@ -9,10 +9,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_task::Runnable;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::task::coop::has_budget_remaining;
@@ -90,13 +91,8 @@ where
 }
 
 impl ExecutorState {
-    fn queue(&self) -> MutexGuard<'_, Queue<Runnable>> {
-        // Nothing that can panic runs while the lock is held.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn arrives(&self, address: IpAddr, task: Runnable) {
-        self.queue().arrives(address, task);
+        self.queue.lock().arrives(address, task);
         self.ready.notify_one();
     }
 }
@@ -109,7 +105,7 @@ async fn run(shared: Arc<ExecutorState>) {
         // A task that is polled without budget does nothing.
         while before.duration_since(begin) < BATCH_TIME && has_budget_remaining() {
             let (next, more) = {
-                let mut queue = shared.queue();
+                let mut queue = shared.queue.lock();
                 (queue.next(), !queue.order.is_empty())
             };
             let Some((address, task)) = next else {
@@ -124,7 +120,7 @@ async fn run(shared: Arc<ExecutorState>) {
             // As for a task of the runtime: who panics ends alone.
             let _ = catch_unwind(AssertUnwindSafe(|| task.run()));
             let now = Instant::now();
-            shared.queue().ran(address, now.duration_since(before));
+            shared.queue.lock().ran(address, now.duration_since(before));
             before = now;
         }
         tokio::task::yield_now().await;

@@ -22,7 +22,7 @@ use super::get_cluster_key::not_loaded;
 use super::get_secret_value::invalid;
 use super::incoming::{parse_body, read_body};
 use crate::cluster_keys::{SealedValueLocation, UnsealError};
-use crate::gateway::access::RequestContext;
+use crate::gateway::access::{RequestContext, about_impossible_name};
 use crate::gateway::operation::Operation;
 use crate::gateway::problem::Problem;
 use crate::gateway::{Gateway, blocking};
@@ -68,7 +68,10 @@ async fn serve(
             },
             namespace: namespace.parse().ok(),
             secret: texts.name.parse().ok(),
-            detail: format!("{} keys", texts.keys.len()),
+            detail: match about_impossible_name(&texts.name) {
+                possible if possible.is_empty() => format!("{} keys", texts.keys.len()),
+                asked => format!("{} keys, {asked}", texts.keys.len()),
+            },
             ..AuditNote::new(audit::Action::RenewSealedValues)
         };
         gateway

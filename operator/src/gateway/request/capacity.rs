@@ -6,9 +6,10 @@
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::http::Request;
+use parking_lot::Mutex;
 use strongroom_rules::policy::Identity;
 
 use super::refusals::{LimitScope, LimitedResource, RefusalMetrics, RefusalReason};
@@ -100,14 +101,9 @@ impl Slot {
         Arc::new(Self(Mutex::new(holding)))
     }
 
-    fn holding(&self) -> MutexGuard<'_, SlotState> {
-        // A panic while the lock was held leaves what was held before.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Holds something else from now on.
     fn hold(&self, holding: SlotState) {
-        *self.holding() = holding;
+        *self.0.lock() = holding;
     }
 }
 
@@ -240,7 +236,7 @@ impl Capacity {
     /// # Errors
     /// Its address or all addresses have no room for them.
     pub(in crate::gateway) fn reserve(&self, slot: &Slot, bytes: u64) -> Result<(), Problem> {
-        match &mut *slot.holding() {
+        match &mut *slot.0.lock() {
             SlotState::Stranger { memory, .. } => memory
                 .grow(bytes)
                 .map_err(|full| self.full(LimitedResource::Request, LimitScope::from_address(full))),

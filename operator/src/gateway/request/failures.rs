@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -29,20 +30,15 @@ fn one_more(forgiven: Option<Instant>, now: Instant) -> Option<Instant> {
 }
 
 impl AuthFailures {
-    fn forgiven(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
-        // A panic while the lock was held leaves at worst a failure that is not counted.
-        self.forgiven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether the address may fail once more.
     pub(in crate::gateway) fn may_fail(&self, address: IpAddr) -> bool {
-        let forgiven = self.forgiven().get(&address).copied();
+        let forgiven = self.forgiven.lock().get(&address).copied();
         one_more(forgiven, Instant::now()).is_some()
     }
 
     /// It failed. False where it has failed too often.
     pub(in crate::gateway) fn record_failure(&self, address: IpAddr) -> bool {
-        let mut all = self.forgiven();
+        let mut all = self.forgiven.lock();
         let after = one_more(all.get(&address).copied(), Instant::now());
         if let Some(after) = after {
             all.insert(address, after);
@@ -58,7 +54,7 @@ impl AuthFailures {
         most: usize,
     ) -> Option<OwnedSemaphorePermit> {
         let room = {
-            let mut reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reviews = self.reviews.lock();
             if reviews.len() >= 1_024 {
                 reviews.retain(|_, room| room.strong_count() > 0);
             }
@@ -75,7 +71,7 @@ impl AuthFailures {
     /// Forgets whose failures are forgiven.
     pub(in crate::gateway) fn forget(&self) {
         let now = Instant::now();
-        self.forgiven().retain(|_, forgiven| *forgiven > now);
+        self.forgiven.lock().retain(|_, forgiven| *forgiven > now);
     }
 }
 
@@ -101,7 +97,7 @@ mod tests {
         assert!(!failures.may_fail(one), "what is not forgiven is not forgotten");
         tokio::time::advance(FORGIVE_INTERVAL * MAX_FAILURES).await;
         failures.forget();
-        assert!(failures.forgiven().is_empty() && failures.may_fail(one));
+        assert!(failures.forgiven.lock().is_empty() && failures.may_fail(one));
     }
 
     #[tokio::test]

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Why nothing is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,18 +52,18 @@ impl<K: Eq + Hash + Clone> Shares<K> {
 
     /// What all hold together now.
     pub(in crate::gateway) fn in_use(&self) -> u64 {
-        self.held().all
+        self.held.lock().all
     }
 
     /// What one holds now.
     #[cfg(test)]
     pub(in crate::gateway) fn in_use_of(&self, holder: &K) -> u64 {
-        self.held().by_holder.get(holder).copied().unwrap_or_default()
-    }
-
-    fn held(&self) -> MutexGuard<'_, Usage<K>> {
-        // A panic while the lock was held leaves at worst what is never given back.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held
+            .lock()
+            .by_holder
+            .get(holder)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Takes so much.
@@ -96,7 +98,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 
     fn add(&self, each: u64, holder: &K, amount: u64) -> Result<(), ShareExhausted> {
-        let mut held = self.held();
+        let mut held = self.held.lock();
         let own = held.by_holder.get(holder).copied().unwrap_or_default();
         let own = own
             .checked_add(amount)
@@ -117,7 +119,7 @@ impl<K: Eq + Hash + Clone> Shares<K> {
     }
 
     fn give_back(&self, holder: &K, amount: u64) {
-        let mut held = self.held();
+        let mut held = self.held.lock();
         held.all = held.all.saturating_sub(amount);
         // A holder of nothing is not kept: anybody may come once.
         if let Entry::Occupied(mut own) = held.by_holder.entry(holder.clone()) {
@@ -177,7 +179,7 @@ mod tests {
         drop(other);
         assert_eq!(shares.in_use(), 0);
         assert!(
-            shares.held().by_holder.is_empty(),
+            shares.held.lock().by_holder.is_empty(),
             "who holds nothing is forgotten"
         );
         // Somebody whose bound is another.

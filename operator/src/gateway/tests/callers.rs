@@ -154,7 +154,6 @@ async fn a_namespace_that_was_made_again_sees_nothing_of_the_first() {
         .api
         .uids
         .lock()
-        .unwrap()
         .insert("shop".to_owned(), "another".to_owned());
     assert_eq!(
         world.get("shop/app", "/db-main/value").await.code(),
@@ -250,7 +249,7 @@ async fn only_an_api_server_that_is_away_begins_the_time_of_grace() {
         assert_eq!(world.get("shop/app", "/db-main/value").await.status, 200);
         // The answer about it is too old to count by itself.
         world.gateway.authenticator.age();
-        *world.api.refuses.lock().unwrap() = Some(status);
+        *world.api.refuses.lock() = Some(status);
         let answer = world.get("shop/app", "/db-main/value").await;
         assert_eq!(answer.status.as_u16(), expected, "{status}");
         if expected == 503 {

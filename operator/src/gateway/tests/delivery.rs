@@ -681,7 +681,7 @@ async fn a_token_that_holds_a_stream_is_reviewed_again_and_again() {
     node.moved().await;
     world.api.away.store(false, Ordering::SeqCst);
     // One that refuses the pod's token ends the volume, and the plugin's the stream.
-    let ends = |subject: &str| world.api.ended.lock().unwrap().insert(subject.to_owned());
+    let ends = |subject: &str| world.api.ended.lock().insert(subject.to_owned());
     ends(POD);
     let tombstone = node.tombstone().await;
     assert_eq!(tombstone.subscription, "vol");
@@ -842,14 +842,14 @@ impl World {
             "spec": {"nodeName": "n-1", "containers": []}, "status": {"phase": "Running", "podIP": "10.1.2.3", "hostIP": "192.168.0.1"}});
         merged(&mut pod, more);
         let place = ("pods".to_owned(), name.to_owned());
-        self.api.objects.lock().unwrap().insert(place, pod);
+        self.api.objects.lock().insert(place, pod);
     }
 
     /// Events of pods, once there are so many: type, reason and note, and whose UID they name.
     async fn events(&self, count: usize) -> Vec<(String, String, String)> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let objects = self.api.objects.lock().unwrap().clone();
+            let objects = self.api.objects.lock().clone();
             let events = objects.iter().filter(|((kind, _), _)| kind == "events");
             let text = |event: &Json, field: &str| event[field].as_str().unwrap_or_default().to_owned();
             let mut events: Vec<_> = events

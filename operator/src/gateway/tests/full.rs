@@ -51,7 +51,6 @@ async fn a_full_namespace_takes_no_new_secret_and_no_larger_value() {
             .api
             .objects
             .lock()
-            .unwrap()
             .contains_key(&("managedsecrets".to_owned(), "more".to_owned())),
         "no object is left that waits"
     );
@@ -195,7 +194,7 @@ async fn a_namespace_that_is_gone_is_purged_all_the_same() {
             .run(DeleteSecret { secret, deletion }, meta())
             .unwrap();
     }
-    world.api.uids.lock().unwrap().remove("gone");
+    world.api.uids.lock().remove("gone");
     let time = Timestamp::now() + jiff::SignedDuration::from_secs(60);
     let body = json!({"deletedBefore": time.to_string()});
     let done = over_the_front(&world, "POST", "gone/purges", body).await.json();

@@ -50,7 +50,7 @@ async fn a_name_that_is_none_is_refused_and_breaks_nothing() {
         let answer = world.write(Method::POST, "shop/app", "", &create).await;
         assert_eq!(answer.status, 400, "{name}");
     }
-    assert!(world.api.objects.lock().unwrap().is_empty());
+    assert!(world.api.objects.lock().is_empty());
 }
 
 #[tokio::test]

@@ -16,11 +16,12 @@ mod watches;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use strongroom_rules::policy::Identity;
 use strongroom_store::audit::{
@@ -85,7 +86,7 @@ impl Api {
             let token = review["spec"]["token"].as_str().unwrap();
             self.reviews.fetch_add(1, Ordering::SeqCst);
             let subject = subject_of(token).unwrap();
-            if let Some(status) = *self.refuses.lock().unwrap() {
+            if let Some(status) = *self.refuses.lock() {
                 return Ok(Response::builder()
                     .status(status)
                     .body(Body::from(failure(status, "No").1.to_string()))
@@ -94,7 +95,7 @@ impl Api {
             let parts: Vec<&str> = subject.split(['/', '@']).collect();
             let user = |namespace, name| format!("system:serviceaccount:{namespace}:{name}");
             let status = match *parts {
-                _ if self.ended.lock().unwrap().contains(&subject) => json!({"authenticated": false}),
+                _ if self.ended.lock().contains(&subject) => json!({"authenticated": false}),
                 [namespace, name] => json!({
                     "authenticated": true, "audiences": ["strongroom.dev"],
                     "user": {"username": user(namespace, name)}}),
@@ -117,9 +118,9 @@ impl Api {
             self.resource(&method, resource, &query, &body)
         } else {
             let name = path.rsplit('/').next().unwrap();
-            match self.uids.lock().unwrap().get(name) {
+            match self.uids.lock().get(name) {
                 Some(uid) => {
-                    let nothing = self.keep_nothing.lock().unwrap().contains(name);
+                    let nothing = self.keep_nothing.lock().contains(name);
                     let labels = if nothing {
                         json!({"strongroom.dev/recovery": "none"})
                     } else {
@@ -170,7 +171,7 @@ fn merged(target: &mut Json, patch: &Json) {
 impl Api {
     /// A custom resource, or a native Secret, made, read, changed or deleted.
     fn resource(&self, method: &Method, resource: &str, query: &str, body: &[u8]) -> (u16, Json) {
-        let mut objects = self.objects.lock().unwrap();
+        let mut objects = self.objects.lock();
         let body: Json = serde_json::from_slice(body).unwrap_or_default();
         let (kind, name) = resource.split_once('/').unwrap_or((resource, ""));
         let place = |name: &str| (kind.to_owned(), name.to_owned());
@@ -399,7 +400,7 @@ impl World {
             uid: uid.parse().unwrap(),
         };
         self.gateway.store.run(bind, meta()).unwrap();
-        self.api.uids.lock().unwrap().insert(name.to_owned(), uid);
+        self.api.uids.lock().insert(name.to_owned(), uid);
     }
 
     fn secret(&self, namespace: &str, name: &str, password: &str) -> SecretId {
@@ -419,7 +420,7 @@ impl World {
 
     /// The namespace keeps nothing of what is deleted in it.
     fn keeps_nothing(&self, namespace: &str) {
-        let mut nothing = self.api.keep_nothing.lock().unwrap();
+        let mut nothing = self.api.keep_nothing.lock();
         nothing.insert(namespace.to_owned());
     }
 

@@ -18,20 +18,20 @@ impl World {
 
     fn kept(&self, kind: &str, name: &str) -> Option<Json> {
         let place = (kind.to_owned(), name.to_owned());
-        self.api.objects.lock().unwrap().get(&place).cloned()
+        self.api.objects.lock().get(&place).cloned()
     }
 
     /// Says of an object's field that somebody else keeps it.
     fn kept_by(&self, kind: &str, name: &str, manager: &str, fields: Json) {
         let place = (kind.to_owned(), name.to_owned());
-        let mut objects = self.api.objects.lock().unwrap();
+        let mut objects = self.api.objects.lock();
         objects.get_mut(&place).unwrap()["metadata"]["managedFields"] =
             json!([{"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
     }
 
     fn drop_object(&self, name: &str) {
         let place = ("managedsecrets".to_owned(), name.to_owned());
-        self.api.objects.lock().unwrap().remove(&place);
+        self.api.objects.lock().remove(&place);
     }
 }
 
@@ -129,7 +129,6 @@ async fn a_namespace_that_the_store_never_saw_becomes_known() {
         .api
         .uids
         .lock()
-        .unwrap()
         .insert("new".to_owned(), "uid-new".to_owned());
     assert_eq!(create().await.status, 201);
     assert_eq!(create().await.code(), says(409, "SecretExists"));
@@ -156,7 +155,7 @@ async fn nobody_makes_or_changes_anything_unasked() {
         (Method::GET, "/db-main/policy", json!({}), "DescribeSecret"),
         (Method::PUT, "/db-main/rotation", rotation, "UpdateSecret"),
     ];
-    let before = (world.mutations().len(), world.api.objects.lock().unwrap().clone());
+    let before = (world.mutations().len(), world.api.objects.lock().clone());
     for (method, path, body, action) in requests {
         let body = body.to_string();
         let send = |account| world.write(method.clone(), account, path, &body);
@@ -168,7 +167,7 @@ async fn nobody_makes_or_changes_anything_unasked() {
         let sees = send("shop/sees").await;
         assert_eq!(sees.code(), says(403, "PolicyDenied"), "{method} {path}");
     }
-    let after = (world.mutations().len(), world.api.objects.lock().unwrap().clone());
+    let after = (world.mutations().len(), world.api.objects.lock().clone());
     assert_eq!(before, after);
 }
 
@@ -397,7 +396,7 @@ async fn a_rotation_policy_is_a_schedule_of_its_own() {
     let mut other = world.kept("rotationschedules", "db-main").unwrap();
     other["metadata"]["name"] = json!("nightly");
     let place = ("rotationschedules".to_owned(), "nightly".to_owned());
-    world.api.objects.lock().unwrap().insert(place, other);
+    world.api.objects.lock().insert(place, other);
     assert_eq!(put(on.clone()).await.code(), says(409, "ManagedElsewhere"));
     world.drop_object("db-main");
     assert_eq!(put(on).await.code(), says(409, "NotRotatable"));
@@ -416,7 +415,7 @@ async fn what_the_api_says_no_more_is_gone_and_what_others_set_stays() {
     // Somebody labels the objects, and gives the schedule a window.
     let labelled = |kind: &str, more: Json| {
         let place = (kind.to_owned(), "partner".to_owned());
-        let mut objects = world.api.objects.lock().unwrap();
+        let mut objects = world.api.objects.lock();
         let found = objects.get_mut(&place).unwrap();
         let mut after = found.clone();
         merged(&mut after, &json!({"metadata": {"labels": {"theirs": "yes"}}}));
@@ -518,7 +517,7 @@ async fn an_object_that_counts_for_other_secrets_too_is_not_changed_by_whoever_m
         assert_eq!(put().await.status, 200);
         let place = (kind.to_owned(), "partner".to_owned());
         merged(
-            world.api.objects.lock().unwrap().get_mut(&place).unwrap(),
+            world.api.objects.lock().get_mut(&place).unwrap(),
             &json!({"spec": wider}),
         );
         let before = world.kept(kind, "partner");

@@ -336,7 +336,7 @@ impl World {
             "spec": {"source": source},
         });
         let place = ("managedsecrets".to_owned(), name.to_owned());
-        self.api.objects.lock().unwrap().insert(place, object);
+        self.api.objects.lock().insert(place, object);
         self.bound(name);
     }
 
@@ -358,7 +358,7 @@ async fn a_rotation_is_asked_for_once_and_says_what_comes_of_it() {
     let version = answer.json()["versionId"].as_str().unwrap().to_owned();
     assert_eq!(answer.json()["done"], false);
     let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-    let asked = || world.api.objects.lock().unwrap()[&place]["metadata"]["annotations"].clone();
+    let asked = || world.api.objects.lock()[&place]["metadata"]["annotations"].clone();
     assert_eq!(asked(), json!({"strongroom.dev/rotate-now": "deploy-17"}));
     assert_eq!(
         world.last(),
@@ -402,7 +402,7 @@ async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
         let said = answer.json().to_string();
         assert!(said.contains(cause), "{said}");
         let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-        let object = world.api.objects.lock().unwrap()[&place].clone();
+        let object = world.api.objects.lock()[&place].clone();
         assert_eq!(object["metadata"]["annotations"], Json::Null);
     };
     refused("every key of `spec.source.generate` is a literal").await;
@@ -413,7 +413,7 @@ async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
             "apiVersion": "strongroom.dev/v1alpha1", "kind": "RotationSchedule", "spec": spec,
             "metadata": {"name": "daily", "namespace": "shop"},
         });
-        world.api.objects.lock().unwrap().insert(place, object);
+        world.api.objects.lock().insert(place, object);
     };
     let spec = |keys: Json, suspend: bool| {
         json!({
@@ -428,10 +428,10 @@ async fn a_rotation_that_would_make_nothing_new_is_refused_with_its_cause() {
     refused("RotationSchedule `daily` is suspended").await;
     schedule(spec(json!(["password"]), false));
     let place = ("managedsecrets".to_owned(), "db-main".to_owned());
-    world.api.objects.lock().unwrap().get_mut(&place).unwrap()["spec"]["secret"] =
+    world.api.objects.lock().get_mut(&place).unwrap()["spec"]["secret"] =
         json!({"name": "db-main", "immutable": true});
     refused("remove `spec.secret.immutable`").await;
-    world.api.objects.lock().unwrap().get_mut(&place).unwrap()["spec"]["secret"] = json!({"name": "db-main"});
+    world.api.objects.lock().get_mut(&place).unwrap()["spec"]["secret"] = json!({"name": "db-main"});
     assert_eq!(world.rotate("db-main", "t").await.status, 202);
 }
 
@@ -456,7 +456,7 @@ async fn what_cannot_rotate_says_why() {
         world.last(),
         record("serviceaccount shop/app", "RotateSecret", "NotRotatable")
     );
-    world.api.objects.lock().unwrap().clear();
+    world.api.objects.lock().clear();
     assert_eq!(
         world.rotate("db-main", "t").await.code(),
         says(409, "NotRotatable")

@@ -3,15 +3,11 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use k8s_openapi::api::core::v1::Secret;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use strongroom_process::{HttpClient, http2_client};
 use zeroize::Zeroizing;
 
 use super::TlsError;
@@ -19,12 +15,9 @@ use super::client_auth::root_store;
 
 /// How long the address may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is tried, and how long that may take: the pod at its end may have gone
-/// without a word.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Calls the process with the store.
-pub(crate) type GatewayClient = HttpClient<HttpsConnector<HttpConnector>, Body>;
+pub(crate) type GatewayClient = HttpClient;
 
 /// What is made for such a process: a certificate by which it is known, and what to trust; all PEM.
 #[derive(PartialEq, Eq)]
@@ -62,22 +55,6 @@ impl ClientIdentity {
             .with_client_auth_cert(chain, key)
             .map_err(|error| malformed(&error))?;
         let name = ServerName::try_from(server_name).map_err(|error| malformed(&error))?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_only()
-            .with_server_name_resolver(FixedServerNameResolver::new(name))
-            .enable_http2()
-            .wrap_connector(tcp);
-        Ok(HttpClient::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .http2_only(true)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_timeout(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_while_idle(true)
-            .build(connector))
+        Ok(http2_client(config, name, CONNECT_TIMEOUT))
     }
 }

@@ -3,8 +3,9 @@
 //! certificate of our own authority. The webhook has one likewise, at a port of its own: nobody who is let in
 //! at one of them is at another.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 
@@ -29,7 +30,7 @@ pub(in crate::gateway) struct MutualTlsConfig(RwLock<Option<Arc<ServerConfig>>>)
 
 impl MutualTlsConfig {
     fn config(&self) -> Option<Arc<ServerConfig>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Sets it to this certificate, for clients of these authorities; all PEM.
@@ -40,7 +41,7 @@ impl MutualTlsConfig {
         authorities: &str,
     ) -> Result<(), TlsError> {
         let config = mutual_tls_config(certified_key(chain, key)?, authorities.as_bytes())?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(config));
+        *self.0.write() = Some(Arc::new(config));
         Ok(())
     }
 }

@@ -11,8 +11,9 @@ mod file_certificate;
 pub(super) mod owner;
 mod rotator;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,24 +63,24 @@ pub(crate) struct CertResolver {
 impl CertResolver {
     /// Serves another certificate from now on.
     pub(crate) fn swap(&self, key: CertifiedKey) {
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+        *self.key.write() = Some(Arc::new(key));
     }
 
     /// Whether there is one.
     pub(crate) fn has_certificate(&self) -> bool {
-        self.key.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.key.read().is_some()
     }
 
     /// What is served now.
     #[cfg(test)]
     pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
-        self.key.read().unwrap().clone()
+        self.key.read().clone()
     }
 
     /// [`Self::swap`], of one that is shared.
     #[cfg(test)]
     pub(super) fn put(&self, key: Arc<CertifiedKey>) {
-        *self.key.write().unwrap() = Some(key);
+        *self.key.write() = Some(key);
     }
 
     /// The configuration of a port that serves it.
@@ -95,7 +96,7 @@ impl CertResolver {
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.key.read().clone()
     }
 }
 

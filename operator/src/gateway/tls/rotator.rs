@@ -92,7 +92,7 @@ mod tests {
         let first = bundles.borrow().clone();
         assert!(first.contains("BEGIN CERTIFICATE") && renew > now());
         let served = Arc::clone(&keeper.served);
-        let before = served.key.read().unwrap().clone().unwrap();
+        let before = served.key.read().clone().unwrap();
         // As after a restart.
         let keeper = CertificateRotator {
             served: Arc::default(),
@@ -102,15 +102,15 @@ mod tests {
         assert_eq!(*bundles.borrow(), first);
         // Nothing to do, and then something.
         let serving = Arc::clone(&keeper.served);
-        let held = serving.key.read().unwrap().clone().unwrap();
+        let held = serving.key.read().clone().unwrap();
         keeper.clone().rotate(Some(renew)).await.unwrap();
-        assert!(Arc::ptr_eq(&held, &serving.key.read().unwrap().clone().unwrap()));
+        assert!(Arc::ptr_eq(&held, &serving.key.read().clone().unwrap()));
         let keeper = CertificateRotator {
             now: || now() + jiff::SignedDuration::from_hours(25 * 24),
             ..keeper
         };
         keeper.rotate(Some(renew)).await.unwrap();
-        let renewed = serving.key.read().unwrap().clone().unwrap();
+        let renewed = serving.key.read().clone().unwrap();
         assert!(!Arc::ptr_eq(&held, &renewed));
         assert_ne!(before.cert, renewed.cert);
     }

@@ -5,7 +5,6 @@
 //! segment in use but to close it.
 
 use std::io;
-use std::sync::PoisonError;
 
 use super::super::{AuditUnavailable, ReadHead};
 use super::ReadLogError;
@@ -66,7 +65,7 @@ pub trait SegmentRetention {
 
 impl SegmentRetention for SegmentLog {
     fn next_closed_segment(&self, after: ReadHead) -> Result<Option<ClosedSegment>, ReadLogError> {
-        let mut examined = self.examined.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut examined = self.examined.lock();
         if let Some((of, piece)) = *examined
             && of == after
         {

@@ -2,7 +2,7 @@
 //! keeps the reserve filled. Must not write entries.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,15 +48,9 @@ fn run(log: &SegmentLog) {
         let mut state = log.lock();
         let task = loop {
             match next(&state, &log.options, &done, Instant::now()) {
-                Task::Wait(None) => {
-                    state = log.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
+                Task::Wait(None) => log.work.wait(&mut state),
                 Task::Wait(Some(time)) => {
-                    let (again, _) = log
-                        .work
-                        .wait_timeout(state, time)
-                        .unwrap_or_else(PoisonError::into_inner);
-                    state = again;
+                    log.work.wait_for(&mut state, time);
                 }
                 task => break task,
             }

@@ -2,9 +2,11 @@
 //! of segments.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::super::{AuditUnavailable, Durability, Entry, ReadHead};
 use super::closed_segments::ClosedSegment;
@@ -225,7 +227,7 @@ impl SegmentLog {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Whether a segment should be made ahead of need.
@@ -256,7 +258,7 @@ impl SegmentLog {
         state.waiting += 1;
         self.work.notify_one();
         while state.fsynced.sequence < sequence && state.failed.is_none() && !state.stopping {
-            state = self.synced.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.synced.wait(&mut state);
         }
         state.waiting -= 1;
         if state.fsynced.sequence >= sequence {
@@ -316,7 +318,7 @@ impl SegmentLog {
     }
 
     fn sync(&self, segment: u64) -> Result<(), AppendError> {
-        let mut failed = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.syncing.lock();
         if let Some(why) = failed.as_ref() {
             return Err(AppendError::Poisoned(why.clone()));
         }
@@ -552,7 +554,7 @@ impl SegmentLog {
     /// Before a closed segment is removed: nobody waits for its fsync any more, and an fsync that runs has
     /// ended.
     pub(super) fn leave(&self, segment: u64) {
-        let _none_runs = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _none_runs = self.syncing.lock();
         self.left.fetch_max(segment, Ordering::SeqCst);
     }
 

@@ -32,9 +32,11 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub use closed_segments::{ActiveSegment, ClosedSegment, SegmentRetention};
 pub use segment::Fault;
@@ -162,7 +164,7 @@ impl ReadLog {
 
     fn stop_flusher(&self) {
         self.log.stop();
-        let handle = self.flusher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = self.flusher.lock().take();
         if let Some(handle) = handle {
             // A panic of the flusher was reported when it happened; there is nothing left to do for it.
             let _ = handle.join();

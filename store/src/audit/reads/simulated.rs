@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::SegmentStorage;
 
@@ -44,56 +46,52 @@ pub(in crate::audit) struct SimulatedStorage {
 }
 
 impl SimulatedStorage {
-    fn facts(&self) -> MutexGuard<'_, StorageState> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(in crate::audit) fn limit_segments(&self, segments: Option<usize>) {
-        self.facts().room = segments;
+        self.facts.lock().room = segments;
     }
 
     pub(in crate::audit) fn fail_sync(&self, fail: bool) {
-        self.facts().fail_sync = fail;
+        self.facts.lock().fail_sync = fail;
     }
 
     pub(in crate::audit) fn fail_remove(&self, fail: bool) {
-        self.facts().fail_remove = fail;
+        self.facts.lock().fail_remove = fail;
     }
 
     pub(in crate::audit) fn fail_write(&self, kind: Option<io::ErrorKind>) {
-        self.facts().fail_write = kind;
+        self.facts.lock().fail_write = kind;
     }
 
     /// Syncs do not return until they are no longer held.
     pub(in crate::audit) fn hold_syncs(&self, hold: bool) {
-        self.facts().hold_syncs = hold;
+        self.facts.lock().hold_syncs = hold;
         self.released.notify_all();
     }
 
     pub(in crate::audit) fn writes(&self) -> usize {
-        self.facts().writes
+        self.facts.lock().writes
     }
 
     pub(in crate::audit) fn syncs(&self) -> usize {
-        self.facts().syncs
+        self.facts.lock().syncs
     }
 
     /// Bytes that a power cut may take.
     pub(in crate::audit) fn pending_bytes(&self) -> usize {
-        let numbers: Vec<u64> = self.facts().segments.keys().copied().collect();
+        let numbers: Vec<u64> = self.facts.lock().segments.keys().copied().collect();
         numbers.into_iter().map(|segment| self.pending_in(segment)).sum()
     }
 
     /// Bytes of one segment that a power cut may take.
     pub(in crate::audit) fn pending_in(&self, segment: u64) -> usize {
-        let facts = self.facts();
+        let facts = self.facts.lock();
         let pending = facts.segments[&segment].pending.iter();
         pending.map(|(_, bytes)| bytes.len()).sum()
     }
 
     /// The highest number of a segment that holds anything.
     pub(in crate::audit) fn segments_written(&self) -> u64 {
-        let facts = self.facts();
+        let facts = self.facts.lock();
         let mut written = facts
             .segments
             .iter()
@@ -106,7 +104,7 @@ impl SimulatedStorage {
     pub(in crate::audit) fn after_power_cut(&self, keep: impl Fn(usize) -> bool) -> Arc<Self> {
         let mut count = 0;
         let mut segments = BTreeMap::new();
-        for (number, segment) in &self.facts().segments {
+        for (number, segment) in &self.facts.lock().segments {
             let mut durable = segment.durable.clone();
             for (offset, bytes) in &segment.pending {
                 for (at, byte) in bytes.iter().enumerate() {
@@ -139,29 +137,30 @@ impl SimulatedStorage {
 
     /// All bytes of a segment, for a test that changes them.
     pub(in crate::audit) fn bytes(&self, segment: u64) -> Vec<u8> {
-        self.facts().segments[&segment].current()
+        self.facts.lock().segments[&segment].current()
     }
 
     pub(in crate::audit) fn replace(&self, segment: u64, bytes: Vec<u8>) {
         let pending = Vec::new();
         let durable = bytes;
-        self.facts()
+        self.facts
+            .lock()
             .segments
             .insert(segment, Segment { durable, pending });
     }
 
     pub(in crate::audit) fn remove(&self, segment: u64) {
-        self.facts().segments.remove(&segment);
+        self.facts.lock().segments.remove(&segment);
     }
 }
 
 impl SegmentStorage for SimulatedStorage {
     fn segments(&self) -> io::Result<Vec<u64>> {
-        Ok(self.facts().segments.keys().copied().collect())
+        Ok(self.facts.lock().segments.keys().copied().collect())
     }
 
     fn create(&self, segment: u64, bytes: u64) -> io::Result<()> {
-        let mut facts = self.facts();
+        let mut facts = self.facts.lock();
         let full = facts.room.is_some_and(|room| facts.segments.len() >= room);
         let there = facts.segments.contains_key(&segment);
         if full && !there {
@@ -176,7 +175,7 @@ impl SegmentStorage for SimulatedStorage {
     }
 
     fn size(&self, segment: u64) -> io::Result<u64> {
-        let facts = self.facts();
+        let facts = self.facts.lock();
         let segment = facts.segments.get(&segment).ok_or(io::ErrorKind::NotFound)?;
         Ok(segment.durable.len() as u64)
     }
@@ -192,7 +191,7 @@ impl SegmentStorage for SimulatedStorage {
     }
 
     fn write(&self, segment: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut facts = self.facts();
+        let mut facts = self.facts.lock();
         let from = usize::try_from(offset).unwrap();
         facts.writes += 1;
         let failure = facts.fail_write;
@@ -210,7 +209,7 @@ impl SegmentStorage for SimulatedStorage {
     }
 
     fn sync(&self, segment: u64) -> io::Result<()> {
-        let mut facts = self.facts();
+        let mut facts = self.facts.lock();
         // What is written while the sync runs is not part of it.
         let there = facts
             .segments
@@ -218,7 +217,7 @@ impl SegmentStorage for SimulatedStorage {
             .map_or(0, |found| found.pending.len());
         facts.syncs += 1;
         while facts.hold_syncs {
-            facts = self.released.wait(facts).unwrap_or_else(PoisonError::into_inner);
+            self.released.wait(&mut facts);
         }
         if facts.fail_sync {
             return Err(io::Error::other("simulated failure of fsync"));
@@ -231,7 +230,7 @@ impl SegmentStorage for SimulatedStorage {
     }
 
     fn shrink(&self, segment: u64, bytes: u64) -> io::Result<()> {
-        let mut facts = self.facts();
+        let mut facts = self.facts.lock();
         let found = facts.segments.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
         assert!(found.pending.is_empty(), "shrunk before it was synced");
         found.durable.truncate(usize::try_from(bytes).unwrap());
@@ -239,7 +238,7 @@ impl SegmentStorage for SimulatedStorage {
     }
 
     fn remove(&self, segment: u64) -> io::Result<()> {
-        let mut facts = self.facts();
+        let mut facts = self.facts.lock();
         if facts.fail_remove {
             return Err(io::Error::other("simulated failure of a removal"));
         }

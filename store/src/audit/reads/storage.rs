@@ -6,7 +6,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Numbered segments of fixed size; tests put a simulated one here.
 pub trait SegmentStorage: fmt::Debug + Send + Sync + 'static {
@@ -145,7 +147,7 @@ impl SegmentDirectory {
     /// The open file of a segment. It stays open between a write and its sync, so that a failure in between
     /// is reported.
     fn file(&self, segment: u64) -> io::Result<Arc<File>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some(file) = open.get(&segment) {
             return Ok(Arc::clone(file));
         }
@@ -184,7 +186,7 @@ impl SegmentStorage for SegmentDirectory {
     }
 
     fn create(&self, segment: u64, bytes: u64) -> io::Result<()> {
-        let _one_at_a_time = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.creating.lock();
         let path = self.path_of(segment);
         let existed = path.exists();
         let needed = bytes.saturating_add(RESERVED_FOR_CHANGES_BYTES);
@@ -229,10 +231,7 @@ impl SegmentStorage for SegmentDirectory {
     }
 
     fn remove(&self, segment: u64) -> io::Result<()> {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&segment);
+        self.open.lock().remove(&segment);
         match fs::remove_file(self.path_of(segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -19,18 +19,12 @@ impl Noting {
     }
 
     fn done(&self) -> Vec<String> {
-        self.done.lock().unwrap().clone()
+        self.done.lock().clone()
     }
 
     fn note(&self, what: String) -> io::Result<()> {
-        let mut done = self.done.lock().unwrap();
-        if self
-            .fail_at
-            .lock()
-            .unwrap()
-            .take_if(|at| *at == done.len())
-            .is_some()
-        {
+        let mut done = self.done.lock();
+        if self.fail_at.lock().take_if(|at| *at == done.len()).is_some() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         done.push(what);
@@ -40,21 +34,18 @@ impl Noting {
 
 impl Disk for Noting {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
+        Ok(self.bytes.lock().len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let from = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&self.bytes.lock().unwrap()[from..from + out.len()]);
+        out.copy_from_slice(&self.bytes.lock()[from..from + out.len()]);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.note(format!("len {len}"))?;
-        self.bytes
-            .lock()
-            .unwrap()
-            .resize(usize::try_from(len).unwrap(), 0);
+        self.bytes.lock().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
 
@@ -64,7 +55,7 @@ impl Disk for Noting {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.note(format!("write {offset}"))?;
-        let (from, mut all) = (usize::try_from(offset).unwrap(), self.bytes.lock().unwrap());
+        let (from, mut all) = (usize::try_from(offset).unwrap(), self.bytes.lock());
         let len = all.len().max(from + bytes.len());
         all.resize(len, 0);
         all[from..from + bytes.len()].copy_from_slice(bytes);
@@ -103,10 +94,10 @@ fn nothing_is_done_below_before_the_release_and_all_in_order_by_it() {
     open(&disk);
     assert_eq!(read(&disk), AFTER);
     assert_eq!(below.done(), [""; 0]);
-    assert_eq!(*below.bytes.lock().unwrap(), BEFORE);
+    assert_eq!(*below.bytes.lock(), BEFORE);
     disk.release().unwrap();
     assert_eq!(below.done(), ORDER);
-    assert_eq!(*below.bytes.lock().unwrap(), AFTER);
+    assert_eq!(*below.bytes.lock(), AFTER);
     disk.release().unwrap();
     disk.write(1, b"C").unwrap();
     assert_eq!(below.done().len(), 7, "once, and then at once");
@@ -128,7 +119,7 @@ fn a_release_that_failed_goes_on_where_it_stopped() {
         let below = Noting::with(BEFORE);
         let disk = DeferredDisk::new(Arc::clone(&below) as _).unwrap();
         open(&disk);
-        *below.fail_at.lock().unwrap() = Some(at);
+        *below.fail_at.lock() = Some(at);
         assert_eq!(
             disk.release().unwrap_err().kind(),
             io::ErrorKind::StorageFull,

@@ -1,11 +1,11 @@
 //! Whose turn it is, and that nothing old takes effect after something newer. Tests count, and let policies
 //! take effect when they say so.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
@@ -45,7 +45,7 @@ impl PolicyWatch {
         let take_in = move |policy: &CachedObject<SecretPolicy>| {
             if namespaces.contains(&policy.namespace().unwrap().as_str()) {
                 // Once the sender is gone, nothing is held any more.
-                let _ = released.lock().unwrap().recv();
+                let _ = released.lock().recv();
             }
             seen_policy(&taking.ctx, policy);
             counted(policy)
